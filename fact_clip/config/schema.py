@@ -93,7 +93,7 @@ class ObjectData(_Frozen):
 
     file: str | None = Field(None, description="names of the objects, one a line; under data.root. Unset: none")
     find: bool | Literal["auto"] = Field(
-        False, description="without a file: find the objects in the features, their names by labels; auto: if they show"
+        False, description="without a file: find objects in the features; auto: if any"
     )
     blocks: tuple[Count, ...] = Field((), max_length=100, description="values per object and block; unset: one block")
     slot: str = Field("object", description="vocabulary slot whose words are names of objects")
@@ -281,10 +281,7 @@ class AugmentConfig(_Frozen):
     channels: Part = Field(0.3, description="share of feature columns zeroed for a whole video (cmr)")
     noise: float = Field(0.0, ge=0, le=100, description="deviation of the Gaussian noise that is added to each value")
     swap: Annotated[tuple[Share, ...], _one_or_more] = Field(
-        (0.0,),
-        min_length=1,
-        max_length=100,
-        description="share of steps that swap named objects; one value, or one per member",
+        (0.0,), min_length=1, max_length=100, description="share of steps that swap named objects; or one per member"
     )
     speed: float = Field(0.0, ge=0, le=100, description="play each video up to (1 + this) times faster or slower")
     time_spans: int = Field(5, ge=0, le=10_000, description="number of time spans that are zeroed, at most (0: none)")
@@ -333,7 +330,7 @@ class TrainConfig(_Frozen):
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of all random numbers")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["auto", "float32", "bf16"] = Field(
-        "auto", description="auto: on a GPU bf16 where it is native, else TF32; float32 on the CPU"
+        "auto", description="auto: bf16 or TF32 on GPUs, else float32"
     )
     compile: bool | None = Field(None, description="compile the temporal convolutions; unset: on CUDA")
     checkpointing: bool = Field(False, description="compute activations again in the backward pass: less memory")

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.vocabulary import WHOLE_NAME
@@ -91,8 +90,11 @@ def make_prompts(
     `templates` is an entry of `TEMPLATES`, `phrase` one of `PHRASES`, or others of their kind. Background classes are
     no actions and keep their name.
     """
-    wording = _entry("templates", TEMPLATES, templates) if isinstance(templates, str) else templates
-    worded = _entry("phrase", PHRASES, phrase) if isinstance(phrase, str) else phrase
+    for where, table, name in (("templates", TEMPLATES, templates), ("phrase", PHRASES, phrase)):
+        if isinstance(name, str) and name not in table:
+            raise InputError(where, f"no entry {name!r}", f"use one of {', '.join(table)}")
+    wording = TEMPLATES[templates] if isinstance(templates, str) else templates
+    worded = PHRASES[phrase] if isinstance(phrase, str) else phrase
 
     def of_class(name: str) -> tuple[str, ...]:
         return _fill(("{phrase}",) if name in vocabulary.background else wording.classes, worded(name))
@@ -117,12 +119,3 @@ def _fill(templates: Iterable[str], phrase: str) -> tuple[str, ...]:
     # two wordings may give the same text, which would count twice in the mean
     words = {"phrase": phrase, "does": third_person(phrase), "doing": gerund(phrase)}
     return tuple(dict.fromkeys(template.format(**words) for template in templates))
-
-
-T = TypeVar("T")
-
-
-def _entry(where: str, table: Mapping[str, T], name: str) -> T:
-    if name not in table:
-        raise InputError(where, f"no entry {name!r}", f"use one of {', '.join(table)}")
-    return table[name]
