@@ -13,7 +13,7 @@ import typer
 from fact_clip.cli.console import InterruptedCommandError, bars, note
 from fact_clip.cli.options import Device, KeepGoing, option, refuse
 from fact_clip.core.errors import InputError
-from fact_clip.core.paths import file_name, same_place
+from fact_clip.core.paths import same_place
 
 _VIDEOS = "Videos, folders of them, or - for a list on stdin."
 Compute = Annotated[Literal["auto", "float32", "bf16"], option("Default: bf16 where the device computes in it.")]
@@ -48,11 +48,6 @@ def extract(
 
     processes = Processes(device)
     listed = processes.broadcast(lambda: collect(videos))
-    first: dict[str, Path] = {}
-    for video in listed:
-        same = first.setdefault(file_name(video.stem), video)
-        if same is not video:
-            raise InputError(video, f"its features would have the same name as those of {same}", "rename one of them")
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
     if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
         name = "--compile" if compiled else "--precision" if precision != "auto" else "--device"

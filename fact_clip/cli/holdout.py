@@ -75,8 +75,6 @@ def holdout(
         raise refuse(name, "it needs --count", "give --count too")
     if any_class and min_support > 1:
         raise refuse("--any", "it takes classes without support", "leave out --min-support")
-    if seed and any(way is not None for way in (unseen, file, only_in)):
-        raise refuse("--seed", "it has no effect on classes that are named", "leave it out")
     if out is not None:  # a run may name one that is there
         check_new(out, suffix=".json")
     source, chosen = _open(data, overrides), None

@@ -189,9 +189,6 @@ def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
     if not lines or any(line[0] in "[{" or re.match(r"\d+[;,\t]", line) for line in lines[:2]):  # JSON, or a table
         raise InputError(file, "no list of names", "give action names, one a line, or a mapping file")
     if all(re.match(r"\d+\s+\S", line) for line in lines):
-        numbers = [int(line.split()[0]) for line in lines]
-        if len(set(numbers)) < len(numbers):
-            raise InputError(file, "a number twice", "give a mapping file, or action names, one a line")
         lines = [line.split(maxsplit=1)[1] for line in lines]
     check_names(lines, file)
     return lines
