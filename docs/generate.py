@@ -64,7 +64,7 @@ def _group(prefix: str, model: type[BaseModel]) -> list[str]:
     """A heading, the docstring and a table of keys, with those of the groups inside at its end."""
     texts, rows = _rows(prefix, model)
     table = _table(["key", "type", "default", "meaning"], rows)
-    return [f"### {prefix}\n", "\n".join(texts) + "\n", table, *(_blocks() if model is ModelConfig else [])]
+    return [f"### {prefix}", "\n".join(texts) + "\n", table, *(_blocks() if model is ModelConfig else [])]
 
 
 def _rows(prefix: str, model: type[BaseModel]) -> tuple[list[str], list[list[str]]]:
@@ -94,7 +94,7 @@ def _blocks() -> list[str]:
         "`pooled` that is not given is inherited from the block before, in the order of `model.blocks`.\n"
     )
     header = ["key", "type", "default, `input`", "default, `update`, `pooled`", "meaning"]
-    return ["### model.input, model.update, model.pooled\n", f"{_first(BlockConfig)}\n", text, _table(header, rows)]
+    return ["### model.input, model.update, model.pooled", f"{_first(BlockConfig)}", text, _table(header, rows)]
 
 
 def _first(model: type[BaseModel]) -> str:
