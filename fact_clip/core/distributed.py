@@ -60,10 +60,7 @@ def pick_device(name: str | torch.device, where: str = "device") -> torch.device
 
 
 def pick_precision(setting: str, device: torch.device, where: str, auto: Sequence[str] = ("cuda",)) -> str:
-    """Return "float32" or "bf16"; "auto" takes bf16 on devices of the kinds `auto` that compute in it natively.
-
-    A CPU without bfloat16 instructions is 5 to 7 times slower in bf16 than in float32, so asking for it gets a warning.
-    """
+    """Return "float32" or "bf16"; "auto" takes bf16 on the kinds of devices `auto`, if they compute in it natively."""
     import torch
 
     if device.type == "cuda":

@@ -62,10 +62,7 @@ def suggest(name: str, names: Iterable[str], cutoff: float = 0.0) -> str:
 
 
 def is_name(text: object, *, legacy: bool = False) -> bool:
-    """Whether a value can name a class: one line of text that is not blank, in visible characters.
-
-    `legacy` lets form feeds pass, and U+0080 to U+009F, which stand for letters in files of Windows read as latin-1.
-    """
+    """Whether a value can name a class: one line in visible characters; `legacy` allows those of Windows as latin-1."""
     if not isinstance(text, str) or len(text) > MAX_NAME or not text.strip().strip("\u200c\u200d"):
         return False
     invisible = {match[0] for match in _INVISIBLE.finditer(text)}

@@ -226,11 +226,7 @@ class Segmentation:
         return tuple(segment for segment in self.segments if segment.label not in left_out)
 
     def save(self, path: str | Path, *, with_background: bool = False) -> Path:
-        """Write to a file whose ending tells the format (docs/formats.md), and give back its path.
-
-        Segments of `background` are left out, unless the format has a label for every frame or `with_background` is
-        set.
-        """
+        """Write to a file whose ending tells the format (docs/formats.md), most of which leave out `background`."""
         # The one arrow upward in the house; imported here so that core stays alone until someone saves.
         from fact_clip.formats import save
 

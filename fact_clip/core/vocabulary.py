@@ -159,10 +159,7 @@ class Vocabulary:
         return Vocabulary(listed, tuple(name for name in self.background if name in listed), self.slots, entries)
 
     def is_compositional(self, unseen: Iterable[str]) -> dict[str, tuple[tuple[str, str], ...]]:
-        """For each unseen name the (slot, factor) pairs that no seen class has (docs/protocol.md, 'Levels').
-
-        A name without any is compositional: with all of `unseen` held out, some other class has each of its factors.
-        """
+        """For each unseen name the (slot, factor) pairs that no seen class has; compositional is one without any."""
         held_out = names_of(unseen, "unseen")
         pairs = [
             [(slot, factor) for slot, factor in zip(self.slots, entry, strict=True) if factor is not None]

@@ -39,10 +39,7 @@ def factor_frames(vocabulary: Vocabulary, frames: NDArray[np.int64]) -> dict[str
 
 
 def factor_log_shares(vocabulary: Vocabulary, frames: Mapping[str, Mapping[str, int]]) -> Floats:
-    """Return (C,) log of the product of the shares of frames of each class's factors, from `factor_frames`.
-
-    A factor without training frames gets the mean (of logs) of the others' shares.
-    """
+    """Return (C,) log of the product of the shares of frames of a class's factors; a new one has the mean of logs."""
     total = np.zeros(len(vocabulary))
     for position, slot in enumerate(vocabulary.slots):
         counts = {factor: count for factor, count in frames[slot].items() if count}
@@ -142,10 +139,7 @@ class Calibration:
 
 
 def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
-    """Return the largest gamma that costs at most a share `cost` of S(0), 0 or more; needs no frame of an unseen class.
-
-    The curve is that of held-out training videos, and must reach to where S has fallen by the cost.
-    """
+    """Return the largest gamma that costs at most a share `cost` of S(0), 0 or more, on held-out training videos."""
     at_zero = curve.seen[curve.start]
     if at_zero == 0:
         return 0.0
@@ -154,10 +148,7 @@ def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
 
 
 def choose_gamma_by_harmonic_mean(curve: SeenUnseenCurve) -> float:
-    """Return the gamma with the highest harmonic mean of S and U; of equally good ones that nearest to 0.
-
-    The curve is that of held-out training videos, its unseen classes validation-unseen (never test-unseen).
-    """
+    """Return the gamma with the highest H on held-out training videos; of equally good ones that nearest to 0."""
     means = curve.harmonic_mean
     best = curve.gamma[means >= means.max() - 1e-9]
     return float(best[np.abs(best).argmin()])

@@ -100,10 +100,7 @@ TEXT_ENCODERS: dict[str, Entry[TextEncoder]] = {
 
 @checked
 def frame_encoder(name: str, runtime: Runtime | None = None) -> FrameEncoder:
-    """Return the frame encoder of a name, PREFIX or PREFIX:REST (see `FRAME_ENCODERS`). Nothing is loaded yet.
-
-    An InputError for an unknown prefix, a rest that does not fit it, or a missing package or local file.
-    """
+    """Return the frame encoder of a name, PREFIX or PREFIX:REST (see `FRAME_ENCODERS`). Nothing is loaded yet."""
     return _build(FRAME_ENCODERS, "frame encoder", name, runtime or Runtime())
 
 

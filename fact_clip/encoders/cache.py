@@ -121,10 +121,7 @@ def _mean(name: str, texts: Sequence[str], rows: NDArray[np.float32]) -> NDArray
 def encode_cached(
     encoder: TextEncoder, texts: Sequence[str], cache_dir: str | Path | None = None
 ) -> NDArray[np.float32]:
-    """Return embeddings (N, E) of N texts, from the cache where it has them.
-
-    A cache file belongs to one encoder and one list of texts; a damaged one is replaced, with a warning.
-    """
+    """Return embeddings (N, E) of N texts, from the cache where it has them; a damaged file is replaced."""
     listed = list(names_of(texts, "texts"))
     if cache_dir is None:
         return check_vectors(encoder.name, encoder.encode_texts(listed), listed)

@@ -20,10 +20,7 @@ class ImageTextModel(PictureModel, TextModel):
 
 
 class OpenClip(ImageTextModel):
-    """A CLIP or SigLIP model of the open_clip library.
-
-    `rest` is MODEL/TAG (see `open_clip.list_pretrained()`), MODEL/FILE, local-dir:FOLDER or hf-hub:OWNER/NAME.
-    """
+    """A model of open_clip: MODEL/TAG (`list_pretrained()`), MODEL/FILE, local-dir:FOLDER or hf-hub:OWNER/NAME."""
 
     def __init__(self, prefix: str, rest: str, where: str, runtime: Runtime) -> None:
         self._prefix, self._weights = prefix, None

@@ -37,10 +37,7 @@ def auroc(positive: ArrayLike, negative: ArrayLike) -> float | None:
 def seen_unseen_auroc(
     ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes = (), also_unseen: Classes = ()
 ) -> float | None:
-    """The AUROC of frames of unseen classes against those of seen ones, by best unseen minus best seen score.
-
-    Arguments as in `seen_unseen_curve`; frames of background and of `also_unseen` classes are left out.
-    """
+    """The AUROC of frames of unseen classes against those of seen ones; arguments as in `seen_unseen_curve`."""
     compared = best_of_groups(ground_truth, scores, unseen, background, also_unseen)
     is_unseen = np.isin(compared.true, sorted(compared.groups[0]))
     is_seen = ~np.isin(compared.true, sorted(frozenset().union(*compared.groups)))
@@ -71,10 +68,7 @@ def confusions(
     seen: Classes,
     frames: ArrayLike,
 ) -> Confusions:
-    """What wrongly named frames of `classes` (unseen ones) are named as.
-
-    `seen` are the classes that were trained, background among them, `frames` (C,) the training frames of each class.
-    """
+    """What wrongly named frames of unseen `classes` are named as; `frames` (C,) are the training frames."""
     wanted, trained = class_set("classes", classes), class_set("seen", seen)
     _check_within(vocabulary, wanted | trained)
     counted = table_of(frames, "frames", (len(vocabulary),))

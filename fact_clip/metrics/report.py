@@ -138,10 +138,7 @@ def per_class(
 
 
 def format_table(metrics: Mapping[str, Any]) -> str:
-    """A result of `evaluate` as a plain-text table: a row for each figure; columns all, seen and unseen.
-
-    Columns and rows without a figure are left out; numbers that `evaluate` does not know get a row of their own.
-    """
+    """A result of `evaluate` as a plain-text table: a row for each figure; columns all, seen and unseen."""
     groups = [group for group in ("seen", "unseen") if any(key.startswith(f"{group}_") for key in metrics)]
     rows: dict[str, dict[str, float]] = {}
     for key, value in metrics.items():

@@ -136,10 +136,7 @@ def f1_smoothed(hits: int, false_alarms: int, misses: int) -> float:
 
 
 def f1(ground_truth: Labellings, prediction: Labellings, overlap: float, background: Classes = ()) -> float:
-    """F1 in percent, counts pooled over videos (profile `fact`); `overlap` is the least IoU of a hit, in percent.
-
-    Segments of `background` classes are left out on both sides. Errors as in `paired` and `class_set`.
-    """
+    """F1 in percent without `background`, counts pooled over videos; `overlap` is the least IoU of a hit, in percent."""
     return f1_smoothed(*count_segments(paired(ground_truth, prediction), overlap, background).totals())
 
 

@@ -220,10 +220,7 @@ def _folded(first: FrameConv, second: FrameConv, fuse: FrameConv) -> tuple[Kerne
 
 
 class _TokenLayer(nn.Module):
-    """Post-norm transformer layer over tokens: self-attention, cross-attention if there is a context, feed-forward.
-
-    Positions are added to queries and keys, not to values.
-    """
+    """Post-norm transformer layer over tokens; positions are added to queries and keys, not to values."""
 
     def __init__(self, config: BlockConfig, context_dim: int | None = None) -> None:
         super().__init__()

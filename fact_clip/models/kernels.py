@@ -176,10 +176,7 @@ _choice: dict[str, str] = {}  # "onednn" or "blas" for each "OPERATION WIDTH" th
 
 
 def products() -> dict[str, str]:
-    """What multiplies float32 matrices faster in this process, "onednn" or "blas" by operation and width.
-
-    It is measured now where it has not been; the version of torch and the processor stand beside it.
-    """
+    """Measure, once, what multiplies float32 matrices faster: "onednn" or "blas" by operation and width."""
     for operation in ("forward", "weights"):
         for width in (1, WIDE):
             _chosen(operation, width)

@@ -141,10 +141,7 @@ def curve_of(parts: Sequence[Part], gammas: Sequence[float] = GAMMAS) -> SeenUns
 def judges(
     run: Run, dataset: Dataset, device: torch.device | str, calibration: Calibration | None = None
 ) -> tuple[list[Scorer], list[Dataset]]:
-    """What decodes the validation videos of a run, and for each the data with these videos.
-
-    Members with validation videos of their own are asked one by one, each on the videos that it did not learn.
-    """
+    """What decodes the validation videos of a run, and these videos; of members with videos of their own, each its."""
     if not run.config.train.member_parts:
         return [Scorer(LoadedRun(run, run.models(), calibration), device)], [dataset]
     scorers, datasets = [Scorer(LoadedRun(run, [run.model()], calibration), device)], [dataset]
@@ -245,10 +242,7 @@ def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
 def learn_confidence(
     run: Run, dataset: Dataset, device: torch.device | str, calibration: Calibration | None
 ) -> Confidence | None:
-    """What the scores of a run are worth, decoded as in use with all classes as candidates.
-
-    None where there is no labelled validation frame, or where the model aligns a transcript and names no frame freely.
-    """
+    """What the scores of a run are worth; None without a labelled validation frame, or with transcripts."""
     if run.config.model.transcript or not dataset.validation:
         return None
     labels, scores, truth = list[NDArray[np.int64]](), list[NDArray[np.float64]](), list[NDArray[np.int64]]()

@@ -44,10 +44,7 @@ def lr_factor(settings: TrainConfig, epoch: float) -> float:
 
 @contextmanager
 def numerics(settings: TrainConfig) -> Iterator[None]:
-    """Set how torch multiplies and adds during a training, and put it back when the block ends.
-
-    On CUDA, products of float32 matrices are in TF32 unless ``train.precision`` is float32.
-    """
+    """Set how torch multiplies in a training (on CUDA in TF32 unless ``train.precision`` is float32), and undo it."""
     products = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     algorithms = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     if pick_device(settings.device, "train.device").type == "cuda":

@@ -100,10 +100,7 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def _from_class_names(config: Config, folder: DataFolder, notes: list[Note]) -> dict[str, Any]:
-    """Decide what class names say, where neither the configuration nor a factors.csv says it.
-
-    Of a data set of your own: the background, and how names are read. For ``text.parts: auto``: the vectors of a class.
-    """
+    """Decide what class names say: the background, how names are read, and which vectors a class has."""
     data, values, texts = config.data, dict[str, Any](), list[str]()
     if data.name == "folder" and data.background is None:
         guess, _ = guess_names(data, folder.class_names, folder.root)

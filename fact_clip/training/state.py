@@ -52,10 +52,7 @@ def begin(plan: Plan, out: Path, processes: Processes, resume: bool = False) -> 
 
 
 def _resumed(plan: Plan, out: Path, world: int) -> Run:
-    """The run in the folder, with the epochs, members, workers, device and batch size of the configuration.
-
-    A step keeps the number of videos that it began with, which another batch size and the processes have to give too.
-    """
+    """The run in the folder, with settings that may change; a step keeps the number of videos that it began with."""
     config, dataset = plan.config, plan.dataset
     run, may_grow = Run.read(out), {"train": {"epochs", "members", "workers", "device", "batch_size"}}
     before, now = (dict(_settings(settings.model_dump(exclude=may_grow))) for settings in (run.config, config))

@@ -138,10 +138,7 @@ def train_model(
 
 
 def timed(run: Run, dataset: Dataset, texts: dict[str, Tensor]) -> tuple[float, float]:
-    """Seconds of an epoch of training and of a validation of a new model, the second of each; it is not kept.
-
-    On the CPU they are processor seconds of one thread, which other work on the machine changes little.
-    """
+    """Seconds of an epoch and of a validation of a new model, the second of each; on the CPU of one thread."""
     threads, on_cpu = torch.get_num_threads(), pick_device(run.config.train.device, "train.device").type == "cpu"
     clock = time.process_time if on_cpu else time.perf_counter
     try:

@@ -132,10 +132,7 @@ def _by_level(
 def _unseen_classes(
     scored: Scored, prediction: Labels, alone: Labels | None, dataset: Dataset
 ) -> dict[str, dict[str, Any]]:
-    """Of each unseen class: level, new factors, frames, accuracy as in use and with unseen labels only, wrong name.
-
-    "called" is the class that its wrongly named frames are named as most often, and their share of its frames.
-    """
+    """Of each unseen class: level, new factors, frames, accuracy (also among unseen labels), commonest wrong name."""
     true, guess = np.concatenate(scored.truth), np.concatenate(prediction)
     forced = None if alone is None else np.concatenate(alone)
     rows: dict[str, dict[str, Any]] = {}

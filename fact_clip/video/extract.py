@@ -338,10 +338,7 @@ class PartialRows:
         return np.array(self._records()["time"])
 
     def finish(self, target: Path, facts: Mapping[str, Any]) -> None:
-        """Write the rows as an array (T, D) float16 to `target`, and what they are to a JSON file beside it.
-
-        The description comes last, because features count as complete once it is there.
-        """
+        """Write the rows as an array (T, D) float16, and last what they are, in a JSON file that completes them."""
         records = self._records()
         with whole_file(target) as unfinished:
             # not through a memory map, which ends the process by SIGBUS where the disk is full

@@ -31,10 +31,7 @@ def can_write() -> bool:
 
 
 def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
-    """Encode pictures (H, W, 3), uint8, RGB, with even sides, as H.264 at a constant rate.
-
-    Returns `path`, whose suffix says which container. Raises InputError without PyAV and for a rate out of bounds.
-    """
+    """Encode pictures (H, W, 3), uint8, RGB, with even sides, as H.264 at a constant rate; return `path`."""
     exact = Fraction(number_of(fps, "fps", "pictures a second, 0.001 to 1,000", 1e-3, 1000)).limit_denominator(1001)
     if not can_write():
         raise InputError(path, "the package av is not installed", "pip install 'fact-clip[video]'")
