@@ -139,7 +139,7 @@ class Calibration:
 
 
 def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
-    """Return the largest gamma that costs at most a share `cost` of S(0), 0 or more, on held-out training videos."""
+    """Return the largest gamma that costs at most a share `cost` of S(0); needs no frame of an unseen class."""
     at_zero = curve.seen[curve.start]
     if at_zero == 0:
         return 0.0

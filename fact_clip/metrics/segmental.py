@@ -136,7 +136,7 @@ def f1_smoothed(hits: int, false_alarms: int, misses: int) -> float:
 
 
 def f1(ground_truth: Labellings, prediction: Labellings, overlap: float, background: Classes = ()) -> float:
-    """F1 in percent without `background`, counts pooled over videos; `overlap` is the least IoU of a hit, in percent."""
+    """F1 in percent without `background`, pooled over videos; `overlap` is the least IoU of a hit, in percent."""
     return f1_smoothed(*count_segments(paired(ground_truth, prediction), overlap, background).totals())
 
 
