@@ -252,7 +252,7 @@ def data_config(data: str, overrides: list[str] | None) -> DataConfig:
 def check_new(path: Path, *, suffix: str = "", fix: str = "") -> None:
     """Raise an InputError for a file that is there already, or has another ending; for a folder, unless it is empty."""
     if suffix and path.suffix != suffix:
-        raise InputError(path, f"its name does not end in {suffix}")
+        raise refuse("--out", f"{path} does not end in {suffix}")
     if suffix and os.path.lexists(path):
         raise InputError(path, "it exists already", fix or "remove it, or name another file with --out")
     if path.exists() and not path.is_dir():

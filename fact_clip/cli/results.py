@@ -76,10 +76,12 @@ class Results:
 
     def _record(self, name: str, line: int = 0) -> dict[str, Any]:
         """Return the first or second line of a record; {} where there is none."""
+        from fact_clip.core.io import parse_json, read_text
+
+        path = self.folder / RECORDS / f"{name}.json"
         try:
-            lines = (self.folder / RECORDS / f"{name}.json").read_text(encoding="utf-8").split("\n")
-            record = json.loads(lines[line])
-        except (OSError, ValueError, IndexError):
+            record = parse_json([*read_text(path).split("\n"), ""][line], path, "a record of this command")
+        except InputError:
             return {}
         return record if isinstance(record, dict) and (line or {"request", "suffixes"} <= record.keys()) else {}
 

@@ -218,7 +218,7 @@ def _check_outputs(
     from fact_clip.video import overlay as burning
     from fact_clip.video.decode import SUFFIXES
 
-    check_place(folder / "results.csv")
+    check_place(folder / f"{file_name(inputs[0].stem)}{suffixes[0]}")
     if ".json" in suffixes and any((folder / f"{file_name(path.stem)}.npy").is_file() for path in inputs):
         raise refuse("--out", f"NAME.json describes the features in {folder}", "name another folder")
     if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():

@@ -95,6 +95,8 @@ def convert(
     checkpoint, config, out, mapping = map(Path, (checkpoint, config, out, mapping))
     _check_new(out)
     reference = read_mapping(config, "the YAML that the checkpoint was trained with")
+    if {"base", "data", "model", "train"} & reference.keys():
+        raise InputError(config, "a recipe of fact-clip, not a published YAML")
     weights, name = read_state(checkpoint), str(flatten(reference).get("dataset", ""))
     benchmark = BENCHMARKS[known_data_set(name) or "folder"]
     layout = layout or benchmark.layout
