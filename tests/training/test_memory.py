@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fact_clip.datasets import dataset as dataset_module
+from fact_clip.datasets import features
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.training import train, trainer
@@ -24,9 +24,9 @@ from ..small import write_dataset
 def events(monkeypatch) -> list[object]:
     """Names of videos whose values are looked through, "transformed" a pass over one, and ("step", names)."""
     seen: list[object] = []
-    check, transform, step = dataset_module.check_finite, FeatureTransform.__call__, trainer.Trainer._step
+    check, transform, step = features.check_finite, FeatureTransform.__call__, trainer.Trainer._step
     monkeypatch.setattr(
-        dataset_module, "check_finite", lambda path, rows: (seen.append(Path(path).stem), check(path, rows))[1]
+        features, "check_finite", lambda path, rows: (seen.append(Path(path).stem), check(path, rows))[1]
     )
     monkeypatch.setattr(
         FeatureTransform, "__call__", lambda self, rows: (seen.append("transformed"), transform(self, rows))[1]
