@@ -502,7 +502,8 @@ function mark() {
 
 function end() {
 	if (begun === null) return;
-	const [start, stop] = [begun, here()].sort((one, other) => one - other);
+	const last = video.times.length - 2; // whoever stops at the last picture means the end
+	const [start, stop] = [begun, here() === last ? last + 1 : here()].sort((one, other) => one - other);
 	begun = null;
 	if (start < stop) put(start, stop);
 	choose(chosen);
