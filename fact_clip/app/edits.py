@@ -19,8 +19,7 @@ from fact_clip.formats.annotations import Annotation, Options, TiersError, Unit,
 from fact_clip.metrics import cohen_kappa, edit, f1, frame_accuracy
 from fact_clip.metrics.segmental import OVERLAPS
 
-BACKGROUND = "background"
-"""Label of what nobody labelled, where the model has no name for it."""
+BACKGROUND = "background"  # Label of what nobody labelled, where the model has no name for it
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,7 @@ def row_labels(
 
 # --- label files ------------------------------------------------------------------------------------------------------
 
-MAIN = "main"
-"""The track of a file that has one tier."""
+MAIN = "main"  # The track of a file that has one tier
 
 
 def read_tracks(

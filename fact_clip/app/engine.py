@@ -28,14 +28,9 @@ from fact_clip.inference.sources import check_features
 from fact_clip.video.decode import picture_times, probe
 from fact_clip.video.extract import Settings, extract
 
-KEPT_BYTES = 256 << 20
-"""Scores of videos that are kept; what is dropped is computed again when it is needed."""
-
-KEPT_MODELS = 3
-"""Trained models that are kept loaded."""
-
-UNKNOWN_RATE = 30.0
-"""Rows a second that are assumed where nobody says, to limit the length of a feature file."""
+KEPT_BYTES = 256 << 20  # Scores of videos that are kept; what is dropped is computed again when it is needed
+KEPT_MODELS = 3  # Trained models that are kept loaded
+UNKNOWN_RATE = 30.0  # Rows a second that are assumed where nobody says, to limit the length of a feature file
 
 _Basis = tuple[str, tuple[str, ...] | None, DecodeSettings]  # model, names, settings
 

@@ -39,8 +39,7 @@ _HEADERS = {
 }
 
 
-WILDCARDS = ("0.0.0.0", "::")
-"""Hosts that mean every address of this machine."""
+WILDCARDS = ("0.0.0.0", "::")  # Hosts that mean every address of this machine
 
 
 def machine_names() -> set[str]:
@@ -50,8 +49,7 @@ def machine_names() -> set[str]:
     return {name, short, f"{short}.local", socket.getfqdn().lower()}
 
 
-BODY_BYTES = 4 << 20
-"""Size of a request that is no upload, at most."""
+BODY_BYTES = 4 << 20  # Size of a request that is no upload, at most
 
 
 class Guard:
@@ -175,8 +173,7 @@ def _first_fault(error: RequestValidationError) -> str:
 
 # --- connections ------------------------------------------------------------------------------------------------------
 
-HEADER_SECONDS = 15.0
-"""Seconds in which the headers of a request must be complete."""
+HEADER_SECONDS = 15.0  # Seconds in which the headers of a request must be complete
 
 
 class Protocol(H11Protocol):

@@ -27,11 +27,8 @@ from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
 from fact_clip.video.extract import Settings
 
-ENCODER = "grid"
-"""Makes the features where no model says otherwise."""
-
-EVERY = 4
-"""Of this many labelled videos, one is held out to measure on."""
+ENCODER = "grid"  # Makes the features where no model says otherwise
+EVERY = 4  # Of this many labelled videos, one is held out to measure on
 
 Held = tuple[Path, NDArray[np.float64], list[str]]  # features, seconds of their rows (T + 1,), labels (T,)
 

@@ -9,8 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from fact_clip.app.project import Action, Label, Origin
 from fact_clip.core.decode_settings import DecodeSettings
 
-MAX_NAME = 200
-"""Characters of an action name, at most."""
+MAX_NAME = 200  # Characters of an action name, at most
 
 
 def _one_line(name: str) -> str:

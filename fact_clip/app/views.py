@@ -24,8 +24,7 @@ from fact_clip.formats import FORMATS, ending_of
 from fact_clip.report.budget import Stretch, time_budget, transitions
 from fact_clip.report.colours import class_colours
 
-LEAST_CERTAIN = 30
-"""Segments on the list of the least certain ones."""
+LEAST_CERTAIN = 30  # Segments on the list of the least certain ones
 
 
 def state(page: Page) -> dict[str, Any]:

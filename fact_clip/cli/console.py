@@ -30,8 +30,7 @@ def _option_of(where: str) -> str | None:
 
 # --- signals and exit codes -----------------------------------------------------------------------------------------
 
-PATIENCE = 4.0
-"""Seconds that a command has to clean up after a signal."""
+PATIENCE = 4.0  # Seconds that a command has to clean up after a signal
 
 
 class InterruptedCommandError(Exception):

@@ -107,8 +107,7 @@ globals()["import"] = import_  # the name of a command is that of its function, 
 
 # --- summary ---------------------------------------------------------------------------------------------------------
 
-STEP = 1 / 25
-"""Seconds between the moments at which two labellings are compared."""
+STEP = 1 / 25  # Seconds between the moments at which two labellings are compared
 
 
 _AGAINST = "A file by somebody else, for each of LABELS in order; may be repeated."

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RECORDS = ".results"
-"""The folder, inside the output folder, with a record for each result."""
+RECORDS = ".results"  # The folder, inside the output folder, with a record for each result
 
 
 @dataclass(frozen=True)

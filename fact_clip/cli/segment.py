@@ -170,8 +170,7 @@ def _written(results: Results, task: Task, segmentation: Segmentation | None) ->
         return Outcome(task, segmentation, [], error)
 
 
-LISTED = 12
-"""Files that are named one by one; of more only the number is told."""
+LISTED = 12  # Files that are named one by one; of more only the number is told
 
 
 def _report(outcomes: Sequence[Outcome], files: Sequence[Path], folder: Path) -> None:
@@ -195,8 +194,7 @@ def _report(outcomes: Sequence[Outcome], files: Sequence[Path], folder: Path) ->
         raise typer.Exit(1)
 
 
-_UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")
-"""Files that name no video."""
+_UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")  # Files that name no video
 
 
 def _check_media(media: str, inputs: Sequence[Path], named: bool) -> None:

@@ -13,8 +13,7 @@ from fact_clip.core import Vocabulary, runs
 from fact_clip.report.record import Video
 
 Labels = NDArray[np.int64]
-Run = tuple[int, int, int]
-"""Start, stop and label of a segment."""
+Run = tuple[int, int, int]  # Start, stop and label of a segment
 
 MOST_CELLS = 4000  # of a confusion matrix; the largest ones
 TOLERANCES = {"s": (0.5, 1.0, 2.0, 5.0), "frames": (1.0, 5.0, 10.0, 25.0)}

@@ -15,8 +15,7 @@ from fact_clip.core import InputError
 from fact_clip.core.paths import whole_file
 from fact_clip.formats.base import no_formula
 
-Stretch = tuple[float, float, str]
-"""Start and stop in seconds, and the action."""
+Stretch = tuple[float, float, str]  # Start and stop in seconds, and the action
 
 COLUMNS = ("video", "action", "seconds", "share", "count", "mean", "deviation", "first")
 

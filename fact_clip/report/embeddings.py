@@ -62,17 +62,11 @@ def principal_components(rows: NDArray[np.floating]) -> tuple[NDArray[np.float64
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """Vectors of one space, and the class of each.
+    """Vectors of one space, and the class of each."""
 
-    Attributes:
-        rows: (N, D).
-        labels: (N,) class indices, -1 where a row is not drawn.
-        text: (C, D) vectors of the classes in the same space, or None.
-    """
-
-    rows: NDArray[np.floating]
-    labels: NDArray[np.int64]
-    text: NDArray[np.floating] | None = None
+    rows: NDArray[np.floating]  # (N, D)
+    labels: NDArray[np.int64]  # (N,) class indices, -1 where a row is not drawn
+    text: NDArray[np.floating] | None = None  # (C, D) vectors of the classes in the same space, or None
 
     def thinned(self, most: int = _MOST_POINTS) -> Space:
         """At most so many rows, every k-th."""

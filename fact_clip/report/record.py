@@ -30,18 +30,13 @@ Shares = NDArray[np.float16]
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """One video of T frames.
+    """One video of T frames."""
 
-    Attributes:
-        name: of the video.
-        labels: row of `ROWS` -> class indices (T,), -1 where there is none; the token voter may be missing.
-        confidence: the same rows but "truth" -> probability (T,) of the class that the row names.
-        times: seconds at the start of each frame and at the end, (T + 1,); None where they are unknown.
-    """
-
-    name: str
+    name: str  # of the video
+    # row of `ROWS` -> class indices (T,), -1 where there is none; the token voter may be missing
     labels: Mapping[str, Labels]
-    confidence: Mapping[str, Shares]
+    confidence: Mapping[str, Shares]  # the same rows but "truth" -> probability (T,) of the class that the row names
+    # seconds at the start of each frame and at the end, (T + 1,); None where they are unknown
     times: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
@@ -50,19 +45,12 @@ class Video:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """The videos of an evaluation, and what the report says of their classes.
+    """The videos of an evaluation, and what the report says of their classes."""
 
-    Attributes:
-        vocabulary: the classes that the indices of `Video.labels` stand for; new candidates come last.
-        training_frames: (C,) labelled frames of each class in the training videos.
-        versions: of the programs that made the evaluation, and the commit.
-        videos: in the order of evaluation.json.
-    """
-
-    vocabulary: Vocabulary
-    training_frames: Labels
-    versions: Mapping[str, str]
-    videos: Sequence[Video]
+    vocabulary: Vocabulary  # the classes that the indices of `Video.labels` stand for; new candidates come last
+    training_frames: Labels  # (C,) labelled frames of each class in the training videos
+    versions: Mapping[str, str]  # of the programs that made the evaluation, and the commit
+    videos: Sequence[Video]  # in the order of evaluation.json
 
     def save(self, path: Path) -> None:
         """Write to a .npz file, whole or not at all."""

@@ -103,8 +103,7 @@ def timeline(
     return figure
 
 
-Spans = list[tuple[float, float, str]]
-"""Left end and width of the bar of each segment, and its label."""
+Spans = list[tuple[float, float, str]]  # Left end and width of the bar of each segment, and its label
 
 
 def _spans(rows: Mapping[str, Segmentation], in_seconds: bool) -> list[Spans]:

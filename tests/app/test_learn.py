@@ -11,7 +11,6 @@ from fact_clip.inference.segmenter import load
 from fact_clip.training import train
 
 from ..refusals import refused
-from .test_editing import main, segments
 
 FPS = 5.0
 NAMES = ("stir the soup", "pour water", "cut bread")
@@ -69,26 +68,6 @@ def plans(rng, number, *more):
 def edges_of(plan):
     edges = np.cumsum([0, *(length for length, _ in plan)]).tolist()
     return [(start, stop, name) for start, stop, (_, name) in zip(edges, edges[1:], plan, strict=False)]
-
-
-@pytest.mark.slow
-def test_train_on_labels_of_the_page(opened, tmp_path):
-    user, videos = opened(run=None)(), []
-    for number, plan in enumerate(plans(np.random.default_rng(0), 5)):
-        write_features(tmp_path / f"v{number}.npy", plan, number)
-        videos.append((user.add(tmp_path / f"v{number}.npy", tmp_path / f"v{number}.json"), edges_of(plan)))
-    for video, labels in videos[:4]:
-        user.label(video, *labels)
-    user.ask("POST", "/api/train", json={"minutes": 0.2})
-    state = user.settle()
-    assert state["training"]["state"] == "done", state["training"]
-    figures = state["runs"]["model-1"]
-    assert figures["before"] is None
-    assert figures["after"]["right"] > 60
-    assert state["model"]["chosen"] == "model-1"
-    drafts = segments(user.ask("GET", f"/api/videos/{videos[4][0]}")["drafts"])
-    assert {name for *_, name in drafts} <= set(NAMES)
-    assert main(user.ask("GET", f"/api/videos/{videos[0][0]}")) == videos[0][1]  # labels are as they were
 
 
 @pytest.mark.slow
