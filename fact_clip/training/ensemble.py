@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.core.paths import inside, whole_file
+from fact_clip.models.kernels import products
 from fact_clip.run import member_folders
 from fact_clip.training.plan import Plan, with_values
 
@@ -24,13 +26,15 @@ SEED_STEP = 1000  # Member k has the seed of the run + k * this, so that runs of
 # A process of its own, not a fork: torch's threads do not survive one. It ends when its parent closes its end of stdin,
 # that is, however the parent ends; on Linux the kernel sees to it, even where no Python runs for a while.
 _MEMBER = """
-import os, sys, threading
+import json, os, sys, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 from fact_clip.core.distributed import end_with_parent
 end_with_parent(int(sys.argv[3]))
 from fact_clip.config import Config
 from fact_clip.core import InputError
+from fact_clip.models.kernels import use_products
 from fact_clip.training import train
+use_products(json.loads(sys.argv[4]))
 try:
     train(Config.load(sys.argv[1]), sys.argv[2], resume="--resume" in sys.argv)
 except InputError as error:
@@ -99,7 +103,8 @@ def _start_member(
         unfinished.write_text(config.to_yaml(), encoding="utf-8")
     inside(out, "members", folder.name)
     resumed = resume and (folder / "run.json").is_file()
-    words = [str(recipe), str(folder), str(os.getpid()), *(["--resume"] if resumed else [])]
+    chosen = json.dumps(products() if plan.device.type == "cpu" else {})  # all members multiply in one way
+    words = [str(recipe), str(folder), str(os.getpid()), chosen, *(["--resume"] if resumed else [])]
     command = [sys.executable, "-c", _MEMBER, *words]
     # A session of its own: Ctrl-C reaches the parent alone, which ends its members.
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
