@@ -97,14 +97,13 @@ FAULTS: dict[str, dict[str, Content]] = {
 # Faults that do no harm: what is missing is not needed, or half of it is enough.
 GOOD = {
     "recipe/cut in half", "split/cut in half", "actions/cut in half", "sidecar/missing", "factors/missing", "calibration/missing",
-    "confidence/missing", "state/missing", "log/missing", "log/empty", "log/cut in half", "log/NUL", "log/an escape",
+    "confidence/missing", "state/missing", "log/missing", "log/empty", "log/cut in half", "log/an escape",
 }  # fmt: skip
 
 LINKS = ("missing", "a link to itself", "a link to nothing")
 ELSEWHERE = {  # what is found at another place than its file
     "recipe/empty": "folder",
     "mapping/cut in half": "class 'sc'",
-    "object names/NUL": "data.objects.blocks",
     "object names/an escape": "data.objects.blocks",
     "database/a folder": "data.mdb",
     "features/missing": "train.split1.bundle",
