@@ -76,12 +76,15 @@ def test_kscgr(shared):
 
 
 def test_the_example_of_the_docs(tmp_path):
-    """docs/names.md, Features of your own objects: four names, a confidence each, then x and y of each."""
+    """docs/names.md, Object columns file: four names, a confidence each, then x and y of each."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "names.md").read_text(encoding="utf-8")
-    part = page.split("### Features of your own objects")[1]
-    (_, listed), (_, recipe) = re.findall(r"```(yaml)?\n(.*?)```", part, re.DOTALL)
-    (tmp_path / "objects.txt").write_text(listed)
-    config = Config.from_tree({key: value for key, value in yaml.safe_load(recipe).items() if key != "base"}, "docs")
+    part = page.split("## Object columns file")[1]
+    names = re.search(r"`ROOT/objects.txt` has (.*?), a line", part, re.DOTALL)
+    recipe = re.search(r"```yaml\n(.*?)```", part, re.DOTALL)
+    assert names is not None
+    assert recipe is not None
+    (tmp_path / "objects.txt").write_text("\n".join(re.findall(r"`(\w+)`", names[1])))
+    config = Config.from_tree({key: value for key, value in yaml.safe_load(recipe[1]).items() if key != "base"}, "docs")
     grammar = Grammar(str(config.data.grammar))
     vocabulary = Vocabulary.from_names(
         ["lift kettle", "open coffee jar", "stir cup with spoon"], (), grammar, grammar.slots
