@@ -31,7 +31,7 @@ def test_every_format_is_explained():
     assert {name for name in FORMATS if f"`{name}`" in explained} == set(FORMATS)
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "srt", "rttm", "audacity"])
+@pytest.mark.parametrize("kind", ["csv", "srt", "rttm"])
 def test_excerpts_are_what_is_written(kind, tmp_path):
     written = save(TAKE, tmp_path / f"take{FORMATS[kind].ending}").read_text(encoding="utf-8").splitlines()
     excerpt = re.findall(rf"^```{kind}\n(.+?)^```", TEXT, re.M | re.S)[0].splitlines()
