@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import whole_file
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.candidates import NONE_OF_THESE
@@ -27,7 +29,10 @@ from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
 from fact_clip.video.extract import Settings
 
+logger = logging.getLogger(__name__)
+
 ENCODER = "grid"  # Makes the features where no model says otherwise
+FIRST_VIDEOS = 50  # Training videos of a run that a model taught from it sees again, at most
 EVERY = 4  # Of this many labelled videos, one is held out to measure on
 
 Held = tuple[Path, NDArray[np.float64], list[str]]  # features, seconds of their rows (T + 1,), labels (T,)
@@ -85,6 +90,8 @@ def _write_set(
     names, held = dict[str, bool](), list[Held]()
     encoder, extraction = _encoder(page, videos, model)
     other = BACKGROUND if model is None else next(iter(model.vocabulary.background), BACKGROUND)
+    if model is not None:
+        names |= dict.fromkeys(_add_first_videos(training_set, model.run), False)
     for number, video in enumerate(videos):
         path = page.engine.features_by(video, encoder, extraction)
         path = path or page.engine.encode(video, job, encoder, extraction)
@@ -97,6 +104,20 @@ def _write_set(
         with whole_file(root / "splits" / f"{part_name}.split1.bundle") as unfinished:
             unfinished.write_text("".join(f"{name}\n" for name in names if names[name] == is_held), encoding="utf-8")
     return held
+
+
+def _add_first_videos(training_set: TrainingSet, run: Run) -> list[str]:
+    """Add what a run was trained on, where that is still there, so that it forgets nothing; some of very many."""
+    try:
+        dataset = Dataset.open(run.config.data)
+    except InputError:
+        logger.warning("the training videos of %s are not there; what it learns now may replace the old", run.path)
+        return []
+    facts, names, added = {} if dataset.fps is None else {"fps": dataset.fps}, [*dataset.vocabulary, UNLABELLED], []
+    for name in dataset.train[:FIRST_VIDEOS]:
+        labels = [names[index] for index in dataset.labels(name).tolist()]  # -1: no label
+        added.append(training_set.add(name, dataset.features(name), labels, facts))
+    return added
 
 
 def add_video(

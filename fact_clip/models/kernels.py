@@ -467,5 +467,6 @@ class Dropout(nn.Dropout):
         if not self.training or not 0 < self.p < 1 or not use_cpu_kernel(x):
             return super().forward(x)
         bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-        mask = bits[: x.numel()] >= round(self.p * 2**16) - 2**15
-        return x * mask.view(x.shape).to(x.dtype).mul_(1 / (1 - self.p))
+        least = round(self.p * 2**16) - 2**15
+        mask = torch.ge(bits[: x.numel()].view(x.shape), least, out=torch.empty_like(x.detach()))
+        return x * mask.mul_(1 / (1 - self.p))
