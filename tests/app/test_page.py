@@ -400,7 +400,7 @@ def test_a_whole_day(bench, browser, tmp_path):
             by_keys(page, *((keys[label], start, stop) for label, start, stop in truth[name] if label in first))
             expected = sorted((start, stop, label) for label, start, stop in truth[name] if label in first)
             assert parts(shown(page, number)["tracks"][0]["segments"]) == expected
-        figures = trained(page, "#train", "model-1", 0.3)
+        figures = trained(page, "#train", "model-1", 0.2)
         assert figures["before"] is None
         assert figures["after"]["right"] > 40  # of one film, by two
         until(page, "document.querySelector('#training-note').textContent.includes('before: –')")
