@@ -375,7 +375,8 @@ def free_memory() -> float:
 
 def training(command: Sequence[str], code: Path, **environment: str) -> dict[str, Any]:
     """What epoch.py prints, run with the code of a checkout."""
-    words = [*command, str(ROOT / "benchmarks/epoch.py")]
+    script = code / "benchmarks/epoch.py"  # that of the checkout, which knows its names
+    words = [*command, str(script if script.is_file() else ROOT / "benchmarks/epoch.py")]
     return {"words": words, "cwd": code, "env": {**os.environ, "PYTHONPATH": str(code), **environment}}
 
 
