@@ -425,7 +425,8 @@ def test_a_whole_day(bench, browser, tmp_path):
 
         page.click("#budget")
         until(page, "!document.querySelector('#budget-table').hidden")
-        assert all(name in page.locator("#budget-table").text_content() for name in (new, *first))
+        for name in (new, *first):
+            until(page, f"document.querySelector('#budget-table').textContent.includes('{name}')")
         page.select_option("#format", "json")
         with page.expect_download() as download:
             page.click("#download-all")
