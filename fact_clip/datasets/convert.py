@@ -209,6 +209,13 @@ def _write_features(
                 raise InputError(path, "this file would be replaced", elsewhere)
             if fps is None and sidecar.exists():
                 raise InputError(sidecar, "it describes other features", f"remove it, or {elsewhere}")
+            existing = None
+            with suppress(InputError):  # there are none, or damaged ones, which may be replaced
+                existing = open_array(target).shape
+            if existing is not None and array.shape[1] not in existing:
+                raise InputError(
+                    path, f"{array.shape[1]} columns would replace {target} of shape {existing}", elsewhere
+                )
             n_labels = len(read_lines(label_path, "a label file")) if label_path.is_file() else len(array)
             if not lengths_agree(len(array), n_labels, DataConfig()):
                 raise InputError(path, f"{len(array)} frames for {n_labels} labels in {label_path}", elsewhere)

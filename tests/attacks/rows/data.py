@@ -150,9 +150,10 @@ def _commands() -> Iterator[Row]:
     yield Row("data split/a list that is a folder", folds, "train.split1.bundle", {SPLIT: folder}, ("data",))
     for what, (command, place, files) in WRITTEN.items():
         yield Row(f"features/{what}", command, place, files)
-    rows: dict[str, Content] = {f"{VIDEO}.npy": array(np.random.default_rng(0).random((7, 8)))}
-    command = f"data convert --from npy {VIDEO}.npy --out data"
-    yield Row("features/over those of another length", command, f"{VIDEO}.npy", rows, ("data",))
+    for what, shape in (("another width", (400, 2)), ("another length", (7, 8))):
+        rows: dict[str, Content] = {f"{VIDEO}.npy": array(np.random.default_rng(0).random(shape))}
+        command = f"data convert --from npy {VIDEO}.npy --out data"
+        yield Row(f"features/over those of {what}", command, f"{VIDEO}.npy", rows, ("data",))
 
 
 ROWS = (*_training(), *_commands())
