@@ -41,7 +41,8 @@ class ObjectSpec:
     slot: _Index  # the slot of an action's factors whose words are names of objects
 
     def __post_init__(self) -> None:
-        if len({len(row) for row in self.columns}) != 1 or max(self.fixed, default=0) >= len(self.columns):
+        widths = {len(row) for row in self.columns}
+        if len(widths) != 1 or 0 in widths or max(self.fixed, default=0) >= len(self.columns):
             raise InputError("columns", "expected one object or more, each with as many columns, and indices of them")
 
 
