@@ -172,6 +172,16 @@ def upload(page, *paths: Path) -> None:
     settled(page)
 
 
+def everything(page, path: Path) -> dict[str, bytes]:
+    """The files of "Download all videos", by name."""
+    page.select_option("#format", "json")
+    with page.expect_download() as download:
+        page.click("#download-all")
+    download.value.save_as(path)
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
     folder, truth = bench
     with (
@@ -321,22 +331,12 @@ def test_labels_from_nothing_survive_a_kill_and_another_browser(bench, browser, 
         page.click("#removed button")
         until(page, "document.querySelectorAll('#videos li').length === 2")
 
-        page.select_option("#format", "json")
-        with page.expect_download() as download:
-            page.click("#download-all")
-        download.value.save_as(tmp_path / "before.zip")
+        before = everything(page, tmp_path / "before.zip")
     with served(project, ending=signal.SIGINT) as address, browser.page(1100, 1200, accept_downloads=True) as page:
         page.goto(address)
         page.locator("#work").wait_for()
         settled(page)
-        page.select_option("#format", "json")
-        with page.expect_download() as download:
-            page.click("#download-all")
-        download.value.save_as(tmp_path / "after.zip")
-        before, after = (zipfile.ZipFile(tmp_path / f"{name}.zip") for name in ("before", "after"))
-        assert {name: before.read(name) for name in before.namelist()} == {
-            name: after.read(name) for name in after.namelist()
-        }
+        assert everything(page, tmp_path / "after.zip") == before
         # a file of labels is loaded into the other video
         page.click("#videos li:nth-child(2) button")
         settled(page)
@@ -412,25 +412,25 @@ def test_a_whole_day(bench, browser, tmp_path):
         assert {name for *_, name in parts(shown(page, 3)["drafts"])} <= {"background", *first}
         page.fill("#actions", "\n".join(TRAINED[1:]))
         settled(page)
-        until(page, "document.querySelectorAll('#legend li').length >= 4")
+        until(page, f"document.querySelector('#legend').textContent.includes('{new}')")  # its key is there
         by_keys(page, *((keys[label], start, stop) for label, start, stop in truth["v3"] if label != "no action"))
+        expected = sorted((start, stop, label) for label, start, stop in truth["v3"] if label != "no action")
+        drawn_by_hand = [one for one in shown(page, 3)["tracks"][0]["segments"] if one["origin"] != "draft"]
+        assert parts(drawn_by_hand) == expected
         for number, name in enumerate(films[:3]):
             page.click(f"#videos li:nth-child({number + 1}) button")
             settled(page)
             by_keys(page, *((keys[label], start, stop) for label, start, stop in truth[name] if label == new))
         figures = trained(page, "#teach", "model-2", 0.1)
         assert figures["after"]["right"] >= figures["before"]["right"] > 0
-        before = f"before: {figures['before']['right']:.0f} %"
-        until(page, f"document.querySelector('#training-note').textContent.includes('{before}')")
+        words = f"before: {figures['before']['right']:.0f} %"
+        until(page, f"document.querySelector('#training-note').textContent.includes('{words}')")
 
         page.click("#budget")
         until(page, "!document.querySelector('#budget-table').hidden")
         for name in (new, *first):
             until(page, f"document.querySelector('#budget-table').textContent.includes('{name}')")
-        page.select_option("#format", "json")
-        with page.expect_download() as download:
-            page.click("#download-all")
-        download.value.save_as(tmp_path / "before.zip")
+        before = everything(page, tmp_path / "before.zip")
         state = asked(page, "/api/state")
     with served(project, ending=signal.SIGINT) as address, browser.page(1100, 1200, accept_downloads=True) as page:
         page.goto(address)
@@ -440,14 +440,7 @@ def test_a_whole_day(bench, browser, tmp_path):
         again = asked(page, "/api/state")
         assert (again["runs"], again["actions"], again["model"]["chosen"]) == (
             state["runs"], state["actions"], state["model"]["chosen"])  # fmt: skip
-        page.select_option("#format", "json")
-        with page.expect_download() as download:
-            page.click("#download-all")
-        download.value.save_as(tmp_path / "after.zip")
-        before, after = (zipfile.ZipFile(tmp_path / f"{name}.zip") for name in ("before", "after"))
-        assert {name: before.read(name) for name in before.namelist()} == {
-            name: after.read(name) for name in after.namelist()
-        }
+        assert everything(page, tmp_path / "after.zip") == before
 
 
 SIXTY = [f"{verb} {part}" for verb in ("grasp", "place", "turn", "lift", "push", "wipe") for part in
