@@ -7,7 +7,7 @@ import ipaddress
 import reprlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,12 +56,13 @@ class Guard:
     """Outermost: which hosts and pages may ask, and headers that let the browser run nothing else.
 
     A request must name a host that no foreign page can make its own name for (DNS rebinding): an address, localhost,
-    the host of the server or, where that is a wildcard, a name of this machine. What changes something must come from
-    the page itself.
+    the host of the server, a name that a proxy serves it as or, where the host is a wildcard, a name of this machine.
+    What changes something must come from the page itself, or from a program.
     """
 
-    def __init__(self, app: ASGIApp, host: str, patience: float = 30.0) -> None:
-        self.app, self.hosts, self.patience = app, {"localhost", host.lower()}, patience
+    def __init__(self, app: ASGIApp, host: str, patience: float = 30.0, served_as: Sequence[str] = ()) -> None:
+        self.app, self.patience = app, patience
+        self.hosts = {"localhost", host.lower(), *(name.lower() for name in served_as)}
         if host in WILDCARDS:
             self.hosts |= machine_names()
 

@@ -32,6 +32,7 @@ class Options:
     run: Path | None = None  # run folder of the model; None: it was not trained, or there is none
     limits: Limits = field(default_factory=Limits)
     recent: Sequence[str] = ()  # folders of projects that were opened before
+    served_as: tuple[str, ...] = ()  # host names under which a proxy serves the page
 
 
 class Page:

@@ -57,9 +57,13 @@ class Server:
     def _is_let_in(self, request: Request) -> bool:
         return hmac.compare_digest(request.cookies.get(self._cookie(request), "").encode(), self.page.cookie.encode())
 
+    def _is_token(self, token: str) -> bool:
+        return hmac.compare_digest(token.encode(), self.project.token.encode())
+
     def let_in(self, request: Request) -> None:
-        """Refuse a browser that has not opened the address with the token."""
-        if not self._is_let_in(request):
+        """Refuse a browser that has not opened the address with the token, and a program that does not send it."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if not self._is_let_in(request) and not (scheme.lower() == "bearer" and self._is_token(token)):
             raise HTTPException(403, "not let in; open the address that the command line printed")
 
     def index(self, request: Request, token: str = "") -> Response:
@@ -67,9 +71,10 @@ class Server:
         answer = FileResponse(STATIC / "index.html", media_type="text/html")
         if self._is_let_in(request):
             return answer
-        if not hmac.compare_digest(token.encode(), self.project.token.encode()):
+        if not self._is_token(token):
             return FileResponse(STATIC / "refused.html", status_code=403, media_type="text/html")
-        answer.set_cookie(self._cookie(request), self.page.cookie, httponly=True, samesite="strict", path="/")
+        is_secure = request.url.scheme == "https"  # behind a proxy
+        answer.set_cookie(self._cookie(request), self.page.cookie, secure=is_secure, httponly=True, samesite="strict")
         return answer
 
     # --- files and videos --------------------------------------------------------------------------------------------
@@ -402,11 +407,12 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
     api.add_api_route("/openapi.json", lambda: app.openapi(), methods=["GET"], include_in_schema=False)
     add_file(api, "", STATIC / "api.html")
     app.add_api_route("/", server.index, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/health", lambda: {"status": "ok"}, methods=["GET"])
     app.include_router(api)
     for name in ("timeline.js", "timeline.css"):
         add_file(app, f"/static/{name}", TIMELINE / name)
     app.mount("/static", StaticFiles(directory=STATIC))
-    app.add_middleware(Guard, host=options.host, patience=options.limits.patience)
+    app.add_middleware(Guard, options.host, options.limits.patience, options.served_as)
     app.state.page = page
     return app
 

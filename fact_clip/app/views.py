@@ -100,6 +100,7 @@ def video(page: Page, video: VideoEntry) -> dict[str, Any]:
     can_undo, can_redo = project.can_step(video.id)
     return {
         **_facts(video),
+        "job": job(page, page.engine.work(video.id).job),
         "media": video.media is not None,
         "undo": can_undo,
         "redo": can_redo,

@@ -14,13 +14,14 @@ from typing import Annotated
 import typer
 
 from fact_clip.cli.console import note
-from fact_clip.cli.options import ModelOptions, option, refuse, with_options
+from fact_clip.cli.options import ModelOptions, names, option, refuse, with_options
 from fact_clip.core.errors import InputError
 from fact_clip.core.paths import whole_file
 
 _PROJECT = "Folder of the project; unset: one in the data folder of the user."
 _TRAINING_SET = "Folder in the common layout that labelled videos may be added to."
 _HOST = "Address to listen on; other than the default, others can reach it."
+_SERVED_AS = "Host names, with commas, under which a proxy serves the page."
 
 
 @with_options
@@ -30,6 +31,7 @@ def app(
     model: ModelOptions,
     training_set: Annotated[Path | None, option(_TRAINING_SET)] = None,
     host: Annotated[str, option(_HOST)] = "127.0.0.1",
+    served_as: Annotated[str | None, option(_SERVED_AS)] = None,
     port: Annotated[int, option("Port; 0 takes a free one.", min=0, max=65535)] = 8000,
     max_megabytes: Annotated[float, option("Size of a file, at most.", min=1, max=1e6)] = 2000,
     max_minutes: Annotated[float, option("Duration of a video, at most.", min=0.1, max=1e5)] = 120,
@@ -60,6 +62,7 @@ def app(
     from fact_clip.inference.segmenter import load
 
     run, base, actions = model.run, None, model.names()
+    proxied = tuple(names(served_as, "--served-as") or ())
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
     if run is not None or model.training_free or model.encoder is not None:
         model.check("app")
@@ -77,10 +80,10 @@ def app(
     listening = _listening(host, port)
     folder, recent = _opened(project)
     store = Project(folder)
-    names = actions or ([] if run is None or store.actions() or base is None else base.vocabulary.names)
-    store.add_actions(name for name in names if base is None or name not in base.vocabulary.background)
+    listed = actions or ([] if run is None or store.actions() or base is None else base.vocabulary.names)
+    store.add_actions(name for name in listed if base is None or name not in base.vocabulary.background)
     engine = Engine(store, base, lambda path: load(path, model.device, precision=model.precision), limits)
-    page = make_app(engine, Options(host, model.command(), growing, run, limits, recent))
+    page = make_app(engine, Options(host, model.command(), growing, run, limits, recent, proxied))
     config = uvicorn.Config(
         page, host, port, http=Protocol, log_level="warning", server_header=False, timeout_graceful_shutdown=2,
         access_log=False,  # the address holds the token
@@ -88,6 +91,8 @@ def app(
     for number, name in enumerate(_reachable(host)):
         address = f"{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}"
         print(f"{'or' if number else 'open'} http://{address}/?token={store.token}", flush=True)
+    for name in proxied:
+        print(f"or https://{name}/?token={store.token}", flush=True)
     if host not in ("127.0.0.1", "::1", "localhost"):
         note("others on the network can read what is sent, since this is not HTTPS")
     note(f"project {folder}; Ctrl-C ends the page, and everything stays there")

@@ -95,12 +95,14 @@ def opened(text_run: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
             training_set: Path | None = None,
             encoder: str | None = None,
             project: Path | None = None,
+            served_as: tuple[str, ...] = (),
         ) -> Callable[[], User]:
             chosen, store = limits or Limits(), Project(project or tmp_path / "project")
             base = None if run is None else load(run, "cpu", encoder=encoder)
             engine = Engine(store, base, lambda path: load(path, "cpu"), chosen)
             growing = None if training_set is None else TrainingSet(training_set, None if base is None else base.run)
-            options = Options("127.0.0.1", ("fact-clip", "segment", "--run", str(run)), growing, run, chosen)
+            command = "fact-clip", "segment", "--run", str(run)
+            options = Options("127.0.0.1", command, growing, run, chosen, (), served_as)
             app = make_app(engine, options)
             stack.enter_context(TestClient(app, base_url=ADDRESS))  # its lifespan
 

@@ -1,0 +1,128 @@
+"""A page that programs ask, behind a proxy, and in a container."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+import fact_clip
+
+from ..test_readme import blocks, environment
+from .conftest import ADDRESS
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "container/Dockerfile").read_text(encoding="utf-8")
+
+
+def test_a_program_sends_the_token_in_a_header(user):
+    program, token = TestClient(user.client.app, base_url=ADDRESS), user.page.project.token
+    for sent, status in (
+        (f"Bearer {token}", 200),
+        (f"bearer {token}", 200),
+        ("Bearer x", 403),
+        (f"Basic {token}", 403),
+    ):
+        assert program.get("/api/state", headers={"Authorization": sent}).status_code == status
+    assert program.get("/health").json() == {"status": "ok"}
+
+
+def test_a_proxy_serves_it_by_its_name(opened):
+    user = opened(served_as=("films.example.org",))()
+    program = TestClient(user.client.app, base_url="https://films.example.org")
+    answer = program.get("/", params={"token": user.page.project.token})
+    assert answer.status_code == 200
+    assert "Secure" in answer.headers["set-cookie"]
+    assert program.get("/health", headers={"Host": "evil.example"}).status_code == 403
+
+
+def started(*command: str, **more: str) -> tuple[subprocess.Popen[str], str, str]:
+    """A page in a process of its own: the process, its address and its token."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **more}
+    )
+    assert process.stdout is not None
+    url, token = re.fullmatch(r"open (\S+)/\?token=(\S+)\n", process.stdout.readline()).groups()
+    for _ in range(100):
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=3)
+            break
+        except OSError:
+            time.sleep(0.1)
+    return process, url, token
+
+
+@pytest.mark.slow
+def test_the_script_of_the_page_gets_what_segment_gives(text_run, rows, tmp_path):
+    (code,) = (
+        block.code for block in blocks((ROOT / "docs/serving.md").read_text("utf-8")) if block.language == "python"
+    )
+    assert len(code.splitlines()) <= 13
+    command = [
+        sys.executable,
+        "-m",
+        "fact_clip",
+        "app",
+        str(tmp_path / "project"),
+        "--run",
+        str(text_run),
+        "--port",
+        "0",
+    ]
+    process, url, token = started(*command)
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-c", code, url, token, str(rows)], capture_output=True, text=True, timeout=60, check=True
+        )
+    finally:
+        process.terminate()
+        process.wait(20)
+    expected = fact_clip.load(text_run, "cpu").segment(rows)
+    assert [part[2] for part in json.loads(answer.stdout)] == list(expected.transcript)
+    assert np.all(np.diff([part[0] for part in json.loads(answer.stdout)]) > 0)
+
+
+def instructions() -> dict[str, list[str]]:
+    """What the Dockerfile says, by keyword."""
+    lines = [line.partition(" ") for line in DOCKERFILE.splitlines() if line and line[0] not in "# "]
+    return {word: [text for keyword, _, text in lines if keyword == word] for word, *_ in lines}
+
+
+def test_the_container_is_not_root_and_installs_extras_that_exist():
+    steps = instructions()
+    assert steps["USER"] == ["user"]
+    assert steps["ARG"] == ["TORCH=cpu"]
+    extras = re.search(r'"\.\[(.+)\]"', DOCKERFILE)[1].split(",")
+    project = __import__("tomllib").loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert set(extras) <= set(project["optional-dependencies"])
+
+
+@pytest.mark.slow
+def test_the_container_serves(tmp_path):
+    """Built and run where docker is there; else what it would start and ask is, from here."""
+    steps = instructions()
+    command, check = [*json.loads(steps["ENTRYPOINT"][0]), *json.loads(steps["CMD"][0])], steps["HEALTHCHECK"][0]
+    if shutil.which("docker"):
+        subprocess.run(
+            ["docker", "build", "-f", "container/Dockerfile", "-t", "fact-clip-test", "."], cwd=ROOT, check=True
+        )
+        command = ["docker", "run", "--rm", "-p", "127.0.0.1:8000:8000", "fact-clip-test"]
+    else:
+        command = [word.replace("/data/", f"{tmp_path}/") for word in command]
+    process, url, _ = started(*command, PATH=environment(tmp_path / "clone")["PATH"])
+    try:
+        assert url.endswith(":8000")
+        subprocess.run(["sh", "-c", check.removeprefix("CMD ")], check=True, env=environment(tmp_path / "clone"))
+    finally:
+        process.terminate()
+        process.wait(20)
