@@ -29,11 +29,11 @@ def check(
     full: Annotated[bool, option("Look for NaN in every feature value, even if that takes minutes.", "--full")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look for faults in a data set: all of them, one line each.
+    """Look for faults in a data set: one line each.
 
     Reads the mapping, every split (or the one of data.split=NAME), labels and features; the folder of an own data set
     as its recipe.yaml says, if there is one. The exit code is 1 if there is an error. Notes, such as a class that no
-    split trains, do not count, and three of a kind are printed; if nothing is found, stdout is empty.
+    split trains, do not count. Three notes and 100 errors of a kind are printed; if nothing is found, stdout is empty.
 
     \b
     Example:
@@ -60,14 +60,15 @@ def check(
             rows[-1] |= {"expected": "", "todo": error.fix}  # "expected" is a part of "found" since 0.3
         print(json.dumps(facts | {"findings": rows}, indent=2))
     else:
-        notes = Counter[str]()
+        numbers = Counter[tuple[str, str]]()
         for finding in findings:
-            notes[finding.kind] += finding.is_note
-            if notes[finding.kind] <= SHOWN_NOTES:
-                print(f"{'note' if finding.is_note else 'error'}: {finding.kind}: {finding.error}")
-        for kind, count in notes.items():
-            if count > SHOWN_NOTES:
-                print(f"note: {kind}: and {count - SHOWN_NOTES} more (--json has all)")
+            severity = "note" if finding.is_note else "error"
+            numbers[severity, finding.kind] += 1
+            if numbers[severity, finding.kind] <= SHOWN[severity]:
+                print(f"{severity}: {finding.kind}: {finding.error}")
+        for (severity, kind), count in numbers.items():
+            if count > SHOWN[severity]:
+                print(f"{severity}: {kind}: and {count - SHOWN[severity]} more (--json has all)")
         counts = f"{n_videos} videos, {n_splits} splits, {n_classes} classes"
         columns = "" if inspection.columns is None else f", {inspection.columns} columns"
         end = f"{_count(n_errors, 'error')}, {_count(n_notes, 'note')}" if findings else "no fault found"
@@ -143,7 +144,7 @@ def init(
     for key, value, reason in proposal.settings:
         print(f"  {key} = {json.dumps(value)}" + (f"  ({reason})" if reason else ""))
     print(_readings(proposal.vocabulary))
-    for hint in (*proposal.hints, *proposal.notes)[:SHOWN_NOTES]:
+    for hint in (*proposal.hints, *proposal.notes)[: SHOWN["note"]]:
         print(f"note: {hint}")
     print(time)
     print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
@@ -175,7 +176,8 @@ def _with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
     return proposal, f"{text}, by steps on {_count(estimated.videos, 'video')}"
 
 
-SHOWN_NAMES, SHOWN_NOTES = 3, 3  # whose parts are printed; notes of a kind
+SHOWN_NAMES = 3  # whose parts are printed
+SHOWN = {"note": 3, "error": 100}  # of a kind
 
 
 def _readings(vocabulary: Vocabulary) -> str:

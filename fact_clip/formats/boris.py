@@ -108,7 +108,7 @@ Event = Annotated[tuple[base.Number, str | None, str], _first_three]
 
 
 class _Behaviour(BaseModel):
-    code: Any = None
+    code: str = ""
     type: Any = ""  # "State event", which has a length, or "Point event"
 
 

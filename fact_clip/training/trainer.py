@@ -239,7 +239,11 @@ class Trainer:
             self._save_state()
             if not self.processes.is_main:
                 continue
-            best = f", best {state.best:.1f}" if self.dataset.validation and state.best > -math.inf else ""
+            best = (
+                f", best {self.settings.select} {state.best:.1f}"
+                if self.dataset.validation and state.best > -math.inf
+                else ""
+            )
             text = f"loss {row['total']:.3f}{best}"
             if pace.is_due(state.epoch, epochs):
                 left = pace.left(state.epoch, epochs)

@@ -74,6 +74,12 @@ def test_notes_are_no_errors(fact_clip, copy):
     lines = fact_clip("data", "check", copy).out.splitlines()
     assert [line.split(": ")[1] for line in lines] == ["coverage"] * 3 + ["never trained", "coverage"]
     assert lines[-1] == "note: coverage: and 3 more (--json has all)"
+    with (copy / "splits/train.split1.bundle").open("a") as file:
+        file.writelines(f"nobody{number}\n" for number in range(120))
+    lines = fact_clip("data", "check", copy).out.splitlines()
+    assert sum(line.startswith("error: labels") for line in lines) == 101
+    path = copy / "splits/train.split1.bundle"
+    path.write_text(path.read_text().partition("nobody")[0])
     for number in range(5):
         (copy / f"groundTruth/more{number}.txt").unlink()
     (copy / "groundTruth" / "person2_video1.txt").unlink()
