@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Files of tests side by side, one process a core; each has one thread, because several threads of two would wait for each other.
-PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: install lowest lowest-any demo test lint slow coverage mutants fuzz docs bench gpu clean
 .DEFAULT_GOAL := install
@@ -16,7 +16,7 @@ install: $(READY)
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer on PATH; make PYTHON=/path/to/python3" >&2; exit 1; }
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[dev]" --config-settings editable_mode=compat
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[dev]" --config-settings editable_mode=compat --no-compile
 	@touch $(READY)
 
 demo: $(READY)

@@ -1,4 +1,4 @@
-"""Trainings that are killed, started twice, or resumed beside a live one. KILLS=20 asks for more than three kills.
+"""Trainings that are killed, started twice, or resumed beside a live one. KILLS=20 asks for more than two kills.
 
 Kills come at random times, so that no two runs of this file are alike; the seed is printed where one fails.
 """
@@ -27,7 +27,7 @@ from .test_ensemble import members_of, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
 
-KILLS = int(os.environ.get("KILLS", "3"))
+KILLS = int(os.environ.get("KILLS", "2"))
 # The same, but the state is saved after each step, so that a run goes on inside an epoch.
 OFTEN = [*PROGRAM[:2], f"from fact_clip.training import trainer; trainer.SAVE_SECONDS = -1; {PROGRAM[2]}"]
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python", "--nproc-per-node"]
