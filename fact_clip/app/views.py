@@ -20,8 +20,8 @@ from fact_clip.core import Segmentation
 from fact_clip.core.clock import Clock
 from fact_clip.core.decode_settings import CONTROLS
 from fact_clip.core.paths import file_name
-from fact_clip.formats import FORMATS, ending_of
-from fact_clip.report.budget import Stretch, time_budget, transitions
+from fact_clip.formats import FORMATS, ending_of, format_of, save_tracks
+from fact_clip.report.budget import Stretch, boundary_distance, duration_icc, time_budget, transitions
 from fact_clip.report.colours import class_colours
 
 LEAST_CERTAIN = 30  # Segments on the list of the least certain ones
@@ -187,18 +187,37 @@ def segmentation(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) 
 
 
 def export_files(page: Page, folder: Path, formats: Iterable[str], background: bool) -> Iterator[Path]:
-    """Write every track of every video in some formats; yield each file. A name that is taken gets the video's id."""
+    """Write every track of every video in some formats; yield each file. A name that is taken gets the video's id.
+
+    Tracks of a video share a file where the format has tracks; else each has its own.
+    """
     written = set[str]()
     for video in page.project.full_videos():
-        tracks, shown = page.project.tracks(video.id), page.shown(video)
-        for track, parts in shown.items():
-            name = file_name(video.name if len(tracks) == 1 else f"{video.name}.{tracks[track]}")
-            name = f"{name}-{video.id}" if name in written else name
-            written.add(name)
-            for kind in formats:
-                path = folder / f"{name}{ending_of(kind)}"
-                segmentation(page, video, parts).save(path, with_background=background)
+        tracks = tracks_of(page, video)
+        for kind in formats:
+            ending = ending_of(kind)
+            is_shared = format_of(f"x{ending}").write_tracks is not None or len(tracks) == 1
+            for track in (None,) if is_shared else tracks:
+                name = file_name(video.name if track is None else f"{video.name}.{track}")
+                name = f"{name}-{video.id}" if f"{name}{ending}" in written else name
+                written.add(f"{name}{ending}")
+                path = folder / f"{name}{ending}"
+                save(tracks if track is None else {track: tracks[track]}, path, background)
                 yield path
+
+
+def tracks_of(page: Page, video: VideoEntry) -> dict[str, Segmentation]:
+    """Return what is shown on each track of a video, by its name."""
+    names = page.project.tracks(video.id)
+    return {names[track]: segmentation(page, video, parts) for track, parts in page.shown(video).items()}
+
+
+def save(tracks: Mapping[str, Segmentation], path: Path, background: bool) -> None:
+    """Write a track, or several into one file."""
+    if len(tracks) > 1:
+        save_tracks(tracks, path, with_background=background)
+    else:
+        next(iter(tracks.values())).save(path, with_background=background)
 
 
 def budget(page: Page) -> dict[str, list[dict[str, Any]]]:
@@ -230,8 +249,17 @@ def comparison(
         for name, frames in labels
     ]
     rows.append({"name": "differences", "segments": agreement["differences"]})
-    names = list(dict.fromkeys(label for _, frames in labels for label in frames))
-    return {"figures": agreement["figures"], "rows": rows, "colours": _colours(page, names)}
+    names, times = list(dict.fromkeys(label for _, frames in labels for label in frames)), seconds(video.times)
+    background = background_of(page, BACKGROUND)
+    stretches = [
+        [
+            (times[part.start], times[part.stop], part.label)
+            for part in Segmentation.from_frames(frames).without(background)
+        ]
+        for _, frames in labels
+    ]
+    figures = {**agreement["figures"], "edges_s": boundary_distance(*stretches), "icc": duration_icc(*stretches)}
+    return {"figures": figures, "rows": rows, "colours": _colours(page, names)}
 
 
 def command(page: Page, video: VideoEntry) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.arguments import checked
@@ -16,7 +17,10 @@ from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, pl
 from fact_clip.formats.annotations import Reader
 from fact_clip.formats.base import Gaps
 
-__all__ = ["FORMATS", "READERS", "Format", "ending_of", "format_of", "load", "save"]
+__all__ = ["FORMATS", "READERS", "Format", "ending_of", "format_of", "load", "save", "save_tracks"]
+
+
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Format:
     annotations: Reader | None = None  # reads the files of the tool, which may have gaps and overlaps
     needs_media: bool = True  # the file must name a video
     every_frame: bool = False  # background is always written
+    # writes several segmentations of one video into one file, by the names of their tracks; None: a file for each
+    write_tracks: Callable[[Mapping[str, Segmentation], Path], None] | None = None
 
 
 FORMATS: dict[str, Format] = {
@@ -38,7 +44,7 @@ FORMATS: dict[str, Format] = {
     "txt": Format(".txt", players.write_frames, players.read_frames, every_frame=True),
     "vtt": Format(".vtt", players.write_vtt, annotations=players.read_subtitles, needs_media=False),
     "srt": Format(".srt", players.write_srt, annotations=players.read_subtitles),
-    "eaf": Format(".eaf", elan.write, annotations=elan.read_annotations),
+    "eaf": Format(".eaf", elan.write, annotations=elan.read_annotations, write_tracks=elan.write_tracks),
     "boris": Format(".boris", boris.write_project, annotations=boris.read_annotations),
     "boris.tsv": Format(".boris.tsv", boris.write_events),
     "label-studio": Format(".label-studio.json", label_studio.write, annotations=label_studio.read_annotations),
@@ -76,19 +82,41 @@ def save(
     """
     path = Path(path)
     form = format_of(path if kind is None else ending_of(kind))
+    _write(form.write, _for_file(segmentation, path, form, with_background), path)
+    return path
+
+
+@checked
+def save_tracks(tracks: Mapping[str, Segmentation], path: str | Path, *, with_background: bool = False) -> Path:
+    """Write segmentations of one video, by the names of their tracks, into one file of a format that has tracks."""
+    path = Path(path)
+    form = format_of(path)
+    if form.write_tracks is None:
+        able = ", ".join(other.ending for other in FORMATS.values() if other.write_tracks is not None)
+        raise InputError(path, "a format without tracks", f"use {able}, or a file for each")
+    shown = {name: _for_file(track, path, form, with_background) for name, track in tracks.items()}
+    _write(form.write_tracks, shown, path)
+    return path
+
+
+def _for_file(segmentation: Segmentation, path: Path, form: Format, with_background: bool) -> Segmentation:
+    """The segmentation with what a file of a format needs, and without what it leaves out."""
     if with_background and not form.every_frame:
         segmentation = replace(segmentation, background=())
     if segmentation.media is None and form.needs_media:
-        segmentation = replace(segmentation, media=path.name[: -len(form.ending)])
-    elif segmentation.media is not None:  # the path of a video may be no UTF-8
+        return replace(segmentation, media=path.name[: -len(form.ending)])
+    if segmentation.media is not None:  # the path of a video may be no UTF-8
         media = segmentation.media.encode(errors="surrogatepass").decode(errors="replace")
-        segmentation = replace(segmentation, media=media)
+        return replace(segmentation, media=media)
+    return segmentation
+
+
+def _write(write: Callable[[Content, Path], None], content: Content, path: Path) -> None:
     with whole_file(path) as unfinished:
         try:
-            form.write(segmentation, unfinished)
+            write(content, unfinished)
         except InputError as error:  # it names the unfinished file
             raise error.at(path) from None
-    return path
 
 
 @checked

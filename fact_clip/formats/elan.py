@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -23,26 +23,35 @@ _MIME = {".mp4": "video/mp4", ".mpg": "video/mpeg", ".mpeg": "video/mpeg", ".mov
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write annotations to the millisecond, ELAN's unit, on the tier `action`, each with its confidence below it."""
+    write_tracks({OURS: segmentation}, path)
+
+
+def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
+    """Write segmentations of one video, each on a tier of its own."""
     pympi = library(path, "pympi.Elan", "pympi-ling", "annotation")
     eaf = pympi.Eaf(author="fact-clip")
     eaf.adocument["DATE"] = datetime.now(UTC).isoformat(timespec="seconds")
     eaf.remove_tier("default")
-    eaf.add_tier(OURS)
-    if any(segment.confidence is not None for segment in segmentation.foreground):
-        eaf.add_linguistic_type(CONFIDENCE, "Symbolic_Association", timealignable=False)
-        eaf.add_tier(CONFIDENCE, CONFIDENCE, parent=OURS)
-    if segmentation.media:
-        eaf.add_linked_file(*_link(path, Path(segmentation.media)))
-    for text in (segmentation.media or "", *segmentation.background, *segmentation.transcript):
-        if _NO_XML.search(text):
-            raise InputError(path, f"{text!r} has a character that XML cannot hold", "write .csv or .json")
-    for start, stop, segment in milliseconds(path, segmentation):
-        eaf.add_annotation(OURS, start, stop, segment.label)
-        if segment.confidence is not None:
-            # neighbours share an end, so only the middle tells which annotation is meant
-            eaf.add_ref_annotation(CONFIDENCE, OURS, (start + stop) / 2, repr(segment.confidence))
-    if segmentation.background:
-        eaf.add_property(BACKGROUND, segmentation.background[0])
+    first = next(iter(tracks.values()))
+    if first.media:
+        eaf.add_linked_file(*_link(path, Path(first.media)))
+    for tier, segmentation in tracks.items():
+        for text in (tier, segmentation.media or "", *segmentation.background, *segmentation.transcript):
+            if _NO_XML.search(text):
+                raise InputError(path, f"{text!r} has a character that XML cannot hold", "write .csv or .json")
+        eaf.add_tier(tier)
+        below = CONFIDENCE if tier == OURS else f"{tier} {CONFIDENCE}"
+        if any(segment.confidence is not None for segment in segmentation.foreground):
+            if CONFIDENCE not in eaf.get_linguistic_type_names():
+                eaf.add_linguistic_type(CONFIDENCE, "Symbolic_Association", timealignable=False)
+            eaf.add_tier(below, CONFIDENCE, parent=tier)
+        for start, stop, segment in milliseconds(path, segmentation):
+            eaf.add_annotation(tier, start, stop, segment.label)
+            if segment.confidence is not None:
+                # neighbours share an end, so only the middle tells which annotation is meant
+                eaf.add_ref_annotation(below, tier, (start + stop) / 2, repr(segment.confidence))
+    if first.background:
+        eaf.add_property(BACKGROUND, first.background[0])
     pympi.to_eaf(path, eaf)
 
 

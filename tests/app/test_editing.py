@@ -201,16 +201,22 @@ def test_without_a_model_the_page_labels(opened, rows, tmp_path):
     answer = user.client.get("/api/export", params={"format": ["json", "eaf"]})
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
     stem = f"labels/{rows.stem}"
-    assert set(archive.namelist()) == {
-        f"{stem}.{name}" for name in ("main.json", "main.eaf", "left hand.json", "left hand.eaf")
-    }
+    assert set(archive.namelist()) == {f"{stem}.{name}" for name in ("main.json", "left hand.json", "eaf")}
     archive.extractall(tmp_path)
+    again = user.add(rows)  # the tiers of one file are its tracks
+    body = {"file": user.upload(tmp_path / f"{stem}.eaf")}
+    tracks = user.ask("POST", f"/api/videos/{again}/labels", json=body)["tracks"]
+    assert [(track["name"], [part["label"] for part in track["segments"]]) for track in tracks] == [
+        ("main", ["stir", "beep"]), ("left hand", ["hold"]),
+    ]  # fmt: skip
+    user.ask("DELETE", f"/api/videos/{again}")
     frames = Segmentation.load(tmp_path / f"{stem}.left hand.json").to_frames()
     assert frames == ["background"] * 5 + ["hold"] * 25 + ["background"] * (len(frames) - 30)
 
     user.ask("DELETE", f"/api/videos/{video}")
     state = user.ask("GET", "/api/state")
-    assert (state["videos"], state["removed"]) == ([], [{"id": video, "name": rows.stem}])
+    assert state["videos"] == []
+    assert {"id": video, "name": rows.stem} in state["removed"]
     user.ask("GET", f"/api/videos/{video}", 404)
     user.ask("POST", f"/api/videos/{video}/restore")
     assert main(user.ask("GET", f"/api/videos/{video}")) == [(3, 9, "stir"), (20, 20, "beep")]
@@ -337,6 +343,8 @@ def test_two_label_files_are_compared(user, rows, tmp_path):
     assert found["figures"]["frame_accuracy"] == pytest.approx(100 * agreed)
     assert found["figures"]["kappa"] == pytest.approx((agreed - chance) / (1 - chance))
     assert found["figures"]["edit"] == 100
+    assert found["figures"]["edges_s"] == pytest.approx(20 / 8 / 15)  # two of eight edges are ten rows off
+    assert 0.9 < found["figures"]["icc"] < 1
     assert found["figures"]["f1@25"] == pytest.approx(100, abs=1e-2)
     assert found["figures"]["f1@50"] == pytest.approx(100, abs=1e-2)  # 10 of 20 frames are just enough
     same = user.ask("POST", f"/api/videos/{video}/compare", json={"first": "shown", "second": "predicted"})

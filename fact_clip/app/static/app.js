@@ -777,10 +777,13 @@ $("label-files").onchange = () => tried(async () => {
 
 $("compare").onclick = () => tried(async () => {
 	const found = await ask(`/api/videos/${video.id}/compare`, "POST", {first: $("first").value, second: $("second").value});
-	const NAMES = {frame_accuracy: "Frames, %", "f1@10": "F1@10", "f1@25": "F1@25", "f1@50": "F1@50", edit: "Edit", kappa: "Cohen's kappa"};
-	$("figures").tBodies[0].replaceChildren(...Object.entries(NAMES).map(([key, name]) => {
+	const NAMES = {
+		frame_accuracy: ["Frames, %", 1], "f1@10": ["F1@10", 1], "f1@25": ["F1@25", 1], "f1@50": ["F1@50", 1], edit: ["Edit", 1],
+		kappa: ["Cohen's kappa", 3], edges_s: ["Distance of edges, s", 2], icc: ["ICC of total times", 3],
+	};
+	$("figures").tBodies[0].replaceChildren(...Object.entries(NAMES).map(([key, [name, digits]]) => {
 		const head = node("th", {scope: "row", textContent: name});
-		return node("tr", {}, head, node("td", {textContent: found.figures[key].toFixed(key === "kappa" ? 3 : 1)}));
+		return node("tr", {}, head, node("td", {textContent: found.figures[key]?.toFixed(digits) ?? "–"}));
 	}));
 	$("figures").hidden = false;
 	comparison?.destroy();
@@ -841,6 +844,9 @@ await tried(async () => {
 	await refresh();
 	$("format").replaceChildren(...state.formats.map((value) => node("option", {value, textContent: value})));
 	$("format").value = "csv";
+	const others = state.project.recent.map((path) => node("li", {}, node("code", {textContent: `fact-clip app "${path}"`})));
+	$("recent").hidden = !others.length;
+	$("recent").lastElementChild.replaceChildren(...others);
 	note(`Project ${state.project.folder}. Everything is stored there at once; nothing leaves this computer.`);
 	choose(null);
 	if (state.videos[0]) await open(state.videos[0].id);
