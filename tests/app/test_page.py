@@ -480,7 +480,7 @@ def test_how_it_looks(bench, browser, tmp_path):
             assert drawn(page) == before
             page.click("#compare")
             settled(page)
-            assert page.locator("#figures td").all_text_contents() == ["100.0"] * 5 + ["1.000"]
+            assert page.locator("#figures td").all_text_contents() == ["100.0"] * 5 + ["1.000", "0.00", "1.000"]
             assert page.locator("#comparison canvas").is_visible()
             (tmp_path / "other.txt").write_text("grasp shaft\n" * 100)
             page.set_input_files("#label-files", tmp_path / "other.txt")
