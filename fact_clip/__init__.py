@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fact_clip.core.segments import Segment, Segmentation
     from fact_clip.core.vocabulary import Vocabulary
     from fact_clip.inference.segmenter import Segmenter, load
+    from fact_clip.run import share
 
 __version__ = "0.2.0"
 
@@ -35,6 +36,7 @@ __all__ = [
     "metrics",
     "models",
     "report",
+    "share",
     "training",
 ]
 
@@ -46,6 +48,7 @@ _HOME_OF = {
     "Segmenter": "fact_clip.inference.segmenter",
     "Vocabulary": "fact_clip.core.vocabulary",
     "load": "fact_clip.inference.segmenter",
+    "share": "fact_clip.run",
 }
 
 

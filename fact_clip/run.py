@@ -31,22 +31,32 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from torch import Tensor
 
-from fact_clip import __version__
+from fact_clip import __version__, hub
 from fact_clip.config import Config, Rate, set_key
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.arguments import checked
 from fact_clip.core.errors import ConfigKey, FileLocation
 from fact_clip.core.io import check_file, parse_value, read_mapping, read_value, write_value
 from fact_clip.core.paths import commit, inside, whole_file
+from fact_clip.core.plugins import Table
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.decoding import Calibration, Confidence
+from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
 from fact_clip.models import FACT, Classes, ObjectSpec
-from fact_clip.models.heads import KEY_WIDTH
+from fact_clip.models.heads import HEADS, KEY_WIDTH
 from fact_clip.weights import load_strictly, read_weights, writing_tensors
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
+FILES = (
+    "config.yaml", "vocabulary.json", "run.json", "features.safetensors", "model.safetensors", "calibration.json",
+    "confidence.json",
+)  # fmt: skip
+"""What decides the results of a run, as far as it is there, in its folder and in those of the other members."""
+
+_PATTERNS = (*FILES, *(f"members/*/{name}" for name in FILES))
 _COPY = "copy the run folder again"
 _Index = Annotated[int, Field(ge=0)]
 
@@ -67,6 +77,7 @@ class RunFacts:
     videos_a_step: Annotated[int, Field(ge=1)] | None = None  # of the training, over all its processes
     videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None  # `Dataset.digest` of the training
     products: dict[str, str] | None = None  # what multiplied matrices in the training, on the CPU (`kernels.products`)
+    packages: dict[str, str] | None = None  # "GROUP:NAME" of each plug-in that the run uses, and its package
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +118,16 @@ class Run(RunFacts):
         run._check()
         return run
 
+    def check_plugin(self, table: Table[Any], name: str) -> None:
+        """Raise an InputError where a part of the run came from a package that is not installed."""
+        package = (self.packages or {}).get(f"{table.group}:{name}")
+        if package is not None and table.package(name) is None:
+            problem = f"{name!r} comes from the package {package}, which is not installed"
+            raise InputError(self.path / "run.json", problem, f"pip install {package.partition(' ')[0]}")
+
     def _check(self) -> None:
         """Raise an InputError where the files of the folder do not belong together."""
+        self.check_plugin(HEADS, self.config.model.head)
         data, transform = self.config.data, self.transform
         if (tuple(transform.context), transform.mean is not None) != (tuple(data.context), data.standardize):
             problem = "other data.context or data.standardize than config.yaml says"
@@ -148,6 +167,14 @@ class Run(RunFacts):
         stored = {field.name: getattr(self, field.name) for field in fields(RunFacts)}
         stored["classes"] = asdict(self.classes)
         stored["objects"] = None if self.objects is None else asdict(self.objects)
+        parts = (
+            (HEADS, self.config.model.head),
+            (TEXT_ENCODERS, self.config.text.encoder),
+            (FRAME_ENCODERS, self.encoder),
+        )
+        named = ((table, str(part).partition(":")[0]) for table, part in parts)
+        packages = {f"{table.group}:{name}": package for table, name in named if (package := table.package(name))}
+        stored["packages"] = (self.packages or {}) | packages or None
         write_value(inside(self.path, "run.json"), versions | stored)
 
     def new_model(
@@ -207,11 +234,33 @@ class LoadedRun:
 
 
 def run_folder(path: str | Path) -> Path:
-    """Return the run folder of a path: the path itself, or the folder of a file in it such as RUN/ckpts/best.net."""
+    """Return the run folder of a path: the path itself, or the folder of a file in it such as RUN/ckpts/best.net.
+
+    The run of an address of the hub, hf://OWNER/NAME, is downloaded into its cache (docs/sharing.md).
+    """
+    if hub.is_address(path):
+        return hub.fetch(path, _PATTERNS)
     path = Path(path)
     if path.is_dir():
         return path
     return next((folder for folder in list(path.parents)[:2] if (folder / "run.json").is_file()), path)
+
+
+@checked
+def share(
+    run_dir: str | Path, repository: str, *, private: bool = False, message: str | None = None, licence: str = "mit"
+) -> str:
+    """Upload a run to the Hugging Face hub with a model card (docs/sharing.md), and return its address on the web.
+
+    Args:
+        run_dir: the run folder; the model card has the figures of its evaluation.json.
+        repository: OWNER/NAME, which is made if there is none.
+        private: for a new repository.
+        message: of the commit.
+        licence: of the model, as the hub writes it: mit, apache-2.0, cc-by-4.0, ...
+    """
+    message = message or "Upload a run of FACT-CLIP"
+    return hub.publish(Run.open(run_dir), repository, _PATTERNS, private=private, message=message, licence=licence)
 
 
 def member_folders(path: Path, members: int) -> list[Path]:

@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("evaluate", "Write the report of one or more runs: a page to look at, or plots for a paper."),
     "extract": ("extract", "Turn videos into feature files."),
     "segment": ("segment", "Cut videos into actions."),
+    "share": ("share", "Upload a run to the Hugging Face hub, with a model card."),
+    "plugins": ("share", "List the parts that installed packages add: encoders, heads, formats and metrics."),
     "app": ("app", "Open a page to label videos, train on the labels, and correct what a model predicts."),
     "summary": ("project", "Say how long, how often and when each action is done, and how far two labellings agree."),
     "project import": ("project", "Add videos to a project of the page, and load label files."),

@@ -134,10 +134,10 @@ class Results:
 
 def fingerprint(run: Path) -> str:
     """Return the SHA-256 of what decides the results of a run: its weights, settings, classes and calibrations."""
+    from fact_clip.run import FILES
+
     digest = hashlib.sha256()
-    names = ["config.yaml", "vocabulary.json", "run.json", "features.safetensors", "model.safetensors"]
-    names += ["calibration.json", "confidence.json"]
-    for path in sorted(path for name in names for path in (run / name, *run.glob(f"members/*/{name}"))):
+    for path in sorted(path for name in FILES for path in (run / name, *run.glob(f"members/*/{name}"))):
         if path.is_file():
             with path.open("rb") as file:
                 digest.update(f"{path.relative_to(run)} ".encode() + hashlib.file_digest(file, "sha256").digest())

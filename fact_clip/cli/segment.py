@@ -65,6 +65,7 @@ def segment(
     from fact_clip.core.distributed import Processes
     from fact_clip.formats import ending_of
     from fact_clip.formats.json_file import as_dict
+    from fact_clip.hub import is_address
     from fact_clip.run import run_folder
 
     options.check("segment")
@@ -79,7 +80,9 @@ def segment(
     paths = processes.broadcast(lambda: collect(inputs, features=True))
     if media is not None:
         _check_media(media, paths, named=as_json or any(suffix not in _UNNAMED for suffix in suffixes))
-    folder = out or (inside(run_folder(options.run), "segments") if options.run else Path("segments"))
+    folder = out or Path("segments")
+    if out is None and options.run is not None and not is_address(options.run):  # whose folder is a cache
+        folder = inside(run_folder(options.run), "segments")
     _check_outputs(folder, paths, suffixes, plot, overlay)
     model, candidates = options.open(chosen, settings, more=more, smoothing=smoothing, trust_encoder=trust_encoder)
     request = _request(model, options.encoder, settings)

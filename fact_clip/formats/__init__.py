@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.arguments import checked
 from fact_clip.core.errors import Location
 from fact_clip.core.messages import describe_invalid_name, is_name
 from fact_clip.core.paths import whole_file
+from fact_clip.core.plugins import Table
 from fact_clip.core.segments import MAX_FRAMES
 from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, players, via
 from fact_clip.formats.annotations import Reader
@@ -37,7 +38,16 @@ class Format:
     write_tracks: Callable[[Mapping[str, Segmentation], Path], None] | None = None
 
 
-FORMATS: dict[str, Format] = {
+def _adopt(name: str, part: Any) -> Format:
+    """Return the row of a plug-in, which has an ending of its own."""
+    if not isinstance(part, Format):
+        raise ValueError("not a fact_clip.formats.Format")
+    if not part.ending.startswith(".") or part.ending in (form.ending for form in FORMATS.data.values()):
+        raise ValueError(f"the ending {part.ending!r} is built in, or does not start with a point")
+    return part
+
+
+_FORMATS: dict[str, Format] = {
     "csv": Format(".csv", csv_file.write, csv_file.read, csv_file.read_annotations),
     "json": Format(".json", json_file.write, json_file.read, needs_media=False, every_frame=True),
     "jsonl": Format(".jsonl", json_file.write_lines, json_file.read_lines, every_frame=True),
@@ -53,13 +63,15 @@ FORMATS: dict[str, Format] = {
     "audacity": Format(".audacity.txt", players.write_audacity),
     "otio": Format(".otio", players.write_otio),
 }
+FORMATS = Table("fact_clip.formats", _FORMATS, _adopt)
 
 # What `fact-clip data convert --from` reads: the annotations of `FORMATS`, and two forms that are not written.
-READERS: dict[str, Reader] = {
-    **{name: form.annotations for name, form in FORMATS.items() if form.annotations is not None},
+_READERS: dict[str, Reader] = {
+    **{name: form.annotations for name, form in _FORMATS.items() if form.annotations is not None},
     "runs": json_file.read_runs,
     "epic": csv_file.read_epic,
 }
+READERS = Table("fact_clip.formats", _READERS, lambda name, part: _adopt(name, part).annotations)
 
 
 def ending_of(name: str, where: Location | str = "format") -> str:
@@ -68,6 +80,8 @@ def ending_of(name: str, where: Location | str = "format") -> str:
     for other, form in FORMATS.items():
         if key in (other, form.ending.removeprefix(".")):
             return form.ending
+    if key in FORMATS:  # a plug-in that does not work
+        return FORMATS[key].ending
     raise InputError(where, f"no format {name!r}", f"use one of {', '.join(FORMATS)}")
 
 
@@ -153,6 +167,8 @@ def format_of(path: str | Path) -> Format:
 def _format_name(path: Path) -> str:
     """Return the name of the format with the longest ending that a file has."""
     names = [name for name, form in FORMATS.items() if path.name.lower().endswith(form.ending)]
+    if not names and (name := path.suffix[1:].lower()) in FORMATS:  # a plug-in that does not work
+        names = [name] if FORMATS[name] else []
     if not names:
         endings = ", ".join(form.ending.removeprefix(".") for form in FORMATS.values())
         raise InputError(path, f"no format for the suffix {path.suffix.lower()!r}", f"use one of {endings}")

@@ -20,7 +20,7 @@ from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.decoding import CandidateSet
 from fact_clip.decoding.switching import change_prices
-from fact_clip.encoders import TextEncoder, is_local, text_encoder
+from fact_clip.encoders import FRAME_ENCODERS, TextEncoder, is_local, text_encoder
 from fact_clip.encoders.cache import class_texts
 from fact_clip.inference.new_words import KeptVectors, describe_new_words, new_words
 from fact_clip.models import FACT
@@ -184,7 +184,8 @@ def check_actions(actions: Sequence[str], background: Collection[str] = ()) -> N
 
 
 def check_trust(run: Run, encoder: str, trusted: bool, other: str = "") -> None:
-    """Raise an InputError where the run names an encoder by a path and nobody said that this path is to be trusted."""
+    """Raise an InputError where the run names an encoder by a path that nobody said to trust, or lacks its package."""
+    run.check_plugin(FRAME_ENCODERS, encoder.partition(":")[0])  # as the table of texts, of the same group
     if is_local(encoder) and not trusted:
         fix = f"{other}say --trust-encoder (in Python trust_encoder=True) if you trust these files"
         raise InputError(run.path, f"the run names its encoder by a path, {encoder}", fix)

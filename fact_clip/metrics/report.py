@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fact_clip.core import InputError
-from fact_clip.core.arguments import checked, whole_of
-from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, paired, percent, without_true
+from fact_clip.core import InputError, plugins
+from fact_clip.core.arguments import checked, number_of, whole_of
+from fact_clip.core.plugins import Table
+from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, Labels, Video, paired, percent, without_true
 from fact_clip.metrics.segmental import (
     OVERLAPS,
     SegmentCounts,
@@ -54,6 +55,33 @@ def figure_keys(profile: str = "fact") -> tuple[str, ...]:
     return ("frame_accuracy", *foreground, "edit", *(f"f1@{overlap}" for overlap in OVERLAPS))
 
 
+Metric = Callable[[list[Labels], list[Labels]], float | Mapping[str, float]]
+"""True and predicted classes (T,) of each video, at the frames that are judged -> a figure, or several by name."""
+
+
+def _adopt(name: str, part: Any) -> Metric:
+    if name in ("profile", *figure_keys(), "harmonic_mean") or name.startswith(("seen_", "unseen_")):
+        raise ValueError("the name is that of a built-in figure")
+    if not callable(part):
+        raise ValueError("not a function of true and predicted labellings")
+    return part  # type: ignore[no-any-return]
+
+
+METRICS: Table[Metric] = Table("fact_clip.metrics", {}, _adopt)
+"""Figures of plug-ins, which join those of `evaluate`."""
+
+
+def plugin_figures(name: str, metric: Metric, videos: Sequence[Video]) -> dict[str, float]:
+    """Return the figures of a metric by key: its name, or NAME_KEY where it gives several; an InputError names it."""
+    where = f"metric {name!r} of package {plugins.providers(METRICS.group, name)}"
+    try:
+        value = metric([true for true, _ in videos], [guess for _, guess in videos])
+    except Exception as error:
+        raise InputError(where, f"{type(error).__name__}: {error}", "correct or uninstall the package") from error
+    parts = {f"{name}_{key}": part for key, part in value.items()} if isinstance(value, Mapping) else {name: value}
+    return {key: number_of(part, where, f"a finite number for {key}") for key, part in parts.items()}
+
+
 @checked
 def evaluate(
     ground_truth: Labellings,
@@ -82,6 +110,7 @@ def evaluate(
         "profile", then figures in percent: frame_accuracy, frame_accuracy_foreground (not in the mstcn profiles),
         edit, f1@10, f1@25, f1@50; with `unseen` also seen_ and unseen_ frame_accuracy, class_mean_accuracy and
         f1@k (pooled and exact in every profile), and harmonic_mean. With nothing to count a figure is 0, never NaN.
+        Metrics of plug-ins follow under their names (docs/extending.md).
     """
     rules = _rules(profile)
     held_out, left_out = class_groups(unseen, background)
@@ -101,6 +130,8 @@ def evaluate(
         result |= frame_figures(frames, held_out, left_out)
         for overlap, parts in counts.items():
             result |= segment_figures(SegmentCounts.pooled(parts), held_out, overlap)
+    for name, metric in METRICS.items():
+        result |= plugin_figures(name, metric, videos)
     return result
 
 

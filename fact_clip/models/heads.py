@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from fact_clip.core.errors import InputError
+from fact_clip.core.plugins import Table
 from fact_clip.models.kernels import Linear, linear
 
 KEY_WIDTH = 64  # Width in which the text head compares features and text
@@ -72,6 +73,7 @@ class Head(nn.Module):
     """What every head is: ``head(x, text, evidence)``, made from a width, the classes, and whether null is scored."""
 
     log_probabilities = False  # the scores are log-probabilities already and are not normalised again
+    is_open = False  # of a plug-in: scores the candidates of `text`, so that any name can be one
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__()
@@ -229,13 +231,20 @@ class SimilarityHead(TextHead):
         return x + (probs @ fed + self.feed.bias + self.feed_evidence(expected)), scores
 
 
-HEADS: dict[str, type[Head]] = {
+def _adopt(name: str, part: Any) -> type[Head]:
+    if not (isinstance(part, type) and issubclass(part, Head)):
+        raise ValueError("not a class of fact_clip.models.heads.Head")
+    return part
+
+
+_HEADS: dict[str, type[Head]] = {
     "closed": ClosedSetHead,
     "verb-noun": VerbNounHead,
     "fact-clip": ClosedSetHead,
     "text": TextHead,
     "similarity": SimilarityHead,
 }
+HEADS = Table("fact_clip.heads", _HEADS, _adopt)
 
 HeadFactory = Callable[[int, bool], Head]
 

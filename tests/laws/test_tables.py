@@ -1,6 +1,6 @@
 """Laws that hold for every entry of every table: heads, decoders, metrics, formats, encoders, data sets.
 
-Where a law does not hold for an entry, the reason stands beside it (`LAWLESS`).
+Those of parts that plug-ins can add stand in `fact_clip.testing`.
 """
 
 from __future__ import annotations
@@ -16,95 +16,32 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from fact_clip.config import DataConfig, ModelConfig
-from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
-from fact_clip.core.clock import Clock
+from fact_clip.config import DataConfig
+from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.io import parse_value
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.layout import make_vocabulary
 from fact_clip.decoding import Voters, decode_switching, similarity_probabilities, transport, with_factors
 from fact_clip.decoding.fusion import fuse, fuse_gammas
 from fact_clip.decoding.similarity import mix
-from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS, Runtime, frame_encoder, text_encoder
-from fact_clip.formats import FORMATS, READERS, load, save
-from fact_clip.formats.annotations import Options, to_frames
+from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
+from fact_clip.formats import FORMATS, READERS
+from fact_clip.formats.annotations import Options
 from fact_clip.metrics import evaluate
 from fact_clip.metrics.report import PROFILES
-from fact_clip.models import FACT, Classes
 from fact_clip.models.heads import HEADS
+from fact_clip.testing import TEXTS, check_encoder, check_format, check_head, check_metric, check_text_encoder
 
-from ..small import SIZES
-
-C, T, WIDTH = 5, 40, 6
+C, T = 5, 40
 ORDER = [3, 0, 4, 1, 2]  # of the classes
-RNG = np.random.default_rng(11)
 
 
 # --- heads ------------------------------------------------------------------------------------------------
 
-_VERB, _NOUN = (0, 0, 1, 1, 2), (0, 1, 0, 2, 1)
-CLASSES: dict[str, Classes] = {
-    "closed": Classes(C),
-    "fact-clip": Classes(C),
-    "verb-noun": Classes(C, _VERB, _NOUN, 3, 3),
-    "text": Classes(C, n_slots=2, text_width=4),
-    "similarity": Classes(C, n_slots=2, text_width=4, evidence_width=8),
-}
-LAWLESS = {
-    "closed": "one output a class: their order is part of the weights",
-    "fact-clip": "one output a class: their order is part of the weights",
-}
-
-
-def model_of(head: str, order: list[int] | None = None) -> FACT:
-    """A small model of a head, its vocabulary in another order; the weights are the same."""
-    order = list(range(C)) if order is None else order
-    classes = CLASSES[head]
-    if classes.verb:
-        verb, noun = (tuple(own[place] for place in order) for own in (_VERB, _NOUN))
-        classes = Classes(C, verb, noun, 3, 3)
-    values: dict[str, Any] = {"blocks": "iuU", "tokens": 6, "head": head, "input": SIZES}
-    if head == "similarity":
-        values["similarity"] = {"channels": 8, "layers": 2}
-    more: dict[str, torch.Tensor] = {}
-    if head in ("text", "similarity", "fact-clip"):
-        generator = torch.Generator().manual_seed(2)
-        shape = (C, 4) if head == "fact-clip" else (C, 2, 4)
-        text = torch.nn.functional.normalize(torch.randn(shape, generator=generator), dim=-1)
-        text[0] = text[0] if head == "fact-clip" else 0  # the background has no word
-        more["text"] = text[order]
-    if head == "similarity":
-        more["space"] = torch.randn(2, 4, generator=torch.Generator().manual_seed(3))
-    torch.manual_seed(4)
-    return FACT(ModelConfig(**values), WIDTH, classes, **more).eval()
-
-
-def test_every_head_has_classes():
-    assert CLASSES.keys() == HEADS.keys()
-
 
 @pytest.mark.parametrize("head", HEADS)
-def test_batched_equals_alone(head):
-    model, generator = model_of(head), torch.Generator().manual_seed(5)
-    videos = [torch.randn(length, WIDTH, generator=generator) for length in (1, 17, T)]
-    rows = torch.nn.utils.rnn.pad_sequence(videos, batch_first=True, padding_value=3.7)
-    mask = torch.arange(T) < torch.tensor([[len(video)] for video in videos])
-    with torch.inference_mode():
-        together = model(rows, mask).blocks[-1].frame_logits
-        for place, video in enumerate(videos):
-            alone = model(video[None]).blocks[-1].frame_logits[0]
-            torch.testing.assert_close(together[place, : len(video)], alone, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("head", [head for head in HEADS if head not in LAWLESS])
-def test_the_order_of_the_vocabulary_is_that_of_the_scores(head):
-    rows = torch.randn(1, T, WIDTH, generator=torch.Generator().manual_seed(6))
-    with torch.inference_mode():
-        plain, turned = (model_of(head, order)(rows).blocks for order in (None, ORDER))
-    with_null = [*ORDER, C]  # which tokens have beside the classes
-    for one, other in zip(plain, turned, strict=True):
-        torch.testing.assert_close(other.frame_logits, one.frame_logits[..., ORDER], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(other.token_logits, one.token_logits[..., with_null], rtol=1e-4, atol=1e-5)
+def test_heads(head):
+    check_head(head)
 
 
 # --- decoders ---------------------------------------------------------------------------------------------
@@ -182,6 +119,27 @@ def labellings(seed: int) -> list[NDArray[np.int64]]:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
+def test_metrics(profile):
+    def figures(truth, guess):
+        return {key: value for key, value in evaluate(truth, guess, profile=profile).items() if key != "profile"}
+
+    check_metric(figures)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_background_and_unseen_classes_are_renumbered_with_the_others(profile):
+    rng = np.random.default_rng(2)
+    truth = [np.repeat(rng.integers(0, C, 12), rng.integers(1, 9, 12)) for _ in range(4)]
+    guess = [np.where(rng.random(len(row)) < 0.3, rng.integers(0, C, len(row)), row) for row in truth]
+    figures = evaluate(truth, guess, background=(0,), unseen=(2, 3), profile=profile)
+    new = np.argsort(ORDER)
+    turned = [[new[row] for row in rows] for rows in (truth, guess)]
+    background, *unseen = (int(new[label]) for label in (0, 2, 3))
+    renamed = evaluate(*turned, background=(background,), unseen=unseen, profile=profile)
+    assert renamed == pytest.approx(figures)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
 def test_figures_depend_on_no_order(profile):
     truth, other = labellings(1), labellings(1)
     rng = np.random.default_rng(2)
@@ -198,61 +156,10 @@ def test_figures_depend_on_no_order(profile):
 
 # --- formats ----------------------------------------------------------------------------------------------
 
-FPS = 10.0
-NAMES = (
-    "=cmd|'/c calc'!A1", "+1+1", "-1", "@SUM(A1)", "'=1", "''+1", "'", "' quoted'", '"double"', "a;b", "a,b", "a|b",
-    "<b>bold</b>", "&amp;", "&lt;", "&xxe;", "]]>", "<!-- no -->", "<?php ?>", "{{ 7 * 7 }}", "${HOME}", "%s %d %n",
-    "{0}", "$(touch x)", "`id`", "../../x", "/etc/passwd", "C:\\x", "nul", "a\\nb", "\\u0000", "\\x00", "null",
-    "true", "NaN", "1e5", "0x10", "12:34", "2024-01-01", "~", "- a", "# a", "a: b", "[a]", "{a}", "*a", "&a", "!a",
-    "0 idle", "?", "-->", "00:00:01.000 --> 00:00:02.000", "NOTE x", "WEBVTT", "混ぜる 🥄", "e\u0301", "אבג", "ﬁ", "İ",
-    "a" * 500,
-)  # fmt: skip
-
-
-def video_of(name: str) -> Segmentation:
-    """Three segments, the middle one of this name."""
-    segments = (Segment(0, 10, "stir", 0.5), Segment(10, 25, name, 0.25), Segment(25, 40, "pour", 0.125))
-    return Segmentation(segments, FPS)
-
-
-def back_again(path: Path, known: Any, fps: float = FPS) -> list[str]:
-    """The labels of frames in a file, read as a segmentation or as annotations of its tool."""
-    if known.read is not None:
-        return load(path).to_frames()
-    (annotation,) = known.annotations(path, Options(fps=fps))
-    return to_frames(annotation, Clock(40, fps)).labels
-
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_format_never_interprets_a_name(name, tmp_path):
-    known = FORMATS[name]
-    for number, label in enumerate(NAMES):
-        segmentation = video_of(label)
-        path = save(segmentation, tmp_path / f"v{number}{known.ending}")
-        if known.read is not None or known.annotations is not None:
-            assert back_again(path, known) == segmentation.to_frames(), label
-
-
-@pytest.mark.parametrize("name", [name for name, known in FORMATS.items() if known.read is not None])
-def test_write_read_write_is_the_same_file(name, tmp_path):
-    known = FORMATS[name]
-    for number, label in enumerate(NAMES):
-        first = save(video_of(label), tmp_path / f"a{number}{known.ending}")
-        second = save(load(first), tmp_path / f"b{number}" / f"a{number}{known.ending}")
-        assert second.read_bytes() == first.read_bytes(), label
-
-
-@pytest.mark.parametrize("name", [name for name, known in FORMATS.items() if known.annotations is not None])
-def test_write_read_write_keeps_what_a_tool_reads(name, tmp_path):
-    """Files of tools hold the time of writing, and frame rates only some, so that frames are compared."""
-    known = FORMATS[name]
-    segmentation = video_of("混ぜる 🥄")
-    first = save(segmentation, tmp_path / f"a{known.ending}")
-    (annotation,) = known.annotations(first, Options(fps=FPS, unit="frames" if name == "csv" else None))
-    labels = to_frames(annotation, Clock(40, FPS)).labels
-    second = save(Segmentation.from_frames(labels, FPS), tmp_path / f"b{known.ending}")
-    (again,) = known.annotations(second, Options(fps=FPS, unit="frames" if name == "csv" else None))
-    assert to_frames(again, Clock(40, FPS)).labels == labels == segmentation.to_frames()
+def test_formats(name):
+    check_format(name)
 
 
 CANARY = "the canary sings"
@@ -271,7 +178,7 @@ FOREIGN = (
 def said_of(kind: str, path: Path) -> str:
     """What a reader finds in a file, or how it refuses it."""
     try:
-        return repr(READERS[kind](path, Options(fps=FPS)))
+        return repr(READERS[kind](path, Options(fps=10.0)))
     except InputError as error:
         return str(error)
 
@@ -293,38 +200,18 @@ def test_reading_follows_no_address(kind, tmp_path, monkeypatch):
 
 # --- encoders ---------------------------------------------------------------------------------------------
 
-TEXTS = ["stir the pot", "pour milk", "Crack an egg!", "混ぜる eggs", "x"]
-
-
-@pytest.fixture(scope="module")
-def names_of(tmp_path_factory) -> dict[str, str]:
-    """A name for each text encoder that needs no download."""
-    vectors = tmp_path_factory.mktemp("vectors") / "v.npz"
-    np.savez(vectors, **{text: RNG.normal(size=12) for text in TEXTS})
-    return {"hash": "hash:32", "file": f"file:{vectors}", "minilm": "minilm"}
-
-
-NEEDS_WEIGHTS = {"open_clip", "transformers"}  # tested with small models in tests/encoders/test_pretrained.py
+NEEDS_WEIGHTS = {"clip", "open_clip", "transformers", "timm", "torchvision"}  # see tests/encoders/test_pretrained.py
 
 
 @pytest.mark.parametrize("kind", sorted(TEXT_ENCODERS.keys() - NEEDS_WEIGHTS))
-def test_texts_are_embedded_alone_or_together_in_any_order(kind, names_of):
-    encoder = text_encoder(names_of[kind], "cpu")
-    together = encoder.encode_texts(TEXTS)
-    for text, row in zip(TEXTS, together, strict=True):
-        np.testing.assert_allclose(encoder.encode_texts([text])[0], row, atol=2e-6)
-    np.testing.assert_allclose(encoder.encode_texts([TEXTS[place] for place in ORDER]), together[ORDER], atol=2e-6)
+def test_text_encoders(kind, tmp_path):
+    np.savez(tmp_path / "v.npz", **{text: np.random.default_rng(11).normal(size=12) for text in TEXTS})
+    check_text_encoder({"hash": "hash:32", "file": f"file:{tmp_path / 'v.npz'}"}.get(kind, kind))
 
 
-@pytest.mark.parametrize("kind", sorted(FRAME_ENCODERS.keys() - {"clip", "transformers", "timm", "torchvision"}))
-def test_pictures_are_encoded_alone_or_together(kind):
-    encoder = frame_encoder(kind, Runtime("cpu"))
-    images = RNG.integers(0, 255, (6, 48, 64, 3), dtype=np.uint8)
-    prepared = np.stack([encoder.prepare(image) for image in images])
-    together, before = encoder.encode_images(prepared), encoder.context
-    for row in range(len(together)):
-        alone = encoder.encode_images(prepared[row : row + before + 1])
-        np.testing.assert_allclose(alone[0], together[row], atol=1e-6)
+@pytest.mark.parametrize("kind", sorted(FRAME_ENCODERS.keys() - NEEDS_WEIGHTS))
+def test_frame_encoders(kind):
+    check_encoder(kind)
 
 
 # --- data sets --------------------------------------------------------------------------------------------

@@ -1,0 +1,211 @@
+"""Run folders on the Hugging Face hub (docs/sharing.md): downloads that are verified, uploads, model cards.
+
+The address ``hf://OWNER/NAME@REVISION`` stands for a run folder wherever one is opened (`run.run_folder`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from fact_clip.core.errors import InputError
+from fact_clip.core.io import read_mapping
+from fact_clip.metrics import figure_name
+
+if TYPE_CHECKING:
+    from fact_clip.run import LoadedRun
+
+_EVALUATION = "evaluation.json"
+_PATIENCE = 10.0  # seconds to wait for the hub before the cache alone is looked at
+_LOGIN = "log in with 'hf auth login', or set HF_TOKEN"
+
+
+def is_address(path: str | Path) -> bool:
+    """Whether a path stands for a repository of the hub; as a `Path` it has lost one of its slashes."""
+    return re.match(r"hf:[/\\]", str(path)) is not None
+
+
+def fetch(address: str | Path, names: Collection[str]) -> Path:
+    """Return the folder of the cache that holds the `names` (patterns) of a repository, downloaded where it lacks them.
+
+    The files are compared with the hashes that the hub lists, without a network with those of the download. An
+    InputError where the repository cannot be read, or where a file is not the one listed, which is removed.
+    """
+    match = re.fullmatch(r"hf:[/\\]+([\w.-]+)[/\\]([\w.-]+)(?:@(.+))?", str(address))
+    where = "hf://" + re.sub(r"^hf:[/\\]+", "", str(address))
+    if match is None:
+        raise InputError(where, "not an address of the hub", "write hf://OWNER/NAME or hf://OWNER/NAME@REVISION")
+    repository, revision = f"{match[1]}/{match[2]}", match[3]
+    with _answers(where):
+        from huggingface_hub import HfApi, errors, snapshot_download
+
+        listed = dict[str, str]()
+        try:
+            info = HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=_PATIENCE)
+            for file in info.siblings or ():
+                listed[file.rfilename] = file.lfs.sha256 if file.lfs else str(file.blob_id)
+        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
+            raise
+        except (OSError, errors.HTTPError):  # no network: what is in the cache needs none
+            pass
+        folder = Path(
+            snapshot_download(repository, revision=revision, allow_patterns=[*names], local_files_only=not listed)
+        )
+    for path in sorted(file for name in names for file in folder.glob(name)):
+        blob = path.resolve()  # which the cache calls by its hash
+        if _digest(blob, wanted := listed.get(path.relative_to(folder).as_posix(), blob.name)) != wanted:
+            blob.unlink()
+            path.unlink(missing_ok=True)
+            problem = f"{path.name} is not the file that the hub lists; the download was removed"
+            raise InputError(where, problem, "download it again, and trust it only if the hashes agree")
+    return folder
+
+
+def _digest(path: Path, like: str) -> str:
+    """Return the hash of a file, of the kind of another: SHA-256, or the SHA-1 of a git blob."""
+    if len(like) == 64:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+@contextmanager
+def _answers(where: str) -> Iterator[None]:
+    """Turn what the library of the hub raises into an InputError of one line."""
+    try:
+        from huggingface_hub import errors, utils
+    except ImportError:
+        raise InputError(where, "huggingface_hub is not installed", "pip install 'fact-clip[hub]'") from None
+    if not sys.stderr.isatty():
+        utils.disable_progress_bars()
+    try:
+        yield
+    except errors.RevisionNotFoundError:
+        raise InputError(where, "no such revision", "name a branch, a tag or a commit after the @") from None
+    except errors.RepositoryNotFoundError:  # the hub answers alike for what is missing and what is private
+        raise InputError(
+            where, "no such repository, or it is not yours to read", f"check the name, or {_LOGIN}"
+        ) from None
+    except errors.LocalEntryNotFoundError:
+        problem = "not in the cache, and the hub cannot be reached"
+        raise InputError(where, problem, "load it once where there is a network") from None
+    except (OSError, ValueError, RuntimeError, errors.HTTPError) as error:
+        if isinstance(error, InputError):
+            raise
+        is_refused = getattr(getattr(error, "response", None), "status_code", None) in (401, 403)
+        problem = "not logged in, or no right to do this" if is_refused else " ".join(str(error).split())
+        raise InputError(where, problem, _LOGIN if is_refused else "") from None
+
+
+# --- sharing ---------------------------------------------------------------------------------------------------------
+
+_LOCAL = re.compile(r"((?:[\w.-]+:)*?)(?:/|~|[A-Za-z]:[/\\]|\\\\).*?([^/\\]*)[/\\]*", re.DOTALL)
+
+
+def _portable(value: Any) -> Any:
+    """Return a tree of settings in which each absolute path is its last part."""
+    if isinstance(value, dict):
+        return {key: _portable(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_portable(part) for part in value]
+    match = _LOCAL.fullmatch(value) if isinstance(value, str) else None
+    return value if match is None else f"{match[1]}{match[2]}"
+
+
+def publish(
+    loaded: LoadedRun, repository: str, names: Collection[str], *, private: bool, message: str, licence: str
+) -> str:
+    """Make a repository of a run's files (of these `names`), evaluation and model card; return its address on the web.
+
+    Absolute paths in settings are replaced by their last parts, and run files that it no longer has are removed there.
+    """
+    where, path = f"hf://{repository}", loaded.run.path
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise InputError(repository, "not the name of a repository", "write OWNER/NAME")
+    if not re.fullmatch(r"[a-z0-9.-]+", licence):
+        raise InputError("licence", f"{licence!r} is not a licence as the hub writes it", "write mit, apache-2.0, ...")
+    contents: dict[str, Path | bytes] = {
+        file.relative_to(path).as_posix(): file for name in names for file in path.glob(name)
+    }
+    texts: dict[str, str] = {}
+    for name in contents:
+        if name.endswith("config.yaml"):
+            tree = _portable(read_mapping(path / name, "a run folder"))
+            texts[name] = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+        elif name.endswith("run.json"):
+            texts[name] = json.dumps(_portable(read_mapping(path / name, "a run folder")), indent=1)
+    evaluation: dict[str, Any] = {}
+    if (path / _EVALUATION).is_file():
+        evaluation = read_mapping(path / _EVALUATION, "what fact-clip evaluate wrote") | {"run": where}
+        texts[_EVALUATION] = json.dumps(evaluation, indent=1)
+    texts["README.md"] = _card(loaded, where, licence, evaluation)
+    with _answers(where):
+        import huggingface_hub
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+        if huggingface_hub.get_token() is None:
+            raise InputError(where, "not logged in", _LOGIN)
+        api, parts = HfApi(), {**contents, **{name: text.encode() for name, text in texts.items()}}
+        added = [CommitOperationAdd(name, part) for name, part in parts.items()]
+        address = api.create_repo(repository, private=private, exist_ok=True)
+        old = {name for name in api.list_repo_files(repository) if any(PurePath(name).match(part) for part in names)}
+        removed = [CommitOperationDelete(name) for name in sorted(old - contents.keys())]
+        api.create_commit(repository, [*added, *removed], commit_message=message)
+    return str(address)
+
+
+def _card(loaded: LoadedRun, where: str, licence: str, evaluation: Mapping[str, Any]) -> str:
+    """Return the model card of a run, in Markdown: what it was trained on, its classes and figures, how to use it."""
+    run, config = loaded.run, loaded.run.config
+    names, zero_shot = run.vocabulary.names, evaluation.get("zero_shot", {})
+    unseen = [*zero_shot.get("unseen", [])]
+    if not unseen and loaded.calibration is not None:
+        unseen = [name for name in names if name not in loaded.calibration.seen]
+    facts = read_mapping(run.path / "run.json", "a run folder")
+    data = f"{config.data.name}, folder `{_portable(str(config.data.root or 'data'))}`, split {config.data.split}"
+    rate = "" if run.fps is None else f", {run.fps:g} rows a second"
+    features = f"{run.transform.input_dim} columns{rate}, made by {_portable(run.encoder) or 'an unknown encoder'}"
+    text = f"{_portable(config.text.encoder)}" if config.model.reads_text else "none"
+    lines = [
+        "---", f"license: {licence}", "library_name: fact-clip", "pipeline_tag: video-classification",
+        "tags: [temporal-action-segmentation, fact-clip]", "---", "",
+        f"# {where.rpartition('/')[2]}", "",
+        f"A FACT-CLIP model that cuts untrimmed videos into {len(names)} actions"
+        + (", or into any others by their names." if config.model.is_open else "."), "",
+        "## How to use it", "", "```python", "import fact_clip  # pip install 'fact-clip[hub,video]'", "",
+        f'segmenter = fact_clip.load("{where}")',
+        'print(segmenter.segment("my.mp4").transcript)  # or features, an .npy file or an array (T, D)', "```", "",
+        "## What it was trained on", "", "| | |", "|---|---|", f"| data | {data} |", f"| features | {features} |",
+        f"| head | {config.model.head}, text vectors: {text} |",
+        f"| training | {config.train.members} model(s), {config.train.epochs} epochs, seed {config.train.seed} |",
+        f"| versions | {', '.join(f'{key} {facts.get(key)}' for key in ('fact_clip', 'torch', 'commit'))} |", "",
+        "`config.yaml` has all settings; of absolute paths it has the last part.", "",
+    ]  # fmt: skip
+    for title, listed in (("Classes", [name for name in names if name not in unseen]), ("Unseen classes", unseen)):
+        if listed:
+            lines += [f"## {title}", "", *(f"    {name}" for name in listed), ""]
+    if figures := evaluation.get("metrics"):
+        rows = {key: value for key, value in figures.items() if isinstance(value, int | float)}
+        used = zero_shot.get("ways", {}).get("in use", {})
+        rows |= {key: used[key] for key in ("S", "U", "H") if key in used}
+        rows |= {"ausuc": zero_shot["ausuc"]} if "ausuc" in zero_shot else {}
+        command = f"fact-clip evaluate {where} data.root=FOLDER --split {evaluation['split']}"
+        lines += [
+            f"## Figures, {evaluation['split']} split, {len(evaluation['videos'])} videos",
+            "",
+            "| figure | % |",
+            "|---|---|",
+        ]
+        lines += [*(f"| {figure_name(key)} | {value:.1f} |" for key, value in rows.items()), "", f"By `{command}`.", ""]
+    return "\n".join(
+        [*lines, "## Licence", "", f"{licence}; the licence of the training data is that of its owners.", ""]
+    )

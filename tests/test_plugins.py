@@ -1,0 +1,243 @@
+"""Parts of installed packages join the tables; what is wrong with one is a line that names its package."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fact_clip
+from fact_clip import Segmentation, metrics
+from fact_clip.cli import main
+from fact_clip.core import plugins
+from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS, frame_encoder, is_local, text_encoder
+from fact_clip.formats import FORMATS, READERS, ending_of, save
+from fact_clip.metrics.report import METRICS
+from fact_clip.models.heads import HEADS
+from fact_clip.run import Run
+
+from .refusals import refused, refused_line
+from .test_readme import blocks
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "examples" / "plugin"
+STIR = Segmentation.from_frames(["stir", "stir"], fps=5)
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """``install("name", "the code of its module", {"heads": {"mine": "Mine"}})``; give the folder of the package."""
+
+    def forget() -> None:
+        plugins._points.cache_clear()
+        plugins._load.cache_clear()
+
+    def make(name: str, code: str, parts: dict[str, dict[str, str]]) -> Path:
+        folder = tmp_path / "site" / name
+        (folder / f"{name}-1.0.dist-info").mkdir(parents=True)
+        (folder / f"{name}.py").write_text(code)
+        (folder / f"{name}-1.0.dist-info" / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        )
+        lines = [
+            line
+            for group, names in parts.items()
+            for line in (f"[fact_clip.{group}]", *(f"{part} = {name}:{target}" for part, target in names.items()))
+        ]
+        (folder / f"{name}-1.0.dist-info" / "entry_points.txt").write_text("\n".join(lines))
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        forget()
+        return folder
+
+    yield make
+    monkeypatch.undo()
+    forget()
+
+
+@pytest.fixture
+def example(install: Callable[..., Path]) -> Path:
+    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
+    parts = {
+        group.removeprefix("fact_clip."): {name: target.partition(":")[2] for name, target in names.items()}
+        for group, names in project["entry-points"].items()
+    }
+    return install("fact_clip_example", (EXAMPLE / "fact_clip_example.py").read_text(), parts)
+
+
+def test_parts_join_the_tables(example, tmp_path):
+    assert "tiles" in FRAME_ENCODERS
+    assert "tiles" not in TEXT_ENCODERS
+    assert [*HEADS][-1] == "linear"
+    assert len(FORMATS) == len(FORMATS.data) + 1
+    assert frame_encoder("tiles:8").name == "tiles:8"
+    assert ending_of("spans") == ".spans"
+    path = save(STIR, tmp_path / "a.spans")
+    assert path.read_text() == "0\t2\tstir\n"
+    assert Segmentation.load(path).to_frames() == STIR.to_frames()
+    assert metrics.evaluate([[0, 1, 1, 1]], [[0, 1, 0, 1]])["segments_ratio"] == 200
+
+
+def test_the_laws_find_a_broken_part(example, monkeypatch):
+    from fact_clip_example import LinearHead, Tiles
+
+    from fact_clip.testing import check_encoder, check_head, check_metric
+
+    monkeypatch.setattr(Tiles, "encode_images", lambda self, rows: rows.reshape(len(rows), -1) - rows.mean())
+    monkeypatch.setattr(LinearHead, "forward", lambda self, x, *_: (x, self.score(x + x.mean(1, keepdim=True))))
+    for check in (lambda: check_encoder("tiles"), lambda: check_head("linear"), lambda: check_metric(_first_label)):
+        with pytest.raises(AssertionError):
+            check()
+
+
+def _first_label(truth: list[np.ndarray], prediction: list[np.ndarray]) -> int:
+    return int(truth[0][0])
+
+
+BROKEN = """
+raise RuntimeError("no licence")
+"""
+WRONG = """
+from fact_clip.formats import Format, FORMATS
+head = dict
+form = Format(".csv", print)
+def metric(truth, prediction): raise KeyError("x")
+def text(truth, prediction): return {"a": "b"}
+nothing = 3
+"""
+
+
+def test_a_broken_plugin_is_an_error_only_where_it_is_used(install, tmp_path):
+    install("broken", BROKEN, {"encoders": {"lost": "X"}, "heads": {"lost": "X"}, "formats": {"lost": "X"}})
+    assert save(STIR, tmp_path / "a.csv").is_file()
+    assert [*HEADS] == [*HEADS.data]
+    assert "lost" in HEADS
+    for use in (
+        lambda: frame_encoder("lost"),
+        lambda: text_encoder("lost:x"),
+        lambda: HEADS["lost"],
+        lambda: ending_of("lost"),
+        lambda: save(STIR, tmp_path / "a.lost"),
+        lambda: READERS["lost"],
+    ):
+        with refused("plug-in 'lost' of package broken 1.0") as refusal:
+            use()
+        assert "no licence" in refusal.message
+
+
+def test_a_plugin_replaces_no_built_in_part(install):
+    install("other", WRONG, {"heads": {"text": "head"}, "formats": {"table": "form"}, "metrics": {"edit": "metric"}})
+    assert HEADS["text"] is fact_clip.models.HEADS.data["text"]
+    assert metrics.evaluate([[0]], [[0]]).keys() == {"profile", *metrics.figure_keys()}
+    for use in (lambda: HEADS.plugin("text"), lambda: FORMATS["table"], lambda: METRICS["edit"]):
+        with refused() as refusal:
+            use()
+        assert "other 1.0" in refusal.message
+
+
+@pytest.mark.parametrize("name", ["metric", "text"])
+def test_a_metric_that_fails_is_named(name, install):
+    install("other", WRONG, {"metrics": {name: name}})
+    with refused(f"metric {name!r} of package other 1.0"):
+        metrics.evaluate([[0]], [[0]])
+
+
+def test_two_packages_of_one_name(install):
+    for name in ("first", "second"):
+        install(name, "from fact_clip.models.heads import ClosedSetHead as Mine", {"heads": {"mine": "Mine"}})
+    with refused("plug-in 'mine' of package first 1.0 and package second 1.0"):
+        HEADS["mine"]
+
+
+def test_the_command_lists_what_is_wrong(install, example, capsys):
+    assert main(["plugins", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {(row["group"], row["name"]) for row in rows} == {
+        ("fact_clip.encoders", "tiles"), ("fact_clip.heads", "linear"), ("fact_clip.formats", "spans"),
+        ("fact_clip.metrics", "segments_ratio"),
+    }  # fmt: skip
+    assert {(row["package"], row["version"], row["fault"]) for row in rows} == {("fact_clip_example", "1.0", None)}
+    install("other", WRONG, {"encoders": {"none": "nothing"}, "heads": {"text": "head"}})
+    assert main(["plugins"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines if "other" in line and "works" not in line] == ["none", "text"]
+
+
+def test_a_run_names_the_package_that_it_lacks(example, tiny, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    fact_clip.training.train(tiny(model={"head": "linear"}, train={"epochs": 1}), run)
+    assert Run.read(run).packages == {"fact_clip.heads:linear": "fact_clip_example 1.0"}
+    assert fact_clip.load(run, "cpu").segment(np.zeros((20, 8), np.float32)).n_frames == 20
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(example)])
+    plugins._points.cache_clear()
+    with refused("run.json") as refusal:
+        Run.read(run)
+    assert "fact_clip_example 1.0" in refusal.message
+    code = main(["segment", "--run", str(run), "a.npy"])
+    assert "fact_clip_example" in refused_line((code, *capsys.readouterr()))
+
+
+def test_a_run_names_the_package_of_its_encoder(example, tiny_run, tmp_path, video, monkeypatch):
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    facts = json.loads((run / "run.json").read_text())
+    packages = {"fact_clip.encoders:tiles": "fact_clip_example 1.0"}
+    (run / "run.json").write_text(json.dumps(facts | {"encoder": "tiles:2", "packages": packages}))
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(example)])
+    plugins._points.cache_clear()
+    segmenter = fact_clip.load(run, "cpu")  # features need no encoder
+    with refused("run.json"):
+        segmenter.segment(video("a.mkv", 20))
+
+
+def test_a_path_after_the_name_of_a_plugin_needs_trust(tmp_path):
+    assert is_local(f"tiles:{tmp_path}")
+    assert not is_local("tiles:8")
+
+
+def test_nothing_is_looked_up_before_a_name_is_missing():
+    code = (
+        "from fact_clip.core import plugins\nplugins.entry_points = None\n"
+        "import fact_clip.formats, fact_clip.encoders, fact_clip.models\n"
+        "from fact_clip.models.heads import HEADS\nHEADS['text'], 'grid' in fact_clip.encoders.FRAME_ENCODERS\n"
+        "fact_clip.Config.load('demo').model.is_open\nfact_clip.formats.ending_of('csv')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.slow
+def test_the_script_of_the_docs_runs():
+    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    (script,) = (block.code for block in blocks(page) if block.language == "python")
+    exec(compile(script, "docs/extending.md", "exec"), {})
+
+
+@pytest.mark.slow
+def test_the_example_package_obeys_the_laws_from_its_wheel(tmp_path):
+    """In an empty environment that reaches this one by a .pth, as that of `make lowest-any`."""
+    shutil.copytree(EXAMPLE, tmp_path / "plugin")
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*build, "-w", tmp_path, tmp_path / "plugin"], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    wheel = next(tmp_path.glob("fact_clip_example-*.whl"))
+    put = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", site, wheel]
+    subprocess.run(put, check=True)
+    (site / "base.pth").write_text("\n".join([str(ROOT), *(path for path in sys.path if "site-packages" in path)]))
+    python, plugin = tmp_path / "venv" / "bin" / "python", tmp_path / "plugin"
+    (plugin / "fact_clip_example.py").unlink()  # the wheel has it
+    tests = subprocess.run(
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", plugin], capture_output=True, text=True, cwd=plugin
+    )
+    assert re.search(r"^1 passed", tests.stdout, re.MULTILINE), tests.stdout + tests.stderr
+    listing = [python, "-m", "fact_clip", "plugins", "--json"]
+    rows = json.loads(subprocess.run(listing, capture_output=True, text=True, cwd=tmp_path, check=True).stdout)
+    assert [(row["package"], row["fault"]) for row in rows] == [("fact-clip-example", None)] * 4
