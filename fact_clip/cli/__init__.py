@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "project import": ("project", "Add videos to a project of the page, and load label files."),
     "project export": ("project", "Write the labels of a project."),
     "convert": ("compat", "Turn a published checkpoint into a run folder."),
-    "data check": ("data", "Look for faults in a data set: all of them, one line each."),
+    "data check": ("data", "Look for faults in a data set: one line each."),
     "data convert": ("labels", "Convert annotations and features to the common layout."),
     "data holdout": ("holdout", "Choose classes to hold out, or look at a choice."),
     "data summary": ("data", "Count what a data set holds."),
