@@ -78,6 +78,7 @@ class RunFacts:
     videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None  # `Dataset.digest` of the training
     products: dict[str, str] | None = None  # what multiplied matrices in the training, on the CPU (`kernels.products`)
     packages: dict[str, str] | None = None  # "GROUP:NAME" of each plug-in that the run uses, and its package
+    n_frames: Annotated[int, Field(ge=1)] | None = None  # of a training video, their median
 
 
 @dataclass(frozen=True, kw_only=True)

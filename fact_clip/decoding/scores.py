@@ -96,13 +96,21 @@ class Scores:
 
 
 @torch.inference_mode()
-def decode_scores(scores: Scores, candidates: CandidateSet, settings: DecodeSettings | None = None) -> Labels:
+def decode_scores(
+    scores: Scores,
+    candidates: CandidateSet,
+    settings: DecodeSettings | None = None,
+    final: NDArray[np.int64] | None = None,
+) -> Labels:
     """Return the index among the candidates and its score for each frame, (T,) and (T,).
 
     With a threshold and no background among the candidates, index C is the background. `reject` is left to
-    `Segmenter.decode`, which knows the confidences of the run.
+    `Segmenter.decode`, which knows the confidences of the run. `final` are labels of the first frames, a multiple of
+    `Scores.stride`, which stay and from which the others go on.
     """
     settings = settings or DecodeSettings()
+    fixed = np.empty(0, np.int64) if final is None else final[:: scores.stride]
+    n_final = len(fixed)
     table, ruled_out = class_scores(scores, candidates.with_gamma(settings.gamma)), candidates.ruled_out
     if settings.threshold is not None:
         values, background = table.cpu().numpy(), candidates.vocabulary.background_indices
@@ -112,13 +120,15 @@ def decode_scores(scores: Scores, candidates: CandidateSet, settings: DecodeSett
         prices = candidates.prices
         if prices is not None:  # a background of a threshold comes last
             prices = np.pad(prices, (0, table.shape[1] - len(prices)), constant_values=1)
-        labels = _switch(table.clone(), ruled_out, settings.switch_penalty, prices)
+        previous = int(fixed[-1]) if n_final else None
+        labels = _switch(table[n_final:].clone(), ruled_out, settings.switch_penalty, prices, previous)
+        labels = np.concatenate([fixed, labels])
         shares = table.clamp(0, 1).cpu().numpy()  # the rounding of a mean may end a little above one
     else:
         shares = transport(table.numpy()) * np.float32(len(table))
-        labels = shares.argmax(axis=1)
+        labels = np.concatenate([fixed, shares[n_final:].argmax(axis=1)])
     if settings.shortest:
-        labels = absorb_short(labels, shares, math.ceil(settings.shortest * scores.rate - 1e-6))
+        labels = absorb_short(labels, shares, math.ceil(settings.shortest * scores.rate - 1e-6), n_final)
     confidence, index = shares[np.arange(len(labels)), labels].clip(0, 1), scores.row_of_frame
     return labels[index], confidence[index]
 
@@ -187,7 +197,11 @@ def _mixed(table: Tensor, scores: Scores, candidates: CandidateSet) -> Tensor:
 
 
 def _switch(
-    table: Tensor, ruled_out: NDArray[np.bool_], penalty: float | None, prices: NDArray[np.float64] | None
+    table: Tensor,
+    ruled_out: NDArray[np.bool_],
+    penalty: float | None,
+    prices: NDArray[np.float64] | None,
+    previous: int | None = None,
 ) -> NDArray[np.int64]:
     """Scores (T', C) or (G, T', C), which are overwritten, to labels (T',) or (G, T'); `ruled_out` is (C,)."""
     if penalty:
@@ -195,4 +209,4 @@ def _switch(
         table = table.clamp_(min=torch.finfo(table.dtype).tiny).log_()
     if ruled_out.any():
         table[..., torch.from_numpy(ruled_out)] = -math.inf
-    return decode_switching(table.cpu().numpy(), penalty or 0.0, prices)
+    return decode_switching(table.cpu().numpy(), penalty or 0.0, prices, previous)

@@ -14,7 +14,10 @@ from fact_clip.core.arguments import array_of, number_of
 
 
 def decode_switching(
-    scores: NDArray[np.floating], penalty: float, prices: NDArray[np.float64] | None = None
+    scores: NDArray[np.floating],
+    penalty: float,
+    prices: NDArray[np.float64] | None = None,
+    previous: int | None = None,
 ) -> NDArray[np.int64]:
     """Return the labelling y of T frames that maximises sum_t scores[t, y_t] - penalty * (number of changes in y).
 
@@ -23,6 +26,7 @@ def decode_switching(
             scored in G ways, decoded in one pass over the frames.
         penalty: price of a change, in the unit of the scores (nats); 0 is the argmax of each frame.
         prices: (C, C) of `change_prices`: a change from class c to d costs ``penalty * prices[c, d]``.
+        previous: the class of the frame before the first one, a change from which costs as any; None: there is none.
 
     Returns:
         (T,) or (G, T) class indices. Memory O(G * T * C), time the same, or O(G * T * C^2) with prices.
@@ -37,6 +41,8 @@ def decode_switching(
     *_, n_frames, n_classes = scores.shape
     # frame by frame in place: from scores to the value of the best path so far, (T, G, C)
     totals = np.array(np.moveaxis(scores, -2, 0), np.float64, order="C").reshape(n_frames, -1, n_classes)
+    if previous is not None:
+        totals[0] -= penalty * (np.arange(n_classes) != previous) if prices is None else penalty * prices[previous]
     if prices is None:
         for before, row in pairwise(totals):
             row += np.maximum(before, before.max(-1, keepdims=True) - penalty)
@@ -86,18 +92,23 @@ def raise_background(scores: NDArray[np.floating], background: Sequence[int], th
     return np.concatenate([scores, np.full((len(scores), 1), threshold, dtype=scores.dtype)], axis=1)
 
 
-def absorb_short(labels: NDArray[np.int64], scores: NDArray[np.floating], shortest: int) -> NDArray[np.int64]:
-    """Give segments of fewer than `shortest` frames, the shortest first, to the neighbour that scores higher (T, K)."""
+def absorb_short(
+    labels: NDArray[np.int64], scores: NDArray[np.floating], shortest: int, n_final: int = 0
+) -> NDArray[np.int64]:
+    """Give segments of fewer than `shortest` frames, the shortest first, to the neighbour that scores higher (T, K).
+
+    Segments that begin in the first `n_final` frames stay, however short.
+    """
     labels, segments = labels.copy(), runs(labels)
     stop_of = {start: stop for start, stop, _ in segments}
     label_of = {start: label for start, _, label in segments}
     before = {stop: start for start, stop, _ in segments}
     queue = [(stop - start, start) for start, stop, _ in segments]
     heapify(queue)
-    while len(stop_of) > 1:
+    while queue and len(stop_of) > 1:
         length, start = heappop(queue)
         stop = start + length
-        if stop_of.get(start) != stop:  # it has become a part of another one
+        if stop_of.get(start) != stop or start < n_final:  # it has become a part of another one, or is to stay
             continue
         if length >= shortest:
             break

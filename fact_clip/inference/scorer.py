@@ -75,7 +75,7 @@ class Scorer:
         self.unlabelled = unlabelled(config.data)
         self.window = config.decode.window if window is None else window
         self.settings = DecodeSettings(switch_penalty=config.decode.switch_penalty)
-        self._frames_per_score = 1 if config.data.interleave else config.data.stride
+        self.frames_per_score = 1 if config.data.interleave else config.data.stride
         if config.decode.training_free:
             text = self.model.text if config.model.is_open else None
             check_joint_space(config, self.width, None if text is None else text.shape[-1])
@@ -154,7 +154,7 @@ class Scorer:
         others = None
         if everything.vocabulary.names != candidates.vocabulary.names:
             others = self.score(features, everything, clock)
-        weights, stride = (decode.frame_weight, decode.training_free), self._frames_per_score
+        weights, stride = (decode.frame_weight, decode.training_free), self.frames_per_score
         rate = (clock.fps or self.fps or 1.0) / stride
         return Scores(len(features), tuple(read), similarity, *weights, stride, rate, clock, others)
 
@@ -200,7 +200,7 @@ class Scorer:
         assert text is not None
         phrases = text[:, :1] if "sentence" in config.text.parts else text
         vectors = torch.nn.functional.normalize(phrases.sum(1), dim=-1).cpu().numpy()  # (C, E)
-        named, stride = vectors.any(-1), self._frames_per_score
+        named, stride = vectors.any(-1), self.frames_per_score
         table = np.zeros((-(-len(features) // stride), len(vectors)), dtype=np.float32)
         if named.any():
             window = round((self.fps or Settings().fps) / stride)  # a second

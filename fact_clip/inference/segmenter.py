@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +20,12 @@ from fact_clip.core.errors import CommandOption, FileLocation, Location
 from fact_clip.core.io import check_file
 from fact_clip.core.pace import paced
 from fact_clip.datasets.features import load_features, read_clock
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores, over_segments
+from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.candidates import NONE_OF_THESE, check_trust
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.sources import FEATURES, KINDS, check_features
+from fact_clip.inference.stream import FrameLabels, LabelRun, Stream, label_runs
 from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES
@@ -61,6 +63,11 @@ class Segmenter:
     def vocabulary(self) -> Vocabulary:
         """The classes of the run, or the names that a segmenter without training began with."""
         return self.scorer.vocabulary
+
+    @property
+    def encodes(self) -> bool:
+        """Whether an encoder of pictures was named."""
+        return self._encoder is not None
 
     def choose(self, actions: Sequence[str] | None = None, settings: DecodeSettings | None = None) -> CandidateSet:
         """Return the candidates for some names; an InputError where these or the settings do not fit the model."""
@@ -169,25 +176,76 @@ class Segmenter:
     def decode(self, scores: Scores, candidates: CandidateSet, settings: DecodeSettings | None = None) -> Segmentation:
         """Cut a scored video into segments; settings default to those of the run, and `reject` needs rivals."""
         settings = (settings or DecodeSettings()).over(self.scorer.settings)
-        labels, shares = decode_scores(scores, candidates, settings)
-        vocabulary = candidates.vocabulary
-        names, background = list(vocabulary.names), vocabulary.background
-        if settings.threshold is not None and not background:
-            names, background = [*names, BACKGROUND], (BACKGROUND,)
+        segments = self.named(label_runs([], 0, self.label(scores, candidates, settings)), candidates, settings)
+        return self.segmentation(segments, candidates, settings, scores.clock)
+
+    def label(
+        self,
+        scores: Scores,
+        candidates: CandidateSet,
+        settings: DecodeSettings,
+        final: NDArray[np.int64] | None = None,
+    ) -> FrameLabels:
+        """Label the frames of a scored video; `settings` are complete, and `final` is as in `decode_scores`."""
+        labels, shares = decode_scores(scores, candidates, settings, final)
         confidence = self.scorer.calibrated(shares)
-        result = Segmentation.from_frames([names[label] for label in labels.tolist()], None, confidence.tolist())
+        if settings.reject is None:
+            return FrameLabels(labels, confidence, confidence)
+        sure = self._confidence_among_all(labels, shares, scores, candidates, settings)
+        return FrameLabels(labels, confidence, sure)
+
+    def named(self, runs: Iterable[LabelRun], candidates: CandidateSet, settings: DecodeSettings) -> list[Segment]:
+        """Return runs as segments, `NONE_OF_THESE` where the model is less sure than `reject` asks."""
+        names = [*candidates.vocabulary.names, BACKGROUND]  # the last one is that of a threshold
+        least = -math.inf
+        if settings.reject is not None and self.scorer.confidence is not None:
+            least = self.scorer.confidence.least(settings.reject)
+        segments = list[Segment]()
+        for run in runs:
+            if run.sure / run.duration >= least:
+                confidence = min(run.confidence / run.duration, 1.0)
+                segments.append(Segment(run.start, run.stop, names[run.label], confidence))
+            elif segments and segments[-1].label == NONE_OF_THESE:
+                segments[-1] = replace(segments[-1], stop=run.stop)
+            else:
+                segments.append(Segment(run.start, run.stop, NONE_OF_THESE))
+        return segments
+
+    def segmentation(
+        self, segments: Sequence[Segment], candidates: CandidateSet, settings: DecodeSettings, clock: Clock
+    ) -> Segmentation:
+        """Return all segments of a video with its clock, the background and the new words of the candidates."""
+        background = candidates.vocabulary.background
+        if settings.threshold is not None and not background:
+            background = (BACKGROUND,)
         if settings.reject is not None:
-            assert self.scorer.confidence is not None
-            sure = over_segments(labels, self._confidence_among_all(labels, shares, scores, candidates, settings))
-            result = _without_unsure(result, sure, self.scorer.confidence.least(settings.reject))
             background = tuple(dict.fromkeys((*background, NONE_OF_THESE)))
-        return replace(scores.clock.put_on(result), background=background, new_words=candidates.new_words)
+        result = clock.put_on(Segmentation(tuple(segments)))
+        return replace(result, background=background, new_words=candidates.new_words)
+
+    def stream(
+        self,
+        delay: float = 5.0,
+        actions: Sequence[str] | None = None,
+        settings: DecodeSettings | None = None,
+        *,
+        fps: float | None = None,
+    ) -> Stream:
+        """Begin to cut a video that goes on, as a camera's.
+
+        Args:
+            delay: seconds after which a label is final, a row of the model at least; ``math.inf``: at the end.
+            actions: as for `segment`.
+            settings: as for `segment`.
+            fps: rows or pictures a second; None: those of the run, or of ``load(..., fps=)`` for pictures.
+        """
+        return Stream(self, delay, actions, settings or DecodeSettings(), fps)
 
     def open(self, path: Path) -> tuple[NDArray[Any], Clock]:
         """Read a feature file that fits the model, (T, D), and the times of its rows."""
         return self.scorer.needs.open(path)
 
-    def encoder_for(self, video: Path) -> FrameEncoder:
+    def encoder_for(self, video: Path | str) -> FrameEncoder:
         """Return the encoder that was named, or that of the features which the run was trained on."""
         if self._encoder is None:
             assert isinstance(self.scorer, Scorer)
@@ -229,19 +287,6 @@ def check_settings(scorer: Scorer | SimilarityScorer | type[SimilarityScorer], s
             fix = "train with data.validation above 0, without model.transcript"
             raise InputError(name, f"{scorer.run.path} has no confidence.json, which validation videos give", fix)
         raise InputError(name, f"the head of {scorer.run.path} reads no text: all classes were trained", "leave it out")
-
-
-def _without_unsure(result: Segmentation, sure: NDArray[np.float64], least: float) -> Segmentation:
-    """The segmentation, `NONE_OF_THESE` where a segment's frames have less than the `least` of `sure` (T,)."""
-    segments = list[Segment]()
-    for segment in result:
-        if sure[segment.start] >= least:
-            segments.append(segment)
-        elif segments and segments[-1].label == NONE_OF_THESE:
-            segments[-1] = replace(segments[-1], stop=segment.stop)
-        else:
-            segments.append(Segment(segment.start, segment.stop, NONE_OF_THESE))
-    return replace(result, segments=tuple(segments))
 
 
 @checked

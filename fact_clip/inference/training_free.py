@@ -36,6 +36,7 @@ class SimilarityScorer:
     unlabelled = (UNLABELLED,)
     settings = DecodeSettings(shortest=1.0)
     adjustable = ("threshold", "shortest")
+    window, frames_per_score = 0, 1
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import numpy as np
@@ -121,6 +122,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         videos_a_step=size,
         videos=dataset.digest,
         products=multiplied,
+        n_frames=round(median(len(dataset.labels(name)) for name in dataset.train)),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -134,15 +136,63 @@ def frames(
     if fps is not None and not 0 < fps <= _MAX_FPS:
         raise InputError("fps", f"{fps:g} pictures a second", f"give more than 0, and at most {_MAX_FPS}")
     with _opened(Path(path)) as source:
-        convert = _Converter(size)
-        for shown_at, frame in source if fps is None else _on_grid(source, fps):
-            if shown_at >= -_ROUNDING / 2 or fps is not None:
-                yield Frame(shown_at, convert(frame))
-        damage = source.damage()
+        yield from _pictures(source, fps, size, keep_going)
+
+
+LIVE = ("rtsp://", "rtsps://", "camera:")
+
+
+@checked
+def live_frames(source: str, fps: float, size: tuple[int, int] | None = None) -> Iterator[Frame]:
+    """Yield `fps` pictures a second of a network stream ("rtsp://..."), a camera ("camera:0") or a video file.
+
+    Each comes when the next one is there; a network stream or camera that breaks off ends with a warning. Arguments and
+    errors as of `frames`.
+    """
+    if not source.startswith(LIVE):
+        yield from frames(source, fps=fps, size=size)
+        return
+    where = re.sub(r"//.*@", "//", source)  # a password is in no message
+    url, how = live_input(source)
+    with _container(where, url, how, live=True) as opened:
+        yield from _pictures(opened, fps, size, keep_going=True)
+
+
+def live_input(source: str, platform: str = sys.platform) -> tuple[str, dict[str, Any]]:
+    """Return what `av.open` takes for a network stream or a camera: its file, and further arguments."""
+    kind, _, name = source.partition(":")
+    if kind != "camera":
+        options = {"rtsp_transport": "tcp", "protocol_whitelist": "rtsp,rtsps,rtp,tcp,udp,tls,crypto"}
+        return source, {"options": options, "timeout": (10.0, 10.0)}
+    if platform == "win32":
+        if not name or name.isdecimal():
+            raise InputError(source, "no name of a camera", "name it as Windows does, camera:Integrated Camera")
+        return f"video={name}", {"format": "dshow"}
+    if platform == "darwin":
+        return name or "0", {"format": "avfoundation", "options": {"framerate": "30"}}
+    return name if "/" in name else f"/dev/video{name or 0}", {"format": "v4l2"}
+
+
+def _pictures(source: _Source, fps: float | None, size: tuple[int, int] | None, keep_going: bool) -> Iterator[Frame]:
+    convert = _Converter(size)
+    for shown_at, frame in source if fps is None else _on_grid(source, fps):
+        if shown_at >= -_ROUNDING / 2 or fps is not None:
+            yield Frame(shown_at, convert(frame))
+    damage = source.damage()
     if damage is not None and not keep_going:
         raise damage
     if damage is not None:
         warnings.warn(f"{damage.where}: {damage.problem}", stacklevel=2)
+
+
+def scaled(image: Image, size: tuple[int, int] | None) -> Image:
+    """Return a picture (H, W, 3) at (width, height), as `frames` scales; None: as it is."""
+    if size in (None, image.shape[1::-1]):
+        return image
+    _check_av("pictures")
+    from av import VideoFrame
+
+    return _Converter(size)(VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"))
 
 
 def _on_grid(source: _Source, fps: float) -> Iterator[tuple[float, VideoFrame]]:
@@ -184,28 +234,41 @@ def file_url(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
+def _check_av(where: Path | str) -> None:
+    if importlib.util.find_spec("av") is None:
+        raise InputError(where, "the package av is not installed", "pip install 'fact-clip[video]'")
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[_Source]:
     """Open the video stream of a file; an InputError where there is none."""
-    if importlib.util.find_spec("av") is None:
-        raise InputError(path, "the package av is not installed", "pip install 'fact-clip[video]'")
+    _check_av(path)
+    check_file(path, "a video file")
+    with _container(path, file_url(path), {"options": _OPTIONS}) as source:
+        yield source
+
+
+@contextmanager
+def _container(where: Path | str, url: str, how: dict[str, Any], live: bool = False) -> Iterator[_Source]:
+    """Open the video stream of what `av.open` takes; an InputError at `where` if there is none."""
+    _check_av(where)
     import av
     import av.stream
 
-    check_file(path, "a video file")
     try:
-        container = av.open(file_url(path), options=_OPTIONS)
+        container = av.open(url, **how)
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(path, f"not a video, or its index is cut off ({reason})") from None
+        problem = "cannot be opened" if live else "not a video, or its index is cut off"
+        raise InputError(where, f"{problem} ({reason})") from None
     with container:
         cover = av.stream.Disposition.attached_pic
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams:
-            raise InputError(path, "no video stream")
+            raise InputError(where, "no video stream")
         streams[0].thread_type = "AUTO"
         try:
-            yield _Source(path, container, streams[0])
+            yield _Source(where, container, streams[0], live)
         finally:
             # The decoder's threads are joined while Python's lock is held. One that waits for this lock to report
             # something would be waited for for ever; flushing waits for all of them without the lock.
@@ -215,8 +278,8 @@ def _opened(path: Path) -> Iterator[_Source]:
 class _Source:
     """Gives (time, frame) of a video, and counts what does not decode."""
 
-    def __init__(self, path: Path, container: InputContainer, stream: VideoStream) -> None:
-        self.path, self.container, self.stream = path, container, stream
+    def __init__(self, path: Path | str, container: InputContainer, stream: VideoStream, live: bool = False) -> None:
+        self.path, self.container, self.stream, self._live = path, container, stream, live
         self.rate = float(stream.average_rate) if stream.average_rate else None
         self.origin = (container.start_time or 0) / 1_000_000
         self.unit = float(stream.time_base or 0)
@@ -230,6 +293,8 @@ class _Source:
         last = -math.inf
         for frame in self._decoded():
             at = self._time(frame, last)
+            if self._live and last == -math.inf:  # whose clock began before
+                self.origin, at = self.origin + at, 0.0
             if at <= last:
                 if at < last - _MAX_BACK and self._jump is None:
                     self._jump = last

@@ -211,17 +211,9 @@ def _encoded(
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float16]]]:
     """Yield (times, rows) of each batch from row `first` on."""
     encoder.load()
-    lead = min(encoder.context, first)
+    encode, lead = RowEncoder(encoder, video), min(encoder.context, first)
     times: list[float] = []
-    held: list[NDArray[Any]] = []  # the pictures that `encode_images` looks back at, then those of the batch
-
-    def rows() -> tuple[NDArray[np.float64], NDArray[np.float16]]:
-        features = encoder.encode_images(np.stack(held))
-        if not np.isfinite(features).all():
-            raise InputError(video, f"the encoder {encoder.name} gives NaN or infinities")
-        limit = np.finfo(np.float16).max
-        return np.array(times), np.clip(features, -limit, limit).astype(np.float16)
-
+    batch: list[NDArray[Any]] = []
     skip = lead
     damage: DamagedVideoError | None = None
     # from the beginning and not by a seek, which would miss what does not decode before
@@ -229,22 +221,40 @@ def _encoded(
     prepared = ((picture.time, encoder.prepare(picture.image)) for picture in islice(pictures, first - lead, None))
     try:
         for shown_at, picture in _ahead(prepared, 2 * settings.batch):
-            if not held and not lead:
-                held.extend([picture] * encoder.context)  # there is nothing before the first picture
-            held.append(picture)
             if skip:
+                encode.before.append(picture)
                 skip -= 1
                 continue
             times.append(shown_at)
+            batch.append(picture)
             if len(times) == settings.batch:
-                yield rows()
-                held, times = held[len(held) - encoder.context :], []
+                yield np.array(times), encode(batch)
+                batch, times = [], []
     except DamagedVideoError as error:
         damage = error
     if times:
-        yield rows()
+        yield np.array(times), encode(batch)
     if damage is not None:
         raise damage
+
+
+class RowEncoder:
+    """Turns pictures, which come in order, into rows; `before` are those that the encoder looks back at."""
+
+    def __init__(self, encoder: FrameEncoder, where: str | Path) -> None:
+        self._encoder, self._where, self.before = encoder, where, list[NDArray[Any]]()
+
+    def __call__(self, prepared: Sequence[NDArray[Any]]) -> NDArray[np.float16]:
+        """Return (N, D) of the next N prepared pictures; NaN and infinities are an InputError at `where`."""
+        context = self._encoder.context
+        before = self.before or [prepared[0]] * context  # there is nothing before the first picture
+        pictures = [*before, *prepared]
+        self.before = pictures[len(pictures) - context :]
+        features = self._encoder.encode_images(np.stack(pictures))
+        if not np.isfinite(features).all():
+            raise InputError(self._where, f"the encoder {self._encoder.name} gives NaN or infinities")
+        limit = np.finfo(np.float16).max
+        return np.clip(features, -limit, limit).astype(np.float16)
 
 
 def _ahead(items: Generator[T, None, None], depth: int) -> Iterator[T]:
