@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -16,16 +17,21 @@ from fact_clip.cli.extract import collect
 from fact_clip.cli.options import AsJson, ModelOptions, TrustEncoder, names, option, refuse, with_options
 from fact_clip.cli.results import Results, Task, burn_in, draw_timelines, fingerprint, read_truths, titled_table
 from fact_clip.core.decode_settings import DecodeSettings
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import FileLocation, InputError
 from fact_clip.core.messages import is_name, printable
 from fact_clip.core.paths import check_place, file_name, inside, same_place
+from fact_clip.formats.base import COLUMNS
 
 if TYPE_CHECKING:
-    from fact_clip.core import Segmentation
+    from numpy.typing import NDArray
+
+    from fact_clip.core import Segment, Segmentation
     from fact_clip.core.distributed import Processes
     from fact_clip.inference.segmenter import Segmenter
+    from fact_clip.inference.stream import Stream
 
 _INPUT = "Feature files (.npy), videos, folders of either, or - for a list on stdin."
+_LIVE = "One INPUT as it comes: rtsp://..., camera:0, a file, or - for rows on stdin (docs/streaming.md)."
 _MORE = "The classes of the run and these names beside them."
 _MEDIA = 'What files call the video, "https://host/{name}" for Label Studio. Default: its path.'
 _BACKGROUND = "Keep background in files that leave it out (docs/formats.md)."
@@ -33,7 +39,7 @@ _BACKGROUND = "Keep background in files that leave it out (docs/formats.md)."
 
 @with_options
 def segment(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help=_INPUT)],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help=_INPUT)],
     *,
     options: ModelOptions,
     more_actions: Annotated[str | None, option(_MORE)] = None,
@@ -44,9 +50,13 @@ def segment(
     with_background: Annotated[bool, option(_BACKGROUND, "--with-background")] = False,
     overwrite: Annotated[bool, option("Do all inputs anew, and replace what is there.", "--overwrite")] = False,
     out: Annotated[Path | None, option("Folder to write to. Default: RUN/segments, or segments.")] = None,
-    formats: Annotated[str, option("csv, json, eaf, boris, ...: docs/formats.md.", "--format")] = "csv,json",
+    formats: Annotated[
+        str | None, option("csv, json, eaf, ...: docs/formats.md. Default: csv,json.", "--format")
+    ] = None,
     plot: Annotated[Path | None, option("Timeline picture to write: .png, .svg or .pdf.")] = None,
     overlay: Annotated[Path | None, option("Video to write with names and timeline burned in.")] = None,
+    live: Annotated[bool, option(_LIVE, "--live")] = False,
+    delay: Annotated[float | None, option("With --live: seconds after which a label is final. Default: 5.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Cut videos into actions.
@@ -55,11 +65,13 @@ def segment(
     shows the truth above the prediction where ../groundTruth/NAME.txt lies beside the features. Of several inputs the
     faulty ones are listed at the end, with exit code 1. The same command goes on where it was interrupted; with other
     actions it writes NAME-2, unless --overwrite is given. Processes of torchrun share the inputs (docs/scaling.md).
+    With --live each segment is a line as soon as it is final; files are written at the end, with --out or --format.
 
     \b
     Example:
       fact-clip segment --run runs/k5 data/features/subj5_omelette.npy --out segments --plot out.png
       fact-clip segment --run runs/k5 data/features --more-actions "slice ham"
+      fact-clip segment --live rtsp://192.168.1.20/stream --run runs/k5 --encoder grid --delay 5
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
     from fact_clip.core.distributed import Processes
@@ -69,20 +81,35 @@ def segment(
     from fact_clip.run import run_folder
 
     options.check("segment")
-    suffixes = [ending_of(name.strip(), "--format") for name in formats.split(",") if name.strip()]
+    names_of_formats = (formats or "csv,json").split(",")
+    suffixes = [ending_of(name.strip(), "--format") for name in names_of_formats if name.strip()]
     if not suffixes:
         raise refuse("--format", f"no format in {formats!r}", "give one or more, as csv,json")
     chosen, more = options.names(), names(more_actions, "--more-actions") or []
     if chosen is not None and more:
         fix = "name all actions with --actions, or leave it out to have the classes of the run, too"
         raise refuse("--more-actions", "it goes with neither --actions nor --actions-file", fix)
-    processes = Processes(options.device)
-    paths = processes.broadcast(lambda: collect(inputs, features=True))
-    if media is not None:
-        _check_media(media, paths, named=as_json or any(suffix not in _UNNAMED for suffix in suffixes))
     folder = out or Path("segments")
     if out is None and options.run is not None and not is_address(options.run):  # whose folder is a cache
         folder = inside(run_folder(options.run), "segments")
+    if live:
+        for name, value in (("--plot", plot), ("--overlay", overlay), ("--media", media)):
+            if value is not None:
+                raise refuse(name, "it does not go with --live", "leave it out")
+        if len(inputs) != 1:
+            raise refuse("--live", f"{len(inputs)} inputs", "give one")
+        model, candidates = options.open(chosen, settings, more=more, smoothing=smoothing, trust_encoder=trust_encoder)
+        stream = model.stream(5.0 if delay is None else delay, candidates, settings, fps=options.fps)
+        if out is None and formats is None:
+            suffixes = []
+        _segment_live(inputs[0], model, stream, folder, suffixes, with_background, overwrite, as_json)
+        return
+    if delay is not None:
+        raise refuse("--delay", "only --live reads it", "leave it out")
+    processes = Processes(options.device)
+    paths = processes.broadcast(lambda: collect([*map(Path, inputs)], features=True))
+    if media is not None:
+        _check_media(media, paths, named=as_json or any(suffix not in _UNNAMED for suffix in suffixes))
     _check_outputs(folder, paths, suffixes, plot, overlay)
     model, candidates = options.open(chosen, settings, more=more, smoothing=smoothing, trust_encoder=trust_encoder)
     request = _request(model, options.encoder, settings)
@@ -195,6 +222,93 @@ def _report(outcomes: Sequence[Outcome], files: Sequence[Path], folder: Path) ->
     note(*map(printable, lines))
     if errors:
         raise typer.Exit(1)
+
+
+# --- live -------------------------------------------------------------------------------------------------------------
+
+
+def _segment_live(
+    source: str,
+    model: Segmenter,
+    stream: Stream,
+    folder: Path,
+    suffixes: Sequence[str],
+    with_background: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Print each segment as soon as it is final; at the end, or at Ctrl-C, print the others and write the files."""
+    from fact_clip.formats import save
+    from fact_clip.video.decode import LIVE
+
+    is_file = not source.startswith(LIVE) and source != "-"
+    segments: list[Segment] = []
+    error: InputError | None = None
+
+    def show(ended: Sequence[Segment]) -> None:
+        for segment in ended:
+            print(_live_line(segment, stream.fps, as_json), flush=True)
+        if suffixes:
+            segments.extend(ended)
+
+    try:
+        for part in _live_parts(source, model):
+            show(stream.push(part))
+    except KeyboardInterrupt:
+        note("fact-clip: stopped; the segments that were not final follow")
+    except InputError as fault:  # what came before it is not lost
+        error = fault
+    show(stream.finish())
+    if segments:
+        stem, number = file_name(Path(source).stem) if is_file else "live", 1
+        name = stem
+        while not overwrite and any((folder / f"{name}{suffix}").exists() for suffix in suffixes):
+            number += 1
+            name = f"{stem}-{number}"
+        result = replace(stream.segmentation(segments), media=source if is_file else None)
+        paths = [inside(folder, f"{name}{suffix}") for suffix in suffixes]
+        for path, suffix in zip(paths, suffixes, strict=True):
+            check_place(path)
+            save(result, path, with_background=with_background, kind=suffix)
+        note(f"written: {', '.join(map(str, paths))}")
+    if error is not None:
+        raise error
+
+
+def _live_line(segment: Segment, fps: float | None, as_json: bool) -> str:
+    seconds = [None if fps is None else frame / fps for frame in (segment.start, segment.stop)]
+    if as_json:
+        values = (segment.start, segment.stop, *seconds, segment.label, segment.confidence)
+        return json.dumps(dict(zip(COLUMNS, values, strict=True)))
+    span = f"{segment.start} - {segment.stop}" if fps is None else f"{seconds[0]:.2f} - {seconds[1]:.2f}"
+    confidence = "" if segment.confidence is None else f"{segment.confidence:.2f}"
+    return printable("  ".join([span, segment.label, confidence]).rstrip())
+
+
+def _live_parts(source: str, model: Segmenter) -> Iterator[NDArray[Any]]:
+    """Yield rows (1, D) of stdin or a feature file, or pictures (1, H, W, 3), one by one as they come."""
+    import numpy as np
+
+    from fact_clip.core.io import parse_json
+    from fact_clip.inference.sources import FEATURES, check_features
+    from fact_clip.video.decode import live_frames
+
+    scorer = model.scorer
+    if source == "-":
+        for number, line in enumerate(sys.stdin, start=1):
+            if line.strip():
+                where = FileLocation(Path("-"), number)
+                try:
+                    row = parse_json(line, "row", "numbers, [0.5, 1.0, ...]")
+                except InputError as fault:
+                    raise fault.at(where) from None
+                yield check_features([row], where, scorer.width, scorer.needs.origin).astype(np.float32)
+    elif Path(source).suffix.lower() == FEATURES:
+        for row in model.open(Path(source))[0]:
+            yield row[None]
+    else:
+        for frame in live_frames(source, model.extraction.fps, model.encoder_for(source).size):
+            yield frame.image[None]
 
 
 _UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")  # Files that name no video

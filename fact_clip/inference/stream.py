@@ -155,6 +155,11 @@ class Stream:
         return self._segmenter.segmentation(tuple(segments), self._candidates, self._settings, self._clock)
 
     @property
+    def fps(self) -> float | None:
+        """Rows a second, if known."""
+        return self._clock.fps
+
+    @property
     def _n_final(self) -> int:
         """Rows whose label is final."""
         return self._n_rows - sum(map(len, self._parts)) + len(self._final)

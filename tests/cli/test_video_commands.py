@@ -96,6 +96,10 @@ def test_segment_a_video_with_a_run(films, fact_clip, tmp_path, tiny):
     with av.open(str(tmp_path / "over.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 60
     assert (tmp_path / "p.png").is_file()
+    # as it comes, with an endless delay
+    answer = fact_clip("segment", "--live", films / "a.mp4", *how[:4], "--delay", 1e6, "--json")
+    assert answer.code == 0, answer.err
+    assert [json.loads(line) for line in answer.out.splitlines()] == from_video["segments"]
     # the run knows which encoder made its features
     alone = load_after(fact_clip, films / "a.mp4", "--run", tmp_path / "run", "--out", tmp_path / "alone")
     assert alone["segments"] == from_video["segments"]
