@@ -51,7 +51,8 @@ PUBLISHED = {
 }
 
 
-def test_the_examples_of_the_reference_run(tiny, tiny_run, workbench, tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ["reference.md", "streaming.md"])
+def test_the_examples_of_a_page_run(page, tiny, tiny_run, workbench, tmp_path, monkeypatch):
     """The blocks in order, in one namespace, on the small data set of the tests."""
     from safetensors.torch import save_file
 
@@ -67,10 +68,10 @@ def test_the_examples_of_the_reference_run(tiny, tiny_run, workbench, tmp_path, 
     (tmp_path / "best.yaml").write_text(yaml.safe_dump(PUBLISHED))
     save_file(FACT(read_config(PUBLISHED)[0].model, 8, Classes(3)).state_dict(), tmp_path / "best.safetensors")
     monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     names: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(compile(block, "docs/reference.md", "exec"), names)
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, f"docs/{page}", "exec"), names)
 
 
 DEFINED = re.compile(r"`(?P<file>[\w/]+\.py):(?P<line>\d+)`,? `(?P<name>\w+)`")
