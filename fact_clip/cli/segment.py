@@ -20,7 +20,6 @@ from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.errors import FileLocation, InputError
 from fact_clip.core.messages import is_name, printable
 from fact_clip.core.paths import check_place, file_name, inside, same_place
-from fact_clip.formats.base import COLUMNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -276,6 +275,8 @@ def _segment_live(
 
 
 def _live_line(segment: Segment, fps: float | None, as_json: bool) -> str:
+    from fact_clip.formats.base import COLUMNS
+
     seconds = [None if fps is None else frame / fps for frame in (segment.start, segment.stop)]
     if as_json:
         values = (segment.start, segment.stop, *seconds, segment.label, segment.confidence)
