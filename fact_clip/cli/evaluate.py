@@ -10,7 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from fact_clip.cli.console import is_secondary, note, progress, table
-from fact_clip.cli.options import AsJson, Device, Precision, Split, TrustEncoder, given_actions, option, refuse
+from fact_clip.cli.options import (
+    AsJson,
+    Device,
+    Precision,
+    Split,
+    TrustEncoder,
+    check_run,
+    given_actions,
+    option,
+    refuse,
+)
 from fact_clip.core.errors import InputError, MissingDataError
 
 _RUN = "Run folder, made by train or convert, or its ckpts/best.net."
@@ -42,6 +52,7 @@ def evaluate(
       fact-clip evaluate runs/k5
       fact-clip evaluate runs/k5 --actions-file fewer.txt
     """
+    check_run(run)
     from fact_clip import training
 
     actions = given_actions(None, actions_file)
@@ -186,6 +197,8 @@ def report(
       fact-clip report runs/a runs/b --out compared.html
       fact-clip report runs/k5 --plots plots
     """
+    for run in runs:
+        check_run(run)
     from fact_clip.core.distributed import pick_device
 
     if plots is not None and out is not None:

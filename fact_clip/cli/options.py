@@ -37,6 +37,12 @@ def refuse(name: str, problem: str, fix: str = "") -> InputError:
     return InputError(CommandOption(name), problem, fix)
 
 
+def check_run(path: Path) -> None:
+    """Refuse a run folder that is not there, before seconds go into imports; `Run.read` says the rest."""
+    if not path.exists() and not str(path).startswith("hf:"):
+        raise InputError(path, "no such run", "name a folder made by 'fact-clip train' or 'fact-clip convert'")
+
+
 def _recipe_names(begun: str) -> list[str]:
     from fact_clip.config import recipes
 
@@ -123,6 +129,8 @@ class ModelOptions:
         """Raise an InputError unless there is exactly one of a run and no training."""
         if self.training_free == (self.run is not None):
             raise InputError(command, "give exactly one of --run and --training-free")
+        if self.run is not None:
+            check_run(self.run)
 
     def names(self) -> list[str] | None:
         """Return the names of --actions or of --actions-file."""

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fact_clip.cli.console import print_result, table
-from fact_clip.cli.options import AsJson, option
+from fact_clip.cli.options import AsJson, check_run, option
 
 _RUN = "Run folder, made by train or convert."
 _LICENCE = "Licence of the model, as the hub writes it: mit, apache-2.0, cc-by-4.0, ..."
@@ -34,6 +34,7 @@ def share(
       fact-clip share runs/mine OWNER/NAME --private
       fact-clip segment my.mp4 --run hf://OWNER/NAME
     """
+    check_run(run)
     from fact_clip.run import share as upload
 
     print(upload(run, repository, private=private, message=message, licence=licence))
