@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fact_clip.core.vocabulary import Vocabulary
     from fact_clip.inference.segmenter import Segmenter, load
     from fact_clip.run import share
+    from fact_clip.training import evaluate, train
 
 __version__ = "0.2.0"
 
@@ -30,6 +31,7 @@ __all__ = [
     "compat",
     "datasets",
     "decoding",
+    "evaluate",
     "formats",
     "load",
     "losses",
@@ -37,6 +39,7 @@ __all__ = [
     "models",
     "report",
     "share",
+    "train",
     "training",
 ]
 
@@ -47,8 +50,10 @@ _HOME_OF = {
     "Segmentation": "fact_clip.core.segments",
     "Segmenter": "fact_clip.inference.segmenter",
     "Vocabulary": "fact_clip.core.vocabulary",
+    "evaluate": "fact_clip.training",
     "load": "fact_clip.inference.segmenter",
     "share": "fact_clip.run",
+    "train": "fact_clip.training",
 }
 
 

@@ -101,6 +101,14 @@ def workbench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_workbench(tmp_path_factory.mktemp("workbench"), videos=6, persons=3, dim=8)
 
 
+@pytest.fixture(autouse=True)
+def _needs_pynwb(request: pytest.FixtureRequest) -> None:
+    """Tests of NWB files run where the extra `nwb` is installed, which takes 100 MB with pandas."""
+    params = getattr(getattr(request.node, "callspec", None), "params", {})
+    if any(isinstance(value, str) and value in ("nwb", ".nwb") for value in params.values()):
+        pytest.importorskip("pynwb")
+
+
 @pytest.fixture(scope="session")
 def tiny(workbench: Path) -> Callable[..., Config]:
     """Make a small configuration on the workbench: ``tiny(train={"epochs": 3})`` changes one key."""

@@ -18,11 +18,11 @@ from fact_clip.app.project import Label, VideoEntry
 from fact_clip.app.work import Job
 from fact_clip.core import Segmentation
 from fact_clip.core.clock import Clock
+from fact_clip.core.colours import class_colours
 from fact_clip.core.decode_settings import CONTROLS
 from fact_clip.core.paths import file_name
 from fact_clip.formats import FORMATS, ending_of, format_of, save_tracks
 from fact_clip.report.budget import Stretch, boundary_distance, duration_icc, time_budget, transitions
-from fact_clip.report.colours import class_colours
 
 LEAST_CERTAIN = 30  # Segments on the list of the least certain ones
 

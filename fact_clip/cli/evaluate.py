@@ -223,24 +223,20 @@ def write(
 ) -> Path:
     """Write the page of some runs, which are evaluated where that is still to be done, and give back its path."""
     from fact_clip.core.paths import check_place
-    from fact_clip.report.summary import evaluations, read, save_report, sweep_of
-    from fact_clip.training.evaluation import evaluation_stem
+    from fact_clip.report import summary
+    from fact_clip.report.record import evaluation_stem
 
-    folders, stem = evaluations(runs), evaluation_stem(split, has_actions)
-    if out is None:
-        name = stem.replace("evaluation", "report") + ".html"
-        out = folders[0] / name if len(folders) == 1 else Path(name)
-    check_place(out)  # before a run is evaluated, which may take minutes
+    folders, stem = summary.evaluations(runs), evaluation_stem(split, has_actions)
+    check_place(summary.page_path(folders, stem, out))  # before a run is evaluated, which may take minutes
     _evaluate_missing(folders, split, stem, device)
-    sweeps = [sweep for sweep in map(sweep_of, runs) if sweep is not None]
-    return save_report(read(folders, stem), out, sweeps=sweeps)
+    return summary.write(runs, out, split, has_actions)
 
 
 def _plot(runs: Sequence[Path], split: str, out: Path, device: str) -> None:
     from fact_clip.report.plots import save_plots
+    from fact_clip.report.record import evaluation_stem
     from fact_clip.report.summary import evaluations, read
     from fact_clip.training.embeddings import embedding_spaces
-    from fact_clip.training.evaluation import evaluation_stem
 
     folders, stem = evaluations(runs), evaluation_stem(split)
     _evaluate_missing(folders, split, stem, device)

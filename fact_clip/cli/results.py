@@ -209,7 +209,7 @@ def draw_timelines(
 
 def burn_in(segmented: Mapping[Path, Segmentation], model: Segmenter, overlay: Path, keep_going: bool) -> Path:
     """Burn the segments of the one video into it, in the colours of the timeline."""
-    from fact_clip.report.colours import palette
+    from fact_clip.core.colours import palette
     from fact_clip.video.overlay import overlay as write
 
     ((video, segmentation),) = segmented.items()

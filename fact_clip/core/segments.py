@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from itertools import groupby
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.arguments import array_of, names_of, number_of, table_of, whole_of
+from fact_clip.core.colours import class_colours
 from fact_clip.core.errors import GapError, InputError
 
 
@@ -224,6 +226,46 @@ class Segmentation:
         """The segments whose label is not among `labels`, in order; for leaving out background."""
         left_out = {labels} if isinstance(labels, str) else set(names_of(labels, "labels"))
         return tuple(segment for segment in self.segments if segment.label not in left_out)
+
+    def to_dataframe(self) -> Any:
+        """Return a pandas.DataFrame, a row a segment: start, stop, start_seconds, stop_seconds, label, confidence.
+
+        What is unknown is NaN. An InputError where pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise InputError("to_dataframe", "pandas is not installed", "pip install pandas") from None
+        rows = [
+            (s.start, s.stop, self.seconds(s.start), self.seconds(s.stop), s.label, s.confidence) for s in self.segments
+        ]
+        columns = ["start", "stop", "start_seconds", "stop_seconds", "label", "confidence"]
+        numbers = dict.fromkeys(("start_seconds", "stop_seconds", "confidence"), float)  # None becomes NaN
+        return pd.DataFrame(rows, columns=columns).astype(numbers)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the timeline and its colours; it loads nothing, in light and dark."""
+        timed = self.seconds(0) is not None
+        ends = [(self.seconds(s.stop) or 0.0) if timed else float(s.stop) for s in self.segments]
+        starts = [(self.seconds(0) or 0.0) if timed else 0.0, *ends[:-1]]
+        looks = class_colours(list(dict.fromkeys(self.transcript)), self.background)
+        colour_of = {label: look["colour"] or "rgba(128,128,128,.35)" for label, look in looks.items()}
+        bars, unit = list[str](), "s" if timed else "frames"
+        for segment, start, stop in zip(self.segments, starts, ends, strict=True):
+            sure = "" if segment.confidence is None else f", confidence {segment.confidence:.2f}"
+            title = escape(f"{segment.label}: {start:.6g} to {stop:.6g} {unit}{sure}")
+            share, colour = 100 * (stop - start) / (ends[-1] - starts[0]), colour_of[segment.label]
+            bars.append(f'<span title="{title}" style="width:{share:.4f}%;background:{colour}"></span>')
+        legend = [
+            f'<span style="white-space:nowrap;margin-right:1em"><span style="display:inline-block;width:.8em;'
+            f'height:.8em;margin-right:.3em;background:{colour}"></span>{escape(label)}</span> '
+            for label, colour in colour_of.items()
+        ]
+        head = f"{len(self)} segments, {starts[0]:.6g} to {ends[-1]:.6g} {unit}"
+        return (
+            f'<div style="font:13px system-ui,sans-serif;color:inherit"><div>{head}</div><div style="display:flex;'
+            f'height:28px;margin:4px 0">{"".join(bars)}</div><div>{"".join(legend)}</div></div>'
+        )
 
     def save(self, path: str | Path, *, with_background: bool = False) -> Path:
         """Write to a file whose ending tells the format (docs/formats.md), most of which leave out `background`."""

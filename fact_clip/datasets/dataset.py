@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.arguments import checked
+from fact_clip.core.clock import Clock
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.messages import suggest
 from fact_clip.datasets import features
@@ -197,8 +198,7 @@ class Dataset:
         if self._known_layout is not None:
             return self._known_layout
         for name in self._sources:
-            path = self.folder.feature_path(name)
-            stored = features.load_features(path, "TD")  # as it lies in the file
+            path, stored = self.folder.feature_path(name), self.folder.features(name, "TD")  # as it lies in the file
             layout = features.read_layout(path, stored.shape, len(self._labels.checked(name)), self.config)
             if layout is not None:
                 return layout
@@ -207,12 +207,12 @@ class Dataset:
     @cached_property
     def encoder(self) -> str | None:
         """Return the frame encoder that made the training features, where the JSON files beside them name it."""
-        return features.encoder_of(self.folder.feature_path(name) for name in self.train)
+        return features.encoder_of(self.folder.described(self.train))
 
     @cached_property
     def input_dim(self) -> int:
         """Return D, the columns of the feature files: those of the first training video; all others must agree."""
-        return features.load_features(self.folder.feature_path(self._split[0][0]), self.layout).shape[1]
+        return self.folder.features(self._split[0][0], self.layout).shape[1]
 
     def features(self, name: str) -> NDArray[Any]:
         """Return the raw features (T, D) of a video: read-only, memory-mapped, in the type of the file.
@@ -229,7 +229,7 @@ class Dataset:
     def _mapped(self, name: str) -> NDArray[Any]:
         """Return `features` of which only the header has been read."""
         path, n_labels = self.folder.feature_path(name), len(self._labels.checked(name))
-        rows = features.load_features(path, self.layout)
+        rows = self.folder.features(name, self.layout)
         if (fault := features.length_fault(path, rows, self.layout, n_labels, self.config)) is not None:
             raise fault[1]
         if (error := features.width_fault(path, rows.shape, self.input_dim, self._split[0][0])) is not None:
@@ -242,7 +242,8 @@ class Dataset:
 
     def times(self, name: str) -> NDArray[np.float64] | None:
         """Return the seconds at the start of each of T frames and at the end, (T + 1,); None if unknown."""
-        clock = features.read_clock(self.folder.feature_path(name), self.fps, self.layout)
+        path = next(iter(self.folder.described([name])), None)
+        clock = Clock(None, self.fps) if path is None else features.read_clock(path, self.fps, self.layout)
         count = len(self._cut_labels(name))
         if clock.times is not None:
             return clock.times[: count + 1]
@@ -287,7 +288,8 @@ class Dataset:
         at once.
         """
         config = self.config
-        Inspection(config, str(config.split), folder=self.folder).raise_first()
+        if self.folder.described(self.train):  # files, which may be missing
+            Inspection(config, str(config.split), folder=self.folder).raise_first()
         for name in self._sources:
             self._mapped(name)
         longest, window = max(self._lengths[name] for name in self.train), max(config.context, default=0)
@@ -311,7 +313,7 @@ class Dataset:
 
     def check_descriptions(self, names: Iterable[str]) -> None:
         """Raise the first of the `sidecar_faults` of these videos."""
-        for error in features.sidecar_faults(map(self.folder.feature_path, names), self.fps, self.layout):
+        for error in features.sidecar_faults(self.folder.described(names), self.fps, self.layout):
             raise error
 
     def mean_transcript_length(self, names: Sequence[str]) -> float:

@@ -6,7 +6,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +22,9 @@ from fact_clip.core.io import read_lines as raw_lines
 from fact_clip.core.messages import find_duplicate_spelling, suggest
 from fact_clip.core.paths import expanded, is_file_name
 from fact_clip.core.vocabulary import parse_mapping
-from fact_clip.datasets.benchmarks import find_benchmark
+from fact_clip.datasets.benchmarks import Layout, find_benchmark
 from fact_clip.datasets.factors import class_factors
+from fact_clip.datasets.features import Array, load_features
 
 # Where the lists of a split lie, by part ("train", "test") and name of the split.
 SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}", "split{name}.{part}")
@@ -35,18 +36,20 @@ EXPECTED = "mapping.txt, groundTruth, features and splits"
 
 UNLABELLED = "?"  # the label of a frame of which nobody says what it shows
 
+IN_MEMORY = "<memory>"  # the `data.root` of data that lie in no folder (memory.py)
+
 Labels = NDArray[np.int64]
-Videos = dict[str, FileLocation]  # of a list, each with the line that names it
+Videos = dict[str, Location]  # of a list, each with the line that names it
 
 
 class DataFolder:
-    """The files of a data set.
+    """The files of a data set; `memory.MemoryFolder` has the same methods for data without files.
 
     Its mapping, its lists and its labels are read once, however often they are asked for.
     """
 
-    def __init__(self, config: DataConfig) -> None:
-        self.benchmark, self.root = find_benchmark(config.name), find_root(config)
+    def __init__(self, config: DataConfig, root: Path | None = None) -> None:
+        self.benchmark, self.root = find_benchmark(config.name), find_root(config) if root is None else root
         self.mapping_path = self.root / self.benchmark.mapping
         self.labels_path, self.features_path = self.root / "groundTruth", self.root / self.benchmark.features
         self._vocabularies: dict[Any, Vocabulary] = {}
@@ -60,6 +63,23 @@ class DataFolder:
     def feature_path(self, video: str) -> Path:
         """Return the feature file of a video."""
         return self.features_path / f"{video}.npy"
+
+    @property
+    def address(self) -> str:
+        """Return the `data.root` by which a run finds the data again from any folder."""
+        return str(self.root.resolve())
+
+    def label_lines(self, video: str) -> list[str]:
+        """Return the label of each frame of a video."""
+        return read_lines(self.label_path(video), "a label file, one class name per line")
+
+    def features(self, video: str, layout: Layout) -> Array:
+        """Return the features (T, D) of a video, memory-mapped; with the layout "TD" as they lie in the file."""
+        return load_features(self.feature_path(video), layout)
+
+    def described(self, videos: Iterable[str]) -> list[Path]:
+        """Return the feature files of videos, beside which JSON files may lie."""
+        return list(map(self.feature_path, videos))
 
     def missing(self, path: Path) -> InputError | None:
         """Return the error for the folder of labels or features, if it is not there."""
@@ -118,7 +138,7 @@ class DataFolder:
     def labels(self, config: DataConfig, names: tuple[str, ...]) -> LabelFiles:
         """Return the label files, by video, read for these class names."""
         key = names, config.unlabelled
-        return self._labels.setdefault(key, LabelFiles(self.root, names, unlabelled(config)))
+        return self._labels.setdefault(key, LabelFiles(self, names, unlabelled(config)))
 
 
 def find_root(config: DataConfig) -> Path:
@@ -127,6 +147,9 @@ def find_root(config: DataConfig) -> Path:
     `data.root` is that folder itself, or a folder that holds it under the benchmark's published path or the last part
     of that path. FACT_CLIP_DATA and ./data are folders of the second kind.
     """
+    if config.root == IN_MEMORY:
+        fix = "use Python, fact_clip.evaluate(RUN, data=...), or save the data and set data.root to their folder"
+        raise MissingDataError(ConfigKey("data.root"), "the data were in memory, not in a folder", fix)
     benchmark = find_benchmark(config.name)
     inside = Path(benchmark.folder or config.name)
     if config.root is not None:
@@ -227,13 +250,12 @@ class LabelFile:
 class LabelFiles(dict[str, LabelFile]):
     """The label files of a data set by video, each read when it is first asked for."""
 
-    def __init__(self, root: Path, names: tuple[str, ...], ignored: tuple[str, ...]) -> None:
+    def __init__(self, folder: DataFolder, names: tuple[str, ...], ignored: tuple[str, ...]) -> None:
         super().__init__()
-        self.root, self.names, self.ignored = root, names, ignored
+        self.folder, self.names, self.ignored = folder, names, ignored
 
     def __missing__(self, video: str) -> LabelFile:
-        path = self.root / "groundTruth" / f"{video}.txt"
-        lines = read_lines(path, "a label file, one class name per line")
+        path, lines = self.folder.label_path(video), self.folder.label_lines(video)
         indices = dict.fromkeys(self.ignored, -1) | {name: index for index, name in enumerate(self.names)}
         labels = np.fromiter((indices.get(name, -1) for name in lines), dtype=np.int64, count=len(lines))
         labels.flags.writeable = False

@@ -14,7 +14,7 @@ from fact_clip.core.messages import describe_invalid_name, is_name
 from fact_clip.core.paths import whole_file
 from fact_clip.core.plugins import Table
 from fact_clip.core.segments import MAX_FRAMES
-from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, players, via
+from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, nwb, players, textgrid, via
 from fact_clip.formats.annotations import Reader
 from fact_clip.formats.base import Gaps
 
@@ -49,12 +49,16 @@ def _adopt(name: str, part: Any) -> Format:
 
 _FORMATS: dict[str, Format] = {
     "csv": Format(".csv", csv_file.write, csv_file.read, csv_file.read_annotations),
+    "frames.csv": Format(".frames.csv", csv_file.write_pictures, csv_file.read_pictures, every_frame=True),
     "json": Format(".json", json_file.write, json_file.read, needs_media=False, every_frame=True),
     "jsonl": Format(".jsonl", json_file.write_lines, json_file.read_lines, every_frame=True),
     "txt": Format(".txt", players.write_frames, players.read_frames, every_frame=True),
     "vtt": Format(".vtt", players.write_vtt, annotations=players.read_subtitles, needs_media=False),
     "srt": Format(".srt", players.write_srt, annotations=players.read_subtitles),
+    "ass": Format(".ass", players.write_ass, annotations=players.read_ass),
     "eaf": Format(".eaf", elan.write, annotations=elan.read_annotations, write_tracks=elan.write_tracks),
+    "textgrid": Format(".TextGrid", textgrid.write, annotations=textgrid.read_annotations),
+    "nwb": Format(".nwb", nwb.write, annotations=nwb.read_annotations),
     "boris": Format(".boris", boris.write_project, annotations=boris.read_annotations),
     "boris.tsv": Format(".boris.tsv", boris.write_events),
     "label-studio": Format(".label-studio.json", label_studio.write, annotations=label_studio.read_annotations),
@@ -78,7 +82,7 @@ def ending_of(name: str, where: Location | str = "format") -> str:
     """Return the ending of a format's files, by its name or ending ("csv", ".CSV"); errors name `where`."""
     key = name.lower().removeprefix(".")
     for other, form in FORMATS.items():
-        if key in (other, form.ending.removeprefix(".")):
+        if key in (other, form.ending.lower().removeprefix(".")):
             return form.ending
     if key in FORMATS:  # a plug-in that does not work
         return FORMATS[key].ending
@@ -166,7 +170,7 @@ def format_of(path: str | Path) -> Format:
 
 def _format_name(path: Path) -> str:
     """Return the name of the format with the longest ending that a file has."""
-    names = [name for name, form in FORMATS.items() if path.name.lower().endswith(form.ending)]
+    names = [name for name, form in FORMATS.items() if path.name.lower().endswith(form.ending.lower())]
     if not names and (name := path.suffix[1:].lower()) in FORMATS:  # a plug-in that does not work
         names = [name] if FORMATS[name] else []
     if not names:

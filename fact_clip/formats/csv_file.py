@@ -6,6 +6,7 @@ import csv
 import logging
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
@@ -37,6 +38,42 @@ def read(path: Path, gaps: base.Gaps) -> Segmentation:
         segments.append(base.segment_at(where, int(start), int(stop), base.without_mark(row["action"]), confidence))
         if row["stop_seconds"]:
             times.append((int(stop), base.seconds(where, row["stop_seconds"], "stop_seconds")))
+    return base.gapless(path, segments, base.rate_of(times), gaps)
+
+
+PICTURES = ("frame", "seconds", "action", "confidence")
+
+
+def write_pictures(segmentation: Segmentation, path: Path) -> None:
+    """Write a row for each picture of the video, or for each feature row where rate or seconds are unknown."""
+    times = [segmentation.seconds(segment.stop) for segment in segmentation]
+    rate = segmentation.video_fps if times[-1] is not None else None
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer, first = csv.writer(file, lineterminator="\r\n"), 0
+        writer.writerow(PICTURES)
+        for segment in segmentation:
+            last = segment.stop if rate is None else base.picture(segmentation, segment.stop)
+            for frame in range(first, last):
+                seconds = segmentation.seconds(frame) if rate is None else frame / rate
+                writer.writerow((frame, seconds, base.no_formula(segment.label), segment.confidence))
+            first = last
+
+
+def read_pictures(path: Path, gaps: base.Gaps) -> Segmentation:
+    """Read what `write_pictures` wrote, a frame a row; rows of one label and one confidence are a segment."""
+    rows = list(base.read_table(path, PICTURES))
+    labels = [(base.without_mark(row["action"]), row["confidence"]) for _, row in rows]
+    segments, times = [], []
+    for number, (where, row) in enumerate(rows):
+        if row["frame"] != str(number):
+            raise InputError(where, f"frame {row['frame']!r}, not {number}", "give a row for each frame, from 0")
+        if row["seconds"]:
+            times.append((number, base.seconds(where, row["seconds"], "seconds")))
+    for (label, text), group in groupby(range(len(rows)), key=labels.__getitem__):
+        numbers = list(group)
+        where = rows[numbers[0]][0]
+        confidence = base.seconds(where, text, "confidence") if text else None
+        segments.append(base.segment_at(where, numbers[0], numbers[-1] + 1, label, confidence))
     return base.gapless(path, segments, base.rate_of(times), gaps)
 
 

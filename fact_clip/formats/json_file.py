@@ -26,7 +26,11 @@ class _Segment(BaseModel):
     stop_seconds: float | None = None
 
 
+FORMAT = 1  # of a segmentation; files of earlier versions have no number
+
+
 class _File(BaseModel):
+    format: int = FORMAT
     segments: list[_Segment]
     fps: float | None = None
     n_frames: int | None = Field(None, ge=1, le=MAX_FRAMES)
@@ -39,7 +43,7 @@ class _File(BaseModel):
 
 def as_dict(segmentation: Segmentation) -> dict[str, Any]:
     """Return a segmentation as plain JSON: fps, n_frames, all segments, and what else is known (docs/json.md)."""
-    tree: dict[str, Any] = {"fps": segmentation.fps, "n_frames": segmentation.n_frames}
+    tree: dict[str, Any] = {"format": FORMAT, "fps": segmentation.fps, "n_frames": segmentation.n_frames}
     if segmentation.media is not None:
         tree["media"] = segmentation.media
     if segmentation.video_fps is not None:
@@ -71,6 +75,8 @@ def from_dict(path: Path, tree: Mapping[str, Any]) -> Segmentation:
 
 def _segmentation(path: Path, file: _File, gaps: Gaps) -> Segmentation:
     """Return the segmentation in a file."""
+    if file.format > FORMAT:
+        raise InputError(path, f"format {file.format}, but this version reads {FORMAT}", "update fact-clip")
     segments = [
         segment_at(FileLocation(path, part=f"segment {number}"), row.start, row.stop, row.action, row.confidence)
         for number, row in enumerate(file.segments)

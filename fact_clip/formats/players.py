@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
+from fact_clip.core.colours import palette
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_text
 from fact_clip.formats.annotations import Annotation, Options, Span
@@ -84,6 +85,66 @@ def read_subtitles(path: Path, options: Options) -> list[Annotation]:
         spans.append(Span(start, stop, text, where))
     if not spans:
         raise InputError(path, "no cue with times", "give a WebVTT or SubRip file")
+    return [Annotation(name_of(path), tuple(spans), "seconds", path)]
+
+
+_ASS_HEAD = """[Script Info]
+Title: {title}
+ScriptType: v4.00+
+WrapStyle: 0
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
+StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Arial,20,&H00FFFFFF,&H00FFFFFF,&H00000000,&H00000000,0,0,0,0,100,100,0,0,1,2,0,2,10,10,10,1
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+"""
+
+
+def write_ass(segmentation: Segmentation, path: Path) -> None:
+    """Write SubStation subtitles to the hundredth second, in the colour of each action; the confidence is a name."""
+    actions = list(dict.fromkeys(segment.label for segment in segmentation.foreground))
+    colour_of = dict(zip(actions, palette(len(actions)), strict=True))
+    lines = [_ASS_HEAD.format(title=" ".join((segmentation.media or "").split()))]
+    for start, stop, segment in timed(path, segmentation):
+        clocks = [_clock(10 * round(100 * time), ".")[1:-1] for time in (start, stop)]
+        if clocks[0] == clocks[1]:
+            raise InputError(path, f"segment {segment.label!r} at {start:g} s is shorter than 10 ms")
+        red, green, blue = (colour_of[segment.label][place : place + 2] for place in (1, 3, 5))
+        # a backslash before what follows would be a command; the word joiner, which is in no name, parts them
+        text = re.sub(r"[{}]", r"\\\g<0>", one_line(path, segment.label).replace("\\", f"\\{_JOINER}"))
+        name = "" if segment.confidence is None else repr(segment.confidence)
+        lines.append(f"Dialogue: 0,{','.join(clocks)},Default,{name},0,0,0,,{{\\c&H{blue}{green}{red}&}}{text}\n")
+    _write(path, lines)
+
+
+_JOINER = "\u2060"
+_ASS_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+
+
+def read_ass(path: Path, options: Options) -> list[Annotation]:
+    """Read the dialogue lines of a SubStation file (.ass, .ssa): a segment each, named by its text without commands."""
+    columns, spans = list[str](), list[Span]()
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        where, (key, _, value) = FileLocation(path, number), line.partition(":")
+        if key == "Format":  # that of the events comes last
+            columns = [name.strip() for name in value.split(",")]
+        if key != "Dialogue":
+            continue
+        cells = dict(zip(columns, value.strip().split(",", max(len(columns) - 1, 0)), strict=False))
+        clocks = [_ASS_CLOCK.fullmatch(cells.get(name, "").strip()) for name in ("Start", "End")]
+        if "Text" not in cells or None in clocks:
+            raise InputError(where, "a dialogue without times or text", "write Start, End and Text as Format says")
+        start, stop = (
+            3600 * int(clock[1]) + 60 * int(clock[2]) + float(clock[3]) for clock in clocks if clock is not None
+        )
+        text = re.sub(r"(?<!\\)\{[^}]*\}", "", cells["Text"])
+        text = re.sub(rf"\\([{{}}{_JOINER}])|\\[Nnh]", lambda mark: (mark[1] or " ").replace(_JOINER, "\\"), text)
+        spans.append(Span(start, stop, " ".join(text.split()), where))
+    if not spans:
+        raise InputError(path, "no dialogue", "give a SubStation file, .ass or .ssa")
     return [Annotation(name_of(path), tuple(spans), "seconds", path)]
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import table_of
-from fact_clip.report.colours import BACKGROUND, class_colours
+from fact_clip.core.colours import BACKGROUND, class_colours
 from fact_clip.report.timeline import save_figure
 
 _MOST_POINTS = 5000  # more dots only hide each other

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from fact_clip import metrics
 from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core.colours import class_colours
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import whole_file
 from fact_clip.report import analysis
-from fact_clip.report.colours import class_colours
-from fact_clip.report.record import ROWS, Record, Video
+from fact_clip.report.record import ROWS, Record, Video, evaluation_stem
 from fact_clip.run import Run, run_folder
 
 FOLDER = Path(__file__).parent
@@ -90,6 +90,19 @@ def _titles(paths: Sequence[str]) -> list[str]:
     shared = os.path.commonpath([os.path.abspath(path) for path in paths])  # noqa: PTH100
     names = [os.path.relpath(path, shared) for path in paths]
     return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, 1)]
+
+
+def page_path(folders: Sequence[Path], stem: str, out: str | Path | None = None) -> Path:
+    """Return where a report is written: `out`, else report.html in the run folder, or here for several runs."""
+    name = stem.replace("evaluation", "report") + ".html"
+    return Path(out or (folders[0] / name if len(folders) == 1 else name))
+
+
+def write(runs_: Sequence[Path], out: str | Path | None, split: str = "test", has_actions: bool = False) -> Path:
+    """Write the report of evaluated runs, or of the folder of a sweep, and give back its path (`page_path`)."""
+    folders, stem = evaluations(runs_), evaluation_stem(split, has_actions)
+    sweeps = [sweep for sweep in map(sweep_of, runs_) if sweep is not None]
+    return save_report(read(folders, stem), page_path(folders, stem, out), sweeps=sweeps)
 
 
 def save_report(runs_: Sequence[Evaluated], path: str | Path, *, sweeps: Sequence[Mapping[str, Any]] = ()) -> Path:

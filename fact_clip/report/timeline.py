@@ -15,8 +15,8 @@ from matplotlib.patches import Patch
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.arguments import names_of, number_of, path_of, table_of
+from fact_clip.core.colours import BACKGROUND, palette
 from fact_clip.core.paths import check_place, whole_file
-from fact_clip.report.colours import BACKGROUND, palette
 
 SUFFIXES = (".png", ".svg", ".pdf")
 

@@ -1,8 +1,9 @@
 """Training and scoring."""
 
+from fact_clip.training.callbacks import Callback, EpochState, StopTraining
 from fact_clip.training.evaluation import evaluate
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.sweep import sweep
 from fact_clip.training.trainer import train
 
-__all__ = ["Plan", "evaluate", "resolve", "sweep", "train"]
+__all__ = ["Callback", "EpochState", "Plan", "StopTraining", "evaluate", "resolve", "sweep", "train"]

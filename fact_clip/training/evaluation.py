@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from fact_clip.core.pace import paced
 from fact_clip.core.paths import check_place, commit, inside, whole_file
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split, read_lines
+from fact_clip.datasets.memory import DataSource, MemoryFolder, with_data
 from fact_clip.decoding import Calibration, CandidateSet, decode_scores, reliability, voter_labels
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun, Run, check_classes
@@ -49,6 +51,7 @@ def evaluate(
     device: str = "auto",
     trust_encoder: bool = False,
     precision: str = "auto",
+    data: DataSource | None = None,
 ) -> dict[str, Any]:
     """Score a run and write ``RUN/evaluation.json`` (of the test split) or ``RUN/evaluation_SPLIT.json``.
 
@@ -66,11 +69,14 @@ def evaluate(
         device: auto, cpu, cuda, cuda:N or mps.
         trust_encoder: load a text encoder that the run names by a path; one that `overrides` name is trusted.
         precision: of the model's products: float32, bf16, or auto, which is float32.
+        data: data in memory in place of ``data.root``, with the classes of the run; see `train`.
 
     Returns:
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``, see docs/json.md.
     """
-    scorer, dataset = open_run(run_dir, overrides, device, precision)
+    from fact_clip.report.record import evaluation_stem  # the room draws, and loads matplotlib
+
+    scorer, dataset = open_run(run_dir, overrides, device, precision, data)
     names_encoder = any(override.startswith("text.encoder=") for override in overrides)
     scorer.reader.trust_encoder = trust_encoder or names_encoder
     if actions is None and scorer.run.config.model.is_open and names_encoder:
@@ -118,16 +124,11 @@ def evaluate(
     return result
 
 
-def evaluation_stem(split: str, has_actions: bool = False) -> str:
-    """The name, without its ending, of what `evaluate` writes into a run folder."""
-    return "evaluation" + f"_{split}" * (split != "test") + "_actions" * has_actions
-
-
 def _record(
     scorer: Scorer, dataset: Dataset, vocabulary: Vocabulary, names: Sequence[str], rows: Sequence[Rows]
 ) -> Record:
     """What the report needs of each video; predictions have the confidences that `segment` gives them."""
-    from fact_clip.report.record import Record, Video  # the room draws, and loads matplotlib
+    from fact_clip.report.record import Record, Video
 
     counts = np.zeros(len(vocabulary), dtype=np.int64)
     counts[: len(dataset.vocabulary)] = dataset.class_counts()  # further candidates come after the known classes
@@ -146,7 +147,11 @@ def _record(
 
 
 def open_run(
-    run_dir: str | Path, overrides: Sequence[str], device: str, precision: str = "auto"
+    run_dir: str | Path,
+    overrides: Sequence[str],
+    device: str,
+    precision: str = "auto",
+    data: DataSource | None = None,
 ) -> tuple[Scorer, Dataset]:
     """Open a run with overrides, and its data; gamma is chosen anew where decoding differs from the training's."""
     for override in overrides:
@@ -157,9 +162,10 @@ def open_run(
             raise InputError(ConfigKey(override), "this setting belongs to the training", fix)
     loaded, torch_device = Run.open(run_dir, overrides), pick_device(device, "device")
     run, calibration, confidence = loaded.run, loaded.calibration, loaded.confidence
+    run = run if data is None else replace(run, config=with_data(run.config, data))
     trained = Run.read(run_dir) if overrides else run
     metrics.figure_keys(run.config.evaluation.profile)
-    dataset = Dataset.open(run.config.data)
+    dataset = Dataset.open(run.config.data, None if data is None else MemoryFolder(data))
     _check_data(trained, run, dataset, calibration)
     if (run.config.decode, run.config.train.members) != (trained.config.decode, trained.config.train.members):
         if calibration is not None and dataset.holdout is not None:

@@ -33,7 +33,7 @@ from fact_clip.inference.scorer import check_joint_space, cut_windows
 from fact_clip.models.heads import HEADS
 from fact_clip.run import Run
 from fact_clip.training.calibration import check_rules
-from fact_clip.training.logs import check_loggers
+from fact_clip.training.callbacks import check_loggers
 from fact_clip.weights import read_weights
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def _from_class_names(config: Config, folder: DataFolder, notes: list[Note]) -> 
 
 def _absolute_paths(config: Config, dataset: Dataset) -> dict[str, Any]:
     """Make the paths absolute that a run keeps, so that it can be evaluated from anywhere."""
-    values: dict[str, Any] = {"data.root": str(Path(dataset.root).resolve())}
+    values: dict[str, Any] = {"data.root": dataset.folder.address}
     holdout = config.data.holdout
     if isinstance(holdout, str) and not (dataset.root / holdout).is_file() and Path(holdout).is_file():
         values["data.holdout"] = str(Path(holdout).resolve())

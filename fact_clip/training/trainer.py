@@ -33,13 +33,14 @@ from fact_clip.core.pace import Pace
 from fact_clip.core.paths import inside, locked
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
+from fact_clip.datasets.memory import DataSource, MemoryFolder, with_data
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run, remove_unfinished
 from fact_clip.training.calibration import learn_calibration
+from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog, StopTraining
 from fact_clip.training.ensemble import members_beside
 from fact_clip.training.evaluation import Progress, validate
-from fact_clip.training.logs import LOGGERS, FileLog, Logger
 from fact_clip.training.optimizer import averaged, lr_factor, make_optimizer, numerics
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.state import (
@@ -62,7 +63,14 @@ UNUSUAL = 1e4  # Of a feature; scores of larger ones may overflow
 
 @checked
 def train(
-    config: Config | Plan, out: str | Path, *, resume: bool = False, progress: Progress | None = None
+    config: Config | Plan | str | Path,
+    out: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    data: DataSource | None = None,
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train a run into the folder ``out``: one model, or the members of an ensemble side by side.
 
@@ -70,15 +78,19 @@ def train(
     videos; without validation videos they are the last. The test split is not read.
 
     Args:
-        config: everything that makes the run, or the plan of it.
+        config: everything that makes the run, the name or path of a recipe, or a plan.
         out: the run folder; it must be new, unless ``resume``.
+        overrides: settings on top of the configuration, as "train.epochs=20"; none with a plan.
+        data: data in memory (`datasets.from_arrays`, or a `datasets.DataSource` of your own) in place of ``data.root``.
+            They are not written anywhere, so an ensemble is an InputError, and `evaluate` takes them again.
+        callbacks: called after epochs, validations and saves; see `Callback`.
         resume: continue an interrupted run of the same configuration; epochs and members may have become more.
         progress: called with (epochs done, epochs, a short text).
 
     Returns:
         ``{"epoch", "best", "seconds", "parameters"}`` of the (first) model.
     """
-    plan, out = config if isinstance(config, Plan) else resolve(config), Path(out)
+    plan, out = _planned(config, overrides, data), Path(out)
     if printable(str(out)) != str(out):
         raise InputError(out, "control characters, or bytes that are not UTF-8, in the name of the folder")
     processes = Processes(plan.device)
@@ -102,11 +114,29 @@ def train(
                 resume=resume,
                 progress=progress if processes.is_main else None,
                 after_step=check_members,
+                callbacks=callbacks,
             )
         if processes.is_main:
             learn_calibration(run, plan.dataset, plan.device)
         processes.wait()
     return result
+
+
+def _planned(config: Config | Plan | str | Path, overrides: Sequence[str], data: DataSource | None) -> Plan:
+    if isinstance(config, Plan):
+        if overrides or data is not None:
+            raise InputError("config", "a plan, whose settings and data are decided", "give a Config or a recipe")
+        return config
+    if not isinstance(config, Config):
+        config = Config.load(config, overrides)
+    elif overrides:
+        config = Config.overridden(config.model_dump(mode="json"), overrides, "config")
+    if data is None:
+        return resolve(config)
+    if config.train.members > 1:
+        problem = f"{config.train.members}, but other processes cannot read data in memory"
+        raise InputError(ConfigKey("train.members"), problem, "write the data with datasets.save, and set data.root")
+    return resolve(with_data(config, data), MemoryFolder(data))
 
 
 @contextmanager
@@ -130,11 +160,12 @@ def train_model(
     resume: bool = False,
     progress: Progress | None = None,
     after_step: Callable[[], None] = lambda: None,
+    callbacks: Sequence[Callback] = (),
 ) -> dict[str, Any]:
     """Train the model of a run that `state.begin` has described, with its texts; `after_step` may raise."""
     torch.manual_seed(run.config.train.seed)
     with numerics(run.config.train):
-        return Trainer(run, dataset, texts, resume, after_step).run_all(progress)
+        return Trainer(run, dataset, texts, resume, after_step, callbacks).run_all(progress)
 
 
 def timed(run: Run, dataset: Dataset, texts: dict[str, Tensor]) -> tuple[float, float]:
@@ -161,7 +192,13 @@ class Trainer:
     """The state of one training: model, optimiser, and the best validation so far."""
 
     def __init__(
-        self, run: Run, dataset: Dataset, texts: dict[str, Tensor], resume: bool, after_step: Callable[[], None]
+        self,
+        run: Run,
+        dataset: Dataset,
+        texts: dict[str, Tensor],
+        resume: bool,
+        after_step: Callable[[], None],
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.run, self.dataset, self.settings, self.after_step = run, dataset, run.config.train, after_step
         self.device = pick_device(self.settings.device, "train.device")
@@ -192,10 +229,10 @@ class Trainer:
         self.parallel = self.processes.parallel(self.model)
         self.text, self.loader = self._candidates()
         config = run.config.model_dump(mode="json")
-        self.loggers = list[Logger]()
+        self.callbacks, self.numbers, self.stopped = list[Callback](), dict[str, float](), False
         if self.processes.is_main:
             extra = [LOGGERS[name](run.path, config) for name in self.settings.loggers]
-            self.loggers = [FileLog(run.path, self.state.epoch), *extra]
+            self.callbacks = [FileLog(run.path, self.state.epoch), *extra, *callbacks]
             if resume:  # nothing is refused from here on
                 run.write()
 
@@ -231,12 +268,12 @@ class Trainer:
         """Train the epochs that are left; return the facts of the training."""
         started, state, epochs = time.perf_counter(), self.state, self.settings.epochs
         pace = Pace(state.epoch)
-        while state.epoch < epochs and not 0 < self.settings.patience <= state.since_best:
+        while not self.stopped and state.epoch < epochs and not 0 < self.settings.patience <= state.since_best:
             row = self._one_epoch()
-            for sink in self.loggers:
-                sink.log(row)
+            self._call(lambda callback, now: callback.on_epoch(now))
             # Last: a run that is cut off before this does the epoch again, and its rows are dropped.
             self._save_state()
+            self.stopped = self.processes.broadcast(lambda: self.stopped)  # the first one alone has callbacks
             if not self.processes.is_main:
                 continue
             best = (
@@ -262,11 +299,13 @@ class Trainer:
         terms = self._train_epoch()
         self.state.epoch += 1
         epoch, settings = self.state.epoch, self.settings
-        row = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"], **terms}
+        row = self.numbers = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"], **terms}
         late = epoch > settings.validate_from * settings.epochs
         due = epoch == settings.epochs or (late and epoch % settings.validate_every == 0)
         if self.dataset.validation and due:
-            row.update(self._validate())
+            figures = self._validate()
+            row.update({f"validation {key}": value for key, value in figures.items()})
+            self._call(lambda callback, now: callback.on_validation(now, figures))
         elif not self.dataset.validation or not (self.run.path / "model.safetensors").is_file():
             self._save_model({"epoch": epoch})
         return row
@@ -331,18 +370,32 @@ class Trainer:
         if figures[self.settings.select] > self.state.best:
             self.state.best, self.state.since_best = figures[self.settings.select], 0
             self._save_model({"epoch": self.state.epoch, "validation": figures})
-        return {f"validation {key}": value for key, value in figures.items()}
+        return figures
 
     def _save_model(self, facts: dict[str, Any]) -> None:
         if self.processes.is_main:
             facts = {**facts, "classes": self.run.vocabulary.names}
-            save_weights(inside(self.run.path, "model.safetensors"), self.best_model.state_dict(), facts)
+            path = inside(self.run.path, "model.safetensors")
+            save_weights(path, self.best_model.state_dict(), facts)
+            self._call(lambda callback, now: callback.on_save(now, path))
 
     def _save_state(self) -> None:
         self.saved = time.monotonic()
         if self.processes.is_main:
             terms = {key: float(value) for key, value in self.state.terms.items()}
             save_state(self.run, replace(self.state, terms=terms), self._models(), self.optimizer)
+            self._call(lambda callback, now: callback.on_save(now, self.run.path / "last.safetensors"))
+
+    def _call(self, method: Callable[[Callback, EpochState], None]) -> None:
+        """Call a method of all callbacks, and remember whether one stops the training."""
+        best = self.state.best if self.state.best > -math.inf else None
+        now = EpochState(self.run.path, self.state.epoch, self.settings.epochs, best, self.numbers)
+        for callback in self.callbacks:
+            try:
+                method(callback, now)
+            except StopTraining as reason:
+                self.stopped = True
+                logger.info("stopped by a callback%s", f": {reason}" if str(reason) else "")
 
     def _models(self) -> dict[str, nn.Module]:
         """The model and, where there is one, the moving average of its weights; by prefix in last.safetensors."""

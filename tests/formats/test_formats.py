@@ -199,3 +199,31 @@ def test_lengths_that_disagree(tmp_path):
     with refused("x.json"):
         load(path)
     assert load(path, background="b").to_frames() == ["a"] * 2 + ["b"] * 7
+
+
+def test_pictures_by_hand(tmp_path):
+    """Rows at 2 a second of a film of 5 pictures a second: the change at 1 s is that of picture 5."""
+    video = Segmentation((Segment(0, 2, "a", 0.5), Segment(2, 3, "=b", 1 / 3)), 2.0, video_fps=5.0)
+    path = save(video, tmp_path / "x.frames.csv")
+    rows = path.read_text().splitlines()
+    assert rows[0] == "frame,seconds,action,confidence"
+    assert rows[5:7] == ["4,0.8,a,0.5", "5,1.0,'=b,0.3333333333333333"]
+    assert len(rows) == 1 + 8  # 1.5 s are 7.5 pictures
+    assert same(load(path), Segmentation((Segment(0, 5, "a", 0.5), Segment(5, 8, "=b", 1 / 3)), 5.0))
+    by_row = save(replace(video, fps=None), tmp_path / "rows.frames.csv").read_text().splitlines()
+    assert by_row[1:] == ["0,,a,0.5", "1,,a,0.5", "2,,'=b,0.3333333333333333"]
+    path.write_text("frame,seconds,action,confidence\n0,0,a,\n2,1,a,\n")
+    with refused("x.frames.csv:3"):
+        load(path)
+
+
+def test_json_has_a_version(tmp_path):
+    path = save(POUR, tmp_path / "a.json")
+    tree = json.loads(path.read_text())
+    assert tree.pop("format") == 1
+    path.write_text(json.dumps(tree))  # as earlier versions wrote it
+    assert load(path) == POUR
+    for later in (2, "1", True):
+        path.write_text(json.dumps({"format": later, **tree}))
+        with refused("a.json"):
+            load(path)

@@ -84,6 +84,16 @@ def offset(track: opentimelineio.schema.Track) -> float:
     return track[0].source_range.start_time.to_seconds()
 
 
+def praat(path: Path) -> list[Seen]:
+    textgrid = pytest.importorskip("praatio.textgrid")
+    grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False)
+    actions = grid.getTier("action").entries
+    sure = dict.fromkeys(entry.start for entry in actions)
+    if "confidence" in grid.tierNames:
+        sure |= {entry.start: float(entry.label) for entry in grid.getTier("confidence").entries}
+    return [Seen(entry.start, entry.end, entry.label, sure[entry.start]) for entry in actions]
+
+
 class Reader(NamedTuple):
     read: Callable[[Path], list[Seen]]
     grain: float  # seconds within which times are kept
@@ -94,9 +104,19 @@ READERS = {
     ".vtt": Reader(vtt, 5e-4, True),
     ".srt": Reader(subrip, 5e-4, False),
     ".eaf": Reader(elan, 5e-4, True),
+    ".TextGrid": Reader(praat, 1e-9, True),
     ".otio": Reader(otio, 5e-4, True),
 }
-TIMED = (*READERS, ".boris", ".boris.tsv", ".via.json", ".rttm", ".audacity.txt")  # formats that need seconds
+TIMED = (
+    *READERS,
+    ".ass",
+    ".nwb",
+    ".boris",
+    ".boris.tsv",
+    ".via.json",
+    ".rttm",
+    ".audacity.txt",
+)  # formats that need seconds
 EVEN = Segmentation(
     (
         Segment(0, 3, "no_action", 0.5),
@@ -199,7 +219,9 @@ def test_formats_of_seconds_ask_for_a_rate(ending, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("ending", [".vtt", ".srt", ".boris", ".boris.tsv", ".rttm", ".audacity.txt"])
+@pytest.mark.parametrize(
+    "ending", [".vtt", ".srt", ".ass", ".TextGrid", ".boris", ".boris.tsv", ".rttm", ".audacity.txt"]
+)
 @pytest.mark.parametrize("label", ["a\nb", "a\tb", " "])
 def test_labels_without_a_place_are_refused(ending, label, tmp_path):
     with refused(f"a{ending}"):
@@ -211,7 +233,7 @@ def test_rttm_refuses_names_that_become_one(tmp_path):
         save(Segmentation((Segment(0, 1, "a b"), Segment(1, 2, "a_b")), 1.0), tmp_path / "a.rttm")
 
 
-@pytest.mark.parametrize("ending", [".vtt", ".srt", ".eaf"])
+@pytest.mark.parametrize("ending", [".vtt", ".srt", ".eaf", ".ass"])
 def test_a_segment_below_a_millisecond_is_refused(ending, tmp_path):
     with refused(f"a{ending}"):
         save(Segmentation((Segment(0, 1, "a"), Segment(1, 9, "b")), 9000.0), tmp_path / f"a{ending}")

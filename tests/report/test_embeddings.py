@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from fact_clip.core import Vocabulary
+from fact_clip.core.colours import BACKGROUND, palette
 from fact_clip.report import Space, class_scores, principal_components, space
-from fact_clip.report.colours import BACKGROUND, palette
 
 VOCABULARY = Vocabulary.from_names(["rest", "pour $milk$", "stir", "never"], background=["rest"])
 

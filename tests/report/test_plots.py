@@ -10,8 +10,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 from fact_clip.core import Segment, Segmentation, Vocabulary
+from fact_clip.core.colours import class_colours
 from fact_clip.report import plots
-from fact_clip.report.colours import class_colours
 from fact_clip.report.embeddings import Space, space
 from fact_clip.report.plots import chosen_videos, confusion_figure, save_plots
 from fact_clip.report.timeline import timeline

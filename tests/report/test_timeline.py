@@ -10,8 +10,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from fact_clip.core import Segment, Segmentation
+from fact_clip.core.colours import BACKGROUND, palette
 from fact_clip.report import save_timeline, timeline
-from fact_clip.report.colours import BACKGROUND, palette
 
 SHORT = Segmentation((Segment(0, 30, "no action"), Segment(30, 40, "pour milk"), Segment(40, 60, "stir")), fps=10.0)
 

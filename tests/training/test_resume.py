@@ -14,7 +14,7 @@ import pytest
 from fact_clip import load, weights
 from fact_clip.run import Run
 from fact_clip.training import train, trainer
-from fact_clip.training.logs import FileLog
+from fact_clip.training.callbacks import Callback, EpochState, FileLog
 
 from ..refusals import refused
 from .runs import RANDOM, ROOT, Cut, assert_same, assert_same_runs, cut_at, log_of
@@ -180,12 +180,12 @@ def test_the_two_logs_agree(tiny, tmp_path):
 def test_the_log_drops_rows_of_epochs_that_are_done_again(tmp_path):
     log = FileLog(tmp_path, 0)
     for epoch in (1, 2):
-        log.log({"epoch": epoch, "total": 0.5 * epoch})
+        log.on_epoch(EpochState(tmp_path, epoch, 9, None, {"epoch": epoch, "total": 0.5 * epoch}))
     with (tmp_path / "log.jsonl").open("a") as file:
         file.write('{"epoch": 3, "tot')  # killed here
     again = FileLog(tmp_path, 1)
     assert (tmp_path / "log.csv").read_text().splitlines() == ["epoch,total", "1,0.5"]
-    again.log({"epoch": 2, "total": 4.0, "validation score": 7.0})
+    again.on_epoch(EpochState(tmp_path, 2, 9, None, {"epoch": 2, "total": 4.0, "validation score": 7.0}))
     assert log_of(tmp_path) == [{"epoch": 1, "total": 0.5}, {"epoch": 2, "total": 4.0, "validation score": 7.0}]
     assert (tmp_path / "log.csv").read_text().splitlines() == ["epoch,total,validation score", "1,0.5,", "2,4.0,7.0"]
 
@@ -193,12 +193,12 @@ def test_the_log_drops_rows_of_epochs_that_are_done_again(tmp_path):
 def test_further_loggers_get_the_same_rows(tiny, tmp_path, monkeypatch):
     rows = []
 
-    class Listener:
+    class Listener(Callback):
         def __init__(self, out, config):
             assert config["train"]["lr"] == 1e-3
 
-        def log(self, row):
-            rows.append(dict(row))
+        def on_epoch(self, state):
+            rows.append(dict(state.numbers))
 
     monkeypatch.setitem(trainer.LOGGERS, "json", Listener)
     train(tiny(train={"loggers": ["json"]}), tmp_path / "run")

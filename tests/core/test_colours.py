@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from fact_clip.report.colours import BACKGROUND, class_colours, oklab, palette
+from fact_clip.core.colours import BACKGROUND, class_colours, oklab, palette
 
 
 def test_sixty_colours_stay_apart():

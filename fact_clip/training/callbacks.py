@@ -1,4 +1,4 @@
-"""Where the numbers of a training go: CSV and JSONL always, TensorBoard and Weights & Biases on request."""
+"""What a training calls while it runs: callbacks of one's own, and logs (CSV and JSONL always, others on request)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import importlib.util
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from fact_clip.core import InputError
 from fact_clip.core.errors import ConfigKey
@@ -16,14 +17,39 @@ from fact_clip.core.io import is_number, parse_json, read_text
 from fact_clip.core.paths import check_place, inside, whole_file
 
 
-class Logger(Protocol):
-    """One place that takes a row of numbers an epoch."""
-
-    def log(self, row: Mapping[str, float]) -> None:
-        """Write one epoch's row."""
+class StopTraining(Exception):  # noqa: N818
+    """Raised by a callback: the training ends after this epoch, with all that a training leaves."""
 
 
-class FileLog:
+@dataclass(frozen=True)
+class EpochState:
+    """How far a training has come, for callbacks."""
+
+    run: Path  # the run folder
+    epoch: int  # epochs done, this one among them; inside an epoch those before it
+    epochs: int  # that are to be done
+    best: float | None  # best figure (`train.select`) on the validation videos so far; None before the first one
+    numbers: Mapping[str, float]  # of the last epoch, as in log.jsonl: "epoch", "lr", "total", the terms of the loss
+
+
+class Callback:
+    """What a training calls; override what is needed. Only the first process calls it, of an ensemble the first model.
+
+    `StopTraining` ends the training cleanly after the epoch. Any other exception ends it at once, as an interruption
+    does: `resume` does the epoch again, so an epoch may come twice.
+    """
+
+    def on_epoch(self, state: EpochState) -> None:
+        """Take the numbers of an epoch, those of a validation among them ("validation edit")."""
+
+    def on_validation(self, state: EpochState, metrics: Mapping[str, float]) -> None:
+        """Take the metrics on the validation videos, and "score": the mean of frame_accuracy, edit and f1@10."""
+
+    def on_save(self, state: EpochState, path: Path) -> None:
+        """Take a file that was written: model.safetensors, the weights to keep, or last.safetensors, for `resume`."""
+
+
+class FileLog(Callback):
     """``log.jsonl`` and ``log.csv`` in the run folder; rows after `last_epoch`, left by a cut-off run, are dropped."""
 
     def __init__(self, out: Path, last_epoch: int) -> None:
@@ -45,9 +71,9 @@ class FileLog:
                 rows.append(row)
         return rows
 
-    def log(self, row: Mapping[str, float]) -> None:
+    def on_epoch(self, state: EpochState) -> None:
         """Write both files anew; the columns of the CSV are all that occurred."""
-        self.rows.append(dict(row))
+        self.rows.append(dict(state.numbers))
         self._write()
 
     def _write(self) -> None:
@@ -60,29 +86,29 @@ class FileLog:
             writer.writerows(self.rows)
 
 
-class _TensorBoard:
+class _TensorBoard(Callback):
     def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer = SummaryWriter(str(inside(out, "tensorboard")))
 
-    def log(self, row: Mapping[str, float]) -> None:
-        for key, value in row.items():
-            self.writer.add_scalar(key, value, int(row["epoch"]))
+    def on_epoch(self, state: EpochState) -> None:
+        for key, value in state.numbers.items():
+            self.writer.add_scalar(key, value, state.epoch)
         self.writer.flush()
 
 
-class _Wandb:
+class _Wandb(Callback):
     def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
         import wandb
 
         self.run = wandb.init(project="fact-clip", dir=str(out), config=dict(config))
 
-    def log(self, row: Mapping[str, float]) -> None:
-        self.run.log(dict(row), step=int(row["epoch"]))
+    def on_epoch(self, state: EpochState) -> None:
+        self.run.log(dict(state.numbers), step=state.epoch)
 
 
-LOGGERS: dict[str, Callable[[Path, Mapping[str, Any]], Logger]] = {"tensorboard": _TensorBoard, "wandb": _Wandb}
+LOGGERS: dict[str, Callable[[Path, Mapping[str, Any]], Callback]] = {"tensorboard": _TensorBoard, "wandb": _Wandb}
 
 
 def check_loggers(names: Iterable[str]) -> None:

@@ -34,7 +34,8 @@ _OPPONENTS = np.array(
 def oklab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
     """sRGB in [0, 1], (N, 3) -> OKLab (N, 3), where Euclidean distance is about the distance that is seen."""
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return np.cbrt(linear @ _CONES.T) @ _OPPONENTS.T
+    lab: NDArray[np.float64] = np.cbrt(linear @ _CONES.T) @ _OPPONENTS.T
+    return lab
 
 
 @lru_cache(maxsize=8)
