@@ -6,6 +6,7 @@ link to a page of ELSEWHERE leads to that page, and one to any other file outsid
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -19,6 +20,7 @@ ELSEWHERE = {
     "benchmarks/results.md": "benchmarks/results.md",
     "benchmarks/results_gpu.md": "benchmarks/results_gpu.md",
     "benchmarks/results_parts.md": "benchmarks/results_parts.md",
+    "docs/tutorials/notebook.ipynb": "tutorials/notebook.md",
 }
 """A file of the repository and its page in the site."""
 
@@ -28,8 +30,22 @@ LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages of ELSEWHERE."""
     for source, page in ELSEWHERE.items():
-        files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
+        content = {"content": notebook_page(ROOT / source)} if source.endswith(".ipynb") else {}
+        files.append(File.generated(config, page, **(content or {"abs_src_path": str(ROOT / source)})))
     return files
+
+
+def notebook_page(path: Path) -> str:
+    """Return a notebook as a page: texts, code, and what it printed or showed."""
+    parts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            plain = "".join(output.get("text", data.get("text/plain", []))).rstrip()
+            parts.append("".join(data["text/html"]) if "text/html" in data else f"```text\n{plain}\n```")
+    return "\n\n".join(parts) + "\n"
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:

@@ -59,7 +59,7 @@ def ending_of(name: str) -> str:
     """Return the ending that tells what a file is; an InputError for any other file."""
     low = name.lower()
     for ending in (*LABELS, FEATURES, *SUFFIXES):
-        if low.endswith(ending) and len(low) > len(ending):
+        if low.endswith(ending.lower()) and len(low) > len(ending):
             return ending
     raise InputError(
         name or "a file", "no video, feature file or label file", f"give {FEATURES}, {', '.join(SUFFIXES[:5])}, ..."

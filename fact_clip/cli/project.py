@@ -94,7 +94,8 @@ def export(
     from fact_clip.app.views import export_files
     from fact_clip.formats import FORMATS, ending_of
 
-    chosen = list(FORMATS) if formats == "all" else names(formats, "--format") or []
+    installed = [name for name, form in FORMATS.items() if form.is_installed]
+    chosen = installed if formats == "all" else names(formats, "--format") or []
     for name in chosen:
         ending_of(name, "--format")
     with closing(_page(project)) as page:

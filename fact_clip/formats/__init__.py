@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +37,12 @@ class Format:
     every_frame: bool = False  # background is always written
     # writes several segmentations of one video into one file, by the names of their tracks; None: a file for each
     write_tracks: Callable[[Mapping[str, Segmentation], Path], None] | None = None
+    module: str = ""  # of an extra, without which it is not written
+
+    @property
+    def is_installed(self) -> bool:
+        """Return whether the library is there that it is written with."""
+        return not self.module or find_spec(self.module) is not None
 
 
 def _adopt(name: str, part: Any) -> Format:
@@ -56,16 +63,18 @@ _FORMATS: dict[str, Format] = {
     "vtt": Format(".vtt", players.write_vtt, annotations=players.read_subtitles, needs_media=False),
     "srt": Format(".srt", players.write_srt, annotations=players.read_subtitles),
     "ass": Format(".ass", players.write_ass, annotations=players.read_ass),
-    "eaf": Format(".eaf", elan.write, annotations=elan.read_annotations, write_tracks=elan.write_tracks),
+    "eaf": Format(
+        ".eaf", elan.write, annotations=elan.read_annotations, write_tracks=elan.write_tracks, module="pympi"
+    ),
     "textgrid": Format(".TextGrid", textgrid.write, annotations=textgrid.read_annotations),
-    "nwb": Format(".nwb", nwb.write, annotations=nwb.read_annotations),
+    "nwb": Format(".nwb", nwb.write, annotations=nwb.read_annotations, module="pynwb"),
     "boris": Format(".boris", boris.write_project, annotations=boris.read_annotations),
     "boris.tsv": Format(".boris.tsv", boris.write_events),
     "label-studio": Format(".label-studio.json", label_studio.write, annotations=label_studio.read_annotations),
     "via": Format(".via.json", via.write, annotations=via.read_annotations),
     "rttm": Format(".rttm", players.write_rttm),
     "audacity": Format(".audacity.txt", players.write_audacity),
-    "otio": Format(".otio", players.write_otio),
+    "otio": Format(".otio", players.write_otio, module="opentimelineio"),
 }
 FORMATS = Table("fact_clip.formats", _FORMATS, _adopt)
 

@@ -112,7 +112,7 @@ def write_ass(segmentation: Segmentation, path: Path) -> None:
         clocks = [_clock(10 * round(100 * time), ".")[1:-1] for time in (start, stop)]
         if clocks[0] == clocks[1]:
             raise InputError(path, f"segment {segment.label!r} at {start:g} s is shorter than 10 ms")
-        red, green, blue = (colour_of[segment.label][place : place + 2] for place in (1, 3, 5))
+        red, green, blue = (colour_of[segment.label][offset : offset + 2] for offset in (1, 3, 5))
         # a backslash before what follows would be a command; the word joiner, which is in no name, parts them
         text = re.sub(r"[{}]", r"\\\g<0>", one_line(path, segment.label).replace("\\", f"\\{_JOINER}"))
         name = "" if segment.confidence is None else repr(segment.confidence)

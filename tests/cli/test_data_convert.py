@@ -157,8 +157,9 @@ def test_bad_input_is_one_line_and_nothing_is_written(arguments, place, fact_cli
 
 def test_predictions_go_out_to_every_tool_and_come_back(tiny_run, workbench, fact_clip, tmp_path):
     video = workbench / "features" / "person1_video1.npy"
-    answer = fact_clip("segment", "--run", tiny_run, video, "--out", tmp_path / "o", "--format", ",".join(FORMATS))
-    assert (answer.code, len(list((tmp_path / "o").glob("p*")))) == (0, len(FORMATS))
+    names = [name for name, form in FORMATS.items() if form.is_installed]
+    answer = fact_clip("segment", "--run", tiny_run, video, "--out", tmp_path / "o", "--format", ",".join(names))
+    assert (answer.code, len(list((tmp_path / "o").glob("p*")))) == (0, len(names))
     predicted = (tmp_path / "o/person1_video1.txt").read_text()
     endings = {"eaf": ".eaf", "boris": ".boris", "via": ".via.json", "label-studio": ".label-studio.json"}
     for kind, ending in endings.items():

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import sys
+from html.parser import HTMLParser
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fact_clip.core import Segment, Segmentation
+from fact_clip.core.colours import class_colours
 
 from ..refusals import refused
 
@@ -98,3 +102,55 @@ def test_the_name_of_the_video_does_not_part_equals() -> None:
 def test_bad_frame_times_are_errors(times: tuple[float, ...]) -> None:
     with refused("times"):
         Segmentation.from_frames(["a", "b"], times=times)
+
+
+# --- in a notebook ------------------------------------------------------------------------------------------------
+
+
+class _Page(HTMLParser):
+    """The widths, colours and titles of the bars, and all tags, of which each is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.bars, self.tags, self.open = list[tuple[float, str, str]](), set[str](), list[str]()
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        self.tags.add(tag)
+        if "title" in (values := dict(attrs)):
+            width, colour = re.fullmatch(r"width:([\d.]+)%;background:(.+)", values["style"]).groups()
+            self.bars.append((float(width), colour, values["title"]))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_a_notebook_shows_the_timeline():
+    segments = (Segment(0, 2, "idle", 0.5), Segment(2, 5, "<script>&"), Segment(5, 8, "pour"), Segment(8, 10, "idle"))
+    page = _Page(Segmentation(segments, 5.0, background=("idle",))._repr_html_())
+    assert [width for width, *_ in page.bars] == [20, 30, 30, 20]
+    colours = [colour for _, colour, _ in page.bars]
+    assert colours[1:3] == [class_colours(["<script>&", "pour"])[name]["colour"] for name in ("<script>&", "pour")]
+    assert colours[0] == colours[3] != colours[1]
+    assert page.bars[0][2] == "idle: 0 to 0.4 s, confidence 0.50"
+    assert page.bars[1][2] == "<script>&: 0.4 to 1 s"
+    assert page.tags == {"div", "span"}
+    times = _Page(Segmentation(segments[:2], times=(1.0, 2.0, 3.0, 4.0, 4.5, 5.0))._repr_html_())
+    assert [width for width, *_ in times.bars] == [50, 50]
+    assert _Page(Segmentation(segments)._repr_html_()).bars[0][2].startswith("idle: 0 to 2 frames")
+
+
+def test_a_table_of_pandas(monkeypatch):
+    video = Segmentation((Segment(0, 2, "idle", 0.5), Segment(2, 5, "pour")), 5.0)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with refused("to_dataframe"):
+        video.to_dataframe()
+    monkeypatch.undo()
+    pytest.importorskip("pandas")
+    table = video.to_dataframe()
+    assert table.columns.tolist() == ["start", "stop", "start_seconds", "stop_seconds", "label", "confidence"]
+    assert table.iloc[0].tolist() == [0, 2, 0.0, 0.4, "idle", 0.5]
+    assert table["confidence"].isna().tolist() == [False, True]
+    assert Segmentation(video.segments).to_dataframe()["stop_seconds"].isna().all()

@@ -17,7 +17,7 @@ TAKE = Segmentation(
     fps=5.0,
     media="take.mp4",
 )
-ENDINGS = [known.ending for known in FORMATS.values()]
+ENDINGS = [known.ending for known in FORMATS.values() if known.is_installed]
 TEXT = DOC.read_text(encoding="utf-8")
 
 
