@@ -12,6 +12,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePath
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fact_clip.run import LoadedRun
 
 _EVALUATION = "evaluation.json"
+_CARD = Path(__file__).parent / "configs" / "model_card.md"
 _PATIENCE = 10.0  # seconds to wait for the hub before the cache alone is looked at
 _LOGIN = "log in with 'hf auth login', or set HF_TOKEN"
 
@@ -92,9 +94,8 @@ def _answers(where: str) -> Iterator[None]:
     except errors.RevisionNotFoundError:
         raise InputError(where, "no such revision", "name a branch, a tag or a commit after the @") from None
     except errors.RepositoryNotFoundError:  # the hub answers alike for what is missing and what is private
-        raise InputError(
-            where, "no such repository, or it is not yours to read", f"check the name, or {_LOGIN}"
-        ) from None
+        problem = "no such repository, or it is not yours to read"
+        raise InputError(where, problem, f"check the name, or {_LOGIN}") from None
     except errors.LocalEntryNotFoundError:
         problem = "not in the cache, and the hub cannot be reached"
         raise InputError(where, problem, "load it once where there is a network") from None
@@ -133,79 +134,59 @@ def publish(
         raise InputError(repository, "not the name of a repository", "write OWNER/NAME")
     if not re.fullmatch(r"[a-z0-9.-]+", licence):
         raise InputError("licence", f"{licence!r} is not a licence as the hub writes it", "write mit, apache-2.0, ...")
-    contents: dict[str, Path | bytes] = {
+    parts: dict[str, Path | bytes] = {
         file.relative_to(path).as_posix(): file for name in names for file in path.glob(name)
     }
-    texts: dict[str, str] = {}
-    for name in contents:
-        if name.endswith("config.yaml"):
+    for name in parts:
+        if PurePath(name).name in ("config.yaml", "run.json"):
             tree = _portable(read_mapping(path / name, "a run folder"))
-            texts[name] = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
-        elif name.endswith("run.json"):
-            texts[name] = json.dumps(_portable(read_mapping(path / name, "a run folder")), indent=1)
+            dump = json.dumps(tree, indent=1) if name.endswith(".json") else yaml.safe_dump(tree, sort_keys=False)
+            parts[name] = dump.encode()
     evaluation: dict[str, Any] = {}
     if (path / _EVALUATION).is_file():
         evaluation = read_mapping(path / _EVALUATION, "what fact-clip evaluate wrote") | {"run": where}
-        texts[_EVALUATION] = json.dumps(evaluation, indent=1)
-    texts["README.md"] = _card(loaded, where, licence, evaluation)
+        parts[_EVALUATION] = json.dumps(evaluation, indent=1).encode()
+    parts["README.md"] = _card(loaded, where, licence, evaluation).encode()
     with _answers(where):
         import huggingface_hub
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
         if huggingface_hub.get_token() is None:
             raise InputError(where, "not logged in", _LOGIN)
-        api, parts = HfApi(), {**contents, **{name: text.encode() for name, text in texts.items()}}
+        api = HfApi()
         added = [CommitOperationAdd(name, part) for name, part in parts.items()]
         address = api.create_repo(repository, private=private, exist_ok=True)
         old = {name for name in api.list_repo_files(repository) if any(PurePath(name).match(part) for part in names)}
-        removed = [CommitOperationDelete(name) for name in sorted(old - contents.keys())]
+        removed = [CommitOperationDelete(name) for name in sorted(old - parts.keys())]
         api.create_commit(repository, [*added, *removed], commit_message=message)
     return str(address)
 
 
 def _card(loaded: LoadedRun, where: str, licence: str, evaluation: Mapping[str, Any]) -> str:
     """Return the model card of a run, in Markdown: what it was trained on, its classes and figures, how to use it."""
-    run, config = loaded.run, loaded.run.config
-    names, zero_shot = run.vocabulary.names, evaluation.get("zero_shot", {})
-    unseen = [*zero_shot.get("unseen", [])]
-    if not unseen and loaded.calibration is not None:
-        unseen = [name for name in names if name not in loaded.calibration.seen]
+    run, config, zero_shot = loaded.run, loaded.run.config, evaluation.get("zero_shot", {})
+    seen = run.vocabulary.names if loaded.calibration is None else loaded.calibration.seen
+    unseen = [*zero_shot.get("unseen", [name for name in run.vocabulary if name not in seen])]
     facts = read_mapping(run.path / "run.json", "a run folder")
-    data = f"{config.data.name}, folder `{_portable(str(config.data.root or 'data'))}`, split {config.data.split}"
-    rate = "" if run.fps is None else f", {run.fps:g} rows a second"
-    features = f"{run.transform.input_dim} columns{rate}, made by {_portable(run.encoder) or 'an unknown encoder'}"
-    text = f"{_portable(config.text.encoder)}" if config.model.reads_text else "none"
-    lines = [
-        "---", f"license: {licence}", "library_name: fact-clip", "pipeline_tag: video-classification",
-        "tags: [temporal-action-segmentation, fact-clip]", "---", "",
-        f"# {where.rpartition('/')[2]}", "",
-        f"A FACT-CLIP model that cuts untrimmed videos into {len(names)} actions"
-        + (", or into any others by their names." if config.model.is_open else "."), "",
-        "## How to use it", "", "```python", "import fact_clip  # pip install 'fact-clip[hub,video]'", "",
-        f'segmenter = fact_clip.load("{where}")',
-        'print(segmenter.segment("my.mp4").transcript)  # or features, an .npy file or an array (T, D)', "```", "",
-        "## What it was trained on", "", "| | |", "|---|---|", f"| data | {data} |", f"| features | {features} |",
-        f"| head | {config.model.head}, text vectors: {text} |",
-        f"| training | {config.train.members} model(s), {config.train.epochs} epochs, seed {config.train.seed} |",
-        f"| versions | {', '.join(f'{key} {facts.get(key)}' for key in ('fact_clip', 'torch', 'commit'))} |", "",
-        "`config.yaml` has all settings; of absolute paths it has the last part.", "",
-    ]  # fmt: skip
-    for title, listed in (("Classes", [name for name in names if name not in unseen]), ("Unseen classes", unseen)):
-        if listed:
-            lines += [f"## {title}", "", *(f"    {name}" for name in listed), ""]
-    if figures := evaluation.get("metrics"):
-        rows = {key: value for key, value in figures.items() if isinstance(value, int | float)}
-        used = zero_shot.get("ways", {}).get("in use", {})
-        rows |= {key: used[key] for key in ("S", "U", "H") if key in used}
-        rows |= {"ausuc": zero_shot["ausuc"]} if "ausuc" in zero_shot else {}
+    figures = "Not evaluated yet."
+    if evaluation:
+        values = evaluation["metrics"] | zero_shot.get("ways", {}).get("in use", {}) | {"AUSUC": zero_shot.get("ausuc")}
+        rows = [(figure_name(key), value) for key, value in values.items() if isinstance(value, int | float)]
         command = f"fact-clip evaluate {where} data.root=FOLDER --split {evaluation['split']}"
-        lines += [
-            f"## Figures, {evaluation['split']} split, {len(evaluation['videos'])} videos",
-            "",
-            "| figure | % |",
-            "|---|---|",
-        ]
-        lines += [*(f"| {figure_name(key)} | {value:.1f} |" for key, value in rows.items()), "", f"By `{command}`.", ""]
-    return "\n".join(
-        [*lines, "## Licence", "", f"{licence}; the licence of the training data is that of its owners.", ""]
+        head = f"{len(evaluation['videos'])} videos, by `{command}`:\n\n| figure | % |\n|---|---|\n"
+        figures = head + "\n".join(f"| {key} | {value:.1f} |" for key, value in rows)
+    return Template(_CARD.read_text(encoding="utf-8")).substitute(
+        licence=licence,
+        name=where.rpartition("/")[2],
+        address=where,
+        count=len(run.vocabulary),
+        open=", or into any others by their names" if config.model.is_open else "",
+        data=f"{config.data.name}, folder {_portable(str(config.data.root or 'data'))}, split {config.data.split}",
+        features=f"{run.transform.input_dim} columns, {run.fps} rows a second, encoder {_portable(run.encoder)}",
+        head=config.model.head + f", names by {_portable(config.text.encoder)}" * config.model.reads_text,
+        training=f"{config.train.members} model(s), {config.train.epochs} epochs, seed {config.train.seed}",
+        versions=", ".join(f"{key} {facts.get(key)}" for key in ("fact_clip", "torch", "commit")),
+        seen="\n".join(f"    {name}" for name in run.vocabulary if name not in unseen),  # a block of code
+        unseen="\n".join(f"    {name}" for name in unseen) or "None.",
+        figures=figures,
     )

@@ -251,14 +251,10 @@ def run_folder(path: str | Path) -> Path:
 def share(
     run_dir: str | Path, repository: str, *, private: bool = False, message: str | None = None, licence: str = "mit"
 ) -> str:
-    """Upload a run to the Hugging Face hub with a model card (docs/sharing.md), and return its address on the web.
+    """Upload a run and a model card to the Hugging Face hub (docs/sharing.md); return the address on the web.
 
-    Args:
-        run_dir: the run folder; the model card has the figures of its evaluation.json.
-        repository: OWNER/NAME, which is made if there is none.
-        private: for a new repository.
-        message: of the commit.
-        licence: of the model, as the hub writes it: mit, apache-2.0, cc-by-4.0, ...
+    The `repository`, OWNER/NAME, is made if there is none, and is then `private` or not; `message` is that of the
+    commit, and `licence` is written as the hub has it: mit, apache-2.0, cc-by-4.0, ...
     """
     message = message or "Upload a run of FACT-CLIP"
     return hub.publish(Run.open(run_dir), repository, _PATTERNS, private=private, message=message, licence=licence)

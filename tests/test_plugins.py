@@ -128,7 +128,7 @@ def test_a_broken_plugin_is_an_error_only_where_it_is_used(install, tmp_path):
         lambda: save(STIR, tmp_path / "a.lost"),
         lambda: READERS["lost"],
     ):
-        with refused("plug-in 'lost' of package broken 1.0") as refusal:
+        with refused("plug-in 'lost' of broken 1.0") as refusal:
             use()
         assert "no licence" in refusal.message
 
@@ -146,14 +146,14 @@ def test_a_plugin_replaces_no_built_in_part(install):
 @pytest.mark.parametrize("name", ["metric", "text"])
 def test_a_metric_that_fails_is_named(name, install):
     install("other", WRONG, {"metrics": {name: name}})
-    with refused(f"metric {name!r} of package other 1.0"):
+    with refused(f"metric {name!r} of other 1.0"):
         metrics.evaluate([[0]], [[0]])
 
 
 def test_two_packages_of_one_name(install):
     for name in ("first", "second"):
         install(name, "from fact_clip.models.heads import ClosedSetHead as Mine", {"heads": {"mine": "Mine"}})
-    with refused("plug-in 'mine' of package first 1.0 and package second 1.0"):
+    with refused("plug-in 'mine' of first 1.0 and second 1.0"):
         HEADS["mine"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +54,7 @@ def plugins(as_json: AsJson = False) -> None:
     from fact_clip.metrics.report import METRICS
     from fact_clip.models.heads import HEADS
 
-    rows = [asdict(plugin) for plugin in list_plugins([FRAME_ENCODERS, TEXT_ENCODERS, HEADS, FORMATS, METRICS])]
+    rows = list_plugins([FRAME_ENCODERS, TEXT_ENCODERS, HEADS, FORMATS, METRICS])
     cells = [[value or "works" for value in row.values()] for row in rows]
     print_result(
         rows, table(["group", "name", "package", "version", "state"], cells) if rows else "no plug-ins", as_json

@@ -10,24 +10,12 @@ import functools
 from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from fact_clip.core.errors import InputError
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """An entry point of an installed package."""
-
-    group: str
-    name: str
-    package: str
-    version: str
-    fault: str | None = None  # why it cannot be used
 
 
 class Table(UserDict[str, T]):
@@ -42,18 +30,14 @@ class Table(UserDict[str, T]):
         self.group, self._adopt = group, adopt
 
     def __missing__(self, name: str) -> T:
-        row = self.plugin(name)
-        if row is None:
+        if (row := self.plugin(name)) is None:
             raise KeyError(name)
         return row
 
     def __contains__(self, name: object) -> bool:
-        if name in self.data or not isinstance(name, str):
-            return name in self.data
-        try:
-            return self.plugin(name) is not None
-        except InputError:  # raised again by asking for it
-            return True
+        with suppress(InputError):  # raised again by asking for it
+            return name in self.data or (isinstance(name, str) and self.plugin(name) is not None)
+        return True
 
     def __iter__(self) -> Iterator[str]:
         yield from list(self.data)
@@ -66,19 +50,18 @@ class Table(UserDict[str, T]):
         return sum(1 for _ in self)
 
     def package(self, name: str) -> str | None:
-        """Return the package, with its version, that a part comes from; None for a built-in or an unknown one."""
-        return None if name in self.data else providers(self.group, name)
+        """Return the package of a plug-in, as "fact-clip-example 0.1"; None for built-in and unknown parts."""
+        points = [] if name in self.data else _points(self.group).get(name, [])
+        return " and ".join(map(_package, points)) or None
 
     def plugin(self, name: str) -> T | None:
         """Return the row of a plug-in; None where there is none for this table, an InputError where it is broken."""
         points = _points(self.group).get(name, [])
         if not points:
             return None
-        where = f"plug-in {name!r} of {' and '.join(f'package {package_of(point)}' for point in points)}"
-        fix = "correct or uninstall the package"
+        where, fix = f"plug-in {name!r} of {' and '.join(map(_package, points))}", "correct or uninstall the package"
         if name in self.data or len(points) > 1:
-            problem = "the name is that of a built-in part" if name in self.data else "both have this name"
-            raise InputError(where, problem, fix)
+            raise InputError(where, "another part has this name", fix)
         try:
             return self._adopt(name, _load(points[0]))
         except Exception as error:  # noqa: BLE001 - whatever the code of a stranger raises
@@ -87,9 +70,9 @@ class Table(UserDict[str, T]):
 
 @functools.cache
 def _points(group: str) -> Mapping[str, list[EntryPoint]]:
-    """Return the entry points of a group by name, sorted; several where packages share a name."""
+    """Return the entry points of a group by name; several where packages share one."""
     points: dict[str, list[EntryPoint]] = {}
-    for point in sorted(entry_points(group=group), key=lambda point: (point.name, package_of(point))):
+    for point in sorted(entry_points(group=group), key=lambda point: (point.name, _package(point))):
         points.setdefault(point.name, []).append(point)
     return points
 
@@ -99,14 +82,8 @@ def _load(point: EntryPoint) -> Any:
     return point.load()
 
 
-def package_of(point: EntryPoint) -> str:
-    """Return the name and version of the package of an entry point, as "fact-clip-example 0.1"."""
+def _package(point: EntryPoint) -> str:
     return "unknown" if point.dist is None else f"{point.dist.name} {point.dist.version}"
-
-
-def providers(group: str, name: str) -> str | None:
-    """Return the packages, with their versions, that have an entry point of this name; None where there is none."""
-    return ", ".join(map(package_of, _points(group).get(name, []))) or None
 
 
 def flag(group: str, name: str, attribute: str) -> bool:
@@ -116,17 +93,18 @@ def flag(group: str, name: str, attribute: str) -> bool:
     return False
 
 
-def list_plugins(tables: Sequence[Table[Any]]) -> list[Plugin]:
-    """Load all plug-ins of some tables, and say what they are and what is wrong with them."""
-    plugins = []
+def list_plugins(tables: Sequence[Table[Any]]) -> list[dict[str, str | None]]:
+    """Load the plug-ins of some tables; return group, name, package, version and fault (None: it works) of each."""
+    rows: list[dict[str, str | None]] = []
     for group in dict.fromkeys(table.group for table in tables):
         for name, points in _points(group).items():
+            fault: str | None = None
             try:
-                rows = [table.plugin(name) for table in tables if table.group == group]
-                fault = "nothing that this group takes" if rows.count(None) == len(rows) else None
+                if all(table.plugin(name) is None for table in tables if table.group == group):
+                    fault = "nothing that this group takes"
             except InputError as error:
                 fault = error.problem
             for point in points:
-                package, _, version = package_of(point).partition(" ")
-                plugins.append(Plugin(group, name, package, version, fault))
-    return plugins
+                package, _, version = _package(point).partition(" ")
+                rows.append({"group": group, "name": name, "package": package, "version": version, "fault": fault})
+    return rows

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fact_clip.core import InputError, plugins
+from fact_clip.core import InputError
 from fact_clip.core.arguments import checked, number_of, whole_of
 from fact_clip.core.plugins import Table
 from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, Labels, Video, paired, percent, without_true
@@ -73,7 +73,7 @@ METRICS: Table[Metric] = Table("fact_clip.metrics", {}, _adopt)
 
 def plugin_figures(name: str, metric: Metric, videos: Sequence[Video]) -> dict[str, float]:
     """Return the figures of a metric by key: its name, or NAME_KEY where it gives several; an InputError names it."""
-    where = f"metric {name!r} of package {plugins.providers(METRICS.group, name)}"
+    where = f"metric {name!r} of {METRICS.package(name)}"
     try:
         value = metric([true for true, _ in videos], [guess for _, guess in videos])
     except Exception as error:
