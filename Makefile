@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Files of tests side by side, one process a core; each has one thread, because several threads of two would wait for each other.
 PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install lowest lowest-any demo test lint slow coverage mutants fuzz docs bench gpu clean
+.PHONY: install lowest lowest-any demo test lint slow coverage mutants fuzz docs bench gpu lock clean
 .DEFAULT_GOAL := install
 
 install: $(READY)
@@ -84,6 +84,13 @@ else
 gpu:
 	"$(PYTHON)" benchmarks/gpu.py $(ARGS)
 endif
+
+# The packages of the container with their hashes, at their newest versions, into container/requirements.lock.
+lock: $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml $(addprefix --extra ,app clip video annotation hub) \
+		--python-version 3.12 --python-platform linux --generate-hashes --no-annotate --excludes container/excludes.txt \
+		--custom-compile-command "make lock" --output-file container/requirements.lock
 
 clean:
 	rm -rf $(VENV) .venv-lowest .venv-lowest-any build dist demo-out site mutants .coverage *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
