@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Files of tests side by side, one process a core; each has one thread, because several threads of two would wait for each other.
 PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install lowest lowest-any demo test lint slow coverage mutants fuzz docs bench gpu lock clean
+.PHONY: install lowest lowest-any demo test lint slow coverage mutants fuzz docs bench gpu lock audit clean
 .DEFAULT_GOAL := install
 
 install: $(READY)
@@ -46,8 +46,8 @@ lowest-any: $(READY)
 	$(BIN)/python tests/lowest.py any > $(LOW)/lowest.txt
 	$(LOW)/bin/python -m pip install --disable-pip-version-check --quiet --constraint $(LOW)/lowest.txt --editable ".[$(USERS)]"
 	env OMP_NUM_THREADS=1 $(LOW)/bin/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -p no:cacheprovider -m "not slow" tests/core tests/formats tests/encoders tests/video tests/app \
-		tests/losses tests/report/test_plots.py tests/test_run.py tests/test_security.py
-USERS := clip,annotation,otio,lmdb,video,backbones,docs,app
+		tests/losses tests/report/test_plots.py tests/test_run.py tests/test_hub.py tests/test_security.py
+USERS := clip,annotation,otio,lmdb,video,backbones,docs,app,hub
 
 slow: $(READY)
 	$(PYTEST) -m slow
@@ -91,6 +91,12 @@ lock: $(READY)
 	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml $(addprefix --extra ,app clip video annotation hub) \
 		--python-version 3.12 --python-platform linux --generate-hashes --no-annotate --excludes container/excludes.txt \
 		--custom-compile-command "make lock" --output-file container/requirements.lock
+
+# Known faults of the packages in the lock, and of the lowest versions; asks a service of PyPI.
+audit: $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet pip-audit
+	$(BIN)/pip-audit --disable-pip --require-hashes -r container/requirements.lock
+	$(BIN)/python tests/lowest.py > $(VENV)/lowest.txt && $(BIN)/pip-audit --disable-pip --no-deps -r $(VENV)/lowest.txt
 
 clean:
 	rm -rf $(VENV) .venv-lowest .venv-lowest-any build dist demo-out site mutants .coverage *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

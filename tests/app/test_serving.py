@@ -9,11 +9,14 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from starlette.testclient import TestClient
 
 import fact_clip
@@ -98,13 +101,21 @@ def instructions() -> dict[str, list[str]]:
     return {word: [text for keyword, _, text in lines if keyword == word] for word, *_ in lines}
 
 
-def test_the_container_is_not_root_and_installs_extras_that_exist():
+def test_the_container_is_not_root_and_installs_what_the_lock_names():
+    """Each dependency, and those of five extras, is in the lock with its hash, at a version that is allowed."""
     steps = instructions()
     assert steps["USER"] == ["user"]
     assert steps["ARG"] == ["TORCH=cpu"]
-    extras = re.search(r'"\.\[(.+)\]"', DOCKERFILE)[1].split(",")
-    project = __import__("tomllib").loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert set(extras) <= set(project["optional-dependencies"])
+    assert any("--require-hashes -r container/requirements.lock" in step for step in steps["RUN"])
+    lock = (ROOT / "container/requirements.lock").read_text(encoding="utf-8")
+    locked = dict(re.findall(r"^([\w-]+)==(\S+) \\\n    --hash=sha256:", lock, re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = [project["optional-dependencies"][name] for name in ("app", "clip", "video", "annotation", "hub")]
+    excluded = (ROOT / "container/excludes.txt").read_text().splitlines()
+    for dependency in map(Requirement, [*project["dependencies"], *(line for lines in extras for line in lines)]):
+        name = canonicalize_name(dependency.name)
+        assert name in excluded or dependency.specifier.contains(locked[name]), f"{dependency}: run make lock"
+    assert not locked.keys() & {*excluded}
 
 
 @pytest.mark.slow
