@@ -64,11 +64,6 @@ class DataFolder:
         """Return the feature file of a video."""
         return self.features_path / f"{video}.npy"
 
-    @property
-    def address(self) -> str:
-        """Return the `data.root` by which a run finds the data again from any folder."""
-        return str(self.root.resolve())
-
     def label_lines(self, video: str) -> list[str]:
         """Return the label of each frame of a video."""
         return read_lines(self.label_path(video), "a label file, one class name per line")

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,8 +22,6 @@ from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import Array
 from fact_clip.datasets.layout import IN_MEMORY, DataFolder, Videos
 from fact_clip.datasets.splits import Split, write_splits
-
-T = TypeVar("T")
 
 
 class DataSource(Protocol):
@@ -159,17 +157,7 @@ class MemoryFolder(DataFolder):
             raise InputError("data.train", f"{bad[0]!r} cannot be the name of a file")
         if not self.lists["train"] or len(set(names)) < len(names):
             raise InputError("data.train", "no videos" if not names else "a video twice, in train and test or in one")
-        Vocabulary.from_names(names_of(data.class_names, "data.class_names"))
-
-    @property
-    def mapping(self) -> tuple[tuple[str, ...], list[InputError]]:  # type: ignore[override]
-        """Return the names of the classes."""
-        return tuple(self.data.class_names), []
-
-    @property
-    def address(self) -> str:
-        """Return the sign of data that lie in no folder."""
-        return IN_MEMORY
+        self.mapping = Vocabulary.from_names(names_of(data.class_names, "data.class_names")).names, []
 
     def videos(self, part: str, split: str) -> Videos:
         """Return the videos of "train" or "test"."""
@@ -189,12 +177,12 @@ class MemoryFolder(DataFolder):
 
     def label_lines(self, video: str) -> list[str]:
         """Return the label of each frame of a video."""
-        return [*names_of(_read(self.data.labels, video, "labels"), f"data.labels({video!r})")]
+        return [*names_of(self.data.labels(video), f"data.labels({video!r})")]
 
     def features(self, video: str, layout: Layout) -> Array:
         """Return the features (T, D) of a video, read-only."""
         where = f"data.features({video!r})"
-        rows = array_of(_read(self.data.features, video, "features"), where, "numbers, (T, D)").view()
+        rows = array_of(self.data.features(video), where, "numbers, (T, D)").view()
         if rows.ndim != 2 or not rows.size:
             raise InputError(where, f"an array of shape {rows.shape}, not (T, D)")
         rows.flags.writeable = False
@@ -203,10 +191,3 @@ class MemoryFolder(DataFolder):
     def described(self, videos: Iterable[str]) -> list[Path]:
         """Return nothing: there are no files."""
         return []
-
-
-def _read(method: Callable[[str], T], video: str, kind: str) -> T:
-    try:
-        return method(video)
-    except KeyError:
-        raise InputError(f"data.{kind}({video!r})", "no such video") from None

@@ -17,9 +17,10 @@ logger = logging.getLogger(__name__)
 
 CONFIDENCE = "confidence"
 _KINDS = ("IntervalTier", "TextTier")
+_SAVE = "save it again in Praat"
 
 # Praat reads texts in quotes and what stands free of other characters; all else is a comment, as "xmin =" and "[1]:".
-_TOKEN = re.compile(r'"((?:[^"]|"")*)"|(?<!\S)([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)(?!\S)|(?<!\S)(<exists>|<absent>)|!.*')
+_TOKEN = re.compile(r'"((?:[^"]|"")*)"|(?<!\S)([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d\d?)?)(?!\S)|(<exists>|<absent>)|!.*')
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
@@ -59,7 +60,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     if (tokens.text(), tokens.text()) != ("ooTextFile", "TextGrid"):
         raise InputError(path, "not a TextGrid", "save it in Praat as a text file, long or short")
     tokens.number()
-    end, exists = tokens.number(), tokens.next()[1] == "<exists>"
+    end, exists = tokens.number(), tokens.next(3, "<exists> or <absent>") == "<exists>"
     tiers, points = dict[str, list[Span]](), 0
     for _ in range(int(tokens.number()) if exists else 0):
         kind, name = tokens.text(), tokens.text()
@@ -85,32 +86,28 @@ class _Tokens:
     """The texts, numbers and flags of a file in order, with the line of the last one."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.where = check_file(path, "a TextGrid"), FileLocation(path)
+        self.where = FileLocation(check_file(path, "a TextGrid"))
         with path.open("rb") as file:
             is_utf_16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")  # as Praat writes names that are not ASCII
         try:
             self.all = path.read_text(encoding="utf-16") if is_utf_16 else read_text(path, "a TextGrid", latin=True)
         except UnicodeDecodeError:
-            raise InputError(path, "not UTF-16 text", "save it in Praat as UTF-8") from None
+            raise InputError(path, "not UTF-16 text", _SAVE) from None
         self.matches = (match for match in _TOKEN.finditer(self.all) if match[0][0] != "!")
 
-    def next(self) -> tuple[str | None, str | None]:
-        """Return the next token: a text, or else a number or flag."""
+    def next(self, group: int, expected: str) -> str:
+        """Return the next token, of one of the groups of `_TOKEN`."""
         match = next(self.matches, None)
-        if match is None:
-            raise InputError(self.path, "ends too early", "save it again in Praat")
-        self.where = FileLocation(self.path, self.all.count("\n", 0, match.start()) + 1)
-        return match[1], match[2] or match[3]
+        if match is not None:
+            self.where = FileLocation(self.where.path, self.all.count("\n", 0, match.start()) + 1)
+        if match is None or match[group] is None:
+            raise InputError(self.where, f"no {expected}", _SAVE)
+        return match[group]
 
     def text(self) -> str:
         """Return the next token, a text."""
-        if (text := self.next()[0]) is None:
-            raise InputError(self.where, "not a text in quotes", "save it again in Praat")
-        return text.replace('""', '"')
+        return self.next(1, "text in quotes").replace('""', '"')
 
     def number(self) -> float:
         """Return the next token, a number."""
-        try:
-            return float(self.next()[1] or "")
-        except ValueError:
-            raise InputError(self.where, "not a number", "save it again in Praat") from None
+        return float(self.next(2, "number"))

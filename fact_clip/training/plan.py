@@ -26,7 +26,7 @@ from fact_clip.core.errors import ConfigKey
 from fact_clip.core.vocabulary import WHOLE_NAME
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import guess_names
-from fact_clip.datasets.layout import DataFolder
+from fact_clip.datasets.layout import IN_MEMORY, DataFolder
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.encoders.cache import class_texts, class_vectors, embed_as
 from fact_clip.inference.scorer import check_joint_space, cut_windows
@@ -122,7 +122,8 @@ def _from_class_names(config: Config, folder: DataFolder, notes: list[Note]) -> 
 
 def _absolute_paths(config: Config, dataset: Dataset) -> dict[str, Any]:
     """Make the paths absolute that a run keeps, so that it can be evaluated from anywhere."""
-    values: dict[str, Any] = {"data.root": dataset.folder.address}
+    root = dataset.root if str(dataset.root) == IN_MEMORY else dataset.root.resolve()
+    values: dict[str, Any] = {"data.root": str(root)}
     holdout = config.data.holdout
     if isinstance(holdout, str) and not (dataset.root / holdout).is_file() and Path(holdout).is_file():
         values["data.holdout"] = str(Path(holdout).resolve())

@@ -424,16 +424,13 @@ def test_files_of_praatio(form, tmp_path):
 
 @pytest.mark.parametrize(
     ("old", "new", "place"),
-    [("TextGrid", "Pitch", "a.TextGrid"), ("<exists>\n2\n", "<exists>\n3\n", "a.TextGrid"),
+    [("TextGrid", "Pitch", "a.TextGrid"), ("<exists>\n2\n", "<exists>\n3\n", "a.TextGrid:28"),
      ('"IntervalTier"', '"Tier"', "a.TextGrid:9"), ("2.25\n\"say", "x\n\"say", "a.TextGrid:18"),
-     ('"click"\n', "7\n", "a.TextGrid:28"), ("2.25\n2.5", "2.25\n7e99", "a.TextGrid")],
+     ('"click"\n', "7\n", "a.TextGrid:28")],
 )  # fmt: skip
 def test_bad_files_of_praat(old, new, place, tmp_path):
     path = tmp_path / "a.TextGrid"
     path.write_text(SHORT.replace(old, new))
-    if "7e99" in new:  # an empty interval, of which nobody reads the end
-        assert spans(path, "textgrid")
-        return
     with refused(place):
         READERS["textgrid"](path, Options())
 
