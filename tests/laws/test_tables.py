@@ -157,7 +157,10 @@ def test_figures_depend_on_no_order(profile):
 # --- formats ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", FORMATS)
+SLOW = {"nwb": pytest.mark.slow}  # HDF5 by pynwb, a tenth of a second a file
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in FORMATS])
 def test_formats(name):
     check_format(name)
 
