@@ -62,8 +62,10 @@ def fetch(address: str | Path, names: Collection[str]) -> Path:
             snapshot_download(repository, revision=revision, allow_patterns=[*names], local_files_only=not listed)
         )
     for path in sorted(file for name in names for file in folder.glob(name)):
-        blob = path.resolve()  # which the cache calls by its hash
-        if _digest(blob, wanted := listed.get(path.relative_to(folder).as_posix(), blob.name)) != wanted:
+        blob = path.resolve()
+        # the cache calls files by their hashes where it can make links to them
+        wanted = listed.get(path.relative_to(folder).as_posix(), blob.name if path.is_symlink() else None)
+        if wanted is not None and _digest(blob, wanted) != wanted:
             blob.unlink()
             path.unlink(missing_ok=True)
             problem = f"{path.name} is not the file that the hub lists; the download was removed"
@@ -109,17 +111,18 @@ def _answers(where: str) -> Iterator[None]:
 
 # --- sharing ---------------------------------------------------------------------------------------------------------
 
-_LOCAL = re.compile(r"((?:[\w.-]+:)*?)(?:/|~|[A-Za-z]:[/\\]|\\\\).*?([^/\\]*)[/\\]*", re.DOTALL)
+# An absolute path, alone or behind the name of an encoder (transformers:/home/a, timm:MODEL//home/a): its last part.
+_LOCAL = re.compile(r"((?:[^\\]*?[:/])??)(?:/|~/|[A-Za-z]:[/\\]|\\\\).*?([^/\\]*)[/\\]*", re.DOTALL)
 
 
 def _portable(value: Any) -> Any:
-    """Return a tree of settings in which each absolute path is its last part."""
+    """Return a tree of settings in which ./LAST stands for each absolute path .../LAST."""
     if isinstance(value, dict):
         return {key: _portable(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_portable(part) for part in value]
-    match = _LOCAL.fullmatch(value) if isinstance(value, str) else None
-    return value if match is None else f"{match[1]}{match[2]}"
+    match = _LOCAL.fullmatch(value) if isinstance(value, str) and "://" not in value else None
+    return value if match is None else f"{match[1]}./{match[2]}"
 
 
 def publish(

@@ -204,7 +204,7 @@ def test_a_path_after_the_name_of_a_plugin_needs_trust(tmp_path):
 
 def test_nothing_is_looked_up_before_a_name_is_missing():
     code = (
-        "from fact_clip.core import plugins\nplugins.entry_points = None\n"
+        "from fact_clip.core import plugins\nplugins._points = None\n"
         "import fact_clip.formats, fact_clip.encoders, fact_clip.models\n"
         "from fact_clip.models.heads import HEADS\nHEADS['text'], 'grid' in fact_clip.encoders.FRAME_ENCODERS\n"
         "fact_clip.Config.load('demo').model.is_open\nfact_clip.formats.ending_of('csv')"

@@ -10,10 +10,12 @@ import functools
 from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fact_clip.core.errors import InputError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -71,6 +73,8 @@ class Table(UserDict[str, T]):
 @functools.cache
 def _points(group: str) -> Mapping[str, list[EntryPoint]]:
     """Return the entry points of a group by name; several where packages share one."""
+    from importlib.metadata import entry_points  # 20 ms that most programs do not need
+
     points: dict[str, list[EntryPoint]] = {}
     for point in sorted(entry_points(group=group), key=lambda point: (point.name, _package(point))):
         points.setdefault(point.name, []).append(point)
