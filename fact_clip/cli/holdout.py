@@ -32,7 +32,7 @@ _VALIDATION = "With --unseen: names of further classes, by which settings are ch
 _ONLY_IN = "Actions that occur only in videos whose names have this regular expression; tests on these."
 _SUPPORT = "With --count: seen classes that must have each factor of a chosen class."
 _ANY = "With --count: also classes with a factor that no seen class has."
-_MODE = "In training, mask frames of these classes or drop their videos."
+_MODE = "In training, mask frames of these classes or drop their videos; unset: mask, with --only-in drop."
 
 
 def holdout(
@@ -47,7 +47,7 @@ def holdout(
     min_support: Annotated[int, option(_SUPPORT, min=1)] = 1,
     any_class: Annotated[bool, option(_ANY, "--any")] = False,
     seed: Annotated[int, option("With --count: breaks ties.")] = 0,
-    mode: Annotated[Literal["mask", "drop"], option(_MODE)] = "mask",
+    mode: Annotated[Literal["mask", "drop"] | None, option(_MODE)] = None,
     out: Annotated[Path | None, option("JSON to write, for data.holdout=FILE.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -80,15 +80,16 @@ def holdout(
     source, chosen = _open(data, overrides), None
     if unseen is not None:
         unseen_names, validation_names = names(unseen, "--unseen"), names(validation_unseen, "--validation-unseen")
-        chosen = Holdout(tuple(unseen_names or ()), tuple(validation_names or ()), mode)
+        chosen = Holdout(tuple(unseen_names or ()), tuple(validation_names or ()), mode or "mask")
     elif file is not None:
         in_root = None if source.dataset is None else source.dataset.root / file  # as data.holdout is looked for
         chosen = Holdout.read(in_root if in_root is not None and in_root.is_file() else file)
     elif only_in is not None:
-        chosen = source.of_videos(only_in, mode)
+        # masked, such videos would train their background alone, and all that looks like them becomes background
+        chosen = source.of_videos(only_in, mode or "drop")
     elif count is not None:
         support = 0 if any_class else min_support
-        chosen = source.choose(count, validation_count, min_support=support, seed=seed, mode=mode)
+        chosen = source.choose(count, validation_count, min_support=support, seed=seed, mode=mode or "mask")
     elif out is not None:
         raise refuse("--out", "nothing is chosen", "give --unseen, --file, --only-in or --count too")
     if chosen is None:
