@@ -170,7 +170,7 @@ def _card(loaded: LoadedRun, where: str, licence: str, evaluation: Mapping[str, 
     run, config, zero_shot = loaded.run, loaded.run.config, evaluation.get("zero_shot", {})
     seen = run.vocabulary.names if loaded.calibration is None else loaded.calibration.seen
     unseen = [*zero_shot.get("unseen", [name for name in run.vocabulary if name not in seen])]
-    facts = read_mapping(run.path / "run.json", "a run folder")
+    facts, encoder = read_mapping(run.path / "run.json", "a run folder"), _portable(run.encoder) or "unknown"
     figures = "Not evaluated yet."
     if evaluation:
         values = evaluation["metrics"] | zero_shot.get("ways", {}).get("in use", {}) | {"AUSUC": zero_shot.get("ausuc")}
@@ -186,7 +186,7 @@ def _card(loaded: LoadedRun, where: str, licence: str, evaluation: Mapping[str, 
         open=", or into any others by their names" if config.model.is_open else "",
         data=f"{config.data.name}, folder {_portable(str(config.data.root or 'data'))}, split {config.data.split}",
         input="my.mp4" if run.encoder else "features.npy",  # without an encoder it reads no video
-        features=f"{run.transform.input_dim} columns, {run.fps or '?'} rows a second, encoder {_portable(run.encoder) or '?'}",
+        features=f"{run.transform.input_dim} columns, {run.fps or '?'} rows a second, encoder {encoder}",
         head=config.model.head + f", names by {_portable(config.text.encoder)}" * config.model.reads_text,
         training=f"{config.train.members} model(s), {config.train.epochs} epochs, seed {config.train.seed}",
         versions=", ".join(f"{key} {facts.get(key)}" for key in ("fact_clip", "torch", "commit")),
