@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 _DATA = "A recipe or data set by name, the folder of a data set, or a mapping.txt."
 _UNSEEN = 'Names of unseen classes: "cut ham, hold egg".'
 _VALIDATION = "With --unseen: names of further classes, by which settings are chosen."
-_ONLY_IN = "Actions that occur only in videos whose names have this regular expression; tests on these."
+_ONLY_IN = "Actions that occur only in videos whose names have this regular expression, which are tests alone."
 _SUPPORT = "With --count: seen classes that must have each factor of a chosen class."
 _ANY = "With --count: also classes with a factor that no seen class has."
-_MODE = "In training, mask frames of these classes or drop their videos; unset: mask, with --only-in drop."
+_MODE = "In training, mask frames of these classes or drop their videos."
 
 
 def holdout(
@@ -47,7 +47,7 @@ def holdout(
     min_support: Annotated[int, option(_SUPPORT, min=1)] = 1,
     any_class: Annotated[bool, option(_ANY, "--any")] = False,
     seed: Annotated[int, option("With --count: breaks ties.")] = 0,
-    mode: Annotated[Literal["mask", "drop"] | None, option(_MODE)] = None,
+    mode: Annotated[Literal["mask", "drop"], option(_MODE)] = "mask",
     out: Annotated[Path | None, option("JSON to write, for data.holdout=FILE.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -80,16 +80,15 @@ def holdout(
     source, chosen = _open(data, overrides), None
     if unseen is not None:
         unseen_names, validation_names = names(unseen, "--unseen"), names(validation_unseen, "--validation-unseen")
-        chosen = Holdout(tuple(unseen_names or ()), tuple(validation_names or ()), mode or "mask")
+        chosen = Holdout(tuple(unseen_names or ()), tuple(validation_names or ()), mode)
     elif file is not None:
         in_root = None if source.dataset is None else source.dataset.root / file  # as data.holdout is looked for
         chosen = Holdout.read(in_root if in_root is not None and in_root.is_file() else file)
     elif only_in is not None:
-        # masked, such videos would train their background alone, and all that looks like them becomes background
-        chosen = source.of_videos(only_in, mode or "drop")
+        chosen = source.of_videos(only_in, mode)
     elif count is not None:
         support = 0 if any_class else min_support
-        chosen = source.choose(count, validation_count, min_support=support, seed=seed, mode=mode or "mask")
+        chosen = source.choose(count, validation_count, min_support=support, seed=seed, mode=mode)
     elif out is not None:
         raise refuse("--out", "nothing is chosen", "give --unseen, --file, --only-in or --count too")
     if chosen is None:
@@ -128,7 +127,10 @@ class Source:
         return select(self.vocabulary, count, validation_count, **rules)
 
     def of_videos(self, pattern: str, mode: Literal["mask", "drop"]) -> Holdout:
-        """Hold out the actions that occur in no video but those that match, and test on these."""
+        """Hold out the actions that occur in no video but those that match; test on these, and train on the others.
+
+        Matching videos would train their background alone, and all that looks like them would become background.
+        """
         from fact_clip.datasets.holdout import Holdout
 
         dataset = self.dataset
@@ -142,10 +144,11 @@ class Source:
         only = (dataset.class_counts(matching) > 0) & (dataset.class_counts(others) == 0)
         unseen = tuple(name for name, is_only in zip(self.vocabulary, only.tolist(), strict=True) if is_only)
         test = tuple(name for name in dataset.test if name in matching)
-        if not unseen or not test:
+        train = tuple(name for name in dataset.learning if name not in matching)
+        if not unseen or not test or not train:
             problem = f"{len(unseen)} actions occur only in the {len(matching)} videos that match"
             raise refuse("--only-in", f"{problem}, {len(test)} of the test", "give another pattern")
-        return Holdout(unseen, mode=mode, test_videos=test)
+        return Holdout(unseen, mode=mode, train_videos=train, test_videos=test)
 
 
 def _open(data: str, overrides: list[str] | None) -> Source:

@@ -95,7 +95,7 @@ def test_what_occurs_only_in_some_videos_is_held_out(tmp_path, fact_clip):
     out = tmp_path / "a.json"
     answer = fact_clip("data", "holdout", root, "data.layout=TD", "--only-in", "^a_", "--out", out)
     assert answer.code == 0, answer.err
-    assert Holdout.read(out) == Holdout(("stir soup", "cut egg"), mode="drop", test_videos=("a_2",))
+    assert Holdout.read(out) == Holdout(("stir soup", "cut egg"), train_videos=("b_1",), test_videos=("a_2",))
     refused_line(fact_clip("data", "holdout", root, "data.layout=TD", "--only-in", "^c_"), "--only-in")
     refused_line(fact_clip("data", "holdout", root, "data.layout=TD", "--only-in", "("), "--only-in")
     refused_line(fact_clip("data", "holdout", root / "mapping.txt", "--only-in", "a"), "--only-in")
