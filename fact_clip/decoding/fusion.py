@@ -76,11 +76,11 @@ def voters(output: Output, blocks: str = "last") -> Voters:
         return Voters(frames, None, output.mask)
     if output.transcript is not None:
         return _aligned(output, output.transcript, last.a2f_attention, frames)
-    n_classes = last.frame_logits.shape[-1]
-    not_null = (last.token_logits.argmax(-1) != n_classes) & output.token_mask  # (B, M)
+    scores = last.token_logits[..., :-1]  # (B, M, C)
+    not_null = (last.token_logits.argmax(-1) != scores.shape[-1]) & output.token_mask  # (B, M)
     attention = last.a2f_attention.masked_fill(~not_null.unsqueeze(1), -1.0)  # (B, T, M)
     choice = attention.argmax(-1)  # (B, T)
-    tokens = last.token_logits[..., :n_classes].gather(1, choice.unsqueeze(-1).expand(-1, -1, n_classes))  # (B, T, C)
+    tokens = scores.gather(1, choice.unsqueeze(-1).expand(-1, -1, scores.shape[-1]))  # (B, T, C)
     return Voters(frames, tokens, not_null.any(1, keepdim=True).expand_as(choice))
 
 

@@ -241,6 +241,21 @@ class Segmenter:
         """
         return Stream(self, delay, actions, settings or DecodeSettings(), fps)
 
+    def export(self, path: str | Path) -> Path:
+        """Write the models of the run as a file that runs without this package, ``.pt2`` (`torch.export`) or ``.onnx``.
+
+        It maps ``features`` (1, T, D), rows as the models read them (``run.transform(features)[::stride]``), and where
+        the head reads names ``text`` (C, S, E) (``choose(actions).text``), to what is decoded outside of it
+        (docs/streaming.md): ``frames`` (K, T, C), and for models with update blocks ``tokens`` (K, T, C) and
+        ``has_token`` (K, T), of K models. T is any from ``model.tokens`` + 1, C any from 2. Names and settings of
+        decoding are in its metadata, "fact_clip". A model that cannot be exported is an InputError.
+        """
+        if not isinstance(self.scorer, Scorer):
+            raise InputError("export", "a segmenter without training has no model of its own", "export its encoder")
+        from fact_clip.inference.export import export
+
+        return export(self.scorer, path)
+
     def open(self, path: Path) -> tuple[NDArray[Any], Clock]:
         """Read a feature file that fits the model, (T, D), and the times of its rows."""
         return self.scorer.needs.open(path)

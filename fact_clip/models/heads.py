@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fact_clip.core.errors import InputError
 from fact_clip.core.plugins import Table
-from fact_clip.models.kernels import Linear, linear
+from fact_clip.models.kernels import Linear, full_precision, linear
 
 KEY_WIDTH = 64  # Width in which the text head compares features and text
 
@@ -157,7 +157,7 @@ class TextHead(Head):
         """(B, N, H), and evidence (B, N, E, O), to features (B, N, H) and scores (B, N, C or C+1)."""
         if text is None:
             raise InputError("text", "none for a head that reads it")
-        with torch.autocast(x.device.type, enabled=False):  # a cosine times 100 needs more digits than bfloat16 has
+        with full_precision(x):  # a cosine times 100 needs more digits than bfloat16 has
             return self._forward(x.float(), text, None if evidence is None else evidence.float())
 
     def compared(self, x: Tensor, text: Candidates) -> tuple[Tensor, Tensor]:

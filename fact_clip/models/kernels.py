@@ -10,6 +10,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -25,6 +26,12 @@ T = TypeVar("T")
 def use_cpu_kernel(x: Tensor) -> bool:
     """Whether what is written here computes on ``x``, and not torch: on the CPU, unless torch compiles."""
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[Any]:
+    """Leave an autocast in the block; a context that exporters would keep is entered only where there is one."""
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
 class CachesWeights(nn.Module):
@@ -369,7 +376,7 @@ class BidirectionalGRU(CachesWeights, nn.GRU):
 
         `mask` (B, N) has their real elements, which come first, and `lengths` (B,), on the CPU, the number of those.
         """
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             x = x.float()
             if not use_cpu_kernel(x):
                 packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)

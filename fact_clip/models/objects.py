@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from fact_clip.config import ObjectConfig
 from fact_clip.core.errors import InputError
+from fact_clip.models.kernels import full_precision
 
 _SHARPNESS = 50.0  # of the softmax from a word to the names: cosine 1 against .85 is 1 against .0006
 _HEADS = 4  # of the attention that pools the evidence of the free objects
@@ -95,7 +96,7 @@ class ObjectEvidence(nn.Module):
         return text[:, self.slot].any(-1) & (self._cosine(text).amax(-1) < _LEAST_COSINE)
 
     def _cosine(self, text: Tensor) -> Tensor:
-        with torch.autocast(text.device.type, enabled=False):
+        with full_precision(text):
             return text[:, self.slot] @ self.names.T  # (C, O)
 
     def swapped(self, x: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:

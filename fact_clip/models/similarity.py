@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fact_clip.config import SimilarityConfig
-from fact_clip.models.kernels import FrameConv, Linear
+from fact_clip.models.kernels import FrameConv, Linear, full_precision
 
 
 class SimilarityEvidence(nn.Module):
@@ -46,7 +46,7 @@ class SimilarityEvidence(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None, text: Tensor) -> Tensor:
         """(B, T, D), real frames (B, T) or None, and (C, S, W) to (B, T, E, C); zero for a candidate without words."""
-        with torch.autocast(x.device.type, enabled=False):  # differences of cosines need more digits than bfloat16 has
+        with full_precision(x):  # differences of cosines need more digits than bfloat16 has
             x = x.float()
             present = (text != 0).any(-1)  # (C, S)
             hidden = self.read(self._curves(self.cosines(x, text, present), mask, present))  # (B, C, T, E)
