@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
@@ -19,6 +18,7 @@ from fact_clip.inference.segmenter import load_training_free
 from ..refusals import refused
 from ..small import segmenter_of
 
+onnxruntime = pytest.importorskip("onnxruntime")
 ROOT = Path(__file__).parents[2]
 SHELF = ROOT / "tests" / "shelf" / "0.2.0"
 
