@@ -66,7 +66,7 @@ def export(scorer: Scorer, path: str | Path) -> Path:
         text = scorer.model.text
         assert text is not None
         inputs["text"], shapes["text"] = text.cpu().clone(), {0: classes}  # the buffer itself would be taken for one
-    model = Pass([one.cpu() for one in scorer.models], config.decode.blocks).eval()
+    model = Pass([member.cpu() for member in scorer.models], config.decode.blocks).eval()
     facts = {
         "names": scorer.vocabulary.names, "background": scorer.vocabulary.background, "fps": scorer.fps,
         "stride": config.data.stride, "frame_weight": config.decode.frame_weight,
@@ -88,8 +88,8 @@ def export(scorer: Scorer, path: str | Path) -> Path:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(scorer.run.path, f"this model cannot be exported ({reason})") from None
     finally:
-        for one in scorer.models:
-            one.to(scorer.device)
+        for member in scorer.models:
+            member.to(scorer.device)
     return path
 
 
