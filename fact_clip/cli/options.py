@@ -129,8 +129,6 @@ class ModelOptions:
         """Raise an InputError unless there is exactly one of a run and no training."""
         if self.training_free == (self.run is not None):
             raise InputError(command, "give exactly one of --run and --training-free")
-        if self.run is not None:
-            check_run(self.run)
 
     def names(self) -> list[str] | None:
         """Return the names of --actions or of --actions-file."""
@@ -146,6 +144,8 @@ class ModelOptions:
         trust_encoder: bool = False,
     ) -> tuple[Segmenter, list[str] | None]:
         """Load the model; return it with the names that it is to look for, `more` beside those of the run."""
+        if self.run is not None:
+            check_run(self.run)
         from fact_clip.core.decode_settings import DecodeSettings
         from fact_clip.inference.segmenter import check_settings, load, load_training_free
         from fact_clip.inference.training_free import SimilarityScorer
