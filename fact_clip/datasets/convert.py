@@ -84,8 +84,7 @@ def convert_annotations(
                 problem = f"video {annotation.name!r} again, after {spellings[normalize(name)]}"
                 raise InputError(path, problem, "the name of a video counts without its ending and folder")
             annotations[name], spellings[normalize(name)] = annotation, path
-            if name != annotation.name:
-                logger.warning("%s: the video %r is called %r, as a file can be", path, annotation.name, name)
+            _warn_of_name(path, annotation.name, name)
     if not annotations:
         raise InputError(", ".join(map(str, files)), "no annotated videos")
     target = replace(target, layout=target.layout or _layout_by_labels(target, annotations))
@@ -178,6 +177,11 @@ def convert_features(
     return shapes
 
 
+def _warn_of_name(path: Path, video: str, name: str) -> None:
+    if name != video:
+        logger.warning("%s: the video %r is called %r, as a file can be", path, video, name)
+
+
 def _write_features(
     videos: Iterable[tuple[Path, str, str, NDArray[Any]]], root: Path, dtype: str | None, fps: float | None
 ) -> None:
@@ -198,6 +202,7 @@ def _write_features(
         all_or_none.callback(remove_empty_folders)
         for path, video, columns, array in videos:
             name = file_name(video)
+            _warn_of_name(path, video, name)
             target, sidecar = (inside(root, "features", f"{name}{ending}") for ending in (".npy", ".json"))
             label_path, elsewhere = root / "groundTruth" / f"{name}.txt", "name another --out"
             first = first or (columns, path)
