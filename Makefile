@@ -16,7 +16,7 @@ install: $(READY)
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer on PATH; make PYTHON=/path/to/python3" >&2; exit 1; }
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[dev]" --config-settings editable_mode=compat --no-compile
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[dev]" --config-settings editable_mode=compat
 	@touch $(READY)
 
 demo: $(READY)
