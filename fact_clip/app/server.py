@@ -32,8 +32,7 @@ from fact_clip.app.work import BusyError, Job
 from fact_clip.core import InputError
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.layout import UNLABELLED
-from fact_clip.formats import ending_of as format_ending
-from fact_clip.formats import format_of
+from fact_clip.formats import format_called
 from fact_clip.report.budget import write_tables
 from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES
@@ -248,15 +247,15 @@ class Server:
 
     def export(self, video: str, format: str = "", background: bool = False, track: int | None = None) -> Response:
         """Answer a video as a file of a format: a track, the first where none is named, or all where the format can."""
-        entry, ending = self._video(video), format_ending(format)
+        entry, form = self._video(video), format_called(format)
         tracks = self.page.quick.run(lambda: views.tracks_of(self.page, entry))
-        if track is not None or format_of(f"x{ending}").write_tracks is None:
+        if track is not None or form.write_tracks is None:
             names = self.project.tracks(video)
             if track is not None and track not in names:
                 raise HTTPException(404, "no such track")
             name = next(iter(tracks)) if track is None else names[track]
             tracks = {name: tracks[name]}
-        return _download(f"{file_name(entry.name)}{ending}", lambda path: views.save(tracks, path, background))
+        return _download(f"{file_name(entry.name)}{form.ending}", lambda path: views.save(tracks, path, background))
 
     def export_all(self, format: Annotated[list[str] | None, Query()] = None, background: bool = False) -> Response:
         """Answer every track of every video as a zip of files in some formats."""

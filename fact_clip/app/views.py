@@ -21,7 +21,7 @@ from fact_clip.core.clock import Clock
 from fact_clip.core.colours import class_colours
 from fact_clip.core.decode_settings import CONTROLS
 from fact_clip.core.paths import file_name
-from fact_clip.formats import FORMATS, ending_of, format_of, save_tracks
+from fact_clip.formats import FORMATS, format_called, save_tracks
 from fact_clip.report.budget import Stretch, boundary_distance, duration_icc, time_budget, transitions
 
 LEAST_CERTAIN = 30  # Segments on the list of the least certain ones
@@ -195,13 +195,13 @@ def export_files(page: Page, folder: Path, formats: Iterable[str], background: b
     for video in page.project.full_videos():
         tracks = tracks_of(page, video)
         for kind in formats:
-            ending = ending_of(kind)
-            is_shared = format_of(f"x{ending}").write_tracks is not None or len(tracks) == 1
+            form = format_called(kind)
+            is_shared = form.write_tracks is not None or len(tracks) == 1
             for track in (None,) if is_shared else tracks:
                 name = file_name(video.name if track is None else f"{video.name}.{track}")
-                name = f"{name}-{video.id}" if f"{name}{ending}" in written else name
-                written.add(f"{name}{ending}")
-                path = folder / f"{name}{ending}"
+                name = f"{name}-{video.id}" if f"{name}{form.ending}" in written else name
+                written.add(f"{name}{form.ending}")
+                path = folder / f"{name}{form.ending}"
                 save(tracks if track is None else {track: tracks[track]}, path, background)
                 yield path
 
@@ -238,26 +238,21 @@ def comparison(
     page: Page, video: VideoEntry, labels: Sequence[tuple[str, list[str]]], agreement: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return figures, and rows of a timeline: both labellings and where they differ."""
+    cut = [(name, Segmentation.from_frames(frames)) for name, frames in labels]
     rows = [
         {
             "name": name,
-            "segments": [
-                {"start": segment.start, "stop": segment.stop, "label": segment.label}
-                for segment in Segmentation.from_frames(frames)
-            ],
+            "segments": [{"start": part.start, "stop": part.stop, "label": part.label} for part in segments],
         }
-        for name, frames in labels
+        for name, segments in cut
     ]
     rows.append({"name": "differences", "segments": agreement["differences"]})
-    names, times = list(dict.fromkeys(label for _, frames in labels for label in frames)), seconds(video.times)
-    background = background_of(page, BACKGROUND)
+    times, background = seconds(video.times), background_of(page, BACKGROUND)
     stretches = [
-        [
-            (times[part.start], times[part.stop], part.label)
-            for part in Segmentation.from_frames(frames).without(background)
-        ]
-        for _, frames in labels
+        [(times[part.start], times[part.stop], part.label) for part in segments.without(background)]
+        for _, segments in cut
     ]
+    names = list(dict.fromkeys(label for _, segments in cut for label in segments.transcript))
     figures = {**agreement["figures"], "edges_s": boundary_distance(*stretches), "icc": duration_icc(*stretches)}
     return {"figures": figures, "rows": rows, "colours": _colours(page, names)}
 

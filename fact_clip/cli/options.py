@@ -39,7 +39,11 @@ def refuse(name: str, problem: str, fix: str = "") -> InputError:
 
 def check_run(path: Path) -> None:
     """Refuse a run folder that is not there, before seconds go into imports; `Run.read` says the rest."""
-    if not path.exists() and not str(path).startswith("hf:"):
+    if path.exists():
+        return
+    from fact_clip.hub import is_address
+
+    if not is_address(path):
         raise InputError(path, "no such run", "name a folder made by 'fact-clip train' or 'fact-clip convert'")
 
 

@@ -19,7 +19,7 @@ from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, nw
 from fact_clip.formats.annotations import Reader
 from fact_clip.formats.base import Gaps
 
-__all__ = ["FORMATS", "READERS", "Format", "ending_of", "format_of", "load", "save", "save_tracks"]
+__all__ = ["FORMATS", "READERS", "Format", "ending_of", "format_called", "format_of", "load", "save", "save_tracks"]
 
 
 Content = TypeVar("Content")
@@ -88,13 +88,18 @@ READERS = Table("fact_clip.formats", _READERS, lambda name, part: _adopt(name, p
 
 
 def ending_of(name: str, where: Location | str = "format") -> str:
-    """Return the ending of a format's files, by its name or ending ("csv", ".CSV"); errors name `where`."""
+    """Return the ending of the files of `format_called` a name; errors name `where`."""
+    return format_called(name, where).ending
+
+
+def format_called(name: str, where: Location | str = "format") -> Format:
+    """Return a format by its name or ending ("csv", ".CSV"); errors name `where`."""
     key = name.lower().removeprefix(".")
     for other, form in FORMATS.items():
         if key in (other, form.ending.lower().removeprefix(".")):
-            return form.ending
+            return form
     if key in FORMATS:  # a plug-in that does not work
-        return FORMATS[key].ending
+        return FORMATS[key]
     raise InputError(where, f"no format {name!r}", f"use one of {', '.join(FORMATS)}")
 
 
@@ -108,7 +113,7 @@ def save(
     `segmentation.background` are left out, unless the format has a label for every frame or `with_background` is set.
     """
     path = Path(path)
-    form = format_of(path if kind is None else ending_of(kind))
+    form = format_of(path) if kind is None else format_called(kind)
     _write(form.write, _for_file(segmentation, path, form, with_background), path)
     return path
 
