@@ -82,6 +82,11 @@ def learn(page: Page, track: str, minutes: float, start: str | None, job: Job) -
     job.report(epochs, epochs, f"{in_words(figures)} {outcome}")
 
 
+def export_set(page: Page, track: str, root: Path) -> None:
+    """Write the labelled videos of a track as a data set in the common layout, every fourth as a test video."""
+    _write_set(page, labelled(page, track), track, root, None, Job("export", lambda job: None))
+
+
 def _write_set(
     page: Page, videos: Sequence[VideoEntry], track: str, root: Path, model: Segmenter | None, job: Job
 ) -> list[Held]:

@@ -23,7 +23,7 @@ from fact_clip.app import requests, views
 from fact_clip.app.edits import BACKGROUND, Draft, compared, read_tracks, row_labels
 from fact_clip.app.engine import Engine, reads_names
 from fact_clip.app.guard import ERRORS, Guard, answer_to
-from fact_clip.app.learn import add_video, labelled, learn
+from fact_clip.app.learn import add_video, export_set, labelled, learn
 from fact_clip.app.page import Options, Page
 from fact_clip.app.project import Label, VideoEntry
 from fact_clip.app.training_set import TrainingSet, adapt_command, new_folder, train
@@ -260,12 +260,12 @@ class Server:
     def export_all(self, format: Annotated[list[str] | None, Query()] = None, background: bool = False) -> Response:
         """Answer every track of every video as a zip of files in some formats."""
 
-        def write(path: Path) -> None:
-            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-                for file in views.export_files(self.page, path.parent / "labels", format or ["json"], background):
-                    archive.write(file, file.relative_to(path.parent))
+        kinds = format or ["json"]
+        return _download_folder("labels", lambda path: list(views.export_files(self.page, path, kinds, background)))
 
-        return _download("labels.zip", write, "application/zip")
+    def export_training(self, track: str) -> Response:
+        """Answer the labelled videos of a track as a zip of a data set to train on, with their features."""
+        return _download_folder("training", lambda path: export_set(self.page, track, path))
 
     def summary(self, format: Literal["json", "csv", "xlsx"] = "json") -> Answer | Response:
         """Answer how long, how often and when each action was labelled: as JSON, or as a table to download."""
@@ -383,6 +383,7 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         ("POST", "/settings", server.settings),
         ("GET", "/uncertain", server.uncertain),
         ("GET", "/export", server.export_all),
+        ("GET", "/export/training", server.export_training),
         ("GET", "/summary", server.summary),
         ("POST", "/adapt", server.adapt),
         ("POST", "/train", server.train),
@@ -429,3 +430,15 @@ def _download(name: str, write: Callable[[Path], object], kind: str = "applicati
         folder.cleanup()
         raise
     return FileResponse(path, media_type=kind, filename=name, background=BackgroundTask(folder.cleanup))
+
+
+def _download_folder(name: str, write: Callable[[Path], object]) -> Response:
+    """Answer a folder of files as a zip."""
+
+    def write_zip(path: Path) -> None:
+        write(path.with_name(name))
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(path.with_name(name).rglob("*")):
+                archive.write(file, file.relative_to(path.parent))
+
+    return _download(f"{name}.zip", write_zip, "application/zip")

@@ -76,21 +76,28 @@ def import_(
     note(f"{project}: {len(keys)} videos")
 
 
+_TRAINING = "Write a data set to train on, by the labels of this track."
+
+
 def export(
     project: Folder,
     *,
     out: Annotated[Path, option("Folder for the files.", metavar="DIR")],
     formats: Annotated[str, option('Formats, "eaf, csv" (docs/formats.md), or all.', "--format")] = "csv",
     with_background: Annotated[bool, option("Write what is not labelled, too.")] = False,
+    training: Annotated[str | None, option(_TRAINING, metavar="TRACK")] = None,
 ) -> None:
     """Write the labels of a project.
 
-    A file for each track of each video, in each format.
+    A file for each track of each video, in each format; or, with --training, a data set in the common layout with
+    features and a split, every fourth labelled video a test video.
 
     \b
     Example:
       fact-clip project export my_project --format eaf,csv --out labels
+      fact-clip project export my_project --training main --out data && fact-clip data init data
     """
+    from fact_clip.app.learn import export_set
     from fact_clip.app.views import export_files
     from fact_clip.formats import FORMATS, ending_of
 
@@ -99,6 +106,10 @@ def export(
     for name in chosen:
         ending_of(name, "--format")
     with closing(_page(project)) as page:
+        if training is not None:
+            export_set(page, training, out)
+            print(out)
+            return
         for path in export_files(page, out, chosen, with_background):
             print(path)
 

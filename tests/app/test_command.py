@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -39,3 +41,23 @@ def test_the_extra_is_named_where_it_is_missing(capsys, tiny_run, monkeypatch, p
         monkeypatch.delitem(__import__("sys").modules, name, raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     assert "'fact-clip[app]'" in refuses(capsys, "fact-clip app", "--run", tiny_run)
+
+
+def test_a_host_of_every_address_prints_addresses_that_open(capsys, monkeypatch, tmp_path):
+    uvicorn, requests = pytest.importorskip("uvicorn"), pytest.importorskip("starlette.testclient")
+    answers = []
+
+    def run(server, sockets):
+        server.config.load()
+        printed = capsys.readouterr()
+        assert "not HTTPS" in printed.err
+        for line in printed.out.splitlines():
+            address = line.split()[1]
+            socket.create_connection((urlsplit(address).hostname, urlsplit(address).port), 5).close()
+            client = requests.TestClient(server.config.app, base_url=address.partition("/?")[0])
+            answers.append(client.get(address).status_code)
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert main(["app", str(tmp_path / "p"), "--host", "0.0.0.0", "--port", "0"]) == 0
+    assert answers == [200] * len(answers) != []

@@ -209,6 +209,9 @@ def test_without_a_model_the_page_labels(opened, rows, tmp_path):
     assert [(track["name"], [part["label"] for part in track["segments"]]) for track in tracks] == [
         ("main", ["stir", "beep"]), ("left hand", ["hold"]),
     ]  # fmt: skip
+    answer = user.client.get("/api/export/training", params={"track": "left hand"})
+    names = {*zipfile.ZipFile(io.BytesIO(answer.content)).namelist()}
+    assert {"training/mapping.txt", "training/splits/test.split1.bundle", f"training/features/{rows.name}"} < names
     user.ask("DELETE", f"/api/videos/{again}")
     frames = Segmentation.load(tmp_path / f"{stem}.left hand.json").to_frames()
     assert frames == ["background"] * 5 + ["hold"] * 25 + ["background"] * (len(frames) - 30)

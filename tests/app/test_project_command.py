@@ -10,7 +10,9 @@ import pytest
 from fact_clip.app.edits import read_tracks
 from fact_clip.app.project import Project
 from fact_clip.cli import main
+from fact_clip.config import DataConfig
 from fact_clip.core import Segment, Segmentation
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
 
 from ..films import numbered, write_video
@@ -55,6 +57,27 @@ def test_what_is_exported_comes_back_in_every_format(film, tmp_path, capsys):
         project = tmp_path / f"q{number}"
         assert main(["project", "import", str(project), str(film), str(path)]) == 0, path
         assert of(project) == [LABELS], path
+
+
+def test_training_data_are_a_data_set_that_trains(rows, tmp_path):
+    features, project = tmp_path / "features", tmp_path / "p"
+    features.mkdir()
+    for number in range(1, 6):
+        np.save(features / f"v{number}.npy", np.load(rows) + number)
+        (tmp_path / f"v{number}.csv").write_text("start,stop,label\n1.0,2.0,stir\n2.0,3.0,pour milk\n")
+    files = [*sorted(features.iterdir()), *tmp_path.glob("v*.csv")]
+    assert main(["project", "import", str(project), *map(str, files)]) == 0
+    assert main(["project", "export", str(project), "--training", "main", "--out", str(tmp_path / "data")]) == 0
+    assert main(["data", "check", str(tmp_path / "data")]) == 0
+    assert main(["project", "export", str(project), "--training", "other", "--out", str(tmp_path / "no")]) == 2
+    assert not (tmp_path / "no").exists()
+    dataset = Dataset.open(DataConfig(root=str(tmp_path / "data"), validation=0))
+    assert (dataset.train, dataset.test) == (("v1", "v3", "v4", "v5"), ("v2",))
+    store = Project(project)
+    (label, _), *_ = store.labels(store.videos()[0].id).values()
+    store.close()
+    assert dataset.vocabulary.names[dataset.labels("v2")[label.start]] == "stir"
+    assert np.array_equal(dataset.features("v2"), np.load(features / "v2.npy"))
 
 
 def test_tiers_are_tracks_and_overlaps_go_apart(tmp_path):

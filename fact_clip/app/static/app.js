@@ -706,6 +706,7 @@ const chosenFormat = () => ({format: $("format").value, background: $("with-back
 $("download").onclick = () => tried(() =>
 	download(`/api/videos/${video.id}/export?${new URLSearchParams({...chosenFormat(), track: video.tracks[row].id})}`));
 $("download-all").onclick = () => tried(() => download(`/api/export?${new URLSearchParams(chosenFormat())}`));
+$("download-training").onclick = () => tried(() => download(`/api/export/training?${new URLSearchParams({track: video.tracks[row].name})}`));
 
 async function load(id, file) {
 	const key = (await sendPatiently(file)).file;
