@@ -79,10 +79,11 @@ function table(columns, rows, sorted = null, caption = "") {
 const nav = make("nav", {ariaLabel: "sections"});
 
 function section(id, title, ...children) {
-  const node = make("section", {id}, make("h2", {}, title), ...children);
-  nav.append(make("a", {href: `#${id}`}, title));
-  main.append(node);
-  return node;
+  const open = id === "short" || id === "videos"; // the others are details
+  const details = make("details", {open}, make("summary", {}, make("h2", {}, title)), ...children);
+  nav.append(make("a", {href: `#${id}`, onclick: () => { details.open = true; }}, title));
+  main.append(make("section", {id}, details));
+  return details;
 }
 
 const note = (...words) => make("p", {className: "soft"}, ...words);
@@ -138,6 +139,36 @@ function segmentsOf(packed, clock, hasConfidence) {
 }
 
 const colours = Object.fromEntries(classes.map((one) => [one.name, one]));
+
+/* --- the first page ------------------------------------------------------------------------------------------------- */
+
+const isAction = (place) => place >= 0 && classes[place].group !== "background";
+
+function inShort() {
+  section("short", "In short", ...each((run, place) => {
+    const {metrics: figures, zero_shot: zero} = run.result, {cuts, boundaries: {unit, median}} = run, used = zero?.ways["in use"];
+    const lines = [`${text(figures.frame_accuracy)} % of all frames have the right name.`,
+      `Segments: F1 is ${text(figures["f1@10"])} of 100 where an overlap of 10 % counts as found, ${text(figures["f1@50"])} where it must be half.`,
+      `The order of the actions: ${text(figures.edit)} of 100 (edit score).`,
+      `${cuts.predicted} segments are predicted, ${cuts.true} are true.`,
+      median == null ? null : `Half of the predicted boundaries lie within ${text(median, 2)} ${unit} of a true one.`,
+      used ? `By class: ${text(used.S)} % of the frames of a class that was trained are right, ${text(used.U)} % of one that was not.` : null,
+    ].filter(Boolean).map((line) => make("li", {}, line));
+    const here = videos.map((video, at) => ({at, figures: video.runs[place]?.figures})).filter((one) => one.figures);
+    if (here.length) {
+      const worst = here.reduce((low, one) => one.figures[0] < low.figures[0] ? one : low);
+      lines.push(make("li", {}, "The worst video is ", link(worst.at, videos[worst.at].name, place),
+        `: ${text(worst.figures[0])} % of its frames are right.`));
+    }
+    const [true_, guess, frames] = run.confusion.filter(([one, other]) => one !== other && [one, other].every(isAction))
+      .reduce((most, cell) => cell[2] > most[2] ? cell : most, [-1, -1, 0]);
+    if (frames) {
+      const total = run.confusion.reduce((sum, cell) => sum + (cell[0] === true_ ? cell[2] : 0), 0);
+      lines.push(make("li", {}, "Most confused: ", labelled(true_), " is called ", labelled(guess), ` in ${text(100 * frames / total)} % of its frames.`));
+    }
+    return make("ul", {}, ...lines);
+  }));
+}
 
 /* --- numbers ------------------------------------------------------------------------------------------------------ */
 
@@ -553,7 +584,7 @@ function settings() {
 /* --- the page ---------------------------------------------------------------------------------------------------------------- */
 
 main.append(make("h1", {}, document.title), nav);
-for (const build of [numbers, curve, timelineSection, changes, confusion, unseen, boundaries, classTable, uncertain, reliability, settings]) build();
+for (const build of [inShort, numbers, curve, timelineSection, changes, confusion, unseen, boundaries, classTable, uncertain, reliability, settings]) build();
 
 window.addEventListener("beforeprint", () => {
   for (const place of listed()) timelineOf(place).draw(true);

@@ -107,7 +107,8 @@ def write(runs_: Sequence[Path], out: str | Path | None, split: str = "test", ha
 
 def save_report(runs_: Sequence[Evaluated], path: str | Path, *, sweeps: Sequence[Mapping[str, Any]] = ()) -> Path:
     """Write the report of one or more evaluated runs (of `read`), side by side, and give back its path."""
-    title = f"Report of {', '.join(evaluated.title for evaluated in runs_)}"
+    titles = [f"{evaluated.title} ({evaluated.written[:10]})" for evaluated in runs_]
+    title = f"Report of {', '.join(titles)}"
     with whole_file(Path(path)) as unfinished:
         unfinished.write_text(page(summary(runs_, sweeps), title), encoding="utf-8")
     return Path(path)

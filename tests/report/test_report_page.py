@@ -30,6 +30,7 @@ def opened(browser: Browser, tmp_path: Path) -> Callable[..., Any]:
         path = runs if isinstance(runs, Path) else save_report(runs, tmp_path / "report.html")
         page.goto(path.resolve().as_uri())
         assert page.evaluate("reportIsReady")
+        page.evaluate("for (const part of document.querySelectorAll('section > details')) part.open = true")
         return page
 
     return show
@@ -64,7 +65,7 @@ def test_names_show_as_text(browser, opened, evaluated):
         opened(page, [evaluated([video], unseen=[NASTY], title="<b>run</b>")])
         assert page.locator("img").count() == 0
         assert page.locator("main b").evaluate_all("nodes => nodes.every((node) => node.className.includes('swatch'))")
-        assert page.title() == "Report of <b>run</b>"
+        assert page.title() == "Report of <b>run</b> (2026-01-01)"
         assert names_of(page) == [NASTY]
         at_timelines(page).hover(position={"x": 600, "y": 15})
         assert page.locator(".tl-tip").text_content().startswith("truth\n")
@@ -122,6 +123,29 @@ def test_only_what_is_near_the_screen_is_drawn(browser, opened, evaluated):
         # In one step, as in printing; later what is off the screen is put away again.
         assert page.evaluate(f"window.dispatchEvent(new Event('beforeprint')) && {drawn}") == 60
         assert page.pdf().startswith(b"%PDF")
+
+
+def test_the_first_page_says_it_in_words(browser, opened, evaluated):
+    """Of twelve frames three are wrong: "pour milk" is called "stir milk" in two of its five."""
+    worse, better = (
+        rows_of([1, 1, 1, 2, 2, 2], [1, 2, 2, 2, 2, 1], "a"),
+        rows_of([1, 1, 2, 2, 2, 2], [1, 1, 2, 2, 2, 2], "b"),
+    )
+    with browser.page() as page:
+        opened(page, [evaluated([better, worse])])
+        page.reload()
+        parts = page.locator("section > details[open]").evaluate_all("nodes => nodes.map((node) => node.parentNode.id)")
+        assert parts == ["short", "videos"]
+        lines = page.locator("#short li").all_text_contents()
+        assert lines[0] == "75.0 % of all frames have the right name."
+        assert lines[-2:] == [
+            "The worst video is a: 50.0 % of its frames are right.",
+            "Most confused: 1pour milk is called 2stir milk in 40.0 % of its frames.",
+        ]
+        page.locator("nav a", has_text="Classes").click()
+        assert page.locator("#classes table").is_visible()
+        page.locator("#short button").click()
+        assert page.locator("article.video:has(canvas:focus) h3").text_content().startswith("a")
 
 
 def test_an_uncertain_segment_is_shown_in_its_timeline(browser, opened, evaluated):
@@ -246,8 +270,8 @@ def test_the_report_of_a_kscgr_run(browser, opened, kscgr_run, scheme):
         assert len(videos) == 9
         heads = page.locator("h2").all_text_contents()
         assert heads == [
-            "Numbers", "Seen and unseen", "Timelines", "Confusions", "Errors on unseen classes", "Boundaries and cuts",
-            "Classes", "Least certain segments", "Reliability", "Settings and versions",
+            "In short", "Numbers", "Seen and unseen", "Timelines", "Confusions", "Errors on unseen classes",
+            "Boundaries and cuts", "Classes", "Least certain segments", "Reliability", "Settings and versions",
         ]  # fmt: skip
         assert page.locator("#curve polyline").count() == 1
         assert page.get_by_text("H* (oracle)").count() == 1
@@ -258,6 +282,7 @@ def test_the_report_of_a_kscgr_run(browser, opened, kscgr_run, scheme):
         page.get_by_label("by", exact=True).select_option("object")
         assert page.get_by_text("predicted; true in rows").count() == 1
         assert page.get_by_role("table", name="unseen classes").locator("tbody tr").count() == 6
+        page.evaluate("document.querySelector('#short').scrollIntoView()")
         shoot(page, f"report-numbers-{scheme}")
         at_timelines(page, 3)
         shoot(page, f"report-timelines-{scheme}")
