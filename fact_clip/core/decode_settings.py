@@ -41,7 +41,7 @@ class DecodeSettings(BaseModel):
     gamma: Annotated[
         float | None,
         Field(ge=-1e3, le=1e3, description="Nats taken off the scores of trained actions. Default: the run's."),
-        Control("--gamma", "Gamma, against trained actions", -10, 10, 0.1),
+        Control("--gamma", "Prefer new actions (gamma)", -10, 10, 0.1),
     ] = None
     switch_penalty: Annotated[
         SwitchPenalty | None,
