@@ -50,11 +50,12 @@ def decode_switching(
         continued = totals >= np.take_along_axis(totals, best, -1) - penalty
         sources = np.where(continued, np.arange(n_classes), best)  # (T, G, C) the best class before a class
     else:
-        sources, costs = np.empty(totals.shape, np.int64), penalty * prices
+        sources, costs = np.empty(totals.shape, np.int64), np.ascontiguousarray(penalty * prices.T)
+        ways = np.empty((len(totals[0]), n_classes, n_classes))  # (G, to, from)
         for before, row, source in zip(totals, totals[1:], sources, strict=False):
-            ways = before[..., :, None] - costs  # (G, C, C)
-            source[:] = ways.argmax(-2)
-            row += ways.max(-2)
+            np.subtract(before[:, None], costs, out=ways)
+            ways.argmax(-1, out=source)
+            row += ways.max(-1)
     labels = totals.argmax(-1)  # (T, G)
     numbers = np.arange(labels.shape[1])
     for frame in range(n_frames - 2, -1, -1):
