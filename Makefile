@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Files of tests side by side, one process a core; each has one thread, because several threads of two would wait for each other.
 PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install lowest lowest-any demo test lint slow coverage mutants fuzz docs bench gpu lock audit clean
+.PHONY: install lowest lowest-any demo test lint slow coverage mutants docs bench gpu lock audit clean
 .DEFAULT_GOAL := install
 
 install: $(READY)
@@ -63,10 +63,6 @@ coverage: $(READY)
 mutants: $(READY)
 	env -u CI OMP_NUM_THREADS=1 nice -n 10 $(BIN)/mutmut run --max-children 1 "fact_clip.$(if $(ROOM),$(ROOM).)*"
 	$(BIN)/python tests/mutants.py
-
-# Mutated files for every parser of foreign input, ten minutes each unless MINUTES says otherwise; findings in fuzz-findings.
-fuzz: $(READY)
-	PYTHONPATH=. $(BIN)/python -m tests.fuzz.fuzz --minutes $(or $(MINUTES),10) $(ARGS)
 
 # The documentation site, into site/; any warning is an error, and nothing is fetched.
 docs: $(READY)

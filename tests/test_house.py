@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import re
 import subprocess
 import sys
@@ -49,15 +48,6 @@ def test_public_name_exists(name):
 def test_unknown_public_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = fact_clip.nothing
-
-
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [("fact_clip.checkpoint", "read_weights"), ("fact_clip.decoding", "fuse"), ("fact_clip.decoding", "Known")],
-)
-def test_former_names_warn(module, name):
-    with pytest.warns(DeprecationWarning, match=f"{name} is fact_clip"):
-        assert callable(getattr(importlib.import_module(module), name))
 
 
 def test_an_error_has_its_former_parts():

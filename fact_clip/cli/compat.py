@@ -185,7 +185,7 @@ def _select(arguments: Namespace) -> None:
 
 
 def _viz(arguments: Namespace) -> None:
-    from fact_clip.report import draw_frames
+    from fact_clip.report.plots import draw_frames
     from fact_clip.run import Run, run_folder
     from fact_clip.training.embeddings import frame_states
 

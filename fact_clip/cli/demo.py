@@ -93,7 +93,7 @@ def _segment_one(out: Path, dataset: Dataset) -> None:
     """Segment the first test video, print the segments, and draw them below the labels."""
     from fact_clip import load
     from fact_clip.core import Segmentation
-    from fact_clip.report import save_timeline
+    from fact_clip.report.timeline import save_timeline
 
     name = dataset.test[0]
     print(f"6. Segmenting the test video {name}.")

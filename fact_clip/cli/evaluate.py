@@ -57,7 +57,7 @@ def evaluate(
 
     actions = given_actions(None, actions_file)
     if plot is not None:
-        from fact_clip.report import check_suffix, save_curve
+        from fact_clip.report.timeline import check_suffix, curve, save_figure
         from fact_clip.run import Run
 
         check_suffix(plot)
@@ -72,7 +72,7 @@ def evaluate(
         return
     if plot is not None:
         zero_shot = result["zero_shot"]
-        save_curve({f"AUSUC {zero_shot['ausuc']:.1f}": zero_shot["curve"]}, plot, used=zero_shot["ways"]["in use"])
+        save_figure(curve(zero_shot), plot)
         note(f"written: {plot}")
     if with_report:
         note(f"written: {write([run], split, has_actions=actions is not None)}")
@@ -226,23 +226,24 @@ def write(
     from fact_clip.report import summary
     from fact_clip.report.record import evaluation_stem
 
-    folders, stem = summary.evaluations(runs), evaluation_stem(split, has_actions)
-    check_place(summary.page_path(folders, stem, out))  # before a run is evaluated, which may take minutes
+    (folders, sweeps), stem = summary.evaluations(runs), evaluation_stem(split, has_actions)
+    path = summary.page_path(folders, stem, out)
+    check_place(path)  # before a run is evaluated, which may take minutes
     _evaluate_missing(folders, split, stem, device)
-    return summary.write(runs, out, split, has_actions)
+    return summary.save_report(summary.read(folders, stem), path, sweeps)
 
 
 def _plot(runs: Sequence[Path], split: str, out: Path, device: str) -> None:
-    from fact_clip.report.plots import save_plots
+    from fact_clip.report import plots, summary
     from fact_clip.report.record import evaluation_stem
-    from fact_clip.report.summary import evaluations, read
     from fact_clip.training.embeddings import embedding_spaces
 
-    folders, stem = evaluations(runs), evaluation_stem(split)
+    (folders, _), stem = summary.evaluations(runs), evaluation_stem(split)
     _evaluate_missing(folders, split, stem, device)
-    for evaluated, folder in zip(read(folders, stem), folders, strict=True):
+    for evaluated, folder in zip(summary.read(folders, stem), folders, strict=True):
         vocabulary, spaces = embedding_spaces(folder, split, device)
-        for path in save_plots(evaluated, spaces, vocabulary, out if len(folders) == 1 else out / evaluated.title):
+        target = out if len(folders) == 1 else out / evaluated.title
+        for path in plots.save_plots(evaluated, spaces, vocabulary, target):
             print(path)
 
 

@@ -192,7 +192,7 @@ def draw_timelines(
 ) -> Path:
     """Draw timelines of all inputs, each below its true labels where there are some."""
     from fact_clip.datasets.layout import UNLABELLED
-    from fact_clip.report import save_timeline
+    from fact_clip.report.timeline import save_timeline
 
     rows: dict[str, Segmentation] = {}
     for path, prediction in segmented.items():

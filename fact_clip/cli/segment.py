@@ -340,7 +340,7 @@ def _check_outputs(
     if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
         raise refuse("--out", f"{folder} has the labels of a data set", "name another folder")
     if plot is not None:
-        from fact_clip.report import check_suffix
+        from fact_clip.report.timeline import check_suffix
 
         check_suffix(plot)
     if overlay is None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import import_module
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 MAX_PART = 400  # Characters of each part of a message; the middle of a longer one is left out
 MAX_NAME = 1000  # Characters of the name of a class
@@ -93,16 +90,3 @@ def find_duplicate_spelling(names: Sequence[str]) -> tuple[str, str] | None:
         if (first := by_spelling.setdefault(spelling_key(name), name)) != name:
             return first, name
     return None
-
-
-def deprecated(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a ``__getattr__`` for a module: its former names, each with its new home "module:name", warn when used."""
-
-    def getattribute(name: str) -> Any:
-        if name not in homes:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        home, _, new = homes[name].partition(":")
-        warnings.warn(f"{module}.{name} is {home}.{new} now", DeprecationWarning, stacklevel=2)
-        return getattr(import_module(home), new)
-
-    return getattribute

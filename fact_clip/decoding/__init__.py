@@ -1,7 +1,6 @@
 """Model output to one class a frame."""
 
 from fact_clip.core.decode_settings import DecodeSettings
-from fact_clip.core.messages import deprecated
 from fact_clip.decoding.calibration import (
     ASKS_MODEL,
     PRIORS,
@@ -47,15 +46,3 @@ __all__ = [
     "voters",
     "with_factors",
 ]
-
-__getattr__ = deprecated(
-    __name__,
-    {
-        "Known": "fact_clip.decoding.calibration:ClassFrequencies",
-        "factor_log_shares": "fact_clip.decoding.calibration:factor_log_shares",
-        "fuse": "fact_clip.decoding.fusion:fuse",
-        "fuse_gammas": "fact_clip.decoding.fusion:fuse_gammas",
-        "mix": "fact_clip.decoding.similarity:mix",
-        "smoothed": "fact_clip.decoding.similarity:smoothed",
-    },
-)

@@ -6,24 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fact_clip.core.arguments import checked
-from fact_clip.core.colours import class_colours
-from fact_clip.report.embeddings import Space, class_scores, draw_frames, principal_components, space
-from fact_clip.report.timeline import check_suffix, curve, save_curve, save_timeline, timeline
-
-__all__ = [
-    "Space",
-    "check_suffix",
-    "class_colours",
-    "class_scores",
-    "curve",
-    "draw_frames",
-    "principal_components",
-    "save_curve",
-    "save_timeline",
-    "space",
-    "timeline",
-    "write",
-]
 
 
 @checked
@@ -39,6 +21,8 @@ def write(runs: str | Path | Sequence[str | Path], out: str | Path | None = None
         InputError: no such run, or one that was not evaluated.
     """
     from fact_clip.report import summary  # it opens runs, and loads torch
+    from fact_clip.report.record import evaluation_stem
 
-    folders = [runs] if isinstance(runs, str | Path) else runs
-    return summary.write([Path(folder) for folder in folders], out, split)
+    folders, sweeps = summary.evaluations([runs] if isinstance(runs, str | Path) else runs)
+    stem = evaluation_stem(split)
+    return summary.save_report(summary.read(folders, stem), summary.page_path(folders, stem, out), sweeps)

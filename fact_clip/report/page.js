@@ -96,36 +96,15 @@ function each(build) {
   });
 }
 
-/* --- packed rows -------------------------------------------------------------------------------------------------- */
-
-const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-const value = Object.fromEntries([...LETTERS].map((letter, place) => [letter, place]));
-
-function unpacked(packed) {
-  const numbers = [];
-  let number = 0, weight = 1;
-  for (const letter of packed) {
-    const part = value[letter];
-    number += (part % 32) * weight;
-    weight *= 32;
-    if (part >= 32) continue;
-    numbers.push(number);
-    [number, weight] = [0, 1];
-  }
-  return numbers;
-}
+/* --- rows ---------------------------------------------------------------------------------------------------------- */
 
 function clockOf(video) { // frame -> seconds
-  const {step, packed} = video.times;
-  if (!packed) return (frame) => frame * step;
-  const starts = [];
-  let now = 0;
-  for (const gap of unpacked(packed)) starts.push((now += gap) / 1000);
-  return (frame) => starts[frame];
+  const {step, starts} = video.times;
+  return starts ? (frame) => starts[frame] : (frame) => frame * step;
 }
 
-function segmentsOf(packed, clock, hasConfidence) {
-  const numbers = unpacked(packed), found = [];
+function segmentsOf(numbers, clock, hasConfidence) {
+  const found = [];
   let frame = 0;
   for (let at = 0; at < numbers.length; at += hasConfidence ? 3 : 2) {
     const one = classes[numbers[at] - 1], start = frame;

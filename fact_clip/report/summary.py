@@ -23,11 +23,10 @@ from fact_clip.core.colours import class_colours
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import whole_file
 from fact_clip.report import analysis
-from fact_clip.report.record import ROWS, Record, Video, evaluation_stem
+from fact_clip.report.record import ROWS, Record, Video
 from fact_clip.run import Run, run_folder
 
 FOLDER = Path(__file__).parent
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
 _EVALUATE = "run fact-clip evaluate again"
 _TOP = 3  # wrong names of an unseen class that are listed
@@ -44,27 +43,22 @@ class Evaluated:
     record: Record
 
 
-def evaluations(folders: Sequence[Path], stem: str = "evaluation") -> list[Path]:
-    """The run folders of some folders: the folder of a sweep stands for its runs."""
-    run_folders: list[Path] = []
+def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[dict[str, Any]]]:
+    """Return the run folders of some folders, and the results of sweeps, whose folders stand for their runs."""
+    run_folders, sweeps = list[Path](), list[dict[str, Any]]()
     for folder in map(run_folder, folders):
-        sweep = sweep_of(folder, stem)
-        run_folders += [folder] if sweep is None else [folder / name for name in sweep["runs"]]
+        path = folder / "evaluation.json"
+        if (folder / "run.json").is_file() or not path.is_file():
+            run_folders.append(folder)
+            continue
+        sweeps.append(read_mapping(path, "the result of a sweep"))
+        if not isinstance(sweeps[-1].get("runs"), dict):
+            raise InputError(path, "no runs")
+        run_folders += [folder / name for name in sweeps[-1]["runs"]]
     twice = next((folder for index, folder in enumerate(run_folders) if folder in run_folders[:index]), None)
     if twice is not None:
         raise InputError(twice, "given twice")
-    return run_folders
-
-
-def sweep_of(folder: Path, stem: str = "evaluation") -> dict[str, Any] | None:
-    """The result of a sweep in its folder; None for the folder of a run."""
-    path = folder / f"{stem}.json"
-    if (folder / "run.json").is_file() or not path.is_file():
-        return None
-    result = read_mapping(path, "the result of a sweep")
-    if not isinstance(result.get("runs"), dict):
-        raise InputError(path, "no runs")
-    return result
+    return run_folders, sweeps
 
 
 def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
@@ -98,20 +92,13 @@ def page_path(folders: Sequence[Path], stem: str, out: str | Path | None = None)
     return Path(out or (folders[0] / name if len(folders) == 1 else name))
 
 
-def write(runs_: Sequence[Path], out: str | Path | None, split: str = "test", has_actions: bool = False) -> Path:
-    """Write the report of evaluated runs, or of the folder of a sweep, and give back its path (`page_path`)."""
-    folders, stem = evaluations(runs_), evaluation_stem(split, has_actions)
-    sweeps = [sweep for sweep in map(sweep_of, runs_) if sweep is not None]
-    return save_report(read(folders, stem), page_path(folders, stem, out), sweeps=sweeps)
-
-
-def save_report(runs_: Sequence[Evaluated], path: str | Path, *, sweeps: Sequence[Mapping[str, Any]] = ()) -> Path:
+def save_report(runs_: Sequence[Evaluated], path: Path, sweeps: Sequence[Mapping[str, Any]] = ()) -> Path:
     """Write the report of one or more evaluated runs (of `read`), side by side, and give back its path."""
     titles = [f"{evaluated.title} ({evaluated.written[:10]})" for evaluated in runs_]
     title = f"Report of {', '.join(titles)}"
-    with whole_file(Path(path)) as unfinished:
+    with whole_file(path) as unfinished:
         unfinished.write_text(page(summary(runs_, sweeps), title), encoding="utf-8")
-    return Path(path)
+    return path
 
 
 def page(data: Mapping[str, Any], title: str) -> str:
@@ -290,7 +277,7 @@ def unseen_errors(
 
 
 def _video(name: str, evaluations_: Sequence[Evaluated], index: Mapping[str, int]) -> dict[str, Any]:
-    """Times, truth, and for each run the rows and figures of a video, packed; null for a run that lacks it."""
+    """Times, truth, and for each run the rows and figures of a video; null for a run that lacks it."""
     entry: dict[str, Any] = {"name": name, "runs": []}
     for evaluated in evaluations_:
         video = next((candidate for candidate in evaluated.record.videos if candidate.name == name), None)
@@ -300,12 +287,12 @@ def _video(name: str, evaluations_: Sequence[Evaluated], index: Mapping[str, int
         index_of = np.array([index[label] for label in evaluated.record.vocabulary.names])
         entry.setdefault("frames", len(video))
         entry.setdefault("times", _times(video.times))
-        entry.setdefault("truth", packed_rows(_placed(video.labels["truth"], index_of)))
+        entry.setdefault("truth", run_numbers(_placed(video.labels["truth"], index_of)))
         if len(video) != entry["frames"]:
             problem = f"{len(video)} frames of {name}, not {entry['frames']}, as in {evaluations_[0].run.path}"
             raise InputError(evaluated.run.path, problem)
         rows = {
-            row[0]: packed_rows(_placed(video.labels[row], index_of), video.confidence[row])
+            row[0]: run_numbers(_placed(video.labels[row], index_of), video.confidence[row])
             for row in ROWS[1:]
             if row in video.labels
         }
@@ -326,34 +313,18 @@ def video_figures(video: Video, evaluated: Evaluated) -> dict[str, Any]:
 
 
 def _times(times: NDArray[np.float64] | None) -> dict[str, Any]:
-    """{"step": seconds} for even frames, {"packed": milliseconds between frames} for others, {"step": 1} for none."""
+    """{"step": seconds} for even frames, {"starts": seconds of each} for others, {"step": 1} for none."""
     if times is None:
         return {"step": 1, "unit": "frames"}
     step = analysis.step_of(times)
-    if step is not None:
-        return {"step": step}
-    return {"packed": packed(np.diff(np.round(1000 * times).astype(np.int64), prepend=0).tolist())}
+    return {"starts": times.round(3).tolist()} if step is None else {"step": step}
 
 
-def packed_rows(labels: NDArray[np.int64], confidence: NDArray[np.floating] | None = None) -> str:
-    """Labels (T,) as `packed` runs: class + 1 (0: none), frames and, where given, the mean confidence in percent."""
+def run_numbers(labels: NDArray[np.int64], confidence: NDArray[np.floating] | None = None) -> list[int]:
+    """Labels (T,) as runs in a row: class + 1 (0: none), frames and, where given, the mean confidence in percent."""
     numbers: list[int] = []
     for start, stop, label in runs(labels):
         numbers += [label + 1, stop - start]
         if confidence is not None:
             numbers.append(round(100 * float(confidence[start:stop].astype(np.float64).mean())))
-    return packed(numbers)
-
-
-def packed(numbers: Sequence[int]) -> str:
-    """Whole numbers from 0 on as text: five bits a letter, lowest first, with 32 added where more follow.
-
-    The letters are those of base64 in web addresses, so the text needs no escapes; small numbers take one letter.
-    """
-    letters = []
-    for number in numbers:
-        while number >= 32:
-            letters.append(_LETTERS[32 + number % 32])
-            number //= 32
-        letters.append(_LETTERS[number])
-    return "".join(letters)
+    return numbers

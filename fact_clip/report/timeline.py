@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -14,7 +15,6 @@ from matplotlib.legend import Legend
 from matplotlib.patches import Patch
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.arguments import names_of, number_of, path_of, table_of
 from fact_clip.core.colours import BACKGROUND, palette
 from fact_clip.core.paths import check_place, whole_file
 
@@ -34,10 +34,10 @@ _NARROWEST = 0.16  # inches; narrower segments do not get their number written o
 
 
 def save_timeline(
-    rows: Mapping[str, Segmentation], path: str | Path, *, background: Collection[str] = (), title: str = ""
+    rows: Mapping[str, Segmentation], path: Path, *, background: Collection[str] = (), title: str = ""
 ) -> Path:
     """Draw `timeline` into a picture file whose suffix names the format (.png, .svg, .pdf)."""
-    return save_figure(timeline(rows, background=background, title=title), path_of(path, "path"))
+    return save_figure(timeline(rows, background=background, title=title), path)
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
@@ -50,9 +50,8 @@ def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
     return path
 
 
-def check_suffix(path: str | Path) -> None:
+def check_suffix(path: Path) -> None:
     """An InputError where the suffix names no picture format, or no file can be written there."""
-    path = path_of(path, "path")
     check_place(path)
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(path, f"no picture format for the suffix {path.suffix!r}", f"choose {', '.join(SUFFIXES)}")
@@ -63,18 +62,14 @@ def timeline(
     *,
     background: Collection[str] = (),
     title: str = "",
-    names: Sequence[str] | None = None,
+    names: Sequence[str] = (),
 ) -> Figure:
     """One bar a row, from top to bottom; in seconds where every row knows its times or rate, else in frames.
 
     The legend lists the classes that occur, by first appearance; its numbers are written on the segments that are wide
     enough. Background is grey and comes last. `names` are all classes, which gives each the colour and the number that
-    it has in every picture and in the report; None: those that occur here.
+    it has in every picture and in the report.
     """
-    if not rows:
-        raise InputError("timeline", "no rows")
-    background = names_of(background, "background")
-    names = () if names is None else names_of(names, "names")
     labels = list(dict.fromkeys(segment.label for row in rows.values() for segment in row))
     numbered = [label for label in dict.fromkeys([*names, *labels]) if label not in background]
     colour_of = dict(zip(numbered, palette(len(numbered)), strict=True))
@@ -172,32 +167,14 @@ def _shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-Points = Mapping[str, Sequence[float]]
-"""Lists "gamma", "seen" and "unseen" of one length, as `SeenUnseenCurve.to_dict` gives."""
-
-
-def save_curve(curves: Mapping[str, Points], path: str | Path, *, used: Mapping[str, float] | None = None) -> Path:
-    """Draw `curve` into a picture file whose suffix names the format (.png, .svg, .pdf)."""
-    return save_figure(curve(curves, used=used), path_of(path, "path"))
-
-
-def curve(curves: Mapping[str, Points], *, used: Mapping[str, float] | None = None) -> Figure:
-    """S over U as gamma grows, a line a curve, in percent; `used` {"S", "U"}, of the gamma in use, is a dot."""
-    if not curves:
-        raise InputError("curve", "no seen-unseen curve")
-    lines = {}
-    for name, points in curves.items():
-        lists = points if isinstance(points, Mapping) else {}
-        unseen = table_of(lists.get("unseen", ()), f"curve {name!r}, unseen", ("J",))
-        lines[name] = unseen, table_of(lists.get("seen", ()), f"curve {name!r}, seen", (len(unseen),))
-    dot = {} if used is None else {key: number_of(used.get(key), f"used, {key}", "percent", 0, 100) for key in "US"}
+def curve(zero_shot: Mapping[str, Any]) -> Figure:
+    """S over U as gamma grows, in percent, of the zero-shot part of an evaluation; a dot is the gamma in use."""
     figure = Figure(figsize=(5.0, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for name, line in lines.items():
-        axes.plot(*line, label=name)
-    if dot:
-        axes.plot([dot["U"]], [dot["S"]], "o", color="black", label="gamma in use")
+    points, used = zero_shot["curve"], zero_shot["ways"]["in use"]
+    axes.plot(points["unseen"], points["seen"], label=f"AUSUC {zero_shot['ausuc']:.1f}")
+    axes.plot([used["U"]], [used["S"]], "o", color="black", label="gamma in use")
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="unseen class-mean accuracy, U (%)")
     axes.set_ylabel("seen class-mean accuracy, S (%)")
     axes.legend(loc="upper right")

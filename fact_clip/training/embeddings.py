@@ -16,7 +16,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import TextHead
 from fact_clip.models.output import Output
-from fact_clip.report.embeddings import Frames, Space
+from fact_clip.report.plots import Frames, Space
 from fact_clip.training.evaluation import given_transcript, open_run, split_names
 
 

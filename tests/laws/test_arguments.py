@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from fact_clip import Config, Segment, Segmentation, Vocabulary, compat, decoding, load, metrics, report, training
+from fact_clip import Config, Segment, Segmentation, Vocabulary, compat, decoding, load, metrics, training
 from fact_clip.config import BlockConfig, LossConfig, ModelConfig
 from fact_clip.core import majority_stride, row_times
 from fact_clip.datasets.holdout import Holdout, rank, select
@@ -100,11 +100,6 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
     "text and pictures": [
         (lambda: text_encoder("hash:16").encode_texts("cut ham"), "texts"),
         (lambda: frame_encoder("grid").encode_images(np.zeros((3, 48, 64), np.uint8)), "prepared"),
-        (lambda: report.class_colours("abc"), "names"),
-        (lambda: report.timeline(ONE, background="ab"), "background"),
-        (lambda: report.principal_components(np.full((4, 3), NAN)), "rows"),
-        (lambda: report.curve({"a": {"seen": [1, 2], "unseen": [1]}}), "curve 'a', seen"),
-        (lambda: report.check_suffix("x.txt"), "x.txt"),
     ],
     "video": [
         (lambda: write_video("x.mp4", [BLACK], NAN), "fps"),

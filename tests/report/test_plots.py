@@ -10,15 +10,23 @@ import pytest
 from matplotlib.colors import to_hex
 
 from fact_clip.core import Segment, Segmentation, Vocabulary
-from fact_clip.core.colours import class_colours
+from fact_clip.core.colours import BACKGROUND, class_colours, palette
 from fact_clip.report import plots
-from fact_clip.report.embeddings import Space, space
-from fact_clip.report.plots import chosen_videos, confusion_figure, save_plots
+from fact_clip.report.plots import (
+    Space,
+    chosen_videos,
+    class_scores,
+    confusion_figure,
+    principal_components,
+    save_plots,
+    space,
+)
 from fact_clip.report.timeline import timeline
 
 from .conftest import rows_of
 
 NAMES = Vocabulary.from_names(["rest", "pour", "stir"], background=["rest"])
+DOLLAR = Vocabulary.from_names(["rest", "pour $milk$", "stir", "never"], background=["rest"])
 
 
 def test_videos_are_spread_from_the_lowest_accuracy_to_the_highest(evaluated):
@@ -80,7 +88,7 @@ def test_umap_is_drawn_where_it_is_installed(evaluated, tmp_path, monkeypatch):
             return rows[:, :2]
 
     monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=Umap))
-    monkeypatch.setattr(plots, "umap_is_there", lambda: True)
+    monkeypatch.setattr(plots, "find_spec", lambda name: name)
     one = evaluated([rows_of([1, 2], [1, 2])], NAMES.names)
     frames = Space(np.array([[0.0, 1.0, 5.0], [2.0, 3.0, 5.0], [4.0, 2.0, 6.0]]), np.array([0, 1, 2]))
     written = [path.name for path in save_plots(one, {"frames": frames}, NAMES, tmp_path)]
@@ -92,3 +100,37 @@ def test_umap_is_drawn_where_it_is_installed(evaluated, tmp_path, monkeypatch):
         [each.get_offsets()[0] for each in figure.axes[0].collections], [[-2, -1], [0, 1], [2, 0]]
     )
     assert figure.axes[0].get_xlabel() == "UMAP 1"
+
+
+def test_principal_axes_are_worked_out_by_hand():
+    """Variance 9:1 along (3, 4)/5 and (-4, 3)/5; the axes point to their larger coefficient."""
+    along, across = np.array([3.0, -3.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0, -1.0])
+    rows = 7 + np.outer(along, [0.6, 0.8]) + np.outer(across, [-0.8, 0.6])
+    points, shares = principal_components(rows)
+    np.testing.assert_allclose(points, np.stack([along, -across], axis=1), atol=1e-12)
+    np.testing.assert_allclose(shares, [0.9, 0.1])
+
+
+def test_dots_have_the_colours_of_their_classes():
+    rng = np.random.default_rng(0)
+    labels = np.array([0, 1, 2, 1, -1, 0])
+    figure = space(Space(rng.standard_normal((6, 3)), labels), DOLLAR)
+    dots = figure.axes[0].collections
+    assert [len(own.get_offsets()) for own in dots] == [2, 2, 1]  # background first, below
+    assert [to_hex(own.get_facecolor()[0]) for own in dots] == [BACKGROUND, *palette(2)]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["rest", "pour $milk$", "stir"]
+
+
+def test_of_many_frames_every_kth_is_drawn():
+    rows = np.random.default_rng(0).standard_normal((10_001, 2))
+    figure = space(Space(rows, np.ones(len(rows), dtype=np.int64)), DOLLAR)
+    assert len(figure.axes[0].collections[0].get_offsets()) == 3334
+
+
+def test_scores_show_the_best_and_the_true_classes():
+    scores = np.log(np.array([[0.7, 0.2, 0.1, 0.0], [0.6, 0.3, 0.1, 0.0], [0.5, 0.1, 0.4, 0.0]]) + 1e-9)
+    figure = class_scores(scores, np.array([0, 2, -1]), DOLLAR.names)
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["rest", "stir"]
+    np.testing.assert_allclose(axes.images[0].get_array(), scores[:, [0, 2]].T)
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0, 1, np.nan])

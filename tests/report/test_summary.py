@@ -1,4 +1,4 @@
-"""The data of the page: packed rows, times, numbers, and several runs put together by name."""
+"""The data of the page: rows, times, numbers, and several runs put together by name."""
 
 from __future__ import annotations
 
@@ -8,46 +8,25 @@ import numpy as np
 import pytest
 
 from fact_clip.core import Vocabulary
-from fact_clip.report.summary import evaluations, numbers, packed, packed_rows, page, summary, unseen_errors
+from fact_clip.report.summary import evaluations, numbers, page, run_numbers, summary, unseen_errors
 
 from ..refusals import refused
 from .conftest import NASTY, rows_of
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-
-def unpacked(text: str) -> list[int]:
-    """Slow and on its own: five bits a letter, lowest first."""
-    numbers, bits = [], ""
-    for letter in text:
-        value = LETTERS.index(letter)
-        bits = f"{value % 32:05b}" + bits
-        if value < 32:
-            numbers.append(int(bits, 2))
-            bits = ""
-    return numbers
-
-
-def test_numbers_are_packed():
-    assert packed([0, 1, 31]) == "ABf"
-    assert packed([32, 33]) == "gBhB"  # 32 = 0 + 1 * 32; 33 = 1 + 1 * 32
-    given = [0, 5, 31, 32, 1000, 1023, 1024, 123456789]
-    assert unpacked(packed(given)) == given
-
-
-def test_rows_are_packed_as_runs():
-    assert packed_rows(np.array([-1, -1, 0, 2, 2, 2])) == packed([0, 2, 1, 1, 3, 3])
+def test_rows_are_runs():
+    assert run_numbers(np.array([-1, -1, 0, 2, 2, 2])) == [0, 2, 1, 1, 3, 3]
     shares = np.array([0.5, 0.7, 1.0], np.float32)
-    assert packed_rows(np.array([1, 1, 0]), shares) == packed([2, 2, 60, 1, 1, 100])
+    assert run_numbers(np.array([1, 1, 0]), shares) == [2, 2, 60, 1, 1, 100]
 
 
-def test_times_are_a_step_or_gaps_in_milliseconds(evaluated):
+def test_times_are_a_step_or_starts(evaluated):
     even, uneven = np.arange(4) * 0.04, np.array([0, 0.5, 0.7, 2.001])
     videos = [rows_of([1, 1, 2], [1, 2, 2], name, times) for name, times in (("a", even), ("b", uneven), ("c", None))]
     found = summary([evaluated(videos)])["videos"]
     assert [video["times"] for video in found] == [
         {"step": 0.04},
-        {"packed": packed([0, 500, 200, 1301])},
+        {"starts": [0.0, 0.5, 0.7, 2.001]},
         {"step": 1, "unit": "frames"},
     ]
     assert [video["frames"] for video in found] == [3, 3, 3]
@@ -66,8 +45,8 @@ def test_runs_are_united_by_the_names_of_classes_and_videos(evaluated):
     assert [one["name"] for one in found["classes"]] == ["rest", "pour", "stir", "shake"]
     assert [video["name"] for video in found["videos"]] == ["a", "b"]
     a, b = found["videos"]
-    assert unpacked(a["truth"]) == [2, 1, 3, 1]  # pour, stir
-    assert unpacked(a["runs"][1]["p"])[::3] == [2, 3]  # the second run's stir and pour have other numbers of their own
+    assert a["truth"] == [2, 1, 3, 1]  # pour, stir
+    assert a["runs"][1]["p"][::3] == [2, 3]  # the second run's stir and pour have other numbers of their own
     assert b["runs"][1] is None
     assert found["runs"][1]["confusion"] == [[2, 2, 1], [1, 1, 1]]
     assert {row["name"]: row["class"] for row in found["runs"][1]["classes"]} == {
@@ -141,7 +120,7 @@ def test_a_page_names_no_address_of_the_network(evaluated):
 
 def test_the_folder_of_a_sweep_stands_for_its_runs(tmp_path):
     (tmp_path / "evaluation.json").write_text(json.dumps({"runs": {"seed0": {}, "seed1": {}}}))
-    assert evaluations([tmp_path]) == [tmp_path / "seed0", tmp_path / "seed1"]
+    assert evaluations([tmp_path])[0] == [tmp_path / "seed0", tmp_path / "seed1"]
     (tmp_path / "evaluation.json").write_text("{}")
     with refused("evaluation.json"):
         evaluations([tmp_path])

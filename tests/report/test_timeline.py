@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from fact_clip.core import Segment, Segmentation
 from fact_clip.core.colours import BACKGROUND, palette
-from fact_clip.report import save_timeline, timeline
+from fact_clip.report.timeline import curve, save_timeline, timeline
 
 SHORT = Segmentation((Segment(0, 30, "no action"), Segment(30, 40, "pour milk"), Segment(40, 60, "stir")), fps=10.0)
 
@@ -119,3 +119,13 @@ def test_frame_times_place_the_bars():
     assert axes.get_xlabel() == "time (s)"
     no_rate = timeline({"x": Segmentation(uneven.segments, times=uneven.times)}).axes[0]
     assert (no_rate.get_xlim(), no_rate.get_xlabel()) == ((0, 2.5), "time (s)")
+
+
+def test_seen_over_unseen_with_the_point_in_use():
+    points = {"gamma": [-1, 0, 1], "seen": [80.0, 60.0, 0.0], "unseen": [0.0, 30.0, 50.0]}
+    axes = curve({"ausuc": 30.0, "curve": points, "ways": {"in use": {"S": 60.0, "U": 30.0}}}).axes[0]
+    line, dot = axes.lines
+    assert (list(line.get_xdata()), list(line.get_ydata())) == (points["unseen"], points["seen"])
+    assert (list(dot.get_xdata()), list(dot.get_ydata())) == ([30.0], [60.0])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["AUSUC 30.0", "gamma in use"]
+    assert (axes.get_xlim(), axes.get_ylim()) == ((0, 100), (0, 100))
