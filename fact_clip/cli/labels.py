@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,16 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fact_clip.cli.console import note, print_result, table
-from fact_clip.cli.options import AsJson, Layout, names, option, refuse
+from fact_clip.cli.options import AsJson, Layout, names, option, refuse, typed_options
 from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.messages import printable
 
 if TYPE_CHECKING:
-    from fact_clip.datasets.convert import FeatureType, Sampling, Target
+    from fact_clip.datasets.convert import Target
     from fact_clip.datasets.splits import Split, Way
     from fact_clip.formats.annotations import Options
 
-COUNTS = ("frames", "segments", "gaps", "contested", "lost")
 Kind = Literal["eaf", "boris", "via", "label-studio", "csv", "vtt", "srt", "runs", "epic", "npy", "lmdb", "table"]
 Unit = Literal["seconds", "frames", "milliseconds"] | None
 
@@ -32,13 +32,30 @@ _UNIT = "csv: of start and stop, seconds or frames; table: of --time, seconds or
 _SOURCE_FPS = "Frames (table: rows) per second in the files; unset: as the features."
 _TIME = "table: the column that says when a row is, by name or number."
 _COLUMNS = 'table: the columns that are features, "a, b"; unset: all but the time.'
-_DECIMAL = "csv, table: the decimal mark of numbers; unset: a point."
+_DECIMAL = "csv, table: the decimal mark of numbers."
 _SKIP = "csv: leave out rows that cannot be read, with a warning each."
-_AXES = "npy: axes of the arrays, TD, DT or CTD (C: crops, averaged); unset: TD."
+_AXES = "npy: axes of the arrays, TD, DT or CTD (C: crops, averaged)."
 _DTYPE = "npy, lmdb, table: type of the values; float16 takes half the space. Unset: as read."
+
+_ANNOTATIONS = {"fps", "features", "layout", "background", "mapping"}
+# The options that each kind of files reads; any other would be ignored, and someone means something by it.
+OPTIONS_OF: dict[str, set[str]] = {
+    **dict.fromkeys(("eaf", "boris", "via"), _ANNOTATIONS | {"tier"}),
+    "label-studio": _ANNOTATIONS | {"tier", "source_fps"},
+    "csv": _ANNOTATIONS | {"unit", "source_fps", "decimal", "skip_bad"},
+    **dict.fromkeys(("vtt", "srt"), _ANNOTATIONS),
+    "runs": _ANNOTATIONS | {"source_fps"},
+    "epic": _ANNOTATIONS | {"verbs", "nouns"},
+    "npy": {"axes", "dtype"},
+    "lmdb": {"dtype"},
+    "table": {"fps", "unit", "source_fps", "time", "columns", "decimal", "dtype"},
+}
+# Kind -> the units of its times.
+_UNITS = {"csv": ("seconds", "frames"), "table": ("seconds", "milliseconds")}
 
 
 def convert(
+    context: typer.Context,
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Annotation files, or feature files.")],
     *,
     kind: Annotated[Kind, option("Kind of the files (docs/formats.md); npy, lmdb and table are features.", "--from")],
@@ -52,12 +69,12 @@ def convert(
     unit: Annotated[Unit, option(_UNIT)] = None,
     source_fps: Annotated[float | None, option(_SOURCE_FPS, min=1e-6, max=1e5)] = None,
     time: Annotated[str | None, option(_TIME)] = None,
-    columns: Annotated[str | None, option(_COLUMNS)] = None,
-    decimal: Annotated[Literal[".", ","] | None, option(_DECIMAL)] = None,
+    columns: Annotated[str, option(_COLUMNS)] = "",
+    decimal: Annotated[Literal[".", ","], option(_DECIMAL)] = ".",
     skip_bad: Annotated[bool, option(_SKIP, "--skip-bad")] = False,
     verbs: Annotated[Path | None, option("epic: file of the verb classes.")] = None,
     nouns: Annotated[Path | None, option("epic: file of the noun classes.")] = None,
-    axes: Annotated[str | None, option(_AXES)] = None,
+    axes: Annotated[str, option(_AXES)] = "TD",
     dtype: Annotated[Literal["float16", "float32"] | None, option(_DTYPE)] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -73,19 +90,25 @@ def convert(
       fact-clip data convert --from npy i3d/*.npy --axes DT --dtype float16 --out data
       fact-clip data convert --from table imu/*.csv --time timestamp --fps 15 --out data
     """
-    values = {"fps": fps, "features": features, "layout": layout, "background": background, "mapping": mapping}
-    values |= {"tier": tier, "unit": unit, "source-fps": source_fps, "time": time, "columns": columns}
-    values |= {"decimal": decimal, "skip-bad": skip_bad or None}
-    values |= {"verbs": verbs, "nouns": nouns, "axes": axes, "dtype": dtype}
-    _check_options(kind, {option for option, value in values.items() if value is not None}, unit)
+    _check_options(kind, typed_options(context) - {"files", "kind", "out", "as_json"}, unit)
     if kind in ("npy", "lmdb"):
-        _convert_features(files, kind, out, axes, dtype, as_json)
+        from fact_clip.datasets.convert import convert_features
+
+        shapes = convert_features(files, kind, out, axes, dtype)
+        cells = [[name, str(n_frames), str(width)] for name, (n_frames, width) in shapes.items()]
+        print_result(shapes, table(["video", "frames", "columns"], cells, right=(1, 2)), as_json)
+        note(f"written: {len(shapes)} files in {printable(str(out / 'features'))}")
     elif kind == "table":
-        from fact_clip.datasets.convert import Sampling
+        from fact_clip.datasets.convert import Sampling, convert_tables
 
         names_of_columns = tuple(names(columns, "--columns") or ())
-        sampling = Sampling(names_of_columns, time, unit == "milliseconds", source_fps, fps, decimal or ".")
-        _convert_tables(files, out, sampling, dtype, as_json)
+        sampling = Sampling(names_of_columns, time, unit == "milliseconds", source_fps, fps, decimal)
+        videos = {name: asdict(counts) for name, counts in convert_tables(files, out, sampling, dtype).items()}
+        print_result(videos, _counts_table(videos.items(), ["rows", "frames", "columns", "interpolated"]), as_json)
+        interpolated = sum(counts["interpolated"] for counts in videos.values())
+        text = f"; {interpolated} frames without a row lie on the line between their neighbours" if interpolated else ""
+        rate = "as the rows are" if fps is None else f"{fps:g} frames per second"
+        note(f"written: {len(videos)} files in {printable(str(out / 'features'))}, {rate}{text}")
     else:
         from fact_clip.core import Vocabulary
         from fact_clip.datasets.convert import Target
@@ -93,36 +116,25 @@ def convert(
 
         assert unit != "milliseconds"
         classes = () if mapping is None else tuple(Vocabulary.from_mapping(mapping))
-        options = Options(tier, unit, source_fps, classes, verbs, nouns, decimal or ".", skip_bad)
+        options = Options(tier, unit, source_fps, classes, verbs, nouns, decimal, skip_bad)
         _convert_annotations(files, kind, out, Target(fps, features, layout, background, mapping), options, as_json)
 
 
-_ANNOTATIONS = {"fps", "features", "layout", "background", "mapping"}
-# The options that each kind of files reads; any other would be ignored, and someone means something by it.
-OPTIONS_OF: dict[str, set[str]] = {
-    **dict.fromkeys(("eaf", "boris", "via"), _ANNOTATIONS | {"tier"}),
-    "label-studio": _ANNOTATIONS | {"tier", "source-fps"},
-    "csv": _ANNOTATIONS | {"unit", "source-fps", "decimal", "skip-bad"},
-    **dict.fromkeys(("vtt", "srt"), _ANNOTATIONS),
-    "runs": _ANNOTATIONS | {"source-fps"},
-    "epic": _ANNOTATIONS | {"verbs", "nouns"},
-    "npy": {"axes", "dtype"},
-    "lmdb": {"dtype"},
-    "table": {"fps", "unit", "source-fps", "time", "columns", "decimal", "dtype"},
-}
-# Kind -> the units of its times.
-_UNITS = {"csv": ("seconds", "frames"), "table": ("seconds", "milliseconds")}
-
-
-def _check_options(kind: str, options: set[str], unit: str | None) -> None:
-    for name in sorted(options - OPTIONS_OF[kind]):
+def _check_options(kind: str, typed: set[str], unit: str | None) -> None:
+    for name in sorted(typed - OPTIONS_OF[kind]):
         kinds = ", ".join(other for other, readable in OPTIONS_OF.items() if name in readable)
-        raise refuse(f"--{name}", f"--from {kind} does not read it, but {kinds}", "leave it out")
+        option_name = f"--{name.replace('_', '-')}"
+        raise refuse(option_name, f"--from {kind} does not read it, but {kinds}", "leave it out")
     if unit is not None and unit not in _UNITS[kind]:
         raise refuse("--unit", f"{unit} with --from {kind}", f"use {' or '.join(_UNITS[kind])}")
     name, needed = ("unit", "time") if kind == "table" else ("layout", "features")
-    if name in options and needed not in options:
+    if name in typed and needed not in typed:
         raise refuse(f"--{name}", f"it needs --{needed}", f"give --{needed} too")
+
+
+def _counts_table(videos: Iterable[tuple[str, Mapping[str, int]]], keys: Sequence[str]) -> str:
+    cells = [[name, *(str(counts[key]) for key in keys)] for name, counts in videos]
+    return table(["video", *keys], cells, right=range(1, len(keys) + 1))
 
 
 def _convert_annotations(
@@ -135,55 +147,26 @@ def _convert_annotations(
     if target.features is not None and target.features.is_file():
         raise refuse("--features", f"{target.features} is a file", "give a folder of NAME.npy")
     videos = convert_annotations(files, kind, out, target, options)
-    counts = dict[str, dict[str, int]]()
-    for name, frames in videos.items():
-        values = (len(frames.labels), len(Segmentation.from_frames(frames.labels)), frames.gaps, frames.contested)
-        counts[name] = dict(zip(COUNTS, (*values, frames.lost), strict=True))
-    total = {key: sum(row[key] for row in counts.values()) for key in COUNTS}
-    rows = [[name, *map(str, row.values())] for name, row in [*counts.items(), ("total", total)]]
-    print_result({"videos": counts, "total": total}, table(["video", *COUNTS], rows, right=range(1, 6)), as_json)
-    _, _, gaps, contested, lost = total.values()
+    counts = {
+        name: {
+            "frames": len(frames.labels),
+            "segments": len(Segmentation.from_frames(frames.labels)),
+            "gaps": frames.gaps,
+            "contested": frames.contested,
+            "lost": frames.lost,
+        }
+        for name, frames in videos.items()
+    }
+    keys = ("frames", "segments", "gaps", "contested", "lost")
+    total = {key: sum(row[key] for row in counts.values()) for key in keys}
+    print_result({"videos": counts, "total": total}, _counts_table([*counts.items(), ("total", total)], keys), as_json)
     background = dict.fromkeys(frames.background for frames in videos.values() if frames.gaps)
-    notes = [f"{gaps} frames of no segment are {', '.join(map(repr, background))}"] if gaps else []
-    notes += [f"{contested} frames where segments overlap went to the one that started last"] if contested else []
-    notes += [f"{lost} segments without a frame of their own are left out"] if lost else []
-    text = "; ".join(notes or ["no gaps, no overlaps"])
-    note(f"written: {len(videos)} videos in {printable(str(out))}; {text}")
-
-
-def _convert_features(
-    files: list[Path], kind: str, out: Path, axes: str | None, dtype: FeatureType | None, as_json: bool
-) -> None:
-    from fact_clip.datasets.convert import convert_features
-
-    shapes = convert_features(files, kind, out, axes or "TD", dtype)
-    rows = [[name, str(n_frames), str(width)] for name, (n_frames, width) in shapes.items()]
-    print_result(shapes, table(["video", "frames", "columns"], rows, right=(1, 2)), as_json)
-    note(f"written: {len(shapes)} files in {printable(str(out / 'features'))}")
-
-
-ROWS_PER_FRAME, ROWS_OF_ONE_FRAME = 500, 20
-"""Rows for a frame above which times are perhaps no milliseconds, and where each video has a single frame."""
-
-
-def _convert_tables(files: list[Path], out: Path, sampling: Sampling, dtype: FeatureType | None, as_json: bool) -> None:
-    """Convert tables of numbers to features; print the counts of each, and what looks like a wrong unit."""
-    from fact_clip.datasets.convert import convert_tables
-
-    videos = {name: asdict(counts) for name, counts in convert_tables(files, out, sampling, dtype).items()}
-    keys = ("rows", "frames", "columns", "interpolated")
-    cells = [[name, *(str(counts[key]) for key in keys)] for name, counts in videos.items()]
-    print_result(videos, table(["video", *keys], cells, right=range(1, 5)), as_json)
-    rows, frames, _, interpolated = (sum(counts[key] for counts in videos.values()) for key in keys)
-    text = f"; {interpolated} frames without a row lie on the line between their neighbours" if interpolated else ""
-    if interpolated > frames / 2 and sampling.time is not None:
-        unit = "milliseconds" if sampling.milliseconds else "seconds"
-        text += f", which are most; are times of {sampling.time!r} in {unit} (--unit)?"
-    most_rows = ROWS_OF_ONE_FRAME if frames == len(videos) else ROWS_PER_FRAME
-    if sampling.milliseconds and rows > most_rows * frames:
-        text += f"; {rows / frames:.0f} rows for each frame: are times of {sampling.time!r} in milliseconds (--unit)?"
-    rate = "as the rows are" if sampling.fps is None else f"{sampling.fps:g} frames per second"
-    note(f"written: {len(videos)} files in {printable(str(out / 'features'))}, {rate}{text}")
+    notes = [f"{total['gaps']} frames of no segment are {', '.join(map(repr, background))}"] if background else []
+    if total["contested"]:
+        notes.append(f"{total['contested']} frames where segments overlap went to the one that started last")
+    if total["lost"]:
+        notes.append(f"{total['lost']} segments without a frame of their own are left out")
+    note("; ".join([f"written: {len(videos)} videos in {printable(str(out))}", *notes]))
 
 
 # --- split -----------------------------------------------------------------------------------------------------------

@@ -37,6 +37,12 @@ def refuse(name: str, problem: str, fix: str = "") -> InputError:
     return InputError(CommandOption(name), problem, fix)
 
 
+def typed_options(context: typer.Context) -> set[str]:
+    """Return the names of the parameters that stand on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
 def check_run(path: Path) -> None:
     """Refuse a run folder that is not there, before seconds go into imports; `Run.read` says the rest."""
     if path.exists():

@@ -29,8 +29,7 @@ from fact_clip.encoders.cache import class_vectors
 from fact_clip.losses import Criterion
 from fact_clip.metrics.frame import class_set
 from fact_clip.models import FACT, Classes
-from fact_clip.run import Run
-from fact_clip.weights import load_strictly, save_weights
+from fact_clip.run import Run, load_strictly, save_weights
 
 # What torch.load and safetensors raise for files that are broken or hold more than weights.
 _BROKEN: tuple[type[Exception], ...] = (SafetensorError, pickle.UnpicklingError, struct.error, RuntimeError)

@@ -31,10 +31,9 @@ from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.encoders.cache import class_texts, class_vectors, embed_as
 from fact_clip.inference.scorer import check_joint_space, cut_windows
 from fact_clip.models.heads import HEADS
-from fact_clip.run import Run
+from fact_clip.run import Run, read_weights
 from fact_clip.training.calibration import check_rules
 from fact_clip.training.callbacks import check_loggers
-from fact_clip.weights import read_weights
 
 logger = logging.getLogger(__name__)
 

@@ -25,9 +25,8 @@ from fact_clip.datasets.features import FeatureTransform
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.kernels import products, use_products
-from fact_clip.run import Run, check_classes, classes_of
+from fact_clip.run import Run, check_classes, classes_of, load_strictly, read_weights, save_weights
 from fact_clip.training.plan import Plan
-from fact_clip.weights import load_strictly, read_weights, save_weights
 
 
 def begin(plan: Plan, out: Path, processes: Processes, resume: bool = False) -> tuple[Run, dict[str, Tensor]]:

@@ -36,7 +36,7 @@ from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, dra
 from fact_clip.datasets.memory import DataSource, MemoryFolder, with_data
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
-from fact_clip.run import LoadedRun, Run, remove_unfinished
+from fact_clip.run import LoadedRun, Run, remove_unfinished, save_weights
 from fact_clip.training.calibration import learn_calibration
 from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog, StopTraining
 from fact_clip.training.ensemble import members_beside
@@ -52,7 +52,6 @@ from fact_clip.training.state import (
     restore_state,
     save_state,
 )
-from fact_clip.weights import save_weights
 
 logger = logging.getLogger(__name__)
 

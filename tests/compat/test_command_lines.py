@@ -24,9 +24,8 @@ from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import HOLDOUTS, Holdout, lost_factors
 from fact_clip.encoders import text_encoder
-from fact_clip.run import Run
+from fact_clip.run import Run, read_weights
 from fact_clip.text import havid
-from fact_clip.weights import read_weights
 
 from ..refusals import refused, refused_line
 

@@ -17,8 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import fact_clip
 from fact_clip.compat import convert
-from fact_clip.run import Run
-from fact_clip.weights import read_weights
+from fact_clip.run import Run, read_weights
 
 from ..refusals import refused
 

@@ -16,8 +16,7 @@ from fact_clip.datasets.features import load_features, read_sidecar
 from fact_clip.datasets.holdout import Holdout
 from fact_clip.formats import READERS, save
 from fact_clip.formats.annotations import Options
-from fact_clip.run import Run
-from fact_clip.weights import read_weights
+from fact_clip.run import Run, read_weights
 
 from ..attacks.row import Content, array
 from ..attacks.rows.kinds import FAULTS

@@ -19,8 +19,8 @@ import pytest
 import torch
 
 from fact_clip.core import InputError
+from fact_clip.run import read_weights
 from fact_clip.training import train
-from fact_clip.weights import read_weights
 
 from .runs import PROGRAM, RANDOM, ROOT, assert_same_runs, log_of
 from .test_ensemble import members_of, wait_until

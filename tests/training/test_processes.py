@@ -15,9 +15,8 @@ import torch
 
 from fact_clip.config import Config
 from fact_clip.datasets.synthetic import write_workbench
-from fact_clip.run import Run
+from fact_clip.run import Run, read_weights
 from fact_clip.training import ensemble, evaluate, train, trainer
-from fact_clip.weights import read_weights
 
 from ..refusals import refused
 from ..small import ZERO_SHOT
