@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fact_clip.cli.console import progress, table
 from fact_clip.core.errors import InputError
@@ -33,6 +34,20 @@ class Task:
     done: bool
 
 
+class Outcome(NamedTuple):
+    """What became of an input."""
+
+    task: Task
+    segmentation: Segmentation | None
+    written: list[Path]
+    error: InputError | None = None  # why there is no segmentation, or why a file is missing
+
+
+def names_of(stem: str) -> Iterator[str]:
+    """Yield the names that a result may have: NAME, NAME-2, NAME-3, ..."""
+    return (stem if number == 1 else f"{stem}-{number}" for number in count(1))
+
+
 @dataclass(frozen=True)
 class Results:
     """Results in a folder, each with a record of what it is the result of.
@@ -52,15 +67,11 @@ class Results:
         """Return a task for each input. Its name is that of the input, or NAME-2, ... where another result has it."""
         stems, tasks = {source: file_name(source.stem) for source in inputs}, dict[str, Task]()
         for source, stem in stems.items():
-            name, number = stem, 1
-            while (
-                name in tasks  # of another input, as file names
-                or (done := False if self.overwrite else self._is_done(name, source)) is None
-                or (number > 1 and name in stems.values())
-            ):
-                number += 1
-                name = f"{stem}-{number}"
-            tasks[name] = Task(source, name, done)
+            for name in names_of(stem):
+                done = False if self.overwrite else self._is_done(name, source)
+                if done is not None and name not in tasks and (name == stem or name not in stems.values()):
+                    tasks[name] = Task(source, name, done)
+                    break
         return list(tasks.values())
 
     def _is_done(self, name: str, source: Path) -> bool | None:
@@ -93,43 +104,40 @@ class Results:
         request = {**self.request, "with_background": self.with_background, "input": entry}
         return json.loads(json.dumps(request))  # as it is read
 
-    def read(self, task: Task) -> Segmentation:
-        """Return the result of a task that is done."""
-        from fact_clip.formats.json_file import from_dict
-
-        path = self.folder / RECORDS / f"{task.name}.json"
-        if not (record := self._record(task.name, 1)):
-            raise InputError(path, "not a record of this command", "use --overwrite")
-        return from_dict(path, record)
-
-    def write(self, task: Task, segmentation: Segmentation) -> tuple[list[Path], InputError | None]:
+    def write(self, task: Task, segmentation: Segmentation | None = None) -> Outcome:
         """Write the record of a task that is not done, and the files of any task that are not there.
 
-        Returns the paths of the files, and the first reason why there is none of a format, which stops no other.
+        The segmentation of a task that is done is in its record. A format that cannot hold it stops no other.
         """
         from fact_clip.formats import save
-        from fact_clip.formats.json_file import as_dict
+        from fact_clip.formats.json_file import as_dict, from_dict
 
-        files = {suffix: inside(self.folder, f"{task.name}{suffix}") for suffix in self.suffixes}
-        record = self._record(task.name) if task.done else {}
-        suffixes = sorted({*self.suffixes, *record.get("suffixes", ())})
-        if not task.done:  # a batch that is cut off now must not leave files of another result beside this record
-            for path in files.values():
-                path.unlink(missing_ok=True)
-        if suffixes != record.get("suffixes"):
-            record = {"request": self._request_for(task.source), "suffixes": suffixes}
-            with whole_file(inside(self.folder, RECORDS, f"{task.name}.json")) as path:
+        written, error = list[Path](), None
+        try:
+            record_path = inside(self.folder, RECORDS, f"{task.name}.json")
+            files = {suffix: inside(self.folder, f"{task.name}{suffix}") for suffix in self.suffixes}
+            if segmentation is None:
+                segmentation = from_dict(record_path, self._record(task.name, 1))
+            record = self._record(task.name) if task.done else {}
+            suffixes = sorted({*self.suffixes, *record.get("suffixes", ())})
+            if not task.done:  # a batch that is cut off now must not leave files of another result beside this record
+                for path in files.values():
+                    path.unlink(missing_ok=True)
+            if suffixes != record.get("suffixes"):
+                record = {"request": self._request_for(task.source), "suffixes": suffixes}
                 lines = (json.dumps(value) + "\n" for value in (record, as_dict(segmentation)))
-                path.write_text("".join(lines), encoding="utf-8")
-        written, errors = list[Path](), list[InputError]()
+                with whole_file(record_path) as unfinished:
+                    unfinished.write_text("".join(lines), encoding="utf-8")
+        except InputError as fault:
+            return Outcome(task, segmentation, written, fault)
         for suffix, path in files.items():
             if not path.exists():
                 try:
                     # the ending alone would let a name like x.boris decide
                     written.append(save(segmentation, path, with_background=self.with_background, kind=suffix))
-                except InputError as error:
-                    errors.append(error)
-        return written, next(iter(errors), None)
+                except InputError as fault:
+                    error = error or fault
+        return Outcome(task, segmentation, written, error)
 
 
 def fingerprint(run: Path) -> str:

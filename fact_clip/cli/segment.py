@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fact_clip.cli.console import InterruptedCommandError, bars, note
 from fact_clip.cli.extract import collect
 from fact_clip.cli.options import AsJson, ModelOptions, TrustEncoder, names, option, refuse, with_options
-from fact_clip.cli.results import Results, Task, burn_in, draw_timelines, fingerprint, read_truths, titled_table
+from fact_clip.cli.results import (
+    Outcome,
+    Results,
+    burn_in,
+    draw_timelines,
+    fingerprint,
+    names_of,
+    read_truths,
+    titled_table,
+)
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.errors import FileLocation, InputError
 from fact_clip.core.messages import is_name, printable
@@ -24,8 +33,7 @@ from fact_clip.core.paths import check_place, file_name, inside, same_place
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fact_clip.core import Segment, Segmentation
-    from fact_clip.core.distributed import Processes
+    from fact_clip.core import Segment
     from fact_clip.inference.segmenter import Segmenter
     from fact_clip.inference.stream import Stream
 
@@ -33,7 +41,38 @@ _INPUT = "Feature files (.npy), videos, folders of either, or - for a list on st
 _LIVE = "One INPUT as it comes: rtsp://..., camera:0, a file, or - for rows on stdin (docs/streaming.md)."
 _MORE = "The classes of the run and these names beside them."
 _MEDIA = 'What files call the video, "https://host/{name}" for Label Studio. Default: its path.'
+_FORMATS = "csv, json, eaf, ...: docs/formats.md. Default: csv,json."
 _BACKGROUND = "Keep background in files that leave it out (docs/formats.md)."
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where segments are written, and how."""
+
+    with_background: Annotated[bool, option(_BACKGROUND, "--with-background")] = False
+    overwrite: Annotated[bool, option("Do all inputs anew, and replace what is there.", "--overwrite")] = False
+    out: Annotated[Path | None, option("Folder to write to. Default: RUN/segments, or segments.")] = None
+    formats: Annotated[str | None, option(_FORMATS, "--format")] = None
+    as_json: AsJson = False
+
+    def suffixes(self) -> list[str]:
+        """Return the endings of the formats."""
+        from fact_clip.formats import ending_of
+
+        names_of_formats = ("csv,json" if self.formats is None else self.formats).split(",")
+        suffixes = [ending_of(name.strip(), "--format") for name in names_of_formats if name.strip()]
+        if not suffixes:
+            raise refuse("--format", f"no format in {self.formats!r}", "give one or more, as csv,json")
+        return suffixes
+
+    def folder(self, run: Path | None) -> Path:
+        """Return the folder to write to."""
+        from fact_clip.hub import is_address
+        from fact_clip.run import run_folder
+
+        if self.out is None and run is not None and not is_address(run):  # whose folder is a cache
+            return inside(run_folder(run), "segments")
+        return self.out or Path("segments")
 
 
 @with_options
@@ -46,17 +85,11 @@ def segment(
     settings: DecodeSettings,
     media: Annotated[str | None, option(_MEDIA)] = None,
     trust_encoder: TrustEncoder = False,
-    with_background: Annotated[bool, option(_BACKGROUND, "--with-background")] = False,
-    overwrite: Annotated[bool, option("Do all inputs anew, and replace what is there.", "--overwrite")] = False,
-    out: Annotated[Path | None, option("Folder to write to. Default: RUN/segments, or segments.")] = None,
-    formats: Annotated[
-        str | None, option("csv, json, eaf, ...: docs/formats.md. Default: csv,json.", "--format")
-    ] = None,
+    output: OutputOptions,
     plot: Annotated[Path | None, option("Timeline picture to write: .png, .svg or .pdf.")] = None,
     overlay: Annotated[Path | None, option("Video to write with names and timeline burned in.")] = None,
     live: Annotated[bool, option(_LIVE, "--live")] = False,
     delay: Annotated[float | None, option("With --live: seconds after which a label is final. Default: 5.")] = None,
-    as_json: AsJson = False,
 ) -> None:
     """Cut videos into actions.
 
@@ -73,51 +106,81 @@ def segment(
       fact-clip segment --live rtsp://192.168.1.20/stream --run runs/k5 --encoder grid --delay 5
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
-    from fact_clip.core.distributed import Processes
-    from fact_clip.formats import ending_of
-    from fact_clip.formats.json_file import as_dict
-    from fact_clip.hub import is_address
-    from fact_clip.run import run_folder
-
     options.check("segment")
-    names_of_formats = (formats or "csv,json").split(",")
-    suffixes = [ending_of(name.strip(), "--format") for name in names_of_formats if name.strip()]
-    if not suffixes:
-        raise refuse("--format", f"no format in {formats!r}", "give one or more, as csv,json")
     chosen, more = options.names(), names(more_actions, "--more-actions") or []
     if chosen is not None and more:
         fix = "name all actions with --actions, or leave it out to have the classes of the run, too"
         raise refuse("--more-actions", "it goes with neither --actions nor --actions-file", fix)
-    folder = out or Path("segments")
-    if out is None and options.run is not None and not is_address(options.run):  # whose folder is a cache
-        folder = inside(run_folder(options.run), "segments")
+
+    def opened() -> tuple[Segmenter, list[str] | None]:
+        return options.open(chosen, settings, more=more, smoothing=smoothing, trust_encoder=trust_encoder)
+
     if live:
         for name, value in (("--plot", plot), ("--overlay", overlay), ("--media", media)):
             if value is not None:
                 raise refuse(name, "it does not go with --live", "leave it out")
         if len(inputs) != 1:
             raise refuse("--live", f"{len(inputs)} inputs", "give one")
-        model, candidates = options.open(chosen, settings, more=more, smoothing=smoothing, trust_encoder=trust_encoder)
+        suffixes, folder = output.suffixes(), output.folder(options.run)
+        model, candidates = opened()
         stream = model.stream(5.0 if delay is None else delay, candidates, settings, fps=options.fps)
-        if out is None and formats is None:
+        if output.out is None and output.formats is None:
             suffixes = []
-        _segment_live(inputs[0], model, stream, folder, suffixes, with_background, overwrite, as_json)
-        return
-    if delay is not None:
+        _segment_live(inputs[0], model, stream, folder, suffixes, output)
+    elif delay is not None:
         raise refuse("--delay", "only --live reads it", "leave it out")
-    processes = Processes(options.device)
+    else:
+        _segment_files(inputs, opened, options, settings, output, media, plot, overlay)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _segment_files(
+    inputs: Sequence[str],
+    opened: Callable[[], tuple[Segmenter, list[str] | None]],
+    options: ModelOptions,
+    settings: DecodeSettings,
+    output: OutputOptions,
+    media: str | None,
+    plot: Path | None,
+    overlay: Path | None,
+) -> None:
+    """Segment the inputs that are not done yet, each process its share; write, print and draw the results."""
+    from fact_clip.core.distributed import Processes
+    from fact_clip.formats.json_file import as_dict
+
+    suffixes, folder, processes = output.suffixes(), output.folder(options.run), Processes(options.device)
     paths = processes.broadcast(lambda: collect([*map(Path, inputs)], features=True))
     if media is not None:
-        _check_media(media, paths, named=as_json or any(suffix not in _UNNAMED for suffix in suffixes))
+        _check_media(media, paths, named=output.as_json or any(suffix not in _UNNAMED for suffix in suffixes))
     _check_outputs(folder, paths, suffixes, plot, overlay)
-    model, candidates = options.open(chosen, settings, more=more, smoothing=smoothing, trust_encoder=trust_encoder)
+    model, candidates = opened()
     request = _request(model, options.encoder, settings)
     request |= {"actions": candidates, "media": media, "fps": options.fps, "keep_going": options.keep_going}
-    results = Results(folder, suffixes, request, overwrite, with_background)
+    results = Results(folder, suffixes, request, output.overwrite, output.with_background)
     truths = {} if plot is None else processes.broadcast(lambda: read_truths(paths, model))
-    outcomes = _segment_all(model, results, paths, candidates, settings, media, processes)
+    tasks = processes.broadcast(lambda: results.plan(paths))
+    open_tasks = [task for task in tasks if not task.done]
+    share = {task.source: task for task in processes.share(open_tasks)}
+    new: dict[Path, Outcome] = {}
+
+    def failed(source: Path, error: InputError) -> None:
+        new[source] = Outcome(share[source], None, [], error)
+
+    try:
+        with bars("segmenting", "") as (overall, within):
+            for path, result in model.segment_all(
+                list(share), candidates, settings=settings, progress=overall, within=within, failed=failed
+            ):
+                name = media.replace("{name}", Path(result.media or path).name) if media else result.media
+                new[path] = results.write(share[path], replace(result, media=name))
+    except KeyboardInterrupt:
+        raise InterruptedCommandError("the same command goes on with what is left") from None
+    gathered = iter(processes.gather([new[path] for path in share], len(open_tasks)))
     if not processes.is_main:
         return
+    outcomes = [results.write(task) if task.done else next(gathered) for task in tasks]
     if len(outcomes) == 1 and outcomes[0].error is not None:
         raise outcomes[0].error
     segmented = {outcome.task.source: outcome.segmentation for outcome in outcomes if outcome.segmentation is not None}
@@ -126,7 +189,7 @@ def segment(
         files.append(draw_timelines(segmented, truths, model, plot))
     if overlay is not None:
         files.append(burn_in(segmented, model, overlay, options.keep_going))
-    if as_json:
+    if output.as_json:
         print(json.dumps([{"input": str(path), **as_dict(result)} for path, result in segmented.items()], indent=2))
     elif segmented:
         print("\n\n".join(titled_table(path, result) for path, result in segmented.items()))
@@ -146,57 +209,6 @@ def _request(model: Segmenter, encoder: str | None, settings: DecodeSettings) ->
     similarity = {"templates": scorer.prompts, "temperature": TEMPERATURE, "smoothing": scorer.smoothing}
     decoding = {"threshold": used.threshold, "shortest": used.shortest, "background": "background"}
     return {"encoder": encoder, "settings": {**similarity, **decoding, "transport": transport}}
-
-
-class Outcome(NamedTuple):
-    """What became of an input."""
-
-    task: Task
-    segmentation: Segmentation | None
-    written: list[Path]
-    error: InputError | None = None  # why there is no segmentation, or why a file is missing
-
-
-def _segment_all(
-    model: Segmenter,
-    results: Results,
-    inputs: Sequence[Path],
-    actions: list[str] | None,
-    settings: DecodeSettings,
-    media: str | None,
-    processes: Processes,
-) -> list[Outcome]:
-    """Segment what is not done yet, each process its share, and write each result; the outcomes of all inputs."""
-    tasks = processes.broadcast(lambda: results.plan(inputs))
-    open_tasks = [task for task in tasks if not task.done]
-    share = {task.source: task for task in processes.share(open_tasks)}
-    outcomes: dict[Path, Outcome] = {}
-
-    def failed(source: Path, error: InputError) -> None:
-        outcomes[source] = Outcome(share[source], None, [], error)
-
-    try:
-        with bars("segmenting", "") as (overall, within):
-            for path, result in model.segment_all(
-                list(share), actions, settings=settings, progress=overall, within=within, failed=failed
-            ):
-                name = media.replace("{name}", Path(result.media or path).name) if media else result.media
-                outcomes[path] = _written(results, share[path], replace(result, media=name))
-    except KeyboardInterrupt:
-        raise InterruptedCommandError("the same command goes on with what is left") from None
-    new = iter(processes.gather([outcomes[path] for path in share], len(open_tasks)))
-    if not processes.is_main:
-        return []
-    return [_written(results, task, None) if task.done else next(new) for task in tasks]
-
-
-def _written(results: Results, task: Task, segmentation: Segmentation | None) -> Outcome:
-    """Write the files of a task; without a segmentation that of its record is taken."""
-    try:
-        segmentation = segmentation or results.read(task)
-        return Outcome(task, segmentation, *results.write(task, segmentation))
-    except InputError as error:
-        return Outcome(task, segmentation, [], error)
 
 
 LISTED = 12  # Files that are named one by one; of more only the number is told
@@ -221,95 +233,6 @@ def _report(outcomes: Sequence[Outcome], files: Sequence[Path], folder: Path) ->
     note(*map(printable, lines))
     if errors:
         raise typer.Exit(1)
-
-
-# --- live -------------------------------------------------------------------------------------------------------------
-
-
-def _segment_live(
-    source: str,
-    model: Segmenter,
-    stream: Stream,
-    folder: Path,
-    suffixes: Sequence[str],
-    with_background: bool,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    """Print each segment as soon as it is final; at the end, or at Ctrl-C, print the others and write the files."""
-    from fact_clip.formats import save
-    from fact_clip.video.decode import LIVE
-
-    is_file = not source.startswith(LIVE) and source != "-"
-    segments: list[Segment] = []
-    error: InputError | None = None
-
-    def show(ended: Sequence[Segment]) -> None:
-        for segment in ended:
-            print(_live_line(segment, stream.fps, as_json), flush=True)
-        if suffixes:
-            segments.extend(ended)
-
-    try:
-        for part in _live_parts(source, model):
-            show(stream.push(part))
-    except KeyboardInterrupt:
-        note("fact-clip: stopped; the segments that were not final follow")
-    except InputError as fault:  # what came before it is not lost
-        error = fault
-    show(stream.finish())
-    if segments:
-        stem, number = file_name(Path(source).stem) if is_file else "live", 1
-        name = stem
-        while not overwrite and any((folder / f"{name}{suffix}").exists() for suffix in suffixes):
-            number += 1
-            name = f"{stem}-{number}"
-        result = replace(stream.segmentation(segments), media=source if is_file else None)
-        paths = [inside(folder, f"{name}{suffix}") for suffix in suffixes]
-        for path, suffix in zip(paths, suffixes, strict=True):
-            check_place(path)
-            save(result, path, with_background=with_background, kind=suffix)
-        note(f"written: {', '.join(map(str, paths))}")
-    if error is not None:
-        raise error
-
-
-def _live_line(segment: Segment, fps: float | None, as_json: bool) -> str:
-    from fact_clip.formats.base import COLUMNS
-
-    seconds = [None if fps is None else frame / fps for frame in (segment.start, segment.stop)]
-    if as_json:
-        values = (segment.start, segment.stop, *seconds, segment.label, segment.confidence)
-        return json.dumps(dict(zip(COLUMNS, values, strict=True)))
-    span = f"{segment.start} - {segment.stop}" if fps is None else f"{seconds[0]:.2f} - {seconds[1]:.2f}"
-    confidence = "" if segment.confidence is None else f"{segment.confidence:.2f}"
-    return printable("  ".join([span, segment.label, confidence]).rstrip())
-
-
-def _live_parts(source: str, model: Segmenter) -> Iterator[NDArray[Any]]:
-    """Yield rows (1, D) of stdin or a feature file, or pictures (1, H, W, 3), one by one as they come."""
-    import numpy as np
-
-    from fact_clip.core.io import parse_json
-    from fact_clip.inference.sources import FEATURES, check_features
-    from fact_clip.video.decode import live_frames
-
-    scorer = model.scorer
-    if source == "-":
-        for number, line in enumerate(sys.stdin, start=1):
-            if line.strip():
-                where = FileLocation(Path("-"), number)
-                try:
-                    row = parse_json(line, "row", "numbers, [0.5, 1.0, ...]")
-                except InputError as fault:
-                    raise fault.at(where) from None
-                yield check_features([row], where, scorer.width, scorer.needs.origin).astype(np.float32)
-    elif Path(source).suffix.lower() == FEATURES:
-        for row in model.open(Path(source))[0]:
-            yield row[None]
-    else:
-        for frame in live_frames(source, model.extraction.fps, model.encoder_for(source).size):
-            yield frame.image[None]
 
 
 _UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")  # Files that name no video
@@ -351,3 +274,83 @@ def _check_outputs(
         raise refuse("--overlay", f"{len(inputs)} inputs, or no video", "segment one video with it")
     if same_place(overlay, inputs[0]):
         raise refuse("--overlay", "the input itself", "name another file")
+
+
+# --- live -------------------------------------------------------------------------------------------------------------
+
+
+def _segment_live(
+    source: str, model: Segmenter, stream: Stream, folder: Path, suffixes: Sequence[str], output: OutputOptions
+) -> None:
+    """Print each segment as soon as it is final; at the end, or at Ctrl-C, print the others and write the files."""
+    from fact_clip.formats import save
+    from fact_clip.video.decode import LIVE
+
+    is_file = not source.startswith(LIVE) and source != "-"
+    segments: list[Segment] = []
+    error: InputError | None = None
+
+    def show(ended: Sequence[Segment]) -> None:
+        for segment in ended:
+            print(_live_line(segment, stream.fps, output.as_json), flush=True)
+        if suffixes:
+            segments.extend(ended)
+
+    try:
+        for part in _live_parts(source, model):
+            show(stream.push(part))
+    except KeyboardInterrupt:
+        note("fact-clip: stopped; the segments that were not final follow")
+    except InputError as fault:  # what came before it is not lost
+        error = fault
+    show(stream.finish())
+    if segments:
+        result = replace(stream.segmentation(segments), media=source if is_file else None)
+        for name in names_of(file_name(Path(source).stem) if is_file else "live"):
+            paths = {suffix: inside(folder, f"{name}{suffix}") for suffix in suffixes}
+            if output.overwrite or not any(path.exists() for path in paths.values()):
+                break
+        for suffix, path in paths.items():
+            check_place(path)
+            save(result, path, with_background=output.with_background, kind=suffix)
+        note(f"written: {', '.join(map(str, paths.values()))}")
+    if error is not None:
+        raise error
+
+
+def _live_line(segment: Segment, fps: float | None, as_json: bool) -> str:
+    from fact_clip.formats.base import COLUMNS
+
+    seconds = [None if fps is None else frame / fps for frame in (segment.start, segment.stop)]
+    if as_json:
+        values = (segment.start, segment.stop, *seconds, segment.label, segment.confidence)
+        return json.dumps(dict(zip(COLUMNS, values, strict=True)))
+    span = f"{segment.start} - {segment.stop}" if fps is None else f"{seconds[0]:.2f} - {seconds[1]:.2f}"
+    confidence = "" if segment.confidence is None else f"{segment.confidence:.2f}"
+    return printable("  ".join([span, segment.label, confidence]).rstrip())
+
+
+def _live_parts(source: str, model: Segmenter) -> Iterator[NDArray[Any]]:
+    """Yield rows (1, D) of stdin or a feature file, or pictures (1, H, W, 3), one by one as they come."""
+    import numpy as np
+
+    from fact_clip.core.io import parse_json
+    from fact_clip.inference.sources import FEATURES, check_features
+    from fact_clip.video.decode import live_frames
+
+    scorer = model.scorer
+    if source == "-":
+        for number, line in enumerate(sys.stdin, start=1):
+            if line.strip():
+                where = FileLocation(Path("-"), number)
+                try:
+                    row = parse_json(line, "row", "numbers, [0.5, 1.0, ...]")
+                except InputError as fault:
+                    raise fault.at(where) from None
+                yield check_features([row], where, scorer.width, scorer.needs.origin).astype(np.float32)
+    elif Path(source).suffix.lower() == FEATURES:
+        for row in model.open(Path(source))[0]:
+            yield row[None]
+    else:
+        for frame in live_frames(source, model.extraction.fps, model.encoder_for(source).size):
+            yield frame.image[None]
