@@ -15,7 +15,7 @@ import typer
 
 from fact_clip.cli.console import answered, note, progress
 from fact_clip.cli.evaluate import show
-from fact_clip.cli.holdout import description, description_text, source_of
+from fact_clip.cli.holdout import choose, description, description_text, open_whole
 from fact_clip.cli.options import Layout, names, option, refuse
 from fact_clip.cli.train import summary_of, training_bar
 from fact_clip.core.errors import InputError
@@ -174,10 +174,11 @@ def newest(folder: Path) -> Path:
 def _select(arguments: Namespace) -> None:
     from fact_clip.compat.reference import read_settings
 
-    source, number = source_of(read_settings(arguments.cfg, arguments.set).data), arguments.number
-    chosen = source.choose(number, arguments.validation_number, min_support=arguments.min_support, seed=arguments.seed)
+    dataset = open_whole(read_settings(arguments.cfg, arguments.set).data)
+    numbers, seed = (arguments.number, arguments.validation_number), arguments.seed
+    chosen = choose(dataset, *numbers, min_support=arguments.min_support, seed=seed)
     written = None if arguments.output is None else chosen.save_json(arguments.output)
-    note(description_text(description(source, chosen)))
+    note(description_text(description(dataset, chosen)))
     if written is None:
         print(json.dumps(chosen.to_dict(), indent=1))
     else:

@@ -203,24 +203,28 @@ def note(*lines: str) -> None:
         print(line, file=sys.stderr)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Rows under a header as aligned text, with the columns `right` aligned to the right; nothing is cut off."""
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+def table(rows: Sequence[Mapping[str, object]], digits: int = 1) -> str:
+    """Return rows as aligned text under their keys: numbers to the right, with `digits` decimals, and "-" for None."""
+    keys = list(rows[0]) if rows else []
+    lines = [keys, *([_cell(row[key], digits) for key in keys] for row in rows)]
+    numeric = [all(row[key] is None or isinstance(row[key], int | float) for row in rows) for key in keys]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    signs = [f"{'>' if is_number else '<'}{width}" for is_number, width in zip(numeric, widths, strict=True)]
+    texts = ("  ".join(map(format, line, signs)).rstrip() for line in lines)
+    return "\n".join(texts)
 
-    def line(row: Sequence[str]) -> str:
-        cells = enumerate(zip(row, widths, strict=True))
-        return "  ".join(f"{cell:{'>' if column in right else '<'}{width}}" for column, (cell, width) in cells).rstrip()
 
-    return "\n".join([line(header), *(line(row) for row in rows)])
+def _cell(value: object, digits: int) -> str:
+    if isinstance(value, list | tuple):
+        value = ", ".join(map(str, value)) or None
+    return "-" if value is None else f"{value:.{digits}f}" if isinstance(value, float) else printable(str(value))
 
 
 def figures_table(head: str, rows: Mapping[str, Mapping[str, float]], keys: Sequence[str]) -> str:
-    """A row a run or model, under `head`, with some of its figures in percent; nothing for one that it lacks."""
+    """Return a row for each run or model, under `head`, with some of its figures in percent."""
     from fact_clip.metrics.report import figure_name
 
-    cells = [[name, *(f"{row[key]:.1f}" if key in row else "" for key in keys)] for name, row in rows.items()]
-    return table([head, *map(figure_name, keys)], cells, right=range(1, len(keys) + 1))
+    return table([{head: name, **{figure_name(key): row.get(key) for key in keys}} for name, row in rows.items()])
 
 
 def print_result(result: object, text: str, as_json: bool) -> None:

@@ -184,11 +184,14 @@ def _readings(vocabulary: Vocabulary) -> str:
     """Return how the first names are read, as a table; names with the most parts first."""
     if len(vocabulary.slots) < 2:
         return "names are read as whole phrases; data.grammar or ROOT/factors.csv gives them parts"
-    entries = zip(vocabulary, vocabulary.factors, strict=True)
-    rows = [[name, *(part or "-" for part in parts)] for name, parts in entries if name not in vocabulary.background]
-    actions = sorted(rows, key=lambda row: row.count("-"))
-    more = [f"and {len(actions) - SHOWN_NAMES} more names"] if len(actions) > SHOWN_NAMES else []
-    return "\n".join([table(["name", *vocabulary.slots], actions[:SHOWN_NAMES]), *more])
+    rows = [
+        {"name": name, **dict(zip(vocabulary.slots, parts, strict=True))}
+        for name, parts in zip(vocabulary, vocabulary.factors, strict=True)
+        if name not in vocabulary.background
+    ]
+    rows.sort(key=lambda row: list(row.values()).count(None))
+    more = [f"and {len(rows) - SHOWN_NAMES} more names"] if len(rows) > SHOWN_NAMES else []
+    return "\n".join([table(rows[:SHOWN_NAMES]), *more])
 
 
 def _recipe(folder: Path, proposal: Proposal, time: str) -> str:
@@ -230,8 +233,11 @@ def summary(data: DataSet, overrides: Overrides = None, as_json: AsJson = False)
 
 def _as_text(summary: Mapping[str, Any]) -> str:
     fps, balance, suggested = summary["fps"], summary["balance"], summary["suggested"]
-    frequent, rest = summary["transitions"][:SHOWN_TRANSITIONS], summary["transitions"][SHOWN_TRANSITIONS:]
-    rows = [[row["from"], row["to"], str(row["count"]), f"{row['share']:.0%}"] for row in frequent]
+    transitions = [
+        {"from": row["from"], "to": row["to"], "times": row["count"], "share, %": 100 * row["share"]}
+        for row in summary["transitions"]
+    ]
+    rest = transitions[SHOWN_TRANSITIONS:]
     lines = [
         f"{summary['root']}: {summary['videos']} videos, {summary['classes']} classes, {len(summary['splits'])} splits",
         f"frames     {summary['frames']:,}; per video {_spread(summary['video_frames'], fps)}"
@@ -245,21 +251,27 @@ def _as_text(summary: Mapping[str, Any]) -> str:
         "",
         _classes(summary["per_class"], fps),
         "",
-        table(["from", "to", "times", "share"], rows, right=(2, 3)),
+        table(transitions[:SHOWN_TRANSITIONS]),
     ]
     return "\n".join(lines + ([f"and {len(rest)} more transitions (--json)"] if rest else []))
 
 
 def _classes(rows: list[Mapping[str, Any]], fps: float | None) -> str:
-    unit, decimals = ("frames", 0) if fps is None else ("seconds", 1)
-    header = f"class,videos,frames,share,segments,per video,mean {unit},least,most,transcript".split(",")
+    unit = "frames" if fps is None else "seconds"
     cells = []
     for row in rows:
-        times = [f"{row['segment_frames'][key] / (fps or 1):.{decimals}f}" for key in ("mean", "least", "most")]
-        counts = [str(row["videos"]), str(row["frames"]), f"{row['share']:.1%}", str(row["segments"])]
-        per_video = f"{row['segments_per_video']:.1f}"
-        cells.append([row["name"], *counts, per_video, *times, f"{row['transcript_length']['mean']:.1f}"])
-    return table(header, cells, right=range(1, len(header)))
+        counts = {
+            "class": row["name"],
+            "videos": row["videos"],
+            "frames": row["frames"],
+            "share, %": 100 * row["share"],
+        }
+        counts |= {"segments": row["segments"], "per video": row["segments_per_video"]}
+        times = {key: row["segment_frames"][key] / (fps or 1) for key in ("mean", "least", "most")}
+        cells.append(
+            {**counts, f"mean {unit}": times.pop("mean"), **times, "transcript": row["transcript_length"]["mean"]}
+        )
+    return table(cells)
 
 
 def _spread(values: Mapping[str, float], fps: float | None) -> str:

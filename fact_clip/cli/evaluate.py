@@ -112,7 +112,7 @@ _FEWEST = 6  # factors of a slot that are all shown; of more, the best and the w
 
 def zero_shot_table(zero_shot: Mapping[str, Any]) -> str:
     """The figures as in use and without corrections, AUSUC and gamma; then unseen classes, levels and factors."""
-    shares = {key: _percent(value) for key, value in zero_shot["diagnostics"].items()}
+    shares = {key: "-" if value is None else f"{value:.1f}" for key, value in zero_shot["diagnostics"].items()}
     parts = [
         f"zero-shot: {len(zero_shot['seen'])} seen classes (background included), {len(zero_shot['unseen'])} unseen,"
         f" {len(zero_shot['validation_unseen'])} validation-unseen\n"
@@ -137,28 +137,23 @@ def _figures(columns: Mapping[str, Mapping[str, Any]]) -> str:
     """A row per figure, a column per way of decoding or group of classes; equal columns are one."""
     from fact_clip.metrics import figure_name
 
-    names: dict[tuple[str, ...], str] = {}
+    names: dict[tuple[float, ...], str] = {}
     for name, figures in columns.items():
-        numbers = tuple(f"{figures[key]:.1f}" for key in FIGURES)
-        names[numbers] = f"{names[numbers]} = {name}" if numbers in names else name
-    rows = [[figure_name(key), *row] for key, *row in zip(FIGURES, *names, strict=True)]
-    return table(["", *names.values()], rows, right=range(1, len(names) + 1))
+        values = tuple(float(figures[key]) for key in FIGURES)
+        names[values] = f"{names[values]} = {name}" if values in names else name
+    by_name = {name: dict(zip(FIGURES, values, strict=True)) for values, name in names.items()}
+    return table([{"": figure_name(key), **{name: row[key] for name, row in by_name.items()}} for key in FIGURES])
 
 
 def _classes(rows: Mapping[str, Mapping[str, Any]]) -> str:
     cells = []
     for name, row in rows.items():
-        new = ", ".join(f"{slot} {factor}" for slot, factor in row["new"])
-        level = f"{row['level']}: {new}" if new else row["level"]
-        accuracy, alone, wrong = _percent(row["accuracy"]), _percent(row["unseen_labels_only"]), row.get("called")
-        called = "-" if wrong is None else f"{wrong['name']} ({wrong['share']:.0f} %)"
-        cells.append([name, str(row["frames"]), accuracy, alone, called, level])
-    head = ["unseen class", "frames", "accuracy", "unseen labels only", "mostly mistaken for", "level"]
-    return table(head, cells, right=(1, 2, 3))
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+        new, wrong = ", ".join(f"{slot} {factor}" for slot, factor in row["new"]), row.get("called")
+        facts = {"unseen class": name, "frames": row["frames"], "accuracy": row["accuracy"]}
+        facts |= {"unseen labels only": row["unseen_labels_only"]}
+        facts |= {"mostly mistaken for": wrong and f"{wrong['name']} ({wrong['share']:.0f} %)"}
+        cells.append({**facts, "level": f"{row['level']}: {new}" if new else row["level"]})
+    return table(cells)
 
 
 def _factors(slots: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
@@ -171,8 +166,8 @@ def _factors(slots: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
             listed[half:-half] = [f"({len(ranked) - 2 * half} more)"]
         frames = sum(figures["frames"] for figures in factors.values())
         hits = sum(figures["frames"] * figures["accuracy"] for figures in factors.values())
-        rows.append([slot, _percent(hits / frames if frames else None), ", ".join(listed)])
-    return table(["slot", "accuracy", "factors, best first"], rows, right=(1,))
+        rows.append({"slot": slot, "accuracy": hits / frames if frames else None, "factors, best first": listed})
+    return table(rows)
 
 
 # --- report ----------------------------------------------------------------------------------------------------------

@@ -6,19 +6,14 @@ import json
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
 from fact_clip.cli.console import note, print_result, table
-from fact_clip.cli.options import AsJson, Overrides, check_new, data_config, names, option, refuse
+from fact_clip.cli.options import AsJson, DataSet, Overrides, check_new, data_config, names, option, refuse
 from fact_clip.core.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from fact_clip.config import DataConfig
     from fact_clip.core import Vocabulary
     from fact_clip.datasets.dataset import Dataset
@@ -26,7 +21,6 @@ if TYPE_CHECKING:
     from fact_clip.datasets.layout import DataFolder
 
 
-_DATA = "A recipe or data set by name, the folder of a data set, or a mapping.txt."
 _UNSEEN = 'Names of unseen classes: "cut ham, hold egg".'
 _VALIDATION = "With --unseen: names of further classes, by which settings are chosen."
 _ONLY_IN = "Actions that occur only in videos whose names have this regular expression, which are tests alone."
@@ -36,7 +30,7 @@ _MODE = "In training, mask frames of these classes or drop their videos."
 
 
 def holdout(
-    data: Annotated[str, typer.Argument(metavar="NAME|DIR|FILE", help=_DATA)],
+    data: DataSet,
     overrides: Overrides = None,
     unseen: Annotated[str | None, option(_UNSEEN)] = None,
     validation_unseen: Annotated[str | None, option(_VALIDATION)] = None,
@@ -55,16 +49,16 @@ def holdout(
 
     Without a choice: ranks the classes by how many others have their rarest factor, well filled with ten training
     frames in three segments. With one: says whether it is compositional as a whole, which factors no seen class has, or
-    a single one, and what remains for training if unseen frames are masked or their videos dropped. A mapping.txt has
-    names only; data.name=NAME says how to read them, or data.grammar=PATTERN. The folder of an own data set is read as
-    its recipe.yaml says; without one the grammar is guessed as init does.
+    a single one, and what remains for training if unseen frames are masked or their videos dropped. The folder of an
+    own data set is read as its recipe.yaml says; without one the grammar is guessed as init does.
 
     \b
     Example:
       fact-clip data holdout kscgr data.root=../shared/data/kscgr --count 6 --validation-count 3 --out mine.json
-      fact-clip data holdout mapping.txt data.name=havid_view0_lh_pt --unseen "sntft, sntn5"
+      fact-clip data holdout havid_view0_lh_pt data.root=../shared/data/havid --unseen "sntft, sntn5"
     """
     from fact_clip.datasets.holdout import Holdout
+    from fact_clip.datasets.layout import DataFolder
 
     if sum(way is not None for way in (unseen, file, only_in, count)) > 1:
         raise InputError("data holdout", "give only one of --unseen, --file, --only-in and --count")
@@ -77,178 +71,162 @@ def holdout(
         raise refuse("--any", "it takes classes without support", "leave out --min-support")
     if out is not None:  # a run may name one that is there
         check_new(out, suffix=".json")
-    source, chosen = _open(data, overrides), None
+    folder = DataFolder(config := data_config(data, overrides))
+    config, guesses = _with_guesses(config, folder)
+    dataset, chosen = open_whole(config, folder), None
     if unseen is not None:
         unseen_names, validation_names = names(unseen, "--unseen"), names(validation_unseen, "--validation-unseen")
         chosen = Holdout(tuple(unseen_names or ()), tuple(validation_names or ()), mode)
     elif file is not None:
-        in_root = None if source.dataset is None else source.dataset.root / file  # as data.holdout is looked for
-        chosen = Holdout.read(in_root if in_root is not None and in_root.is_file() else file)
+        in_root = dataset.root / file  # as data.holdout is looked for
+        chosen = Holdout.read(in_root if in_root.is_file() else file)
     elif only_in is not None:
-        chosen = source.of_videos(only_in, mode)
+        chosen = _of_videos(dataset, only_in, mode)
     elif count is not None:
         support = 0 if any_class else min_support
-        chosen = source.choose(count, validation_count, min_support=support, seed=seed, mode=mode)
+        chosen = choose(dataset, count, validation_count, min_support=support, seed=seed, mode=mode)
     elif out is not None:
         raise refuse("--out", "nothing is chosen", "give --unseen, --file, --only-in or --count too")
     if chosen is None:
-        result: dict[str, Any] = {"ranking": _ranking(source, seed)}
-        text = _ranking_text(source, result["ranking"])
+        result: dict[str, Any] = {"ranking": _ranking(dataset, seed)}
+        text = _ranking_text(dataset.vocabulary, result["ranking"])
     else:
-        result = description(source, chosen)
+        result = description(dataset, chosen)
         text = description_text(result)
         if any_class and not result["compositional"]:
             lost = ", ".join(map(_factor, result["lost_factors"]))
             warnings.warn(f"no seen class has {lost}: these words are known by the text encoder alone", stacklevel=2)
         if out is not None:
             chosen.save_json(out)
-    note(*source.guesses)
+    note(*guesses)
     print_result(result, text, as_json)
     if out is not None:
         note(f"written: {out}; train with data.holdout={out}")
 
 
-@dataclass(frozen=True)
-class Source:
-    """Classes, and the data set with nothing held out; only the classes where there are only names."""
+def choose(dataset: Dataset, number: int, n_validation: int, **rules: Any) -> Holdout:
+    """Choose classes of the test that stay compositional when held out together; `rules` as of `holdout.select`."""
+    from fact_clip.datasets.holdout import select
 
-    vocabulary: Vocabulary
-    dataset: Dataset | None = None
-    counts: NDArray[Any] | None = None  # training frames of each class, (C,)
-    segments: NDArray[Any] | None = None  # and segments
-    tested: list[str] | None = None  # classes that occur in the test videos
-    guesses: tuple[str, ...] = ()  # what was read off the names, in words
-
-    def choose(self, count: int, validation_count: int, **rules: Any) -> Holdout:
-        """Choose classes that stay compositional when they are held out together; `rules` as of `holdout.select`."""
-        from fact_clip.datasets.holdout import select
-
-        rules |= {"counts": self.counts, "segments": self.segments, "candidates": self.tested}
-        return select(self.vocabulary, count, validation_count, **rules)
-
-    def of_videos(self, pattern: str, mode: Literal["mask", "drop"]) -> Holdout:
-        """Hold out the actions that occur in no video but those that match; test on these, and train on the others.
-
-        Matching videos would train their background alone, and all that looks like them would become background.
-        """
-        from fact_clip.datasets.holdout import Holdout
-
-        dataset = self.dataset
-        if dataset is None:
-            raise refuse("--only-in", "there are names alone", "name a data set")
-        try:
-            matching = {name for name in (*dataset.learning, *dataset.test) if re.search(pattern, name)}
-        except re.error as error:
-            raise refuse("--only-in", f"{pattern!r} is not a regular expression: {error}") from None
-        others = [name for name in (*dataset.learning, *dataset.test) if name not in matching]
-        only = (dataset.class_counts(matching) > 0) & (dataset.class_counts(others) == 0)
-        unseen = tuple(name for name, is_only in zip(self.vocabulary, only.tolist(), strict=True) if is_only)
-        test = tuple(name for name in dataset.test if name in matching)
-        train = tuple(name for name in dataset.learning if name not in matching)
-        if not unseen or not test or not train:
-            problem = f"{len(unseen)} actions occur only in the {len(matching)} videos that match"
-            raise refuse("--only-in", f"{problem}, {len(test)} of the test", "give another pattern")
-        return Holdout(unseen, mode=mode, train_videos=train, test_videos=test)
+    counts = dataset.class_counts(dataset.learning)
+    tests = dataset.class_counts(dataset.test) if dataset.test else counts
+    tested = [name for name, frames in zip(dataset.vocabulary, tests.tolist(), strict=True) if frames]
+    rules |= {"counts": counts, "segments": dataset.segment_counts(dataset.learning), "candidates": tested}
+    return select(dataset.vocabulary, number, n_validation, **rules)
 
 
-def _open(data: str, overrides: list[str] | None) -> Source:
-    from fact_clip.config import Config
-    from fact_clip.core import Vocabulary
-    from fact_clip.datasets.benchmarks import find_benchmark
-    from fact_clip.datasets.layout import DataFolder, make_vocabulary
+def _of_videos(dataset: Dataset, pattern: str, mode: Literal["mask", "drop"]) -> Holdout:
+    """Hold out the actions that occur in no video but those that match; test on these, and train on the others.
 
-    if Path(data).is_file() and Path(data).suffix not in (".yaml", ".yml"):
-        listed = tuple(Vocabulary.from_mapping(data))
-        config, guesses = _with_guesses(Config.load("folder", overrides or []).data, listed)
-        defaults = config.background or find_benchmark(config.name).background
-        config = config.model_copy(update={"background": tuple(str(name) for name in defaults if name in listed)})
-        return Source(make_vocabulary(config, listed, Path(data)), guesses=guesses)
-    config = data_config(data, overrides)
-    folder = DataFolder(config)
-    config, guesses = _with_guesses(config, folder.class_names, folder.root)
-    return replace(source_of(config, folder), guesses=guesses)
+    Matching videos would train their background alone, and all that looks like them would become background.
+    """
+    from fact_clip.datasets.holdout import Holdout
 
-
-def _with_guesses(
-    config: DataConfig, listed: Sequence[str], root: Path | None = None
-) -> tuple[DataConfig, tuple[str, ...]]:
-    """Return settings of an own data set with what its class names tell, as `init` guesses it, and that in words."""
-    from fact_clip.datasets.describe import guess_names
-
-    if config.name != "folder":
-        return config, ()
-    guessed, _ = guess_names(config, listed, root)
-    values = {key: getattr(guessed, key) for key in ("background", "unlabelled", "grammar")}
-    new = {key: value for key, value in values.items() if value and value != getattr(config, key)}
-    texts = (json.dumps(value, ensure_ascii=False) for value in new.values())
-    return guessed, tuple(f"guessed by the names: data.{key}={text}" for key, text in zip(new, texts, strict=True))
+    try:
+        matching = {name for name in (*dataset.learning, *dataset.test) if re.search(pattern, name)}
+    except re.error as error:
+        raise refuse("--only-in", f"{pattern!r} is not a regular expression: {error}") from None
+    others = [name for name in (*dataset.learning, *dataset.test) if name not in matching]
+    only = (dataset.class_counts(matching) > 0) & (dataset.class_counts(others) == 0)
+    unseen = tuple(name for name, is_only in zip(dataset.vocabulary, only.tolist(), strict=True) if is_only)
+    test = tuple(name for name in dataset.test if name in matching)
+    train = tuple(name for name in dataset.learning if name not in matching)
+    if not unseen or not test or not train:
+        problem = f"{len(unseen)} actions occur only in the {len(matching)} videos that match"
+        raise refuse("--only-in", f"{problem}, {len(test)} of the test", "give another pattern")
+    return Holdout(unseen, mode=mode, train_videos=train, test_videos=test)
 
 
-def source_of(config: DataConfig, folder: DataFolder | None = None) -> Source:
+def open_whole(config: DataConfig, folder: DataFolder | None = None) -> Dataset:
     """Open a data set with nothing held out; of all splits the first."""
     from fact_clip.datasets.dataset import Dataset
     from fact_clip.datasets.layout import DataFolder
 
     split = Dataset.splits(config)[0] if config.split == "all" else config.split
     folder = folder or DataFolder(config)
-    dataset = Dataset(config.model_copy(update={"split": split}), folder, folder.vocabulary(config))
-    counts = dataset.class_counts(dataset.learning)
-    tests = dataset.class_counts(dataset.test) if dataset.test else counts
-    tested = [name for name, frames in zip(dataset.vocabulary, tests.tolist(), strict=True) if frames]
-    return Source(dataset.vocabulary, dataset, counts, dataset.segment_counts(dataset.learning), tested)
+    return Dataset(config.model_copy(update={"split": split}), folder, folder.vocabulary(config))
 
 
-def _frames(source: Source, counts: NDArray[Any] | None) -> dict[str, int]:
-    return {} if counts is None else dict(zip(source.vocabulary, counts.tolist(), strict=True))
+def _with_guesses(config: DataConfig, folder: DataFolder) -> tuple[DataConfig, list[str]]:
+    """Return settings of an own data set with what its class names tell, as `init` guesses it, and that in words."""
+    from fact_clip.datasets.describe import guess_names
+
+    if config.name != "folder":
+        return config, []
+    guessed, _ = guess_names(config, folder.class_names, folder.root)
+    values = {key: getattr(guessed, key) for key in ("background", "unlabelled", "grammar")}
+    new = {key: value for key, value in values.items() if value and value != getattr(config, key)}
+    texts = (f"data.{key}={json.dumps(value, ensure_ascii=False)}" for key, value in new.items())
+    return guessed, [f"guessed by the names: {text}" for text in texts]
 
 
-def _ranking(source: Source, seed: int) -> list[dict[str, Any]]:
+def _ranking(dataset: Dataset, seed: int) -> list[dict[str, Any]]:
     from fact_clip.datasets.holdout import rank
 
-    frames, rows = _frames(source, source.counts), list[dict[str, Any]]()
-    for row in rank(source.vocabulary, (), source.counts, seed, source.segments):
-        rows.append({"name": row.name, "support": row.classes, "well_filled": row.well_filled, "rarest": row.rarest})
-        rows[-1]["frames"] = frames.get(row.name)
-    return rows
+    counts, segments = dataset.class_counts(dataset.learning), dataset.segment_counts(dataset.learning)
+    frames = dict(zip(dataset.vocabulary, counts.tolist(), strict=True))
+    return [
+        {
+            "name": row.name,
+            "support": row.classes,
+            "well_filled": row.well_filled,
+            "rarest": row.rarest,
+            "frames": frames[row.name],
+        }
+        for row in rank(dataset.vocabulary, (), counts, seed, segments)
+    ]
 
 
-def _ranking_text(source: Source, ranking: list[dict[str, Any]]) -> str:
-    keys = {"name": "class", "support": "support", "well_filled": "well filled", "rarest": "rarest factor"}
-    keys["frames"] = "training frames"
-    rows = [[_factor(row[key]) if key == "rarest" else _count(row[key]) for key in keys] for row in ranking]
-    head = f"{len(source.vocabulary)} classes with {', '.join(source.vocabulary.slots)}"
-    return f"{head}; support: other classes with the rarest factor\n{table([*keys.values()], rows, right=(1, 2, 4))}"
+def _ranking_text(vocabulary: Vocabulary, ranking: list[dict[str, Any]]) -> str:
+    rows = [
+        {
+            "class": row["name"],
+            "support": row["support"],
+            "well filled": row["well_filled"],
+            "rarest factor": _factor(row["rarest"]),
+            "training frames": row["frames"],
+        }
+        for row in ranking
+    ]
+    head = f"{len(vocabulary)} classes with {', '.join(vocabulary.slots)}"
+    return f"{head}; support: other classes with the rarest factor\n{table(rows)}"
 
 
-def description(source: Source, chosen: Holdout) -> dict[str, Any]:
+def description(dataset: Dataset, chosen: Holdout) -> dict[str, Any]:
     """Describe a choice: whether it is compositional, each class with its frames and new factors, and what remains."""
     from fact_clip.datasets.holdout import level, lost_factors, resting_on_one
 
-    dataset = source.dataset
-    counts = source.counts if dataset is None else dataset.class_counts(dataset.videos_of(chosen)[0])
-    new_of = lost_factors(source.vocabulary, chosen.check(source.vocabulary).hidden, counts)
-    frames = _frames(source, counts)
-    resting = resting_on_one(source.vocabulary, chosen.hidden, counts, source.segments)
+    vocabulary = dataset.vocabulary
+    counts, segments = dataset.class_counts(dataset.learning), dataset.segment_counts(dataset.learning)
+    frames = dict(zip(vocabulary, counts.tolist(), strict=True))
+    trained = dataset.class_counts(dataset.videos_of(chosen)[0])
+    new_of = lost_factors(vocabulary, chosen.check(vocabulary).hidden, trained)
+    resting = resting_on_one(vocabulary, chosen.hidden, trained, segments)
     lost = list(dict.fromkeys(factor for new in new_of.values() for factor in new))
     classes = []
     for name, new in new_of.items():
         group = "unseen" if name in chosen.unseen else "validation-unseen"
-        row = {"name": name, "group": group, "frames": frames.get(name), "level": level(new)}
+        row = {"name": name, "group": group, "frames": frames[name], "level": level(new)}
         on_one = [{"factor": list(factor), "class": other} for factor, other in resting[name].items()]
         classes.append({**row, "new": list(map(list, new)), "on_one_class": on_one})
-    remains = None if dataset is None else dataset.remaining(chosen)
     result = {"holdout": chosen.to_dict(), "compositional": not lost, "lost_factors": list(map(list, lost))}
-    return {**result, "classes": classes, "remains": remains}
+    return {**result, "classes": classes, "remains": dataset.remaining(chosen)}
 
 
 def description_text(description: Mapping[str, Any]) -> str:
     """Write a `description` as tables."""
     classes = description["classes"]
     rows = [
-        [row["name"], row["group"], _count(row["frames"]), row["level"], ", ".join(map(_factor, row["new"]))]
+        {
+            "class": row["name"],
+            "group": row["group"],
+            "training frames": row["frames"],
+            "level": row["level"],
+            "factors that no seen class has": [*map(_factor, row["new"])],
+        }
         for row in classes
     ]
-    parts = [table(["class", "group", "training frames", "level", "factors that no seen class has"], rows, right=(2,))]
+    parts = [table(rows)]
     resting = [f"  {_factor(rest['factor'])}: {rest['class']}" for row in classes for rest in row["on_one_class"]]
     if resting:
         head = "factors that rest on one seen class, whose other factors they may be taken for:"
@@ -256,15 +234,8 @@ def description_text(description: Mapping[str, Any]) -> str:
     lost = ", ".join(map(_factor, description["lost_factors"]))
     text = f"NOT compositional as a whole; lost: {lost}"
     parts.append(text if lost else "compositional as a whole: a seen class has every factor of every class")
-    if description["remains"] is not None:
-        keys = ("videos", "frames", "segments", "classes")
-        remains = [[way, *(f"{row[key]:,}" for key in keys)] for way, row in description["remains"].items()]
-        parts.append(table(["remains for training", *keys], remains, right=range(1, 5)))
+    parts.append(table([{"remains for training": way, **row} for way, row in description["remains"].items()]))
     return "\n\n".join(parts)
-
-
-def _count(value: object) -> str:
-    return "-" if value is None else str(value)
 
 
 def _factor(pair: Sequence[str] | None) -> str:

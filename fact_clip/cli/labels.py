@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -95,8 +94,8 @@ def convert(
         from fact_clip.datasets.convert import convert_features
 
         shapes = convert_features(files, kind, out, axes, dtype)
-        cells = [[name, str(n_frames), str(width)] for name, (n_frames, width) in shapes.items()]
-        print_result(shapes, table(["video", "frames", "columns"], cells, right=(1, 2)), as_json)
+        cells = [{"video": name, "frames": shape[0], "columns": shape[1]} for name, shape in shapes.items()]
+        print_result(shapes, table(cells), as_json)
         note(f"written: {len(shapes)} files in {printable(str(out / 'features'))}")
     elif kind == "table":
         from fact_clip.datasets.convert import Sampling, convert_tables
@@ -104,7 +103,7 @@ def convert(
         names_of_columns = tuple(names(columns, "--columns") or ())
         sampling = Sampling(names_of_columns, time, unit == "milliseconds", source_fps, fps, decimal)
         videos = {name: asdict(counts) for name, counts in convert_tables(files, out, sampling, dtype).items()}
-        print_result(videos, _counts_table(videos.items(), ["rows", "frames", "columns", "interpolated"]), as_json)
+        print_result(videos, table([{"video": name, **counts} for name, counts in videos.items()]), as_json)
         interpolated = sum(counts["interpolated"] for counts in videos.values())
         text = f"; {interpolated} frames without a row lie on the line between their neighbours" if interpolated else ""
         rate = "as the rows are" if fps is None else f"{fps:g} frames per second"
@@ -132,11 +131,6 @@ def _check_options(kind: str, typed: set[str], unit: str | None) -> None:
         raise refuse(f"--{name}", f"it needs --{needed}", f"give --{needed} too")
 
 
-def _counts_table(videos: Iterable[tuple[str, Mapping[str, int]]], keys: Sequence[str]) -> str:
-    cells = [[name, *(str(counts[key]) for key in keys)] for name, counts in videos]
-    return table(["video", *keys], cells, right=range(1, len(keys) + 1))
-
-
 def _convert_annotations(
     files: list[Path], kind: str, out: Path, target: Target, options: Options, as_json: bool
 ) -> None:
@@ -159,7 +153,8 @@ def _convert_annotations(
     }
     keys = ("frames", "segments", "gaps", "contested", "lost")
     total = {key: sum(row[key] for row in counts.values()) for key in keys}
-    print_result({"videos": counts, "total": total}, _counts_table([*counts.items(), ("total", total)], keys), as_json)
+    rows = [{"video": name, **row} for name, row in [*counts.items(), ("total", total)]]
+    print_result({"videos": counts, "total": total}, table(rows), as_json)
     background = dict.fromkeys(frames.background for frames in videos.values() if frames.gaps)
     notes = [f"{total['gaps']} frames of no segment are {', '.join(map(repr, background))}"] if background else []
     if total["contested"]:
@@ -217,14 +212,17 @@ def split(
     splits = divide(groups, *ways[0])
     rows = {number: _row(root, split) for number, split in enumerate(splits, start=1)}
     write_splits(root, splits, overwrite=overwrite)
-    head = ["split", "training videos", "test videos", f"{leave_out or 'group'}s tested", "classes never trained"]
-    lines = []
-    for number, row in rows.items():
-        tested = ", ".join(row["tested_groups"]) if pattern else "-"
-        counts = [str(number), str(len(row["train"])), str(len(row["test"]))]
-        lines.append([*counts, tested, ", ".join(row["never_trained"]) or "-"])
-    result = {"root": str(root), "groups": pattern, "splits": rows}
-    print_result(result, table(head, lines, right=(0, 1, 2)), as_json)
+    lines = [
+        {
+            "split": number,
+            "training videos": len(row["train"]),
+            "test videos": len(row["test"]),
+            f"{leave_out or 'group'}s tested": row["tested_groups"] if pattern else None,
+            "classes never trained": row["never_trained"],
+        }
+        for number, row in rows.items()
+    ]
+    print_result({"root": str(root), "groups": pattern, "splits": rows}, table(lines), as_json)
     last = f"1 to {len(splits)}" if len(splits) > 1 else "1"
     notes = [f"written: {root}/splits/train.splitN.bundle and test.splitN.bundle, N = {last}"]
     left = [name for name in labelled if name not in videos]

@@ -163,12 +163,7 @@ def summary(
             print(path)
         return
     shown = [rows for name, rows in tables.items() if name != "transitions" and rows]
-    texts = [table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows]) for rows in shown]
-    print_result(tables, "\n".join(texts), as_json)
-
-
-def _cell(value: object) -> str:
-    return "–" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+    print_result(tables, "\n".join(table(rows, digits=2) for rows in shown), as_json)
 
 
 Video = tuple[Sequence[tuple[float, float, str]], float]

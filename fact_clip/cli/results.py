@@ -157,19 +157,15 @@ def fingerprint(run: Path) -> str:
 
 def segment_table(segmentation: Segmentation) -> str:
     """Return start, stop, seconds, action and confidence of each segment as text; new words of an action beside it."""
-    words, rows = dict[str, list[str]](), list[list[str]]()
+    words, rows = dict[str, list[str]](), list[dict[str, object]]()
     for word in segmentation.new_words:
         words.setdefault(word.action, []).append(f"{'far from training' if word.far else 'new'}: {word.word}")
     for segment in segmentation:
         start, stop = (segmentation.seconds(frame) for frame in (segment.start, segment.stop))
-        span = "" if start is None or stop is None else f"{start:.2f} - {stop:.2f}"
-        confidence = "" if segment.confidence is None else f"{segment.confidence:.2f}"
-        cells = [str(segment.start), str(segment.stop), span, segment.label, confidence]
-        rows.append([*cells, ", ".join(words.get(segment.label, []))])
-    header = ["start", "stop", "seconds", "action", "confidence", "words"]
-    if not any(row[-1] for row in rows):
-        header, rows = header[:-1], [row[:-1] for row in rows]
-    return table(header, rows, right=(0, 1, 2, 4))
+        span = None if start is None or stop is None else f"{start:.2f} - {stop:.2f}"
+        row = {"start": segment.start, "stop": segment.stop, "seconds": span, "action": segment.label}
+        rows.append(row | {"confidence": segment.confidence} | ({"words": words.get(segment.label)} if words else {}))
+    return table(rows, digits=2)
 
 
 def titled_table(path: Path, segmentation: Segmentation) -> str:

@@ -176,7 +176,8 @@ def test_demo_replaces_an_earlier_demo_and_nothing_else(fact_clip, tiny, tmp_pat
 
 
 def test_table_and_names():
-    assert table(["n", "name"], [["7", "a"], ["12", "bc d"]], right=[0]) == " n  name\n 7  a\n12  bc d"
+    rows = [{"n": 7, "name": "a", "%": 1.25}, {"n": 12, "name": ["bc", "d"], "%": None}]
+    assert table(rows) == " n  name     %\n 7  a      1.2\n12  bc, d    -"
     assert names(None, "--x") is None
     assert names('a, b b ,"cut,onion", ', "--x") == ["a", "b b", "cut,onion"]
     assert names("", "--x") == []
