@@ -17,9 +17,9 @@ from fact_clip.app.project import Project, VideoEntry
 from fact_clip.app.uploads import Limits
 from fact_clip.app.work import Job
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.clock import Clock
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.paths import file_name
+from fact_clip.core.segments import Clock
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, Scores
 from fact_clip.encoders import FrameEncoder

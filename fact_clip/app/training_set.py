@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from fact_clip.app.work import CancelledError, Job
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.clock import Clock
 from fact_clip.core.distributed import PARENT
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import check_place, locked, whole_file
+from fact_clip.core.segments import Clock
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.factors import FILE, new_factors, parse_factors
 from fact_clip.datasets.features import open_array, read_sidecar

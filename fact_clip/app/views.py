@@ -17,10 +17,10 @@ from fact_clip.app.page import Page
 from fact_clip.app.project import Label, VideoEntry
 from fact_clip.app.work import Job
 from fact_clip.core import Segmentation
-from fact_clip.core.clock import Clock
 from fact_clip.core.colours import class_colours
 from fact_clip.core.decode_settings import CONTROLS
 from fact_clip.core.paths import file_name
+from fact_clip.core.segments import Clock
 from fact_clip.formats import FORMATS, format_called, save_tracks
 from fact_clip.report.budget import Stretch, boundary_distance, duration_icc, time_budget, transitions
 

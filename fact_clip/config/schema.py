@@ -31,7 +31,7 @@ from fact_clip.core.arguments import checked as check_arguments
 from fact_clip.core.decode_settings import SwitchPenalty
 from fact_clip.core.errors import ConfigKey, InputError, Location
 from fact_clip.core.messages import printable
-from fact_clip.core.segments import LEAST_FPS, MOST_FPS, MOST_FRAMES
+from fact_clip.core.segments import LEAST_FPS, MAX_FRAMES, MOST_FPS
 
 # Bounds far above what anybody means, and below what would fill a memory.
 WIDEST = 65_536  # values a row inside a model
@@ -299,8 +299,8 @@ class DecodeConfig(_Frozen):
     blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block or the mean of all")
     switch_penalty: SwitchPenalty = Field(0.0, description="cost in nats of changing the action (0: each frame alone)")
     order: Weight = Field(0.0, description="how far the penalty depends on how often one action followed the other")
-    window: int = Field(0, ge=0, le=MOST_FRAMES, description="frames per pass over a long video (0: one pass)")
-    overlap: int | None = Field(None, ge=0, le=MOST_FRAMES, description="frames two passes share; unset: layers' reach")
+    window: int = Field(0, ge=0, le=MAX_FRAMES, description="frames per pass over a long video (0: one pass)")
+    overlap: int | None = Field(None, ge=0, le=MAX_FRAMES, description="frames two passes share; unset: layers' reach")
     training_free: Part = Field(0.0, description="share of training-free scores (docs/protocol.md, 'Mixed scores')")
     factor_weight: Weight = Field(0.0, description="weight of the words of frames around; docs/method.md, 'Decoding'")
     factor_frames: float = Field(15.0, gt=0, le=1_000_000, description="... deviation in frames of their Gaussian")

@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import InputError, Location
 from fact_clip.core.messages import describe_invalid_name, is_name, pydantic_problem
 
 P = ParamSpec("P")
@@ -60,26 +60,31 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 def path_of(value: Any, where: str) -> Path:
     """A text or a path as a path; an InputError that names `where` for anything else, and for an empty text."""
-    if not isinstance(value, str | os.PathLike) or isinstance(path := os.fspath(value), bytes) or not path:
+    if not isinstance(value, str | os.PathLike) or not str(value):
         raise InputError(where, f"{value!r}, not a path")
-    return Path(path)
+    return Path(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number; true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def number_of(
     value: Any, where: str, expected: str = "a number", least: float = -math.inf, most: float = math.inf
 ) -> float:
     """A finite number in bounds; an InputError for anything else, true and false among it."""
-    number = value.item() if isinstance(value, np.integer | np.floating) else value
-    is_number = isinstance(number, int | float) and not isinstance(number, bool)
-    if not is_number or not (abs(number) <= sys.float_info.max and least <= number <= most):  # NaN is not
+    number = value.item() if isinstance(value, np.generic) else value
+    if not is_number(number) or not least <= number <= most:
         raise InputError(where, f"{reprlib.repr(value)}, not {expected}")
     return float(number)
 
 
 def whole_of(value: Any, where: str, least: int, most: int) -> int:
     """A whole number in bounds; an InputError for anything else, true and false among it."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise InputError(where, f"{reprlib.repr(value)}, not a whole number, {least:,} to {most:,}")
+    number = number_of(value, where, expected := f"a whole number, {least:,} to {most:,}", least, most)
+    if not isinstance(value, int | np.integer):
+        raise InputError(where, f"{number:g}, not {expected}")
     return int(value)
 
 
@@ -94,11 +99,15 @@ def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]
         raise InputError(where, f"{values!r}, not a list of names")
     listed = tuple(values)
     for value in listed:
-        if not isinstance(value, str):
-            raise InputError(where, f"{value!r}, not a name")
-        if typed and not is_name(value, legacy=True):
-            raise InputError(where, describe_invalid_name(value))
+        if typed or not isinstance(value, str):
+            check_name(value, where, legacy=True)
     return tuple(map(str, listed))  # numpy's own text type is not written to JSON in the same way
+
+
+def check_name(value: Any, where: Location | Path | str, *, legacy: bool = False) -> None:
+    """Raise an InputError for what cannot name a class, see `is_name`."""
+    if not is_name(value, legacy=legacy):
+        raise InputError(where, describe_invalid_name(value))
 
 
 def array_of(value: Any, where: str, expected: str, kinds: str = "fiub") -> NDArray[Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +84,20 @@ class InputError(ValueError):
 
     def __reduce__(self) -> tuple[object, ...]:  # it crosses from the processes that read videos
         return type(self), (self.where, self.problem, self.fix)
+
+
+@contextmanager
+def library_errors(
+    where: Location | str | Path, problem: str, *kinds: type[Exception], fix: str = ""
+) -> Iterator[None]:
+    """Raise an InputError, with its reason, in place of an error of these kinds of a library or the system."""
+    try:
+        yield
+    except kinds as error:
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(where, f"{problem} ({reason})", fix) from None
 
 
 class GapError(InputError):

@@ -8,12 +8,12 @@ import itertools
 import json
 import re
 import stat
-import sys
 import tokenize
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from fact_clip.core.errors import FileLocation, InputError, Location
+from fact_clip.core.errors import FileLocation, InputError, Location, library_errors
 from fact_clip.core.messages import pydantic_problem
 from fact_clip.core.paths import whole_file
 
@@ -31,35 +31,26 @@ T = TypeVar("T")
 def check_file(path: str | Path, expected: str) -> Path:
     """Return the path of a regular file; an InputError for a missing one, a folder, a pipe or a device."""
     path = Path(path)
-    fix = f"give {expected}"
-    try:
+    with library_errors(path, "cannot be read", OSError, ValueError, fix=f"give {expected}"):  # a NUL is a ValueError
         mode = path.stat().st_mode
-    except FileNotFoundError:
-        raise InputError(path, "no such file", fix) from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise InputError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})", fix) from None
     if not stat.S_ISREG(mode):
-        kind = "a folder, not a file" if stat.S_ISDIR(mode) else "not a regular file (pipe or device)"
-        raise InputError(path, kind, fix)
+        raise InputError(path, "not a regular file but a folder, a pipe or a device", f"give {expected}")
     return path
 
 
 def read_text(path: Path, expected: str = "a file of segments", *, latin: bool = False) -> str:
     """Return the text of a file in UTF-8, with or without a byte-order mark; with `latin`, else in latin-1."""
     check_file(path, expected)
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})") from None
+    with library_errors(path, "cannot be read", OSError):
+        raw = path.read_bytes()  # because text mode would change line ends inside quoted names
     if b"\0" in raw:  # a picture, an archive, UTF-16; latin-1 would turn it into characters
         raise InputError(path, "not text in UTF-8", f"give {expected}")
-    try:
-        # bytes, because text mode would change line ends inside quoted names
+    if latin:
+        with suppress(UnicodeDecodeError):
+            return raw.decode("utf-8-sig")
+        return raw.decode("latin-1")
+    with library_errors(path, "not text in UTF-8", UnicodeDecodeError, fix="save it as UTF-8"):
         return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if latin:
-            return raw.decode("latin-1")
-        raise InputError(path, f"not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
@@ -114,11 +105,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def is_number(value: Any) -> bool:
-    """Whether a JSON value is a finite number; true and false are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-
-
 # What NumPy raises on broken files: its header parser lets the errors of Python's tokenizer through.
 BROKEN_ARRAY: tuple[type[Exception], ...] = (
     ValueError, OSError, EOFError, SyntaxError, ArithmeticError, RecursionError, MemoryError, TypeError, KeyError,
@@ -131,11 +117,9 @@ def check_archive(path: Path, expected: str) -> None:
     check_file(path, expected)
     if not zipfile.is_zipfile(path):
         return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-    except BROKEN_ARRAY as error:
-        raise InputError(path, f"damaged archive ({error})", f"give {expected}") from None
+    damaged = library_errors(path, "damaged archive", *BROKEN_ARRAY, fix=f"give {expected}")
+    with damaged, zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > 1 << 26 and unpacked > 50 * path.stat().st_size:
         raise InputError(path, f"an archive that unpacks to {unpacked:,} bytes", f"give {expected}")
 
@@ -143,19 +127,16 @@ def check_archive(path: Path, expected: str) -> None:
 def read_npz(path: Path, expected: str, fix: str = "") -> dict[str, NDArray[Any]]:
     """Return the arrays of a .npz file by name, without pickles."""
     check_archive(path, expected)
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except BROKEN_ARRAY as error:
-        raise InputError(path, f"damaged, not readable ({' '.join(str(error).split())})", fix) from None
+    damaged = library_errors(path, "damaged, not readable", *BROKEN_ARRAY, fix=fix)
+    with damaged, np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def parse_yaml(text: str, where: Location | str | Path, fix: str = "") -> Any:
     """Return the value of a YAML text; an InputError that names `where` if it is none."""
-    try:
+    kinds = yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError
+    with library_errors(where, "not YAML", *kinds, fix=fix):
         return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise InputError(where, f"not YAML ({' '.join(str(error).split())})", fix) from None
 
 
 class _Loader(yaml.SafeLoader):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import InputError, library_errors
 
 try:
     import fcntl
@@ -83,18 +83,13 @@ def same_place(first: Path, second: Path) -> bool:
 
 def check_place(path: Path) -> None:
     """Raise an InputError where a file cannot be written: before the first file of several is written."""
-    if "\0" in str(path) or len(os.fsencode(path.name)) > 255 or not path.name:
-        raise InputError(path, "not the name of a file")
-    try:
-        if path.exists() and not path.is_file():  # a device would be gone if a file were put in its place
-            raise InputError(path, "not a regular file but a folder, a pipe or a device", "name another file")
+    with library_errors(path, "cannot be written", OSError):
+        is_taken = path.exists() and not path.is_file()  # a device would be gone if a file were put in its place
         above = next((folder for folder in path.parents if os.path.lexists(folder)), Path())
-        if not above.is_dir():
-            raise InputError(path, f"cannot be written ({above} is not a folder)")
-        if not os.access(above, os.W_OK | os.X_OK):
-            raise InputError(path, "cannot be written (no permission)")
-    except OSError as error:
-        raise InputError(path, f"cannot be written ({error.strerror})") from None
+        is_open = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+    if is_taken or not is_open or "\0" in str(path):
+        reason = "it is not a regular file" if is_open else f"{above} is not a folder that you may write to"
+        raise InputError(path, f"cannot be written ({reason})", "name another file")
 
 
 @contextmanager
@@ -107,7 +102,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     # the random part keeps two writers of one file apart; the suffix stays, as writers look at it
     mark = f".{os.getpid()}-{secrets.token_hex(4)}-"
     unfinished = path.with_name(mark + (path.name if len(os.fsencode(path.name)) < 220 else path.name[-50:]))
-    try:
+    with library_errors(path, "cannot be written", OSError, UnicodeEncodeError):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             unfinished.touch()
@@ -118,12 +113,6 @@ def whole_file(path: Path) -> Iterator[Path]:
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        # numpy says how many values were left of a full disk, and no reason
-        raise InputError(path, f"cannot be written ({error.strerror or error})") from None
-    except UnicodeEncodeError as error:
-        problem = f"a name that no text file takes ({error.object[error.start : error.end]!r})"
-        raise InputError(path, problem) from None
 
 
 @contextmanager
@@ -134,18 +123,15 @@ def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
     none. Folders that were made and stayed empty are removed. `holder` is for the error ("a training").
     """
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
+    with library_errors(folder, "cannot be written", OSError):
         folder.mkdir(parents=True, exist_ok=True)
         opened = os.open(folder, os.O_RDONLY) if fcntl is not None else -1
-    except OSError as error:
-        raise InputError(folder, f"cannot be written ({error.strerror})") from None
     try:
         until = time.monotonic() + patience
         while not (is_free := lock(opened)) and time.monotonic() < until:
             time.sleep(0.01)
         # one who made the folder for nothing may have removed it, and another made it anew
-        is_same = opened < 0 or (folder.is_dir() and os.path.samestat(os.fstat(opened), folder.stat()))
-        if not is_free or not is_same:
+        if not is_free or not (opened < 0 or (folder.is_dir() and os.path.samestat(os.fstat(opened), folder.stat()))):
             raise InputError(folder, f"{holder} is under way here", "wait for it, or name another folder")
         yield
     finally:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core.arguments import names_of, path_of
+from fact_clip.core.arguments import check_name, names_of, path_of
 from fact_clip.core.errors import FileLocation, InputError
 from fact_clip.core.io import read_lines
 from fact_clip.core.messages import describe_invalid_name, is_name, normalize, spelling_key, suggest
@@ -45,8 +45,7 @@ class Vocabulary:
         _check_names("slots", self.slots)
         for name in self.background:
             self.index(name)
-        if len(set(self.background)) != len(self.background):
-            raise InputError("background", f"a name twice in {self.background}")
+        object.__setattr__(self, "background", tuple(dict.fromkeys(self.background)))
         if len(self.factors) != len(self.names):
             raise InputError("factors", f"{len(self.factors)} entries for {len(self.names)} classes")
         object.__setattr__(self, "factors", tuple(map(tuple, self.factors)))
@@ -73,10 +72,8 @@ class Vocabulary:
                 -> factor, or a function of the name that gives them. None: one slot, the whole name.
             slots: names of the slots; read off `factors` if not given (for tuples: "slot1", "slot2", ...).
         """
-        listed, left_out = names_of(names, "names"), names_of(background, "background")
-        _check_names("names", listed)
-        used_slots, entries = _resolved(listed, left_out, factors, slots)
-        return cls(listed, left_out, used_slots, entries)
+        listed = names_of(names, "names")
+        return cls(listed, names_of(background, "background"), *_resolved(listed, factors, slots))
 
     @classmethod
     def from_mapping(
@@ -149,7 +146,7 @@ class Vocabulary:
     ) -> Vocabulary:
         """A vocabulary with further names after these, in the same slots; arguments as in `from_names`."""
         listed, left_out = names_of(names, "names"), names_of(background, "background")
-        _, entries = _resolved(listed, left_out, factors, self.slots)
+        _, entries = _resolved(listed, factors, self.slots)
         return Vocabulary(self.names + listed, self.background + left_out, self.slots, self.factors + entries)
 
     def subset(self, names: Iterable[str]) -> Vocabulary:
@@ -179,27 +176,19 @@ def _check_names(where: str, names: tuple[str, ...]) -> None:
         raise InputError(where, "no names")
     by_look: dict[str, str] = {}
     for name in names:
-        if not is_name(name, legacy=True):
-            raise InputError(where, describe_invalid_name(name))
+        check_name(name, where, legacy=True)
         if (other := by_look.get(normalize(name))) is not None:
             raise InputError(where, f"{name!r} twice" if other == name else f"{name!a} and {other!a} look the same")
         by_look[normalize(name)] = name
 
 
 def _resolved(
-    names: Sequence[str], background: Sequence[str], source: FactorSource | None, slots: Sequence[str] | None
+    names: Sequence[str], source: FactorSource | None, slots: Sequence[str] | None
 ) -> tuple[tuple[str, ...], tuple[Factors, ...]]:
     """The slots, and for each name a tuple with one factor per slot; arguments as in `Vocabulary.from_names`."""
     if source is None:
-        used = WHOLE_NAME if slots is None else names_of(slots, "slots")
-        if len(used) != 1:
-            raise InputError("factors", f"none for the slots {used}", "pass `factors` along with `slots`")
-        return used, tuple((name,) for name in names)
-    by_name = {name: source(name) for name in names} if callable(source) else source
-    lacking = [name for name in names if name not in by_name and name not in background]
-    if lacking:
-        raise InputError(f"class {lacking[0]!r}", "no factors", "give some for each class that is not background")
-    entries = [by_name.get(name) for name in names]
+        return WHOLE_NAME if slots is None else names_of(slots, "slots"), tuple((name,) for name in names)
+    entries = [source(name) if callable(source) else source.get(name) for name in names]
     used = _slots_of(filter(None, entries)) if slots is None else names_of(slots, "slots")
     return used, tuple(_in_slots(name, entry, used) for name, entry in zip(names, entries, strict=True))
 
@@ -209,10 +198,8 @@ def _slots_of(classes: Iterable[OneClass]) -> tuple[str, ...]:
     named = dict.fromkeys(slot for entry in entries if isinstance(entry, Mapping) for slot in entry)
     if named:
         return tuple(named)
-    widths = sorted({len(entry) for entry in entries})
-    if len(widths) != 1:
-        raise InputError("factors", f"tuples of {widths} entries", "give one entry per slot")
-    return WHOLE_NAME if widths == [1] else tuple(f"slot{number}" for number in range(1, widths[0] + 1))
+    width = max(map(len, entries), default=0)
+    return WHOLE_NAME if width == 1 else tuple(f"slot{number}" for number in range(1, width + 1))
 
 
 def _in_slots(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Factors:

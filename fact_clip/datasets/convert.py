@@ -18,18 +18,17 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Segmentation, Vocabulary
-from fact_clip.core.arguments import checked
-from fact_clip.core.clock import Clock
+from fact_clip.core.arguments import check_name, checked
 from fact_clip.core.errors import CommandOption, FileLocation
 from fact_clip.core.io import check_file
 from fact_clip.core.messages import listed, normalize, suggest
 from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file
-from fact_clip.core.segments import MOST_FRAMES
+from fact_clip.core.segments import MAX_FRAMES, Clock
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, lengths_agree, open_array, read_clock
 from fact_clip.datasets.layout import read_lines
 from fact_clip.formats import READERS, save
-from fact_clip.formats.annotations import Annotation, Frames, Options, check_background, last_frame, to_frames
+from fact_clip.formats.annotations import Annotation, Frames, Options, last_frame, to_frames
 from fact_clip.formats.base import library
 from fact_clip.formats.base import read_lines as read_cells
 
@@ -74,7 +73,8 @@ def convert_annotations(
     all files are read; label files of the same names are replaced. Classes of an existing mapping keep their numbers;
     a new mapping starts with the background, then goes by name. `kind` is of `READERS`.
     """
-    check_background(target.background, "--background")
+    if target.background is not None:
+        check_name(target.background, CommandOption("--background"))
     annotations: dict[str, Annotation] = {}
     spellings: dict[str, Path] = {}
     for path in files:
@@ -344,7 +344,7 @@ def convert_tables(
             names, times, values = read_numbers(path, sampling)
             rows, interpolated = len(values), 0
             if sampling.fps is not None and times is not None:
-                if times[-1] * sampling.fps >= MOST_FRAMES:
+                if times[-1] * sampling.fps >= MAX_FRAMES:
                     fix = "check its unit, --unit, and --fps"
                     raise InputError(FileLocation(path, part="--time"), f"times from 0 to {times[-1]:g} seconds", fix)
                 values, interpolated = resample(times, values, sampling.fps)

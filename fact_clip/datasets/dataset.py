@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.arguments import checked
-from fact_clip.core.clock import Clock
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.messages import suggest
+from fact_clip.core.segments import Clock
 from fact_clip.datasets import features
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform

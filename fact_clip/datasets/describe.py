@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fact_clip.config import DataConfig, ObjectData
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.errors import ConfigKey, OrientationError
-from fact_clip.core.pace import paced
+from fact_clip.core.messages import paced
 from fact_clip.datasets.dataset import IGNORED, Dataset, Run, count_transitions, labelled
 from fact_clip.datasets.factors import FILE
 from fact_clip.datasets.features import rate_of

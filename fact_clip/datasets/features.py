@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fact_clip.config import DataConfig, Rate
 from fact_clip.core import InputError
-from fact_clip.core.clock import Clock
 from fact_clip.core.errors import OrientationError
 from fact_clip.core.io import BROKEN_ARRAY, check_file, parse_value, read_mapping
+from fact_clip.core.segments import Clock
 from fact_clip.datasets.benchmarks import Layout
 
 Array = NDArray[Any]

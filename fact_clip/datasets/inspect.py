@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.errors import FileLocation, Location
-from fact_clip.core.messages import suggest
-from fact_clip.core.pace import paced
+from fact_clip.core.messages import paced, suggest
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets import features, layout
 from fact_clip.datasets.benchmarks import Layout

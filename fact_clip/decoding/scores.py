@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fact_clip.core import Vocabulary
-from fact_clip.core.clock import Clock
 from fact_clip.core.decode_settings import DecodeSettings
-from fact_clip.core.segments import NewWord
+from fact_clip.core.segments import Clock, NewWord
 from fact_clip.decoding.fusion import Voters, fuse, fuse_gammas
 from fact_clip.decoding.similarity import mix, transport
 from fact_clip.decoding.switching import absorb_short, decode_switching, raise_background

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.arguments import checked
+from fact_clip.core.arguments import check_name, checked
 from fact_clip.core.errors import Location
-from fact_clip.core.messages import describe_invalid_name, is_name
 from fact_clip.core.paths import whole_file
 from fact_clip.core.plugins import Table
 from fact_clip.core.segments import MAX_FRAMES
@@ -160,8 +159,8 @@ def load(path: str | Path, *, background: str | None = None, n_frames: int | Non
     """
     path = Path(path)
     name = _format_name(path)
-    if background is not None and not is_name(background, legacy=True):
-        raise InputError("background", describe_invalid_name(background))
+    if background is not None:
+        check_name(background, "background", legacy=True)
     read = FORMATS[name].read
     if read is None:
         kind = name.removesuffix(".tsv")

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.clock import Clock
+from fact_clip.core.arguments import check_name
 from fact_clip.core.errors import FileLocation, Location
-from fact_clip.core.messages import describe_invalid_name, is_name, listed
-from fact_clip.core.segments import LEAST_FPS, MAX_FRAMES, MOST_FPS
+from fact_clip.core.messages import listed
+from fact_clip.core.segments import LEAST_FPS, MAX_FRAMES, MOST_FPS, Clock
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +54,7 @@ class Span:
         if not 0 <= self.start <= self.stop <= LATEST:  # NaN is not
             problem = f"{self.label!r} from {self.start:g} to {self.stop:g}"
             raise InputError(self.where, problem, f"give times from 0 to {LATEST:,.0f}, the start before the stop")
-        if not is_name(self.label):
-            raise InputError(self.where, describe_invalid_name(self.label))
+        check_name(self.label, self.where)
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,8 @@ class Annotation:
             raise InputError(self.path, f"{self.fps:g} frames a second", "set --source-fps")
         if self.end is not None and not 0 <= self.end <= LATEST:
             raise InputError(self.path, f"the length of {self.name!r} is {self.end:g}")
-        check_background(self.background, self.path)
+        if self.background is not None:
+            check_name(self.background, self.path)
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,6 @@ class Frames:
     contested: int  # frames that segments of different labels claimed
     lost: int  # segments that got no frame, because they are too short or others cover them
     background: str = BACKGROUND  # label of the gaps
-
-
-def check_background(name: str | None, where: Location | Path | str) -> None:
-    """Raise an InputError where the label of the frames between segments cannot be a name; None is no label."""
-    if name is not None and not is_name(name):
-        raise InputError(where, f"the background: {describe_invalid_name(name)}")
 
 
 Reader = Callable[[Path, Options], list[Annotation]]

@@ -17,8 +17,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.core.arguments import is_number
 from fact_clip.core.errors import FileLocation, GapError
-from fact_clip.core.io import is_number, read_text
+from fact_clip.core.io import read_text
 from fact_clip.core.messages import is_name
 
 COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "action", "confidence")

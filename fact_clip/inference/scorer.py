@@ -17,9 +17,9 @@ from torch import Tensor
 
 from fact_clip.config import Config, ModelConfig
 from fact_clip.core import InputError
-from fact_clip.core.clock import Clock
 from fact_clip.core.distributed import pick_device, pick_precision
 from fact_clip.core.errors import ConfigKey
+from fact_clip.core.segments import Clock
 from fact_clip.datasets.layout import unlabelled
 from fact_clip.decoding import (
     CandidateSet,

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
 from fact_clip.core.arguments import checked, number_of, path_of
-from fact_clip.core.clock import Clock
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.errors import CommandOption, FileLocation, Location
 from fact_clip.core.io import check_file
-from fact_clip.core.pace import paced
+from fact_clip.core.messages import paced
+from fact_clip.core.segments import Clock
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder

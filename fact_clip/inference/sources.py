@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError
 from fact_clip.core.arguments import array_of
-from fact_clip.core.clock import Clock
 from fact_clip.core.errors import Location
+from fact_clip.core.segments import Clock
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, load_features, read_clock, read_sidecar
 from fact_clip.video.decode import SUFFIXES, probe

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segment, Segmentation, runs
 from fact_clip.core.arguments import array_of, number_of
-from fact_clip.core.clock import Clock
-from fact_clip.core.segments import LEAST_FPS, MOST_FPS
+from fact_clip.core.segments import LEAST_FPS, MOST_FPS, Clock
 from fact_clip.decoding import DecodeSettings
 from fact_clip.inference.sources import check_features
 from fact_clip.video.decode import scaled

@@ -18,7 +18,7 @@ from fact_clip.config import DecodeConfig
 from fact_clip.core import InputError
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.io import write_value
-from fact_clip.core.pace import paced
+from fact_clip.core.messages import paced
 from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import ASKS_MODEL, PRIORS, Calibration, Confidence, Scores, class_scores

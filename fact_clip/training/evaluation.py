@@ -19,7 +19,7 @@ from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes, pick_device
 from fact_clip.core.errors import CommandOption, ConfigKey
 from fact_clip.core.io import write_value
-from fact_clip.core.pace import paced
+from fact_clip.core.messages import paced
 from fact_clip.core.paths import check_place, commit, inside, whole_file
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split, read_lines

@@ -28,8 +28,7 @@ from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes, pick_device, pick_precision
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.io import read_text
-from fact_clip.core.messages import printable
-from fact_clip.core.pace import Pace
+from fact_clip.core.messages import Pace, printable
 from fact_clip.core.paths import inside, locked
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fact_clip.core import Segmentation
-from fact_clip.core.clock import Clock
+from fact_clip.core.segments import Clock
 
 UNEVEN = np.array([0.0, 0.2, 0.5, 0.6, 1.0])
 VIDEO = Segmentation.from_frames(["a", "a", "b", "b"])

@@ -132,7 +132,7 @@ def test_decoding_goes_on_from_the_frame_before():
     prices = np.array([[0.0, 0.8], [2.0, 0.0]])
     assert decode_switching(scores, 1.3, prices, previous=0).tolist() == [1, 1, 1]
     final = np.array([2, 2, 0, 0])
-    scores = Direct(step=2).score(rows_of("aabbcccc"), None, fact_clip.core.clock.Clock(fps=1.0))
+    scores = Direct(step=2).score(rows_of("aabbcccc"), None, fact_clip.core.segments.Clock(fps=1.0))
     labels, confidence = decode_scores(scores, CandidateSet(Direct.vocabulary), DecodeSettings(), final)
     assert labels.tolist() == [2, 2, 0, 0, 2, 2, 2, 2]
     assert confidence[0] < 0.2 < confidence[-1]
