@@ -19,7 +19,7 @@ from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import checked
 from fact_clip.core.errors import CommandOption
-from fact_clip.core.io import check_archive, read_mapping
+from fact_clip.core.io import check_file, read_mapping
 from fact_clip.core.paths import inside
 from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
 from fact_clip.datasets.dataset import Dataset
@@ -160,7 +160,7 @@ def _write(run: Run, weights: Mapping[str, Tensor], checkpoint: Path, mapping: P
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """The parameters of a published checkpoint by name, without position tables; nothing in it is executed."""
-    check_archive(path, "a checkpoint")
+    check_file(path, "a checkpoint")
     try:
         with warnings.catch_warnings():  # torch warns of old pickles that it then refuses
             warnings.simplefilter("ignore")

@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core.errors import InputError, Location
+from fact_clip.core.errors import InputError, Location, library_errors
 from fact_clip.core.messages import describe_invalid_name, is_name, pydantic_problem
 
 P = ParamSpec("P")
@@ -112,13 +112,10 @@ def check_name(value: Any, where: Location | Path | str, *, legacy: bool = False
 
 def array_of(value: Any, where: str, expected: str, kinds: str = "fiub") -> NDArray[Any]:
     """An array of numbers, or of other `kinds` of NumPy; an InputError for anything else, and for masked entries."""
-    try:
+    with library_errors(where, f"not {expected}", ValueError, TypeError, RuntimeError):  # as of a tensor with gradients
         array = np.asarray(value)
-    except (ValueError, TypeError, RuntimeError) as error:  # as of a tensor with gradients
-        raise InputError(where, f"{' '.join(str(error).split())}; give {expected}") from None
-    if np.ma.is_masked(value):  # np.asarray gives what lies under the mask
-        raise InputError(where, f"an array with masked entries, not {expected}")
-    if array.size and array.dtype.kind not in kinds:
+    # np.asarray gives what lies under a mask
+    if np.ma.is_masked(value) or (array.size and array.dtype.kind not in kinds):
         raise InputError(where, f"{type(value).__name__} of type {array.dtype}, not {expected}")
     return array
 
@@ -128,13 +125,11 @@ def table_of(value: Any, where: str, shape: tuple[int | str, ...], *, finite: bo
 
     A letter in the shape stands for any length but 0, as in ("N", 3).
     """
-    wanted_shape = f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
-    array = array_of(value, where, f"numbers, {wanted_shape}")
+    expected = f"{'finite ' * finite}numbers, ({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+    array = array_of(value, where, expected)
     fits = len(shape) == array.ndim and all(
         n > 0 if isinstance(wanted, str) else n == wanted for n, wanted in zip(array.shape, shape, strict=True)
     )
-    if not fits:
-        raise InputError(where, f"an array of shape {array.shape}, not {wanted_shape}")
-    if finite and not np.isfinite(array).all():
-        raise InputError(where, f"NaN or an infinity among the numbers, {wanted_shape}")
+    if not fits or (finite and not np.isfinite(array).all()):
+        raise InputError(where, f"an array of shape {array.shape}, not {expected}")
     return array

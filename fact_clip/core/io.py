@@ -112,21 +112,9 @@ BROKEN_ARRAY: tuple[type[Exception], ...] = (
 )  # fmt: skip
 
 
-def check_archive(path: Path, expected: str) -> None:
-    """Raise an InputError where a zip file unpacks to fifty times its size; other files are left to their reader."""
-    check_file(path, expected)
-    if not zipfile.is_zipfile(path):
-        return
-    damaged = library_errors(path, "damaged archive", *BROKEN_ARRAY, fix=f"give {expected}")
-    with damaged, zipfile.ZipFile(path) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > 1 << 26 and unpacked > 50 * path.stat().st_size:
-        raise InputError(path, f"an archive that unpacks to {unpacked:,} bytes", f"give {expected}")
-
-
 def read_npz(path: Path, expected: str, fix: str = "") -> dict[str, NDArray[Any]]:
     """Return the arrays of a .npz file by name, without pickles."""
-    check_archive(path, expected)
+    check_file(path, expected)
     damaged = library_errors(path, "damaged, not readable", *BROKEN_ARRAY, fix=fix)
     with damaged, np.load(path, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import pairwise
@@ -24,9 +24,8 @@ from fact_clip.datasets import features
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.holdout import Holdout, check_leak, choose_validation_unseen, find_holdout
-from fact_clip.datasets.inspect import Inspection
 from fact_clip.datasets.layout import WRITE_SPLITS, DataFolder, find_root, overlaps, split_names
-from fact_clip.datasets.splits import by_hash, read_groups, together
+from fact_clip.datasets.splits import carve_validation, read_groups, validation_size
 
 IGNORED = -1  # label of frames that no loss and no metric looks at, and of padding
 
@@ -51,9 +50,6 @@ class Dataset:
     ) -> None:
         self.config, self.folder, self.vocabulary, self.holdout = config, folder, vocabulary, holdout
         self.root, benchmark = folder.root, folder.benchmark
-        for path in (folder.labels_path, folder.features_path):
-            if (error := folder.missing(path)) is not None:
-                raise error
         self.fps: float | None = config.fps if config.fps is not None else benchmark.fps
         self._known_layout: Layout | None = config.layout or benchmark.layout
 
@@ -65,7 +61,8 @@ class Dataset:
             raise error
         groups = self._groups(tuple(learning))
         self.validation_parts = self._parts(groups)
-        self.train, self.validation = carve_validation([*learning], config.validation, config.validation_part, groups)
+        self.validation = carve_validation(groups, config.validation, config.validation_part)
+        self.train = tuple(name for name in learning if name not in self.validation)
         self.test = tuple(test)
         self._split = self.learning, self.test
         self._sources = learning | test  # video -> the line that names it
@@ -99,8 +96,8 @@ class Dataset:
         if holdout.mode != "oracle":
             self.learned, self.hidden = self.seen, tuple(sorted(both))
         self.validation_parts = self._parts(groups)
-        to_cover, share, part = set(self.validation_unseen), config.validation, config.validation_part
-        self.validation = carve_covering(learning, share, frames, set(self.seen), to_cover, part, groups)
+        share, part, cover = config.validation, config.validation_part, set(self.validation_unseen)
+        self.validation = carve_validation(groups, share, part, frames, set(self.seen), cover)
         dropped = {name for name in learning if both & frames[name].keys()} if holdout.mode == "drop" else set()
         self.train = tuple(name for name in learning if name not in self.validation and name not in dropped)
         if not self.train:
@@ -129,13 +126,11 @@ class Dataset:
 
     def _parts(self, groups: Mapping[str, str]) -> int:
         """Return how many parts of the training videos can validate in turn."""
-        share, part = self.config.validation, self.config.validation_part
-        sets = set(groups.values())
-        parts = max(len(sets) // max(_size(sets, share, 0)[0], 1), 1) if share else 1
+        share, part, n_sets = self.config.validation, self.config.validation_part, len(set(groups.values()))
+        parts = max(n_sets // max(validation_size(n_sets, share), 1), 1) if share else 1
         if part >= parts:
-            problem = f"{part}, but {len(sets)} videos or groups have {parts} parts of {share:g}"
-            fix = "set it to 0" + f" to {parts - 1}" * (parts > 1)
-            raise InputError(ConfigKey("data.validation_part"), problem, fix)
+            problem = f"{part}, but {n_sets} videos or groups have {parts} parts of {share:g}, from 0 on"
+            raise InputError(ConfigKey("data.validation_part"), problem)
         return parts
 
     def _groups(self, learning: Sequence[str]) -> dict[str, str]:
@@ -230,10 +225,8 @@ class Dataset:
         """Return `features` of which only the header has been read."""
         path, n_labels = self.folder.feature_path(name), len(self._labels.checked(name))
         rows = self.folder.features(name, self.layout)
-        if (fault := features.length_fault(path, rows, self.layout, n_labels, self.config)) is not None:
-            raise fault[1]
-        if (error := features.width_fault(path, rows.shape, self.input_dim, self._split[0][0])) is not None:
-            raise error
+        features.check_length(path, rows, self.layout, n_labels, self.config)
+        features.check_width(path, rows, self.input_dim, self._split[0][0])
         length = min(len(rows), n_labels)
         if name not in self._lengths and len(rows) != n_labels:
             warnings.warn(f"{path}: {len(rows)} feature rows for {n_labels} labels; cut to {length}", stacklevel=2)
@@ -288,10 +281,9 @@ class Dataset:
         at once.
         """
         config = self.config
-        if self.folder.described(self.train):  # files, which may be missing
-            Inspection(config, str(config.split), folder=self.folder).raise_first()
         for name in self._sources:
             self._mapped(name)
+        self.check_descriptions(self._sources)
         longest, window = max(self._lengths[name] for name in self.train), max(config.context, default=0)
         warn = partial(warnings.warn, stacklevel=2)
         if config.validation > 0 and not self.validation:
@@ -369,66 +361,3 @@ def count_transitions(videos: Iterable[Sequence[Run]]) -> Counter[tuple[int, int
     """Count (class, next class) of neighbouring segments, none of which is ignored."""
     pairs = Counter((first[2], second[2]) for video in videos for first, second in pairwise(video))
     return Counter({pair: count for pair, count in pairs.items() if IGNORED not in pair})
-
-
-def carve_validation(
-    names: Sequence[str], share: float, part: int = 0, groups: Mapping[str, str] | None = None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Divide training videos into (train, validation); both keep the order of `names`.
-
-    The groups (video -> group; None: each video is one) with the smallest hashes validate, at least one with a share
-    above 0, and at least one is left. Part 1, 2, ... are the groups with the next hashes; then comes part 0 again.
-    """
-    sets = _sets(names, groups)
-    count, part = _size(sets, share, part)
-    chosen = {name for group in by_hash(sets)[part * count : (part + 1) * count] for name in sets[group]}
-    return tuple(n for n in names if n not in chosen), tuple(n for n in names if n in chosen)
-
-
-def carve_covering(
-    learning: Sequence[str],
-    share: float,
-    frames: Mapping[str, Mapping[int, int]],
-    seen: set[int],
-    validation_unseen: set[int],
-    part: int = 0,
-    groups: Mapping[str, str] | None = None,
-) -> tuple[str, ...]:
-    """Choose as many validation videos as `carve_validation`, but so that validation-unseen classes occur in them.
-
-    Groups are chosen one by one by `frames` (video -> class index -> frames), see docs/protocol.md, Validation. Part 1,
-    2, ... are chosen so from the groups that no earlier part has.
-    """
-    sets = _sets(learning, groups)
-    shown = {group: sum((Counter(frames[name]) for name in names), Counter[int]()) for group, names in sets.items()}
-    count, part = _size(sets, share, part)
-    left, chosen = by_hash(sets), list[str]()
-    for turn in range(count * (part + 1)):
-        if turn % count == 0:
-            chosen = []
-        uncovered = validation_unseen.difference(*(shown[group] for group in chosen))
-        holders = Counter(index for group in sets if group not in chosen for index in shown[group])
-        last = {index for index in seen if holders[index] == 1}
-        cost = {
-            group: (
-                -len(uncovered & shown[group].keys()),
-                len(last & shown[group].keys()),
-                -sum(shown[group][index] for index in validation_unseen),
-            )
-            for group in left
-        }
-        chosen.append(min(cost, key=cost.__getitem__))
-        left.remove(chosen[-1])
-    validating = {name for group in chosen for name in sets[group]}
-    return tuple(name for name in learning if name in validating)
-
-
-def _sets(names: Sequence[str], groups: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
-    """Return group -> its videos among `names`."""
-    return together({name: name if groups is None else groups[name] for name in names})
-
-
-def _size(sets: Sized, share: float, part: int) -> tuple[int, int]:
-    """Return how many groups validate, and the number of their part among the complete ones."""
-    count = min(max(round(share * len(sets)), 1), len(sets) - 1) if share > 0 else 0
-    return count, part % max(len(sets) // max(count, 1), 1)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fact_clip.config import DataConfig, Rate
 from fact_clip.core import InputError
-from fact_clip.core.errors import OrientationError
+from fact_clip.core.errors import OrientationError, library_errors
 from fact_clip.core.io import BROKEN_ARRAY, check_file, parse_value, read_mapping
 from fact_clip.core.segments import Clock
 from fact_clip.datasets.benchmarks import Layout
@@ -37,16 +37,12 @@ SET_LAYOUT = "set data.layout to TD or DT"
 def open_array(path: str | Path) -> Array:
     """Open a .npy file, memory-mapped and read-only; one that is damaged, empty or not of numbers is an InputError."""
     check_file(path, "a feature file")
-    try:
-        with np.errstate(over="raise"):  # of a shape that no memory has
-            array: Array = np.lib.format.open_memmap(path, mode="r")
-    except BROKEN_ARRAY as error:
-        reason = " ".join(str(error).split())
-        raise InputError(path, f"not readable as .npy ({reason})", "save an array of numbers with numpy.save") from None
-    if array.dtype.kind not in "fiub":
-        raise InputError(path, f"values of type {array.dtype}, not numbers")
-    if array.size == 0:
-        raise InputError(path, f"an empty array of shape {array.shape}", "extract the features of this video again")
+    damaged = library_errors(path, "not readable as .npy", *BROKEN_ARRAY, fix="save an array with numpy.save")
+    with damaged, np.errstate(over="raise"):  # of a shape that no memory has
+        array: Array = np.lib.format.open_memmap(path, mode="r")
+    if array.dtype.kind not in "fiub" or array.size == 0:
+        problem = f"an array of {array.dtype} and shape {array.shape}, not numbers"
+        raise InputError(path, problem, "extract the features of this video again")
     return array
 
 
@@ -81,27 +77,21 @@ def ambiguous_layout(folder: Path) -> OrientationError:
     return OrientationError(folder, problem, SET_LAYOUT)
 
 
-def length_fault(
-    path: str | Path, features: Array, layout: Layout, n_labels: int, config: DataConfig
-) -> tuple[str, InputError] | None:
-    """Return kind ("length", or "orientation" if the other side fits) and the error of a wrong length; None if none."""
+def check_length(path: Path, features: Array, layout: Layout, n_labels: int, config: DataConfig) -> None:
+    """Raise an InputError where features (T, D) are not as long as the labels; of its own type if the other side is."""
     n_rows, other = features.shape
+    problem = f"{n_rows} feature rows for {n_labels} labels, read as {layout}"
     if lengths_agree(n_rows, n_labels, config):
-        return None
+        return
     if lengths_agree(other, n_labels, config):
-        shape = features.shape if layout == "TD" else features.shape[::-1]
-        problem = f"shape {shape} read as {layout} has {n_rows} frames for {n_labels} labels"
-        return "orientation", OrientationError(path, problem, "the other layout fits: set data.layout")
-    tolerance = f"{config.tolerance:.0%} or {config.tolerance_frames} frames"
-    fix = "extract features and labels at one frame rate, or raise data.tolerance"
-    return "length", InputError(path, f"{n_rows} feature rows for {n_labels} labels, beyond {tolerance}", fix)
+        raise OrientationError(path, problem, "the other layout fits: set data.layout")
+    raise InputError(path, problem, "extract features and labels at one frame rate, or raise data.tolerance")
 
 
-def width_fault(path: Path, shape: tuple[int, ...], columns: int, reference: str) -> InputError | None:
-    """Return what is wrong with the width of features (T, D); None if they have as many columns as the reference."""
-    if shape[1] == columns:
-        return None
-    return InputError(path, f"{shape[1]} columns (shape {shape}), but {columns} in {reference}")
+def check_width(path: Path, features: Array, columns: int, reference: str) -> None:
+    """Raise an InputError where features (T, D) have other columns than those of the reference."""
+    if features.shape[1] != columns:
+        raise InputError(path, f"{features.shape[1]} columns, but {columns} in {reference}")
 
 
 def check_finite(path: str | Path, features: Array) -> None:
@@ -113,7 +103,8 @@ def check_finite(path: str | Path, features: Array) -> None:
         if not usable.all():
             frame = start + int(usable.argmin())
             column = int(is_usable(features[frame]).argmin())
-            raise not_finite(path, features[frame, column], frame, column)
+            problem = f"{features[frame, column]} in frame {frame}, column {column}, NaN or too large"
+            raise InputError(path, problem, "extract the features of this video again")
 
 
 def is_constant(features: Array) -> bool:
@@ -125,12 +116,6 @@ def is_usable(values: Array) -> NDArray[np.bool_]:
     """Return which values a model can take: finite ones, in float32 too and when a few of them are multiplied."""
     usable: NDArray[np.bool_] = np.isfinite(values) if values.dtype.itemsize == 2 else np.abs(values) <= MAX_VALUE
     return usable
-
-
-def not_finite(path: str | Path, value: float, frame: int, column: int) -> InputError:
-    """Return the error for a NaN or an infinity in a feature file."""
-    problem = f"{value} in frame {frame}, column {column}{', which is too large' if np.isfinite(value) else ''}"
-    return InputError(path, problem, "extract the features of this video again")
 
 
 def _with_context(features: Array, context: Sequence[int]) -> NDArray[np.float32]:

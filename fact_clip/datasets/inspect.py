@@ -1,4 +1,4 @@
-"""Everything that is wrong with a data set: `fact-clip data check` prints all of it, `Dataset.check` raises the first.
+"""Everything that is wrong with a data set, for `fact-clip data check`.
 
 What a sentence says stands beside the reader of its file (layout, factors, features, holdout), which raises it too.
 """
@@ -6,23 +6,20 @@ What a sentence says stands beside the reader of its file (layout, factors, feat
 from __future__ import annotations
 
 import logging
-import mmap
 import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.errors import FileLocation, Location
+from fact_clip.core.errors import FileLocation, Location, OrientationError
 from fact_clip.core.messages import paced, suggest
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets import features, layout
@@ -39,7 +36,7 @@ NOTES = ("never trained", "spelling", "coverage", "shared groups", "constant", "
 """Kinds of findings that training and scoring can live with; all others are errors."""
 
 SAMPLED_BYTES = 256 << 20
-"""Feature values that are checked for NaN unless all are asked for; a disk reads them in about a second."""
+"""Feature values that are checked for NaN unless all are asked for; a disk reads them in some seconds."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +50,6 @@ class Finding:
     def is_note(self) -> bool:
         """Return whether training and scoring can live with it."""
         return self.kind in NOTES
-
-
-def _findings(kind: str, errors: Iterable[InputError]) -> Iterator[Finding]:
-    return (Finding(kind, error) for error in errors)
 
 
 class Inspection:
@@ -82,6 +75,7 @@ class Inspection:
         if split is not None and split not in names:
             raise layout.no_split(self.root, "train", split)
         self.split_names = names if split is None else [split]
+        self.findings: list[Finding] = []
         self.splits: dict[str, dict[str, layout.Videos]] = {}  # split, part, video
         self.class_names: tuple[str, ...] = ()
         self._vocabulary: Vocabulary | None = None  # None where there is an error in the classes
@@ -92,25 +86,31 @@ class Inspection:
         self._features: dict[str, NDArray[Any]] = {}  # (T, D) of each video
 
     def __iter__(self) -> Iterator[Finding]:
-        """Yield all findings."""
-        yield from chain(self.inspect_classes(), self.inspect_lists(), self.inspect_groups())
+        """Inspect all, and yield the findings."""
+        self._inspect_classes()
+        self._inspect_lists()
+        self._inspect_groups()
         for path, inspections in (
-            (self.folder.labels_path, (self.inspect_labels, self._inspect_coverage)),
-            (self.folder.features_path, (self.inspect_features, self._inspect_values, self._inspect_objects)),
+            (self.folder.labels_path, (self._inspect_labels, self._inspect_coverage)),
+            (self.folder.features_path, (self._inspect_features, self._inspect_values, self._inspect_objects)),
         ):
-            if (error := self.folder.missing(path)) is not None:
-                yield Finding("folder", error)
+            if path.is_dir():
+                for inspect in inspections:
+                    inspect()
             else:
-                yield from chain.from_iterable(inspect() for inspect in inspections)
+                self._add("folder", InputError(path, "no such folder", "it has a file for each video"))
+        yield from self.findings
 
-    def raise_first(self) -> None:
-        """Raise the first error of the labels and of the headers of the features."""
-        self.class_names = self.folder.vocabulary(self.config).names
-        for name in self.split_names:
-            self.splits[name] = {part: self.folder.videos(part, name) for part in ("train", "test")}
-        for finding in chain(self.inspect_labels(), self.inspect_features()):
-            if not finding.is_note:
-                raise finding.error
+    def _add(self, kind: str, *errors: InputError) -> None:
+        self.findings += [Finding(kind, error) for error in errors]
+
+    @contextmanager
+    def _noted(self, kind: str) -> Iterator[None]:
+        """Make a finding of an error in the block."""
+        try:
+            yield
+        except InputError as error:
+            self._add("orientation" if isinstance(error, OrientationError) else kind, error)
 
     @property
     def videos(self) -> Mapping[str, Location]:
@@ -121,150 +121,126 @@ class Inspection:
                 videos |= {video: where for video, where in listed.items() if video not in videos}
         return videos or {path.stem: FileLocation(path) for path in layout.label_files(self.root)}
 
-    def inspect_classes(self) -> Iterator[Finding]:
+    def _inspect_classes(self) -> None:
         """Inspect the mapping, the background, the factors and the hold-out."""
         path, config = self.folder.mapping_path, self.config
         every, faults = self.folder.mapping
-        yield from _findings("mapping", faults)
+        self._add("mapping", *faults)
         if not every:
             return
         background, faults = layout.background_classes(config, every, path)
-        yield from _findings("background", faults)
+        self._add("background", *faults)
         self.class_names = names = tuple(name for name in every if name not in layout.unlabelled(config))
         if note := layout.spelling_note(names):
-            yield Finding("spelling", InputError(path, note))
-        yield from self._inspect_factors(background)
+            self._add("spelling", InputError(path, note))
+        self._inspect_factors(background)
         with warnings.catch_warnings(), suppress(InputError):
             warnings.simplefilter("ignore")  # they are findings
             self._vocabulary = self.folder.vocabulary(config)
-        if self._vocabulary is not None:
-            try:
+        with self._noted("holdout"):
+            if self._vocabulary is not None:
                 find_holdout(config, self.root, self._vocabulary)
-            except InputError as error:
-                yield Finding("holdout", error)
 
-    def _inspect_factors(self, background: tuple[str, ...]) -> Iterator[Finding]:
+    def _inspect_factors(self, background: tuple[str, ...]) -> None:
         """Inspect the file of factors, and whether all names parse."""
-        path, names = self.root / FILE, self.class_names
-        faults = parse_factors(path, (*names, *layout.unlabelled(self.config)))[2] if os.path.lexists(path) else []
+        path, names, mapping, parsed = self.root / FILE, self.class_names, self.folder.mapping_path, []
+        if os.path.lexists(path):
+            *_, faults = parse_factors(path, (*names, *layout.unlabelled(self.config)))
+            self._add("factors", *faults)
+            if faults:
+                return
         factors = None
-        try:
-            factors = None if faults else class_factors(self.config, self.root, names, background)[0]
-        except InputError as error:
-            faults = [error]
-        yield from _findings("factors", faults)
+        with self._noted("factors"):
+            factors, _ = class_factors(self.config, self.root, names, background)
         if factors is None:
             return
-        parsed = []
         for name in names:
             try:
                 parsed.append(factors(name))
             except InputError as error:
-                yield Finding("factors", error.at(FileLocation(self.folder.mapping_path, part=str(error.where))))
+                self._add("factors", error.at(FileLocation(mapping, part=str(error.where))))
         for slot, file in enumerate(self.folder.benchmark.factor_mappings):
             listed, faults = parse_mapping(self.root / file)
-            yield from _findings("mapping", faults)
+            self._add("mapping", *faults)
             for factor in dict.fromkeys(entry[slot] for entry in parsed if slot < len(entry)) if listed else ():
                 if factor is not None and factor not in listed:
-                    problem = f"no {factor!r}, which classes of {self.folder.mapping_path.name} have"
-                    yield Finding("factors", InputError(self.root / file, problem))
+                    problem = f"no {factor!r}, which classes of {mapping.name} have"
+                    self._add("factors", InputError(self.root / file, problem))
 
-    def inspect_lists(self) -> Iterator[Finding]:
+    def _inspect_lists(self) -> None:
         """Inspect the lists of videos to train and test on."""
         if not self.split_names:
-            yield Finding("split", InputError(self.root, "no splits", layout.WRITE_SPLITS))
+            self._add("split", InputError(self.root, "no splits", layout.WRITE_SPLITS))
         for name in self.split_names:
             parts = self.splits[name] = {}
             for part in ("train", "test"):
                 path = layout.find_split(self.root, part, name)
                 if path is None:
-                    yield Finding("split", layout.no_split(self.root, part, name))
+                    self._add("split", layout.no_split(self.root, part, name))
                     continue
                 parts[part], faults = layout.parse_split(path)
                 is_only_trained_on = part == "test" and path.stat().st_size == 0  # as training takes it
-                yield from _findings("split", [] if is_only_trained_on else faults)
-            yield from _findings("overlap", layout.overlaps(parts.get("train", {}), parts.get("test", {})))
-        if not self.is_complete:
-            return
+                self._add("split", *([] if is_only_trained_on else faults))
+            self._add("overlap", *layout.overlaps(parts.get("train", {}), parts.get("test", {})))
         published = self.folder.benchmark.splits
-        for name in published if self.split_names else ():
+        for name in published if self.split_names and self.is_complete else ():
             if name not in self.split_names:
                 problem = f"no split {name}; the published ones are {', '.join(published)}"
-                yield Finding("coverage", InputError(self.root / "splits", problem))
-        # numbered splits divide the same videos; named ones may come from different sources
-        numbered = {name: parts for name, parts in self.splits.items() if name.isdigit() and len(parts) == 2}
-        listed = {name: parts["train"] | parts["test"] for name, parts in numbered.items()}
-        named_in = {video: where for videos in listed.values() for video, where in videos.items()}
-        for name, videos in listed.items():
-            for video, where in named_in.items():
-                if video not in videos:
-                    problem = f"split {name} neither trains nor tests video {video!r} of {where}"
-                    yield Finding("coverage", InputError(self.root / "splits", problem))
+                self._add("coverage", InputError(self.root / "splits", problem))
 
-    def inspect_groups(self) -> Iterator[Finding]:
+    def _inspect_groups(self) -> None:
         """Inspect the pattern of `data.groups`, and whether a group is in both parts of a split."""
-        if self.config.groups is None:
-            return
-        try:
+        groups: dict[str, str] = {}
+        with self._noted("groups"):
             groups = read_groups(self.videos, self.config.groups)
-        except InputError as error:
-            yield Finding("groups", error)
-            return
         path = self.root / "splits"
-        for name, parts in self.splits.items():
+        for name, parts in self.splits.items() if groups and self.config.groups is not None else ():
             train, test = ({groups[video] for video in parts.get(part, {})} for part in ("train", "test"))
             if train & test:
                 shared = ", ".join(in_order(train & test))
                 problem = f"split {name} has {len(train & test)} groups in both parts: {shared}"
-                yield Finding("shared groups", InputError(path, problem, "fact-clip data split divides them"))
+                self._add("shared groups", InputError(path, problem, "fact-clip data split divides them"))
             if len(train) == 1 and self.config.validation > 0:
                 problem, fix = f"split {name} trains on one group, {train.pop()!r}", "set data.groups=null"
-                yield Finding("groups", InputError(path, problem, f"{fix}, or data.validation=0"))
+                self._add("groups", InputError(path, problem, f"{fix}, or data.validation=0"))
 
-    def inspect_labels(self) -> Iterator[Finding]:
+    def _inspect_labels(self) -> None:
         """Inspect the label files."""
         files = self.folder.labels(self.config, self.class_names)
         ignored = {*layout.unlabelled(self.config)}
         unknown: dict[str, layout.LabelFile] = {}  # labels, each with the first file that has it
         frames, videos, occurring = Counter[str](), Counter[str](), set[str]()
-        for video, where in paced(self.videos.items(), "reading labels", logger):
-            path = self.folder.label_path(video)
-            try:
-                if not path.exists():
-                    raise layout.missing_file(where, video, "labels", path)
+        for video in paced(self.videos, "reading labels", logger):
+            with self._noted("labels"):
                 file = files[video]
-            except InputError as error:
-                yield Finding("labels", error)
-                continue
-            if not file.counts:
-                yield Finding("labels", file.no_labels())
-                continue
-            if "" in file.unknown:
-                yield Finding("labels", file.unknown_label("", ()))
-            if not file.counts.keys() - ignored:
-                yield Finding("unlabelled", InputError(path, "no frame has a label", layout.TAKE_OUT))
-            occurring.update(file.counts)
-            self.lengths[video] = len(file.labels)
-            self.classes[video] = {*self.class_names} & file.counts.keys()
-            for label in sorted(file.unknown.keys() - {""}):
-                unknown.setdefault(label, file)
-                frames[label] += file.counts[label]
-                videos[label] += 1
+                if not file.counts:
+                    raise file.no_labels()
+                if "" in file.unknown:
+                    self._add("labels", file.unknown_label("", ()))
+                if not file.counts.keys() - ignored:
+                    self._add("unlabelled", InputError(file.path, "no frame has a label", layout.TAKE_OUT))
+                occurring.update(file.counts)
+                self.lengths[video] = len(file.labels)
+                self.classes[video] = {*self.class_names} & file.counts.keys()
+                for label in sorted(file.unknown.keys() - {""}):
+                    unknown.setdefault(label, file)
+                    frames[label] += file.counts[label]
+                    videos[label] += 1
         for name in self.config.unlabelled:
             if name not in occurring and self.classes and self.is_complete:
                 problem = f"no frame is labelled {name!r}, which data.unlabelled names"
                 fix = suggest(name, sorted(occurring), 0.6)
-                yield Finding("labels", InputError(self.root / "groundTruth", problem, fix))
+                self._add("labels", InputError(self.root / "groundTruth", problem, fix))
         for label, file in unknown.items() if self.class_names else ():
             details = f" ({frames[label]} frames in {videos[label]} videos)"
-            yield Finding("labels", file.unknown_label(label, self.class_names, details))
+            self._add("labels", file.unknown_label(label, self.class_names, details))
 
-    def _inspect_coverage(self) -> Iterator[Finding]:
+    def _inspect_coverage(self) -> None:
         """Inspect which videos are in no split, and which classes are never trained."""
         videos = self.videos
         for path in layout.label_files(self.root) if self.is_complete else ():
             if path.stem not in videos:
-                yield Finding("coverage", InputError(path, f"video {path.stem!r} is in no split"))
+                self._add("coverage", InputError(path, f"video {path.stem!r} is in no split"))
 
         def classes_of(names: Iterable[str]) -> set[str]:
             return set[str]().union(*(self.classes.get(name, set()) for name in names))
@@ -273,46 +249,38 @@ class Inspection:
             tested = classes_of(parts.get("test", {})) - classes_of(parts.get("train", {}))
             if tested and "train" in parts:
                 problem = f"split {name} tests {len(tested)} classes that it never trains: {', '.join(sorted(tested))}"
-                yield Finding("never trained", InputError(self.root / "splits", problem))
+                self._add("never trained", InputError(self.root / "splits", problem))
         unused = [name for name in self.class_names if name not in classes_of(self.classes)]
         if unused and self.classes:
             problem = f"{len(unused)} classes that no video has: {', '.join(unused)}"
-            yield Finding("never trained", InputError(self.folder.mapping_path, problem))
+            self._add("never trained", InputError(self.folder.mapping_path, problem))
 
-    def inspect_features(self) -> Iterator[Finding]:
+    def _inspect_features(self) -> None:
         """Inspect missing and unreadable feature files, their orientation, length and width."""
+        path_of = self.folder.feature_path
         stored: dict[str, NDArray[Any]] = {}
-        for video, where in self.videos.items():
-            path = self.folder.feature_path(video)
-            try:
-                if not os.path.lexists(path):
-                    raise layout.missing_file(where, video, "features", path)
-                stored[video] = features.load_features(path, "TD")  # as stored, until the layout is known
-            except InputError as error:
-                yield Finding("features", error)
+        for video in self.videos:
+            with self._noted("features"):
+                stored[video] = features.load_features(path_of(video), "TD")  # as stored, until the layout is known
         orientation = self._layout(stored)
         fps = self.config.fps if self.config.fps is not None else self.folder.benchmark.fps
-        paths = map(self.folder.feature_path, stored)
-        yield from _findings("features", features.sidecar_faults(paths, fps, orientation))
+        self._add("features", *features.sidecar_faults(map(path_of, stored), fps, orientation))
         if orientation is None:
             if self.lengths and stored:
-                yield Finding("orientation", features.ambiguous_layout(self.folder.features_path))
+                self._add("orientation", features.ambiguous_layout(self.folder.features_path))
             return
         self._features = {video: array if orientation == "TD" else array.T for video, array in stored.items()}
-        shapes = {video: array.shape for video, array in self._features.items()}
+        widths = dict[str, int]()
         for video in (video for video in self._features if video in self.lengths):
-            path = self.folder.feature_path(video)
-            fault = features.length_fault(path, self._features[video], orientation, self.lengths[video], self.config)
-            if fault is not None:
-                yield Finding(*fault)
-                if fault[0] == "orientation":
-                    del shapes[video]
-        if shapes:  # of equally frequent widths the first
-            self.columns = Counter(shape[1] for shape in shapes.values()).most_common(1)[0][0]
-        for video, shape in shapes.items():
-            path = self.folder.feature_path(video)
-            if (wrong := features.width_fault(path, shape, self.columns or 0, "most files")) is not None:
-                yield Finding("width", wrong)
+            with self._noted("length"):
+                rows, n_labels = self._features[video], self.lengths[video]
+                features.check_length(path_of(video), rows, orientation, n_labels, self.config)
+                widths[video] = rows.shape[1]
+        if widths:  # of equally frequent widths the first
+            self.columns = Counter(widths.values()).most_common(1)[0][0]
+        for video in widths:
+            with self._noted("width"):
+                features.check_width(path_of(video), self._features[video], self.columns or 0, "most files")
 
     def _layout(self, stored: dict[str, NDArray[Any]]) -> Layout | None:
         """Return the layout that is known, else the one that fits the labels of most videos."""
@@ -326,53 +294,35 @@ class Inspection:
         del votes[None]  # both sides fit
         return votes.most_common(1)[0][0] if votes else None
 
-    def _inspect_values(self) -> Iterator[Finding]:
+    def _inspect_values(self) -> None:
         """Inspect the features for NaN, and for files with the same values in every frame."""
         total = sum(array.nbytes for array in self._features.values())
-        self.checked_share = 1.0 if self.full or total <= SAMPLED_BYTES else SAMPLED_BYTES / total
+        step = 1 if self.full else -(-total // SAMPLED_BYTES) or 1
+        self.checked_share = 1 / step
         constant = dict[Path, bool]()
         for video in paced(self._features, "reading features", logger, self.progress) if self._features else ():
             array, path = self._features[video], self.folder.feature_path(video)
-            try:
-                if self.checked_share == 1:
-                    features.check_finite(path, array)
-                    constant[path] = features.is_constant(array)
-                else:
-                    _check_sample(path, array, self.checked_share)
-            except InputError as error:
-                yield Finding("not finite", error)
+            stored = array if array.flags.c_contiguous else array.T  # whose rows lie in one piece
+            with self._noted("not finite"):
+                if step > 1 and features.is_usable(stored[::step]).all():
+                    continue
+                features.check_finite(path, array)
+                constant[path] = features.is_constant(array)
         same, fix = "have the same values", "extract the features again"
         if constant and all(constant.values()):
             problem = f"all frames of all {len(constant)} videos {same}"
-            yield Finding("constant", InputError(self.folder.features_path, problem, fix))
+            self._add("constant", InputError(self.folder.features_path, problem, fix))
             return
         for path in (path for path, is_same in constant.items() if is_same):
-            yield Finding("constant", InputError(path, f"all frames {same}", fix))
+            self._add("constant", InputError(path, f"all frames {same}", fix))
 
-    def _inspect_objects(self) -> Iterator[Finding]:
+    def _inspect_objects(self) -> None:
         """Inspect the file of object columns, and whether the features have as many."""
         if self.config.objects.file is None or self._vocabulary is None or not self._features:
             return
         from fact_clip.datasets.objects import ObjectColumns  # SciPy takes a while
 
-        try:
+        with self._noted("objects"):
             objects = ObjectColumns.read(self.config.objects, self.root, self._vocabulary)
             if objects is not None and self.columns is not None:
                 objects.check(self.columns)
-        except InputError as error:
-            yield Finding("objects", error)
-
-
-def _check_sample(path: Path, array: NDArray[Any], share: float) -> None:
-    """Check a share of the stored rows (frames or columns) of a file, spread evenly, for NaN."""
-    if array.dtype.kind != "f":
-        return
-    by_frame = array.flags.c_contiguous
-    stored = array if by_frame else array.T
-    if hasattr(mmap, "MADV_RANDOM"):  # the system reads far more around each row otherwise
-        stored._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
-    rows = np.linspace(0, len(stored) - 1, min(len(stored), max(3, int(share * len(stored))))).astype(int)
-    bad = np.argwhere(~features.is_usable(stored[rows]))
-    if len(bad):
-        row, index = int(rows[bad[0][0]]), int(bad[0][1])
-        raise features.not_finite(path, stored[row, index], *((row, index) if by_frame else (index, row)))

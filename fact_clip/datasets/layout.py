@@ -76,13 +76,6 @@ class DataFolder:
         """Return the feature files of videos, beside which JSON files may lie."""
         return list(map(self.feature_path, videos))
 
-    def missing(self, path: Path) -> InputError | None:
-        """Return the error for the folder of labels or features, if it is not there."""
-        if path.is_dir():
-            return None
-        problem = "not a folder" if os.path.lexists(path) else "no such folder"
-        return InputError(path, problem, "it has a file for each video")
-
     @cached_property
     def mapping(self) -> tuple[tuple[str, ...], list[InputError]]:
         """Return all names of the mapping, those of ``data.unlabelled`` included, and its faults."""
@@ -323,8 +316,3 @@ def overlaps(learning: Videos, test: Videos) -> Iterator[InputError]:
     for name in test:
         if name in learning:
             yield InputError(test[name], f"video {name!r} is in {learning[name]} too", "test on other videos")
-
-
-def missing_file(where: Location, video: str, kind: str, path: Path) -> InputError:
-    """Return the error for a video of a list without its "labels" or "features"."""
-    return InputError(where, f"video {video!r} has no {kind}: {path} is missing", "add the file, or remove the line")

@@ -171,10 +171,6 @@ class MemoryFolder(DataFolder):
         """Return what errors call the features of a video."""
         return Path(f"data.features({video!r})")
 
-    def missing(self, path: Path) -> InputError | None:
-        """Return None: there is no folder."""
-        return None
-
     def label_lines(self, video: str) -> list[str]:
         """Return the label of each frame of a video."""
         return [*names_of(self.data.labels(video), f"data.labels({video!r})")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,49 @@ def together(groups: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 def by_hash(names: Iterable[str]) -> list[str]:
     """Sort names in an order that depends neither on their order before nor on a seed."""
     return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+
+
+def carve_validation(
+    groups: Mapping[str, str],
+    share: float,
+    part: int = 0,
+    frames: Mapping[str, Mapping[int, int]] | None = None,
+    seen: Set[int] = frozenset(),
+    validation_unseen: Set[int] = frozenset(),
+) -> tuple[str, ...]:
+    """Choose the training videos (video -> group) that validate, whole groups, at least one and not all.
+
+    Groups are taken by the hash of their names, but so that the validation-unseen classes occur in them and few seen
+    classes lose their last training video, by `frames` (video -> class index -> frames; docs/protocol.md, Validation).
+    Part 1, 2, ... are chosen so from the groups that no earlier part has; after the last complete one comes part 0.
+    """
+    sets, frames = together(groups), frames or {}
+    shown = {group: sum((Counter(frames.get(name)) for name in names), Counter[int]()) for group, names in sets.items()}
+    count = validation_size(len(sets), share)
+    part %= max(len(sets) // max(count, 1), 1)
+    left, chosen = by_hash(sets), list[str]()
+    for turn in range(count * (part + 1)):
+        if turn % count == 0:
+            chosen = []
+        uncovered = validation_unseen - {index for group in chosen for index in shown[group]}
+        holders = Counter(index for group in sets if group not in chosen for index in shown[group])
+        last = {index for index in seen if holders[index] == 1}
+        cost = {
+            group: (
+                -len(uncovered & shown[group].keys()),
+                len(last & shown[group].keys()),
+                -sum(shown[group][index] for index in validation_unseen),
+            )
+            for group in left
+        }
+        chosen.append(min(cost, key=cost.__getitem__))
+        left.remove(chosen[-1])
+    return tuple(video for video, group in groups.items() if group in chosen)
+
+
+def validation_size(count: int, share: float) -> int:
+    """Return how many of some groups validate: at least one, and not all."""
+    return min(max(round(share * count), 1), count - 1) if share > 0 else 0
 
 
 def guess_groups(names: Iterable[str]) -> str | None:

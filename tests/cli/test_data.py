@@ -43,7 +43,7 @@ def test_check_prints_one_line_a_finding(fact_clip, copy):
     assert text.code == 1
     lines = text.out.splitlines()
     assert [line.split(": ")[:2] for line in lines] == [["error", "features"], ["error", "not finite"]]
-    assert "'person1_video1'" in lines[0]
+    assert "/person1_video1.npy" in lines[0]
     assert "nan in frame 12, column 3" in lines[1]
     assert text.err.endswith("; 2 errors, 0 notes\n")
     tree = fact_clip("data", "check", copy, "--json")
@@ -58,15 +58,13 @@ def test_notes_are_no_errors(fact_clip, copy):
     """A class that nobody has and a video in no split are told, errors first, and a note alone is exit code 0."""
     with (copy / "mapping.txt").open("a") as file:
         file.write("23 polish gear\n")
-    for part in ("train", "test"):
-        path = copy / "splits" / f"{part}.split1.bundle"
-        path.write_text(path.read_text().replace("person1_video1\n", ""))
+    (copy / "groundTruth/more.txt").write_text("no action\n")
     answer = fact_clip("data", "check", copy)
     assert answer.code == 0
     assert [line.split(": ")[:2] for line in answer.out.splitlines()] == [
         ["note", "coverage"], ["note", "never trained"],
     ]  # fmt: skip
-    assert "'person1_video1'" in answer.out
+    assert "'more'" in answer.out
     assert "polish gear" in answer.out
     assert answer.err.endswith("; 0 errors, 2 notes\n")
     for number in range(5):  # five more that are in no split

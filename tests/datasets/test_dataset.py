@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fact_clip.config import DataConfig
-from fact_clip.datasets.dataset import Dataset, carve_validation
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.inspect import Inspection
 
@@ -156,30 +156,6 @@ def test_seconds_come_from_the_file_beside_the_features_or_the_rate(open_set, ro
     times = [frame / 4 + 0.1 * (frame % 3 == 1) for frame in range(41)]
     (root / "features/a.json").write_text(json.dumps({"times": times}))
     assert dataset.times("a").tolist() == times
-
-
-def test_carving_depends_on_names_alone():
-    names = [f"video{number}" for number in range(20)]
-    train, validation = carve_validation(names, 0.15)
-    assert len(validation) == 3
-    assert sorted(train + validation) == sorted(names)
-    # by sha256 of the name, recorded so that runs of other versions stay comparable
-    assert validation == ("video0", "video8", "video12")
-    assert list(train) == [name for name in names if name not in validation]
-    _, of_reversed = carve_validation(names[::-1], 0.15)
-    assert set(of_reversed) == set(validation)
-    # one more video moves at most one place of the choice
-    parts = [carve_validation(names, 0.3, part)[1] for part in range(3)]
-    assert sorted(name for part in parts for name in part) == sorted({name for part in parts for name in part})
-    assert carve_validation(names, 0.3, 3)[1] == parts[0]  # three whole parts of 3 in 10 names
-    _, of_more = carve_validation([*names, "another"], 0.15)
-    assert len(set(of_more) - set(validation)) <= 1
-
-
-@pytest.mark.parametrize(("count", "share", "held"), [(1, 0.5, 0), (2, 0.01, 1), (3, 0.99, 2), (10, 0.0, 0)])
-def test_carving_leaves_someone_on_each_side(count, share, held):
-    train, validation = carve_validation([str(number) for number in range(count)], share)
-    assert (len(train), len(validation)) == (count - held, held)
 
 
 def test_labels_cannot_be_written_to(open_set):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fact_clip.config import DataConfig
+from fact_clip.core.errors import OrientationError
 from fact_clip.datasets.features import (
     LIMIT,
     FeatureTransform,
     check_finite,
+    check_length,
     encoder_of,
-    length_fault,
     lengths_agree,
     load_features,
     read_clock,
@@ -143,17 +145,16 @@ def test_layouts(tmp_path):
         np.testing.assert_array_equal(loaded, stored)
         assert not loaded.flags.writeable
         assert read_layout("v", np.load(tmp_path / f"{name}.npy").shape, 20, config) == layout
-        assert length_fault("v", loaded, layout, 20, config) is None
+        check_length(Path("v"), loaded, layout, 20, config)
     assert read_layout("v", (20, 17), 18, config) is None
     with refused("v"):
         read_layout("v", (20, 3), 60, config)
     with refused("td.npy"):
         load_features(tmp_path / "td.npy", None)
-    kind, error = length_fault("v", load_features(tmp_path / "td.npy", "DT"), "DT", 20, config)
-    assert kind == "orientation"
-    kind, error = length_fault("v", stored, "TD", 60, config)
-    assert kind == "length"
-    assert error.problem.startswith("20 feature rows for 60 labels")
+    with refused("v", OrientationError):
+        check_length(Path("v"), load_features(tmp_path / "td.npy", "DT"), "DT", 20, config)
+    with refused("v"):
+        check_length(Path("v"), stored, "TD", 60, config)
 
 
 def test_large_files_stay_on_disk(tmp_path):

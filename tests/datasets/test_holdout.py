@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fact_clip.config import AugmentConfig, DataConfig
 from fact_clip.core import Vocabulary
-from fact_clip.datasets.dataset import Dataset, carve_covering
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.holdout import (
     Holdout,
@@ -176,34 +176,6 @@ def test_a_leak_names_video_and_frame(kitchen):
     check_leak({"u": labels["u"]}, dataset.vocabulary, (2, 4))
     with refused("training video 'w'"):
         check_leak({name: labels[name] for name in "vw"}, dataset.vocabulary, (1,))
-
-
-class TestCarving:
-    def test_covers_validation_unseen_classes_first_then_spares_seen_ones(self):
-        frames = {"a": {0: 9, 5: 1}, "b": {0: 9, 6: 2}, "c": {0: 9, 5: 3, 6: 1, 1: 1}, "d": {0: 9, 2: 1}, "e": {0: 9}}
-        names = tuple(frames)
-        # c has both; then only d would take a seen class away; of a, b and e, b has most of the group
-        assert carve_covering(names, 0.2, frames, {0, 1, 2}, {5, 6}) == ("c",)
-        assert carve_covering(names, 0.4, frames, {0, 1, 2}, {5, 6}) == ("b", "c")
-        assert carve_covering(names, 0.6, frames, {0, 1, 2}, {5, 6}) == ("a", "b", "c")
-        assert "d" not in carve_covering(names, 0.8, frames, {0, 1, 2}, {5, 6})
-
-    def test_depends_on_neither_order_nor_a_seed(self):
-        frames = {name: {0: 1} for name in "abcdefgh"}
-        forward = carve_covering(tuple("abcdefgh"), 0.25, frames, {0}, set())
-        assert len(forward) == 2
-        assert set(carve_covering(tuple("hgfedcba"), 0.25, frames, {0}, set())) == set(forward)
-
-    def test_parts_are_disjoint_and_each_covers_what_is_left(self):
-        frames = {"a": {5: 1}, "b": {5: 2}, "c": {5: 3, 6: 1}, "d": {6: 1}, "e": {0: 9}}
-        parts = [carve_covering(tuple(frames), 0.4, frames, {0}, {5, 6}, part) for part in range(3)]
-        # of a, d and e, left for part 1, a and d have the classes; there are two whole parts of two
-        assert parts == [("b", "c"), ("a", "d"), ("b", "c")]
-        assert carve_covering(tuple(frames), 0.0, frames, {0}, {5, 6}, 1) == ()
-
-    @pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.01, 1), (0.5, 1), (0.99, 1)])
-    def test_leaves_one_to_train(self, share, expected):
-        assert len(carve_covering(("a", "b"), share, {"a": {0: 1}, "b": {0: 1}}, {0}, set())) == expected
 
 
 @pytest.mark.parametrize("setting", ["A", "B", "new_word_ham", "new_word_baked_egg"])

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from fact_clip.datasets.dataset import Dataset, carve_covering, carve_validation
-from fact_clip.datasets.splits import divide, guess_groups, in_order, read_groups, together, write_splits
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.splits import (
+    carve_validation,
+    divide,
+    guess_groups,
+    in_order,
+    read_groups,
+    together,
+    write_splits,
+)
 
 from ..refusals import refused
 
@@ -98,31 +108,59 @@ def test_written_lists_replace_others_only_if_asked(tmp_path):
     ]  # fmt: skip
 
 
-class TestValidation:
-    def test_whole_groups_validate(self):
-        groups = read_groups(NAMES, r"subj(\d+)")
-        train, validation = carve_validation(NAMES, 0.15, 0, groups)
-        # one of three; of 1, 2 and 10 the sha256 of 10 is the smallest
-        assert validation == ("subj10_egg", "subj10_ham")
-        assert train == NAMES[:4]
-        parts = [carve_validation(NAMES, 0.15, part, groups)[1] for part in range(4)]
-        assert sorted(name for part in parts[:3] for name in part) == sorted(NAMES)
-        assert parts[3] == parts[0]
-        assert carve_validation(NAMES, 0.0, 0, groups) == (NAMES, ())
+def alone(names: Iterable[str]) -> dict[str, str]:
+    """Each video as a group."""
+    return {name: name for name in names}
 
-    def test_whole_groups_cover_classes(self):
+
+class TestValidation:
+    def test_depends_on_names_alone(self):
+        names = [f"video{number}" for number in range(20)]
+        # by sha256 of the name, recorded so that runs of other versions stay comparable
+        assert carve_validation(alone(names), 0.15) == ("video0", "video8", "video12")
+        assert set(carve_validation(alone(names[::-1]), 0.15)) == {"video0", "video8", "video12"}
+        # one more video moves at most one place of the choice
+        assert len({*carve_validation(alone([*names, "another"]), 0.15)} - {"video0", "video8", "video12"}) <= 1
+        parts = [carve_validation(alone(names), 0.3, part) for part in range(4)]
+        assert len({name for part in parts[:3] for name in part}) == 18
+        assert parts[3] == parts[0]  # three whole parts of 6 in 20 names
+
+    @pytest.mark.parametrize(("count", "share", "chosen"), [(1, 0.5, 0), (2, 0.01, 1), (3, 0.99, 2), (10, 0.0, 0)])
+    def test_leaves_some_on_each_side(self, count, share, chosen):
+        assert len(carve_validation(alone(map(str, range(count))), share)) == chosen
+
+    def test_covers_validation_unseen_classes_first_then_spares_seen_ones(self):
+        frames = {"a": {0: 9, 5: 1}, "b": {0: 9, 6: 2}, "c": {0: 9, 5: 3, 6: 1, 1: 1}, "d": {0: 9, 2: 1}, "e": {0: 9}}
+        # c has both; then only d would take a seen class away; of a, b and e, b has most of the group
+        chosen = [
+            carve_validation(alone(frames), share, 0, frames, {0, 1, 2}, {5, 6}) for share in (0.2, 0.4, 0.6, 0.8)
+        ]
+        assert chosen[:3] == [("c",), ("b", "c"), ("a", "b", "c")]
+        assert "d" not in chosen[3]
+
+    def test_parts_are_disjoint_and_each_covers_what_is_left(self):
+        frames = {"a": {5: 1}, "b": {5: 2}, "c": {5: 3, 6: 1}, "d": {6: 1}, "e": {0: 9}}
+        parts = [carve_validation(alone(frames), 0.4, part, frames, {0}, {5, 6}) for part in range(3)]
+        # of a, d and e, left for part 1, a and d have the classes; there are two whole parts of two
+        assert parts == [("b", "c"), ("a", "d"), ("b", "c")]
+
+    def test_whole_groups_validate_and_cover_classes(self):
         groups = read_groups(NAMES, r"subj(\d+)")
+        parts = [carve_validation(groups, 0.15, part) for part in range(4)]
+        # one of three; of 1, 2 and 10 the sha256 of 10 is the smallest
+        assert parts[0] == parts[3] == ("subj10_egg", "subj10_ham")
+        assert sorted(name for part in parts[:3] for name in part) == sorted(NAMES)
         frames = {name: {0: 1} for name in NAMES} | {
             "subj1_ham": {0: 1, 5: 2},
             "subj2_egg": {5: 1},
             "subj2_ham": {6: 1},
         }
         # subject 2 has both classes, though each of its videos has one
-        assert carve_covering(NAMES, 0.3, frames, {0}, {5, 6}, 0, groups) == ("subj2_egg", "subj2_ham")
-        assert carve_covering(NAMES, 0.3, frames, {0}, {5, 6}, 1, groups) == ("subj1_egg", "subj1_ham")
+        assert carve_validation(groups, 0.3, 0, frames, {0}, {5, 6}) == ("subj2_egg", "subj2_ham")
+        assert carve_validation(groups, 0.3, 1, frames, {0}, {5, 6}) == ("subj1_egg", "subj1_ham")
         # class 1 would be lost with subject 2
         frames["subj2_ham"] = {1: 1}
-        assert carve_covering(NAMES, 0.3, frames, {0, 1}, {5}, 0, groups) == ("subj1_egg", "subj1_ham")
+        assert carve_validation(groups, 0.3, 0, frames, {0, 1}, {5}) == ("subj1_egg", "subj1_ham")
 
     def test_nobody_is_in_both(self, root, open_set):
         for old, new in (("a", "p1_a"), ("b", "p1_b"), ("c", "p2_c")):
