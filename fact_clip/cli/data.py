@@ -144,8 +144,8 @@ def init(
     for key, value, reason in proposal.settings:
         print(f"  {key} = {json.dumps(value)}" + (f"  ({reason})" if reason else ""))
     print(_readings(proposal.vocabulary))
-    for hint in (*proposal.hints, *proposal.notes)[: SHOWN["note"]]:
-        print(f"note: {hint}")
+    for text in proposal.notes[: SHOWN["note"]]:
+        print(f"note: {text}")
     print(time)
     print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
 
@@ -207,7 +207,7 @@ def _recipe(folder: Path, proposal: Proposal, time: str) -> str:
         # JSON is YAML, and it quotes what YAML would read as something else.
         text = f"{'  ' * len(groups)}{last}: {json.dumps(value, ensure_ascii=False)}"
         lines.append(f"{text}  # {reason}" if reason else text)
-    return "\n".join([*lines, *(f"# {note}" for note in (*proposal.notes, *proposal.hints))]) + "\n"
+    return "\n".join([*lines, *(f"# {note}" for note in proposal.notes)]) + "\n"
 
 
 SHOWN_TRANSITIONS = 15  # --json has all

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,21 +45,7 @@ def _find_recipe(recipe: str | Path, above: tuple[Path, ...]) -> Path:
     if str(recipe) in names:
         return RECIPES / f"{recipe}.yaml"
     fix = suggest(str(recipe), names, 0.4) or f"give the path of a YAML file, or one of {', '.join(names)}"
-    if above:
-        raise InputError(above[-1], f"base: no recipe {recipe!r}", fix)
-    if os.path.isdir(recipe):  # noqa: PTH112 - unlike Path.is_dir it is no error for names that are too long
-        raise InputError(recipe, "a folder, not a recipe", _recipe_in(Path(recipe)) or fix)
-    raise InputError(recipe, "no such recipe", fix)
-
-
-def _recipe_in(folder: Path) -> str:
-    """Return what to give where the folder of a run or of a data set was given for a recipe."""
-    for name in ("config.yaml", "recipe.yaml"):
-        if (folder / name).is_file():
-            return f"give {folder / name}"
-    quoted = shlex.quote(str(folder))
-    fix = f"write one with `fact-clip data init {quoted}`, or give folder data.root={quoted}"
-    return fix if (folder / "mapping.txt").is_file() else ""
+    raise InputError(above[-1] if above else recipe, f"no recipe {str(recipe)!r}", fix)
 
 
 def _resolve_paths(path: Path, tree: Mapping[str, Any]) -> None:
@@ -110,12 +94,11 @@ def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
         key, equals, value = override.partition("=")
         if not equals or not all(key.split(".")):
             raise InputError(override, "not a setting", "write key=value, as in train.epochs=20")
-        torn = value[:1] in ("{", "[") and value[-1] not in "]}"  # by the shell, at a blank
-        fix = f"put quotes around what has blanks: '{override} ...'" if torn else ""
-        set_key(tree, key.split("."), value_of(key, value, ConfigKey(key), fix), override)
+        set_key(tree, key.split("."), value_of(key, value, ConfigKey(key)), override)
     return tree
 
 
-def value_of(key: str, text: str, where: ConfigKey | str, fix: str = "") -> Any:
+def value_of(key: str, text: str, where: ConfigKey | str) -> Any:
     """Return the value of a typed setting, as YAML reads it; a pattern begins with a brace, as a mapping does."""
-    return text if key == "data.grammar" and text[:1] in ("{", "[") else parse_yaml(text, where, fix)
+    is_pattern = key == "data.grammar" and text[:1] in ("{", "[")
+    return text if is_pattern else parse_yaml(text, where, "put quotes around what has blanks")

@@ -379,8 +379,6 @@ class Config(_Frozen):
         ``data.holdout``; those of an override start from the current folder.
         """
         bases = [text.removeprefix("base=") for text in overrides if text.startswith("base=")]
-        if bases and not bases[-1]:
-            raise InputError("base=", "nothing is named", "name a recipe, or the path of one")
         tree = read_recipe(recipe, base=bases[-1] if bases else None)
         return cls.overridden(tree, [text for text in overrides if not text.startswith("base=")], str(recipe))
 
@@ -441,18 +439,11 @@ def _first_fault(model: type[BaseModel], error: ValidationError, tree: Any) -> t
             inner = inner[part]
     key = ".".join(keys)
     if fault["type"] == "extra_forbidden":
-        return key, "unknown key", _CHANGED.get(key, f"did you mean {_nearest_key(model, key)}?")
+        nearest = {full.rpartition(".")[2]: full for full in _keys(model)} | {full: full for full in _keys(model)}
+        (closest,) = difflib.get_close_matches(key[:100], nearest, n=1, cutoff=0.0)
+        return key, "unknown key", _CHANGED.get(key, f"did you mean {nearest[closest]}?")
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return key, f"{reprlib.repr(fault['input'])} is not {message}", ""
-
-
-def _nearest_key(model: type[BaseModel], key: str) -> str:
-    """Return the key that one that does not exist may have meant, by its full or its last name."""
-    nearest: dict[str, str] = {}
-    for full in _keys(model):
-        nearest[full] = full
-        nearest.setdefault(full.rpartition(".")[2], full)
-    return nearest[difflib.get_close_matches(key[:100], nearest, n=1, cutoff=0.0)[0]]
 
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:

@@ -16,7 +16,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.arguments import check_name, checked
 from fact_clip.core.errors import CommandOption, FileLocation
@@ -25,8 +24,7 @@ from fact_clip.core.messages import listed, normalize, suggest
 from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file
 from fact_clip.core.segments import MAX_FRAMES, Clock
 from fact_clip.datasets.benchmarks import Layout
-from fact_clip.datasets.features import check_finite, lengths_agree, open_array, read_clock
-from fact_clip.datasets.layout import read_lines
+from fact_clip.datasets.features import check_finite, open_array, read_clock
 from fact_clip.formats import READERS, save
 from fact_clip.formats.annotations import Annotation, Frames, Options, last_frame, to_frames
 from fact_clip.formats.base import library
@@ -204,7 +202,7 @@ def _write_features(
             name = file_name(video)
             _warn_of_name(path, video, name)
             target, sidecar = (inside(root, "features", f"{name}{ending}") for ending in (".npy", ".json"))
-            label_path, elsewhere = root / "groundTruth" / f"{name}.txt", "name another --out"
+            elsewhere = "name another --out"
             first = first or (columns, path)
             if columns != first[0]:
                 raise InputError(path, f"{columns}, but {first[0]} in {first[1]}", "see --axes and --columns")
@@ -214,16 +212,6 @@ def _write_features(
                 raise InputError(path, "this file would be replaced", elsewhere)
             if fps is None and sidecar.exists():
                 raise InputError(sidecar, "it describes other features", f"remove it, or {elsewhere}")
-            existing = None
-            with suppress(InputError):  # there are none, or damaged ones, which may be replaced
-                existing = open_array(target).shape
-            if existing is not None and array.shape[1] not in existing:
-                raise InputError(
-                    path, f"{array.shape[1]} columns would replace {target} of shape {existing}", elsewhere
-                )
-            n_labels = len(read_lines(label_path, "a label file")) if label_path.is_file() else len(array)
-            if not lengths_agree(len(array), n_labels, DataConfig()):
-                raise InputError(path, f"{len(array)} frames for {n_labels} labels in {label_path}", elsewhere)
             converted, targets[target] = _as_type(path, array, dtype), path
             np.save(all_or_none.enter_context(whole_file(target)), converted)
             if fps is not None:

@@ -5,11 +5,9 @@ The recipe rests on the training videos of the split; its test videos play no pa
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,16 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.config import DataConfig, ObjectData
+from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.errors import ConfigKey, OrientationError
 from fact_clip.core.messages import paced
 from fact_clip.datasets.dataset import IGNORED, Dataset, Run, count_transitions, labelled
 from fact_clip.datasets.factors import FILE
 from fact_clip.datasets.features import rate_of
-from fact_clip.datasets.inspect import Finding, Inspection, Progress
+from fact_clip.datasets.inspect import Inspection, Progress
 from fact_clip.datasets.layout import DataFolder, split_names, unlabelled
-from fact_clip.datasets.objects import find_objects
 from fact_clip.datasets.splits import guess_groups, read_groups
 from fact_clip.text import grammar
 from fact_clip.text.english import ENGLISH, are_sentences
@@ -185,12 +182,9 @@ SEPARABLE = 0.75
 probably seen the labels: on test videos they will be worse."""
 
 _VIDEOS, _ROWS = 20, 500  # how many are read to judge the scale of the columns
-_FIRST_ROWS, _WIDEST = 2000, 1024  # rows of each of these videos, and most columns, that are searched for objects
+_WIDEST = 1024  # most columns of the rows that the linear map reads
 
 WIDTH = 64  # channels of features beside the scores of the classes
-
-OBJECTS = "data.objects.find=true model.head=text text.parts=[factors]"
-FEWEST_OBJECTS, SPARSE = 3, 0.3  # objects, and share of zeros, from which on columns describe detected objects
 
 
 @dataclass(frozen=True)
@@ -206,8 +200,6 @@ class Measures:
     short_segment: float  # `SHORT` of the action segments are shorter
     separability: float  # see `SEPARABLE`
     most_segments: int  # of a video
-    objects: int  # that `find_objects` sees in the columns
-    zeros: float  # share of the values
 
     @property
     def is_separable(self) -> bool:
@@ -219,8 +211,7 @@ class Measures:
         return (
             f"{self.videos} videos to learn from, {self.frames:,} frames: {self.median_video:g} in the median video, "
             f"{self.median_segment:g} in the median segment, {self.short_segment:g} in a short one; "
-            f"{self.columns} columns, {self.zeros:.0%} zeros; a linear map names {self.separability:.0%} of the rows "
-            "of other training videos"
+            f"{self.columns} columns; a linear map names {self.separability:.0%} of the rows of other training videos"
         )
 
 
@@ -233,7 +224,6 @@ class Proposal:
     measures: Measures
     videos: int
     notes: tuple[str, ...]  # findings that training can live with
-    hints: tuple[str, ...]  # settings for other aims
     vocabulary: Vocabulary
 
     def with_settings(self, *settings: Setting) -> Proposal:
@@ -243,12 +233,15 @@ class Proposal:
 
 def propose(config: DataConfig) -> Proposal:
     """Measure a data set and propose settings; what training cannot live with is an InputError."""
-    folder, reasons, options = DataFolder(config), dict[str, str](), config
+    folder, reasons = DataFolder(config), dict[str, str]()
     with suppress(InputError):  # the inspection has a fault of the mapping
         config, reasons = guess_names(config, folder.class_names, folder.root)
     inspection = Inspection(config, folder=folder)
     findings = list(inspection)
-    _refuse(findings, folder.root, config.model_copy(update={"background": options.background}))
+    # the opening of the split finds the faults of its lists
+    for error in (finding.error for finding in findings if not finding.is_note and finding.kind != "split"):
+        fix = "give --layout TD or DT" if isinstance(error, OrientationError) else error.fix
+        raise InputError(error.where, error.problem, f"{fix}; fact-clip data check shows all".removeprefix("; "))
     names = inspection.split_names
     split = str(config.split) if str(config.split) in names or not names else names[0]
     if str(config.split) not in (split, "1"):
@@ -273,27 +266,7 @@ def propose(config: DataConfig) -> Proposal:
         ("evaluation.count_background", not config.background, "background counts in edit and F1"),
     )
     notes += [str(finding.error) for finding in findings]
-    hints = _objects(dataset, measures)
-    return Proposal("own", settings, measures, len(inspection.videos), tuple(notes), hints, dataset.vocabulary)
-
-
-def _refuse(findings: Sequence[Finding], root: Path, config: DataConfig) -> None:
-    """Raise the first error that training cannot live with; `Dataset.open` finds those of its split."""
-    severe = [finding.error for finding in findings if not finding.is_note and finding.kind != "split"]
-    if severe:
-        values = {key: getattr(config, key) for key in ("layout", "fps", "background", "grammar")}
-        values["unlabelled"] = config.unlabelled or None
-        settings = [f"data.{key}={_as_yaml(value)}" for key, value in values.items() if value is not None]
-        check = shlex.join(["fact-clip", "data", "check", str(root), *settings])
-        error = severe[0]
-        fix = "give --layout TD or DT" if isinstance(error, OrientationError) else error.fix
-        shown = f"all {len(severe)} errors" if len(severe) > 1 else "the error"
-        raise InputError(error.where, error.problem, f"{fix}; `{check}` shows {shown}".removeprefix("; "))
-
-
-def _as_yaml(value: object) -> str:
-    """Write a setting as it is typed: a list in brackets."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, tuple) else str(value)
+    return Proposal("own", settings, measures, len(inspection.videos), tuple(notes), dataset.vocabulary)
 
 
 def measure(dataset: Dataset) -> Measures:
@@ -306,7 +279,6 @@ def measure(dataset: Dataset) -> Measures:
     lengths, background = list(map(len, labels)), dataset.vocabulary.background_indices
     actions = [length for length, label in segments if label not in background]
     every = [length for length, _ in segments]
-    some = [np.asarray(dataset.features(name)[:_FIRST_ROWS]) for name in dataset.learning[:_VIDEOS]]
     return Measures(
         videos=len(videos),
         frames=sum(lengths),
@@ -317,8 +289,6 @@ def measure(dataset: Dataset) -> Measures:
         short_segment=float(np.quantile(actions or every, SHORT)),
         separability=separability(dataset),
         most_segments=max(map(len, videos)),
-        objects=len(find_objects(lambda: some)) if dataset.input_dim <= _WIDEST else 0,
-        zeros=float(np.mean([np.mean(array == 0) for array in some])),
     )
 
 
@@ -425,15 +395,6 @@ def _standardize(dataset: Dataset) -> Setting:
     is_needed = bool(not moving.size or mean > 0.25 or low < 0.5 or high > 2)
     why = f"deviations of the columns lie between {low:.3g} and {high:.3g}, means about {mean:.3g}"
     return "data.standardize", is_needed, why
-
-
-def _objects(dataset: Dataset, measures: Measures) -> tuple[str, ...]:
-    """Return what to set for actions nobody trained, where columns look like objects and names have a slot for them."""
-    slot = ObjectData().slot
-    if measures.objects < FEWEST_OBJECTS or measures.zeros < SPARSE or slot not in dataset.vocabulary.slots:
-        return ()
-    reason = f"{measures.objects} groups of columns are zero together, as of detected objects"
-    return (f"{reason} ({measures.zeros:.0%} zeros); to name actions nobody trained, set {OBJECTS}",)
 
 
 def _sizes(measures: Measures) -> list[Setting]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import statistics
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -96,7 +95,6 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         raise InputError(CommandOption("--source-fps"), f"the times of {path} are seconds", "leave it out")
     named = [bool(row.get("video", "").strip()) for _, row in rows]
     spans: dict[str, list[Span]] = {}  # by the video as it is written: a/x.mp4 and b/x.mp4 are two
-    good = list[base.Row]()
     for (where, row), has_name in zip(rows, named, strict=True):
         try:
             if any(named) and not has_name:
@@ -109,10 +107,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             faults.append(error)
             continue
         spans.setdefault(row.get("video", ""), []).append(span)
-        good.append((where, row))
     _report(faults, options.skip_bad)
-    if options.unit is None:
-        _check_seconds(good)
     names = {video: base.video_name(video) if video else base.name_of(path) for video in spans}
     return [Annotation(names[video], tuple(of_video), unit, path, options.fps) for video, of_video in spans.items()]
 
@@ -143,27 +138,6 @@ def _columns(path: Path, rows: Sequence[base.Row], unit: Unit | None) -> tuple[s
     if unit is None:
         raise InputError(path, "'start' and 'stop' may be seconds or frames", "set --unit")
     return "start", "stop", unit
-
-
-def _check_seconds(rows: Sequence[base.Row]) -> None:
-    """Raise an InputError for a row whose frames and seconds are not the same time, if most rows have one rate."""
-    header = rows[0][1].keys()
-    names = ("start_frame", "stop_frame") if "start_frame" in header else ("start", "stop")
-    columns = list(zip(names, ("start_seconds", "stop_seconds"), strict=True))
-    if not all(row.get(name, "").strip().isdecimal() and row.get(end) for _, row in rows for name, end in columns):
-        return
-    videos: dict[str, list[tuple[FileLocation, str, float, float]]] = {}
-    for where, row in rows:
-        ends = [(where, end, float(row[name]), base.seconds(where, row[end], end)) for name, end in columns]
-        videos.setdefault(row.get("video", ""), []).extend(ends)
-    for ends in videos.values():
-        rate = statistics.median([frame / time for _, _, frame, time in ends if frame and time] or [0.0])
-        # frames of a variable rate are a little off
-        wrong = [end for end in ends if abs(end[3] * rate - end[2]) > max(10, end[2] / 10)]
-        if rate and wrong and 2 * len(wrong) < len(ends):  # else the frames are not evenly spaced
-            where, name, frame, time = wrong[0]
-            problem = f"{name} is {time:g}, but frame {frame:g} is at about {frame / rate:g} s by the other rows"
-            raise InputError(where, problem, "correct one of them, or say with --unit which counts")
 
 
 def read_epic(path: Path, options: Options) -> list[Annotation]:

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fact_clip.config import Config, DataConfig
+from fact_clip.config import DataConfig
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import (
-    OBJECTS,
     context_windows,
     measure,
     penalty_of,
@@ -22,7 +21,6 @@ from fact_clip.datasets.describe import (
     tokens_of,
 )
 from fact_clip.datasets.inspect import Inspection
-from fact_clip.datasets.objects import ObjectColumns
 
 from ..refusals import refused
 from ..small import write_dataset
@@ -124,17 +122,13 @@ def test_breakfast_counts_are_those_published(breakfast, shared):
 ACTIONS = ("move ham", "move pan", "move egg", "cut ham", "cut egg")
 
 
-def made_up(root: Path, videos: int, segments: int, frames: int, columns: int = 3, detector: bool = False) -> Path:
-    """Videos of segments that are all `frames` long, the last video the test; with a detector's columns or noise."""
+def made_up(root: Path, videos: int, segments: int, frames: int, columns: int = 3) -> Path:
+    """Videos of segments that are all `frames` long, the last video the test; the columns are noise."""
     names, rng = ("idle", *ACTIONS), np.random.default_rng(0)
     labels, features = {}, {}
     for video in range(videos):
         labels[f"v{video}"] = [names[(video + place) % len(names)] for place in range(segments) for _ in range(frames)]
         rows = rng.standard_normal((segments * frames, columns)).astype(np.float32)
-        if detector:  # three values of each object, which is there in every third segment
-            there = np.arange(len(rows)) // frames % 3
-            for object_ in range(columns // 3):
-                rows[there != object_ % 3, 3 * object_ : 3 * object_ + 3] = 0
         features[f"v{video}"] = rows
     *train, test = labels
     return write_dataset(root, names, labels, features, train=train, test=[test])
@@ -171,7 +165,6 @@ def test_short_videos_of_short_segments(tmp_path):
     assert (found.videos, found.frames, found.classes, found.columns) == (5, 1000, 6, 3)
     assert (found.median_video, found.median_segment, found.short_segment, found.most_segments) == (200, 10, 10, 20)
     assert 0.1 < found.separability < 0.3  # noise, of six classes
-    assert (found.objects, found.zeros) == (0, 0)
     settings = settings_of(root)
     assert settings["data.fps"] == 10.0
     assert settings["data.background"] == ["idle"]
@@ -220,20 +213,3 @@ def test_test_videos_play_no_part(tmp_path):
     labels = path.read_text().splitlines()
     path.write_text("\n".join(ACTIONS[frame % 5] for frame in range(len(labels))))
     assert settings_of(root) == before
-
-
-def test_columns_of_a_detector_are_found(tmp_path):
-    root = made_up(tmp_path / "boxes", videos=6, segments=20, frames=10, columns=9, detector=True)
-    found = propose(DataConfig(root=str(root), layout="TD"))
-    assert (found.measures.objects, round(found.measures.zeros, 2)) == (3, 0.67)
-    (note,) = found.hints
-    assert note.startswith("3 groups of columns are zero together, as of detected objects (67% zeros); ")
-    assert note.endswith("set data.objects.find=true model.head=text text.parts=[factors]")
-    # what it proposes can be trained
-    keys = OBJECTS.split()
-    config = Config.load(
-        "folder", [f"data.root={root}", "data.grammar={verb} {object}", "data.background=[idle]", *keys]
-    )
-    assert len(ObjectColumns.find(config.data.objects, Dataset.open(config.data)).names) == 3
-    # without a slot of objects in the names, nothing ties words to columns
-    assert propose(DataConfig(root=str(root), layout="TD", grammar="{verb} {thing}")).hints == ()
