@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from itertools import groupby
 from pathlib import Path
 
@@ -213,5 +212,4 @@ def test_init_says_how_it_reads_names(fact_clip, copy, tmp_path):
     data = Config.load(tmp_path / "b.yaml").data
     assert (data.grammar, data.unlabelled) == ("{what}", ("tap gear with mallet",))
     refused = fact_clip("data", "init", copy, "--out", tmp_path / "c.yaml", "--grammar", "{verb} the {object}")
-    command = f"fact-clip data check {shlex.quote(str(copy))} 'data.grammar={{verb}} the {{object}}'"
-    assert command in refused_line(refused, "mapping.txt, class 'grasp shaft'")
+    refused_line(refused, "mapping.txt, class 'grasp shaft'")
