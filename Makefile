@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 # Files of tests side by side, one process a core; each has one thread, because several threads of two would wait for each other.
 PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
@@ -16,7 +17,7 @@ install: $(READY)
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer on PATH; make PYTHON=/path/to/python3" >&2; exit 1; }
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[dev]" --config-settings editable_mode=compat
+	$(PIP) --editable ".[dev]" --config-settings editable_mode=compat
 	@touch $(READY)
 
 demo: $(READY)
@@ -83,14 +84,14 @@ endif
 
 # The packages of the container with their hashes, at their newest versions, into container/requirements.lock.
 lock: $(READY)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
+	$(PIP) uv
 	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml $(addprefix --extra ,app clip video annotation hub) \
 		--python-version 3.12 --python-platform linux --generate-hashes --no-annotate --excludes container/excludes.txt \
 		--custom-compile-command "make lock" --output-file container/requirements.lock
 
 # Known faults of the packages in the lock, and of the lowest versions; asks a service of PyPI.
 audit: $(READY)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet pip-audit
+	$(PIP) pip-audit
 	$(BIN)/pip-audit --disable-pip --require-hashes -r container/requirements.lock
 	$(BIN)/python tests/lowest.py > $(VENV)/lowest.txt && $(BIN)/pip-audit --disable-pip --no-deps -r $(VENV)/lowest.txt
 
