@@ -28,7 +28,8 @@ from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import FACTORS, write_workbench
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores, similarity_probabilities
-from fact_clip.encoders.cache import embed
+from fact_clip.encoders import text_encoder
+from fact_clip.encoders.vectors import embed
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
@@ -119,7 +120,7 @@ def write_joint_space(root: Path, space: JointSpace, videos: int = 36) -> Path:
 
 
 def _vectors(encoder: str, names: list[str]) -> dict[str, Floats]:
-    rows = embed(encoder, Vocabulary.from_names(names)).classes.astype(np.float64)
+    rows = embed(text_encoder(encoder), Vocabulary.from_names(names)).classes.astype(np.float64)
     return dict(zip(names, rows, strict=True))
 
 
@@ -159,7 +160,7 @@ def training_free(dataset: Dataset, encoder: str) -> dict[str, float]:
     """`fact-clip segment --training-free` with all actions as candidates; the background is never named."""
     known = dataset.vocabulary
     actions = [name for name in known if name not in known.background]
-    texts, place = embed(encoder, Vocabulary.from_names(actions)).classes, known.encode(actions)
+    texts, place = embed(text_encoder(encoder), Vocabulary.from_names(actions)).classes, known.encode(actions)
     left_out = (*known.background_indices, *dataset.validation_unseen)
     truth, found, alone = [], [], []
     unseen = np.array([actions.index(known.names[label]) for label in dataset.unseen])

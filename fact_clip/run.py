@@ -110,6 +110,7 @@ class Run(RunFacts):
         if type(written) is not int or written not in (1, FORMAT):  # True and 1.0 are equal to 1
             fix = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
             raise InputError(path / "run.json", f"format {written!r}, but this version reads {FORMAT}", fix)
+        _pop(tree, "text.cache")  # which earlier versions had
         if written == 1:
             _convert_format_1(path, facts, tree)
         elif missing := [group for group in Config.model_fields if group not in tree]:

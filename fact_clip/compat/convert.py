@@ -25,7 +25,7 @@ from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.layout import DataFolder
-from fact_clip.encoders.cache import class_vectors
+from fact_clip.encoders.vectors import class_vectors
 from fact_clip.losses import Criterion
 from fact_clip.metrics.frame import class_set
 from fact_clip.models import FACT, Classes

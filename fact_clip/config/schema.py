@@ -259,7 +259,6 @@ class TextConfig(_Frozen):
     )
     templates: str = Field("plain", description="prompts around the name: entry of TEMPLATES in text/prompts.py")
     phrase: str = Field("name", description="how class names are read: entry of PHRASES in text/prompts.py")
-    cache: str | None = Field(None, description="folder that keeps the vectors of trainings; unset: none is kept")
 
 
 class LossConfig(_Frozen):

@@ -3,13 +3,12 @@
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.calibration import (
     ASKS_MODEL,
-    PRIORS,
     Calibration,
-    ClassFrequencies,
     choose_gamma_by_cost,
     choose_gamma_by_harmonic_mean,
     factor_frames,
     log_mean_posterior,
+    log_prior,
 )
 from fact_clip.decoding.confidence import Confidence, over_segments, reliability
 from fact_clip.decoding.fusion import Voters, decode, frame_scores, voters, with_factors
@@ -19,10 +18,8 @@ from fact_clip.decoding.switching import decode_switching
 
 __all__ = [
     "ASKS_MODEL",
-    "PRIORS",
     "Calibration",
     "CandidateSet",
-    "ClassFrequencies",
     "Confidence",
     "DecodeSettings",
     "Scores",
@@ -38,6 +35,7 @@ __all__ = [
     "factor_frames",
     "frame_scores",
     "log_mean_posterior",
+    "log_prior",
     "over_segments",
     "reliability",
     "similarity_probabilities",

@@ -2,15 +2,15 @@
 
 Calibrated stacking subtracts gamma from the scores of seen classes: Chao et al., "An Empirical Study and Analysis of
 Generalized Zero-Shot Learning" (ECCV 2016). The prior correction subtracts a share of log p(c): Menon et al.,
-"Long-tail Learning via Logit Adjustment" (ICLR 2021). This file says how frequent a class is (`PRIORS`), holds what a
-run subtracts (`Calibration`), and chooses gamma on a curve of S and U.
+"Long-tail Learning via Logit Adjustment" (ICLR 2021). This file says how frequent a class is (`log_prior`), holds
+what a run subtracts (`Calibration`), and chooses gamma on a curve of S and U.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import names_of
 from fact_clip.core.io import read_value
 from fact_clip.core.messages import listed
 from fact_clip.metrics import SeenUnseenCurve
@@ -59,36 +58,27 @@ def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: fl
     return ((1 - smoothing) * mean + smoothing / len(mean)).log().numpy()
 
 
-@dataclass(frozen=True)
-class ClassFrequencies:
-    """Sources for how frequent the C classes of a vocabulary are."""
-
-    expected: Floats  # (C,) from `factor_log_shares`
-    frames: NDArray[np.int64]  # (C,) training frames of each class, 0 if it was not learned
-    posterior: Floats | None = None  # (C,) from `log_mean_posterior` on validation videos, where a rule asks for it
-
-    def of_frames(self) -> Floats:
-        """Return (C,) log share of the training frames; a class without any gets `expected`, on the same scale."""
-        learned = self.frames > 0
-        shares = np.log(np.maximum(self.frames, 1) / self.frames.sum())
-        shift = (shares - self.expected)[learned].mean()
-        return np.where(learned, shares, self.expected + shift)
-
-    def of_posterior(self) -> Floats:
-        """Return (C,) the mean posterior."""
-        assert self.posterior is not None
-        return self.posterior
+ASKS_MODEL = ("posterior", "frames+posterior")  # rules that need the mean posterior on the validation videos
 
 
-# Name in `decode.prior` -> (C,) log p(c) from what is known of the classes.
-PRIORS: dict[str, Callable[[ClassFrequencies], Floats]] = {
-    "factors": lambda classes: classes.expected,
-    "frames": ClassFrequencies.of_frames,
-    "posterior": ClassFrequencies.of_posterior,
-    "frames+posterior": lambda classes: (classes.of_frames() + classes.of_posterior()) / 2,
-}
+def log_prior(rule: str, expected: Floats, frames: NDArray[np.int64], posterior: Floats | None = None) -> Floats:
+    """Return (C,) log p(c) by a rule, the name in ``decode.prior``.
 
-ASKS_MODEL = ("posterior", "frames+posterior")  # Those that need the model's mean posterior on the validation videos
+    Args:
+        rule: "factors", "frames", "posterior", or "frames+posterior", the mean of both.
+        expected: (C,) of `factor_log_shares`.
+        frames: (C,) training frames. A class that was not learned has 0 and gets `expected`, on the same scale.
+        posterior: (C,) of `log_mean_posterior` on validation videos, for the rules in `ASKS_MODEL`.
+    """
+    if rule == "factors":
+        return expected
+    learned = frames > 0
+    shares = np.log(np.maximum(frames, 1) / frames.sum())
+    of_frames = np.where(learned, shares, expected + (shares - expected)[learned].mean())
+    if rule == "frames":
+        return of_frames
+    assert posterior is not None
+    return posterior if rule == "posterior" else (of_frames + posterior) / 2
 
 
 _Nats = Annotated[float, Field(ge=-1e9, le=1e9)]
@@ -104,12 +94,11 @@ class Calibration:
     frames: Mapping[str, Mapping[str, Annotated[int, Field(ge=0)]]]
     prior_weight: Annotated[float, Field(ge=0, le=1e6)] = 0.0  # share of log p(c) that is subtracted
     gamma: _Nats = 0.0  # what is subtracted from the scores of seen classes, in nats
-    # name -> log p(c) by a rule of `PRIORS`; names that it lacks get the product of their factors' shares
+    # name -> `log_prior`; names that it lacks get the product of their factors' shares
     prior: Mapping[str, _Nats] = field(default_factory=dict)
     shift: _Nats = 0.0  # added to that product where `prior` is given
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seen", names_of(self.seen, "seen"))
         if not all(any(counts.values()) for counts in self.frames.values()):
             raise InputError("frames", "a slot without training frames")
 

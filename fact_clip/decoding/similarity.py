@@ -8,15 +8,13 @@ and action names in, a segmentation out.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import uniform_filter1d
 from torch import Tensor
-
-from fact_clip.core.arguments import number_of, table_of, whole_of
 
 Matrix = NDArray[np.float32]
 
@@ -80,18 +78,6 @@ class TransportSettings:
     steps: int = 25  # steps of mirror descent
     step: float = 4.0  # the step's length times the largest entry of the gradient at the start
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            most = 1 if field.name == "alpha" else math.inf
-            least = 5e-324 if field.name == "radius" else 0
-            number_of(getattr(self, field.name), f"transport.{field.name}", "a finite number in bounds", least, most)
-        whole_of(self.steps, "transport.steps", 0, 10_000)
-
-    def window(self, n_frames: int) -> int:
-        """Return the neighbours on each side of a frame: the whole frames in radius * N, and no more than there are."""
-        # .29 * 100 is 28.999999999999996 in floating point; 29 frames are meant.
-        return min(math.floor(self.radius * n_frames + 1e-9), n_frames - 1)
-
 
 def transport(similarity: ArrayLike, settings: TransportSettings | None = None) -> Matrix:
     """Return the transport plan of a video, (N, K) float32; a row, with sum 1/N, is the soft assignment of a frame.
@@ -104,19 +90,41 @@ def transport(similarity: ArrayLike, settings: TransportSettings | None = None) 
     `similarity` (N, K), such as probabilities or cosines, is compared with ``epsilon``, so stretch cosines that differ
     by hundredths first.
     """
-    chosen = TransportSettings() if settings is None else settings
+    chosen = settings or TransportSettings()
     # (K, N): sums over actions and filters over time run along rows
-    linear = 1 - table_of(similarity, "similarity", ("N", "K")).T.astype(np.float32, order="C")
+    linear = 1 - np.asarray(similarity).T.astype(np.float32, order="C")
     linear *= 0.5 * np.float32(1 - chosen.alpha)
     n_actions, n_frames = linear.shape
-    structure = _TemporalTerm(n_actions, n_frames, chosen)
+    # the neighbours on each side; .29 * 100 is 28.999999999999996 in floating point, and 29 are meant
+    window = min(math.floor(chosen.radius * n_frames + 1e-9), n_frames - 1)
+    scale = chosen.alpha / (chosen.radius * n_frames)
+    frames = np.arange(n_frames)
+    neighbours = np.minimum(frames, window) + np.minimum(frames[::-1], window)  # (N,)
+    constant = (scale * neighbours).astype(np.float32)
+    # Cumulative sums with a margin on each side. In float32, a sum over thousands of frames would lose the digits that
+    # the difference of two sums consists of.
+    sums = np.zeros((n_actions, n_frames + 1 + 2 * window), dtype=np.float64)
+    inner = sums[:, window + 1 : window + 1 + n_frames]
+
+    def temporal(share: Matrix) -> Matrix:
+        """(K, N) alpha * C_v T C_a: T C_a is rowsum(T) - T, and the rows of T sum to 1/N."""
+        if not (scale and window):
+            return np.zeros_like(share)
+        np.cumsum(share, axis=1, dtype=np.float64, out=inner)
+        sums[:, window + 1 + n_frames :] = inner[:, -1:]
+        result = (sums[:, 2 * window + 1 :] - sums[:, :n_frames]).astype(np.float32)
+        result -= share
+        result *= np.float32(-scale)
+        result += constant
+        return result
+
     share = np.full_like(linear, 1 / n_actions)  # N * T, (K, N), columns sum to 1
     log_share = np.log(share)
-    step = _step_size(float((linear + structure.gradient(share)).max()), chosen)
+    step = _step_size(float((linear + temporal(share)).max()), chosen)
     for _ in range(chosen.steps):
         log_share *= np.float32(1 - step * chosen.epsilon)
         log_share -= np.float32(step) * linear
-        log_share -= np.float32(step) * structure.gradient(share)
+        log_share -= np.float32(step) * temporal(share)
         frequency = share.mean(axis=1, dtype=np.float64)  # (K,), the plan's T^T 1
         pull = step * chosen.lam * np.log(n_actions * np.maximum(frequency, _RARE))
         log_share -= pull.astype(np.float32)[:, None]
@@ -125,36 +133,6 @@ def transport(similarity: ArrayLike, settings: TransportSettings | None = None) 
         share /= share.sum(axis=0)
     share /= np.float32(n_frames)
     return np.ascontiguousarray(share.T)
-
-
-class _TemporalTerm:
-    """alpha * C_v T C_a for plans T given as N * T, transposed."""
-
-    def __init__(self, n_actions: int, n_frames: int, settings: TransportSettings) -> None:
-        window = settings.window(n_frames)
-        frames = np.arange(n_frames)
-        neighbours = np.minimum(frames, window) + np.minimum(frames[::-1], window)  # (N,)
-        self._scale = settings.alpha / (settings.radius * n_frames)
-        self._constant = (self._scale * neighbours).astype(np.float32)  # (N,)
-        self._active = self._scale > 0 and window > 0
-        self._window = window
-        # Cumulative sums with a margin on each side. In float32, a sum over thousands of frames would lose the digits
-        # that the difference of two sums consists of.
-        self._sums = np.zeros((n_actions, n_frames + 1 + 2 * window), dtype=np.float64)
-
-    def gradient(self, share: Matrix) -> Matrix:
-        """(K, N). T C_a is rowsum(T) - T, and the rows of T sum to 1/N."""
-        if not self._active:
-            return np.zeros_like(share)
-        n_frames, window = share.shape[1], self._window
-        inner = self._sums[:, window + 1 : window + 1 + n_frames]
-        np.cumsum(share, axis=1, dtype=np.float64, out=inner)
-        self._sums[:, window + 1 + n_frames :] = inner[:, -1:]
-        result = (self._sums[:, 2 * window + 1 :] - self._sums[:, :n_frames]).astype(np.float32)
-        result -= share
-        result *= np.float32(-self._scale)
-        result += self._constant
-        return result
 
 
 def _step_size(largest: float, settings: TransportSettings) -> float:

@@ -9,8 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import InputError, runs
-from fact_clip.core.arguments import array_of, number_of
+from fact_clip.core import runs
 
 
 def decode_switching(
@@ -31,11 +30,6 @@ def decode_switching(
     Returns:
         (T,) or (G, T) class indices. Memory O(G * T * C), time the same, or O(G * T * C^2) with prices.
     """
-    scores = array_of(scores, "scores", "log-probabilities (T, C) or (G, T, C)")
-    if scores.ndim not in (2, 3) or not scores.size or not np.isfinite(scores.max(-1)).all():
-        problem = f"an array of shape {scores.shape}, or NaN, inf or a frame without a candidate in it"
-        raise InputError("scores", problem, "give log-probabilities (T, C) or (G, T, C)")
-    number_of(penalty, "penalty", "nats, 0 or more", 0)
     if penalty == 0:
         return scores.argmax(-1)
     *_, n_frames, n_classes = scores.shape

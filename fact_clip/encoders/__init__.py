@@ -60,7 +60,7 @@ class TextEncoder(Protocol):
 
     @property
     def name(self) -> str:
-        """Stands for the content: equal names mean equal vectors. Cached vectors are found by it."""
+        """Stands for the content: equal names mean equal vectors."""
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """Encode N texts -> (N, E), each row of length 1."""

@@ -25,8 +25,6 @@ class Backbone(PictureModel):
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
         self._model_name, _, weights = rest.partition("/")
-        if not self._model_name:
-            raise InputError(where, "no model", f"give {self.library}:MODEL or {self.library}:MODEL/FILE")
         self._file = expanded(weights) if weights else None
         if self._file is not None and not self._file.is_file():
             raise InputError(where, f"no file {self._file}")
@@ -40,13 +38,7 @@ class Timm(Backbone):
     library = "timm"
 
     def _copy(self) -> str:
-        import timm
-
-        pretrained = timm.get_pretrained_cfg(self._model_name, allow_unregistered=True)
-        hub, url = (pretrained.hf_hub_id, pretrained.url) if pretrained else (None, None)
-        path = f"https://huggingface.co/{hub}" if hub else url
-        weights = f"the weights from {path}" if path else "the weights"
-        return f"copy: download {weights} and give timm:{self._model_name}/FILE"
+        return f"copy: download the weights from https://huggingface.co/timm and give timm:{self._model_name}/FILE"
 
     def _load(self) -> Any:
         import timm
@@ -81,20 +73,15 @@ class Torchvision(Backbone):
         return models.get_model_weights(self._model_name).DEFAULT
 
     def _copy(self) -> str:
-        copy = f"torchvision:{self._model_name}/FILE"
-        return f"copy: download {self._weights().url} into {self._cached().parent}, or give {copy}"
-
-    def _cached(self) -> Path:
-        import torch
-
-        return Path(torch.hub.get_dir()) / "checkpoints" / Path(self._weights().url).name
+        return f"copy: download {self._weights().url} and give torchvision:{self._model_name}/FILE"
 
     def _load(self) -> Any:
         import torch
         from torchvision import models
 
-        if self._no_network and not self._cached().is_file():
-            raise FileNotFoundError(f"no file {self._cached()}")
+        downloaded = Path(torch.hub.get_dir()) / "checkpoints" / Path(self._weights().url).name
+        if self._no_network and not downloaded.is_file():
+            raise FileNotFoundError(f"no file {downloaded}")
         model = models.get_model(self._model_name, weights=self._weights() if self._file is None else None)
         if self._file is not None:
             _fill(model, self._file, ())
@@ -147,8 +134,6 @@ class GridEncoder:
 
     def encode_images(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Encode (1 + N, 48, 64, 3) -> (N, 384) float32; the first picture only serves the motion of the second."""
-        if prepared.shape[1:] != (48, 64, 3) or prepared.dtype != np.uint8:
-            raise InputError("prepared", f"{prepared.dtype} of shape {prepared.shape}, not uint8 of (1 + N, 48, 64, 3)")
         colour = _cells(prepared[1:].astype(np.float32) / np.float32(255))  # (N, 6, 8, 3)
         # luma of BT.601 in 1/256, so that the sum stays whole
         grey = (prepared @ np.array([77, 150, 29], dtype=np.float32)) / np.float32(256 * 255)  # (1 + N, 48, 64)

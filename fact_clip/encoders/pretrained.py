@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from fact_clip.core import InputError
-from fact_clip.core.arguments import names_of
 from fact_clip.core.distributed import pick_device, pick_precision
 from fact_clip.core.paths import expanded
 
@@ -209,7 +208,6 @@ class TextModel(Pretrained):
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """Encode N texts -> (N, E) float32, each row of length 1; an InputError for a text that is too long."""
-        texts = list(names_of(texts, "texts"))
         embed = self._texts
         with self._errors():
             if not texts:

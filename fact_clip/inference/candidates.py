@@ -21,7 +21,7 @@ from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.decoding import CandidateSet
 from fact_clip.decoding.switching import change_prices
 from fact_clip.encoders import FRAME_ENCODERS, TextEncoder, is_local, text_encoder
-from fact_clip.encoders.cache import class_texts
+from fact_clip.encoders.vectors import class_texts
 from fact_clip.inference.new_words import KeptVectors, describe_new_words, new_words
 from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run
@@ -135,7 +135,7 @@ class CandidateReader:
 
     def _embed(self, names: Sequence[str]) -> Tensor:
         """(N, S, E) of new names."""
-        config = self.run.config.text.model_copy(update={"cache": None})  # a run says nowhere to write to
+        config = self.run.config.text
         factors, _ = new_factors(self.run.config.data, self.vocabulary, names)
         vocabulary = self.vocabulary.extended(names, factors=factors).subset(names)
         rows = class_texts(config, vocabulary, str(self.device), self._encoder)

@@ -14,8 +14,8 @@ from fact_clip.core.segments import Clock
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, similarity_probabilities
 from fact_clip.encoders import Runtime, frame_encoder
-from fact_clip.encoders.cache import embed
 from fact_clip.encoders.joint import ImageTextModel
+from fact_clip.encoders.vectors import embed
 from fact_clip.inference.candidates import check_actions
 from fact_clip.inference.new_words import KeptVectors
 from fact_clip.inference.sources import FeatureSpec

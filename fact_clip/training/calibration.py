@@ -21,7 +21,7 @@ from fact_clip.core.io import write_value
 from fact_clip.core.messages import paced
 from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.decoding import ASKS_MODEL, PRIORS, Calibration, Confidence, Scores, class_scores
+from fact_clip.decoding import ASKS_MODEL, Calibration, Confidence, Scores, class_scores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics import SeenUnseenCurve
 from fact_clip.metrics.frame import FrameCounts
@@ -218,12 +218,12 @@ def _frames(datasets: Sequence[Dataset]) -> NDArray[np.int64]:
 
 
 def _with_prior(start: Calibration, datasets: Sequence[Dataset], rule: str, scored: Sequence[Scored]) -> Calibration:
-    """The calibration with log p(c) of all classes by a rule of `PRIORS`; the model is asked on the `scored` videos."""
+    """The calibration with log p(c) of all classes by a rule; the model is asked on the `scored` videos."""
     vocabulary = datasets[0].vocabulary
     expected, posterior = start.log_prior(vocabulary), None
     if rule in ASKS_MODEL:
         posterior = decoding.log_mean_posterior([table for part in scored for table in part.log_scores()], _SMOOTHING)
-    log_prior = PRIORS[rule](decoding.ClassFrequencies(expected, _frames(datasets), posterior))
+    log_prior = decoding.log_prior(rule, expected, _frames(datasets), posterior)
     named = dict(zip(vocabulary.names, log_prior.tolist(), strict=True))
     return replace(start, prior=named, shift=float((log_prior - expected).mean()))
 

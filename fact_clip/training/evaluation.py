@@ -222,7 +222,7 @@ def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
         raise InputError(ConfigKey("data.split"), problem, fix)
 
 
-_CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "text.cache=", "train.members=")
+_CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "train.members=")
 """What an evaluation may set otherwise than the training did."""
 
 _TRAINED = ("data.objects", "data.stride=", "data.interleave=", "data.context=", "data.standardize=")

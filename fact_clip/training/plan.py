@@ -28,7 +28,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import guess_names
 from fact_clip.datasets.layout import IN_MEMORY, DataFolder
 from fact_clip.datasets.objects import ObjectColumns
-from fact_clip.encoders.cache import class_texts, class_vectors, embed_as
+from fact_clip.encoders.vectors import class_texts, class_vectors, embed_as
 from fact_clip.inference.scorer import check_joint_space, cut_windows
 from fact_clip.models.heads import HEADS
 from fact_clip.run import Run, read_weights
@@ -198,7 +198,7 @@ def _starting_run(config: Config, dataset: Dataset) -> Run:
     for group in ("model", "text") if config.model.reads_text else ("model",):
         wanted = getattr(config, group).model_dump()
         for name, value in getattr(run.config, group).model_dump().items():
-            if name != "cache" and wanted[name] != value:
+            if wanted[name] != value:
                 fix = f"use its settings: fact-clip train {shlex.quote(str(run.path / 'config.yaml'))} ..."
                 raise InputError(key, f"{run.path} was trained with another {group}.{name}", fix)
     if dataset.input_dim != run.transform.input_dim:

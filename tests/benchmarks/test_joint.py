@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fact_clip.core import Vocabulary
-from fact_clip.encoders.cache import embed
+from fact_clip.encoders import text_encoder
+from fact_clip.encoders.vectors import embed
 
 from .test_plain import load
 
@@ -27,7 +28,7 @@ def test_frames_are_objects_and_actions_in_the_space_of_texts(rotated, tmp_path)
     bare = {"gap": 0.0, "nuisance": 1e-4, "encoder": "hash:32"}
     root = joint.write_joint_space(tmp_path, joint.JointSpace(0.0, rotated, **bare), videos=6)
     names = ["grasp shaft", "grasp gear"]
-    texts = embed("hash:32", Vocabulary.from_names([*names, "shaft", "gear"])).classes.astype(np.float64)
+    texts = embed(text_encoder("hash:32"), Vocabulary.from_names([*names, "shaft", "gear"])).classes.astype(np.float64)
     expected = [part + 0.6 * whole for whole, part in zip(texts[:2], texts[2:], strict=True)]
     expected = [row / np.linalg.norm(row) for row in expected]
     found = [shown(root, name) for name in names]

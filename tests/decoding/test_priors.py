@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fact_clip.config import DecodeConfig
-from fact_clip.decoding import ASKS_MODEL, PRIORS, ClassFrequencies, factor_frames, log_mean_posterior
+from fact_clip.decoding import ASKS_MODEL, factor_frames, log_mean_posterior, log_prior
 from fact_clip.decoding.calibration import factor_log_shares
 
 from .words import FRAMES, WORDS
@@ -60,29 +60,25 @@ def test_frames_count_for_a_trained_class_and_factors_on_the_same_scale_for_anot
     expected = np.log([0.2, 0.4, 0.1, 0.3])
     own = np.log([1 / 6, 3 / 6, 2 / 6])  # of 60 frames
     shift = np.mean(own - expected[:3])
-    np.testing.assert_allclose(PRIORS["frames"](ClassFrequencies(expected, FRAMES)), [*own, expected[3] + shift])
+    np.testing.assert_allclose(log_prior("frames", expected, FRAMES), [*own, expected[3] + shift])
     # What the factors let expect may be off by a constant: only the class without frames knew it, and it is put right.
-    np.testing.assert_allclose(PRIORS["frames"](ClassFrequencies(expected + 7, FRAMES)), [*own, expected[3] + shift])
+    np.testing.assert_allclose(log_prior("frames", expected + 7, FRAMES), [*own, expected[3] + shift])
 
 
 def test_a_class_of_one_frame_is_trained():
-    log_shares = PRIORS["frames"](ClassFrequencies(np.zeros(2), np.array([1, 3])))
+    log_shares = log_prior("frames", np.zeros(2), np.array([1, 3]))
     np.testing.assert_allclose(log_shares, np.log([1 / 4, 3 / 4]))
 
 
 def test_rules_by_hand():
     expected, posterior = np.log([0.2, 0.4, 0.1, 0.3]), np.log([0.5, 0.1, 0.1, 0.3])
-    known = ClassFrequencies(expected, FRAMES, posterior)
-    assert PRIORS["factors"](known).tolist() == expected.tolist()
-    assert PRIORS["posterior"](known).tolist() == posterior.tolist()
-    np.testing.assert_allclose(PRIORS["frames+posterior"](known), (PRIORS["frames"](known) + posterior) / 2)
+    assert log_prior("factors", expected, FRAMES).tolist() == expected.tolist()
+    assert log_prior("posterior", expected, FRAMES, posterior).tolist() == posterior.tolist()
+    both = log_prior("frames+posterior", expected, FRAMES, posterior)
+    np.testing.assert_allclose(both, (log_prior("frames", expected, FRAMES) + posterior) / 2)
 
 
-@pytest.mark.parametrize("rule", PRIORS)
+@pytest.mark.parametrize("rule", get_args(DecodeConfig.model_fields["prior"].annotation))
 def test_rules_that_ask_the_model_are_listed(rule):
-    known = ClassFrequencies(np.zeros(4), FRAMES, np.zeros(4) if rule in ASKS_MODEL else None)
-    assert PRIORS[rule](known).shape == (4,)
-
-
-def test_the_configuration_has_the_names_of_the_table():
-    assert get_args(DecodeConfig.model_fields["prior"].annotation) == tuple(PRIORS)
+    posterior = np.zeros(4) if rule in ASKS_MODEL else None
+    assert log_prior(rule, np.zeros(4), FRAMES, posterior).shape == (4,)

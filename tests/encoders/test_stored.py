@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 from fact_clip.config import TextConfig
 from fact_clip.core import Vocabulary
 from fact_clip.encoders import text_encoder
-from fact_clip.encoders.cache import class_vectors
+from fact_clip.encoders.vectors import class_vectors
 
 from ..refusals import refused
 

@@ -12,8 +12,9 @@ from fact_clip.core import Vocabulary
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores
 from fact_clip.decoding.similarity import smoothed
 from fact_clip.decoding.switching import absorb_short
-from fact_clip.encoders.cache import embed
+from fact_clip.encoders import text_encoder
 from fact_clip.encoders.joint import OpenClip
+from fact_clip.encoders.vectors import embed
 from fact_clip.inference.segmenter import load_training_free
 
 from ..refusals import refused
@@ -86,7 +87,9 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     spec = f"clip:local-dir:{open_clip_folder}"
     actions = ["crack an egg", "pour milk", "stir"]
     segmenter = load_training_free(spec, actions, prompts="plain")
-    texts = embed(f"open_clip:local-dir:{open_clip_folder}", Vocabulary.from_names(actions), "plain").classes
+    texts = embed(
+        text_encoder(f"open_clip:local-dir:{open_clip_folder}"), Vocabulary.from_names(actions), "plain"
+    ).classes
     labels = np.repeat([1, 0, 2], [40, 30, 30])
     np.save(tmp_path / "x.npy", 5 * texts[labels].astype(np.float16))
     facts = {"format": "fact-clip features 1", "encoder": segmenter.scorer.encoder.name, "fps": 10.0}

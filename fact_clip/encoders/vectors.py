@@ -1,0 +1,102 @@
+"""The vectors of a vocabulary's classes and factors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.config import TextConfig
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.encoders import TextEncoder, text_encoder
+from fact_clip.text.prompts import Templates, make_prompts
+
+
+@dataclass(frozen=True)
+class TextMatrix:
+    """The text vectors of a vocabulary."""
+
+    classes: NDArray[np.float32]  # (C, E) in unit rows; background classes have a row like any other
+    slots: Mapping[str, NDArray[np.float32]]  # by slot (K, E) in unit rows, in the order of `factor_indices`
+
+    def stacked(self, vocabulary: Vocabulary, parts: Sequence[str]) -> NDArray[np.float32]:
+        """Return (C, S, E), which the text head reads; zero for background classes and for factors that a class lacks.
+
+        `parts` are "sentence" for the vector of the whole name, "factors" for one vector per slot; in this order.
+        """
+        columns = []
+        action = np.array([name not in vocabulary.background for name in vocabulary.names])
+        if "sentence" in parts:
+            columns.append(self.classes * action[:, None])
+        if "factors" in parts:
+            for slot in vocabulary.slots:
+                index = vocabulary.factor_indices(slot)[1]
+                slots = self.slots[slot] if len(self.slots[slot]) else np.zeros_like(self.classes[:1])
+                columns.append(slots[index] * ((index >= 0) & action)[:, None])
+        return np.stack(columns, axis=1).astype(np.float32)
+
+
+def embed(
+    encoder: TextEncoder,
+    vocabulary: Vocabulary,
+    templates: str | Templates = "plain",
+    phrase: str | Callable[[str], str] = "name",
+) -> TextMatrix:
+    """Embed every class and every factor of a vocabulary; of several prompts (`make_prompts`) the mean, of length 1."""
+    prompts = make_prompts(vocabulary, templates, phrase=phrase)
+    texts = prompts.texts()
+    rows = check_vectors(encoder.name, encoder.encode_texts(texts), texts)
+    row_of = dict(zip(texts, rows, strict=True))
+
+    def matrix(entries: Sequence[tuple[str, ...]]) -> NDArray[np.float32]:
+        means = [_mean(encoder.name, entry, np.stack([row_of[text] for text in entry])) for entry in entries]
+        return np.stack(means) if means else np.zeros((0, rows.shape[1]), dtype=np.float32)
+
+    return TextMatrix(matrix(prompts.classes), {slot: matrix(entries) for slot, entries in prompts.slots.items()})
+
+
+def embed_as(
+    config: TextConfig, vocabulary: Vocabulary, device: str = "auto", encoder: TextEncoder | None = None
+) -> TextMatrix:
+    """Run `embed` with the settings of a recipe; `encoder` is its encoder where that is loaded already."""
+    chosen = encoder or text_encoder(config.encoder, device)
+    return embed(chosen, vocabulary, config.templates, config.phrase)
+
+
+def class_texts(
+    config: TextConfig, vocabulary: Vocabulary, device: str = "auto", encoder: TextEncoder | None = None
+) -> NDArray[np.float32]:
+    """Return (C, S, E): what the text head reads of a vocabulary, without embedding the background."""
+    if "factors" not in config.parts:  # the words of names need no vectors
+        vocabulary = Vocabulary.from_names(vocabulary.names, vocabulary.background)
+    actions = vocabulary.subset(name for name in vocabulary.names if name not in vocabulary.background)
+    rows = embed_as(config, actions, device, encoder).stacked(actions, config.parts)
+    texts = np.zeros((len(vocabulary), *rows.shape[1:]), dtype=np.float32)
+    texts[vocabulary.encode(actions.names)] = rows
+    return texts
+
+
+def class_vectors(config: TextConfig, vocabulary: Vocabulary, device: str = "auto") -> NDArray[np.float32]:
+    """Return (C, E): one vector per class, from its whole name; background classes have one like any other."""
+    return embed_as(config, Vocabulary.from_names(vocabulary.names, vocabulary.background), device).classes
+
+
+def _mean(name: str, texts: Sequence[str], rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of unit rows (N, E), scaled to length 1."""
+    if len(rows) == 1:
+        return rows[0]
+    mean = rows.astype(np.float64).mean(axis=0)
+    length = np.linalg.norm(mean)
+    if length < 1e-6:
+        raise InputError(f"text encoder {name!r}", f"vectors that cancel out for {list(texts)}")
+    return (mean / length).astype(np.float32)
+
+
+def check_vectors(name: str, vectors: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:
+    """Return what an encoder gave; an InputError unless it is (N, E) float32 in unit rows."""
+    is_matrix = vectors.ndim == 2 and len(vectors) == len(texts) and vectors.dtype == np.float32
+    if not is_matrix or not (np.abs(np.linalg.norm(vectors, axis=1) - 1.0) < 1e-3).all():  # NaN is not
+        raise InputError(f"text encoder {name!r}", f"not one float32 vector of length 1 for each of {len(texts)} texts")
+    return vectors
