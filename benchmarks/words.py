@@ -1,4 +1,4 @@
-"""How well `inference.new_words` tells synonyms of trained words from words of other worlds, by threshold.
+"""How well `inference.candidates` tells synonyms of trained words from words of other worlds, by threshold.
 
 Trained words are those of some mapping files (ROOT/mapping.txt in the common layout, verb first), and ten verbs and
 thirty nouns drawn from the annotations of Epic-Kitchens 100, thirty times. The annotations list synonyms for each
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import Vocabulary
 from fact_clip.encoders import text_encoder
-from fact_clip.inference.new_words import ACTION, FAR, JUDGE, OBJECT
+from fact_clip.inference.candidates import ACTION, FAR, JUDGE, OBJECT
 from fact_clip.text.prompts import tidy
 
 DRAWS = 30

@@ -23,8 +23,8 @@ from fact_clip.core.segments import Clock
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, Scores
 from fact_clip.encoders import FrameEncoder
+from fact_clip.inference.scorer import check_features
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.inference.sources import check_features
 from fact_clip.video.decode import picture_times, probe
 from fact_clip.video.extract import Settings, extract
 

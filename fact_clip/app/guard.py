@@ -82,8 +82,6 @@ class Guard:
 
         refusal = self._refusal(scope["method"], Headers(scope=scope))
         answer: ASGIApp = self.app if refusal is None else error_line(403, refusal)
-        if "\0" in scope["path"]:  # which no file name can have; starlette before 1.0 fails
-            answer = error_line(404, "Not Found")
         limited = receive if scope["path"] == "/api/files" else _limited(receive, self.patience)
         await answer(scope, limited, send_with_headers)
 
@@ -124,13 +122,6 @@ def _limited(receive: Receive, patience: float) -> Receive:
     return receive_part
 
 
-class Silence(Response):
-    """No answer, for a client that has gone: sending one is an error of the server, which then fills its log."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send nothing."""
-
-
 def error_line(status: int, message: str, **more: Any) -> JSONResponse:
     """Answer what is wrong, in one line."""
     return JSONResponse({"error": " ".join(message.split()), **more}, status_code=status)
@@ -138,8 +129,8 @@ def error_line(status: int, message: str, **more: Any) -> JSONResponse:
 
 def answer_to(error: Exception, line: Callable[[InputError], str]) -> Response:
     """Answer an error; `line` says an InputError with files by the names that the user gave them."""
-    if isinstance(error, ClientDisconnect):
-        return Silence()
+    if isinstance(error, ClientDisconnect):  # nobody reads it
+        return error_line(400, "the client has gone")
     if isinstance(error, BusyError):
         response = error_line(503, str(error), place=error.position)
         response.headers["retry-after"] = "2"

@@ -7,15 +7,15 @@ import secrets
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from fact_clip.app.edits import Draft, overlaid, read_tracks
 from fact_clip.app.engine import Engine
+from fact_clip.app.learn import TrainingSet
 from fact_clip.app.project import Label, VideoEntry
-from fact_clip.app.training_set import TrainingSet
 from fact_clip.app.uploads import Limits, Upload, sorted_by_kind
 from fact_clip.app.work import BusyError, Job, Queue, Quick
 from fact_clip.core import InputError
@@ -102,6 +102,20 @@ class Page:
                 return
             except InputError as error:  # a run that does not say which encoder it needs
                 work.job = Job(video.id, lambda job: None, state="failed", error=error)
+
+    @property
+    def training_set(self) -> TrainingSet:
+        """The training set that the page was started with."""
+        if self.options.training_set is None:
+            raise InputError("training set", "there is none", "start the page with --training-set DIR")
+        return self.options.training_set
+
+    def begin_training(self, run: Callable[[Job], None]) -> None:
+        """Queue a training, one at a time."""
+        with self.lock:
+            if self.training is not None and not self.training.ended:
+                raise InputError("train", "a training is under way", "wait for it")
+            self.training = self.queue.add(Job("training", run))
 
     def load_labels(
         self, video: VideoEntry, path: Path, ending: str, annotator: str, background: Iterable[str] = ()

@@ -19,22 +19,19 @@ from starlette.background import BackgroundTask
 from starlette.staticfiles import StaticFiles
 
 from fact_clip import report
-from fact_clip.app import requests, views
+from fact_clip.app import learn, requests, views
 from fact_clip.app.edits import BACKGROUND, Draft, compared, read_tracks, row_labels
 from fact_clip.app.engine import Engine, reads_names
 from fact_clip.app.guard import ERRORS, Guard, answer_to
-from fact_clip.app.learn import add_video, export_set, labelled, learn
 from fact_clip.app.page import Options, Page
 from fact_clip.app.project import Label, VideoEntry
-from fact_clip.app.training_set import TrainingSet, adapt_command, new_folder, train
 from fact_clip.app.uploads import FEATURES, Upload, ending_of, receive_file, shown_name, too_large
-from fact_clip.app.work import BusyError, Job
+from fact_clip.app.work import BusyError
 from fact_clip.core import InputError
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.formats import format_called
 from fact_clip.report.budget import write_tables
-from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES
 
 STATIC = Path(__file__).parent / "static"
@@ -265,7 +262,7 @@ class Server:
 
     def export_training(self, track: str) -> Response:
         """Answer the labelled videos of a track as a zip of a data set to train on, with their features."""
-        return _download_folder("training", lambda path: export_set(self.page, track, path))
+        return _download_folder("training", lambda path: learn.export_set(self.page, track, path))
 
     def summary(self, format: Literal["json", "csv", "xlsx"] = "json") -> Answer | Response:
         """Answer how long, how often and when each action was labelled: as JSON, or as a table to download."""
@@ -274,57 +271,23 @@ class Server:
 
     def add_to_training_set(self, video: str, body: requests.NewTrainingVideo) -> Answer:
         """Add a labelled video to the training set."""
-        entry, training_set = self._video(video), self._training_set()
+        entry, training_set = self._video(video), self.page.training_set
         shown, model = self.page.quick.run(lambda: self.page.shown(entry)), self.engine.model()
         path = self.engine.features(entry)
         if model is None or path is None:
             raise HTTPException(409, "not encoded yet")
         other = UNLABELLED if body.only_corrected else views.background_of(self.page, BACKGROUND)[0]
         parts = [part for part in next(iter(shown.values())) if not (body.only_corrected and isinstance(part, Draft))]
-        name, _ = add_video(training_set, entry, parts, other, path, model)
+        name, _ = learn.add_video(training_set, entry, parts, other, path, model)
         return {"name": name, "folder": str(training_set.root)}
-
-    def _training_set(self) -> TrainingSet:
-        if self.page.options.training_set is None:
-            raise InputError("training set", "there is none", "start the page with --training-set DIR")
-        return self.page.options.training_set
 
     def adapt(self, body: requests.Adaptation) -> Answer:
         """Train on from the run in use, on the training set."""
-        training_set, epochs = self._training_set(), body.epochs
-        if self.page.options.run is None:
-            raise InputError("adapt", "this model was not trained", "start the page with --run RUN")
-        chosen = self.engine.chosen
-        start = self.project.runs()[chosen][0] if chosen else self.page.options.run
-        out = new_folder(training_set.root / "runs" / "adapted")
-        command = adapt_command(start, Run.read(start), training_set.root, out, epochs)
-
-        def run(job: Job) -> None:
-            train(command, out, epochs, job)
-            self.project.add_run(out, "main", {})
-
-        try:
-            self._begin(run)
-        except (BusyError, InputError):
-            out.rmdir()
-            raise
-        return {"command": shlex.join(command)}
-
-    def _begin(self, run: Callable[[Job], None]) -> None:
-        with self.page.lock:
-            if self.page.training is not None and not self.page.training.ended:
-                raise InputError("train", "a training is under way", "wait for it")
-            self.page.training = self.page.queue.add(Job("training", run))
+        return {"command": shlex.join(learn.adapt(self.page, body.epochs))}
 
     def train(self, body: requests.Training) -> Answer:
         """Train a model on the labels of a track, or teach the run in use what it has not had."""
-        start = self.engine.chosen if body.teach else None
-        labelled(self.page, body.track)
-        if start is not None:
-            model = self.engine.model()
-            if model is None or model.scorer.run is None:
-                raise InputError("train", "there is no run to teach", "train a new model")
-        self._begin(partial(learn, self.page, body.track, body.minutes, start))
+        learn.learn(self.page, body.track, body.minutes, body.teach)
         return {}
 
     def compare(self, video: str, body: requests.Comparison) -> Answer:

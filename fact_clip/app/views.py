@@ -17,7 +17,8 @@ from fact_clip.app.page import Page
 from fact_clip.app.project import Label, VideoEntry
 from fact_clip.app.work import Job
 from fact_clip.core import Segmentation
-from fact_clip.core.colours import class_colours
+from fact_clip.core.clock import Clock
+from fact_clip.core.colours import palette
 from fact_clip.core.decode_settings import CONTROLS
 from fact_clip.core.paths import file_name
 from fact_clip.core.segments import Clock
@@ -144,10 +145,9 @@ def _colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
     free = iter(number for number in range(len(numbers) + len(others) + max(numbers.values(), default=0) + 1)
                 if number not in numbers.values())  # fmt: skip
     numbers |= {name: next(free) for name in others}
-    by_number = {number: name for name, number in numbers.items()}
-    in_order = [by_number.get(number, f"\0{number}") for number in range(max(by_number, default=-1) + 1)]
-    colours = class_colours([*in_order, *background], background)
-    return {name: colours[name] for name in dict.fromkeys([*names, *background])}
+    colours = palette(max(numbers.values(), default=-1) + 1)
+    shown = {name: {"colour": colours[number], "number": number + 1} for name, number in numbers.items()}
+    return {name: shown.get(name, {"colour": None, "number": None}) for name in dict.fromkeys([*names, *background])}
 
 
 def seconds(times: np.ndarray[Any, Any]) -> list[float]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -62,67 +62,51 @@ class Queue:
     """Long jobs, one at a time in the order in which they came; a BusyError when `limit` of them are waiting."""
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._waiting: deque[Job] = deque()
-        self._running: Job | None = None
-        self._changed = threading.Condition()
-        self._closed = False
-        self._thread = threading.Thread(target=self._work, name="fact-clip-app", daemon=True)
-        self._thread.start()
+        self.limit, self._lock = limit, threading.Lock()
+        self._jobs = dict[Job, Future[None]]()  # the one that runs, and those that wait
+        self._pool = ThreadPoolExecutor(1, "fact-clip-app")
 
     def add(self, job: Job) -> Job:
         """Put a job at the end."""
-        with self._changed:
-            if self._closed or len(self._waiting) >= self.limit:
-                raise BusyError(len(self._waiting) + int(self._running is not None) + 1)
-            self._waiting.append(job)
-            self._changed.notify()
+        with self._lock:
+            if len(self._jobs) > self.limit:
+                raise BusyError(len(self._jobs) + 1)
+            self._jobs[job] = self._pool.submit(self._work, job)
         return job
 
     def position(self, job: Job) -> int:
         """Return how many jobs come before it, and itself; 0 unless it is waiting."""
-        with self._changed:
-            if job not in self._waiting:
-                return 0
-            return self._waiting.index(job) + 1 + int(self._running is not None)
+        with self._lock:
+            return list(self._jobs).index(job) + 1 if job.state == "waiting" and job in self._jobs else 0
 
     def cancel(self, unwanted: Callable[[Job], bool]) -> None:
         """Drop or stop jobs."""
-        with self._changed:
-            for job in [job for job in self._waiting if unwanted(job)]:
-                self._waiting.remove(job)
+        with self._lock:
+            for job in list(filter(unwanted, self._jobs)):
                 job.cancel()
-            if self._running is not None and unwanted(self._running):
-                self._running.cancel()
+                if self._jobs[job].cancel():  # it has not begun
+                    del self._jobs[job]
 
-    def close(self, patience: float = 5.0) -> None:
-        """Stop everything, and wait up to `patience` seconds for the job that runs."""
+    def close(self) -> None:
+        """Stop everything, and wait for the job that runs."""
+        self.limit = -1
         self.cancel(lambda job: True)
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        self._thread.join(patience)
+        self._pool.shutdown()
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                if self._closed:
-                    return
-                job = self._running = self._waiting.popleft()
-            job.state = "running"
-            try:
-                job.run(job)
-                job.state = "done"
-            except CancelledError:
-                job.state, job.error = "failed", "stopped"
-            except InputError as error:
-                job.state, job.error = "failed", error
-            except Exception:  # a fault of one job is logged, and the next one runs
-                logger.exception("a job failed")
-                job.state, job.error = "failed", "an internal error; the log of the server has it"
-            with self._changed:
-                self._running = None
+    def _work(self, job: Job) -> None:
+        job.state = "running"
+        try:
+            job.run(job)
+            job.state = "done"
+        except CancelledError:
+            job.state, job.error = "failed", "stopped"
+        except InputError as error:
+            job.state, job.error = "failed", error
+        except Exception:  # a fault of one job is logged, and the next one runs
+            logger.exception("a job failed")
+            job.state, job.error = "failed", "an internal error; the log of the server has it"
+        with self._lock:
+            del self._jobs[job]
 
 
 class Quick:

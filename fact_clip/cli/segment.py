@@ -335,7 +335,8 @@ def _live_parts(source: str, model: Segmenter) -> Iterator[NDArray[Any]]:
     import numpy as np
 
     from fact_clip.core.io import parse_json
-    from fact_clip.inference.sources import FEATURES, check_features
+    from fact_clip.inference.scorer import check_features
+    from fact_clip.inference.segmenter import FEATURES
     from fact_clip.video.decode import live_frames
 
     scorer = model.scorer

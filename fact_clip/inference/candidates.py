@@ -1,9 +1,9 @@
-"""Typed names to the candidates that a trained model names frames with."""
+"""Typed names to the candidates that a trained model names frames with, and their words that it has not learned."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -16,20 +16,32 @@ from torch import Tensor
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import names_of
 from fact_clip.core.messages import listed, spelling_key
+from fact_clip.core.segments import NewWord
+from fact_clip.core.vocabulary import WHOLE_NAME
 from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.decoding import CandidateSet
 from fact_clip.decoding.switching import change_prices
 from fact_clip.encoders import FRAME_ENCODERS, TextEncoder, is_local, text_encoder
 from fact_clip.encoders.vectors import class_texts
-from fact_clip.inference.new_words import KeptVectors, describe_new_words, new_words
 from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run
+from fact_clip.text.prompts import tidy
 
 logger = logging.getLogger(__name__)
 
 NONE_OF_THESE = "none of these"
 """The label of segments that `DecodeSettings.reject` leaves without an action; files treat it as background."""
+
+FAR = 0.58  # A word is far if no trained word has at least this cosine
+JUDGE = "minilm"  # The text encoder that compares words
+
+PHRASE = WHOLE_NAME[0]
+
+ACTION, OBJECT = "the action to {}", "the object {}"
+"""What words are put into: alone, many have several senses ("saw", "turn")."""
+
+Vectors = NDArray[np.float32]
 
 _MAX_SETS = 64  # lists of names that are kept
 
@@ -43,8 +55,7 @@ class CandidateReader:
         self.model: FACT = loaded.models[0]
         self.vocabulary = loaded.run.vocabulary
         self._read = lru_cache(_MAX_SETS)(self._read_actions)
-        self._extend = lru_cache(_MAX_SETS)(lambda names: self._open_set(names)[0])
-        self._vectors = KeptVectors[Tensor](self._embed)
+        self._vectors = KeptVectors(self._embed)
 
     def read(self, actions: Sequence[str] | None = None) -> CandidateSet:
         """Return the candidates for these names (None: the classes of the run), with the calibration of the run."""
@@ -57,7 +68,7 @@ class CandidateReader:
         names = candidates.vocabulary.names
         if set(self.vocabulary) <= set(names):
             return candidates
-        return self._extend(tuple(dict.fromkeys([*self.vocabulary, *names])))
+        return self._open_set(tuple(dict.fromkeys([*self.vocabulary, *names])))[0]
 
     def load(self) -> None:
         """Load what embeds and compares names, where the head reads text."""
@@ -123,7 +134,7 @@ class CandidateReader:
             factors, phrases = new_factors(self.run.config.data, vocabulary, new)
             vocabulary = vocabulary.extended(new, factors=factors)
             # Trained names keep the vectors that they were trained with.
-            text = torch.cat([text, torch.stack(self._vectors(new)).to(text)])
+            text = torch.cat([text, torch.from_numpy(np.stack(self._vectors(new))).to(text)])
         chosen = vocabulary.subset(names)
         return self._candidates(chosen, text[vocabulary.encode(names).tolist()]), phrases
 
@@ -133,19 +144,17 @@ class CandidateReader:
         check_trust(self.run, encoder, self.trust_encoder)
         return text_encoder(encoder, str(self.device))
 
-    def _embed(self, names: Sequence[str]) -> Tensor:
+    def _embed(self, names: Sequence[str]) -> Vectors:
         """(N, S, E) of new names."""
-        config = self.run.config.text
         factors, _ = new_factors(self.run.config.data, self.vocabulary, names)
         vocabulary = self.vocabulary.extended(names, factors=factors).subset(names)
-        rows = class_texts(config, vocabulary, str(self.device), self._encoder)
+        rows = class_texts(self.run.config.text, vocabulary, str(self.device), self._encoder)
         assert self.model.text is not None
         trained = tuple(self.model.text.shape[1:])
         if rows.shape[1:] != trained:
-            problem = f"{config.encoder} makes {rows.shape[1]} vectors of {rows.shape[2]} numbers for each name"
-            fix = f"use the text settings of the training, which had {trained[0]} of {trained[1]}"
-            raise InputError(self.run.path, problem, fix)
-        return torch.from_numpy(rows)
+            problem = f"text vectors {rows.shape[1:]} of a name, but the training had {trained}"
+            raise InputError(self.run.path, problem, "use the text settings of the training")
+        return rows
 
     def _warn_of_unmatched(self, candidates: CandidateSet) -> None:
         """Warn of new names whose word matches no object column: the columns say nothing of them."""
@@ -189,3 +198,92 @@ def check_trust(run: Run, encoder: str, trusted: bool, other: str = "") -> None:
     if is_local(encoder) and not trusted:
         fix = f"{other}say --trust-encoder (in Python trust_encoder=True) if you trust these files"
         raise InputError(run.path, f"the run names its encoder by a path, {encoder}", fix)
+
+
+# --- words that no trained class has ----------------------------------------------------------------------------------
+#
+# A head that reads text scores any name, nonsense included, so each new word is reported beside the trained word that a
+# sentence encoder finds most similar. MiniLM judges for every run: the model's own encoder may know no meanings (hashed
+# words) or put all texts near each other (CLIP).
+#
+# Below a cosine of 0.58 a word is far: the threshold that best tells synonyms from words of other worlds
+# (docs/method.md, 'New words').
+
+
+class KeptVectors:
+    """Keeps the vectors that `encode` makes of texts, because names are typed one by one."""
+
+    MAX_TEXTS = 2_000
+
+    def __init__(self, encode: Callable[[list[str]], Vectors]) -> None:
+        self._encode, self._vectors = encode, dict[str, Vectors]()
+
+    def __call__(self, texts: Sequence[str]) -> list[Vectors]:
+        """Return the vector of each text."""
+        if len(self._vectors) > self.MAX_TEXTS:
+            self._vectors.clear()
+        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        if new:
+            self._vectors.update(zip(new, self._encode(new), strict=True))
+        return [self._vectors[text] for text in texts]
+
+
+@lru_cache(maxsize=1)
+def _judge(device: str) -> KeptVectors:
+    return KeptVectors(text_encoder(JUDGE, device).encode_texts)
+
+
+def new_words(
+    candidates: Vocabulary, trained: Vocabulary, phrases: Collection[str] = (), device: str = "auto"
+) -> tuple[NewWord, ...]:
+    """Return the words of the candidates that no trained class has, in the order of the candidates and of the slots.
+
+    Where names have no parts, every name that was not trained is a new word, so only the far ones are returned.
+    `trained` are the classes with training frames, `phrases` the candidates that did not parse and are compared as a
+    whole.
+    """
+    actions = [name for name in trained if name not in trained.background]
+    words_of_slot = {slot: list(trained.factor_indices(slot)[0]) for slot in trained.slots} | {PHRASE: actions}
+    words = list[tuple[str, str, str]]()  # action, slot, word
+    for name, factors in zip(candidates.names, candidates.factors, strict=True):
+        if name in trained or name in candidates.background:
+            continue
+        if name in phrases or candidates.slots == WHOLE_NAME:
+            words.append((name, PHRASE, name))
+            continue
+        pairs = zip(candidates.slots, factors, strict=True)
+        words += [(name, slot, word) for slot, word in pairs if word is not None and word not in words_of_slot[slot]]
+    if not words:
+        return ()
+    encode, results = _judge(device), dict[tuple[str, str, str], NewWord]()
+    for slot in dict.fromkeys(slot for _, slot, _ in words):
+        entries = [entry for entry in words if entry[1] == slot]
+        template = ACTION if slot in ("verb", PHRASE) else OBJECT
+        texts = [*words_of_slot[slot], *dict.fromkeys(word for _, _, word in entries)]
+        vectors = dict(zip(texts, encode([template.format(tidy(word)) for word in texts]), strict=True))
+        results |= {entry: _compared(*entry, words_of_slot[slot], vectors) for entry in entries}
+    in_order = [results[entry] for entry in words]
+    return tuple(word for word in in_order if word.far or candidates.slots != WHOLE_NAME)
+
+
+def _compared(
+    action: str, slot: str, word: str, trained: Sequence[str], vectors: Mapping[str, NDArray[np.float32]]
+) -> NewWord:
+    """The word beside the most similar of the trained ones."""
+    if not trained:
+        return NewWord(action, slot, word, "", 0.0, True)
+    cosines = np.stack([vectors[name] for name in trained]) @ vectors[word]
+    best = int(cosines.argmax())
+    similarity = round(min(float(cosines[best]), 1.0), 3)
+    return NewWord(action, slot, word, trained[best], similarity, similarity < FAR)
+
+
+def describe_new_words(words: Iterable[NewWord]) -> str:
+    """Describe new words in a line: 'juggle' (verb, far from all; nearest 'bend', 0.44)."""
+    lines: dict[tuple[str, str], str] = {}
+    for word in words:
+        kind = "read as a whole phrase" if word.slot == PHRASE else word.slot
+        kind += ", far from all" * word.far
+        nearest = f"; nearest {word.nearest!r}, {word.similarity:.2f}" if word.nearest else ""
+        lines[word.slot, word.word] = f"{word.word!r} ({kind}{nearest})"
+    return listed(list(lines.values()))

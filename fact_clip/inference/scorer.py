@@ -5,10 +5,13 @@ A window is what a model reads in one pass; short ones go through it together.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +20,12 @@ from torch import Tensor
 
 from fact_clip.config import Config, ModelConfig
 from fact_clip.core import InputError
+from fact_clip.core.arguments import array_of
+from fact_clip.core.clock import Clock
 from fact_clip.core.distributed import pick_device, pick_precision
-from fact_clip.core.errors import ConfigKey
-from fact_clip.core.segments import Clock
+from fact_clip.core.errors import ConfigKey, Location
+from fact_clip.datasets.benchmarks import Layout
+from fact_clip.datasets.features import check_finite, load_features, read_clock, read_sidecar
 from fact_clip.datasets.layout import unlabelled
 from fact_clip.decoding import (
     CandidateSet,
@@ -33,16 +39,63 @@ from fact_clip.decoding import (
 )
 from fact_clip.decoding.scores import Labels
 from fact_clip.inference.candidates import CandidateReader
-from fact_clip.inference.sources import FeatureSpec
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
 from fact_clip.run import LoadedRun
+from fact_clip.video.decode import probe
 from fact_clip.video.extract import Settings
+
+logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE, ROWS_AT_ONCE_GPU = 1024, 16_384
 """Rows of windows that go through a model together, at most; a longer window goes alone. More is no faster on a CPU."""
 
 Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """The features that a model reads."""
+
+    origin: str  # where this comes from, as errors say it: "RUN was trained with"
+    layout: Layout = "TD"  # of their files
+    fps: float | None = None  # rows a second; None: any
+    encoder: str | None = None  # name of what made them; None: unknown
+    named: bool = False  # whether their files must say which encoder made them
+
+    def open(self, path: Path) -> tuple[NDArray[Any], Clock]:
+        """Read a feature file, (T, D), and the times of its rows; an InputError for another rate or encoder."""
+        features, clock = load_features(path, self.layout), read_clock(path, self.fps, self.layout)
+        encoder, beside = read_sidecar(path).encoder, path.with_suffix(".json")
+        if self.fps is not None and clock.fps != self.fps:
+            raise InputError(beside, f"{clock.fps:g} rows a second, but {self.origin} {self.fps:g}")
+        if self.encoder is not None and encoder != self.encoder and (self.named or encoder is not None):
+            problem = f"features by {encoder or 'an unknown encoder'}, but {self.origin} {self.encoder}"
+            raise InputError(beside, problem, "extract them with that encoder")
+        return features, _with_video_rate(clock)
+
+
+def check_features(features: Any, where: Location | str | Path, width: int, origin: str) -> NDArray[Any]:
+    """Return features as an array; an InputError unless these are finite rows (T, `width`), as `origin` has them."""
+    try:
+        rows = array_of(features, "features", f"an array of numbers, (T, {width})")
+        if rows.ndim != 2 or not len(rows) or rows.shape[1] != width:
+            raise InputError("features", f"an array of shape {rows.shape}, but {origin} (T, {width})")
+        check_finite("features", rows)
+    except InputError as error:
+        raise error.at(where) from None
+    return rows
+
+
+def _with_video_rate(clock: Clock) -> Clock:
+    """The clock with the rate of the video that it names, read from that file if it is there and can be read."""
+    if clock.video_fps is not None or clock.media is None or not Path(clock.media).is_file():
+        return clock
+    try:
+        return replace(clock, video_fps=probe(clock.media).fps)
+    except InputError as error:
+        logger.info("the frame rate of the video is unknown: %s", error)
+        return clock
 
 
 class Scorer:

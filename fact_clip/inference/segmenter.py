@@ -23,14 +23,15 @@ from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.candidates import NONE_OF_THESE, check_trust
-from fact_clip.inference.scorer import Scorer
-from fact_clip.inference.sources import FEATURES, KINDS, check_features
+from fact_clip.inference.scorer import Scorer, check_features
 from fact_clip.inference.stream import FrameLabels, LabelRun, Stream, label_runs
 from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES
 from fact_clip.video.extract import Progress, Settings, extracted
 
+FEATURES = ".npy"
+KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
 BACKGROUND = "background"  # What frames under a threshold are called where the vocabulary has no background
 
 Input = TypeVar("Input", str, Path)
@@ -291,17 +292,19 @@ class Segmenter:
         return self.scorer.calibrated(np.where(labels < len(index), among_all, shares))
 
 
+NEEDS = {
+    "reject": "it needs a run with confidence.json: train with data.validation above 0, without model.transcript",
+    "gamma": "it needs a run whose head reads text, so that not all classes were trained",
+}
+
+
 def check_settings(scorer: Scorer | SimilarityScorer | type[SimilarityScorer], settings: DecodeSettings) -> None:
     """Raise an InputError for a setting of decoding that means nothing to a model."""
     for name, value in settings:
         if value is None or name in scorer.adjustable:
             continue
-        if not isinstance(scorer, Scorer):
-            raise InputError(name, "only a trained run has it", "leave it out, or use a background threshold")
-        if name == "reject":
-            fix = "train with data.validation above 0, without model.transcript"
-            raise InputError(name, f"{scorer.run.path} has no confidence.json, which validation videos give", fix)
-        raise InputError(name, f"the head of {scorer.run.path} reads no text: all classes were trained", "leave it out")
+        fix = f"leave it out; this model has {', '.join(scorer.adjustable)}"
+        raise InputError(name, NEEDS.get(name, "only a trained run has it"), fix)
 
 
 @checked

@@ -14,7 +14,7 @@ from fact_clip.core import InputError, Segment, Segmentation, runs
 from fact_clip.core.arguments import array_of, number_of
 from fact_clip.core.segments import LEAST_FPS, MOST_FPS, Clock
 from fact_clip.decoding import DecodeSettings
-from fact_clip.inference.sources import check_features
+from fact_clip.inference.scorer import check_features
 from fact_clip.video.decode import scaled
 from fact_clip.video.extract import RowEncoder
 

@@ -16,12 +16,8 @@ from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, similarity_
 from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.encoders.joint import ImageTextModel
 from fact_clip.encoders.vectors import embed
-from fact_clip.inference.candidates import check_actions
-from fact_clip.inference.new_words import KeptVectors
-from fact_clip.inference.sources import FeatureSpec
-from fact_clip.text.prompts import TEMPLATES
-
-Vectors = NDArray[np.float32]
+from fact_clip.inference.candidates import KeptVectors, check_actions
+from fact_clip.inference.scorer import FeatureSpec
 
 
 class SimilarityScorer:
@@ -47,17 +43,13 @@ class SimilarityScorer:
         fps: float = 5.0,
         device: str = "auto",
     ) -> None:
-        if prompts not in TEMPLATES:
-            raise InputError("prompts", f"no wording {prompts!r} of names", f"choose one of {', '.join(TEMPLATES)}")
         self.prompts, self.smoothing = prompts, number_of(smoothing, "smoothing", "seconds, 0 or more", 0, 1e6)
         model = frame_encoder(encoder, Runtime(device))
         if not isinstance(model, ImageTextModel):
             fix = "use a model of images and texts, clip:... or transformers:..."
             raise InputError(f"frame encoder {encoder!r}", "no text side", fix)
         self.encoder, self.fps = model, fps
-        self._vectors = KeptVectors[Vectors](
-            lambda names: embed(self.encoder, Vocabulary.from_names(names), prompts).classes
-        )
+        self._vectors = KeptVectors(lambda names: embed(model, Vocabulary.from_names(names), prompts).classes)
         self.vocabulary = self.choose(actions).vocabulary
 
     @property

@@ -8,7 +8,7 @@ import logging
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,8 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, row_times
 from fact_clip.core.arguments import checked, number_of, whole_of
 from fact_clip.core.io import read_mapping
-from fact_clip.core.messages import Pace, paced
-from fact_clip.core.paths import check_place, file_name, inside, lock, whole_file
+from fact_clip.core.pace import Pace, paced
+from fact_clip.core.paths import check_place, file_name, inside, whole_file
 from fact_clip.core.segments import LEAST_FPS
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import DamagedVideoError, frames, probe
@@ -32,6 +33,7 @@ from fact_clip.video.decode import DamagedVideoError, frames, probe
 logger = logging.getLogger(__name__)
 
 FORMAT = "fact-clip features 1"
+SAVE_SECONDS = 60.0  # between copies of the rows so far
 _MAX_FPS = 1000  # rows a second; times in files are in milliseconds
 Progress = Callable[[int, int, str], None]
 T = TypeVar("T")
@@ -116,7 +118,13 @@ def extract(
     expected = round((info.seconds or 0) * chosen.fps)
     if info.fps and chosen.fps > 1.01 * info.fps:  # 30 of 29.97 are no mistake
         logger.warning("%s: %g rows a second of %.4g pictures a second, so rows repeat", video, chosen.fps, info.fps)
-    identity = {"format": FORMAT, "encoder": encoder.name, "precision": precision_of(encoder), "fps": chosen.fps}
+    identity = {
+        "format": FORMAT,
+        "encoder": encoder.name,
+        "precision": precision_of(encoder),
+        "fps": chosen.fps,
+        "source": _source(video),
+    }
     damage: str | None = None
     part, sidecar = (inside(target.parent, f"{target.stem}{ending}") for ending in (".part", ".json"))
     for written_path in (target, part, sidecar):
@@ -127,28 +135,42 @@ def extract(
             foreign = sidecar
     if foreign is not None and not part.is_file():
         raise InputError(foreign, "fact-clip extract did not make this file", "move it, or name another --out")
-    with PartialRows(part, {**identity, "source": _source(video)}) as rows:
-        if rows.count:
-            logger.info("%s: continued at row %d", video, rows.count)
-        try:
-            pace = Pace(rows.count, tenths=False)
-            for times, features in _encoded(video, encoder, chosen, rows.count):
-                rows.add(times, features)
-                if pace.is_due(rows.count, expected):
-                    left = pace.left(rows.count, expected)
-                    logger.info("%s: %d of about %d rows, %s left", video, rows.count, expected, left)
-                if progress is not None:
-                    progress(rows.count, max(expected, rows.count), video.name)
-        except DamagedVideoError as error:
-            if not chosen.keep_going or rows.count == 0:
-                rows.discard()  # nothing can continue: the same call would fail again
-                raise
-            damage = error.problem
-            warnings.warn(f"{error.where}: {error.problem}", stacklevel=2)
-        times = row_times(rows.times(), chosen.fps, info.seconds).round(6).tolist()
-        facts = {"dim": rows.dim, "n_frames": rows.count, "damage": damage}
-        rows.finish(target, {**facts, "video": str(video.absolute()), "video_fps": info.fps, "times": times})
-    logger.debug("%s: %d rows in %.1f s", video, rows.count, time.monotonic() - began)
+    batches = _read_part(part, identity)
+    count = sum(len(times) for times, _ in batches)
+    if count:
+        logger.info("%s: continued at row %d", video, count)
+    pace, saved = Pace(count, tenths=False), time.monotonic()
+    try:
+        for batch in _encoded(video, encoder, chosen, count):
+            batches.append(batch)
+            count += len(batch[0])
+            if time.monotonic() - saved > SAVE_SECONDS:
+                _write_part(part, identity, batches)
+                saved = time.monotonic()
+            if pace.is_due(count, expected):
+                left = pace.left(count, expected)
+                logger.info("%s: %d of about %d rows, %s left", video, count, expected, left)
+            if progress is not None:
+                progress(count, max(expected, count), video.name)
+    except DamagedVideoError as error:
+        if not chosen.keep_going or not batches:
+            part.unlink(missing_ok=True)  # nothing can continue: the same call would fail again
+            raise
+        damage = error.problem
+        warnings.warn(f"{error.where}: {error.problem}", stacklevel=2)
+    except BaseException:  # such as Ctrl-C
+        if batches:
+            _write_part(part, identity, batches)
+        raise
+    shown_at, rows = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    times = row_times(shown_at, chosen.fps, info.seconds).round(6).tolist()
+    facts = {**identity, "dim": rows.shape[1], "n_frames": count, "damage": damage, "video": str(video.absolute())}
+    with whole_file(target) as unfinished, unfinished.open("wb") as file:
+        np.save(file, rows)
+    with whole_file(sidecar) as unfinished:  # last: it completes the features
+        unfinished.write_text(json.dumps({**facts, "video_fps": info.fps, "times": times}) + "\n", encoding="utf-8")
+    part.unlink(missing_ok=True)
+    logger.debug("%s: %d rows in %.1f s", video, count, time.monotonic() - began)
     return target
 
 
@@ -275,92 +297,23 @@ def _ahead(items: Generator[T, None, None], depth: int) -> Iterator[T]:
         items.close()
 
 
-_ROWS = 4096  # copied at once when a file is finished
+Batch = tuple[NDArray[np.float64], NDArray[np.float16]]
+"""Times (N,) and rows (N, D)."""
 
 
-class PartialRows:
-    """Keeps (time, row) records in a file, after a line of JSON, `identity`, that says what they come from.
-
-    A file that is damaged or has another identity is overwritten; one that another extraction writes is an InputError.
-    """
-
-    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
-        self.path, self._identity = path, dict(identity)
-        self.dim = self.count = 0
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b")
-        except OSError as error:
-            raise InputError(path, f"cannot be written ({error.strerror})") from None
-        if not lock(self._file.fileno()):
-            self._file.close()
-            raise InputError(path, "another extraction is writing it", "wait for it")
-        # Count the complete records of an earlier extraction, and cut off an incomplete one.
-        self._file.seek(0)
-        line = self._file.readline()
-        try:
-            dim = int(json.loads(line)["dim"])
-        except (ValueError, KeyError, TypeError):
-            return
-        if line == self._header(dim) and dim > 0:
-            size = _record(dim).itemsize
-            self.dim, self._offset = dim, len(line)
-            self.count = (self.path.stat().st_size - len(line)) // size
-            self._file.truncate(len(line) + self.count * size)
-
-    def _header(self, dim: int) -> bytes:
-        return (json.dumps({**self._identity, "dim": dim}) + "\n").encode()
-
-    def __enter__(self) -> PartialRows:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.count == 0 and self.path.is_file() and self.path.stat().st_size == 0:
-            self.path.unlink()
-        with suppress(OSError):  # said where it was written
-            self._file.close()
-
-    def add(self, times: NDArray[np.float64], features: NDArray[np.float16]) -> None:
-        """Append N rows (N, D) and their times (N,); an InputError where the disk is full."""
-        try:
-            if self.count == 0:
-                self.dim = features.shape[1]
-                self._file.truncate(0)
-                self._offset = self._file.write(self._header(self.dim))
-            records = np.empty(len(times), dtype=_record(self.dim))
-            records["time"], records["row"] = times, features
-            self._file.write(records.tobytes())
-            self._file.flush()
-        except OSError as error:
-            raise InputError(self.path, f"cannot be written ({error.strerror})") from None
-        self.count += len(times)
-
-    def discard(self) -> None:
-        """Remove the file."""
-        self.path.unlink(missing_ok=True)
-        self.count = 0
-
-    def _records(self) -> Any:
-        return np.memmap(self.path, _record(self.dim), mode="r", offset=self._offset, shape=(self.count,))
-
-    def times(self) -> NDArray[np.float64]:
-        """Return the times (T,) of the rows so far."""
-        return np.array(self._records()["time"])
-
-    def finish(self, target: Path, facts: Mapping[str, Any]) -> None:
-        """Write the rows as an array (T, D) float16, and last what they are, in a JSON file that completes them."""
-        records = self._records()
-        with whole_file(target) as unfinished:
-            # not through a memory map, which ends the process by SIGBUS where the disk is full
-            kind = {"descr": "<f2", "fortran_order": False, "shape": (self.count, self.dim)}
-            with unfinished.open("wb") as file:
-                np.lib.format.write_array_header_1_0(file, kind)
-                for start in range(0, self.count, _ROWS):
-                    file.write(records["row"][start : start + _ROWS].tobytes())
-        with whole_file(inside(target.parent, f"{target.stem}.json")) as unfinished:
-            unfinished.write_text(json.dumps({**self._identity, **facts}) + "\n", encoding="utf-8")
-        self.path.unlink()
+def _write_part(path: Path, identity: dict[str, Any], batches: Sequence[Batch]) -> None:
+    """Keep the batches so far, with what they come from, for an extraction that is interrupted."""
+    times, rows = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:
+        np.savez(file, identity=json.dumps(identity), times=times, rows=rows)
 
 
-def _record(dim: int) -> np.dtype[Any]:
-    return np.dtype([("time", "<f8"), ("row", "<f2", (dim,))])
+def _read_part(path: Path, identity: dict[str, Any]) -> list[Batch]:
+    """Return what `_write_part` kept; nothing where the file is damaged or comes from something else."""
+    try:
+        with np.load(path) as stored:
+            if str(stored["identity"]) == json.dumps(identity):
+                return [(stored["times"], stored["rows"])]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        pass
+    return []

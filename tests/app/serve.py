@@ -9,10 +9,10 @@ import uvicorn
 
 from fact_clip.app.engine import Engine
 from fact_clip.app.guard import Protocol
+from fact_clip.app.learn import TrainingSet
 from fact_clip.app.page import Options
 from fact_clip.app.project import Project
 from fact_clip.app.server import make_app
-from fact_clip.app.training_set import TrainingSet
 from fact_clip.app.uploads import Limits
 from fact_clip.inference.segmenter import load
 

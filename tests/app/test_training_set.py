@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fact_clip.app.training_set import TrainingSet, new_folder
+from fact_clip.app.learn import TrainingSet, new_folder
 from fact_clip.cli import main
 from fact_clip.core.paths import whole_file
 from fact_clip.datasets.layout import split_names

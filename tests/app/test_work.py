@@ -18,10 +18,10 @@ from starlette.testclient import TestClient
 
 from fact_clip.app.engine import Engine
 from fact_clip.app.guard import Protocol
+from fact_clip.app.learn import adapt_command
 from fact_clip.app.page import Options
 from fact_clip.app.project import Project
 from fact_clip.app.server import make_app
-from fact_clip.app.training_set import adapt_command
 from fact_clip.app.uploads import Limits
 from fact_clip.app.work import BusyError, Job, Queue, Quick
 from fact_clip.core import InputError
@@ -232,7 +232,7 @@ def test_without_training(open_clip_folder, tmp_path):
 def test_the_command_that_adapts(text_run, tmp_path):
     (tmp_path / "set" / "splits").mkdir(parents=True)
     (tmp_path / "set" / "splits" / "train.split3.bundle").write_text("a\n")
-    found = adapt_command(text_run, Run.read(text_run), tmp_path / "set", tmp_path / "out", 7)
+    found = adapt_command(Run.read(text_run), tmp_path / "set", tmp_path / "out", 7)
     assert found[:3] == ["fact-clip", "train", str(text_run / "config.yaml")]
     assert {f'data.root="{tmp_path / "set"}"', 'data.split="3"', "data.holdout=null", "train.epochs=7"} <= set(found)
     assert f'train.init="{text_run}"' in found

@@ -18,8 +18,8 @@ from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, dec
 from fact_clip.decoding.switching import absorb_short, decode_switching
 from fact_clip.encoders import frame_encoder
 from fact_clip.inference import stream as stream_module
+from fact_clip.inference.scorer import FeatureSpec
 from fact_clip.inference.segmenter import Segmenter, load_training_free
-from fact_clip.inference.sources import FeatureSpec
 from fact_clip.training import train
 from fact_clip.video.decode import frames
 

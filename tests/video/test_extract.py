@@ -11,7 +11,7 @@ import pytest
 from fact_clip.core import InputError
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.decode import DamagedVideoError, frames
-from fact_clip.video.extract import PartialRows, Settings, describe, extract, extract_all, extracted, is_current
+from fact_clip.video.extract import Settings, describe, extract, extract_all, extracted, is_current
 
 from ..refusals import refused
 
@@ -67,9 +67,6 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(video, tmp_path, bat
     with pytest.raises(KeyboardInterrupt):
         extract(path, Stumbling(batches), tmp_path, settings)
     assert not (tmp_path / "a.npy").exists()
-    if batches:
-        with (tmp_path / "a.part").open("ab") as file:
-            file.write(b"half a record")
     second = Stumbling(-(-(50 - 8 * batches) // 8))  # no more than what is left
     np.testing.assert_array_equal(np.load(extract(path, second, tmp_path, settings)), whole)
     assert second.left == 0
@@ -179,20 +176,3 @@ def test_a_faulty_encoder_stops_all(video, tmp_path):
 
     with refused("frame encoder 'x'"):
         extract_all([video("a.mp4"), video("a.mkv")], Faulty(0), tmp_path)
-
-
-def test_two_extractions_of_one_video_do_not_write_one_file(tmp_path):
-    """The second would append to the rows of the first."""
-    rows = np.ones((2, 3), dtype=np.float16)
-    with PartialRows(tmp_path / "a.part", {"fps": 5}) as first:
-        first.add(np.array([0.0, 0.2]), rows)
-        with refused("a.part"):
-            PartialRows(tmp_path / "a.part", {"fps": 5})
-        with PartialRows(tmp_path / "b.part", {"fps": 5}):
-            pass
-    assert not (tmp_path / "b.part").exists()  # nothing was added
-    with PartialRows(tmp_path / "a.part", {"fps": 5}) as again:
-        assert (again.count, again.times().tolist()) == (2, [0.0, 0.2])
-    with PartialRows(tmp_path / "a.part", {"fps": 6}) as other:
-        assert other.count == 0
-    assert (tmp_path / "a.part").stat().st_size > 0  # until the first rows of the other one
