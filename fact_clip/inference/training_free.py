@@ -18,6 +18,7 @@ from fact_clip.encoders.joint import ImageTextModel
 from fact_clip.encoders.vectors import embed
 from fact_clip.inference.candidates import KeptVectors, check_actions
 from fact_clip.inference.scorer import FeatureSpec
+from fact_clip.text.prompts import TEMPLATES
 
 
 class SimilarityScorer:
@@ -43,6 +44,8 @@ class SimilarityScorer:
         fps: float = 5.0,
         device: str = "auto",
     ) -> None:
+        if prompts not in TEMPLATES:
+            raise InputError("prompts", f"no wording {prompts!r} of names", f"choose one of {', '.join(TEMPLATES)}")
         self.prompts, self.smoothing = prompts, number_of(smoothing, "smoothing", "seconds, 0 or more", 0, 1e6)
         model = frame_encoder(encoder, Runtime(device))
         if not isinstance(model, ImageTextModel):

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from fact_clip import Config, Segment, Segmentation, Vocabulary, compat, decoding, load, metrics, training
+from fact_clip import Config, Segment, Segmentation, Vocabulary, compat, load, metrics, training
 from fact_clip.config import BlockConfig, LossConfig, ModelConfig
 from fact_clip.core import majority_stride, row_times
 from fact_clip.datasets.holdout import Holdout, rank, select
 from fact_clip.datasets.splits import Split, divide, write_splits
 from fact_clip.datasets.synthetic import write_workbench
-from fact_clip.decoding import Confidence, DecodeSettings, TransportSettings
-from fact_clip.encoders import frame_encoder, text_encoder
+from fact_clip.decoding import Confidence, DecodeSettings
 from fact_clip.inference.segmenter import load_training_free
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
@@ -78,12 +77,7 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: metrics.ausuc([[0, 1]], [[["x", "y"]] * 2], [1]), "scores of video 0"),
     ],
     "decoding": [
-        (lambda: TransportSettings(steps=2.5), "transport.steps"),
-        (lambda: decoding.transport([["a"]]), "similarity"),
         (lambda: Confidence(1.0, 0.0, STEPS[::-1], 1), "quantiles"),
-        (lambda: decoding.decode_switching(EYE, NAN), "penalty"),
-        (lambda: decoding.decode_switching(EYE * NAN, 1.0), "scores"),
-        (lambda: decoding.decode_switching(EYE[0], 1.0), "scores"),
         (lambda: DecodeSettings(threshold=1.5), "threshold"),
         (lambda: DecodeSettings(gamma=NAN), "gamma"),
         (lambda: DecodeSettings(reject=True), "reject"),
@@ -95,10 +89,6 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: Classes(2, (0, 1), (0, 2), 2, 2), "classes.noun"),
         (lambda: FACT(MODEL, 5, Classes(3))(torch.zeros(1, 4, 6)), "model"),
         (lambda: Criterion(LossConfig(), Classes(3), (3,)), "background"),
-    ],
-    "text and pictures": [
-        (lambda: text_encoder("hash:16").encode_texts("cut ham"), "texts"),
-        (lambda: frame_encoder("grid").encode_images(np.zeros((3, 48, 64), np.uint8)), "prepared"),
     ],
     "video": [
         (lambda: write_video("x.mp4", [BLACK], NAN), "fps"),
@@ -148,6 +138,5 @@ def test_a_wrong_argument_is_refused_at_its_name(call, place, tmp_path, monkeypa
 def test_bounds_themselves_are_in():
     assert metrics.harmonic_mean(0, 0) == 0
     assert metrics.harmonic_mean(100.0, 50) == pytest.approx(200 / 3)
-    assert TransportSettings(steps=10_000, alpha=1).steps == 10_000
     assert [each.confidence for each in Segmentation.from_frames(["a", "b"], confidence=[0, 1])] == [0, 1]
     assert (TIMED.seconds(np.int64(2)), ONE["x"].seconds(2)) == (0.3, 0.4)
