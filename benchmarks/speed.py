@@ -319,7 +319,7 @@ def train_by(kind: type[trainer.Trainer], shape: Shape, steps: int, *overrides: 
         run, texts = begin(plan, root / "run", Processes(plan.device))
         trainer.Trainer = kind  # type: ignore[misc]
         try:
-            trainer.train_model(run, plan.dataset, texts)
+            trainer.Trainer(run, plan.dataset, texts).run_all(None)
         finally:
             trainer.Trainer = kept  # type: ignore[misc]
 

@@ -11,11 +11,10 @@ from fact_clip.core.arguments import number_of, whole_of
 from fact_clip.core.errors import ConfigKey, InputError
 from fact_clip.models.blocks import BLOCKS, Scene, block_configs
 from fact_clip.models.branches import sinusoidal_positions
+from fact_clip.models.evidence import ObjectEvidence, ObjectSpec, SimilarityEvidence, centre_of
 from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection
 from fact_clip.models.kernels import keep_freed_memory
-from fact_clip.models.objects import ObjectEvidence, ObjectSpec
 from fact_clip.models.output import BlockOutput, Output
-from fact_clip.models.similarity import SimilarityEvidence, centre_of
 
 
 class FACT(nn.Module):

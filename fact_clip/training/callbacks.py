@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,21 +55,12 @@ class FileLog(Callback):
     def __init__(self, out: Path, last_epoch: int) -> None:
         self.path, self.table = inside(out, "log.jsonl"), inside(out, "log.csv")
         check_place(self.table)
-        self.rows = self._read(last_epoch) if os.path.lexists(self.path) else []
+        lines = read_text(self.path, "a log of training").splitlines() if self.path.is_file() else []
+        rows = [parse_json(line, self.path, "a row of numbers an epoch", finite=False) for line in lines]
+        if not all(isinstance(row, dict) and is_number(row.get("epoch")) for row in rows):
+            raise InputError(self.path, "a line that is no row of the log", "remove the file")
+        self.rows = [row for row in rows if row["epoch"] <= last_epoch]
         self._write()
-
-    def _read(self, last_epoch: int) -> list[dict[str, float]]:
-        rows: list[dict[str, float]] = []
-        for line in read_text(self.path, "a log of training").splitlines():
-            try:
-                row = parse_json(line, self.path, "a row of numbers an epoch", finite=False)
-            except InputError:  # the run was cut off while it wrote its last line
-                break
-            if not isinstance(row, dict) or not is_number(row.get("epoch")):
-                raise InputError(self.path, f"{line!r} is not a row of the log", "remove the file")
-            if row["epoch"] <= last_epoch:
-                rows.append(row)
-        return rows
 
     def on_epoch(self, state: EpochState) -> None:
         """Write both files anew; the columns of the CSV are all that occurred."""

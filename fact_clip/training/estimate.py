@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from fact_clip.config import Config
 from fact_clip.core.distributed import Processes
-from fact_clip.training.plan import resolve, with_values
+from fact_clip.training.plan import Plan, resolve, with_values
 from fact_clip.training.state import begin
-from fact_clip.training.trainer import timed
+from fact_clip.training.trainer import Trainer, numerics
 
 VIDEOS = 3  # Training videos that are measured, from the shortest to the longest
 
@@ -57,7 +59,8 @@ def estimate(config: Config) -> Estimate:
         began = time.process_time()
         run, texts = begin(plan, Path(temporary) / "run", Processes(plan.device))
         prepared = time.process_time() - began
-        epoch, validation = timed(run, dataset, texts)
+        with numerics(run.config.train):
+            epoch, validation = timed(plan, Trainer(run, dataset, texts))
     trained, judged = config.train.members * every / some, config.train.members * validated / validated_frames
     return Estimate(resolved + prepared * trained, epoch * trained, validation * judged, len(dataset.train))
 
@@ -68,3 +71,20 @@ def spread(names: Sequence[str], frames: dict[str, int], count: int) -> tuple[st
     if len(order) <= count:
         return tuple(order)
     return tuple(order[round(step * (len(order) - 1) / (count - 1))] for step in range(count))
+
+
+def timed(plan: Plan, trainer: Trainer) -> tuple[float, float]:
+    """Seconds of an epoch and of a validation of a new model, the second of each; on the CPU of one thread."""
+    threads, on_cpu = torch.get_num_threads(), plan.device.type == "cpu"
+    clock = time.process_time if on_cpu else time.perf_counter
+    torch.set_num_threads(1 if on_cpu else threads)
+    try:
+        trainer.train_epoch()
+        trainer.validate()
+        began = clock()
+        trainer.train_epoch()
+        trained = clock()
+        trainer.validate()
+        return trained - began, clock() - trained
+    finally:
+        torch.set_num_threads(threads)

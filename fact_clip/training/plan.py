@@ -11,7 +11,6 @@ import shlex
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -273,14 +272,6 @@ def _has_objects(config: Config) -> bool:
     return config.data.objects.file is not None or config.data.objects.find is not False
 
 
-def _reads_size(block: str, key: str, config: Config) -> bool:
-    """Whether a block reads one of the sizes that only some blocks have."""
-    sizes = getattr(config.model, block)
-    if key == "segment_layers":
-        return "U" in config.model.blocks
-    return bool(sizes.frame == "m") if key.startswith("frame") else bool(sizes.action != "gru_om")
-
-
 # A setting or a group of them; whether it has an effect; what it needs.
 NEEDS: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("text", lambda config: config.model.reads_text, "a head that reads text, as model.head=text"),
@@ -291,17 +282,6 @@ NEEDS: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("model.pooled", lambda config: "U" in config.model.blocks, "a block U in model.blocks"),
     ("model.tokens", lambda config: not config.model.transcript, "model.transcript=false"),
     ("data.validation_unseen", lambda config: config.data.holdout is not None, "data.holdout"),
-    *(
-        (f"model.{block}.{key}", partial(_reads_size, block, key), needs)
-        for block in ("input", "update", "pooled")
-        for key, needs in (
-            ("segment_layers", "a block U in model.blocks"),
-            ("frame_groups", "frame m"),
-            ("frame_norm", "frame m"),
-            ("heads", "another action than gru_om"),
-            ("feedforward", "another action than gru_om"),
-        )
-    ),
     ("data.interleave", lambda config: config.data.stride > 1, "data.stride above 1"),
     ("data.objects.blocks", lambda config: config.data.objects.file is not None, "data.objects.file"),
     ("data.objects.slot", _has_objects, "data.objects.file or data.objects.find"),

@@ -21,8 +21,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fact_clip.config import Config
+from fact_clip.config import Config, TrainConfig
 from fact_clip.core import InputError
 from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes, pick_device, pick_precision
@@ -40,7 +41,6 @@ from fact_clip.training.calibration import learn_calibration
 from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog, StopTraining
 from fact_clip.training.ensemble import members_beside
 from fact_clip.training.evaluation import Progress, validate
-from fact_clip.training.optimizer import averaged, lr_factor, make_optimizer, numerics
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.state import (
     TrainingState,
@@ -104,16 +104,9 @@ def train(
                 remove_unfinished(out)
         with processes.main_first():
             run, texts = begin(plan, out, processes, resume)
-        with members_beside(plan, out, resume) as check_members:
-            result = train_model(
-                run,
-                plan.dataset,
-                texts,
-                resume=resume,
-                progress=progress if processes.is_main else None,
-                after_step=check_members,
-                callbacks=callbacks,
-            )
+        with members_beside(plan, out, resume) as check_members, numerics(run.config.train):
+            trainer = Trainer(run, plan.dataset, texts, resume, check_members, callbacks)
+            result = trainer.run_all(progress if processes.is_main else None)
         if processes.is_main:
             learn_calibration(run, plan.dataset, plan.device)
         processes.wait()
@@ -150,54 +143,22 @@ def _removed_unless_begun(out: Path) -> Iterator[None]:
         raise
 
 
-def train_model(
-    run: Run,
-    dataset: Dataset,
-    texts: dict[str, Tensor],
-    *,
-    resume: bool = False,
-    progress: Progress | None = None,
-    after_step: Callable[[], None] = lambda: None,
-    callbacks: Sequence[Callback] = (),
-) -> dict[str, Any]:
-    """Train the model of a run that `state.begin` has described, with its texts; `after_step` may raise."""
-    torch.manual_seed(run.config.train.seed)
-    with numerics(run.config.train):
-        return Trainer(run, dataset, texts, resume, after_step, callbacks).run_all(progress)
-
-
-def timed(run: Run, dataset: Dataset, texts: dict[str, Tensor]) -> tuple[float, float]:
-    """Seconds of an epoch and of a validation of a new model, the second of each; on the CPU of one thread."""
-    threads, on_cpu = torch.get_num_threads(), pick_device(run.config.train.device, "train.device").type == "cpu"
-    clock = time.process_time if on_cpu else time.perf_counter
-    try:
-        torch.set_num_threads(1 if on_cpu else threads)
-        with numerics(run.config.train):
-            torch.manual_seed(run.config.train.seed)
-            training = Trainer(run, dataset, texts, resume=False, after_step=lambda: None)
-            training._train_epoch()
-            training._validate()
-            began = clock()
-            training._train_epoch()
-            trained = clock()
-            training._validate()
-            return trained - began, clock() - trained
-    finally:
-        torch.set_num_threads(threads)
-
-
 class Trainer:
-    """The state of one training: model, optimiser, and the best validation so far."""
+    """The training of the model of a run that `state.begin` has described: optimiser, and the best validation so far.
+
+    `texts` are those that the model is made from; `after_step` may raise.
+    """
 
     def __init__(
         self,
         run: Run,
         dataset: Dataset,
         texts: dict[str, Tensor],
-        resume: bool,
-        after_step: Callable[[], None],
+        resume: bool = False,
+        after_step: Callable[[], None] = lambda: None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
+        torch.manual_seed(run.config.train.seed)
         self.run, self.dataset, self.settings, self.after_step = run, dataset, run.config.train, after_step
         self.device = pick_device(self.settings.device, "train.device")
         self.bf16 = pick_precision(self.settings.precision, self.device, "train.precision") == "bf16"
@@ -274,12 +235,9 @@ class Trainer:
             self.stopped = self.processes.broadcast(lambda: self.stopped)  # the first one alone has callbacks
             if not self.processes.is_main:
                 continue
-            best = (
-                f", best {self.settings.select} {state.best:.1f}"
-                if self.dataset.validation and state.best > -math.inf
-                else ""
-            )
-            text = f"loss {row['total']:.3f}{best}"
+            text = f"loss {row['total']:.3f}"
+            if self._best is not None:
+                text = f"{text}, best {self.settings.select} {self._best:.1f}"
             if pace.is_due(state.epoch, epochs):
                 left = pace.left(state.epoch, epochs)
                 logger.info("epoch %d of %d: %s, %s left", state.epoch, epochs, text, left)
@@ -287,28 +245,29 @@ class Trainer:
                 progress(state.epoch, epochs, text)
         return {
             "epoch": state.epoch,
-            "best": state.best if self.dataset.validation else None,
+            "best": self._best,
             "seconds": time.perf_counter() - started,
             "parameters": sum(parameter.numel() for parameter in self.parameters),
         }
 
     def _one_epoch(self) -> dict[str, float]:
         """Train one epoch, validate when due, and keep the better model; the numbers of the log."""
-        terms = self._train_epoch()
+        terms = self.train_epoch()
         self.state.epoch += 1
         epoch, settings = self.state.epoch, self.settings
         row = self.numbers = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"], **terms}
         late = epoch > settings.validate_from * settings.epochs
         due = epoch == settings.epochs or (late and epoch % settings.validate_every == 0)
         if self.dataset.validation and due:
-            figures = self._validate()
+            figures = self.validate()
             row.update({f"validation {key}": value for key, value in figures.items()})
             self._call(lambda callback, now: callback.on_validation(now, figures))
         elif not self.dataset.validation or not (self.run.path / "model.safetensors").is_file():
             self._save_model({"epoch": epoch})
         return row
 
-    def _train_epoch(self) -> dict[str, float]:
+    def train_epoch(self) -> dict[str, float]:
+        """Do the steps of an epoch that are left; the means of the loss terms."""
         settings, processes, state = self.settings, self.processes, self.state
         self.model.train()
         for batch in self.loader.epoch(state.epoch, state.step):
@@ -359,7 +318,8 @@ class Trainer:
             return features, self.text
         return objects.swapped(features, self.text)
 
-    def _validate(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
+        """Score the validation videos, and keep the model if it is the best so far; the figures."""
         segmenter = Scorer(LoadedRun(self.run, [self.best_model]), self.device)
         # Whole videos, each of another length, are not compiled for.
         with torch.compiler.set_stance("force_eager") if self.lengths else nullcontext():
@@ -384,10 +344,14 @@ class Trainer:
             save_state(self.run, replace(self.state, terms=terms), self._models(), self.optimizer)
             self._call(lambda callback, now: callback.on_save(now, self.run.path / "last.safetensors"))
 
+    @property
+    def _best(self) -> float | None:
+        """The best figure on the validation videos so far; None before the first validation."""
+        return self.state.best if self.state.best > -math.inf else None
+
     def _call(self, method: Callable[[Callback, EpochState], None]) -> None:
         """Call a method of all callbacks, and remember whether one stops the training."""
-        best = self.state.best if self.state.best > -math.inf else None
-        now = EpochState(self.run.path, self.state.epoch, self.settings.epochs, best, self.numbers)
+        now = EpochState(self.run.path, self.state.epoch, self.settings.epochs, self._best, self.numbers)
         for callback in self.callbacks:
             try:
                 method(callback, now)
@@ -404,3 +368,53 @@ def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:
     """At most `count` lengths in equal ratios, shortest to longest video, which a compiled model is planned for."""
     shortest, longest = min(rows), max(rows)
     return sorted({math.ceil(shortest * (longest / shortest) ** (step / (count - 1))) for step in range(count)})
+
+
+# --- how weights are updated ------------------------------------------------------------------------------------------
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+def make_optimizer(model: FACT, settings: TrainConfig) -> torch.optim.Optimizer:
+    """Adam, AdamW or SGD (momentum 0.9)."""
+    extra = {"momentum": 0.9} if settings.optimizer == "sgd" else {}
+    kind = OPTIMIZERS[settings.optimizer]
+    # One pass over all parameters a step; torch's loop over them takes twice as long on the CPU.
+    return kind(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True, **extra)
+
+
+def averaged(model: FACT, decay: float) -> AveragedModel:
+    """The exponential moving average of a model's weights, which starts at the weights themselves."""
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    average.n_averaged.fill_(1)  # else the first step would replace the start instead of being averaged with it
+    return average
+
+
+def lr_factor(settings: TrainConfig, epoch: float) -> float:
+    """Share of ``train.lr`` at a time counted in epochs (fractions are steps inside one)."""
+    warm = min(1.0, (epoch + 1e-3) / settings.warmup) if settings.warmup else 1.0
+    if settings.schedule == "step":
+        return warm * 0.1 ** (int(epoch) // settings.lr_decay)
+    if settings.schedule == "cosine":
+        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / settings.epochs)))
+    return warm
+
+
+@contextmanager
+def numerics(settings: TrainConfig) -> Iterator[None]:
+    """Set how torch multiplies in a training (on CUDA in TF32 unless ``train.precision`` is float32), and undo it."""
+    products = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    algorithms = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if pick_device(settings.device, "train.device").type == "cuda":
+        exact = settings.precision == "float32"
+        torch.set_float32_matmul_precision("highest" if exact else "high")
+        torch.backends.cudnn.allow_tf32 = not exact
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS needs for it
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(products[0])
+        torch.backends.cudnn.allow_tf32 = products[1]
+        torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])

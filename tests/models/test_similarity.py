@@ -7,8 +7,8 @@ import torch
 
 from fact_clip.config import ModelConfig, SimilarityConfig
 from fact_clip.models import FACT, Classes
+from fact_clip.models.evidence import SimilarityEvidence, centre_of
 from fact_clip.models.heads import Candidates, SimilarityHead, TextHead
-from fact_clip.models.similarity import SimilarityEvidence, centre_of
 
 from ..refusals import refused
 

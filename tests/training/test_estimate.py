@@ -37,8 +37,8 @@ def test_three_videos_stand_for_all(tiny, monkeypatch):
     """A second an epoch and half of one a validation, as if measured, for each of two members."""
     seen = {}
 
-    def timed(run, dataset, texts):
-        seen["train"], seen["validation"] = dataset.train, dataset.validation
+    def timed(plan, trainer):
+        seen["train"], seen["validation"] = trainer.dataset.train, trainer.dataset.validation
         return 1.0, 0.5
 
     monkeypatch.setattr("fact_clip.training.estimate.timed", timed)

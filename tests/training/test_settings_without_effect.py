@@ -54,11 +54,3 @@ def test_every_entry_names_a_key():
         for part in key.split("."):
             assert part in tree, key
             tree = tree[part]
-
-
-def test_sizes_that_only_some_blocks_have():
-    assert told("model.update.segment_layers=2", "model.blocks=iu") == [
-        "model.update.segment_layers=2 has no effect without a block U in model.blocks"
-    ]
-    assert told("model.input.frame_groups=2") == ["model.input.frame_groups=2 has no effect without frame m"]
-    assert told("model.input.frame_groups=2", "model.input.frame=m", "model.input.heads=4") == []

@@ -65,7 +65,7 @@ def test_continues_where_it_was_cut_off(tiny, tmp_path, monkeypatch):
     config, axes = tiny(data={"split": "all"}, train={"epochs": 1}), {}
     whole = sweep(config, tmp_path / "whole", axes)
     with monkeypatch.context() as patch:
-        cut_at(patch, 2, "_train_epoch")
+        cut_at(patch, 2, "train_epoch")
         with pytest.raises(Cut):
             sweep(config, tmp_path / "cut", axes)
     assert not (tmp_path / "cut/evaluation.json").exists()
