@@ -17,7 +17,6 @@ from fact_clip.app.page import Page
 from fact_clip.app.project import Label, VideoEntry
 from fact_clip.app.work import Job
 from fact_clip.core import Segmentation
-from fact_clip.core.clock import Clock
 from fact_clip.core.colours import palette
 from fact_clip.core.decode_settings import CONTROLS
 from fact_clip.core.paths import file_name

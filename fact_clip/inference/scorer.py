@@ -21,9 +21,9 @@ from torch import Tensor
 from fact_clip.config import Config, ModelConfig
 from fact_clip.core import InputError
 from fact_clip.core.arguments import array_of
-from fact_clip.core.clock import Clock
 from fact_clip.core.distributed import pick_device, pick_precision
 from fact_clip.core.errors import ConfigKey, Location
+from fact_clip.core.segments import Clock
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, load_features, read_clock, read_sidecar
 from fact_clip.datasets.layout import unlabelled
