@@ -120,7 +120,7 @@ class Run(RunFacts):
         vocabulary = read_value(Vocabulary, path / "vocabulary.json", _COPY)
         transform = _read_transform(path / "features.safetensors")
         run = cls(path=path, config=config, vocabulary=vocabulary, transform=transform, **vars(stored))
-        run._check()
+        run.check()
         return run
 
     def check_plugin(self, table: Table[Any], name: str) -> None:
@@ -130,7 +130,7 @@ class Run(RunFacts):
             problem = f"{name!r} comes from the package {package}, which is not installed"
             raise InputError(self.path / "run.json", problem, f"pip install {package.partition(' ')[0]}")
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Raise an InputError where the files of the folder do not belong together."""
         self.check_plugin(HEADS, self.config.model.head)
         data, transform = self.config.data, self.transform

@@ -18,7 +18,6 @@ from fact_clip.compat.reference import flatten, known_data_set, read_config
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import checked
-from fact_clip.core.errors import CommandOption
 from fact_clip.core.io import check_file, read_mapping
 from fact_clip.core.paths import inside
 from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
@@ -27,7 +26,6 @@ from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.encoders.vectors import class_vectors
 from fact_clip.losses import Criterion
-from fact_clip.metrics.frame import class_set
 from fact_clip.models import FACT, Classes
 from fact_clip.run import Run, load_strictly, save_weights
 
@@ -57,8 +55,6 @@ def load_reference(
     not fit it. Verbs and nouns of classes make the verb-noun model; `text_embeddings` (C, E) of FACT-CLIP may be in the
     checkpoint. `mean_transcript_length`, of the training videos, is for ``Loss.nullw: -1``.
     """
-    if any(index >= n_classes for index in class_set("background", background)):
-        raise InputError("background", f"{list(background)!r} are not indices of {n_classes} classes")
     classes = Classes(n_classes)
     if verb_of_class is not None and noun_of_class is not None:
         verb, noun = tuple(int(v) for v in verb_of_class), tuple(int(n) for n in noun_of_class)
@@ -92,29 +88,19 @@ def convert(
     None: as published for the data set of the YAML.
     """
     checkpoint, config, out, mapping = map(Path, (checkpoint, config, out, mapping))
-    _check_new(out)
     reference = read_mapping(config, "the YAML that the checkpoint was trained with")
     if {"base", "data", "model", "train"} & reference.keys():
         raise InputError(config, "a recipe of fact-clip, not a published YAML")
-    weights, name = read_state(checkpoint), str(flatten(reference).get("dataset", ""))
+    name = str(flatten(reference).get("dataset", ""))
     benchmark = BENCHMARKS[known_data_set(name) or "folder"]
     layout = layout or benchmark.layout
     if layout is None:
         raise InputError(config, f"unknown dataset {name!r}", f"name one of {', '.join(BENCHMARKS)}, or give --layout")
-    vocabulary = Vocabulary.from_mapping(mapping, background=background)
-    if len(vocabulary.background) == len(vocabulary):
-        raise InputError(CommandOption("--background"), "all classes are background")
-    classes = _verbs_and_nouns(mapping, vocabulary) if name.startswith("epic") else Classes(len(vocabulary))
-    ours, unknown = read_config(reference, verb_noun=bool(classes.verb), where=config)
-    if ours.model.head == "fact-clip" and "text_embeddings" not in weights:
-        problem = f"no text_embeddings, which use_clip in {config} needs"
-        raise InputError(checkpoint, problem, "score it with scripts/run_eval.py, which makes them")
+    ours, unknown = read_config(reference, where=config)
     data = ours.data.model_copy(update={"layout": layout, "fps": benchmark.fps, "background": tuple(background)})
-    run = Run(
-        classes, layout, benchmark.fps, None, path=out, config=ours.model_copy(update={"data": data}),
-        vocabulary=vocabulary, transform=_transform(weights, checkpoint),
-    )  # fmt: skip
-    _write(run, weights, checkpoint, mapping)
+    vocabulary = Vocabulary.from_mapping(mapping, background=background)
+    weights = read_state(checkpoint)
+    _write(out, ours.model_copy(update={"data": data}), layout, vocabulary, mapping, weights, checkpoint)
     if unknown:  # at the end, so that a refusal is one line
         warnings.warn(f"{config}: keys without a meaning here: {', '.join(unknown)}", stacklevel=2)
     return out
@@ -122,40 +108,48 @@ def convert(
 
 def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     """Do as `convert`, with our configuration and its data; class texts that the checkpoint lacks are made."""
-    _check_new(out)
     weights, folder = read_state(checkpoint), DataFolder(config.data)
     dataset = Dataset(config.data, folder, folder.vocabulary(config.data))
     dataset.check()
-    vocabulary, mapping = dataset.vocabulary, folder.mapping_path
-    verb_noun = config.model.head == "verb-noun"
-    classes = _verbs_and_nouns(mapping, vocabulary) if verb_noun else Classes(len(vocabulary))
     if config.model.head == "fact-clip" and "text_embeddings" not in weights:
-        weights["text_embeddings"] = torch.from_numpy(class_vectors(config.text, vocabulary))
-    config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(dataset.root.resolve())})})
-    run = Run(
-        classes, dataset.layout, dataset.fps, None, path=out, config=config, vocabulary=vocabulary,
-        transform=_transform(weights, checkpoint),
-    )  # fmt: skip
-    _write(run, weights, checkpoint, mapping)
+        weights["text_embeddings"] = torch.from_numpy(class_vectors(config.text, dataset.vocabulary))
+    known = {"root": str(dataset.root.resolve()), "fps": dataset.fps}
+    config = config.model_copy(update={"data": config.data.model_copy(update=known)})
+    _write(out, config, dataset.layout, dataset.vocabulary, folder.mapping_path, weights, checkpoint)
     return out
 
 
-def _check_new(out: Path) -> None:
+def _write(
+    out: Path,
+    config: Config,
+    layout: Layout,
+    vocabulary: Vocabulary,
+    mapping: Path,
+    weights: Mapping[str, Tensor],
+    checkpoint: Path,
+) -> None:
+    """Write a run folder, whose data settings name the rate."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(out, "the folder is not empty", "name a new one")
-
-
-def _write(run: Run, weights: Mapping[str, Tensor], checkpoint: Path, mapping: Path) -> None:
-    count = len(run.vocabulary)
     for name in ("action_embed.weight", "text_embeddings"):  # one row a class
-        if name in weights and len(weights[name]) != count:
-            problem = f"{count} classes, but {name} of {checkpoint} has {len(weights[name])}"
+        if name in weights and len(weights[name]) != len(vocabulary):
+            problem = f"{len(vocabulary)} classes, but {name} of {checkpoint} has {len(weights[name])}"
             raise InputError(mapping, problem, "take the mapping that the weights were trained with")
+    if config.model.head == "fact-clip" and "text_embeddings" not in weights:
+        raise InputError(checkpoint, "no text_embeddings", "score it with scripts/run_eval.py, which makes them")
+    classes = Classes(len(vocabulary))
+    if config.model.head == "verb-noun":
+        classes = _verbs_and_nouns(mapping, vocabulary)
+    run = Run(
+        classes, layout, config.data.fps, None, path=out, config=config, vocabulary=vocabulary,
+        transform=_transform(weights, checkpoint),
+    )  # fmt: skip
+    run.check()
     model = run.new_model(weights.get("text_embeddings"))
     load_strictly(model, weights, checkpoint)
     run.write()
-    names = {"converted_from": str(checkpoint), "classes": run.vocabulary.names}
-    save_weights(inside(run.path, "model.safetensors"), model.state_dict(), names)
+    names = {"converted_from": str(checkpoint), "classes": vocabulary.names}
+    save_weights(inside(out, "model.safetensors"), model.state_dict(), names)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -142,9 +142,7 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, 
         ours["model.head"] = "closed"
     if flat.get("holdout_mode") and flat.get("holdout_classes"):
         classes = flat["holdout_classes"]
-        if not (isinstance(classes, list) and all(isinstance(entry, str | int) for entry in classes)):
-            raise InputError("holdout_classes", f"{classes!r}, not a list of classes, by number or name")
-        ours["data.holdout"] = named_holdout(flat["holdout_classes"])
+        ours["data.holdout"] = named_holdout(classes) if isinstance(classes, list) else [classes]
     if str(ours.get("train.optimizer")).lower() in ("adam", "adamw", "sgd"):
         ours["train.optimizer"] = str(ours["train.optimizer"]).lower()
     if "model.blocks" in ours:
