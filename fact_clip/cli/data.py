@@ -46,6 +46,17 @@ def check(
     with progress("reading features") as report:
         inspection = Inspection(config, str(config.split) if names_split else None, full=full, progress=report)
         findings = sorted(inspection, key=lambda finding: finding.is_note)
+    rows = [
+        {
+            "severity": "note" if finding.is_note else "error",
+            "kind": finding.kind,
+            "where": str(finding.error.where),
+            "found": finding.error.problem,
+            "expected": "",  # a part of "found" since 0.3
+            "todo": finding.error.fix,
+        }
+        for finding in findings
+    ]
     n_notes = sum(finding.is_note for finding in findings)
     n_errors = len(findings) - n_notes
     n_videos, n_splits, n_classes = map(len, (inspection.videos, inspection.splits, inspection.class_names))
@@ -53,34 +64,24 @@ def check(
         facts = {"root": str(inspection.root), "videos": n_videos, "splits": list(inspection.splits)}
         facts |= {"classes": n_classes, "columns": inspection.columns}
         facts |= {"feature_values_looked_at": inspection.checked_share, "errors": n_errors, "notes": n_notes}
-        rows = []
-        for finding in findings:
-            error, severity = finding.error, "note" if finding.is_note else "error"
-            rows.append({"severity": severity, "kind": finding.kind, "where": str(error.where), "found": error.problem})
-            rows[-1] |= {"expected": "", "todo": error.fix}  # "expected" is a part of "found" since 0.3
         print(json.dumps(facts | {"findings": rows}, indent=2))
     else:
-        numbers = Counter[tuple[str, str]]()
-        for finding in findings:
-            severity = "note" if finding.is_note else "error"
-            numbers[severity, finding.kind] += 1
-            if numbers[severity, finding.kind] <= SHOWN[severity]:
-                print(f"{severity}: {finding.kind}: {finding.error}")
-        for (severity, kind), count in numbers.items():
-            if count > SHOWN[severity]:
-                print(f"{severity}: {kind}: and {count - SHOWN[severity]} more (--json has all)")
-        counts = f"{n_videos} videos, {n_splits} splits, {n_classes} classes"
+        numbers = Counter[str]()
+        for finding, row in zip(findings, rows, strict=True):
+            kind = f"{row['severity']}: {row['kind']}"
+            numbers[kind] += 1
+            if numbers[kind] <= SHOWN[row["severity"]]:
+                print(f"{kind}: {finding.error}")
+        for kind, count in numbers.items():
+            if count > (shown := SHOWN[kind.partition(":")[0]]):
+                print(f"{kind}: and {count - shown} more (--json has all)")
         columns = "" if inspection.columns is None else f", {inspection.columns} columns"
-        end = f"{_count(n_errors, 'error')}, {_count(n_notes, 'note')}" if findings else "no fault found"
+        end = f"{n_errors} errors, {n_notes} notes" if findings else "no fault found"
         if inspection.checked_share < 1:
             end += f" ({inspection.checked_share:.1%} of the feature values were read; --full reads all)"
-        note(f"{inspection.root}: {counts}{columns}; {end}")
+        note(f"{inspection.root}: {n_videos} videos, {n_splits} splits, {n_classes} classes{columns}; {end}")
     if n_errors:
         raise typer.Exit(1)
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 ROOT = "data.root"
@@ -173,7 +174,7 @@ def _with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
     seconds = max(members, 1) * took
     duration = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
     text = f"training will take about {duration} of one core of this machine"
-    return proposal, f"{text}, by steps on {_count(estimated.videos, 'video')}"
+    return proposal, f"{text}, by steps on {estimated.videos} videos"
 
 
 SHOWN_NAMES = 3  # whose parts are printed
