@@ -12,7 +12,7 @@ import typer
 
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, names, option, refuse
-from fact_clip.core.errors import GapError, InputError
+from fact_clip.core.errors import InputError
 
 if TYPE_CHECKING:
     from fact_clip.app.page import Page
@@ -176,27 +176,21 @@ def _read(path: Path, fps: float | None) -> Video:
     from fact_clip.formats.base import second_of, timed
 
     form = format_of(path)
-    if form.read is not None:
-        try:
-            labelling = load(path)
-            if fps is not None and labelling.seconds(0) is None:
-                labelling = replace(labelling, fps=fps)
-            if labelling.seconds(0) is None:
-                raise InputError(path, "labels without times", "give --fps")
-            parts = [(start, stop, segment.label) for start, stop, segment in timed(path, labelling)]
-            end = second_of(path, labelling, labelling.n_frames)
-            return [part for part in parts if part[2] != "background"], end
-        except GapError:
-            if form.annotations is None:
-                raise
     if form.annotations is None:
-        raise InputError(path, "not a label file that can be read", "docs/formats.md lists them")
-    annotations = form.annotations(path, Options(fps=fps))
+        labelling = load(path)
+        if fps is not None and labelling.seconds(0) is None:
+            labelling = replace(labelling, fps=fps)
+        if labelling.seconds(0) is None:
+            raise InputError(path, "labels without times", "give --fps")
+        parts = [(start, stop, segment.label) for start, stop, segment in timed(path, labelling)]
+        end = second_of(path, labelling, labelling.n_frames)
+        return [part for part in parts if part[2] != "background"], end
+    annotations = form.annotations(path, Options())
     if len(annotations) != 1:
         raise InputError(path, f"{len(annotations)} videos", "give files of one video")
     (annotation,) = annotations
-    scale = 1.0 if annotation.unit == "seconds" else annotation.fps or fps or 0.0
-    if not scale:
+    scale = 1.0 if annotation.unit == "seconds" else annotation.fps or fps
+    if scale is None:
         raise InputError(path, "frames without a rate", "give --fps")
     parts = [
         (span.start / scale, span.stop / scale, span.label)
