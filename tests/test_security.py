@@ -81,32 +81,6 @@ def test_a_planted_link_is_replaced_and_not_followed(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "new"
 
 
-PLANTED = {
-    "predictions": ["evaluate", "RUN"],
-    "segments": ["segment", "--run", "RUN", "FEATURES"],
-    "last.safetensors": ["train", "RECIPE", "train.epochs=3", "--out", "RUN", "--resume"],
-}
-
-
-@pytest.mark.parametrize("name", PLANTED)
-def test_no_command_writes_through_a_link_in_a_run_folder(name, tiny, tiny_run, workbench, tmp_path, capsys):
-    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
-    elsewhere = tmp_path / "elsewhere"
-    if (run / name).is_file():
-        (run / name).rename(elsewhere)
-    elif "." in name:
-        elsewhere.write_text("alive")
-    else:
-        elsewhere.mkdir()
-    (run / name).symlink_to(elsewhere)
-    before = elsewhere.read_bytes() if elsewhere.is_file() else []
-    (tmp_path / "recipe.yaml").write_text(tiny(data={"standardize": True, "context": [5]}).to_yaml())
-    stands = {"RUN": run, "RECIPE": tmp_path / "recipe.yaml", "FEATURES": workbench / "features" / "person1_video1.npy"}
-    code = main([str(stands.get(word, word)) for word in PLANTED[name]])
-    refused_line((code, *capsys.readouterr()), run / name)
-    assert (elsewhere.read_bytes() if elsewhere.is_file() else list(elsewhere.iterdir())) == before
-
-
 # --- encoders: a run folder runs no code and leads to no files without the user's consent ---------------------------
 
 CANARY = """
@@ -323,28 +297,6 @@ def test_a_name_like_a_protocol_is_a_name(name, film, tmp_path, monkeypatch):
     film(name, 7)
     monkeypatch.chdir(tmp_path)
     assert len(list(frames(name))) == 7
-
-
-LISTS = {
-    "list.mp4": "ffconcat version 1.0\nfile secret.mp4\n",
-    "hls.mp4": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n",
-    "http.mp4": "ffconcat version 1.0\nfile http://127.0.0.1:9/secret.mp4\n",
-}
-
-
-@pytest.mark.parametrize("name", LISTS)
-def test_a_list_of_other_files_is_no_video(name, film, tmp_path, monkeypatch, capsys):
-    import av
-
-    film("secret.mp4", 5)
-    film("secret.ts", 5)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / name).write_text(LISTS[name])
-    if name == "list.mp4":  # FFmpeg by itself reads what the list names
-        with av.open(name) as container:
-            assert container.streams.video[0].codec_context.name == "h264"
-    refused_line((main(["extract", name, "--encoder", "grid", "--out", "out"]), *capsys.readouterr()), name)
-    assert not list(tmp_path.glob("out/*"))
 
 
 # --- tests and packages ---------------------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ ELSEWHERE = {  # what is found at another place than its file
     "object names/an escape": "data.objects.blocks",
     "database/a folder": "data.mdb",
     "features/missing": "train.split1.bundle",
-    **{f"labels/{fault}": "train.split1.bundle" for fault in LINKS},
+    "labels/missing": "train.split1.bundle",
     **{f"run.json/{fault}": "run" for fault in (*LINKS, "a folder", "a pipe", "an endless device")},
     **{f"training set/{fault}": "--training-set" for fault in LINKS},
 }

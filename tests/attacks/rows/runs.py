@@ -65,6 +65,7 @@ RESUMED: dict[str, tuple[str, Content]] = {
     "half a state": (STATE, cut(-100)),
     "no best weights": (WEIGHTS, gone),
     "a log of text": ("log.jsonl", '{"epoch": "x"}\n'),
+    "a state that is a link": (STATE, link("../../canary.txt")),
 }
 
 
@@ -95,6 +96,10 @@ def _run_folders() -> Iterator[Row]:
     for name in ("evaluation.json", "predictions"):
         files = {f"run/{name}": link("../../canary.txt")}
         yield Row(f"evaluate/{name} is a link", "evaluate run", name, files, run)
+    planted = {"run/segments": link("../..")}
+    yield Row(
+        "segment/the folder of the run is a link", SEGMENT.replace("--out out", "") + " run", "segments", planted, run
+    )
     split = {"data/splits/test.split1.bundle": "../../canary\n"}
     yield Row(
         "evaluate/a split that leads out", "evaluate run data.root=data", "test.split1.bundle:1", split, (*run, "data")
@@ -155,8 +160,20 @@ def _results() -> Iterator[Row]:
         yield Row(
             f"extract/{name[:4]}", f"extract {name} --encoder grid --out out", copies=("clip.mp4",), leaves=("out",)
         )
-    films: dict[str, Content] = {"v.mp4": "ffconcat version 1.0\nfile ../canary.txt\n"}
-    yield Row("extract/a list of files", "extract v.mp4 --encoder grid --out out", "v.mp4", films, leaves=("out",))
+    for what, text in (
+        ("files", "ffconcat version 1.0\nfile clip.mp4\n"),
+        ("addresses", "ffconcat version 1.0\nfile http://127.0.0.1:9/secret.mp4\n"),
+        ("HLS", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nclip.mp4\n#EXT-X-ENDLIST\n"),
+    ):
+        files = {"v.mp4": text}
+        yield Row(
+            f"extract/a list of {what}",
+            EXTRACT.replace("{w}/clip", "v"),
+            "v.mp4",
+            files,
+            ("clip.mp4",),
+            leaves=("out",),
+        )
 
 
 class Evil:
