@@ -113,8 +113,8 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     dataset.check()
     if config.model.head == "fact-clip" and "text_embeddings" not in weights:
         weights["text_embeddings"] = torch.from_numpy(class_vectors(config.text, dataset.vocabulary))
-    known = {"root": str(dataset.root.resolve()), "fps": dataset.fps}
-    config = config.model_copy(update={"data": config.data.model_copy(update=known)})
+    opened = {"root": str(dataset.root.resolve()), "fps": dataset.fps}
+    config = config.model_copy(update={"data": config.data.model_copy(update=opened)})
     _write(out, config, dataset.layout, dataset.vocabulary, folder.mapping_path, weights, checkpoint)
     return out
 
