@@ -19,6 +19,7 @@ from fact_clip.core.errors import InputError
 from fact_clip.core.paths import whole_file
 
 if TYPE_CHECKING:
+    from fact_clip.config import DataConfig
     from fact_clip.core import Vocabulary
     from fact_clip.datasets.describe import Proposal
 
@@ -149,6 +150,23 @@ def init(
         print(f"note: {text}")
     print(time)
     print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
+
+
+def measured(config: DataConfig, has_epochs: bool) -> list[str]:
+    """Return the settings that `init` proposes for a data set, as they are typed; the epochs unless they are set."""
+    from fact_clip.config import DataConfig
+    from fact_clip.datasets.describe import propose
+
+    keys = ("root", "fps", "layout", "background", "unlabelled", "grammar", "groups")
+    is_all = str(config.split) == "all"
+    values = {key: getattr(config, key) for key in keys} | {"split": 1 if is_all else config.split}
+    proposal = propose(DataConfig(**values))
+    note(str(proposal.measures))
+    if not has_epochs:
+        proposal, time = _with_time(proposal, MINUTES)
+        note(time)
+    left_out = (ROOT, "train.members", *(["data.split"] if is_all else []))
+    return [f"{key}={json.dumps(value)}" for key, value, _ in proposal.settings if key not in left_out]
 
 
 def _with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:

@@ -25,6 +25,7 @@ from fact_clip.core.errors import ConfigKey, InputError
 
 _SWEEP = "Train and score a run for each value; repeat for combinations."
 MAX_COMBINATIONS = 1000
+MEASURED = "zero_shot"  # the recipe that measures a data set first, as `data init` does; but for the epochs of a sweep
 
 FIGURES = (
     *("S", "U", "H", "AUSUC", "H*", "f1@10", "f1@25", "f1@50", "edit"),
@@ -54,11 +55,12 @@ def train(
       fact-clip train gtea --sweep data.split=1,2,3,4 --sweep train.seed=0,1,2 --out runs/gtea
     """
     from fact_clip import training
+    from fact_clip.cli.data import measured
     from fact_clip.config import Config
     from fact_clip.training.plan import warn_of_unused, with_values
     from fact_clip.training.sweep import read_axes
 
-    settings = Config.load(config, overrides or [])
+    settings, stored = Config.load(config, overrides or []), out / "config.yaml"
     if seeds is not None and not all(number.isascii() and number.isdecimal() for number in seeds.split(",")):
         raise refuse("--seeds", f"{seeds!r} is not a list of whole numbers such as 0,1,2")
     sweep_options = [*([] if seeds is None else [f"train.seed={seeds}"]), *(sweeps or [])]
@@ -66,6 +68,11 @@ def train(
     for override in overrides or []:
         if (key := override.partition("=")[0]) in axes:
             raise InputError(ConfigKey(key), "set to one value and swept", "give it once")
+    if config == MEASURED and settings.data.name == "folder":
+        goes_on, typed = resume and stored.is_file(), overrides or []
+        has_epochs = bool(axes) or goes_on or any(override.startswith("train.epochs=") for override in typed)
+        before = [f"train.epochs={Config.load(stored).train.epochs}"] if goes_on else []
+        settings = Config.load(config, [*measured(settings.data, has_epochs), *before, *typed])
     if not resume or not out.is_dir():
         check_new(out, fix="give --resume to continue the run there, or another --out")
     combinations = islice(product(*axes.values()), MAX_COMBINATIONS)  # a swept setting may be what another one needs

@@ -200,3 +200,15 @@ def test_demo_shows_both_models_and_chance(fact_clip, tiny, tmp_path, monkeypatc
         assert line.split()[2:] == [f"{number:.1f}" for number in numbers]
     assert lines[at + 3].split()[:4] == ["chance", "4.3", "4.3", "4.3"]
     assert (tmp_path / "timeline.png").is_file()
+
+
+def test_the_recipe_without_init_measures_what_init_does(workbench, fact_clip, tmp_path):
+    recipe, grammar = tmp_path / "recipe.yaml", "{verb} {object} [with {tool}]"
+    assert fact_clip("data", "init", workbench, "--fps", "15", "--grammar", grammar, "--out", recipe).code == 0
+    hidden = ["data.holdout=[grasp nut]", "train.epochs=1", "train.members=1"]
+    by_recipe, by_name = tmp_path / "a", tmp_path / "b"
+    assert fact_clip("train", recipe, "base=zero_shot", *hidden, "--out", by_recipe).code == 0
+    named = ["zero_shot", f"data.root={workbench}", "data.fps=15", f"data.grammar={grammar}"]
+    assert fact_clip("train", *named, *hidden, "--out", by_name).code == 0
+    assert (by_recipe / "config.yaml").read_text() == (by_name / "config.yaml").read_text()
+    assert fact_clip("train", *named, *hidden, "--out", by_name, "--resume").code == 0
