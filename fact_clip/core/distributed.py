@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fact_clip.core.errors import InputError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+Precision = Literal["auto", "float32", "bf16"]
 
 # A process may wait for another that still works on its share. If one has failed, the launcher ends all of them.
 _PATIENCE = timedelta(days=1)

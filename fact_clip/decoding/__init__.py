@@ -12,9 +12,16 @@ from fact_clip.decoding.calibration import (
 )
 from fact_clip.decoding.confidence import Confidence, over_segments, reliability
 from fact_clip.decoding.fusion import Voters, decode, frame_scores, voters, with_factors
-from fact_clip.decoding.scores import CandidateSet, Scores, class_scores, decode_gammas, decode_scores, voter_labels
+from fact_clip.decoding.scores import (
+    CandidateSet,
+    Scores,
+    class_scores,
+    decode_gammas,
+    decode_scores,
+    decode_switching,
+    voter_labels,
+)
 from fact_clip.decoding.similarity import TransportSettings, similarity_probabilities, transport
-from fact_clip.decoding.switching import decode_switching
 
 __all__ = [
     "ASKS_MODEL",

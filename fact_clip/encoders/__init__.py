@@ -90,7 +90,7 @@ def _adopt(method: str, name: str, part: Any) -> Entry[Any] | None:
 
 
 _FRAME: dict[str, Entry[FrameEncoder]] = {
-    "grid": Entry("grid", lambda rest, *_: GridEncoder(rest)),
+    "grid": Entry("grid", lambda *_: GridEncoder()),
     "clip": Entry("clip:ViT-B-32/openai", partial(OpenClip, "clip"), _CLIP),
     "transformers": Entry("transformers:google/siglip-base-patch16-224", Transformers, _TRANSFORMERS | _TORCHVISION),
     "timm": Entry("timm:resnet50.a1_in1k", Timm, {"timm": "'fact-clip[backbones]'"}),
@@ -138,6 +138,8 @@ def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: R
         examples = ", ".join(entry.example for entry in table.values())
         raise InputError(kind, f"there is none called {name!r}", f"give one such as {examples}")
     where = f"{kind} {name!r}"
+    if rest and prefix in ("grid", "minilm"):
+        raise InputError(where, "nothing may follow the name", f"use {prefix}")
     for package, install in table[prefix].packages.items():
         if importlib.util.find_spec(package) is None:
             raise InputError(where, f"the package {package} is not installed", f"pip install {install}")

@@ -43,8 +43,6 @@ class Timm(Backbone):
     def _load(self) -> Any:
         import timm
 
-        if ":" not in self._model_name and not timm.is_model(self._model_name):
-            raise InputError(self._where, f"no model {self._model_name!r}", "use one of timm.list_models()")
         model: Any = timm.create_model(self._model_name, pretrained=self._file is None, num_classes=0)
         if self._file is not None:
             head = model.pretrained_cfg.get("classifier") or ()
@@ -120,10 +118,6 @@ class GridEncoder:
     size: tuple[int, int] | None = (_COLUMNS * _CELL, _ROWS * _CELL)
     context = 1
     dim = _ROWS * _COLUMNS * 8
-
-    def __init__(self, rest: str = "") -> None:
-        if rest:
-            raise InputError(f"frame encoder 'grid:{rest}'", "nothing may follow the name", "use grid")
 
     def load(self) -> None:
         """Do nothing; there are no weights."""

@@ -63,11 +63,9 @@ class OpenClip(ImageTextModel):
     def _load(self) -> Any:
         import open_clip
 
-        if ":" not in self._model_name and self._model_name not in open_clip.list_models():
-            raise InputError(self._where, f"no model {self._model_name!r}", "use one of open_clip.list_models()")
         if self._weights and not self._is_local and not self._known():
-            fix = f"use a tag of open_clip.list_pretrained(), or {self._prefix}:{self._model_name}/FILE"
-            raise InputError(self._where, f"no weights {self._weights!r} of this model", fix)
+            fix = f"use one of open_clip.list_pretrained(), or {self._prefix}:MODEL/FILE"
+            raise InputError(self._where, f"no model {self._model_name} with weights {self._weights}", fix)
         # OpenAI's weights need the activation that they were trained with, whatever the model's name says
         quick = bool(self._known().get("quick_gelu"))
         return open_clip.create_model(

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from fact_clip.core import InputError
-from fact_clip.core.distributed import pick_device, pick_precision
+from fact_clip.core.distributed import Precision, pick_device, pick_precision
 from fact_clip.core.paths import expanded
 
 if TYPE_CHECKING:
@@ -58,12 +58,8 @@ class Runtime:
     device: str = "auto"  # see `pick_device`
     # of pictures. "bf16" keeps weights and activations in bfloat16, which is several times as fast where the device
     # computes in it; "auto" takes it there. Text vectors are always in float32.
-    precision: str = "auto"
+    precision: Precision = "auto"
     compile: bool = False  # compile the image side with torch.compile, which pays off over many pictures
-
-    def __post_init__(self) -> None:
-        if self.precision not in ("auto", "float32", "bf16"):
-            raise InputError("precision", f"no precision {self.precision!r}", "use auto, float32 or bf16")
 
 
 class Pretrained(ABC):

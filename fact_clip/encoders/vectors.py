@@ -51,7 +51,7 @@ def embed(
     row_of = dict(zip(texts, rows, strict=True))
 
     def matrix(entries: Sequence[tuple[str, ...]]) -> NDArray[np.float32]:
-        means = [_mean(encoder.name, entry, np.stack([row_of[text] for text in entry])) for entry in entries]
+        means = [_mean(np.stack([row_of[text] for text in entry])) for entry in entries]
         return np.stack(means) if means else np.zeros((0, rows.shape[1]), dtype=np.float32)
 
     return TextMatrix(matrix(prompts.classes), {slot: matrix(entries) for slot, entries in prompts.slots.items()})
@@ -83,15 +83,12 @@ def class_vectors(config: TextConfig, vocabulary: Vocabulary, device: str = "aut
     return embed_as(config, Vocabulary.from_names(vocabulary.names, vocabulary.background), device).classes
 
 
-def _mean(name: str, texts: Sequence[str], rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def _mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the mean of unit rows (N, E), scaled to length 1."""
     if len(rows) == 1:
         return rows[0]
     mean = rows.astype(np.float64).mean(axis=0)
-    length = np.linalg.norm(mean)
-    if length < 1e-6:
-        raise InputError(f"text encoder {name!r}", f"vectors that cancel out for {list(texts)}")
-    return (mean / length).astype(np.float32)
+    return (mean / np.linalg.norm(mean)).astype(np.float32)
 
 
 def check_vectors(name: str, vectors: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:

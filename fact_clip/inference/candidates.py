@@ -21,7 +21,7 @@ from fact_clip.core.vocabulary import WHOLE_NAME
 from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.decoding import CandidateSet
-from fact_clip.decoding.switching import change_prices
+from fact_clip.decoding.scores import change_prices
 from fact_clip.encoders import FRAME_ENCODERS, TextEncoder, is_local, text_encoder
 from fact_clip.encoders.vectors import class_texts
 from fact_clip.models import FACT

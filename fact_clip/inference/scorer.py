@@ -21,7 +21,7 @@ from torch import Tensor
 from fact_clip.config import Config, ModelConfig
 from fact_clip.core import InputError
 from fact_clip.core.arguments import array_of
-from fact_clip.core.distributed import pick_device, pick_precision
+from fact_clip.core.distributed import Precision, pick_device, pick_precision
 from fact_clip.core.errors import ConfigKey, Location
 from fact_clip.core.segments import Clock
 from fact_clip.datasets.benchmarks import Layout
@@ -117,7 +117,7 @@ class Scorer:
         *,
         window: int | None = None,
         trust_encoder: bool = False,
-        precision: str = "auto",
+        precision: Precision = "auto",
     ) -> None:
         self.run, self.calibration, self.confidence = loaded.run, loaded.calibration, loaded.confidence
         self.device = device if isinstance(device, torch.device) else pick_device(device, "device")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
 from fact_clip.core.arguments import checked, number_of, path_of
-from fact_clip.core.distributed import pick_device
+from fact_clip.core.distributed import Precision, pick_device
 from fact_clip.core.errors import CommandOption, FileLocation, Location
 from fact_clip.core.io import check_file
 from fact_clip.core.messages import paced
@@ -48,7 +48,7 @@ class Segmenter:
         scorer: Scorer | SimilarityScorer,
         encoder: FrameEncoder | None = None,
         extraction: Settings | None = None,
-        precision: str = "auto",
+        precision: Precision = "auto",
     ) -> None:
         self.scorer, self._encoder, self.precision = scorer, encoder, precision
         self.extraction = extraction or Settings(fps=scorer.fps or Settings().fps)
@@ -317,7 +317,7 @@ def load(
     window: float | None = None,
     keep_going: bool = False,
     trust_encoder: bool = False,
-    precision: str = "auto",
+    precision: Precision = "auto",
 ) -> Segmenter:
     """Return the segmenter of a run folder; nothing in the folder is executed.
 

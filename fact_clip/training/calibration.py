@@ -140,11 +140,12 @@ def curve_of(parts: Sequence[Part], gammas: Sequence[float] = GAMMAS) -> SeenUns
 
 def judges(
     run: Run, dataset: Dataset, device: torch.device | str, calibration: Calibration | None = None
-) -> tuple[list[Scorer], list[Dataset]]:
+) -> list[tuple[Scorer, Dataset]]:
     """What decodes the validation videos of a run, and these videos; of members with videos of their own, each its."""
+    models = [run.model()] if run.config.train.member_parts else run.models()
+    pairs = [(Scorer(LoadedRun(run, models, calibration), device), dataset)]
     if not run.config.train.member_parts:
-        return [Scorer(LoadedRun(run, run.models(), calibration), device)], [dataset]
-    scorers, datasets = [Scorer(LoadedRun(run, [run.model()], calibration), device)], [dataset]
+        return pairs
     for member in map(Run.read, member_folders(run.path, run.config.train.members)):
         # The configuration of the run, whose decoding may have been overridden, with the member's validation videos.
         chosen = member.config.data
@@ -152,25 +153,23 @@ def judges(
         data = run.config.data.model_copy(update=update)
         config = run.config.model_copy(update={"data": data})
         loaded = LoadedRun(replace(member, config=config), [member.model()], calibration)
-        scorers.append(Scorer(loaded, device))
-        datasets.append(Dataset.open(data, dataset.folder))
-    return scorers, datasets
+        pairs.append((Scorer(loaded, device), Dataset.open(data, dataset.folder)))
+    return pairs
 
 
-def calibrate(scorers: Sequence[Scorer], datasets: Sequence[Dataset]) -> Calibration:
+def calibrate(pairs: Sequence[tuple[Scorer, Dataset]]) -> Calibration:
     """Gamma by the rule and the prior of the configuration, from validation videos and training labels alone.
 
     Where no validation video has a frame of a validation-unseen class, rule "cost" takes all classes without training
     frames as rivals of the seen ones, since it reads S alone. A class that one member of an ensemble has learned is
-    seen where all are used. `scorers` and `datasets` are those of `judges`.
+    seen where all are used. `pairs` are those of `judges`.
     """
-    dataset, config = datasets[0], scorers[0].run.config.decode
+    datasets, config = [dataset for _, dataset in pairs], pairs[0][0].run.config.decode
     check_rules(config, datasets)
     needs_model = config.gamma_rule != "none" or config.prior in ASKS_MODEL
-    pairs = zip(scorers, datasets, strict=True) if needs_model else ()
-    scored = [Scored(scorer, data, data.validation) for scorer, data in pairs]
+    scored = [Scored(scorer, data, data.validation) for scorer, data in pairs] if needs_model else []
     start = _with_prior(uncalibrated(datasets, config.prior_weight), datasets, config.prior, scored)
-    if config.gamma_rule == "none" or not dataset.validation:
+    if config.gamma_rule == "none" or not datasets[0].validation:
         return start
     occur, parts = any(map(_show_unseen, datasets)), list[Part]()
     for part, data in zip(scored, datasets, strict=True):
@@ -232,7 +231,7 @@ def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
     """Write what the validation videos say: the calibration, with classes held out, and what scores are worth."""
     calibration = None
     if dataset.holdout is not None and run.config.model.is_open:
-        calibration = calibrate(*judges(run, dataset, device))
+        calibration = calibrate(judges(run, dataset, device))
         write_value(inside(run.path, "calibration.json"), calibration)
     confidence = learn_confidence(run, dataset, device, calibration)
     if confidence is not None:
@@ -246,8 +245,7 @@ def learn_confidence(
     if run.config.model.transcript or not dataset.validation:
         return None
     labels, scores, truth = list[NDArray[np.int64]](), list[NDArray[np.float64]](), list[NDArray[np.int64]]()
-    scorers, datasets = judges(run, dataset, device, calibration)
-    for scorer, data in zip(scorers, datasets, strict=True):
+    for scorer, data in judges(run, dataset, device, calibration):
         for name in paced(data.validation, "confidences of validation videos", logger):
             predicted, score = scorer.predict(data.features(name))
             labels.append(predicted)

@@ -16,7 +16,7 @@ from fact_clip import __version__, metrics
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.arguments import checked
-from fact_clip.core.distributed import Processes, pick_device
+from fact_clip.core.distributed import Precision, Processes, pick_device
 from fact_clip.core.errors import CommandOption, ConfigKey
 from fact_clip.core.io import write_value
 from fact_clip.core.messages import paced
@@ -50,7 +50,7 @@ def evaluate(
     actions: Sequence[str] | None = None,
     device: str = "auto",
     trust_encoder: bool = False,
-    precision: str = "auto",
+    precision: Precision = "auto",
     data: DataSource | None = None,
 ) -> dict[str, Any]:
     """Score a run and write ``RUN/evaluation.json`` (of the test split) or ``RUN/evaluation_SPLIT.json``.
@@ -150,7 +150,7 @@ def open_run(
     run_dir: str | Path,
     overrides: Sequence[str],
     device: str,
-    precision: str = "auto",
+    precision: Precision = "auto",
     data: DataSource | None = None,
 ) -> tuple[Scorer, Dataset]:
     """Open a run with overrides, and its data; gamma is chosen anew where decoding differs from the training's."""
@@ -169,7 +169,7 @@ def open_run(
     _check_data(trained, run, dataset, calibration)
     if (run.config.decode, run.config.train.members) != (trained.config.decode, trained.config.train.members):
         if calibration is not None and dataset.holdout is not None:
-            calibration = calibrate(*judges(run, dataset, torch_device))
+            calibration = calibrate(judges(run, dataset, torch_device))
         if confidence is not None:
             confidence = learn_confidence(run, dataset, torch_device, calibration)
     warn_of_unused([run.config], overrides)

@@ -74,35 +74,12 @@ def test_every_answer_tells_the_browser_to_run_nothing_else(user, path):
     assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/static/../server.py",
-        "/static/%2e%2e/server.py",
-        "/static/..%2fserver.py",
-        "/static//etc/passwd",
-        "/api/videos/../../etc/passwd",
-        "/api/videos/%2e%2e%2f%2e%2e/media",
-    ],
-)
-def test_no_path_leads_outside(user, path):
-    answer = user.client.get(path)
-    assert answer.status_code == 404
-    assert "import" not in answer.text
-    assert "root:" not in answer.text
-
-
 def test_all_browsers_of_a_project_see_the_same(opened, rows):
     enter = opened()
     one, other = enter(), enter()
     video = one.add(rows)
     assert [entry["id"] for entry in other.ask("GET", "/api/state")["videos"]] == [video]
     assert "no such file" in other.ask("POST", "/api/videos", 400, json={"files": ["x"]})["error"]
-
-
-def test_opening_it_often_locks_nobody_out(user):
-    for _ in range(150):
-        assert TestClient(user.client.app, base_url=ADDRESS).get("/", params={"token": token(user)}).status_code == 200
 
 
 def test_the_names_of_this_machine_are_served_where_it_listens_everywhere():

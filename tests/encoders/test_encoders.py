@@ -45,8 +45,7 @@ def test_hash_rows_are_unit(texts):
 
 def test_hash_of_nothing():
     assert HashEncoder(16).encode_texts([]).shape == (0, 16)
-    with refused("text encoder 'hash'"):
-        HashEncoder(16).encode_texts(["..."])
+    assert np.linalg.norm(HashEncoder(16).encode_texts(["..."])) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

@@ -226,11 +226,6 @@ def test_what_is_background_goes_with_the_result(segmenter, video, tmp_path):
     assert [each.label for each in found.foreground] == [each for each in found.transcript if each != "no action"]
 
 
-def test_a_device_is_asked_for_by_name(tiny_run):
-    assert fact_clip.load(tiny_run, device="cpu").scorer.device == torch.device("cpu")
-    assert fact_clip.load(tiny_run).scorer.device == torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def test_a_rate_and_windows_are_given_in_seconds(tiny_run):
     assert fact_clip.load(tiny_run, window=2.0).scorer.window == 30
     with refused("--fps"):

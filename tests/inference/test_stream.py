@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import fact_clip
 from fact_clip import Segment, Vocabulary
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, decode_scores
-from fact_clip.decoding.switching import absorb_short, decode_switching
+from fact_clip.decoding.scores import absorb_short, decode_switching
 from fact_clip.encoders import frame_encoder
 from fact_clip.inference import stream as stream_module
 from fact_clip.inference.scorer import FeatureSpec

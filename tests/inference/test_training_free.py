@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fact_clip.core import Vocabulary
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores
+from fact_clip.decoding.scores import absorb_short
 from fact_clip.decoding.similarity import smoothed
-from fact_clip.decoding.switching import absorb_short
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.joint import OpenClip
 from fact_clip.encoders.vectors import embed

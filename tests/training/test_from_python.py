@@ -251,9 +251,3 @@ def test_a_recipe_is_named_as_on_the_command_line(tmp_path):
         assert train(given, tmp_path / f"run{number}", overrides=["train.epochs=1"], data=DATA)["epoch"] == 1
     with refused("no_such"):
         train("no_such", tmp_path / "run")
-
-
-def test_the_public_names():
-    assert fact_clip.train is train
-    assert fact_clip.evaluate is fact_clip.training.evaluate
-    assert {"train", "evaluate"} <= set(dir(fact_clip))

@@ -60,17 +60,6 @@ def test_frames_of_seen_classes_do_have_one(tiny, workbench, tmp_path):
     assert any(not torch.equal(value, other[name]) for name, value in one.items())
 
 
-def test_a_resumed_run_is_the_run_without_a_break(tiny, tmp_path):
-    train(tiny(**joined(train={"epochs": 2})), tmp_path / "whole")
-    train(tiny(**joined(train={"epochs": 1})), tmp_path / "cut")
-    train(tiny(**joined(train={"epochs": 2})), tmp_path / "cut", resume=True)
-    assert_same_runs(tmp_path / "whole", tmp_path / "cut")
-    whole, cut = (json.loads((tmp_path / name / "calibration.json").read_text()) for name in ("whole", "cut"))
-    assert whole == cut
-    assert "insert bolt" not in whole["seen"]
-    assert "place bearing" not in whole["seen"]
-
-
 def test_a_closed_set_model_never_names_what_it_was_not_shown(tiny, tmp_path):
     train(tiny(**joined(model={"head": "closed"}, train={"epochs": 6, "lr": 4e-3, "batch_size": 1})), tmp_path / "run")
     result = evaluate(tmp_path / "run")

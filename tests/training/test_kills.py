@@ -197,19 +197,6 @@ def test_a_resume_beside_a_live_training_is_refused(tiny, started, tmp_path):
     assert epochs == sorted(set(epochs))
 
 
-def test_of_two_trainings_started_together_one_runs(tiny, started, tmp_path):
-    recipe, run = tmp_path / "recipe.yaml", tmp_path / "run"
-    recipe.write_text(tiny(train={"epochs": 1_000_000}).to_yaml())
-    both = [started(recipe, run) for _ in range(2)]
-    wait_until(lambda: any(each.process.poll() is not None for each in both), 300)
-    (loser,) = (each for each in both if each.process.poll() is not None)
-    code, said = loser.end()
-    assert (code, said.count("\n")) == (2, 1)
-    assert "under way here" in said or "not empty" in said
-    wait_until(lambda: (run / "last.safetensors").is_file(), 300)
-    assert sum(each.process.poll() is None for each in both) == 1
-
-
 def test_two_sweeps_into_one_folder_are_refused(tiny, started, tmp_path):
     recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
     recipe.write_text(tiny(train={"epochs": 1_000_000}).to_yaml())

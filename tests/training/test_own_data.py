@@ -107,14 +107,6 @@ def test_a_list_is_taken_as_it_is(folder):
     assert resolve(settings(folder, "data.validation_unseen=[]")).dataset.validation_unseen == ()
 
 
-def test_oracle_mode_has_the_same_groups(folder):
-    config = resolve(settings(folder)).config
-    oracle = config.data.model_copy(update={"holdout_mode": "oracle"})
-    hidden, shown = Dataset.open(config.data), Dataset.open(oracle)
-    assert hidden.validation_unseen == shown.validation_unseen
-    assert (hidden.validation, hidden.test) == (shown.validation, shown.test)
-
-
 def test_without_a_class_to_choose_there_is_a_warning(whole_names, tmp_path, told):
     config = Config.load("zero_shot", [f"data.root={whole_names}", "data.holdout=[graspnut]", *SMALL])
     train(config, tmp_path / "run")

@@ -221,13 +221,3 @@ def test_a_folder_in_use_is_left_alone(tiny, tmp_path):
     refuses(tiny(), tmp_path / "run", tmp_path / "run")
     refuses(tiny(), tmp_path / "run" / "notes.txt", "notes.txt")
     refuses(tiny(), tmp_path / "none", tmp_path / "none", resume=True)
-
-
-def test_devices_by_name(monkeypatch):
-    assert trainer.pick_device("cpu").type == "cpu"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert trainer.pick_device("auto").type == "cuda"
-    assert trainer.pick_device("cuda:1") == torch.device("cuda", 1)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert trainer.pick_device("auto").type == "cpu"

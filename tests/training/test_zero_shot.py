@@ -302,7 +302,7 @@ def test_each_rule_reads_its_gamma_off_the_validation_videos(segmenter, dataset)
     assert any(label in dataset.validation_unseen for true in truth for label in true)
     assert not any(label in dataset.unseen for true in truth for label in true)
     seen, chosen_by = groups_of(dataset)[0], list(dataset.validation_unseen)
-    start = calibrate([with_rule(segmenter, gamma_rule="none")], [dataset])
+    start = calibrate([(with_rule(segmenter, gamma_rule="none"), dataset)])
     assert (start.gamma, start.prior_weight) == (0.0, 0.1)
     assert start.seen == tuple(dataset.vocabulary.names[label] for label in dataset.seen)
     assert start.frames == factor_frames(dataset.vocabulary, dataset.class_counts(dataset.train))
@@ -325,13 +325,13 @@ def test_each_rule_reads_its_gamma_off_the_validation_videos(segmenter, dataset)
         ({"gamma_rule": "harmonic"}, best_mean),
     ):
         fine = {0.0: coarse[0.0]} | {gamma: point(gamma) for gamma in between(rule(coarse))}
-        assert calibrate([with_rule(segmenter, **settings)], [dataset]).gamma == pytest.approx(rule(fine), abs=1e-9)
-    assert segmenter.calibration == calibrate([with_rule(segmenter)], [dataset])  # what training wrote
+        assert calibrate([(with_rule(segmenter, **settings), dataset)]).gamma == pytest.approx(rule(fine), abs=1e-9)
+    assert segmenter.calibration == calibrate([(with_rule(segmenter), dataset)])  # what training wrote
 
 
 def test_the_posterior_is_that_of_validation_videos_and_the_frames_those_of_training(segmenter, dataset):
     asked = with_rule(segmenter, prior="frames+posterior", gamma_rule="none")
-    found = calibrate([asked], [dataset])
+    found = calibrate([(asked, dataset)])
     plain, total, frames = Scorer(LoadedRun(segmenter.run, [segmenter.model])), 0.0, 0
     for name in dataset.validation:
         rows = torch.from_numpy(plain.run.transform(dataset.features(name))[::4]).unsqueeze(0)
@@ -350,7 +350,7 @@ def test_the_posterior_is_that_of_validation_videos_and_the_frames_those_of_trai
             share = np.log(learned[place] / sum(learned))
             assert found.prior[name] == pytest.approx((share + posterior[place]) / 2, abs=1e-4)
     assert tuple(found.prior) == names
-    only = calibrate([with_rule(segmenter, prior="posterior", gamma_rule="none")], [dataset])
+    only = calibrate([(with_rule(segmenter, prior="posterior", gamma_rule="none"), dataset)])
     np.testing.assert_allclose(list(only.prior.values()), posterior, atol=1e-4)
 
 
@@ -367,8 +367,8 @@ def test_test_labels_have_no_say(run, segmenter, workbench, tmp_path):
     after = Dataset.open(config)
     assert (after.train, after.validation, after.test) == (before.train, before.validation, before.test)
     for rule in ("cost", "harmonic"):
-        assert calibrate([with_rule(segmenter, gamma_rule=rule)], [after]) == calibrate(
-            [with_rule(segmenter, gamma_rule=rule)], [before]
+        assert calibrate([(with_rule(segmenter, gamma_rule=rule), after)]) == calibrate(
+            [(with_rule(segmenter, gamma_rule=rule), before)]
         )
 
 
@@ -376,8 +376,8 @@ def test_without_validation_unseen_frames(segmenter, dataset):
     holdout = dataclasses.replace(dataset.holdout, validation_unseen=())
     other = dataset.with_holdout(holdout)
     with refused("decode.gamma_rule"):
-        calibrate([with_rule(segmenter, gamma_rule="harmonic")], [other])
-    assert calibrate([with_rule(segmenter, gamma_rule="cost")], [other]).gamma >= 0
+        calibrate([(with_rule(segmenter, gamma_rule="harmonic"), other)])
+    assert calibrate([(with_rule(segmenter, gamma_rule="cost"), other)]).gamma >= 0
 
 
 def test_candidates_in_evaluation(run, tmp_path):
@@ -481,7 +481,7 @@ def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
     overrides = ["decode.prior_weight=0.4", "decode.gamma_rule=harmonic"]
     config = Config.load(run / "config.yaml", overrides)
     opened = dataclasses.replace(Run.read(run), config=config)
-    anew = calibrate(*judges(opened, Dataset.open(config.data), "cpu"))
+    anew = calibrate(judges(opened, Dataset.open(config.data), "cpu"))
     figures = evaluate(run, overrides=overrides)["zero_shot"]
     assert (figures["gamma"], figures["prior_weight"]) == (anew.gamma, 0.4)
     assert evaluate(run)["zero_shot"]["gamma"] == stored.gamma
