@@ -48,7 +48,7 @@ class Dataset:
     def __init__(
         self, config: DataConfig, folder: DataFolder, vocabulary: Vocabulary, holdout: Holdout | None = None
     ) -> None:
-        self.config, self.folder, self.vocabulary, self.holdout = config, folder, vocabulary, holdout
+        self.config, self.folder, self.vocabulary = config, folder, vocabulary
         self.root, benchmark = folder.root, folder.benchmark
         self.fps: float | None = config.fps if config.fps is not None else benchmark.fps
         self._known_layout: Layout | None = config.layout or benchmark.layout
@@ -56,16 +56,11 @@ class Dataset:
         if str(config.split) == "all":
             fix = f"open one split at a time: {', '.join(split_names(self.root))}"
             raise InputError(ConfigKey("data.split"), "'all' is not one split", fix)
-        learning, test = (folder.videos(part, str(config.split)) for part in ("train", "test"))
-        for error in overlaps(learning, test):
+        lists = [folder.videos(part, str(config.split)) for part in ("train", "test")]
+        for error in overlaps(*lists):
             raise error
-        groups = self._groups(tuple(learning))
-        self.validation_parts = self._parts(groups)
-        self.validation = carve_validation(groups, config.validation, config.validation_part)
-        self.train = tuple(name for name in learning if name not in self.validation)
-        self.test = tuple(test)
-        self._split = self.learning, self.test
-        self._sources = learning | test  # video -> the line that names it
+        self._split = tuple(lists[0]), tuple(lists[1])
+        self._sources = lists[0] | lists[1]  # video -> the line that names it
 
         self._labels = folder.labels(config, vocabulary.names)
         self._lengths: dict[str, int] = {}  # to which labels and features are cut
@@ -74,37 +69,30 @@ class Dataset:
         self._transformed: dict[str, NDArray[Any]] = {}  # by `_transform`
         self.readers = 1  # processes that keep transformed features, a copy of this object each
 
-        self.seen = self.learned = tuple(range(len(vocabulary)))
-        self.unseen: tuple[int, ...] = ()
-        self.validation_unseen: tuple[int, ...] = ()
-        self.hidden: tuple[int, ...] = ()
-        self._hidden_in: dict[str, tuple[int, ...]] = {}  # where it is not `hidden`
-        if holdout is not None:
-            self._hold_out(holdout.check(vocabulary))
-
-    def _hold_out(self, holdout: Holdout) -> None:
-        config = self.config
-        learning, self.test = self.videos_of(holdout)
-        frames, groups = self._frames(learning), self._groups(learning)
-        if config.validation_unseen == "auto" and config.validation > 0:
-            holdout = replace(holdout, validation_unseen=self.validation_unseen_group(holdout, 0))
-        self.holdout = holdout
-        self.unseen = tuple(self.vocabulary.encode(holdout.unseen).tolist())
-        self.validation_unseen = tuple(self.vocabulary.encode(holdout.validation_unseen).tolist())
-        both = {*self.unseen, *self.validation_unseen}
-        self.seen = tuple(index for index in self.learned if index not in both)
-        if holdout.mode != "oracle":
-            self.learned, self.hidden = self.seen, tuple(sorted(both))
+        learning, self.test = self._split if holdout is None else self.videos_of(holdout.check(vocabulary))
+        frames = {} if holdout is None else self._frames(learning)
+        groups = self._groups(learning)
         self.validation_parts = self._parts(groups)
+        if holdout is not None and config.validation_unseen == "auto" and config.validation > 0:
+            holdout = replace(holdout, validation_unseen=self.validation_unseen_group(holdout, 0))
+        self.holdout, mode = holdout, "oracle" if holdout is None else holdout.mode
+        self.unseen = tuple(vocabulary.encode(holdout.unseen if holdout else ()).tolist())
+        self.validation_unseen = tuple(vocabulary.encode(holdout.validation_unseen if holdout else ()).tolist())
+        both = {*self.unseen, *self.validation_unseen}
+        self.seen = tuple(index for index in range(len(vocabulary)) if index not in both)
+        self.learned = tuple(range(len(vocabulary))) if mode == "oracle" else self.seen
+        self.hidden = () if mode == "oracle" else tuple(sorted(both))
+        # where it is not `hidden`
+        self._hidden_in = dict.fromkeys(self.test, tuple[int, ...]())
+
         share, part, cover = config.validation, config.validation_part, set(self.validation_unseen)
         self.validation = carve_validation(groups, share, part, frames, set(self.seen), cover)
-        dropped = {name for name in learning if both & frames[name].keys()} if holdout.mode == "drop" else set()
+        if self.hidden:
+            self._hidden_in |= dict.fromkeys(self.validation, self.unseen)
+        dropped = {name for name in learning if both & frames[name].keys()} if mode == "drop" else set()
         self.train = tuple(name for name in learning if name not in self.validation and name not in dropped)
         if not self.train:
             raise InputError("holdout.mode", f"'drop' leaves none of {len(learning)} training videos", "use mask")
-        self._hidden_in = dict.fromkeys(self.test, ())
-        if self.hidden:
-            self._hidden_in |= dict.fromkeys(self.validation, self.unseen)
 
     def validation_unseen_group(self, holdout: Holdout, number: int) -> tuple[str, ...]:
         """Return validation-unseen classes: group 0 is that of the holdout, if it names some, else chosen.

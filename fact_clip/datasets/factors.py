@@ -15,7 +15,7 @@ from fact_clip.core.vocabulary import Factors
 from fact_clip.datasets.benchmarks import find_benchmark
 from fact_clip.formats.base import read_lines
 from fact_clip.text.english import ENGLISH, Sentences
-from fact_clip.text.grammar import Grammar, agreeing, in_slots
+from fact_clip.text.grammar import Grammar
 
 FILE = "factors.csv"
 _HEADER = '"class" and a column per slot, as in "class,verb,object"'
@@ -30,20 +30,17 @@ def class_factors(
     of the benchmark. The function gives None for each slot of a background class, and an InputError for a name that
     does not parse.
     """
-    benchmark, table, reader = find_benchmark(config.name), dict[str, Factors](), None
+    benchmark, table, in_table = find_benchmark(config.name), dict[str, Factors](), None
     slots, grammar = benchmark.slots, benchmark.factors
-    if config.grammar is not None:
-        reader = _reader(config.grammar, [name for name in names if name not in background])
-        slots = reader.slots
     if root is not None and os.path.lexists(root / FILE):
-        slots, table, faults = parse_factors(root / FILE, (*names, *config.unlabelled))
+        in_table, table, faults = parse_factors(root / FILE, (*names, *config.unlabelled))
         if faults:
             raise faults[0]
-        grammar = None
+        slots, grammar = in_table, None
+    if config.grammar is not None:
+        grammar, slots = _reader(config.grammar, [name for name in names if name not in background], in_table)
     if slots is None:
         return None, None
-    if reader is not None:
-        grammar = _in_slots(reader, slots)
 
     def read(name: str) -> Factors:
         if name in background:
@@ -60,18 +57,22 @@ def class_factors(
     return read, slots
 
 
-def _reader(pattern: str, actions: Iterable[str]) -> Grammar | Sentences:
-    """Return what ``data.grammar`` names: a pattern, or the reader of sentences."""
-    return Sentences(actions) if pattern == ENGLISH else Grammar.of(pattern, actions)
-
-
-def _in_slots(grammar: Grammar | Sentences, slots: tuple[str, ...]) -> Callable[[str], Factors]:
-    """Return a grammar as a function from a name to its factors in these slots."""
+def _reader(
+    pattern: str, actions: Iterable[str], slots: tuple[str, ...] | None
+) -> tuple[Callable[[str], Factors], tuple[str, ...]]:
+    """Return what ``data.grammar`` names as a function from a name to its factors in some slots (None: its own)."""
+    grammar = Sentences(actions) if pattern == ENGLISH else Grammar.of(pattern, actions)
+    slots = slots or grammar.slots
     for slot in grammar.slots:
         if slot not in slots:
             problem = f"no slot {slot!r} among those of the classes"
             raise InputError(ConfigKey("data.grammar"), problem, f"use {', '.join(slots)}")
-    return lambda name: in_slots(grammar.slots, slots, grammar(name))
+
+    def read(name: str) -> Factors:
+        by_slot = dict(zip(grammar.slots, grammar(name), strict=True))
+        return tuple(map(by_slot.get, slots))
+
+    return read, slots
 
 
 def parse_factors(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Factors], list[InputError]]:
@@ -115,12 +116,9 @@ def new_factors(
     slots, actions = vocabulary.slots, [name for name in vocabulary if name not in vocabulary.background]
     benchmark, grammar = find_benchmark(config.name), None
     if config.grammar is not None:
-        grammar = _in_slots(_reader(config.grammar, actions), slots)
+        grammar, _ = _reader(config.grammar, actions, slots)
     elif benchmark.slots == slots:
         grammar = benchmark.factors
-    elif len(slots) > 1:
-        common = agreeing({name: vocabulary.factors[vocabulary.index(name)] for name in actions}, slots)
-        grammar = None if common is None else _in_slots(common, slots)
     factors, phrases = dict[str, Factors](), list[str]()
     for name in names:
         parsed = None if grammar is None else _parse(grammar, name)

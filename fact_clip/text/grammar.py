@@ -159,43 +159,16 @@ def propose(actions: Sequence[str]) -> str | None:
 
     A preposition counts where it stands inside at least two names. None where no two names share a word in one slot.
     """
-    for pattern in _candidates(actions, 2):
-        readings = read_all(Grammar.of(pattern, actions), actions)
-        if len(readings) == len(actions):
-            columns = list(zip(*readings.values(), strict=True))[:2]
+    for pattern in _candidates(actions):
+        with suppress(InputError):  # a name that does not parse
+            columns = list(zip(*map(Grammar.of(pattern, actions), actions), strict=True))[:2]
             shared = any(len({*column} - {None}) < sum(factor is not None for factor in column) for column in columns)
             return pattern if shared else None
     return None
 
 
-def agreeing(table: Mapping[str, Factors], slots: Sequence[str]) -> Grammar | None:
-    """Return a grammar that reads each of these names as the table does, for further names; None if none is found."""
-    for least in (2, 1):
-        for pattern in _candidates(list(table), least):
-            grammar = Grammar.of(_renamed(pattern, slots), table)
-            factors = read_all(grammar, table)
-            readings = {name: in_slots(grammar.slots, slots, entry) for name, entry in factors.items()}
-            if set(grammar.slots) <= set(slots) and readings == dict(table):
-                return grammar
-    return None
-
-
-def _renamed(pattern: str, slots: Sequence[str]) -> str:
-    """Return the pattern with other names for its slots, where these are as many and not the same."""
-    grammar_slots = Grammar(pattern).slots
-    if set(grammar_slots) <= set(slots) or len(grammar_slots) != len(slots):
-        return pattern
-    return re.sub(r"\{(\w+)\}", lambda match: f"{{{slots[grammar_slots.index(match[1])]}}}", pattern)
-
-
-def in_slots(slots_of: Sequence[str], slots: Sequence[str], factors: Factors) -> Factors:
-    """Return factors in the slots of a grammar, put into others; None in those that the grammar lacks."""
-    by_slot = dict(zip(slots_of, factors, strict=True))
-    return tuple(by_slot.get(slot) for slot in slots)
-
-
-def _candidates(actions: Sequence[str], least: int) -> list[str]:
-    """Return patterns of a verb and an object, with and without what follows a preposition in `least` names."""
+def _candidates(actions: Sequence[str]) -> list[str]:
+    """Return patterns of a verb and an object, with and without what follows a preposition in two names or more."""
     marks = Counter({mark: sum(mark in name for name in actions) for mark in (" ", "_", "-", ",")})
     mark, count = marks.most_common(1)[0]
     if not count:
@@ -206,15 +179,6 @@ def _candidates(actions: Sequence[str], least: int) -> list[str]:
     groups = "".join(
         f"[{mark}{word}{mark}{{{slot}}}]"
         for word, slot in PREPOSITIONS.items()
-        if inner[word] >= least and mark in (" ", "_")
+        if inner[word] >= 2 and mark in (" ", "_")
     )
     return [pattern.replace("[ ", " [") for pattern in ((core + groups, core) if groups else (core,))]
-
-
-def read_all(grammar: Grammar, names: Iterable[str]) -> dict[str, Factors]:
-    """Return the factors of those names that parse."""
-    factors: dict[str, Factors] = {}
-    for name in names:
-        with suppress(InputError):
-            factors[name] = grammar(name)
-    return factors

@@ -120,10 +120,8 @@ def test_names_typed_later():
     factors, whole = new_factors(DataConfig(grammar="{verb} {object}"), known, ["slice hard cheese", "sneeze"])
     assert factors == {"slice hard cheese": ("slice", "hard cheese", None), "sneeze": ("sneeze", None, None)}
     assert whole == ["sneeze"]
-    # parts from factors.csv alone: as the classes were read, if a pattern does; else as phrases
-    assert new_factors(DataConfig(), known, ["cut egg"]) == ({"cut egg": ("cut", "egg", None)}, [])
-    odd = Vocabulary.from_names(["cut ham", "cut egg"], factors={"cut ham": ("h", "c"), "cut egg": ("e", "c")}.get)
-    assert new_factors(DataConfig(), odd, ["hold egg"]) == ({"hold egg": ("hold egg", None)}, ["hold egg"])
+    # parts from factors.csv alone: phrases
+    assert new_factors(DataConfig(), known, ["cut egg"]) == ({"cut egg": ("cut egg", None, None)}, ["cut egg"])
     assert new_factors(DataConfig(), Vocabulary.from_names(["a"]), ["cut egg"]) == ({"cut egg": ("cut egg",)}, [])
     # the words are parted as in the names that were trained
     written = Vocabulary.from_names(["cut_ham"], factors={"cut_ham": ("cut", "ham")}, slots=("verb", "object"))
