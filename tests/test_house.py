@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import fact_clip
-from fact_clip import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "fact_clip"
@@ -48,12 +47,6 @@ def test_public_name_exists(name):
 def test_unknown_public_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = fact_clip.nothing
-
-
-def test_an_error_has_its_former_parts():
-    error = InputError("data.root", "no such folder", "set data.root")
-    with pytest.warns(DeprecationWarning, match="InputError"):
-        assert (error.found, error.todo) == (error.problem, error.fix)
 
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in SOURCES}), ids=lambda path: path.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,18 +64,6 @@ class InputError(ValueError):
     def path(self) -> Path | None:
         """The file or folder that is wrong, if it is one."""
         return self.where.path if isinstance(self.where, FileLocation) else None
-
-    @property
-    def found(self) -> str:
-        """The former name of `problem`."""
-        warnings.warn("InputError.found is InputError.problem now", DeprecationWarning, stacklevel=2)
-        return self.problem
-
-    @property
-    def todo(self) -> str:
-        """The former name of `fix`."""
-        warnings.warn("InputError.todo is InputError.fix now", DeprecationWarning, stacklevel=2)
-        return self.fix
 
     def at(self, where: Location | str | Path) -> InputError:
         """Return the same error, of the same type, at another location."""

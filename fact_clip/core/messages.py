@@ -7,7 +7,7 @@ import logging
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -89,15 +89,6 @@ def normalize(name: str) -> str:
 def spelling_key(name: str) -> str:
     """Return what names have in common that differ in case, underscores and blanks alone, or look the same."""
     return normalize(name.replace("_", " ")).casefold()
-
-
-def find_duplicate_spelling(names: Sequence[str]) -> tuple[str, str] | None:
-    """Return the first two names that are the same in another spelling, if there are any."""
-    by_spelling: dict[str, str] = {}
-    for name in names:
-        if (first := by_spelling.setdefault(spelling_key(name), name)) != name:
-            return first, name
-    return None
 
 
 # --- how often long work says how far it is ---------------------------------------------------------------

@@ -93,6 +93,20 @@ def check_place(path: Path) -> None:
 
 
 @contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it; those that are new and stay empty are removed after the block."""
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
+    with library_errors(folder, "cannot be written", OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for path in new_folders:
+            with suppress(OSError):
+                path.rmdir()
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Lend a name beside `path` to write to, and rename the file to `path` if all went well; folders are made.
 
@@ -102,8 +116,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     # the random part keeps two writers of one file apart; the suffix stays, as writers look at it
     mark = f".{os.getpid()}-{secrets.token_hex(4)}-"
     unfinished = path.with_name(mark + (path.name if len(os.fsencode(path.name)) < 220 else path.name[-50:]))
-    with library_errors(path, "cannot be written", OSError, UnicodeEncodeError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with made_folder(path.parent), library_errors(path, "cannot be written", OSError, UnicodeEncodeError):
         try:
             unfinished.touch()
             mode = unfinished.stat().st_mode
@@ -122,11 +135,7 @@ def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
     The lock is the kernel's, on the open folder, and ends with the process; Windows and some network file systems have
     none. Folders that were made and stayed empty are removed. `holder` is for the error ("a training").
     """
-    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
-    with library_errors(folder, "cannot be written", OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        opened = os.open(folder, os.O_RDONLY) if fcntl is not None else -1
-    try:
+    with made_folder(folder), _opened(folder) as opened:
         until = time.monotonic() + patience
         while not (is_free := lock(opened)) and time.monotonic() < until:
             time.sleep(0.01)
@@ -134,14 +143,22 @@ def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
         if not is_free or not (opened < 0 or (folder.is_dir() and os.path.samestat(os.fstat(opened), folder.stat()))):
             raise InputError(folder, f"{holder} is under way here", "wait for it, or name another folder")
         yield
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Open a folder for a lock; -1 where there are none."""
+    if fcntl is None:
+        yield -1
+        return
+    with library_errors(folder, "cannot be written", OSError):
+        opened = os.open(folder, os.O_RDONLY)
+    try:
+        yield opened
     finally:
-        for path in new_folders:
-            with suppress(OSError):
-                path.rmdir()
-        if fcntl is not None:
-            with suppress(OSError):  # closing alone would leave the lock to processes that were forked meanwhile
-                fcntl.flock(opened, fcntl.LOCK_UN)
-            os.close(opened)
+        with suppress(OSError):  # closing alone would leave the lock to processes that were forked meanwhile
+            fcntl.flock(opened, fcntl.LOCK_UN)
+        os.close(opened)
 
 
 def lock(opened: int) -> bool:

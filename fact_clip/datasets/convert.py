@@ -6,8 +6,8 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -89,9 +89,9 @@ def convert_annotations(
     videos = {name: to_frames(entry, target.clock(name), target.background) for name, entry in annotations.items()}
     path = root / "mapping.txt"
     before = list(Vocabulary.from_mapping(path)) if path.is_file() else []
-    source_of = {label: annotations[name].path for name, frames in videos.items() for label in frames.labels}
+    labels = {label for frames in videos.values() for label in frames.labels}
     background = list(dict.fromkeys(frames.background for frames in videos.values()))
-    classes = _new_mapping(path, before, source_of, background, target.mapping)
+    classes = Vocabulary.from_names(_new_mapping(path, before, labels, background, target.mapping)).names
     label_paths = {name: inside(root, "groundTruth", f"{name}.txt") for name in videos}
     for label_path in (*label_paths.values(), path):
         check_place(label_path)
@@ -127,27 +127,21 @@ def _layout_by_labels(target: Target, annotations: Mapping[str, Annotation]) -> 
 
 
 def _new_mapping(
-    path: Path, before: list[str], source_of: Mapping[str, Path], background: Sequence[str], mapping: Path | None
+    path: Path, before: list[str], labels: Set[str], background: Sequence[str], mapping: Path | None
 ) -> list[str]:
-    """Return the names of the mapping to be written, those `before` first; `source_of` are the labels of all videos."""
+    """Return the names of the mapping to be written, those `before` first, for the labels of all videos."""
     if mapping is not None:
         classes = list(Vocabulary.from_mapping(mapping))
         if before != classes[: len(before)]:
             fix = "leave --mapping out, or name another --out"
             raise InputError(mapping, f"its first classes are not those of {path}, which has labels", fix)
-        unknown = sorted(source_of.keys() - set(classes))
+        unknown = sorted(labels - set(classes))
         if unknown:
             fix = "name the class of the gaps with --background" if unknown == background else ""
             raise InputError(mapping, f"no class {listed(unknown)}, which the files have", fix)
         return classes
-    new = source_of.keys() - set(before)
-    classes = before + [name for name in background if name in new] + sorted(new - set(background))
-    same_look = dict[str, str]()
-    for name in classes:
-        first = same_look.setdefault(normalize(name), name)
-        if first != name:
-            raise InputError(source_of[name], f"the labels {first!a} and {name!a} look the same", "use one of them")
-    return classes
+    new = labels - set(before)
+    return before + [name for name in background if name in new] + sorted(new - set(background))
 
 
 # --- feature files ------------------------------------------------------------------------------------
@@ -189,15 +183,7 @@ def _write_features(
     """
     targets: dict[Path, Path] = {}
     first: tuple[str, Path] | None = None
-    new_folders = [folder for folder in (root / "features", root) if not folder.exists()]
-
-    def remove_empty_folders() -> None:
-        for folder in new_folders:
-            with suppress(OSError):  # it holds the features
-                folder.rmdir()
-
     with ExitStack() as all_or_none:
-        all_or_none.callback(remove_empty_folders)
         for path, video, columns, array in videos:
             name = file_name(video)
             _warn_of_name(path, video, name)

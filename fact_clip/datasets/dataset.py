@@ -185,7 +185,7 @@ class Dataset:
             layout = features.read_layout(path, stored.shape, len(self._labels.checked(name)), self.config)
             if layout is not None:
                 return layout
-        raise features.ambiguous_layout(self.folder.features_path)
+        raise features.unclear_layout(self.folder.features_path)
 
     @cached_property
     def encoder(self) -> str | None:

@@ -31,8 +31,6 @@ MAX_RATE_RATIO = 1.15  # between a stated rate and that of frame times; one row 
 _FEW_ROWS = 10  # whose mean rate says nothing
 MAX_VALUE = 1e30  # of a feature; a model computes in float32, which ends at 3e38
 
-SET_LAYOUT = "set data.layout to TD or DT"
-
 
 def open_array(path: str | Path) -> Array:
     """Open a .npy file, memory-mapped and read-only; one that is damaged, empty or not of numbers is an InputError."""
@@ -52,7 +50,7 @@ def load_features(path: str | Path, layout: Layout | None) -> Array:
     if array.ndim != 2:
         raise InputError(path, f"an array of shape {array.shape}", "features have two dimensions, time and columns")
     if layout is None:
-        raise OrientationError(path, f"which side of shape {array.shape} is time is not known", SET_LAYOUT)
+        raise unclear_layout(path)
     return array if layout == "TD" else array.T
 
 
@@ -71,10 +69,9 @@ def read_layout(path: str | Path, shape: tuple[int, ...], n_labels: int, config:
     return "TD" if rows else "DT"
 
 
-def ambiguous_layout(folder: Path) -> OrientationError:
+def unclear_layout(path: str | Path) -> OrientationError:
     """Return the error for feature files of which either side could be time."""
-    problem = "both sides of the feature files fit the labels, so which one is time is not clear"
-    return OrientationError(folder, problem, SET_LAYOUT)
+    return OrientationError(path, "which side of the features is time is not clear", "set data.layout to TD or DT")
 
 
 def check_length(path: Path, features: Array, layout: Layout, n_labels: int, config: DataConfig) -> None:

@@ -218,7 +218,9 @@ class Inspection:
                 if "" in file.unknown:
                     self._add("labels", file.unknown_label("", ()))
                 if not file.counts.keys() - ignored:
-                    self._add("unlabelled", InputError(file.path, "no frame has a label", layout.TAKE_OUT))
+                    self._add(
+                        "unlabelled", InputError(file.path, "no frame has a label", "take the video out of the splits")
+                    )
                 occurring.update(file.counts)
                 self.lengths[video] = len(file.labels)
                 self.classes[video] = {*self.class_names} & file.counts.keys()
@@ -267,7 +269,7 @@ class Inspection:
         self._add("features", *features.sidecar_faults(map(path_of, stored), fps, orientation))
         if orientation is None:
             if self.lengths and stored:
-                self._add("orientation", features.ambiguous_layout(self.folder.features_path))
+                self._add("orientation", features.unclear_layout(self.folder.features_path))
             return
         self._features = {video: array if orientation == "TD" else array.T for video, array in stored.items()}
         widths = dict[str, int]()

@@ -19,7 +19,7 @@ from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.errors import ConfigKey, FileLocation, Location, MissingDataError
 from fact_clip.core.io import read_lines as raw_lines
-from fact_clip.core.messages import find_duplicate_spelling, suggest
+from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.core.paths import expanded, is_file_name
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.benchmarks import Layout, find_benchmark
@@ -29,10 +29,6 @@ from fact_clip.datasets.features import Array, load_features
 # Where the lists of a split lie, by part ("train", "test") and name of the split.
 SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}", "split{name}.{part}")
 WRITE_SPLITS = "list the videos to train on in splits/train.split1.bundle, one a line, the others in test.split1.bundle"
-
-TAKE_OUT = "take the video out of the splits"
-
-EXPECTED = "mapping.txt, groundTruth, features and splits"
 
 UNLABELLED = "?"  # the label of a frame of which nobody says what it shows
 
@@ -150,7 +146,7 @@ def find_root(config: DataConfig) -> Path:
     root = next((folder for folder in candidates if (folder / benchmark.mapping).is_file()), candidates[0])
     if not (root / benchmark.mapping).is_file() and not (root / "groundTruth").is_dir():
         what = "" if config.name == "folder" else f" {config.name!r}, here or in {inside}"
-        raise MissingDataError(root, f"no data set{what}; one has {EXPECTED}", fix)
+        raise MissingDataError(root, f"no data set{what}; one has mapping.txt, groundTruth, features and splits", fix)
     return root
 
 
@@ -194,8 +190,11 @@ def background_classes(
 
 def spelling_note(names: Sequence[str]) -> str:
     """Say that two of these classes are one name in two spellings; "" where none are."""
-    pair = find_duplicate_spelling(names)
-    return f"{pair[0]!r} and {pair[1]!r} are two classes, but one name in two spellings" if pair else ""
+    by_spelling: dict[str, str] = {}
+    for name in names:
+        if (first := by_spelling.setdefault(spelling_key(name), name)) != name:
+            return f"{first!r} and {name!r} are two classes, but one name in two spellings"
+    return ""
 
 
 def unlabelled(config: DataConfig) -> tuple[str, ...]:
@@ -224,7 +223,7 @@ class LabelFile:
 
     def no_labels(self) -> InputError:
         """Return the error for a file without labels."""
-        return InputError(self.path, "no labels", f"write one class name per frame, or {TAKE_OUT}")
+        return InputError(self.path, "no labels", "write one class name per frame, or take the video out of the splits")
 
     def unknown_label(self, label: str, names: Sequence[str], details: str = "") -> InputError:
         """Return the error for a label that is no class, or for a blank line."""
