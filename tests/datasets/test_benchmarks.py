@@ -102,24 +102,6 @@ def test_every_breakfast_class_has_a_verb_and_an_object(shared):
     assert not any("2" in noun or noun == "eggs" for noun in objects)
 
 
-def test_facts_of_the_table():
-    """docs/benchmarks.md, line by line: orientation, frame rate, background, number of splits."""
-    facts = {
-        name: (BENCHMARKS[name].layout, BENCHMARKS[name].fps, BENCHMARKS[name].background, len(BENCHMARKS[name].splits))
-        for name in ("breakfast", "gtea", "50salads", "egoprocel", "epic", "havid_view2_rh_aa", "kscgr")
-    }
-    assert facts == {
-        "breakfast": ("DT", 15, ("SIL",), 4),
-        "gtea": ("DT", 15, ("background",), 4),
-        "50salads": ("DT", 30, ("action_start", "action_end"), 5),
-        "egoprocel": ("TD", None, (0,), 0),
-        "epic": ("TD", None, ("background,background",), 0),
-        "havid_view2_rh_aa": ("DT", None, ("null",), 1),
-        "kscgr": ("TD", 6, ("no action",), 7),
-    }
-    assert sum(name.startswith("havid") for name in BENCHMARKS) == 12
-
-
 def test_a_root_is_the_folder_or_one_above_it(tmp_path, monkeypatch):
     """data.root, FACT_CLIP_DATA and ./data; below them the published path, or the last part of it."""
     name = "havid_view1_lh_pt"

@@ -140,15 +140,6 @@ def test_a_numbered_split_at_the_root(open_set, root):
     assert Dataset.splits(dataset.config) == ["1", "3"]
 
 
-def test_validation_is_a_fixed_part_of_training(open_set):
-    dataset = open_set(validation=0.34)
-    again = open_set(validation=0.34)
-    assert dataset.validation == again.validation
-    assert len(dataset.validation) == 1
-    assert set(dataset.train) | set(dataset.validation) == {"a", "b", "c"}
-    assert dataset.test == ("d",)
-
-
 def test_seconds_come_from_the_file_beside_the_features_or_the_rate(open_set, root):
     dataset = open_set(fps=4.0, layout="TD")
     assert dataset.times("a").tolist() == [frame / 4 for frame in range(41)]

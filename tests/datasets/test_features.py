@@ -98,16 +98,6 @@ def test_standardised_training_frames(videos, context):
     np.testing.assert_allclose(out.mean(axis=0), 0, atol=1e-3)
 
 
-def test_fit_by_hand():
-    videos = [np.array([[1.0, 7.0], [3.0, 7.0]]), np.array([[8.0, 7.0]])]
-    transform = FeatureTransform.fit(videos, (), standardize=True)
-    assert transform.mean is not None
-    assert transform.std is not None
-    np.testing.assert_allclose(transform.mean, [4, 7])
-    np.testing.assert_allclose(transform.std, [np.sqrt(26 / 3), 1])
-    np.testing.assert_allclose(transform(videos[1]), [[4 / np.sqrt(26 / 3), 0]], rtol=1e-6)
-
-
 def test_without_standardising_columns_stay_as_they_are():
     features = np.array([[1.5, -2.0]], np.float16)
     transform = FeatureTransform.fit([features])
@@ -198,18 +188,6 @@ def test_columns_of_one_kind_share_their_statistics():
             own = [4 * copy + column for column in np.flatnonzero(kinds == kind)]
             np.testing.assert_allclose(transform.mean[own], everything[:, own].mean(), rtol=1e-4)
             np.testing.assert_allclose(transform.std[own], everything[:, own].std(), rtol=1e-4)
-
-
-def test_kinds_by_hand():
-    video = np.array([[1.0, 5.0, 7.0], [3.0, 9.0, 7.0]])
-    transform = FeatureTransform.fit([video], (), standardize=True, kinds=np.array([0, 0, 1]))
-    assert transform.mean is not None
-    assert transform.std is not None
-    np.testing.assert_allclose(transform.mean, [4.5, 4.5, 7])
-    # of 1, 3, 5, 9 about 4.5: (12.25 + 2.25 + .25 + 20.25) / 4
-    np.testing.assert_allclose(transform.std, [np.sqrt(8.75), np.sqrt(8.75), 1])
-    apart = FeatureTransform.fit([video], (), standardize=True, kinds=np.array([2, 1, 0]))
-    np.testing.assert_allclose(apart.mean, FeatureTransform.fit([video], (), standardize=True).mean)
 
 
 def test_times_must_be_those_of_the_rate(tmp_path):

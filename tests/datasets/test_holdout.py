@@ -12,16 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fact_clip.config import AugmentConfig, DataConfig
+from fact_clip.config import DataConfig
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.holdout import (
     Holdout,
     Support,
     check_leak,
     choose_validation_unseen,
-    level,
     lost_factors,
     rank,
     resting_on_one,
@@ -30,7 +28,7 @@ from fact_clip.datasets.holdout import (
 from fact_clip.text import havid
 
 from ..refusals import refused
-from ..small import training_batches, write_dataset
+from ..small import write_dataset
 
 NAMES = ("rest", "cut ham", "cut egg", "hold ham", "hold egg")
 # Runs of class indices of each video; the last one is the test.
@@ -143,12 +141,6 @@ class TestHeldOutClasses:
         # u: rest, rest again; v: cut egg; w: hold ham, cut egg
         assert held.mean_transcript_length(held.train) == pytest.approx(5 / 3)
 
-    def test_batches_ignore_what_is_masked(self, kitchen):
-        held = kitchen().with_holdout(Holdout(("cut ham",), ("hold egg",)))
-        transform = FeatureTransform.fit((held.features(name) for name in held.train), (), False)
-        (batch,) = training_batches(held, held.train, transform, AugmentConfig(), 3, 0, 0, 1)
-        assert set(batch.labels.unique().tolist()) == {-1, 0, 2, 3}
-
     def test_videos_are_dealt_out_anew(self, kitchen):
         held = kitchen().with_holdout(Holdout(("cut ham",), train_videos=("x", "v"), test_videos=("u",)))
         assert (held.train, held.test) == (("x", "v"), ("u",))
@@ -219,14 +211,6 @@ def test_the_published_havid_holdout_is_not_compositional_and_the_later_one_is(t
     assert lost_factors(tasks, COMPOSITIONAL) == dict.fromkeys(COMPOSITIONAL, ())
     for code in SCREWS:  # each alone would be
         assert lost_factors(tasks, [code]) == {code: ()}
-
-
-def test_levels_name_the_new_word(tasks):
-    # the validation group is as little seen as the other: together they lose the hex screwdriver
-    found = lost_factors(tasks, Holdout(SCREWS[:3], (SCREWS[3], "sntn5")).hidden)
-    assert found["sshc1dh"] == found["sshc4dh"] == (("tool", "hex screwdriver"),)
-    assert found["sntn5"] == ()
-    assert (level(found["sshc1dh"]), level(found["sntn5"])) == ("new factor", "compositional")
 
 
 WORDS = ("cut ham", "cut egg", "cut roe", "hold ham", "hold egg", "hold jar", "rest")
@@ -351,19 +335,6 @@ def test_remaining_of_kscgr(shared):
     assert found["mask"] == {"videos": 21, "frames": 21593, "segments": 1105, "classes": 54}
     assert found["drop"] == {"videos": 0, "frames": 0, "segments": 0, "classes": 0}
     assert dataset.remaining(Holdout.read(root / "zero_shot" / "B.json"))["drop"]["videos"] == 1
-
-
-def test_chosen_on_kscgr(shared):
-    root = shared / "data" / "kscgr"
-    dataset = Dataset.open(DataConfig(name="kscgr", root=str(root), split=5))
-    counts = dataset.class_counts((*dataset.train, *dataset.validation))
-    tested = [
-        name for name, frames in zip(dataset.vocabulary, dataset.class_counts(dataset.test), strict=True) if frames
-    ]
-    holdout = select(dataset.vocabulary, 6, 3, counts=counts, candidates=tested)
-    assert set(holdout.hidden) <= set(tested)
-    assert set(map(level, lost_factors(dataset.vocabulary, holdout.hidden, counts).values())) == {"compositional"}
-    assert dataset.remaining(holdout)["mask"]["videos"] == len(dataset.train) + len(dataset.validation)
 
 
 class TestChooseValidationUnseen:

@@ -62,6 +62,8 @@ def test_a_longer_batch_is_padded():
     assert longer.features.tolist() == [[[1], [1], [0], [0]], [[1], [0], [0], [0]]]
     assert longer.mask.tolist() == [[True, True, False, False], [True, False, False, False]]
     assert longer.labels.tolist() == [[0, 1, -1, -1], [2, -1, -1, -1]]
+    assert longer.truth.segment.tolist() == [[0, 1, 2, 2], [0, 2, 2, 2]]
+    assert longer.truth.classes.tolist() == [[0, 1], [2, -1]]
     alone = collate([("a", torch.ones(2, 1), torch.tensor([0, 1]))])
     assert (alone.padded, alone.longer(3).padded, alone.mask.shape) == (False, True, (1, 2))
 
@@ -199,18 +201,6 @@ def test_context_is_taken_before_the_stride(open_set):
     transform = FeatureTransform.fit([dataset.features("a")], (5,), standardize=True)
     (batch,) = training_batches(dataset, ("b",), transform, PLAIN, 1, 3, 0, 4)
     np.testing.assert_array_equal(batch.features[0], transform(dataset.features("b"))[::4])
-
-
-def test_ignored_labels_pass(open_set):
-    class Masked:
-        """A data set with one class masked, as hold-out does it."""
-
-        def __init__(self, inner):
-            self.transformed = inner.transformed
-            self.labels = lambda name: np.where(inner.labels(name) == 1, -1, inner.labels(name))
-
-    labels = by_name(epoch_of(Masked(open_set()), ("a",)))["a"][1]
-    assert labels.tolist() == [0] * 14 + [-1] * 13 + [2] * 13
 
 
 def test_cache_follows_the_transform(open_set):
@@ -380,10 +370,3 @@ def test_segments_are_runs_of_one_label_within_a_video() -> None:
     assert truth.segment.tolist() == [[0, 0, 3, 1, 2, 2], [0, 0, 0, 1, 3, 3], [3] * 6]
     assert truth.classes.tolist() == [[2, 2, 0], [1, 3, -1], [-1, -1, -1]]
     assert [each.tolist() for each in truth.transcripts] == [[2, 2, 0], [1, 3], []]
-
-
-def test_frames_behind_the_end_are_padding() -> None:
-    truth = Truth.of(torch.tensor([[2, 2, 0], [1, -1, -1]])).longer(5)
-    assert truth.labels.tolist() == [[2, 2, 0, -1, -1], [1, -1, -1, -1, -1]]
-    assert truth.segment.tolist() == [[0, 0, 1, 2, 2], [0, 2, 2, 2, 2]]
-    assert truth.classes.tolist() == [[2, 0], [1, -1]]

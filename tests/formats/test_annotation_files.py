@@ -297,14 +297,6 @@ def test_csv_of_seconds_beside_frame_numbers(tmp_path):
     assert spans(path, "csv") == {"x": [(10, 20, "a")]}
 
 
-def test_csv_of_frames_and_seconds(tmp_path):
-    """Seconds count unless --unit says frames."""
-    path = tmp_path / "x.csv"
-    path.write_text("start,stop,start_seconds,stop_seconds,label\n0,10,0,2.5,a\n10,25,2.5,6,b\n")
-    assert [stop for _, stop, _ in spans(path, "csv")["x"]] == [2.5, 6]
-    assert [stop for _, stop, _ in spans(path, "csv", unit="frames")["x"]] == [10, 25]
-
-
 def test_run_lengths_add_up(tmp_path):
     path = tmp_path / "r.json"
     path.write_text('{"v": [["a", 1], [1, 3], ["b", 2]], "w": []}')

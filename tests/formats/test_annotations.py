@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fact_clip.core import Segmentation
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.segments import Clock
 from fact_clip.datasets.features import read_clock
@@ -90,11 +89,6 @@ def test_frames_of_a_rate_are_moved_onto_frame_times():
     assert "".join(to_frames(annotated((1, 6, "a"), unit="frames", fps=10), clock, "-").labels) == "-aa-"
 
 
-def test_frame_times_of_an_uneven_clock():
-    clock = Clock(4, times=np.array([0.0, 0.1, 0.5, 0.6, 1.0]))
-    assert "".join(to_frames(annotated((0.1, 0.6, "a")), clock, "-").labels) == "-aa-"
-
-
 def test_the_length_that_the_file_tells_counts():
     assert "".join(to_frames(annotated((0, 1, "a"), end=2.5), Clock(fps=2), "-").labels) == "aa---"
 
@@ -139,11 +133,3 @@ def test_frame_times_beside_the_features(times, tmp_path):
     clock = read_clock(features(tmp_path, (3, 7), {"times": times}))
     assert clock.times is not None
     assert clock.times.tolist() == [0, 0.5, 0.75, 1.125]  # the last frame lasts the median step
-
-
-def test_a_clock_on_a_segmentation(tmp_path):
-    told = {"fps": 4.0, "times": [0, 0.25, 0.5, 0.7], "video": "/films/v.mp4"}
-    found = read_clock(features(tmp_path, (3, 7), told)).put_on(Segmentation.from_frames(["a", "a", "b"]))
-    assert (found.fps, found.times, found.media) == (4.0, (0, 0.25, 0.5, 0.7), "/films/v.mp4")
-    even = Clock(3, 4.0, np.array([0, 0.2505, 0.4999, 0.75])).put_on(found)
-    assert (even.fps, even.times, even.media) == (4.0, None, None)  # the times of the rate, but for rounding

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -116,16 +115,6 @@ def test_breakfast_comes_back_without_its_background(kind, shared, tmp_path):
 # --- the pictures of the video ---------------------------------------------------------------------------------
 
 FILM = replace(TAKE, video_fps=30.0)
-
-
-def test_boris_counts_the_pictures_of_the_video(tmp_path):
-    (observation,) = json.loads(FILM.save(tmp_path / "take.boris").read_text())["observations"].values()
-    assert observation["media_info"]["fps"] == {"take.mp4": 30.0}
-    assert [event[5] for event in observation["events"]] == [12, 30, 36, 54]  # 0.4, 1.0, 1.2 and 1.8 s
-    with FILM.save(tmp_path / "take.boris.tsv").open(newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    assert [row["Image index"] for row in rows] == ["12", "30", "36", "54"]
-    assert {row["FPS"] for row in rows} == {"30.000"}
 
 
 def test_pictures_follow_frame_times(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from fact_clip.core import Segment, Segmentation
 from fact_clip.core.segments import NewWord
-from fact_clip.formats import FORMATS, Format, ending_of, load, save
+from fact_clip.formats import FORMATS, ending_of, load, save
 from fact_clip.formats.base import rate_of
 
 from ..refusals import refused
@@ -70,12 +69,6 @@ def test_csv_seconds_survive_any_rate(segmentation, tmp_path_factory):
     assert first.read_bytes() == second.read_bytes()
 
 
-@pytest.mark.parametrize("fps", RATES)
-@pytest.mark.parametrize("n_frames", [1, 7, 999, 123457])
-def test_csv_recovers_the_rate_of_one_segment(fps, n_frames, tmp_path):
-    assert load(save(Segmentation((Segment(0, n_frames, "a"),), fps), tmp_path / "a.csv")).fps == fps
-
-
 def test_rates_behind_seconds_by_hand():
     assert rate_of([(0, 0.0), (3, 0.5)]) == 6
     assert rate_of([(0, 0.0)]) is None
@@ -84,32 +77,9 @@ def test_rates_behind_seconds_by_hand():
     assert rate_of([(3, 0.5), (6, 1.5)]) is None
 
 
-def test_csv_as_a_spreadsheet_sees_it(tmp_path):
-    text = save(POUR, tmp_path / "a.csv").read_bytes().decode()
-    assert text == (
-        "start,stop,start_seconds,stop_seconds,action,confidence\r\n"
-        "0,3,0.0,0.5,no action,0.5\r\n"
-        '3,4,0.5,0.6666666666666666,"pour ""milk"", cold",\r\n'
-        "4,10,0.6666666666666666,1.6666666666666667,pour,0.3333333333333333\r\n"
-    )
-
-
 def test_csv_without_rate_leaves_seconds_empty(tmp_path):
     text = save(Segmentation((Segment(0, 3, "a"),)), tmp_path / "a.csv").read_text()
     assert text.splitlines()[1] == "0,3,,,a,"
-
-
-def test_json_as_a_program_sees_it(tmp_path):
-    tree = json.loads(save(POUR, tmp_path / "a.json").read_text())
-    assert (tree["fps"], tree["n_frames"], len(tree["segments"])) == (6.0, 10, 3)
-    assert tree["segments"][0] == {
-        "start": 0, "stop": 3, "start_seconds": 0.0, "stop_seconds": 0.5, "action": "no action", "confidence": 0.5,
-    }  # fmt: skip
-
-
-def test_txt_is_one_line_a_frame(tmp_path):
-    text = save(POUR, tmp_path / "a.txt").read_bytes()
-    assert text == b"no action\n" * 3 + b'pour "milk", cold\n' + b"pour\n" * 6
 
 
 def test_lines_may_end_as_in_windows(tmp_path):
@@ -165,22 +135,6 @@ def test_a_label_of_two_lines_has_no_place_in_txt(tmp_path):
     with refused("a.txt"):
         save(Segmentation((Segment(0, 1, "a\nb"),)), tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    def fail(segmentation: Segmentation, path: Path) -> None:
-        path.write_text("half")
-        raise OSError(28, "No space left on device")
-
-    path = save(POUR, tmp_path / "a.csv")
-    before = path.read_bytes()
-    monkeypatch.setitem(FORMATS, "csv", Format(".csv", fail))
-    with refused("a.csv"):
-        save(POUR, path)
-    assert path.read_bytes() == before
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.csv"]
-    with refused("a.csv"):
-        load(path)
 
 
 def test_lengths_that_disagree(tmp_path):

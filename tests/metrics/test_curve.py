@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 
 import numpy as np
@@ -163,23 +162,6 @@ def test_neighbouring_margins_do_not_break_the_order() -> None:
         margins.append(float(np.nextafter(margins[-1], 2)))
     curve = seen_unseen_curve([[0] * 6], [[[margin, 0] for margin in margins]], [1])
     assert len(curve.gamma) == 7
-
-
-def test_dict_is_short_json_and_keeps_the_ends_and_zero() -> None:
-    rng = np.random.default_rng(0)
-    truth, scores = [rng.integers(0, 4, 2000)], [rng.normal(size=(2000, 4))]
-    curve = seen_unseen_curve(truth, scores, [3])
-    short = json.loads(json.dumps(curve.to_dict(51)))
-    assert len(short["gamma"]) <= 52
-    assert 0 in short["gamma"]
-    assert short["gamma"] == sorted(short["gamma"])
-    for name in ("seen", "unseen"):
-        assert short[name][0] == getattr(curve, name)[0]
-        assert short[name][-1] == getattr(curve, name)[-1]
-    thinned = SeenUnseenCurve(*(np.array(short[name]) for name in ("gamma", "seen", "unseen")))
-    assert thinned.ausuc() == pytest.approx(curve.ausuc(), abs=0.1)
-    one = seen_unseen_curve([[-1]], [[[1.0, 0.0]]], [1])
-    assert one.to_dict() == {"gamma": [0], "seen": [0], "unseen": [0]}
 
 
 def test_a_short_curve_is_spread_evenly_over_the_way() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -216,3 +217,11 @@ def test_cohen_kappa_is_agreement_beyond_chance():
     assert cohen_kappa([[3, 3]], [[4, 4]]) == 0
     assert cohen_kappa([[-1]], [[0]]) == 0  # nothing to judge
     assert cohen_kappa([[-1, 1, 0]], [[5, 1, 0]]) == 1  # an ignored frame
+
+
+def test_a_flickering_prediction_of_a_long_video_costs_little():
+    labels = np.arange(60_000) % 2
+    begun = time.process_time()
+    found = f1([labels], [labels[::-1].copy()], 50), f1([labels], [labels], 50)
+    assert time.process_time() - begun < 10  # seconds; all pairs would take ten minutes
+    assert found == pytest.approx((0, 100), abs=1e-3)
