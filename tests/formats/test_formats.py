@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -181,3 +183,15 @@ def test_json_has_a_version(tmp_path):
         path.write_text(json.dumps({"format": later, **tree}))
         with refused("a.json"):
             load(path)
+
+
+# --- the page -------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/formats.md").read_text(encoding="utf-8")
+
+
+def test_the_page_has_every_format():
+    rows = re.findall(r"^\| (\S+) \| `(\.\S+)` \|", PAGE, re.M)
+    assert rows == [(name, known.ending) for name, known in FORMATS.items()]
+    explained = "\n".join(re.findall(r"^- (`.+?): ", PAGE, re.M) + re.findall(r"\. (`\S+`): ", PAGE))
+    assert {name for name in FORMATS if f"`{name}`" in explained} == set(FORMATS)
