@@ -83,15 +83,20 @@ def convert_annotations(
                 raise InputError(path, problem, "the name of a video counts without its ending and folder")
             annotations[name], spellings[normalize(name)] = annotation, path
             _warn_of_name(path, annotation.name, name)
+    all_files = ", ".join(map(str, files))
     if not annotations:
-        raise InputError(", ".join(map(str, files)), "no annotated videos")
+        raise InputError(all_files, "no annotated videos")
     target = replace(target, layout=target.layout or _layout_by_labels(target, annotations))
     videos = {name: to_frames(entry, target.clock(name), target.background) for name, entry in annotations.items()}
     path = root / "mapping.txt"
     before = list(Vocabulary.from_mapping(path)) if path.is_file() else []
     labels = {label for frames in videos.values() for label in frames.labels}
     background = list(dict.fromkeys(frames.background for frames in videos.values()))
-    classes = Vocabulary.from_names(_new_mapping(path, before, labels, background, target.mapping)).names
+    classes = _new_mapping(path, before, labels, background, target.mapping)
+    try:
+        Vocabulary.from_names(classes)
+    except InputError as error:  # of two names that look the same
+        raise error.at(all_files) from None
     label_paths = {name: inside(root, "groundTruth", f"{name}.txt") for name in videos}
     for label_path in (*label_paths.values(), path):
         check_place(label_path)
