@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.arguments import check_name, checked
-from fact_clip.core.errors import CommandOption, FileLocation
+from fact_clip.core.errors import CommandOption, FileLocation, library_errors
 from fact_clip.core.io import check_file
 from fact_clip.core.messages import listed, normalize, suggest
 from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file
@@ -245,10 +244,8 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Yield the name and the features (T, D) of each video of an LMDB with one float32 vector per frame."""
     lmdb = library(path, "lmdb", "lmdb", "lmdb")
     check_file(path / "data.mdb" if path.is_dir() else path, "a database of frame features")
-    try:
+    with library_errors(path, "not an LMDB of frame features", lmdb.Error):
         store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
-    except lmdb.Error as error:
-        raise InputError(path, f"not an LMDB of frame features ({error})") from None
     with store, store.begin() as transaction:
         videos: dict[str, dict[int, bytes]] = {}
         for key in transaction.cursor().iternext(values=False):
@@ -343,9 +340,10 @@ def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Float
     lines = read_cells(path, "a table of numbers", latin=True, comment="#")
     if sampling.decimal == ",":
         lines = [(number, [cell.replace(",", ".") for cell in cells]) for number, cells in lines]
-    names = tuple(str(column + 1) for column in range(len(lines[0][1]) if lines else 0))
-    if lines and not any(map(_is_number, lines[0][1])):
-        names = tuple(lines.pop(0)[1])
+    first = lines[0][1] if lines else []
+    names = tuple(str(column + 1) for column in range(len(first)))
+    if not any(map(_is_number, first)):
+        names, lines = tuple(first), lines[1:]
     if not lines:
         raise InputError(path, "no rows", "write a line of numbers for each time")
     for number, cells in lines:
@@ -353,21 +351,16 @@ def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Float
             raise InputError(FileLocation(path, number), f"{len(cells)} cells, but {len(names)} in the first line")
     time = None if sampling.time is None else _column(path, names, sampling.time, "--time")
     chosen = [_column(path, names, name, "--columns") for name in sampling.columns]
-    every = [*chosen, *([] if time is None else [time])]
-    twice = [name for name, count in Counter(filter(None, names)).items() if count > 1]
-    twice += [names[column] for column, count in Counter(every).items() if count > 1]
-    if twice:
-        raise InputError(path, f"the column {twice[0]!r} twice", "name each once")
-    if not chosen:
-        chosen = [column for column in range(len(names)) if column != time]
-        for column in chosen:
-            if _TIME_NAMES.fullmatch(names[column]):
-                problem = f"column {column + 1} ({names[column]!r}) looks like a time or an index, not a feature"
-                fix = f"name it with --time {column + 1}, or the features with --columns"
-                raise InputError(path, problem, fix)
-    if not chosen:
-        raise InputError(path, "no column of values")
+    chosen = chosen or [column for column in range(len(names)) if column != time]
+    for column in () if sampling.columns else chosen:
+        if _TIME_NAMES.fullmatch(names[column]):
+            problem = f"column {column + 1} ({names[column]!r}) looks like a time or an index, not a feature"
+            fix = f"name it with --time {column + 1}, or the features with --columns"
+            raise InputError(path, problem, fix)
     columns = [*chosen, *([] if time is None else [time])]
+    if not chosen or len({names[column] for column in columns}) < len(columns):
+        problem = f"{', '.join(names[column] for column in columns)}: not columns of values, each once"
+        raise InputError(path, problem, "name the features with --columns")
     table = np.array([[_number(cells[column]) for column in columns] for _, cells in lines])
     bad = np.argwhere(~np.isfinite(table))
     if len(bad):

@@ -10,7 +10,6 @@ import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,11 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
-from fact_clip.core.errors import ConfigKey, OrientationError
 from fact_clip.core.messages import paced
 from fact_clip.datasets.dataset import IGNORED, Dataset, Run, count_transitions, labelled
 from fact_clip.datasets.factors import FILE
 from fact_clip.datasets.features import rate_of
-from fact_clip.datasets.inspect import Inspection, Progress
+from fact_clip.datasets.inspect import Progress
 from fact_clip.datasets.layout import DataFolder, split_names, unlabelled
 from fact_clip.datasets.splits import guess_groups, read_groups
 from fact_clip.text import grammar
@@ -223,7 +221,7 @@ class Proposal:
     settings: tuple[Setting, ...]
     measures: Measures
     videos: int
-    notes: tuple[str, ...]  # findings that training can live with
+    notes: tuple[str, ...]
     vocabulary: Vocabulary
 
     def with_settings(self, *settings: Setting) -> Proposal:
@@ -233,21 +231,13 @@ class Proposal:
 
 def propose(config: DataConfig) -> Proposal:
     """Measure a data set and propose settings; what training cannot live with is an InputError."""
-    folder, reasons = DataFolder(config), dict[str, str]()
-    with suppress(InputError):  # the inspection has a fault of the mapping
-        config, reasons = guess_names(config, folder.class_names, folder.root)
-    inspection = Inspection(config, folder=folder)
-    findings = list(inspection)
-    # the opening of the split finds the faults of its lists
-    for error in (finding.error for finding in findings if not finding.is_note and finding.kind != "split"):
-        fix = "give --layout TD or DT" if isinstance(error, OrientationError) else error.fix
-        raise InputError(error.where, error.problem, f"{fix}; fact-clip data check shows all".removeprefix("; "))
-    names = inspection.split_names
-    split = str(config.split) if str(config.split) in names or not names else names[0]
-    if str(config.split) not in (split, "1"):
-        raise InputError(ConfigKey("data.split"), f"no split {config.split!r}; the splits are {', '.join(names)}")
+    folder = DataFolder(config)
+    config, reasons = guess_names(config, folder.class_names, folder.root)
+    names = split_names(folder.root)
+    split = names[0] if str(config.split) == "1" and names and "1" not in names else str(config.split)
     config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
     dataset = Dataset.open(config, folder)
+    dataset.check()
     measures = measure(dataset)
     fps = config.fps or rate_of(map(folder.feature_path, dataset.learning))
     unknown = "unknown; feature rows per second, for times in seconds"
@@ -265,8 +255,7 @@ def propose(config: DataConfig) -> Proposal:
         *_sizes(measures),
         ("evaluation.count_background", not config.background, "background counts in edit and F1"),
     )
-    notes += [str(finding.error) for finding in findings]
-    return Proposal("own", settings, measures, len(inspection.videos), tuple(notes), dataset.vocabulary)
+    return Proposal("own", settings, measures, len(folder.all_videos()), tuple(notes), dataset.vocabulary)
 
 
 def measure(dataset: Dataset) -> Measures:

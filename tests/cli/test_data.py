@@ -212,4 +212,4 @@ def test_init_says_how_it_reads_names(fact_clip, copy, tmp_path):
     data = Config.load(tmp_path / "b.yaml").data
     assert (data.grammar, data.unlabelled) == ("{what}", ("tap gear with mallet",))
     refused = fact_clip("data", "init", copy, "--out", tmp_path / "c.yaml", "--grammar", "{verb} the {object}")
-    refused_line(refused, "mapping.txt, class 'grasp shaft'")
+    refused_line(refused, "class 'grasp shaft'")
