@@ -251,48 +251,30 @@ def summary(data: DataSet, overrides: Overrides = None, as_json: AsJson = False)
 
 
 def _as_text(summary: Mapping[str, Any]) -> str:
-    fps, balance, suggested = summary["fps"], summary["balance"], summary["suggested"]
+    balance, suggested, rate = summary["balance"], summary["suggested"], summary["fps"]
+    counts = f"{summary['videos']} videos, {summary['classes']} classes, {len(summary['splits'])} splits"
+    frames = f"{summary['frames']} frames, {summary['unlabelled_frames']} unlabelled, {summary['segments']} segments"
+    lengths = {"frames of a video": "video_frames", "frames of a segment": "segment_frames"}
+    lengths["segments of a video"] = "transcript_length"
+    classes = [
+        {"class": row["name"], "videos": row["videos"], "frames": row["frames"], "share, %": 100 * row["share"]}
+        | {"segments": row["segments"], "per video": row["segments_per_video"]}
+        | {f"{key} frames": value for key, value in row["segment_frames"].items()}
+        for row in summary["per_class"]
+    ]
     transitions = [
         {"from": row["from"], "to": row["to"], "times": row["count"], "share, %": 100 * row["share"]}
-        for row in summary["transitions"]
+        for row in summary["transitions"][:SHOWN_TRANSITIONS]
     ]
-    rest = transitions[SHOWN_TRANSITIONS:]
-    lines = [
-        f"{summary['root']}: {summary['videos']} videos, {summary['classes']} classes, {len(summary['splits'])} splits",
-        f"frames     {summary['frames']:,}; per video {_spread(summary['video_frames'], fps)}"
-        + (f"; {summary['unlabelled_frames']:,} unlabelled" if summary["unlabelled_frames"] else ""),
-        f"segments   {summary['segments']:,}; frames each {_spread(summary['segment_frames'], fps)}",
-        f"transcript {_spread(summary['transcript_length'], None)} segments per video",
-        f"balance    evenness {balance['evenness']:.2f} of 1; most frequent class over least frequent, in frames:"
-        f" {balance['most_over_least']:.0f}; classes without frames: {balance['classes_without_frames']}",
-        f"background {', '.join(summary['background']) or 'none known'}",
-        f"suggested  model.tokens={suggested['tokens']}; loss.null_weight=-1 is then {suggested['null_weight']:.4f}",
-        "",
-        _classes(summary["per_class"], fps),
-        "",
-        table(transitions[:SHOWN_TRANSITIONS]),
-    ]
-    return "\n".join(lines + ([f"and {len(rest)} more transitions (--json)"] if rest else []))
-
-
-def _classes(rows: list[Mapping[str, Any]], fps: float | None) -> str:
-    unit = "frames" if fps is None else "seconds"
-    cells = []
-    for row in rows:
-        counts = {
-            "class": row["name"],
-            "videos": row["videos"],
-            "frames": row["frames"],
-            "share, %": 100 * row["share"],
-        }
-        counts |= {"segments": row["segments"], "per video": row["segments_per_video"]}
-        times = {key: row["segment_frames"][key] / (fps or 1) for key in ("mean", "least", "most")}
-        cells.append(
-            {**counts, f"mean {unit}": times.pop("mean"), **times, "transcript": row["transcript_length"]["mean"]}
-        )
-    return table(cells)
-
-
-def _spread(values: Mapping[str, float], fps: float | None) -> str:
-    text = f"mean {values['mean']:.1f}, median {values['median']:g}, {values['least']} to {values['most']}"
-    return text if fps is None else f"{text} (mean {values['mean'] / fps:.1f} s at {fps:g} per second)"
+    return "\n".join(
+        [
+            f"{summary['root']}: {counts}",
+            frames + (f", {rate:g} frames per second" if rate else ""),
+            table([{"": name, **summary[key]} for name, key in lengths.items()]),
+            f"evenness of the classes {balance['evenness']:.2f} of 1; most frequent over least frequent, in frames:"
+            f" {balance['most_over_least']:.0f}; without frames: {balance['classes_without_frames']}",
+            f"background: {', '.join(summary['background']) or 'none known'}",
+            f"suggested: model.tokens={suggested['tokens']}; loss.null_weight=-1 is {suggested['null_weight']:.4f}",
+            f"\n{table(classes)}\n\n{table(transitions)}\n(--json has all transitions)",
+        ]
+    )

@@ -134,15 +134,10 @@ def zero_shot_table(zero_shot: Mapping[str, Any]) -> str:
 
 
 def _figures(columns: Mapping[str, Mapping[str, Any]]) -> str:
-    """A row per figure, a column per way of decoding or group of classes; equal columns are one."""
+    """A row per figure, a column per way of decoding or group of classes."""
     from fact_clip.metrics import figure_name
 
-    names: dict[tuple[float, ...], str] = {}
-    for name, figures in columns.items():
-        values = tuple(float(figures[key]) for key in FIGURES)
-        names[values] = f"{names[values]} = {name}" if values in names else name
-    by_name = {name: dict(zip(FIGURES, values, strict=True)) for values, name in names.items()}
-    return table([{"": figure_name(key), **{name: row[key] for name, row in by_name.items()}} for key in FIGURES])
+    return table([{"": figure_name(key), **{name: row[key] for name, row in columns.items()}} for key in FIGURES])
 
 
 def _classes(rows: Mapping[str, Mapping[str, Any]]) -> str:

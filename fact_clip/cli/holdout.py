@@ -178,18 +178,9 @@ def _ranking(dataset: Dataset, seed: int) -> list[dict[str, Any]]:
 
 
 def _ranking_text(vocabulary: Vocabulary, ranking: list[dict[str, Any]]) -> str:
-    rows = [
-        {
-            "class": row["name"],
-            "support": row["support"],
-            "well filled": row["well_filled"],
-            "rarest factor": _factor(row["rarest"]),
-            "training frames": row["frames"],
-        }
-        for row in ranking
-    ]
     head = f"{len(vocabulary)} classes with {', '.join(vocabulary.slots)}"
-    return f"{head}; support: other classes with the rarest factor\n{table(rows)}"
+    rows = [{**row, "rarest": _factor(row["rarest"])} for row in ranking]
+    return f"{head}; support: other classes with the rarest factor; training frames\n{table(rows)}"
 
 
 def description(dataset: Dataset, chosen: Holdout) -> dict[str, Any]:
@@ -216,16 +207,8 @@ def description(dataset: Dataset, chosen: Holdout) -> dict[str, Any]:
 def description_text(description: Mapping[str, Any]) -> str:
     """Write a `description` as tables."""
     classes = description["classes"]
-    rows = [
-        {
-            "class": row["name"],
-            "group": row["group"],
-            "training frames": row["frames"],
-            "level": row["level"],
-            "factors that no seen class has": [*map(_factor, row["new"])],
-        }
-        for row in classes
-    ]
+    keys = ("name", "group", "frames", "level")
+    rows = [{key: row[key] for key in keys} | {"new factors": [*map(_factor, row["new"])]} for row in classes]
     parts = [table(rows)]
     resting = [f"  {_factor(rest['factor'])}: {rest['class']}" for row in classes for rest in row["on_one_class"]]
     if resting:

@@ -213,14 +213,7 @@ def split(
     rows = {number: _row(root, split) for number, split in enumerate(splits, start=1)}
     write_splits(root, splits, overwrite=overwrite)
     lines = [
-        {
-            "split": number,
-            "training videos": len(row["train"]),
-            "test videos": len(row["test"]),
-            f"{leave_out or 'group'}s tested": row["tested_groups"] if pattern else None,
-            "classes never trained": row["never_trained"],
-        }
-        for number, row in rows.items()
+        {"split": number, **row, "train": len(row["train"]), "test": len(row["test"])} for number, row in rows.items()
     ]
     print_result({"root": str(root), "groups": pattern, "splits": rows}, table(lines), as_json)
     last = f"1 to {len(splits)}" if len(splits) > 1 else "1"

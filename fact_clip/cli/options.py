@@ -78,27 +78,11 @@ Split = Annotated[str, option("test, validation or train.")]
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command an option for each field of a parameter that holds several: `DecodeSettings`, or a dataclass."""
-    from fact_clip.core.decode_settings import CONTROLS, DecodeSettings
-
     groups, parameters = dict[str, tuple[Any, list[str]]](), list[inspect.Parameter]()
-
-    def add(name: str, kind: Any, default: Any) -> None:
-        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
-
     for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
-        kind = parameter.annotation
-        if kind is DecodeSettings:
-            groups[name] = kind, list(CONTROLS)
-            for field, control in CONTROLS.items():
-                text = str(DecodeSettings.model_fields[field].description)
-                add(field, Annotated[float | None, option(text, control.option)], None)
-        elif dataclasses.is_dataclass(kind):
-            hints = get_type_hints(kind, include_extras=True)
-            groups[name] = kind, [field.name for field in dataclasses.fields(kind)]
-            for entry in dataclasses.fields(kind):
-                add(entry.name, hints[entry.name], entry.default)
-        else:
-            parameters.append(parameter)
+        if fields := _options_of(parameter.annotation):
+            groups[name] = parameter.annotation, [field.name for field in fields]
+        parameters += fields or [parameter]
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:
@@ -109,6 +93,23 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return wrapper
+
+
+def _options_of(kind: Any) -> list[inspect.Parameter]:
+    from fact_clip.core.decode_settings import CONTROLS, DecodeSettings
+
+    options = list[tuple[str, Any, Any]]()
+    if kind is DecodeSettings:
+        texts = {name: str(field.description) for name, field in DecodeSettings.model_fields.items()}
+        options = [
+            (name, None, Annotated[float | None, option(texts[name], control.option)])
+            for name, control in CONTROLS.items()
+        ]
+    elif dataclasses.is_dataclass(kind):
+        hints = get_type_hints(kind, include_extras=True)
+        options = [(field.name, field.default, hints[field.name]) for field in dataclasses.fields(kind)]
+    only = inspect.Parameter.KEYWORD_ONLY
+    return [inspect.Parameter(name, only, default=default, annotation=hint) for name, default, hint in options]
 
 
 # --- the model that segments -----------------------------------------------------------------------------------------

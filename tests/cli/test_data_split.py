@@ -28,10 +28,10 @@ def test_a_split_for_each_subject(fact_clip, data):
     answer = fact_clip("data", "split", data, "--leave-out", "subject", "--pattern", r"subj(\d+)")
     assert answer.code == 0
     assert answer.out.splitlines() == [
-        "split  training videos  test videos  subjects tested  classes never trained",
-        "    1                4            2  1                -",
-        "    2                4            2  2                stir",
-        "    3                4            2  10               -",
+        "split  train  test  tested_groups  never_trained",
+        "    1      4     2  1              -",
+        "    2      4     2  2              stir",
+        "    3      4     2  10             -",
     ]
     assert answer.err.splitlines() == [
         f"written: {data}/splits/train.splitN.bundle and test.splitN.bundle, N = 1 to 3",
