@@ -78,8 +78,6 @@ def test_evaluation_of_all_classes(tiny_run, tmp_path, capsys):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     assert main(["evaluate", str(run), "--json"]) == 0
     value = json.loads(capsys.readouterr().out)
-    assert value == json.loads((run / "evaluation.json").read_text())
-    assert "zero_shot" not in value
     check("evaluation.json", value)
     (tmp_path / "few.txt").write_text("grasp nut\nno action\n")
     assert main(["evaluate", str(run), "--actions-file", str(tmp_path / "few.txt")]) == 0

@@ -49,22 +49,6 @@ def test_train_says_where_the_model_is(recipe, fact_clip, tmp_path):
     assert len((tmp_path / "r" / "log.jsonl").read_text().splitlines()) == 3
 
 
-def test_train_all_splits_prints_one_table_with_the_mean(recipe, fact_clip, tmp_path):
-    answer = fact_clip("train", recipe, "data.split=all", "--out", tmp_path / "all")
-    assert answer.code == 0
-    header, *rows = [line.split() for line in answer.out.splitlines()]
-    assert [row[0] for row in rows] == ["split1", "split2", "split3", "mean", "sd"]
-    assert header[:7] == ["run", "F1@10", "F1@25", "F1@50", "edit", "frame", "accuracy"]  # as papers print it
-    place = header.index("edit")
-    edits = []
-    for split in (1, 2, 3):
-        result = json.loads((tmp_path / "all" / f"split{split}" / "evaluation.json").read_text())
-        edits.append(result["metrics"]["edit"])
-        assert rows[split - 1][place] == f"{edits[-1]:.1f}"
-    assert rows[3][place] == f"{np.mean(edits):.1f}"
-    assert rows[4][place] == f"{np.std(edits, ddof=1):.1f}"
-
-
 def test_evaluate_prints_a_table_or_json(tiny_run, fact_clip, tmp_path):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     text = fact_clip("evaluate", run)

@@ -383,30 +383,7 @@ def test_holdouts_of_the_package(shared):
     assert not any(lost_factors(vocabulary, found["havid_compositional"].unseen).values())
 
 
-def test_holdouts_by_name_number_and_file(clone, monkeypatch, classes):
-    monkeypatch.chdir(clone)
-    for given, expected in (
-        ("havid_compositional", {"sntft", "sntn5", "sshc2", "sshc4", "sntsbwn"}),
-        ([9, "isbn3"], {classes[9], "isbn3"}),
-    ):
-        config = Config.load("havid_view0_lh_pt", [f"data.holdout={json.dumps(given)}"])
-        assert set(Dataset.open(config.data).holdout.unseen) == expected
-    config = Config.load("havid_view0_lh_pt", ["data.holdout=[75]"])
-    with refused("data.holdout"):
-        Dataset.open(config.data)
-    with refused("havid_publish"):
-        Dataset.open(Config.load("havid_view0_lh_pt", ["data.holdout=havid_publish"]).data)
-
-
 # --- installing -------------------------------------------------------------------------------------
-
-
-def test_import_line(clone):
-    answer = subprocess.run(
-        [sys.executable, "-c", "import fact_clip; print('Installation successful')"],
-        cwd=clone, capture_output=True, text=True,
-    )  # fmt: skip
-    assert answer.stdout == "Installation successful\n"
 
 
 def test_recipes_need_nothing_beside_the_package():
