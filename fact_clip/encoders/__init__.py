@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError
 from fact_clip.core.arguments import checked
-from fact_clip.core.distributed import pick_device
 from fact_clip.core.paths import expanded
 from fact_clip.core.plugins import Table
 from fact_clip.encoders.image import GridEncoder, Timm, Torchvision
@@ -26,7 +25,7 @@ from fact_clip.encoders.sentence import HashEncoder, MiniLM, StoredVectors
 
 __all__ = [
     "FRAME_ENCODERS", "TEXT_ENCODERS", "FrameEncoder", "Runtime", "TextEncoder", "frame_encoder", "is_local",
-    "pick_device", "text_encoder",
+    "text_encoder",
 ]  # fmt: skip
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from fact_clip.core import Vocabulary
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores
-from fact_clip.decoding.scores import absorb_short
 from fact_clip.decoding.similarity import smoothed
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.joint import OpenClip
@@ -40,18 +39,6 @@ def test_smoothing_is_the_mean_over_the_rows_that_there_are(n, window):
     half = max(window, 1) // 2
     expected = [values[max(row - half, 0) : row + half + 1].mean(axis=0, dtype=np.float64) for row in range(n)]
     np.testing.assert_allclose(smoothed(values, window), expected, rtol=0, atol=1e-12)
-
-
-def test_short_segments_go_to_the_likelier_neighbour():
-    labels = np.array([0] * 5 + [1] * 2 + [2] * 5 + [0])
-    scores = np.zeros((13, 3))
-    scores[5:7] = [0.3, 0.6, 0.1]
-    assert absorb_short(labels, scores, 3).tolist() == [0] * 7 + [2] * 6
-    scores[5:7] = [0.1, 0.6, 0.3]
-    assert absorb_short(labels, scores, 3).tolist() == [0] * 5 + [2] * 8
-    assert absorb_short(labels, scores, 1).tolist() == labels.tolist()
-    assert set(absorb_short(labels, scores, 99).tolist()) <= {0, 1, 2}
-    assert len(set(absorb_short(labels, scores, 99).tolist())) == 1
 
 
 def stepped(noise: float = 0.25) -> tuple[np.ndarray, np.ndarray]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 
 from fact_clip.config import LossConfig, ModelConfig
 from fact_clip.datasets.loader import Truth
 from fact_clip.losses import Criterion
-from fact_clip.losses.matching import match, matching_cost
+from fact_clip.losses.matching import matching_cost
 from fact_clip.models import FACT, Classes
 
 from ..refusals import refused
@@ -48,41 +47,6 @@ def test_cost_by_hand():
     assert cost[1].tolist() == pytest.approx([-(0.2 * 0.8 + 0.5 / 3), -(0.2 * 0.1 + 1 / 1.5)])
 
 
-def test_cost_ignores_attention_at_ignored_frames():
-    truth = Truth.of(torch.tensor([[1, 1, -1, 0]]))
-    probs = torch.full((1, 2, 3), 1 / 3)
-    attention = torch.tensor([[[0.5, 0.5], [1.0, 0.0], [0.0, 1.0], [0.2, 0.8]]])
-    other = attention.clone()
-    other[0, 2] = torch.tensor([0.9, 0.1])
-    assert torch.equal(matching_cost(probs, attention, truth, 1, 1), matching_cost(probs, other, truth, 1, 1))
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        ("o2o", {(0, 0), (1, 1), (2, 2)}),
-        # classes 5 (segments 0, 2) and 7 (segment 1). Sums: token 0 (-9, -1), 1 (-3, -8), 2 (-8, -2). Assigned: 0 to 5,
-        # 1 to 7; token 2 joins 5. Segment 0 takes token 0 (-6 < -1), segment 2 takes token 2 (-7 < -3).
-        ("o2m", {(0, 0), (1, 1), (2, 2)}),
-        ("seq", {(0, 0), (1, 1), (2, 2)}),
-    ],
-)
-def test_matchers_by_hand(kind, expected):
-    cost = np.array([[-6, -1, -3], [-1, -8, -2], [-1, -2, -7]], dtype=float)
-    assert set(match(kind, cost, np.array([5, 7, 5]))) == expected
-
-
-def test_one_to_many_gives_a_token_several_segments():
-    cost = np.array([[-6, -1, -3], [-1, -8, -2]], dtype=float)
-    assert set(match("o2m", cost, np.array([5, 7, 5]))) == {(0, 0), (1, 1), (0, 2)}
-
-
-def test_one_to_many_with_more_classes_than_tokens():
-    """Two tokens, three classes: the class that stays without a token has unmatched segments."""
-    cost = np.array([[-6, -1, -3], [-1, -8, -2]], dtype=float)
-    assert set(match("o2m", cost, np.array([5, 7, 9]))) == {(0, 0), (1, 1)}
-
-
 def test_more_segments_than_tokens():
     labels = torch.arange(4).repeat(10)  # 40 segments
     model, criterion = model_of(tokens=3), criterion_of()
@@ -108,29 +72,6 @@ def test_automatic_null_weight_by_hand():
         Criterion(config, Classes(5)).null_weight(60, False)
 
 
-def test_frame_term_by_hand():
-    """Two classes, background weight .5, three labelled frames of four; the sum is divided by 3, not by weights."""
-    model = model_of(tokens=2, blocks="iu", classes=2)
-    output = model(features(4))
-    logits = torch.tensor([[[0.0, 1.0], [2.0, 0.0], [5.0, 5.0], [0.0, 0.0]]])
-    blocks = tuple(dataclasses.replace(block, frame_logits=logits) for block in output.blocks)
-    loss = Criterion(LossConfig(null_weight=0.2, background_weight=0.5, smoothing=0), Classes(2), (0,))
-    terms = loss(dataclasses.replace(output, blocks=blocks), torch.tensor([1, 0, -1, 1]))
-    expected = (np.log(1 + np.exp(-1)) + 0.5 * np.log(1 + np.exp(-2)) + np.log(2)) / 3
-    assert terms.blocks[0].frame.item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_smoothing_is_clamped_and_skips_ignored_frames():
-    """Log-probabilities change by about 6 in one step: both squares are clamped to 16; ignored pairs are left out."""
-    model = model_of(tokens=2, blocks="i", classes=2)
-    output = model(features(4))
-    logits = torch.tensor([[[6.0, 0.0], [0.0, 6.0], [6.0, 0.0], [0.0, 0.0]]])
-    blocks = tuple(dataclasses.replace(block, frame_logits=logits) for block in output.blocks)
-    output = dataclasses.replace(output, blocks=blocks)
-    terms = criterion_of(smoothing=2.0, classes=2)(output, torch.tensor([0, 1, -1, 1]))
-    assert terms.blocks[0].smooth.item() == pytest.approx(2.0 * 16.0)
-
-
 # --- ignored frames and tiny videos -----------------------------------------------------------------
 
 
@@ -153,26 +94,6 @@ def test_no_gradient_at_ignored_frames(matcher):
     assert float(update.a2f_attention_logits.grad[0][ignored].abs().sum()) == 0
     assert float(update.f2a_attention_logits.grad[0][:, ignored].abs().sum()) == 0
     assert float(update.f2a_attention_logits.grad.abs().sum()) > 0
-
-
-def test_ignored_labels_do_not_change_the_loss():
-    """Relabelling what is ignored cannot matter: the loss of [0 0 - - 1] has no trace of the middle."""
-    model, criterion = model_of(tokens=5), criterion_of()
-    labels = torch.tensor([0] * 8 + [-1] * 6 + [3] * 6)
-    output = model(features(20))
-    terms = criterion(output, labels)
-    assert {segment for _, segment in terms.matches[0]} == {0, 1}
-    changed = dataclasses.replace(
-        output,
-        blocks=tuple(dataclasses.replace(b, frame_logits=_shaken(b.frame_logits, labels < 0)) for b in output.blocks),
-    )
-    assert criterion(changed, labels).total.item() == pytest.approx(terms.total.item(), rel=1e-6)
-
-
-def _shaken(logits: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
-    logits = logits.clone()
-    logits[:, where] += torch.arange(logits.shape[-1]) * 3.0
-    return logits
 
 
 @pytest.mark.parametrize("matcher", ["o2o", "o2m", "seq"])

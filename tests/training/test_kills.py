@@ -152,19 +152,6 @@ def test_a_killed_training_goes_on_bit_for_bit_and_leaves_no_orphan(number, whol
     assert not list(run.rglob(".*"))
 
 
-def test_no_orphan_five_seconds_after_the_parent_was_killed(started, tmp_path, tiny):
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(tiny(train={"epochs": 1_000_000, "members": 2}).to_yaml())
-    for attempt in range(KILLS):
-        run = tmp_path / str(attempt) / "run"
-        training = started(recipe, run)
-        # while the member imports, opens its data, or trains
-        wait_until(lambda: members_of(tmp_path / str(attempt)) != [], 300)  # noqa: B023
-        time.sleep(random.uniform(0, 6))
-        training.kill()
-        wait_until(lambda: members_of(tmp_path / str(attempt)) == [], 5)  # noqa: B023
-
-
 @pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_training_with_one_line(number, code, members, tiny, started, tmp_path):
