@@ -27,7 +27,8 @@ from fact_clip.config import Config
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import FACTORS, write_workbench
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores, similarity_probabilities
+from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores
+from fact_clip.decoding.similarity import similarity_probabilities
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.vectors import embed
 from fact_clip.inference.scorer import Scorer

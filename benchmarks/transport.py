@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.decoding import TransportSettings, transport
+from fact_clip.decoding.similarity import TransportSettings, transport
 
 TARGET_SECONDS, TARGET_MB = 1.0, 500.0
 

@@ -42,13 +42,6 @@ _HEADERS = {
 WILDCARDS = ("0.0.0.0", "::")  # Hosts that mean every address of this machine
 
 
-def machine_names() -> set[str]:
-    """Return the names of this machine, in lower case, as others may call it."""
-    name = socket.gethostname().lower()
-    short = name.partition(".")[0]
-    return {name, short, f"{short}.local", socket.getfqdn().lower()}
-
-
 BODY_BYTES = 4 << 20  # Size of a request that is no upload, at most
 
 
@@ -63,8 +56,10 @@ class Guard:
     def __init__(self, app: ASGIApp, host: str, patience: float = 30.0, served_as: Sequence[str] = ()) -> None:
         self.app, self.patience = app, patience
         self.hosts = {"localhost", host.lower(), *(name.lower() for name in served_as)}
-        if host in WILDCARDS:
-            self.hosts |= machine_names()
+        if host in WILDCARDS:  # the names of this machine, as others may call it
+            name = socket.gethostname().lower()
+            short = name.partition(".")[0]
+            self.hosts |= {name, short, f"{short}.local", socket.getfqdn().lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""

@@ -27,6 +27,7 @@ def _text(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(_one_line)]
 Text = Annotated[str, Field(max_length=2000), AfterValidator(_text)]
+Annotator = Annotated[str, Field(max_length=80), AfterValidator(_text)]
 Frame = Annotated[int, Field(ge=0, le=10**9, strict=True)]
 
 
@@ -93,7 +94,7 @@ class Segments(_Body):
     track: int
     revision: int | None
     segments: Annotated[list[Segment], Field(max_length=20_000)]
-    annotator: Annotated[str, Field(max_length=80), AfterValidator(_text)] = ""
+    annotator: Annotator = ""
 
 
 class Step(_Body):
@@ -112,7 +113,7 @@ class NewLabels(_Body):
     """A label file for a video: the key of an upload."""
 
     file: str
-    annotator: Annotated[str, Field(max_length=80), AfterValidator(_text)] = ""
+    annotator: Annotator = ""
 
 
 class NewTrainingVideo(_Body):

@@ -170,19 +170,14 @@ def uncertain(page: Page) -> list[dict[str, Any]]:
     ]
 
 
-def clock_of(video: VideoEntry) -> Clock:
-    """Return the clock of a video's frames."""
-    length = float(video.times[-1] - video.times[0])
-    rate = round(video.n_frames / length, 6) if length > 0 else None
-    media = None if video.media is None else video.name + video.media.suffix
-    return Clock(video.n_frames, rate, video.times, media, rate if media else None)
-
-
 def segmentation(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> Segmentation:
     """Return what is shown of a track, for a file; what is not labelled is background."""
     background = background_of(page, BACKGROUND)
-    result = Segmentation(gapless(parts, video.n_frames, background[0]), background=tuple(background))
-    return clock_of(video).put_on(result)
+    length = float(video.times[-1] - video.times[0])
+    rate = round(video.n_frames / length, 6) if length > 0 else None
+    media = None if video.media is None else video.name + video.media.suffix
+    clock = Clock(video.n_frames, rate, video.times, media, rate if media else None)
+    return clock.put_on(Segmentation(gapless(parts, video.n_frames, background[0]), background=tuple(background)))
 
 
 def export_files(page: Page, folder: Path, formats: Iterable[str], background: bool) -> Iterator[Path]:

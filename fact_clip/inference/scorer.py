@@ -27,17 +27,10 @@ from fact_clip.core.segments import Clock
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, load_features, read_clock, read_sidecar
 from fact_clip.datasets.layout import unlabelled
-from fact_clip.decoding import (
-    CandidateSet,
-    DecodeSettings,
-    Scores,
-    Voters,
-    decode_scores,
-    similarity_probabilities,
-    voters,
-    with_factors,
-)
+from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, decode_scores, voters
+from fact_clip.decoding.fusion import with_factors
 from fact_clip.decoding.scores import Labels
+from fact_clip.decoding.similarity import similarity_probabilities
 from fact_clip.inference.candidates import CandidateReader
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach

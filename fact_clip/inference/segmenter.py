@@ -333,7 +333,6 @@ def load(
             float32 for the model.
 
     """
-    extraction = Settings(fps=Settings().fps if fps is None else fps, keep_going=keep_going)
     loaded = Run.open(run_dir)
     run, torch_device = loaded.run, pick_device(device, "device")
     if fps is not None and run.fps not in (None, fps):
@@ -341,7 +340,7 @@ def load(
     frames = None if encoder is None else frame_encoder(encoder, Runtime(str(torch_device), precision))
     if frames is not None and run.encoder not in (None, frames.name):
         raise InputError(CommandOption("--encoder"), f"{frames.name}, but {run.path} was trained with {run.encoder}")
-    extraction = replace(extraction, fps=run.fps or extraction.fps)
+    extraction = Settings(fps=(run.fps or Settings().fps) if fps is None else fps, keep_going=keep_going)
     rows = None
     if window is not None:
         if fps is None and run.fps is None and frames is None:

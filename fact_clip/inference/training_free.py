@@ -12,7 +12,8 @@ from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import names_of, number_of
 from fact_clip.core.segments import Clock
 from fact_clip.datasets.layout import UNLABELLED
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, similarity_probabilities
+from fact_clip.decoding import CandidateSet, DecodeSettings, Scores
+from fact_clip.decoding.similarity import similarity_probabilities
 from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.encoders.joint import ImageTextModel
 from fact_clip.encoders.vectors import embed

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fact_clip import decoding
 from fact_clip.config import DecodeConfig
 from fact_clip.core import InputError
 from fact_clip.core.errors import ConfigKey
@@ -21,7 +20,23 @@ from fact_clip.core.io import write_value
 from fact_clip.core.messages import paced
 from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.decoding import ASKS_MODEL, Calibration, Confidence, Scores, class_scores
+from fact_clip.decoding import (
+    Calibration,
+    CandidateSet,
+    Confidence,
+    Scores,
+    class_scores,
+    decode_gammas,
+    decode_scores,
+)
+from fact_clip.decoding.calibration import (
+    ASKS_MODEL,
+    choose_gamma_by_cost,
+    choose_gamma_by_harmonic_mean,
+    factor_frames,
+    log_mean_posterior,
+    log_prior,
+)
 from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics import SeenUnseenCurve
 from fact_clip.metrics.frame import FrameCounts
@@ -38,8 +53,8 @@ _BETWEEN = 8  # steps between two of `GAMMAS`, when gamma is chosen
 # Name in `decode.gamma_rule` -> how gamma is read off the curve of the validation videos.
 GAMMA_RULES: dict[str, Callable[[SeenUnseenCurve, float], float]] = {
     "none": lambda curve, cost: 0.0,
-    "cost": decoding.choose_gamma_by_cost,
-    "harmonic": lambda curve, cost: decoding.choose_gamma_by_harmonic_mean(curve),
+    "cost": choose_gamma_by_cost,
+    "harmonic": lambda curve, cost: choose_gamma_by_harmonic_mean(curve),
 }
 
 _SMOOTHING = 0.005  # of a mean posterior: among 67 classes none has less than a frame in thirteen thousand
@@ -69,7 +84,7 @@ class Scored:
         """Class indices in `vocabulary` of each video, with `offset` added to the log scores of the candidates."""
         choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
         settings = self.scorer.settings
-        return [self.column_of[decoding.decode_scores(scores, choice, settings)[0]] for scores in self.scores]
+        return [self.column_of[decode_scores(scores, choice, settings)[0]] for scores in self.scores]
 
     def calibrated(self, calibration: Calibration) -> Labels:
         """The same with the offset of a calibration."""
@@ -82,7 +97,7 @@ class Scored:
         choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
         seen = np.array([name in calibration.seen for name in names])
         for scores in paced(self.scores, "decoding with each gamma", logger):
-            yield self.column_of[decoding.decode_gammas(scores, choice, seen, gammas, self.scorer.settings)]
+            yield self.column_of[decode_gammas(scores, choice, seen, gammas, self.scorer.settings)]
 
     def among(self, classes: Sequence[int]) -> Labels | None:
         """The same where only these classes are candidates; None where none of them is one."""
@@ -105,7 +120,7 @@ class Scored:
         return [_log_scores(scores, replace(self.choice, offset=None)) for scores in self.scores]
 
 
-def _log_scores(scores: Scores, choice: decoding.CandidateSet) -> NDArray[np.float64]:
+def _log_scores(scores: Scores, choice: CandidateSet) -> NDArray[np.float64]:
     table = class_scores(scores, choice).cpu().numpy()
     return np.log(np.maximum(table, np.finfo(table.dtype).tiny))
 
@@ -208,7 +223,7 @@ def uncalibrated(datasets: Sequence[Dataset], prior_weight: float = 0.0) -> Cali
     """The seen classes and the frames of each factor of these data; only the prior of the factors is taken off."""
     vocabulary, seen = datasets[0].vocabulary, {label for dataset in datasets for label in dataset.seen}
     names = tuple(vocabulary.names[label] for label in sorted(seen))
-    return Calibration(names, decoding.factor_frames(vocabulary, _frames(datasets)), prior_weight)
+    return Calibration(names, factor_frames(vocabulary, _frames(datasets)), prior_weight)
 
 
 def _frames(datasets: Sequence[Dataset]) -> NDArray[np.int64]:
@@ -221,10 +236,10 @@ def _with_prior(start: Calibration, datasets: Sequence[Dataset], rule: str, scor
     vocabulary = datasets[0].vocabulary
     expected, posterior = start.log_prior(vocabulary), None
     if rule in ASKS_MODEL:
-        posterior = decoding.log_mean_posterior([table for part in scored for table in part.log_scores()], _SMOOTHING)
-    log_prior = decoding.log_prior(rule, expected, _frames(datasets), posterior)
-    named = dict(zip(vocabulary.names, log_prior.tolist(), strict=True))
-    return replace(start, prior=named, shift=float((log_prior - expected).mean()))
+        posterior = log_mean_posterior([table for part in scored for table in part.log_scores()], _SMOOTHING)
+    prior = log_prior(rule, expected, _frames(datasets), posterior)
+    named = dict(zip(vocabulary.names, prior.tolist(), strict=True))
+    return replace(start, prior=named, shift=float((prior - expected).mean()))
 
 
 def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:

@@ -59,11 +59,6 @@ class Plan:
     start: Run | None = None  # the run of ``train.init``, whose weights the training starts from
     notes: tuple[Note, ...] = ()  # what was decided
 
-    def log_notes(self) -> None:
-        """Log what was decided, for the front end to print."""
-        for note in self.notes:
-            logger.log(note.level, "%s", note.text)
-
 
 def resolve(config: Config, folder: DataFolder | None = None) -> Plan:
     """Decide everything that the configuration leaves open, and open what it names; `folder` may be open already."""

@@ -97,7 +97,8 @@ def train(
         raise InputError(ConfigKey("train.members"), f"{plan.config.train.members} in {processes.world} processes", fix)
     with ExitStack() as while_training:
         if processes.is_main:
-            plan.log_notes()
+            for note in plan.notes:
+                logger.log(note.level, "%s", note.text)
             while_training.enter_context(locked(out, "a training"))
             while_training.enter_context(_removed_unless_begun(out))
             if resume:

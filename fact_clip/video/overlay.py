@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,22 +142,16 @@ class _Painter:
 
     def _draw_strip(self, label: str) -> NDArray[np.uint8]:
         """Return the name in white on black, beside a patch of its colour."""
+        from matplotlib import get_data_path
         from PIL import Image as Pictures
-        from PIL import ImageDraw
+        from PIL import ImageDraw, ImageFont
 
         size = max(self.height // 16, 10)
-        font = _font(size)
+        # comes with matplotlib and has the letters of many languages
+        font = ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
         left, _, right, _ = font.getbbox(label)
         strip: Picture = Pictures.new("RGB", (min(int(right - left) + 3 * size, self.width), 2 * size), "black")
         draw = ImageDraw.Draw(strip)
         draw.rectangle((size // 2, size // 2, 3 * size // 2, 3 * size // 2), fill=self._colours.get(label, _OTHER))
         draw.text((2 * size, size), label, font=font, fill="white", anchor="lm")
         return np.asarray(strip)[: self.height]
-
-
-def _font(size: int) -> Any:
-    from matplotlib import get_data_path
-    from PIL import ImageFont
-
-    # comes with matplotlib and has the letters of many languages
-    return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)

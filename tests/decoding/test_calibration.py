@@ -9,7 +9,8 @@ import math
 import numpy as np
 import pytest
 
-from fact_clip.decoding import Calibration, choose_gamma_by_cost, choose_gamma_by_harmonic_mean, factor_frames
+from fact_clip.decoding import Calibration
+from fact_clip.decoding.calibration import choose_gamma_by_cost, choose_gamma_by_harmonic_mean, factor_frames
 from fact_clip.metrics import SeenUnseenCurve, class_means, curve_of_predictions, harmonic_mean, seen_unseen_curve
 
 from .words import FRAMES, WORDS

@@ -10,7 +10,8 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from fact_clip.decoding import Confidence, confidence, over_segments, reliability
+from fact_clip.decoding import Confidence, confidence, reliability
+from fact_clip.decoding.confidence import over_segments
 
 from ..refusals import refused
 

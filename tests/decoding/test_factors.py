@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from fact_clip.core import Vocabulary
-from fact_clip.decoding import Voters, with_factors
-from fact_clip.decoding.fusion import FLOOR, factor_evidence
+from fact_clip.decoding import Voters
+from fact_clip.decoding.fusion import FLOOR, factor_evidence, with_factors
 
 NAMES = {
     "idle": (None, None),

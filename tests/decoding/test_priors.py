@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from fact_clip.config import DecodeConfig
-from fact_clip.decoding import ASKS_MODEL, factor_frames, log_mean_posterior, log_prior
-from fact_clip.decoding.calibration import factor_log_shares
+from fact_clip.decoding.calibration import ASKS_MODEL, factor_frames, factor_log_shares, log_mean_posterior, log_prior
 
 from .words import FRAMES, WORDS
 

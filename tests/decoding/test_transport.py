@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fact_clip.decoding import TransportSettings, transport
+from fact_clip.decoding.similarity import TransportSettings, transport
 
 DEFAULT = TransportSettings()
 

@@ -9,7 +9,8 @@ import pytest
 
 import fact_clip
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.decoding import class_scores, decode_gammas, decode_scores, similarity_probabilities
+from fact_clip.decoding import class_scores, decode_gammas, decode_scores
+from fact_clip.decoding.similarity import similarity_probabilities
 from fact_clip.encoders.vectors import class_texts
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter

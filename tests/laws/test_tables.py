@@ -21,9 +21,9 @@ from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.io import parse_value
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.layout import make_vocabulary
-from fact_clip.decoding import Voters, decode_switching, similarity_probabilities, transport, with_factors
-from fact_clip.decoding.fusion import fuse, fuse_gammas
-from fact_clip.decoding.similarity import mix
+from fact_clip.decoding import Voters, decode_switching
+from fact_clip.decoding.fusion import fuse, fuse_gammas, with_factors
+from fact_clip.decoding.similarity import mix, similarity_probabilities, transport
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
 from fact_clip.formats import FORMATS, READERS
 from fact_clip.formats.annotations import Options

@@ -17,7 +17,8 @@ import torch
 import fact_clip
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.decoding import factor_frames, frame_scores
+from fact_clip.decoding import frame_scores
+from fact_clip.decoding.calibration import factor_frames
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run
