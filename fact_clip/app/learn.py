@@ -30,7 +30,7 @@ from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.distributed import PARENT
 from fact_clip.core.io import read_mapping
-from fact_clip.core.paths import check_place, locked, whole_file
+from fact_clip.core.paths import check_place, locked, whole_file, write_lines
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.factors import FILE, new_factors, parse_factors
@@ -59,11 +59,6 @@ Held = tuple[Path, NDArray[np.float64], list[str]]  # features, seconds of their
 
 
 # --- training sets ----------------------------------------------------------------------------------------------------
-
-
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    with whole_file(path) as unfinished:
-        unfinished.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 class TrainingSet:
@@ -116,9 +111,9 @@ class TrainingSet:
             with whole_file(self._features / f"{chosen}.npy") as path:
                 np.save(path, stored)
             if layout == "TD":
-                _write_lines(self._features / f"{chosen}.json", [json.dumps(facts)])
+                write_lines(self._features / f"{chosen}.json", [json.dumps(facts)])
             self._add_classes(labels, background)
-            _write_lines(self.root / "groundTruth" / f"{chosen}.txt", labels)
+            write_lines(self.root / "groundTruth" / f"{chosen}.txt", labels)
             self._add_to_lists(chosen)
         return chosen
 
@@ -138,7 +133,7 @@ class TrainingSet:
         else:
             classes = list(background) if self.run is None else list(self.run.vocabulary)
         names = [*classes, *(name for name in dict.fromkeys(labels) if name not in classes and name != UNLABELLED)]
-        _write_lines(self._mapping, [f"{index} {name}" for index, name in enumerate(names)])
+        write_lines(self._mapping, [f"{index} {name}" for index, name in enumerate(names)])
         self._add_factors(names)
 
     def _add_factors(self, names: Sequence[str]) -> None:
@@ -164,14 +159,14 @@ class TrainingSet:
         """Put the video into the training list of every split that does not test it; a new folder gets split 1."""
         lists = [find_split(self.root, "train", split) for split in split_names(self.root)]
         if not lists:
-            _write_lines(self.root / "splits" / "test.split1.bundle", [])
+            write_lines(self.root / "splits" / "test.split1.bundle", [])
         for path in [path for path in lists if path] or [self.root / "splits" / "train.split1.bundle"]:
             listed, tested = (
                 file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
                 for file in (path, path.with_name(path.name.replace("train", "test")))
             )
             if name not in (line.strip().removesuffix(".txt") for line in [*listed, *tested]):
-                _write_lines(path, [*listed, name])
+                write_lines(path, [*listed, name])
 
 
 def new_folder(path: Path) -> Path:
@@ -321,7 +316,7 @@ def _write_set(
         names[name] = number % EVERY == 1
         held += [part] if names[name] else []
     for part_name, is_held in (("train", False), ("test", True)):
-        _write_lines(root / "splits" / f"{part_name}.split1.bundle", [n for n in names if names[n] == is_held])
+        write_lines(root / "splits" / f"{part_name}.split1.bundle", [n for n in names if names[n] == is_held])
     return held
 
 

@@ -8,7 +8,7 @@ import re
 import secrets
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -126,6 +126,12 @@ def whole_file(path: Path) -> Iterator[Path]:
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write a text in UTF-8, see `whole_file`."""
+    with whole_file(path) as unfinished:
+        unfinished.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 @contextmanager

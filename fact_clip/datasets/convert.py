@@ -20,7 +20,7 @@ from fact_clip.core.arguments import check_name, checked
 from fact_clip.core.errors import CommandOption, FileLocation, library_errors
 from fact_clip.core.io import check_file
 from fact_clip.core.messages import listed, normalize, suggest
-from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file
+from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file, write_lines
 from fact_clip.core.segments import MAX_FRAMES, Clock
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, open_array, read_clock
@@ -100,8 +100,7 @@ def convert_annotations(
     for label_path in (*label_paths.values(), path):
         check_place(label_path)
     n_replaced = sum(label_path.exists() for label_path in label_paths.values())
-    with whole_file(inside(root, "mapping.txt")) as unfinished:
-        unfinished.write_text("".join(f"{index} {name}\n" for index, name in enumerate(classes)), encoding="utf-8")
+    write_lines(inside(root, "mapping.txt"), (f"{index} {name}" for index, name in enumerate(classes)))
     for name, frames in videos.items():
         save(Segmentation.from_frames(frames.labels), label_paths[name], kind="txt")
     if n_replaced:

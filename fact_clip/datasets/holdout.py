@@ -19,7 +19,7 @@ from fact_clip.core.arguments import checked, names_of
 from fact_clip.core.errors import ConfigKey, FileLocation
 from fact_clip.core.io import parse_json, parse_value
 from fact_clip.core.messages import suggest
-from fact_clip.core.paths import whole_file
+from fact_clip.core.paths import write_lines
 from fact_clip.datasets.layout import read_lines
 
 HOLDOUTS = RECIPES / "holdouts"  # NAME.json, those that come with the package
@@ -79,9 +79,7 @@ class Holdout:
 
     def save_json(self, path: Path) -> Path:
         """Write a JSON file for `read`."""
-        with whole_file(path) as unfinished:
-            text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
-            unfinished.write_text(f"{text}\n", encoding="utf-8")
+        write_lines(path, [json.dumps(self.to_dict(), indent=1, ensure_ascii=False)])
         return path
 
     @property

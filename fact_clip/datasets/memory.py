@@ -17,7 +17,7 @@ from fact_clip.config import Config, set_key
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import array_of, names_of
 from fact_clip.core.errors import Argument
-from fact_clip.core.paths import inside, is_file_name, whole_file
+from fact_clip.core.paths import inside, is_file_name, whole_file, write_lines
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import Array
 from fact_clip.datasets.layout import IN_MEMORY, DataFolder, Videos
@@ -131,17 +131,13 @@ def save(data: DataSource, root: str | Path) -> Path:
     """
     folder, root = MemoryFolder(data), Path(root)
     videos = [*data.train, *data.test]
-    texts: dict[tuple[str, ...], list[str]] = {
-        ("groundTruth", f"{name}.txt"): folder.label_lines(name) for name in videos
-    }
-    texts["mapping.txt",] = [f"{index} {name}" for index, name in enumerate(data.class_names)]
+    labels = {name: folder.label_lines(name) for name in videos}
     write_splits(root, [Split(tuple(data.train), tuple(data.test), ())])
     for name in videos:
         with whole_file(inside(root, "features", f"{name}.npy")) as unfinished, unfinished.open("wb") as file:
             np.save(file, folder.features(name, "TD"))
-    for path, lines in texts.items():
-        with whole_file(inside(root, *path)) as unfinished:
-            unfinished.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_lines(inside(root, "groundTruth", f"{name}.txt"), labels[name])
+    write_lines(inside(root, "mapping.txt"), (f"{index} {name}" for index, name in enumerate(data.class_names)))
     return root
 
 

@@ -8,7 +8,7 @@ labels say; features of them come from ``fact-clip extract``, and not from `writ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,11 @@ from scipy.ndimage import uniform_filter1d
 
 from fact_clip.core import runs
 from fact_clip.core.arguments import checked, number_of
-from fact_clip.core.paths import whole_file
+from fact_clip.core.paths import whole_file, write_lines
 from fact_clip.core.vocabulary import Factors
 from fact_clip.datasets.benchmarks import NO_ACTION
 from fact_clip.datasets.holdout import Holdout
+from fact_clip.datasets.splits import Split, write_splits
 
 Floats = NDArray[np.float64]
 World = dict[str, Floats]  # see `_prototypes`
@@ -168,22 +169,6 @@ def _video(person: int, fps: float, world: World, seed: int, number: int) -> tup
     return rows.astype(np.float16), labels
 
 
-def _write(path: Path, lines: Iterable[str]) -> None:
-    with whole_file(path) as unfinished:
-        unfinished.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def _write_splits(root: Path, persons: dict[str, int]) -> None:
-    """Write up to three splits by person, and the holdout for the first."""
-    for split in range(1, min(3, len(set(persons.values()))) + 1):
-        test = tuple(name for name, person in persons.items() if person % 3 == split - 1)
-        train = tuple(name for name in persons if name not in test)
-        for part, names in (("train", train), ("test", test)):
-            _write(root / "splits" / f"{part}.split{split}.bundle", names)
-        if split == 1:
-            Holdout(UNSEEN, VALIDATION_UNSEEN, "mask", train, test).save_json(root / "zero_shot" / "A.json")
-
-
 @checked
 def write_workbench(
     root: str | Path, *, videos: int = 24, seed: int = 0, dim: int = 64, fps: float = 15.0, persons: int = 6
@@ -197,7 +182,7 @@ def write_workbench(
     for name, value, least in (("videos", videos, 2), ("persons", persons, 2), ("dim", dim, 8), ("fps", fps, 8)):
         number_of(value, f"workbench, {name}", f"{least} or more", least)
     root = Path(root)
-    _write(root / "mapping.txt", [f"{index} {name}" for index, name in enumerate(FACTORS)])
+    write_lines(root / "mapping.txt", (f"{index} {name}" for index, name in enumerate(FACTORS)))
     world = _prototypes(dim)
     owners: dict[str, int] = {}
     for number in range(videos):
@@ -207,8 +192,12 @@ def write_workbench(
         features, labels = _video(person, fps, world, seed, number)
         with whole_file(root / "features" / f"{name}.npy") as unfinished:
             np.save(unfinished, features)
-        _write(root / "groundTruth" / f"{name}.txt", labels)
-    _write_splits(root, owners)
+        write_lines(root / "groundTruth" / f"{name}.txt", labels)
+    tests = [[name for name in owners if owners[name] % 3 == part] for part in range(min(3, persons, videos))]
+    splits = [Split(tuple(name for name in owners if name not in test), tuple(test), ()) for test in tests]
+    write_splits(root, splits, overwrite=True)
+    holdout = Holdout(UNSEEN, VALIDATION_UNSEEN, "mask", splits[0].train, splits[0].test)
+    holdout.save_json(root / "zero_shot" / "A.json")
     return root
 
 
