@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fact_clip.config import TextConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.encoders import TextEncoder, text_encoder
-from fact_clip.text.prompts import Templates, make_prompts
+from fact_clip.text.prompts import make_prompts
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class TextMatrix:
 def embed(
     encoder: TextEncoder,
     vocabulary: Vocabulary,
-    templates: str | Templates = "plain",
-    phrase: str | Callable[[str], str] = "name",
+    templates: str = "plain",
+    phrase: str = "name",
 ) -> TextMatrix:
     """Embed every class and every factor of a vocabulary; of several prompts (`make_prompts`) the mean, of length 1."""
     prompts = make_prompts(vocabulary, templates, phrase=phrase)

@@ -82,19 +82,16 @@ class Prompts:
         return list(dict.fromkeys(text for group in groups for entry in group for text in entry))
 
 
-def make_prompts(
-    vocabulary: Vocabulary, templates: str | Templates = "plain", *, phrase: str | Callable[[str], str] = "name"
-) -> Prompts:
+def make_prompts(vocabulary: Vocabulary, templates: str = "plain", *, phrase: str = "name") -> Prompts:
     """Make prompts of every class and of every factor.
 
-    `templates` is an entry of `TEMPLATES`, `phrase` one of `PHRASES`, or others of their kind. Background classes are
-    no actions and keep their name.
+    `templates` is an entry of `TEMPLATES`, `phrase` one of `PHRASES`. Background classes are no actions and keep their
+    name.
     """
     for where, table, name in (("templates", TEMPLATES, templates), ("phrase", PHRASES, phrase)):
-        if isinstance(name, str) and name not in table:
+        if name not in table:
             raise InputError(where, f"no entry {name!r}", f"use one of {', '.join(table)}")
-    wording = TEMPLATES[templates] if isinstance(templates, str) else templates
-    worded = PHRASES[phrase] if isinstance(phrase, str) else phrase
+    wording, worded = TEMPLATES[templates], PHRASES[phrase]
 
     def of_class(name: str) -> tuple[str, ...]:
         return _fill(("{phrase}",) if name in vocabulary.background else wording.classes, worded(name))
@@ -114,8 +111,6 @@ def make_prompts(
 
 
 def _fill(templates: Iterable[str], phrase: str) -> tuple[str, ...]:
-    if not phrase.strip():
-        raise InputError("prompts", "a blank phrase")
     # two wordings may give the same text, which would count twice in the mean
     words = {"phrase": phrase, "does": third_person(phrase), "doing": gerund(phrase)}
     return tuple(dict.fromkeys(template.format(**words) for template in templates))

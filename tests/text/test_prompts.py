@@ -5,7 +5,7 @@ import pytest
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.benchmarks import NO_ACTION, VERB_OBJECT_TOOL, verb_object_tool
 from fact_clip.text import havid
-from fact_clip.text.prompts import TEMPLATES, Templates, make_prompts, tidy
+from fact_clip.text.prompts import TEMPLATES, make_prompts, tidy
 
 KITCHEN = Vocabulary.from_names(
     ["no action", "cut ham", "move ham with knife", "hold knife"], (NO_ACTION,), verb_object_tool, VERB_OBJECT_TOOL
@@ -69,17 +69,6 @@ def test_names_alone_have_one_slot_that_is_worded_like_the_classes():
     prompts = make_prompts(vocabulary, "person")
     assert prompts.classes == (("SIL",), ("a person pours milk",))
     assert prompts.slots == {"phrase": prompts.classes}
-
-
-def test_own_templates_and_an_own_phrase():
-    own = Templates(("see {doing}",), {"verb": ("to {phrase}",)}, ("some {phrase}",))
-    prompts = make_prompts(KITCHEN, own, phrase=lambda name: name.replace("ham", "bacon"))
-    assert prompts.classes[1] == ("see cutting bacon",)
-    assert prompts.slots == {
-        "verb": (("to cut",), ("to move",), ("to hold",)),
-        "object": (("some ham",), ("some knife",)),
-        "tool": (("some knife",),),
-    }
 
 
 @pytest.mark.parametrize(("name", "phrase"), [("pour_milk", "pour milk"), ("take,plate", "take plate"), ("_", "_")])
