@@ -30,7 +30,7 @@ _NOT_IN_NAMES = re.compile(
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 
 
-def file_name(name: str, max_bytes: int = MAX_FILE_NAME) -> str:
+def file_name(name: str) -> str:
     """Return a file's name, without folder and ending, for a name that someone else chose; almost all stay as they are.
 
     It leads out of no folder and hides no file. Two names may give one file name, so the caller looks for that.
@@ -39,9 +39,9 @@ def file_name(name: str, max_bytes: int = MAX_FILE_NAME) -> str:
     safe = re.sub(r"^\.+", lambda dots: "_" * len(dots[0]), safe) or "_"
     if safe.partition(".")[0].strip().casefold() in _DEVICES:
         safe = f"_{safe}"
-    if len(safe.encode()) > max_bytes:
+    if len(safe.encode()) > MAX_FILE_NAME:
         digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
-        safe = f"{safe.encode()[: max_bytes - 9].decode(errors='ignore')}-{digest}"
+        safe = f"{safe.encode()[: MAX_FILE_NAME - 9].decode(errors='ignore')}-{digest}"
     return safe
 
 

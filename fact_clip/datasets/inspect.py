@@ -65,11 +65,10 @@ class Inspection:
         split: str | None = None,
         *,
         full: bool = False,
-        folder: layout.DataFolder | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.config, self.full, self.progress = config, full, progress
-        self.folder = folder or layout.DataFolder(config)
+        self.folder = layout.DataFolder(config)
         self.root, self.is_complete = self.folder.root, split is None
         names = layout.split_names(self.root)
         if split is not None and split not in names:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import array_of, number_of, table_of
+from fact_clip.core.arguments import array_of, table_of
 from fact_clip.metrics.frame import Classes, Labellings, class_set, paired, percent
 from fact_clip.metrics.zero_shot import Tables, best_of_groups
 
@@ -128,12 +128,3 @@ def _check_within(vocabulary: Vocabulary, classes: Iterable[int]) -> None:
     """An InputError for a class index that a vocabulary does not have."""
     if max(classes, default=-1) >= len(vocabulary):
         raise InputError("classes", f"class {max(classes)}, but the vocabulary has {len(vocabulary)}")
-
-
-def openness_ratio(harmonic_means: Sequence[float], oracle: Sequence[float]) -> float:
-    """Mean H of some runs divided by the mean H of the same runs trained with nothing hidden (``oracle`` mode)."""
-    for value in (*harmonic_means, *oracle):
-        number_of(value, "openness ratio", "harmonic means, 0 or more", 0)
-    if not len(harmonic_means) or len(harmonic_means) != len(oracle) or not any(oracle):
-        raise InputError("openness ratio", f"{len(harmonic_means)} runs with classes hidden, an oracle of {oracle}")
-    return float(np.mean(harmonic_means)) / float(np.mean(oracle))

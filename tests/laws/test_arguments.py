@@ -65,7 +65,6 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: metrics.f1([[0]], [[0]], 0.5), "overlap"),
         (lambda: metrics.harmonic_mean("0.5", 0.5), "seen"),
         (lambda: metrics.harmonic_mean(5, NAN), "unseen"),
-        (lambda: metrics.openness_ratio([-1.0], [2.0]), "openness ratio"),
         (lambda: metrics.confusions([[0, 1]], [[0, 2]], ABC, (1,), (0,), [1, -2, 3]), "frames"),
         (lambda: metrics.compositional_gap([[0, 1]], [[0, 9]], ABC, (1,)), "classes"),
         (lambda: metrics.SeenUnseenCurve([0], [1], [-4]), "unseen"),

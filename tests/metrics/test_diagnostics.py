@@ -8,10 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fact_clip.core import Vocabulary
-from fact_clip.metrics import auroc, compositional_gap, confusions, openness_ratio, seen_unseen_auroc
+from fact_clip.metrics import auroc, compositional_gap, confusions, seen_unseen_auroc
 from fact_clip.metrics.diagnostics import frequent_classes
-
-from ..refusals import refused
 
 NAMES = {
     "idle": (None, None),
@@ -122,12 +120,3 @@ def test_against_loops(videos, unseen):
         if own:
             gaps.append(100 * (sum(g == label for g in own) / len(own) - product))
     assert compositional_gap(truth, guess, KITCHEN, unseen) == (pytest.approx(np.mean(gaps)) if gaps else None)
-
-
-def test_openness_ratio():
-    assert openness_ratio([40, 50, 60], [80, 100, 120]) == 0.5
-    assert openness_ratio([0.25], [0.5]) == 0.5  # of hopeless runs
-    with refused("openness ratio"):
-        openness_ratio([40], [])
-    with refused("openness ratio"):
-        openness_ratio([40], [0])
