@@ -16,7 +16,7 @@ import pytest
 
 from fact_clip import training
 from fact_clip.cli import main
-from fact_clip.config import Config, recipes
+from fact_clip.config import Config
 from fact_clip.core import Vocabulary, runs
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.dataset import Dataset
@@ -196,8 +196,8 @@ def test_each_recipe_trains_and_predicts(recipe, shared, tmp_path, monkeypatch):
     assert result["background_counted"] == config.evaluation.count_background
 
 
-@pytest.mark.parametrize("recipe", [name for name in recipes() if name.startswith("havid_view") and len(name) == 17])
-def test_the_twelve_variants_share_their_features(recipe, shared, tmp_path):
+@pytest.mark.parametrize("recipe", ["havid_view0_lh_pt", "havid_view2_rh_aa"])
+def test_the_variants_share_their_features(recipe, shared, tmp_path):
     """Only labels differ: one folder of features beside the variants, `null` the background wherever its id is."""
     data_of(recipe, shared, tmp_path)
     assert len(list((tmp_path / "HAViD/ActionSegmentation/data/features").iterdir())) == 3

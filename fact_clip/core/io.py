@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-import itertools
 import json
 import re
 import stat
@@ -54,16 +52,9 @@ def read_text(path: Path, expected: str = "a file of segments", *, latin: bool =
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
-    """Return the lines of a text of names in UTF-8, else in latin-1, with the line ends of any system.
-
-    Equal lines are one object: a text of 100 MB, one label a frame, would take 1.6 GB otherwise.
-    """
+    """Return the lines of a text of names in UTF-8, else in latin-1, with the line ends of any system."""
     text = read_text(path, expected, latin=True).replace("\r\n", "\n").replace("\r", "\n")
-    first: dict[str, str] = {}
-    lines = [first.setdefault(line, line) for line in map(str.rstrip, io.StringIO(text, "\n"), itertools.repeat("\n"))]
-    if not text or text.endswith("\n"):
-        lines.append("")
-    return lines
+    return text.split("\n")  # splitlines would cut at characters that names have
 
 
 def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> dict[str, Any]:

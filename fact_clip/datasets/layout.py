@@ -204,9 +204,7 @@ def unlabelled(config: DataConfig) -> tuple[str, ...]:
 
 def read_lines(path: Path, expected: str) -> list[str]:
     """Return the stripped lines of a text file; any line ends, a byte-order mark and latin-1 are accepted."""
-    lines = raw_lines(path, expected)
-    clean = {line: line.strip() for line in set(lines)}  # one object for each name, as there
-    lines = [clean[line] for line in lines]
+    lines = [line.strip() for line in raw_lines(path, expected)]
     while lines and not lines[-1]:
         lines.pop()
     return lines

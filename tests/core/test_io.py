@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import stat
-import tracemalloc
 
 import pytest
 
@@ -148,15 +147,3 @@ def test_lines_end_as_on_any_system(tmp_path):
     assert read_lines(path, "names") == ["a", "b", "c\x85d", "", "e"]
     path.write_bytes(b"")
     assert read_lines(path, "names") == [""]
-    long = "".join(f"{number} {'x' * (number % 97)}\n" for number in range(60_000))  # several pieces
-    path.write_text(long)
-    assert read_lines(path, "names") == long.split("\n")
-
-
-def test_many_lines_take_little_memory(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_bytes(b"idle\n" * 1_000_000)
-    tracemalloc.start()
-    assert len(read_lines(path, "labels")) == 1_000_001
-    assert tracemalloc.get_traced_memory()[1] < 40e6  # 70 MB with an object for each line
-    tracemalloc.stop()
