@@ -29,7 +29,6 @@ from fact_clip.datasets.layout import IN_MEMORY, DataFolder
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.encoders.vectors import class_texts, class_vectors, embed_as
 from fact_clip.inference.scorer import check_joint_space, cut_windows
-from fact_clip.models.heads import HEADS
 from fact_clip.run import Run, read_weights
 from fact_clip.training.calibration import check_rules
 from fact_clip.training.callbacks import check_loggers
@@ -168,8 +167,6 @@ def _check(config: Config, dataset: Dataset) -> None:
     if config.train.select not in figures:
         fix = f"choose {', '.join(figures)}"
         raise InputError(ConfigKey("train.select"), f"no figure {config.train.select!r}", fix)
-    if config.model.head not in HEADS:
-        raise InputError(ConfigKey("model.head"), f"no head {config.model.head!r}", f"choose {', '.join(HEADS)}")
     if config.loss.match == "seq" and not config.model.transcript:
         problem = "seq matches the tokens of a transcript, and the model has none"
         raise InputError(ConfigKey("loss.match"), problem, "choose o2o or o2m, or set model.transcript=true")
