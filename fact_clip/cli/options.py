@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import difflib
 import functools
 import inspect
 import json
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import typer
 
 from fact_clip.core.errors import CommandOption, InputError
-from fact_clip.core.messages import describe_invalid_name, is_name
+from fact_clip.core.messages import describe_invalid_name, is_name, suggest
 
 if TYPE_CHECKING:
     from fact_clip.config import DataConfig
@@ -262,9 +261,8 @@ def data_config(data: str, overrides: list[str] | None) -> DataConfig:
         return Config.load("folder", [f"data.name={data}", *settings]).data
     if not data.endswith((".yaml", ".yml")):
         problem = "a file" if Path(data).is_file() else "no such folder or recipe"
-        near = difflib.get_close_matches(data[:100], [*recipes(), *BENCHMARKS], n=1)
         fix = "name a data set: mapping.txt, groundTruth, features, splits; or a recipe, by name or path"
-        raise InputError(data, problem, f"did you mean {near[0]!r}?" if near else fix)
+        raise InputError(data, problem, suggest(data, [*recipes(), *BENCHMARKS], cutoff=0.6) or fix)
     return Config.load(data, settings).data
 
 

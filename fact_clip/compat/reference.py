@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import warnings
@@ -16,6 +15,7 @@ from fact_clip.config import Config, merged, read_recipe, set_key, value_of
 from fact_clip.core import InputError
 from fact_clip.core.errors import CommandOption
 from fact_clip.core.io import read_mapping
+from fact_clip.core.messages import suggest
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.holdout import named_holdout
 
@@ -213,8 +213,7 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         elif key in KEYS or key in SWITCHES or key.startswith("aux."):
             flat[key] = None if value == "None" else value
         else:
-            near = difflib.get_close_matches(key, [*KEYS, *SWITCHES, _GPU], n=1, cutoff=0.0)[0]
-            raise InputError(CommandOption("--set"), f"unknown key {key}", f"did you mean {near}?")
+            raise InputError(CommandOption("--set"), f"unknown key {key}", suggest(key, [*KEYS, *SWITCHES, _GPU]))
     return flat, ours
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ def save_plots(evaluated: Evaluated, spaces: Mapping[str, Space], vocabulary: Vo
     """Write the plots of an evaluated run into a folder, and yield the path of each, .png and .svg.
 
     timeline_VIDEO, curve, confusion and confusion_SLOT, embeddings_NAME of each space, with the texts of its classes
-    where there are some, and embeddings_NAME_umap where umap-learn is installed.
+    where there are some.
     """
     for name, figure in _figures(evaluated, spaces, vocabulary):
         for suffix in (".png", ".svg"):
@@ -54,12 +53,8 @@ def _figures(evaluated: Evaluated, spaces: Mapping[str, Space], vocabulary: Voca
         yield f"confusion_{slot}", confusion_figure(confusions["cells"], confusions["names"], slot)
     unseen = {vocabulary.index(name) for name in (zero or {}).get("unseen", {}) if name in vocabulary}
     for name, space_ in spaces.items():
-        for umap in (False, True)[: 1 + (find_spec("umap") is not None)]:
-            shown = f"{name} of {evaluated.title}"
-            yield (
-                f"embeddings_{name}" + "_umap" * umap,
-                space(space_, vocabulary, unseen=unseen, title=shown, umap=umap),
-            )
+        title = f"{name} of {evaluated.title}"
+        yield f"embeddings_{name}", space(space_, vocabulary, unseen=unseen, title=title)
 
 
 def chosen_videos(evaluated: Evaluated) -> list[Video]:
@@ -150,13 +145,11 @@ class Space:
     text: NDArray[np.floating] | None = None  # (C, D) vectors of the classes in the same space, or None
 
 
-def space(
-    embedded: Space, vocabulary: Vocabulary, *, unseen: Collection[int] = (), title: str = "", umap: bool = False
-) -> Figure:
+def space(embedded: Space, vocabulary: Vocabulary, *, unseen: Collection[int] = (), title: str = "") -> Figure:
     """Rows as dots and texts as large marks in the colours of their classes: rings for seen classes, stars for unseen.
 
-    Rows and texts are laid out together, on two principal axes or by UMAP, each less their mean: a gap between all rows
-    and all texts says nothing of classes. Background is grey and lies below.
+    Rows and texts are laid out together, on two principal axes, each less their mean: a gap between all rows and all
+    texts says nothing of classes. Background is grey and lies below.
     """
     step = -(-len(embedded.rows) // _MOST_POINTS)
     rows, labels, text = embedded.rows[::step], embedded.labels[::step], embedded.text
@@ -165,15 +158,9 @@ def space(
     figure = Figure(figsize=(11, 7), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontsize=10, parse_math=False)
-    if umap:
-        from umap import UMAP
-
-        points = UMAP(random_state=0).fit_transform(centred)
-        axes.set(xlabel="UMAP 1", ylabel="UMAP 2")
-    else:
-        points, shares = principal_components(centred)
-        axes.set_xlabel(f"first principal axis ({shares[0]:.0%} of the variance)")
-        axes.set_ylabel(f"second ({shares[1]:.0%})")
+    points, shares = principal_components(centred)
+    axes.set_xlabel(f"first principal axis ({shares[0]:.0%} of the variance)")
+    axes.set_ylabel(f"second ({shares[1]:.0%})")
     looks = class_colours(vocabulary.names, vocabulary.background)
     colours = [looks[name]["colour"] or BACKGROUND for name in vocabulary.names]
     shown = [int(label) for label in np.unique(labels) if label >= 0]

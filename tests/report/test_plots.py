@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import types
-
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
 from fact_clip.core import Segment, Segmentation, Vocabulary
 from fact_clip.core.colours import BACKGROUND, class_colours, palette
-from fact_clip.report import plots
 from fact_clip.report.plots import (
     Space,
     chosen_videos,
@@ -77,29 +73,6 @@ def test_a_run_gets_a_curve_only_with_unseen_classes(evaluated, tmp_path, unseen
     written = {path.name for path in save_plots(one, {}, NAMES, tmp_path)}
     expected = {"timeline_one", "confusion"} | ({"curve"} if unseen else set())
     assert written == {f"{name}{suffix}" for name in expected for suffix in (".png", ".svg")}
-
-
-def test_umap_is_drawn_where_it_is_installed(evaluated, tmp_path, monkeypatch):
-    class Umap:
-        def __init__(self, random_state: int) -> None:
-            assert random_state == 0
-
-        def fit_transform(self, rows):
-            return rows[:, :2]
-
-    monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=Umap))
-    monkeypatch.setattr(plots, "find_spec", lambda name: name)
-    one = evaluated([rows_of([1, 2], [1, 2])], NAMES.names)
-    frames = Space(np.array([[0.0, 1.0, 5.0], [2.0, 3.0, 5.0], [4.0, 2.0, 6.0]]), np.array([0, 1, 2]))
-    written = [path.name for path in save_plots(one, {"frames": frames}, NAMES, tmp_path)]
-    assert written[-4:] == [
-        "embeddings_frames.png", "embeddings_frames.svg", "embeddings_frames_umap.png", "embeddings_frames_umap.svg",
-    ]  # fmt: skip
-    figure = space(frames, NAMES, umap=True)
-    np.testing.assert_allclose(
-        [each.get_offsets()[0] for each in figure.axes[0].collections], [[-2, -1], [0, 1], [2, 0]]
-    )
-    assert figure.axes[0].get_xlabel() == "UMAP 1"
 
 
 def test_principal_axes_are_worked_out_by_hand():
