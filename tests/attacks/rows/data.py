@@ -83,7 +83,6 @@ WRITTEN: dict[str, tuple[str, str, dict[str, Content]]] = {  # features and tabl
     "two widths": (f"{NPY} a.npy b.npy", "b.npy", {"a.npy": array([[1, 2]]), "b.npy": array([[1, 2, 3]])}),
     "features that are a link": (f"{NPY} a.npy", "features", {"a.npy": array([[1.0]]), "o/features": link("../..")}),
     "what is there describes others": (f"{NPY} a.npy", "a.json", {"a.npy": array([[1.0]]), "o/features/a.json": '{"fps": 9}'}),
-    "beside other labels": (f"{NPY} a.npy", "a.npy", {"a.npy": array(np.eye(200, 4)), "o/groundTruth/a.txt": "x\n" * 90}),
     "the output is the input": ("data convert --from npy features/a.npy --out .", "a.npy", {"features/a.npy": array([[1.0, 2.0]])}),
     "digits of Python": (TABLE, "t.csv", {"t.csv": "x,y\n1,1_0\n"}),
     "decimal commas": (f"{TABLE} --time time", "t.csv:2", {"t.csv": "time;x\n0;1,5\n"}),
@@ -150,10 +149,6 @@ def _commands() -> Iterator[Row]:
     yield Row("data split/a list that is a folder", folds, "train.split1.bundle", {SPLIT: folder}, ("data",))
     for what, (command, place, files) in WRITTEN.items():
         yield Row(f"features/{what}", command, place, files)
-    for what, shape in (("another width", (400, 2)), ("another length", (7, 8))):
-        rows: dict[str, Content] = {f"{VIDEO}.npy": array(np.random.default_rng(0).random(shape))}
-        command = f"data convert --from npy {VIDEO}.npy --out data"
-        yield Row(f"features/over those of {what}", command, f"{VIDEO}.npy", rows, ("data",))
 
 
 ROWS = (*_training(), *_commands())

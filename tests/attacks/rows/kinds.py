@@ -102,7 +102,7 @@ ODD_KINDS = {"recipe", "mapping", "labels", "features", "run.json", "weights", "
 # Faults that do no harm: what is missing is not needed, or half of it is enough.
 GOOD = {
     "recipe/cut in half", "split/cut in half", "actions/cut in half", "sidecar/missing", "factors/missing", "calibration/missing",
-    "confidence/missing", "state/missing", "log/missing", "log/empty", "log/cut in half", "log/an escape",
+    "confidence/missing", "state/missing", "log/missing", "log/empty",
 }  # fmt: skip
 
 LINKS = ("missing", "a link to itself", "a link to nothing")
@@ -111,8 +111,6 @@ ELSEWHERE = {  # what is found at another place than its file
     "mapping/cut in half": "class 'sc'",
     "object names/an escape": "data.objects.blocks",
     "database/a folder": "data.mdb",
-    "features/missing": "train.split1.bundle",
-    "labels/missing": "train.split1.bundle",
     **{f"run.json/{fault}": "run" for fault in (*LINKS, "a folder", "a pipe", "an endless device")},
     **{f"training set/{fault}": "--training-set" for fault in LINKS},
 }

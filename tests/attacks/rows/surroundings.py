@@ -16,7 +16,7 @@ WRITERS: dict[str, tuple[str, tuple[str, ...], int]] = {  # a command, what is c
     "train, later": (TRAIN, (), 65536),
     "members": (f"{TRAIN} train.members=2", (), 131_072),
     "resume": ("train run/config.yaml train.epochs=2 --out run --resume", ("run",), 40_000),
-    "extract": ("extract {w}/clip.mp4 --encoder grid --out out", (), 8192),
+    "extract": ("extract {w}/clip.mp4 --encoder grid --out out", (), 0),
     "segment": (f"{SEGMENT} --format csv,json,eaf,boris,srt,vtt,otio,txt", (), 24576),
     "convert": ("convert {w}/published.net --config {w}/reference.yaml --mapping {w}/data/mapping.txt --out out", (), 20480),
     "evaluate": ("evaluate run", ("run",), 24576),
