@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from fact_clip.core import InputError
-from fact_clip.core.errors import CommandOption, ConfigKey, Location
+from fact_clip.core.errors import CommandOption, ConfigKey, Location, library_errors
 from fact_clip.core.messages import listed
 from fact_clip.core.paths import check_place, inside, is_file_name, whole_file
 from fact_clip.datasets.layout import SPLIT_FILES, split_names
@@ -35,10 +35,9 @@ def read_groups(names: Iterable[str], pattern: str | None, where: Location = GRO
     if pattern is None:
         return dict(zip(videos, videos, strict=True))
     example = r"put the subject or recording in parentheses, as in 'subj(\d+)'"
-    try:
+    kinds = re.error, RecursionError, OverflowError
+    with library_errors(where, f"{pattern!r} is not a regular expression", *kinds, fix=example):
         compiled = re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise InputError(where, f"{pattern!r} is not a regular expression ({error})", example) from None
     if not compiled.groups:
         raise InputError(where, f"{pattern!r} has no parentheses", example)
     groups = {video: match[1] for video in videos if (match := compiled.search(video)) and match[1]}

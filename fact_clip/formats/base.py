@@ -18,7 +18,7 @@ from pydantic import BeforeValidator
 
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.arguments import is_number
-from fact_clip.core.errors import FileLocation, GapError
+from fact_clip.core.errors import FileLocation, GapError, library_errors
 from fact_clip.core.io import read_text
 from fact_clip.core.messages import is_name
 
@@ -27,10 +27,8 @@ COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "action", "confiden
 
 def library(path: Path, module: str, package: str, extra: str) -> Any:
     """Import a module of an extra of ours; an InputError says how to install it."""
-    try:
+    with library_errors(path, f"{package} is not installed", ImportError, fix=f"pip install 'fact-clip[{extra}]'"):
         return importlib.import_module(module)
-    except ImportError:
-        raise InputError(path, f"{package} is not installed", f"pip install 'fact-clip[{extra}]'") from None
 
 
 def cells(segmentation: Segmentation, segments: Iterable[Segment]) -> Iterator[tuple[Any, ...]]:
@@ -236,10 +234,8 @@ def read_lines(path: Path, expected: str, *, latin: bool = False, comment: str |
         return [(number, line.split()) for number, line in numbered]
     table: list[Line] = []
     for number, line in numbered:
-        try:
+        with library_errors(FileLocation(path, number), "not a row of a table", csv.Error):
             (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
-        except csv.Error as error:
-            raise InputError(FileLocation(path, number), f"not a row of a table ({error})") from None
         table.append((number, [cell.strip() for cell in cells]))
     return table
 
@@ -259,10 +255,8 @@ def read_table(path: Path, columns: Sequence[str] = (), faults: list[InputError]
         if re.match(r"\ufeff?sep=.\r?$", header):  # by which Excel is told the separator
             continue
         separator = find_separator(header) or ","
-        try:
+        with library_errors(FileLocation(path, number), "not the header of a table", csv.Error):
             names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
-        except csv.Error as error:
-            raise InputError(FileLocation(path, number), f"not the header of a table ({error})") from None
         missing = min(missing, [column for column in columns if column not in names], key=len)
         if any(names) and not missing:
             break

@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.errors import FileLocation
+from fact_clip.core.errors import FileLocation, library_errors
 from fact_clip.core.io import check_file
 from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, choose
 from fact_clip.formats.base import library, milliseconds, name_of
@@ -98,10 +98,9 @@ class _Builder(ElementTree.TreeBuilder):
 def _document(path: Path) -> ElementTree.Element:
     """Return the root of an ELAN document whose times are milliseconds of its video."""
     check_file(path, "an ELAN document")
-    try:
+    kinds = OSError, ElementTree.ParseError, LookupError, ValueError
+    with library_errors(path, "not an ELAN document", *kinds, fix="save it again in ELAN"):
         root = ElementTree.parse(path, ElementTree.XMLParser(target=_Builder())).getroot()
-    except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:
-        raise InputError(path, f"not an ELAN document ({error})", "save it again in ELAN") from None
     if root.tag != "ANNOTATION_DOCUMENT":
         raise InputError(path, f"XML of <{root.tag}>, not an ELAN document")
     for header in root.iterfind("HEADER"):

@@ -6,8 +6,8 @@ import math
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fact_clip.core import InputError, Segmentation
-from fact_clip.core.errors import FileLocation
+from fact_clip.core import Segmentation
+from fact_clip.core.errors import FileLocation, library_errors
 from fact_clip.core.io import check_file
 from fact_clip.formats.annotations import Annotation, Options, Span, choose, read_remark, remark
 from fact_clip.formats.base import library, name_of, timed
@@ -40,16 +40,14 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read the rows of one table of intervals with a column `label`; `options.tier` names the table."""
     check_file(path, "an NWB file")
     pynwb = library(path, "pynwb", "pynwb", "nwb")
-    try:
-        with pynwb.NWBHDF5IO(path, "r") as file:
-            tables = {
-                name: (table.description, [[*table[key][:]] for key in ("start_time", "stop_time", "label")])
-                for name, table in file.read().intervals.items()
-                if "label" in table.colnames
-            }
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(path, f"not an NWB file ({reason})", "check it with nwbinspector") from None
+    kinds = OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError
+    damaged = library_errors(path, "not an NWB file", *kinds, fix="check it with nwbinspector")
+    with damaged, pynwb.NWBHDF5IO(path, "r") as file:
+        tables = {
+            name: (table.description, [[*table[key][:]] for key in ("start_time", "stop_time", "label")])
+            for name, table in file.read().intervals.items()
+            if "label" in table.colnames
+        }
     tier = choose(path, "table of intervals", tables, options.tier)
     description, columns = tables[tier]
     spans = [

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.errors import FileLocation
+from fact_clip.core.errors import FileLocation, library_errors
 from fact_clip.core.io import check_file, read_text
 from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose
 from fact_clip.formats.base import name_of, one_line, second_of, timed
@@ -89,10 +89,8 @@ class _Tokens:
         self.where = FileLocation(check_file(path, "a TextGrid"))
         with path.open("rb") as file:
             is_utf_16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")  # as Praat writes names that are not ASCII
-        try:
+        with library_errors(path, "not UTF-16 text", UnicodeDecodeError, fix=_SAVE):
             self.all = path.read_text(encoding="utf-16") if is_utf_16 else read_text(path, "a TextGrid", latin=True)
-        except UnicodeDecodeError:
-            raise InputError(path, "not UTF-16 text", _SAVE) from None
         self.matches = (match for match in _TOKEN.finditer(self.all) if match[0][0] != "!")
 
     def next(self, group: int, expected: str) -> str:
