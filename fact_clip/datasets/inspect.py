@@ -72,7 +72,7 @@ class Inspection:
         self.root, self.is_complete = self.folder.root, split is None
         names = layout.split_names(self.root)
         if split is not None and split not in names:
-            raise layout.no_split(self.root, "train", split)
+            self.folder.videos("train", split)  # raises
         self.split_names = names if split is None else [split]
         self.findings: list[Finding] = []
         self.splits: dict[str, dict[str, layout.Videos]] = {}  # split, part, video
@@ -173,14 +173,9 @@ class Inspection:
         for name in self.split_names:
             parts = self.splits[name] = {}
             for part in ("train", "test"):
-                path = layout.find_split(self.root, part, name)
-                if path is None:
-                    self._add("split", layout.no_split(self.root, part, name))
-                    continue
-                parts[part], faults = layout.parse_split(path)
-                is_only_trained_on = part == "test" and path.stat().st_size == 0  # as training takes it
-                self._add("split", *([] if is_only_trained_on else faults))
-            self._add("overlap", *layout.overlaps(parts.get("train", {}), parts.get("test", {})))
+                parts[part], faults = layout.read_split(self.root, part, name)
+                self._add("split", *faults)
+            self._add("overlap", *layout.overlaps(parts["train"], parts["test"]))
         published = self.folder.benchmark.splits
         for name in published if self.split_names and self.is_complete else ():
             if name not in self.split_names:
@@ -194,7 +189,7 @@ class Inspection:
             groups = read_groups(self.videos, self.config.groups)
         path = self.root / "splits"
         for name, parts in self.splits.items() if groups and self.config.groups is not None else ():
-            train, test = ({groups[video] for video in parts.get(part, {})} for part in ("train", "test"))
+            train, test = ({groups[video] for video in parts[part]} for part in ("train", "test"))
             if train & test:
                 shared = ", ".join(in_order(train & test))
                 problem = f"split {name} has {len(train & test)} groups in both parts: {shared}"
@@ -247,8 +242,8 @@ class Inspection:
             return set[str]().union(*(self.classes.get(name, set()) for name in names))
 
         for name, parts in self.splits.items():
-            tested = classes_of(parts.get("test", {})) - classes_of(parts.get("train", {}))
-            if tested and "train" in parts:
+            tested = classes_of(parts["test"]) - classes_of(parts["train"])
+            if tested:
                 problem = f"split {name} tests {len(tested)} classes that it never trains: {', '.join(sorted(tested))}"
                 self._add("never trained", InputError(self.root / "splits", problem))
         unused = [name for name in self.class_names if name not in classes_of(self.classes)]

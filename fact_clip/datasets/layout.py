@@ -97,17 +97,11 @@ class DataFolder:
         return self._vocabularies[key]
 
     def videos(self, part: str, split: str) -> Videos:
-        """Return the videos of one part ("train" or "test") of a split, each with the line that names it.
-
-        A file of test videos without a byte is a list without any, for a set that is only trained on.
-        """
+        """Return the videos of one part ("train" or "test") of a split, see `read_split`; its first fault is raised."""
         if (part, split) not in self._lists:
-            path = find_split(self.root, part, split)
-            if path is None:
-                raise no_split(self.root, part, split)
-            videos, faults = parse_split(path)
-            if faults and not (part == "test" and path.stat().st_size == 0):
-                raise faults[0]
+            videos, faults = read_split(self.root, part, split)
+            for error in faults:
+                raise error
             self._lists[part, split] = videos
         return self._lists[part, split]
 
@@ -279,10 +273,18 @@ def find_split(root: Path, part: str, name: str) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def parse_split(path: Path) -> tuple[Videos, list[InputError]]:
-    """Return the videos of a list, each with the line that names it first, and every fault of the list."""
+def read_split(root: Path, part: str, name: str) -> tuple[Videos, list[InputError]]:
+    """Return the videos of one part of a split, each with the line that names it first, and every fault of the list.
+
+    A file of test videos without a byte is a list without any, for a set that is only trained on.
+    """
     videos: Videos = {}
     faults: list[InputError] = []
+    path, names = find_split(root, part, name), split_names(root)
+    if path is None:
+        problem = f"split {name} has no such list; the splits are {', '.join(names)}" if names else "no splits"
+        path = root / SPLIT_FILES[0].format(part=part, name=name)
+        return {}, [InputError(path, problem, "write one, or set data.split" if names else WRITE_SPLITS)]
     try:
         lines = read_lines(path, "a list of videos")
     except InputError as error:
@@ -293,19 +295,9 @@ def parse_split(path: Path) -> tuple[Videos, list[InputError]]:
             faults.append(InputError(where, f"{entry!r} is not the name of a video without a folder"))
         elif entry and videos.setdefault(video, where) != where:
             faults.append(InputError(where, f"video {video!r} again, first in {videos[video]}", "list each once"))
-    if not videos and not faults:
+    if not videos and not faults and (part == "train" or path.stat().st_size):
         faults.append(InputError(path, "no videos", "list one NAME or NAME.txt per line"))
     return videos, faults
-
-
-def no_split(root: Path, part: str, name: str) -> InputError:
-    """Return the error for a split, or a part of one, that is not there."""
-    names = split_names(root)
-    path = root / SPLIT_FILES[0].format(part=part, name=name)
-    if name in names:
-        return InputError(path, f"split {name} has no list of {part} videos", "write one, a name per line")
-    problem = f"no such split; the splits are {', '.join(names)}" if names else "no splits"
-    return InputError(path, problem, "set data.split" if names else WRITE_SPLITS)
 
 
 def overlaps(learning: Videos, test: Videos) -> Iterator[InputError]:
