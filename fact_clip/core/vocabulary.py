@@ -155,16 +155,6 @@ class Vocabulary:
         entries = tuple(self.factors[self.index(name)] for name in listed)
         return Vocabulary(listed, tuple(name for name in self.background if name in listed), self.slots, entries)
 
-    def is_compositional(self, unseen: Iterable[str]) -> dict[str, tuple[tuple[str, str], ...]]:
-        """For each unseen name the (slot, factor) pairs that no seen class has; compositional is one without any."""
-        held_out = names_of(unseen, "unseen")
-        pairs = [
-            [(slot, factor) for slot, factor in zip(self.slots, entry, strict=True) if factor is not None]
-            for entry in self.factors
-        ]
-        seen = {pair for name, entry in zip(self.names, pairs, strict=True) if name not in held_out for pair in entry}
-        return {name: tuple(pair for pair in pairs[self.index(name)] if pair not in seen) for name in held_out}
-
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: names, background, slots, factors."""
         lists = {key: list(getattr(self, key)) for key in ("names", "background", "slots")}

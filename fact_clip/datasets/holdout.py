@@ -159,15 +159,8 @@ def lost_factors(
     `counts` are training frames of each class, (C,); a seen class without frames does not count. None: all count.
     """
     held_out = tuple(unseen)
-    return _occurring(vocabulary, held_out, counts).is_compositional(held_out)
-
-
-def _occurring(vocabulary: Vocabulary, held_out: Collection[str], counts: ArrayLike | None) -> Vocabulary:
-    """Return the held-out classes, and the others that have training frames."""
-    if counts is None:
-        return vocabulary
-    frames = zip(vocabulary, np.asarray(counts).tolist(), strict=True)
-    return vocabulary.subset(name for name, count in frames if count > 0 or name in held_out)
+    having, _ = _supporters(vocabulary, held_out, counts, None)
+    return {name: tuple(pair for pair in _factors(vocabulary, name) if not having[pair]) for name in held_out}
 
 
 def level(new: Sequence[Factor]) -> Literal["compositional", "new factor"]:
@@ -205,8 +198,8 @@ def rank(
     out = set(held_out)
     having, filled = _supporters(vocabulary, out, counts, segments)
     ranked = []
-    for name in _occurring(vocabulary, out, counts):
-        if name not in out and name not in vocabulary.background:
+    for name in _seen(vocabulary, out, counts):
+        if name not in vocabulary.background:
             of_class = [
                 (len(filled[factor] - {name}), len(having[factor] - {name}), factor)
                 for factor in _factors(vocabulary, name)
@@ -224,6 +217,12 @@ def _twins(vocabulary: Vocabulary) -> set[str]:
     return {name for name, factors in zip(vocabulary, vocabulary.factors, strict=True) if times[factors] > 1}
 
 
+def _seen(vocabulary: Vocabulary, held_out: Collection[str], counts: ArrayLike | None) -> list[str]:
+    """Return the classes that are not held out and have training frames."""
+    frames = np.ones(len(vocabulary)) if counts is None else np.asarray(counts)
+    return [name for name, count in zip(vocabulary, frames, strict=True) if count > 0 and name not in held_out]
+
+
 def _supporters(
     vocabulary: Vocabulary, held_out: Collection[str], counts: ArrayLike | None, segments: ArrayLike | None
 ) -> tuple[dict[Factor, set[str]], dict[Factor, set[str]]]:
@@ -232,8 +231,8 @@ def _supporters(
     for values, bound in ((counts, WELL_FILLED[0]), (segments, WELL_FILLED[1])):
         rich &= np.True_ if values is None else np.asarray(values) >= bound
     having, filled = defaultdict[Factor, set[str]](set), defaultdict[Factor, set[str]](set)
-    for name in _occurring(vocabulary, held_out, counts):
-        for factor in _factors(vocabulary, name) if name not in held_out else ():
+    for name in _seen(vocabulary, held_out, counts):
+        for factor in _factors(vocabulary, name):
             having[factor].add(name)
             if rich[vocabulary.index(name)]:
                 filled[factor].add(name)

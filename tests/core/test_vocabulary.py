@@ -66,25 +66,6 @@ def test_factors_from_a_function_or_without_slot_names() -> None:
     assert named.factors == (("x", None), ("x", "y"))
 
 
-def test_compositional_looks_at_the_whole_set() -> None:
-    assert KITCHEN.is_compositional(["take milk"]) == {"take milk": ()}
-    # "milk" is in two classes only: with both unseen nobody brings it
-    assert KITCHEN.is_compositional(["take milk", "pour milk"]) == {
-        "take milk": (("object", "milk"),),
-        "pour milk": (("verb", "pour"), ("object", "milk")),
-    }
-    assert KITCHEN.is_compositional(["stir cup with spoon"]) == {
-        "stir cup with spoon": (("verb", "stir"), ("tool", "spoon"))
-    }
-    assert Vocabulary.from_names(["a", "b"]).is_compositional(["b"]) == {"b": (("phrase", "b"),)}
-    assert KITCHEN.is_compositional([]) == {}
-
-
-def test_a_word_in_another_slot_is_another_factor() -> None:
-    words = Vocabulary.from_names(["oil pan", "heat oil"], factors=lambda name: tuple(name.split()))
-    assert words.is_compositional(["heat oil"]) == {"heat oil": (("slot1", "heat"), ("slot2", "oil"))}
-
-
 def test_extended_and_subset() -> None:
     more = KITCHEN.extended(["pour cup"], factors={"pour cup": ("pour", "cup", None)})
     assert more.index("pour cup") == 5

@@ -13,6 +13,7 @@ from fact_clip.config import DataConfig
 from fact_clip.core import Vocabulary, runs
 from fact_clip.datasets.benchmarks import BENCHMARKS, verb_object_tool
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.holdout import lost_factors
 from fact_clip.datasets.synthetic import FACTORS, UNSEEN, VALIDATION_UNSEEN, draw_actions, write_workbench
 
 
@@ -59,7 +60,7 @@ def test_names_and_factors():
     both = (*UNSEEN, *VALIDATION_UNSEEN)
     assert len(UNSEEN) == 3
     assert len(set(both)) == 5
-    assert vocabulary.is_compositional(both) == dict.fromkeys(both, ())
+    assert lost_factors(vocabulary, both) == dict.fromkeys(both, ())
 
 
 def test_hold_out_file(dataset):
