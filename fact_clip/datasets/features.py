@@ -280,8 +280,7 @@ def read_clock(
 
 def sidecar_faults(paths: Iterable[Path], fps: float | None, layout: Layout | None) -> Iterator[InputError]:
     """Yield what is wrong with the JSON files beside features: damaged, of others, or of another rate or encoder."""
-    rate: tuple[float, str] | None = None if fps is None else (fps, "data.fps")
-    encoder: tuple[str, str] | None = None
+    first: dict[str, tuple[Any, object]] = {} if fps is None else {"fps": (fps, "data.fps")}
     for path in paths:
         json_path = path.with_suffix(".json")
         try:
@@ -291,16 +290,11 @@ def sidecar_faults(paths: Iterable[Path], fps: float | None, layout: Layout | No
         except InputError as error:
             yield error
             continue
-        if sidecar.fps is not None:
-            rate = rate or (sidecar.fps, str(json_path))
-            if sidecar.fps != rate[0]:
-                fix = "extract all videos at one rate" if fps is None else "set data.fps, or extract all at one rate"
-                yield InputError(json_path, f"{sidecar.fps:g} rows a second, but {rate[0]:g} in {rate[1]}", fix)
-        if sidecar.encoder is not None:
-            encoder = encoder or (sidecar.encoder, str(json_path))
-            if sidecar.encoder != encoder[0]:
-                problem = f"features by {sidecar.encoder}, but by {encoder[0]} in {encoder[1]}"
-                yield InputError(json_path, problem, "extract all by one encoder")
+        for key, fix in (("fps", "extract all videos at one rate"), ("encoder", "extract all by one encoder")):
+            if (value := getattr(sidecar, key)) is not None:
+                other, where = first.setdefault(key, (value, json_path))
+                if value != other:
+                    yield InputError(json_path, f"{key} is {value}, but {other} in {where}", fix)
 
 
 def encoder_of(features: Iterable[Path]) -> str | None:
