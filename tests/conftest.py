@@ -31,7 +31,7 @@ settings.load_profile("house")
 LONGEST_FILES = (
     "tests/test_readme.py", "tests/training/test_kills.py", "tests/app/test_page.py", "tests/attacks/test_corpus.py",
     "tests/training/test_processes.py", "tests/cli/test_killed_commands.py", "tests/app/test_learn.py",
-    "tests/test_stranger.py", "tests/video/test_scene.py",
+    "tests/test_stranger.py",
 )  # fmt: skip
 
 
