@@ -159,5 +159,4 @@ def plugins(as_json: AsJson = False) -> None:
     from fact_clip.models.heads import HEADS
 
     rows = list_plugins([FRAME_ENCODERS, TEXT_ENCODERS, HEADS, FORMATS, METRICS])
-    cells = [{key: value or "works" for key, value in row.items()} for row in rows]
-    print_result(rows, table(cells) if rows else "no plug-ins", as_json)
+    print_result(rows, table(rows) if rows else "no plug-ins", as_json)
