@@ -94,12 +94,7 @@ def ending_of(name: str, where: Location | str = "format") -> str:
 def format_called(name: str, where: Location | str = "format") -> Format:
     """Return a format by its name or ending ("csv", ".CSV"); errors name `where`."""
     key = name.lower().removeprefix(".")
-    for other, form in FORMATS.items():
-        if key in (other, form.ending.lower().removeprefix(".")):
-            return form
-    if key in FORMATS:  # a plug-in that does not work
-        return FORMATS[key]
-    raise InputError(where, f"no format {name!r}", f"use one of {', '.join(FORMATS)}")
+    return FORMATS[key if key in FORMATS else _format_name(f"x.{key}", where)]
 
 
 @checked
@@ -158,7 +153,7 @@ def load(path: str | Path, *, background: str | None = None, n_frames: int | Non
     file does not tell.
     """
     path = Path(path)
-    name = _format_name(path)
+    name = _format_name(path.name, path)
     if background is not None:
         check_name(background, "background", legacy=True)
     read = FORMATS[name].read
@@ -178,15 +173,16 @@ def load(path: str | Path, *, background: str | None = None, n_frames: int | Non
 
 def format_of(path: str | Path) -> Format:
     """Return the format with the longest ending that a file's name has."""
-    return FORMATS[_format_name(Path(path))]
+    path = Path(path)
+    return FORMATS[_format_name(path.name, path)]
 
 
-def _format_name(path: Path) -> str:
-    """Return the name of the format with the longest ending that a file has."""
-    names = [name for name, form in FORMATS.items() if path.name.lower().endswith(form.ending.lower())]
-    if not names and (name := path.suffix[1:].lower()) in FORMATS:  # a plug-in that does not work
-        names = [name] if FORMATS[name] else []
+def _format_name(file: str, where: Location | Path | str) -> str:
+    """Return the name of the format with the longest ending that the name of a file has."""
+    names = [name for name, form in FORMATS.items() if file.lower().endswith(form.ending.lower())]
+    suffix = file.lower().rpartition(".")[2]
+    if not names and suffix in FORMATS:  # a plug-in that does not work
+        return suffix
     if not names:
-        endings = ", ".join(form.ending.removeprefix(".") for form in FORMATS.values())
-        raise InputError(path, f"no format for the suffix {path.suffix.lower()!r}", f"use one of {endings}")
+        raise InputError(where, f"no format {suffix!r}", f"use one of {', '.join(FORMATS)}")
     return max(names, key=lambda name: len(FORMATS[name].ending))
