@@ -149,10 +149,6 @@ def test_an_override_changes_its_key_alone():
         ("train.optimizer=adamm", "train.optimizer"),
         ("model.blocks=ui", "model.blocks"),
         ("data.validation=1", "data.validation"),
-        # names of earlier versions
-        ("data.channels.file=objects.txt", "data.channels"),
-        ("model.channels={hidden: 8}", "model.channels"),
-        ("model.frame_weight=0.9", "model.frame_weight"),
     ],
 )
 def test_overrides_that_are_wrong(override, place):

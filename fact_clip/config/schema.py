@@ -417,16 +417,7 @@ def checked(model: type[Model], tree: Any, where: Location | str | Path) -> Mode
         raise InputError(where, f"{key}: {problem}" if key else problem, fix) from None
 
 
-# Keys of earlier versions and of the published code.
-_CHANGED = {
-    "data.channels": "it is called data.objects now",
-    "model.channels": "it is called model.objects now",
-    "model.frame_weight": "it is called decode.frame_weight now",
-    **dict.fromkeys(
-        ("dataset", "aux", "FACT", "Bi", "Bu", "BU", "Loss", "TM", "CLIP"),
-        "published YAML files are read by scripts/train.py --cfg",
-    ),
-}
+_PUBLISHED = ("dataset", "aux", "FACT", "Bi", "Bu", "BU", "Loss", "TM", "CLIP")  # groups of the published YAML files
 
 
 def _first_fault(model: type[BaseModel], error: ValidationError, tree: Any) -> tuple[str, str, str]:
@@ -440,7 +431,8 @@ def _first_fault(model: type[BaseModel], error: ValidationError, tree: Any) -> t
     if fault["type"] == "extra_forbidden":
         nearest = {full.rpartition(".")[2]: full for full in _keys(model)} | {full: full for full in _keys(model)}
         (closest,) = difflib.get_close_matches(key[:100], nearest, n=1, cutoff=0.0)
-        return key, "unknown key", _CHANGED.get(key, f"did you mean {nearest[closest]}?")
+        published = "published YAML files are read by scripts/train.py --cfg"
+        return key, "unknown key", published if key in _PUBLISHED else f"did you mean {nearest[closest]}?"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return key, f"{reprlib.repr(fault['input'])} is not {message}", ""
 

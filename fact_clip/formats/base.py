@@ -249,20 +249,16 @@ def read_table(path: Path, columns: Sequence[str] = (), faults: list[InputError]
     if markup := re.match(r"\s*(?:\[\s*)?([<{])", text):
         raise InputError(path, f"{'XML' if markup[1] == '<' else 'JSON'}, not a table", "see --from")
     lines = io.StringIO(text, newline="")
-    number, missing = 0, list(columns)
-    for header in lines:
-        number += 1
+    for number, header in enumerate(lines, start=1):
         if re.match(r"\ufeff?sep=.\r?$", header):  # by which Excel is told the separator
             continue
         separator = find_separator(header) or ","
         with library_errors(FileLocation(path, number), "not the header of a table", csv.Error):
             names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
-        missing = min(missing, [column for column in columns if column not in names], key=len)
-        if any(names) and not missing:
+        if any(names) and {*columns} <= {*names}:
             break
     else:
-        fix = f"the columns are {', '.join(columns)}" if columns else ""
-        raise InputError(path, f"no column {missing[0]!r}" if missing else "no rows", fix)
+        raise InputError(path, f"no line with the columns {', '.join(columns)}" if columns else "no rows")
     repeated = next((name for name, count in Counter(names).items() if name and count > 1), None)
     if repeated is not None:
         raise InputError(FileLocation(path, number), f"two columns {repeated!r}", "give each another name")

@@ -44,14 +44,10 @@ class _File(BaseModel):
 def as_dict(segmentation: Segmentation) -> dict[str, Any]:
     """Return a segmentation as plain JSON: fps, n_frames, all segments, and what else is known (docs/json.md)."""
     tree: dict[str, Any] = {"format": FORMAT, "fps": segmentation.fps, "n_frames": segmentation.n_frames}
-    if segmentation.media is not None:
-        tree["media"] = segmentation.media
-    if segmentation.video_fps is not None:
-        tree["video_fps"] = segmentation.video_fps
-    if segmentation.background:
-        tree["background"] = list(segmentation.background)
-    if segmentation.new_words:
-        tree["new_words"] = [asdict(word) for word in segmentation.new_words]
+    words = list(map(asdict, segmentation.new_words))
+    more: dict[str, Any] = {"media": segmentation.media, "video_fps": segmentation.video_fps}
+    more |= {"background": list(segmentation.background), "new_words": words}
+    tree |= {key: value for key, value in more.items() if value not in (None, [])}
     tree["segments"] = [dict(zip(COLUMNS, row, strict=True)) for row in cells(segmentation, segmentation.segments)]
     if segmentation.times is not None:
         tree["times"] = list(segmentation.times)
