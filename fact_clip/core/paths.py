@@ -67,10 +67,7 @@ def inside(folder: Path, *names: str) -> Path:
 
 def expanded(path: str | Path) -> Path:
     """Return a path whose ~ or ~NAME at the start is the home of that person; as it is if there is no such home."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises where there is no such home
 
 
 def same_place(first: Path, second: Path) -> bool:

@@ -190,7 +190,8 @@ class Dataset:
     @cached_property
     def encoder(self) -> str | None:
         """Return the frame encoder that made the training features, where the JSON files beside them name it."""
-        return features.encoder_of(self.folder.described(self.train))
+        encoders = (features.read_sidecar(path).encoder for path in self.folder.described(self.train))
+        return next(filter(None, encoders), None)
 
     @cached_property
     def input_dim(self) -> int:

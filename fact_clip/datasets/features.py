@@ -297,11 +297,6 @@ def sidecar_faults(paths: Iterable[Path], fps: float | None, layout: Layout | No
                     yield InputError(json_path, f"{key} is {value}, but {other} in {where}", fix)
 
 
-def encoder_of(features: Iterable[Path]) -> str | None:
-    """Return the encoder that the JSON files beside features name first; `sidecar_faults` tells where they differ."""
-    return next((encoder for path in features if (encoder := read_sidecar(path).encoder) is not None), None)
-
-
 def rate_of(features: Iterable[Path]) -> float | None:
     """Return the rows per second that all JSON files beside features name; None where one has none, or they differ."""
     rates = {read_sidecar(path).fps for path in features}

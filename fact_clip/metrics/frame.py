@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError, stretch
-from fact_clip.core.arguments import is_list
+from fact_clip.core.arguments import is_list, whole_of
 from fact_clip.core.segments import frame_labels
 
 Labellings: TypeAlias = Sequence[ArrayLike]
@@ -63,10 +63,7 @@ def without_true(videos: Iterable[Video], classes: Collection[int]) -> list[Vide
 def class_set(where: str, classes: Classes) -> frozenset[int]:
     """Check class indices given as an option, such as background; an InputError unless whole numbers of 0 or more."""
     indices: list[Any] = list(classes) if is_list(classes) and not isinstance(classes, str | bytes) else [classes]
-    for value in indices:
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-            raise InputError(where, f"{value!r} is not a class index", "look names up with Vocabulary.index")
-    return frozenset(map(int, indices))
+    return frozenset(whole_of(value, where, 0, 1 << 62) for value in indices)
 
 
 def percent(part: float, total: float) -> float:

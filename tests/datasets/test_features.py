@@ -19,7 +19,6 @@ from fact_clip.datasets.features import (
     FeatureTransform,
     check_finite,
     check_length,
-    encoder_of,
     lengths_agree,
     load_features,
     read_clock,
@@ -219,6 +218,4 @@ def test_features_of_two_encoders_do_not_go_together(tmp_path):
     for name, encoder in (("a", "grid"), ("b", None), ("c", "grid"), ("d", "clip:x")):
         (tmp_path / f"{name}.json").write_text(json.dumps({"encoder": encoder}))
     paths = [tmp_path / f"{name}.npy" for name in "abcde"]  # e has no file beside it
-    assert encoder_of(paths[:3]) == "grid"
-    assert encoder_of(paths[1:2]) is None
     assert [error.path.name for error in sidecar_faults(paths, None, None)] == ["d.json"]
