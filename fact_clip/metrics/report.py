@@ -113,7 +113,7 @@ def evaluate(
         Metrics of plug-ins follow under their names (docs/extending.md).
     """
     rules = _rules(profile)
-    held_out, left_out = class_groups(unseen, background)
+    held_out, left_out, _ = class_groups(unseen, background)
     videos, removed = paired(ground_truth, prediction, stride), frozenset() if count_background else left_out
     if rules.drop_background_frames:
         videos = without_true(videos, removed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TypeAlias
 
 import numpy as np
@@ -25,13 +26,14 @@ Tables: TypeAlias = Sequence[ArrayLike]
 _ROUNDING = 1e-6  # by which a mean of percentages may end above 100
 
 
-def class_groups(unseen: Classes, background: Classes = ()) -> tuple[frozenset[int], frozenset[int]]:
-    """Check the unseen and the background classes; a class that is both is an InputError. All others are seen."""
-    held_out, left_out = class_set("unseen", unseen), class_set("background", background)
-    both = held_out & left_out
-    if both:
-        raise InputError("unseen", f"class {min(both)} is background too")
-    return held_out, left_out
+def class_groups(unseen: Classes, background: Classes = (), also_unseen: Classes = ()) -> list[frozenset[int]]:
+    """Check three groups of classes, no two of which may share one. All other classes are seen."""
+    groups = {"unseen": unseen, "background": background, "also_unseen": also_unseen}
+    sets = {where: class_set(where, classes) for where, classes in groups.items()}
+    for where, other in combinations(sets, 2):
+        if both := sets[where] & sets[other]:
+            raise InputError(where, f"class {min(both)} is in {other} too")
+    return list(sets.values())
 
 
 def harmonic_mean(seen: float, unseen: float) -> float:
@@ -66,7 +68,8 @@ def class_means(
     ground_truth: Labellings, prediction: Labellings, unseen: Classes, background: Classes = ()
 ) -> tuple[float, float]:
     """S and U without `background`: mean accuracy in percent over the seen and the unseen classes with a true frame."""
-    figures = frame_figures(FrameCounts.of(paired(ground_truth, prediction)), *class_groups(unseen, background))
+    held_out, left_out, _ = class_groups(unseen, background)
+    figures = frame_figures(FrameCounts.of(paired(ground_truth, prediction)), held_out, left_out)
     return figures["seen_class_mean_accuracy"], figures["unseen_class_mean_accuracy"]
 
 
@@ -74,7 +77,7 @@ def group_f1(
     ground_truth: Labellings, prediction: Labellings, unseen: Classes, background: Classes = ()
 ) -> dict[str, float]:
     """F1 in percent by group and overlap: "seen_f1@10", "unseen_f1@10", ...; arguments as in `class_means`."""
-    held_out, left_out = class_groups(unseen, background)
+    held_out, left_out, _ = class_groups(unseen, background)
     videos = paired(ground_truth, prediction)
     figures: dict[str, float] = {}
     for overlap in OVERLAPS:
@@ -164,7 +167,7 @@ def seen_unseen_curve(
 class Compared:
     """The best seen and the best unseen class of each of n frames."""
 
-    groups: tuple[frozenset[int], frozenset[int], frozenset[int]]  # unseen, background, also unseen
+    groups: list[frozenset[int]]  # unseen, background, also unseen
     n_classes: int
     true: NDArray[np.int64]  # (n,)
     seen_guess: NDArray[np.int64]  # (n,)
@@ -176,7 +179,7 @@ def best_of_groups(
     ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes, also_unseen: Classes
 ) -> Compared:
     """Compare the best seen and the best unseen class of all frames; arguments as in `seen_unseen_curve`."""
-    groups = _groups(unseen, background, also_unseen)
+    groups = class_groups(unseen, background, also_unseen)
     held_out, left_out, others = groups
     true, table = _frames(ground_truth, scores)
     n_classes = table.shape[1]
@@ -211,7 +214,7 @@ def curve_of_counts(
     counts: Mapping[float, FrameCounts], unseen: Classes, background: Classes = (), also_unseen: Classes = ()
 ) -> SeenUnseenCurve:
     """The curve of `curve_of_predictions` from gamma -> counts, which may be added up video by video."""
-    held_out, left_out, others = _groups(unseen, background, also_unseen)
+    held_out, left_out, others = class_groups(unseen, background, also_unseen)
     rows = []
     for gamma in sorted(counts):
         figures = frame_figures(counts[gamma], held_out, left_out | others)
@@ -228,19 +231,6 @@ def ausuc(
     chord, as in the area under a ROC curve.
     """
     return seen_unseen_curve(ground_truth, scores, unseen, background, also_unseen).ausuc()
-
-
-def _groups(
-    unseen: Classes, background: Classes, also_unseen: Classes
-) -> tuple[frozenset[int], frozenset[int], frozenset[int]]:
-    held_out, left_out = class_groups(unseen, background)
-    others = class_set("also_unseen", also_unseen)
-    if not held_out:
-        raise InputError("unseen", "no class")
-    for where, group in (("unseen", held_out), ("background", left_out)):
-        if group & others:
-            raise InputError("also_unseen", f"class {min(group & others)} is in {where} too")
-    return held_out, left_out, others
 
 
 def _frames(ground_truth: Labellings, scores: Tables) -> tuple[NDArray[np.int64], Floats]:
