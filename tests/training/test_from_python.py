@@ -161,7 +161,7 @@ def test_bad_arrays_are_refused_at_the_door(where, change):
 
 @pytest.mark.parametrize(
     ("where", "value"),
-    [("data.features('v0')", np.zeros((40, 3))), ("data.features('v0')", np.zeros((3, 4))),
+    [("data.features('v1')", np.zeros((40, 3))), ("data.features('v0')", np.zeros((3, 4))),
      ("data.features('v0')", np.zeros(4)), ("data.features('v0')", np.full((40, 4), np.nan, "f4")),
      ("data.labels('v0'):40", ["stir"] * 39 + ["stri"])],
 )  # fmt: skip
