@@ -193,9 +193,10 @@ async def _user(number: int, address: str, content: bytes, until: float, seen: C
                 await ask("PUT", "/api/actions", json={"actions": [{"name": name} for name in names]})
                 await ask("POST", "/api/settings", json={"adjust": {"switch_penalty": float(turn)}})
                 shown = await ask("GET", f"/api/videos/{video}")
-                track = shown.json()["tracks"][0]["id"] if shown else 0
-                drawn = {"segments": [{"start": 5 * turn, "stop": 5 * turn + 4, "label": names[0]}]}
-                await ask("PUT", f"/api/videos/{video}/segments", json={**drawn, "track": track, "revision": None})
+                if shown:
+                    track = shown.json()["tracks"][0]["id"]
+                    drawn = {"segments": [{"start": 5 * turn, "stop": 5 * turn + 4, "label": names[0]}]}
+                    await ask("PUT", f"/api/videos/{video}/segments", json={**drawn, "track": track, "revision": None})
                 await ask("GET", f"/api/videos/{video}/export", params={"format": "eaf"})
                 await ask("GET", "/api/uncertain")
                 await ask("GET", "/api/state")
