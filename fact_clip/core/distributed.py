@@ -36,8 +36,7 @@ def place_in_launch() -> tuple[int, int]:
     rank, world = (int(text) if text.isdecimal() else -1 for text in texts)
     lacks = world > 1 and not all(map(os.environ.get, ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK")))
     if not 0 <= rank < world or lacks:
-        problem = f"process {texts[0]} of {texts[1]}, not as torchrun sets it and what belongs to it"
-        raise InputError("RANK", problem, "start several processes with torchrun, or unset RANK and WORLD_SIZE")
+        raise InputError("RANK", f"process {texts[0]} of {texts[1]}", "start by torchrun, or unset RANK and WORLD_SIZE")
     return rank, world
 
 

@@ -65,8 +65,7 @@ def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
     array = _some_labels(labels, stride)
     expected = -(-n_frames // stride)
     if array.size != expected:
-        problem = f"{array.size} labels at stride {stride} for {n_frames} frames"
-        raise InputError("labels", f"{problem}, not {expected}")
+        raise InputError("labels", f"{array.size} at stride {stride}, not {expected} for {n_frames} frames")
     return array[np.arange(n_frames) // stride]
 
 
