@@ -226,7 +226,7 @@ def _recipe(folder: Path, proposal: Proposal, time: str) -> str:
         # JSON is YAML, and it quotes what YAML would read as something else.
         text = f"{'  ' * len(groups)}{last}: {json.dumps(value, ensure_ascii=False)}"
         lines.append(f"{text}  # {reason}" if reason else text)
-    return "\n".join([*lines, *(f"# {note}" for note in proposal.notes)]) + "\n"
+    return "\n".join([*lines, *(f"# {note}" for note in proposal.notes[: SHOWN["note"]])]) + "\n"
 
 
 SHOWN_TRANSITIONS = 15  # --json has all

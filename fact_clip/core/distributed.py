@@ -50,10 +50,11 @@ def pick_device(name: str | torch.device, where: str = "device") -> torch.device
             rank = os.environ.get("LOCAL_RANK", "")
             return torch.device(f"cuda:{int(rank) % torch.cuda.device_count()}" if rank.isdecimal() else "cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     try:
-        if available.get(name.split(":")[0], False):
-            return torch.device(name)
+        device = torch.device(name)
+        if (device.index or 0) < counts.get(device.type, 0):
+            return device
     except (RuntimeError, ValueError, OverflowError):
         pass
     raise InputError(where, f"this machine has no {name!r}", "choose auto, cpu, cuda, cuda:N or mps")
