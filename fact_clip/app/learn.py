@@ -36,7 +36,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.factors import FILE, new_factors, parse_factors
 from fact_clip.datasets.features import open_array, read_sidecar
 from fact_clip.datasets.layout import UNLABELLED, find_split, split_names
-from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
+from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics.segmental import count_segments
@@ -300,9 +300,9 @@ def _write_set(
     training_set = TrainingSet(root, None if model is None else model.run)
     names, held = dict[str, bool](), list[Held]()
     media, user = next((video.media for video in videos if video.media is not None), None), model or page.engine.model()
-    encoder: FrameEncoder = frame_encoder(ENCODER, Runtime("cpu"))
-    extraction = Settings()
-    if user is not None and media is not None:
+    if user is None or media is None:
+        encoder, extraction = frame_encoder(ENCODER, Runtime("cpu")), Settings()
+    else:
         encoder, extraction = user.encoder_for(media), user.extraction
     other = BACKGROUND if model is None else next(iter(model.vocabulary.background), BACKGROUND)
     if model is not None:

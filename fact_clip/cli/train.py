@@ -60,25 +60,26 @@ def train(
     from fact_clip.training.plan import warn_of_unused, with_values
     from fact_clip.training.sweep import read_axes
 
-    settings, stored = Config.load(config, overrides or []), out / "config.yaml"
+    typed, stored = overrides or [], out / "config.yaml"
+    settings = Config.load(config, typed)
     if seeds is not None and not all(number.isascii() and number.isdecimal() for number in seeds.split(",")):
         raise refuse("--seeds", f"{seeds!r} is not a list of whole numbers such as 0,1,2")
     sweep_options = [*([] if seeds is None else [f"train.seed={seeds}"]), *(sweeps or [])]
     axes = read_axes(sweep_options)
-    for override in overrides or []:
+    for override in typed:
         if (key := override.partition("=")[0]) in axes:
             raise InputError(ConfigKey(key), "set to one value and swept", "give it once")
+    if not resume or not out.is_dir():
+        check_new(out, fix="give --resume to continue the run there, or another --out")
     if config == MEASURED and settings.data.name == "folder":
-        goes_on, typed = resume and stored.is_file(), overrides or []
+        goes_on = resume and stored.is_file()
         has_epochs = bool(axes) or goes_on or any(override.startswith("train.epochs=") for override in typed)
         before = [f"train.epochs={Config.load(stored).train.epochs}"] if goes_on else []
         settings = Config.load(config, [*measured(settings.data, has_epochs), *before, *typed])
-    if not resume or not out.is_dir():
-        check_new(out, fix="give --resume to continue the run there, or another --out")
     combinations = islice(product(*axes.values()), MAX_COMBINATIONS)  # a swept setting may be what another one needs
     configs = [with_values(settings, dict(zip(axes, values, strict=True))) for values in combinations]
-    warn_of_unused(configs, [*(overrides or []), *(sweeps or [])])
-    again = [config, *(overrides or []), *(word for axis in sweep_options for word in ("--sweep", axis))]
+    warn_of_unused(configs, [*typed, *(sweeps or [])])
+    again = [config, *typed, *(word for axis in sweep_options for word in ("--sweep", axis))]
     with training_bar(out, again) as report:
         if not axes and str(settings.data.split) != "all":
             facts = training.train(settings, out, resume=resume, progress=report)
