@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fact_clip.core.errors import InputError
@@ -93,7 +94,7 @@ class Processes:
     def __init__(self, device: torch.device | str) -> None:
         self.rank, self.world = place_in_launch()
         if self.world > 1:
-            import torch.distributed
+            import torch.distributed.nn  # before there is a group, which its functions else keep as a default
             from accelerate import PartialState
 
             end_with_launcher()
@@ -102,7 +103,8 @@ class Processes:
             new = not torch.distributed.is_initialized()
             self._state = PartialState(cpu=on_cpu, timeout=_PATIENCE, **({"backend": "gloo"} if on_cpu else {}))
             if new and on_cpu:
-                # gloo's threads abort a process that ends with them; NCCL may wait for processes that have failed.
+                # gloo's threads abort a process that ends with them, so nothing may hold the group (see the import
+                # above, and `parallel`); NCCL may wait for processes that have failed.
                 atexit.register(self._state.destroy_process_group)
 
     @property
@@ -165,9 +167,11 @@ class Processes:
         from torch.nn.parallel import DistributedDataParallel
 
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(
-            model, devices, broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=True
-        )
+        options: dict[str, Any] = {"gradient_as_bucket_view": True, "find_unused_parameters": True}
+        # Buffers are the same everywhere; torch 2.13 has another name for leaving them so.
+        names = "forward_sync_buffers", "broadcast_buffers"
+        options[next(name for name in names if name in signature(DistributedDataParallel).parameters)] = False
+        return DistributedDataParallel(model, devices, **options)
 
 
 PARENT = "FACT_CLIP_PARENT"  # Environment variable of a command line that is to end with the process of this number

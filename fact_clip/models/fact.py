@@ -173,7 +173,7 @@ class FACT(nn.Module):
         else:
             if transcript is not None:
                 raise InputError("model", "a transcript was given to a model without model.transcript")
-            position = self.action_query.transpose(0, 1)  # (1, M, A)
+            position = self.action_query.view(1, *self.action_query.shape[::2])  # (1, M, A)
             token_mask = None
             content = position.new_zeros(batch, *position.shape[1:])
         return Scene(mask, padded, frame_position, token_mask, content, position, text, evidence)
