@@ -152,7 +152,7 @@ def change_speed(features: Tensor, labels: Labels, speed: float, generator: torc
     factor = (1 + speed) ** (2 * float(torch.rand((), generator=generator)) - 1)
     n_frames = max(1, round(len(features) / factor))
     source = ((torch.arange(n_frames) + 0.5) * (len(features) / n_frames)).long()
-    return features[source], labels[source.numpy()]
+    return features.index_select(0, source), labels[source.numpy()]
 
 
 def draw(purpose: str, seed: int, epoch: int, name: str) -> int:

@@ -7,6 +7,7 @@ step: its videos are dealt out, and gradients are summed, so that it is the step
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import os
@@ -21,7 +22,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fact_clip.config import Config, TrainConfig
 from fact_clip.core import InputError
@@ -166,11 +166,11 @@ class Trainer:
         self.model = run.new_model(**texts).to(self.device)
         if run.config.train.init is not None:
             load_start(self.model, run)
-        self.parameters = list(self.model.parameters())
+        self.parameters: list[Tensor] = [*self.model.parameters()]
         self.optimizer = make_optimizer(self.model, self.settings)
-        self.average = averaged(self.model, self.settings.average) if self.settings.average else None
-        # What is validated and saved: the model itself, or the moving average of its weights.
-        self.best_model: FACT = self.model if self.average is None else cast(FACT, self.average.module)
+        # What is validated and saved: the model itself, or the exponential moving average of its weights.
+        self.best_model = copy.deepcopy(self.model) if self.settings.average else self.model
+        self.averages: list[Tensor] = [*self.best_model.parameters()] if self.settings.average else []
         self.model.checkpointing = self.settings.checkpointing
         self.lengths = list[int]()  # to which batches are padded for a compiled model
         if self.device.type == "cuda" if self.settings.compile is None else self.settings.compile:
@@ -306,10 +306,11 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         (terms.total * batch.share * self.processes.world).backward()  # gradients become the mean over processes
         if self.settings.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
+            clip_gradients(self.parameters, self.settings.clip_norm)
         self.optimizer.step()
-        if self.average is not None:
-            self.average.update_parameters(self.model)
+        if self.averages:
+            with torch.no_grad():
+                torch._foreach_lerp_(self.averages, self.parameters, 1 - self.settings.average)
         return dict(zip(terms.names, terms.values(), strict=True))
 
     def _swapped(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -362,7 +363,8 @@ class Trainer:
 
     def _models(self) -> dict[str, nn.Module]:
         """The model and, where there is one, the moving average of its weights; by prefix in last.safetensors."""
-        return {"model.": self.model} if self.average is None else {"model.": self.model, "average.": self.best_model}
+        models: dict[str, nn.Module] = {"model.": self.model}
+        return models | ({"average.": self.best_model} if self.averages else {})
 
 
 def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:
@@ -384,11 +386,12 @@ def make_optimizer(model: FACT, settings: TrainConfig) -> torch.optim.Optimizer:
     return kind(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True, **extra)
 
 
-def averaged(model: FACT, decay: float) -> AveragedModel:
-    """The exponential moving average of a model's weights, which starts at the weights themselves."""
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
-    average.n_averaged.fill_(1)  # else the first step would replace the start instead of being averaged with it
-    return average
+def clip_gradients(parameters: Sequence[Tensor], largest: float) -> None:
+    """``torch.nn.utils.clip_grad_norm_``, which on the CPU multiplies nothing where nothing is too large."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if norm.is_cuda or norm > largest:
+        torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
 
 
 def lr_factor(settings: TrainConfig, epoch: float) -> float:
