@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping
@@ -19,7 +18,6 @@ from fact_clip.core.errors import InputError
 from fact_clip.core.paths import whole_file
 
 if TYPE_CHECKING:
-    from fact_clip.config import DataConfig
     from fact_clip.core import Vocabulary
     from fact_clip.datasets.describe import Proposal
 
@@ -86,9 +84,6 @@ def check(
 
 
 ROOT = "data.root"
-MINUTES, STEPS, MOST_EPOCHS, MOST_MEMBERS = 1.5, 1800, 300, 5
-"""Of a training: the time, and the steps after which a model gains little, so that more time goes to more models."""
-
 
 _OUT = "Recipe to write, a new file; unset: DIR/recipe.yaml."
 _BACKGROUND = 'Classes that mean no action, "a, b"; unset: guessed from their names.'
@@ -109,7 +104,7 @@ def init(
     split: Annotated[str, option(_SPLIT)] = "1",
     grammar: Annotated[str | None, option(_GRAMMAR)] = None,
     unlabelled: Annotated[str | None, option(_UNLABELLED)] = None,
-    minutes: Annotated[float, option(_MINUTES, min=0.01)] = MINUTES,
+    minutes: Annotated[float, option(_MINUTES, min=0.01)] = 1.5,
     overwrite: Annotated[bool, option("Replace the recipe that is there.", "--overwrite")] = False,
 ) -> None:
     """Write a recipe for your own data set.
@@ -124,6 +119,7 @@ def init(
     """
     from fact_clip.config import DataConfig, checked
     from fact_clip.datasets.describe import propose
+    from fact_clip.training.estimate import with_time
 
     path = folder / "recipe.yaml" if out is None else out
     if path.suffix not in (".yaml", ".yml"):
@@ -134,7 +130,7 @@ def init(
     values = {"root": str(folder), "background": background_names, "fps": fps, "layout": layout, "split": split}
     values |= {"grammar": grammar, "unlabelled": tuple(names(unlabelled, "--unlabelled") or ())}
     proposal = propose(checked(DataConfig, values, "data init"))
-    proposal, time = _with_time(proposal, minutes)
+    proposal, time = with_time(proposal, minutes)
     parent, root = path.parent.resolve(), Path(str(next(value for key, value, _ in proposal.settings if key == ROOT)))
     if root.is_relative_to(parent):  # so that both can move
         name = str(root.relative_to(parent))
@@ -150,49 +146,6 @@ def init(
         print(f"note: {text}")
     print(time)
     print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
-
-
-def measured(config: DataConfig, has_epochs: bool) -> list[str]:
-    """Return the settings that `init` proposes for a data set, as they are typed; the epochs unless they are set."""
-    from fact_clip.config import DataConfig
-    from fact_clip.datasets.describe import propose
-
-    keys = ("root", "fps", "layout", "background", "unlabelled", "grammar", "groups")
-    is_all = str(config.split) == "all"
-    values = {key: getattr(config, key) for key in keys} | {"split": 1 if is_all else config.split}
-    proposal = propose(DataConfig(**values))
-    note(str(proposal.measures))
-    if not has_epochs:
-        proposal, time = _with_time(proposal, MINUTES)
-        note(time)
-    left_out = (ROOT, "train.members", *(["data.split"] if is_all else []))
-    return [f"{key}={json.dumps(value)}" for key, value, _ in proposal.settings if key not in left_out]
-
-
-def _with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
-    """Return a proposal with the epochs and models that fit the time, and what the training will take, in words."""
-    from fact_clip.config import Config, read_recipe, set_key
-    from fact_clip.training.estimate import estimate
-
-    tree = read_recipe(proposal.base)
-    for key, value, _ in proposal.settings:
-        set_key(tree, key.split("."), value, key)
-    most = min(max(math.ceil(STEPS / proposal.measures.videos), 20), MOST_EPOCHS)
-    set_key(tree, ["train", "epochs"], most, "train.epochs")
-    config = Config.from_tree(tree, "the recipe")
-    estimated = estimate(config)
-    epochs = estimated.epochs_in(60 * minutes, config)
-    reason = f"; a model gains little from more than {most}" if epochs == most else f", {minutes:g} minutes"
-    proposal = proposal.with_settings(("train.epochs", epochs, f"{estimated.epoch:.2f} s an epoch{reason}"))
-    took = estimated.total(epochs, config)
-    members = min(int(60 * minutes / took), MOST_MEMBERS)
-    if members > 1:
-        reason = f"as many models as {minutes:g} minutes allow, at most {MOST_MEMBERS}; their scores are averaged"
-        proposal = proposal.with_settings(("train.members", members, reason))
-    seconds = max(members, 1) * took
-    duration = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
-    text = f"training will take about {duration} of one core of this machine"
-    return proposal, f"{text}, by steps on {estimated.videos} videos"
 
 
 SHOWN_NAMES = 3  # whose parts are printed

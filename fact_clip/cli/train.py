@@ -25,7 +25,6 @@ from fact_clip.core.errors import ConfigKey, InputError
 
 _SWEEP = "Train and score a run for each value; repeat for combinations."
 MAX_COMBINATIONS = 1000
-MEASURED = "zero_shot"  # the recipe that measures a data set first, as `data init` does; but for the epochs of a sweep
 
 FIGURES = (
     *("S", "U", "H", "AUSUC", "H*", "f1@10", "f1@25", "f1@50", "edit"),
@@ -55,13 +54,11 @@ def train(
       fact-clip train gtea --sweep data.split=1,2,3,4 --sweep train.seed=0,1,2 --out runs/gtea
     """
     from fact_clip import training
-    from fact_clip.cli.data import measured
-    from fact_clip.config import Config
+    from fact_clip.training.estimate import load_config
     from fact_clip.training.plan import warn_of_unused, with_values
     from fact_clip.training.sweep import read_axes
 
-    typed, stored = overrides or [], out / "config.yaml"
-    settings = Config.load(config, typed)
+    typed = overrides or []
     if seeds is not None and not all(number.isascii() and number.isdecimal() for number in seeds.split(",")):
         raise refuse("--seeds", f"{seeds!r} is not a list of whole numbers such as 0,1,2")
     sweep_options = [*([] if seeds is None else [f"train.seed={seeds}"]), *(sweeps or [])]
@@ -71,11 +68,7 @@ def train(
             raise InputError(ConfigKey(key), "set to one value and swept", "give it once")
     if not resume or not out.is_dir():
         check_new(out, fix="give --resume to continue the run there, or another --out")
-    if config == MEASURED and settings.data.name == "folder":
-        goes_on = resume and stored.is_file()
-        has_epochs = bool(axes) or goes_on or any(override.startswith("train.epochs=") for override in typed)
-        before = [f"train.epochs={Config.load(stored).train.epochs}"] if goes_on else []
-        settings = Config.load(config, [*measured(settings.data, has_epochs), *before, *typed])
+    settings = load_config(config, typed, out / "config.yaml" if resume else None, bool(axes))
     combinations = islice(product(*axes.values()), MAX_COMBINATIONS)  # a swept setting may be what another one needs
     configs = [with_values(settings, dict(zip(axes, values, strict=True))) for values in combinations]
     warn_of_unused(configs, [*typed, *(sweeps or [])])

@@ -3,7 +3,7 @@
 from fact_clip.training.callbacks import Callback, EpochState, StopTraining
 from fact_clip.training.evaluation import evaluate
 from fact_clip.training.plan import Plan, resolve
+from fact_clip.training.runs import train
 from fact_clip.training.sweep import sweep
-from fact_clip.training.trainer import train
 
 __all__ = ["Callback", "EpochState", "Plan", "StopTraining", "evaluate", "resolve", "sweep", "train"]

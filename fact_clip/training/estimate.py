@@ -1,10 +1,12 @@
-"""How long a training will take on this machine, by some real steps of it; for `fact-clip data init`.
+"""What a training can do in a given time on this machine, by some real steps of it; for `data init` and `zero_shot`.
 
 On the CPU all times are processor seconds of one core: small models gain little from a second one.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,13 +15,19 @@ from pathlib import Path
 
 import torch
 
-from fact_clip.config import Config
-from fact_clip.core.distributed import Processes
-from fact_clip.training.plan import Plan, resolve, with_values
+from fact_clip.config import Config, DataConfig, read_recipe, set_key
+from fact_clip.core import InputError
+from fact_clip.core.distributed import Processes, place_in_launch
+from fact_clip.core.errors import ConfigKey
+from fact_clip.datasets.describe import Proposal, propose
+from fact_clip.training.plan import Note, Plan, resolve, tell, with_values
 from fact_clip.training.state import begin
 from fact_clip.training.trainer import Trainer, numerics
 
 VIDEOS = 3  # Training videos that are measured, from the shortest to the longest
+MINUTES = 1.5  # That a training takes on one core, unless told otherwise
+STEPS, MOST_EPOCHS, MOST_MEMBERS = 1800, 300, 5  # After so many steps a model gains little: more time, more models
+MEASURED = "zero_shot"  # The recipe that measures a folder of the user's own
 
 
 @dataclass(frozen=True)
@@ -88,3 +96,55 @@ def timed(plan: Plan, trainer: Trainer) -> tuple[float, float]:
         return trained - began, clock() - trained
     finally:
         torch.set_num_threads(threads)
+
+
+def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
+    """A proposal with the epochs and models that fit the time, and what the training will take, in words."""
+    tree = read_recipe(proposal.base)
+    for key, value, _ in proposal.settings:
+        set_key(tree, key.split("."), value, key)
+    most = min(max(math.ceil(STEPS / proposal.measures.videos), 20), MOST_EPOCHS)
+    set_key(tree, ["train", "epochs"], most, "train.epochs")
+    config = Config.from_tree(tree, "the recipe")
+    estimated = estimate(config)
+    epochs = estimated.epochs_in(60 * minutes, config)
+    reason = f"; a model gains little from more than {most}" if epochs == most else f", {minutes:g} minutes"
+    proposal = proposal.with_settings(("train.epochs", epochs, f"{estimated.epoch:.2f} s an epoch{reason}"))
+    took = estimated.total(epochs, config)
+    members = min(int(60 * minutes / took), MOST_MEMBERS)
+    if members > 1:
+        reason = f"as many models as {minutes:g} minutes allow, at most {MOST_MEMBERS}; their scores are averaged"
+        proposal = proposal.with_settings(("train.members", members, reason))
+    seconds = max(members, 1) * took
+    duration = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
+    text = f"training will take about {duration} of one core of this machine"
+    return proposal, f"{text}, by steps on {estimated.videos} videos"
+
+
+def load_config(
+    recipe: str | Path, overrides: Sequence[str] = (), stored: Path | None = None, is_swept: bool = False
+) -> Config:
+    """A recipe with overrides, for a training; `zero_shot` is fitted to the folder it reads, as `data init` does it.
+
+    Epochs are measured too, unless they are set or swept (`is_swept`), or a run goes on, whose config.yaml is `stored`.
+    """
+    config = Config.load(recipe, overrides)
+    if recipe != MEASURED or config.data.name != "folder":
+        return config
+    keys = ("root", "fps", "layout", "background", "unlabelled", "grammar", "groups")
+    is_all = str(config.data.split) == "all"
+    values = {key: getattr(config.data, key) for key in keys} | {"split": 1 if is_all else config.data.split}
+    proposal = propose(DataConfig(**values))
+    notes, epochs = [Note(str(proposal.measures))], list[str]()
+    if stored is not None and stored.is_file():
+        epochs = [f"train.epochs={Config.load(stored).train.epochs}"]
+    elif not is_swept and not any(override.startswith("train.epochs=") for override in overrides):
+        if place_in_launch()[1] > 1:
+            problem, fix = "not measured in several processes", "set it, or train a recipe that `data init` wrote"
+            raise InputError(ConfigKey("train.epochs"), problem, fix)
+        proposal, time = with_time(proposal, MINUTES)
+        notes.append(Note(time))
+    tell(notes)
+    left_out = ("data.root", "train.members", *(["data.split"] if is_all else []))
+    settings = [f"{key}={json.dumps(value)}" for key, value, _ in proposal.settings if key not in left_out]
+    return Config.load(recipe, [*settings, *epochs, *overrides])

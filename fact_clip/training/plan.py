@@ -59,6 +59,12 @@ class Plan:
     notes: tuple[Note, ...] = ()  # what was decided
 
 
+def tell(notes: Iterable[Note]) -> None:
+    """Log what was decided, by the logger whose notes the command line shows."""
+    for note in notes:
+        logger.log(note.level, "%s", note.text)
+
+
 def resolve(config: Config, folder: DataFolder | None = None) -> Plan:
     """Decide everything that the configuration leaves open, and open what it names; `folder` may be open already."""
     notes: list[Note] = []

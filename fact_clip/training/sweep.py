@@ -21,7 +21,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.training.evaluation import Progress, evaluate
 from fact_clip.training.plan import Plan, resolve, with_values
-from fact_clip.training.trainer import train
+from fact_clip.training.runs import train
 from fact_clip.training.zero_shot import IN_USE
 
 logger = logging.getLogger(__name__)

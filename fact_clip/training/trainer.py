@@ -1,4 +1,4 @@
-"""`train`: from a plan to a run folder; and the training loop of one model, which continues where it was cut off.
+"""The training loop of one model, which continues where it was cut off.
 
 The order of videos, their masking and dropout depend only on (seed, epoch, step), so a run that is resumed, after a
 whole epoch or inside one, follows the same loss curve as one that was not interrupted. Processes of torchrun share each
@@ -11,40 +11,32 @@ import copy
 import logging
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fact_clip.config import Config, TrainConfig
+from fact_clip.config import TrainConfig
 from fact_clip.core import InputError
-from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes, pick_device, pick_precision
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.io import read_text
-from fact_clip.core.messages import Pace, printable
-from fact_clip.core.paths import inside, locked
+from fact_clip.core.messages import Pace
+from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
-from fact_clip.datasets.memory import DataSource, MemoryFolder, with_data
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
-from fact_clip.run import LoadedRun, Run, remove_unfinished, save_weights
-from fact_clip.training.calibration import learn_calibration
+from fact_clip.run import LoadedRun, Run, save_weights
 from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog, StopTraining
-from fact_clip.training.ensemble import members_beside
 from fact_clip.training.evaluation import Progress, validate
-from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.state import (
     TrainingState,
-    begin,
     candidates,
     load_start,
     make_criterion,
@@ -57,91 +49,6 @@ logger = logging.getLogger(__name__)
 GPU_WORKERS = 4  # Processes that read videos for a GPU, unless ``train.workers`` says otherwise
 SAVE_SECONDS = 600  # Inside an epoch the state is saved after this time, so that a long epoch need not be done again
 UNUSUAL = 1e4  # Of a feature; scores of larger ones may overflow
-
-
-@checked
-def train(
-    config: Config | Plan | str | Path,
-    out: str | Path,
-    *,
-    overrides: Sequence[str] = (),
-    data: DataSource | None = None,
-    callbacks: Sequence[Callback] = (),
-    resume: bool = False,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Train a run into the folder ``out``: one model, or the members of an ensemble side by side.
-
-    The weights that are kept (``model.safetensors``) are the best on the validation videos, a part of the training
-    videos; without validation videos they are the last. The test split is not read.
-
-    Args:
-        config: everything that makes the run, the name or path of a recipe, or a plan.
-        out: the run folder; it must be new, unless ``resume``.
-        overrides: settings on top of the configuration, as "train.epochs=20"; none with a plan.
-        data: data in memory (`datasets.from_arrays`, or a `datasets.DataSource` of your own) in place of ``data.root``.
-            They are not written anywhere, so an ensemble is an InputError, and `evaluate` takes them again.
-        callbacks: called after epochs, validations and saves; see `Callback`.
-        resume: continue an interrupted run of the same configuration; epochs and members may have become more.
-        progress: called with (epochs done, epochs, a short text).
-
-    Returns:
-        ``{"epoch", "best", "seconds", "parameters"}`` of the (first) model.
-    """
-    plan, out = _planned(config, overrides, data), Path(out)
-    if printable(str(out)) != str(out):
-        raise InputError(out, "control characters, or bytes that are not UTF-8, in the name of the folder")
-    processes = Processes(plan.device)
-    if processes.world > 1 and plan.config.train.members > 1:
-        fix = "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
-        raise InputError(ConfigKey("train.members"), f"{plan.config.train.members} in {processes.world} processes", fix)
-    with ExitStack() as while_training:
-        if processes.is_main:
-            for note in plan.notes:
-                logger.log(note.level, "%s", note.text)
-            while_training.enter_context(locked(out, "a training"))
-            while_training.enter_context(_removed_unless_begun(out))
-            if resume:
-                remove_unfinished(out)
-        with processes.main_first():
-            run, texts = begin(plan, out, processes, resume)
-        with members_beside(plan, out, resume) as check_members, numerics(run.config.train):
-            trainer = Trainer(run, plan.dataset, texts, resume, check_members, callbacks)
-            result = trainer.run_all(progress if processes.is_main else None)
-        if processes.is_main:
-            learn_calibration(run, plan.dataset, plan.device)
-        processes.wait()
-    return result
-
-
-def _planned(config: Config | Plan | str | Path, overrides: Sequence[str], data: DataSource | None) -> Plan:
-    if isinstance(config, Plan):
-        if overrides or data is not None:
-            raise InputError("config", "a plan, whose settings and data are decided", "give a Config or a recipe")
-        return config
-    if not isinstance(config, Config):
-        config = Config.load(config, overrides)
-    elif overrides:
-        config = Config.overridden(config.model_dump(mode="json"), overrides, "config")
-    if data is None:
-        return resolve(config)
-    if config.train.members > 1:
-        problem = f"{config.train.members}, but other processes cannot read data in memory"
-        raise InputError(ConfigKey("train.members"), problem, "write the data with datasets.save, and set data.root")
-    return resolve(with_data(config, data), MemoryFolder(data))
-
-
-@contextmanager
-def _removed_unless_begun(out: Path) -> Iterator[None]:
-    """Leave the folder as empty as it was where bad input, or Ctrl-C, ends a training before its first state."""
-    was_empty = not any(out.iterdir())
-    try:
-        yield
-    except (InputError, MemoryError, RuntimeError, KeyboardInterrupt):  # RuntimeError is that of torch without memory
-        if was_empty and not any(out.rglob("last.safetensors")):
-            for path in out.iterdir():
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        raise
 
 
 class Trainer:

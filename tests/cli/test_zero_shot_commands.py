@@ -202,13 +202,20 @@ def test_demo_shows_both_models_and_chance(fact_clip, tiny, tmp_path, monkeypatc
     assert (tmp_path / "timeline.png").is_file()
 
 
-def test_the_recipe_without_init_measures_what_init_does(workbench, fact_clip, tmp_path):
+def test_the_recipe_without_init_measures_what_init_does(workbench, fact_clip, tmp_path, monkeypatch):
     recipe, grammar = tmp_path / "recipe.yaml", "{verb} {object} [with {tool}]"
     assert fact_clip("data", "init", workbench, "--fps", "15", "--grammar", grammar, "--out", recipe).code == 0
     hidden = ["data.holdout=[grasp nut]", "train.epochs=1", "train.members=1"]
     by_recipe, by_name = tmp_path / "a", tmp_path / "b"
     assert fact_clip("train", recipe, "base=zero_shot", *hidden, "--out", by_recipe).code == 0
     named = ["zero_shot", f"data.root={workbench}", "data.fps=15", f"data.grammar={grammar}"]
-    assert fact_clip("train", *named, *hidden, "--out", by_name).code == 0
-    assert (by_recipe / "config.yaml").read_text() == (by_name / "config.yaml").read_text()
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)  # where only warnings are shown, but for what was decided
+    answer = fact_clip("train", *named, *hidden, "--out", by_name)
+    assert answer.code == 0
+    assert "4 videos to learn from" in answer.err
+    answer = fact_clip("train", "own", *named[1:3], "train.epochs=1", "--out", tmp_path / "own")
+    assert "background by its name: no action" in answer.err
+    training.train("zero_shot", tmp_path / "c", overrides=[*named[1:], *hidden])
+    for other in (by_name, tmp_path / "c"):
+        assert (by_recipe / "config.yaml").read_text() == (other / "config.yaml").read_text()
     assert fact_clip("train", *named, *hidden, "--out", by_name, "--resume").code == 0

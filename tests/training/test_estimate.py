@@ -6,7 +6,9 @@ import pytest
 
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.training.estimate import Estimate, estimate, spread
+from fact_clip.training.estimate import Estimate, estimate, load_config, spread
+
+from ..refusals import refused
 
 
 def config_of(**train: object) -> Config:
@@ -52,3 +54,14 @@ def test_three_videos_stand_for_all(tiny, monkeypatch):
     validated = sum(frames[name] for name in dataset.validation) / frames[seen["validation"][0]]
     assert found.validation == pytest.approx(2 * 0.5 * validated)
     assert found.videos == 3
+
+
+def test_epochs_are_not_measured_in_several_processes(workbench, monkeypatch):
+    """Each would have its own time, and so its own number of epochs."""
+    launcher = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+    for name, value in launcher.items():
+        monkeypatch.setenv(name, value)
+    where = [f"data.root={workbench}", "data.fps=15", "data.holdout=[grasp nut]"]
+    with refused("train.epochs"):
+        load_config("zero_shot", where)
+    assert load_config("zero_shot", [*where, "train.epochs=2"]).train.epochs == 2

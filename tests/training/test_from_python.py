@@ -14,7 +14,7 @@ from fact_clip.core.errors import Argument, ConfigKey
 from fact_clip.datasets import Dataset, DataSource, from_arrays, save
 from fact_clip.datasets.memory import MemoryFolder, with_data
 from fact_clip.training import Callback, EpochState, StopTraining, resolve
-from fact_clip.training.trainer import train
+from fact_clip.training.runs import train
 
 from ..refusals import refused
 from ..small import TINY

@@ -16,7 +16,7 @@ import torch
 from fact_clip.config import Config
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.run import Run, read_weights
-from fact_clip.training import ensemble, evaluate, train, trainer
+from fact_clip.training import ensemble, evaluate, runs, train, trainer
 
 from ..refusals import refused
 from ..small import ZERO_SHOT
@@ -186,7 +186,7 @@ def test_two_processes_score_unseen_classes_as_one(tiny, tmp_path):
 
 
 def test_an_ensemble_is_not_for_a_launcher(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "Processes", lambda device: SimpleNamespace(world=2, rank=0, is_main=True))
+    monkeypatch.setattr(runs, "Processes", lambda device: SimpleNamespace(world=2, rank=0, is_main=True))
     with refused("train.members"):
         train(tiny(train={"members": 3}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
