@@ -97,10 +97,14 @@ class ClosedSetHead(Head):
         self.channels = [*classes.channels, *range(classes.count, self.scores)] if classes.channels else None
 
     def forward(self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(B, N, H) to features (B, N, H) and scores (B, N, C or C+1)."""
-        scores = x[..., -self.scores :].float()
-        features = torch.cat([x[..., : -self.scores], scores.softmax(-1)], dim=-1)
-        return features, scores if self.channels is None else scores[..., self.channels]
+        """(B, N, H) to features (B, N, H), without gradients in the place of ``x``, and scores (B, N, C or C+1)."""
+        in_place = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        scores = x[..., -self.scores :].to(torch.float32, copy=in_place)
+        if in_place:
+            x[..., -self.scores :] = scores.softmax(-1)
+        else:
+            x = torch.cat([x[..., : -self.scores], scores.softmax(-1)], dim=-1)
+        return x, scores if self.channels is None else scores[..., self.channels]
 
 
 class VerbNounHead(Head):
