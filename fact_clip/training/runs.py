@@ -11,7 +11,7 @@ from typing import Any
 from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.core.arguments import checked
-from fact_clip.core.distributed import Processes
+from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import locked
@@ -24,7 +24,7 @@ from fact_clip.training.ensemble import members_beside
 from fact_clip.training.estimate import load_config
 from fact_clip.training.evaluation import Progress
 from fact_clip.training.plan import Plan, resolve, tell
-from fact_clip.training.state import begin
+from fact_clip.training.state import begin, check_free
 
 
 @checked
@@ -57,8 +57,10 @@ def train(
     Returns:
         ``{"epoch", "best", "seconds", "parameters"}`` of the (first) model.
     """
-    stored = Path(out) / "config.yaml" if resume else None
-    plan, out = _planned(config, overrides, data, stored), Path(out)
+    out = Path(out)
+    if not resume and place_in_launch()[0] == 0:  # before a data set is measured
+        check_free(out)
+    plan = _planned(config, overrides, data, out / "config.yaml" if resume else None)
     if printable(str(out)) != str(out):
         raise InputError(out, "control characters, or bytes that are not UTF-8, in the name of the folder")
     processes = Processes(plan.device)

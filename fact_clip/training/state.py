@@ -39,16 +39,21 @@ def begin(plan: Plan, out: Path, processes: Processes, resume: bool = False) -> 
         run = _resumed(plan, out, processes.world)
         use_products(run.products or {})
         return run, {**plan.texts, **_joint_space(run, plan.dataset)}
-    began = ("last.safetensors", "model.safetensors")
-    killed = (out / "run.json").is_file() and not any(path.name in began for path in out.rglob("*.safetensors"))
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not killed:  # one killed in its first epoch
-        raise InputError(out, "the folder is not empty", "name another --out, or give --resume")
+    check_free(out)
     run = _new_run(plan, out, processes.world)
     texts = {**plan.texts, **_joint_space(run, plan.dataset)}
     run.new_model(**texts)  # sizes that do not go together are reported here
     make_criterion(run, plan.dataset).null_weight(plan.config.model.tokens, plan.config.model.transcript)
     run.write()
     return run, texts
+
+
+def check_free(out: Path) -> None:
+    """Raise an InputError for a folder that has something in it, but for a run that was killed in its first epoch."""
+    began = ("last.safetensors", "model.safetensors")
+    killed = (out / "run.json").is_file() and not any(path.name in began for path in out.rglob("*.safetensors"))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not killed:
+        raise InputError(out, "the folder is not empty", "name another --out, or give --resume")
 
 
 def _resumed(plan: Plan, out: Path, world: int) -> Run:

@@ -6,6 +6,7 @@ import pytest
 
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.training import train
 from fact_clip.training.estimate import Estimate, estimate, load_config, spread
 
 from ..refusals import refused
@@ -65,3 +66,10 @@ def test_epochs_are_not_measured_in_several_processes(workbench, monkeypatch):
     with refused("train.epochs"):
         load_config("zero_shot", where)
     assert load_config("zero_shot", [*where, "train.epochs=2"]).train.epochs == 2
+
+
+def test_a_folder_that_is_taken_is_refused_before_the_data_are_measured(workbench, tmp_path, monkeypatch):
+    (tmp_path / "mine.txt").touch()
+    monkeypatch.setattr("fact_clip.training.runs.load_config", lambda *_: pytest.fail("measured"))
+    with refused(str(tmp_path)):
+        train("zero_shot", tmp_path, overrides=[f"data.root={workbench}"])
