@@ -25,7 +25,7 @@ from fact_clip.training.state import begin
 from fact_clip.training.trainer import Trainer, numerics
 
 VIDEOS = 3  # Training videos that are measured, from the shortest to the longest
-MINUTES = 1.5  # That a training takes on one core, unless told otherwise
+MINUTES = 1.5  # That a training takes on one core; `data init --minutes` has the same default
 STEPS, MOST_EPOCHS, MOST_MEMBERS = 1800, 300, 5  # After so many steps a model gains little: more time, more models
 MEASURED = "zero_shot"  # The recipe that measures a folder of the user's own
 

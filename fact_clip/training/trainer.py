@@ -297,7 +297,7 @@ def clip_gradients(parameters: Sequence[Tensor], largest: float) -> None:
     """``torch.nn.utils.clip_grad_norm_``, which on the CPU multiplies nothing where nothing is too large."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
-    if norm.is_cuda or norm > largest:
+    if norm.device.type != "cpu" or norm > largest:  # elsewhere the comparison would wait for the device
         torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
 
 

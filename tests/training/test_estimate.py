@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
+from fact_clip.cli.data import init
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.training import train
-from fact_clip.training.estimate import Estimate, estimate, load_config, spread
+from fact_clip.training.estimate import MINUTES, Estimate, estimate, load_config, spread
 
 from ..refusals import refused
 
@@ -55,6 +58,10 @@ def test_three_videos_stand_for_all(tiny, monkeypatch):
     validated = sum(frames[name] for name in dataset.validation) / frames[seen["validation"][0]]
     assert found.validation == pytest.approx(2 * 0.5 * validated)
     assert found.videos == 3
+
+
+def test_the_command_and_the_recipe_take_the_same_time():
+    assert inspect.signature(init).parameters["minutes"].default == MINUTES
 
 
 def test_epochs_are_not_measured_in_several_processes(workbench, monkeypatch):
