@@ -100,8 +100,6 @@ def row_labels(
     return labels.tolist()
 
 
-# --- label files ------------------------------------------------------------------------------------------------------
-
 MAIN = "main"  # The track of a file that has one tier
 
 
@@ -193,9 +191,6 @@ def _apart(labels: Iterable[Label], n_frames: int) -> list[list[Label]]:
         else:
             tracks.append([label])
     return tracks
-
-
-# --- two labellings ---------------------------------------------------------------------------------------------------
 
 
 def compared(first: Sequence[str], second: Sequence[str], background: Sequence[str] = ()) -> dict[str, Any]:

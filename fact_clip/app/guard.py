@@ -21,9 +21,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from fact_clip.app.engine import BusyError
 from fact_clip.app.project import ConflictError
-from fact_clip.app.work import BusyError
 from fact_clip.core import InputError
+from fact_clip.core.messages import pydantic_problem
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
@@ -37,12 +38,9 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "x-frame-options": "DENY",
 }
-
-
 WILDCARDS = ("0.0.0.0", "::")  # Hosts that mean every address of this machine
-
-
 BODY_BYTES = 4 << 20  # Size of a request that is no upload, at most
+HEADER_SECONDS = 15.0  # Seconds after which a connection on which no request has begun is closed
 
 
 class Guard:
@@ -87,14 +85,10 @@ class Guard:
             name, _ = parts.hostname or "", parts.port  # a port that is none is a ValueError
             if name not in self.hosts:
                 ipaddress.ip_address(name)
+            is_ours = method in ("GET", "HEAD") or origin is None or urlsplit(origin).netloc == host
         except ValueError:
             return "this host is not served here"
-        if method in ("GET", "HEAD") or origin is None:
-            return None
-        try:
-            return None if urlsplit(origin).netloc == host else "a request of another page"
-        except ValueError:
-            return "a request of another page"
+        return None if is_ours else "a request of another page"
 
 
 def _limited(receive: Receive, patience: float) -> Receive:
@@ -153,35 +147,17 @@ def _first_fault(error: RequestValidationError) -> str:
         return str(reason)
     first, *rest = [part for part in fault["loc"] if part not in ("body", "query", "path")] or ["request"]
     where = str(first) + "".join(f" {part + 1}" if isinstance(part, int) else f", {part}" for part in rest)
-    message = str(fault["msg"]).removeprefix("Value error, ")
     shown = "" if fault["type"] == "missing" else f"{reprlib.repr(fault.get('input'))}: "
-    return str(InputError(where, f"{shown}{message[:1].lower()}{message[1:]}"))
-
-
-# --- connections ------------------------------------------------------------------------------------------------------
-
-HEADER_SECONDS = 15.0  # Seconds in which the headers of a request must be complete
+    return str(InputError(where, f"{shown}{pydantic_problem(fault['msg'])}"))
 
 
 class Protocol(H11Protocol):
     """HTTP of uvicorn with a limit on the time of headers."""
 
-    _timer: asyncio.TimerHandle | None = None
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
         super().connection_made(transport)
         self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        """Take a part of a request."""
-        super().data_received(data)
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        super().connection_lost(exc)
-        self._forget()
 
     def send_400_response(self, msg: str) -> None:
         """Answer a request that is not HTTP; the application, which may be reading it, sees the client gone."""
@@ -191,18 +167,13 @@ class Protocol(H11Protocol):
         super().send_400_response(msg)
 
     def _watch(self) -> None:
-        """Start the clock where a request is expected, and stop it where one has begun."""
-        if self.conn.their_state is not h11.IDLE:
-            self._forget()
-        elif self._timer is None:
-            self._timer = self.loop.call_later(HEADER_SECONDS, self._drop)
+        """Look again and again, and close the connection where no request has begun since the last look."""
+        is_waiting, last = self.conn.their_state is h11.IDLE, self.cycle
 
-    def _forget(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        def look() -> None:
+            if is_waiting and self.cycle is last and self.conn.their_state is h11.IDLE:
+                self.transport.close()
+            elif not self.transport.is_closing():
+                self._watch()
 
-    def _drop(self) -> None:
-        self._timer = None
-        if self.conn.their_state is h11.IDLE:
-            self.transport.close()
+        self.loop.call_later(HEADER_SECONDS, look)

@@ -23,17 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.app.edits import BACKGROUND, Draft, row_labels
-from fact_clip.app.engine import Engine, reads_names, row_starts
+from fact_clip.app.engine import CancelledError, Engine, Job, reads_names, row_starts
 from fact_clip.app.project import Label, VideoEntry
-from fact_clip.app.work import CancelledError, Job
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.distributed import PARENT
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import check_place, locked, whole_file, write_lines
-from fact_clip.datasets.benchmarks import BENCHMARKS
+from fact_clip.datasets.benchmarks import BENCHMARKS, FACTORS_FILE, new_factors, parse_factors
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.factors import FILE, new_factors, parse_factors
 from fact_clip.datasets.features import open_array, read_sidecar
 from fact_clip.datasets.layout import UNLABELLED, find_split, split_names
 from fact_clip.encoders import Runtime, frame_encoder
@@ -56,9 +54,6 @@ _POLL = 0.5  # seconds between looks at the log of a training
 _PATIENCE = 60.0  # seconds to wait for others who write to a training set
 
 Held = tuple[Path, NDArray[np.float64], list[str]]  # features, seconds of their rows (T + 1,), labels (T,)
-
-
-# --- training sets ----------------------------------------------------------------------------------------------------
 
 
 class TrainingSet:
@@ -140,7 +135,7 @@ class TrainingSet:
         """Write factors.csv where names do not parse: they are whole phrases, in the first slot, as on the page."""
         if self.run is None or len(self.run.vocabulary.slots) < 2:
             return
-        vocabulary, path = self.run.vocabulary, self.root / FILE
+        vocabulary, path = self.run.vocabulary, self.root / FACTORS_FILE
         parsed, phrases = new_factors(
             self.run.config.data, vocabulary, [name for name in names if name not in vocabulary]
         )
@@ -200,9 +195,6 @@ def add_video(
         facts.setdefault("fps", clock.fps)
     name = training_set.add(video.name, array, labels, facts, background)
     return name, (features, rows, labels)
-
-
-# --- trainings --------------------------------------------------------------------------------------------------------
 
 
 def adapt(page: Page, epochs: int) -> list[str]:
@@ -366,9 +358,6 @@ def run_command(command: Sequence[str], job: Job, out: Path | None = None, epoch
         last = lines[-1].removeprefix("fact-clip: ") if lines else f"exit code {process.returncode}"
         raise InputError(" ".join(command[:2]), last)
     job.report(epochs, epochs, "done")
-
-
-# --- figures ----------------------------------------------------------------------------------------------------------
 
 
 def measure(model: Segmenter, held: Sequence[Held]) -> dict[str, Any]:

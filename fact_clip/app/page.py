@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import shutil
 import threading
@@ -13,11 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from fact_clip.app.edits import Draft, overlaid, read_tracks
-from fact_clip.app.engine import Engine
+from fact_clip.app.engine import BusyError, Engine, Job, Queue, Quick
 from fact_clip.app.learn import TrainingSet
 from fact_clip.app.project import Label, VideoEntry
-from fact_clip.app.uploads import Limits, Upload, sorted_by_kind
-from fact_clip.app.work import BusyError, Job, Queue, Quick
+from fact_clip.app.requests import Limits, Upload, sorted_by_kind
 from fact_clip.core import InputError
 from fact_clip.core.errors import FileLocation
 
@@ -47,11 +45,6 @@ class Page:
         self.uploads = Counter[str]()  # that are under way, by address
         self.incoming = self.project.folder / "incoming"  # what has not become a video yet
         shutil.rmtree(self.incoming, ignore_errors=True)
-
-    @property
-    def cookie(self) -> str:
-        """What stands for the token in a browser that was let in."""
-        return hashlib.sha256(f"cookie {self.project.token}".encode()).hexdigest()
 
     def new_path(self, ending: str) -> Path:
         """Return a path for a file that comes in, of which no part comes from a user but the ending."""
@@ -89,9 +82,8 @@ class Page:
         engine, model = self.engine, self.engine.model()
         for video in videos:
             work = engine.work(video.id)
-            is_busy = work.job is not None and not work.job.ended
-            has_failed = work.job is not None and work.job.state == "failed"
-            if model is None or video.media is None or video.features is not None or is_busy or has_failed:
+            is_tried = work.job is not None and work.job.state != "done"  # it waits, runs or has failed
+            if model is None or video.media is None or video.features is not None or is_tried:
                 continue
             try:
                 encoder = model.encoder_for(video.media)
@@ -113,7 +105,7 @@ class Page:
     def begin_training(self, run: Callable[[Job], None]) -> None:
         """Queue a training, one at a time."""
         with self.lock:
-            if self.training is not None and not self.training.ended:
+            if self.training is not None and self.training.state in ("waiting", "running"):
                 raise InputError("train", "a training is under way", "wait for it")
             self.training = self.queue.add(Job("training", run))
 

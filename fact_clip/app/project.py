@@ -140,30 +140,23 @@ class Project:
     @contextmanager
     def _change(self) -> Iterator[None]:
         """One change: all of it is stored at the end, or nothing."""
-        with self._lock:
+        with self._lock, self._base:
             self._base.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._base.execute("COMMIT")
-            except BaseException:
-                self._base.execute("ROLLBACK")
-                raise
+            yield
 
     def _rows(self, query: str, *values: object) -> list[Any]:
         with self._lock:
             return self._base.execute(query, values).fetchall()
 
-    # --- settings and actions ---------------------------------------------------------------------------------------
-
     @property
     def token(self) -> str:
         """What opens the page of this project."""
-        return str(self.setting("token", ""))
+        return str(self._rows("SELECT value FROM setting WHERE key = 'token'")[0][0])
 
     def setting(self, key: str, default: Any = None) -> Any:
         """Return a setting."""
         rows = self._rows("SELECT value FROM setting WHERE key = ?", key)
-        return (rows[0][0] if key == "token" else json.loads(rows[0][0])) if rows else default
+        return json.loads(rows[0][0]) if rows else default
 
     def set(self, key: str, value: Any) -> None:
         """Store a setting."""
@@ -206,8 +199,6 @@ class Project:
         new = [Action(name) for name in dict.fromkeys(names) if name not in before]
         if new:
             self.set_actions([*actions, *new])
-
-    # --- videos -----------------------------------------------------------------------------------------------------
 
     def add_video(
         self, name: str, media: Path | None, features: Path | None, times: NDArray[np.float64], complete: bool = True
@@ -256,8 +247,6 @@ class Project:
         with self._change():
             for column, value in values.items():
                 self._base.execute(f"UPDATE video SET {column} = ? WHERE id = ?", (value, key))
-
-    # --- tracks and labels ------------------------------------------------------------------------------------------
 
     def tracks(self, video: str) -> dict[int, str]:
         """Return the names of the tracks of a video, in order."""
@@ -352,8 +341,6 @@ class Project:
         query = "SELECT sum(state = 'done'), sum(state = 'undone') FROM edit WHERE video = ?"
         done, undone = self._rows(query, video)[0]
         return bool(done), bool(undone)
-
-    # --- runs -------------------------------------------------------------------------------------------------------
 
     def runs(self) -> dict[str, tuple[Path, str, dict[str, Any]]]:
         """Return the trained runs by name: their folder, the track that they label, and figures before and after."""

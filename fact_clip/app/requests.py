@@ -1,13 +1,25 @@
-"""What is asked of the page, as pydantic values."""
+"""What comes in: what is asked, as pydantic values, and files, with limits on both."""
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
+import anyio
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
-from fact_clip.app.project import Action, Label, Origin
+from fact_clip.app.project import Origin
+from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
+from fact_clip.core.io import read_mapping
+from fact_clip.formats import FORMATS
+from fact_clip.video.decode import SUFFIXES
 
 MAX_NAME = 200  # Characters of an action name, at most
 
@@ -55,10 +67,6 @@ class ActionEntry(_Body):
     key: Annotated[str, Field(max_length=1), AfterValidator(_text)] = ""
     description: Text = ""
 
-    def action(self) -> Action:
-        """Return it as the project stores it."""
-        return Action(self.name, key=self.key, description=self.description)
-
 
 class NewActions(_Body):
     """All actions of the project in order, and which one was renamed, from and to."""
@@ -82,10 +90,6 @@ class Segment(_Body):
     label: Name
     origin: Origin = "drawn"
     comment: Text = ""
-
-    def stored(self) -> Label:
-        """Return it as the project stores it."""
-        return Label(self.start, self.stop, self.label, self.origin, self.comment)
 
 
 class Segments(_Body):
@@ -144,3 +148,111 @@ class Comparison(_Body):
 
     first: str
     second: str
+
+
+LABELS = tuple(sorted((file_format.ending for file_format in FORMATS.values()), key=len, reverse=True))
+"""Endings of label files, the longest first."""
+
+FEATURES = ".npy"
+_MAX_NAME = 150  # characters of a file's name that are kept
+_FACTS = ("format", "encoder", "precision", "fps", "times", "video_fps", "damage", "n_frames", "dim")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one page may use."""
+
+    file_bytes: int = 2_000_000_000  # of an uploaded file
+    label_bytes: int = 50_000_000  # of a label or JSON file
+    minutes: float = 120.0  # duration of a video
+    videos: int = 2000  # of a project
+    uploads: int = 32  # at once
+    uploads_each: int = 8  # at once, of one address
+    waiting: int = 8  # long jobs that wait
+    quick: int = 32  # short computations that wait
+    patience: float = 30.0  # seconds in which the next part of an upload must arrive
+    upload_seconds: float = 6 * 3600.0  # of a whole upload
+    upload_rate: float = 4096.0  # bytes a second of an upload after `patience`, at least
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that came in: where it lies, and what the user calls it."""
+
+    path: Path
+    name: str
+
+    @property
+    def ending(self) -> str:
+        """What kind of file it is: `.npy`, a suffix of videos, or an ending of label files."""
+        return ending_of(self.name)
+
+
+def ending_of(name: str) -> str:
+    """Return the ending that tells what a file is; an InputError for any other file."""
+    low = name.lower()
+    for ending in (*LABELS, FEATURES, *SUFFIXES):
+        if low.endswith(ending.lower()) and len(low) > len(ending):
+            return ending
+    raise InputError(
+        name or "a file", "no video, feature file or label file", f"give {FEATURES}, {', '.join(SUFFIXES[:5])}, ..."
+    )
+
+
+def shown_name(name: str) -> str:
+    """Return the last part of a file's name as a browser gave it, without control characters; it is never a path."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    clean = "".join(character for character in last if character.isprintable()).strip(" .")
+    length = len(ending_of(clean))
+    return clean[:-length][:_MAX_NAME] + clean[-length:]
+
+
+def sorted_by_kind(uploads: Iterable[Upload]) -> tuple[Upload | None, Upload | None]:
+    """Return the video and the features among files of one video, of which it may have either or both.
+
+    What the JSON file beside features says of them is kept, without the path of a video, which could be any file.
+    """
+    by_kind: dict[str, Upload] = {}
+    for upload in uploads:
+        kind = "video" if upload.ending in SUFFIXES else upload.ending
+        if kind not in ("video", FEATURES, ".json") or kind in by_kind:
+            raise InputError(upload.path, "one file too many", "give a video, a feature file, and its .json")
+        by_kind[kind] = upload
+    features, media = by_kind.get(FEATURES), by_kind.get("video")
+    if (features or media) is None or (features is None and ".json" in by_kind):
+        raise InputError("files", "no feature file", "give a video, or NAME.npy with NAME.json")
+    if media is not None:  # FFmpeg takes play lists, which name other files, for videos
+        with media.path.open("rb") as file:
+            begin = file.read(4096)
+        if all(byte >= 32 or byte in b"\t\n\r\f" for byte in begin):
+            raise InputError(media.path, "not a video")
+    if features is not None and ".json" in by_kind:
+        facts = read_mapping(by_kind[".json"].path, "fps and times of the features")
+        text = json.dumps({key: facts[key] for key in _FACTS if key in facts})
+        features.path.with_suffix(".json").write_text(text, encoding="utf-8")
+    return media, features
+
+
+async def receive_file(request: Request, path: Path, name: str, room: int, limits: Limits) -> int:
+    """Write the body of a request to a file; its size. Too much, too slow or too long is refused."""
+    size, parts, began = 0, request.stream(), time.monotonic()
+    async with await anyio.open_file(path, "wb") as file:
+        while True:
+            with anyio.move_on_after(limits.patience) as waiting:
+                part = await anext(parts, None)
+            if waiting.cancelled_caught:
+                raise HTTPException(408, f"{name}: nothing came for {limits.patience:g} s")
+            if part is None:
+                return size
+            size += len(part)
+            spent = time.monotonic() - began
+            if spent > limits.upload_seconds or (spent > limits.patience and size < spent * limits.upload_rate):
+                raise HTTPException(408, f"{name}: too slow, {size} bytes in {spent:.0f} s")
+            if size > room:
+                raise too_large(name, room)
+            await file.write(part)
+
+
+def too_large(name: str, room: int) -> HTTPException:
+    """Return the refusal of a file for which there is no room."""
+    return HTTPException(413, f"{name}: larger than the {max(room, 0) / 1e6:.0f} MB that are left for it")

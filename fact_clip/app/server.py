@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import shlex
 import tempfile
@@ -21,12 +22,11 @@ from starlette.staticfiles import StaticFiles
 from fact_clip import report
 from fact_clip.app import learn, requests, views
 from fact_clip.app.edits import BACKGROUND, Draft, compared, read_tracks, row_labels
-from fact_clip.app.engine import Engine, reads_names
+from fact_clip.app.engine import BusyError, Engine, reads_names
 from fact_clip.app.guard import ERRORS, Guard, answer_to
 from fact_clip.app.page import Options, Page
-from fact_clip.app.project import Label, VideoEntry
-from fact_clip.app.uploads import FEATURES, Upload, ending_of, receive_file, shown_name, too_large
-from fact_clip.app.work import BusyError
+from fact_clip.app.project import Action, Label, VideoEntry
+from fact_clip.app.requests import FEATURES, Upload, ending_of, receive_file, shown_name, too_large
 from fact_clip.core import InputError
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.layout import UNLABELLED
@@ -45,14 +45,13 @@ class Server:
 
     def __init__(self, page: Page) -> None:
         self.page, self.limits, self.project, self.engine = page, page.limits, page.project, page.engine
-
-    # --- who asks ----------------------------------------------------------------------------------------------------
+        self.cookie = hashlib.sha256(f"cookie {page.project.token}".encode()).hexdigest()  # stands for the token
 
     def _cookie(self, request: Request) -> str:
         return f"fact_clip_{request.url.port or 80}"  # cookies are shared by all ports of a host
 
     def _is_let_in(self, request: Request) -> bool:
-        return hmac.compare_digest(request.cookies.get(self._cookie(request), "").encode(), self.page.cookie.encode())
+        return hmac.compare_digest(request.cookies.get(self._cookie(request), "").encode(), self.cookie.encode())
 
     def _is_token(self, token: str) -> bool:
         return hmac.compare_digest(token.encode(), self.project.token.encode())
@@ -71,10 +70,8 @@ class Server:
         if not self._is_token(token):
             return FileResponse(STATIC / "refused.html", status_code=403, media_type="text/html")
         is_secure = request.url.scheme == "https"  # behind a proxy
-        answer.set_cookie(self._cookie(request), self.page.cookie, secure=is_secure, httponly=True, samesite="strict")
+        answer.set_cookie(self._cookie(request), self.cookie, secure=is_secure, httponly=True, samesite="strict")
         return answer
-
-    # --- files and videos --------------------------------------------------------------------------------------------
 
     async def upload(self, request: Request, name: str) -> Answer:
         """Take a file; its body is the request's."""
@@ -156,8 +153,6 @@ class Server:
         kind = _MEDIA_TYPES.get(media.suffix.lower(), "application/octet-stream")
         return FileResponse(media, media_type=kind, content_disposition_type="inline")
 
-    # --- what is shown -----------------------------------------------------------------------------------------------
-
     def state(self) -> Answer:
         """Answer everything but the segments."""
         self.page.encode(self.project.videos())
@@ -165,14 +160,14 @@ class Server:
 
     def video(self, video: str) -> Answer:
         """Answer a video with its segments, and the seconds of its frames."""
-        return {**self._shown(video), "times": views.seconds(self._video(video).times)}
+        return {**self._shown(video), "times": self._video(video).times.round(6).tolist()}
 
     def _shown(self, video: str) -> Answer:
         return self.page.quick.run(lambda: views.video(self.page, self._video(video)))
 
     def actions(self, body: requests.NewActions) -> Answer:
         """Take other actions; segments follow one that was renamed."""
-        actions = list({entry.name: entry.action() for entry in body.actions}.values())
+        actions = list({entry.name: Action(**entry.model_dump()) for entry in body.actions}.values())
         model, names = self.engine.model(), [action.name for action in actions]
         if model is not None and names and reads_names(model):
             model.choose([name for name in names if name not in model.vocabulary.background] or None)
@@ -193,16 +188,14 @@ class Server:
 
     def uncertain(self) -> Answer:
         """Answer the least certain drafts of all videos."""
-        for video in self.project.full_videos() if self.engine.model() is not None else ():
+        for video in self.project.full_videos():
             self.page.quick.run(partial(self.engine.predict, video))
         return {"segments": views.uncertain(self.page)}
-
-    # --- labels ------------------------------------------------------------------------------------------------------
 
     def label(self, video: str, body: requests.Segments) -> Answer:
         """Store the segments of a track, as one edit."""
         self._video(video)
-        labels = [segment.stored() for segment in body.segments]
+        labels = [Label(**segment.model_dump()) for segment in body.segments]
         self.project.replace(video, body.track, labels, body.revision, body.annotator)
         return self._edited(video)
 
@@ -240,8 +233,6 @@ class Server:
         counts = self.page.load_labels(entry, upload.path, upload.ending, body.annotator or upload.name, background)
         return {**self._edited(video), "imported": counts}
 
-    # --- what is made of it ------------------------------------------------------------------------------------------
-
     def export(self, video: str, format: str = "", background: bool = False, track: int | None = None) -> Response:
         """Answer a video as a file of a format: a track, the first where none is named, or all where the format can."""
         entry, form = self._video(video), format_called(format)
@@ -256,7 +247,6 @@ class Server:
 
     def export_all(self, format: Annotated[list[str] | None, Query()] = None, background: bool = False) -> Response:
         """Answer every track of every video as a zip of files in some formats."""
-
         kinds = format or ["json"]
         return _download_folder("labels", lambda path: list(views.export_files(self.page, path, kinds, background)))
 

@@ -10,12 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fact_clip.app.edits import BACKGROUND, Draft, gapless
+from fact_clip.app.engine import Job
 from fact_clip.app.page import Page
 from fact_clip.app.project import Label, VideoEntry
-from fact_clip.app.work import Job
 from fact_clip.core import Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.decode_settings import CONTROLS
@@ -149,11 +147,6 @@ def _colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
     return {name: shown.get(name, {"colour": None, "number": None}) for name in dict.fromkeys([*names, *background])}
 
 
-def seconds(times: np.ndarray[Any, Any]) -> list[float]:
-    """Return times for the page, in microseconds at most."""
-    return np.round(times, 6).tolist()
-
-
 def uncertain(page: Page) -> list[dict[str, Any]]:
     """Return the least certain drafts of all videos, the least certain first."""
     drafts = [
@@ -185,18 +178,19 @@ def export_files(page: Page, folder: Path, formats: Iterable[str], background: b
 
     Tracks of a video share a file where the format has tracks; else each has its own.
     """
-    written = set[str]()
+    written = set[Path]()
     for video in page.project.full_videos():
         tracks = tracks_of(page, video)
         for kind in formats:
             form = format_called(kind)
             is_shared = form.write_tracks is not None or len(tracks) == 1
-            for track in (None,) if is_shared else tracks:
-                name = file_name(video.name if track is None else f"{video.name}.{track}")
-                name = f"{name}-{video.id}" if f"{name}{form.ending}" in written else name
-                written.add(f"{name}{form.ending}")
+            parts = {"": tracks} if is_shared else {f".{track}": {track: tracks[track]} for track in tracks}
+            for mark, part in parts.items():
+                name = file_name(f"{video.name}{mark}")
                 path = folder / f"{name}{form.ending}"
-                save(tracks if track is None else {track: tracks[track]}, path, background)
+                path = folder / f"{name}-{video.id}{form.ending}" if path in written else path
+                written.add(path)
+                save(part, path, background)
                 yield path
 
 
@@ -233,15 +227,12 @@ def comparison(
 ) -> dict[str, Any]:
     """Return figures, and rows of a timeline: both labellings and where they differ."""
     cut = [(name, Segmentation.from_frames(frames)) for name, frames in labels]
-    rows = [
-        {
-            "name": name,
-            "segments": [{"start": part.start, "stop": part.stop, "label": part.label} for part in segments],
-        }
-        for name, segments in cut
-    ]
+    rows = list[dict[str, Any]]()
+    for name, segments in cut:
+        parts = [{"start": part.start, "stop": part.stop, "label": part.label} for part in segments]
+        rows.append({"name": name, "segments": parts})
     rows.append({"name": "differences", "segments": agreement["differences"]})
-    times, background = seconds(video.times), background_of(page, BACKGROUND)
+    times, background = video.times.round(6).tolist(), background_of(page, BACKGROUND)
     stretches = [
         [(times[part.start], times[part.stop], part.label) for part in segments.without(background)]
         for _, segments in cut

@@ -55,8 +55,8 @@ def app(
         from fact_clip.app.learn import TrainingSet
         from fact_clip.app.page import Options
         from fact_clip.app.project import Project
+        from fact_clip.app.requests import Limits
         from fact_clip.app.server import make_app
-        from fact_clip.app.uploads import Limits
     except ModuleNotFoundError as error:
         raise InputError("fact-clip app", f"{error.name} is not installed", "pip install 'fact-clip[app]'") from None
     from fact_clip.inference.segmenter import load

@@ -25,7 +25,7 @@ def _page(folder: Path, *, is_new: bool = False) -> Page:
     from fact_clip.app.engine import Engine
     from fact_clip.app.page import Options, Page
     from fact_clip.app.project import DATABASE, Project
-    from fact_clip.app.uploads import Limits
+    from fact_clip.app.requests import Limits
     from fact_clip.inference.segmenter import load
 
     if not is_new and not (folder / DATABASE).is_file():
@@ -48,7 +48,7 @@ def import_(
     Example:
       fact-clip project import my_project videos/*.mp4 labels/*.eaf
     """
-    from fact_clip.app.uploads import FEATURES, ending_of
+    from fact_clip.app.requests import FEATURES, ending_of
     from fact_clip.core.io import check_file
     from fact_clip.video.decode import SUFFIXES
 

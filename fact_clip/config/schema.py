@@ -403,8 +403,6 @@ class Config(_Frozen):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
-# --- errors -------------------------------------------------------------------------------------------
-
 Model = TypeVar("Model", bound=BaseModel)
 
 

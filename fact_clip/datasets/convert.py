@@ -35,9 +35,6 @@ Floats = NDArray[np.float64]
 FeatureType = Literal["float16", "float32"]
 
 
-# --- annotations --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Target:
     """The frames and classes that labels are made for."""
@@ -145,9 +142,6 @@ def _new_mapping(
         return classes
     new = labels - set(before)
     return before + [name for name in background if name in new] + sorted(new - set(background))
-
-
-# --- feature files ------------------------------------------------------------------------------------
 
 
 @checked
@@ -265,8 +259,6 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
                 raise InputError(where, f"vectors of {', '.join(map(str, widths))} bytes, not float32 of one length")
             yield video, np.frombuffer(b"".join(values), dtype=np.float32).reshape(len(values), -1)
 
-
-# --- tables of numbers --------------------------------------------------------------------------------
 
 # Columns that say when, and not what; as a feature they would give away the time in the recording.
 _TIME_NAMES = re.compile(

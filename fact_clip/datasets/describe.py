@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.messages import paced
+from fact_clip.datasets.benchmarks import FACTORS_FILE
 from fact_clip.datasets.dataset import IGNORED, Dataset, Run, count_transitions, labelled
-from fact_clip.datasets.factors import FILE
 from fact_clip.datasets.features import rate_of
 from fact_clip.datasets.inspect import Progress
 from fact_clip.datasets.layout import DataFolder, split_names, unlabelled
@@ -159,13 +159,10 @@ def guess_names(
     config = config.model_copy(update=guesses)
     no_actions = (*(config.background or ()), *unlabelled(config))
     actions = [name for name in names if name not in no_actions]
-    if config.grammar is None and not (root is not None and os.path.lexists(root / FILE)):
+    if config.grammar is None and not (root is not None and os.path.lexists(root / FACTORS_FILE)):
         config = config.model_copy(update={"grammar": ENGLISH if are_sentences(actions) else grammar.propose(actions)})
         reasons["grammar"] = f"GUESSED: all {len(actions)} actions fit; see what it reads"
     return config, reasons
-
-
-# --- the recipe ---------------------------------------------------------------------------------------
 
 
 Value = bool | int | float | str | list[int] | list[str] | None
@@ -325,9 +322,6 @@ def _sampled_rows(dataset: Dataset, names: Sequence[str]) -> tuple[NDArray[np.fl
         rows.append(np.asarray(features[index, :_WIDEST], dtype=np.float64))
         labels.append(truth[index])
     return np.concatenate(rows), np.concatenate(labels)
-
-
-# --- values -------------------------------------------------------------------------------------------
 
 
 def context_windows(segment: float) -> list[int]:

@@ -23,8 +23,7 @@ from fact_clip.core.errors import FileLocation, Location, OrientationError
 from fact_clip.core.messages import paced, suggest
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets import features, layout
-from fact_clip.datasets.benchmarks import Layout
-from fact_clip.datasets.factors import FILE, class_factors, parse_factors
+from fact_clip.datasets.benchmarks import FACTORS_FILE, Layout, class_factors, parse_factors
 from fact_clip.datasets.holdout import find_holdout
 from fact_clip.datasets.splits import in_order, read_groups
 
@@ -142,7 +141,7 @@ class Inspection:
 
     def _inspect_factors(self, background: tuple[str, ...]) -> None:
         """Inspect the file of factors, and whether all names parse."""
-        path, names, mapping, parsed = self.root / FILE, self.class_names, self.folder.mapping_path, []
+        path, names, mapping, parsed = self.root / FACTORS_FILE, self.class_names, self.folder.mapping_path, []
         if os.path.lexists(path):
             *_, faults = parse_factors(path, (*names, *layout.unlabelled(self.config)))
             self._add("factors", *faults)

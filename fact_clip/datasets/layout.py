@@ -22,8 +22,7 @@ from fact_clip.core.io import read_lines as raw_lines
 from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.core.paths import expanded, is_file_name
 from fact_clip.core.vocabulary import parse_mapping
-from fact_clip.datasets.benchmarks import Layout, find_benchmark
-from fact_clip.datasets.factors import class_factors
+from fact_clip.datasets.benchmarks import Layout, class_factors, find_benchmark
 from fact_clip.datasets.features import Array, load_features
 
 # Where the lists of a split lie, by part ("train", "test") and name of the split.

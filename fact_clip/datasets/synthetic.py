@@ -201,8 +201,6 @@ def write_workbench(
     return root
 
 
-# --- films --------------------------------------------------------------------------------------------
-
 WIDTH, HEIGHT = 160, 120
 _CENTRE, _REST = (80.0, 68.0), (80.0, 104.0)  # where parts are worked on, and where the hand rests
 _BESIDE, _BELOW = np.array([14, -4]), np.array([0, 14])  # of a part: its tool, and the hand

@@ -18,7 +18,7 @@ from fact_clip.core.arguments import names_of
 from fact_clip.core.messages import listed, spelling_key
 from fact_clip.core.segments import NewWord
 from fact_clip.core.vocabulary import WHOLE_NAME
-from fact_clip.datasets.factors import new_factors
+from fact_clip.datasets.benchmarks import new_factors
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.decoding import CandidateSet
 from fact_clip.decoding.scores import change_prices

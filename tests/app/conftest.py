@@ -23,8 +23,8 @@ from fact_clip.app.engine import Engine
 from fact_clip.app.learn import TrainingSet
 from fact_clip.app.page import Options, Page
 from fact_clip.app.project import Project
+from fact_clip.app.requests import Limits
 from fact_clip.app.server import make_app
-from fact_clip.app.uploads import Limits
 
 ADDRESS = "http://127.0.0.1:8000"
 

@@ -12,8 +12,8 @@ from fact_clip.app.guard import Protocol
 from fact_clip.app.learn import TrainingSet
 from fact_clip.app.page import Options
 from fact_clip.app.project import Project
+from fact_clip.app.requests import Limits
 from fact_clip.app.server import make_app
-from fact_clip.app.uploads import Limits
 from fact_clip.inference.segmenter import load
 
 if __name__ == "__main__":

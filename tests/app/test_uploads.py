@@ -8,8 +8,8 @@ import threading
 import numpy as np
 import pytest
 
-from fact_clip.app.uploads import Limits, ending_of, shown_name
-from fact_clip.app.work import Job
+from fact_clip.app.engine import Job
+from fact_clip.app.requests import Limits, ending_of, shown_name
 from fact_clip.video.decode import frames, picture_times
 
 from ..films import numbered, write_video

@@ -16,14 +16,13 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from fact_clip.app.engine import Engine
+from fact_clip.app.engine import BusyError, Engine, Job, Queue, Quick
 from fact_clip.app.guard import Protocol
 from fact_clip.app.learn import adapt_command
 from fact_clip.app.page import Options
 from fact_clip.app.project import Project
+from fact_clip.app.requests import Limits
 from fact_clip.app.server import make_app
-from fact_clip.app.uploads import Limits
-from fact_clip.app.work import BusyError, Job, Queue, Quick
 from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.inference.segmenter import load_training_free
@@ -60,7 +59,7 @@ def test_jobs_are_done_in_order_and_one_at_a_time():
     assert queue.position(jobs[3]) == 3
     free.set()
     queue.add(last := Job("me", work("f")))
-    while not last.ended:
+    while last.state in ("waiting", "running"):
         pass
     assert seen == ["a", "b", "d", "f"]
     queue.close()
@@ -78,11 +77,11 @@ def test_a_job_that_fails_stops_no_other():
         raise RuntimeError("secret")
 
     def stop(job):
-        job.cancel()
+        job.stop.set()
         job.report(1, 2)
 
     jobs = [queue.add(Job("me", work)) for work in (refuse, break_down, stop, lambda job: job.report(2, 2, "all"))]
-    while not jobs[-1].ended:
+    while jobs[-1].state in ("waiting", "running"):
         pass
     told = [(job.state, str(job.error)) for job in jobs]
     assert told[0] == ("failed", "a.mp4: not a video")
@@ -114,7 +113,7 @@ def test_short_computations_wait_in_a_line_of_limited_length():
 
 def test_a_stalled_upload_is_dropped(opened):
     user = opened(limits=Limits(patience=0.1))()
-    key = user.page.cookie
+    key = user.client.cookies["fact_clip_8000"]
     answers = []
 
     async def receive(sent=[]):  # noqa: B006 - the list is the state
