@@ -173,8 +173,7 @@ def _frames(path: Path, seconds: NDArray[np.float64], times: NDArray[np.float64]
     n_frames = len(times) - 1
     frames = Clock(n_frames, times=times).frames(seconds.tolist(), path)
     if len(frames) and frames.max() > last_frame(n_frames):
-        problem = f"segments up to {max(seconds):.1f} s of a video of {times[-1]:.1f} s"
-        raise InputError(path, problem, "give the labels of this video")
+        raise InputError(path, f"segments up to {max(seconds):.1f} s of a video of {times[-1]:.1f} s")
     return np.minimum(frames, n_frames)
 
 
@@ -196,8 +195,7 @@ def _apart(labels: Iterable[Label], n_frames: int) -> list[list[Label]]:
 def compared(first: Sequence[str], second: Sequence[str], background: Sequence[str] = ()) -> dict[str, Any]:
     """Return how far two labellings (T,) agree ("figures", in percent but kappa), and their "differences"."""
     if len(first) != len(second):
-        problem = f"{len(first)} frames against {len(second)}"
-        raise InputError("labels", problem, "compare labels of one video at one rate")
+        raise InputError("labels", f"{len(first)} frames against {len(second)}", "compare labels of one video")
     vocabulary = Vocabulary.from_names(dict.fromkeys([*first, *second]))
     indices, others = vocabulary.encode(first), vocabulary.encode(second)
     left_out = [vocabulary.index(name) for name in background if name in vocabulary]

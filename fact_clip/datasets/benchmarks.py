@@ -37,7 +37,7 @@ class Benchmark:
     slots: tuple[str, ...] | None = None  # names of the factors of an action; None: one slot, the whole name
     factors: Callable[[str], Factors] | None = None  # of a name, one per slot (None: the class lacks it)
     folder: str = ""  # below a root that holds several data sets; empty: the name of the entry
-    splits: tuple[str, ...] = ()  # the published ones; empty: those in its folder
+    splits: int = 0  # published ones, named 1, 2, ...; 0: those in its folder
     classes: int | None = None  # in the published mapping; None where there are several
     mapping: str = "mapping.txt"
     features: str = "features"
@@ -57,18 +57,14 @@ salads_factors = Grammar("{verb}_{object}[_into_{target}][_onto_{target}]", none
 verb_and_noun = Grammar("{verb},{noun}", none=("background,background",))
 
 # The variants of HA-ViD share their features.
-_HAVID = Benchmark("DT", None, (havid.IDLE,), havid.SLOTS, havid.factors, splits=("1",), features="../features")
+_HAVID = Benchmark("DT", None, (havid.IDLE,), havid.SLOTS, havid.factors, splits=1, features="../features")
 _VARIANTS = [f"view{view}_{hand}_{kind}" for view in (0, 1, 2) for hand in ("lh", "rh") for kind in ("pt", "aa")]
-
-_FOUR, _FIVE, _SEVEN = (tuple(str(number) for number in range(1, last + 1)) for last in (4, 5, 7))
 
 BENCHMARKS: dict[str, Benchmark] = {
     "folder": Benchmark(None, None, ()),
-    "breakfast": Benchmark("DT", 15.0, ("SIL",), breakfast_factors.slots, breakfast_factors, splits=_FOUR, classes=48),
-    "gtea": Benchmark("DT", 15.0, ("background",), splits=_FOUR, classes=11),
-    "50salads": Benchmark(
-        "DT", 30.0, salads_factors.none, salads_factors.slots, salads_factors, splits=_FIVE, classes=19
-    ),
+    "breakfast": Benchmark("DT", 15.0, ("SIL",), breakfast_factors.slots, breakfast_factors, splits=4, classes=48),
+    "gtea": Benchmark("DT", 15.0, ("background",), splits=4, classes=11),
+    "50salads": Benchmark("DT", 30.0, salads_factors.none, salads_factors.slots, salads_factors, splits=5, classes=19),
     "egoprocel": Benchmark("TD", None, (0,)),
     "epic": Benchmark(
         layout="TD",
@@ -80,7 +76,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         factor_mappings=("processed/verb_mapping.txt", "processed/noun_mapping.txt"),
     ),
     **{f"havid_{name}": replace(_HAVID, folder=f"HAViD/ActionSegmentation/data/{name}") for name in _VARIANTS},
-    "kscgr": Benchmark("TD", 6.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool, splits=_SEVEN, classes=67),
+    "kscgr": Benchmark("TD", 6.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool, splits=7, classes=67),
     "workbench": Benchmark("TD", 15.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool),
 }
 
@@ -88,7 +84,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 def find_benchmark(name: str) -> Benchmark:
     """Return the entry of `BENCHMARKS` with that name."""
     if name not in BENCHMARKS:
-        fix = f"use one of {', '.join(BENCHMARKS)}; your own data set is 'folder' with data.root"
+        fix = f"use one of {', '.join(BENCHMARKS)}; your own data set is 'folder'"
         raise InputError(ConfigKey("data.name"), f"no data set {name!r}", fix)
     return BENCHMARKS[name]
 
@@ -137,8 +133,7 @@ def _reader(
     slots = slots or grammar.slots
     for slot in grammar.slots:
         if slot not in slots:
-            problem = f"no slot {slot!r} among those of the classes"
-            raise InputError(ConfigKey("data.grammar"), problem, f"use {', '.join(slots)}")
+            raise InputError(ConfigKey("data.grammar"), f"the classes have no slot {slot!r}", f"use {', '.join(slots)}")
 
     def read(name: str) -> Factors:
         by_slot = dict(zip(grammar.slots, grammar(name), strict=True))

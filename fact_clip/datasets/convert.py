@@ -19,7 +19,7 @@ from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.arguments import check_name, checked
 from fact_clip.core.errors import CommandOption, FileLocation, library_errors
 from fact_clip.core.io import check_file
-from fact_clip.core.messages import listed, normalize, suggest
+from fact_clip.core.messages import listed, normalize
 from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file, write_lines
 from fact_clip.core.segments import MAX_FRAMES, Clock
 from fact_clip.datasets.benchmarks import Layout
@@ -52,8 +52,7 @@ class Target:
         path = self.features / f"{name}.npy"
         clock = read_clock(path, self.fps, self.layout)
         if self.fps is not None and clock.fps != self.fps:
-            problem = f"{clock.fps:g} rows a second, but --fps says {self.fps:g}"
-            raise InputError(path.with_suffix(".json"), problem, "leave --fps out")
+            raise InputError(path.with_suffix(".json"), f"fps is {clock.fps:g}, not {self.fps:g}", "leave --fps out")
         return clock
 
 
@@ -133,8 +132,7 @@ def _new_mapping(
     if mapping is not None:
         classes = list(Vocabulary.from_mapping(mapping))
         if before != classes[: len(before)]:
-            fix = "leave --mapping out, or name another --out"
-            raise InputError(mapping, f"its first classes are not those of {path}, which has labels", fix)
+            raise InputError(mapping, f"its first classes are not those of {path}", "leave --mapping out")
         unknown = sorted(labels - set(classes))
         if unknown:
             fix = "name the class of the gaps with --background" if unknown == background else ""
@@ -209,8 +207,7 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
     """
     letters = axes.upper()
     if letters.count("T") != 1 or letters.count("D") != 1 or not set(letters) <= set("TDC"):
-        fix = "use one letter per axis, T and D once each, and C for crops: TD, DT, CTD"
-        raise InputError(CommandOption("--axes"), f"{axes} are not axes", fix)
+        raise InputError(CommandOption("--axes"), f"{axes} are not axes", "use a letter for each, as in TD, DT, CTD")
     array = open_array(path)
     if array.ndim != len(letters):
         raise InputError(path, f"an array of shape {array.shape} has not the axes {letters}", "set --axes")
@@ -312,8 +309,7 @@ def convert_tables(
             rows, interpolated = len(values), 0
             if sampling.fps is not None and times is not None:
                 if times[-1] * sampling.fps >= MAX_FRAMES:
-                    fix = "check its unit, --unit, and --fps"
-                    raise InputError(FileLocation(path, part="--time"), f"times from 0 to {times[-1]:g} seconds", fix)
+                    raise InputError(path, f"times from 0 to {times[-1]:g} seconds", "see --unit and --fps")
                 values, interpolated = resample(times, values, sampling.fps)
             counts[file_name(path.stem)] = TableCounts(rows, len(values), len(names), interpolated)
             yield path, path.stem, f"the columns {', '.join(names)}", values
@@ -346,8 +342,7 @@ def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Float
     for column in () if sampling.columns else chosen:
         if _TIME_NAMES.fullmatch(names[column]):
             problem = f"column {column + 1} ({names[column]!r}) looks like a time or an index, not a feature"
-            fix = f"name it with --time {column + 1}, or the features with --columns"
-            raise InputError(path, problem, fix)
+            raise InputError(path, problem, "name it with --time, or the features with --columns")
     columns = [*chosen, *([] if time is None else [time])]
     if not chosen or len({names[column] for column in columns}) < len(columns):
         problem = f"{', '.join(names[column] for column in columns)}: not columns of values, each once"
@@ -358,7 +353,7 @@ def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Float
         (number, cells), column = lines[bad[0][0]], columns[bad[0][1]]
         name = "" if names[column] == str(column + 1) else f" ({names[column]})"
         where = FileLocation(path, number, f"column {column + 1}{name}")
-        fix = "write numbers with a decimal point, or name the other columns with --columns"
+        fix = "write it with a decimal point, or name other --columns"
         raise InputError(where, f"{cells[column]!r} is not a finite number", fix)
     seconds = None if sampling.rate is None else np.arange(len(table)) / sampling.rate
     if time is not None:
@@ -366,8 +361,7 @@ def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Float
         back = np.flatnonzero(np.diff(seconds) < 0)
         if back.size:
             number, cells = lines[back[0] + 1]
-            problem = f"the time goes back from {lines[back[0]][1][time]} to {cells[time]}"
-            raise InputError(FileLocation(path, number), problem, "sort the rows")
+            raise InputError(FileLocation(path, number), f"the time goes back to {cells[time]}", "sort the rows")
         seconds = seconds - seconds[0]
     return tuple(names[column] for column in chosen), seconds, table[:, : len(chosen)]
 
@@ -390,8 +384,7 @@ def _column(path: Path, names: Sequence[str], name: str, option: str) -> int:
         return names.index(name)
     if name.isascii() and name.isdecimal() and 1 <= int(name) <= len(names):
         return int(name) - 1
-    problem = f"no column {name!r} in {path}; the columns are {', '.join(names)}"
-    raise InputError(CommandOption(option), problem, suggest(name, names))
+    raise InputError(CommandOption(option), f"no column {name!r} in {path}", f"the columns are {', '.join(names)}")
 
 
 def resample(times: Floats, values: Floats, fps: float) -> tuple[Floats, int]:

@@ -28,11 +28,7 @@ from fact_clip.datasets.layout import WRITE_SPLITS, DataFolder, find_root, overl
 from fact_clip.datasets.splits import carve_validation, read_groups, validation_size
 
 IGNORED = -1  # label of frames that no loss and no metric looks at, and of padding
-
-CACHE_BYTES = 384 << 20
-"""Transformed features stay in memory while their total is under this, 384 MiB; the rest is read again."""
-
-
+CACHE_BYTES = 384 << 20  # Transformed features stay in memory while their total is under this; the rest is read again
 Run = tuple[int, int, int]  # start, stop and class of a segment
 
 
@@ -54,8 +50,7 @@ class Dataset:
         self._known_layout: Layout | None = config.layout or benchmark.layout
 
         if str(config.split) == "all":
-            fix = f"open one split at a time: {', '.join(split_names(self.root))}"
-            raise InputError(ConfigKey("data.split"), "'all' is not one split", fix)
+            raise InputError(ConfigKey("data.split"), "'all' is not one split", "open one split at a time")
         lists = [folder.videos(part, str(config.split)) for part in ("train", "test")]
         for error in overlaps(*lists):
             raise error
@@ -117,16 +112,15 @@ class Dataset:
         share, part, n_sets = self.config.validation, self.config.validation_part, len(set(groups.values()))
         parts = max(n_sets // max(validation_size(n_sets, share), 1), 1) if share else 1
         if part >= parts:
-            problem = f"{part}, but {n_sets} videos or groups have {parts} parts of {share:g}, from 0 on"
-            raise InputError(ConfigKey("data.validation_part"), problem)
+            raise InputError(ConfigKey("data.validation_part"), f"{part} is not one of {parts} parts, from 0 on")
         return parts
 
     def _groups(self, learning: Sequence[str]) -> dict[str, str]:
         """Return the group of each training video."""
         groups = read_groups(learning, self.config.groups)
         if self.config.groups is not None and self.config.validation > 0 and len(set(groups.values())) == 1:
-            problem = f"all {len(groups)} training videos are of the group {groups[learning[0]]!r}"
-            raise InputError(ConfigKey("data.groups"), problem, "set data.groups=null, or data.validation=0")
+            fix = "set data.groups=null, or data.validation=0"
+            raise InputError(ConfigKey("data.groups"), "all training videos are of one group", fix)
         return groups
 
     @classmethod
@@ -157,13 +151,11 @@ class Dataset:
         for field in ("train_videos", "test_videos"):
             for name in getattr(holdout, field) or ():
                 if name not in listed:
-                    problem = f"no video {name!r} in split {self.config.split} of {self.root}"
-                    raise InputError(f"holdout.{field}", problem, suggest(name, listed))
+                    raise InputError(f"holdout.{field}", f"no video {name!r} in this split", suggest(name, listed))
         learning, test = holdout.train_videos or self._split[0], holdout.test_videos or self._split[1]
         for name in test:
             if name in learning:
-                problem = f"video {name!r} is a training video too"
-                raise InputError("holdout.test_videos", problem, "remove it from one list")
+                raise InputError("holdout.test_videos", f"{name!r} is a training video too", "remove it from one list")
         return learning, test
 
     @staticmethod
@@ -285,8 +277,7 @@ class Dataset:
         if unused and not any((self._labels.checked(name) < 0).any() for name in self._sources):
             warn(f"data.unlabelled names no label of this split: {', '.join(unused)}")
         if all(features.is_constant(self._mapped(name)) for name in self.train):  # mostly ends at the first one
-            problem = "all frames of all training videos have the same values"
-            raise InputError(self.folder.features_path, problem, "extract the features again")
+            raise InputError(self.folder.features_path, "all frames have the same values", "extract the features again")
         if not self.class_counts().any():
             raise InputError(self.root, "no frame of the training videos has a label", "label some")
         if self.hidden:

@@ -21,11 +21,11 @@ from fact_clip.core.segments import Clock
 from fact_clip.datasets.benchmarks import Layout
 
 Array = NDArray[Any]
+EXTRACT_AGAIN = "extract the features of this video again"
 
 _ROWS = 2048  # frames checked together, to bound the memory of a pass over a mapped file
 _COLUMNS = 256  # columns widened to float64 together, for the same reason
 _ROUNDING = 1e-10  # a windowed variance below this share of the largest square is rounding
-
 
 MAX_RATE_RATIO = 1.15  # between a stated rate and that of frame times; one row more or less is 1.1 of `_FEW_ROWS`
 _FEW_ROWS = 10  # whose mean rate says nothing
@@ -39,8 +39,7 @@ def open_array(path: str | Path) -> Array:
     with damaged, np.errstate(over="raise"):  # of a shape that no memory has
         array: Array = np.lib.format.open_memmap(path, mode="r")
     if array.dtype.kind not in "fiub" or array.size == 0:
-        problem = f"an array of {array.dtype} and shape {array.shape}, not numbers"
-        raise InputError(path, problem, "extract the features of this video again")
+        raise InputError(path, f"an array of {array.dtype} and shape {array.shape}, not numbers", EXTRACT_AGAIN)
     return array
 
 
@@ -76,13 +75,12 @@ def unclear_layout(path: str | Path) -> OrientationError:
 
 def check_length(path: Path, features: Array, layout: Layout, n_labels: int, config: DataConfig) -> None:
     """Raise an InputError where features (T, D) are not as long as the labels; of its own type if the other side is."""
-    n_rows, other = features.shape
-    problem = f"{n_rows} feature rows for {n_labels} labels, read as {layout}"
-    if lengths_agree(n_rows, n_labels, config):
-        return
-    if lengths_agree(other, n_labels, config):
+    fits, others_fit = (lengths_agree(side, n_labels, config) for side in features.shape)
+    problem = f"{len(features)} feature rows for {n_labels} labels, read as {layout}"
+    if not fits and others_fit:
         raise OrientationError(path, problem, "the other layout fits: set data.layout")
-    raise InputError(path, problem, "extract features and labels at one frame rate, or raise data.tolerance")
+    if not fits:
+        raise InputError(path, problem, "extract features and labels at one frame rate, or raise data.tolerance")
 
 
 def check_width(path: Path, features: Array, columns: int, reference: str) -> None:
@@ -101,7 +99,7 @@ def check_finite(path: str | Path, features: Array) -> None:
             frame = start + int(usable.argmin())
             column = int(is_usable(features[frame]).argmin())
             problem = f"{features[frame, column]} in frame {frame}, column {column}, NaN or too large"
-            raise InputError(path, problem, "extract the features of this video again")
+            raise InputError(path, problem, EXTRACT_AGAIN)
 
 
 def is_constant(features: Array) -> bool:
@@ -257,8 +255,7 @@ def read_clock(
     n_frames = len(features)
     for name, stated, length in (("n_frames", sidecar.n_frames, n_frames), ("dim", sidecar.dim, features.shape[1])):
         if stated not in (None, length):
-            fix = "it belongs to other features: extract the video again"
-            raise InputError(json_path, f"{name} is {stated}, but the features have {length}", fix)
+            raise InputError(json_path, f"{name} is {stated}, but the features have {length}", EXTRACT_AGAIN)
     clock = Clock(n_frames, sidecar.fps or fps, None, sidecar.video, sidecar.video_fps)
     if sidecar.times is None:
         return clock
@@ -272,8 +269,7 @@ def read_clock(
         # their mean, and where a recorder paused their median
         rates = (n_frames - 1) / float(starts[-2] - starts[0]), 1 / float(np.median(np.diff(starts[:-1])))
         if not any(1 / MAX_RATE_RATIO <= rate / clock.fps <= MAX_RATE_RATIO for rate in rates):
-            source = "its fps" if sidecar.fps else "data.fps, --fps or the run"
-            problem = f"its times are {rates[0]:.3g} rows a second, but {source} says {clock.fps:g}"
+            problem = f"its times are {rates[0]:.3g} rows a second, but the rate is said to be {clock.fps:g}"
             raise InputError(json_path, problem, "times are seconds, fps are rows a second")
     return replace(clock, times=starts)
 
@@ -333,4 +329,4 @@ def read_sidecar(features: Path) -> Sidecar:
     for key in values:
         if key not in Sidecar.model_fields and str(key).lower() in Sidecar.model_fields:
             raise InputError(path, f"unknown key {key!r}", f"write {str(key).lower()!r}")
-    return parse_value(Sidecar, values, path, "extract the video again")
+    return parse_value(Sidecar, values, path, EXTRACT_AGAIN)

@@ -23,7 +23,6 @@ from fact_clip.core.paths import write_lines
 from fact_clip.datasets.layout import read_lines
 
 HOLDOUTS = RECIPES / "holdouts"  # NAME.json, those that come with the package
-
 Mode = Literal["mask", "drop", "oracle"]
 _KEYS = ("unseen", "validation_unseen", "mode", "train_videos", "test_videos")
 _NOTES = ("test_subjects", "subjects", "new_factor", "note")  # further keys that a file may have, for people
@@ -107,8 +106,7 @@ def check_leak(labels: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, 
         frames = np.flatnonzero(np.isin(indices, hidden))
         if frames.size:
             name = vocabulary.names[indices[frames[0]]]
-            problem = f"frame {frames[0]} and {frames.size - 1} more show {name!r}, which is held out"
-            raise InputError(f"training video {video!r}", problem, "mask or drop it")
+            raise InputError(f"training video {video!r}", f"frame {frames[0]} shows {name!r}, which is held out")
 
 
 def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Holdout | None:
@@ -121,8 +119,7 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
     if source is None:
         for key, value in (("holdout_mode", config.holdout_mode), ("validation_unseen", config.validation_unseen)):
             if value not in (None, "auto"):
-                problem = f"{value!r}, but data.holdout names no classes"
-                raise InputError(ConfigKey(f"data.{key}"), problem, "set data.holdout, or leave it out")
+                raise InputError(ConfigKey(f"data.{key}"), f"{value!r}, but data.holdout names no classes")
         return None
     if isinstance(source, str):
         paths = (root / source, Path(source), HOLDOUTS / f"{source}.json")
@@ -145,8 +142,6 @@ def named_holdout(classes: Sequence[str | int]) -> str | tuple[str | int, ...]:
             return path.stem
     return tuple(classes)
 
-
-# --- which classes to hold out so that each of their factors stays in a seen class ---
 
 Factor = tuple[str, str]  # a slot and its word
 
@@ -284,8 +279,7 @@ def select(
     chosen: list[str] = []
     count, twins = n_unseen + n_validation_unseen, _twins(vocabulary)
     if n_unseen < 1 or n_validation_unseen < 0:
-        problem = f"{n_unseen} unseen and {n_validation_unseen} validation-unseen classes"
-        raise InputError("holdout", problem, "choose at least one unseen class")
+        raise InputError("holdout", f"{n_unseen} and {n_validation_unseen} classes", "choose at least one unseen class")
     while len(chosen) < count:
         possible = [row for row in rank(vocabulary, chosen, counts, seed, segments) if row.name in allowed]
         supported = [row for row in possible if row.classes >= min_support]
@@ -309,8 +303,6 @@ def select(
     validation = tuple(name for number, name in enumerate(chosen) if turns[number + 1] > turns[number])
     return Holdout(tuple(name for name in chosen if name not in validation), validation, mode).check(vocabulary)
 
-
-# --- validation-unseen classes for a hold-out that names none ---
 
 MAX_FRAMES = 0.15  # share of the action frames of seen classes that these classes may take from training, together
 MIN_GROUPS, MIN_FRAMES = 2, 10  # of training videos (one validates, the others can), and frames, that such a class has

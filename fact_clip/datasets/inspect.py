@@ -59,12 +59,7 @@ class Inspection:
     """
 
     def __init__(
-        self,
-        config: DataConfig,
-        split: str | None = None,
-        *,
-        full: bool = False,
-        progress: Progress | None = None,
+        self, config: DataConfig, split: str | None = None, *, full: bool = False, progress: Progress | None = None
     ) -> None:
         self.config, self.full, self.progress = config, full, progress
         self.folder = layout.DataFolder(config)
@@ -96,11 +91,14 @@ class Inspection:
                 for inspect in inspections:
                     inspect()
             else:
-                self._add("folder", InputError(path, "no such folder", "it has a file for each video"))
+                self._report("folder", path, "no such folder", "it has a file for each video")
         yield from self.findings
 
     def _add(self, kind: str, *errors: InputError) -> None:
         self.findings += [Finding(kind, error) for error in errors]
+
+    def _report(self, kind: str, where: Location | Path, problem: str, fix: str = "") -> None:
+        self._add(kind, InputError(where, problem, fix))
 
     @contextmanager
     def _noted(self, kind: str) -> Iterator[None]:
@@ -130,10 +128,9 @@ class Inspection:
         self._add("background", *faults)
         self.class_names = names = tuple(name for name in every if name not in layout.unlabelled(config))
         if note := layout.spelling_note(names):
-            self._add("spelling", InputError(path, note))
+            self._report("spelling", path, note)
         self._inspect_factors(background)
-        with warnings.catch_warnings(), suppress(InputError):
-            warnings.simplefilter("ignore")  # they are findings
+        with warnings.catch_warnings(action="ignore"), suppress(InputError):  # they are findings
             self._vocabulary = self.folder.vocabulary(config)
         with self._noted("holdout"):
             if self._vocabulary is not None:
@@ -162,24 +159,21 @@ class Inspection:
             self._add("mapping", *faults)
             for factor in dict.fromkeys(entry[slot] for entry in parsed if slot < len(entry)) if listed else ():
                 if factor is not None and factor not in listed:
-                    problem = f"no {factor!r}, which classes of {mapping.name} have"
-                    self._add("factors", InputError(self.root / file, problem))
+                    self._report("factors", self.root / file, f"no {factor!r}, which classes of {mapping.name} have")
 
     def _inspect_lists(self) -> None:
         """Inspect the lists of videos to train and test on."""
         if not self.split_names:
-            self._add("split", InputError(self.root, "no splits", layout.WRITE_SPLITS))
+            self._report("split", self.root, "no splits", layout.WRITE_SPLITS)
         for name in self.split_names:
             parts = self.splits[name] = {}
             for part in ("train", "test"):
                 parts[part], faults = layout.read_split(self.root, part, name)
                 self._add("split", *faults)
             self._add("overlap", *layout.overlaps(parts["train"], parts["test"]))
-        published = self.folder.benchmark.splits
-        for name in published if self.split_names and self.is_complete else ():
-            if name not in self.split_names:
-                problem = f"no split {name}; the published ones are {', '.join(published)}"
-                self._add("coverage", InputError(self.root / "splits", problem))
+        for name in map(str, range(1, self.folder.benchmark.splits + 1)):
+            if self.split_names and self.is_complete and name not in self.split_names:
+                self._report("coverage", self.root / "splits", f"no split {name}, which was published")
 
     def _inspect_groups(self) -> None:
         """Inspect the pattern of `data.groups`, and whether a group is in both parts of a split."""
@@ -190,19 +184,18 @@ class Inspection:
         for name, parts in self.splits.items() if groups and self.config.groups is not None else ():
             train, test = ({groups[video] for video in parts[part]} for part in ("train", "test"))
             if train & test:
-                shared = ", ".join(in_order(train & test))
-                problem = f"split {name} has {len(train & test)} groups in both parts: {shared}"
-                self._add("shared groups", InputError(path, problem, "fact-clip data split divides them"))
+                problem = f"groups in both parts of split {name}: {', '.join(in_order(train & test))}"
+                self._report("shared groups", path, problem, "fact-clip data split divides them")
             if len(train) == 1 and self.config.validation > 0:
-                problem, fix = f"split {name} trains on one group, {train.pop()!r}", "set data.groups=null"
-                self._add("groups", InputError(path, problem, f"{fix}, or data.validation=0"))
+                fix = "set data.groups=null, or data.validation=0"
+                self._report("groups", path, f"split {name} trains on one group, {train.pop()!r}", fix)
 
     def _inspect_labels(self) -> None:
         """Inspect the label files."""
         files = self.folder.labels(self.config, self.class_names)
         ignored = {*layout.unlabelled(self.config)}
         unknown: dict[str, layout.LabelFile] = {}  # labels, each with the first file that has it
-        frames, videos, occurring = Counter[str](), Counter[str](), set[str]()
+        frames, videos = Counter[str](), Counter[str]()  # of each name that a file has
         for video in paced(self.videos, "reading labels", logger):
             with self._noted("labels"):
                 file = files[video]
@@ -211,21 +204,17 @@ class Inspection:
                 if "" in file.unknown:
                     self._add("labels", file.unknown_label("", ()))
                 if not file.counts.keys() - ignored:
-                    self._add(
-                        "unlabelled", InputError(file.path, "no frame has a label", "take the video out of the splits")
-                    )
-                occurring.update(file.counts)
+                    self._report("unlabelled", file.path, "no frame has a label", "take the video out of the splits")
+                frames.update(file.counts)
+                videos.update(file.counts.keys())
                 self.lengths[video] = len(file.labels)
                 self.classes[video] = {*self.class_names} & file.counts.keys()
                 for label in sorted(file.unknown.keys() - {""}):
                     unknown.setdefault(label, file)
-                    frames[label] += file.counts[label]
-                    videos[label] += 1
         for name in self.config.unlabelled:
-            if name not in occurring and self.classes and self.is_complete:
+            if name not in frames and self.classes and self.is_complete:
                 problem = f"no frame is labelled {name!r}, which data.unlabelled names"
-                fix = suggest(name, sorted(occurring), 0.6)
-                self._add("labels", InputError(self.root / "groundTruth", problem, fix))
+                self._report("labels", self.folder.labels_path, problem, suggest(name, sorted(frames), 0.6))
         for label, file in unknown.items() if self.class_names else ():
             details = f" ({frames[label]} frames in {videos[label]} videos)"
             self._add("labels", file.unknown_label(label, self.class_names, details))
@@ -235,7 +224,7 @@ class Inspection:
         videos = self.videos
         for path in layout.label_files(self.root) if self.is_complete else ():
             if path.stem not in videos:
-                self._add("coverage", InputError(path, f"video {path.stem!r} is in no split"))
+                self._report("coverage", path, f"video {path.stem!r} is in no split")
 
         def classes_of(names: Iterable[str]) -> set[str]:
             return set[str]().union(*(self.classes.get(name, set()) for name in names))
@@ -244,11 +233,11 @@ class Inspection:
             tested = classes_of(parts["test"]) - classes_of(parts["train"])
             if tested:
                 problem = f"split {name} tests {len(tested)} classes that it never trains: {', '.join(sorted(tested))}"
-                self._add("never trained", InputError(self.root / "splits", problem))
+                self._report("never trained", self.root / "splits", problem)
         unused = [name for name in self.class_names if name not in classes_of(self.classes)]
         if unused and self.classes:
             problem = f"{len(unused)} classes that no video has: {', '.join(unused)}"
-            self._add("never trained", InputError(self.folder.mapping_path, problem))
+            self._report("never trained", self.folder.mapping_path, problem)
 
     def _inspect_features(self) -> None:
         """Inspect missing and unreadable feature files, their orientation, length and width."""
@@ -305,11 +294,10 @@ class Inspection:
                 constant[path] = features.is_constant(array)
         same, fix = "have the same values", "extract the features again"
         if constant and all(constant.values()):
-            problem = f"all frames of all {len(constant)} videos {same}"
-            self._add("constant", InputError(self.folder.features_path, problem, fix))
+            self._report("constant", self.folder.features_path, f"all frames of all {len(constant)} videos {same}", fix)
             return
         for path in (path for path, is_same in constant.items() if is_same):
-            self._add("constant", InputError(path, f"all frames {same}", fix))
+            self._report("constant", path, f"all frames {same}", fix)
 
     def _inspect_objects(self) -> None:
         """Inspect the file of object columns, and whether the features have as many."""

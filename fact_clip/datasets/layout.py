@@ -88,11 +88,18 @@ class DataFolder:
         """Return the classes, with background and factors as configured; ``data.unlabelled`` and "?" are none."""
         key = config.background, config.unlabelled, config.grammar
         if key not in self._vocabularies:
-            published = self.benchmark.classes
-            if published not in (None, len(self.class_names)):
-                text = f"{self.mapping_path}: {len(self.class_names)} classes, but {config.name} has {published}"
+            n_classes, published = len(self.class_names), self.benchmark.classes
+            if published not in (None, n_classes):
+                text = f"{self.mapping_path}: {n_classes} classes, but {config.name} has {published}"
                 warnings.warn(f"{text}; a data set of your own is data.name=folder", stacklevel=2)
-            self._vocabularies[key] = make_vocabulary(config, self.class_names, self.mapping_path, self.root)
+            names = tuple(name for name in self.class_names if name not in unlabelled(config))
+            background, faults = background_classes(config, self.class_names, self.mapping_path)
+            for error in faults:
+                raise error
+            if note := spelling_note(names):
+                warnings.warn(f"{self.mapping_path}: {note}", stacklevel=2)
+            factors = class_factors(config, self.root, names, background)
+            self._vocabularies[key] = Vocabulary.from_names(names, background, *factors)
         return self._vocabularies[key]
 
     def videos(self, part: str, split: str) -> Videos:
@@ -125,33 +132,17 @@ def find_root(config: DataConfig) -> Path:
     of that path. FACT_CLIP_DATA and ./data are folders of the second kind.
     """
     if config.root == IN_MEMORY:
-        fix = "use Python, fact_clip.evaluate(RUN, data=...), or save the data and set data.root to their folder"
+        fix = "call fact_clip.evaluate(RUN, data=...), or set it to a folder where you saved them"
         raise MissingDataError(ConfigKey("data.root"), "the data were in memory, not in a folder", fix)
     benchmark = find_benchmark(config.name)
     inside = Path(benchmark.folder or config.name)
-    if config.root is not None:
-        root, fix = expanded(config.root), "set data.root"
-        candidates = [root, root / inside, root / inside.name]
-    else:
-        base = expanded(os.environ.get("FACT_CLIP_DATA") or "data")
-        fix = "set data.root, or FACT_CLIP_DATA to the folder above it"
-        candidates = [base / inside, base / inside.name]
+    above = expanded(config.root or os.environ.get("FACT_CLIP_DATA") or "data")
+    candidates = [*([] if config.root is None else [above]), above / inside, above / inside.name]
     root = next((folder for folder in candidates if (folder / benchmark.mapping).is_file()), candidates[0])
     if not (root / benchmark.mapping).is_file() and not (root / "groundTruth").is_dir():
-        what = "" if config.name == "folder" else f" {config.name!r}, here or in {inside}"
-        raise MissingDataError(root, f"no data set{what}; one has mapping.txt, groundTruth, features and splits", fix)
+        problem = f"no data set {config.name!r}; one has mapping.txt, groundTruth, features and splits"
+        raise MissingDataError(root, problem, "set data.root, or FACT_CLIP_DATA to the folder above it")
     return root
-
-
-def make_vocabulary(config: DataConfig, class_names: Sequence[str], path: Path, root: Path | None = None) -> Vocabulary:
-    """Return the classes among the names of a mapping file (`path`); without a root there is no file of factors."""
-    names = tuple(name for name in class_names if name not in unlabelled(config))
-    background, faults = background_classes(config, class_names, path)
-    if faults:
-        raise faults[0]
-    if note := spelling_note(names):
-        warnings.warn(f"{path}: {note}", stacklevel=2)
-    return Vocabulary.from_names(names, background, *class_factors(config, root, names, background))
 
 
 def background_classes(
@@ -170,11 +161,11 @@ def background_classes(
     faults = []
     for name in entries:
         if name in ignored:
-            where = ConfigKey("data.unlabelled")
-            faults.append(InputError(where, f"{name!r} is in data.background too", "remove it from one"))
+            problem = f"{name!r} is in data.background too"
+            faults.append(InputError(ConfigKey("data.unlabelled"), problem, "remove it from one"))
         elif name not in names:
-            fix = f"set data.background; {suggest(name, names, 0.6)}".removesuffix("; ")
-            faults.append(InputError(path, f"no class {name!r}, which is named as background", fix))
+            problem = f"no class {name!r}, which data.background names"
+            faults.append(InputError(path, problem, suggest(name, names, 0.6) or "set data.background"))
     background = tuple(name for name in entries if name in names)
     if len(background) == len(names):
         faults.append(InputError(path, f"all {len(names)} classes are background", "set data.background"))
@@ -277,13 +268,11 @@ def read_split(root: Path, part: str, name: str) -> tuple[Videos, list[InputErro
 
     A file of test videos without a byte is a list without any, for a set that is only trained on.
     """
-    videos: Videos = {}
-    faults: list[InputError] = []
+    videos, faults = Videos(), list[InputError]()
     path, names = find_split(root, part, name), split_names(root)
     if path is None:
-        problem = f"split {name} has no such list; the splits are {', '.join(names)}" if names else "no splits"
-        path = root / SPLIT_FILES[0].format(part=part, name=name)
-        return {}, [InputError(path, problem, "write one, or set data.split" if names else WRITE_SPLITS)]
+        fix = f"set data.split to one of {', '.join(names)}" if names else WRITE_SPLITS
+        return {}, [InputError(root / SPLIT_FILES[0].format(part=part, name=name), "no such list", fix)]
     try:
         lines = read_lines(path, "a list of videos")
     except InputError as error:

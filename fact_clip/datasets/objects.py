@@ -64,8 +64,7 @@ class ObjectColumns:
                 raise InputError(ConfigKey("data.objects.fixed"), f"no object {name!r} in {path}")
         words = {entry[slot] for entry in vocabulary.factors}
         if not words & {*names} and not config.fixed:
-            text = f"{path}: none of its {len(names)} names is a word of the slot {config.slot!r} of a class"
-            warnings.warn(text, stacklevel=2)
+            warnings.warn(f"{path}: none of its names is a word of the slot {config.slot!r} of a class", stacklevel=2)
         others = _other_words(vocabulary.factors, slot)
         fixed = tuple(number for number, name in enumerate(names) if name in config.fixed or name in others)
         columns: list[tuple[int, ...]] = [()] * len(names)
@@ -84,7 +83,7 @@ class ObjectColumns:
         """
         rows, names, _, trained = _detect(config, dataset, NAMES)
         if not rows:
-            problem = f"no objects that come and go: of {dataset.input_dim} columns no two are zero in the same frames"
+            problem = "no objects that come and go: no two columns are zero in the same frames"
             raise InputError(ConfigKey("data.objects.find"), problem, "set it to false")
         slot = _slot_of(config, dataset.vocabulary)
         others = _other_words(trained, slot)

@@ -140,8 +140,7 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
     if len(sizes) < least:
         raise InputError(option, f"{len(groups)} videos of {len(sizes)} groups", f"{least} or more are needed")
     if way == "test" and not 0.5 <= amount * len(groups) <= len(groups) - 0.5:
-        problem = f"{amount:g} is none or all of {len(groups)} videos"
-        raise InputError(option, problem, f"use a share from {1 / len(groups):.2g} to {1 - 1 / len(groups):.2g}")
+        raise InputError(option, f"{amount:g} is none or all of {len(groups)} videos")
     if way == "leave-out":
         tests = [[group] for group in in_order(sizes)]
     else:
@@ -184,8 +183,7 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
             raise InputError(root / "splits", f"the video {video!r} is not the name of a file in features")
     existing = split_names(root)
     if existing and not overwrite:
-        problem = f"the splits {', '.join(existing)} are already there"
-        raise InputError(root / "splits", problem, "replace them with --overwrite")
+        raise InputError(root / "splits", f"has the splits {', '.join(existing)}", "replace them with --overwrite")
     written = {
         inside(root, *SPLIT_FILES[0].format(part=part, name=number).split("/")): videos
         for number, split in enumerate(splits, start=1)

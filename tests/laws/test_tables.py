@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import socket
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.io import parse_value
 from fact_clip.datasets.benchmarks import BENCHMARKS
-from fact_clip.datasets.layout import make_vocabulary
+from fact_clip.datasets.layout import DataFolder
 from fact_clip.decoding import Voters, decode_switching
 from fact_clip.decoding.fusion import fuse, fuse_gammas, with_factors
 from fact_clip.decoding.similarity import mix, similarity_probabilities, transport
@@ -239,9 +240,11 @@ def test_the_order_of_a_mapping_changes_no_reading(name, tmp_path):
         config = DataConfig(name=name, background=("background",))
     found = []
     for order in (list(range(5)), ORDER):
-        path = tmp_path / f"{order[0]}.txt"
-        path.write_text("".join(f"{place} {names[own]}\n" for place, own in enumerate(order)))
-        found.append(make_vocabulary(config, Vocabulary.from_mapping(path).names, path))
+        folder = DataFolder(config, tmp_path / str(order[0]))
+        folder.mapping_path.parent.mkdir(parents=True)
+        folder.mapping_path.write_text("".join(f"{place} {names[own]}\n" for place, own in enumerate(order)))
+        with warnings.catch_warnings(action="ignore"):  # fewer classes than were published
+            found.append(folder.vocabulary(config))
     one, two = found
     assert dict(zip(one.names, one.factors, strict=True)) == dict(zip(two.names, two.factors, strict=True))
     assert set(one.background) == set(two.background)
