@@ -36,10 +36,9 @@ def demo(
       fact-clip demo --out demo-out
     """
     from fact_clip.cli.evaluate import write
-    from fact_clip.config import Config
+    from fact_clip.config import Config, with_values
     from fact_clip.datasets.dataset import Dataset
     from fact_clip.datasets.synthetic import write_workbench
-    from fact_clip.training.plan import with_values
 
     if out.exists() and not out.is_dir():
         raise InputError(out, "this is a file", "name a folder")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -102,7 +101,7 @@ def convert(
 
         names_of_columns = tuple(names(columns, "--columns") or ())
         sampling = Sampling(names_of_columns, time, unit == "milliseconds", source_fps, fps, decimal)
-        videos = {name: asdict(counts) for name, counts in convert_tables(files, out, sampling, dtype).items()}
+        videos = convert_tables(files, out, sampling, dtype)
         print_result(videos, table([{"video": name, **counts} for name, counts in videos.items()]), as_json)
         interpolated = sum(counts["interpolated"] for counts in videos.values())
         text = f"; {interpolated} frames without a row lie on the line between their neighbours" if interpolated else ""

@@ -54,8 +54,9 @@ def train(
       fact-clip train gtea --sweep data.split=1,2,3,4 --sweep train.seed=0,1,2 --out runs/gtea
     """
     from fact_clip import training
+    from fact_clip.config import with_values
     from fact_clip.training.estimate import load_config
-    from fact_clip.training.plan import warn_of_unused, with_values
+    from fact_clip.training.plan import warn_of_unused
     from fact_clip.training.sweep import read_axes
 
     typed = overrides or []

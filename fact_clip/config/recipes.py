@@ -36,12 +36,9 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
 
 def _find_recipe(recipe: str | Path, above: tuple[Path, ...]) -> Path:
     """Return the file of a recipe; an InputError says what to give where there is none."""
-    names = recipes()
     if str(recipe).endswith((".yaml", ".yml")):
-        path = above[-1].parent / recipe if above else Path(recipe)
-        if path.parent != RECIPES or path.stem in names:
-            return check_file(path, "a YAML recipe")
-        recipe = path.stem
+        return check_file(above[-1].parent / recipe if above else recipe, "a YAML recipe")
+    names = recipes()
     if str(recipe) in names:
         return RECIPES / f"{recipe}.yaml"
     fix = suggest(str(recipe), names, 0.4) or f"give the path of a YAML file, or one of {', '.join(names)}"

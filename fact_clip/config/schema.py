@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from fact_clip.config.recipes import read_recipe, with_overrides
+from fact_clip.config.recipes import read_recipe, set_key, with_overrides
 from fact_clip.core import plugins
 from fact_clip.core.arguments import checked as check_arguments
 from fact_clip.core.decode_settings import SwitchPenalty
@@ -404,6 +404,16 @@ class Config(_Frozen):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def with_values(config: Config, values: Mapping[str, Any], where: str = "") -> Config:
+    """Return the configuration with some keys (with dots) set to other values, checked as those of a recipe are."""
+    if not values:
+        return config
+    tree = config.model_dump(mode="json")
+    for key, value in values.items():
+        set_key(tree, key.split("."), value, key)
+    return Config.from_tree(tree, where or ", ".join(values))
 
 
 def checked(model: type[Model], tree: Any, where: Location | str | Path) -> Model:

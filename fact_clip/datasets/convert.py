@@ -193,7 +193,11 @@ def _write_features(
                 raise InputError(path, "this file would be replaced", elsewhere)
             if fps is None and sidecar.exists():
                 raise InputError(sidecar, "it describes other features", f"remove it, or {elsewhere}")
-            converted, targets[target] = _as_type(path, array, dtype), path
+            with np.errstate(over="ignore"):
+                converted = np.ascontiguousarray(array, dtype=dtype)
+            if not np.isfinite(converted).all():
+                raise InputError(path, f"values that are too large for {dtype}", "use --dtype float32, or scale them")
+            targets[target] = path
             np.save(all_or_none.enter_context(whole_file(target)), converted)
             if fps is not None:
                 text = json.dumps({"fps": fps}) + "\n"
@@ -215,15 +219,6 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
     if crops:
         array = array.mean(axis=crops, dtype=np.float32)
     return array if letters.index("T") < letters.index("D") else array.T
-
-
-def _as_type(path: Path, array: NDArray[Any], dtype: str | None) -> NDArray[Any]:
-    """Return features (T, D) in another type, contiguous; an InputError where a finite value gets infinite."""
-    with np.errstate(over="ignore"):
-        converted = np.ascontiguousarray(array, dtype=dtype)
-    if array.dtype != converted.dtype and converted.dtype.kind == "f" and np.isinf(converted).any():
-        raise InputError(path, f"values that are too large for {converted.dtype}", "use --dtype float32, or scale them")
-    return converted
 
 
 # "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg", as those of Epic-Kitchens are published
@@ -278,40 +273,32 @@ class Sampling:
     decimal: Literal[".", ","] = "."
 
 
-@dataclass(frozen=True)
-class TableCounts:
-    """Sizes of a table and of its features."""
-
-    rows: int  # of the table
-    frames: int  # T
-    columns: int  # D
-    interpolated: int  # frames without a row, which lie on the line between their neighbours
-
-
 def convert_tables(
     files: Sequence[Path], root: Path, sampling: Sampling, dtype: FeatureType | None = None
-) -> dict[str, TableCounts]:
+) -> dict[str, dict[str, int]]:
     """Write `root`/features/NAME.npy, (T, D), from tables, and NAME.json with the frame rate where it is known.
 
     Frame n is the mean of the rows from n / fps to (n + 1) / fps seconds, where 0 is the time of the first row. All
-    files are written (float32 unless `dtype` is given), or none.
+    files are written (float32 unless `dtype` is given), or none. Returns the "rows" of each table, and of its features
+    the "frames", "columns" and "interpolated" frames, which have no row and lie on the line between their neighbours.
     """
     if sampling.time is not None and sampling.rate is not None:
         raise InputError("data convert", "--time and --source-fps exclude each other", "leave one out")
     for option, value in (("--time", sampling.time), ("--source-fps", sampling.rate)):
         if value is not None and sampling.fps is None:
             raise InputError(CommandOption(option), "the features need a frame rate with it", "give --fps")
-    counts: dict[str, TableCounts] = {}
+    counts: dict[str, dict[str, int]] = {}
 
     def videos() -> Iterator[tuple[Path, str, str, NDArray[Any]]]:
         for path in files:
             names, times, values = read_numbers(path, sampling)
-            rows, interpolated = len(values), 0
+            sizes = {"rows": len(values), "frames": len(values), "columns": len(names), "interpolated": 0}
             if sampling.fps is not None and times is not None:
                 if times[-1] * sampling.fps >= MAX_FRAMES:
                     raise InputError(path, f"times from 0 to {times[-1]:g} seconds", "see --unit and --fps")
                 values, interpolated = resample(times, values, sampling.fps)
-            counts[file_name(path.stem)] = TableCounts(rows, len(values), len(names), interpolated)
+                sizes |= {"frames": len(values), "interpolated": interpolated}
+            counts[file_name(path.stem)] = sizes
             yield path, path.stem, f"the columns {', '.join(names)}", values
 
     _write_features(videos(), root, dtype or "float32", sampling.fps)
@@ -329,7 +316,7 @@ def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Float
         lines = [(number, [cell.replace(",", ".") for cell in cells]) for number, cells in lines]
     first = lines[0][1] if lines else []
     names = tuple(str(column + 1) for column in range(len(first)))
-    if not any(map(_is_number, first)):
+    if not any(cell.lower().lstrip("+-") == "nan" or not np.isnan(_number(cell)) for cell in first):
         names, lines = tuple(first), lines[1:]
     if not lines:
         raise InputError(path, "no rows", "write a line of numbers for each time")
@@ -372,10 +359,6 @@ def _number(cell: str) -> float:
         return np.nan if "_" in cell else float(cell)
     except ValueError:
         return np.nan
-
-
-def _is_number(cell: str) -> bool:
-    return not np.isnan(_number(cell)) or cell.lower() in ("nan", "+nan", "-nan")
 
 
 def _column(path: Path, names: Sequence[str], name: str, option: str) -> int:

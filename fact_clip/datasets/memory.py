@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fact_clip.config import Config, set_key
+from fact_clip.config import Config, with_values
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import array_of, names_of
 from fact_clip.core.errors import Argument
@@ -115,13 +115,9 @@ def with_data(config: Config, data: DataSource) -> Config:
     for name in ("class_names", "train", "test", "fps", "background", "features", "labels"):
         if not hasattr(data, name):
             raise InputError("data", f"{type(data).__name__} has no {name!r}", "see datasets.DataSource")
-    tree = config.model_dump(mode="json")
-    values = {"name": "folder", "root": IN_MEMORY, "split": 1, "layout": "TD", "fps": data.fps}
-    values["background"] = None if data.background is None else list(data.background)
-    for key, value in values.items():
-        if value is not None:
-            set_key(tree, ["data", key], value, f"data.{key}")
-    return Config.from_tree(tree, "data")
+    values = {"data.name": "folder", "data.root": IN_MEMORY, "data.split": 1, "data.layout": "TD"}
+    theirs = {"data.fps": data.fps, "data.background": data.background}
+    return with_values(config, values | {key: value for key, value in theirs.items() if value is not None}, "data")
 
 
 def save(data: DataSource, root: str | Path) -> Path:

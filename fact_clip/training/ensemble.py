@@ -14,12 +14,12 @@ from typing import IO
 
 import torch
 
-from fact_clip.config import Config
+from fact_clip.config import Config, with_values
 from fact_clip.core import InputError
 from fact_clip.core.paths import inside, whole_file
 from fact_clip.models.kernels import products
 from fact_clip.run import member_folders
-from fact_clip.training.plan import Plan, with_values
+from fact_clip.training.plan import Plan
 
 SEED_STEP = 1000  # Member k has the seed of the run + k * this, so that runs of neighbouring seeds share no member
 

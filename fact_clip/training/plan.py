@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fact_clip import metrics
-from fact_clip.config import Config, set_key
+from fact_clip.config import Config, with_values
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.errors import ConfigKey
@@ -85,16 +85,6 @@ def resolve(config: Config, folder: DataFolder | None = None) -> Plan:
     if config.model.is_open:
         notes += _indistinguishable_classes(texts["text"], dataset.vocabulary, config.text.encoder)
     return Plan(config, dataset, device, objects, texts, start, tuple(notes))
-
-
-def with_values(config: Config, values: Mapping[str, Any]) -> Config:
-    """Return the configuration with some keys (with dots) set to other values, checked as those of a recipe are."""
-    if not values:
-        return config
-    tree = config.model_dump(mode="json")
-    for key, value in values.items():
-        set_key(tree, key.split("."), value, key)
-    return Config.from_tree(tree, ", ".join(values))
 
 
 def _from_class_names(config: Config, folder: DataFolder, notes: list[Note]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from fact_clip.config import Config
+from fact_clip.config import Config, with_values
 from fact_clip.core import InputError
 from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes
@@ -20,7 +20,7 @@ from fact_clip.core.paths import file_name, inside, locked
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.training.evaluation import Progress, evaluate
-from fact_clip.training.plan import Plan, resolve, with_values
+from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.runs import train
 from fact_clip.training.zero_shot import IN_USE
 
