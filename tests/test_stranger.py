@@ -16,9 +16,8 @@ import pytest
 from fact_clip import Segmentation
 
 from .garden import CLASSES, GRAMMAR, NEVER_LABELLED, write_garden
-from .test_readme import BLOCKS, clone, run
+from .test_readme import BLOCKS, WITH_OWN_DATA, clone, run
 
-SECTIONS = ("My own data", "Name actions nobody trained")
 OWN = {"[with {tool}]": GRAMMAR, '"polish gear"': f'"{NEVER_LABELLED}, juggle chainsaw"'}
 """Words of the README, and what a stranger writes there."""
 
@@ -27,10 +26,10 @@ OWN = {"[with {tool}]": GRAMMAR, '"polish gear"': f'"{NEVER_LABELLED}, juggle ch
 def test_from_an_own_folder_to_actions_nobody_trained(tmp_path, capsys):
     folder = clone(tmp_path / "clone")
     actions = write_garden(folder / "mydata")
-    chosen = [block for block in BLOCKS if block.section in SECTIONS and not block.not_run]
+    chosen = [block for block in BLOCKS if block.section in WITH_OWN_DATA and not block.not_run]
     sample, *rest = chosen
     assert sample.code.startswith("fact-clip data sample mydata ")
-    assert [block.section for block in rest] == [*SECTIONS]
+    assert [block.section for block in rest] == [*WITH_OWN_DATA]
     for word, own in OWN.items():
         assert any(word in block.code for block in rest)
         rest = [replace(block, code=block.code.replace(word, own)) for block in rest]
