@@ -19,7 +19,7 @@ from fact_clip import Segmentation, metrics
 from fact_clip.cli import main
 from fact_clip.core import plugins
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS, frame_encoder, is_local, text_encoder
-from fact_clip.formats import FORMATS, READERS, ending_of, save
+from fact_clip.formats import FORMATS, READERS, format_called, save
 from fact_clip.metrics.report import METRICS
 from fact_clip.models.heads import HEADS
 from fact_clip.run import Run
@@ -79,7 +79,7 @@ def test_parts_join_the_tables(example, tmp_path):
     assert [*HEADS][-1] == "linear"
     assert len(FORMATS) == len(FORMATS.data) + 1
     assert frame_encoder("tiles:8").name == "tiles:8"
-    assert ending_of("spans") == ".spans"
+    assert format_called("spans").ending == ".spans"
     path = save(STIR, tmp_path / "a.spans")
     assert path.read_text() == "0\t2\tstir\n"
     assert Segmentation.load(path).to_frames() == STIR.to_frames()
@@ -124,7 +124,7 @@ def test_a_broken_plugin_is_an_error_only_where_it_is_used(install, tmp_path):
         lambda: frame_encoder("lost"),
         lambda: text_encoder("lost:x"),
         lambda: HEADS["lost"],
-        lambda: ending_of("lost"),
+        lambda: format_called("lost"),
         lambda: save(STIR, tmp_path / "a.lost"),
         lambda: READERS["lost"],
     ):
@@ -207,7 +207,7 @@ def test_nothing_is_looked_up_before_a_name_is_missing():
         "from fact_clip.core import plugins\nplugins._points = None\n"
         "import fact_clip.formats, fact_clip.encoders, fact_clip.models\n"
         "from fact_clip.models.heads import HEADS\nHEADS['text'], 'grid' in fact_clip.encoders.FRAME_ENCODERS\n"
-        "fact_clip.Config.load('demo').model.is_open\nfact_clip.formats.ending_of('csv')"
+        "fact_clip.Config.load('demo').model.is_open\nfact_clip.formats.format_called('csv')"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert result.returncode == 0, result.stderr

@@ -18,25 +18,25 @@ from fact_clip.core.errors import InputError
 
 # Command -> its module in this folder, and the first line of its help. The function has the name of the command.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("demo", "Try everything on synthetic data: recognise actions without examples, from their names."),
+    "demo": ("train", "Try everything on synthetic data: recognise actions without examples, from their names."),
     "train": ("train", "Train a model into a run folder."),
     "evaluate": ("evaluate", "Score a run on a split."),
     "report": ("evaluate", "Write the report of one or more runs: a page to look at, or plots for a paper."),
-    "extract": ("extract", "Turn videos into feature files."),
+    "extract": ("segment", "Turn videos into feature files."),
     "segment": ("segment", "Cut videos into actions."),
     "share": ("train", "Upload a run to the Hugging Face hub, with a model card."),
     "plugins": ("train", "List the parts that installed packages add: encoders, heads, formats and metrics."),
     "app": ("app", "Open a page to label videos, train on the labels, and correct what a model predicts."),
-    "summary": ("project", "Say how long, how often and when each action is done, and how far two labellings agree."),
-    "project import": ("project", "Add videos to a project of the page, and load label files."),
-    "project export": ("project", "Write the labels of a project."),
-    "convert": ("compat", "Turn a published checkpoint into a run folder."),
+    "summary": ("labels", "Say how long, how often and when each action is done, and how far two labellings agree."),
+    "project import": ("app", "Add videos to a project of the page, and load label files."),
+    "project export": ("app", "Write the labels of a project."),
+    "convert": ("train", "Turn a published checkpoint into a run folder."),
     "data check": ("data", "Look for faults in a data set: one line each."),
     "data convert": ("labels", "Convert annotations and features to the common layout."),
-    "data holdout": ("holdout", "Choose classes to hold out, or look at a choice."),
+    "data holdout": ("data", "Choose classes to hold out, or look at a choice."),
     "data summary": ("data", "Count what a data set holds."),
     "data split": ("labels", "Divide the videos into training and test."),
-    "data sample": ("demo", "Write a data set to try things on: synthetic videos, features, labels and splits."),
+    "data sample": ("data", "Write a data set to try things on: synthetic videos, features, labels and splits."),
     "data init": ("data", "Write a recipe for your own data set."),
 }
 
@@ -47,8 +47,12 @@ class _Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The name, the command and its arguments."""
         name, command, rest = super().resolve_command(ctx, args)
-        path = f"{self.name or ''} {name}".strip()
-        return name, _loaded(path) if path in COMMANDS else command, rest
+        if name and (path := f"{self.name or ''} {name}".strip()) in COMMANDS:
+            function = getattr(import_module(f"fact_clip.cli.{COMMANDS[path][0]}"), name)
+            alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+            alone.command(name, cls=_Command)(function)
+            command = get_command(alone)
+        return name, command, rest
 
 
 class _Command(TyperCommand):
@@ -63,18 +67,6 @@ class _Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-def _loaded(path: str) -> Any:
-    module, _ = COMMANDS[path]
-    name = path.split()[-1]
-    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name, cls=_Command)(getattr(import_module(f"fact_clip.cli.{module}"), name))
-    return get_command(alone)
-
-
-def _listed() -> None:
-    """Stands in for a command that is not loaded."""
-
-
 def make_app() -> typer.Typer:
     """The program with every command of the table."""
     look: dict[str, Any] = {"cls": _Group, "rich_markup_mode": None}
@@ -86,7 +78,7 @@ def make_app() -> typer.Typer:
         app.add_typer(makers[name], name=name)
     for path, (_, line) in COMMANDS.items():
         group, _, name = path.rpartition(" ")
-        makers[group].command(name, help=line)(_listed)
+        makers[group].command(name, help=line)(lambda: None)  # stands in for one that is not loaded
     return app
 
 

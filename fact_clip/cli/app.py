@@ -1,4 +1,4 @@
-"""fact-clip app."""
+"""fact-clip app, project import and project export: the page, and files into its projects and out of them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ import logging
 import os
 import signal
 import socket
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fact_clip.cli.console import note
-from fact_clip.cli.options import ModelOptions, names, option, refuse, with_options
-from fact_clip.core.errors import InputError
+from fact_clip.cli.options import ModelOptions, check_new, given_actions, names, option, with_options
+from fact_clip.core.errors import CommandOption, InputError, library_errors
 from fact_clip.core.paths import whole_file
+
+if TYPE_CHECKING:
+    from fact_clip.app.page import Page
 
 _PROJECT = "Folder of the project; unset: one in the data folder of the user."
 _TRAINING_SET = "Folder in the common layout that labelled videos may be added to."
 _HOST = "Address to listen on; other than the default, others can reach it."
 _SERVED_AS = "Host names, with commas, under which a proxy serves the page."
+_TRAINING = "Write a data set to train on, by the labels of this track."
+Folder = Annotated[Path, typer.Argument(metavar="PROJECT", help="Folder of the project.")]
 
 
 @with_options
@@ -47,7 +52,7 @@ def app(
       fact-clip app my_project --run runs/k5
       fact-clip app --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
-    try:
+    with library_errors("fact-clip app", "not installed", ModuleNotFoundError, fix="pip install 'fact-clip[app]'"):
         import uvicorn
 
         from fact_clip.app.engine import Engine
@@ -57,11 +62,9 @@ def app(
         from fact_clip.app.project import Project
         from fact_clip.app.requests import Limits
         from fact_clip.app.server import make_app
-    except ModuleNotFoundError as error:
-        raise InputError("fact-clip app", f"{error.name} is not installed", "pip install 'fact-clip[app]'") from None
     from fact_clip.inference.segmenter import load
 
-    run, base, actions = model.run, None, model.names()
+    run, base, actions = model.run, None, given_actions(model.actions, model.actions_file)
     proxied = tuple(names(served_as, "--served-as") or ())
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
     if run is not None or model.training_free or model.encoder is not None:
@@ -73,9 +76,9 @@ def app(
     # Faults of a training set, and a port in use, are errors before the project is made.
     growing = None
     if training_set is not None:
-        if training_set.exists() and not _can_grow(training_set):
-            problem = f"{training_set} is a folder or file of something else"
-            raise refuse("--training-set", problem, "name a data set, or a new folder")
+        parts = [training_set / part for part in ("mapping.txt", "groundTruth", "features")]
+        if not any(part.exists() for part in parts):
+            check_new(training_set, "name a data set, or a new folder")
         growing = TrainingSet(training_set, None if base is None else base.scorer.run)
     listening = _listening(host, port)
     folder, recent = _opened(project)
@@ -120,12 +123,6 @@ def _opened(project: Path | None) -> tuple[Path, list[str]]:
     return folder, recent
 
 
-def _can_grow(folder: Path) -> bool:
-    """Whether a folder can be a training set: it is one, or empty."""
-    parts = ("mapping.txt", "groundTruth", "features")
-    return folder.is_dir() and (any((folder / part).exists() for part in parts) or not any(folder.iterdir()))
-
-
 def _reachable(host: str) -> list[str]:
     """Return the names and addresses under which a page on this host can be opened, from this machine first."""
     from fact_clip.app.guard import WILDCARDS
@@ -140,10 +137,99 @@ def _reachable(host: str) -> list[str]:
 
 def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens there; an InputError where this machine has no such address, or the port is taken."""
-    try:
+    fix, kinds = "name an address of this machine and a free port, as --port 0", (OSError, UnicodeError)
+    with library_errors(CommandOption("--host"), f"{host}, port {port}", *kinds, fix=fix):
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "no such address"
-        fix = "name another --port, or 0 for a free one" if port else "name an address of this machine"
-        raise refuse("--host", f"{host}, port {port} ({reason})", fix) from None
+
+
+def _page(folder: Path, *, is_new: bool = False) -> Page:
+    """The project without a model; an InputError where there is none, unless it may be made."""
+    from fact_clip.app.engine import Engine
+    from fact_clip.app.page import Options, Page
+    from fact_clip.app.project import DATABASE, Project
+    from fact_clip.app.requests import Limits
+    from fact_clip.inference.segmenter import load
+
+    if not is_new and not (folder / DATABASE).is_file():
+        raise InputError(folder, "not a project", "fact-clip project import makes one")
+    limits = Limits(minutes=float("inf"))
+    return Page(Engine(Project(folder), None, load, limits), Options("", limits=limits))
+
+
+def import_(
+    project: Folder,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Videos, feature files, and label files.")],
+) -> None:
+    """Add videos to a project of the page, and load label files.
+
+    Videos are referred to, not copied. A label file belongs to the video of its name, and is of any format that the
+    page reads: ELAN, BORIS, VIA, Label Studio, CSV, JSON, SRT, VTT, or a label a line. Tiers and subjects become
+    tracks, whose segments are replaced; that can be undone on the page.
+
+    \b
+    Example:
+      fact-clip project import my_project videos/*.mp4 labels/*.eaf
+    """
+    from fact_clip.app.requests import FEATURES, ending_of
+    from fact_clip.core.io import check_file
+    from fact_clip.video.decode import SUFFIXES
+
+    endings = {check_file(path, "a video, feature file or label file"): ending_of(path.name) for path in files}
+    with closing(_page(project, is_new=True)) as page:
+        keys = {video.name: video.id for video in page.project.videos()}
+        media = [path for path in files if endings[path] in SUFFIXES]
+        features = {path.name[: -len(FEATURES)]: path for path in files if endings[path] == FEATURES}
+        for path in media:
+            keys[path.stem] = page.refer(path.stem, path.resolve(), features.pop(path.stem, None)).id
+        for name, path in features.items():
+            keys[name] = page.refer(name, None, path.resolve()).id
+        labels = [path for path in files if endings[path] not in (*SUFFIXES, FEATURES)]
+        for path in labels:
+            name = path.name[: -len(endings[path])]
+            if name not in keys:
+                raise InputError(path, f"no video {name!r} in the project", "name the file after its video")
+            video = page.project.video(keys[name])
+            assert video is not None
+            counts = page.load_labels(video, path, endings[path], path.name)
+            page.project.add_actions(label.label for some in page.project.labels(video.id).values() for label in some)
+            print(f"{path}: {', '.join(f'{count} segments on track {track}' for track, count in counts.items())}")
+    note(f"{project}: {len(keys)} videos")
+
+
+def export(
+    project: Folder,
+    *,
+    out: Annotated[Path, option("Folder for the files.", metavar="DIR")],
+    formats: Annotated[str, option('Formats, "eaf, csv" (docs/formats.md), or all.', "--format")] = "csv",
+    with_background: Annotated[bool, option("Write what is not labelled, too.")] = False,
+    training: Annotated[str | None, option(_TRAINING, metavar="TRACK")] = None,
+) -> None:
+    """Write the labels of a project.
+
+    A file for each track of each video, in each format; or, with --training, a data set in the common layout with
+    features and a split, every fourth labelled video a test video.
+
+    \b
+    Example:
+      fact-clip project export my_project --format eaf,csv --out labels
+      fact-clip project export my_project --training main --out data && fact-clip data init data
+    """
+    from fact_clip.app.learn import export_set
+    from fact_clip.app.views import export_files
+    from fact_clip.formats import FORMATS, format_called
+
+    installed = [name for name, form in FORMATS.items() if form.is_installed]
+    chosen = installed if formats == "all" else names(formats, "--format") or []
+    for name in chosen:
+        format_called(name, "--format")
+    with closing(_page(project)) as page:
+        if training is not None:
+            export_set(page, training, out)
+            print(out)
+            return
+        for path in export_files(page, out, chosen, with_background):
+            print(path)
+
+
+globals()["import"] = import_  # the name of a command is that of its function, and this one is a keyword

@@ -1,56 +1,35 @@
-"""fact-clip convert, and the command lines of the published code: what the files of ``scripts/`` call."""
+"""The command lines of the published code: what the files of ``scripts/`` call."""
 
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
-import typer
-
+from fact_clip import training
 from fact_clip.cli.console import answered, note, progress
 from fact_clip.cli.evaluate import show
-from fact_clip.cli.holdout import choose, description, description_text, open_whole
-from fact_clip.cli.options import Layout, names, option, refuse
+from fact_clip.cli.holdout import choose, description, open_whole
+from fact_clip.cli.options import refuse
 from fact_clip.cli.train import summary_of, training_bar
+from fact_clip.compat.convert import convert_for
+from fact_clip.compat.reference import device, overrides, read_settings
+from fact_clip.core.distributed import pick_device
 from fact_clip.core.errors import InputError
 from fact_clip.core.paths import file_name, inside
+from fact_clip.report.record import evaluation_stem
+from fact_clip.run import Run, run_folder
+from fact_clip.training.embeddings import frame_states
+from fact_clip.training.sweep import resolve_all, split_configs
 
 LOGS = Path("logs")
 BEST = Path("ckpts", "best.net")  # in a run folder: a link to its weights, where the published code keeps them
-
-
-_LAYOUT = "Feature files with time first or channels first; unset: as published for its data set."
-
-
-def convert(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="Checkpoint of the published FACT code.")],
-    *,
-    config: Annotated[Path, option("The YAML file that it was trained with.")],
-    mapping: Annotated[Path, option("mapping.txt of its classes.")],
-    out: Annotated[Path, option("Run folder to write; a new one.")],
-    background: Annotated[str, option('Names of background classes, such as "SIL".')] = "",
-    layout: Annotated[Layout, option(_LAYOUT)] = None,
-) -> None:
-    """Turn a published checkpoint into a run folder.
-
-    Every parameter must fit: a missing or unexpected one is an error.
-
-    \b
-    Example:
-      fact-clip convert fact_breakfast.pth --config breakfast.yaml --mapping mapping.txt --out runs/bf
-    """
-    from fact_clip import compat
-
-    background_names = names(background, "--background") or ()
-    written = compat.convert(checkpoint, config, out, mapping, background=background_names, layout=layout)
-    quoted = shlex.quote(str(written))
-    print(f"the run folder is {written}; use it with: fact-clip segment --run {quoted} FEATURES.npy")
 
 
 class _Parser(ArgumentParser):
@@ -58,21 +37,13 @@ class _Parser(ArgumentParser):
         raise InputError(self.prog, message, "see --help")
 
 
-Words = tuple[tuple[str, ...], dict[str, Any]]
-
-
-def _word(*flags: str, **how: Any) -> Words:
-    """An argument of a script; `how` as of `ArgumentParser.add_argument`."""
-    return flags, how
-
-
-def _script(what: str, run: Callable[[Namespace], None], *words: Words) -> Callable[..., int]:
+def _script(what: str, run: Callable[[Namespace], None], *words: Callable[[ArgumentParser], Any]) -> Callable[..., int]:
     """Make a function that runs a script and gives back its exit code, as `fact_clip.cli.main` does."""
 
     def script(argv: Sequence[str] | None = None) -> int:
         parser = _Parser(description=what)
-        for flags, how in words:
-            parser.add_argument(*flags, **how)
+        for add_word in words:
+            add_word(parser)
         return answered(lambda: run(parser.parse_args(argv)), leave=argv is None)
 
     return script
@@ -80,11 +51,6 @@ def _script(what: str, run: Callable[[Namespace], None], *words: Words) -> Calla
 
 def _train(arguments: Namespace) -> None:
     """Train what ``--cfg`` and ``--set`` say; with data.split=all each split, into a run of its own."""
-    from fact_clip import training
-    from fact_clip.compat.reference import read_settings
-    from fact_clip.core.distributed import pick_device
-    from fact_clip.training.sweep import resolve_all, split_configs
-
     config = read_settings(arguments.cfg, arguments.set)
     plans = resolve_all(split_configs(config))
     # what a person who knows the published code would not expect
@@ -118,12 +84,8 @@ def _link_best(run: Path) -> None:
         shutil.copyfile(run / "model.safetensors", best)
 
 
-def _scored(arguments: Namespace, with_unseen: bool = False) -> dict[str, Any]:
+def _score(arguments: Namespace, with_unseen: bool = False) -> None:
     """Score the checkpoint that the arguments name."""
-    from fact_clip import training
-    from fact_clip.compat.reference import device, overrides, read_settings
-    from fact_clip.run import Run, run_folder
-
     checkpoint = arguments.ckpt or newest(LOGS)
     run = run_folder(checkpoint)
     if not (run / "run.json").is_file():
@@ -139,18 +101,13 @@ def _scored(arguments: Namespace, with_unseen: bool = False) -> dict[str, Any]:
         changes = overrides(arguments.set, ("data", "decode", "evaluation"))
         result = training.evaluate(run, arguments.part, changes, progress=report, device=device(arguments.set))
     if arguments.output_dir is not None:
-        name = "evaluation.json" if arguments.part == "test" else f"evaluation_{arguments.part}.json"
         arguments.output_dir.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(run / name, arguments.output_dir / name)
-    return result
+        shutil.copy(run / f"{evaluation_stem(arguments.part)}.json", arguments.output_dir)
+    show(result)
 
 
 def _converted(checkpoint: Path, arguments: Namespace) -> Path:
     """The run folder of published weights, ``FILE.run`` beside them; made anew where the weights are newer."""
-    from fact_clip.compat.convert import convert_for
-    from fact_clip.compat.reference import read_settings
-    from fact_clip.run import Run
-
     if not arguments.cfg:
         fix = "give --cfg if these are weights of the published code"
         raise InputError(checkpoint, "not in a run folder of scripts/train.py or fact-clip train", fix)
@@ -172,23 +129,18 @@ def newest(folder: Path) -> Path:
 
 
 def _select(arguments: Namespace) -> None:
-    from fact_clip.compat.reference import read_settings
-
     dataset = open_whole(read_settings(arguments.cfg, arguments.set).data)
-    numbers, seed = (arguments.number, arguments.validation_number), arguments.seed
-    chosen = choose(dataset, *numbers, min_support=arguments.min_support, seed=seed)
-    written = None if arguments.output is None else chosen.save_json(arguments.output)
-    note(description_text(description(dataset, chosen)))
-    if written is None:
+    numbers, rules = (arguments.number, arguments.validation_number), {"min_support": arguments.min_support}
+    chosen = choose(dataset, *numbers, seed=arguments.seed, **rules)
+    note(description(dataset, chosen)[1])
+    if arguments.output is None:
         print(json.dumps(chosen.to_dict(), indent=1))
     else:
-        print(f"written: {written}; train with data.holdout={arguments.output}")
+        print(f"written: {chosen.save_json(arguments.output)}; train with data.holdout={arguments.output}")
 
 
 def _viz(arguments: Namespace) -> None:
-    from fact_clip.report.plots import draw_frames
-    from fact_clip.run import Run, run_folder
-    from fact_clip.training.embeddings import frame_states
+    from fact_clip.report.plots import draw_frames  # it loads matplotlib
 
     folder, part = run_folder(arguments.logdir), arguments.split
     if not (folder / "run.json").is_file():
@@ -204,36 +156,32 @@ def _viz(arguments: Namespace) -> None:
         print(path)
 
 
-_CFG = {
-    "nargs": "+", "metavar": "FILE", "help": "recipes or published YAML files, by path or name, merged in order",
-}  # fmt: skip
-_SET = _word(
-    "--set", nargs="+", default=[], metavar="KEY VALUE",
-    help="KEY VALUE KEY VALUE ..., published keys or those of docs/configuration.md",
-)  # fmt: skip
 _RUN = "a run folder, its ckpts/best.net, or published weights with --cfg"
 _PARTS = ("test", "validation", "train")
+_FILES = "recipes or published YAML files, by path or name, merged in order"
+_PAIRS = "KEY VALUE KEY VALUE ..., published keys or those of docs/configuration.md"
+_word = partial(methodcaller, "add_argument")
+_cfg = partial(_word, "--cfg", nargs="+", metavar="FILE", help=_FILES)
+_ckpt = partial(_word, "--ckpt", "--checkpoint_path", type=Path, metavar="FILE")
+_SET = _word("--set", nargs="+", default=[], metavar="KEY VALUE", help=_PAIRS)
 _SCORING = (
     _word("--part", default="test", choices=_PARTS, help="which videos"),
     _word("--output_dir", type=Path, metavar="DIR", help="write evaluation.json here as well"),
-    _word("--cfg", default=[], **_CFG),
+    _cfg(default=[]),
     _SET,
 )
-_CKPT = {"type": Path, "metavar": "FILE"}
-_NEWEST = _word("--ckpt", "--checkpoint_path", help=f"{_RUN}; without it, the newest run in logs/", **_CKPT)
-_CHECKPOINT = _word("--ckpt", "--checkpoint_path", required=True, help=_RUN, **_CKPT)
 _SCORE = "Score a run, or weights of the published code."
 
-train = _script("Train into logs/RECIPE/SPLIT/RUN.", _train, _word("--cfg", required=True, **_CFG), _SET)
-run_eval = _script(_SCORE, lambda arguments: show(_scored(arguments)), _CHECKPOINT, *_SCORING)
-evaluate = _script(_SCORE, lambda arguments: show(_scored(arguments)), _NEWEST, *_SCORING)
+train = _script("Train into logs/RECIPE/SPLIT/RUN.", _train, _cfg(required=True), _SET)
+run_eval = _script(_SCORE, _score, _ckpt(required=True, help=_RUN), *_SCORING)
+evaluate = _script(_SCORE, _score, _ckpt(help=f"{_RUN}; without it, the newest run in logs/"), *_SCORING)
 eval_holdout = _script(
-    "Score held-out classes.", lambda arguments: show(_scored(arguments, with_unseen=True)), _CHECKPOINT, *_SCORING
+    "Score held-out classes.", partial(_score, with_unseen=True), _ckpt(required=True, help=_RUN), *_SCORING
 )
 select_holdout_classes = _script(
     "Choose classes to hold out, so that every word is trained.",
     _select,
-    _word("--cfg", default=["havid_view0_lh_pt"], **_CFG),
+    _cfg(default=["havid_view0_lh_pt"]),
     _SET,
     _word("--number", type=int, default=10, metavar="N", help="unseen classes"),
     _word("--validation_number", type=int, default=0, metavar="N", help="validation-unseen classes"),

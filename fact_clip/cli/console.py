@@ -28,8 +28,6 @@ def _option_of(where: str) -> str | None:
     return f"--{where}" if where in ("device", "prompts", "smoothing", "fps", "batch") else None
 
 
-# --- signals and exit codes -----------------------------------------------------------------------------------------
-
 PATIENCE = 4.0  # Seconds that a command has to clean up after a signal
 
 
@@ -161,9 +159,6 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "fact-clip: warning: " if record.levelno >= logging.WARNING else ""
         print(prefix + printable(record.getMessage()), file=sys.stderr)
-
-
-# --- what commands read and print -----------------------------------------------------------------------------------
 
 
 Progress = Callable[[int, int, str], None]

@@ -1,25 +1,31 @@
-"""fact-clip data: check, init and summary."""
+"""fact-clip data: check, init, summary, sample and holdout."""
 
 from __future__ import annotations
 
 import json
+import logging
+import os
 import shlex
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from fact_clip.cli.console import note, print_result, progress, table
-from fact_clip.cli.options import AsJson, DataSet, Layout, Overrides, data_config, names, option
+from fact_clip.cli.options import AsJson, DataSet, Layout, Overrides, check_new, data_config, names, option, refuse
 from fact_clip.core.errors import InputError
+from fact_clip.core.messages import paced
 from fact_clip.core.paths import whole_file
 
 if TYPE_CHECKING:
     from fact_clip.core import Vocabulary
     from fact_clip.datasets.describe import Proposal
+
+logger = logging.getLogger(__name__)
 
 
 def check(
@@ -231,3 +237,127 @@ def _as_text(summary: Mapping[str, Any]) -> str:
             f"\n{table(classes)}\n\n{table(transitions)}\n(--json has all transitions)",
         ]
     )
+
+
+FPS = 15.0
+
+
+def sample(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write, a new one.")],
+    videos: Annotated[int, option("Number of videos; six people take turns.", min=6, max=10_000)] = 24,
+) -> None:
+    """Write a data set to try things on: synthetic videos, features, labels and splits.
+
+    The workbench: people assemble parts by hand, 23 actions, three splits by person, and classes to hold out in
+    zero_shot/A.json. Its figures say nothing about real video. The videos in DIR/videos show the same actions; they
+    need the extra 'video', and without it features and labels are written alone.
+
+    \b
+    Example:
+      fact-clip data sample sample
+    """
+    from fact_clip.datasets.synthetic import write_workbench
+
+    check_new(folder)
+    write_workbench(folder, videos=videos, fps=FPS)
+    count = _write_videos(folder)
+    content = f"{count} videos in {folder}/videos, with" if count else f"{videos} videos as"
+    print(f"{folder}: SYNTHETIC data, {content} features at {FPS:g} rows per second, labels and 3 splits")
+    print(f"check it with: fact-clip data check {shlex.quote(str(folder))}")
+    print(f'write a recipe with: fact-clip data init {shlex.quote(str(folder))} --fps {FPS:g} --background "no action"')
+
+
+def _write_videos(folder: Path) -> int:
+    """Draw the videos of the labels; return their number, 0 without the package that writes them."""
+    from fact_clip.datasets.synthetic import draw_actions
+    from fact_clip.video.overlay import can_write, write_video
+
+    if not can_write():
+        note("no videos are written: the package av is missing; pip install 'fact-clip[video]'")
+        return 0
+    labels = sorted((folder / "groundTruth").glob("*.txt"))
+    with progress("drawing") as report:
+        for number, path in enumerate(paced(labels, "drawing", logger, report)):
+            actions = path.read_text(encoding="utf-8").splitlines()
+            write_video(folder / "videos" / f"{path.stem}.mp4", draw_actions(actions, FPS, number), FPS)
+    return len(labels)
+
+
+_UNSEEN = 'Names of unseen classes: "cut ham, hold egg".'
+_VALIDATION_UNSEEN = "With --unseen: names of further classes, by which settings are chosen."
+_ONLY_IN = "Actions that occur only in videos whose names have this regular expression, which are tests alone."
+_SUPPORT = "With --count: seen classes that must have each factor of a chosen class."
+_ANY = "With --count: also classes with a factor that no seen class has."
+_MODE = "In training, mask frames of these classes or drop their videos."
+
+
+def holdout(
+    data: DataSet,
+    overrides: Overrides = None,
+    unseen: Annotated[str | None, option(_UNSEEN)] = None,
+    validation_unseen: Annotated[str | None, option(_VALIDATION_UNSEEN)] = None,
+    file: Annotated[Path | None, option("A choice to look at: JSON, or one unseen name per line.")] = None,
+    only_in: Annotated[str | None, option(_ONLY_IN)] = None,
+    count: Annotated[int | None, option("Choose this many unseen classes.", min=1)] = None,
+    validation_count: Annotated[int, option("With --count: and this many validation-unseen ones.", min=0)] = 0,
+    min_support: Annotated[int, option(_SUPPORT, min=1)] = 1,
+    any_class: Annotated[bool, option(_ANY, "--any")] = False,
+    seed: Annotated[int, option("With --count: breaks ties.")] = 0,
+    mode: Annotated[Literal["mask", "drop"], option(_MODE)] = "mask",
+    out: Annotated[Path | None, option("JSON to write, for data.holdout=FILE.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose classes to hold out, or look at a choice.
+
+    Without a choice: ranks the classes by how many others have their rarest factor, well filled with ten training
+    frames in three segments. With one: says whether it is compositional as a whole, which factors no seen class has, or
+    a single one, and what remains for training if unseen frames are masked or their videos dropped. The folder of an
+    own data set is read as its recipe.yaml says; without one the grammar is guessed as init does.
+
+    \b
+    Example:
+      fact-clip data holdout kscgr data.root=../shared/data/kscgr --count 6 --validation-count 3 --out mine.json
+      fact-clip data holdout havid_view0_lh_pt data.root=../shared/data/havid --unseen "sntft, sntn5"
+    """
+    is_chosen = [way is not None for way in (unseen, file, only_in, count)]
+    if sum(is_chosen) > 1:
+        raise InputError("data holdout", "give only one of --unseen, --file, --only-in and --count")
+    if validation_unseen is not None and unseen is None:
+        raise refuse("--validation-unseen", "it needs --unseen", "give --unseen too")
+    if count is None and (validation_count or min_support > 1 or any_class):
+        name = "--validation-count" if validation_count else "--any" if any_class else "--min-support"
+        raise refuse(name, "it needs --count", "give --count too")
+    if any_class and min_support > 1:
+        raise refuse("--any", "it takes classes without support", "leave out --min-support")
+    if out is not None and (out.suffix != ".json" or os.path.lexists(out)):  # a run may name one that is there
+        raise InputError(out, "it exists already, or does not end in .json", "name a new file with --out")
+    if out is not None and not any(is_chosen):
+        raise refuse("--out", "nothing is chosen", "give --unseen, --file, --only-in or --count too")
+    from fact_clip.cli import holdout as choices
+    from fact_clip.datasets.holdout import Holdout
+
+    dataset, guesses = choices.open_with_guesses(data_config(data, overrides))
+    if unseen is not None:
+        unseen_names, validation_names = names(unseen, "--unseen"), names(validation_unseen, "--validation-unseen")
+        chosen = Holdout(tuple(unseen_names or ()), tuple(validation_names or ()), mode)
+    elif file is not None:
+        in_root = dataset.root / file  # as data.holdout is looked for
+        chosen = Holdout.read(in_root if in_root.is_file() else file)
+    elif only_in is not None:
+        chosen = choices.of_videos(dataset, only_in, mode)
+    elif count is not None:
+        support = 0 if any_class else min_support
+        chosen = choices.choose(dataset, count, validation_count, min_support=support, seed=seed, mode=mode)
+    else:
+        note(*guesses)
+        rows, text = choices.ranking(dataset, seed)
+        print_result({"ranking": rows}, text, as_json)
+        return
+    result, text = choices.description(dataset, chosen)
+    if any_class and not result["compositional"]:
+        lost = ", ".join(map(" ".join, result["lost_factors"]))
+        warnings.warn(f"no seen class has {lost}: these words are known by the text encoder alone", stacklevel=2)
+    note(*guesses)
+    print_result(result, text, as_json)
+    if out is not None:
+        note(f"written: {chosen.save_json(out)}; train with data.holdout={out}")

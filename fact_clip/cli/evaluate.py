@@ -71,9 +71,7 @@ def evaluate(
     if is_secondary():
         return
     if plot is not None:
-        zero_shot = result["zero_shot"]
-        save_figure(curve(zero_shot), plot)
-        note(f"written: {plot}")
+        note(f"written: {save_figure(curve(result['zero_shot']), plot)}")
     if with_report:
         note(f"written: {write([run], split, has_actions=actions is not None)}")
     if as_json:
@@ -165,9 +163,6 @@ def _factors(slots: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     return table(rows)
 
 
-# --- report ----------------------------------------------------------------------------------------------------------
-
-
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help=_RUNS)],
     out: Annotated[Path | None, option(_OUT)] = None,
@@ -196,11 +191,22 @@ def report(
     if out is not None and out.suffix.lower() not in (".html", ".htm"):
         raise refuse("--out", f"{out} is not a page", "name it NAME.html")
     pick_device(device, "--device")
-    if plots is not None:
-        _plot(runs, split, plots, device)
+    if plots is None:
+        path = write(runs, split, out, device=device)
+        print(f"written: {path} ({path.resolve().as_uri()})")
         return
-    path = write(runs, split, out, device=device)
-    print(f"written: {path} ({path.resolve().as_uri()})")
+    from fact_clip.report import summary
+    from fact_clip.report.plots import save_plots
+    from fact_clip.report.record import evaluation_stem
+    from fact_clip.training.embeddings import embedding_spaces
+
+    (folders, _), stem = summary.evaluations(runs), evaluation_stem(split)
+    _evaluate_missing(folders, split, stem, device)
+    for evaluated, folder in zip(summary.read(folders, stem), folders, strict=True):
+        vocabulary, spaces = embedding_spaces(folder, split, device)
+        target = plots if len(folders) == 1 else plots / evaluated.title
+        for path in save_plots(evaluated, spaces, vocabulary, target):
+            print(path)
 
 
 def write(
@@ -221,20 +227,6 @@ def write(
     check_place(path)  # before a run is evaluated, which may take minutes
     _evaluate_missing(folders, split, stem, device)
     return summary.save_report(summary.read(folders, stem), path, sweeps)
-
-
-def _plot(runs: Sequence[Path], split: str, out: Path, device: str) -> None:
-    from fact_clip.report import plots, summary
-    from fact_clip.report.record import evaluation_stem
-    from fact_clip.training.embeddings import embedding_spaces
-
-    (folders, _), stem = summary.evaluations(runs), evaluation_stem(split)
-    _evaluate_missing(folders, split, stem, device)
-    for evaluated, folder in zip(summary.read(folders, stem), folders, strict=True):
-        vocabulary, spaces = embedding_spaces(folder, split, device)
-        target = out if len(folders) == 1 else out / evaluated.title
-        for path in plots.save_plots(evaluated, spaces, vocabulary, target):
-            print(path)
 
 
 def _evaluate_missing(folders: Sequence[Path], split: str, stem: str, device: str) -> None:

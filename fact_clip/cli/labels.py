@@ -1,17 +1,19 @@
-"""fact-clip data convert and split: what makes a data set in the common layout."""
+"""fact-clip data convert and split, which make a data set in the common layout; summary: the times in label files."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from fact_clip.cli.console import note, print_result, table
-from fact_clip.cli.options import AsJson, Layout, names, option, refuse, typed_options
+from fact_clip.cli.options import AsJson, Layout, names, option, refuse
 from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.messages import printable
 
@@ -34,6 +36,11 @@ _DECIMAL = "csv, table: the decimal mark of numbers."
 _SKIP = "csv: leave out rows that cannot be read, with a warning each."
 _AXES = "npy: axes of the arrays, TD, DT or CTD (C: crops, averaged)."
 _DTYPE = "npy, lmdb, table: type of the values; float16 takes half the space. Unset: as read."
+
+_LEAVE_OUT = "A split for each group, which is its test; the word says what a group is."
+_PATTERN = "Regular expression whose parentheses find the group in a video's name; groups stay whole."
+_AGAINST = "A file by somebody else, for each of LABELS in order; may be repeated."
+_FPS = "Frames per second of files that do not say it."
 
 _ANNOTATIONS = {"fps", "features", "layout", "background", "mapping"}
 # The options that each kind of files reads; any other would be ignored, and someone means something by it.
@@ -88,7 +95,9 @@ def convert(
       fact-clip data convert --from npy i3d/*.npy --axes DT --dtype float16 --out data
       fact-clip data convert --from table imu/*.csv --time timestamp --fps 15 --out data
     """
-    _check_options(kind, typed_options(context) - {"files", "kind", "out", "as_json"}, unit)
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    typed = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    _check_options(kind, typed - {"files", "kind", "out", "as_json"}, unit)
     if kind in ("npy", "lmdb"):
         from fact_clip.datasets.convert import convert_features
 
@@ -154,19 +163,14 @@ def _convert_annotations(
     total = {key: sum(row[key] for row in counts.values()) for key in keys}
     rows = [{"video": name, **row} for name, row in [*counts.items(), ("total", total)]]
     print_result({"videos": counts, "total": total}, table(rows), as_json)
-    background = dict.fromkeys(frames.background for frames in videos.values() if frames.gaps)
-    notes = [f"{total['gaps']} frames of no segment are {', '.join(map(repr, background))}"] if background else []
-    if total["contested"]:
-        notes.append(f"{total['contested']} frames where segments overlap went to the one that started last")
-    if total["lost"]:
-        notes.append(f"{total['lost']} segments without a frame of their own are left out")
+    background = dict.fromkeys(repr(frames.background) for frames in videos.values() if frames.gaps)
+    texts = {
+        "gaps": f"frames of no segment are {', '.join(background)}",
+        "contested": "frames where segments overlap went to the one that started last",
+        "lost": "segments without a frame of their own are left out",
+    }
+    notes = [f"{total[key]} {text}" for key, text in texts.items() if total[key]]
     note("; ".join([f"written: {len(videos)} videos in {printable(str(out))}", *notes]))
-
-
-# --- split -----------------------------------------------------------------------------------------------------------
-
-_LEAVE_OUT = "A split for each group, which is its test; the word says what a group is."
-_PATTERN = "Regular expression whose parentheses find the group in a video's name; groups stay whole."
 
 
 def split(
@@ -196,8 +200,6 @@ def split(
     ways = [(way, amount) for way, amount in amounts.items() if amount is not None]
     if len(ways) != 1:
         raise InputError("data split", "give exactly one of --leave-out, --folds and --test")
-    if test is not None and not 0 < test < 1:
-        raise refuse("--test", f"{test:g} is not a share between 0 and 1")
     if leave_out is not None and re.search(r"[()\\\[\]+*]", leave_out):
         fix = "name it with a word, such as subject, and give the pattern with --pattern"
         raise refuse("--leave-out", f"{leave_out!r} is a pattern", fix)
@@ -211,21 +213,17 @@ def split(
     splits = divide(groups, *ways[0])
     rows = {number: _row(root, split) for number, split in enumerate(splits, start=1)}
     write_splits(root, splits, overwrite=overwrite)
-    lines = [
-        {"split": number, **row, "train": len(row["train"]), "test": len(row["test"])} for number, row in rows.items()
-    ]
-    print_result({"root": str(root), "groups": pattern, "splits": rows}, table(lines), as_json)
-    last = f"1 to {len(splits)}" if len(splits) > 1 else "1"
-    notes = [f"written: {root}/splits/train.splitN.bundle and test.splitN.bundle, N = {last}"]
-    left = [name for name in labelled if name not in videos]
-    notes += [f"left out, without features: {', '.join(left)}"] if left else []
+    counts = ({"split": n, **row, "train": len(row["train"]), "test": len(row["test"])} for n, row in rows.items())
+    print_result({"root": str(root), "groups": pattern, "splits": rows}, table(list(counts)), as_json)
+    note(f"written: train.splitN.bundle and test.splitN.bundle in {root}/splits, N up to {len(splits)}")
+    if left_out := [name for name in labelled if name not in videos]:
+        note(f"left out, without features: {', '.join(left_out)}")
     if pattern is None and (guess := guess_groups(videos)) is not None:
         count, again = len(set(read_groups(videos, guess).values())), shlex.join(["--pattern", guess])
-        notes.append(f"the names show {count} persons, who may be in both parts; {again} keeps them apart")
+        note(f"the names show {count} persons, who may be in both parts; {again} keeps them apart")
     if pattern is not None and all(len({groups[name] for name in split.train}) > 1 for split in splits):
         text = "put this into the recipe, so that validation and training share no group: "
-        notes.append(f"{text}data: {{groups: {json.dumps(pattern)}}}")
-    note(*notes)
+        note(f"{text}data: {{groups: {json.dumps(pattern)}}}")
 
 
 def _videos(folder: Path) -> tuple[Path, list[str], list[str]]:
@@ -254,5 +252,98 @@ def _row(root: Path, split: Split) -> dict[str, Any]:
         {name for video in videos for name in read_lines(root / "groundTruth" / f"{video}.txt", "labels")}
         for videos in (split.train, split.test)
     )
-    lost = sorted(tested - trained)
-    return {"train": split.train, "test": split.test, "tested_groups": split.tested, "never_trained": lost}
+    groups, new = split.tested, sorted(tested - trained)
+    return {"train": split.train, "test": split.test, "tested_groups": groups, "never_trained": new}
+
+
+STEP = 1 / 25  # seconds between the moments at which two labellings are compared
+
+
+def summary(
+    labels: Annotated[list[Path], typer.Argument(metavar="LABELS", help="Label files, one a video.")],
+    *,
+    against: Annotated[list[Path] | None, option(_AGAINST)] = None,
+    fps: Annotated[float | None, option(_FPS, min=1e-6, max=1e5)] = None,
+    out: Annotated[Path | None, option("Table to write, .csv or .xlsx.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how long, how often and when each action is done, and how far two labellings agree.
+
+    Files are of any format that the page reads. Background is left out. Agreement: Cohen's kappa and accuracy by 1/25
+    s, F1 at overlaps of 10, 25 and 50 %, the mean distance of edges in seconds, and the ICC of total times.
+
+    \b
+    Example:
+      fact-clip summary labels/*.eaf --out times.xlsx
+      fact-clip summary ann/take.eaf --against bob/take.eaf
+    """
+    from fact_clip.report.budget import time_budget, transitions, write_tables
+
+    if against and len(against) != len(labels):
+        raise refuse("--against", f"{len(against)} files for {len(labels)}", "give one for each")
+    stems = [path.stem for path in labels]
+    read = {path.stem if stems.count(path.stem) == 1 else str(path): _read(path, fps) for path in labels}
+    videos, seconds = {name: parts for name, (parts, _) in read.items()}, {name: end for name, (_, end) in read.items()}
+    tables: dict[str, list[dict[str, Any]]] = {"time": time_budget(videos, seconds)}
+    tables["transitions"] = transitions(videos.values())
+    if against:
+        tables["agreement"] = [
+            {"video": name, **_agreement(first, _read(path, fps))}
+            for (name, first), path in zip(read.items(), against, strict=True)
+        ]
+    if out is not None:
+        for path in write_tables(out, tables):
+            print(path)
+        return
+    shown = [rows for name, rows in tables.items() if name != "transitions" and rows]
+    print_result(tables, "\n".join(table(rows, digits=2) for rows in shown), as_json)
+
+
+Video = tuple[Sequence[tuple[float, float, str]], float]
+
+
+def _read(path: Path, fps: float | None) -> Video:
+    """The stretches of a label file and the duration of its video, in seconds."""
+    from fact_clip.formats import format_of, load
+    from fact_clip.formats.annotations import BACKGROUND, Options
+    from fact_clip.formats.base import second_of, timed
+
+    form = format_of(path)
+    if form.annotations is None:
+        labelling = load(path)
+        labelling = replace(labelling, fps=labelling.fps or fps)
+        if labelling.seconds(0) is None:
+            raise InputError(path, "labels without times", "give --fps")
+        parts = [(start, stop, segment.label) for start, stop, segment in timed(path, labelling)]
+        return [part for part in parts if part[2] != BACKGROUND], second_of(path, labelling, labelling.n_frames)
+    annotations = form.annotations(path, Options())
+    if len(annotations) != 1:
+        raise InputError(path, f"{len(annotations)} videos", "give files of one video")
+    (annotation,) = annotations
+    scale = 1.0 if annotation.unit == "seconds" else annotation.fps or fps
+    if scale is None:
+        raise InputError(path, "frames without a rate", "give --fps")
+    parts = [
+        (span.start / scale, span.stop / scale, span.label)
+        for span in annotation.spans
+        if span.label not in (annotation.background, BACKGROUND)
+    ]
+    return parts, max([(annotation.end or 0.0) / scale, *(stop for _, stop, _ in parts)])
+
+
+def _agreement(first: Video, second: Video) -> dict[str, Any]:
+    from fact_clip.app.edits import compared
+    from fact_clip.report.budget import boundary_distance, duration_icc
+
+    count, labellings = max(round(max(first[1], second[1]) / STEP), 1), list[list[str]]()
+    for parts, _ in (first, second):
+        labels = ["background"] * count
+        for start, stop, name in sorted(parts):
+            frames = slice(min(round(start / STEP), count), min(round(stop / STEP), count))
+            labels[frames] = [name] * (frames.stop - frames.start)
+        labellings.append(labels)
+    figures = compared(labellings[0], labellings[1], ["background"])["figures"]
+    edges, icc = boundary_distance(first[0], second[0]), duration_icc(first[0], second[0])
+    overlaps = {key: value for key, value in figures.items() if key.startswith("f1@")}
+    rates = {"kappa": figures["kappa"], "accuracy": figures["frame_accuracy"]}
+    return {**rates, **overlaps, "edges_s": edges, "icc": icc}

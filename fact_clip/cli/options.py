@@ -1,4 +1,4 @@
-"""What commands read: options that several have, the model that segments, names, data sets, new files."""
+"""What commands read: options that several have, the model that segments, names, data sets, videos, new files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import dataclasses
 import functools
 import inspect
 import json
-import os
 import re
-import warnings
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -19,6 +19,7 @@ import typer
 
 from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.messages import describe_invalid_name, is_name, suggest
+from fact_clip.core.paths import inside
 
 if TYPE_CHECKING:
     from fact_clip.config import DataConfig
@@ -34,12 +35,6 @@ def option(text: str, *names: str, **more: Any) -> Any:
 def refuse(name: str, problem: str, fix: str = "") -> InputError:
     """Return the error of an option, for the caller to raise."""
     return InputError(CommandOption(name), problem, fix)
-
-
-def typed_options(context: typer.Context) -> set[str]:
-    """Return the names of the parameters that stand on the command line."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
 
 def check_run(path: Path) -> None:
@@ -111,11 +106,11 @@ def _options_of(kind: Any) -> list[inspect.Parameter]:
     return [inspect.Parameter(name, only, default=default, annotation=hint) for name, default, hint in options]
 
 
-# --- the model that segments -----------------------------------------------------------------------------------------
-
 _FREE = "No training: --encoder compares pictures with the --actions."
 _ACTIONS = 'Only these: "pour milk, stir". A run whose head reads text takes any.'
 _ENCODER = "Frame encoder for videos, as clip:ViT-B-32/openai or grid. Default: the run's."
+_FORMATS = "csv, json, eaf, ...: docs/formats.md. Default: csv,json."
+_BACKGROUND = "Keep background in files that leave it out (docs/formats.md)."
 _WINDOW = "Seconds that a run's model reads at once; longer videos are read in windows."
 
 
@@ -140,10 +135,6 @@ class ModelOptions:
         if self.training_free == (self.run is not None):
             raise InputError(command, "give exactly one of --run and --training-free")
 
-    def names(self) -> list[str] | None:
-        """Return the names of --actions or of --actions-file."""
-        return given_actions(self.actions, self.actions_file)
-
     def open(
         self,
         actions: list[str] | None,
@@ -156,15 +147,14 @@ class ModelOptions:
         """Load the model; return it with the names that it is to look for, `more` beside those of the run."""
         if self.run is not None:
             check_run(self.run)
-        from fact_clip.core.decode_settings import DecodeSettings
-        from fact_clip.inference.segmenter import check_settings, load, load_training_free
-        from fact_clip.inference.training_free import SimilarityScorer
+        from fact_clip.inference.segmenter import load, load_training_free
 
-        settings = settings or DecodeSettings()
+        typed = {"--window": self.window is not None}
         if self.run is not None:
-            for name, has_default in (("--prompts", self.prompts == "ensemble"), ("--smoothing", smoothing == 1.0)):
-                if not has_default:
-                    raise refuse(name, "only --training-free reads it", "leave it out")
+            typed = {"--prompts": self.prompts != "ensemble", "--smoothing": smoothing != 1.0}
+        for name in (name for name, is_typed in typed.items() if is_typed):
+            raise refuse(name, "this model does not read it", "leave it out")
+        if self.run is not None:
             model = load(
                 self.run, self.device, encoder=self.encoder, fps=self.fps, window=self.window,
                 keep_going=self.keep_going, trust_encoder=trust_encoder, precision=self.precision,
@@ -173,12 +163,8 @@ class ModelOptions:
         else:
             actions = [*(actions or []), *more]
             if self.encoder is None or not actions:
-                missing = "--encoder" if self.encoder is None else "--actions"
                 fix = 'give --encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
-                raise refuse("--training-free", f"no {missing}", fix)
-            if self.window is not None:
-                raise refuse("--window", "only a trained run reads windows", "leave it out")
-            check_settings(SimilarityScorer, settings)
+                raise refuse("--training-free", "it needs an encoder and actions", fix)
             model = load_training_free(
                 self.encoder, actions, self.device, prompts=self.prompts, smoothing=smoothing, fps=self.fps,
                 keep_going=self.keep_going,
@@ -193,6 +179,33 @@ class ModelOptions:
             if (value := getattr(self, name)) is not None:
                 words += [f"--{name}", str(value)]
         return ("fact-clip", "segment", *words, *(["--keep-going"] if self.keep_going else []))
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where segments are written, and how."""
+
+    with_background: Annotated[bool, option(_BACKGROUND, "--with-background")] = False
+    overwrite: Annotated[bool, option("Do all inputs anew, and replace what is there.", "--overwrite")] = False
+    out: Annotated[Path | None, option("Folder to write to. Default: RUN/segments, or segments.")] = None
+    formats: Annotated[str | None, option(_FORMATS, "--format")] = None
+    as_json: AsJson = False
+
+    def suffixes(self) -> list[str]:
+        """Return the endings of the formats."""
+        from fact_clip.formats import format_called
+
+        formats = names("csv,json" if self.formats is None else self.formats, "--format") or [""]
+        return [format_called(name, "--format").ending for name in formats]
+
+    def folder(self, run: Path | None) -> Path:
+        """Return the folder to write to."""
+        from fact_clip.hub import is_address
+        from fact_clip.run import run_folder
+
+        if self.out is None and run is not None and not is_address(run):  # whose folder is a cache
+            return inside(run_folder(run), "segments")
+        return self.out or Path("segments")
 
 
 def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
@@ -210,9 +223,6 @@ def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
         lines = [line.split(maxsplit=1)[1] for line in lines]
     check_names(lines, file)
     return lines
-
-
-# --- names, data sets, new files -------------------------------------------------------------------------------------
 
 
 def names(text: str | None, name: str) -> list[str] | None:
@@ -245,34 +255,50 @@ def data_config(data: str, overrides: list[str] | None) -> DataConfig:
     from fact_clip.config import Config, recipes
     from fact_clip.datasets.benchmarks import BENCHMARKS
 
-    settings = overrides or []
+    source, settings = data, overrides or []
     if data in recipes():
-        return Config.load(data, settings).data
+        return Config.load(source, settings).data
     if Path(data).is_dir():
         recipe = Path(data) / "recipe.yaml"
-        if not recipe.is_file() or any(override.startswith("data.name=") for override in settings):
-            return Config.load("folder", [f"data.root={json.dumps(data)}", *settings]).data
-        root = Config.load(recipe).data.root
-        if root is not None and Path(root).resolve() != Path(data).resolve():
-            text = f"{recipe}: data.root is {root}, not this folder; a training with this recipe reads that one"
-            warnings.warn(text, stacklevel=2)
-        return Config.load(recipe, [f"data.root={json.dumps(data)}", *settings]).data
-    if data in BENCHMARKS:
-        return Config.load("folder", [f"data.name={data}", *settings]).data
-    if not data.endswith((".yaml", ".yml")):
+        has_recipe = recipe.is_file() and not any(override.startswith("data.name=") for override in settings)
+        source, settings = str(recipe) if has_recipe else "folder", [f"data.root={json.dumps(data)}", *settings]
+    elif data in BENCHMARKS:
+        source, settings = "folder", [f"data.name={data}", *settings]
+    elif not data.endswith((".yaml", ".yml")):
         problem = "a file" if Path(data).is_file() else "no such folder or recipe"
         fix = "name a data set: mapping.txt, groundTruth, features, splits; or a recipe, by name or path"
         raise InputError(data, problem, suggest(data, [*recipes(), *BENCHMARKS], cutoff=0.6) or fix)
-    return Config.load(data, settings).data
+    return Config.load(source, settings).data
 
 
-def check_new(path: Path, *, suffix: str = "", fix: str = "") -> None:
-    """Raise an InputError for a file that is there already, or has another ending; for a folder, unless it is empty."""
-    if suffix and path.suffix != suffix:
-        raise refuse("--out", f"{path} does not end in {suffix}")
-    if suffix and os.path.lexists(path):
-        raise InputError(path, "it exists already", fix or "remove it, or name another file with --out")
-    if path.exists() and not path.is_dir():
-        raise InputError(path, "this is a file", "name a new folder")
-    if path.exists() and any(path.iterdir()):
-        raise InputError(path, "the folder is not empty", fix or "name a new folder")
+def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
+    """The videos (with `features`, the .npy files too) of files, folders and "-", a list on stdin; each stem once."""
+    from fact_clip.video.decode import SUFFIXES
+
+    wanted = (".npy", *SUFFIXES) if features else SUFFIXES
+    paths: list[Path] = []
+    if isinstance(sys.stdin, TextIOWrapper):  # as file names are, which may be any bytes
+        sys.stdin.reconfigure(errors="surrogateescape")
+    for path in inputs:
+        # without the byte-order mark that Windows puts before the lines
+        lines = (line.removeprefix("\ufeff").strip() for line in sys.stdin or ()) if str(path) == "-" else (str(path),)
+        paths += [Path(line) for line in lines if line]
+    if not paths:
+        raise InputError("-", "no lines on stdin", "write a path a line to it")
+    by_stem: dict[str, Path] = {}
+    for path in paths:
+        # a name with a dot is hidden, or a file that someone is still writing
+        files = (file for file in path.iterdir() if file.suffix.lower() in wanted and file.name[0] != ".")
+        present = sorted(files) if path.is_dir() else [path]
+        if not present:
+            raise InputError(path, "no videos in this folder", f"name one with files that end in {', '.join(wanted)}")
+        for file in present:
+            if by_stem.setdefault(file.stem, file) is not file:
+                raise InputError(file, f"the name of {by_stem[file.stem]} too", "give each once, with another name")
+    return list(by_stem.values())
+
+
+def check_new(folder: Path, fix: str = "name a new folder") -> None:
+    """Raise an InputError unless a folder is new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(folder, "it exists already, and is not an empty folder", fix)

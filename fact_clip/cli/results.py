@@ -1,28 +1,50 @@
-"""What `segment` writes, prints and draws: files and their records, tables, timelines, names burned into a video."""
+"""What `segment` does: result files and their records, tables, timelines, names burned into a video, live input."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from fact_clip.cli.console import progress, table
-from fact_clip.core.errors import InputError
-from fact_clip.core.messages import is_name, printable
-from fact_clip.core.paths import file_name, inside, whole_file
+import numpy as np
+import typer
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from fact_clip.core import Segmentation
-    from fact_clip.inference.segmenter import Segmenter
+from fact_clip.cli.console import InterruptedCommandError, bars, note, progress, table
+from fact_clip.cli.options import ModelOptions, OutputOptions, collect, refuse
+from fact_clip.core import Segment, Segmentation
+from fact_clip.core.arguments import names_of
+from fact_clip.core.colours import palette
+from fact_clip.core.decode_settings import DecodeSettings
+from fact_clip.core.distributed import Processes
+from fact_clip.core.errors import FileLocation, InputError
+from fact_clip.core.io import parse_json, read_text
+from fact_clip.core.messages import is_name, listed, printable
+from fact_clip.core.paths import check_place, file_name, inside, same_place, write_lines
+from fact_clip.datasets.layout import UNLABELLED, read_lines
+from fact_clip.decoding.similarity import TEMPERATURE, TransportSettings
+from fact_clip.formats import save
+from fact_clip.formats.base import COLUMNS
+from fact_clip.formats.json_file import as_dict, from_dict
+from fact_clip.inference.scorer import Scorer, check_features
+from fact_clip.inference.segmenter import FEATURES, Segmenter
+from fact_clip.inference.stream import Stream
+from fact_clip.run import FILES
+from fact_clip.video import overlay as burning
+from fact_clip.video.decode import LIVE, SUFFIXES, live_frames
 
 logger = logging.getLogger(__name__)
 
 RECORDS = ".results"  # The folder, inside the output folder, with a record for each result
+_UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")  # Files that name no video
 
 
 @dataclass(frozen=True)
@@ -43,7 +65,7 @@ class Outcome(NamedTuple):
     error: InputError | None = None  # why there is no segmentation, or why a file is missing
 
 
-def names_of(stem: str) -> Iterator[str]:
+def names_of_results(stem: str) -> Iterator[str]:
     """Yield the names that a result may have: NAME, NAME-2, NAME-3, ..."""
     return (stem if number == 1 else f"{stem}-{number}" for number in count(1))
 
@@ -67,7 +89,7 @@ class Results:
         """Return a task for each input. Its name is that of the input, or NAME-2, ... where another result has it."""
         stems, tasks = {source: file_name(source.stem) for source in inputs}, dict[str, Task]()
         for source, stem in stems.items():
-            for name in names_of(stem):
+            for name in names_of_results(stem):
                 done = False if self.overwrite else self._is_done(name, source)
                 if done is not None and name not in tasks and (name == stem or name not in stems.values()):
                     tasks[name] = Task(source, name, done)
@@ -86,21 +108,18 @@ class Results:
 
     def _record(self, name: str, line: int = 0) -> dict[str, Any]:
         """Return the first or second line of a record; {} where there is none."""
-        from fact_clip.core.io import parse_json, read_text
-
         path = self.folder / RECORDS / f"{name}.json"
-        try:
-            record = parse_json([*read_text(path).split("\n"), ""][line], path, "a record of this command")
-        except InputError:
-            return {}
-        return record if isinstance(record, dict) and (line or {"request", "suffixes"} <= record.keys()) else {}
+        with suppress(InputError, IndexError):
+            record = parse_json(read_text(path).split("\n")[line], path, "a record of this command")
+            if isinstance(record, dict) and (line or {"request", "suffixes"} <= record.keys()):
+                return record
+        return {}
 
     def _request_for(self, source: Path) -> Any:
-        try:
+        entry = None
+        with suppress(OSError):  # raised again where the input is read
             status = source.stat()
             entry = {"path": str(source.resolve()), "bytes": status.st_size, "modified_ns": status.st_mtime_ns}
-        except OSError:  # reported where the input is read
-            entry = None
         request = {**self.request, "with_background": self.with_background, "input": entry}
         return json.loads(json.dumps(request))  # as it is read
 
@@ -109,9 +128,6 @@ class Results:
 
         The segmentation of a task that is done is in its record. A format that cannot hold it stops no other.
         """
-        from fact_clip.formats import save
-        from fact_clip.formats.json_file import as_dict, from_dict
-
         written, error = list[Path](), None
         try:
             record_path = inside(self.folder, RECORDS, f"{task.name}.json")
@@ -125,9 +141,7 @@ class Results:
                     path.unlink(missing_ok=True)
             if suffixes != record.get("suffixes"):
                 record = {"request": self._request_for(task.source), "suffixes": suffixes}
-                lines = (json.dumps(value) + "\n" for value in (record, as_dict(segmentation)))
-                with whole_file(record_path) as unfinished:
-                    unfinished.write_text("".join(lines), encoding="utf-8")
+                write_lines(record_path, map(json.dumps, (record, as_dict(segmentation))))
         except InputError as fault:
             return Outcome(task, segmentation, written, fault)
         for suffix, path in files.items():
@@ -140,62 +154,125 @@ class Results:
         return Outcome(task, segmentation, written, error)
 
 
-def fingerprint(run: Path) -> str:
-    """Return the SHA-256 of what decides the results of a run: its weights, settings, classes and calibrations."""
-    from fact_clip.run import FILES
+def segment_files(
+    inputs: Sequence[str],
+    opened: Callable[[], tuple[Segmenter, list[str] | None]],
+    options: ModelOptions,
+    settings: DecodeSettings,
+    output: OutputOptions,
+    media: str | None,
+    plot: Path | None,
+    overlay: Path | None,
+) -> None:
+    """Segment the inputs that are not done yet, each process its share; write, print and draw the results."""
+    suffixes, folder, processes = output.suffixes(), output.folder(options.run), Processes(options.device)
+    paths = processes.broadcast(lambda: collect([*map(Path, inputs)], features=True))
+    if media is not None:
+        _check_media(media, paths, is_named=output.as_json or any(suffix not in _UNNAMED for suffix in suffixes))
+    _check_outputs(folder, paths, suffixes, plot, overlay)
+    model, candidates = opened()
+    request = _request(model, options.encoder, settings)
+    request |= {"actions": candidates, "media": media, "fps": options.fps, "keep_going": options.keep_going}
+    results = Results(folder, suffixes, request, output.overwrite, output.with_background)
+    truths = {} if plot is None else processes.broadcast(lambda: _read_truths(paths, model))
+    tasks = processes.broadcast(lambda: results.plan(paths))
+    open_tasks = [task for task in tasks if not task.done]
+    share = {task.source: task for task in processes.share(open_tasks)}
+    new: dict[Path, Outcome] = {}
 
-    digest = hashlib.sha256()
-    for path in sorted(path for name in FILES for path in (run / name, *run.glob(f"members/*/{name}"))):
-        if path.is_file():
-            with path.open("rb") as file:
-                digest.update(f"{path.relative_to(run)} ".encode() + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    def failed(source: Path, error: InputError) -> None:
+        new[source] = Outcome(share[source], None, [], error)
+
+    try:
+        with bars("segmenting", "") as (overall, within):
+            for path, result in model.segment_all(
+                list(share), candidates, settings=settings, progress=overall, within=within, failed=failed
+            ):
+                name = media.replace("{name}", Path(result.media or path).name) if media else result.media
+                new[path] = results.write(share[path], replace(result, media=name))
+    except KeyboardInterrupt:
+        raise InterruptedCommandError("the same command goes on with what is left") from None
+    gathered = iter(processes.gather([new[path] for path in share], len(open_tasks)))
+    if not processes.is_main:
+        return
+    outcomes = [results.write(task) if task.done else next(gathered) for task in tasks]
+    if len(outcomes) == 1 and outcomes[0].error is not None:
+        raise outcomes[0].error
+    segmented = {outcome.task.source: outcome.segmentation for outcome in outcomes if outcome.segmentation is not None}
+    files = [path for outcome in outcomes for path in outcome.written]
+    if plot is not None and segmented:
+        files.append(_draw_timelines(segmented, truths, model, plot))
+    if overlay is not None:
+        files.append(_burn_in(segmented, model, overlay, options.keep_going))
+    if output.as_json:
+        print(json.dumps([{"input": str(path), **as_dict(result)} for path, result in segmented.items()], indent=2))
+    elif segmented:
+        print("\n\n".join(f"{_head(path, result)}\n{segment_table(result)}" for path, result in segmented.items()))
+    _report(outcomes, files, folder)
 
 
-# --- what is shown --------------------------------------------------------------------------------------------------
+def _check_media(media: str, inputs: Sequence[Path], is_named: bool) -> None:
+    """Refuse a --media that is no address, gives all videos one, or stands in no output."""
+    if not is_named:
+        raise refuse("--media", "no format of these names its video", "leave it out, or add a --format, as json")
+    is_address = is_name(media) and not re.search(r"[{}]", media.replace("{name}", ""))
+    if not is_address or ("{name}" not in media and len(inputs) > 1):
+        fix = "write an address with {name} where the name of the file goes"
+        raise refuse("--media", f"{media!r} for {len(inputs)} videos", fix)
 
 
-def segment_table(segmentation: Segmentation) -> str:
-    """Return start, stop, seconds, action and confidence of each segment as text; new words of an action beside it."""
-    words, rows = dict[str, list[str]](), list[dict[str, object]]()
-    for word in segmentation.new_words:
-        words.setdefault(word.action, []).append(f"{'far from training' if word.far else 'new'}: {word.word}")
-    for segment in segmentation:
-        start, stop = (segmentation.seconds(frame) for frame in (segment.start, segment.stop))
-        span = None if start is None or stop is None else f"{start:.2f} - {stop:.2f}"
-        row = {"start": segment.start, "stop": segment.stop, "seconds": span, "action": segment.label}
-        rows.append(row | {"confidence": segment.confidence} | ({"words": words.get(segment.label)} if words else {}))
-    return table(rows, digits=2)
+def _check_outputs(
+    folder: Path, inputs: Sequence[Path], suffixes: Sequence[str], plot: Path | None, overlay: Path | None
+) -> None:
+    """Refuse, before the work, what cannot be written or would replace files of a data set."""
+    check_place(folder / f"{file_name(inputs[0].stem)}{suffixes[0]}")
+    if ".json" in suffixes and any((folder / f"{file_name(path.stem)}.npy").is_file() for path in inputs):
+        raise refuse("--out", f"NAME.json describes the features in {folder}", "name another folder")
+    if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
+        raise refuse("--out", f"{folder} has the labels of a data set", "name another folder")
+    if plot is not None:
+        from fact_clip.report.timeline import check_suffix
+
+        check_suffix(plot)
+    if overlay is not None:
+        check_place(burning.check_suffix(overlay))
+        if len(inputs) != 1 or inputs[0].suffix.lower() not in SUFFIXES or same_place(overlay, inputs[0]):
+            raise refuse("--overlay", f"not for {listed(inputs)}", "segment one video, and name another file")
 
 
-def titled_table(path: Path, segmentation: Segmentation) -> str:
-    """Return `segment_table` under the name of the input."""
-    rate = "" if segmentation.fps is None else f" at {segmentation.fps:g} frames a second"
-    return f"{printable(str(path))}: {segmentation.n_frames} frames{rate}\n{segment_table(segmentation)}"
+def _request(model: Segmenter, encoder: str | None, settings: DecodeSettings) -> dict[str, Any]:
+    """What results depend on, apart from names and inputs; as earlier versions recorded it."""
+    scorer = model.scorer
+    if isinstance(scorer, Scorer):
+        digest, run = hashlib.sha256(), scorer.run.path  # of weights, settings, classes and calibrations
+        for path in sorted(path for name in FILES for path in (run / name, *run.glob(f"members/*/{name}"))):
+            if path.is_file():
+                with path.open("rb") as file:
+                    digest.update(f"{path.relative_to(run)} ".encode() + hashlib.file_digest(file, "sha256").digest())
+        request = {"run": digest.hexdigest(), "encoder": encoder, "window": scorer.window}
+        return {**request, "adjust": settings.model_dump()}
+    used, transport = settings.over(scorer.settings), asdict(TransportSettings())
+    similarity = {"templates": scorer.prompts, "temperature": TEMPERATURE, "smoothing": scorer.smoothing}
+    decoding = {"threshold": used.threshold, "shortest": used.shortest, "background": "background"}
+    return {"encoder": encoder, "settings": {**similarity, **decoding, "transport": transport}}
 
 
-def read_truths(inputs: Sequence[Path], model: Segmenter) -> dict[Path, Segmentation]:
+def _read_truths(inputs: Sequence[Path], model: Segmenter) -> dict[Path, Segmentation]:
     """Read labels of inputs that lie in a data set of the common layout, which may be another than that of the run."""
-    from fact_clip.core import Segmentation
-    from fact_clip.datasets.layout import UNLABELLED, read_lines
-
     truths = dict[Path, Segmentation]()
     for path in inputs:
         file = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
         if file.is_file():
-            labels = read_lines(file, "a label file, one class name per line")
-            if not all(map(is_name, labels)):
-                raise InputError(file, "lines that are no names", "give one class name per frame")
-            labels = [UNLABELLED if name in model.scorer.unlabelled else name for name in labels]
+            labels = names_of(read_lines(file, "a label file, one class name per line"), str(file), typed=True)
+            labels = tuple(UNLABELLED if name in model.scorer.unlabelled else name for name in labels)
             truths[path] = Segmentation.from_frames(labels, model.scorer.fps)
     return truths
 
 
-def draw_timelines(
+def _draw_timelines(
     segmented: Mapping[Path, Segmentation], truths: Mapping[Path, Segmentation], model: Segmenter, plot: Path
 ) -> Path:
     """Draw timelines of all inputs, each below its true labels where there are some."""
-    from fact_clip.datasets.layout import UNLABELLED
     from fact_clip.report.timeline import save_timeline
 
     rows: dict[str, Segmentation] = {}
@@ -211,14 +288,108 @@ def draw_timelines(
     return save_timeline(rows, plot, background=(*model.vocabulary.background, UNLABELLED), title=title)
 
 
-def burn_in(segmented: Mapping[Path, Segmentation], model: Segmenter, overlay: Path, keep_going: bool) -> Path:
+def _burn_in(segmented: Mapping[Path, Segmentation], model: Segmenter, overlay: Path, keep_going: bool) -> Path:
     """Burn the segments of the one video into it, in the colours of the timeline."""
-    from fact_clip.core.colours import palette
-    from fact_clip.video.overlay import overlay as write
-
     ((video, segmentation),) = segmented.items()
     actions = [name for name in dict.fromkeys(segmentation.transcript) if name not in model.vocabulary.background]
     colours = dict(zip(actions, palette(len(actions)), strict=True))
     with progress("overlay") as report:
-        write(video, segmentation, overlay, colours, keep_going=keep_going, progress=report)
+        burning.overlay(video, segmentation, overlay, colours, keep_going=keep_going, progress=report)
     return overlay
+
+
+def _head(path: Path, segmentation: Segmentation) -> str:
+    rate = "" if segmentation.fps is None else f" at {segmentation.fps:g} frames a second"
+    return f"{printable(str(path))}: {segmentation.n_frames} frames{rate}"
+
+
+def segment_table(segmentation: Segmentation) -> str:
+    """Return start, stop, seconds, action and confidence of each segment as text; new words of an action beside it."""
+    words, rows = dict[str, list[str]](), list[dict[str, object]]()
+    for word in segmentation.new_words:
+        words.setdefault(word.action, []).append(f"{'far from training' if word.far else 'new'}: {word.word}")
+    for segment in segmentation:
+        start, stop = (segmentation.seconds(frame) for frame in (segment.start, segment.stop))
+        span = None if start is None or stop is None else f"{start:.2f} - {stop:.2f}"
+        row = {"start": segment.start, "stop": segment.stop, "seconds": span, "action": segment.label}
+        rows.append(row | {"confidence": segment.confidence} | ({"words": words.get(segment.label)} if words else {}))
+    return table(rows, digits=2)
+
+
+def _report(outcomes: Sequence[Outcome], files: Sequence[Path], folder: Path) -> None:
+    lines = [f"written: {listed(files)}"] if files else []
+    if done := sum(outcome.task.done for outcome in outcomes):
+        lines.append(f"already there: {done} of {len(outcomes)} in {folder}; --overwrite does them anew")
+    tasks = [outcome.task for outcome in outcomes if not outcome.task.done]
+    if renamed := [task for task in tasks if task.name != file_name(task.source.stem)]:
+        first = f"{renamed[0].name} for {renamed[0].source.name}"
+        reason = "since another result has the name; --overwrite replaces it"
+        lines.append(f"fact-clip: {len(renamed)} named anew ({first}), {reason}")
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    lines += [f"fact-clip: {error}" for error in errors]
+    if errors:
+        lines.append(f"fact-clip: {len(errors)} of {len(outcomes)} inputs failed")
+    note(*map(printable, lines))
+    if errors:
+        raise typer.Exit(1)
+
+
+def segment_live(source: str, model: Segmenter, stream: Stream, folder: Path, output: OutputOptions) -> None:
+    """Print each segment as soon as it is final; at the end, or at Ctrl-C, print the others and write the files."""
+    suffixes = [] if output.out is None and output.formats is None else output.suffixes()
+    is_file = not source.startswith(LIVE) and source != "-"
+    segments: list[Segment] = []
+    error: InputError | None = None
+
+    def show(ended: Sequence[Segment]) -> None:
+        for segment in ended:
+            print(_live_line(segment, stream.fps, output.as_json), flush=True)
+        if suffixes:
+            segments.extend(ended)
+
+    try:
+        for part in _live_parts(source, model):
+            show(stream.push(part))
+    except KeyboardInterrupt:
+        note("fact-clip: stopped; the segments that were not final follow")
+    except InputError as fault:  # what came before it is not lost
+        error = fault
+    show(stream.finish())
+    if segments:
+        result = replace(stream.segmentation(segments), media=source if is_file else None)
+        for name in names_of_results(file_name(Path(source).stem) if is_file else "live"):
+            paths = {suffix: inside(folder, f"{name}{suffix}") for suffix in suffixes}
+            if output.overwrite or not any(path.exists() for path in paths.values()):
+                break
+        for suffix, path in paths.items():
+            save(result, path, with_background=output.with_background, kind=suffix)
+        note(f"written: {', '.join(map(str, paths.values()))}")
+    if error is not None:
+        raise error
+
+
+def _live_line(segment: Segment, fps: float | None, as_json: bool) -> str:
+    seconds = [None if fps is None else frame / fps for frame in (segment.start, segment.stop)]
+    if as_json:
+        values = (segment.start, segment.stop, *seconds, segment.label, segment.confidence)
+        return json.dumps(dict(zip(COLUMNS, values, strict=True)))
+    span = f"{segment.start} - {segment.stop}" if fps is None else f"{seconds[0]:.2f} - {seconds[1]:.2f}"
+    confidence = "" if segment.confidence is None else f"{segment.confidence:.2f}"
+    return printable("  ".join([span, segment.label, confidence]).rstrip())
+
+
+def _live_parts(source: str, model: Segmenter) -> Iterator[NDArray[Any]]:
+    """Yield rows (1, D) of stdin or a feature file, or pictures (1, H, W, 3), one by one as they come."""
+    scorer = model.scorer
+    if source == "-":
+        for number, line in enumerate(sys.stdin, start=1):
+            if line.strip():
+                where = FileLocation(Path("-"), number)
+                row = parse_json(line, where, "numbers, [0.5, 1.0, ...]")
+                yield check_features([row], where, scorer.width, scorer.needs.origin).astype(np.float32)
+    elif Path(source).suffix.lower() == FEATURES:
+        for row in model.open(Path(source))[0]:
+            yield row[None]
+    else:
+        for frame in live_frames(source, model.extraction.fps, model.encoder_for(source).size):
+            yield frame.image[None]

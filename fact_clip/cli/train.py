@@ -1,13 +1,14 @@
-"""fact-clip train, share and plugins: a run, a run for others, and parts of theirs."""
+"""fact-clip train, demo, convert, share and plugins: runs, from here and for others, and parts of others."""
 
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice, product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,9 +21,17 @@ from fact_clip.cli.console import (
     progress,
     table,
 )
-from fact_clip.cli.options import AsJson, Overrides, Recipe, check_new, check_run, option, refuse
+from fact_clip.cli.options import AsJson, Layout, Overrides, Recipe, check_new, check_run, names, option
 from fact_clip.core.errors import ConfigKey, InputError
+from fact_clip.core.paths import locked
 
+if TYPE_CHECKING:
+    from fact_clip.config import Config
+    from fact_clip.datasets.dataset import Dataset
+
+_LAYOUT = "Feature files with time first or channels first; unset: as published for its data set."
+_LICENCE = "Licence of the model, as the hub writes it: mit, apache-2.0, cc-by-4.0, ..."
+_RUN = "Run folder, made by train or convert."
 _SWEEP = "Train and score a run for each value; repeat for combinations."
 MAX_COMBINATIONS = 1000
 
@@ -60,15 +69,13 @@ def train(
     from fact_clip.training.sweep import read_axes
 
     typed = overrides or []
-    if seeds is not None and not all(number.isascii() and number.isdecimal() for number in seeds.split(",")):
-        raise refuse("--seeds", f"{seeds!r} is not a list of whole numbers such as 0,1,2")
     sweep_options = [*([] if seeds is None else [f"train.seed={seeds}"]), *(sweeps or [])]
     axes = read_axes(sweep_options)
     for override in typed:
         if (key := override.partition("=")[0]) in axes:
             raise InputError(ConfigKey(key), "set to one value and swept", "give it once")
     if not resume or not out.is_dir():
-        check_new(out, fix="give --resume to continue the run there, or another --out")
+        check_new(out, "give --resume to continue the run there, or another --out")
     settings = load_config(config, typed, out / "config.yaml" if resume else None, bool(axes))
     combinations = islice(product(*axes.values()), MAX_COMBINATIONS)  # a swept setting may be what another one needs
     configs = [with_values(settings, dict(zip(axes, values, strict=True))) for values in combinations]
@@ -107,10 +114,116 @@ def summary_of(facts: Mapping[str, Any], select: str = "") -> str:
     return f"{facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters{best}"
 
 
-# --- share and plugins ------------------------------------------------------------------------------------------------
+HOLDOUT = "zero_shot/A.json"  # in the data: three classes whose words occur in others, and two that choose gamma
 
-_RUN = "Run folder, made by train or convert."
-_LICENCE = "Licence of the model, as the hub writes it: mit, apache-2.0, cc-by-4.0, ..."
+
+def demo(
+    out: Annotated[Path, option("Folder for the data, the runs and the pictures.")] = Path("demo-out"),
+) -> None:
+    """Try everything on synthetic data: recognise actions without examples, from their names.
+
+    Writes a small benchmark, holds out three actions, trains one model that reads names and one that does not, scores
+    both, segments a video and draws it. Takes a few minutes on two cores.
+
+    \b
+    Example:
+      fact-clip demo --out demo-out
+    """
+    from fact_clip.cli.evaluate import write
+    from fact_clip.config import Config, with_values
+    from fact_clip.datasets.dataset import Dataset
+    from fact_clip.datasets.synthetic import write_workbench
+
+    if out.exists() and not out.is_dir():
+        raise InputError(out, "this is a file", "name a folder")
+    data = out / "data"
+    foreign = min(out.iterdir(), default=None) if out.is_dir() else None
+    if foreign is not None and not (data / HOLDOUT).is_file():
+        raise InputError(foreign, "this was not written by a demo", "name another --out")
+    print(f"1. Writing a benchmark to {data}. The data is SYNTHETIC: its figures say nothing about real video.")
+    write_workbench(data)
+    config = with_values(Config.load("demo"), {"data.root": str(data), "data.holdout": HOLDOUT})
+    dataset = Dataset.open(config.data)
+    names = dataset.vocabulary.names
+    unseen = ", ".join(names[label] for label in dataset.unseen)
+    print(f"2. {len(dataset.learning)} videos of {len(names)} classes for training, {len(dataset.test)} for the test.")
+    print(f"   Held out, so that no frame of them is trained: {unseen}. Their words occur in other actions.")
+    print("3. Training a model that reads the names of the actions.")
+    results = {"reads names": _train_and_score(config, out / "run")}
+    print("4. Training a closed-set model, with one output per class, on the same videos.")
+    results["closed set"] = _train_and_score(with_values(config, {"model.head": "closed"}), out / "closed")
+    print(f"5. The {len(dataset.test)} test videos, in percent; every class is a candidate in every frame.")
+    print("   S, U: mean accuracy of the seen and of the unseen classes; H: their harmonic mean")
+    print(_comparison(results))
+    _segment_one(out, dataset)
+    page = write([out / "closed", out / "run"], out=out / "report.html")
+    print(f"8. The report of both models, to open in a browser: {page.resolve().as_uri()}")
+
+
+def _train_and_score(config: Config, run: Path) -> dict[str, Any]:
+    """Train into a run folder, in place of that of an earlier demo, and score it."""
+    from fact_clip import training
+
+    if (run / "run.json").is_file():
+        with locked(run, "a training"):
+            shutil.rmtree(run)
+    with progress("training") as report:
+        facts = training.train(config, run, progress=report)
+    print(f"   {summary_of(facts)}")
+    with progress("evaluating") as report:
+        return training.evaluate(run, progress=report)
+
+
+def _comparison(results: dict[str, dict[str, Any]]) -> str:
+    keys = ("S", "U", "H", "ausuc", "frame_accuracy", "edit")
+    parts = {name: result["zero_shot"] for name, result in results.items()}
+    rows = {name: {**part["ways"]["in use"], "ausuc": part["ausuc"]} for name, part in parts.items()}
+    rows["chance"] = dict.fromkeys(("S", "U", "H", "frame_accuracy"), next(iter(parts.values()))["chance"])
+    return figures_table("model", rows, keys)
+
+
+def _segment_one(out: Path, dataset: Dataset) -> None:
+    """Segment the first test video, print the segments, and draw them below the labels."""
+    from fact_clip import load
+    from fact_clip.cli.results import segment_table
+    from fact_clip.core import Segmentation
+    from fact_clip.report.timeline import save_timeline
+
+    name = dataset.test[0]
+    print(f"6. Segmenting the test video {name}.")
+    prediction = load(out / "run").segment(dataset.features(name))
+    print(segment_table(prediction))
+    truth = Segmentation.from_frames(dataset.vocabulary.decode(dataset.labels(name)), dataset.fps)
+    rows = {"truth": truth, "prediction": prediction}
+    files = [prediction.save(out / f"{name}{suffix}") for suffix in (".csv", ".json")]
+    look: dict[str, Any] = {"background": dataset.vocabulary.background, "title": f"{name} (synthetic)"}
+    files += [save_timeline(rows, out / f"timeline{suffix}", **look) for suffix in (".png", ".svg")]
+    print("7. Written: " + ", ".join(map(str, files)))
+
+
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="Checkpoint of the published FACT code.")],
+    *,
+    config: Annotated[Path, option("The YAML file that it was trained with.")],
+    mapping: Annotated[Path, option("mapping.txt of its classes.")],
+    out: Annotated[Path, option("Run folder to write; a new one.")],
+    background: Annotated[str, option('Names of background classes, such as "SIL".')] = "",
+    layout: Annotated[Layout, option(_LAYOUT)] = None,
+) -> None:
+    """Turn a published checkpoint into a run folder.
+
+    Every parameter must fit: a missing or unexpected one is an error.
+
+    \b
+    Example:
+      fact-clip convert fact_breakfast.pth --config breakfast.yaml --mapping mapping.txt --out runs/bf
+    """
+    from fact_clip import compat
+
+    background_names = names(background, "--background") or ()
+    written = compat.convert(checkpoint, config, out, mapping, background=background_names, layout=layout)
+    quoted = shlex.quote(str(written))
+    print(f"the run folder is {written}; use it with: fact-clip segment --run {quoted} FEATURES.npy")
 
 
 def share(

@@ -69,7 +69,7 @@ def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> di
     return value
 
 
-def parse_json(text: str, where: str | Path, expected: str, *, finite: bool = True) -> Any:
+def parse_json(text: str, where: Location | str | Path, expected: str, *, finite: bool = True) -> Any:
     """Return the value of a JSON text; an InputError if broken, for a key twice, for NaN and infinities if `finite`."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant if finite else None, object_pairs_hook=_object)

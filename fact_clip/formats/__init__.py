@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.arguments import check_name, checked
@@ -18,10 +19,7 @@ from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, nw
 from fact_clip.formats.annotations import Reader
 from fact_clip.formats.base import Gaps
 
-__all__ = ["FORMATS", "READERS", "Format", "ending_of", "format_called", "format_of", "load", "save", "save_tracks"]
-
-
-Content = TypeVar("Content")
+__all__ = ["FORMATS", "READERS", "Format", "format_called", "format_of", "load", "save", "save_tracks"]
 
 
 @dataclass(frozen=True)
@@ -86,11 +84,6 @@ _READERS: dict[str, Reader] = {
 READERS = Table("fact_clip.formats", _READERS, lambda name, part: _adopt(name, part).annotations)
 
 
-def ending_of(name: str, where: Location | str = "format") -> str:
-    """Return the ending of the files of `format_called` a name; errors name `where`."""
-    return format_called(name, where).ending
-
-
 def format_called(name: str, where: Location | str = "format") -> Format:
     """Return a format by its name or ending ("csv", ".CSV"); errors name `where`."""
     key = name.lower().removeprefix(".")
@@ -108,7 +101,8 @@ def save(
     """
     path = Path(path)
     form = format_of(path) if kind is None else format_called(kind)
-    _write(form.write, _for_file(segmentation, path, form, with_background), path)
+    with _unfinished(path) as unfinished:
+        form.write(_for_file(segmentation, path, form, with_background), unfinished)
     return path
 
 
@@ -120,8 +114,9 @@ def save_tracks(tracks: Mapping[str, Segmentation], path: str | Path, *, with_ba
     if form.write_tracks is None:
         able = ", ".join(other.ending for other in FORMATS.values() if other.write_tracks is not None)
         raise InputError(path, "a format without tracks", f"use {able}, or a file for each")
-    shown = {name: _for_file(track, path, form, with_background) for name, track in tracks.items()}
-    _write(form.write_tracks, shown, path)
+    with _unfinished(path) as unfinished:
+        shown = {name: _for_file(track, path, form, with_background) for name, track in tracks.items()}
+        form.write_tracks(shown, unfinished)
     return path
 
 
@@ -137,11 +132,13 @@ def _for_file(segmentation: Segmentation, path: Path, form: Format, with_backgro
     return segmentation
 
 
-def _write(write: Callable[[Content, Path], None], content: Content, path: Path) -> None:
+@contextmanager
+def _unfinished(path: Path) -> Iterator[Path]:
+    """Lend a file to write to in place of `path`, which errors name."""
     with whole_file(path) as unfinished:
         try:
-            write(content, unfinished)
-        except InputError as error:  # it names the unfinished file
+            yield unfinished
+        except InputError as error:
             raise error.at(path) from None
 
 

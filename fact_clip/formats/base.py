@@ -207,12 +207,18 @@ def seconds(where: FileLocation, value: object, column: str) -> float:
     return float(number)  # type: ignore[arg-type]
 
 
+def write_table(path: Path, rows: Iterable[Iterable[object]], end: str = "\r\n") -> None:
+    """Write rows of cells as CSV, none of which a spreadsheet computes."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        # with \r\n as line end, csv quotes either character inside a name
+        writer = csv.writer(file, lineterminator=end)
+        writer.writerows([no_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+
+
 def write_json(path: Path, tree: Any, indent: int = 1) -> None:
     """Write a JSON file, names as they are."""
     path.write_text(json.dumps(tree, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")
 
-
-# --- tables: cells separated by tabs, semicolons or commas, with any line ends --------------------------
 
 Row = tuple[FileLocation, Mapping[str, str]]  # where it stands, and the cells by column
 Line = tuple[int, list[str]]  # its number, and its cells

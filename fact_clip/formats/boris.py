@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import logging
 import re
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,12 +76,9 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
     video = segmentation.media or "video"
     date = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     events = _events(segmentation, path)
-    end, rate = (
-        f"{base.second_of(path, segmentation, segmentation.n_frames):.3f}",
-        f"{base.picture_rate(segmentation):.3f}",
-    )
-    source = ("Media file(s)", f"player #1:{video}", "0.0")
-    fixed = (Path(video).stem, date, remark(segmentation), end, *source, end, rate, "")
+    end = f"{base.second_of(path, segmentation, segmentation.n_frames):.3f}"
+    fixed = [Path(video).stem, date, remark(segmentation), end, "Media file(s)", f"player #1:{video}", "0.0", end]
+    fixed += [f"{base.picture_rate(segmentation):.3f}", ""]
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, delimiter="\t", lineterminator="\n")
         rows.writerow(COLUMNS)
@@ -129,43 +125,26 @@ class _Project(BaseModel):
     observations: dict[str, _Observation]
 
 
-@dataclass
-class _Video:
-    """What a file says of one video."""
-
-    name: str
-    where: FileLocation
-    background: str | None
-    lengths: set[float] = field(default_factory=set)
-    events: list[tuple[float, str, str]] = field(default_factory=list)  # seconds, behaviour, kind (see `_states`)
-    spans: list[Span] = field(default_factory=list)  # of rows with a start and a stop
-
-
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read the state events of a BORIS project, or of its table of events (.tsv or .csv, tabular or aggregated).
 
     A video is named after its media file, or after the observation if that has several.
     """
     is_table = path.suffix.lower() in (".tsv", ".csv")
-    videos, n_points = (_read_table if is_table else _read_project)(path, options.tier)
-    if n_points and not videos:
+    annotations, n_points = (_read_table if is_table else _read_project)(path, options.tier)
+    if n_points and not annotations:
         raise InputError(path, "only point events, which have no length", "make state events of them")
     if n_points:
         logger.warning("%s: %d point events are left out, since they have no length", path, n_points)
-    annotations = []
-    for video in videos:
-        spans = (*video.spans, *_states(video.where, video.events))
-        end = video.lengths.pop() if len(video.lengths) == 1 else None
-        annotations.append(Annotation(video.name, spans, "seconds", path, None, end, video.background))
     return annotations
 
 
-def _read_project(path: Path, tier: str | None) -> tuple[list[_Video], int]:
-    """Return the videos of a project, and the number of point events."""
+def _read_project(path: Path, tier: str | None) -> tuple[list[Annotation], int]:
+    """Return what a project says of each video, and the number of point events."""
     project = read_value(_Project, path, "give a BORIS project")
     behaviours = project.behaviors_conf.values()
     points = {behaviour.code for behaviour in behaviours if str(behaviour.type).lower().startswith("point")}
-    videos, n_points = list[_Video](), 0
+    annotations, n_points = list[Annotation](), 0
     for name, observation in project.observations.items():
         where = FileLocation(path, part=f"observation {name!r}")
         _check_offset(where, observation.offset)
@@ -173,14 +152,18 @@ def _read_project(path: Path, tier: str | None) -> tuple[list[_Video], int]:
         n_points += len(observation.events) - len(events)
         if not events:  # not coded yet
             continue
-        subject_read = choose(where, "subject", (subject for _, subject, _ in events), tier)
+        chosen = choose(where, "subject", (subject for _, subject, _ in events), tier)
+        spans = _states(where, [(time, code, "") for time, subject, code in events if subject == chosen])
         media = [file for files in observation.file.values() for file in files]
-        video_name = base.video_name(media[0]) if len(media) == 1 else name
-        video = _Video(video_name, where, read_remark(observation.description))
-        video.lengths.update(observation.media_info.length.values())
-        video.events += [(time, code, "") for time, subject, code in events if subject == subject_read]
-        videos.append(video)
-    return videos, n_points
+        video = base.video_name(media[0]) if len(media) == 1 else name
+        lengths, background = set(observation.media_info.length.values()), read_remark(observation.description)
+        annotations.append(_annotation(path, video, spans, lengths, background))
+    return annotations, n_points
+
+
+def _annotation(path: Path, video: str, spans: list[Span], lengths: set[float], background: str | None) -> Annotation:
+    end = lengths.pop() if len(lengths) == 1 else None
+    return Annotation(video, tuple(spans), "seconds", path, None, end, background)
 
 
 def _check_offset(where: FileLocation, offset: float | None) -> None:
@@ -189,40 +172,41 @@ def _check_offset(where: FileLocation, offset: float | None) -> None:
         raise InputError(where, f"a time offset of {offset:g} s from the video", "set it to 0 in BORIS")
 
 
-def _read_table(path: Path, tier: str | None) -> tuple[list[_Video], int]:
-    """Return the videos of a table of events, and the number of point events."""
+def _read_table(path: Path, tier: str | None) -> tuple[list[Annotation], int]:
+    """Return what a table of events says of each video, and the number of point events."""
     rows = list(base.read_table(path, ("Behavior",)))
-    subjects = [row.get("Subject", "") for _, row in rows]
-    chosen = choose(path, "subject", subjects, tier)
-    videos: dict[str, _Video] = {}  # as they are written: a/x.mp4 and b/x.mp4 are two
-    n_points = 0
-    for (where, row), subject in zip(rows, subjects, strict=True):
-        kind = (row.get("Behavior type") or row.get("Status") or "").upper()
-        n_points += kind == "POINT"
+    chosen = choose(path, "subject", (row.get("Subject", "") for _, row in rows), tier)
+    kinds = [(row.get("Behavior type") or row.get("Status") or "").upper() for _, row in rows]
+    videos: dict[tuple[str, str], list[tuple[str, base.Row]]] = {}  # by path and name: a/x.mp4 and b/x.mp4 are two
+    for kind, (where, row) in zip(kinds, rows, strict=True):
         if offset := row.get("Time offset (s)"):
             _check_offset(where, base.seconds(where, offset, "Time offset (s)"))
-        if subject != chosen or kind == "POINT":
-            continue
-        media = row.get("Media file name") or row.get("Media file path") or row.get("Media file") or ""
-        key = media or row.get("Observation id") or base.name_of(path)
-        name = base.video_name(media) if media else key
-        background = read_remark(row.get("Description"))
-        video = videos.setdefault(key, _Video(name, FileLocation(path, part=repr(name)), background))
-        length = row.get("Media duration (s)") or row.get("Total length") or ""
-        if re.fullmatch(r"[0-9.]+", length):  # of several files, or of none, it is no number
-            video.lengths.add(base.seconds(where, length, "the length of the video"))
-        label = base.without_mark(row["Behavior"])
-        if row.get("Start (s)") and row.get("Stop (s)"):
-            start, stop = (base.seconds(where, row[column], column) for column in ("Start (s)", "Stop (s)"))
-            video.spans.append(Span(start, stop, label, where))
-        elif "Time" in row:
-            video.events.append((base.seconds(where, row["Time"], "Time"), label, kind))
-        else:
-            raise InputError(where, "neither Time, nor Start (s) and Stop (s)")
-    return list(videos.values()), n_points
+        if row.get("Subject", "") == chosen and kind != "POINT":
+            media = row.get("Media file name") or row.get("Media file path") or row.get("Media file") or ""
+            name = base.video_name(media) if media else row.get("Observation id") or base.name_of(path)
+            videos.setdefault((media, name), []).append((kind, (where, row)))
+    annotations = []
+    for (_, name), rows_of_video in videos.items():
+        spans, events, lengths = list[Span](), list[tuple[float, str, str]](), set[float]()
+        for kind, (where, row) in rows_of_video:
+            length = row.get("Media duration (s)") or row.get("Total length") or ""
+            if re.fullmatch(r"[0-9.]+", length):  # of several files, or of none, it is no number
+                lengths.add(base.seconds(where, length, "the length of the video"))
+            label = base.without_mark(row["Behavior"])
+            if row.get("Start (s)") and row.get("Stop (s)"):
+                start, stop = (base.seconds(where, row[column], column) for column in ("Start (s)", "Stop (s)"))
+                spans.append(Span(start, stop, label, where))
+            elif "Time" in row:
+                events.append((base.seconds(where, row["Time"], "Time"), label, kind))
+            else:
+                raise InputError(where, "neither Time, nor Start (s) and Stop (s)")
+        spans += _states(FileLocation(path, part=repr(name)), events)
+        background = read_remark(rows_of_video[0][1][1].get("Description"))
+        annotations.append(_annotation(path, name, spans, lengths, background))
+    return annotations, kinds.count("POINT")
 
 
-def _states(where: FileLocation, events: list[tuple[float, str, str]]) -> tuple[Span, ...]:
+def _states(where: FileLocation, events: list[tuple[float, str, str]]) -> list[Span]:
     """Pair events (seconds, behaviour, START, STOP or unknown): one starts a behaviour and the next one stops it."""
     spans = []
     running: dict[str, float] = {}
@@ -236,4 +220,4 @@ def _states(where: FileLocation, events: list[tuple[float, str, str]]) -> tuple[
             running[code] = time
     for code, start in running.items():
         raise InputError(where, f"{code!r} starts at {start:g} s and never stops", "add its stop in BORIS")
-    return tuple(spans)
+    return spans

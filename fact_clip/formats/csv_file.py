@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -19,11 +18,7 @@ logger = logging.getLogger(__name__)
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write the `COLUMNS` in full precision, without background; cells without a rate or a confidence are empty."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = base.cells(segmentation, segmentation.foreground)
-        rows = [[*row[:4], base.no_formula(row[4]), row[5]] for row in table]
-        # with \r\n as line end, csv quotes either character inside a name
-        csv.writer(file, lineterminator="\r\n").writerows([base.COLUMNS, *rows])
+    base.write_table(path, [base.COLUMNS, *base.cells(segmentation, segmentation.foreground)])
 
 
 def read(path: Path, gaps: base.Gaps) -> Segmentation:
@@ -45,17 +40,19 @@ PICTURES = ("frame", "seconds", "action", "confidence")
 
 def write_pictures(segmentation: Segmentation, path: Path) -> None:
     """Write a row for each picture of the video, or for each feature row where rate or seconds are unknown."""
-    times = [segmentation.seconds(segment.stop) for segment in segmentation]
-    rate = segmentation.video_fps if times[-1] is not None else None
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer, first = csv.writer(file, lineterminator="\r\n"), 0
-        writer.writerow(PICTURES)
+    rate = None if segmentation.seconds(0) is None else segmentation.video_fps
+
+    def rows() -> Iterator[Sequence[object]]:
+        yield PICTURES
+        first = 0
         for segment in segmentation:
             last = segment.stop if rate is None else base.picture(segmentation, segment.stop)
             for frame in range(first, last):
                 seconds = segmentation.seconds(frame) if rate is None else frame / rate
-                writer.writerow((frame, seconds, base.no_formula(segment.label), segment.confidence))
+                yield frame, seconds, segment.label, segment.confidence
             first = last
+
+    base.write_table(path, rows())
 
 
 def read_pictures(path: Path, gaps: base.Gaps) -> Segmentation:
@@ -145,12 +142,12 @@ def read_epic(path: Path, options: Options) -> list[Annotation]:
     columns = ("video_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")
     if (options.verbs is None) != (options.nouns is None):
         raise InputError(CommandOption("--verbs and --nouns"), "one of them is missing", "give both or neither")
-    verbs, nouns = _class_names(options.verbs), _class_names(options.nouns)
+    names = {"verb": _class_names(options.verbs), "noun": _class_names(options.nouns)}
     spans: dict[str, list[Span]] = {}
     for where, row in base.read_table(path, columns):
         if not row["video_id"].strip():
             raise InputError(where, "video_id is empty")
-        label = f"{_class_name(where, row, 'verb', verbs)},{_class_name(where, row, 'noun', nouns)}"
+        label = ",".join(_class_name(where, row[f"{kind}_class"], kind, names[kind]) for kind in names)
         start, stop = (base.seconds(where, row[column], column) for column in ("start_timestamp", "stop_timestamp"))
         spans.setdefault(row["video_id"], []).append(Span(start, stop, label, where))
     return [Annotation(name, tuple(spans_of_video), "seconds", path) for name, spans_of_video in spans.items()]
@@ -168,13 +165,9 @@ def _class_names(path: Path | None) -> dict[str, str] | None:
     return names
 
 
-def _class_name(where: FileLocation, row: Mapping[str, str], kind: str, names: Mapping[str, str] | None) -> str:
+def _class_name(where: FileLocation, number: str, kind: str, names: Mapping[str, str] | None) -> str:
     """Return the name of a verb or noun, or its number where there are no class files."""
-    number = row[f"{kind}_class"]
-    if not number.strip():
-        raise InputError(where, f"{kind}_class is empty")
-    if names is None:
-        return number
-    if number not in names:
-        raise InputError(where, f"{kind}_class {number} is not among the {len(names)} ids of --{kind}s")
-    return names[number]
+    name = number if names is None else names.get(number, "")
+    if not name.strip():
+        raise InputError(where, f"{kind}_class {number!r} is empty, or not among the ids of --{kind}s")
+    return name

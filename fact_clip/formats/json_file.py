@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -122,17 +122,11 @@ def read_runs(path: Path, options: Options) -> list[Annotation]:
         start = 0
         for number, (value, n_frames) in enumerate(runs):
             where = FileLocation(path, part=f"{name!r}, run {number}")
-            spans.append(Span(start, start + n_frames, _class_name(where, value, options.classes), where))
+            if type(value) is int and 0 <= value < len(options.classes):
+                value = options.classes[value]
+            if not isinstance(value, str):
+                raise InputError(where, f"no class {value!r}", "give names, or with --mapping their index in it")
+            spans.append(Span(start, start + n_frames, value, where))
             start += n_frames
         annotations.append(Annotation(name, tuple(spans), "frames", path, options.fps))
     return annotations
-
-
-def _class_name(where: FileLocation, value: Any, classes: Sequence[str]) -> str:
-    """Return the name of a class given by its name or index."""
-    if isinstance(value, str):
-        return value
-    if type(value) is int and 0 <= value < len(classes):
-        return classes[value]
-    fix = f"give an index of the mapping, 0 to {len(classes) - 1}" if classes else "give the names with --mapping"
-    raise InputError(where, f"no class {value!r}", fix)

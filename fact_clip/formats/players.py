@@ -13,7 +13,7 @@ from fact_clip.core.colours import palette
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_text
 from fact_clip.formats.annotations import Annotation, Options, Span
-from fact_clip.formats.base import Gaps, library, milliseconds, name_of, one_line, second_of, timed
+from fact_clip.formats.base import Gaps, library, milliseconds, name_of, one_line, second_of, seconds, timed
 
 
 def write_frames(segmentation: Segmentation, path: Path) -> None:
@@ -57,37 +57,25 @@ def write_srt(segmentation: Segmentation, path: Path) -> None:
     _write(path, ["\n".join(blocks)])
 
 
-_TIMES = re.compile(r"(?:(\d+):)?(\d\d):(\d\d)[.,](\d{3})\s+-->\s+(?:(\d+):)?(\d\d):(\d\d)[.,](\d{3})")
+_CUE = re.compile(r"^(.*?)-->\s*(\S*).*\n((?:.*\S.*\n)*)", re.MULTILINE)  # start, stop, and lines up to a blank one
 
 
 def read_subtitles(path: Path, options: Options) -> list[Annotation]:
     """Read the cues of a WebVTT or SubRip file: a segment each, whose name is the text in one line."""
-    is_vtt = path.suffix.lower() == ".vtt"
-    spans, blocks, line = list[Span](), re.split(r"\n[ \t]*\n", read_text(path).replace("\r\n", "\n")), 1
-    for block in blocks:
-        lines = block.split("\n")
-        number = next((number for number, text in enumerate(lines[:3]) if _TIMES.match(text.strip())), None)
-        where = FileLocation(path, line + (number or 0))
-        line += len(lines) + 1
-        if number is None:
-            if "-->" in block:
-                raise InputError(where, "times that cannot be read", "write 00:00:01.000 --> 00:00:02.000")
-            continue
-        match = _TIMES.match(lines[number].strip())
-        assert match is not None
-        start, stop = (
-            3600 * int(hours or 0) + 60 * int(minutes) + int(seconds) + int(thousandths) / 1000
-            for hours, minutes, seconds, thousandths in (match.groups()[:4], match.groups()[4:])
-        )
-        text = " ".join(" ".join(lines[number + 1 :]).split())
-        if is_vtt:
-            text = html.unescape(re.sub(r"<[^>]*>", "", text))
-        spans.append(Span(start, stop, text, where))
+    spans, text = list[Span](), read_text(path).replace("\r\n", "\n") + "\n"
+    for cue in _CUE.finditer(text):
+        where = FileLocation(path, text.count("\n", 0, cue.start()) + 1)
+        start, stop = (seconds(where, time.strip().replace(",", "."), "a time") for time in cue.groups()[:2])
+        label = " ".join(cue[3].split())
+        if path.suffix.lower() == ".vtt":
+            label = html.unescape(re.sub(r"<[^>]*>", "", label))
+        spans.append(Span(start, stop, label, where))
     if not spans:
         raise InputError(path, "no cue with times", "give a WebVTT or SubRip file")
     return [Annotation(name_of(path), tuple(spans), "seconds", path)]
 
 
+_JOINER = "\u2060"
 _ASS_HEAD = """[Script Info]
 Title: {title}
 ScriptType: v4.00+
@@ -120,10 +108,6 @@ def write_ass(segmentation: Segmentation, path: Path) -> None:
     _write(path, lines)
 
 
-_JOINER = "\u2060"
-_ASS_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
-
-
 def read_ass(path: Path, options: Options) -> list[Annotation]:
     """Read the dialogue lines of a SubStation file (.ass, .ssa): a segment each, named by its text without commands."""
     columns, spans = list[str](), list[Span]()
@@ -134,12 +118,9 @@ def read_ass(path: Path, options: Options) -> list[Annotation]:
         if key != "Dialogue":
             continue
         cells = dict(zip(columns, value.strip().split(",", max(len(columns) - 1, 0)), strict=False))
-        clocks = [_ASS_CLOCK.fullmatch(cells.get(name, "").strip()) for name in ("Start", "End")]
-        if "Text" not in cells or None in clocks:
+        if not {"Start", "End", "Text"} <= cells.keys():
             raise InputError(where, "a dialogue without times or text", "write Start, End and Text as Format says")
-        start, stop = (
-            3600 * int(clock[1]) + 60 * int(clock[2]) + float(clock[3]) for clock in clocks if clock is not None
-        )
+        start, stop = (seconds(where, cells[name], name) for name in ("Start", "End"))
         text = re.sub(r"(?<!\\)\{[^}]*\}", "", cells["Text"])
         text = re.sub(rf"\\([{{}}{_JOINER}])|\\[Nnh]", lambda mark: (mark[1] or " ").replace(_JOINER, "\\"), text)
         spans.append(Span(start, stop, " ".join(text.split()), where))

@@ -56,14 +56,9 @@ def write(segmentation: Segmentation, path: Path) -> None:
             },
         },
         "attribute": {
-            "1": {
-                "aname": OURS,
-                "type": 4,
-                "options": classes,
-                **attribute,
-                "desc": remark(segmentation),
-            },  # 4: a choice
-            "2": {"aname": CONFIDENCE, "type": 1, "options": {}, **attribute},  # 1: a text
+            # type 4: a choice, 1: a text
+            "1": {"aname": OURS, "type": 4, "options": classes, **attribute, "desc": remark(segmentation)},
+            "2": {"aname": CONFIDENCE, "type": 1, "options": {}, **attribute},
         },
         # type 4: a video; loc 1: on this computer
         "file": {"1": {"fid": "1", "fname": Path(video).name, "type": 4, "loc": 1, "src": video}},

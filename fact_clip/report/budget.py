@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -13,7 +12,7 @@ import numpy as np
 
 from fact_clip.core import InputError
 from fact_clip.core.paths import whole_file
-from fact_clip.formats.base import no_formula
+from fact_clip.formats.base import write_table
 
 Stretch = tuple[float, float, str]  # Start and stop in seconds, and the action
 
@@ -73,13 +72,10 @@ def write_tables(path: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]]) 
         return [path]
     if path.suffix.lower() != ".csv":
         raise InputError(path, f"no table in {path.suffix!r}", "name a .csv or .xlsx file")
-    paths = list[Path]()
-    for number, (name, rows) in enumerate(tables.items()):
-        paths.append(path if not number else path.with_name(f"{path.stem}-{name}.csv"))
-        with whole_file(paths[-1]) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            for row in _cells(rows):
-                writer.writerow([no_formula(cell) if isinstance(cell, str) else cell for cell in row])
+    paths = [path, *(path.with_name(f"{path.stem}-{name}.csv") for name in [*tables][1:])]
+    for file, rows in zip(paths, tables.values(), strict=True):
+        with whole_file(file) as unfinished:
+            write_table(unfinished, _cells(rows), "\n")
     return paths
 
 

@@ -34,7 +34,7 @@ def test_a_split_for_each_subject(fact_clip, data):
         "    3      4     2  10             -",
     ]
     assert answer.err.splitlines() == [
-        f"written: {data}/splits/train.splitN.bundle and test.splitN.bundle, N = 1 to 3",
+        f"written: train.splitN.bundle and test.splitN.bundle in {data}/splits, N up to 3",
         "put this into the recipe, so that validation and training share no group: "
         r'data: {groups: "subj(\\d+)"}',
     ]

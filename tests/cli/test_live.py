@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fact_clip as package
-from fact_clip.cli import segment as command
+from fact_clip.cli import results as command
 from fact_clip.formats import load
 
 from ..refusals import refused_line

@@ -421,7 +421,7 @@ def test_subtitles_of_other_programs(tmp_path):
         "Dialogue: 0:00:01.50,0:01:02.00,{\\i1}stir, then{\\i0}\\Npour \\{it\\}\n"
     )
     assert spans(path, "ass") == {"a": [(1.5, 62.0, "stir, then pour {it}")]}
-    for bad, place in (("Dialogue: 1.5,2,x\n", "a.ass:3"), ("Comment: x\n", "a.ass")):
+    for bad, place in (("Dialogue: soon,2,x\n", "a.ass:3"), ("Comment: x\n", "a.ass")):
         path.write_text(f"[Events]\nFormat: Start, End, Text\n{bad}")
         with refused(place):
             READERS["ass"](path, Options())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fact_clip.core import Segment, Segmentation
 from fact_clip.core.segments import NewWord
-from fact_clip.formats import FORMATS, ending_of, load, save
+from fact_clip.formats import FORMATS, format_called, load, save
 from fact_clip.formats.base import rate_of
 
 from ..refusals import refused
@@ -112,7 +112,7 @@ def test_json_keeps_frame_times(tmp_path):
      ("audacity", ".audacity.txt"), ("label-studio", ".label-studio.json"), ("txt", ".txt")],
 )  # fmt: skip
 def test_a_format_is_named_by_its_ending_or_its_tool(name, ending):
-    assert ending_of(name) == ending
+    assert format_called(name).ending == ending
 
 
 def test_segmentation_saves_and_loads_itself(tmp_path):
