@@ -100,8 +100,8 @@ def test_tiers_are_tracks_and_overlaps_go_apart(tmp_path):
     )
     tracks = read_tracks(tmp_path / "a.vtt", ".vtt", times)
     assert [parts(labels) for labels in tracks.values()] == [[(0, 10, "hold & cut")], [(5, 20, "cut")]]
-    (tmp_path / "b.srt").write_text("1\n00:00 --> 1\nx\n")
-    with refused(f"{tmp_path / 'b.srt'}:1"):
+    (tmp_path / "b.srt").write_text("1\nsoon --> 1\nx\n")
+    with refused(f"{tmp_path / 'b.srt'}:2"):
         read_tracks(tmp_path / "b.srt", ".srt", times)
     with refused(tmp_path / "a.vtt"):  # of another video
         read_tracks(tmp_path / "a.vtt", ".vtt", times[:6])
