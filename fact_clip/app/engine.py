@@ -33,7 +33,6 @@ from fact_clip.video.extract import Settings, extract
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-State = Literal["waiting", "running", "done", "failed"]
 
 
 class BusyError(Exception):
@@ -54,7 +53,7 @@ class Job:
 
     owner: str  # what it is for: the id of a video, or "training"
     run: Callable[[Job], None]  # reports to the job, which asks it to stop
-    state: State = "waiting"
+    state: Literal["waiting", "running", "done", "failed"] = "waiting"
     done: int = 0  # how far it is
     total: int = 0
     note: str = ""
@@ -159,7 +158,7 @@ class Engine:
     def __init__(
         self, project: Project, base: Segmenter | None, load: Callable[[Path], Segmenter], limits: Limits
     ) -> None:
-        self.project, self.base, self._limits = project, base, limits
+        self.project, self.base, self.limits = project, base, limits
         self.open = lru_cache(KEPT_MODELS)(load)  # the model of a run folder
         self._scores: OrderedDict[str, tuple[tuple[object, ...], Scores]] = OrderedDict()  # video -> model, names
         self._work: dict[str, Work] = {}
@@ -206,19 +205,18 @@ class Engine:
     def frame_times(self, media: Path | None, features: Path | None) -> NDArray[np.float64]:
         """Return when the frames of a new video start, (N + 1,): its pictures, or rows where there is no video."""
         if media is not None:
-            seconds = probe(media).seconds or 0.0
-            self._check_length(media, seconds, f"{seconds / 60:.1f} minutes")
+            self._check_length(media, probe(media).seconds or 0.0)
             times = picture_times(media)
-            self._check_length(media, times[-1], f"{times[-1] / 60:.1f} minutes")
+            self._check_length(media, times[-1])  # it may be longer than it says
         if features is not None:
             rows, clock = self.opened(features, self.model())
-            seconds = len(rows) / (clock.fps or UNKNOWN_RATE)
-            self._check_length(features, seconds, f"{len(rows)} rows, {seconds / 60:.1f} minutes")
+            self._check_length(features, len(rows) / (clock.fps or UNKNOWN_RATE))
         return times if media is not None else row_starts(clock, len(rows))
 
-    def _check_length(self, path: Path, seconds: float, problem: str) -> None:
-        if seconds > 60 * self._limits.minutes:
-            raise InputError(path, problem, f"cut it to {self._limits.minutes:g} minutes at most")
+    def _check_length(self, path: Path, seconds: float) -> None:
+        most = self.limits.minutes
+        if seconds > 60 * most:
+            raise InputError(path, f"{seconds / 60:.1f} minutes", f"cut it to {most:g} minutes at most")
 
     @staticmethod
     def opened(features: Path, model: Segmenter | None) -> tuple[NDArray[np.float32], Clock]:
@@ -253,7 +251,7 @@ class Engine:
         path, rate = video.media, extraction.fps
 
         def report(done: int, total: int, _: str) -> None:
-            self._check_length(path, (done - 1) / rate, "a longer video than it says")
+            self._check_length(path, (done - 1) / rate)
             job.report(done, total, video.name)
 
         report(0, 0, "")

@@ -7,7 +7,7 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from fact_clip.app.edits import Draft, overlaid, read_tracks
 from fact_clip.app.engine import BusyError, Engine, Job, Queue, Quick
 from fact_clip.app.learn import TrainingSet
 from fact_clip.app.project import Label, VideoEntry
-from fact_clip.app.requests import Limits, Upload, sorted_by_kind
+from fact_clip.app.requests import Upload, sorted_by_kind
 from fact_clip.core import InputError
 from fact_clip.core.errors import FileLocation
 
@@ -28,7 +28,6 @@ class Options:
     command: tuple[str, ...] = ()  # ``fact-clip segment`` with its model; the page shows it with the rest
     training_set: TrainingSet | None = None  # that labelled videos may be added to
     run: Path | None = None  # run folder of the model; None: it was not trained, or there is none
-    limits: Limits = field(default_factory=Limits)
     recent: Sequence[str] = ()  # folders of projects that were opened before
     served_as: tuple[str, ...] = ()  # host names under which a proxy serves the page
 
@@ -37,7 +36,7 @@ class Page:
     """The project, the models and the work of a page."""
 
     def __init__(self, engine: Engine, options: Options) -> None:
-        self.engine, self.options, self.limits, self.project = engine, options, options.limits, engine.project
+        self.engine, self.options, self.limits, self.project = engine, options, engine.limits, engine.project
         self.queue, self.quick = Queue(self.limits.waiting), Quick(self.limits.quick)
         self.training: Job | None = None
         self.lock = threading.Lock()  # held where a training is begun

@@ -72,7 +72,7 @@ class NewActions(_Body):
     """All actions of the project in order, and which one was renamed, from and to."""
 
     actions: Annotated[list[ActionEntry], Field(max_length=500)]
-    renamed: Annotated[list[Name], Field(min_length=2, max_length=2)] | None = None
+    renamed: tuple[Name, Name] | None = None
 
 
 class NewSettings(_Body):

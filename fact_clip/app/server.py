@@ -8,7 +8,7 @@ import shlex
 import tempfile
 import time
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -128,8 +128,7 @@ class Server:
 
     def change_video(self, video: str, body: requests.VideoChange) -> Answer:
         """Take other values of a video."""
-        values = body.model_dump(exclude_none=True)
-        self.project.change_video(self._video(video).id, **values)
+        self.project.change_video(self._video(video).id, **body.model_dump(exclude_none=True))
         return self._shown(video)
 
     def remove_video(self, video: str) -> Answer:
@@ -171,8 +170,7 @@ class Server:
         model, names = self.engine.model(), [action.name for action in actions]
         if model is not None and names and reads_names(model):
             model.choose([name for name in names if name not in model.vocabulary.background] or None)
-        renamed = None if body.renamed is None else (body.renamed[0], body.renamed[1])
-        self.project.set_actions(actions, renamed)
+        self.project.set_actions(actions, body.renamed)
         return self.state()
 
     def settings(self, body: requests.NewSettings) -> Answer:
@@ -291,20 +289,18 @@ class Server:
         """The name and the labels (N,) of a file that came in, of a track, or of what is shown."""
         other = views.background_of(self.page, BACKGROUND)[0]
         shown = self.page.quick.run(lambda: self.page.shown(video))
-        by_name = {f"track {name}": shown[track] for track, name in self.project.tracks(video.id).items()}
-        parts: list[Draft | Label]
-        if key == "shown":
-            name, parts = "shown", next(iter(shown.values()))
-        elif key == "predicted":
-            name, parts = "predicted", list(self.engine.drafts(video))
-        elif key in by_name:
-            name, parts = key, by_name[key]
-        else:
+        labellings: dict[str, Sequence[Draft | Label]] = {
+            "shown": next(iter(shown.values())),
+            "predicted": self.engine.drafts(video),
+            **{f"track {name}": shown[track] for track, name in self.project.tracks(video.id).items()},
+        }
+        name, parts = key, labellings.get(key)
+        if parts is None:
             (upload,) = self._uploads([key])
             tracks = read_tracks(upload.path, upload.ending, video.times, views.background_of(self.page))
             if len(tracks) > 1:
                 raise InputError(upload.path, f"{len(tracks)} tracks", "load it as labels, and compare the tracks")
-            name, parts = upload.name, list(next(iter(tracks.values())))
+            name, parts = upload.name, next(iter(tracks.values()))
         return name, row_labels(parts, video.times, video.times, other)
 
 
@@ -368,7 +364,7 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
     for name in ("timeline.js", "timeline.css"):
         add_file(app, f"/static/{name}", TIMELINE / name)
     app.mount("/static", StaticFiles(directory=STATIC))
-    app.add_middleware(Guard, options.host, options.limits.patience, options.served_as)
+    app.add_middleware(Guard, options.host, engine.limits.patience, options.served_as)
     app.state.page = page
     return app
 

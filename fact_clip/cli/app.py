@@ -86,7 +86,7 @@ def app(
     listed = actions or ([] if run is None or store.actions() or base is None else base.vocabulary.names)
     store.add_actions(name for name in listed if base is None or name not in base.vocabulary.background)
     engine = Engine(store, base, lambda path: load(path, model.device, precision=model.precision), limits)
-    page = make_app(engine, Options(host, model.command(), growing, run, limits, recent, proxied))
+    page = make_app(engine, Options(host, model.command(), growing, run, recent, proxied))
     config = uvicorn.Config(
         page, host, port, http=Protocol, log_level="warning", server_header=False, timeout_graceful_shutdown=2,
         access_log=False,  # the address holds the token
@@ -153,8 +153,7 @@ def _page(folder: Path, *, is_new: bool = False) -> Page:
 
     if not is_new and not (folder / DATABASE).is_file():
         raise InputError(folder, "not a project", "fact-clip project import makes one")
-    limits = Limits(minutes=float("inf"))
-    return Page(Engine(Project(folder), None, load, limits), Options("", limits=limits))
+    return Page(Engine(Project(folder), None, load, Limits(minutes=float("inf"))), Options(""))
 
 
 def import_(

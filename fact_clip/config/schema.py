@@ -93,9 +93,7 @@ class ObjectData(_Frozen):
     """
 
     file: str | None = Field(None, description="names of the objects, one a line; under data.root. Unset: none")
-    find: bool | Literal["auto"] = Field(
-        False, description="without a file: find objects in the features; auto: if any"
-    )
+    find: bool | Literal["auto"] = Field(False, description="without a file: find objects in features; auto: if any")
     blocks: tuple[Count, ...] = Field((), max_length=100, description="values per object and block; unset: one block")
     slot: str = Field("object", description="vocabulary slot whose words are names of objects")
     fixed: tuple[str, ...] = Field((), description="objects that keep their identity, beside the words of other slots")
@@ -331,9 +329,7 @@ class TrainConfig(_Frozen):
     init: str | None = Field(None, description="run folder whose weights the training starts from (docs/app.md)")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of all random numbers")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
-    precision: Literal["auto", "float32", "bf16"] = Field(
-        "auto", description="auto: bf16 or TF32 on GPUs, else float32"
-    )
+    precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 or TF32 on GPUs")
     compile: bool | None = Field(None, description="compile the temporal convolutions; unset: on CUDA")
     checkpointing: bool = Field(False, description="compute activations again in the backward pass: less memory")
     deterministic: bool = Field(False, description="deterministic operations wherever torch has them (docs/scaling.md)")

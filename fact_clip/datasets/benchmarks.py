@@ -95,8 +95,7 @@ def class_factors(
     """Return a function from a name to its factors, and their slots; None twice where only names as a whole count.
 
     ``root/factors.csv`` comes first, then ``data.grammar`` for the classes that it lacks; without either, the grammar
-    of the benchmark. The function gives None for each slot of a background class, and an InputError for a name that
-    does not parse.
+    of the benchmark. A background class has None for each slot; a name that does not parse is an InputError.
     """
     benchmark, table, in_table = find_benchmark(config.name), dict[str, Factors](), None
     slots, grammar = benchmark.slots, benchmark.factors

@@ -172,10 +172,7 @@ def _warn_of_name(path: Path, video: str, name: str) -> None:
 def _write_features(
     videos: Iterable[tuple[Path, str, str, NDArray[Any]]], root: Path, dtype: str | None, fps: float | None
 ) -> None:
-    """Write `root`/features/NAME.npy, and NAME.json with a rate, of (file, name, columns in words, features (T, D)).
-
-    All are written, or none.
-    """
+    """Write NAME.npy, and NAME.json with a rate, of all (file, name, columns in words, features (T, D)), or none."""
     targets: dict[Path, Path] = {}
     first: tuple[str, Path] | None = None
     with ExitStack() as all_or_none:
@@ -308,8 +305,7 @@ def convert_tables(
 def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Floats | None, Floats]:
     """Return the names of the feature columns, the seconds of the rows (N,) if they are known, and their values (N, D).
 
-    A first line without any number names the columns, else they are called by their number. Lines that begin with # are
-    skipped.
+    A first line without any number names the columns, else their numbers do. Lines that begin with # are skipped.
     """
     lines = read_cells(path, "a table of numbers", latin=True, comment="#")
     if sampling.decimal == ",":
@@ -373,8 +369,7 @@ def _column(path: Path, names: Sequence[str], name: str, option: str) -> int:
 def resample(times: Floats, values: Floats, fps: float) -> tuple[Floats, int]:
     """Return rows (N, D) at `times` (N,), from 0 on, as frames (T, D), and how many of them have no row.
 
-    Frames are as in `convert_tables`; those without a row lie between their neighbours. The last row lasts as long as
-    rows usually do.
+    Frames are as in `convert_tables`. The last row lasts as long as rows usually do.
     """
     frame = np.floor(times * fps + _ROUNDING).astype(np.int64)  # (N,)
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0

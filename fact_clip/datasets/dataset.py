@@ -77,8 +77,7 @@ class Dataset:
         self.seen = tuple(index for index in range(len(vocabulary)) if index not in both)
         self.learned = tuple(range(len(vocabulary))) if mode == "oracle" else self.seen
         self.hidden = () if mode == "oracle" else tuple(sorted(both))
-        # where it is not `hidden`
-        self._hidden_in = dict.fromkeys(self.test, tuple[int, ...]())
+        self._hidden_in = dict.fromkeys(self.test, tuple[int, ...]())  # where it is not `hidden`
 
         share, part, cover = config.validation, config.validation_part, set(self.validation_unseen)
         self.validation = carve_validation(groups, share, part, frames, set(self.seen), cover)
@@ -92,8 +91,7 @@ class Dataset:
     def validation_unseen_group(self, holdout: Holdout, number: int) -> tuple[str, ...]:
         """Return validation-unseen classes: group 0 is that of the holdout, if it names some, else chosen.
 
-        Group 1, 2, ... are chosen from the classes that no earlier group has, for the members of an ensemble; () if
-        none can be.
+        Group 1, 2, ..., for members of an ensemble, are of classes that no earlier one has; () if none can be chosen.
         """
         learning, chosen, group = self.videos_of(holdout)[0], list[str](), holdout.validation_unseen
         frames, groups = self._frames(learning), self._groups(learning)
@@ -116,7 +114,6 @@ class Dataset:
         return parts
 
     def _groups(self, learning: Sequence[str]) -> dict[str, str]:
-        """Return the group of each training video."""
         groups = read_groups(learning, self.config.groups)
         if self.config.groups is not None and self.config.validation > 0 and len(set(groups.values())) == 1:
             fix = "set data.groups=null, or data.validation=0"
@@ -258,8 +255,7 @@ class Dataset:
     def check(self) -> None:
         """Check the files of this split, all labels and the headers of all features, and look for leaks.
 
-        The first fault is an InputError. Feature values are checked when a video is first read, so that training starts
-        at once.
+        The first fault is an InputError. Feature values are checked when a video is first read.
         """
         config = self.config
         for name in self._sources:
@@ -300,8 +296,7 @@ class Dataset:
     def remaining(self, holdout: Holdout) -> dict[str, dict[str, int]]:
         """Count what there is to train on without a holdout ("all"), and with it in the modes "mask" and "drop".
 
-        For a data set opened without a holdout: "videos" with a frame to learn from, "frames", "segments" and
-        "classes".
+        For a data set opened without a holdout: "videos" with a frame to learn from, "frames", "segments", "classes".
         """
         hidden = self.vocabulary.encode(holdout.check(self.vocabulary).hidden)
         segments = [labelled(runs(self.labels(name))) for name in self.videos_of(holdout)[0]]

@@ -151,8 +151,7 @@ LIMIT = 5.0
 class FeatureTransform:
     """Turns raw features into the input of a model. It is fitted on training videos and saved with the weights.
 
-    Each window of `context` adds mean and standard deviation of every column. Windows are centred and counted in
-    frames; an even one has its extra frame before the centre.
+    Each window of `context`, in frames, centred, adds mean and standard deviation of every column.
     """
 
     context: tuple[int, ...]

@@ -112,8 +112,7 @@ def check_leak(labels: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, 
 def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Holdout | None:
     """Return the holdout of a configuration; None where it has none.
 
-    ``data.holdout`` is a file under the root, a path, the name of one in `HOLDOUTS`, or a list of classes by name or
-    number.
+    ``data.holdout`` is a file under the root, a path, a name in `HOLDOUTS`, or a list of classes by name or number.
     """
     source, names = config.holdout, vocabulary.names
     if source is None:
@@ -319,9 +318,8 @@ def choose_validation_unseen(
 
     Half as many as unseen classes, at least two, and at most an eighth of the seen actions (at least one), one by one.
     With all of them out, each of their factors stays in a seen class, no unseen class loses a factor, and they have
-    some frames, in two groups of videos or more, but not too many. Test videos and frames of unseen classes are not
-    looked at. `frames` is training and validation video -> class index -> frames, `groups` video -> group, whose videos
-    validate together, and `excluded` are classes that are not taken.
+    some frames, in two groups of videos or more, but not too many. `frames` is training and validation video -> class
+    index -> frames, `groups` video -> group, whose videos validate together; `excluded` classes are not taken.
     """
     hidden = set(vocabulary.encode(unseen).tolist())
     counts, videos = np.zeros((2, len(vocabulary)), np.int64)  # of each class; no fewer segments than videos

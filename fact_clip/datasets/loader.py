@@ -165,8 +165,7 @@ def draw(purpose: str, seed: int, epoch: int, name: str) -> int:
 class TrainingVideos(torch.utils.data.Dataset[Any]):
     """Training videos by (epoch, name), augmented; what one looks like depends on these and the seed alone.
 
-    Every `stride`-th row is taken, with labels by majority; with `interleave` from one of the first `stride` rows on,
-    drawn anew in each epoch.
+    Every `stride`-th row is taken, with labels by majority; with `interleave` from a first row that each epoch draws.
     """
 
     dataset: Dataset

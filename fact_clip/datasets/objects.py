@@ -38,8 +38,7 @@ SURE = 0.25  # ... so that it can hardly be chance
 class ObjectColumns:
     """O objects with k columns of a feature file each.
 
-    `fixed` objects keep their identity: those that a word of another slot names (tools), and those that the data set
-    lists.
+    `fixed` objects keep their identity: those that a word of another slot names (tools), and those that are listed.
     """
 
     names: tuple[str, ...]  # of the objects, as words ("baked egg"); "" where unknown
@@ -129,7 +128,6 @@ def _slot_of(config: ObjectData, vocabulary: Vocabulary) -> int:
 
 
 def _other_words(factors: Iterable[Factors], slot: int) -> set[str | None]:
-    """Return the words of all slots but one."""
     return {word for entry in factors for number, word in enumerate(entry) if number != slot}
 
 

@@ -176,8 +176,7 @@ def write_workbench(
     """Write a synthetic data set in the common layout, for `data.name=workbench`; return `root`.
 
     The same arguments give the same files, byte for byte. What actions look like depends only on `dim`, so a model
-    trained on one seed fits the videos of another. Other rates than 15 need data.fps. Splits keep each person on one
-    side.
+    trained on one seed fits the videos of another. Other rates than 15 need data.fps. Splits keep persons apart.
     """
     for name, value, least in (("videos", videos, 2), ("persons", persons, 2), ("dim", dim, 8), ("fps", fps, 8)):
         number_of(value, f"workbench, {name}", f"{least} or more", least)

@@ -22,7 +22,7 @@ if __name__ == "__main__":
     store, base = Project(Path(sys.argv[2])), load(run, "cpu")
     training_set = TrainingSet(Path(sys.argv[3]), base.run) if len(sys.argv) > 3 else None
     engine = Engine(store, base, lambda path: load(path, "cpu"), limits)
-    page = make_app(engine, Options("127.0.0.1", ("fact-clip", "segment"), training_set, run, limits))
+    page = make_app(engine, Options("127.0.0.1", ("fact-clip", "segment"), training_set, run))
     quiet = {"log_level": "warning", "access_log": False, "server_header": False}
     config = uvicorn.Config(page, "127.0.0.1", 0, http=Protocol, **quiet)
     listening = config.bind_socket()
