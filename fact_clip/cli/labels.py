@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fact_clip.datasets.splits import Split, Way
     from fact_clip.formats.annotations import Options
 
-Kind = Literal["eaf", "boris", "via", "label-studio", "csv", "vtt", "srt", "runs", "epic", "npy", "lmdb", "table"]
+Kind = Literal["eaf", "boris", "via", "label-studio", "csv", "vtt", "srt", "runs", "epic", "npy", "table"]
 Unit = Literal["seconds", "frames", "milliseconds"] | None
 
 _FEATURES = "Folder of NAME.npy, which give the labels their length."
@@ -35,7 +35,7 @@ _COLUMNS = 'table: the columns that are features, "a, b"; unset: all but the tim
 _DECIMAL = "csv, table: the decimal mark of numbers."
 _SKIP = "csv: leave out rows that cannot be read, with a warning each."
 _AXES = "npy: axes of the arrays, TD, DT or CTD (C: crops, averaged)."
-_DTYPE = "npy, lmdb, table: type of the values; float16 takes half the space. Unset: as read."
+_DTYPE = "npy, table: type of the values; float16 takes half the space. Unset: as read."
 
 _LEAVE_OUT = "A split for each group, which is its test; the word says what a group is."
 _PATTERN = "Regular expression whose parentheses find the group in a video's name; groups stay whole."
@@ -52,7 +52,6 @@ OPTIONS_OF: dict[str, set[str]] = {
     "runs": _ANNOTATIONS | {"source_fps"},
     "epic": _ANNOTATIONS | {"verbs", "nouns"},
     "npy": {"axes", "dtype"},
-    "lmdb": {"dtype"},
     "table": {"fps", "unit", "source_fps", "time", "columns", "decimal", "dtype"},
 }
 # Kind -> the units of its times.
@@ -63,7 +62,7 @@ def convert(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Annotation files, or feature files.")],
     *,
-    kind: Annotated[Kind, option("Kind of the files (docs/formats.md); npy, lmdb and table are features.", "--from")],
+    kind: Annotated[Kind, option("Kind of the files (docs/formats.md); npy and table are features.", "--from")],
     out: Annotated[Path, option("Folder of the data set.", metavar="ROOT")],
     fps: Annotated[float | None, option("Frames per second of the features.", min=1e-6, max=1e5)] = None,
     features: Annotated[Path | None, option(_FEATURES)] = None,
@@ -98,10 +97,10 @@ def convert(
     sources = {name: context.get_parameter_source(name) for name in context.params}
     typed = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     _check_options(kind, typed - {"files", "kind", "out", "as_json"}, unit)
-    if kind in ("npy", "lmdb"):
+    if kind == "npy":
         from fact_clip.datasets.convert import convert_features
 
-        shapes = convert_features(files, kind, out, axes, dtype)
+        shapes = convert_features(files, out, axes, dtype)
         cells = [{"video": name, "frames": shape[0], "columns": shape[1]} for name, shape in shapes.items()]
         print_result(shapes, table(cells), as_json)
         note(f"written: {len(shapes)} files in {printable(str(out / 'features'))}")

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +16,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.arguments import check_name, checked
-from fact_clip.core.errors import CommandOption, FileLocation, library_errors
-from fact_clip.core.io import check_file
+from fact_clip.core.errors import CommandOption, FileLocation
 from fact_clip.core.messages import listed, normalize
 from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file, write_lines
 from fact_clip.core.segments import MAX_FRAMES, Clock
@@ -26,7 +24,6 @@ from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, open_array, read_clock
 from fact_clip.formats import READERS, save
 from fact_clip.formats.annotations import Annotation, Frames, Options, last_frame, to_frames
-from fact_clip.formats.base import library
 from fact_clip.formats.base import read_lines as read_cells
 
 logger = logging.getLogger(__name__)
@@ -72,12 +69,11 @@ def convert_annotations(
     spellings: dict[str, Path] = {}
     for path in files:
         for annotation in READERS[kind](path, options or Options()):
-            name = file_name(annotation.name)
+            name = _file_name(path, annotation.name)
             if normalize(name) in spellings:
                 problem = f"video {annotation.name!r} again, after {spellings[normalize(name)]}"
                 raise InputError(path, problem, "the name of a video counts without its ending and folder")
             annotations[name], spellings[normalize(name)] = annotation, path
-            _warn_of_name(path, annotation.name, name)
     all_files = ", ".join(map(str, files))
     if not annotations:
         raise InputError(all_files, "no annotated videos")
@@ -144,52 +140,50 @@ def _new_mapping(
 
 @checked
 def convert_features(
-    files: Sequence[Path], kind: str, root: Path, axes: str = "TD", dtype: FeatureType | None = None
-) -> dict[str, tuple[int, int]]:
-    """Write `root`/features/NAME.npy from feature files ("npy") or databases of frames ("lmdb"); return each (T, D).
+    files: Sequence[Path], root: Path, axes: str = "TD", dtype: FeatureType | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Write `root`/features/NAME.npy from feature files; return each shape (T, D).
 
     All are written or none, as `dtype`, by default that of the files read; a value beyond it is an InputError.
     """
-    shapes: dict[str, tuple[int, int]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
 
-    def videos() -> Iterator[tuple[Path, str, str, NDArray[Any]]]:
+    def videos() -> Iterator[tuple[Path, str, NDArray[Any]]]:
         for path in files:
-            arrays = read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]
-            for name, array in arrays:
-                check_finite(path, array)
-                shapes[file_name(name)] = (array.shape[0], array.shape[1])
-                yield path, name, f"{array.shape[1]} columns", array
+            array = read_array(path, axes)
+            check_finite(path, array)
+            shapes[file_name(path.stem)] = array.shape
+            yield path, f"{array.shape[1]} columns", array
 
     _write_features(videos(), root, dtype, None)
     return shapes
 
 
-def _warn_of_name(path: Path, video: str, name: str) -> None:
-    if name != video:
+def _file_name(path: Path, video: str) -> str:
+    if (name := file_name(video)) != video:
         logger.warning("%s: the video %r is called %r, as a file can be", path, video, name)
+    return name
 
 
 def _write_features(
-    videos: Iterable[tuple[Path, str, str, NDArray[Any]]], root: Path, dtype: str | None, fps: float | None
+    videos: Iterable[tuple[Path, str, NDArray[Any]]], root: Path, dtype: str | None, fps: float | None
 ) -> None:
-    """Write NAME.npy, and NAME.json with a rate, of all (file, name, columns in words, features (T, D)), or none."""
+    """Write NAME.npy, and NAME.json with a rate, of all (file, columns in words, features (T, D)), or none."""
     targets: dict[Path, Path] = {}
     first: tuple[str, Path] | None = None
     with ExitStack() as all_or_none:
-        for path, video, columns, array in videos:
-            name = file_name(video)
-            _warn_of_name(path, video, name)
+        for path, columns, array in videos:
+            name = _file_name(path, path.stem)
             target, sidecar = (inside(root, "features", f"{name}{ending}") for ending in (".npy", ".json"))
-            elsewhere = "name another --out"
             first = first or (columns, path)
             if columns != first[0]:
                 raise InputError(path, f"{columns}, but {first[0]} in {first[1]}", "see --axes and --columns")
             if target in targets:
-                raise InputError(path, f"video {video!r} again, after {targets[target]}")
+                raise InputError(path, f"video {path.stem!r} again, after {targets[target]}")
             if same_place(target, path):
-                raise InputError(path, "this file would be replaced", elsewhere)
+                raise InputError(path, "this file would be replaced", "name another --out")
             if fps is None and sidecar.exists():
-                raise InputError(sidecar, "it describes other features", f"remove it, or {elsewhere}")
+                raise InputError(sidecar, "it describes other features", "remove it, or name another --out")
             with np.errstate(over="ignore"):
                 converted = np.ascontiguousarray(array, dtype=dtype)
             if not np.isfinite(converted).all():
@@ -216,37 +210,6 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
     if crops:
         array = array.mean(axis=crops, dtype=np.float32)
     return array if letters.index("T") < letters.index("D") else array.T
-
-
-# "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg", as those of Epic-Kitchens are published
-_FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>[0-9]{1,12})(?:\.\w+)?")
-
-
-def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield the name and the features (T, D) of each video of an LMDB with one float32 vector per frame."""
-    lmdb = library(path, "lmdb", "lmdb", "lmdb")
-    check_file(path / "data.mdb" if path.is_dir() else path, "a database of frame features")
-    with library_errors(path, "not an LMDB of frame features", lmdb.Error):
-        store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
-    with store, store.begin() as transaction:
-        videos: dict[str, dict[int, bytes]] = {}
-        for key in transaction.cursor().iternext(values=False):
-            match = _FRAME_KEY.fullmatch(key.decode("utf-8", errors="replace"))
-            if match is None:
-                raise InputError(path, f"the key {key!r} is not a frame, as VIDEO/frame_0000000001.jpg")
-            videos.setdefault(match["video"], {})[int(match["frame"])] = key
-        if not videos:
-            raise InputError(path, "no frames", "give a database of frame features")
-        for video, frames in videos.items():
-            where, order = FileLocation(path, part=repr(video)), sorted(frames)
-            missing = next((before + 1 for before, after in pairwise(order) if after != before + 1), None)
-            if missing is not None:
-                raise InputError(where, f"frame {missing} of {order[0]} to {order[-1]} is missing")
-            values = [transaction.get(frames[frame], b"") for frame in order]
-            widths = sorted({len(value) for value in values})
-            if len(widths) > 1 or widths[0] == 0 or widths[0] % 4:
-                raise InputError(where, f"vectors of {', '.join(map(str, widths))} bytes, not float32 of one length")
-            yield video, np.frombuffer(b"".join(values), dtype=np.float32).reshape(len(values), -1)
 
 
 # Columns that say when, and not what; as a feature they would give away the time in the recording.
@@ -286,7 +249,7 @@ def convert_tables(
             raise InputError(CommandOption(option), "the features need a frame rate with it", "give --fps")
     counts: dict[str, dict[str, int]] = {}
 
-    def videos() -> Iterator[tuple[Path, str, str, NDArray[Any]]]:
+    def videos() -> Iterator[tuple[Path, str, NDArray[Any]]]:
         for path in files:
             names, times, values = read_numbers(path, sampling)
             sizes = {"rows": len(values), "frames": len(values), "columns": len(names), "interpolated": 0}
@@ -296,7 +259,7 @@ def convert_tables(
                 values, interpolated = resample(times, values, sampling.fps)
                 sizes |= {"frames": len(values), "interpolated": interpolated}
             counts[file_name(path.stem)] = sizes
-            yield path, path.stem, f"the columns {', '.join(names)}", values
+            yield path, f"the columns {', '.join(names)}", values
 
     _write_features(videos(), root, dtype or "float32", sampling.fps)
     return counts
