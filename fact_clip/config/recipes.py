@@ -35,7 +35,6 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
 
 
 def _find_recipe(recipe: str | Path, above: tuple[Path, ...]) -> Path:
-    """Return the file of a recipe; an InputError says what to give where there is none."""
     if str(recipe).endswith((".yaml", ".yml")):
         return check_file(above[-1].parent / recipe if above else recipe, "a YAML recipe")
     names = recipes()

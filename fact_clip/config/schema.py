@@ -243,7 +243,6 @@ def _used_blocks(letters: str) -> list[str]:
 
 
 def _set_values(block: Any) -> dict[str, Any]:
-    """Return the values of a block that are set."""
     values = block.model_dump() if isinstance(block, BaseModel) else block
     return {key: value for key, value in values.items() if value is not None} if isinstance(values, Mapping) else {}
 

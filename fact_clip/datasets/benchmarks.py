@@ -41,7 +41,6 @@ class Benchmark:
     classes: int | None = None  # in the published mapping; None where there are several
     mapping: str = "mapping.txt"
     features: str = "features"
-    factor_mappings: tuple[str, ...] = ()  # mapping files of the factors, one per slot
 
 
 NO_ACTION = "no action"
@@ -67,13 +66,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "50salads": Benchmark("DT", 30.0, salads_factors.none, salads_factors.slots, salads_factors, splits=5, classes=19),
     "egoprocel": Benchmark("TD", None, (0,)),
     "epic": Benchmark(
-        layout="TD",
-        fps=None,
-        background=("background,background",),
-        slots=verb_and_noun.slots,
-        factors=verb_and_noun,
-        mapping="processed/mapping.txt",
-        factor_mappings=("processed/verb_mapping.txt", "processed/noun_mapping.txt"),
+        "TD", None, verb_and_noun.none, verb_and_noun.slots, verb_and_noun, mapping="processed/mapping.txt"
     ),
     **{f"havid_{name}": replace(_HAVID, folder=f"HAViD/ActionSegmentation/data/{name}") for name in _VARIANTS},
     "kscgr": Benchmark("TD", 6.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool, splits=7, classes=67),

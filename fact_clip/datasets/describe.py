@@ -172,13 +172,11 @@ ROWS = 800_000  # read by 50 epochs at most, after the stride; docs/experiments/
 MOST_COLUMNS = 512  # up to which context is added: two windows make five times as many of them
 SHORT = 0.2  # quantile of the lengths of action segments that stride and windows follow from
 FEWEST_VIDEOS, FEWEST_GROUPS = 40, 10  # training videos, and persons in them, from which on some validate
+# Share of rows that a linear map names rightly in training videos that it has not seen, from which on features have
+# probably seen the labels: on test videos they will be worse.
 SEPARABLE = 0.75
-"""Share of rows that a linear map names rightly in training videos that it has not seen, from which on features have
-probably seen the labels: on test videos they will be worse."""
-
 _VIDEOS, _ROWS = 20, 500  # how many are read to judge the scale of the columns
 _WIDEST = 1024  # most columns of the rows that the linear map reads
-
 WIDTH = 64  # channels of features beside the scores of the classes
 
 
@@ -350,7 +348,6 @@ def tokens_of(segments: int) -> int:
 
 
 def _reading(dataset: Dataset, measures: Measures) -> list[Setting]:
-    """Return how features are read."""
     stride = stride_of(measures.frames, measures.short_segment)
     short = f"a short segment has {measures.short_segment:g} rows"
     settings: list[Setting] = [("data.stride", stride, f"{measures.frames:,} rows to train on; {short}")]
@@ -381,7 +378,6 @@ def _standardize(dataset: Dataset) -> Setting:
 
 
 def _sizes(measures: Measures) -> list[Setting]:
-    """Return what follows for the model and its training."""
     hidden, segment = 32 * math.ceil((measures.classes + 1 + WIDTH) / 32), measures.short_segment
     most, sure = measures.most_segments, "; scores will be too sure" * measures.is_separable
     penalty = penalty_of(segment, measures.is_separable)

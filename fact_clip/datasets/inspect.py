@@ -21,7 +21,6 @@ from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.errors import FileLocation, Location, OrientationError
 from fact_clip.core.messages import paced, suggest
-from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets import features, layout
 from fact_clip.datasets.benchmarks import FACTORS_FILE, Layout, class_factors, parse_factors
 from fact_clip.datasets.holdout import find_holdout
@@ -31,11 +30,10 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]
 
+# Kinds of findings that training and scoring can live with; all others are errors.
 NOTES = ("never trained", "spelling", "coverage", "shared groups", "constant", "unlabelled")
-"""Kinds of findings that training and scoring can live with; all others are errors."""
-
+# Feature values that are checked for NaN unless all are asked for; a disk reads them in some seconds.
 SAMPLED_BYTES = 256 << 20
-"""Feature values that are checked for NaN unless all are asked for; a disk reads them in some seconds."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,6 @@ class Inspection:
         return videos or {path.stem: FileLocation(path) for path in layout.label_files(self.root)}
 
     def _inspect_classes(self) -> None:
-        """Inspect the mapping, the background, the factors and the hold-out."""
         path, config = self.folder.mapping_path, self.config
         every, faults = self.folder.mapping
         self._add("mapping", *faults)
@@ -137,32 +134,23 @@ class Inspection:
                 find_holdout(config, self.root, self._vocabulary)
 
     def _inspect_factors(self, background: tuple[str, ...]) -> None:
-        """Inspect the file of factors, and whether all names parse."""
-        path, names, mapping, parsed = self.root / FACTORS_FILE, self.class_names, self.folder.mapping_path, []
+        path, names, factors = self.root / FACTORS_FILE, self.class_names, None
         if os.path.lexists(path):
             *_, faults = parse_factors(path, (*names, *layout.unlabelled(self.config)))
             self._add("factors", *faults)
             if faults:
                 return
-        factors = None
         with self._noted("factors"):
             factors, _ = class_factors(self.config, self.root, names, background)
         if factors is None:
             return
         for name in names:
             try:
-                parsed.append(factors(name))
+                factors(name)
             except InputError as error:
-                self._add("factors", error.at(FileLocation(mapping, part=str(error.where))))
-        for slot, file in enumerate(self.folder.benchmark.factor_mappings):
-            listed, faults = parse_mapping(self.root / file)
-            self._add("mapping", *faults)
-            for factor in dict.fromkeys(entry[slot] for entry in parsed if slot < len(entry)) if listed else ():
-                if factor is not None and factor not in listed:
-                    self._report("factors", self.root / file, f"no {factor!r}, which classes of {mapping.name} have")
+                self._add("factors", error.at(FileLocation(self.folder.mapping_path, part=str(error.where))))
 
     def _inspect_lists(self) -> None:
-        """Inspect the lists of videos to train and test on."""
         if not self.split_names:
             self._report("split", self.root, "no splits", layout.WRITE_SPLITS)
         for name in self.split_names:
@@ -176,7 +164,6 @@ class Inspection:
                 self._report("coverage", self.root / "splits", f"no split {name}, which was published")
 
     def _inspect_groups(self) -> None:
-        """Inspect the pattern of `data.groups`, and whether a group is in both parts of a split."""
         groups: dict[str, str] = {}
         with self._noted("groups"):
             groups = read_groups(self.videos, self.config.groups)
@@ -191,7 +178,6 @@ class Inspection:
                 self._report("groups", path, f"split {name} trains on one group, {train.pop()!r}", fix)
 
     def _inspect_labels(self) -> None:
-        """Inspect the label files."""
         files = self.folder.labels(self.config, self.class_names)
         ignored = {*layout.unlabelled(self.config)}
         unknown: dict[str, layout.LabelFile] = {}  # labels, each with the first file that has it
@@ -220,7 +206,6 @@ class Inspection:
             self._add("labels", file.unknown_label(label, self.class_names, details))
 
     def _inspect_coverage(self) -> None:
-        """Inspect which videos are in no split, and which classes are never trained."""
         videos = self.videos
         for path in layout.label_files(self.root) if self.is_complete else ():
             if path.stem not in videos:
@@ -240,7 +225,6 @@ class Inspection:
             self._report("never trained", self.folder.mapping_path, problem)
 
     def _inspect_features(self) -> None:
-        """Inspect missing and unreadable feature files, their orientation, length and width."""
         path_of = self.folder.feature_path
         stored: dict[str, NDArray[Any]] = {}
         for video in self.videos:
@@ -279,7 +263,6 @@ class Inspection:
         return votes.most_common(1)[0][0] if votes else None
 
     def _inspect_values(self) -> None:
-        """Inspect the features for NaN, and for files with the same values in every frame."""
         total = sum(array.nbytes for array in self._features.values())
         step = 1 if self.full else -(-total // SAMPLED_BYTES) or 1
         self.checked_share = 1 / step
@@ -300,7 +283,6 @@ class Inspection:
             self._report("constant", path, f"all frames {same}", fix)
 
     def _inspect_objects(self) -> None:
-        """Inspect the file of object columns, and whether the features have as many."""
         if self.config.objects.file is None or self._vocabulary is None or not self._features:
             return
         from fact_clip.datasets.objects import ObjectColumns  # SciPy takes a while

@@ -23,7 +23,6 @@ from fact_clip.datasets.layout import read_lines
 if TYPE_CHECKING:
     from fact_clip.datasets.dataset import Dataset
 
-
 Array = NDArray[Any]
 Rows = Sequence[Sequence[int]]  # the columns of each object
 
@@ -181,7 +180,7 @@ def name_objects(
     `videos` are features (T, D), which of the W words each frame has, (T, W), and whether it is labelled, (T,).
     """
     both = correlation(
-        (np.hstack([changes(features, rows), present(features, rows)])[labelled], has_word[labelled])
+        (np.hstack([changes(features, rows), _any_column(features != 0, rows)])[labelled], has_word[labelled])
         for features, has_word, labelled in videos
     )
     ties = both[: len(rows)] + both[len(rows) :] / 2  # (O, W)
@@ -200,8 +199,7 @@ def correlation(pairs: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
         sums = (a.sum(0), b.sum(0), (a**2).sum(0), (b**2).sum(0), a.T @ b)
         moments = sums if moments is None else tuple(x + y for x, y in zip(moments, sums, strict=True))
         count += len(a)
-    if moments is None:
-        raise ValueError("no frames")
+    assert moments is not None
     mean_a, mean_b, square_a, square_b, both = (value / count for value in moments)
     spread = np.sqrt(np.outer(square_a - mean_a**2, square_b - mean_b**2).clip(min=0))
     covariance = both - np.outer(mean_a, mean_b)
@@ -212,9 +210,8 @@ def changes(features: Array, rows: Rows) -> NDArray[np.bool_]:
     """Return (T, O): whether any column of each object differs from the frame before; false in the first frame."""
     moved = np.zeros(features.shape, dtype=bool)
     moved[1:] = features[1:] != features[:-1]
-    return np.stack([moved[:, list(row)].any(1) for row in rows], axis=1)
+    return _any_column(moved, rows)
 
 
-def present(features: Array, rows: Rows) -> NDArray[np.bool_]:
-    """Return (T, O): whether any column of each object is nonzero."""
-    return np.stack([(features[:, list(row)] != 0).any(1) for row in rows], axis=1)
+def _any_column(values: Array, rows: Rows) -> NDArray[np.bool_]:
+    return np.stack([values[:, list(row)].any(1) for row in rows], axis=1)

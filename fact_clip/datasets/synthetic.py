@@ -156,7 +156,6 @@ def _nuisance(n_frames: int, style: Floats, fps: float, world: World, rng: np.ra
 
 
 def _video(person: int, fps: float, world: World, seed: int, number: int) -> tuple[NDArray[np.float16], list[str]]:
-    """Return the features (T, dim) and labels of one video."""
     dim: int = world["drift"].shape[1]
     habits = np.random.default_rng([_WORLD, seed, person])
     style, pace = habits.standard_normal(dim), float(habits.uniform(0.85, 1.15))

@@ -199,20 +199,6 @@ def test_what_a_benchmark_says_is_held_against_the_files(look, root):
     ]
 
 
-def test_verbs_and_nouns_are_held_against_their_files(look, root):
-    (root / "processed").mkdir()
-    names = ("background,background", "pour,milk", "stir,milk")
-    write(root, "processed/mapping.txt", "".join(f"{i} {n}\n" for i, n in enumerate(names)))
-    write(root, "processed/verb_mapping.txt", "0 background\n1 pour\n2 whisk\n")
-    write(root, "processed/noun_mapping.txt", "0 background\n1 milk\n")
-    replaced = dict(zip(("idle", "pour milk", "stir"), names, strict=True))
-    for video in "abcd":
-        labels(root, video, lambda lines: [replaced[line] for line in lines])
-    (finding,) = look(name="epic")
-    assert places([finding]) == [("factors", f"{root}/processed/verb_mapping.txt")]
-    assert "'stir'" in finding.error.problem
-
-
 def test_a_large_set_is_checked_in_part(root, monkeypatch):
     """A video whose features broke off is found in a few rows; --full reads all."""
     monkeypatch.setattr(inspect, "SAMPLED_BYTES", 1000)

@@ -12,7 +12,7 @@ import yaml
 from fact_clip.config import Config, ObjectData
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.objects import ObjectColumns, changes, correlation, find_objects, name_objects, present
+from fact_clip.datasets.objects import ObjectColumns, changes, correlation, find_objects, name_objects
 from fact_clip.text.grammar import Grammar
 
 from ..refusals import refused
@@ -127,10 +127,9 @@ def test_correlation_is_that_of_all_frames_together():
         correlation([])
 
 
-def test_changes_and_presence_by_hand():
+def test_changes_by_hand():
     features = np.array([[0, 1, 5], [0, 1, 5], [2, 1, 5], [2, 0, 5]], dtype=np.float16)
     assert changes(features, ((0, 1), (2,))).tolist() == [[False, False], [False, False], [True, False], [True, False]]
-    assert present(features, ((0,), (0, 1), (2,))).astype(int).tolist() == [[0, 1, 1], [0, 1, 1], [1, 1, 1], [1, 1, 1]]
 
 
 def test_columns_that_come_and_go_together_are_one_object():
