@@ -1,4 +1,4 @@
-"""Trainings that are killed, started twice, or resumed beside a live one. KILLS=20 asks for more than one kill of each kind.
+"""Trainings that are killed, started twice, or resumed beside a live one. KILLS=20 asks for more kills.
 
 Kills come at random times, so that no two runs of this file are alike; the seed is printed where one fails.
 """
