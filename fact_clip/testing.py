@@ -17,7 +17,7 @@ from fact_clip.core import Segment, Segmentation
 from fact_clip.core.segments import Clock
 from fact_clip.encoders import Runtime, frame_encoder, text_encoder
 from fact_clip.formats import FORMATS, load, save
-from fact_clip.formats.annotations import Options, to_frames
+from fact_clip.formats.base import Options, to_frames
 from fact_clip.metrics.frame import Labels
 from fact_clip.metrics.report import METRICS, Metric
 

@@ -20,7 +20,7 @@ from fact_clip.config import Config, DataConfig
 from fact_clip.core import InputError
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import READERS
-from fact_clip.formats.annotations import Options
+from fact_clip.formats.base import Options
 
 from .attacks.row import Content
 from .attacks.rows import data, runs, tools

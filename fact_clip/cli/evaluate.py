@@ -57,7 +57,7 @@ def evaluate(
 
     actions = given_actions(None, actions_file)
     if plot is not None:
-        from fact_clip.report.timeline import check_suffix, curve, save_figure
+        from fact_clip.report.plots import check_suffix, curve, save_figure
         from fact_clip.run import Run
 
         check_suffix(plot)

@@ -20,7 +20,7 @@ from fact_clip.core.messages import printable
 if TYPE_CHECKING:
     from fact_clip.datasets.convert import Target
     from fact_clip.datasets.splits import Split, Way
-    from fact_clip.formats.annotations import Options
+    from fact_clip.formats.base import Options
 
 Kind = Literal["eaf", "boris", "via", "label-studio", "csv", "vtt", "srt", "runs", "epic", "npy", "table"]
 Unit = Literal["seconds", "frames", "milliseconds"] | None
@@ -118,7 +118,7 @@ def convert(
     else:
         from fact_clip.core import Vocabulary
         from fact_clip.datasets.convert import Target
-        from fact_clip.formats.annotations import Options
+        from fact_clip.formats.base import Options
 
         assert unit != "milliseconds"
         classes = () if mapping is None else tuple(Vocabulary.from_mapping(mapping))
@@ -304,8 +304,7 @@ Video = tuple[Sequence[tuple[float, float, str]], float]
 def _read(path: Path, fps: float | None) -> Video:
     """The stretches of a label file and the duration of its video, in seconds."""
     from fact_clip.formats import format_of, load
-    from fact_clip.formats.annotations import BACKGROUND, Options
-    from fact_clip.formats.base import second_of, timed
+    from fact_clip.formats.base import BACKGROUND, Options, second_of, timed
 
     form = format_of(path)
     if form.annotations is None:

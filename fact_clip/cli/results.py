@@ -231,7 +231,7 @@ def _check_outputs(
     if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
         raise refuse("--out", f"{folder} has the labels of a data set", "name another folder")
     if plot is not None:
-        from fact_clip.report.timeline import check_suffix
+        from fact_clip.report.plots import check_suffix
 
         check_suffix(plot)
     if overlay is not None:
@@ -273,7 +273,7 @@ def _draw_timelines(
     segmented: Mapping[Path, Segmentation], truths: Mapping[Path, Segmentation], model: Segmenter, plot: Path
 ) -> Path:
     """Draw timelines of all inputs, each below its true labels where there are some."""
-    from fact_clip.report.timeline import save_timeline
+    from fact_clip.report.plots import save_timeline
 
     rows: dict[str, Segmentation] = {}
     for path, prediction in segmented.items():

@@ -187,7 +187,7 @@ def _segment_one(out: Path, dataset: Dataset) -> None:
     from fact_clip import load
     from fact_clip.cli.results import segment_table
     from fact_clip.core import Segmentation
-    from fact_clip.report.timeline import save_timeline
+    from fact_clip.report.plots import save_timeline
 
     name = dataset.test[0]
     print(f"6. Segmenting the test video {name}.")

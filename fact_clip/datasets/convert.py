@@ -23,7 +23,7 @@ from fact_clip.core.segments import MAX_FRAMES, Clock
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, open_array, read_clock
 from fact_clip.formats import READERS, save
-from fact_clip.formats.annotations import Annotation, Frames, Options, last_frame, to_frames
+from fact_clip.formats.base import Annotation, Frames, Options, last_frame, to_frames
 from fact_clip.formats.base import read_lines as read_cells
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,7 @@ from fact_clip.core.paths import whole_file
 from fact_clip.core.plugins import Table
 from fact_clip.core.segments import MAX_FRAMES
 from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, nwb, players, textgrid, via
-from fact_clip.formats.annotations import Reader
-from fact_clip.formats.base import Gaps
+from fact_clip.formats.base import Gaps, Reader
 
 __all__ = ["FORMATS", "READERS", "Format", "format_called", "format_of", "load", "save", "save_tracks"]
 

@@ -15,7 +15,7 @@ from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_value
 from fact_clip.formats import base
-from fact_clip.formats.annotations import Annotation, Options, Span, choose, read_remark, remark
+from fact_clip.formats.base import Annotation, Options, Span, choose, read_remark, remark
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import CommandOption, FileLocation
 from fact_clip.core.messages import is_name, listed
 from fact_clip.formats import base
-from fact_clip.formats.annotations import Annotation, Options, Span, Unit
+from fact_clip.formats.base import Annotation, Options, Span, Unit
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,7 @@ from xml.etree import ElementTree
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation, library_errors
 from fact_clip.core.io import check_file
-from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, choose
-from fact_clip.formats.base import library, milliseconds, name_of
+from fact_clip.formats.base import BACKGROUND, OURS, Annotation, Options, Span, choose, library, milliseconds, name_of
 
 CONFIDENCE = "confidence"
 # XML 1.0 has no way to write these.

@@ -14,8 +14,8 @@ from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import parse_value, read_text, read_value
 from fact_clip.core.segments import MAX_FRAMES, NewWord
-from fact_clip.formats.annotations import Annotation, Options, Span
-from fact_clip.formats.base import COLUMNS, Gaps, cells, gapless, rate_of, segment_at, write_json
+from fact_clip.formats import base
+from fact_clip.formats.base import Annotation, Options, Span
 
 
 class _Segment(BaseModel):
@@ -48,7 +48,8 @@ def as_dict(segmentation: Segmentation) -> dict[str, Any]:
     more: dict[str, Any] = {"media": segmentation.media, "video_fps": segmentation.video_fps}
     more |= {"background": list(segmentation.background), "new_words": words}
     tree |= {key: value for key, value in more.items() if value not in (None, [])}
-    tree["segments"] = [dict(zip(COLUMNS, row, strict=True)) for row in cells(segmentation, segmentation.segments)]
+    rows = base.cells(segmentation, segmentation.segments)
+    tree["segments"] = [dict(zip(base.COLUMNS, row, strict=True)) for row in rows]
     if segmentation.times is not None:
         tree["times"] = list(segmentation.times)
     return tree
@@ -56,31 +57,31 @@ def as_dict(segmentation: Segmentation) -> dict[str, Any]:
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write `as_dict`."""
-    write_json(path, as_dict(segmentation), indent=2)
+    base.write_json(path, as_dict(segmentation), indent=2)
 
 
-def read(path: Path, gaps: Gaps) -> Segmentation:
+def read(path: Path, gaps: base.Gaps) -> Segmentation:
     """Read what `write` wrote; n_frames and the seconds may be missing, as frames and fps decide."""
     return _segmentation(path, read_value(_File, path, "give an object with fps and segments"), gaps)
 
 
 def from_dict(path: Path, tree: Mapping[str, Any]) -> Segmentation:
     """Return the segmentation of which `as_dict` gave `tree`; `path` is named in errors."""
-    return _segmentation(path, parse_value(_File, tree, path), Gaps())
+    return _segmentation(path, parse_value(_File, tree, path), base.Gaps())
 
 
-def _segmentation(path: Path, file: _File, gaps: Gaps) -> Segmentation:
+def _segmentation(path: Path, file: _File, gaps: base.Gaps) -> Segmentation:
     """Return the segmentation in a file."""
     if file.format > FORMAT:
         raise InputError(path, f"format {file.format}, but this version reads {FORMAT}", "update fact-clip")
     segments = [
-        segment_at(FileLocation(path, part=f"segment {number}"), row.start, row.stop, row.action, row.confidence)
+        base.segment_at(FileLocation(path, part=f"segment {number}"), row.start, row.stop, row.action, row.confidence)
         for number, row in enumerate(file.segments)
     ]
     if gaps.n_frames is None:
         gaps = replace(gaps, n_frames=file.n_frames)
     values = {name: getattr(file, name) for name in ("times", "media", "video_fps", "background", "new_words")}
-    segmentation = gapless(path, segments, file.fps, gaps, **values)
+    segmentation = base.gapless(path, segments, file.fps, gaps, **values)
     if file.n_frames not in (None, segmentation.n_frames):
         raise InputError(path, f"segments up to frame {segmentation.n_frames}, but n_frames is {file.n_frames}")
     return segmentation
@@ -92,7 +93,7 @@ def write_lines(segmentation: Segmentation, path: Path) -> None:
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
-def read_lines(path: Path, gaps: Gaps) -> Segmentation:
+def read_lines(path: Path, gaps: base.Gaps) -> Segmentation:
     """Read what `write_lines` wrote. The frame rate is worked out from the seconds (`rate_of`)."""
     segments, times = [], []
     # not splitlines: JSON may contain the other line ends of Unicode
@@ -103,10 +104,10 @@ def read_lines(path: Path, gaps: Gaps) -> Segmentation:
                 row = parse_value(_Segment, line, path, "give one segment per line")
             except InputError as error:
                 raise error.at(where) from None
-            segments.append(segment_at(where, row.start, row.stop, row.action, row.confidence))
+            segments.append(base.segment_at(where, row.start, row.stop, row.action, row.confidence))
             if row.stop_seconds is not None:
                 times.append((row.stop, row.stop_seconds))
-    return gapless(path, segments, rate_of(times), gaps)
+    return base.gapless(path, segments, base.rate_of(times), gaps)
 
 
 _Runs = dict[str, list[tuple[Any, Annotated[int, Field(ge=1)]]]]

@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_value
-from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, Unit, choose
-from fact_clip.formats.base import Number, picture, picture_rate, seconds, video_name, write_json
+from fact_clip.formats import base
+from fact_clip.formats.base import BACKGROUND, OURS, Annotation, Number, Options, Span, Unit, choose
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +24,13 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
     Label Studio counts frames from 1, both ends included, at the even rate of the video, else of the segmentation.
     """
-    rate = picture_rate(segmentation)
+    rate = base.picture_rate(segmentation)
     data: dict[str, Any] = {"video": segmentation.media or "video", **({} if rate is None else {"fps": rate})}
     if segmentation.background:
         data[BACKGROUND] = segmentation.background[0]
     result = []
     for number, segment in enumerate(segmentation.foreground):
-        start, stop = (picture(segmentation, frame) for frame in (segment.start, segment.stop))
+        start, stop = (base.picture(segmentation, frame) for frame in (segment.start, segment.stop))
         if segmentation.times is not None and segmentation.video_fps is None and rate is not None:
             start, stop = (round(segmentation.times[frame] * rate) for frame in (segment.start, segment.stop))
         region = {
@@ -44,7 +44,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     confidences = [segment.confidence for segment in segmentation.foreground if segment.confidence is not None]
     score = {"score": sum(confidences) / len(confidences)} if confidences else {}
     tasks = [{"data": data, "predictions": [{"model_version": "fact-clip", **score, "result": result}]}]
-    write_json(path, tasks)
+    base.write_json(path, tasks)
 
 
 class _Range(BaseModel):
@@ -103,7 +103,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         task_id = number if task.id is None else task.id
         where = FileLocation(path, part=f"task {task_id}")
         # Label Studio puts eight digits before an upload
-        name = re.sub(r"^[0-9a-f]{8}-", "", video_name(task.file_upload or task.data.video or ""))
+        name = re.sub(r"^[0-9a-f]{8}-", "", base.video_name(task.file_upload or task.data.video or ""))
         if not name:
             raise InputError(where, "no video", "name it in data.video")
         answers = [answer for answer in task.annotations or [] if not answer.was_cancelled]
@@ -138,5 +138,5 @@ def _spans(task: FileLocation, region: _Region) -> list[Span]:
         raise InputError(where, f"{len(labels)} labels", "give each region one label in Label Studio, or delete it")
     (label,) = labels
     if value.ranges is None:
-        return [Span(seconds(where, value.start, "start"), seconds(where, value.end, "end"), label, where)]
+        return [Span(base.seconds(where, value.start, "start"), base.seconds(where, value.end, "end"), label, where)]
     return [Span(frames.start - 1, frames.end, label, where) for frames in value.ranges]

@@ -9,8 +9,7 @@ from pathlib import Path
 from fact_clip.core import Segmentation
 from fact_clip.core.errors import FileLocation, library_errors
 from fact_clip.core.io import check_file
-from fact_clip.formats.annotations import Annotation, Options, Span, choose, read_remark, remark
-from fact_clip.formats.base import library, name_of, timed
+from fact_clip.formats.base import Annotation, Options, Span, choose, library, name_of, read_remark, remark, timed
 
 TABLE = "action"
 _START = datetime(1970, 1, 1, tzinfo=UTC)  # nobody knows when the video was recorded, and the format asks for it

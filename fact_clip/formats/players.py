@@ -12,8 +12,8 @@ from fact_clip.core import InputError, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_text
-from fact_clip.formats.annotations import Annotation, Options, Span
-from fact_clip.formats.base import Gaps, library, milliseconds, name_of, one_line, second_of, seconds, timed
+from fact_clip.formats import base
+from fact_clip.formats.base import Annotation, Gaps, Options, Span
 
 
 def write_frames(segmentation: Segmentation, path: Path) -> None:
@@ -40,10 +40,10 @@ def write_vtt(segmentation: Segmentation, path: Path) -> None:
     media = " ".join((segmentation.media or "").split())
     # an arrow may only stand between times
     blocks = [f"WEBVTT - {media}\n" if media and "-->" not in media else "WEBVTT\n"]
-    for start, stop, segment in milliseconds(path, segmentation):
+    for start, stop, segment in base.milliseconds(path, segmentation):
         if segment.confidence is not None:
             blocks.append(f"\nNOTE confidence {segment.confidence!r}\n")
-        text = one_line(path, segment.label).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        text = base.one_line(path, segment.label).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         blocks.append(f"\n{_clock(start, '.')} --> {_clock(stop, '.')}\n{text}\n")
     _write(path, blocks)
 
@@ -51,8 +51,8 @@ def write_vtt(segmentation: Segmentation, path: Path) -> None:
 def write_srt(segmentation: Segmentation, path: Path) -> None:
     """Write SubRip: one numbered subtitle per segment; the confidence is lost."""
     blocks = [
-        f"{number}\n{_clock(start, ',')} --> {_clock(stop, ',')}\n{one_line(path, segment.label)}\n"
-        for number, (start, stop, segment) in enumerate(milliseconds(path, segmentation), start=1)
+        f"{number}\n{_clock(start, ',')} --> {_clock(stop, ',')}\n{base.one_line(path, segment.label)}\n"
+        for number, (start, stop, segment) in enumerate(base.milliseconds(path, segmentation), start=1)
     ]
     _write(path, ["\n".join(blocks)])
 
@@ -65,14 +65,14 @@ def read_subtitles(path: Path, options: Options) -> list[Annotation]:
     spans, text = list[Span](), read_text(path).replace("\r\n", "\n") + "\n"
     for cue in _CUE.finditer(text):
         where = FileLocation(path, text.count("\n", 0, cue.start()) + 1)
-        start, stop = (seconds(where, time.strip().replace(",", "."), "a time") for time in cue.groups()[:2])
+        start, stop = (base.seconds(where, time.strip().replace(",", "."), "a time") for time in cue.groups()[:2])
         label = " ".join(cue[3].split())
         if path.suffix.lower() == ".vtt":
             label = html.unescape(re.sub(r"<[^>]*>", "", label))
         spans.append(Span(start, stop, label, where))
     if not spans:
         raise InputError(path, "no cue with times", "give a WebVTT or SubRip file")
-    return [Annotation(name_of(path), tuple(spans), "seconds", path)]
+    return [Annotation(base.name_of(path), tuple(spans), "seconds", path)]
 
 
 _JOINER = "\u2060"
@@ -96,13 +96,13 @@ def write_ass(segmentation: Segmentation, path: Path) -> None:
     actions = list(dict.fromkeys(segment.label for segment in segmentation.foreground))
     colour_of = dict(zip(actions, palette(len(actions)), strict=True))
     lines = [_ASS_HEAD.format(title=" ".join((segmentation.media or "").split()))]
-    for start, stop, segment in timed(path, segmentation):
+    for start, stop, segment in base.timed(path, segmentation):
         clocks = [_clock(10 * round(100 * time), ".")[1:-1] for time in (start, stop)]
         if clocks[0] == clocks[1]:
             raise InputError(path, f"segment {segment.label!r} at {start:g} s is shorter than 10 ms")
         red, green, blue = (colour_of[segment.label][offset : offset + 2] for offset in (1, 3, 5))
         # a backslash before what follows would be a command; the word joiner, which is in no name, parts them
-        text = re.sub(r"[{}]", r"\\\g<0>", one_line(path, segment.label).replace("\\", f"\\{_JOINER}"))
+        text = re.sub(r"[{}]", r"\\\g<0>", base.one_line(path, segment.label).replace("\\", f"\\{_JOINER}"))
         name = "" if segment.confidence is None else repr(segment.confidence)
         lines.append(f"Dialogue: 0,{','.join(clocks)},Default,{name},0,0,0,,{{\\c&H{blue}{green}{red}&}}{text}\n")
     _write(path, lines)
@@ -120,13 +120,13 @@ def read_ass(path: Path, options: Options) -> list[Annotation]:
         cells = dict(zip(columns, value.strip().split(",", max(len(columns) - 1, 0)), strict=False))
         if not {"Start", "End", "Text"} <= cells.keys():
             raise InputError(where, "a dialogue without times or text", "write Start, End and Text as Format says")
-        start, stop = (seconds(where, cells[name], name) for name in ("Start", "End"))
+        start, stop = (base.seconds(where, cells[name], name) for name in ("Start", "End"))
         text = re.sub(r"(?<!\\)\{[^}]*\}", "", cells["Text"])
         text = re.sub(rf"\\([{{}}{_JOINER}])|\\[Nnh]", lambda mark: (mark[1] or " ").replace(_JOINER, "\\"), text)
         spans.append(Span(start, stop, " ".join(text.split()), where))
     if not spans:
         raise InputError(path, "no dialogue", "give a SubStation file, .ass or .ssa")
-    return [Annotation(name_of(path), tuple(spans), "seconds", path)]
+    return [Annotation(base.name_of(path), tuple(spans), "seconds", path)]
 
 
 def _clock(time: int, point: str) -> str:
@@ -137,18 +137,18 @@ def _clock(time: int, point: str) -> str:
 
 def write_audacity(segmentation: Segmentation, path: Path) -> None:
     """Write Audacity's label track: start, stop and label between tabs, to the microsecond; the confidence is lost."""
-    cues = timed(path, segmentation)
-    _write(path, (f"{start:.6f}\t{stop:.6f}\t{one_line(path, segment.label)}\n" for start, stop, segment in cues))
+    cues = base.timed(path, segmentation)
+    _write(path, (f"{start:.6f}\t{stop:.6f}\t{base.one_line(path, segment.label)}\n" for start, stop, segment in cues))
 
 
 def write_rttm(segmentation: Segmentation, path: Path) -> None:
     """Write NIST's RTTM, a SPEAKER line per segment; blanks in names become underscores."""
-    names = {segment.label: "_".join(one_line(path, segment.label).split()) for segment in segmentation.foreground}
+    names = {segment.label: "_".join(base.one_line(path, segment.label).split()) for segment in segmentation.foreground}
     if len(set(names.values())) < len(names):
         raise InputError(path, "two labels that differ in blanks only", "write .csv or .json")
     video = "_".join(Path(segmentation.media or "").stem.split()) or "video"
     lines = []
-    for *times, segment in timed(path, segmentation):
+    for *times, segment in base.timed(path, segmentation):
         start, stop = (round(time, 6) for time in times)
         confidence = "<NA>" if segment.confidence is None else repr(segment.confidence)
         name = names[segment.label]
@@ -162,13 +162,13 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 
 def write_otio(segmentation: Segmentation, path: Path) -> None:
     """Write an OpenTimelineIO track of frames, or of milliseconds if there are frame times; background is a gap."""
-    otio = library(path, "opentimelineio", "OpenTimelineIO", "otio")
-    second_of(path, segmentation, 0)
+    otio = base.library(path, "opentimelineio", "OpenTimelineIO", "otio")
+    base.second_of(path, segmentation, 0)
     if segmentation.times is None:
         rate = segmentation.fps
         cuts = [(segment.start, segment.stop, segment) for segment in segmentation]
     else:
-        rate, cuts = 1000.0, milliseconds(path, replace(segmentation, background=()))
+        rate, cuts = 1000.0, base.milliseconds(path, replace(segmentation, background=()))
     media = segmentation.media or "video"
     video = Path(media)
     address = video.as_uri() if video.is_absolute() else media

@@ -10,8 +10,7 @@ from pathlib import Path
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation, library_errors
 from fact_clip.core.io import check_file, read_text
-from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose
-from fact_clip.formats.base import name_of, one_line, second_of, timed
+from fact_clip.formats.base import OURS, Annotation, Options, Span, choose, name_of, one_line, second_of, timed
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel, BeforeValidator, Field
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_value
-from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, read_remark, remark
-from fact_clip.formats.base import Number, timed, video_name, write_json
+from fact_clip.formats import base
+from fact_clip.formats.base import OURS, Annotation, Number, Options, Span, choose, read_remark, remark
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     classes = {label: label for label in sorted({segment.label for segment in segmentation.foreground})}
     attribute = {"anchor_id": TEMPORAL, "desc": "", "default_option_id": ""}
     metadata = {}
-    for number, (start, stop, segment) in enumerate(timed(path, segmentation)):
+    for number, (start, stop, segment) in enumerate(base.timed(path, segmentation)):
         values = {"1": segment.label}
         if segment.confidence is not None:
             values["2"] = repr(segment.confidence)
@@ -65,7 +65,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
         "metadata": metadata,
         "view": {"1": {"fid_list": ["1"]}},
     }
-    write_json(path, project)
+    base.write_json(path, project)
 
 
 class _Attribute(BaseModel):
@@ -122,8 +122,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     points = sum(len(entry.z) == 1 and not entry.xy for entry in project.metadata.values())
     if points:
         logger.warning("%s: segments of one time, which have no length, are left out: %d", path, points)
-    background = read_remark(project.attribute[key].desc)
+    videos, background = project.file, read_remark(project.attribute[key].desc)
     return [
-        Annotation(video_name(project.file[file].fname), tuple(spans_of_file), "seconds", path, background=background)
-        for file, spans_of_file in spans.items()
+        Annotation(base.video_name(videos[file].fname), tuple(parts), "seconds", path, background=background)
+        for file, parts in spans.items()
     ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from html import escape
 from pathlib import Path
 from string import Template
@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from fact_clip import metrics
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.colours import class_colours
+from fact_clip.core.errors import library_errors
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import whole_file
-from fact_clip.report import analysis
-from fact_clip.report.record import ROWS, Record, Video
+from fact_clip.report import record
+from fact_clip.report.record import FIX, ROWS, Record, Video
 from fact_clip.run import Run, run_folder
 
 FOLDER = Path(__file__).parent
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
-_EVALUATE = "run fact-clip evaluate again"
 _TOP = 3  # wrong names of an unseen class that are listed
 
 
@@ -67,13 +67,13 @@ def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
     evaluated = []
     for folder, title in zip(folders, titles, strict=True):
         run, path = Run.read(folder), folder / f"{stem}.json"
-        record = Record.load(path.with_suffix(".npz"))
+        stored = Record.load(path.with_suffix(".npz"))
         result = read_mapping(path, "the result of fact-clip evaluate")
-        names = [video.name for video in record.videos]
-        if len(result.get("per_class", ())) != len(record.vocabulary) or result.get("videos") != names:
-            raise InputError(path, f"other classes or videos than {path.with_suffix('.npz').name} has", _EVALUATE)
+        names = [video.name for video in stored.videos]
+        if len(result.get("per_class", ())) != len(stored.vocabulary) or result.get("videos") != names:
+            raise InputError(path, f"other classes or videos than {path.with_suffix('.npz').name} has", FIX)
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        evaluated.append(Evaluated(run, title, written, result, record))
+        evaluated.append(Evaluated(run, title, written, result, stored))
     return evaluated
 
 
@@ -118,22 +118,18 @@ def summary(runs_: Sequence[Evaluated], sweeps: Sequence[Mapping[str, Any]] = ()
     names = list(dict.fromkeys(name for evaluated in runs_ for name in evaluated.record.vocabulary.names))
     index = {name: number for number, name in enumerate(names)}
     videos = list(dict.fromkeys(video.name for evaluated in runs_ for video in evaluated.record.videos))
-    return {
-        "classes": _classes(names, runs_),
-        "runs": [_checked(evaluated, lambda run: _run(run, index, videos)) for evaluated in runs_],
-        "videos": [_video(name, runs_, index) for name in videos],
-        "sweeps": list(sweeps),
-    }
+    pages = list[dict[str, Any]]()
+    for evaluated in runs_:
+        with _intact(evaluated):
+            pages.append(_run(evaluated, index, videos))
+    entries = [_video(name, runs_, index) for name in videos]
+    return {"classes": _classes(names, runs_), "runs": pages, "videos": entries, "sweeps": list(sweeps)}
 
 
-def _checked(evaluated: Evaluated, build: Callable[[Evaluated], dict[str, Any]]) -> dict[str, Any]:
-    """What is built from an evaluation; an InputError where evaluation.json is not as it was written."""
-    try:
-        return build(evaluated)
-    except (KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        where = evaluated.run.path / "evaluation.json"
-        raise InputError(where, f"damaged ({reason})", _EVALUATE) from None
+def _intact(evaluated: Evaluated) -> AbstractContextManager[None]:
+    """Raise an InputError in place of what is raised where evaluation.json is not as it was written."""
+    kinds = KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError
+    return library_errors(evaluated.run.path / "evaluation.json", "damaged", *kinds, fix=FIX)
 
 
 def _classes(names: Sequence[str], evaluations_: Sequence[Evaluated]) -> list[dict[str, Any]]:
@@ -158,28 +154,26 @@ def _classes(names: Sequence[str], evaluations_: Sequence[Evaluated]) -> list[di
 
 def _run(evaluated: Evaluated, index: Mapping[str, int], videos: Sequence[str]) -> dict[str, Any]:
     """What the page shows of a run, apart from the timelines; classes and videos are places in its lists."""
-    record, config = evaluated.record, evaluated.run.config
-    index_of = np.array([index[name] for name in record.vocabulary.names])
-    truth, prediction = ([video.labels[row] for video in record.videos] for row in ("truth", "prediction"))
-    cells = [[int(index_of[true]), int(index_of[guess]), n] for true, guess, n in analysis.confusion(truth, prediction)]
-    of_video = [videos.index(video.name) for video in record.videos]
-    uncertain = analysis.least_certain(record.videos)
+    vocabulary, recorded = evaluated.record.vocabulary, evaluated.record.videos
+    config, result = evaluated.run.config, evaluated.result
+    index_of = _index_of(vocabulary, index)
+    truth, prediction = ([video.labels[row] for video in recorded] for row in ("truth", "prediction"))
+    cells = [[int(index_of[true]), int(index_of[guess]), n] for true, guess, n in record.confusion(truth, prediction)]
+    of_video = [videos.index(video.name) for video in recorded]
+    uncertain = record.least_certain(recorded)
     for row in uncertain:
-        times = record.videos[row["video"]].times
-        row |= {
-            edge: round(float(times[row[edge]]), 3) if times is not None else row[edge] for edge in ("start", "stop")
-        }
-        row |= {key: int(index_of[row[key]]) if row[key] >= 0 else -1 for key in ("label", "true")}
+        times = recorded[row["video"]].times
+        if times is not None:
+            row |= {edge: round(float(times[row[edge]]), 3) for edge in ("start", "stop")}
+        row |= {key: int(index_of[row[key]]) for key in ("label", "true")}
         row["video"] = of_video[row["video"]]
-    edges = analysis.boundaries(record.videos)
-    edges["histogram"] = analysis.histogram(edges.pop("offsets"), edges["unit"])
+    edges = record.boundaries(recorded)
+    edges["histogram"] = record.histogram(edges.pop("offsets"), edges["unit"])
     facts = read_mapping(evaluated.run.path / "run.json", "a run folder")
     keys = (("fact-clip", "fact_clip"), ("torch", "torch"), ("commit", "commit"))
     versions = {f"trained by {name}": str(facts[key]) for name, key in keys if facts.get(key)}
-    training = {name: int(count) for name, count in zip(record.vocabulary.names, record.training_frames, strict=True)}
-    rows = [
-        {**row, "class": index[row["name"]], "training": training[row["name"]]} for row in evaluated.result["per_class"]
-    ]
+    training = dict(zip(vocabulary.names, evaluated.record.training_frames.tolist(), strict=True))
+    rows = [{**row, "class": index[row["name"]], "training": training[row["name"]]} for row in result["per_class"]]
     return {
         "title": evaluated.title,
         "path": str(evaluated.run.path),
@@ -187,17 +181,17 @@ def _run(evaluated: Evaluated, index: Mapping[str, int], videos: Sequence[str]) 
         "seed": config.train.seed,
         "members": config.train.members,
         "data": config.data.name,
-        "versions": versions | {f"evaluated by {name}": text for name, text in record.versions.items()},
+        "versions": versions | {f"evaluated by {name}": text for name, text in evaluated.record.versions.items()},
         "config": config.to_yaml(),
-        "numbers": numbers(evaluated.result),
-        "result": {key: evaluated.result[key] for key in evaluated.result if key not in ("per_class", "run", "videos")},
+        "numbers": numbers(result),
+        "result": {key: result[key] for key in result if key not in ("per_class", "run", "videos")},
         "classes": rows,
         "confusion": cells,
-        "factors": analysis.factor_confusions(record.vocabulary, truth, prediction),
+        "factors": record.factor_confusions(vocabulary, truth, prediction),
         "boundaries": edges,
-        "cuts": analysis.cuts(truth, prediction),
+        "cuts": record.cuts(truth, prediction),
         "uncertain": uncertain,
-        "unseen": unseen_errors(evaluated.result, record.vocabulary, truth, prediction),
+        "unseen": unseen_errors(result, vocabulary, truth, prediction),
     }
 
 
@@ -251,7 +245,7 @@ def unseen_errors(
         return []
     seen, rows = set(zero["seen"]), []
     wrong: dict[int, list[tuple[int, int]]] = {}
-    for true, guess, count in analysis.confusion(truth, prediction):
+    for true, guess, count in record.confusion(truth, prediction):
         if true != guess:
             wrong.setdefault(true, []).append((count, guess))
     for name, facts in zero["unseen"].items():
@@ -284,25 +278,27 @@ def _video(name: str, evaluations_: Sequence[Evaluated], index: Mapping[str, int
         if video is None:
             entry["runs"].append(None)
             continue
-        index_of = np.array([index[label] for label in evaluated.record.vocabulary.names])
+        index_of = _index_of(evaluated.record.vocabulary, index)
         entry.setdefault("frames", len(video))
         entry.setdefault("times", _times(video.times))
-        entry.setdefault("truth", run_numbers(_placed(video.labels["truth"], index_of)))
+        entry.setdefault("truth", run_numbers(index_of[video.labels["truth"]]))
         if len(video) != entry["frames"]:
             problem = f"{len(video)} frames of {name}, not {entry['frames']}, as in {evaluations_[0].run.path}"
             raise InputError(evaluated.run.path, problem)
         rows = {
-            row[0]: run_numbers(_placed(video.labels[row], index_of), video.confidence[row])
+            row[0]: run_numbers(index_of[video.labels[row]], video.confidence[row])
             for row in ROWS[1:]
             if row in video.labels
         }
-        figures = _checked(evaluated, partial(video_figures, video))
+        with _intact(evaluated):
+            figures = video_figures(video, evaluated)
         entry["runs"].append({**rows, "figures": [round(figures[key], 1) for key in _FIGURES]})
     return entry
 
 
-def _placed(labels: NDArray[np.int64], index_of: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.where(labels < 0, -1, index_of[labels])
+def _index_of(vocabulary: Vocabulary, index: Mapping[str, int]) -> NDArray[np.int64]:
+    """Return the place of each class of a run among those of all runs; the last one is for label -1."""
+    return np.array([*(index[name] for name in vocabulary.names), -1])
 
 
 def video_figures(video: Video, evaluated: Evaluated) -> dict[str, Any]:
@@ -316,7 +312,7 @@ def _times(times: NDArray[np.float64] | None) -> dict[str, Any]:
     """{"step": seconds} for even frames, {"starts": seconds of each} for others, {"step": 1} for none."""
     if times is None:
         return {"step": 1, "unit": "frames"}
-    step = analysis.step_of(times)
+    step = record.step_of(times)
     return {"starts": times.round(3).tolist()} if step is None else {"step": step}
 
 

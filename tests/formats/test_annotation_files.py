@@ -12,8 +12,7 @@ from pympi.Elan import Eaf, to_eaf
 from fact_clip.core import Segment, Segmentation, Vocabulary
 from fact_clip.core.segments import Clock
 from fact_clip.formats import READERS, save
-from fact_clip.formats.annotations import Options, to_frames
-from fact_clip.formats.base import video_name
+from fact_clip.formats.base import Options, to_frames, video_name
 
 from ..refusals import refused
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.segments import Clock
 from fact_clip.datasets.features import read_clock
-from fact_clip.formats.annotations import Annotation, Span, to_frames
+from fact_clip.formats.base import Annotation, Span, to_frames
 
 from ..refusals import refused
 

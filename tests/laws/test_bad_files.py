@@ -15,7 +15,7 @@ from fact_clip.datasets.convert import Target, convert_annotations
 from fact_clip.datasets.features import load_features, read_sidecar
 from fact_clip.datasets.holdout import Holdout
 from fact_clip.formats import READERS, save
-from fact_clip.formats.annotations import Options
+from fact_clip.formats.base import Options
 from fact_clip.run import Run, read_weights
 
 from ..attacks.row import Content, array

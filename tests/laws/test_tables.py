@@ -27,7 +27,7 @@ from fact_clip.decoding.fusion import fuse, fuse_gammas, with_factors
 from fact_clip.decoding.similarity import mix, similarity_probabilities, transport
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
 from fact_clip.formats import FORMATS, READERS
-from fact_clip.formats.annotations import Options
+from fact_clip.formats.base import Options
 from fact_clip.metrics import evaluate
 from fact_clip.metrics.report import PROFILES
 from fact_clip.models.heads import HEADS

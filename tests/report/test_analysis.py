@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fact_clip.core import Vocabulary
-from fact_clip.report.analysis import (
+from fact_clip.report.record import (
+    Video,
     boundaries,
     common_rate,
     confusion,
@@ -17,7 +18,6 @@ from fact_clip.report.analysis import (
     segments,
     step_of,
 )
-from fact_clip.report.record import Video
 
 
 def labels(text: str) -> np.ndarray:

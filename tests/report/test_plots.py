@@ -16,8 +16,8 @@ from fact_clip.report.plots import (
     principal_components,
     save_plots,
     space,
+    timeline,
 )
-from fact_clip.report.timeline import timeline
 
 from .conftest import rows_of
 

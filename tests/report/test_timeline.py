@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from fact_clip.core import Segment, Segmentation
 from fact_clip.core.colours import BACKGROUND, palette
-from fact_clip.report.timeline import curve, save_timeline, timeline
+from fact_clip.report.plots import curve, save_timeline, timeline
 
 SHORT = Segmentation((Segment(0, 30, "no action"), Segment(30, 40, "pour milk"), Segment(40, 60, "stir")), fps=10.0)
 
