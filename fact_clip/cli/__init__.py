@@ -87,10 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     os.environ["MPLBACKEND"] = "agg"  # no command opens a window, and matplotlib ends at a name that it does not know
     # core.distributed.PARENT, which is imported only where it is asked for
-    if argv is None and (parent := os.environ.get("FACT_CLIP_PARENT", "")).isdecimal():
+    parent = os.environ.get("FACT_CLIP_PARENT", str(os.getppid()) if "TORCHELASTIC_RUN_ID" in os.environ else "")
+    if argv is None and parent.isdecimal():
         import_module("fact_clip.core.distributed").end_with_parent(int(parent))
-    elif argv is None and "TORCHELASTIC_RUN_ID" in os.environ:
-        import_module("fact_clip.core.distributed").end_with_launcher()
 
     def command() -> object:
         _check_words(arguments)

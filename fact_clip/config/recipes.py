@@ -26,7 +26,7 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
     path = _find_recipe(recipe, above)
     if path.resolve() in (file.resolve() for file in above):
         raise InputError(above[-1], f"base: {recipe} is built on this file", "name another base")
-    tree = read_mapping(path, "a YAML recipe", may_be_empty=True)
+    tree = read_mapping(path, "a YAML recipe")
     tree = {key: value for key, value in tree.items() if value is not None}  # a group whose keys are all comments
     _resolve_paths(path, tree)
     own_base = tree.pop("base", None)

@@ -10,6 +10,7 @@ import reprlib
 import sys
 import typing
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -35,11 +36,11 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         checks = {}
         for name, hint in typing.get_type_hints(function).items():
             if name != "return" and "numpy" not in repr(hint):  # arrays are checked by the function
-                try:
-                    config = None if hasattr(hint, "model_config") else ConfigDict(arbitrary_types_allowed=True)
+                config = None if hasattr(hint, "model_config") else ConfigDict(arbitrary_types_allowed=True)
+                with suppress(
+                    PydanticUserError, SchemaError, TypeError
+                ):  # protocols, names for type checkers
                     checks[name] = TypeAdapter(hint, config=config)
-                except (PydanticUserError, SchemaError, TypeError):  # protocols, and names for type checkers alone
-                    continue
         return checks
 
     @functools.wraps(function)

@@ -74,13 +74,10 @@ class Colour(TypedDict):
 def class_colours(names: Sequence[str], background: Collection[str] = ()) -> dict[str, Colour]:
     """A colour and a number for each class, by its place among the actions: a longer list begins alike."""
     names, background = names_of(names, "names"), names_of(background, "background")
-    actions = [name for name in names if name not in background]
-    look = {
-        name: (colour, number)
-        for number, (name, colour) in enumerate(zip(actions, palette(len(actions)), strict=True), 1)
+    colours: dict[str, Colour] = {
+        name: {"colour": None, "number": None, "index": index} for index, name in enumerate(names)
     }
-    colours: dict[str, Colour] = {}
-    for index, name in enumerate(names):
-        colour, number = look.get(name, (None, None))
-        colours[name] = {"colour": colour, "number": number, "index": index}
+    actions = [name for name in names if name not in background]
+    for number, (name, colour) in enumerate(zip(actions, palette(len(actions)), strict=True), 1):
+        colours[name].update(colour=colour, number=number)
     return colours

@@ -14,6 +14,7 @@ from fact_clip.core.errors import InputError
 from fact_clip.core.messages import pydantic_problem
 
 SwitchPenalty = Annotated[float, Field(ge=0, le=1e6)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class DecodeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     threshold: Annotated[
-        float | None,
-        Field(ge=0, le=1, description="Frames in which no action is likelier than this, 0 to 1, are background."),
+        Share | None,
+        Field(description="Frames in which no action is likelier than this, 0 to 1, are background."),
         Control("--background-threshold", "Background threshold", 0, 1, 0.01, off=True),
     ] = None
     gamma: Annotated[
@@ -49,19 +50,13 @@ class DecodeSettings(BaseModel):
         Control("--switch-penalty", "Penalty for switching actions", 0, 20, 0.1),
     ] = None
     shortest: Annotated[
-        float | None,
-        Field(
-            ge=0,
-            le=1e6,
-            description="Shorter segments, in seconds, go to a neighbour. Default: 0, or 1 with --training-free.",
-        ),
+        Annotated[float, Field(ge=0, le=1e6)] | None,
+        Field(description="Shorter segments, in seconds, go to a neighbour. Default: 0, or 1 with --training-free."),
         Control("--minimal-duration", "Shortest segment, s", 0, 10, 0.1),
     ] = None
     reject: Annotated[
-        float | None,
+        Share | None,
         Field(
-            ge=0,
-            le=1,
             description='Label a segment "none of these" if it is less sure than this share, 0 to 1, of the frames that'
             " the run named correctly in validation; 0.05 gives up one in twenty of these.",
         ),

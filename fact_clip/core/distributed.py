@@ -97,7 +97,8 @@ class Processes:
             import torch.distributed.nn  # before there is a group, which its functions else keep as a default
             from accelerate import PartialState
 
-            end_with_launcher()
+            if "TORCHELASTIC_RUN_ID" in os.environ:
+                end_with_parent(os.getppid())
             self.device = pick_device(device) if isinstance(device, str) else device
             on_cpu = self.device.type == "cpu"
             new = not torch.distributed.is_initialized()
@@ -153,10 +154,8 @@ class Processes:
             return dict(values)
         import torch
 
-        total = torch.stack(
-            [torch.as_tensor(value, device=self.device, dtype=torch.float32) for value in values.values()]
-        )
-        total *= scale
+        of_device = {"device": self.device, "dtype": torch.float32}
+        total = scale * torch.stack([torch.as_tensor(value, **of_device) for value in values.values()])
         torch.distributed.all_reduce(total)
         return dict(zip(values, total, strict=True))
 
@@ -176,14 +175,6 @@ class Processes:
 
 PARENT = "FACT_CLIP_PARENT"  # Environment variable of a command line that is to end with the process of this number
 
-_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
-
-
-def end_with_launcher() -> None:
-    """End this process as soon as the ``torchrun`` that started it has ended, even by SIGKILL."""
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        end_with_parent(os.getppid())
-
 
 def end_with_parent(parent: int) -> None:
     """End this process as soon as its parent, a process number, has ended, even by SIGKILL. Linux alone can do that."""
@@ -191,6 +182,6 @@ def end_with_parent(parent: int) -> None:
         return
     import ctypes
 
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # 1 is PR_SET_PDEATHSIG of <linux/prctl.h>
     if os.getppid() != parent:  # it ended before
         os._exit(1)

@@ -22,9 +22,6 @@ class FileLocation(Location):
     line: int | None = None
     part: str = ""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
-
     def __str__(self) -> str:
         return f"{self.path}{'' if self.line is None else f':{self.line}'}{self.part and f', {self.part}'}"
 
@@ -53,12 +50,11 @@ class InputError(ValueError):
     """Input that cannot be used: where it stands (a path or the name of an argument), what is wrong, what to do."""
 
     def __init__(self, where: Location | str | Path, problem: str, fix: str = "") -> None:
-        self.where: Location = (
-            FileLocation(where) if isinstance(where, Path) else Argument(where) if isinstance(where, str) else where
-        )
+        if isinstance(where, str):
+            where = Argument(where)
+        self.where: Location = FileLocation(where) if isinstance(where, Path) else where
         self.problem, self.fix = problem, fix
-        prefix = f"{shortened(str(self.where))}: "
-        super().__init__(printable(f"{prefix}{sentence(shortened(problem), shortened(fix))}"))
+        super().__init__(printable(f"{shortened(str(where))}: {sentence(shortened(problem), shortened(fix))}"))
 
     @property
     def path(self) -> Path | None:

@@ -57,12 +57,12 @@ def read_lines(path: Path, expected: str) -> list[str]:
     return text.split("\n")  # splitlines would cut at characters that names have
 
 
-def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> dict[str, Any]:
-    """Return the keys and values of a JSON file, by its suffix, or of a YAML file, which `may_be_empty`."""
+def read_mapping(path: Path, expected: str) -> dict[str, Any]:
+    """Return the keys and values of a JSON file, by its suffix, or of a YAML file, which may be empty."""
     is_json = path.suffix == ".json"
     text = read_text(path, f"{expected}, {'JSON' if is_json else 'YAML'} in UTF-8")
     value = parse_json(text, path, expected) if is_json else parse_yaml(text, path)
-    if value is None and may_be_empty:
+    if value is None and not is_json:
         return {}
     if not isinstance(value, dict):
         raise InputError(path, f"a {type(value).__name__}, not {'an object' if is_json else 'a mapping of keys'}")
@@ -71,8 +71,12 @@ def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> di
 
 def parse_json(text: str, where: Location | str | Path, expected: str, *, finite: bool = True) -> Any:
     """Return the value of a JSON text; an InputError if broken, for a key twice, for NaN and infinities if `finite`."""
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is not a number")
+
     try:
-        value = json.loads(text, parse_constant=_refuse_constant if finite else None, object_pairs_hook=_object)
+        value = json.loads(text, parse_constant=refuse if finite else None, object_pairs_hook=_object)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair, which no file takes
         return value
@@ -80,10 +84,6 @@ def parse_json(text: str, where: Location | str | Path, expected: str, *, finite
         line = getattr(error, "lineno", None)
         location = FileLocation(where, line) if isinstance(where, Path) else where  # else it says the line
         raise InputError(location, f"not JSON ({getattr(error, 'msg', error)})", f"give {expected}") from None
-
-
-def _refuse_constant(constant: str) -> Any:
-    raise ValueError(f"{constant} is not a number")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -128,24 +128,21 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError(f"the key {names[0][0]!r} twice, line {node.start_mark.line + 1} and below")
         return super().construct_mapping(node, deep)
 
-    def construct_yaml_int(self, node: Any) -> int:
-        """Return an integer in decimal digits."""
-        return int(_decimal(node.value, r"[-+]?(0|[1-9][0-9]*)"))
 
-    def construct_yaml_float(self, node: Any) -> float:
-        """Return a number in decimal digits."""
-        _decimal(node.value, r"[-+]?[0-9.eE+-]+|[-+]?\.(inf|nan)")
-        return super().construct_yaml_float(node)
+_DECIMAL = {
+    "tag:yaml.org,2002:int": r"[-+]?(0|[1-9][0-9]*)",
+    "tag:yaml.org,2002:float": r"[-+]?[0-9.eE+-]+|[-+]?\.(inf|nan)",
+}
 
 
-def _decimal(text: str, pattern: str) -> str:
-    if not re.fullmatch(pattern, text, re.IGNORECASE):
-        raise yaml.YAMLError(f"the number {text[:40]}, which YAML reads in its own way; in quotes it is a text")
-    return text
+def _construct_number(loader: _Loader, node: Any) -> Any:
+    if not re.fullmatch(_DECIMAL[node.tag], node.value, re.IGNORECASE):
+        raise yaml.YAMLError(f"the number {node.value[:40]}, which YAML reads in its own way; in quotes it is a text")
+    return yaml.SafeLoader.yaml_constructors[node.tag](loader, node)
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
+for _tag in _DECIMAL:
+    _Loader.add_constructor(_tag, _construct_number)
 
 
 def read_value(kind: type[T], path: Path, fix: str = "") -> T:

@@ -91,8 +91,6 @@ def spelling_key(name: str) -> str:
     return normalize(name.replace("_", " ")).casefold()
 
 
-# --- how often long work says how far it is ---------------------------------------------------------------
-
 SECONDS = 10.0  # Lines of one piece of work are at least this far apart, unless a tenth of it was done in between
 
 
@@ -103,24 +101,18 @@ class Pace:
     """
 
     def __init__(self, done: float = 0, *, tenths: bool = True) -> None:
-        self._first, self._tenths = done, tenths
+        self._first = self._told = done
         self._began = self._last = time.monotonic()
-        self._told = done
+        self._tenths = tenths
 
-    def is_due(self, done: float, total: float) -> bool:
-        """Whether a line is due now that `done` of `total` is done; if so, the next one is due later."""
+    def left(self, done: float, total: float) -> str | None:
+        """How long the rest takes at the mean speed so far, as "12 min", where a line is due; None where none is."""
         now = time.monotonic()
-        some = self._tenths and 10 * (done - self._told) >= total
-        if done <= self._told or not (some or now - self._last >= SECONDS):
-            return False
+        tenth = self._tenths and 10 * (done - self._told) >= total
+        if done <= self._told or not (tenth or now - self._last >= SECONDS):
+            return None
         self._last, self._told = now, done
-        return True
-
-    def left(self, done: float, total: float) -> str:
-        """How long the rest takes at the mean speed so far, as "40 s", "12 min" or "3.5 h"; "?" before a start."""
-        if done <= self._first:
-            return "?"
-        seconds = (time.monotonic() - self._began) / (done - self._first) * max(total - done, 0)
+        seconds = (now - self._began) / (done - self._first) * max(total - done, 0)
         if seconds < 100:
             return f"{seconds:.0f} s"
         return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
@@ -142,6 +134,6 @@ def paced(
     for done, item in enumerate(items):
         if progress is not None:
             progress(done, total, Path(str(item)).name)
-        if pace.is_due(done, total):
-            logger.info("%s: %d of %d, %s left", what, done, total, pace.left(done, total))
+        if left := pace.left(done, total):
+            logger.info("%s: %d of %d, %s left", what, done, total, left)
         yield item

@@ -138,37 +138,30 @@ def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
     The lock is the kernel's, on the open folder, and ends with the process; Windows and some network file systems have
     none. Folders that were made and stayed empty are removed. `holder` is for the error ("a training").
     """
-    with made_folder(folder), _opened(folder) as opened:
-        until = time.monotonic() + patience
-        while not (is_free := lock(opened)) and time.monotonic() < until:
-            time.sleep(0.01)
-        # one who made the folder for nothing may have removed it, and another made it anew
-        if not is_free or not (opened < 0 or (folder.is_dir() and os.path.samestat(os.fstat(opened), folder.stat()))):
-            raise InputError(folder, f"{holder} is under way here", "wait for it, or name another folder")
-        yield
+    with made_folder(folder):
+        if fcntl is None:
+            yield
+            return
+        with library_errors(folder, "cannot be written", OSError):
+            opened = os.open(folder, os.O_RDONLY)
+        try:
+            until = time.monotonic() + patience
+            while not (is_free := _lock(opened)) and time.monotonic() < until:
+                time.sleep(0.01)
+            # one who made the folder for nothing may have removed it, and another made it anew
+            if not is_free or not (folder.is_dir() and os.path.samestat(os.fstat(opened), folder.stat())):
+                raise InputError(folder, f"{holder} is under way here", "wait for it, or name another folder")
+            yield
+        finally:
+            with suppress(OSError):  # closing alone would leave the lock to processes that were forked meanwhile
+                fcntl.flock(opened, fcntl.LOCK_UN)
+            os.close(opened)
 
 
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    """Open a folder for a lock; -1 where there are none."""
-    if fcntl is None:
-        yield -1
-        return
-    with library_errors(folder, "cannot be written", OSError):
-        opened = os.open(folder, os.O_RDONLY)
+def _lock(opened: int) -> bool:
+    """Lock an open folder; False where another process has it. True too where it cannot be locked."""
     try:
-        yield opened
-    finally:
-        with suppress(OSError):  # closing alone would leave the lock to processes that were forked meanwhile
-            fcntl.flock(opened, fcntl.LOCK_UN)
-        os.close(opened)
-
-
-def lock(opened: int) -> bool:
-    """Lock an open file or folder; False where another process has it. True too where it cannot be locked."""
-    try:
-        if fcntl is not None:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks

@@ -65,7 +65,7 @@ class Table(UserDict[str, T]):
         if name in self.data or len(points) > 1:
             raise InputError(where, "another part has this name", fix)
         try:
-            return self._adopt(name, _load(points[0]))
+            return self._adopt(name, points[0].load())
         except Exception as error:  # noqa: BLE001 - whatever the code of a stranger raises
             raise InputError(where, f"{type(error).__name__}: {' '.join(str(error).split())}", fix) from None
 
@@ -81,11 +81,6 @@ def _points(group: str) -> Mapping[str, list[EntryPoint]]:
     return points
 
 
-@functools.cache
-def _load(point: EntryPoint) -> Any:
-    return point.load()
-
-
 def _package(point: EntryPoint) -> str:
     return "unknown" if point.dist is None else f"{point.dist.name} {point.dist.version}"
 
@@ -93,7 +88,7 @@ def _package(point: EntryPoint) -> str:
 def flag(group: str, name: str, attribute: str) -> bool:
     """Whether an attribute of a plug-in is true; false where there is no such plug-in, or it is broken."""
     with suppress(Exception):
-        return any(getattr(_load(point), attribute, False) for point in _points(group).get(name, []))
+        return any(getattr(point.load(), attribute, False) for point in _points(group).get(name, []))
     return False
 
 

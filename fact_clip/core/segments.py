@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,9 +37,8 @@ def _some_labels(labels: ArrayLike, stride: int = 1) -> NDArray[np.int64]:
 def runs(labels: ArrayLike) -> list[tuple[int, int, int]]:
     """Cut per-frame labels (T,), T > 0, into maximal runs: (start, stop, label), half-open, in order."""
     array = _some_labels(labels)
-    edges = (np.flatnonzero(array[1:] != array[:-1]) + 1).tolist()
-    starts = [0, *edges]
-    return list(zip(starts, [*edges, array.size], array[starts].tolist(), strict=True))
+    edges = [0, *(np.flatnonzero(np.diff(array)) + 1).tolist(), array.size]
+    return [(start, stop, int(array[start])) for start, stop in pairwise(edges)]
 
 
 def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray[np.int64]:
@@ -170,11 +169,11 @@ class Segmentation:
         values = None if confidence is None else table_of(confidence, "confidence", (len(names),)).astype(float)
         if values is not None and not ((values >= 0) & (values <= 1)).all():
             raise InputError("confidence", "numbers below 0 or above 1")
-        segments = []
-        for name, group in groupby(range(len(names)), key=names.__getitem__):
-            frames = list(group)
-            mean = None if values is None else float(values[frames].mean())
-            segments.append(Segment(frames[0], frames[-1] + 1, name, mean))
+        edges = [0, *(frame for frame in range(1, len(names)) if names[frame] != names[frame - 1]), len(names)]
+        segments = [
+            Segment(start, stop, names[start], None if values is None else float(values[start:stop].mean()))
+            for start, stop in pairwise(edges)
+        ]
         return cls(tuple(segments), fps, None if times is None else tuple(times))
 
     def to_frames(self) -> list[str]:
@@ -204,13 +203,7 @@ class Segmentation:
     def __iter__(self) -> Iterator[Segment]:
         return iter(self.segments)
 
-    @overload
-    def __getitem__(self, index: int) -> Segment: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Segment, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> Segment | tuple[Segment, ...]:
+    def __getitem__(self, index: int) -> Segment:
         return self.segments[index]
 
     @property
@@ -277,8 +270,6 @@ class Segmentation:
 
         return load(path, background=background, n_frames=n_frames)
 
-
-# --- when frames start, in seconds ------------------------------------------------------------------------
 
 _ROUNDING = 1.5e-3  # seconds; files round times to milliseconds
 

@@ -179,17 +179,13 @@ def _resolved(
     if source is None:
         return WHOLE_NAME if slots is None else names_of(slots, "slots"), tuple((name,) for name in names)
     entries = [source(name) if callable(source) else source.get(name) for name in names]
-    used = _slots_of(filter(None, entries)) if slots is None else names_of(slots, "slots")
+    if slots is None:
+        named = dict.fromkeys(slot for entry in entries if isinstance(entry, Mapping) for slot in entry)
+        width = max((len(entry) for entry in entries if entry), default=0)
+        numbered = WHOLE_NAME if width == 1 else tuple(f"slot{number}" for number in range(1, width + 1))
+        slots = tuple(named) or numbered
+    used = names_of(slots, "slots")
     return used, tuple(_in_slots(name, entry, used) for name, entry in zip(names, entries, strict=True))
-
-
-def _slots_of(classes: Iterable[OneClass]) -> tuple[str, ...]:
-    entries = list(classes)
-    named = dict.fromkeys(slot for entry in entries if isinstance(entry, Mapping) for slot in entry)
-    if named:
-        return tuple(named)
-    width = max(map(len, entries), default=0)
-    return WHOLE_NAME if width == 1 else tuple(f"slot{number}" for number in range(1, width + 1))
 
 
 def _in_slots(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Factors:

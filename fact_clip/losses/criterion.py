@@ -50,20 +50,17 @@ class LossTerms:
 
     def as_dict(self) -> dict[str, float]:
         """Plain numbers for a log: ``total``, each term's mean over blocks, ``contrastive`` where there is one."""
-        return dict(zip(self.names, self.values().tolist(), strict=True))
+        values = self.detached()
+        return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
 
-    @property
-    def names(self) -> list[str]:
-        """The names of :meth:`values`."""
-        contrastive = [] if self.contrastive is None else ["contrastive"]
-        return ["total", *(field.name for field in fields(BlockTerms)), *contrastive]
-
-    def values(self) -> Tensor:
-        """(K,) what a log holds, still on the device and without gradient."""
-        names = [field.name for field in fields(BlockTerms)]
-        terms = [torch.stack([getattr(block, name) for block in self.blocks]).mean() for name in names]
-        contrastive = [] if self.contrastive is None else [self.contrastive]
-        return torch.stack([self.total, *terms, *contrastive]).detach()
+    def detached(self) -> dict[str, Tensor]:
+        """The values of :meth:`as_dict`, still on the device and without gradient."""
+        values = {"total": self.total}
+        for field in fields(BlockTerms):
+            values[field.name] = torch.stack([getattr(block, field.name) for block in self.blocks]).mean()
+        if self.contrastive is not None:
+            values["contrastive"] = self.contrastive
+        return {name: value.detach() for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -299,24 +296,21 @@ def _changes(values: Tensor, both: Tensor) -> Tensor:
 def class_weights(
     config: LossConfig, count: int, background: Collection[int], frames: Sequence[int] | None = None
 ) -> Tensor:
-    """(C,) ``background_weight`` for background; 1 for actions, or their balance by ``frames`` (C,)."""
+    """(C,) ``background_weight`` for background; 1 for actions, or n^-``balance`` for one of n of the ``frames`` (C,).
+
+    Balanced weights are scaled so that their mean over all frames of actions is 1; an action without frames has 1.
+    """
     weights = torch.ones(count)
     if config.balance:
         if frames is None:
             problem = "above 0 needs the training frames of each class"
             raise InputError(ConfigKey("loss.balance"), problem, "give frames")
-        actions = torch.tensor([0 if label in background else frames[label] for label in range(count)])
-        weights = balanced_weights(actions, config.balance)
+        counts = torch.tensor([0 if label in background else frames[label] for label in range(count)]).double()
+        powers = counts.clamp(min=1) ** -config.balance
+        scale = counts.sum() / (powers * counts).sum()
+        weights = torch.where(counts > 0, powers * scale, 1.0).float()
     weights[list(background)] = config.background_weight
     return weights
-
-
-def balanced_weights(frames: Tensor, exponent: float) -> Tensor:
-    """(C,) n^-exponent for a class of n frames, scaled so that the mean over all frames is 1; 1 without frames."""
-    counts = frames.double()
-    weights = counts.clamp(min=1) ** -exponent
-    scale = counts.sum() / (weights * counts).sum()
-    return torch.where(counts > 0, weights * scale, 1.0).float()
 
 
 def frame_weights(truth: Truth, is_action: Tensor, exponent: float) -> Tensor:

@@ -69,19 +69,14 @@ def sequential(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
 MATCHERS = {"o2o": one_to_one, "o2m": one_to_many, "seq": sequential}
 
 
-def match(kind: str, cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
-    """(token, segment) pairs of one video by the matcher ``kind``; none where it has no segment."""
-    return MATCHERS[kind](cost, classes) if cost.size else []
-
-
 def match_videos(kind: str, cost: Tensor, truth: Truth, tokens: list[int]) -> tuple[Pairs, ...]:
-    """The pairs of each video from costs (B, M, S) and its count of tokens; a FloatingPointError for NaN."""
+    """(token, segment) pairs of each video from costs (B, M, S) and its token count; a FloatingPointError for NaN."""
     pairs = []
     for video_cost, count, classes in zip(cost.cpu().numpy(), tokens, truth.transcripts, strict=True):
         video_cost = video_cost[:count, : len(classes)]
         if not np.isfinite(video_cost).all():
             raise FloatingPointError("scores that are not finite")
-        pairs.append(match(kind, video_cost, classes))
+        pairs.append(MATCHERS[kind](video_cost, classes) if video_cost.size else [])
     return tuple(pairs)
 
 

@@ -35,23 +35,22 @@ def paired(ground_truth: Labellings, prediction: Labellings, stride: int = 1) ->
             raise InputError(where, f"{labellings!r} is not a list of labellings, one for each video")
     if len(ground_truth) != len(prediction):
         raise InputError("prediction", f"{len(prediction)} videos, but the ground truth has {len(ground_truth)}")
-    return [_pair(index, *pair, stride) for index, pair in enumerate(zip(ground_truth, prediction, strict=True))]
-
-
-def _pair(index: int, truth: ArrayLike, guess: ArrayLike, stride: int) -> Video:
-    where = f"prediction of video {index}"
-    true, predicted = frame_labels(truth, f"ground truth of video {index}"), frame_labels(guess, where)
-    if true.size == 0:
-        raise InputError(f"ground truth of video {index}", "no frames")
-    if stride != 1:
-        predicted = stretch(predicted, stride, true.size)
-    if predicted.size != true.size:
-        problem = f"{predicted.size} frames, but the ground truth has {true.size}"
-        raise InputError(where, problem, "declare the stride if predictions have one")
-    true, predicted = true[true >= 0], predicted[true >= 0]
-    if (predicted < 0).any():
-        raise InputError(where, f"class {predicted.min()} is below 0")
-    return true, predicted
+    videos = []
+    for index, (truth, guess) in enumerate(zip(ground_truth, prediction, strict=True)):
+        where = f"prediction of video {index}"
+        true, predicted = frame_labels(truth, f"ground truth of video {index}"), frame_labels(guess, where)
+        if true.size == 0:
+            raise InputError(f"ground truth of video {index}", "no frames")
+        if stride != 1:
+            predicted = stretch(predicted, stride, true.size)
+        if predicted.size != true.size:
+            problem = f"{predicted.size} frames, but the ground truth has {true.size}"
+            raise InputError(where, problem, "declare the stride if predictions have one")
+        true, predicted = true[true >= 0], predicted[true >= 0]
+        if (predicted < 0).any():
+            raise InputError(where, f"class {predicted.min()} is below 0")
+        videos.append((true, predicted))
+    return videos
 
 
 def without_true(videos: Iterable[Video], classes: Collection[int]) -> list[Video]:
@@ -81,8 +80,7 @@ class FrameCounts:
     @classmethod
     def of(cls, videos: Sequence[Video]) -> FrameCounts:
         """Count the frames of some videos."""
-        total: Counter[int] = Counter()
-        right: Counter[int] = Counter()
+        total, right = Counter[int](), Counter[int]()
         for true, predicted in videos:
             total.update(true.tolist())
             right.update(true[true == predicted].tolist())
@@ -125,14 +123,11 @@ def cohen_kappa(ground_truth: Labellings, prediction: Labellings) -> float:
     Two labellings that consist of one and the same class agree by 1. Cohen, "A Coefficient of Agreement for Nominal
     Scales", Educational and Psychological Measurement 20 (1960).
     """
-    videos = paired(ground_truth, prediction)
-    true = np.concatenate([video_truth for video_truth, _ in videos])
-    guess = np.concatenate([other for _, other in videos])
+    true, guess = (np.concatenate(parts) for parts in zip(*paired(ground_truth, prediction), strict=True))
     if not true.size:
         return 0.0
     _, index = np.unique(np.concatenate([true, guess]), return_inverse=True)  # a class may have any number
     size = int(index.max()) + 1
     shares = [np.bincount(labels, minlength=size) / true.size for labels in np.split(index, 2)]
-    expected = float(shares[0] @ shares[1])
-    observed = float((true == guess).mean())
+    expected, observed = float(shares[0] @ shares[1]), float((true == guess).mean())
     return 1.0 if expected >= 1 else (observed - expected) / (1 - expected)

@@ -1,4 +1,4 @@
-"""Seen and unseen classes apart: S, U and H, F1 by group, and the curve of S against U (docs/protocol.md, 'Figures').
+"""Seen and unseen classes apart: S, U and H, F1 by group, the curve of S against U (docs/protocol.md, 'Figures').
 
 The curve and AUSUC are those of Chao et al., "An Empirical Study and Analysis of Generalized Zero-Shot Learning" (ECCV
 2016): a constant gamma is subtracted from the scores of seen classes (calibrated stacking).
@@ -6,7 +6,9 @@ The curve and AUSUC are those of Chao et al., "An Empirical Study and Analysis o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeAlias
@@ -14,10 +16,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core import InputError
-from fact_clip.core.arguments import number_of, table_of, whole_of
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.arguments import array_of, number_of, table_of, whole_of
 from fact_clip.core.segments import frame_labels
-from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, class_set, paired
+from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, class_set, paired, percent
 from fact_clip.metrics.segmental import OVERLAPS, SegmentCounts, count_segments, f1_exact
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -147,10 +149,8 @@ def seen_unseen_curve(
     """
     compared = best_of_groups(ground_truth, scores, unseen, background, also_unseen)
     (held_out, left_out, others), true, margin = compared.groups, compared.true, compared.margin
-    n_classes, seen_guess, unseen_guess = compared.n_classes, compared.seen_guess, compared.unseen_guess
-    s_weight = _weights(true, seen_guess == true, set(range(n_classes)) - held_out - left_out - others)
-    u_weight = _weights(true, unseen_guess == true, held_out)
-
+    s_weight = _weights(true, compared.seen_guess == true, set(true.tolist()) - held_out - left_out - others)
+    u_weight = _weights(true, compared.unseen_guess == true, held_out)
     changes = (s_weight > 0) | (u_weight > 0)
     breaks, break_of = np.unique(margin[changes], return_inverse=True)
     lost = np.bincount(break_of, s_weight[changes])
@@ -168,7 +168,6 @@ class Compared:
     """The best seen and the best unseen class of each of n frames."""
 
     groups: list[frozenset[int]]  # unseen, background, also unseen
-    n_classes: int
     true: NDArray[np.int64]  # (n,)
     seen_guess: NDArray[np.int64]  # (n,)
     unseen_guess: NDArray[np.int64]  # (n,) of both unseen groups
@@ -189,7 +188,7 @@ def best_of_groups(
     free = np.isin(np.arange(n_classes), sorted(held_out | others))
     seen_guess, seen_best = _best(table, ~free, "seen")
     unseen_guess, unseen_best = _best(table, free, "unseen")
-    return Compared(groups, n_classes, true, seen_guess, unseen_guess, seen_best - unseen_best)
+    return Compared(groups, true, seen_guess, unseen_guess, seen_best - unseen_best)
 
 
 def curve_of_predictions(
@@ -279,3 +278,102 @@ def _between(breaks: Floats) -> Floats:
     gamma = np.concatenate([[breaks[0] - 1], (breaks[:-1] + breaks[1:]) / 2, [breaks[-1] + 1]])
     gamma[np.searchsorted(breaks, 0.0)] = 0.0
     return gamma
+
+
+# Where unseen classes are lost (docs/metrics.md, 'Diagnostics'): in percent, and None where nothing can be counted.
+
+FREQUENT = 0.25  # Share of the seen classes, those with most training frames, that count as frequent
+
+
+def auroc(positive: ArrayLike, negative: ArrayLike) -> float | None:
+    """Area under the ROC curve: how often a positive value is above a negative one; an equal pair counts half."""
+    high, low = (array_of(values, "values", "numbers").ravel() for values in (positive, negative))
+    if np.isnan(high).any() or np.isnan(low).any():
+        raise InputError("values", "NaN is not a number to compare")
+    if not high.size or not low.size:
+        return None
+    ordered = np.sort(low)
+    below, up_to = (np.searchsorted(ordered, high, side) for side in ("left", "right"))
+    return 100 * float((below + up_to).mean()) / (2 * low.size)
+
+
+def seen_unseen_auroc(
+    ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes = (), also_unseen: Classes = ()
+) -> float | None:
+    """The AUROC of frames of unseen classes against those of seen ones; arguments as in `seen_unseen_curve`."""
+    compared = best_of_groups(ground_truth, scores, unseen, background, also_unseen)
+    is_unseen = np.isin(compared.true, sorted(compared.groups[0]))
+    is_seen = ~np.isin(compared.true, sorted(frozenset().union(*compared.groups)))
+    return auroc(-compared.margin[is_unseen], -compared.margin[is_seen])
+
+
+def frequent_classes(frames: ArrayLike, seen: Classes) -> frozenset[int]:
+    """The quarter (`FREQUENT`, at least one) of the seen classes with most training frames, (C,); ties by index."""
+    counts = np.asarray(frames)
+    ranked = sorted((label for label in set(seen) if counts[label] > 0), key=lambda label: (-counts[label], label))
+    return frozenset(ranked[: math.ceil(FREQUENT * len(ranked))])
+
+
+def confusions(
+    ground_truth: Labellings,
+    prediction: Labellings,
+    vocabulary: Vocabulary,
+    classes: Classes,
+    seen: Classes,
+    frames: ArrayLike,
+) -> dict[str, float | None]:
+    """What wrongly named frames of unseen `classes` are named as; `frames` (C,) are the training frames.
+
+    "called_seen" is the share of them named as a seen class, of which background is one, "collapsed" the share named as
+    a frequent seen class that shares a factor with the true class.
+    """
+    wanted, trained = class_set("classes", classes), class_set("seen", seen)
+    _check_within(vocabulary, wanted | trained)
+    counted = table_of(frames, "frames", (len(vocabulary),))
+    if (counted < 0).any():
+        raise InputError("frames", f"{counted.min()} is below 0")
+    frequent = frequent_classes(counted, trained - set(vocabulary.background_indices))
+    factors = [{factor for factor in enumerate(entry) if factor[1] is not None} for entry in vocabulary.factors]
+    near = {label: {other for other in frequent if factors[label] & factors[other]} for label in wanted}
+    pairs = Counter[tuple[int, int]]()
+    for true, guess in paired(ground_truth, prediction):
+        _check_within(vocabulary, {*np.unique(true).tolist(), *np.unique(guess).tolist()})
+        wrong = np.isin(true, sorted(wanted)) & (true != guess)
+        pairs.update(zip(true[wrong].tolist(), guess[wrong].tolist(), strict=True))
+    called = sum(count for (_, guess), count in pairs.items() if guess in trained)
+    collapsed = sum(count for (true, guess), count in pairs.items() if guess in near[true])
+    shares = {"called_seen": called, "collapsed": collapsed}
+    return {key: percent(part, pairs.total()) if pairs else None for key, part in shares.items()}
+
+
+def compositional_gap(
+    ground_truth: Labellings, prediction: Labellings, vocabulary: Vocabulary, classes: Classes
+) -> float | None:
+    """Mean over classes of (accuracy - product of the accuracies of its factors), in points of percent.
+
+    The accuracy of a factor is the share of all frames whose true class has it that are named as a class with it. Below
+    0: the factors are recognised, but not together. Classes without a true frame are left out; None if all are.
+    """
+    wanted, videos = class_set("classes", classes), paired(ground_truth, prediction)
+    true, guess = (np.concatenate(parts) for parts in zip(*videos, strict=True))
+    _check_within(vocabulary, {*wanted, *np.unique(true).tolist(), *np.unique(guess).tolist()})
+    # For each (place of a slot, factor) the frames whose true class has it, and those of them named so, too.
+    held, right = Counter[tuple[int, str | None]](), Counter[tuple[int, str | None]]()
+    for (label, named), count in Counter(zip(true.tolist(), guess.tolist(), strict=True)).items():
+        for slot, factor in enumerate(vocabulary.factors[label]):
+            held[slot, factor] += count
+            right[slot, factor] += count * (vocabulary.factors[named][slot] == factor)
+    gaps = []
+    for label in sorted(wanted):
+        is_class = true == label
+        if is_class.any():
+            factors = [factor for factor in enumerate(vocabulary.factors[label]) if factor[1] is not None]
+            product = math.prod(right[factor] / held[factor] for factor in factors)
+            gaps.append(100 * (float((guess[is_class] == label).mean()) - product))
+    return float(np.mean(gaps)) if gaps else None
+
+
+def _check_within(vocabulary: Vocabulary, classes: Iterable[int]) -> None:
+    """An InputError for a class index that a vocabulary does not have."""
+    if max(classes, default=-1) >= len(vocabulary):
+        raise InputError("classes", f"class {max(classes)}, but the vocabulary has {len(vocabulary)}")

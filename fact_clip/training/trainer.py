@@ -146,8 +146,7 @@ class Trainer:
             text = f"loss {row['total']:.3f}"
             if self._best is not None:
                 text = f"{text}, best {self.settings.select} {self._best:.1f}"
-            if pace.is_due(state.epoch, epochs):
-                left = pace.left(state.epoch, epochs)
+            if left := pace.left(state.epoch, epochs):
                 logger.info("epoch %d of %d: %s, %s left", state.epoch, epochs, text, left)
             if progress is not None:
                 progress(state.epoch, epochs, text)
@@ -218,7 +217,7 @@ class Trainer:
         if self.averages:
             with torch.no_grad():
                 torch._foreach_lerp_(self.averages, self.parameters, 1 - self.settings.average)
-        return dict(zip(terms.names, terms.values(), strict=True))
+        return terms.detached()
 
     def _swapped(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """Input and texts of a step; swap augmentation exchanges the named objects in a share of the steps."""

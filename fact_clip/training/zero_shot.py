@@ -99,8 +99,7 @@ def _diagnostics(
         shares["auroc"] = metrics.seen_unseen_auroc(truth, tables, unseen, background, others)
     frames = np.zeros(len(names), np.int64)
     frames[: len(dataset.vocabulary)] = dataset.class_counts()
-    named = metrics.confusions(truth, prediction, names, unseen, seen, frames)
-    shares |= {"called_seen": named.called_seen, "collapsed": named.collapsed}
+    shares |= metrics.confusions(truth, prediction, names, unseen, seen, frames)
     for key, classes in (("compositional_gap", unseen), ("compositional_gap_seen", sorted({*seen} - {*background}))):
         shares[key] = metrics.compositional_gap(truth, prediction, names, classes)
     return shares

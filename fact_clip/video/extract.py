@@ -147,8 +147,7 @@ def extract(
             if time.monotonic() - saved > SAVE_SECONDS:
                 _write_part(part, identity, batches)
                 saved = time.monotonic()
-            if pace.is_due(count, expected):
-                left = pace.left(count, expected)
+            if left := pace.left(count, expected):
                 logger.info("%s: %d of about %d rows, %s left", video, count, expected, left)
             if progress is not None:
                 progress(count, max(expected, count), video.name)

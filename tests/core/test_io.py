@@ -95,7 +95,7 @@ def test_mappings_of_both_kinds(tmp_path):
         path.write_text('{"a": [1]}')
         assert read_mapping(path, "settings") == {"a": [1]}
         path.write_text("null")
-        assert read_mapping(path, "settings", may_be_empty=True) == {}
+    assert read_mapping(paths[1], "settings") == {}
     with refused("a.json"):
         read_mapping(paths[0], "settings")
     paths[1].write_text("- 1")

@@ -25,7 +25,7 @@ def told(clock, each: Pace, seconds: float, total: int) -> list[int]:
     due = []
     for done in range(1, total + 1):
         clock[0] += seconds
-        if each.is_due(done, total):
+        if each.left(done, total):
             due.append(done)
     return due
 
@@ -48,14 +48,14 @@ def test_one_video_of_many_has_lines_by_time_only(clock):
 def test_nothing_new_has_no_line(clock):
     each = Pace()
     clock[0] += 60
-    assert not each.is_due(0, 10)
-    assert each.is_due(1, 10)
+    assert not each.left(0, 10)
+    assert each.left(1, 10)
     clock[0] += 60
-    assert not each.is_due(1, 10)
+    assert not each.left(1, 10)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "done", "text"), [(10.0, 20, "40 s"), (300.0, 50, "5 min"), (7200.0, 50, "2.0 h"), (3.0, 0, "?")]
+    ("seconds", "done", "text"), [(10.0, 20, "40 s"), (300.0, 50, "5 min"), (7200.0, 50, "2.0 h"), (30.0, 0, None)]
 )
 def test_time_left_of_a_hundred_steps(clock, seconds, done, text):
     each = Pace()
@@ -67,7 +67,7 @@ def test_resumed_work_counts_only_what_it_did_itself(clock):
     each = Pace(60)
     clock[0] += 20
     assert each.left(80, 100) == "20 s"
-    assert not Pace(60).is_due(60, 100)
+    assert not Pace(60).left(60, 100)
 
 
 def test_items_come_with_a_line_now_and_then(clock, caplog):

@@ -8,7 +8,7 @@ import torch
 from fact_clip.config import LossConfig, ModelConfig
 from fact_clip.datasets.loader import Truth
 from fact_clip.losses import Criterion
-from fact_clip.losses.criterion import balanced_weights, class_weights, frame_weights
+from fact_clip.losses.criterion import class_weights, frame_weights
 from fact_clip.models import FACT, Classes
 from fact_clip.models.output import BlockOutput, Output
 
@@ -16,14 +16,7 @@ from ..refusals import refused
 
 
 def test_balance_by_hand():
-    """Frames 4, 16 and none: 4^-.5 : 16^-.5 = 2 : 1, scaled so that 4 a + 16 b = 20."""
-    weights = balanced_weights(torch.tensor([4, 16, 0]), 0.5)
-    torch.testing.assert_close(weights, torch.tensor([5 / 3, 5 / 6, 1.0]))
-    assert 4 * weights[0] + 16 * weights[1] == pytest.approx(20)
-    torch.testing.assert_close(balanced_weights(torch.tensor([3, 7]), 0.0), torch.ones(2))
-
-
-def test_background_is_no_part_of_the_balance():
+    """Frames 4, 16 and none: 4^-.5 : 16^-.5 = 2 : 1, scaled so that 4 a + 16 b = 20; background has no part in it."""
     config = LossConfig(balance=0.5, background_weight=0.3)
     weights = class_weights(config, 4, [0], [1000, 4, 16, 0])
     torch.testing.assert_close(weights, torch.tensor([0.3, 5 / 3, 5 / 6, 1.0]))
