@@ -37,9 +37,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         for name, hint in typing.get_type_hints(function).items():
             if name != "return" and "numpy" not in repr(hint):  # arrays are checked by the function
                 config = None if hasattr(hint, "model_config") else ConfigDict(arbitrary_types_allowed=True)
-                with suppress(
-                    PydanticUserError, SchemaError, TypeError
-                ):  # protocols, names for type checkers
+                with suppress(PydanticUserError, SchemaError, TypeError):  # protocols, names for type checkers
                     checks[name] = TypeAdapter(hint, config=config)
         return checks
 

@@ -6,8 +6,8 @@ See docs/protocol.md, 'Calibration'. No test label is read.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -50,18 +50,14 @@ _HALF = (*np.arange(0.5, 10.25, 0.5).tolist(), 12.0, 14.0, 17.0, 20.0, 25.0, 30.
 GAMMAS = (*(-gamma for gamma in reversed(_HALF)), 0.0, *_HALF)
 _BETWEEN = 8  # steps between two of `GAMMAS`, when gamma is chosen
 
-# Name in `decode.gamma_rule` -> how gamma is read off the curve of the validation videos.
-GAMMA_RULES: dict[str, Callable[[SeenUnseenCurve, float], float]] = {
-    "none": lambda curve, cost: 0.0,
-    "cost": choose_gamma_by_cost,
-    "harmonic": lambda curve, cost: choose_gamma_by_harmonic_mean(curve),
-}
-
 _SMOOTHING = 0.005  # of a mean posterior: among 67 classes none has less than a frame in thirteen thousand
 
 Labels = list[NDArray[np.int64]]
 Groups = tuple[Sequence[int], Sequence[int], Sequence[int]]
 """Classes that count as unseen, background, and further ones that count in no group."""
+
+Part = tuple["Scored", Calibration, Groups]
+"""Videos that some models have not learned, with the calibration and the class groups of these models."""
 
 
 class Scored:
@@ -82,9 +78,11 @@ class Scored:
 
     def decoded(self, offset: NDArray[np.float64]) -> Labels:
         """Class indices in `vocabulary` of each video, with `offset` added to the log scores of the candidates."""
-        choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
-        settings = self.scorer.settings
+        choice, settings = self._with_offset(offset), self.scorer.settings
         return [self.column_of[decode_scores(scores, choice, settings)[0]] for scores in self.scores]
+
+    def _with_offset(self, offset: NDArray[np.float64]) -> CandidateSet:
+        return replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
 
     def calibrated(self, calibration: Calibration) -> Labels:
         """The same with the offset of a calibration."""
@@ -93,8 +91,7 @@ class Scored:
     def with_gammas(self, calibration: Calibration, gammas: Sequence[float] = GAMMAS) -> Iterator[NDArray[np.int64]]:
         """The same with each of G gammas in place of that of the calibration: (G, T) of one video after the other."""
         names = self.choice.vocabulary
-        offset = replace(calibration, gamma=0.0).offset(names)
-        choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
+        choice = self._with_offset(replace(calibration, gamma=0.0).offset(names))
         seen = np.array([name in calibration.seen for name in names])
         for scores in paced(self.scores, "decoding with each gamma", logger):
             yield self.column_of[decode_gammas(scores, choice, seen, gammas, self.scorer.settings)]
@@ -106,8 +103,7 @@ class Scored:
 
     def tables(self, calibration: Calibration) -> list[NDArray[np.float64]]:
         """(T, C) calibrated log scores of each video over `vocabulary`; -inf for a class that is no candidate."""
-        offset = np.where(self.choice.ruled_out, -np.inf, calibration.offset(self.choice.vocabulary))
-        choice, tables = replace(self.choice, offset=offset), []
+        choice, tables = self._with_offset(calibration.offset(self.choice.vocabulary)), []
         for scores in self.scores:
             table = np.full((scores.n_frames, len(self.vocabulary)), -np.inf)
             table[:, self.column_of] = _log_scores(scores, choice)[scores.row_of_frame]
@@ -115,35 +111,21 @@ class Scored:
             tables.append(table)
         return tables
 
-    def log_scores(self) -> list[NDArray[np.float64]]:
-        """(T', C) log scores of each video, nothing added to them."""
-        return [_log_scores(scores, replace(self.choice, offset=None)) for scores in self.scores]
-
 
 def _log_scores(scores: Scores, choice: CandidateSet) -> NDArray[np.float64]:
     table = class_scores(scores, choice).cpu().numpy()
     return np.log(np.maximum(table, np.finfo(table.dtype).tiny))
 
 
-@dataclass(frozen=True)
-class Part:
-    """Videos that some models have not learned, with the calibration and the class groups of these models."""
-
-    scored: Scored
-    calibration: Calibration
-    groups: Groups
-
-
 def curve_of(parts: Sequence[Part], gammas: Sequence[float] = GAMMAS) -> SeenUnseenCurve:
     """S and U over some gammas, 0 among them, of all videos of the parts, decoded as in use."""
-    n = max(len(part.scored.vocabulary) for part in parts)
+    n = max(len(scored.vocabulary) for scored, _, _ in parts)
     total, right = np.zeros(2 * n, np.int64), np.zeros((len(gammas), 2 * n), np.int64)  # seen, then unseen
     left_out = set[int]()
-    for part in parts:
-        unseen, background, others = part.groups
+    for scored, calibration, (unseen, background, others) in parts:
         left_out |= {*background}
-        decoded = part.scored.with_gammas(part.calibration, gammas)
-        for truth, predictions in zip(part.scored.truth, decoded, strict=True):
+        decoded = scored.with_gammas(calibration, gammas)
+        for truth, predictions in zip(scored.truth, decoded, strict=True):
             judged = (truth >= 0) & ~np.isin(truth, [*others])
             counted = np.where(np.isin(truth, [*unseen]), truth + n, truth)
             total += np.bincount(counted[judged], minlength=2 * n)
@@ -191,18 +173,17 @@ def calibrate(pairs: Sequence[tuple[Scorer, Dataset]]) -> Calibration:
         rivals, others = data.validation_unseen, data.unseen
         rivals, others = (rivals, others) if occur else (others, rivals)
         alone = replace(start, seen=uncalibrated([data]).seen)
-        parts.append(Part(part, alone, (rivals, data.vocabulary.background_indices, others)))
-    return replace(start, gamma=_choose_gamma(parts, config))
+        parts.append((part, alone, (rivals, data.vocabulary.background_indices, others)))
 
+    def chosen(gammas: Sequence[float]) -> float:
+        curve = curve_of(parts, gammas)
+        by_cost = config.gamma_rule == "cost"
+        return choose_gamma_by_cost(curve, config.gamma_cost) if by_cost else choose_gamma_by_harmonic_mean(curve)
 
-def _choose_gamma(parts: Sequence[Part], config: DecodeConfig) -> float:
-    """Gamma by the rule, first among `GAMMAS`, then between the neighbours of what was found there."""
-    rule = GAMMA_RULES[config.gamma_rule]
-    index = GAMMAS.index(rule(curve_of(parts), config.gamma_cost))
-    below, above = GAMMAS[max(index - 1, 0)], GAMMAS[min(index + 1, len(GAMMAS) - 1)]
-    fine = {0.0, *np.linspace(below, GAMMAS[index], _BETWEEN + 1).tolist()}
-    fine |= set(np.linspace(GAMMAS[index], above, _BETWEEN + 1).tolist())
-    return rule(curve_of(parts, sorted(fine)), config.gamma_cost)
+    index = GAMMAS.index(chosen(GAMMAS))
+    neighbours = GAMMAS[max(index - 1, 0)], GAMMAS[min(index + 1, len(GAMMAS) - 1)]
+    fine = [np.linspace(GAMMAS[index], neighbour, _BETWEEN + 1).tolist() for neighbour in neighbours]
+    return replace(start, gamma=chosen(sorted({0.0, *fine[0], *fine[1]})))
 
 
 def check_rules(config: DecodeConfig, datasets: Sequence[Dataset]) -> None:
@@ -236,7 +217,8 @@ def _with_prior(start: Calibration, datasets: Sequence[Dataset], rule: str, scor
     vocabulary = datasets[0].vocabulary
     expected, posterior = start.log_prior(vocabulary), None
     if rule in ASKS_MODEL:
-        posterior = log_mean_posterior([table for part in scored for table in part.log_scores()], _SMOOTHING)
+        plain = [(scores, replace(part.choice, offset=None)) for part in scored for scores in part.scores]
+        posterior = log_mean_posterior([_log_scores(*pair) for pair in plain], _SMOOTHING)
     prior = log_prior(rule, expected, _frames(datasets), posterior)
     named = dict(zip(vocabulary.names, prior.tolist(), strict=True))
     return replace(start, prior=named, shift=float((prior - expected).mean()))

@@ -14,7 +14,7 @@ from fact_clip.core import InputError
 from fact_clip.core.arguments import is_number
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.io import parse_json, read_text
-from fact_clip.core.paths import check_place, inside, whole_file
+from fact_clip.core.paths import check_place, inside, whole_file, write_lines
 
 
 class StopTraining(Exception):  # noqa: N818
@@ -68,8 +68,7 @@ class FileLog(Callback):
         self._write()
 
     def _write(self) -> None:
-        with whole_file(self.path) as unfinished:
-            unfinished.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+        write_lines(self.path, map(json.dumps, self.rows))
         columns = list(dict.fromkeys(key for row in self.rows for key in row))
         with whole_file(self.table) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)

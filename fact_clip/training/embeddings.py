@@ -48,19 +48,16 @@ def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> t
         stands_for = np.where(stands_for < len(scorer.vocabulary), stands_for, -1)
         frames = read["frames"][0] if read else block.frame_features[0]
         tokens = read["tokens"][0] if read else block.token_features[0]
-        for kind, vectors, labels in (
-            ("features", rows, truth),
-            ("frames", frames, truth),
-            ("tokens", tokens, stands_for),
-        ):
+        pairs = {"features": (rows, truth), "frames": (frames, truth), "tokens": (tokens, stands_for)}
+        for kind, (vectors, labels) in pairs.items():
             pairs_of.setdefault(kind, []).append((vectors.cpu().numpy(), labels))
     for hook in hooks:
         hook.remove()
     texts = {kind: keys.cpu().numpy() for kind, (_, keys) in read.items()}
     spaces = {}
-    for kind, pairs in pairs_of.items():
-        rows_of, labels_of = zip(*pairs, strict=True)
-        spaces[kind] = Space(np.concatenate(rows_of), np.concatenate(labels_of), texts.get(kind))
+    for kind, parts in pairs_of.items():
+        rows_of, labels_of = map(np.concatenate, zip(*parts, strict=True))
+        spaces[kind] = Space(rows_of, labels_of, texts.get(kind))
     return dataset.vocabulary, spaces
 
 
@@ -86,8 +83,7 @@ def _outputs(scorer: Scorer, dataset: Dataset, split: str) -> Iterator[tuple[str
         rows = torch.from_numpy(scorer.run.transform(dataset.features(name))[::stride]).to(scorer.device)
         order = None
         if has_transcript:
-            transcript = scorer.vocabulary.encode(given_transcript(dataset, name))
-            order = torch.from_numpy(transcript).unsqueeze(0).to(scorer.device)
+            order = torch.from_numpy(scorer.vocabulary.encode(given_transcript(dataset, name)))[None].to(scorer.device)
         with torch.inference_mode():
             output = scorer.model(rows.unsqueeze(0), transcript=order)
         yield name, rows, output, dataset.labels(name)[::stride]

@@ -20,7 +20,7 @@ from fact_clip.core.distributed import Precision, Processes, pick_device
 from fact_clip.core.errors import CommandOption, ConfigKey
 from fact_clip.core.io import write_value
 from fact_clip.core.messages import paced
-from fact_clip.core.paths import check_place, commit, inside, whole_file
+from fact_clip.core.paths import check_place, commit, inside, write_lines
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split, read_lines
 from fact_clip.datasets.memory import DataSource, MemoryFolder, with_data
@@ -104,9 +104,7 @@ def evaluate(
     scored = [scores.to(scorer.device) for _, scores in results if scores is not None]
     if processes.is_main:
         for name, labels in zip(names, prediction, strict=True):
-            lines = vocabulary.decode(labels)
-            with whole_file(inside(run.path, "predictions", kind, f"{name}.txt")) as unfinished:
-                unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            write_lines(inside(run.path, "predictions", kind, f"{name}.txt"), vocabulary.decode(labels))
     truth = [dataset.labels(name) for name in names]
     if not any((labels >= 0).any() for labels in truth):
         logger.warning("no frame of the %s videos has a label, so all figures are 0 or 100", split)

@@ -149,20 +149,18 @@ def _find_objects(config: Config, dataset: Dataset, notes: list[Note]) -> bool:
     if objects.find != "auto":
         return objects.find
     usable = config.model.head == "text" and "factors" in config.text.parts and objects.file is None
-    shown = usable and ObjectColumns.show(objects, dataset)
-    if shown:
-        text = "the columns hold objects that come and go, and the labels say their names (data.objects.find)"
-        notes.append(Note(text))
-    return shown
+    if not usable or not ObjectColumns.show(objects, dataset):
+        return False
+    notes.append(Note("the columns hold objects that come and go, and the labels say their names (data.objects.find)"))
+    return True
 
 
 def _check(config: Config, dataset: Dataset) -> None:
     """Raise what would otherwise fail after minutes, with a folder half written."""
     check_loggers(config.train.loggers)
-    figures = ("score", *metrics.figure_keys(config.evaluation.profile))
-    if config.train.select not in figures:
-        fix = f"choose {', '.join(figures)}"
-        raise InputError(ConfigKey("train.select"), f"no figure {config.train.select!r}", fix)
+    figures, chosen = ("score", *metrics.figure_keys(config.evaluation.profile)), config.train.select
+    if chosen not in figures:
+        raise InputError(ConfigKey("train.select"), f"no figure {chosen!r}", f"choose {', '.join(figures)}")
     if config.loss.match == "seq" and not config.model.transcript:
         problem = "seq matches the tokens of a transcript, and the model has none"
         raise InputError(ConfigKey("loss.match"), problem, "choose o2o or o2m, or set model.transcript=true")
@@ -188,9 +186,8 @@ def _starting_run(config: Config, dataset: Dataset) -> Run:
             if wanted[name] != value:
                 fix = f"use its settings: fact-clip train {shlex.quote(str(run.path / 'config.yaml'))} ..."
                 raise InputError(key, f"{run.path} was trained with another {group}.{name}", fix)
-    if dataset.input_dim != run.transform.input_dim:
-        problem = f"features of {dataset.input_dim} columns, but {run.path} reads {run.transform.input_dim}"
-        raise InputError(key, problem)
+    if (columns := run.transform.input_dim) != dataset.input_dim:
+        raise InputError(key, f"features of {dataset.input_dim} columns, but {run.path} reads {columns}")
     if (run.transform.context, run.transform.mean is not None) != (config.data.context, config.data.standardize):
         raise InputError(key, f"{run.path} was trained with another data.context or data.standardize")
     if None not in (dataset.fps, run.fps) and dataset.fps != run.fps:
@@ -249,10 +246,9 @@ def _indistinguishable_classes(text: Tensor, vocabulary: Vocabulary, encoder: st
     """Warn of two classes whose vectors, of `text` (C, ...), are equal: a model that reads them scores both alike."""
     first: dict[bytes, str] = {}
     for name, row in zip(vocabulary.names, text.flatten(1).numpy().round(5), strict=True):
-        other = first.setdefault(row.tobytes(), name)
-        if other != name and row.any():
-            text_of = f"{encoder} has the same vector for {other!r} and {name!r}, so no model can tell them apart"
-            return [Note(text_of, logging.WARNING)]
+        if row.any() and (other := first.setdefault(row.tobytes(), name)) != name:
+            problem = f"{encoder} has the same vector for {other!r} and {name!r}, so no model can tell them apart"
+            return [Note(problem, logging.WARNING)]
     return []
 
 

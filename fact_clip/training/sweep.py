@@ -139,9 +139,8 @@ def main_figures(result: Mapping[str, Any]) -> dict[str, float]:
     if zero_shot is None:
         return numbers
     ways = zero_shot["ways"][IN_USE]
-    groups = {key: value for key, value in ways.items() if key.startswith(("seen_", "unseen_"))}
-    first = {key: ways[key] for key in ("S", "U", "H")}
-    rest = {"AUSUC": zero_shot["ausuc"], "H*": zero_shot["best_harmonic_mean"]}
-    rest |= {"unseen labels only": zero_shot["unseen_labels_only"], "gamma": zero_shot["gamma"]}
-    rest |= {key: value for key, value in zero_shot["diagnostics"].items() if value is not None}
-    return {**first, **rest, **groups, **numbers}
+    figures = {key: ways[key] for key in ("S", "U", "H")}
+    figures |= {"AUSUC": zero_shot["ausuc"], "H*": zero_shot["best_harmonic_mean"]}
+    figures |= {"unseen labels only": zero_shot["unseen_labels_only"], "gamma": zero_shot["gamma"]}
+    figures |= {key: value for key, value in zero_shot["diagnostics"].items() if value is not None}
+    return figures | {key: value for key, value in ways.items() if key.startswith(("seen_", "unseen_"))} | numbers

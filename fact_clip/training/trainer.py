@@ -279,8 +279,6 @@ def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:
     return sorted({math.ceil(shortest * (longest / shortest) ** (step / (count - 1))) for step in range(count)})
 
 
-# --- how weights are updated ------------------------------------------------------------------------------------------
-
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 

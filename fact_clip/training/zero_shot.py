@@ -16,7 +16,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import Factor, level, lost_factors
 from fact_clip.decoding import Calibration, Scores
 from fact_clip.inference.scorer import Scorer
-from fact_clip.training.calibration import Groups, Labels, Part, Scored, curve_of, uncalibrated
+from fact_clip.training.calibration import Groups, Labels, Scored, curve_of, uncalibrated
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def report(
         "no prior correction, gamma 0": replace(used, gamma=0.0, prior_weight=0.0),
     }
     predictions = {way: scored.calibrated(calibration) for way, calibration in ways.items()}
-    curve = curve_of([Part(scored, used, groups)])
+    curve = curve_of([(scored, used, groups)])
     seen_less = [np.where(np.isin(labels, unseen), labels, -1) for labels in scored.truth]
     alone = scored.among(dataset.unseen)
     means = None if alone is None else metrics.class_means(seen_less, alone, unseen, vocabulary.background_indices)

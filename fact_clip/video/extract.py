@@ -25,7 +25,7 @@ from fact_clip.core import InputError, row_times
 from fact_clip.core.arguments import checked, number_of, whole_of
 from fact_clip.core.io import read_mapping
 from fact_clip.core.messages import Pace, paced
-from fact_clip.core.paths import check_place, file_name, inside, whole_file
+from fact_clip.core.paths import check_place, file_name, inside, whole_file, write_lines
 from fact_clip.core.segments import LEAST_FPS
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import DamagedVideoError, frames, probe
@@ -166,8 +166,8 @@ def extract(
     facts = {**identity, "dim": rows.shape[1], "n_frames": count, "damage": damage, "video": str(video.absolute())}
     with whole_file(target) as unfinished, unfinished.open("wb") as file:
         np.save(file, rows)
-    with whole_file(sidecar) as unfinished:  # last: it completes the features
-        unfinished.write_text(json.dumps({**facts, "video_fps": info.fps, "times": times}) + "\n", encoding="utf-8")
+    # last: it completes the features
+    write_lines(sidecar, [json.dumps({**facts, "video_fps": info.fps, "times": times})])
     part.unlink(missing_ok=True)
     logger.debug("%s: %d rows in %.1f s", video, count, time.monotonic() - began)
     return target

@@ -18,8 +18,8 @@ from fact_clip.decoding import frame_scores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun
 from fact_clip.training import evaluate, train
-from fact_clip.training.ensemble import SEED_STEP, member_config, members_beside
 from fact_clip.training.plan import resolve
+from fact_clip.training.runs import SEED_STEP, member_config, members_beside
 
 from ..refusals import refused
 from .runs import PROGRAM, ROOT, assert_same, weights

@@ -16,7 +16,7 @@ import torch
 from fact_clip.config import Config
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.run import Run, read_weights
-from fact_clip.training import ensemble, evaluate, runs, train, trainer
+from fact_clip.training import evaluate, runs, train, trainer
 
 from ..refusals import refused
 from ..small import ZERO_SHOT
@@ -204,4 +204,4 @@ def test_an_ensemble_is_not_for_a_launcher(tiny, tmp_path, monkeypatch):
 )
 def test_members_take_the_gpus_in_turn(asked, gpus, expected):
     """The first member is the run itself, which "auto" and "cuda" put on the first GPU."""
-    assert [asked, *(ensemble.member_device(asked, number, gpus) for number in range(1, 5))] == expected
+    assert [asked, *(runs.member_device(asked, number, gpus) for number in range(1, 5))] == expected
