@@ -19,16 +19,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
@@ -39,7 +40,7 @@ from fact_clip import __version__, hub
 from fact_clip.config import Config, Rate, set_key
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import checked
-from fact_clip.core.errors import ConfigKey, FileLocation
+from fact_clip.core.errors import ConfigKey, FileLocation, library_errors
 from fact_clip.core.io import check_file, parse_json, parse_value, read_mapping, read_value, write_value
 from fact_clip.core.paths import commit, inside, whole_file
 from fact_clip.core.plugins import Table
@@ -152,7 +153,8 @@ class Run(RunFacts):
         """Read a run with its models, in evaluation mode, and what it learned on validation videos; see `read`."""
         run = cls.read(path, overrides)
         calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
-        confidence = Confidence.read(run.path / "confidence.json")
+        stored = run.path / "confidence.json"
+        confidence = read_value(Confidence, stored, "train the run anew") if os.path.lexists(stored) else None
         if calibration is None and run.config.data.holdout is not None and run.config.model.is_open:
             logger.warning("no calibration.json in %s, so gamma is 0 and no prior is taken off", run.path)
         models = run.models()
@@ -169,15 +171,10 @@ class Run(RunFacts):
         with writing_tensors(inside(self.path, "features.safetensors")) as path:
             save_arrays(self.transform.to_arrays(), path)
         versions = {"format": FORMAT, "fact_clip": __version__, "torch": torch.__version__, "commit": commit()}
-        stored = {field.name: getattr(self, field.name) for field in fields(RunFacts)}
-        stored["classes"] = asdict(self.classes)
-        stored["objects"] = None if self.objects is None else asdict(self.objects)
-        parts = (
-            (HEADS, self.config.model.head),
-            (TEXT_ENCODERS, self.config.text.encoder),
-            (FRAME_ENCODERS, self.encoder),
-        )
-        named = ((table, str(part).partition(":")[0]) for table, part in parts)
+        stored = TypeAdapter(RunFacts).dump_python(self, mode="json")
+        tables: tuple[Table[Any], ...] = (HEADS, TEXT_ENCODERS, FRAME_ENCODERS)
+        parts = self.config.model.head, self.config.text.encoder, self.encoder
+        named = ((table, str(part).partition(":")[0]) for table, part in zip(tables, parts, strict=True))
         packages = {f"{table.group}:{name}": package for table, name in named if (package := table.package(name))}
         stored["packages"] = (self.packages or {}) | packages or None
         write_value(inside(self.path, "run.json"), versions | stored)
@@ -191,12 +188,9 @@ class Run(RunFacts):
             problem = f"text vectors of {len(text)} classes, but the vocabulary has {self.classes.count}"
             raise InputError("text_embeddings", problem, "take the mapping that the weights were trained with")
         more = self.objects, object_text, config.decode.frame_weight, space
-        try:
+        # torch's attention asserts that heads divide its width
+        with library_errors(ConfigKey("model"), "sizes that do not fit together", ValueError, AssertionError):
             return FACT(config.model, self.transform.width, self.classes, text, *more)
-        except InputError:
-            raise
-        except (ValueError, AssertionError) as error:  # torch's attention asserts that heads divide its width
-            raise InputError(ConfigKey("model"), f"sizes that do not fit together: {error}") from None
 
     def model(self) -> FACT:
         """Load the (first) model with its chosen weights, in evaluation mode; strict."""
@@ -321,8 +315,6 @@ def _read_transform(path: Path) -> FeatureTransform:
         raise InputError(path, f"not readable ({error})", _COPY) from None
 
 
-# --- weights: written whole or not at all, read without executing anything, loaded strictly ---------------------------
-
 _OBJECTS_OF_FORMAT_1 = re.compile(r"(?<![^.])channels[.]")  # names of the object columns' parameters
 
 
@@ -336,11 +328,8 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
 @contextmanager
 def writing_tensors(path: Path) -> Iterator[Path]:
     """Do as `whole_file` for safetensors, whose error on a full disk is not an OSError."""
-    with whole_file(path) as unfinished:
-        try:
-            yield unfinished
-        except SafetensorError as error:
-            raise InputError(path, f"cannot be written ({error})") from None
+    with whole_file(path) as unfinished, library_errors(path, "cannot be written", SafetensorError):
+        yield unfinished
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -348,15 +337,11 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.exists():
         raise InputError(path, "no such file", "train the run, or let the training reach its first epoch")
     check_file(path, "weights as they were saved")
-    try:
-        with safe_open(path, framework="pt") as file:
-            # the best score is minus infinity before the first validation
-            facts = parse_json(
-                (file.metadata() or {}).get("facts", "{}"), path, "facts about the weights", finite=False
-            )
-            weights = {_OBJECTS_OF_FORMAT_1.sub("objects.", key): file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, RuntimeError, TypeError, KeyError) as error:
-        raise InputError(path, f"not a readable safetensors file ({error})") from None
+    kinds = SafetensorError, OSError, RuntimeError, TypeError, KeyError
+    with library_errors(path, "not a readable safetensors file", *kinds), safe_open(path, framework="pt") as file:
+        # the best score is minus infinity before the first validation
+        facts = parse_json((file.metadata() or {}).get("facts", "{}"), path, "facts about the weights", finite=False)
+        weights = {_OBJECTS_OF_FORMAT_1.sub("objects.", key): file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     if not isinstance(facts, dict):
         raise InputError(path, f"the facts about the weights are a {type(facts).__name__}, not an object")
     return weights, facts
@@ -381,8 +366,6 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | P
             raise InputError(path, f"{name} has a NaN or an infinity", "train the model again")
     model.load_state_dict(dict(weights))
 
-
-# --- runs of format 1 -------------------------------------------------------------------------------------------------
 
 # Keys of format 1 that are called differently now.
 _RENAMED = {

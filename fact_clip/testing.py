@@ -44,9 +44,6 @@ def _check(holds: object, law: str) -> None:
         raise AssertionError(law)
 
 
-# --- encoders --------------------------------------------------------------------------------------------------------
-
-
 def check_encoder(name: str, size: tuple[int, int] = (64, 48), tolerance: float = 1e-6) -> None:
     """Check a frame encoder, by its name with what follows the colon: pictures are encoded alone as together.
 
@@ -76,9 +73,6 @@ def check_text_encoder(name: str, texts: Sequence[str] = TEXTS, tolerance: float
     np.testing.assert_allclose(alone, together, atol=tolerance, err_msg="a vector depends on the other texts")
     turned = encoder.encode_texts([texts[index] for index in ORDER])
     np.testing.assert_allclose(turned, together[ORDER], atol=tolerance, err_msg="a vector depends on the order")
-
-
-# --- heads -----------------------------------------------------------------------------------------------------------
 
 
 def _model(head: str, order: Sequence[int] = range(5)) -> FACT:
@@ -136,9 +130,6 @@ def check_head(name: str, tolerance: float = 1e-5) -> None:
                 like(second.token_logits, first.token_logits[..., [*ORDER, 5]], rtol=1e-4, atol=1e-5)
 
 
-# --- formats ---------------------------------------------------------------------------------------------------------
-
-
 def check_format(name: str) -> None:
     """Check a format, by its name: actions keep their names, and what is read and written again is the same."""
     form = FORMATS[name]
@@ -162,9 +153,6 @@ def check_format(name: str) -> None:
                 # files of tools may hold the time of writing
                 same = second.read_bytes() == path.read_bytes() if form.read is not None else labels(second) == frames
                 _check(same, f"{label!r}: written again it is the same")
-
-
-# --- metrics ---------------------------------------------------------------------------------------------------------
 
 
 def check_metric(metric: str | Metric) -> None:

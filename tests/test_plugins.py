@@ -38,7 +38,6 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
     def forget() -> None:
         plugins._points.cache_clear()
-        plugins._load.cache_clear()
 
     def make(name: str, code: str, parts: dict[str, dict[str, str]]) -> Path:
         folder = tmp_path / "site" / name

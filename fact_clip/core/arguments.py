@@ -109,7 +109,7 @@ def check_name(value: Any, where: Location | Path | str, *, legacy: bool = False
         raise InputError(where, describe_invalid_name(value))
 
 
-def array_of(value: Any, where: str, expected: str, kinds: str = "fiub") -> NDArray[Any]:
+def array_of(value: Any, where: Location | Path | str, expected: str, kinds: str = "fiub") -> NDArray[Any]:
     """An array of numbers, or of other `kinds` of NumPy; an InputError for anything else, and for masked entries."""
     with library_errors(where, f"not {expected}", ValueError, TypeError, RuntimeError):  # as of a tensor with gradients
         array = np.asarray(value)

@@ -79,5 +79,5 @@ def class_colours(names: Sequence[str], background: Collection[str] = ()) -> dic
     }
     actions = [name for name in names if name not in background]
     for number, (name, colour) in enumerate(zip(actions, palette(len(actions)), strict=True), 1):
-        colours[name].update(colour=colour, number=number)
+        colours[name].update({"colour": colour, "number": number})
     return colours

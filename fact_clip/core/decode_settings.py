@@ -1,7 +1,4 @@
-"""The settings of decoding: declared here once; options of the command line and sliders of the page are made from them.
-
-Light, since ``fact-clip segment --help`` imports it.
-"""
+"""The settings of decoding, from which options and sliders are made; light, for ``fact-clip segment --help``."""
 
 from __future__ import annotations
 

@@ -154,8 +154,8 @@ class Processes:
             return dict(values)
         import torch
 
-        of_device = {"device": self.device, "dtype": torch.float32}
-        total = scale * torch.stack([torch.as_tensor(value, **of_device) for value in values.values()])
+        parts = [torch.as_tensor(value, device=self.device, dtype=torch.float32) for value in values.values()]
+        total = scale * torch.stack(parts)
         torch.distributed.all_reduce(total)
         return dict(zip(values, total, strict=True))
 

@@ -1,8 +1,4 @@
-"""Action names, each with its background flag and its factors by slot (docs/names.md).
-
-An action is a tuple of factors: "cut ham with knife" is (cut, ham, knife) in the slots verb, object, tool. Prompts,
-heads, hold-outs and reports rest on them.
-"""
+"""Action names, each with its background flag and its factors by slot, as (cut, ham, knife) (docs/names.md)."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fact_clip.config import DataConfig, Rate
 from fact_clip.core import InputError
-from fact_clip.core.errors import OrientationError, library_errors
+from fact_clip.core.errors import Location, OrientationError, library_errors
 from fact_clip.core.io import BROKEN_ARRAY, check_file, parse_value, read_mapping
 from fact_clip.core.segments import Clock
 from fact_clip.datasets.benchmarks import Layout
@@ -89,7 +89,7 @@ def check_width(path: Path, features: Array, columns: int, reference: str) -> No
         raise InputError(path, f"{features.shape[1]} columns, but {columns} in {reference}")
 
 
-def check_finite(path: str | Path, features: Array) -> None:
+def check_finite(path: Location | str | Path, features: Array) -> None:
     """Raise an InputError that names the file and the first frame with a value that is not `is_usable`."""
     if features.dtype.kind != "f":
         return

@@ -71,7 +71,12 @@ class Voters:
 def voters(output: Output, blocks: str = "last") -> Voters:
     """Return the two voters of an output; the frame voter is the "last" block, or the geometric mean of "all"."""
     last = output.blocks[-1]
-    frames = _frame_voter(output, blocks)  # (B, T, C)
+    if output.alignment_logits is not None:
+        frames = output.alignment_logits.softmax(-1)  # (B, T, C)
+    elif blocks == "last":
+        frames = output.log_probs(last.frame_logits).exp()
+    else:
+        frames = torch.stack([output.log_probs(block.frame_logits) for block in output.blocks]).mean(0).softmax(-1)
     if last.a2f_attention is None:
         return Voters(frames, None, output.mask)
     if output.transcript is not None:
@@ -139,14 +144,6 @@ def decode(output: Output, frame_weight: float | None = None) -> Tensor:
     return frame_scores(output, frame_weight).argmax(-1).masked_fill(~output.mask, -1)
 
 
-def _frame_voter(output: Output, blocks: str) -> Tensor:
-    if output.alignment_logits is not None:
-        return output.alignment_logits.softmax(-1)
-    if blocks == "last":
-        return output.log_probs(output.blocks[-1].frame_logits).exp()
-    return torch.stack([output.log_probs(block.frame_logits) for block in output.blocks]).mean(0).softmax(-1)
-
-
 def _aligned(output: Output, transcript: Tensor, attention: Tensor, frames: Tensor) -> Voters:
     """With a transcript (B, M): the attention of each class that stands in it, of its best entry; 0 for the others."""
     absent = ~output.token_mask.unsqueeze(1)  # (B, 1, M)
@@ -159,17 +156,12 @@ def _aligned(output: Output, transcript: Tensor, attention: Tensor, frames: Tens
     return Voters(frames, tokens, output.mask, aligned=True)
 
 
-# --- the factors of neighbouring frames as evidence for an action (docs/method.md, 'Decoding') ------------------------
-#
-# What is picked up now is put down next: actions near in time often share a word, in another combination. So the mean
-# probability of a word in the frames around is added to the score of each action that has it, seen or not.
-
-
 def with_factors(voters: Voters, vocabulary: Vocabulary, weight: float, deviation: float) -> Voters:
     """Return the voters of one video (B = 1) with `weight` times the log share of each class's factors nearby.
 
-    It moves probability between actions alone: that of all actions together, and of each background class, stays.
-    `deviation` is that of the Gaussian over time that "nearby" means, in rows of the voters.
+    What is picked up now is put down next: actions near in time often share a word, in another combination. It moves
+    probability between actions alone: that of all actions together, and of each background class, stays. `deviation`
+    is that of the Gaussian over time that "nearby" means, in rows of the voters (docs/method.md, 'Decoding').
     """
     actions = np.array([label for label in range(len(vocabulary)) if label not in vocabulary.background_indices])
     logs = voters.frames[0].clamp(min=torch.finfo(voters.frames.dtype).tiny).log()  # (T, C)

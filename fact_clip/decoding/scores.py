@@ -54,10 +54,9 @@ class CandidateSet:
 
     def extend(self, vocabulary: Vocabulary) -> tuple[Vocabulary, NDArray[np.int64]]:
         """Return another vocabulary with the candidates that it lacks, and the index of each candidate in it."""
-        new = [name for name in self.vocabulary if name not in vocabulary]
         factors = dict(zip(self.vocabulary.names, self.vocabulary.factors, strict=True))
-        if new:
-            vocabulary = vocabulary.extended(new, factors={name: factors[name] for name in new})
+        if new := [name for name in factors if name not in vocabulary]:
+            vocabulary = vocabulary.extended(new, factors=factors)
         return vocabulary, vocabulary.encode(self.vocabulary.names)
 
 
@@ -150,11 +149,9 @@ def class_scores(scores: Scores, candidates: CandidateSet) -> Tensor:
 def voter_labels(scores: Scores, candidates: CandidateSet) -> dict[str, Labels]:
     """Return what each voter alone says: "frames" and, where there are any, "tokens" -> as `decode_scores`."""
     weights = {"frames": 1.0} if scores.voters[0].tokens is None else {"frames": 1.0, "tokens": 0.0}
-    labels = {}
+    labels, index = {}, scores.row_of_frame
     for name, weight in weights.items():
-        alone = replace(scores, frame_weight=weight, similarity=None)
-        best = class_scores(alone, candidates).max(-1)
-        index = scores.row_of_frame
+        best = class_scores(replace(scores, frame_weight=weight, similarity=None), candidates).max(-1)
         labels[name] = best.indices.cpu().numpy()[index], best.values.clamp(0, 1).cpu().numpy()[index]
     return labels
 
@@ -171,11 +168,10 @@ def decode_gammas(
     first, penalty = scores.voters[0], None if settings is None else settings.switch_penalty
     if first.aligned:  # they use no offset
         return np.tile(decode_scores(scores, candidates, settings)[0], (len(gammas), 1))
-    n_rows, n_classes = first.frames.shape[1:]
+    (n_rows, n_classes), device = first.frames.shape[1:], first.frames.device
     offset = torch.from_numpy(np.zeros(n_classes) if candidates.offset is None else candidates.offset).float()
-    offset, subtracted = offset.to(first.frames.device), torch.from_numpy(trained).to(first.frames.device)
-    parts = []
-    for some in torch.tensor(gammas, device=first.frames.device).split(max(_VALUES // (n_rows * n_classes), 1)):
+    offset, subtracted, parts = offset.to(device), torch.from_numpy(trained).to(device), []
+    for some in torch.tensor(gammas, device=device).split(max(_VALUES // (n_rows * n_classes), 1)):
         means = _mean([fuse_gammas(pair, scores.frame_weight, offset, subtracted, some) for pair in scores.voters])
         parts.append(_switch(_mixed(means, scores, candidates), candidates.ruled_out, penalty, candidates.prices))
     return np.concatenate(parts)[:, scores.row_of_frame]
@@ -210,9 +206,6 @@ def _switch(
     if ruled_out.any():
         table[..., torch.from_numpy(ruled_out)] = -math.inf
     return decode_switching(table.cpu().numpy(), penalty or 0.0, prices, previous)
-
-
-# --- labels from a table of scores ------------------------------------------------------------------------------------
 
 
 def decode_switching(

@@ -1,8 +1,7 @@
 """Scores without training: similarities of frames and names in one space, mixed with trained scores, or decoded alone.
 
 The decoder is the unbalanced optimal transport with a temporal term of Xu and Gould, "Temporally Consistent Unbalanced
-Optimal Transport for Unsupervised Action Segmentation" (ASOT, CVPR 2024). Nothing is trained: similarities of frames
-and action names in, a segmentation out.
+Optimal Transport for Unsupervised Action Segmentation" (ASOT, CVPR 2024).
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ def similarity_probabilities(
     share = smoothed(cosines, window) / temperature
     share -= share.max(axis=1, keepdims=True)
     np.exp(share, out=share)
-    probabilities: Matrix = (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
-    return probabilities
+    return (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def smoothed(values: NDArray[np.floating], window: int) -> NDArray[np.float64]:
@@ -45,8 +43,7 @@ def smoothed(values: NDArray[np.floating], window: int) -> NDArray[np.float64]:
     size = 2 * (window // 2) + 1
     total = uniform_filter1d(values.astype(np.float64), size, axis=0, mode="constant")
     existing = uniform_filter1d(np.ones(len(values)), size, mode="constant")
-    mean: NDArray[np.float64] = total / existing[:, None]
-    return mean
+    return total / existing[:, None]
 
 
 def mix(scores: Tensor, similarity: Tensor, weight: float) -> Tensor:

@@ -18,8 +18,7 @@ from fact_clip.core import InputError
 from fact_clip.core.arguments import checked
 from fact_clip.core.paths import expanded
 from fact_clip.core.plugins import Table
-from fact_clip.encoders.image import GridEncoder, Timm, Torchvision
-from fact_clip.encoders.joint import OpenClip, Transformers
+from fact_clip.encoders.image import GridEncoder, OpenClip, Timm, Torchvision, Transformers
 from fact_clip.encoders.pretrained import Runtime, looks_local
 from fact_clip.encoders.sentence import HashEncoder, MiniLM, StoredVectors
 

@@ -18,9 +18,10 @@ from safetensors.numpy import load_file
 
 from fact_clip.config import WIDEST
 from fact_clip.core import InputError
+from fact_clip.core.errors import library_errors
 from fact_clip.core.io import check_file, read_npz
 from fact_clip.core.paths import expanded
-from fact_clip.encoders.pretrained import Runtime, TextModel
+from fact_clip.encoders.pretrained import Runtime, TextModel, content_name
 from fact_clip.text.prompts import tidy
 
 if TYPE_CHECKING:
@@ -173,18 +174,14 @@ class StoredVectors:
     @cached_property
     def name(self) -> str:
         """The file's name with a digest of its content."""
-        if not self.path.is_file():
-            return f"file:{self.path.name}"
-        return f"file:{self.path.name}@{hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]}"
+        return f"file:{content_name(self.path)}"
 
     @cached_property
     def _vectors(self) -> dict[str, NDArray[np.float32]]:
-        expected = "text vectors by name, .npz or .safetensors"
-        try:
-            is_npz = self.path.suffix == ".npz"
+        expected, is_npz = "text vectors by name, .npz or .safetensors", self.path.suffix == ".npz"
+        # bfloat16 is a type that NumPy lacks
+        with library_errors(self.path, "not readable", OSError, SafetensorError, KeyError, TypeError):
             stored = read_npz(self.path, expected) if is_npz else load_file(check_file(self.path, expected))
-        except (OSError, SafetensorError, KeyError, TypeError) as error:  # bfloat16 is a type that NumPy lacks
-            raise InputError(self.path, f"not readable ({' '.join(str(error).split())})") from None
         shapes = {vector.shape for vector in stored.values()}
         are_numbers = all(vector.dtype.kind in "fiu" for vector in stored.values())
         if len(shapes) != 1 or len(next(iter(shapes))) != 1 or (0,) in shapes or not are_numbers:

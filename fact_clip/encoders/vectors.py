@@ -38,12 +38,7 @@ class TextMatrix:
         return np.stack(columns, axis=1).astype(np.float32)
 
 
-def embed(
-    encoder: TextEncoder,
-    vocabulary: Vocabulary,
-    templates: str = "plain",
-    phrase: str = "name",
-) -> TextMatrix:
+def embed(encoder: TextEncoder, vocabulary: Vocabulary, templates: str = "plain", phrase: str = "name") -> TextMatrix:
     """Embed every class and every factor of a vocabulary; of several prompts (`make_prompts`) the mean, of length 1."""
     prompts = make_prompts(vocabulary, templates, phrase=phrase)
     texts = prompts.texts()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -33,8 +33,11 @@ logger = logging.getLogger(__name__)
 NONE_OF_THESE = "none of these"
 """The label of segments that `DecodeSettings.reject` leaves without an action; files treat it as background."""
 
-FAR = 0.58  # A word is far if no trained word has at least this cosine
-JUDGE = "minilm"  # The text encoder that compares words
+# A head that reads text scores any name, nonsense included, so each new word is reported beside the trained word that a
+# sentence encoder finds most similar. MiniLM judges for every run: the model's own encoder may know no meanings (hashed
+# words) or put all texts near each other (CLIP).
+JUDGE = "minilm"
+FAR = 0.58  # A word is far if no trained word has at least this cosine (docs/method.md, 'New words')
 
 PHRASE = WHOLE_NAME[0]
 
@@ -90,8 +93,8 @@ class CandidateReader:
         trained = classes if self.calibration is None else classes.subset(self.calibration.seen)
         words = new_words(candidates.vocabulary, trained, phrases, str(self.device))
         if words:
-            reason = describe_new_words(words)
-            logger.warning("no trained class has these words, so what they find is a guess: %s", reason)
+            text = "no trained class has these words, so what they find is a guess: %s"
+            logger.warning(text, listed(dict.fromkeys(map(describe_new_word, words))))
         return replace(candidates, new_words=words)
 
     def _candidates(self, vocabulary: Vocabulary, text: Tensor | None) -> CandidateSet:
@@ -200,16 +203,6 @@ def check_trust(run: Run, encoder: str, trusted: bool, other: str = "") -> None:
         raise InputError(run.path, f"the run names its encoder by a path, {encoder}", fix)
 
 
-# --- words that no trained class has ----------------------------------------------------------------------------------
-#
-# A head that reads text scores any name, nonsense included, so each new word is reported beside the trained word that a
-# sentence encoder finds most similar. MiniLM judges for every run: the model's own encoder may know no meanings (hashed
-# words) or put all texts near each other (CLIP).
-#
-# Below a cosine of 0.58 a word is far: the threshold that best tells synonyms from words of other worlds
-# (docs/method.md, 'New words').
-
-
 class KeptVectors:
     """Keeps the vectors that `encode` makes of texts, because names are typed one by one."""
 
@@ -255,35 +248,24 @@ def new_words(
         words += [(name, slot, word) for slot, word in pairs if word is not None and word not in words_of_slot[slot]]
     if not words:
         return ()
-    encode, results = _judge(device), dict[tuple[str, str, str], NewWord]()
+    encode, vectors, results = _judge(device), dict[tuple[str, str], Vectors](), list[NewWord]()
     for slot in dict.fromkeys(slot for _, slot, _ in words):
-        entries = [entry for entry in words if entry[1] == slot]
+        texts = [*words_of_slot[slot], *dict.fromkeys(word for _, of_word, word in words if of_word == slot)]
         template = ACTION if slot in ("verb", PHRASE) else OBJECT
-        texts = [*words_of_slot[slot], *dict.fromkeys(word for _, _, word in entries)]
-        vectors = dict(zip(texts, encode([template.format(tidy(word)) for word in texts]), strict=True))
-        results |= {entry: _compared(*entry, words_of_slot[slot], vectors) for entry in entries}
-    in_order = [results[entry] for entry in words]
-    return tuple(word for word in in_order if word.far or candidates.slots != WHOLE_NAME)
+        of_texts = encode([template.format(tidy(text)) for text in texts])
+        vectors |= zip(((slot, text) for text in texts), of_texts, strict=True)
+    for action, slot, word in words:
+        nearest, similarity = "", 0.0
+        if among := words_of_slot[slot]:
+            cosines = np.stack([vectors[slot, name] for name in among]) @ vectors[slot, word]
+            best = int(cosines.argmax())
+            nearest, similarity = among[best], round(min(float(cosines[best]), 1.0), 3)
+        results.append(NewWord(action, slot, word, nearest, similarity, similarity < FAR))
+    return tuple(word for word in results if word.far or candidates.slots != WHOLE_NAME)
 
 
-def _compared(
-    action: str, slot: str, word: str, trained: Sequence[str], vectors: Mapping[str, NDArray[np.float32]]
-) -> NewWord:
-    """The word beside the most similar of the trained ones."""
-    if not trained:
-        return NewWord(action, slot, word, "", 0.0, True)
-    cosines = np.stack([vectors[name] for name in trained]) @ vectors[word]
-    best = int(cosines.argmax())
-    similarity = round(min(float(cosines[best]), 1.0), 3)
-    return NewWord(action, slot, word, trained[best], similarity, similarity < FAR)
-
-
-def describe_new_words(words: Iterable[NewWord]) -> str:
-    """Describe new words in a line: 'juggle' (verb, far from all; nearest 'bend', 0.44)."""
-    lines: dict[tuple[str, str], str] = {}
-    for word in words:
-        kind = "read as a whole phrase" if word.slot == PHRASE else word.slot
-        kind += ", far from all" * word.far
-        nearest = f"; nearest {word.nearest!r}, {word.similarity:.2f}" if word.nearest else ""
-        lines[word.slot, word.word] = f"{word.word!r} ({kind}{nearest})"
-    return listed(list(lines.values()))
+def describe_new_word(word: NewWord) -> str:
+    """Describe a new word: 'juggle' (verb, far from all; nearest 'bend', 0.44)."""
+    kind = "read as a whole phrase" if word.slot == PHRASE else word.slot
+    nearest = f"; nearest {word.nearest!r}, {word.similarity:.2f}" if word.nearest else ""
+    return f"{word.word!r} ({kind}{', far from all' * word.far}{nearest})"

@@ -34,10 +34,7 @@ class Pass(nn.Module):
         self.models, self.blocks = nn.ModuleList(models), blocks
 
     def forward(self, features: Tensor, text: Tensor | None = None) -> tuple[Tensor, ...]:
-        """(1, T, D) and (C, S, E) to frames (K, T, C) and, where tokens vote, tokens (K, T, C) and has_token (K, T).
-
-        See `decoding.Voters`.
-        """
+        """(1, T, D) and (C, S, E) to the frames (K, T, C) of `Voters` and, where tokens vote, tokens and has_token."""
         parts = [voters(model(features, text=text), self.blocks) for model in self.models]
         frames, has_token = torch.cat([part.frames for part in parts]), torch.cat([part.has_token for part in parts])
         tokens = [part.tokens for part in parts if part.tokens is not None]

@@ -1,7 +1,4 @@
-"""From features to scores: windows of a long video, interleaved strides, several models, training-free scores beside.
-
-A window is what a model reads in one pass; short ones go through it together.
-"""
+"""From features to scores, with the models of a run (windows, interleaved strides, several models) or without any."""
 
 from __future__ import annotations
 
@@ -18,23 +15,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.config import Config, ModelConfig
-from fact_clip.core import InputError
-from fact_clip.core.arguments import array_of
+from fact_clip.config import Config
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.arguments import array_of, names_of, number_of
 from fact_clip.core.distributed import Precision, pick_device, pick_precision
 from fact_clip.core.errors import ConfigKey, Location
 from fact_clip.core.segments import Clock
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, load_features, read_clock, read_sidecar
-from fact_clip.datasets.layout import unlabelled
+from fact_clip.datasets.layout import UNLABELLED, unlabelled
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, decode_scores, voters
 from fact_clip.decoding.fusion import with_factors
 from fact_clip.decoding.scores import Labels
 from fact_clip.decoding.similarity import similarity_probabilities
-from fact_clip.inference.candidates import CandidateReader
+from fact_clip.encoders import Runtime, frame_encoder
+from fact_clip.encoders.image import ImageTextModel
+from fact_clip.encoders.vectors import embed
+from fact_clip.inference.candidates import CandidateReader, KeptVectors, check_actions
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
 from fact_clip.run import LoadedRun
+from fact_clip.text.prompts import TEMPLATES
 from fact_clip.video.decode import probe
 from fact_clip.video.extract import Settings
 
@@ -70,13 +71,10 @@ class FeatureSpec:
 
 def check_features(features: Any, where: Location | str | Path, width: int, origin: str) -> NDArray[Any]:
     """Return features as an array; an InputError unless these are finite rows (T, `width`), as `origin` has them."""
-    try:
-        rows = array_of(features, "features", f"an array of numbers, (T, {width})")
-        if rows.ndim != 2 or not len(rows) or rows.shape[1] != width:
-            raise InputError("features", f"an array of shape {rows.shape}, but {origin} (T, {width})")
-        check_finite("features", rows)
-    except InputError as error:
-        raise error.at(where) from None
+    rows = array_of(features, where, f"an array of numbers, (T, {width})")
+    if rows.ndim != 2 or not len(rows) or rows.shape[1] != width:
+        raise InputError(where, f"an array of shape {rows.shape}, but {origin} (T, {width})")
+    check_finite(where, rows)
     return rows
 
 
@@ -267,7 +265,8 @@ class Scorer:
         config = self.run.config
         stride, overlap = config.data.stride, config.decode.overlap
         window = -(-self.window // stride)
-        shared = overlap_of(config.model, window) if overlap is None else -(-overlap // stride)
+        # unless told, neighbours share what the convolutions see, and at most half a window
+        shared = min(2 * convolution_reach(config.model), window // 2) if overlap is None else -(-overlap // stride)
         return cut_windows(-(-n_frames // stride), window, shared)
 
     def _input(self, features: NDArray[np.floating], window: Window) -> Rows:
@@ -290,6 +289,85 @@ class Scorer:
             output = model(values.to(self.device), mask=mask, text=candidates.text, transcript=transcript)
         batch = voters(output, self.run.config.decode.blocks)
         return [batch.unpadded(index, length) for index, length in enumerate(lengths.tolist())]
+
+
+class SimilarityScorer:
+    """Compares frames with the names of actions; used as a `Scorer` is, without having been trained on any.
+
+    The list of actions has no order, and not all of them need to occur. A single action always has probability 1, so
+    that with a background threshold such a list also needs names for what else happens. Arguments as of
+    `load_training_free`; `fps` is the rate of features whose files do not say it.
+    """
+
+    run = calibration = confidence = None
+    unlabelled = (UNLABELLED,)
+    settings = DecodeSettings(shortest=1.0)
+    adjustable = ("threshold", "shortest")
+    window, frames_per_score = 0, 1
+
+    def __init__(
+        self,
+        encoder: str,
+        actions: Sequence[str],
+        prompts: str = "ensemble",
+        smoothing: float = 1.0,
+        fps: float = 5.0,
+        device: str = "auto",
+    ) -> None:
+        if prompts not in TEMPLATES:
+            raise InputError("prompts", f"no wording {prompts!r} of names", f"choose one of {', '.join(TEMPLATES)}")
+        self.prompts, self.smoothing = prompts, number_of(smoothing, "smoothing", "seconds, 0 or more", 0, 1e6)
+        model = frame_encoder(encoder, Runtime(device))
+        if not isinstance(model, ImageTextModel):
+            fix = "use a model of images and texts, clip:... or transformers:..."
+            raise InputError(f"frame encoder {encoder!r}", "no text side", fix)
+        self.encoder, self.fps = model, fps
+        self._vectors = KeptVectors(lambda names: embed(model, Vocabulary.from_names(names), prompts).classes)
+        self.vocabulary = self.choose(actions).vocabulary
+
+    @property
+    def width(self) -> int:
+        """Columns of the features."""
+        return len(self._vectors(["something new"])[0])
+
+    @property
+    def needs(self) -> FeatureSpec:
+        """The features of the model."""
+        return FeatureSpec("the model needs", encoder=self.encoder.name, named=True)
+
+    def load(self) -> None:
+        """Load both sides of the model; an InputError says what is missing."""
+        self.encoder.load()
+        self._vectors(["something new"])
+
+    def calibrated(self, shares: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the scores (T,) of labels as confidences (T,)."""
+        return shares.astype(np.float64)
+
+    def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
+        """Return the candidates for some names; None: those that the scorer was made with."""
+        if actions is None:
+            return CandidateSet(self.vocabulary)
+        names = names_of(actions, "actions", typed=True)
+        check_actions(names)
+        return CandidateSet(Vocabulary.from_names(names))
+
+    def score(
+        self,
+        features: NDArray[np.floating],
+        candidates: CandidateSet,
+        clock: Clock | None = None,
+        transcript: Sequence[str] | None = None,
+        *,
+        rivals: bool = False,
+    ) -> Scores:
+        """Return the probabilities (T, K) of raw features (T, D); arguments as for `Scorer.score`."""
+        if transcript is not None:
+            raise InputError("transcript", "nothing was trained to align one", "leave it out")
+        clock = clock or Clock()
+        rate, texts = clock.fps or self.fps, np.stack(self._vectors(candidates.vocabulary.names))
+        table = similarity_probabilities(features, texts, round(self.smoothing * rate))
+        return Scores(len(features), similarity=torch.from_numpy(table), rate=rate, clock=clock)
 
 
 def check_joint_space(config: Config, width: int, text_width: int | None) -> None:
@@ -340,8 +418,3 @@ def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
         Window(start, start + window, first, last)
         for start, first, last in zip(starts, [0, *cuts], [*cuts, n_rows], strict=True)
     ]
-
-
-def overlap_of(config: ModelConfig, window: int) -> int:
-    """Return the rows that neighbours share by default: what the convolutions see, and at most half a window."""
-    return min(2 * convolution_reach(config), window // 2)

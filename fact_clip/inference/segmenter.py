@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,12 +24,11 @@ from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.candidates import NONE_OF_THESE, check_trust
-from fact_clip.inference.scorer import Scorer, check_features
+from fact_clip.inference.scorer import Scorer, SimilarityScorer, check_features
 from fact_clip.inference.stream import FrameLabels, LabelRun, Stream, label_runs
-from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES
-from fact_clip.video.extract import Progress, Settings, extracted
+from fact_clip.video.extract import Progress, Settings, extract
 
 FEATURES = ".npy"
 KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
@@ -123,7 +123,8 @@ class Segmenter:
         if suffix not in SUFFIXES:
             raise InputError(path, f"the ending {path.suffix!r}", f"give {KINDS}")
         encoder = self.encoder_for(path)
-        with extracted(path, encoder, self.extraction, progress) as file:
+        with TemporaryDirectory(prefix="fact-clip-", ignore_cleanup_errors=True) as folder:
+            file = extract(path, encoder, folder, self.extraction, progress)
             where = FileLocation(path, part=f"features by {encoder.name}")
             return cut(load_features(file, "TD"), where, read_clock(file, layout="TD"))
 
@@ -181,18 +182,19 @@ class Segmenter:
         return self.segmentation(segments, candidates, settings, scores.clock)
 
     def label(
-        self,
-        scores: Scores,
-        candidates: CandidateSet,
-        settings: DecodeSettings,
-        final: NDArray[np.int64] | None = None,
+        self, scores: Scores, candidates: CandidateSet, settings: DecodeSettings, final: NDArray[np.int64] | None = None
     ) -> FrameLabels:
         """Label the frames of a scored video; `settings` are complete, and `final` is as in `decode_scores`."""
         labels, shares = decode_scores(scores, candidates, settings, final)
         confidence = self.scorer.calibrated(shares)
         if settings.reject is None:
             return FrameLabels(labels, confidence, confidence)
-        sure = self._confidence_among_all(labels, shares, scores, candidates, settings)
+        assert isinstance(self.scorer, Scorer)
+        everything = self.scorer.reader.with_run_classes(candidates)  # as in validation
+        index = everything.vocabulary.encode(candidates.vocabulary)
+        table = class_scores(scores.rivals or scores, everything.with_gamma(settings.gamma)).cpu().numpy()  # (T', C')
+        among_all = np.clip(table[scores.row_of_frame, index[np.minimum(labels, len(index) - 1)]], 0, 1)
+        sure = self.scorer.calibrated(np.where(labels < len(index), among_all, shares))
         return FrameLabels(labels, confidence, sure)
 
     def named(self, runs: Iterable[LabelRun], candidates: CandidateSet, settings: DecodeSettings) -> list[Segment]:
@@ -273,23 +275,6 @@ class Segmenter:
             check_trust(self.run, name, self.scorer.reader.trust_encoder, "name it with --encoder, or ")
             self._encoder = frame_encoder(name, Runtime(str(self.scorer.device), self.precision))
         return self._encoder
-
-    def _confidence_among_all(
-        self,
-        labels: NDArray[np.int64],
-        shares: NDArray[np.float32],
-        scores: Scores,
-        candidates: CandidateSet,
-        settings: DecodeSettings,
-    ) -> NDArray[np.float64]:
-        """(T,) the confidence of each frame's label where all classes of the run are candidates, as in validation."""
-        assert isinstance(self.scorer, Scorer)
-        everything = self.scorer.reader.with_run_classes(candidates)
-        index = everything.vocabulary.encode(candidates.vocabulary)
-        table = class_scores(scores.rivals or scores, everything.with_gamma(settings.gamma)).cpu().numpy()  # (T', C')
-        within = np.minimum(labels, len(index) - 1)
-        among_all = np.clip(table[scores.row_of_frame, index[within]], 0, 1)
-        return self.scorer.calibrated(np.where(labels < len(index), among_all, shares))
 
 
 NEEDS = {

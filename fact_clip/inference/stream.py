@@ -37,9 +37,6 @@ class FrameLabels(NamedTuple):
         return FrameLabels(self.labels[index], self.confidence[index], self.sure[index])
 
 
-_NONE = FrameLabels(np.empty(0, np.int64), np.empty(0), np.empty(0))
-
-
 class LabelRun(NamedTuple):
     """Frames [start, stop) of one label, and sums over them."""
 
@@ -59,11 +56,11 @@ def label_runs(before: Sequence[LabelRun], first: int, frames: FrameLabels) -> l
     """Return the runs before frame `first`, and those of the frames from there on; the last one may go on in them."""
     result = list(before)
     for start, stop, label in runs(frames.labels) if frames.labels.size else ():
-        confidence, sure = (float(values[start:stop].sum()) for values in (frames.confidence, frames.sure))
-        run = LabelRun(first + start, first + stop, label, confidence, sure)
+        sums = (float(values[start:stop].sum()) for values in (frames.confidence, frames.sure))
+        run = LabelRun(first + start, first + stop, label, *sums)
         if result and result[-1].label == label:
             last = result.pop()
-            run = LabelRun(last.start, run.stop, label, last.confidence + confidence, last.sure + sure)
+            run = LabelRun(last.start, run.stop, label, last.confidence + run.confidence, last.sure + run.sure)
         result.append(run)
     return result
 
@@ -166,7 +163,7 @@ class Stream:
     def _decoded(self) -> FrameLabels:
         """The labels of the rows after the final ones."""
         if self._n_final == self._n_rows:
-            return _NONE
+            return FrameLabels(np.empty(0, np.int64), np.empty(0), np.empty(0))
         if self._rest is None:
             self._parts = [np.concatenate(self._parts)]
             scorer, rivals = self._segmenter.scorer, self._settings.reject is not None

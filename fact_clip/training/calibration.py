@@ -1,7 +1,4 @@
-"""Calibration of a run with classes held out: its prior and gamma, chosen on its validation videos alone.
-
-See docs/protocol.md, 'Calibration'. No test label is read.
-"""
+"""Prior and gamma of a run with classes held out, from validation videos alone (docs/protocol.md, 'Calibration')."""
 
 from __future__ import annotations
 
@@ -20,15 +17,7 @@ from fact_clip.core.io import write_value
 from fact_clip.core.messages import paced
 from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.decoding import (
-    Calibration,
-    CandidateSet,
-    Confidence,
-    Scores,
-    class_scores,
-    decode_gammas,
-    decode_scores,
-)
+from fact_clip.decoding import Calibration, CandidateSet, Confidence, Scores, class_scores, decode_gammas, decode_scores
 from fact_clip.decoding.calibration import (
     ASKS_MODEL,
     choose_gamma_by_cost,

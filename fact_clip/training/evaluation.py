@@ -187,14 +187,10 @@ def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibrati
         problem = f"{dataset.fps:g} rows a second, but {run.path} was trained with {run.fps:g}"
         raise InputError(ConfigKey("data.fps"), problem, "use features of that rate")
     seen = {dataset.vocabulary.names[label] for label in dataset.seen}
-    hidden_once = set[str]()  # by one member of an ensemble, so that others may have learned it
-    if trained.config.train.member_parts:
-        hidden_once.update(trained.config.data.validation_unseen or ())
-    if (
-        calibration is not None
-        and run.config.data == trained.config.data
-        and not seen <= {*calibration.seen} <= seen | hidden_once
-    ):
+    # by one member of an ensemble, so that others may have learned it
+    hidden_once = {*(trained.config.data.validation_unseen or ())} if trained.config.train.member_parts else set()
+    is_same = run.config.data == trained.config.data
+    if calibration is not None and is_same and not seen <= {*calibration.seen} <= seen | hidden_once:
         problem = f"other seen classes than data.holdout of {run.path / 'config.yaml'} leaves"
         raise InputError(run.path / "calibration.json", problem, "train the run anew")
     trained_on = () if calibration is None else calibration.seen

@@ -1,8 +1,4 @@
-"""The plan of a training: every ``auto`` decided, the data set opened once, texts and object columns read.
-
-`resolve` reads a configuration forwards: names of classes, data set, device, validation-unseen classes, object columns,
-texts. What it decides on the user's behalf is a note of the plan.
-"""
+"""The plan of a training: every ``auto`` decided, the data set opened once, texts and object columns read."""
 
 from __future__ import annotations
 
@@ -175,10 +171,7 @@ def _check(config: Config, dataset: Dataset) -> None:
 
 
 def _starting_run(config: Config, dataset: Dataset) -> Run:
-    """Read the run that a training starts from; an InputError where its weights cannot be those of this one.
-
-    Model, texts and transform must be the same. A head that reads text takes other classes, a closed one further ones.
-    """
+    """Read the run of ``train.init``; an InputError where model, texts, transform or classes do not fit."""
     key, run = ConfigKey("train.init"), Run.read(str(config.train.init))
     for group in ("model", "text") if config.model.reads_text else ("model",):
         wanted = getattr(config, group).model_dump()

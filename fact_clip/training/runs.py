@@ -148,9 +148,8 @@ def _removed_unless_begun(out: Path) -> Iterator[None]:
 def members_beside(plan: Plan, out: Path, resume: bool) -> Iterator[Callable[[], None]]:
     """Train all members but the first in processes of their own while the block trains the first.
 
-    A second training uses a second core better than torch does, so the threads are dealt out. At the end of the block
-    all members are done; however it ends, no process is left. What it yields raises an InputError where a member has
-    failed.
+    A second training uses a second core better than torch does, so the threads are dealt out. However the block ends,
+    no process is left. What it yields raises an InputError where a member has failed.
     """
     members = plan.config.train.members
     folders = member_folders(out, members)

@@ -175,10 +175,7 @@ def make_criterion(run: Run, dataset: Dataset) -> Criterion:
 
 
 def load_start(model: FACT, run: Run) -> None:
-    """Give a new model the weights of ``train.init``; its text vectors stay those of its own classes. Strict.
-
-    The outputs of classes that a closed head has not had are new ones, which take the place of features.
-    """
+    """Give a new model the weights of ``train.init``, but for text vectors and outputs of new classes."""
     start = Run.read(str(run.config.train.init))
     path = start.path / "model.safetensors"
     weights, _ = read_weights(path)

@@ -35,14 +35,7 @@ from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run, save_weights
 from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog, StopTraining
 from fact_clip.training.evaluation import Progress, validate
-from fact_clip.training.state import (
-    TrainingState,
-    candidates,
-    load_start,
-    make_criterion,
-    restore_state,
-    save_state,
-)
+from fact_clip.training.state import TrainingState, candidates, load_start, make_criterion, restore_state, save_state
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +45,7 @@ UNUSUAL = 1e4  # Of a feature; scores of larger ones may overflow
 
 
 class Trainer:
-    """The training of the model of a run that `state.begin` has described: optimiser, and the best validation so far.
-
-    `texts` are those that the model is made from; `after_step` may raise.
-    """
+    """The training of the model of a run that `state.begin` has described; `texts` are those that the model reads."""
 
     def __init__(
         self,
@@ -83,7 +73,9 @@ class Trainer:
         if self.device.type == "cuda" if self.settings.compile is None else self.settings.compile:
             for block in self.model.block_list:
                 cast(nn.Module, block.frame_branch).compile(dynamic=True)
-            self.lengths = padded_lengths(self._rows())
+            stride, slowest = run.config.data.stride, 1 + run.config.augment.speed
+            frames = (len(dataset.labels(name)) for name in dataset.train)
+            self.lengths = padded_lengths([math.ceil(-(-count // stride) * slowest) for count in frames])
         self.criterion = make_criterion(run, dataset)
         self.processes = Processes(self.device)
         self.state, self.saved = TrainingState(), time.monotonic()
@@ -124,12 +116,6 @@ class Trainer:
             world=self.processes.world,
         )
         return text, loader
-
-    def _rows(self) -> list[int]:
-        """Rows of each training video, as many as the model may see."""
-        config = self.run.config
-        frames = (len(self.dataset.labels(name)) for name in self.dataset.train)
-        return [math.ceil(-(-count // config.data.stride) * (1 + config.augment.speed)) for count in frames]
 
     def run_all(self, progress: Progress | None) -> dict[str, Any]:
         """Train the epochs that are left; return the facts of the training."""
@@ -196,7 +182,10 @@ class Trainer:
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         """One optimiser step; the loss terms, still on the device."""
         transcript = batch.truth.classes if self.run.config.model.transcript else None
-        features, text = self._swapped(batch.features)
+        features, text = batch.features, self.text
+        share, objects = self.run.config.augment.swap[0], self.model.objects
+        if share and objects is not None and text is not None and float(torch.rand(())) < share:
+            features, text = objects.swapped(features, text)
         try:
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
                 output = self.parallel(features, batch.mask if batch.padded else None, text, transcript)
@@ -218,13 +207,6 @@ class Trainer:
             with torch.no_grad():
                 torch._foreach_lerp_(self.averages, self.parameters, 1 - self.settings.average)
         return terms.detached()
-
-    def _swapped(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Input and texts of a step; swap augmentation exchanges the named objects in a share of the steps."""
-        share, objects = self.run.config.augment.swap[0], self.model.objects
-        if not share or objects is None or self.text is None or float(torch.rand(())) >= share:
-            return features, self.text
-        return objects.swapped(features, self.text)
 
     def validate(self) -> dict[str, float]:
         """Score the validation videos, and keep the model if it is the best so far; the figures."""

@@ -8,7 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError
 from fact_clip.core.arguments import checked
+from fact_clip.core.errors import library_errors
 from fact_clip.core.io import check_file
 
 if TYPE_CHECKING:
@@ -68,17 +69,7 @@ class VideoInfo:
 
 
 class DamagedVideoError(InputError):
-    """Only a part of a file can be decoded, `decoded` of the `declared` seconds. Raised after that part was yielded."""
-
-    def __init__(self, path: str | Path, fault: str, decoded: float, declared: float | None) -> None:
-        self.decoded, self.declared = decoded, declared
-        duration = "of an unknown duration" if declared is None else f"of {declared:.1f} s declared"
-        problem = f"{fault}, {decoded:.1f} s decoded {duration}"
-        super().__init__(path, problem, "--keep-going takes what there is")
-        self._given = path, fault, decoded, declared
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), self._given
+    """Only a part of a file can be decoded. Raised after that part was yielded."""
 
 
 @checked
@@ -97,13 +88,11 @@ def picture_times(path: str | Path) -> NDArray[np.float64]:
 
     with _opened(Path(path)) as source:
         stamps, unit, is_avi = list[int](), source.unit, source.is_avi
-        try:
+        with suppress(av.error.FFmpegError, OSError):  # what is before the damage can be labelled
             for packet in source.container.demux(source.stream):
                 stamp = packet.dts if packet.pts is None or is_avi else packet.pts
                 if stamp is not None and packet.size:
                     stamps.append(stamp)
-        except (av.error.FFmpegError, OSError):
-            pass  # what is before the damage can be labelled
         times = np.unique(np.array(stamps, dtype=np.float64) * unit - source.origin)
         times = times[times > -_ROUNDING]
         if not len(times):
@@ -178,10 +167,9 @@ def _pictures(source: _Source, fps: float | None, size: tuple[int, int] | None, 
     for shown_at, frame in source if fps is None else _on_grid(source, fps):
         if shown_at >= -_ROUNDING / 2 or fps is not None:
             yield Frame(shown_at, convert(frame))
-    damage = source.damage()
-    if damage is not None and not keep_going:
-        raise damage
-    if damage is not None:
+    if (damage := source.damage()) is not None:
+        if not keep_going:
+            raise damage
         warnings.warn(f"{damage.where}: {damage.problem}", stacklevel=2)
 
 
@@ -242,7 +230,6 @@ def _check_av(where: Path | str) -> None:
 @contextmanager
 def _opened(path: Path) -> Iterator[_Source]:
     """Open the video stream of a file; an InputError where there is none."""
-    _check_av(path)
     check_file(path, "a video file")
     with _container(path, file_url(path), {"options": _OPTIONS}) as source:
         yield source
@@ -255,12 +242,9 @@ def _container(where: Path | str, url: str, how: dict[str, Any], live: bool = Fa
     import av
     import av.stream
 
-    try:
+    problem = "cannot be opened" if live else "not a video, or its index is cut off"
+    with library_errors(where, problem, av.error.FFmpegError, OSError):
         container = av.open(url, **how)
-    except (av.error.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        problem = "cannot be opened" if live else "not a video, or its index is cut off"
-        raise InputError(where, f"{problem} ({reason})") from None
     with container:
         cover = av.stream.Disposition.attached_pic
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
@@ -302,7 +286,7 @@ class _Source:
             length = (frame.duration or 0) * self.unit or (1 / self.rate if self.rate else _UNKNOWN)
             shown = max(length, at - last if last > -math.inf else at)
             if shown > _MAX_SHOWN:
-                raise DamagedVideoError(self.path, f"a picture that lasts {shown:.0f} s", self.end, self.declared)
+                raise self._damage(f"a picture that lasts {shown:.0f} s", self.end)
             self.end, last = at + length, at
             self._sum = (self._sum or max(at, 0.0)) + length
             self._faults += bool(frame.is_corrupt and at >= 0)
@@ -349,15 +333,20 @@ class _Source:
         """Return what is wrong with the part that was read, or None."""
         if self._faults:
             fault = "one part does not decode" if self._faults == 1 else f"{self._faults} parts do not decode"
-            return DamagedVideoError(self.path, fault, min(self.end, self._sum), self.declared)
+            return self._damage(fault, min(self.end, self._sum))
         if self._jump is not None:
             fault = f"times that go back at {self._jump:.1f} s, as of files joined by copying (ffmpeg joins videos)"
-            return DamagedVideoError(self.path, fault, self.end, self.declared)
+            return self._damage(fault, self.end)
         allowance = max(_SHORT, 3 / self.rate if self.rate else 0.0)
         reached = max(self.end, self._others)
         if self._whole and self.declared is not None and reached < self.declared - allowance:
-            return DamagedVideoError(self.path, "ends early", self.end, self.declared)
+            return self._damage("ends early", self.end)
         return None
+
+    def _damage(self, fault: str, decoded: float) -> DamagedVideoError:
+        duration = "of an unknown duration" if self.declared is None else f"of {self.declared:.1f} s declared"
+        problem = f"{fault}, {decoded:.1f} s decoded {duration}"
+        return DamagedVideoError(self.path, problem, "--keep-going takes what there is")
 
 
 @contextmanager

@@ -10,11 +10,10 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
 from zipfile import BadZipFile
 
@@ -36,6 +35,8 @@ FORMAT = "fact-clip features 1"
 SAVE_SECONDS = 60.0  # between copies of the rows so far
 _MAX_FPS = 1000  # rows a second; times in files are in milliseconds
 Progress = Callable[[int, int, str], None]
+Batch = tuple[NDArray[np.float64], NDArray[np.float16]]
+"""Times (N,) and rows (N, D)."""
 T = TypeVar("T")
 
 
@@ -173,15 +174,6 @@ def extract(
     return target
 
 
-@contextmanager
-def extracted(
-    video: str | Path, encoder: FrameEncoder, settings: Settings | None = None, progress: Progress | None = None
-) -> Iterator[Path]:
-    """Give NAME.npy of `extract` in a temporary folder ($TMPDIR), which is removed at the end of the context."""
-    with TemporaryDirectory(prefix="fact-clip-", ignore_cleanup_errors=True) as folder:
-        yield extract(video, encoder, folder, settings, progress)
-
-
 def describe(features: str | Path) -> dict[str, Any]:
     """Return what `extract` wrote beside a feature file; an InputError where it did not write it."""
     path = Path(features).with_suffix(".json")
@@ -202,12 +194,15 @@ def is_current(video: str | Path, encoder: FrameEncoder, out: str | Path, settin
     target = Path(out) / f"{file_name(video.stem)}.npy"
     try:
         facts = describe(target)
-        made_by = (facts["encoder"], facts["precision"], facts["fps"])
+        made_by, source, status = (facts["encoder"], facts["precision"], facts["fps"]), facts["source"], video.stat()
+        # an untouched file is the same: reading hundreds of gigabytes only to skip them would take long
+        is_untouched = status.st_mtime_ns == source["modified_ns"]
         return (
             (settings.keep_going or facts["damage"] is None)
             and made_by == (encoder.name, precision_of(encoder), settings.fps)
             and np.load(target, mmap_mode="r").shape == (facts["n_frames"], facts["dim"])
-            and _same_file(video, facts["source"])
+            and status.st_size == source["bytes"]
+            and (is_untouched or _source(video)["sha256"] == source["sha256"])
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return False
@@ -220,31 +215,18 @@ def _source(video: Path) -> dict[str, Any]:
     return {"name": video.name, "bytes": status.st_size, "modified_ns": status.st_mtime_ns, "sha256": digest}
 
 
-def _same_file(video: Path, recorded: dict[str, Any]) -> bool:
-    status = video.stat()
-    # an untouched file is the same: reading hundreds of gigabytes only to skip them would take long
-    is_untouched = status.st_mtime_ns == recorded["modified_ns"]
-    return status.st_size == recorded["bytes"] and (is_untouched or _source(video)["sha256"] == recorded["sha256"])
-
-
-def _encoded(
-    video: Path, encoder: FrameEncoder, settings: Settings, first: int
-) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float16]]]:
-    """Yield (times, rows) of each batch from row `first` on."""
+def _encoded(video: Path, encoder: FrameEncoder, settings: Settings, first: int) -> Iterator[Batch]:
+    """Yield the batches from row `first` on."""
     encoder.load()
     encode, lead = RowEncoder(encoder, video), min(encoder.context, first)
-    times: list[float] = []
-    batch: list[NDArray[Any]] = []
-    skip = lead
-    damage: DamagedVideoError | None = None
+    times, batch, damage = list[float](), list[NDArray[Any]](), None
     # from the beginning and not by a seek, which would miss what does not decode before
     pictures = frames(video, fps=settings.fps, size=encoder.size)
     prepared = ((picture.time, encoder.prepare(picture.image)) for picture in islice(pictures, first - lead, None))
     try:
-        for shown_at, picture in _ahead(prepared, 2 * settings.batch):
-            if skip:
+        for number, (shown_at, picture) in enumerate(_ahead(prepared, 2 * settings.batch)):
+            if number < lead:
                 encode.before.append(picture)
-                skip -= 1
                 continue
             times.append(shown_at)
             batch.append(picture)
@@ -296,10 +278,6 @@ def _ahead(items: Generator[T, None, None], depth: int) -> Iterator[T]:
         items.close()
 
 
-Batch = tuple[NDArray[np.float64], NDArray[np.float16]]
-"""Times (N,) and rows (N, D)."""
-
-
 def _write_part(path: Path, identity: dict[str, Any], batches: Sequence[Batch]) -> None:
     """Keep the batches so far, with what they come from, for an extraction that is interrupted."""
     times, rows = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
@@ -309,10 +287,7 @@ def _write_part(path: Path, identity: dict[str, Any], batches: Sequence[Batch]) 
 
 def _read_part(path: Path, identity: dict[str, Any]) -> list[Batch]:
     """Return what `_write_part` kept; nothing where the file is damaged or comes from something else."""
-    try:
-        with np.load(path) as stored:
-            if str(stored["identity"]) == json.dumps(identity):
-                return [(stored["times"], stored["rows"])]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        pass
+    with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(path) as stored:
+        if str(stored["identity"]) == json.dumps(identity):
+            return [(stored["times"], stored["rows"])]
     return []

@@ -112,7 +112,10 @@ class _Painter:
         self._starts = np.array([segmentation.seconds(row) for row in range(segmentation.n_frames + 1)], dtype=float)
         self._owner = np.repeat(np.arange(len(segmentation)), [segment.duration for segment in segmentation])
         self._bar_height = max(height // 24, 4)
-        self._bar = self._draw_bar()
+        texts = (colours.get(segment.label, _OTHER) for segment in segmentation)
+        of_segment = np.array([list(bytes.fromhex(text[1:])) for text in texts], dtype=np.uint8)
+        moments = (np.arange(width) + 0.5) / width * self._starts[-1]
+        self._bar = np.repeat(of_segment[self._at(moments)][None], self._bar_height, axis=0)  # (bar height, W, 3)
         self._strips: dict[str, NDArray[np.uint8]] = {}
 
     def __call__(self, image: Image, time: float) -> Image:
@@ -132,13 +135,6 @@ class _Painter:
         """Return the segment of each moment."""
         rows = np.searchsorted(self._starts, times, side="right") - 1
         return self._owner[np.clip(rows, 0, len(self._owner) - 1)]
-
-    def _draw_bar(self) -> NDArray[np.uint8]:
-        """Return (bar height, W, 3); each column has the colour of its moment."""
-        texts = (self._colours.get(segment.label, _OTHER) for segment in self._segments)
-        colours = np.array([list(bytes.fromhex(text[1:])) for text in texts], dtype=np.uint8)
-        moments = (np.arange(self.width) + 0.5) / self.width * self._starts[-1]
-        return np.repeat(colours[self._at(moments)][None], self._bar_height, axis=0)
 
     def _draw_strip(self, label: str) -> NDArray[np.uint8]:
         """Return the name in white on black, beside a patch of its colour."""

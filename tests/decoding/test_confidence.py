@@ -10,8 +10,9 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from fact_clip.decoding import Confidence, confidence, reliability
-from fact_clip.decoding.confidence import over_segments
+from fact_clip.core.io import read_value
+from fact_clip.decoding import Confidence, calibration, reliability
+from fact_clip.decoding.calibration import over_segments
 
 from ..refusals import refused
 
@@ -84,7 +85,7 @@ def test_the_fit_has_the_highest_posterior():
 
     best = minimize(loss, [0.5, 0.5], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-12}).x
     assert abs(best - [1, 0]).min() > 0.05  # neither number stays where it began
-    assert confidence._fitted(videos) == pytest.approx(tuple(best), abs=1e-4)
+    assert calibration._fitted(videos) == pytest.approx(tuple(best), abs=1e-4)
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 23])
@@ -97,7 +98,7 @@ def test_the_gain_is_that_of_fits_to_the_other_parts(n, monkeypatch):
         seen = [numbers[id(own)] for own, *_ in others]
         return 1 + sum(seen) / 100, len(seen) / 100
 
-    monkeypatch.setattr(confidence, "_fitted", stand_in)
+    monkeypatch.setattr(calibration, "_fitted", stand_in)
     expected = 0.0
     for place, (own, right, _) in enumerate(videos):
         others = [other for other in range(n) if other % min(10, n) != place % min(10, n)]
@@ -105,7 +106,7 @@ def test_the_gain_is_that_of_fits_to_the_other_parts(n, monkeypatch):
         for x, r in zip(own, right, strict=True):
             before, after = expit(x if r else -x), expit((slope * x + intercept) * (1 if r else -1))
             expected += np.log(after) - np.log(before)
-    assert confidence._gain(videos) == pytest.approx(expected)
+    assert calibration._gain(videos) == pytest.approx(expected)
 
 
 def test_scores_stay_where_nothing_tells_that_a_fit_helps():
@@ -167,9 +168,8 @@ def test_bins_by_hand():
 
 def test_a_file_and_damaged_ones(tmp_path):
     path, found = tmp_path / "confidence.json", Confidence.learned(*made_up(0, 1))
-    assert Confidence.read(path) is None
     path.write_text(json.dumps(asdict(found)))
-    assert Confidence.read(path) == found
+    assert read_value(Confidence, path) == found
     path.write_text(json.dumps(asdict(found) | {"quantiles": [0.5]}))
     with refused("confidence.json"):
-        Confidence.read(path)
+        read_value(Confidence, path)

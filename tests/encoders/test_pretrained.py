@@ -12,7 +12,7 @@ import pytest
 
 from fact_clip.core.distributed import pick_device
 from fact_clip.encoders import Runtime, frame_encoder, pretrained, text_encoder
-from fact_clip.encoders.joint import OpenClip
+from fact_clip.encoders.image import OpenClip
 
 from ..refusals import refused
 from ..small import write_clip_tokeniser

@@ -12,7 +12,7 @@ from fact_clip.core import Vocabulary
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores
 from fact_clip.decoding.similarity import smoothed
 from fact_clip.encoders import text_encoder
-from fact_clip.encoders.joint import OpenClip
+from fact_clip.encoders.image import OpenClip
 from fact_clip.encoders.vectors import embed
 from fact_clip.inference.segmenter import load_training_free
 

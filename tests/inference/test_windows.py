@@ -15,7 +15,7 @@ from fact_clip import metrics
 from fact_clip.config import ModelConfig
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.inference import scorer as scorer_module
-from fact_clip.inference.scorer import Window, cut_windows, overlap_of
+from fact_clip.inference.scorer import Window, cut_windows
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
@@ -75,7 +75,6 @@ def test_the_reach_is_where_gradients_end(frame, layers, far):
 def test_update_blocks_see_the_whole_video():
     config = model_config("iu", frame="m", frame_layers=2)
     assert convolution_reach(config) == 3 + 31  # u has five layers of m where nothing is said
-    assert (overlap_of(config, 1000), overlap_of(config, 20)) == (68, 10)
 
 
 def test_similarities_are_compared_with_the_whole_video():
