@@ -18,7 +18,7 @@ from fact_clip.decoding import Calibration, CandidateSet, Scores, Voters, decode
 from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics import curve_of_predictions
 from fact_clip.run import LoadedRun
-from fact_clip.training.calibration import GAMMAS, Scored, curve_of
+from fact_clip.training.zero_shot import GAMMAS, Scored, curve_of
 
 TARGET = 0.5  # of the time of one by one, at most, where a change of action has a price
 RUNS = 5

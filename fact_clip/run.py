@@ -38,9 +38,8 @@ from torch import Tensor, nn
 
 from fact_clip import __version__, hub
 from fact_clip.config import Config, Rate, set_key
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import ConfigKey, FileLocation, InputError, Vocabulary, library_errors
 from fact_clip.core.arguments import checked
-from fact_clip.core.errors import ConfigKey, FileLocation, library_errors
 from fact_clip.core.io import check_file, parse_json, parse_value, read_mapping, read_value, write_value
 from fact_clip.core.paths import commit, inside, whole_file
 from fact_clip.core.plugins import Table
@@ -352,9 +351,8 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | P
     expected = model.state_dict()
     missing, extra = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     if missing or extra:
-        problems = [f"{len(missing)} parameters are missing (first: {missing[0]})"] if missing else []
-        problems += [f"{len(extra)} are unexpected (first: {extra[0]})"] if extra else []
-        raise InputError(path, " and ".join(problems), "check that the configuration is that of the weights")
+        problem = f"{len(missing)} parameters are missing and {len(extra)} unexpected (first: {[*missing, *extra][0]})"
+        raise InputError(path, problem, "check that the configuration is that of the weights")
     for name, value in expected.items():
         loaded = weights[name]
         if loaded.shape != value.shape:

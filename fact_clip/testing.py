@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fact_clip.core import Segment, Segmentation
-from fact_clip.core.segments import Clock
+from fact_clip.core import Clock, Segment, Segmentation
 from fact_clip.encoders import Runtime, frame_encoder, text_encoder
 from fact_clip.formats import FORMATS, load, save
 from fact_clip.formats.base import Options, to_frames

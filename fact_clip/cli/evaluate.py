@@ -95,7 +95,9 @@ def show(result: Mapping[str, Any]) -> None:
             text += f"; {len(candidates['left_out'])} of its classes are no candidates, so that their"
             text += f" {candidates['frames_left_out']} frames ({share:.1%}) count as errors"
         print(text)
-    print(metrics.format_table(result["metrics"]))
+    profile, figures = f"profile {result['metrics']['profile']}", dict(result["metrics"])
+    del figures["profile"]
+    print(table([{profile: metrics.figure_name(key), "": value} for key, value in figures.items()]))
     before, after = result["reliability"]["before"]["ece"], result["reliability"]["after"]
     print(f"calibration error: {before:.1f} raw" + ("" if after is None else f", {after['ece']:.1f} calibrated"))
     if "zero_shot" in result:

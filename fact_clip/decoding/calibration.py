@@ -63,13 +63,10 @@ ASKS_MODEL = ("posterior", "frames+posterior")  # rules that need the mean poste
 
 
 def log_prior(rule: str, expected: Floats, frames: NDArray[np.int64], posterior: Floats | None = None) -> Floats:
-    """Return (C,) log p(c) by a rule, the name in ``decode.prior``.
+    """Return (C,) log p(c) by a rule, the name in ``decode.prior``; "frames+posterior" is the mean of both.
 
-    Args:
-        rule: "factors", "frames", "posterior", or "frames+posterior", the mean of both.
-        expected: (C,) of `factor_log_shares`.
-        frames: (C,) training frames. A class that was not learned has 0 and gets `expected`, on the same scale.
-        posterior: (C,) of `log_mean_posterior` on validation videos, for the rules in `ASKS_MODEL`.
+    `expected` (C,) is that of `factor_log_shares`, which a class without training `frames` (C,) gets, on the same
+    scale; `posterior` (C,) that of `log_mean_posterior` on validation videos, for the rules in `ASKS_MODEL`.
     """
     if rule == "factors":
         return expected

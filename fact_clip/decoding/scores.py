@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.core import Vocabulary, runs
+from fact_clip.core import Clock, NewWord, Vocabulary, runs
 from fact_clip.core.decode_settings import DecodeSettings
-from fact_clip.core.segments import Clock, NewWord
 from fact_clip.decoding.fusion import Voters, fuse, fuse_gammas
 from fact_clip.decoding.similarity import mix, transport
 
@@ -216,15 +215,10 @@ def decode_switching(
 ) -> NDArray[np.int64]:
     """Return the labelling y of T frames that maximises sum_t scores[t, y_t] - penalty * (number of changes in y).
 
-    Args:
-        scores: (T, C), log-probabilities; -inf rules a class out. (G, T, C) are G videos of one length, or one video
-            scored in G ways, decoded in one pass over the frames.
-        penalty: price of a change, in the unit of the scores (nats); 0 is the argmax of each frame.
-        prices: (C, C) of `change_prices`: a change from class c to d costs ``penalty * prices[c, d]``.
-        previous: the class of the frame before the first one, a change from which costs as any; None: there is none.
-
-    Returns:
-        (T,) or (G, T) class indices. Memory O(G * T * C), time the same, or O(G * T * C^2) with prices.
+    `scores` (T, C) are log-probabilities, -inf where a class is ruled out; (G, T, C) are G videos of one length, or one
+    video scored in G ways, decoded in one pass over the frames. With `prices` (C, C) of `change_prices` a change from
+    class c to d costs ``penalty * prices[c, d]``. A change from `previous`, the class of the frame before the first,
+    costs as any. Memory is O(G * T * C), time the same, or O(G * T * C^2) with prices.
     """
     if penalty == 0:
         return scores.argmax(-1)

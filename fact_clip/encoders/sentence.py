@@ -17,8 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from fact_clip.config import WIDEST
-from fact_clip.core import InputError
-from fact_clip.core.errors import library_errors
+from fact_clip.core import InputError, library_errors
 from fact_clip.core.io import check_file, read_npz
 from fact_clip.core.paths import expanded
 from fact_clip.encoders.pretrained import Runtime, TextModel, content_name

@@ -13,11 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import WHOLE_NAME, InputError, NewWord, Vocabulary
 from fact_clip.core.arguments import names_of
 from fact_clip.core.messages import listed, spelling_key
-from fact_clip.core.segments import NewWord
-from fact_clip.core.vocabulary import WHOLE_NAME
 from fact_clip.datasets.benchmarks import new_factors
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.decoding import CandidateSet

@@ -13,16 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fact_clip.core import InputError
+from fact_clip.core import ConfigKey, InputError
 from fact_clip.core.arguments import path_of
-from fact_clip.core.errors import ConfigKey
 from fact_clip.core.paths import check_place, whole_file
 from fact_clip.decoding import voters
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 
 SUFFIXES = (".pt2", ".onnx")
-_PACKAGES = ("onnx", "onnxscript")
 _MOST_ROWS = 1_000_000
 
 
@@ -47,7 +45,7 @@ def export(scorer: Scorer, path: str | Path) -> Path:
     if path.suffix not in SUFFIXES:
         raise InputError(path, f"the ending {path.suffix!r}", f"give {' or '.join(SUFFIXES)}")
     check_place(path)
-    lacking = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    lacking = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if path.suffix == ".onnx" and lacking:
         raise InputError(path, f"the package {lacking[0]} is not installed", "pip install 'fact-clip[onnx]'")
     if config.model.transcript:
@@ -77,7 +75,8 @@ def export(scorer: Scorer, path: str | Path) -> Path:
                 torch.export.save(program, part, extra_files={"fact_clip.json": json.dumps(facts)})
             else:
                 logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it warns of each operator that it leaves
-                onnx = torch.onnx.export(program, dynamo=True, verbose=False, output_names=_outputs(program))
+                names = ["frames", "tokens", "has_token"][: len(program.graph_signature.user_outputs)]
+                onnx = torch.onnx.export(program, dynamo=True, verbose=False, output_names=names)
                 assert onnx is not None
                 onnx.model.metadata_props["fact_clip"] = json.dumps(facts)
                 onnx.save(part)
@@ -88,7 +87,3 @@ def export(scorer: Scorer, path: str | Path) -> Path:
         for member in scorer.models:
             member.to(scorer.device)
     return path
-
-
-def _outputs(program: Any) -> list[str]:
-    return ["frames", "tokens", "has_token"][: len(program.graph_signature.user_outputs)]

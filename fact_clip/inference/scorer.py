@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fact_clip.config import Config
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Clock, ConfigKey, InputError, Location, Vocabulary
 from fact_clip.core.arguments import array_of, names_of, number_of
 from fact_clip.core.distributed import Precision, pick_device, pick_precision
-from fact_clip.core.errors import ConfigKey, Location
-from fact_clip.core.segments import Clock
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, load_features, read_clock, read_sidecar
 from fact_clip.datasets.layout import UNLABELLED, unlabelled
@@ -66,7 +64,12 @@ class FeatureSpec:
         if self.encoder is not None and encoder != self.encoder and (self.named or encoder is not None):
             problem = f"features by {encoder or 'an unknown encoder'}, but {self.origin} {self.encoder}"
             raise InputError(beside, problem, "extract them with that encoder")
-        return features, _with_video_rate(clock)
+        if clock.video_fps is None and clock.media is not None and Path(clock.media).is_file():
+            try:
+                clock = replace(clock, video_fps=probe(clock.media).fps)
+            except InputError as error:
+                logger.info("the frame rate of the video is unknown: %s", error)
+        return features, clock
 
 
 def check_features(features: Any, where: Location | str | Path, width: int, origin: str) -> NDArray[Any]:
@@ -76,17 +79,6 @@ def check_features(features: Any, where: Location | str | Path, width: int, orig
         raise InputError(where, f"an array of shape {rows.shape}, but {origin} (T, {width})")
     check_finite(where, rows)
     return rows
-
-
-def _with_video_rate(clock: Clock) -> Clock:
-    """The clock with the rate of the video that it names, read from that file if it is there and can be read."""
-    if clock.video_fps is not None or clock.media is None or not Path(clock.media).is_file():
-        return clock
-    try:
-        return replace(clock, video_fps=probe(clock.media).fps)
-    except InputError as error:
-        logger.info("the frame rate of the video is unknown: %s", error)
-        return clock
 
 
 class Scorer:
@@ -254,11 +246,14 @@ class Scorer:
 
     def _passes(self, features: NDArray[np.floating], windows: Sequence[Window]) -> Iterator[tuple[int, Rows]]:
         """What the model reads, window by window: the index of the window and (T', D'), one for each start of it."""
-        data = self.run.config.data
+        data, margin = self.run.config.data, max(self.run.transform.context, default=0)
         for index, window in enumerate(windows):
-            frames = self._input(features, window)
-            for start in range(min(data.stride, len(frames)) if data.interleave else 1):
-                yield index, frames[start :: data.stride]
+            # context columns see beyond the ends of a window as in one pass
+            start, stop = window.start * data.stride, min(window.stop * data.stride, len(features))
+            before = min(start, margin)
+            frames = self.run.transform(features[start - before : stop + margin])[before : before + stop - start]
+            for first in range(min(data.stride, len(frames)) if data.interleave else 1):
+                yield index, frames[first :: data.stride]
 
     def _windows(self, n_frames: int) -> list[Window]:
         """In rows of the model, each of which stands for ``data.stride`` frames."""
@@ -268,13 +263,6 @@ class Scorer:
         # unless told, neighbours share what the convolutions see, and at most half a window
         shared = min(2 * convolution_reach(config.model), window // 2) if overlap is None else -(-overlap // stride)
         return cut_windows(-(-n_frames // stride), window, shared)
-
-    def _input(self, features: NDArray[np.floating], window: Window) -> Rows:
-        """The frames of a window as the model takes them; context columns see beyond its ends as in one pass."""
-        stride, margin = self.run.config.data.stride, max(self.run.transform.context, default=0)
-        start, stop = window.start * stride, min(window.stop * stride, len(features))
-        before = min(start, margin)
-        return self.run.transform(features[start - before : stop + margin])[before : before + stop - start]
 
     def _read(
         self, model: FACT, passes: Sequence[Rows], candidates: CandidateSet, order: Tensor | None

@@ -13,13 +13,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
+from fact_clip.core import Clock, CommandOption, FileLocation, InputError, Location, Segment, Segmentation, Vocabulary
 from fact_clip.core.arguments import checked, number_of, path_of
 from fact_clip.core.distributed import Precision, pick_device
-from fact_clip.core.errors import CommandOption, FileLocation, Location
 from fact_clip.core.io import check_file
 from fact_clip.core.messages import paced
-from fact_clip.core.segments import Clock
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import InputError, Segment, Segmentation, runs
+from fact_clip.core import LEAST_FPS, MOST_FPS, Clock, InputError, Segment, Segmentation, runs
 from fact_clip.core.arguments import array_of, number_of
-from fact_clip.core.segments import LEAST_FPS, MOST_FPS, Clock
 from fact_clip.decoding import DecodeSettings
 from fact_clip.inference.scorer import check_features
 from fact_clip.video.decode import scaled
@@ -101,15 +100,15 @@ class Stream:
         if rate is None and delay < math.inf:
             raise InputError("delay", "seconds, but the run has no frame rate", "give fps, rows a second")
         self._clock = Clock(fps=rate)
-        # in rows, whole ones of the model
+        # in rows, whole ones of the model; `_ahead` are those after a label that becomes final
         step = scorer.frames_per_score
-        rows, self._hop, self._kept = math.inf, math.inf, math.inf
+        self._hop = self._kept = self._ahead = math.inf
         if rate is not None and delay < math.inf:
             rows = step * max(math.floor(delay * rate / step + 1e-9), 1)
             self._hop = step * max(rows // (HOPS * step), 1)
             n_frames = None if scorer.run is None else scorer.run.n_frames
             self._kept = step * -(-max(scorer.window or n_frames or _CONTEXT * step, 2 * rows) // step)
-        self._ahead = rows - self._hop if rows < math.inf else math.inf  # rows after a label that becomes final
+            self._ahead = rows - self._hop
         self._parts: list[NDArray[Any]] = []  # the rows in memory
         self._final = np.empty(0, np.int64)  # labels of the first ones of these
         self._n_rows = 0  # that have come

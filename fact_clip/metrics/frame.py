@@ -10,9 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core import InputError, stretch
+from fact_clip.core import InputError, frame_labels, stretch
 from fact_clip.core.arguments import is_list, whole_of
-from fact_clip.core.segments import frame_labels
 
 Labellings: TypeAlias = Sequence[ArrayLike]
 """Class indices (T,) of each video; in the ground truth negative ones are ignored frames, which are left out."""

@@ -1,4 +1,4 @@
-"""All figures at once, by the rules of a named profile; by class; and as a plain-text table (docs/metrics.md)."""
+"""All figures at once, by the rules of a named profile; and by class (docs/metrics.md)."""
 
 from __future__ import annotations
 
@@ -166,27 +166,6 @@ def per_class(
         }
         for label in range(n_classes)
     ]
-
-
-def format_table(metrics: Mapping[str, Any]) -> str:
-    """A result of `evaluate` as a plain-text table: a row for each figure; columns all, seen and unseen."""
-    groups = [group for group in ("seen", "unseen") if any(key.startswith(f"{group}_") for key in metrics)]
-    rows: dict[str, dict[str, float]] = {}
-    for key, value in metrics.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        group, _, rest = key.partition("_")
-        column, figure = (group, rest) if group in groups else ("all", key)
-        rows.setdefault(figure_name(figure), {})[column] = float(value)
-    if not rows:
-        return ""
-    columns, width = ["all", *groups], max(map(len, rows))
-    lines = [f"profile {metrics['profile']}"] if "profile" in metrics else []
-    lines.append(" " * width + "".join(f"{column:>8}" for column in columns) if groups else "")
-    for name, cells in rows.items():
-        shown = (f"{cells[column]:8.1f}" if column in cells else " " * 8 for column in columns)
-        lines.append(f"{name:<{width}}{''.join(shown)}".rstrip())
-    return "\n".join(line for line in lines if line)
 
 
 def figure_name(key: str) -> str:

@@ -16,9 +16,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import InputError, Vocabulary, frame_labels
 from fact_clip.core.arguments import array_of, number_of, table_of, whole_of
-from fact_clip.core.segments import frame_labels
 from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, class_set, paired, percent
 from fact_clip.metrics.segmental import OVERLAPS, SegmentCounts, count_segments, f1_exact
 
@@ -155,8 +154,12 @@ def seen_unseen_curve(
     breaks, break_of = np.unique(margin[changes], return_inverse=True)
     lost = np.bincount(break_of, s_weight[changes])
     won = np.bincount(break_of, u_weight[changes])
+    gamma = np.zeros(1)
+    if len(breaks):
+        gamma = np.concatenate([[breaks[0] - 1], (breaks[:-1] + breaks[1:]) / 2, [breaks[-1] + 1]])
+        gamma[np.searchsorted(breaks, 0.0)] = 0.0
     return SeenUnseenCurve(
-        gamma=_between(breaks),
+        gamma=gamma,
         # Summed from the end at which it is 0, so that it is 0 there.
         seen=np.append(np.cumsum(lost[::-1])[::-1], 0.0),
         unseen=np.concatenate([[0.0], np.cumsum(won)]),
@@ -269,15 +272,6 @@ def _weights(true: NDArray[np.int64], right: NDArray[np.bool_], classes: Collect
         is_class = true == label
         weights[right & is_class] = 100.0 / (is_class.sum() * len(present))
     return weights
-
-
-def _between(breaks: Floats) -> Floats:
-    """(J,) a gamma in each of the intervals between increasing breaks (J - 1,)."""
-    if not len(breaks):
-        return np.zeros(1)
-    gamma = np.concatenate([[breaks[0] - 1], (breaks[:-1] + breaks[1:]) / 2, [breaks[-1] + 1]])
-    gamma[np.searchsorted(breaks, 0.0)] = 0.0
-    return gamma
 
 
 # Where unseen classes are lost (docs/metrics.md, 'Diagnostics'): in percent, and None where nothing can be counted.

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import InputError
+from fact_clip.core import ConfigKey, InputError
 from fact_clip.core.arguments import is_number
-from fact_clip.core.errors import ConfigKey
 from fact_clip.core.io import parse_json, read_text
 from fact_clip.core.paths import check_place, inside, whole_file, write_lines
 

@@ -16,9 +16,8 @@ from pathlib import Path
 import torch
 
 from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
-from fact_clip.core import InputError
+from fact_clip.core import ConfigKey, InputError
 from fact_clip.core.distributed import Processes, place_in_launch
-from fact_clip.core.errors import ConfigKey
 from fact_clip.datasets.describe import Proposal, propose
 from fact_clip.training.plan import Note, Plan, resolve, tell
 from fact_clip.training.state import begin

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from fact_clip import __version__, metrics
 from fact_clip.config import Config
-from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core import CommandOption, ConfigKey, InputError, Vocabulary, runs
 from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Precision, Processes, pick_device
-from fact_clip.core.errors import CommandOption, ConfigKey
 from fact_clip.core.io import write_value
 from fact_clip.core.messages import paced
 from fact_clip.core.paths import check_place, commit, inside, write_lines
@@ -28,14 +27,11 @@ from fact_clip.decoding import Calibration, CandidateSet, decode_scores, reliabi
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun, Run, check_classes
 from fact_clip.training import zero_shot
-from fact_clip.training.calibration import calibrate, judges, learn_confidence
 from fact_clip.training.plan import warn_of_unused
+from fact_clip.training.zero_shot import calibrate, judges, learn_confidence
 from fact_clip.video.extract import Progress
 
 logger = logging.getLogger(__name__)
-
-if TYPE_CHECKING:
-    from fact_clip.report.record import Record
 
 Rows = dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
 """Row of `report.record.ROWS` -> class index and confidence of each frame, (T,) and (T,)."""
@@ -117,15 +113,15 @@ def evaluate(
     if dataset.holdout is not None:
         result["zero_shot"] = zero_shot.report(scorer, dataset, names, actions, scored)
     if processes.is_main:
-        _record(scorer, dataset, vocabulary, names, rows).save(record)
+        _save_record(record, scorer, dataset, vocabulary, dict(zip(names, rows, strict=True)))
         write_value(written, result)
     return result
 
 
-def _record(
-    scorer: Scorer, dataset: Dataset, vocabulary: Vocabulary, names: Sequence[str], rows: Sequence[Rows]
-) -> Record:
-    """What the report needs of each video; predictions have the confidences that `segment` gives them."""
+def _save_record(
+    path: Path, scorer: Scorer, dataset: Dataset, vocabulary: Vocabulary, rows: Mapping[str, Rows]
+) -> None:
+    """Write what the report needs of each video; predictions have the confidences that `segment` gives them."""
     from fact_clip.report.record import Record, Video
 
     counts = np.zeros(len(vocabulary), dtype=np.int64)
@@ -138,10 +134,10 @@ def _record(
             | {"prediction": scorer.calibrated(frame_rows["prediction"][1]).astype(np.float16)},
             dataset.times(name),
         )
-        for name, frame_rows in zip(names, rows, strict=True)
+        for name, frame_rows in rows.items()
     ]
     versions = {"fact-clip": __version__, "torch": torch.__version__, "commit": commit() or "unknown"}
-    return Record(vocabulary, counts, versions, videos)
+    Record(vocabulary, counts, versions, videos).save(path)
 
 
 def open_run(

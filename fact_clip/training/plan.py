@@ -15,10 +15,8 @@ from torch import Tensor
 
 from fact_clip import metrics
 from fact_clip.config import Config, with_values
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import WHOLE_NAME, ConfigKey, InputError, Vocabulary
 from fact_clip.core.distributed import pick_device
-from fact_clip.core.errors import ConfigKey
-from fact_clip.core.vocabulary import WHOLE_NAME
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import guess_names
 from fact_clip.datasets.layout import IN_MEMORY, DataFolder
@@ -26,8 +24,8 @@ from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.encoders.vectors import class_texts, class_vectors, embed_as
 from fact_clip.inference.scorer import check_joint_space, cut_windows
 from fact_clip.run import Run, read_weights
-from fact_clip.training.calibration import check_rules
 from fact_clip.training.callbacks import check_loggers
+from fact_clip.training.zero_shot import check_rules
 
 logger = logging.getLogger(__name__)
 

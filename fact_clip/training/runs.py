@@ -16,22 +16,21 @@ from typing import IO, Any
 import torch
 
 from fact_clip.config import Config, with_values
-from fact_clip.core import InputError
+from fact_clip.core import ConfigKey, InputError
 from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes, place_in_launch
-from fact_clip.core.errors import ConfigKey
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import inside, locked, write_lines
 from fact_clip.datasets.memory import DataSource, MemoryFolder, with_data
 from fact_clip.models.kernels import products
 from fact_clip.run import member_folders, remove_unfinished
 from fact_clip.training import trainer
-from fact_clip.training.calibration import learn_calibration
 from fact_clip.training.callbacks import Callback
 from fact_clip.training.estimate import load_config
 from fact_clip.training.evaluation import Progress
 from fact_clip.training.plan import Plan, resolve, tell
 from fact_clip.training.state import begin, check_free
+from fact_clip.training.zero_shot import learn_calibration
 
 SEED_STEP = 1000  # Member k has the seed of the run + k * this, so that runs of neighbouring seeds share no member
 
@@ -42,7 +41,7 @@ import json, os, sys, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 from fact_clip.core.distributed import end_with_parent
 end_with_parent(int(sys.argv[3]))
-from fact_clip.config import Config, with_values
+from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.models.kernels import use_products
 from fact_clip.training import train

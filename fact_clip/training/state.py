@@ -15,9 +15,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import ConfigKey, InputError, Vocabulary
 from fact_clip.core.distributed import Processes
-from fact_clip.core.errors import ConfigKey
 from fact_clip.core.io import parse_value
 from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset

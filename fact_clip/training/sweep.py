@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.config import Config, with_values
-from fact_clip.core import InputError
+from fact_clip.core import CommandOption, InputError
 from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes
-from fact_clip.core.errors import CommandOption
 from fact_clip.core.io import parse_yaml, write_value
 from fact_clip.core.paths import file_name, inside, locked
 from fact_clip.datasets.dataset import Dataset

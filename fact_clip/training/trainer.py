@@ -22,9 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from fact_clip.config import TrainConfig
-from fact_clip.core import InputError
+from fact_clip.core import ConfigKey, InputError
 from fact_clip.core.distributed import Processes, pick_device, pick_precision
-from fact_clip.core.errors import ConfigKey
 from fact_clip.core.io import read_text
 from fact_clip.core.messages import Pace
 from fact_clip.core.paths import inside

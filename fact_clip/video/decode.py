@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, library_errors
 from fact_clip.core.arguments import checked
-from fact_clip.core.errors import library_errors
 from fact_clip.core.io import check_file
 
 if TYPE_CHECKING:

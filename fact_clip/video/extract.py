@@ -20,12 +20,11 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import InputError, row_times
+from fact_clip.core import LEAST_FPS, InputError, row_times
 from fact_clip.core.arguments import checked, number_of, whole_of
 from fact_clip.core.io import read_mapping
 from fact_clip.core.messages import Pace, paced
 from fact_clip.core.paths import check_place, file_name, inside, whole_file, write_lines
-from fact_clip.core.segments import LEAST_FPS
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import DamagedVideoError, frames, probe
 

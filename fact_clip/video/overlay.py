@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,6 @@ from fact_clip.core import InputError, Segmentation
 from fact_clip.core.arguments import checked, number_of
 from fact_clip.core.paths import same_place, whole_file
 from fact_clip.video.decode import Image, file_url, frames, probe
-
-if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
 
 SUFFIXES = (".mp4", ".mkv", ".mov")
 _UNIT = Fraction(1, 90_000)  # seconds; finer than any frame rate, and MPEG's own
@@ -146,7 +142,7 @@ class _Painter:
         # comes with matplotlib and has the letters of many languages
         font = ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
         left, _, right, _ = font.getbbox(label)
-        strip: Picture = Pictures.new("RGB", (min(int(right - left) + 3 * size, self.width), 2 * size), "black")
+        strip = Pictures.new("RGB", (min(int(right - left) + 3 * size, self.width), 2 * size), "black")
         draw = ImageDraw.Draw(strip)
         draw.rectangle((size // 2, size // 2, 3 * size // 2, 3 * size // 2), fill=self._colours.get(label, _OTHER))
         draw.text((2 * size, size), label, font=font, fill="white", anchor="lm")

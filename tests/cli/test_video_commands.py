@@ -274,8 +274,8 @@ def test_boris_and_label_studio_count_the_pictures_of_the_film(films, pixel_run,
 def test_a_window_in_seconds(films, pixel_run, fact_clip, tmp_path, monkeypatch):
     from fact_clip.inference.scorer import Scorer
 
-    lengths, read = [], Scorer._input
-    monkeypatch.setattr(Scorer, "_input", lambda self, *what: (rows := read(self, *what), lengths.append(len(rows)))[0])
+    lengths, read = [], Scorer._read
+    monkeypatch.setattr(Scorer, "_read", lambda *what: (lengths.extend(map(len, what[2])), read(*what))[1])
     how = ("--run", pixel_run, "--encoder", "grid", "--out", tmp_path)
     assert fact_clip("segment", films / "c.mkv", *how, "--window", "2.5").code == 0
     assert set(lengths) == {25}  # of 60 rows, 10 a second

@@ -17,7 +17,6 @@ from fact_clip.metrics import (
     edit,
     evaluate,
     f1,
-    format_table,
     frame_accuracy,
     group_f1,
     harmonic_mean,
@@ -188,22 +187,8 @@ def test_per_class_by_hand() -> None:
         per_class(truth, guess, 2)
 
 
-def test_table() -> None:
-    metrics = {"profile": "fact", "edit": 70.54, "f1@10": 77.17, "seen_f1@10": 8.3, "unseen_f1@10": 100.0}
-    assert format_table(metrics).splitlines() == [
-        "profile fact",
-        "          all    seen  unseen",
-        "edit     70.5",
-        "F1@10    77.2     8.3   100.0",
-    ]
-    assert format_table({"frame_accuracy": 50, "note": "x"}) == "frame accuracy    50.0"
-    assert format_table({}) == ""
-    rows = format_table(evaluate([[0, 1]], [[0, 1]], unseen=[1])).splitlines()
-    assert rows[0] == "profile fact"
-    assert rows[2].split() == ["frame", "accuracy", "100.0", "100.0", "100.0"]
-    assert rows[-1].split() == ["harmonic", "mean", "100.0"]
+def test_names_of_figures() -> None:
     assert [figure_name(key) for key in ("ausuc", "unseen_f1@10")] == ["AUSUC", "unseen F1@10"]
-    assert len({len(row) for row in rows if row.startswith(("F1", "class", " "))}) == 1
 
 
 def test_cohen_kappa_is_agreement_beyond_chance():

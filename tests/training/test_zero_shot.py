@@ -23,7 +23,7 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run
 from fact_clip.training import evaluate, train, zero_shot
-from fact_clip.training.calibration import GAMMAS, Scored, calibrate, judges
+from fact_clip.training.zero_shot import GAMMAS, Scored, calibrate, judges
 
 from ..refusals import refused
 
