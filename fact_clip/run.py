@@ -38,7 +38,7 @@ from torch import Tensor, nn
 
 from fact_clip import __version__, hub
 from fact_clip.config import Config, Rate, set_key
-from fact_clip.core import ConfigKey, FileLocation, InputError, Vocabulary, library_errors
+from fact_clip.core import ConfigKey, FileLocation, InputError, Location, Vocabulary, library_errors
 from fact_clip.core.arguments import checked
 from fact_clip.core.io import check_file, parse_json, parse_value, read_mapping, read_value, write_value
 from fact_clip.core.paths import commit, inside, whole_file
@@ -129,6 +129,11 @@ class Run(RunFacts):
         if package is not None and table.package(name) is None:
             problem = f"{name!r} comes from the package {package}, which is not installed"
             raise InputError(self.path / "run.json", problem, f"pip install {package.partition(' ')[0]}")
+
+    def check_rate(self, fps: float | None, where: Location | str) -> None:
+        """Raise an InputError for features of another rate than that of the training."""
+        if fps is not None and self.fps not in (None, fps):
+            raise InputError(where, f"{fps:g} rows a second, but {self.path} was trained with {self.fps:g}")
 
     def check(self) -> None:
         """Raise an InputError where the files of the folder do not belong together."""

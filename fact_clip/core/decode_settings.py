@@ -65,10 +65,8 @@ class DecodeSettings(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             fault = error.errors()[0]
-            name = str(fault["loc"][0])
-            if name not in CONTROLS:
-                raise InputError("settings", f"no setting {name!r}", f"choose {', '.join(CONTROLS)}") from None
-            raise InputError(name, f"{fault['input']!r}: {pydantic_problem(fault['msg'])}") from None
+            problem = f"{fault['input']!r}: {pydantic_problem(fault['msg'])}"
+            raise InputError(str(fault["loc"][0]), problem) from None
 
     def over(self, other: DecodeSettings) -> DecodeSettings:
         """Return these settings, and those of the other where they are None."""

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.arguments import array_of, names_of, number_of, table_of, whole_of
 from fact_clip.core.colours import class_colours
-from fact_clip.core.errors import GapError, InputError
+from fact_clip.core.errors import GapError, InputError, library_errors
 
 
 def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
@@ -221,10 +221,8 @@ class Segmentation:
 
         What is unknown is NaN. An InputError where pandas is not installed.
         """
-        try:
+        with library_errors("to_dataframe", "pandas is not installed", ImportError, fix="pip install pandas"):
             import pandas as pd
-        except ImportError:
-            raise InputError("to_dataframe", "pandas is not installed", "pip install pandas") from None
         rows = [
             (s.start, s.stop, self.seconds(s.start), self.seconds(s.stop), s.label, s.confidence) for s in self.segments
         ]

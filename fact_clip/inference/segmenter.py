@@ -318,8 +318,7 @@ def load(
     """
     loaded = Run.open(run_dir)
     run, torch_device = loaded.run, pick_device(device, "device")
-    if fps is not None and run.fps not in (None, fps):
-        raise InputError(CommandOption("--fps"), f"{fps:g}, but {run.path} was trained with {run.fps:g}")
+    run.check_rate(fps, CommandOption("--fps"))
     frames = None if encoder is None else frame_encoder(encoder, Runtime(str(torch_device), precision))
     if frames is not None and run.encoder not in (None, frames.name):
         raise InputError(CommandOption("--encoder"), f"{frames.name}, but {run.path} was trained with {run.encoder}")

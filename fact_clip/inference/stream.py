@@ -90,10 +90,10 @@ class Stream:
             number_of(delay, "delay", "seconds, more than 0, or math.inf", sys.float_info.min)
         if fps is not None:
             number_of(fps, "fps", f"rows a second, from {LEAST_FPS:g} to {MOST_FPS:g}", LEAST_FPS, MOST_FPS)
-            if scorer.run is not None and scorer.fps not in (None, fps):
-                raise InputError("fps", f"{fps:g}, but {scorer.run.path} was trained with {scorer.fps:g}")
-        if scorer.run is not None and scorer.run.config.model.transcript:
-            raise InputError(scorer.run.path, "its model aligns the transcript of a whole video", "use segment")
+        if scorer.run is not None:
+            scorer.run.check_rate(fps, "fps")
+            if scorer.run.config.model.transcript:
+                raise InputError(scorer.run.path, "its model aligns the transcript of a whole video", "use segment")
         self._segmenter, self._candidates = segmenter, segmenter.choose(actions, settings)
         self._settings = settings.over(scorer.settings)
         rate = fps or scorer.fps or (segmenter.extraction.fps if segmenter.encodes else None)

@@ -179,9 +179,7 @@ def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibrati
     if dataset.input_dim != run.transform.input_dim:
         problem = f"{dataset.input_dim} columns, but {run.path} was trained with {run.transform.input_dim}"
         raise InputError(dataset.root / "features", problem)
-    if None not in (dataset.fps, run.fps) and dataset.fps != run.fps:
-        problem = f"{dataset.fps:g} rows a second, but {run.path} was trained with {run.fps:g}"
-        raise InputError(ConfigKey("data.fps"), problem, "use features of that rate")
+    run.check_rate(dataset.fps, ConfigKey("data.fps"))
     seen = {dataset.vocabulary.names[label] for label in dataset.seen}
     # by one member of an ensemble, so that others may have learned it
     hidden_once = {*(trained.config.data.validation_unseen or ())} if trained.config.train.member_parts else set()

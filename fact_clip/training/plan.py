@@ -181,8 +181,7 @@ def _starting_run(config: Config, dataset: Dataset) -> Run:
         raise InputError(key, f"features of {dataset.input_dim} columns, but {run.path} reads {columns}")
     if (run.transform.context, run.transform.mean is not None) != (config.data.context, config.data.standardize):
         raise InputError(key, f"{run.path} was trained with another data.context or data.standardize")
-    if None not in (dataset.fps, run.fps) and dataset.fps != run.fps:
-        raise InputError(key, f"{dataset.fps:g} rows a second, but {run.path} was trained with {run.fps:g}")
+    run.check_rate(dataset.fps, key)
     if config.model.is_open or run.vocabulary.names == dataset.vocabulary.names:
         return run
     if config.model.head != "closed" or config.model.transcript:

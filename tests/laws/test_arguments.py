@@ -80,7 +80,7 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: DecodeSettings(threshold=1.5), "threshold"),
         (lambda: DecodeSettings(gamma=NAN), "gamma"),
         (lambda: DecodeSettings(reject=True), "reject"),
-        (lambda: DecodeSettings(anything=1), "settings"),
+        (lambda: DecodeSettings(anything=1), "anything"),
     ],
     "models and losses": [
         (lambda: FACT(MODEL, 0, Classes(3)), "input_dim"),
