@@ -1,7 +1,6 @@
 """Laws of the parts that plug-ins add, for their tests (docs/extending.md): an AssertionError where one is broken.
 
-Each check takes the name by which the part is used, so that it tests the entry point too. The built-in parts pass the
-same checks.
+Each check takes the name by which the part is used, so that it tests the entry point too.
 """
 
 from __future__ import annotations

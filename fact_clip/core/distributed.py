@@ -1,8 +1,4 @@
-"""Devices, and the processes that ``torchrun`` or ``accelerate launch`` started.
-
-Started without either, a process is alone, and nothing here does anything. accelerate joins the processes (gloo on the
-CPU, NCCL on CUDA) and is imported only then.
-"""
+"""Devices, and the processes that ``torchrun`` or ``accelerate launch`` started; without these a process is alone."""
 
 from __future__ import annotations
 

@@ -232,23 +232,22 @@ class Segmentation:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the timeline and its colours; it loads nothing, in light and dark."""
-        timed = self.seconds(0) is not None
-        ends = [(self.seconds(s.stop) or 0.0) if timed else float(s.stop) for s in self.segments]
-        starts = [(self.seconds(0) or 0.0) if timed else 0.0, *ends[:-1]]
+        unit, frames = "frames" if self.seconds(0) is None else "s", [0, *(segment.stop for segment in self.segments)]
+        edges = [float(frame if unit == "frames" else self.seconds(frame) or 0) for frame in frames]
         looks = class_colours(list(dict.fromkeys(self.transcript)), self.background)
         colour_of = {label: look["colour"] or "rgba(128,128,128,.35)" for label, look in looks.items()}
-        bars, unit = list[str](), "s" if timed else "frames"
-        for segment, start, stop in zip(self.segments, starts, ends, strict=True):
+        bars = list[str]()
+        for segment, (start, stop) in zip(self.segments, pairwise(edges), strict=True):
             sure = "" if segment.confidence is None else f", confidence {segment.confidence:.2f}"
             title = escape(f"{segment.label}: {start:.6g} to {stop:.6g} {unit}{sure}")
-            share, colour = 100 * (stop - start) / (ends[-1] - starts[0]), colour_of[segment.label]
+            share, colour = 100 * (stop - start) / (edges[-1] - edges[0]), colour_of[segment.label]
             bars.append(f'<span title="{title}" style="width:{share:.4f}%;background:{colour}"></span>')
         legend = [
             f'<span style="white-space:nowrap;margin-right:1em"><span style="display:inline-block;width:.8em;'
             f'height:.8em;margin-right:.3em;background:{colour}"></span>{escape(label)}</span> '
             for label, colour in colour_of.items()
         ]
-        head = f"{len(self)} segments, {starts[0]:.6g} to {ends[-1]:.6g} {unit}"
+        head = f"{len(self)} segments, {edges[0]:.6g} to {edges[-1]:.6g} {unit}"
         return (
             f'<div style="font:13px system-ui,sans-serif;color:inherit"><div>{head}</div><div style="display:flex;'
             f'height:28px;margin:4px 0">{"".join(bars)}</div><div>{"".join(legend)}</div></div>'

@@ -180,16 +180,14 @@ def _resolved(
         width = max((len(entry) for entry in entries if entry), default=0)
         numbered = WHOLE_NAME if width == 1 else tuple(f"slot{number}" for number in range(1, width + 1))
         slots = tuple(named) or numbered
-    used = names_of(slots, "slots")
-    return used, tuple(_in_slots(name, entry, used) for name, entry in zip(names, entries, strict=True))
-
-
-def _in_slots(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Factors:
-    if isinstance(entry, Mapping):
-        if unknown := [slot for slot in entry if slot not in slots]:
-            raise InputError(f"class {name!r}", f"no slot {unknown[0]!r}", f"choose among {slots}")
-        return tuple(map(entry.get, slots))
-    return (None,) * len(slots) if entry is None else tuple(entry)
+    used, factors = names_of(slots, "slots"), list[Factors]()
+    for name, entry in zip(names, entries, strict=True):
+        if isinstance(entry, Mapping):
+            if unknown := [slot for slot in entry if slot not in used]:
+                raise InputError(f"class {name!r}", f"no slot {unknown[0]!r}", f"choose among {used}")
+            entry = tuple(map(entry.get, used))
+        factors.append((None,) * len(used) if entry is None else tuple(entry))
+    return used, tuple(factors)
 
 
 _LINE = re.compile(r"([0-9]{1,9})[ \t]+(.+)")

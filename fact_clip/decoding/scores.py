@@ -140,8 +140,7 @@ def class_scores(scores: Scores, candidates: CandidateSet) -> Tensor:
     offset = None
     if candidates.offset is not None:
         offset = torch.from_numpy(candidates.offset).float().to(scores.voters[0].frames.device)
-    means = _mean([fuse(voters, scores.frame_weight, offset)[0] for voters in scores.voters])
-    return _mixed(means, scores, candidates)
+    return _combined([fuse(voters, scores.frame_weight, offset)[0] for voters in scores.voters], scores, candidates)
 
 
 @torch.inference_mode()
@@ -171,20 +170,17 @@ def decode_gammas(
     offset = torch.from_numpy(np.zeros(n_classes) if candidates.offset is None else candidates.offset).float()
     offset, subtracted, parts = offset.to(device), torch.from_numpy(trained).to(device), []
     for some in torch.tensor(gammas, device=device).split(max(_VALUES // (n_rows * n_classes), 1)):
-        means = _mean([fuse_gammas(pair, scores.frame_weight, offset, subtracted, some) for pair in scores.voters])
-        parts.append(_switch(_mixed(means, scores, candidates), candidates.ruled_out, penalty, candidates.prices))
+        tables = [fuse_gammas(pair, scores.frame_weight, offset, subtracted, some) for pair in scores.voters]
+        table = _combined(tables, scores, candidates)
+        parts.append(_switch(table, candidates.ruled_out, penalty, candidates.prices))
     return np.concatenate(parts)[:, scores.row_of_frame]
 
 
-def _mean(tables: Sequence[Tensor]) -> Tensor:
-    """The scores (..., C) of one model, or the mean of the logs over several, as probabilities."""
-    if len(tables) == 1:
-        return tables[0]
-    return torch.stack(list(tables)).clamp(min=torch.finfo(tables[0].dtype).tiny).log().mean(0).softmax(-1)
-
-
-def _mixed(table: Tensor, scores: Scores, candidates: CandidateSet) -> Tensor:
-    """The scores (..., T', C) mixed with the training-free ones, where there are any."""
+def _combined(tables: list[Tensor], scores: Scores, candidates: CandidateSet) -> Tensor:
+    """The probabilities (..., T', C) of one model, or the mean of several logs, with training-free ones mixed in."""
+    table = tables[0]
+    if len(tables) > 1:
+        table = torch.stack(tables).clamp(min=torch.finfo(table.dtype).tiny).log().mean(0).softmax(-1)
     if scores.similarity is None:
         return table
     allowed = torch.from_numpy(~candidates.ruled_out).to(scores.similarity.device)

@@ -1,7 +1,4 @@
-"""Encoders by name: pictures and texts to vectors. Importing this loads no torch; models load when they are first used.
-
-A new encoder is a class and a row of `FRAME_ENCODERS` or `TEXT_ENCODERS`, or an entry point (docs/extending.md).
-"""
+"""Encoders by name: pictures and texts to vectors. Importing this loads no torch; models load when they are used."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Pretrained models of other libraries: how they load and run, for pictures and for texts.
-
-A model loads when it is first used. Whatever fails inside a library becomes one InputError that says what to do; no
-model ever stands in for another.
-"""
+"""Pretrained models of other libraries: how they load and run, for pictures and for texts, and what an error says."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The loss of FACT: named terms for each block, averaged over blocks and videos (docs/method.md, 'Loss').
 
-Each video is matched once, by the last block, and judged in every block. A padded batch is computed at once: what is
-padded or ignored has weight zero, so that a video has the loss that it has alone. All of it computes in float32
-whatever the autocast: in bfloat16 a sum over frames stops growing at a few hundred.
+Each video is matched once, by the last block. All of it computes in float32 whatever the autocast: in bfloat16 a sum
+over frames stops growing at a few hundred.
 """
 
 from __future__ import annotations

@@ -109,7 +109,6 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
     if start is not None and start.objects is not None:
         of_start = start.classes.evidence_slot, start.classes.evidence_width
         spec, classes = start.objects, replace(classes, evidence_slot=of_start[0], evidence_width=of_start[1])
-    size, multiplied = config.train.batch_size * world, products() if plan.device.type == "cpu" else None
     return Run(
         classes=classes,
         layout=dataset.layout,
@@ -122,9 +121,9 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         config=config,
         vocabulary=dataset.vocabulary,
         transform=transform,
-        videos_a_step=size,
+        videos_a_step=config.train.batch_size * world,
         videos=dataset.digest,
-        products=multiplied,
+        products=products() if plan.device.type == "cpu" else None,
         n_frames=round(median(len(dataset.labels(name)) for name in dataset.train)),
     )
 
@@ -133,10 +132,9 @@ def _grown_channels(start: Run, vocabulary: Vocabulary) -> tuple[int, ...]:
     """The score channel of each class: new ones come first, so that those of the starting run stay where they were."""
     if start.vocabulary.names == vocabulary.names:
         return start.classes.channels
-    of_start = start.classes.channels or range(len(start.vocabulary))
-    channel = {name: len(vocabulary) - len(start.vocabulary) + of_start[start.vocabulary.index(name)]
-               for name in start.vocabulary.names}  # fmt: skip
-    free = iter(range(len(vocabulary)))
+    more, of_start = len(vocabulary) - len(start.vocabulary), start.classes.channels or range(len(start.vocabulary))
+    channel = {name: more + place for name, place in zip(start.vocabulary.names, of_start, strict=True)}
+    free = iter(range(more))
     return tuple(channel[name] if name in channel else next(free) for name in vocabulary.names)
 
 

@@ -1,9 +1,4 @@
-"""The training loop of one model, which continues where it was cut off.
-
-The order of videos, their masking and dropout depend only on (seed, epoch, step), so a run that is resumed, after a
-whole epoch or inside one, follows the same loss curve as one that was not interrupted. Processes of torchrun share each
-step: its videos are dealt out, and gradients are summed, so that it is the step of one process with all these videos.
-"""
+"""The training loop of one model, which continues where it was cut off; what holds then is in README.md."""
 
 from __future__ import annotations
 

@@ -275,7 +275,14 @@ class _Source:
     def __iter__(self) -> Iterator[tuple[float, VideoFrame]]:
         last = -math.inf
         for frame in self._decoded():
-            at = self._time(frame, last)
+            # AVI keeps no presentation times, and those that FFmpeg makes up jump where a codec reorders frames
+            stamp = frame.dts if frame.pts is None or self.is_avi else frame.pts
+            if stamp is not None:
+                at = stamp * self.unit - self.origin
+            elif self.rate and last >= 0:
+                at = last + 1 / self.rate
+            else:
+                raise InputError(self.path, "frames without a time", "write it anew: ffmpeg -i IN OUT.mkv")
             if self._live and last == -math.inf:  # whose clock began before
                 self.origin, at = self.origin + at, 0.0
             if at <= last:
@@ -318,15 +325,6 @@ class _Source:
                 yield from packet.decode()  # type: ignore[misc]
             except av.error.FFmpegError:
                 self._faults += 1
-
-    def _time(self, frame: VideoFrame, last: float = -math.inf) -> float:
-        # AVI keeps no presentation times, and those that FFmpeg makes up jump where a codec reorders frames
-        stamp = frame.dts if frame.pts is None or self.is_avi else frame.pts
-        if stamp is None and self.rate and last >= 0:
-            return last + 1 / self.rate
-        if stamp is None:
-            raise InputError(self.path, "frames without a time", "write it anew: ffmpeg -i IN OUT.mkv")
-        return stamp * self.unit - self.origin
 
     def damage(self) -> DamagedVideoError | None:
         """Return what is wrong with the part that was read, or None."""
