@@ -101,17 +101,13 @@ class CandidateReader:
             trained, gamma, offset = self.vocabulary.names, 0.0, None
         else:
             trained, gamma, offset = self.calibration.seen, self.calibration.gamma, self.calibration.offset(vocabulary)
-        is_trained = np.array([name in trained for name in vocabulary])
-        return CandidateSet(vocabulary, text, offset, is_trained, gamma, prices=self._prices(vocabulary))
-
-    def _prices(self, vocabulary: Vocabulary) -> NDArray[np.float64] | None:
-        """(C, C) what each change costs by the order of the training; None where the run does not ask for it."""
-        weight, names = self.run.config.decode.order, self.vocabulary.names
-        if not weight:
-            return None
-        index = {name: position for position, name in enumerate(vocabulary)}
-        named = ((index.get(names[a]), index.get(names[b]), times) for a, b, times in self.run.transitions)
-        return change_prices([(a, b, n) for a, b, n in named if a is not None and b is not None], len(index), weight)
+        is_trained, prices = np.array([name in trained for name in vocabulary]), None
+        if weight := self.run.config.decode.order:  # what each change costs by the order of the training
+            index, names = {name: position for position, name in enumerate(vocabulary)}, self.vocabulary.names
+            named = ((index.get(names[a]), index.get(names[b]), times) for a, b, times in self.run.transitions)
+            pairs = [(a, b, times) for a, b, times in named if a is not None and b is not None]
+            prices = change_prices(pairs, len(index), weight)
+        return CandidateSet(vocabulary, text, offset, is_trained, gamma, prices=prices)
 
     def _as_trained(self, actions: Sequence[str]) -> tuple[str, ...]:
         """The names as the run spells them: case, underscores and blanks tell no two names apart."""

@@ -11,7 +11,7 @@ import numpy as np
 from fact_clip.core import InputError
 from fact_clip.core.arguments import checked, number_of, whole_of
 from fact_clip.core.plugins import Table
-from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, Labels, Video, paired, percent, without_true
+from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, Labels, paired, percent, without_true
 from fact_clip.metrics.segmental import (
     OVERLAPS,
     SegmentCounts,
@@ -71,17 +71,6 @@ METRICS: Table[Metric] = Table("fact_clip.metrics", {}, _adopt)
 """Figures of plug-ins, which join those of `evaluate`."""
 
 
-def plugin_figures(name: str, metric: Metric, videos: Sequence[Video]) -> dict[str, float]:
-    """Return the figures of a metric by key: its name, or NAME_KEY where it gives several; an InputError names it."""
-    where = f"metric {name!r} of {METRICS.package(name)}"
-    try:
-        value = metric([true for true, _ in videos], [guess for _, guess in videos])
-    except Exception as error:
-        raise InputError(where, f"{type(error).__name__}: {error}", "correct or uninstall the package") from error
-    parts = {f"{name}_{key}": part for key, part in value.items()} if isinstance(value, Mapping) else {name: value}
-    return {key: number_of(part, where, f"a finite number for {key}") for key, part in parts.items()}
-
-
 @checked
 def evaluate(
     ground_truth: Labellings,
@@ -131,7 +120,13 @@ def evaluate(
         for overlap, parts in counts.items():
             result |= segment_figures(SegmentCounts.pooled(parts), held_out, overlap)
     for name, metric in METRICS.items():
-        result |= plugin_figures(name, metric, videos)
+        where = f"metric {name!r} of {METRICS.package(name)}"
+        try:
+            value = metric([true for true, _ in videos], [guess for _, guess in videos])
+        except Exception as error:
+            raise InputError(where, f"{type(error).__name__}: {error}", "correct or uninstall the package") from error
+        by_key = {f"{name}_{key}": part for key, part in value.items()} if isinstance(value, Mapping) else {name: value}
+        result |= {key: number_of(part, where, f"a finite number for {key}") for key, part in by_key.items()}
     return result
 
 

@@ -133,7 +133,7 @@ def _grown_channels(start: Run, vocabulary: Vocabulary) -> tuple[int, ...]:
     if start.vocabulary.names == vocabulary.names:
         return start.classes.channels
     more, of_start = len(vocabulary) - len(start.vocabulary), start.classes.channels or range(len(start.vocabulary))
-    channel = {name: more + place for name, place in zip(start.vocabulary.names, of_start, strict=True)}
+    channel = {name: more + number for name, number in zip(start.vocabulary.names, of_start, strict=True)}
     free = iter(range(more))
     return tuple(channel[name] if name in channel else next(free) for name in vocabulary.names)
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -25,7 +26,6 @@ from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
 from fact_clip.inference.scorer import Scorer
-from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run, save_weights
 from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog, StopTraining
 from fact_clip.training.evaluation import Progress, validate
@@ -36,6 +36,12 @@ logger = logging.getLogger(__name__)
 GPU_WORKERS = 4  # Processes that read videos for a GPU, unless ``train.workers`` says otherwise
 SAVE_SECONDS = 600  # Inside an epoch the state is saved after this time, so that a long epoch need not be done again
 UNUSUAL = 1e4  # Of a feature; scores of larger ones may overflow
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+}
 
 
 class Trainer:
@@ -58,7 +64,9 @@ class Trainer:
         if run.config.train.init is not None:
             load_start(self.model, run)
         self.parameters: list[Tensor] = [*self.model.parameters()]
-        self.optimizer = make_optimizer(self.model, self.settings)
+        # Fused is one pass over all parameters a step; torch's loop over them takes twice as long on the CPU.
+        settings, kind = self.settings, OPTIMIZERS[self.settings.optimizer]
+        self.optimizer = kind(self.parameters, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
         # What is validated and saved: the model itself, or the exponential moving average of its weights.
         self.best_model = copy.deepcopy(self.model) if self.settings.average else self.model
         self.averages: list[Tensor] = [*self.best_model.parameters()] if self.settings.average else []
@@ -253,17 +261,6 @@ def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:
     """At most `count` lengths in equal ratios, shortest to longest video, which a compiled model is planned for."""
     shortest, longest = min(rows), max(rows)
     return sorted({math.ceil(shortest * (longest / shortest) ** (step / (count - 1))) for step in range(count)})
-
-
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-
-
-def make_optimizer(model: FACT, settings: TrainConfig) -> torch.optim.Optimizer:
-    """Adam, AdamW or SGD (momentum 0.9)."""
-    extra = {"momentum": 0.9} if settings.optimizer == "sgd" else {}
-    kind = OPTIMIZERS[settings.optimizer]
-    # One pass over all parameters a step; torch's loop over them takes twice as long on the CPU.
-    return kind(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True, **extra)
 
 
 def clip_gradients(parameters: Sequence[Tensor], largest: float) -> None:
