@@ -21,22 +21,6 @@ class TextMatrix:
     classes: NDArray[np.float32]  # (C, E) in unit rows; background classes have a row like any other
     slots: Mapping[str, NDArray[np.float32]]  # by slot (K, E) in unit rows, in the order of `factor_indices`
 
-    def stacked(self, vocabulary: Vocabulary, parts: Sequence[str]) -> NDArray[np.float32]:
-        """Return (C, S, E), which the text head reads; zero for background classes and for factors that a class lacks.
-
-        `parts` are "sentence" for the vector of the whole name, "factors" for one vector per slot; in this order.
-        """
-        columns = []
-        action = np.array([name not in vocabulary.background for name in vocabulary.names])
-        if "sentence" in parts:
-            columns.append(self.classes * action[:, None])
-        if "factors" in parts:
-            for slot in vocabulary.slots:
-                index = vocabulary.factor_indices(slot)[1]
-                slots = self.slots[slot] if len(self.slots[slot]) else np.zeros_like(self.classes[:1])
-                columns.append(slots[index] * ((index >= 0) & action)[:, None])
-        return np.stack(columns, axis=1).astype(np.float32)
-
 
 def embed(encoder: TextEncoder, vocabulary: Vocabulary, templates: str = "plain", phrase: str = "name") -> TextMatrix:
     """Embed every class and every factor of a vocabulary; of several prompts (`make_prompts`) the mean, of length 1."""
@@ -63,13 +47,21 @@ def embed_as(
 def class_texts(
     config: TextConfig, vocabulary: Vocabulary, device: str = "auto", encoder: TextEncoder | None = None
 ) -> NDArray[np.float32]:
-    """Return (C, S, E): what the text head reads of a vocabulary, without embedding the background."""
+    """Return (C, S, E), which the text head reads: as ``text.parts`` say the vector of a whole name, then one per slot.
+
+    Zero for background classes, which are not embedded, and for factors that a class lacks.
+    """
     if "factors" not in config.parts:  # the words of names need no vectors
         vocabulary = Vocabulary.from_names(vocabulary.names, vocabulary.background)
     actions = vocabulary.subset(name for name in vocabulary.names if name not in vocabulary.background)
-    rows = embed_as(config, actions, device, encoder).stacked(actions, config.parts)
-    texts = np.zeros((len(vocabulary), *rows.shape[1:]), dtype=np.float32)
-    texts[vocabulary.encode(actions.names)] = rows
+    matrix = embed_as(config, actions, device, encoder)
+    columns = [matrix.classes] if "sentence" in config.parts else []
+    for slot in actions.slots if "factors" in config.parts else ():
+        index = actions.factor_indices(slot)[1]
+        vectors = matrix.slots[slot] if len(matrix.slots[slot]) else np.zeros_like(matrix.classes[:1])
+        columns.append(vectors[index] * (index >= 0)[:, None])
+    texts = np.zeros((len(vocabulary), len(columns), matrix.classes.shape[1]), dtype=np.float32)
+    texts[vocabulary.encode(actions.names)] = np.stack(columns, axis=1)
     return texts
 
 

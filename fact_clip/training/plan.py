@@ -197,13 +197,10 @@ def _object_columns(config: Config, dataset: Dataset) -> ObjectColumns | None:
     data, key = config.data.objects, ConfigKey("data.objects.find")
     if data.find and data.file is not None:
         raise InputError(key, f"true, beside the file {data.file}", "give exactly one of them")
-    if data.find:
-        objects: ObjectColumns | None = ObjectColumns.find(data, dataset)
-    else:
-        objects = ObjectColumns.read(data, dataset.root, dataset.vocabulary)
+    root, names = dataset.root, dataset.vocabulary
+    objects = ObjectColumns.find(data, dataset) if data.find else ObjectColumns.read(data, root, names)
     if any(config.augment.swap) and objects is None:
-        key, fix = ConfigKey("augment.swap"), "set it to 0, or data.objects"
-        raise InputError(key, "there are no object columns to swap", fix)
+        raise InputError(ConfigKey("augment.swap"), "no object columns to swap", "set it to 0, or data.objects")
     return objects
 
 

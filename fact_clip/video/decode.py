@@ -7,7 +7,7 @@ import math
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -76,7 +76,7 @@ def probe(path: str | Path) -> VideoInfo:
     """Return what a video file says of itself; decodes its first frame, and raises what `frames` raises."""
     with _opened(Path(path)) as source:
         _, frame = next(iter(source))
-        height, width = _Converter(None)(frame).shape[:2]
+        height, width = _converter(None)(frame).shape[:2]
         return VideoInfo(width, height, source.rate, source.declared)
 
 
@@ -162,7 +162,7 @@ def live_input(source: str, platform: str = sys.platform) -> tuple[str, dict[str
 
 
 def _pictures(source: _Source, fps: float | None, size: tuple[int, int] | None, keep_going: bool) -> Iterator[Frame]:
-    convert = _Converter(size)
+    convert = _converter(size)
     for shown_at, frame in source if fps is None else _on_grid(source, fps):
         if shown_at >= -_ROUNDING / 2 or fps is not None:
             yield Frame(shown_at, convert(frame))
@@ -179,7 +179,7 @@ def scaled(image: Image, size: tuple[int, int] | None) -> Image:
     _check_av("pictures")
     from av import VideoFrame
 
-    return _Converter(size)(VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"))
+    return _converter(size)(VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"))
 
 
 def _on_grid(source: _Source, fps: float) -> Iterator[tuple[float, VideoFrame]]:
@@ -193,27 +193,21 @@ def _on_grid(source: _Source, fps: float) -> Iterator[tuple[float, VideoFrame]]:
         held = following
 
 
-class _Converter:
-    """Turns decoded frames into RGB arrays, scaled and rotated."""
+def _converter(size: tuple[int, int] | None) -> Callable[[VideoFrame], Image]:
+    """Return what turns decoded frames into RGB arrays, scaled and rotated."""
+    from av.video.reformatter import VideoReformatter
 
-    def __init__(self, size: tuple[int, int] | None) -> None:
-        from av.video.reformatter import VideoReformatter
+    reformatter = VideoReformatter()  # one for all frames, because it keeps its tables
 
-        # one for all frames, because it keeps its tables
-        self._reformatter, self._size = VideoReformatter(), size
-        self._last: tuple[VideoFrame, Image] | None = None
-
-    def __call__(self, frame: VideoFrame) -> Image:
-        if self._last is not None and self._last[0] is frame:
-            return self._last[1]
+    def convert(frame: VideoFrame) -> Image:
         turns = round(frame.rotation / 90)  # counter-clockwise
-        width, height = self._size or (None, None)
+        width, height = size or (None, None)
         if turns % 2:
             width, height = height, width
-        scaled = self._reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA")
-        image: Image = np.ascontiguousarray(np.rot90(scaled.to_ndarray(), turns), dtype=np.uint8)
-        self._last = frame, image
-        return image
+        scaled = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA")
+        return np.ascontiguousarray(np.rot90(scaled.to_ndarray(), turns), dtype=np.uint8)
+
+    return convert
 
 
 def file_url(path: Path) -> str:
