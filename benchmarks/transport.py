@@ -33,7 +33,7 @@ def dense(similarity: NDArray[np.float32], settings: TransportSettings) -> NDArr
     n_frames, n_actions = similarity.shape
     frames = np.arange(n_frames)
     distance = np.abs(frames[:, None] - frames)
-    near = (distance >= 1) & (distance <= settings.window(n_frames))
+    near = (distance >= 1) & (distance <= np.floor(settings.radius * n_frames + 1e-9))
     c_v = near.astype(np.float32) / np.float32(settings.radius)
     c_a = 1 - np.eye(n_actions, dtype=np.float32)
     cost, uniform = 1 - similarity, np.float32(1 / (n_frames * n_actions))

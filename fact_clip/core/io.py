@@ -41,14 +41,12 @@ def read_text(path: Path, expected: str = "a file of segments", *, latin: bool =
     check_file(path, expected)
     with library_errors(path, "cannot be read", OSError):
         raw = path.read_bytes()  # because text mode would change line ends inside quoted names
-    if b"\0" in raw:  # a picture, an archive, UTF-16; latin-1 would turn it into characters
-        raise InputError(path, "not text in UTF-8", f"give {expected}")
-    if latin:
+    if b"\0" not in raw:  # as in a picture, an archive or UTF-16, which latin-1 would turn into characters
         with suppress(UnicodeDecodeError):
             return raw.decode("utf-8-sig")
-        return raw.decode("latin-1")
-    with library_errors(path, "not text in UTF-8", UnicodeDecodeError, fix="save it as UTF-8"):
-        return raw.decode("utf-8-sig")
+        if latin:
+            return raw.decode("latin-1")
+    raise InputError(path, "not text in UTF-8", f"give {expected}, saved as UTF-8")
 
 
 def read_lines(path: Path, expected: str) -> list[str]:

@@ -32,6 +32,12 @@ FEATURES = ".npy"
 KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
 BACKGROUND = "background"  # What frames under a threshold are called where the vocabulary has no background
 
+NEEDS = {
+    "reject": "it needs a run with confidence.json: train with data.validation above 0, without model.transcript",
+    "gamma": "it needs a run whose head reads text, so that not all classes were trained",
+}
+"""What some settings of decoding need, where they mean nothing to a model."""
+
 Input = TypeVar("Input", str, Path)
 Where = Location | str | Path
 
@@ -70,7 +76,10 @@ class Segmenter:
 
     def choose(self, actions: Sequence[str] | None = None, settings: DecodeSettings | None = None) -> CandidateSet:
         """Return the candidates for some names; an InputError where these or the settings do not fit the model."""
-        check_settings(self.scorer, settings or DecodeSettings())
+        for name, value in settings or DecodeSettings():
+            if value is not None and name not in self.scorer.adjustable:
+                fix = f"leave it out; this model has {', '.join(self.scorer.adjustable)}"
+                raise InputError(name, NEEDS.get(name, "only a trained run has it"), fix)
         candidates = self.scorer.choose(actions)
         adds_background = self.scorer.run is None and settings is not None and settings.threshold is not None
         if adds_background and BACKGROUND in candidates.vocabulary:
@@ -273,21 +282,6 @@ class Segmenter:
             check_trust(self.run, name, self.scorer.reader.trust_encoder, "name it with --encoder, or ")
             self._encoder = frame_encoder(name, Runtime(str(self.scorer.device), self.precision))
         return self._encoder
-
-
-NEEDS = {
-    "reject": "it needs a run with confidence.json: train with data.validation above 0, without model.transcript",
-    "gamma": "it needs a run whose head reads text, so that not all classes were trained",
-}
-
-
-def check_settings(scorer: Scorer | SimilarityScorer | type[SimilarityScorer], settings: DecodeSettings) -> None:
-    """Raise an InputError for a setting of decoding that means nothing to a model."""
-    for name, value in settings:
-        if value is None or name in scorer.adjustable:
-            continue
-        fix = f"leave it out; this model has {', '.join(scorer.adjustable)}"
-        raise InputError(name, NEEDS.get(name, "only a trained run has it"), fix)
 
 
 @checked
