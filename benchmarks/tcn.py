@@ -97,7 +97,7 @@ class Training:
         torch.manual_seed(seed)
         self.dataset, self.seconds = dataset, seconds
         self.background = dataset.vocabulary.background_indices
-        transform = FeatureTransform.fit((dataset.features(name) for name in dataset.train), WINDOWS, True)
+        transform = FeatureTransform.fit((dataset.features(name) for name in dataset.train), WINDOWS)
         names = (*dataset.train, *dataset.validation, *dataset.test)
         self.inputs = {name: torch.from_numpy(transform(dataset.features(name))) for name in names}
         self.labels = {name: dataset.labels(name) for name in names}

@@ -49,7 +49,7 @@ def test_description_comes_back(tiny, tmp_path):
     vocabulary = Vocabulary.from_names(names, background=["idle"], factors=factors, slots=("verb", "noun"))
     config = tiny(model={"head": "verb-noun"}, data={"context": [3, 7], "standardize": True})
     rng = np.random.default_rng(0)
-    transform = FeatureTransform.fit([rng.standard_normal((30, 5))], (3, 7), standardize=True)
+    transform = FeatureTransform.fit([rng.standard_normal((30, 5))], (3, 7))
     classes = classes_of(vocabulary, "verb-noun")
     written = Run(
         classes, "DT", 12.5, 7.25, path=tmp_path / "run", config=config, vocabulary=vocabulary, transform=transform

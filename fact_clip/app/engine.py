@@ -139,15 +139,13 @@ KEPT_BYTES = 256 << 20  # Scores of videos that are kept; what is dropped is com
 KEPT_MODELS = 3  # Trained models that are kept loaded
 UNKNOWN_RATE = 30.0  # Rows a second that are assumed where nobody says, to limit the length of a feature file
 
-_Basis = tuple[str, tuple[str, ...] | None, DecodeSettings]  # model, names, settings
-
 
 @dataclass(eq=False)
 class Work:
     """What is computed of a video."""
 
     job: Job | None = None  # that encodes it
-    basis: _Basis | None = None  # what `prediction` depends on
+    basis: tuple[str, tuple[str, ...] | None, DecodeSettings] | None = None  # model, names, settings of `prediction`
     prediction: Segmentation | None = None
     clock: Clock | None = None  # of the rows of `prediction`
 

@@ -92,7 +92,6 @@ class VideoEntry:
     times: NDArray[np.float64]  # (N + 1,) seconds at which its frames start, and the end
     complete: bool  # what no segment covers is background, and not merely unlabelled
     revision: int  # how often its labels were changed
-    removed: float | None
 
     @property
     def n_frames(self) -> int:
@@ -231,7 +230,7 @@ class Project:
         return next(iter(self._videos("id = ? AND removed IS NULL", key)), None)
 
     def _videos(self, condition: str, *values: object, times: str = "times") -> list[VideoEntry]:
-        query = f"SELECT id, name, media, features, {times}, complete, revision, removed FROM video WHERE "
+        query = f"SELECT id, name, media, features, {times}, complete, revision FROM video WHERE "
         return [
             VideoEntry(
                 key, name, self._path(media), self._path(features), np.frombuffer(times), bool(complete), *others

@@ -163,14 +163,18 @@ def uncertain(page: Page) -> list[dict[str, Any]]:
     ]
 
 
-def segmentation(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> Segmentation:
-    """Return what is shown of a track, for a file; what is not labelled is background."""
-    background = background_of(page, BACKGROUND)
+def tracks_of(page: Page, video: VideoEntry) -> dict[str, Segmentation]:
+    """Return what is shown on each track of a video, by its name; what is not labelled is background."""
+    names, background = page.project.tracks(video.id), background_of(page, BACKGROUND)
     length = float(video.times[-1] - video.times[0])
     rate = round(video.n_frames / length, 6) if length > 0 else None
     media = None if video.media is None else video.name + video.media.suffix
     clock = Clock(video.n_frames, rate, video.times, media, rate if media else None)
-    return clock.put_on(Segmentation(gapless(parts, video.n_frames, background[0]), background=tuple(background)))
+    tracks = dict[str, Segmentation]()
+    for track, parts in page.shown(video).items():
+        segments = gapless(parts, video.n_frames, background[0])
+        tracks[names[track]] = clock.put_on(Segmentation(segments, background=tuple(background)))
+    return tracks
 
 
 def export_files(page: Page, folder: Path, formats: Iterable[str], background: bool) -> Iterator[Path]:
@@ -192,12 +196,6 @@ def export_files(page: Page, folder: Path, formats: Iterable[str], background: b
                 written.add(path)
                 save(part, path, background)
                 yield path
-
-
-def tracks_of(page: Page, video: VideoEntry) -> dict[str, Segmentation]:
-    """Return what is shown on each track of a video, by its name."""
-    names = page.project.tracks(video.id)
-    return {names[track]: segmentation(page, video, parts) for track, parts in page.shown(video).items()}
 
 
 def save(tracks: Mapping[str, Segmentation], path: Path, background: bool) -> None:

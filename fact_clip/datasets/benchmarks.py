@@ -83,7 +83,7 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def class_factors(
-    config: DataConfig, root: Path | None, names: Sequence[str], background: Sequence[str]
+    config: DataConfig, root: Path, names: Sequence[str], background: Sequence[str]
 ) -> tuple[Callable[[str], Factors] | None, tuple[str, ...] | None]:
     """Return a function from a name to its factors, and their slots; None twice where only names as a whole count.
 
@@ -92,7 +92,7 @@ def class_factors(
     """
     benchmark, table, in_table = find_benchmark(config.name), dict[str, Factors](), None
     slots, grammar = benchmark.slots, benchmark.factors
-    if root is not None and os.path.lexists(root / FACTORS_FILE):
+    if os.path.lexists(root / FACTORS_FILE):
         in_table, table, faults = parse_factors(root / FACTORS_FILE, (*names, *config.unlabelled))
         if faults:
             raise faults[0]

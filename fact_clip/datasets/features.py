@@ -177,24 +177,16 @@ class FeatureTransform:
 
     @classmethod
     def fit(
-        cls,
-        features: Iterable[Array],
-        context: Sequence[int] = (),
-        standardize: bool = False,
-        kinds: NDArray[np.int64] | None = None,
+        cls, features: Iterable[Array], context: Sequence[int], kinds: NDArray[np.int64] | None = None
     ) -> FeatureTransform:
-        """Fit on the (T, D) features of training videos, with one video in memory at a time.
+        """Fit the standardisation on the (T, D) features of training videos, with one video in memory at a time.
 
         Statistics are taken over all frames, with the context columns; a column that never changes keeps its scale, and
         columns of one kind (``kinds``, (D,)) share theirs.
         """
-        windows = tuple(context)
-        count, mean, spread, dim = 0, np.zeros(1), np.zeros(1), None
+        count, mean, spread, transform = 0, np.zeros(1), np.zeros(1), None
         for video in features:
-            dim = video.shape[1] if dim is None else dim
-            transform = cls(windows, None, None, dim)
-            if not standardize:
-                return transform
+            transform = transform or cls(tuple(context), None, None, video.shape[1])
             # merging video by video (Chan et al. 1979) avoids large sums of squares that cancel
             columns = transform(video).astype(np.float64)
             video_mean = columns.mean(axis=0)
@@ -202,10 +194,11 @@ class FeatureTransform:
             total = count + len(columns)
             spread = spread + video_spread + (video_mean - mean) ** 2 * (count * len(columns) / total)
             mean, count = mean + (video_mean - mean) * (len(columns) / total), total
-        if dim is None:
+        if transform is None:
             raise InputError("training videos", "none to fit the feature transform on", "give at least one")
         variance = spread / count
         if kinds is not None:
+            dim = transform.input_dim
             kind_of = np.concatenate([kinds + block * dim for block in range(len(mean) // dim)])
             for kind in np.unique(kind_of):
                 same = kind_of == kind
@@ -214,7 +207,7 @@ class FeatureTransform:
                 mean[same] = middle
         std = np.sqrt(variance)
         std[std <= 1e-6 * np.abs(mean)] = 1.0
-        return cls(windows, mean.astype(np.float32), std.astype(np.float32), dim)
+        return replace(transform, mean=mean.astype(np.float32), std=std.astype(np.float32))
 
     def __call__(self, features: Array) -> NDArray[np.float32]:
         """Map (T, D) to a new float32 array (T, width); an InputError where D is not `input_dim`."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.config import RECIPES, DataConfig
+from fact_clip.config import RECIPES, Count, DataConfig, Natural
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import checked, names_of
 from fact_clip.core.errors import ConfigKey, FileLocation
@@ -257,8 +257,8 @@ def _factors(vocabulary: Vocabulary, name: str) -> list[Factor]:
 @checked
 def select(
     vocabulary: Vocabulary,
-    n_unseen: int,
-    n_validation_unseen: int = 0,
+    n_unseen: Count,
+    n_validation_unseen: Natural = 0,
     *,
     counts: ArrayLike | None = None,
     segments: ArrayLike | None = None,
@@ -277,8 +277,6 @@ def select(
     allowed = set(vocabulary if candidates is None else candidates)
     chosen: list[str] = []
     count, twins = n_unseen + n_validation_unseen, _twins(vocabulary)
-    if n_unseen < 1 or n_validation_unseen < 0:
-        raise InputError("holdout", f"{n_unseen} and {n_validation_unseen} classes", "choose at least one unseen class")
     while len(chosen) < count:
         possible = [row for row in rank(vocabulary, chosen, counts, seed, segments) if row.name in allowed]
         supported = [row for row in possible if row.classes >= min_support]

@@ -93,7 +93,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         learning = sorted((*dataset.train, *dataset.validation))
         names = learning if config.train.member_parts else dataset.train
         raw = (dataset.features(name) for name in names)
-        transform = FeatureTransform.fit(raw, config.data.context, True, kinds)
+        transform = FeatureTransform.fit(raw, config.data.context, kinds)
     classes, spec = classes_of(dataset.vocabulary, config.model.head), None
     if config.model.is_open:
         _, n_slots, width = plan.texts["text"].shape
@@ -150,7 +150,7 @@ def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
     if transform.std is not None:  # the columns are centred already
         rows = (transform.std[:width], np.zeros_like(transform.std[:width]))
     else:
-        mean = FeatureTransform.fit((dataset.features(name) for name in dataset.train), (), True).mean
+        mean = FeatureTransform.fit((dataset.features(name) for name in dataset.train), ()).mean
         assert mean is not None
         rows = (np.ones_like(mean), mean)
     return {"space": torch.from_numpy(np.stack(rows))}

@@ -86,7 +86,7 @@ def test_a_column_that_never_changes_has_no_deviation():
 
 @given(st.lists(VIDEOS.filter(lambda v: v.shape[1] == 2), min_size=1, max_size=4), st.sampled_from([(), (3,)]))
 def test_standardised_training_frames(videos, context):
-    transform = FeatureTransform.fit(videos, context, standardize=True)
+    transform = FeatureTransform.fit(videos, context)
     plain = FeatureTransform(context, None, None, 2)
     everything = np.concatenate([plain(video) for video in videos]).astype(np.float64)
     deviation = everything.std(axis=0)
@@ -99,8 +99,7 @@ def test_standardised_training_frames(videos, context):
 
 def test_without_standardising_columns_stay_as_they_are():
     features = np.array([[1.5, -2.0]], np.float16)
-    transform = FeatureTransform.fit([features])
-    assert (transform.mean, transform.std, transform.input_dim) == (None, None, 2)
+    transform = FeatureTransform((), None, None, 2)
     out = transform(features)
     assert out.tolist() == [[1.5, -2.0]]
     out[:] = 9
@@ -110,7 +109,7 @@ def test_without_standardising_columns_stay_as_they_are():
 @pytest.mark.parametrize("standardize", [False, True])
 def test_arrays_there_and_back(standardize):
     features = np.random.default_rng(0).standard_normal((30, 4))
-    transform = FeatureTransform.fit([features], (5, 9), standardize)
+    transform = FeatureTransform.fit([features], (5, 9)) if standardize else FeatureTransform((5, 9), None, None, 4)
     arrays = transform.to_arrays()
     assert set(arrays) == {"context", "input_dim"} | ({"mean", "std"} if standardize else set())
     again = FeatureTransform.from_arrays(arrays)
@@ -169,7 +168,7 @@ def test_far_off_values_are_cut():
     """A column that is 0 but once in training has a deviation of .1; a value of 9 elsewhere is cut at the limit."""
     training = np.zeros((100, 1), np.float32)
     training[3] = 1
-    transform = FeatureTransform.fit([training], (), standardize=True)
+    transform = FeatureTransform.fit([training], ())
     found = transform(np.array([[0.0], [9.0], [-9.0]], np.float32))[:, 0]
     assert found.tolist() == pytest.approx([-0.01 / np.sqrt(0.0099), LIMIT, -LIMIT], rel=1e-5)
 
@@ -179,7 +178,7 @@ def test_columns_of_one_kind_share_their_statistics():
     rng = np.random.default_rng(0)
     videos = [rng.normal(3, 2, (40, 4)), rng.normal(-1, 5, (25, 4))]
     kinds = np.array([0, 1, 0, 1])
-    transform = FeatureTransform.fit(videos, (5,), standardize=True, kinds=kinds)
+    transform = FeatureTransform.fit(videos, (5,), kinds)
     plain = FeatureTransform((5,), None, None, 4)
     everything = np.concatenate([plain(video) for video in videos]).astype(np.float64)
     for copy in range(3):

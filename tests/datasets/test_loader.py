@@ -198,7 +198,7 @@ def test_interleaved_strides_begin_at_any_row_with_its_labels(open_set, root):
 
 def test_context_is_taken_before_the_stride(open_set):
     dataset = open_set()
-    transform = FeatureTransform.fit([dataset.features("a")], (5,), standardize=True)
+    transform = FeatureTransform.fit([dataset.features("a")], (5,))
     (batch,) = training_batches(dataset, ("b",), transform, PLAIN, 1, 3, 0, 4)
     np.testing.assert_array_equal(batch.features[0], transform(dataset.features("b"))[::4])
 
