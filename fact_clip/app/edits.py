@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,24 +64,24 @@ def gapless(shown: Iterable[Draft | Label], n_frames: int, background: str = BAC
     What is left of a draft joins a neighbour of its name; two labels of one name stay apart, since somebody cut them.
     An instant gets a frame where no segment is. Confidence is that of the model; where a hand was in it there is none.
     """
-    parts, pieces, end = list(shown), list[tuple[int, int, str, float | None, bool]](), 0
-    covered = {part.start for part in parts if part.start < part.stop}
-    parts = [part for part in parts if part.start < part.stop or part.start not in covered]
-    for part in sorted(parts, key=lambda part: part.start):
-        if part.start < end:  # an instant within a segment
+    pieces, end = list[Draft | Label](), 0
+    for part in sorted(shown, key=lambda part: (part.start, part.start == part.stop)):
+        if part.start < end:  # an instant where a segment is
             continue
         if part.start > end:
-            pieces.append((end, part.start, background, None, False))
-        end, confidence = max(part.stop, part.start + 1), part.confidence if isinstance(part, Draft) else None
-        pieces.append((part.start, end, part.label, confidence, isinstance(part, Label)))
+            pieces.append(Draft(end, part.start, background))
+        end = max(part.stop, part.start + 1)
+        pieces.append(replace(part, stop=end))
     if end < n_frames:
-        pieces.append((end, n_frames, background, None, False))
+        pieces.append(Draft(end, n_frames, background))
     results, is_label = list[Segment](), False
-    for start, stop, name, confidence, by_hand in pieces:
-        if results and results[-1].label == name and not (is_label and by_hand):
-            results[-1], is_label = Segment(results[-1].start, stop, name), is_label or by_hand
+    for part in pieces:
+        by_hand = isinstance(part, Label)
+        if results and results[-1].label == part.label and not (is_label and by_hand):
+            results[-1], is_label = Segment(results[-1].start, part.stop, part.label), is_label or by_hand
         else:
-            results.append(Segment(start, stop, name, confidence))
+            confidence = part.confidence if isinstance(part, Draft) else None
+            results.append(Segment(part.start, part.stop, part.label, confidence))
             is_label = by_hand
     return tuple(results)
 

@@ -17,13 +17,13 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.app.edits import BACKGROUND, Draft, row_labels
-from fact_clip.app.engine import CancelledError, Engine, Job, reads_names, row_starts
+from fact_clip.app.page import CancelledError, Engine, Job, Page, reads_names, row_starts
 from fact_clip.app.project import Label, VideoEntry
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.decode_settings import DecodeSettings
@@ -40,9 +40,6 @@ from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
 from fact_clip.video.extract import Settings
-
-if TYPE_CHECKING:
-    from fact_clip.app.page import Page
 
 logger = logging.getLogger(__name__)
 

@@ -22,9 +22,8 @@ from starlette.staticfiles import StaticFiles
 from fact_clip import report
 from fact_clip.app import learn, requests, views
 from fact_clip.app.edits import BACKGROUND, Draft, compared, read_tracks, row_labels
-from fact_clip.app.engine import BusyError, Engine, reads_names
 from fact_clip.app.guard import ERRORS, Guard, answer_to
-from fact_clip.app.page import Options, Page
+from fact_clip.app.page import BusyError, Engine, Options, Page, reads_names
 from fact_clip.app.project import Action, Label, VideoEntry
 from fact_clip.app.requests import FEATURES, Upload, ending_of, receive_file, shown_name, too_large
 from fact_clip.core import InputError

@@ -7,12 +7,12 @@ import io
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import count, filterfalse
 from pathlib import Path
 from typing import Any
 
 from fact_clip.app.edits import BACKGROUND, Draft, gapless
-from fact_clip.app.engine import Job
-from fact_clip.app.page import Page
+from fact_clip.app.page import Job, Page
 from fact_clip.app.project import Label, VideoEntry
 from fact_clip.core import Segmentation
 from fact_clip.core.colours import palette
@@ -139,9 +139,8 @@ def _colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
     background = background_of(page)
     numbers = {action.name: action.colour for action in page.project.actions() if action.name not in background}
     others = [name for name in dict.fromkeys(names) if name not in numbers and name not in background]
-    free = iter(number for number in range(len(numbers) + len(others) + max(numbers.values(), default=0) + 1)
-                if number not in numbers.values())  # fmt: skip
-    numbers |= {name: next(free) for name in others}
+    free = filterfalse({*numbers.values()}.__contains__, count())
+    numbers |= dict(zip(others, free, strict=False))
     colours = palette(max(numbers.values(), default=-1) + 1)
     shown = {name: {"colour": colours[number], "number": number + 1} for name, number in numbers.items()}
     return {name: shown.get(name, {"colour": None, "number": None}) for name in dict.fromkeys([*names, *background])}

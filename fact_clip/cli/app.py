@@ -55,10 +55,9 @@ def app(
     with library_errors("fact-clip app", "not installed", ModuleNotFoundError, fix="pip install 'fact-clip[app]'"):
         import uvicorn
 
-        from fact_clip.app.engine import Engine
         from fact_clip.app.guard import Protocol
         from fact_clip.app.learn import TrainingSet
-        from fact_clip.app.page import Options
+        from fact_clip.app.page import Engine, Options
         from fact_clip.app.project import Project
         from fact_clip.app.requests import Limits
         from fact_clip.app.server import make_app
@@ -145,8 +144,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _page(folder: Path, *, is_new: bool = False) -> Page:
     """The project without a model; an InputError where there is none, unless it may be made."""
-    from fact_clip.app.engine import Engine
-    from fact_clip.app.page import Options, Page
+    from fact_clip.app.page import Engine, Options, Page
     from fact_clip.app.project import DATABASE, Project
     from fact_clip.app.requests import Limits
     from fact_clip.inference.segmenter import load

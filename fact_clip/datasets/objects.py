@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,8 @@ from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.messages import spelling_key
 from fact_clip.core.vocabulary import WHOLE_NAME, Factors
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import read_lines
-
-if TYPE_CHECKING:
-    from fact_clip.datasets.dataset import Dataset
 
 Array = NDArray[Any]
 Rows = Sequence[Sequence[int]]  # the columns of each object

@@ -19,9 +19,8 @@ pytest.importorskip("av")
 
 from starlette.testclient import TestClient
 
-from fact_clip.app.engine import Engine
 from fact_clip.app.learn import TrainingSet
-from fact_clip.app.page import Options, Page
+from fact_clip.app.page import Engine, Options, Page
 from fact_clip.app.project import Project
 from fact_clip.app.requests import Limits
 from fact_clip.app.server import make_app

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import uvicorn
 
-from fact_clip.app.engine import Engine
 from fact_clip.app.guard import Protocol
 from fact_clip.app.learn import TrainingSet
-from fact_clip.app.page import Options
+from fact_clip.app.page import Engine, Options
 from fact_clip.app.project import Project
 from fact_clip.app.requests import Limits
 from fact_clip.app.server import make_app

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from fact_clip.app.engine import Job
+from fact_clip.app.page import Job
 from fact_clip.app.requests import Limits, ending_of, shown_name
 from fact_clip.video.decode import frames, picture_times
 

@@ -16,10 +16,9 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from fact_clip.app.engine import BusyError, Engine, Job, Queue, Quick
 from fact_clip.app.guard import Protocol
 from fact_clip.app.learn import adapt_command
-from fact_clip.app.page import Options
+from fact_clip.app.page import BusyError, Engine, Job, Options, Queue, Quick
 from fact_clip.app.project import Project
 from fact_clip.app.requests import Limits
 from fact_clip.app.server import make_app
