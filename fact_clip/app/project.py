@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, ConfigDict, Field
 
 from fact_clip.core import InputError
 
@@ -59,26 +60,51 @@ MIGRATIONS = (
 )
 
 
+MAX_NAME = 200  # Characters of an action name, at most
+
+
+def _one_line(name: str) -> str:
+    name = name.strip()
+    if not name or len(name) > MAX_NAME or not name.isprintable():
+        raise ValueError(f"a name is one line of at most {MAX_NAME} characters")
+    return name
+
+
+def _text(text: str) -> str:
+    if any(not character.isprintable() and character != "\n" for character in text):
+        raise ValueError("a text has no control characters")
+    return text
+
+
+# What a request may say (requests.py); the store itself checks nothing of it.
+Name = Annotated[str, AfterValidator(_one_line)]
+Text = Annotated[str, Field(max_length=2000), AfterValidator(_text)]
+Annotator = Annotated[str, Field(max_length=80), AfterValidator(_text)]
+Frame = Annotated[int, Field(ge=0, le=10**9, strict=True)]
+
+
 @dataclass(frozen=True, order=True)
 class Label:
     """A labelled stretch of a track, in frames of the video; an instant where `start` is `stop`."""
 
-    start: int
-    stop: int
-    label: str
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    start: Frame
+    stop: Frame
+    label: Name
     origin: Origin = "drawn"
-    comment: str = ""
-    annotator: str = ""
+    comment: Text = ""
+    annotator: Annotator = ""
 
 
 @dataclass(frozen=True)
 class Action:
     """A name that segments may have, with the number of its colour and the key that gives it."""
 
-    name: str
-    colour: int = -1  # -1: the first that is free
-    key: str = ""
-    description: str = ""
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    name: Name
+    colour: Annotated[int, Field(ge=-1, le=10_000)] = -1  # -1: the first that is free
+    key: Annotated[str, Field(max_length=1), AfterValidator(_text)] = ""
+    description: Text = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,37 +10,16 @@ from pathlib import Path
 from typing import Annotated
 
 import anyio
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from fact_clip.app.project import Origin
+from fact_clip.app.project import Action, Annotator, Label, Name
 from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.io import read_mapping
 from fact_clip.formats import FORMATS
 from fact_clip.video.decode import SUFFIXES
-
-MAX_NAME = 200  # Characters of an action name, at most
-
-
-def _one_line(name: str) -> str:
-    name = name.strip()
-    if not name or len(name) > MAX_NAME or not name.isprintable():
-        raise ValueError(f"a name is one line of at most {MAX_NAME} characters")
-    return name
-
-
-def _text(text: str) -> str:
-    if any(not character.isprintable() and character != "\n" for character in text):
-        raise ValueError("a text has no control characters")
-    return text
-
-
-Name = Annotated[str, AfterValidator(_one_line)]
-Text = Annotated[str, Field(max_length=2000), AfterValidator(_text)]
-Annotator = Annotated[str, Field(max_length=80), AfterValidator(_text)]
-Frame = Annotated[int, Field(ge=0, le=10**9, strict=True)]
 
 
 class _Body(BaseModel):
@@ -60,18 +39,10 @@ class VideoChange(_Body):
     complete: bool | None = None
 
 
-class ActionEntry(_Body):
-    """An action of the project."""
-
-    name: Name
-    key: Annotated[str, Field(max_length=1), AfterValidator(_text)] = ""
-    description: Text = ""
-
-
 class NewActions(_Body):
     """All actions of the project in order, and which one was renamed, from and to."""
 
-    actions: Annotated[list[ActionEntry], Field(max_length=500)]
+    actions: Annotated[list[Action], Field(max_length=500)]
     renamed: tuple[Name, Name] | None = None
 
 
@@ -82,22 +53,12 @@ class NewSettings(_Body):
     adjust: DecodeSettings | None = None
 
 
-class Segment(_Body):
-    """A segment, in frames of the video; an instant where `start` is `stop`."""
-
-    start: Frame
-    stop: Frame
-    label: Name
-    origin: Origin = "drawn"
-    comment: Text = ""
-
-
 class Segments(_Body):
     """All segments of a track, and the revision of the video that they were made from (null: whatever it is)."""
 
     track: int
     revision: int | None
-    segments: Annotated[list[Segment], Field(max_length=20_000)]
+    segments: Annotated[list[Label], Field(max_length=20_000)]
     annotator: Annotator = ""
 
 

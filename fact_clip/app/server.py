@@ -24,7 +24,7 @@ from fact_clip.app import learn, requests, views
 from fact_clip.app.edits import BACKGROUND, Draft, compared, read_tracks, row_labels
 from fact_clip.app.guard import ERRORS, Guard, answer_to
 from fact_clip.app.page import BusyError, Engine, Options, Page, reads_names
-from fact_clip.app.project import Action, Label, VideoEntry
+from fact_clip.app.project import Label, VideoEntry
 from fact_clip.app.requests import FEATURES, Upload, ending_of, receive_file, shown_name, too_large
 from fact_clip.core import InputError
 from fact_clip.core.paths import file_name
@@ -165,7 +165,7 @@ class Server:
 
     def actions(self, body: requests.NewActions) -> Answer:
         """Take other actions; segments follow one that was renamed."""
-        actions = list({entry.name: Action(**entry.model_dump()) for entry in body.actions}.values())
+        actions = list({action.name: action for action in body.actions}.values())
         model, names = self.engine.model(), [action.name for action in actions]
         if model is not None and names and reads_names(model):
             model.choose([name for name in names if name not in model.vocabulary.background] or None)
@@ -192,8 +192,7 @@ class Server:
     def label(self, video: str, body: requests.Segments) -> Answer:
         """Store the segments of a track, as one edit."""
         self._video(video)
-        labels = [Label(**segment.model_dump()) for segment in body.segments]
-        self.project.replace(video, body.track, labels, body.revision, body.annotator)
+        self.project.replace(video, body.track, body.segments, body.revision, body.annotator)
         return self._edited(video)
 
     def undo(self, video: str, body: requests.Step) -> Answer:
