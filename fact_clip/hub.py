@@ -93,23 +93,20 @@ def _answers(where: str) -> Iterator[None]:
         utils.disable_progress_bars()
     try:
         yield
-    except errors.RevisionNotFoundError:
-        raise InputError(where, "no such revision", "name a branch, a tag or a commit after the @") from None
-    except errors.RepositoryNotFoundError:  # the hub answers alike for what is missing and what is private
-        problem = "no such repository, or it is not yours to read"
-        raise InputError(where, problem, f"check the name, or {_LOGIN}") from None
-    except errors.LocalEntryNotFoundError:
-        problem = "not in the cache, and the hub cannot be reached"
-        raise InputError(where, problem, "load it once where there is a network") from None
     except (OSError, ValueError, RuntimeError, errors.HTTPError) as error:
         if isinstance(error, InputError):
             raise
-        is_refused = getattr(getattr(error, "response", None), "status_code", None) in (401, 403)
-        problem = "not logged in, or no right to do this" if is_refused else " ".join(str(error).split())
-        raise InputError(where, problem, _LOGIN if is_refused else "") from None
+        problem, fix = " ".join(str(error).split()), ""
+        if isinstance(error, errors.RevisionNotFoundError):
+            problem, fix = "no such revision", "name a branch, a tag or a commit after the @"
+        elif isinstance(error, errors.RepositoryNotFoundError):  # the hub answers alike for missing and private ones
+            problem, fix = "no such repository, or it is not yours to read", f"check the name, or {_LOGIN}"
+        elif isinstance(error, errors.LocalEntryNotFoundError):
+            problem, fix = "not in the cache, and the hub cannot be reached", "load it once where there is a network"
+        elif getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
+            problem, fix = "not logged in, or no right to do this", _LOGIN
+        raise InputError(where, problem, fix) from None
 
-
-# --- sharing ---------------------------------------------------------------------------------------------------------
 
 # An absolute path, alone or behind the name of an encoder (transformers:/home/a, timm:MODEL//home/a): its last part.
 _LOCAL = re.compile(r"((?:[^\\]*?[:/])??)(?:/|~/|[A-Za-z]:[/\\]|\\\\).*?([^/\\]*)[/\\]*", re.DOTALL)

@@ -14,12 +14,11 @@ from typing import Any, NoReturn
 
 from fact_clip import training
 from fact_clip.cli.console import answered, note, progress
-from fact_clip.cli.evaluate import show
+from fact_clip.cli.evaluate import as_text
 from fact_clip.cli.holdout import choose, description, open_whole
 from fact_clip.cli.options import refuse
 from fact_clip.cli.train import summary_of, training_bar
-from fact_clip.compat.convert import convert_for
-from fact_clip.compat.reference import device, overrides, read_settings
+from fact_clip.compat.reference import convert_for, device, overrides, read_settings
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.errors import InputError
 from fact_clip.core.paths import file_name, inside
@@ -103,7 +102,7 @@ def _score(arguments: Namespace, with_unseen: bool = False) -> None:
     if arguments.output_dir is not None:
         arguments.output_dir.mkdir(parents=True, exist_ok=True)
         shutil.copy(run / f"{evaluation_stem(arguments.part)}.json", arguments.output_dir)
-    show(result)
+    print(as_text(result))
 
 
 def _converted(checkpoint: Path, arguments: Namespace) -> Path:

@@ -18,16 +18,6 @@ import typer
 from fact_clip.core.errors import InputError
 from fact_clip.core.messages import printable, shortened
 
-
-def _option_of(where: str) -> str | None:
-    """The option by which a setting is called on the command line that an error of the library names."""
-    from fact_clip.core.decode_settings import CONTROLS
-
-    if where in CONTROLS:
-        return CONTROLS[where].option
-    return f"--{where}" if where in ("device", "prompts", "smoothing", "fps", "batch") else None
-
-
 PATIENCE = 4.0  # Seconds that a command has to clean up after a signal
 
 
@@ -117,8 +107,13 @@ def _answered(command: Callable[[], object]) -> int:
             code = command()
         return code if isinstance(code, int) else 0
     except InputError as error:
-        where = _option_of(str(error.where))
-        message = str(error if where is None else error.at(where))
+        from fact_clip.core.decode_settings import CONTROLS
+
+        # what the library calls by its key or argument has an option here
+        options = {name: f"--{name}" for name in ("device", "prompts", "smoothing", "fps", "batch")}
+        options |= {name: control.option for name, control in CONTROLS.items()}
+        where = str(error.where)
+        message = str(error.at(options[where]) if where in options else error)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         program = context.command_path if context is not None else "fact-clip"

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from fact_clip.cli.console import is_secondary, note, progress, table
-from fact_clip.cli.options import (
-    AsJson,
-    Device,
-    Precision,
-    Split,
-    TrustEncoder,
-    check_run,
-    given_actions,
-    option,
-    refuse,
-)
+from fact_clip.cli.console import is_secondary, note, print_result, progress, table
+from fact_clip.cli.options import AsJson, Device, Precision, Split, TrustEncoder, given_actions, option, refuse
 from fact_clip.core.errors import InputError, MissingDataError
 
 _RUN = "Run folder, made by train or convert, or its ckpts/best.net."
@@ -52,7 +41,6 @@ def evaluate(
       fact-clip evaluate runs/k5
       fact-clip evaluate runs/k5 --actions-file fewer.txt
     """
-    check_run(run)
     from fact_clip import training
 
     actions = given_actions(None, actions_file)
@@ -74,34 +62,32 @@ def evaluate(
         note(f"written: {save_figure(curve(result['zero_shot']), plot)}")
     if with_report:
         note(f"written: {write([run], split, has_actions=actions is not None)}")
-    if as_json:
-        print(json.dumps(result, indent=2))
-    else:
-        show(result)
+    print_result(result, as_text(result), as_json)
 
 
-def show(result: Mapping[str, Any]) -> None:
-    """Print a result of `training.evaluate`: what was scored, and its tables."""
+def as_text(result: Mapping[str, Any]) -> str:
+    """Return a result of `training.evaluate` as text: what was scored, and its tables."""
     from fact_clip import metrics
 
     background = "counted" if result["background_counted"] else "not counted"
     count = len(result["videos"])
-    print(f"{result['run']}, {result['split']} split, {count} videos; background {background} in edit and F1")
+    lines = [f"{result['run']}, {result['split']} split, {count} videos; background {background} in edit and F1"]
     if "candidates" in result:
         candidates = result["candidates"]
-        text = f"{len(candidates['names'])} candidates, {len(candidates['new'])} of them new to the data set"
+        lines.append(f"{len(candidates['names'])} candidates, {len(candidates['new'])} of them new to the data set")
         if candidates["left_out"]:
             share = candidates["frames_left_out"] / max(candidates["frames"], 1)
-            text += f"; {len(candidates['left_out'])} of its classes are no candidates, so that their"
-            text += f" {candidates['frames_left_out']} frames ({share:.1%}) count as errors"
-        print(text)
+            lines[-1] += f"; {len(candidates['left_out'])} of its classes are no candidates, so that their"
+            lines[-1] += f" {candidates['frames_left_out']} frames ({share:.1%}) count as errors"
     profile, figures = f"profile {result['metrics']['profile']}", dict(result["metrics"])
     del figures["profile"]
-    print(table([{profile: metrics.figure_name(key), "": value} for key, value in figures.items()]))
+    lines.append(table([{profile: metrics.figure_name(key), "": value} for key, value in figures.items()]))
     before, after = result["reliability"]["before"]["ece"], result["reliability"]["after"]
-    print(f"calibration error: {before:.1f} raw" + ("" if after is None else f", {after['ece']:.1f} calibrated"))
+    calibrated = "" if after is None else f", {after['ece']:.1f} calibrated"
+    lines.append(f"calibration error: {before:.1f} raw{calibrated}")
     if "zero_shot" in result:
-        print(f"\n{zero_shot_table(result['zero_shot'])}")
+        lines += ["", zero_shot_table(result["zero_shot"])]
+    return "\n".join(lines)
 
 
 _GROUPS = tuple(f"{group}_f1@{overlap}" for group in ("seen", "unseen") for overlap in (10, 25, 50))
@@ -184,8 +170,6 @@ def report(
       fact-clip report runs/a runs/b --out compared.html
       fact-clip report runs/k5 --plots plots
     """
-    for run in runs:
-        check_run(run)
     from fact_clip.core.distributed import pick_device
 
     if plots is not None and out is not None:

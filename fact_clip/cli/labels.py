@@ -145,8 +145,6 @@ def _convert_annotations(
     from fact_clip.core import Segmentation
     from fact_clip.datasets.convert import convert_annotations
 
-    if target.features is not None and target.features.is_file():
-        raise refuse("--features", f"{target.features} is a file", "give a folder of NAME.npy")
     videos = convert_annotations(files, kind, out, target, options)
     counts = {
         name: {
@@ -228,16 +226,12 @@ def split(
 def _videos(folder: Path) -> tuple[Path, list[str], list[str]]:
     """Return the folder of the data, its videos with labels, and those with features too."""
     from fact_clip.config import DataConfig
-    from fact_clip.core.paths import is_file_name
     from fact_clip.datasets.layout import find_root, label_files
     from fact_clip.datasets.splits import in_order
 
     root = find_root(DataConfig(root=str(folder)))
     labelled = in_order(path.stem for path in label_files(root))
     videos = [name for name in labelled if (root / "features" / f"{name}.npy").is_file()]
-    odd = next((name for name in videos if name != name.strip() or not is_file_name(name)), None)
-    if odd is not None:
-        raise InputError(root / "groundTruth", f"a list of videos cannot hold the name {odd!r}")
     if not videos:
         raise InputError(root, f"{len(labelled)} label files, none with features", "extract the features first")
     return root, labelled, videos

@@ -37,16 +37,6 @@ def refuse(name: str, problem: str, fix: str = "") -> InputError:
     return InputError(CommandOption(name), problem, fix)
 
 
-def check_run(path: Path) -> None:
-    """Refuse a run folder that is not there, before seconds go into imports; `Run.read` says the rest."""
-    if path.exists():
-        return
-    from fact_clip.hub import is_address
-
-    if not is_address(path):
-        raise InputError(path, "no such run", "name a folder made by 'fact-clip train' or 'fact-clip convert'")
-
-
 def _recipe_names(begun: str) -> list[str]:
     from fact_clip.config import recipes
 
@@ -72,11 +62,24 @@ Split = Annotated[str, option("test, validation or train.")]
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command an option for each field of a parameter that holds several: `DecodeSettings`, or a dataclass."""
+    from fact_clip.core.decode_settings import CONTROLS, DecodeSettings
+
     groups, parameters = dict[str, tuple[Any, list[str]]](), list[inspect.Parameter]()
     for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
-        if fields := _options_of(parameter.annotation):
-            groups[name] = parameter.annotation, [field.name for field in fields]
-        parameters += fields or [parameter]
+        kind, fields = parameter.annotation, dict[str, tuple[Any, Any]]()  # name -> default and annotation
+        if kind is DecodeSettings:
+            texts = {field: str(info.description) for field, info in DecodeSettings.model_fields.items()}
+            for field, control in CONTROLS.items():
+                fields[field] = None, Annotated[float | None, option(texts[field], control.option)]
+        elif dataclasses.is_dataclass(kind):
+            hints = get_type_hints(kind, include_extras=True)
+            fields = {field.name: (field.default, hints[field.name]) for field in dataclasses.fields(kind)}
+        if fields:
+            groups[name] = kind, list(fields)
+        for field, (default, hint) in fields.items():
+            only = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(inspect.Parameter(field, only, default=default, annotation=hint))
+        parameters += [] if fields else [parameter]
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:
@@ -87,23 +90,6 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return wrapper
-
-
-def _options_of(kind: Any) -> list[inspect.Parameter]:
-    from fact_clip.core.decode_settings import CONTROLS, DecodeSettings
-
-    options = list[tuple[str, Any, Any]]()
-    if kind is DecodeSettings:
-        texts = {name: str(field.description) for name, field in DecodeSettings.model_fields.items()}
-        options = [
-            (name, None, Annotated[float | None, option(texts[name], control.option)])
-            for name, control in CONTROLS.items()
-        ]
-    elif dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind, include_extras=True)
-        options = [(field.name, field.default, hints[field.name]) for field in dataclasses.fields(kind)]
-    only = inspect.Parameter.KEYWORD_ONLY
-    return [inspect.Parameter(name, only, default=default, annotation=hint) for name, default, hint in options]
 
 
 _FREE = "No training: --encoder compares pictures with the --actions."
@@ -145,8 +131,6 @@ class ModelOptions:
         trust_encoder: bool = False,
     ) -> tuple[Segmenter, list[str] | None]:
         """Load the model; return it with the names that it is to look for, `more` beside those of the run."""
-        if self.run is not None:
-            check_run(self.run)
         from fact_clip.inference.segmenter import load, load_training_free
 
         typed = {"--window": self.window is not None}
@@ -190,6 +174,8 @@ class OutputOptions:
     out: Annotated[Path | None, option("Folder to write to. Default: RUN/segments, or segments.")] = None
     formats: Annotated[str | None, option(_FORMATS, "--format")] = None
     as_json: AsJson = False
+    plot: Annotated[Path | None, option("Timeline picture to write: .png, .svg or .pdf.")] = None
+    overlay: Annotated[Path | None, option("Video to write with names and timeline burned in.")] = None
 
     def suffixes(self) -> list[str]:
         """Return the endings of the formats."""

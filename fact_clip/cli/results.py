@@ -47,21 +47,14 @@ RECORDS = ".results"  # The folder, inside the output folder, with a record for 
 _UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")  # Files that name no video
 
 
-@dataclass(frozen=True)
-class Task:
-    """One input, the name of its files without their endings, and whether its result is there already."""
+class Task(NamedTuple):
+    """One input, the name of its files without their endings, and whether its result is there; what became of it."""
 
     source: Path
     name: str
     done: bool
-
-
-class Outcome(NamedTuple):
-    """What became of an input."""
-
-    task: Task
-    segmentation: Segmentation | None
-    written: list[Path]
+    segmentation: Segmentation | None = None
+    written: tuple[Path, ...] = ()
     error: InputError | None = None  # why there is no segmentation, or why a file is missing
 
 
@@ -123,8 +116,8 @@ class Results:
         request = {**self.request, "with_background": self.with_background, "input": entry}
         return json.loads(json.dumps(request))  # as it is read
 
-    def write(self, task: Task, segmentation: Segmentation | None = None) -> Outcome:
-        """Write the record of a task that is not done, and the files of any task that are not there.
+    def write(self, task: Task, segmentation: Segmentation | None = None) -> Task:
+        """Write the record of a task that is not done, and the files of any task that are not there; what became of it.
 
         The segmentation of a task that is done is in its record. A format that cannot hold it stops no other.
         """
@@ -143,7 +136,7 @@ class Results:
                 record = {"request": self._request_for(task.source), "suffixes": suffixes}
                 write_lines(record_path, map(json.dumps, (record, as_dict(segmentation))))
         except InputError as fault:
-            return Outcome(task, segmentation, written, fault)
+            return task._replace(segmentation=segmentation, error=fault)
         for suffix, path in files.items():
             if not path.exists():
                 try:
@@ -151,7 +144,7 @@ class Results:
                     written.append(save(segmentation, path, with_background=self.with_background, kind=suffix))
                 except InputError as fault:
                     error = error or fault
-        return Outcome(task, segmentation, written, error)
+        return task._replace(segmentation=segmentation, written=tuple(written), error=error)
 
 
 def segment_files(
@@ -161,27 +154,25 @@ def segment_files(
     settings: DecodeSettings,
     output: OutputOptions,
     media: str | None,
-    plot: Path | None,
-    overlay: Path | None,
 ) -> None:
     """Segment the inputs that are not done yet, each process its share; write, print and draw the results."""
     suffixes, folder, processes = output.suffixes(), output.folder(options.run), Processes(options.device)
     paths = processes.broadcast(lambda: collect([*map(Path, inputs)], features=True))
     if media is not None:
         _check_media(media, paths, is_named=output.as_json or any(suffix not in _UNNAMED for suffix in suffixes))
-    _check_outputs(folder, paths, suffixes, plot, overlay)
+    _check_outputs(folder, paths, suffixes, output.plot, output.overlay)
     model, candidates = opened()
     request = _request(model, options.encoder, settings)
     request |= {"actions": candidates, "media": media, "fps": options.fps, "keep_going": options.keep_going}
     results = Results(folder, suffixes, request, output.overwrite, output.with_background)
-    truths = {} if plot is None else processes.broadcast(lambda: _read_truths(paths, model))
+    truths = {} if output.plot is None else processes.broadcast(lambda: _read_truths(paths, model))
     tasks = processes.broadcast(lambda: results.plan(paths))
     open_tasks = [task for task in tasks if not task.done]
     share = {task.source: task for task in processes.share(open_tasks)}
-    new: dict[Path, Outcome] = {}
+    new: dict[Path, Task] = {}
 
     def failed(source: Path, error: InputError) -> None:
-        new[source] = Outcome(share[source], None, [], error)
+        new[source] = share[source]._replace(error=error)
 
     try:
         with bars("segmenting", "") as (overall, within):
@@ -198,12 +189,12 @@ def segment_files(
     outcomes = [results.write(task) if task.done else next(gathered) for task in tasks]
     if len(outcomes) == 1 and outcomes[0].error is not None:
         raise outcomes[0].error
-    segmented = {outcome.task.source: outcome.segmentation for outcome in outcomes if outcome.segmentation is not None}
-    files = [path for outcome in outcomes for path in outcome.written]
-    if plot is not None and segmented:
-        files.append(_draw_timelines(segmented, truths, model, plot))
-    if overlay is not None:
-        files.append(_burn_in(segmented, model, overlay, options.keep_going))
+    segmented = {task.source: task.segmentation for task in outcomes if task.segmentation is not None}
+    files = [path for task in outcomes for path in task.written]
+    if output.plot is not None and segmented:
+        files.append(_draw_timelines(segmented, truths, model, output.plot))
+    if output.overlay is not None:
+        files.append(_burn_in(segmented, model, output.overlay, options.keep_going))
     if output.as_json:
         print(json.dumps([{"input": str(path), **as_dict(result)} for path, result in segmented.items()], indent=2))
     elif segmented:
@@ -316,19 +307,18 @@ def segment_table(segmentation: Segmentation) -> str:
     return table(rows, digits=2)
 
 
-def _report(outcomes: Sequence[Outcome], files: Sequence[Path], folder: Path) -> None:
+def _report(tasks: Sequence[Task], files: Sequence[Path], folder: Path) -> None:
     lines = [f"written: {listed(files)}"] if files else []
-    if done := sum(outcome.task.done for outcome in outcomes):
-        lines.append(f"already there: {done} of {len(outcomes)} in {folder}; --overwrite does them anew")
-    tasks = [outcome.task for outcome in outcomes if not outcome.task.done]
-    if renamed := [task for task in tasks if task.name != file_name(task.source.stem)]:
+    if done := sum(task.done for task in tasks):
+        lines.append(f"already there: {done} of {len(tasks)} in {folder}; --overwrite does them anew")
+    if renamed := [task for task in tasks if not task.done and task.name != file_name(task.source.stem)]:
         first = f"{renamed[0].name} for {renamed[0].source.name}"
         reason = "since another result has the name; --overwrite replaces it"
         lines.append(f"fact-clip: {len(renamed)} named anew ({first}), {reason}")
-    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    errors = [task.error for task in tasks if task.error is not None]
     lines += [f"fact-clip: {error}" for error in errors]
     if errors:
-        lines.append(f"fact-clip: {len(errors)} of {len(outcomes)} inputs failed")
+        lines.append(f"fact-clip: {len(errors)} of {len(tasks)} inputs failed")
     note(*map(printable, lines))
     if errors:
         raise typer.Exit(1)

@@ -43,8 +43,6 @@ def segment(
     media: Annotated[str | None, option(_MEDIA)] = None,
     trust_encoder: TrustEncoder = False,
     output: OutputOptions,
-    plot: Annotated[Path | None, option("Timeline picture to write: .png, .svg or .pdf.")] = None,
-    overlay: Annotated[Path | None, option("Video to write with names and timeline burned in.")] = None,
     live: Annotated[bool, option(_LIVE, "--live")] = False,
     delay: Annotated[float | None, option("With --live: seconds after which a label is final. Default: 5.")] = None,
 ) -> None:
@@ -71,7 +69,7 @@ def segment(
 
     opened = partial(options.open, chosen, settings, more=more, smoothing=smoothing, trust_encoder=trust_encoder)
     if live:
-        for name, value in (("--plot", plot), ("--overlay", overlay), ("--media", media)):
+        for name, value in (("--plot", output.plot), ("--overlay", output.overlay), ("--media", media)):
             if value is not None:
                 raise refuse(name, "it does not go with --live", "leave it out")
         if len(inputs) != 1:
@@ -85,7 +83,7 @@ def segment(
         stream = model.stream(5.0 if delay is None else delay, candidates, settings, fps=options.fps)
         results.segment_live(inputs[0], model, stream, output.folder(options.run), output)
     else:
-        results.segment_files(inputs, opened, options, settings, output, media, plot, overlay)
+        results.segment_files(inputs, opened, options, settings, output, media)
 
 
 def extract(

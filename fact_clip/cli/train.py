@@ -21,7 +21,7 @@ from fact_clip.cli.console import (
     progress,
     table,
 )
-from fact_clip.cli.options import AsJson, Layout, Overrides, Recipe, check_new, check_run, names, option
+from fact_clip.cli.options import AsJson, Layout, Overrides, Recipe, check_new, names, option
 from fact_clip.core.errors import ConfigKey, InputError
 from fact_clip.core.paths import locked
 
@@ -134,10 +134,8 @@ def demo(
     from fact_clip.datasets.dataset import Dataset
     from fact_clip.datasets.synthetic import write_workbench
 
-    if out.exists() and not out.is_dir():
-        raise InputError(out, "this is a file", "name a folder")
     data = out / "data"
-    foreign = min(out.iterdir(), default=None) if out.is_dir() else None
+    foreign = min(out.iterdir(), default=None) if out.exists() else None
     if foreign is not None and not (data / HOLDOUT).is_file():
         raise InputError(foreign, "this was not written by a demo", "name another --out")
     print(f"1. Writing a benchmark to {data}. The data is SYNTHETIC: its figures say nothing about real video.")
@@ -245,7 +243,6 @@ def share(
       fact-clip share runs/mine OWNER/NAME --private
       fact-clip segment my.mp4 --run hf://OWNER/NAME
     """
-    check_run(run)
     from fact_clip.run import share as upload
 
     print(upload(run, repository, private=private, message=message, licence=licence))

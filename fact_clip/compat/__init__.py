@@ -1,6 +1,5 @@
 """Settings and checkpoints of the published FACT and FACT-CLIP code."""
 
-from fact_clip.compat.convert import convert, load_reference
-from fact_clip.compat.reference import read_config
+from fact_clip.compat.reference import convert, load_reference, read_config
 
 __all__ = ["convert", "load_reference", "read_config"]

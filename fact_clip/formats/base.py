@@ -128,10 +128,7 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
         end = int(_cuts(annotation, [annotation.end or 0], clock)[0])
         # a stop may be a moment after the end that the file tells, but one far from it is a mistake
         n_frames = max(reach, end) if not end or reach <= last_frame(end) else end
-    if n_frames == 0:
-        problem = f"no segment of {annotation.name!r} that is as long as a frame"
-        raise InputError(annotation.path, problem, "check --fps and the unit of the times")
-    if n_frames > MAX_FRAMES or reach > last_frame(n_frames):
+    if not 1 <= n_frames <= MAX_FRAMES or reach > last_frame(n_frames):
         problem = f"segments of {annotation.name!r} up to frame {reach:,} of {min(n_frames, MAX_FRAMES):,}"
         raise InputError(annotation.path, problem, "check --fps, --source-fps and the unit of the times")
     owner = np.full(n_frames, -1, dtype=np.int64)
@@ -417,10 +414,7 @@ def read_table(path: Path, columns: Sequence[str] = (), faults: list[InputError]
 
     A row with more or fewer cells is an InputError, or, where `faults` is given, added there and left out.
     """
-    text = read_text(path)
-    if markup := re.match(r"\s*(?:\[\s*)?([<{])", text):
-        raise InputError(path, f"{'XML' if markup[1] == '<' else 'JSON'}, not a table", "see --from")
-    lines = io.StringIO(text, newline="")
+    lines = io.StringIO(read_text(path), newline="")
     for number, header in enumerate(lines, start=1):
         if re.match(r"\ufeff?sep=.\r?$", header):  # by which Excel is told the separator
             continue

@@ -117,8 +117,6 @@ def read_runs(path: Path, options: Options) -> list[Annotation]:
     """Read run-length labels: NAME -> [[class, frames], ...]; a class is a name or an index into `options.classes`."""
     annotations = []
     for name, runs in read_value(_Runs, path, "give NAME: [[class, frames], ...]").items():
-        if "/" in name or "\\" in name:
-            raise InputError(path, f"{name!r} is not the name of a video without folders")
         spans: list[Span] = []
         start = 0
         for number, (value, n_frames) in enumerate(runs):

@@ -30,7 +30,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 # inches
 _WIDTH = 12.0
 _ROW = 0.5
-_AXIS = 0.6
+_AXIS = 0.8
 _MARGIN = 0.15
 _TITLE = 0.35
 
@@ -85,17 +85,18 @@ def timeline(
     entries = [(f"{number_of[label]}  {label}", colour_of[label]) for label in actions]
     entries += [(label, BACKGROUND) for label in labels if label in background]
 
-    figure = Figure(figsize=(_WIDTH, 4.0))
+    figure = Figure(figsize=(_WIDTH, 4.0), layout="constrained")
     FigureCanvasAgg(figure)  # what measures text
-    axes = figure.add_axes((0, 0, 1, 1))
+    axes = figure.add_subplot()
     in_seconds = all(row.seconds(0) is not None for row in rows.values())
     spans = _spans(rows, in_seconds)
     _draw_rows(axes, rows, spans, colour_of)
     axes.set_xlabel("time (s)" if in_seconds else "frame", fontsize=9)
     if title:
         axes.set_title(title, loc="left", fontsize=10, parse_math=False)
-    legend = _legend(figure, entries)
-    _arrange(figure, axes, legend, len(rows), bool(title))
+    legend_height = _legend(figure, entries).get_window_extent().height / figure.dpi
+    figure.set_size_inches(_WIDTH, len(rows) * _ROW + legend_height + _AXIS + (_TITLE if title else 0.0))
+    figure.draw_without_rendering()  # lays it out
     inches = axes.get_position().width * _WIDTH / axes.get_xlim()[1]
     for index, row in enumerate(spans):
         for left, width, label in row:
@@ -140,8 +141,8 @@ def _legend(figure: Figure, entries: list[tuple[str, str]]) -> Legend:
     room = (_WIDTH - 2 * _MARGIN) * figure.dpi
     for columns in range(min(_MOST_COLUMNS, len(entries)), 0, -1):
         legend = figure.legend(
-            handles, names, ncols=columns, fontsize=_POINTS, frameon=False, loc="lower left", borderaxespad=0,
-            bbox_to_anchor=(_MARGIN / _WIDTH, 0), handlelength=1.4, columnspacing=1.4, borderpad=0,
+            handles, names, ncols=columns, fontsize=_POINTS, frameon=False, loc="outside lower left",
+            handlelength=1.4, columnspacing=1.4,
         )  # fmt: skip
         for text in legend.get_texts():
             text.set_parse_math(False)  # a $ in a name is a $
@@ -149,20 +150,6 @@ def _legend(figure: Figure, entries: list[tuple[str, str]]) -> Legend:
             break
         legend.remove()
     return legend
-
-
-def _arrange(figure: Figure, axes: Axes, legend: Legend, n_rows: int, titled: bool) -> None:
-    """Give the figure the height that its rows and its legend need, so that nothing lies on anything."""
-    legend_height = legend.get_window_extent().height / figure.dpi
-    bars = n_rows * _ROW
-    bottom = _MARGIN + legend_height + _AXIS
-    height = bottom + bars + _MARGIN + (_TITLE if titled else 0.0)
-    names = max(label.get_window_extent().width for label in axes.get_yticklabels()) / figure.dpi
-    left = names + 2 * _MARGIN
-    figure.set_size_inches(_WIDTH, height)
-    right = 2 * _MARGIN  # half of the last tick's label hangs over
-    axes.set_position((left / _WIDTH, bottom / height, (_WIDTH - left - right) / _WIDTH, bars / height))
-    legend.set_bbox_to_anchor((_MARGIN / _WIDTH, _MARGIN / height))
 
 
 def _ink(colour: str) -> str:
@@ -177,7 +164,6 @@ def _shortened(text: str, most: int) -> str:
 def curve(zero_shot: Mapping[str, Any]) -> Figure:
     """S over U as gamma grows, in percent, of the zero-shot part of an evaluation; a dot is the gamma in use."""
     figure = Figure(figsize=(5.0, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     points, used = zero_shot["curve"], zero_shot["ways"]["in use"]
     axes.plot(points["unseen"], points["seen"], label=f"AUSUC {zero_shot['ausuc']:.1f}")

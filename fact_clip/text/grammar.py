@@ -39,7 +39,21 @@ class Grammar:
     underscores: bool = False  # names have "_" where the pattern has blanks; both are then the same
 
     def __post_init__(self) -> None:
-        _check(self.pattern)
+        pattern = self.pattern
+        slots, required = _slots(pattern), _slots(re.sub(r"\[[^\]]*\]", "", pattern))
+        twice = next((slot for slot in required if slot and slots.count(slot) > 1), None)
+        if not _PATTERN.fullmatch(pattern):
+            problem = "a stray brace or bracket, or a slot that is not a word,"
+        elif re.search(r"\}[\[\]]*\{", pattern):
+            problem = "nothing between two slots"
+        elif not any(slots):
+            problem = "no slot"
+        elif twice is not None:
+            problem = f"{{{twice}}} twice, not in optional groups alone,"
+        else:
+            return
+        fix = 'write it as "{verb} {object} [with {tool}]"'
+        raise InputError(ConfigKey("data.grammar"), f"{problem} in {pattern!r}", fix)
 
     @classmethod
     def of(cls, pattern: str, actions: Iterable[str]) -> Grammar:
@@ -120,26 +134,6 @@ def _stands_beside_a_slot(tokens: Sequence[str], index: int) -> bool:
     before, after = tokens[:index][::-1], tokens[index + 1 :]
     return any(next((token for token in side if token != " "), "")[:1] == "{" for side in (before, after))
 
-
-def _check(pattern: str) -> None:
-    """Raise an InputError for a stray or nested bracket, no slot, two parts side by side, or a slot twice."""
-    slots, required = _slots(pattern), _slots(re.sub(r"\[[^\]]*\]", "", pattern))
-    twice = next((slot for slot in required if slot and slots.count(slot) > 1), None)
-    if not _PATTERN.fullmatch(pattern):
-        problem = "a stray brace or bracket, or a slot that is not a word,"
-    elif re.search(r"\}[\[\]]*\{", pattern):
-        problem = "nothing between two slots"
-    elif not any(slots):
-        problem = "no slot"
-    elif twice is not None:
-        problem = f"{{{twice}}} twice, not in optional groups alone,"
-    else:
-        return
-    fix = 'write it as "{verb} {object} [with {tool}]"'
-    raise InputError(ConfigKey("data.grammar"), f"{problem} in {pattern!r}", fix)
-
-
-# --- a guess for names of unknown grammar ---
 
 # What usually follows a preposition; in the order in which they stand in a name.
 PREPOSITIONS = {
