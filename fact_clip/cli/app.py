@@ -90,11 +90,10 @@ def app(
         page, host, port, http=Protocol, log_level="warning", server_header=False, timeout_graceful_shutdown=2,
         access_log=False,  # the address holds the token
     )  # fmt: skip
-    for number, name in enumerate(_reachable(host)):
-        address = f"{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}"
-        print(f"{'or' if number else 'open'} http://{address}/?token={store.token}", flush=True)
-    for name in proxied:
-        print(f"or https://{name}/?token={store.token}", flush=True)
+    port = listening.getsockname()[1]
+    addresses = [f"http://{f'[{name}]' if ':' in name else name}:{port}" for name in _reachable(host)]
+    for number, address in enumerate([*addresses, *(f"https://{name}" for name in proxied)]):
+        print(f"{'or' if number else 'open'} {address}/?token={store.token}", flush=True)
     if host not in ("127.0.0.1", "::1", "localhost"):
         note("others on the network can read what is sent, since this is not HTTPS")
     note(f"project {folder}; Ctrl-C ends the page, and everything stays there")

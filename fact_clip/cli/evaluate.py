@@ -99,6 +99,13 @@ _FEWEST = 6  # factors of a slot that are all shown; of more, the best and the w
 def zero_shot_table(zero_shot: Mapping[str, Any]) -> str:
     """The figures as in use and without corrections, AUSUC and gamma; then unseen classes, levels and factors."""
     shares = {key: "-" if value is None else f"{value:.1f}" for key, value in zero_shot["diagnostics"].items()}
+    classes = []
+    for name, row in zero_shot["unseen"].items():
+        new, wrong = ", ".join(f"{slot} {factor}" for slot, factor in row["new"]), row.get("called")
+        facts = {"unseen class": name, "frames": row["frames"], "accuracy": row["accuracy"]}
+        facts |= {"unseen labels only": row["unseen_labels_only"]}
+        facts |= {"mostly mistaken for": wrong and f"{wrong['name']} ({wrong['share']:.0f} %)"}
+        classes.append({**facts, "level": f"{row['level']}: {new}" if new else row["level"]})
     parts = [
         f"zero-shot: {len(zero_shot['seen'])} seen classes (background included), {len(zero_shot['unseen'])} unseen,"
         f" {len(zero_shot['validation_unseen'])} validation-unseen\n"
@@ -111,7 +118,7 @@ def zero_shot_table(zero_shot: Mapping[str, Any]) -> str:
         f"unseen frames told from seen ones: AUROC {shares['auroc']}; compositional gap {shares['compositional_gap']}"
         f" (seen classes {shares['compositional_gap_seen']})\nwrongly named unseen frames: {shares['called_seen']} %"
         f" called a seen class, {shares['collapsed']} % one that is frequent and shares a factor",
-        _classes(zero_shot["unseen"]),
+        table(classes),
     ]
     if len(zero_shot["by_level"]) > 1:
         parts.append(_figures({f"unseen: {level}": row for level, row in zero_shot["by_level"].items()}))
@@ -124,17 +131,6 @@ def _figures(columns: Mapping[str, Mapping[str, Any]]) -> str:
     from fact_clip.metrics import figure_name
 
     return table([{"": figure_name(key), **{name: row[key] for name, row in columns.items()}} for key in FIGURES])
-
-
-def _classes(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    cells = []
-    for name, row in rows.items():
-        new, wrong = ", ".join(f"{slot} {factor}" for slot, factor in row["new"]), row.get("called")
-        facts = {"unseen class": name, "frames": row["frames"], "accuracy": row["accuracy"]}
-        facts |= {"unseen labels only": row["unseen_labels_only"]}
-        facts |= {"mostly mistaken for": wrong and f"{wrong['name']} ({wrong['share']:.0f} %)"}
-        cells.append({**facts, "level": f"{row['level']}: {new}" if new else row["level"]})
-    return table(cells)
 
 
 def _factors(slots: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:

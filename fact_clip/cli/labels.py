@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -142,14 +143,13 @@ def _convert_annotations(
     files: list[Path], kind: str, out: Path, target: Target, options: Options, as_json: bool
 ) -> None:
     """Convert files of a tool to labels; print what was written for each video, and what was decided on the way."""
-    from fact_clip.core import Segmentation
     from fact_clip.datasets.convert import convert_annotations
 
     videos = convert_annotations(files, kind, out, target, options)
     counts = {
         name: {
             "frames": len(frames.labels),
-            "segments": len(Segmentation.from_frames(frames.labels)),
+            "segments": sum(1 for _ in groupby(frames.labels)),
             "gaps": frames.gaps,
             "contested": frames.contested,
             "lost": frames.lost,

@@ -226,11 +226,12 @@ def picture_rate(segmentation: Segmentation) -> float | None:
 
 def picture(segmentation: Segmentation, frame: int) -> int:
     """Return the number of the video's picture, from 0, that starts nearest to a frame; else the frame itself."""
-    time = segmentation.seconds(frame)
-    if time is None or segmentation.video_fps is None:
+    time, rate = segmentation.seconds(frame), segmentation.video_fps
+    if segmentation.times is not None:
+        rate = picture_rate(segmentation)
+    if time is None or rate is None:
         return frame
-    # the rounding of a rate and of its product must not decide on a half
-    return math.floor(time * segmentation.video_fps + 0.5 + 1e-9)
+    return math.floor(time * rate + 0.5 + 1e-9)  # the rounding of a rate and of its product must not decide on a half
 
 
 def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int, Segment]]:

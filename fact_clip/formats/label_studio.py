@@ -31,8 +31,6 @@ def write(segmentation: Segmentation, path: Path) -> None:
     result = []
     for number, segment in enumerate(segmentation.foreground):
         start, stop = (base.picture(segmentation, frame) for frame in (segment.start, segment.stop))
-        if segmentation.times is not None and segmentation.video_fps is None and rate is not None:
-            start, stop = (round(segmentation.times[frame] * rate) for frame in (segment.start, segment.stop))
         region = {
             "id": f"segment-{number}",
             "type": "timelinelabels",

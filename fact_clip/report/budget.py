@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fact_clip.core import InputError
+from fact_clip.core.errors import library_errors
 from fact_clip.core.paths import whole_file
 from fact_clip.formats.base import write_table
 
@@ -55,10 +56,8 @@ def transitions(videos: Iterable[Sequence[Stretch]]) -> list[dict[str, Any]]:
 def write_tables(path: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Path]:
     """Write tables to an .xlsx file, a sheet each, or to .csv files: the first to `path`, others to NAME-TABLE.csv."""
     if path.suffix.lower() == ".xlsx":
-        try:
+        with library_errors(path, "not written", ModuleNotFoundError, fix="pip install openpyxl, or write .csv"):
             from openpyxl import Workbook
-        except ModuleNotFoundError:
-            raise InputError(path, "openpyxl is not installed", "pip install openpyxl, or write .csv") from None
         book = Workbook()
         book.remove(book.active)
         for name, rows in tables.items():

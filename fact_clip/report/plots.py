@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation, Vocabulary
-from fact_clip.core.colours import BACKGROUND, class_colours, palette
+from fact_clip.core.colours import BACKGROUND, class_colours
 from fact_clip.core.paths import check_place, whole_file
 from fact_clip.report.record import ROWS, Video, confusion, factor_confusions
 from fact_clip.report.summary import Evaluated, video_figures
@@ -78,9 +78,9 @@ def timeline(
     it has in every picture and in the report.
     """
     labels = list(dict.fromkeys(segment.label for row in rows.values() for segment in row))
-    numbered = [label for label in dict.fromkeys([*names, *labels]) if label not in background]
-    colour_of = dict(zip(numbered, palette(len(numbered)), strict=True))
-    number_of = {label: number for number, label in enumerate(numbered, start=1)}
+    looks = class_colours(list(dict.fromkeys([*names, *labels])), background)
+    colour_of = {label: look["colour"] or BACKGROUND for label, look in looks.items()}
+    number_of = {label: look["number"] for label, look in looks.items() if look["number"] is not None}
     actions = sorted((label for label in labels if label not in background), key=number_of.__getitem__)
     entries = [(f"{number_of[label]}  {label}", colour_of[label]) for label in actions]
     entries += [(label, BACKGROUND) for label in labels if label in background]
@@ -110,14 +110,11 @@ Spans = list[tuple[float, float, str]]  # Left end and width of the bar of each 
 
 
 def _spans(rows: Mapping[str, Segmentation], in_seconds: bool) -> list[Spans]:
-    def edge(row: Segmentation, frame: int) -> float:
-        seconds = row.seconds(frame) if in_seconds else None
-        return frame if seconds is None else seconds
-
     spans = []
     for row in rows.values():
-        edges = [(edge(row, segment.start), edge(row, segment.stop), segment.label) for segment in row]
-        spans.append([(left, right - left, label) for left, right, label in edges])
+        frames = [0, *(segment.stop for segment in row)]
+        edges = np.array([row.seconds(frame) if in_seconds else frame for frame in frames], dtype=np.float64)
+        spans.append(list(zip(edges[:-1].tolist(), np.diff(edges).tolist(), row.transcript, strict=True)))
     return spans
 
 

@@ -215,19 +215,14 @@ _ZERO_SHOT = (
 
 def numbers(result: Mapping[str, Any]) -> list[tuple[str, float, str]]:
     """(name, value, note) of the figures of an evaluation, those of seen and unseen classes first."""
-    zero, rows = result.get("zero_shot", {}), list[tuple[str, float, str]]()
+    zero = result.get("zero_shot", {})
     figures = {**zero.get("ways", {}).get("in use", {}), **zero, **zero.get("diagnostics", {})}
-    for key, name, note in _ZERO_SHOT:
-        if isinstance(figures.get(key), int | float):
-            rows.append((name, float(figures[key]), note))
-    for key, value in result["metrics"].items():
-        if isinstance(value, int | float):
-            rows.append((metrics.figure_name(key), float(value), ""))
+    rows = [(name, figures.get(key), note) for key, name, note in _ZERO_SHOT]
+    rows += [(metrics.figure_name(key), value, "") for key, value in result["metrics"].items()]
     for key, note in (("before", "of the scores as they are"), ("after", "of the confidences made of them")):
-        reliability = (result.get("reliability") or {}).get(key)
-        if reliability is not None:
-            rows.append((f"calibration error, {key}", float(reliability["ece"]), note))
-    return rows
+        reliability = (result.get("reliability") or {}).get(key) or {}
+        rows.append((f"calibration error, {key}", reliability.get("ece"), note))
+    return [(name, float(value), note) for name, value, note in rows if isinstance(value, int | float)]
 
 
 def unseen_errors(

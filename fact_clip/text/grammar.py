@@ -23,12 +23,7 @@ _SLOT = "\0"  # stands for a slot where the words of a pattern are looked at
 
 @dataclass(frozen=True)
 class Grammar:
-    """A pattern that cuts names into factors; calling it with a name gives one factor per slot, None where it has none.
-
-    "{slot}" is a part of the name, "{}" a part that is dropped, and what stands in "[...]" may be missing. A slot may
-    stand in several such groups. A part is as short as the pattern allows; it neither begins nor ends with a word of
-    the pattern ("with") and holds none of its other characters (","). A verb next to another part is one word, and one
-    of `PARTICLES` if it follows ("pick up box").
+    """A pattern that cuts names into factors (docs/names.md, Names of your own); called with a name, it gives them.
 
     Malformed patterns are InputErrors, and so are names that do not parse.
     """

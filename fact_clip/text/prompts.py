@@ -18,7 +18,6 @@ class Templates:
 
     classes: tuple[str, ...]
     slots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    other: tuple[str, ...] = ("{phrase}",)
 
 
 _OBJECT = ("a person handles the {phrase}",)
@@ -98,7 +97,7 @@ def make_prompts(vocabulary: Vocabulary, templates: str = "plain", *, phrase: st
 
     def of_factor(slot: str, factor: str) -> tuple[str, ...]:
         if (slot,) != WHOLE_NAME:
-            return _fill(wording.slots.get(slot, wording.other), tidy(factor))
+            return _fill(wording.slots.get(slot, ("{phrase}",)), tidy(factor))
         return of_class(factor) if factor in vocabulary else _fill(wording.classes, factor)
 
     return Prompts(
