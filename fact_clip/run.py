@@ -38,7 +38,7 @@ from torch import Tensor, nn
 
 from fact_clip import __version__, hub
 from fact_clip.config import Config, Rate, set_key
-from fact_clip.core import ConfigKey, FileLocation, InputError, Location, Vocabulary, library_errors
+from fact_clip.core import FileLocation, InputError, Location, Vocabulary, library_errors
 from fact_clip.core.arguments import checked
 from fact_clip.core.io import check_file, parse_json, parse_value, read_mapping, read_value, write_value
 from fact_clip.core.paths import commit, inside, whole_file
@@ -130,7 +130,7 @@ class Run(RunFacts):
             problem = f"{name!r} comes from the package {package}, which is not installed"
             raise InputError(self.path / "run.json", problem, f"pip install {package.partition(' ')[0]}")
 
-    def check_rate(self, fps: float | None, where: Location | str) -> None:
+    def check_rate(self, fps: float | None, where: Location) -> None:
         """Raise an InputError for features of another rate than that of the training."""
         if fps is not None and self.fps not in (None, fps):
             raise InputError(where, f"{fps:g} rows a second, but {self.path} was trained with {self.fps:g}")
@@ -193,7 +193,7 @@ class Run(RunFacts):
             raise InputError("text_embeddings", problem, "take the mapping that the weights were trained with")
         more = self.objects, object_text, config.decode.frame_weight, space
         # torch's attention asserts that heads divide its width
-        with library_errors(ConfigKey("model"), "sizes that do not fit together", ValueError, AssertionError):
+        with library_errors("model", "sizes that do not fit together", ValueError, AssertionError):
             return FACT(config.model, self.transform.width, self.classes, text, *more)
 
     def model(self) -> FACT:
@@ -272,7 +272,7 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
     if head != "verb-noun":
         return Classes(len(vocabulary))
     if len(vocabulary.slots) < 2:
-        raise InputError(ConfigKey("model.head"), "verb-noun needs a vocabulary with the slots verb and noun")
+        raise InputError("model.head", "verb-noun needs a vocabulary with the slots verb and noun")
     (verbs, verb), (nouns, noun) = (vocabulary.factor_indices(slot) for slot in vocabulary.slots[:2])
     # A class without a factor (the background) gets one of its own.
     n_verbs, n_nouns = len(verbs) + int((verb < 0).any()), len(nouns) + int((noun < 0).any())

@@ -15,7 +15,7 @@ import typer
 
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, Layout, names, option, refuse
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core.errors import InputError
 from fact_clip.core.messages import printable
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def split(
         if pattern is None:
             problem = f"the names of the videos do not show a {leave_out} ({videos[0]!r}, ...)"
             raise refuse("--pattern", problem, r"give a regular expression such as 'subj(\d+)'")
-    groups = read_groups(videos, pattern, CommandOption("--pattern"))
+    groups = read_groups(videos, pattern, "--pattern")
     splits = divide(groups, *ways[0])
     rows = {number: _row(root, split) for number, split in enumerate(splits, start=1)}
     write_splits(root, splits, overwrite=overwrite)

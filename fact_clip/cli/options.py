@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core.errors import InputError
 from fact_clip.core.messages import describe_invalid_name, is_name, suggest
 from fact_clip.core.paths import inside
 
@@ -34,7 +34,7 @@ def option(text: str, *names: str, **more: Any) -> Any:
 
 def refuse(name: str, problem: str, fix: str = "") -> InputError:
     """Return the error of an option, for the caller to raise."""
-    return InputError(CommandOption(name), problem, fix)
+    return InputError(name, problem, fix)
 
 
 def _recipe_names(begun: str) -> list[str]:

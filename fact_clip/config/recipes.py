@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core.errors import ConfigKey, InputError
+from fact_clip.core.errors import InputError
 from fact_clip.core.io import check_file, parse_yaml, read_mapping
 from fact_clip.core.messages import suggest
 
@@ -90,11 +90,11 @@ def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
         key, equals, value = override.partition("=")
         if not equals or not all(key.split(".")):
             raise InputError(override, "not a setting", "write key=value, as in train.epochs=20")
-        set_key(tree, key.split("."), value_of(key, value, ConfigKey(key)), override)
+        set_key(tree, key.split("."), value_of(key, value, key), override)
     return tree
 
 
-def value_of(key: str, text: str, where: ConfigKey | str) -> Any:
+def value_of(key: str, text: str, where: str) -> Any:
     """Return the value of a typed setting, as YAML reads it; a pattern begins with a brace, as a mapping does."""
     is_pattern = key == "data.grammar" and text[:1] in ("{", "[")
     return text if is_pattern else parse_yaml(text, where, "put quotes around what has blanks")

@@ -29,7 +29,7 @@ from fact_clip.config.recipes import read_recipe, set_key, with_overrides
 from fact_clip.core import plugins
 from fact_clip.core.arguments import checked as check_arguments
 from fact_clip.core.decode_settings import SwitchPenalty
-from fact_clip.core.errors import ConfigKey, InputError, Location
+from fact_clip.core.errors import InputError, Location
 from fact_clip.core.messages import printable
 from fact_clip.core.segments import LEAST_FPS, MAX_FRAMES, MOST_FPS
 
@@ -386,7 +386,7 @@ class Config(_Frozen):
         except ValidationError as error:
             cls.from_tree(before, where)  # an error of the mapping itself comes first
             key, problem, fix = _first_fault(cls, error, tree)
-            raise InputError(ConfigKey(key), problem, fix) from None
+            raise InputError(key, problem, fix) from None
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:
@@ -411,7 +411,7 @@ def with_values(config: Config, values: Mapping[str, Any], where: str = "") -> C
     return Config.from_tree(tree, where or ", ".join(values))
 
 
-def checked(model: type[Model], tree: Any, where: Location | str | Path) -> Model:
+def checked(model: type[Model], tree: Any, where: Location) -> Model:
     """Return a tree as a model of pydantic; an InputError names the first value that does not fit."""
     try:
         return model.model_validate(tree)

@@ -103,13 +103,13 @@ def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]
     return tuple(map(str, listed))  # numpy's own text type is not written to JSON in the same way
 
 
-def check_name(value: Any, where: Location | Path | str, *, legacy: bool = False) -> None:
+def check_name(value: Any, where: Location, *, legacy: bool = False) -> None:
     """Raise an InputError for what cannot name a class, see `is_name`."""
     if not is_name(value, legacy=legacy):
         raise InputError(where, describe_invalid_name(value))
 
 
-def array_of(value: Any, where: Location | Path | str, expected: str, kinds: str = "fiub") -> NDArray[Any]:
+def array_of(value: Any, where: Location, expected: str, kinds: str = "fiub") -> NDArray[Any]:
     """An array of numbers, or of other `kinds` of NumPy; an InputError for anything else, and for masked entries."""
     with library_errors(where, f"not {expected}", ValueError, TypeError, RuntimeError):  # as of a tensor with gradients
         array = np.asarray(value)

@@ -65,8 +65,7 @@ class DecodeSettings(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             fault = error.errors()[0]
-            problem = f"{fault['input']!r}: {pydantic_problem(fault['msg'])}"
-            raise InputError(str(fault["loc"][0]), problem) from None
+            raise InputError(str(fault["loc"][0]), f"{fault['input']!r}: {pydantic_problem(fault['msg'])}") from None
 
     def over(self, other: DecodeSettings) -> DecodeSettings:
         """Return these settings, and those of the other where they are None."""

@@ -6,16 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from fact_clip.core.messages import printable, sentence, shortened
 
 
-class Location:
-    """Where bad input stands. A front end may render it in its own words; `str` gives the default."""
-
-
 @dataclass(frozen=True)
-class FileLocation(Location):
+class FileLocation:
     """A file or folder, with a line number and a part of it ("segment 3") where they are known."""
 
     path: Path
@@ -26,33 +23,15 @@ class FileLocation(Location):
         return f"{self.path}{'' if self.line is None else f':{self.line}'}{self.part and f', {self.part}'}"
 
 
-@dataclass(frozen=True)
-class _Named(Location):
-    name: str
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class ConfigKey(_Named):
-    """A key of the configuration, as "data.root"."""
-
-
-class CommandOption(_Named):
-    """An option of the command line, as "--run"."""
-
-
-class Argument(_Named):
-    """An argument of a function, or a value in it ("labels", "class 'pour'")."""
+Location: TypeAlias = FileLocation | Path | str
+"""Where bad input stands: a file, or the name of a key, an option or an argument."""
 
 
 class InputError(ValueError):
-    """Input that cannot be used: where it stands (a path or the name of an argument), what is wrong, what to do."""
+    """Input that cannot be used: where it stands, what is wrong, what to do."""
 
-    def __init__(self, where: Location | str | Path, problem: str, fix: str = "") -> None:
-        if isinstance(where, str):
-            where = Argument(where)
-        self.where: Location = FileLocation(where) if isinstance(where, Path) else where
+    def __init__(self, where: Location, problem: str, fix: str = "") -> None:
+        self.where = FileLocation(where) if isinstance(where, Path) else where
         self.problem, self.fix = problem, fix
         super().__init__(printable(f"{shortened(str(where))}: {sentence(shortened(problem), shortened(fix))}"))
 
@@ -61,7 +40,7 @@ class InputError(ValueError):
         """The file or folder that is wrong, if it is one."""
         return self.where.path if isinstance(self.where, FileLocation) else None
 
-    def at(self, where: Location | str | Path) -> InputError:
+    def at(self, where: Location) -> InputError:
         """Return the same error, of the same type, at another location."""
         return type(self)(where, self.problem, self.fix)
 
@@ -70,9 +49,7 @@ class InputError(ValueError):
 
 
 @contextmanager
-def library_errors(
-    where: Location | str | Path, problem: str, *kinds: type[Exception], fix: str = ""
-) -> Iterator[None]:
+def library_errors(where: Location, problem: str, *kinds: type[Exception], fix: str = "") -> Iterator[None]:
     """Raise an InputError, with its reason, in place of an error of these kinds of a library or the system."""
     try:
         yield

@@ -67,7 +67,7 @@ def read_mapping(path: Path, expected: str) -> dict[str, Any]:
     return value
 
 
-def parse_json(text: str, where: Location | str | Path, expected: str, *, finite: bool = True) -> Any:
+def parse_json(text: str, where: Location, expected: str, *, finite: bool = True) -> Any:
     """Return the value of a JSON text; an InputError if broken, for a key twice, for NaN and infinities if `finite`."""
 
     def refuse(constant: str) -> Any:
@@ -109,7 +109,7 @@ def read_npz(path: Path, expected: str, fix: str = "") -> dict[str, NDArray[Any]
         return {name: arrays[name] for name in arrays.files}
 
 
-def parse_yaml(text: str, where: Location | str | Path, fix: str = "") -> Any:
+def parse_yaml(text: str, where: Location, fix: str = "") -> Any:
     """Return the value of a YAML text; an InputError that names `where` if it is none."""
     kinds = yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError
     with library_errors(where, "not YAML", *kinds, fix=fix):

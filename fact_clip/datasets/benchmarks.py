@@ -14,7 +14,7 @@ from typing import Literal
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.errors import ConfigKey, FileLocation
+from fact_clip.core.errors import FileLocation
 from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.core.vocabulary import Factors
 from fact_clip.formats.base import read_lines
@@ -78,7 +78,7 @@ def find_benchmark(name: str) -> Benchmark:
     """Return the entry of `BENCHMARKS` with that name."""
     if name not in BENCHMARKS:
         fix = f"use one of {', '.join(BENCHMARKS)}; your own data set is 'folder'"
-        raise InputError(ConfigKey("data.name"), f"no data set {name!r}", fix)
+        raise InputError("data.name", f"no data set {name!r}", fix)
     return BENCHMARKS[name]
 
 
@@ -125,7 +125,7 @@ def _reader(
     slots = slots or grammar.slots
     for slot in grammar.slots:
         if slot not in slots:
-            raise InputError(ConfigKey("data.grammar"), f"the classes have no slot {slot!r}", f"use {', '.join(slots)}")
+            raise InputError("data.grammar", f"the classes have no slot {slot!r}", f"use {', '.join(slots)}")
 
     def read(name: str) -> Factors:
         by_slot = dict(zip(grammar.slots, grammar(name), strict=True))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.arguments import check_name, checked
-from fact_clip.core.errors import CommandOption, FileLocation
+from fact_clip.core.errors import FileLocation
 from fact_clip.core.messages import listed, normalize
 from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file, write_lines
 from fact_clip.core.segments import MAX_FRAMES, Clock
@@ -64,7 +64,7 @@ def convert_annotations(
     a new mapping starts with the background, then goes by name. `kind` is of `READERS`.
     """
     if target.background is not None:
-        check_name(target.background, CommandOption("--background"))
+        check_name(target.background, "--background")
     annotations: dict[str, Annotation] = {}
     spellings: dict[str, Path] = {}
     for path in files:
@@ -202,7 +202,7 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
     """
     letters = axes.upper()
     if letters.count("T") != 1 or letters.count("D") != 1 or not set(letters) <= set("TDC"):
-        raise InputError(CommandOption("--axes"), f"{axes} are not axes", "use a letter for each, as in TD, DT, CTD")
+        raise InputError("--axes", f"{axes} are not axes", "use a letter for each, as in TD, DT, CTD")
     array = open_array(path)
     if array.ndim != len(letters):
         raise InputError(path, f"an array of shape {array.shape} has not the axes {letters}", "set --axes")
@@ -246,7 +246,7 @@ def convert_tables(
         raise InputError("data convert", "--time and --source-fps exclude each other", "leave one out")
     for option, value in (("--time", sampling.time), ("--source-fps", sampling.rate)):
         if value is not None and sampling.fps is None:
-            raise InputError(CommandOption(option), "the features need a frame rate with it", "give --fps")
+            raise InputError(option, "the features need a frame rate with it", "give --fps")
     counts: dict[str, dict[str, int]] = {}
 
     def videos() -> Iterator[tuple[Path, str, NDArray[Any]]]:
@@ -326,7 +326,7 @@ def _column(path: Path, names: Sequence[str], name: str, option: str) -> int:
         return names.index(name)
     if name.isascii() and name.isdecimal() and 1 <= int(name) <= len(names):
         return int(name) - 1
-    raise InputError(CommandOption(option), f"no column {name!r} in {path}", f"the columns are {', '.join(names)}")
+    raise InputError(option, f"no column {name!r} in {path}", f"the columns are {', '.join(names)}")
 
 
 def resample(times: Floats, values: Floats, fps: float) -> tuple[Floats, int]:

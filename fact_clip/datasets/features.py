@@ -89,7 +89,7 @@ def check_width(path: Path, features: Array, columns: int, reference: str) -> No
         raise InputError(path, f"{features.shape[1]} columns, but {columns} in {reference}")
 
 
-def check_finite(path: Location | str | Path, features: Array) -> None:
+def check_finite(path: Location, features: Array) -> None:
     """Raise an InputError that names the file and the first frame with a value that is not `is_usable`."""
     if features.dtype.kind != "f":
         return

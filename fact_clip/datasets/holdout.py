@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from fact_clip.config import RECIPES, Count, DataConfig, Natural
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import checked, names_of
-from fact_clip.core.errors import ConfigKey, FileLocation
+from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import parse_json, parse_value
 from fact_clip.core.messages import suggest
 from fact_clip.core.paths import write_lines
@@ -118,7 +118,7 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
     if source is None:
         for key, value in (("holdout_mode", config.holdout_mode), ("validation_unseen", config.validation_unseen)):
             if value not in (None, "auto"):
-                raise InputError(ConfigKey(f"data.{key}"), f"{value!r}, but data.holdout names no classes")
+                raise InputError(f"data.{key}", f"{value!r}, but data.holdout names no classes")
         return None
     if isinstance(source, str):
         paths = (root / source, Path(source), HOLDOUTS / f"{source}.json")
@@ -126,7 +126,7 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
     else:
         for entry in source:
             if isinstance(entry, int) and not 0 <= entry < len(names):
-                raise InputError(ConfigKey("data.holdout"), f"no class number {entry}", f"use 0 to {len(names) - 1}")
+                raise InputError("data.holdout", f"no class number {entry}", f"use 0 to {len(names) - 1}")
         holdout = Holdout(tuple(names[entry] if isinstance(entry, int) else entry for entry in source))
     if isinstance(config.validation_unseen, tuple):
         holdout = replace(holdout, validation_unseen=config.validation_unseen)

@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 from fact_clip.config import Config, with_values
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import array_of, names_of
-from fact_clip.core.errors import Argument
 from fact_clip.core.paths import inside, is_file_name, whole_file, write_lines
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import Array
@@ -153,7 +152,7 @@ class MemoryFolder(DataFolder):
 
     def videos(self, part: str, split: str) -> Videos:
         """Return the videos of "train" or "test"."""
-        return dict.fromkeys(self.lists[part], Argument(f"data.{part}"))
+        return dict.fromkeys(self.lists[part], f"data.{part}")
 
     def label_path(self, video: str) -> Path:
         """Return what errors call the labels of a video."""

@@ -15,7 +15,6 @@ from scipy.sparse.csgraph import connected_components
 
 from fact_clip.config import ObjectData
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.errors import ConfigKey
 from fact_clip.core.messages import spelling_key
 from fact_clip.core.vocabulary import WHOLE_NAME, Factors
 from fact_clip.datasets.dataset import Dataset
@@ -57,7 +56,7 @@ class ObjectColumns:
         slot = _slot_of(config, vocabulary)
         for name in config.fixed:
             if name not in names:
-                raise InputError(ConfigKey("data.objects.fixed"), f"no object {name!r} in {path}")
+                raise InputError("data.objects.fixed", f"no object {name!r} in {path}")
         words = {entry[slot] for entry in vocabulary.factors}
         if not words & {*names} and not config.fixed:
             warnings.warn(f"{path}: none of its names is a word of the slot {config.slot!r} of a class", stacklevel=2)
@@ -80,7 +79,7 @@ class ObjectColumns:
         rows, names, _, trained = _detect(config, dataset, NAMES)
         if not rows:
             problem = "no objects that come and go: no two columns are zero in the same frames"
-            raise InputError(ConfigKey("data.objects.find"), problem, "set it to false")
+            raise InputError("data.objects.find", problem, "set it to false")
         slot = _slot_of(config, dataset.vocabulary)
         others = _other_words(trained, slot)
         fixed = tuple(number for number, name in enumerate(names) if not name or name in others)
@@ -98,7 +97,7 @@ class ObjectColumns:
         """Return this object; an InputError where the feature files have another width."""
         if self.width != input_dim:
             problem = f"{self.width} columns for {len(self.names)} objects, but the feature files have {input_dim}"
-            raise InputError(ConfigKey("data.objects.blocks"), problem)
+            raise InputError("data.objects.blocks", problem)
         return self
 
     def kinds(self) -> NDArray[np.int64]:
@@ -120,7 +119,7 @@ def _slot_of(config: ObjectData, vocabulary: Vocabulary) -> int:
         fix = f"use one of {', '.join(vocabulary.slots)}"
         if vocabulary.slots == WHOLE_NAME:
             fix = "say how names are read: data.grammar, ROOT/factors.csv"
-        raise InputError(ConfigKey("data.objects.slot"), f"no slot {config.slot!r}", fix)
+        raise InputError("data.objects.slot", f"no slot {config.slot!r}", fix)
     return vocabulary.slots.index(config.slot)
 
 

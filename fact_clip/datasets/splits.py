@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from fact_clip.core import InputError
-from fact_clip.core.errors import CommandOption, ConfigKey, Location, library_errors
+from fact_clip.core.errors import Location, library_errors
 from fact_clip.core.messages import listed
 from fact_clip.core.paths import check_place, inside, is_file_name, whole_file
 from fact_clip.datasets.layout import SPLIT_FILES, split_names
@@ -23,7 +23,7 @@ Way = Literal["leave-out", "folds", "test"]
 _WHO = (r"(?i)((?:subject|subj|sub|person|participant|user|actor|operator|volunteer)[-_ ]?)(\d+)", r"^([PpUuSs])(\d+)")
 
 
-GROUPS = ConfigKey("data.groups")
+GROUPS = "data.groups"
 
 
 def read_groups(names: Iterable[str], pattern: str | None, where: Location = GROUPS) -> dict[str, str]:
@@ -136,7 +136,7 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
     videos. "test": one split, with a test of about `amount` (a share) of the videos.
     """
     sizes = {group: len(videos) for group, videos in together(groups).items()}
-    least, option = max(int(amount) if way == "folds" else 2, 2), CommandOption(f"--{way}")
+    least, option = max(int(amount) if way == "folds" else 2, 2), f"--{way}"
     if len(sizes) < least:
         raise InputError(option, f"{len(groups)} videos of {len(sizes)} groups", f"{least} or more are needed")
     if way == "test" and not 0.5 <= amount * len(groups) <= len(groups) - 0.5:

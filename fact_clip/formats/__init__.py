@@ -83,7 +83,7 @@ _READERS: dict[str, Reader] = {
 READERS = Table("fact_clip.formats", _READERS, lambda name, part: _adopt(name, part).annotations)
 
 
-def format_called(name: str, where: Location | str = "format") -> Format:
+def format_called(name: str, where: Location = "format") -> Format:
     """Return a format by its name or ending ("csv", ".CSV"); errors name `where`."""
     key = name.lower().removeprefix(".")
     return FORMATS[key if key in FORMATS else _format_name(f"x.{key}", where)]
@@ -173,7 +173,7 @@ def format_of(path: str | Path) -> Format:
     return FORMATS[_format_name(path.name, path)]
 
 
-def _format_name(file: str, where: Location | Path | str) -> str:
+def _format_name(file: str, where: Location) -> str:
     """Return the name of the format with the longest ending that the name of a file has."""
     names = [name for name, form in FORMATS.items() if file.lower().endswith(form.ending.lower())]
     suffix = file.lower().rpartition(".")[2]

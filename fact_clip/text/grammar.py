@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from fact_clip.core import InputError
-from fact_clip.core.errors import ConfigKey
 from fact_clip.core.vocabulary import Factors
 
 PARTICLES = ("up", "down", "off", "on", "out", "in", "away", "over", "back", "apart", "together")
@@ -48,7 +47,7 @@ class Grammar:
         else:
             return
         fix = 'write it as "{verb} {object} [with {tool}]"'
-        raise InputError(ConfigKey("data.grammar"), f"{problem} in {pattern!r}", fix)
+        raise InputError("data.grammar", f"{problem} in {pattern!r}", fix)
 
     @classmethod
     def of(cls, pattern: str, actions: Iterable[str]) -> Grammar:

@@ -10,7 +10,6 @@ import pytest
 import fact_clip
 from fact_clip.cli import main
 from fact_clip.config import Config
-from fact_clip.core.errors import Argument, ConfigKey
 from fact_clip.datasets import Dataset, DataSource, from_arrays, save
 from fact_clip.datasets.memory import MemoryFolder, with_data
 from fact_clip.training import Callback, EpochState, StopTraining, resolve
@@ -155,7 +154,6 @@ def test_bad_arrays_are_refused_at_the_door(where, change):
     features, labels, more = change(*arrays())
     with pytest.raises(fact_clip.InputError) as raised:
         from_arrays(features, labels, **more)
-    assert isinstance(raised.value.where, Argument)
     assert str(raised.value.where) == where
 
 
@@ -177,7 +175,7 @@ def test_bad_values_are_refused_where_they_are_read(where, value, tmp_path):
 def test_an_ensemble_needs_files(tmp_path):
     with pytest.raises(fact_clip.InputError) as raised:
         train(CONFIG, tmp_path / "run", data=DATA, overrides=["train.members=2"])
-    assert raised.value.where == ConfigKey("train.members")
+    assert raised.value.where == "train.members"
     with refused("data"):
         train(CONFIG, tmp_path / "run", data=object())
     with refused("config"):
