@@ -183,8 +183,19 @@ def best_of_groups(
     """Compare the best seen and the best unseen class of all frames; arguments as in `seen_unseen_curve`."""
     groups = class_groups(unseen, background, also_unseen)
     held_out, left_out, others = groups
-    true, table = _frames(ground_truth, scores)
+    if len(ground_truth) == 0 or len(ground_truth) != len(scores):
+        raise InputError("scores", f"{len(scores)} videos, but the ground truth has {len(ground_truth)}")
+    labels, tables = list[NDArray[np.int64]](), list[Floats]()
+    for index, (truth, rows) in enumerate(zip(ground_truth, scores, strict=True)):
+        true = frame_labels(truth, f"ground truth of video {index}")
+        width = tables[0].shape[1] if tables else "C"
+        values = table_of(rows, f"scores of video {index}", (true.size, width), finite=False)
+        labels.append(true[true >= 0])
+        tables.append(values[true >= 0].astype(np.float64))
+    true, table = np.concatenate(labels), np.concatenate(tables)
     n_classes = table.shape[1]
+    if np.isnan(table).any() or np.isposinf(table).any():
+        raise InputError("scores", "NaN or inf; only -inf is allowed, which rules a class out")
     for label in held_out | left_out | others | set(true.tolist()):
         if label >= n_classes:
             raise InputError("scores", f"{n_classes} columns, none for class {label}")
@@ -233,24 +244,6 @@ def ausuc(
     chord, as in the area under a ROC curve.
     """
     return seen_unseen_curve(ground_truth, scores, unseen, background, also_unseen).ausuc()
-
-
-def _frames(ground_truth: Labellings, scores: Tables) -> tuple[NDArray[np.int64], Floats]:
-    """True class (n,) and scores (n, C) of all frames whose label is not negative."""
-    if len(ground_truth) == 0 or len(ground_truth) != len(scores):
-        raise InputError("scores", f"{len(scores)} videos, but the ground truth has {len(ground_truth)}")
-    labels: list[NDArray[np.int64]] = []
-    tables: list[Floats] = []
-    for index, (truth, table) in enumerate(zip(ground_truth, scores, strict=True)):
-        true = frame_labels(truth, f"ground truth of video {index}")
-        n_classes = tables[0].shape[1] if tables else "C"
-        values = table_of(table, f"scores of video {index}", (true.size, n_classes), finite=False)
-        labels.append(true[true >= 0])
-        tables.append(values[true >= 0].astype(np.float64))
-    joined = np.concatenate(tables)
-    if np.isnan(joined).any() or np.isposinf(joined).any():
-        raise InputError("scores", "NaN or inf; only -inf is allowed, which rules a class out")
-    return np.concatenate(labels), joined
 
 
 def _best(table: Floats, among: NDArray[np.bool_], name: str) -> tuple[NDArray[np.int64], Floats]:

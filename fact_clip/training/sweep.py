@@ -58,9 +58,8 @@ def sweep(
         figures of `main_figures`. sd (n - 1; 0 for a single value) is that of the means of the seeds, or of the runs.
     """
     out = Path(out)
-    for key, values in axes.items():
-        if isinstance(values, str) or not values:
-            raise InputError("axes", f"{key}: {values!r} is not a list of values")
+    if not all(axes.values()):
+        raise InputError("axes", "a setting without values", "give one at least")
     if not axes and str(config.data.split) != "all":
         raise InputError("axes", "no setting to sweep over", "call train for a single run")
     if (out / "run.json").is_file():
