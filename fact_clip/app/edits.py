@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.app.project import Label
-from fact_clip.core import InputError, Segment, Segmentation, Vocabulary, runs
+from fact_clip.core import Clock, InputError, Segment, Segmentation, Vocabulary, runs
 from fact_clip.core.io import read_text
-from fact_clip.core.segments import Clock
 from fact_clip.formats import FORMATS, load
 from fact_clip.formats.base import Annotation, Options, TiersError, Unit, last_frame
 from fact_clip.metrics import cohen_kappa, edit, f1, frame_accuracy

@@ -20,11 +20,9 @@ from numpy.typing import NDArray
 from fact_clip.app.edits import Draft, drafts_of, overlaid, read_tracks
 from fact_clip.app.project import Label, Project, VideoEntry
 from fact_clip.app.requests import Limits, Upload, sorted_by_kind
-from fact_clip.core import InputError, Segmentation
+from fact_clip.core import Clock, FileLocation, InputError, Segmentation
 from fact_clip.core.decode_settings import DecodeSettings
-from fact_clip.core.errors import FileLocation
 from fact_clip.core.paths import file_name
-from fact_clip.core.segments import Clock
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, Scores
 from fact_clip.encoders import FrameEncoder

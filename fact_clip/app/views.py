@@ -14,11 +14,10 @@ from typing import Any
 from fact_clip.app.edits import BACKGROUND, Draft, gapless
 from fact_clip.app.page import Job, Page
 from fact_clip.app.project import Label, VideoEntry
-from fact_clip.core import Segmentation
+from fact_clip.core import Clock, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.decode_settings import CONTROLS
 from fact_clip.core.paths import file_name
-from fact_clip.core.segments import Clock
 from fact_clip.formats import FORMATS, format_called, save_tracks
 from fact_clip.report.budget import Stretch, boundary_distance, duration_icc, time_budget, transitions
 

@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 
 from fact_clip.cli.console import InterruptedCommandError, bars, note, progress, table
 from fact_clip.cli.options import ModelOptions, OutputOptions, collect, refuse
-from fact_clip.core import Segment, Segmentation
+from fact_clip.core import FileLocation, InputError, Segment, Segmentation
 from fact_clip.core.arguments import names_of
 from fact_clip.core.colours import palette
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.distributed import Processes
-from fact_clip.core.errors import FileLocation, InputError
 from fact_clip.core.io import parse_json, read_text
 from fact_clip.core.messages import is_name, listed, printable
 from fact_clip.core.paths import check_place, file_name, inside, same_place, write_lines

@@ -26,12 +26,10 @@ from pydantic import (
 )
 
 from fact_clip.config.recipes import read_recipe, set_key, with_overrides
-from fact_clip.core import plugins
+from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, InputError, Location, plugins
 from fact_clip.core.arguments import checked as check_arguments
 from fact_clip.core.decode_settings import SwitchPenalty
-from fact_clip.core.errors import InputError, Location
 from fact_clip.core.messages import printable
-from fact_clip.core.segments import LEAST_FPS, MAX_FRAMES, MOST_FPS
 
 # Bounds far above what anybody means, and below what would fill a memory.
 WIDEST = 65_536  # values a row inside a model

@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.errors import FileLocation
+from fact_clip.core import Factors, FileLocation, InputError, Vocabulary
 from fact_clip.core.messages import spelling_key, suggest
-from fact_clip.core.vocabulary import Factors
 from fact_clip.formats.base import read_lines
 from fact_clip.text import havid
 from fact_clip.text.english import ENGLISH, Sentences

@@ -14,12 +14,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import InputError, Segmentation, Vocabulary
+from fact_clip.core import MAX_FRAMES, Clock, FileLocation, InputError, Segmentation, Vocabulary
 from fact_clip.core.arguments import check_name, checked
-from fact_clip.core.errors import FileLocation
 from fact_clip.core.messages import listed, normalize
 from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file, write_lines
-from fact_clip.core.segments import MAX_FRAMES, Clock
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, open_array, read_clock
 from fact_clip.formats import READERS, save

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core import Clock, InputError, Vocabulary, runs
 from fact_clip.core.arguments import checked
 from fact_clip.core.messages import suggest
-from fact_clip.core.segments import Clock
 from fact_clip.datasets import features
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fact_clip.config import DataConfig, Rate
-from fact_clip.core import InputError
-from fact_clip.core.errors import Location, OrientationError, library_errors
+from fact_clip.core import Clock, InputError, Location, OrientationError, library_errors
 from fact_clip.core.io import BROKEN_ARRAY, check_file, parse_value, read_mapping
-from fact_clip.core.segments import Clock
 from fact_clip.datasets.benchmarks import Layout
 
 Array = NDArray[Any]

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.config import RECIPES, Count, DataConfig, Natural
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import FileLocation, InputError, Vocabulary
 from fact_clip.core.arguments import checked, names_of
-from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import parse_json, parse_value
 from fact_clip.core.messages import suggest
 from fact_clip.core.paths import write_lines

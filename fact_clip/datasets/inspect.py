@@ -18,8 +18,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.errors import FileLocation, Location, OrientationError
+from fact_clip.core import FileLocation, InputError, Location, OrientationError, Vocabulary
 from fact_clip.core.messages import paced, suggest
 from fact_clip.datasets import features, layout
 from fact_clip.datasets.benchmarks import FACTORS_FILE, Layout, class_factors, parse_factors

@@ -16,12 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.errors import FileLocation, Location, MissingDataError
+from fact_clip.core import FileLocation, InputError, Location, MissingDataError, Vocabulary, parse_mapping
 from fact_clip.core.io import read_lines as raw_lines
 from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.core.paths import expanded, is_file_name
-from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.benchmarks import Layout, class_factors, find_benchmark
 from fact_clip.datasets.features import Array, load_features
 

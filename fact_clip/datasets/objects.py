@@ -14,9 +14,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import connected_components
 
 from fact_clip.config import ObjectData
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import WHOLE_NAME, Factors, InputError, Vocabulary
 from fact_clip.core.messages import spelling_key
-from fact_clip.core.vocabulary import WHOLE_NAME, Factors
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import read_lines
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fact_clip.core import InputError
-from fact_clip.core.errors import Location, library_errors
+from fact_clip.core import InputError, Location, library_errors
 from fact_clip.core.messages import listed
 from fact_clip.core.paths import check_place, inside, is_file_name, whole_file
 from fact_clip.datasets.layout import SPLIT_FILES, split_names

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from fact_clip.core import runs
+from fact_clip.core import Factors, runs
 from fact_clip.core.arguments import checked, number_of
 from fact_clip.core.paths import whole_file, write_lines
-from fact_clip.core.vocabulary import Factors
 from fact_clip.datasets.benchmarks import NO_ACTION
 from fact_clip.datasets.holdout import Holdout
 from fact_clip.datasets.splits import Split, write_splits

@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from fact_clip.core import InputError, Segmentation
-from fact_clip.core.errors import FileLocation
+from fact_clip.core import FileLocation, InputError, Segmentation
 from fact_clip.core.io import read_value
 from fact_clip.formats import base
 from fact_clip.formats.base import Annotation, Options, Span, choose, read_remark, remark

@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
-from fact_clip.core import InputError, Segmentation
-from fact_clip.core.errors import FileLocation, library_errors
+from fact_clip.core import FileLocation, InputError, Segmentation, library_errors
 from fact_clip.core.io import check_file
 from fact_clip.formats.base import BACKGROUND, OURS, Annotation, Options, Span, choose, library, milliseconds, name_of
 

@@ -10,10 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from fact_clip.core import InputError, Segmentation
-from fact_clip.core.errors import FileLocation
+from fact_clip.core import MAX_FRAMES, FileLocation, InputError, NewWord, Segmentation
 from fact_clip.core.io import parse_value, read_text, read_value
-from fact_clip.core.segments import MAX_FRAMES, NewWord
 from fact_clip.formats import base
 from fact_clip.formats.base import Annotation, Options, Span
 

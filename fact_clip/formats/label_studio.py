@@ -10,8 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from fact_clip.core import InputError, Segmentation
-from fact_clip.core.errors import FileLocation
+from fact_clip.core import FileLocation, InputError, Segmentation
 from fact_clip.core.io import read_value
 from fact_clip.formats import base
 from fact_clip.formats.base import BACKGROUND, OURS, Annotation, Number, Options, Span, Unit, choose

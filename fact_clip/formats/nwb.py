@@ -6,8 +6,7 @@ import math
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fact_clip.core import Segmentation
-from fact_clip.core.errors import FileLocation, library_errors
+from fact_clip.core import FileLocation, Segmentation, library_errors
 from fact_clip.core.io import check_file
 from fact_clip.formats.base import Annotation, Options, Span, choose, library, name_of, read_remark, remark, timed
 

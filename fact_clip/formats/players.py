@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from fact_clip.core import InputError, Segmentation
+from fact_clip.core import FileLocation, InputError, Segmentation
 from fact_clip.core.colours import palette
-from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_text
 from fact_clip.formats import base
 from fact_clip.formats.base import Annotation, Gaps, Options, Span

@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from fact_clip.core import InputError, Segmentation
-from fact_clip.core.errors import FileLocation, library_errors
+from fact_clip.core import FileLocation, InputError, Segmentation, library_errors
 from fact_clip.core.io import check_file, read_text
 from fact_clip.formats.base import OURS, Annotation, Options, Span, choose, name_of, one_line, second_of, timed
 

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip import metrics
-from fact_clip.core import InputError, Vocabulary, runs
-from fact_clip.core.errors import library_errors
+from fact_clip.core import InputError, Vocabulary, library_errors, runs
 from fact_clip.core.io import parse_json, parse_value, read_npz
 from fact_clip.core.paths import whole_file
 

@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip import metrics
-from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core import InputError, Vocabulary, library_errors, runs
 from fact_clip.core.colours import class_colours
-from fact_clip.core.errors import library_errors
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import whole_file
 from fact_clip.report import record

@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from fact_clip.core import InputError
-from fact_clip.core.vocabulary import Factors
+from fact_clip.core import Factors, InputError
 from fact_clip.text import gerund
 from fact_clip.text.grammar import PARTICLES
 

@@ -9,8 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from fact_clip.core import InputError
-from fact_clip.core.vocabulary import Factors
+from fact_clip.core import Factors, InputError
 
 PARTICLES = ("up", "down", "off", "on", "out", "in", "away", "over", "back", "apart", "together")
 """Words that belong to the verb before them, unless they are words of the pattern."""

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.vocabulary import WHOLE_NAME
+from fact_clip.core import WHOLE_NAME, InputError, Vocabulary
 from fact_clip.text import gerund, havid, third_person
 
 
