@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fact_clip.core import InputError
-from fact_clip.core.errors import library_errors
+from fact_clip.core import InputError, library_errors
 from fact_clip.core.paths import whole_file
 from fact_clip.formats.base import write_table
 
