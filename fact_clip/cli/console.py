@@ -117,7 +117,8 @@ def _answered(command: Callable[[], object]) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         program = context.command_path if context is not None else "fact-clip"
-        message = f"{shortened(_complaint(error))}; see {program} --help"
+        complaint = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
+        message = f"{shortened(complaint)}; see {program} --help"
     except OSError as error:
         file = "the output" if error.filename is None else str(error.filename)  # files of ours have names
         message = f"{shortened(file)}: {error.strerror or error}"
@@ -134,13 +135,6 @@ def _answered(command: Callable[[], object]) -> int:
     with suppress(OSError):  # where stderr is full or closed the exit code says it
         print(f"fact-clip: {printable(message)}", file=sys.stderr, flush=True)
     return 2
-
-
-def _complaint(error: typer.TyperException) -> str:
-    """What typer says of a word, with the value of an option, which it leaves out."""
-    text = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
-    details = getattr(error.__cause__, "errors", None)  # of pydantic, by which typer reads values
-    return text if details is None else text.replace("Input should be", f"{details()[0]['input']!r}; expected")
 
 
 def is_secondary() -> bool:

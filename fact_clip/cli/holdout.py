@@ -81,10 +81,7 @@ def ranking(dataset: Dataset, seed: int) -> tuple[list[dict[str, Any]], str]:
 
 
 def description(dataset: Dataset, chosen: Holdout) -> tuple[dict[str, Any], str]:
-    """Describe a choice: whether it is compositional, each class with its frames and new factors, and what remains.
-
-    As JSON and as text.
-    """
+    """Describe a choice as JSON and as text: is it compositional, the new factors of each class, and what remains."""
     vocabulary = dataset.vocabulary
     counts, segments = dataset.class_counts(dataset.learning), dataset.segment_counts(dataset.learning)
     frames = dict(zip(vocabulary, counts.tolist(), strict=True))

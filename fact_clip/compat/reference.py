@@ -161,8 +161,6 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, 
         ours["data.holdout"] = named_holdout(classes) if isinstance(classes, list) else [classes]
     if str(ours.get("train.optimizer")).lower() in ("adam", "adamw", "sgd"):
         ours["train.optimizer"] = str(ours["train.optimizer"]).lower()
-    if "model.blocks" in ours:
-        ours["model.blocks"] = str(ours["model.blocks"])
     tree: dict[str, Any] = {}
     for key, value in ours.items():
         set_key(tree, key.split("."), value, key)
@@ -317,8 +315,6 @@ def convert(
     """
     checkpoint, config, out, mapping = map(Path, (checkpoint, config, out, mapping))
     reference = read_mapping(config, "the YAML that the checkpoint was trained with")
-    if {"base", "data", "model", "train"} & reference.keys():
-        raise InputError(config, "a recipe of fact-clip, not a published YAML")
     name = str(flatten(reference).get("dataset", ""))
     benchmark = BENCHMARKS[known_data_set(name) or "folder"]
     layout = layout or benchmark.layout

@@ -49,6 +49,15 @@ class InputError(ValueError):
 
 
 @contextmanager
+def located(where: Location) -> Iterator[None]:
+    """Say where the bad input stands that the block raises an InputError for."""
+    try:
+        yield
+    except InputError as error:
+        raise error.at(where) from None
+
+
+@contextmanager
 def library_errors(where: Location, problem: str, *kinds: type[Exception], fix: str = "") -> Iterator[None]:
     """Raise an InputError, with its reason, in place of an error of these kinds of a library or the system."""
     try:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import MAX_FRAMES, Clock, FileLocation, InputError, Segmentation, Vocabulary
 from fact_clip.core.arguments import check_name, checked
+from fact_clip.core.errors import located
 from fact_clip.core.messages import listed, normalize
 from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file, write_lines
 from fact_clip.datasets.benchmarks import Layout
@@ -82,10 +83,8 @@ def convert_annotations(
     labels = {label for frames in videos.values() for label in frames.labels}
     background = list(dict.fromkeys(frames.background for frames in videos.values()))
     classes = _new_mapping(path, before, labels, background, target.mapping)
-    try:
-        Vocabulary.from_names(classes)
-    except InputError as error:  # of two names that look the same
-        raise error.at(all_files) from None
+    with located(all_files):
+        Vocabulary.from_names(classes)  # no two names look the same
     label_paths = {name: inside(root, "groundTruth", f"{name}.txt") for name in videos}
     for label_path in (*label_paths.values(), path):
         check_place(label_path)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from fact_clip.core import MAX_FRAMES, InputError, Location, Segmentation
 from fact_clip.core.arguments import check_name, checked
+from fact_clip.core.errors import located
 from fact_clip.core.paths import whole_file
 from fact_clip.core.plugins import Table
 from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, nwb, players, textgrid, via
@@ -98,7 +98,7 @@ def save(
     """
     path = Path(path)
     form = format_of(path) if kind is None else format_called(kind)
-    with _unfinished(path) as unfinished:
+    with whole_file(path) as unfinished, located(path):
         form.write(_for_file(segmentation, path, form, with_background), unfinished)
     return path
 
@@ -111,7 +111,7 @@ def save_tracks(tracks: Mapping[str, Segmentation], path: str | Path, *, with_ba
     if form.write_tracks is None:
         able = ", ".join(other.ending for other in FORMATS.values() if other.write_tracks is not None)
         raise InputError(path, "a format without tracks", f"use {able}, or a file for each")
-    with _unfinished(path) as unfinished:
+    with whole_file(path) as unfinished, located(path):
         shown = {name: _for_file(track, path, form, with_background) for name, track in tracks.items()}
         form.write_tracks(shown, unfinished)
     return path
@@ -127,16 +127,6 @@ def _for_file(segmentation: Segmentation, path: Path, form: Format, with_backgro
         media = segmentation.media.encode(errors="surrogatepass").decode(errors="replace")
         return replace(segmentation, media=media)
     return segmentation
-
-
-@contextmanager
-def _unfinished(path: Path) -> Iterator[Path]:
-    """Lend a file to write to in place of `path`, which errors name."""
-    with whole_file(path) as unfinished:
-        try:
-            yield unfinished
-        except InputError as error:
-            raise error.at(path) from None
 
 
 @checked

@@ -283,14 +283,6 @@ def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
     return next((rate for rate in rates if rate > 0 and all(frame / rate == time for frame, time in pairs)), None)
 
 
-def segment_at(where: FileLocation, start: int, stop: int, label: str, confidence: float | None) -> Segment:
-    """Return a segment from a file; an InputError says where it stands."""
-    try:
-        return Segment(start, stop, label, confidence)
-    except InputError as error:
-        raise error.at(where) from None
-
-
 @dataclass(frozen=True)
 class Gaps:
     """What the frames are that a file leaves out."""

@@ -97,9 +97,8 @@ def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, st
     return events
 
 
+# of seconds, subject and behaviour; what else stands there (modifiers, comment, picture) is not read
 _first_three = BeforeValidator(lambda event: tuple(event[:3]) if isinstance(event, list) else event)
-Event = Annotated[tuple[base.Number, str | None, str], _first_three]
-"""Seconds, subject and behaviour; what else stands there (modifiers, comment, picture) is not read."""
 
 
 class _Behaviour(BaseModel):
@@ -112,7 +111,7 @@ class _MediaInfo(BaseModel):
 
 
 class _Observation(BaseModel):
-    events: list[Event] = []
+    events: list[Annotated[tuple[base.Number, str | None, str], _first_three]] = []
     file: dict[str, list[str]] = {}
     media_info: _MediaInfo = _MediaInfo()
     description: Any = None

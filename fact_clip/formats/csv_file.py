@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from fact_clip.core import FileLocation, InputError, Segmentation
+from fact_clip.core import FileLocation, InputError, Segment, Segmentation
+from fact_clip.core.errors import located
 from fact_clip.core.messages import is_name, listed
 from fact_clip.formats import base
 from fact_clip.formats.base import Annotation, Options, Span, Unit
@@ -28,7 +29,8 @@ def read(path: Path, gaps: base.Gaps) -> Segmentation:
         if not (start.is_integer() and stop.is_integer()):
             raise InputError(where, f"{row['start']} and {row['stop']} are not whole frame numbers")
         confidence = base.seconds(where, row["confidence"], "confidence") if row["confidence"] else None
-        segments.append(base.segment_at(where, int(start), int(stop), base.without_mark(row["action"]), confidence))
+        with located(where):
+            segments.append(Segment(int(start), int(stop), base.without_mark(row["action"]), confidence))
         if row["stop_seconds"]:
             times.append((int(stop), base.seconds(where, row["stop_seconds"], "stop_seconds")))
     return base.gapless(path, segments, base.rate_of(times), gaps)
@@ -68,7 +70,8 @@ def read_pictures(path: Path, gaps: base.Gaps) -> Segmentation:
         numbers = list(group)
         where = rows[numbers[0]][0]
         confidence = base.seconds(where, text, "confidence") if text else None
-        segments.append(base.segment_at(where, numbers[0], numbers[-1] + 1, label, confidence))
+        with located(where):
+            segments.append(Segment(numbers[0], numbers[-1] + 1, label, confidence))
     return base.gapless(path, segments, base.rate_of(times), gaps)
 
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from fact_clip.core import MAX_FRAMES, FileLocation, InputError, NewWord, Segmentation
+from fact_clip.core import MAX_FRAMES, FileLocation, InputError, NewWord, Segment, Segmentation
+from fact_clip.core.errors import located
 from fact_clip.core.io import parse_value, read_text, read_value
 from fact_clip.formats import base
 from fact_clip.formats.base import Annotation, Options, Span
@@ -72,10 +73,10 @@ def _segmentation(path: Path, file: _File, gaps: base.Gaps) -> Segmentation:
     """Return the segmentation in a file."""
     if file.format > FORMAT:
         raise InputError(path, f"format {file.format}, but this version reads {FORMAT}", "update fact-clip")
-    segments = [
-        base.segment_at(FileLocation(path, part=f"segment {number}"), row.start, row.stop, row.action, row.confidence)
-        for number, row in enumerate(file.segments)
-    ]
+    segments = []
+    for number, row in enumerate(file.segments):
+        with located(FileLocation(path, part=f"segment {number}")):
+            segments.append(Segment(row.start, row.stop, row.action, row.confidence))
     if gaps.n_frames is None:
         gaps = replace(gaps, n_frames=file.n_frames)
     values = {name: getattr(file, name) for name in ("times", "media", "video_fps", "background", "new_words")}
@@ -97,12 +98,9 @@ def read_lines(path: Path, gaps: base.Gaps) -> Segmentation:
     # not splitlines: JSON may contain the other line ends of Unicode
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
-            where = FileLocation(path, number)
-            try:
+            with located(FileLocation(path, number)):
                 row = parse_value(_Segment, line, path, "give one segment per line")
-            except InputError as error:
-                raise error.at(where) from None
-            segments.append(base.segment_at(where, row.start, row.stop, row.action, row.confidence))
+                segments.append(Segment(row.start, row.stop, row.action, row.confidence))
             if row.stop_seconds is not None:
                 times.append((row.stop, row.stop_seconds))
     return base.gapless(path, segments, base.rate_of(times), gaps)

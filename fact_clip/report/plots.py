@@ -180,11 +180,7 @@ _FLOOR = -10.0  # nats; what is less likely looks the same
 
 
 def save_plots(evaluated: Evaluated, spaces: Mapping[str, Space], vocabulary: Vocabulary, out: Path) -> Iterator[Path]:
-    """Write the plots of an evaluated run into a folder, and yield the path of each, .png and .svg.
-
-    timeline_VIDEO, curve, confusion and confusion_SLOT, embeddings_NAME of each space, with the texts of its classes
-    where there are some.
-    """
+    """Write the plots of an evaluated run into a folder, and yield the path of each, .png and .svg."""
     for name, figure in _figures(evaluated, spaces, vocabulary):
         for suffix in (".png", ".svg"):
             yield save_figure(figure, out / f"{name}{suffix}")
