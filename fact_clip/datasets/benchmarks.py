@@ -182,19 +182,14 @@ def new_factors(
         grammar = benchmark.factors
     factors, phrases = dict[str, Factors](), list[str]()
     for name in names:
-        parsed = None if grammar is None else _parse(grammar, name)
+        parsed: Factors | None = None
+        for spelled in (name, name.replace("_", " ")):
+            with suppress(InputError):
+                parsed = parsed or (grammar(spelled) if grammar is not None else None)
         if parsed is None and len(slots) > 1:
             phrases.append(name)
         factors[name] = _as_trained(parsed, vocabulary) if parsed else (name, *[None] * (len(slots) - 1))
     return factors, phrases
-
-
-def _parse(grammar: Callable[[str], Factors], name: str) -> Factors | None:
-    """Return the factors of a name as it is, or with blanks for its underscores; None if it parses in neither way."""
-    for spelled in (name, name.replace("_", " ")):
-        with suppress(InputError):
-            return grammar(spelled)
-    return None
 
 
 def _as_trained(factors: Factors, vocabulary: Vocabulary) -> Factors:

@@ -180,24 +180,22 @@ _WIDEST = 1024  # most columns of the rows that the linear map reads
 WIDTH = 64  # channels of features beside the scores of the classes
 
 
-@dataclass(frozen=True)
 class Measures:
     """Measures of the training and validation videos of a split; lengths in frames, without unlabelled segments."""
 
-    videos: int
-    frames: int
-    classes: int
-    columns: int
-    median_video: float
-    median_segment: float
-    short_segment: float  # `SHORT` of the action segments are shorter
-    separability: float  # see `SEPARABLE`
-    most_segments: int  # of a video
-
-    @property
-    def is_separable(self) -> bool:
-        """Return whether features have probably seen the labels."""
-        return self.separability >= SEPARABLE
+    def __init__(self, dataset: Dataset) -> None:
+        labels, background = [dataset.labels(name) for name in dataset.learning], dataset.vocabulary.background_indices
+        videos = [labelled(runs(of_video)) for of_video in labels]
+        segments = [(stop - start, label) for video in videos for start, stop, label in video]
+        every = [length for length, _ in segments]
+        actions = [length for length, label in segments if label not in background]
+        self.videos, self.frames = len(videos), sum(map(len, labels))
+        self.classes, self.columns = len(dataset.vocabulary), dataset.input_dim
+        self.median_video, self.median_segment = float(np.median([*map(len, labels)])), float(np.median(every))
+        self.short_segment = float(np.quantile(actions or every, SHORT))
+        self.most_segments = max(map(len, videos))  # of a video
+        self.separability = separability(dataset)
+        self.is_separable = self.separability >= SEPARABLE
 
     def __str__(self) -> str:
         """Return all of it in words."""
@@ -212,7 +210,7 @@ class Measures:
 class Proposal:
     """Settings on top of the recipe `base`, and what the data set has."""
 
-    base: str
+    base = "own"
     settings: tuple[Setting, ...]
     measures: Measures
     videos: int
@@ -233,7 +231,7 @@ def propose(config: DataConfig) -> Proposal:
     config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
     dataset = Dataset.open(config, folder)
     dataset.check()
-    measures = measure(dataset)
+    measures = Measures(dataset)
     fps = config.fps or rate_of(map(folder.feature_path, dataset.learning))
     unknown = "unknown; feature rows per second, for times in seconds"
     validation, notes = _validation(config, dataset, measures)
@@ -250,30 +248,7 @@ def propose(config: DataConfig) -> Proposal:
         *_sizes(measures),
         ("evaluation.count_background", not config.background, "background counts in edit and F1"),
     )
-    return Proposal("own", settings, measures, len(folder.all_videos()), tuple(notes), dataset.vocabulary)
-
-
-def measure(dataset: Dataset) -> Measures:
-    """Measure the training and validation videos of a split; the features of some of them are read."""
-    labels = [dataset.labels(name) for name in dataset.learning]
-    videos = [labelled(runs(of_video)) for of_video in labels]
-    segments = [(stop - start, label) for video in videos for start, stop, label in video]
-    if not segments:
-        raise InputError(dataset.root, "no frame of the training videos has a label", "write a class name per frame")
-    lengths, background = list(map(len, labels)), dataset.vocabulary.background_indices
-    actions = [length for length, label in segments if label not in background]
-    every = [length for length, _ in segments]
-    return Measures(
-        videos=len(videos),
-        frames=sum(lengths),
-        classes=len(dataset.vocabulary),
-        columns=dataset.input_dim,
-        median_video=float(np.median(lengths)),
-        median_segment=float(np.median(every)),
-        short_segment=float(np.quantile(actions or every, SHORT)),
-        separability=separability(dataset),
-        most_segments=max(map(len, videos)),
-    )
+    return Proposal(settings, measures, len(folder.all_videos()), tuple(notes), dataset.vocabulary)
 
 
 def _validation(config: DataConfig, dataset: Dataset, measures: Measures) -> tuple[list[Setting], list[str]]:

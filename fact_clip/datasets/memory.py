@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from types import SimpleNamespace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -42,27 +42,6 @@ class DataSource(Protocol):
         """Return the class name of each frame, (T,); "?" where nobody knows it."""
 
 
-@dataclass(eq=False)
-class ArrayData(DataSource):
-    """Features and labels in memory, made by `from_arrays`."""
-
-    arrays: Mapping[str, Array]  # video -> features (T, D)
-    frame_labels: Mapping[str, tuple[str, ...]]  # video -> class names (T,)
-    class_names: tuple[str, ...]
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-    fps: float | None = None
-    background: tuple[str, ...] | None = None
-
-    def features(self, name: str) -> Array:
-        """Return the features (T, D) of a video."""
-        return self.arrays[name]
-
-    def labels(self, name: str) -> tuple[str, ...]:
-        """Return the class names (T,) of a video."""
-        return self.frame_labels[name]
-
-
 def from_arrays(
     features: Mapping[str, ArrayLike],
     labels: Mapping[str, Sequence[str]],
@@ -72,7 +51,7 @@ def from_arrays(
     class_names: Sequence[str] | None = None,
     fps: float | None = None,
     background: Sequence[str] | None = None,
-) -> ArrayData:
+) -> DataSource:
     """Make a data set of arrays and lists of names, for `fact_clip.train(config, data=...)`. Arrays are not copied.
 
     Args:
@@ -99,14 +78,13 @@ def from_arrays(
         test = [name for name in features if name not in train]
     classes = sorted(set().union(*lists.values()) - {"?"}) if class_names is None else class_names
     arrays = {name: array_of(rows, f"features of {name!r}", "numbers, (T, D)") for name, rows in features.items()}
-    names = names_of(train, "train"), names_of(test or (), "test")
-    if unknown := [name for name in (*names[0], *names[1]) if name not in arrays]:
+    data: Any = SimpleNamespace(features=arrays.__getitem__, labels=lists.__getitem__, fps=fps)
+    data.class_names, data.train, data.test = tuple(classes), names_of(train, "train"), names_of(test or (), "test")
+    data.background = None if background is None else names_of(background, "background")
+    if unknown := [name for name in (*data.train, *data.test) if name not in arrays]:
         raise InputError("train", f"no features of a video {unknown[0]!r}")
-    data = ArrayData(
-        arrays, lists, tuple(classes), *names, fps, None if background is None else names_of(background, "background")
-    )
     MemoryFolder(data)
-    return data
+    return data  # type: ignore[no-any-return]
 
 
 def with_data(config: Config, data: DataSource) -> Config:

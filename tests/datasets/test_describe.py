@@ -12,8 +12,8 @@ import pytest
 from fact_clip.config import DataConfig
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import (
+    Measures,
     context_windows,
-    measure,
     penalty_of,
     propose,
     stride_of,
@@ -161,7 +161,7 @@ def test_rules_by_hand(rule, expected):
 
 def test_short_videos_of_short_segments(tmp_path):
     root = made_up(tmp_path / "short", videos=6, segments=20, frames=10)
-    found = measure(Dataset.open(DataConfig(root=str(root), layout="TD")))
+    found = Measures(Dataset.open(DataConfig(root=str(root), layout="TD")))
     assert (found.videos, found.frames, found.classes, found.columns) == (5, 1000, 6, 3)
     assert (found.median_video, found.median_segment, found.short_segment, found.most_segments) == (200, 10, 10, 20)
     assert 0.1 < found.separability < 0.3  # noise, of six classes
@@ -200,7 +200,7 @@ def test_features_that_have_seen_the_labels(tmp_path):
         names = (root / f"groundTruth/{path.stem}.txt").read_text().split("\n")
         labels = [classes.index(name) for name in names if name]
         np.save(path, np.eye(6, dtype=np.float32)[labels] + 0.1 * np.load(path))
-    assert measure(Dataset.open(DataConfig(root=str(root), layout="TD"))).separability == 1
+    assert Measures(Dataset.open(DataConfig(root=str(root), layout="TD"))).separability == 1
     settings = settings_of(root)
     assert (settings["data.context"], settings["augment.channels"]) == ([], 0.6)
     assert settings["decode.switch_penalty"] == round(3 * 10**0.8, 1)

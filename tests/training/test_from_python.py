@@ -112,10 +112,10 @@ def test_a_data_set_of_ones_own(tmp_path):
         class_names, train, test, fps = NAMES, ["v0", "v1", "v2"], ["v3"], 5.0
 
         def features(self, name):
-            return DATA.arrays[name]
+            return DATA.features(name)
 
         def labels(self, name):
-            return np.array(DATA.frame_labels[name])
+            return np.array(DATA.labels(name))
 
     plan_config = with_data(CONFIG, Own())
     assert (plan_config.data.root, plan_config.data.fps, plan_config.data.background) == ("<memory>", 5, None)
@@ -188,7 +188,7 @@ def test_data_in_memory_are_saved_once(tmp_path):
     dataset = Dataset.open(config)
     assert dataset.test == ("v4",)
     assert dataset.vocabulary.names == NAMES
-    np.testing.assert_array_equal(dataset.features("v1"), DATA.arrays["v1"])
+    np.testing.assert_array_equal(dataset.features("v1"), DATA.features("v1"))
     with refused("splits"):
         save(DATA, root)
 
