@@ -180,6 +180,7 @@ def new_factors(
         grammar, _ = _reader(config.grammar, actions, slots)
     elif benchmark.slots == slots:
         grammar = benchmark.factors
+    trained = [{spelling_key(word): word for word in vocabulary.factor_indices(slot)[0]} for slot in slots]
     factors, phrases = dict[str, Factors](), list[str]()
     for name in names:
         parsed: Factors | None = None
@@ -188,11 +189,9 @@ def new_factors(
                 parsed = parsed or (grammar(spelled) if grammar is not None else None)
         if parsed is None and len(slots) > 1:
             phrases.append(name)
-        factors[name] = _as_trained(parsed, vocabulary) if parsed else (name, *[None] * (len(slots) - 1))
+        if parsed is not None:  # as the vocabulary spells its factors, where it has them
+            parsed = tuple(
+                word and words.get(spelling_key(word), word) for word, words in zip(parsed, trained, strict=True)
+            )
+        factors[name] = parsed or (name, *[None] * (len(slots) - 1))
     return factors, phrases
-
-
-def _as_trained(factors: Factors, vocabulary: Vocabulary) -> Factors:
-    """Return factors as a vocabulary spells them, where it has them."""
-    words = [{spelling_key(word): word for word in vocabulary.factor_indices(slot)[0]} for slot in vocabulary.slots]
-    return tuple(word and trained.get(spelling_key(word), word) for word, trained in zip(factors, words, strict=True))

@@ -163,18 +163,17 @@ class Inspection:
                 self._report("coverage", self.root / "splits", f"no split {name}, which was published")
 
     def _inspect_groups(self) -> None:
-        groups: dict[str, str] = {}
+        path, pattern = self.root / "splits", self.config.groups
         with self._noted("groups"):
-            groups = read_groups(self.videos, self.config.groups)
-        path = self.root / "splits"
-        for name, parts in self.splits.items() if groups and self.config.groups is not None else ():
-            train, test = ({groups[video] for video in parts[part]} for part in ("train", "test"))
-            if train & test:
-                problem = f"groups in both parts of split {name}: {', '.join(in_order(train & test))}"
-                self._report("shared groups", path, problem, "fact-clip data split divides them")
-            if len(train) == 1 and self.config.validation > 0:
-                fix = "set data.groups=null, or data.validation=0"
-                self._report("groups", path, f"split {name} trains on one group, {train.pop()!r}", fix)
+            groups = read_groups(self.videos, pattern)
+            for name, parts in self.splits.items() if pattern is not None else ():
+                train, test = ({groups[video] for video in parts[part]} for part in ("train", "test"))
+                if train & test:
+                    problem = f"groups in both parts of split {name}: {', '.join(in_order(train & test))}"
+                    self._report("shared groups", path, problem, "fact-clip data split divides them")
+                if len(train) == 1 and self.config.validation > 0:
+                    fix = "set data.groups=null, or data.validation=0"
+                    self._report("groups", path, f"split {name} trains on one group, {train.pop()!r}", fix)
 
     def _inspect_labels(self) -> None:
         files = self.folder.labels(self.config, self.class_names)
@@ -265,7 +264,6 @@ class Inspection:
         total = sum(array.nbytes for array in self._features.values())
         step = 1 if self.full else -(-total // SAMPLED_BYTES) or 1
         self.checked_share = 1 / step
-        constant = dict[Path, bool]()
         for video in paced(self._features, "reading features", logger, self.progress) if self._features else ():
             array, path = self._features[video], self.folder.feature_path(video)
             stored = array if array.flags.c_contiguous else array.T  # whose rows lie in one piece
@@ -273,13 +271,8 @@ class Inspection:
                 if step > 1 and features.is_usable(stored[::step]).all():
                     continue
                 features.check_finite(path, array)
-                constant[path] = features.is_constant(array)
-        same, fix = "have the same values", "extract the features again"
-        if constant and all(constant.values()):
-            self._report("constant", self.folder.features_path, f"all frames of all {len(constant)} videos {same}", fix)
-            return
-        for path in (path for path, is_same in constant.items() if is_same):
-            self._report("constant", path, f"all frames {same}", fix)
+                if features.is_constant(array):
+                    self._report("constant", path, "all frames have the same values", "extract the features again")
 
     def _inspect_objects(self) -> None:
         if self.config.objects.file is None or self._vocabulary is None or not self._features:

@@ -22,13 +22,10 @@ Way = Literal["leave-out", "folds", "test"]
 _WHO = (r"(?i)((?:subject|subj|sub|person|participant|user|actor|operator|volunteer)[-_ ]?)(\d+)", r"^([PpUuSs])(\d+)")
 
 
-GROUPS = "data.groups"
-
-
-def read_groups(names: Iterable[str], pattern: str | None, where: Location = GROUPS) -> dict[str, str]:
+def read_groups(names: Iterable[str], pattern: str | None, where: Location = "data.groups") -> dict[str, str]:
     """Return video -> its group: what the first pair of parentheses of a regular expression finds in its name.
 
-    Without a pattern each video is a group of its own. A pattern that does not fit is an InputError of `where`.
+    Without a pattern each video is a group of its own. A pattern that does not fit is an InputError.
     """
     videos = tuple(names)
     if pattern is None:

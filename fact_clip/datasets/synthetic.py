@@ -107,13 +107,6 @@ def _plan(rng: np.random.Generator) -> list[str]:
     return plan if plan[-1] == NO_ACTION else [*plan, NO_ACTION]
 
 
-def _durations(plan: list[str], fps: float, pace: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the frames of each action: log-normal around the median of its verb, times the pace of the person."""
-    medians = np.array([_IDLE_SECONDS if name == NO_ACTION else VERBS[name.split()[0]][0] for name in plan])
-    seconds = np.clip(medians * pace * rng.lognormal(0.0, _SPREAD, len(plan)), _SHORTEST, _LONGEST)
-    return np.maximum(np.rint(seconds * fps), 1).astype(np.int64)
-
-
 def _moving_average(rows: Floats, window: int) -> Floats:
     """Return the centred mean of (T, D) over `window` frames (an odd number), with the ends repeated."""
     smooth: Floats = uniform_filter1d(rows, 2 * (window // 2) + 1, axis=0, mode="nearest")
@@ -160,7 +153,10 @@ def _video(person: int, fps: float, world: World, seed: int, number: int) -> tup
     style, pace = habits.standard_normal(dim), float(habits.uniform(0.85, 1.15))
     rng = np.random.default_rng([seed, number])
     plan = _plan(rng)
-    frames = _durations(plan, fps, pace, rng)
+    # the duration of an action is log-normal around the median of its verb, times the pace of the person
+    medians = np.array([_IDLE_SECONDS if name == NO_ACTION else VERBS[name.split()[0]][0] for name in plan])
+    seconds = np.clip(medians * pace * rng.lognormal(0.0, _SPREAD, len(plan)), _SHORTEST, _LONGEST)
+    frames = np.maximum(np.rint(seconds * fps), 1).astype(np.int64)
     rows = _moving_average(_evidence(plan, frames, fps, world, rng), round(_BORDER_SECONDS * fps))
     rows += _nuisance(len(rows), style, fps, world, rng)
     labels = [name for name, count in zip(plan, frames, strict=True) for _ in range(count)]
