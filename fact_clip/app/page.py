@@ -340,11 +340,6 @@ class Page:
         self.incoming = self.project.folder / "incoming"  # what has not become a video yet
         shutil.rmtree(self.incoming, ignore_errors=True)
 
-    def new_path(self, ending: str) -> Path:
-        """Return a path for a file that comes in, of which no part comes from a user but the ending."""
-        self.incoming.mkdir(parents=True, exist_ok=True)
-        return self.incoming / f"{secrets.token_hex(12)}{ending}"
-
     def add_video(self, uploads: Sequence[Upload]) -> VideoEntry:
         """Make a video of files that came in, which are moved into the project."""
         media, features = sorted_by_kind(uploads)

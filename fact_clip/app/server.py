@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 import shlex
 import tempfile
 import time
@@ -76,7 +77,10 @@ class Server:
         """Take a file; its body is the request's."""
         page, limits = self.page, self.limits
         name, client = shown_name(name), "" if request.client is None else request.client.host
-        path, is_large = page.new_path(ending_of(name)), ending_of(name) in (FEATURES, *SUFFIXES)
+        ending = ending_of(name)  # no other part of the path comes from a user
+        page.incoming.mkdir(parents=True, exist_ok=True)
+        path = page.incoming / f"{secrets.token_hex(12)}{ending}"
+        is_large = ending in (FEATURES, *SUFFIXES)
         room = limits.file_bytes if is_large else min(limits.label_bytes, limits.file_bytes)
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > room:

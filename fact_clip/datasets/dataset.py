@@ -243,7 +243,8 @@ class Dataset:
         if name in self._transformed:
             return self._transformed[name]
         raw = self.features(name)
-        unchanged = transform.keeps(raw)
+        is_plain = transform.mean is None and raw.shape[1] == transform.input_dim == transform.width
+        unchanged = is_plain and raw.dtype in (np.float32, np.float16)
         rows: NDArray[Any] = raw if unchanged else transform(raw)
         if sum(array.nbytes for array in self._transformed.values()) + rows.nbytes < CACHE_BYTES // self.readers:
             rows = self._transformed[name] = np.array(rows, order="C") if unchanged else rows

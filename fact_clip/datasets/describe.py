@@ -22,7 +22,7 @@ from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.messages import paced
 from fact_clip.datasets.benchmarks import FACTORS_FILE
 from fact_clip.datasets.dataset import IGNORED, Dataset, Run, count_transitions, labelled
-from fact_clip.datasets.features import rate_of
+from fact_clip.datasets.features import read_sidecar
 from fact_clip.datasets.inspect import Progress
 from fact_clip.datasets.layout import DataFolder, split_names, unlabelled
 from fact_clip.datasets.splits import guess_groups, read_groups
@@ -232,7 +232,8 @@ def propose(config: DataConfig) -> Proposal:
     dataset = Dataset.open(config, folder)
     dataset.check()
     measures = Measures(dataset)
-    fps = config.fps or rate_of(map(folder.feature_path, dataset.learning))
+    rates = {read_sidecar(folder.feature_path(name)).fps for name in dataset.learning}
+    fps = config.fps or (rates.pop() if len(rates) == 1 else None)  # None: a file has none, or they differ
     unknown = "unknown; feature rows per second, for times in seconds"
     validation, notes = _validation(config, dataset, measures)
     by_names: dict[str, Value] = {"unlabelled": list(config.unlabelled), "grammar": config.grammar}

@@ -168,11 +168,6 @@ class FeatureTransform:
         """Return the number of columns after the transform."""
         return self.input_dim * (1 + 2 * len(self.context))
 
-    def keeps(self, features: Array) -> bool:
-        """Return whether float32 or float16 features (T, D) stay as they are but for their type."""
-        fits = features.dtype in (np.float32, np.float16) and features.shape[1:] == (self.input_dim,)
-        return fits and not self.context and self.mean is None
-
     @classmethod
     def fit(
         cls, features: Iterable[Array], context: Sequence[int], kinds: NDArray[np.int64] | None = None
@@ -281,12 +276,6 @@ def sidecar_faults(paths: Iterable[Path], fps: float | None, layout: Layout | No
                 other, where = first.setdefault(key, (value, json_path))
                 if value != other:
                     yield InputError(json_path, f"{key} is {value}, but {other} in {where}", fix)
-
-
-def rate_of(features: Iterable[Path]) -> float | None:
-    """Return the rows per second that all JSON files beside features name; None where one has none, or they differ."""
-    rates = {read_sidecar(path).fps for path in features}
-    return rates.pop() if len(rates) == 1 else None
 
 
 class Sidecar(BaseModel):

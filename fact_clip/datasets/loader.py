@@ -79,11 +79,6 @@ class Batch:
     share: float = 1.0  # of the videos of this step that are in this batch; less where processes share a step
     padded: bool = True  # some frames are padding
 
-    @property
-    def labels(self) -> Tensor:
-        """Return the labels (B, T) int64."""
-        return self.truth.labels
-
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device, in float32; with pinned memory the caller does not wait for the copy."""
         later = torch.device(device).type == "cuda"
@@ -202,11 +197,6 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
             features = mask_time(features, augment.time_spans, augment.time_length, augment.time_share, generator)
         return name, features, labels
 
-    @property
-    def gain(self) -> float:
-        """Return the factor by which `drop_channels` scales the channels that remain."""
-        return float(torch.ones(()) / (1.0 - self.augment.channels))
-
 
 class TrainingLoader:
     """Batches of training videos, epoch by epoch, read ahead by other processes where `workers` is above 0.
@@ -251,10 +241,11 @@ class TrainingLoader:
         self._keys[:] = [
             [(number, name) for name in share or names[:1]] for share, names in zip(shares, batches, strict=True)
         ]
+        gain = float(torch.ones(()) / (1.0 - self.videos.augment.channels))  # what `drop_channels` leaves to `Batch.to`
         for share, names, batch in zip(shares, batches, self._loader, strict=True):
             if isinstance(batch, InputError):
                 raise batch
-            yield replace(batch, gain=self.videos.gain, share=len(share) / len(names))
+            yield replace(batch, gain=gain, share=len(share) / len(names))
 
     def _draw(self, epoch: int) -> list[list[str]]:
         """Draw the names in each batch of an epoch, of all processes together; the last batch may be smaller."""

@@ -36,7 +36,7 @@ def epoch_of(dataset, names=TRAIN, augment=PLAIN, size=2, seed=3, epoch=0, strid
 
 def by_name(batches):
     return {
-        name: (batch.features[row, batch.mask[row]], batch.labels[row, batch.mask[row]])
+        name: (batch.features[row, batch.mask[row]], batch.truth.labels[row, batch.mask[row]])
         for batch in batches
         for row, name in enumerate(batch.names)
     }
@@ -51,8 +51,12 @@ def test_collate_pads_with_zeros_and_ignored_labels():
     )
     assert batch.features.tolist() == [[[1, 2], [3, 4], [5, 6]], [[7, 8], [0, 0], [0, 0]]]
     assert batch.mask.tolist() == [[True, True, True], [True, False, False]]
-    assert batch.labels.tolist() == [[0, 1, -1], [2, -1, -1]]
-    assert (batch.features.dtype, batch.mask.dtype, batch.labels.dtype) == (torch.float32, torch.bool, torch.int64)
+    assert batch.truth.labels.tolist() == [[0, 1, -1], [2, -1, -1]]
+    assert (batch.features.dtype, batch.mask.dtype, batch.truth.labels.dtype) == (
+        torch.float32,
+        torch.bool,
+        torch.int64,
+    )
     assert batch.names == ("long", "short")
 
 
@@ -129,7 +133,7 @@ def test_training_never_writes_into_cached_features(open_set):
     for epoch in range(3):
         for batch in epoch_of(dataset, augment=AugmentConfig(channels=0.5), epoch=epoch):
             batch.features.zero_()
-            batch.labels.zero_()
+            batch.truth.labels.zero_()
     for name in TRAIN:
         np.testing.assert_array_equal(dataset.transformed(name, IDENTITY), before[name])
         np.testing.assert_array_equal(before[name], np.load(dataset.root / "features" / f"{name}.npy"))
@@ -340,7 +344,7 @@ def test_labels_become_places_before_the_truth_is_cut():
     """Classes 1 and 3 are the candidates 0 and 1; all others are ignored, and so are frames without a label."""
     place = np.array([-1, 0, -1, 1, -1, -1])
     (batch,) = loader(names=("v7",), size=1, label_map=place).epoch(0)  # labels 0 1 2 3 4 0 1 2
-    assert batch.labels.tolist() == [[-1, 0, -1, 1, -1, -1, 0, -1]]
+    assert batch.truth.labels.tolist() == [[-1, 0, -1, 1, -1, -1, 0, -1]]
     assert batch.truth.segment.tolist() == [[3, 0, 3, 1, 3, 3, 2, 3]]
     assert batch.truth.classes.tolist() == [[0, 1, 0]]
 
