@@ -104,7 +104,13 @@ class TrainingSet:
                 np.save(path, stored)
             if layout == "TD":
                 write_lines(self._features / f"{chosen}.json", [json.dumps(facts)])
-            self._add_classes(labels, background)
+            if self._mapping.is_file():  # its classes keep their numbers; a new one starts with those of the run
+                classes = list(Vocabulary.from_mapping(self._mapping))
+            else:
+                classes = list(background) if self.run is None else list(self.run.vocabulary)
+            classes += [name for name in dict.fromkeys(labels) if name not in classes and name != UNLABELLED]
+            write_lines(self._mapping, [f"{index} {name}" for index, name in enumerate(classes)])
+            self._add_factors(classes)
             write_lines(self.root / "groundTruth" / f"{chosen}.txt", labels)
             self._add_to_lists(chosen)
         return chosen
@@ -117,16 +123,6 @@ class TrainingSet:
         if path.exists() and np.array_equal(open_array(path), features):
             return name
         return f"{name}-{hashlib.sha256(np.ascontiguousarray(features).tobytes()).hexdigest()[:12]}"
-
-    def _add_classes(self, labels: Sequence[str], background: Sequence[str]) -> None:
-        """Classes of an existing mapping keep their numbers; a new one starts with those of the run."""
-        if self._mapping.is_file():
-            classes = list(Vocabulary.from_mapping(self._mapping))
-        else:
-            classes = list(background) if self.run is None else list(self.run.vocabulary)
-        names = [*classes, *(name for name in dict.fromkeys(labels) if name not in classes and name != UNLABELLED)]
-        write_lines(self._mapping, [f"{index} {name}" for index, name in enumerate(names)])
-        self._add_factors(names)
 
     def _add_factors(self, names: Sequence[str]) -> None:
         """Write factors.csv where names do not parse: they are whole phrases, in the first slot, as on the page."""

@@ -298,33 +298,14 @@ def _sampled_rows(dataset: Dataset, names: Sequence[str]) -> tuple[NDArray[np.fl
     return np.concatenate(rows), np.concatenate(labels)
 
 
-def context_windows(segment: float) -> list[int]:
-    """Return two odd windows in frames: half of a short segment (5 at least), and five times as many."""
-    short = 2 * int(max(segment / 2, 5) / 2) + 1
-    return [short, 5 * short]
-
-
-def stride_of(frames: int, segment: float) -> int:
-    """Return the stride with which 50 epochs of `frames` read `ROWS`; a short segment retains five rows of its own."""
-    return max(1, min(round(50 * frames / ROWS), int(segment // 5)))
-
-
-def penalty_of(segment: float, is_separable: bool) -> float:
-    """Return the penalty for a usual change of action in nats, 1.2 times a short segment in frames to the power of 0.8.
-
-    Each frame of a wrong segment adds evidence for it, but not independent evidence, so the penalty grows more slowly
-    than the length. Scores of a model whose training features have seen the labels are far too sure: 2.5 times that.
-    """
-    return round((3.0 if is_separable else 1.2) * segment**0.8, 1)
-
-
 def tokens_of(segments: int) -> int:
     """Return a tenth more tokens than the most segments of a video, in tens."""
     return 10 * math.ceil(segments * 1.1 / 10)
 
 
 def _reading(dataset: Dataset, measures: Measures) -> list[Setting]:
-    stride = stride_of(measures.frames, measures.short_segment)
+    # 50 epochs read `ROWS`, but a short segment retains five rows of its own
+    stride = max(1, min(round(50 * measures.frames / ROWS), int(measures.short_segment // 5)))
     short = f"a short segment has {measures.short_segment:g} rows"
     settings: list[Setting] = [("data.stride", stride, f"{measures.frames:,} rows to train on; {short}")]
     if stride > 1:
@@ -333,7 +314,8 @@ def _reading(dataset: Dataset, measures: Measures) -> list[Setting]:
     if measures.is_separable:
         why = f"a linear map names {measures.separability:.0%} of the rows of other training videos: no more columns"
     elif measures.columns <= MOST_COLUMNS:
-        windows = context_windows(measures.short_segment)
+        half = 2 * int(max(measures.short_segment / 2, 5) / 2) + 1  # of a short segment, odd, 5 at least
+        windows = [half, 5 * half]
         why = f"mean and deviation of windows of these rows beside the columns; {short}"
     return [*settings, _standardize(dataset), ("data.context", windows, why)]
 
@@ -356,7 +338,9 @@ def _standardize(dataset: Dataset) -> Setting:
 def _sizes(measures: Measures) -> list[Setting]:
     hidden, segment = 32 * math.ceil((measures.classes + 1 + WIDTH) / 32), measures.short_segment
     most, sure = measures.most_segments, "; scores will be too sure" * measures.is_separable
-    penalty = penalty_of(segment, measures.is_separable)
+    # Each frame of a wrong segment adds evidence for it, but not independent evidence, so the penalty grows more slowly
+    # than the length. Scores of a model whose training features have seen the labels are far too sure.
+    penalty = round((3.0 if measures.is_separable else 1.2) * segment**0.8, 1)
     settings: list[Setting] = [
         ("model.tokens", tokens_of(most), f"the most segments of a video are {most}"),
         ("model.input.hidden", hidden, f"{measures.classes} classes and about {WIDTH} channels of features"),

@@ -138,15 +138,6 @@ def _evidence(plan: list[str], frames: NDArray[np.int64], fps: float, world: Wor
     return rows
 
 
-def _nuisance(n_frames: int, style: Floats, fps: float, world: World, rng: np.random.Generator) -> Floats:
-    """Return the style of the person, slow drift of the camera, lasting noise and white noise, (T, dim)."""
-    dim = len(style)
-    walk = np.cumsum(rng.standard_normal((n_frames, 4)), axis=0) / np.sqrt(max(n_frames, 1))
-    lasting = _moving_average(rng.standard_normal((n_frames, dim)), max(round(fps), 1)) * np.sqrt(fps)
-    white = rng.standard_normal((n_frames, dim))
-    return _STYLE * style + _DRIFT * 4 * walk @ world["drift"] + _SLOW_NOISE * lasting + white
-
-
 def _video(person: int, fps: float, world: World, seed: int, number: int) -> tuple[NDArray[np.float16], list[str]]:
     dim: int = world["drift"].shape[1]
     habits = np.random.default_rng([_WORLD, seed, person])
@@ -158,7 +149,11 @@ def _video(person: int, fps: float, world: World, seed: int, number: int) -> tup
     seconds = np.clip(medians * pace * rng.lognormal(0.0, _SPREAD, len(plan)), _SHORTEST, _LONGEST)
     frames = np.maximum(np.rint(seconds * fps), 1).astype(np.int64)
     rows = _moving_average(_evidence(plan, frames, fps, world, rng), round(_BORDER_SECONDS * fps))
-    rows += _nuisance(len(rows), style, fps, world, rng)
+    # the style of the person, slow drift of the camera, lasting noise and white noise
+    walk = np.cumsum(rng.standard_normal((len(rows), 4)), axis=0) / np.sqrt(max(len(rows), 1))
+    lasting = _moving_average(rng.standard_normal(rows.shape), max(round(fps), 1)) * np.sqrt(fps)
+    white = rng.standard_normal(rows.shape)
+    rows += _STYLE * style + _DRIFT * 4 * walk @ world["drift"] + _SLOW_NOISE * lasting + white
     labels = [name for name, count in zip(plan, frames, strict=True) for _ in range(count)]
     return rows.astype(np.float16), labels
 

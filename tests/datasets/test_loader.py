@@ -65,7 +65,7 @@ def test_a_longer_batch_is_padded():
     longer = batch.longer(4)
     assert longer.features.tolist() == [[[1], [1], [0], [0]], [[1], [0], [0], [0]]]
     assert longer.mask.tolist() == [[True, True, False, False], [True, False, False, False]]
-    assert longer.labels.tolist() == [[0, 1, -1, -1], [2, -1, -1, -1]]
+    assert longer.truth.labels.tolist() == [[0, 1, -1, -1], [2, -1, -1, -1]]
     assert longer.truth.segment.tolist() == [[0, 1, 2, 2], [0, 2, 2, 2]]
     assert longer.truth.classes.tolist() == [[0, 1], [2, -1]]
     alone = collate([("a", torch.ones(2, 1), torch.tensor([0, 1]))])
@@ -259,8 +259,9 @@ def order_of(batches):
 
 def assert_same(one, other):
     assert one.names == other.names
-    for part in ("features", "mask", "labels"):
-        assert torch.equal(getattr(one, part), getattr(other, part))
+    assert torch.equal(one.features, other.features)
+    assert torch.equal(one.mask, other.mask)
+    assert torch.equal(one.truth.labels, other.truth.labels)
     assert (one.gain, one.share) == (other.gain, other.share)
 
 
