@@ -27,7 +27,9 @@ from fact_clip.models.kernels import (
     Taps,
     convolve,
     linear,
+    planned_length,
     product_dtype,
+    products_of,
     use_cpu_kernel,
 )
 from fact_clip.models.output import Segments
@@ -118,14 +120,27 @@ class CrossAttention(nn.Module):
         of_y, of_attended = self.Y_W.weight.split([y.shape[-1], values.shape[-1]], dim=1)
         if self.training and self.dropout.p:
             changed = linear(self.dropout(weights @ values), of_attended)
-        else:
-            changed = weights @ linear(values, of_attended)  # (B, N_y, out)
-        return linear(self.dropout(y), of_y, self.Y_W.bias) + changed, weights, logits
+            return linear(self.dropout(y), of_y, self.Y_W.bias) + changed, weights, logits
+        changed = linear(values, of_attended)  # (B, N_x, out)
+        return products_of(weights, changed.transpose(1, 2), linear(y, of_y, self.Y_W.bias)), weights, logits
 
 
 def _products(many: Tensor, projection: nn.Linear, few: Tensor) -> Tensor:
     """(B, N, M) products of ``projection(many)`` (B, N, H) and ``few`` (B, M, H), without the former."""
-    return many @ (few @ projection.weight).transpose(1, 2) + (few @ projection.bias).unsqueeze(1)
+    return products_of(many, few @ projection.weight, (few @ projection.bias).unsqueeze(1))
+
+
+def _longer(x: Tensor, mask: Tensor | None) -> Tensor:
+    """(B, T, F) with rows of zeros at the end, where convolutions would add them each time."""
+    more = planned_length(x) - x.shape[1] if mask is None else 0
+    return nn.functional.pad(x, (0, 0, 0, more)) if more else x
+
+
+def _cleared(x: Tensor, frames: int) -> Tensor:
+    """The same with zeros after `frames` rows."""
+    if x.shape[1] > frames:
+        x[:, frames:] = 0
+    return x
 
 
 class _DilatedLayer(nn.Module):
@@ -142,7 +157,7 @@ class _DilatedLayer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, T, F) to (B, T, F); ``mask`` is (B, T, 1)."""
         inside = self.conv_dilated(x if mask is None else x * mask, relu=True)
-        x = self.dropout(self.conv_1x1(inside)).add_(x)
+        x = self.dropout(self.conv_1x1(inside)).add_(x) if self.training else self.conv_1x1(inside, plus=x)
         return x if self.norm is None else self.norm(x)
 
 
@@ -160,9 +175,10 @@ class MSTCN(nn.Module):
         real = None if mask is None else mask.unsqueeze(-1).to(x.dtype)  # (B, T, 1)
         if self.conv_1x1 is not None:
             x = self.conv_1x1(x)  # (B, T, F)
+        x, frames = _longer(x, real), x.shape[1]
         for layer in self.layers:
-            x = layer(x, real)
-        return self.conv_out(x)
+            x = layer(_cleared(x, frames), real)
+        return self.conv_out(x[:, :frames])
 
 
 class MSTCNPlusPlus(CachesWeights):
@@ -190,11 +206,12 @@ class MSTCNPlusPlus(CachesWeights):
         if self.conv_1x1_in is not None:
             x = self.conv_1x1_in(x)  # (B, T, F)
         last = len(self.conv_fusion) - 1
+        x, frames = _longer(x, real), x.shape[1]
         for layer in range(last + 1):
-            x = x if real is None else x * real
+            x = _cleared(x, frames) if real is None else x * real
             step = self._layer(x, layer)  # (B, T, F)
             x = x + (step if layer == last else self.dropout(step))
-        return self.conv_out(x)
+        return self.conv_out(x[:, :frames])
 
     def _layer(self, x: Tensor, layer: int) -> Tensor:
         """ReLU of one layer, folded where that pays off."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -136,27 +136,52 @@ class FrameConv(CachesWeights, nn.Conv1d):
     def __init__(self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1) -> None:
         super().__init__(input_dim, output_dim, taps, padding=taps // 2 * dilation, dilation=dilation, groups=groups)
 
-    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
-        """(B, T, in) to (B, T, out), and ReLU of it if asked."""
+    def forward(self, x: Tensor, relu: bool = False, plus: Tensor | None = None) -> Tensor:
+        """(B, T, in) to (B, T, out), and ReLU of it if asked; `plus` is added to a convolution of one tap."""
         assert self.bias is not None
         kernels, bias = [(self.weight, self.dilation[0])], self.bias
-        if self.kernel_size[0] == 1 and self.groups == 1 and use_cpu_kernel(x) and not torch.is_autocast_enabled("cpu"):
-            return linear(x, self.weight.squeeze(-1), bias, relu)
+        if self.kernel_size[0] == 1 and self.groups == 1 and use_cpu_kernel(x):
+            return linear(x, *_weights(self, self.weight.squeeze(-1)), relu, plus)
         if self.groups == 1 and use_cpu_kernel(x):
             return self.cached(product_dtype(), [self], lambda: Taps.of(kernels, bias))(x, relu)
         grouped = self.groups > 1
         result = super().forward(x.transpose(1, 2)).transpose(1, 2) if grouped else convolve(x, kernels, bias)
-        return result.relu_() if relu else result
+        result = result.relu_() if relu else result
+        return result if plus is None else result.add_(plus)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
-    """``nn.functional.linear`` (..., in) to (..., out), and ReLU of it if asked, multiplied as convolutions are."""
-    if use_cpu_kernel(x) and x.shape[:-1].numel() >= FEWEST_ROWS and _uses_onednn(x, len(weight)):
-        rows = x.reshape(1, -1, x.shape[-1])
-        taps = Taps((_cast(weight.unsqueeze(1)),), ((0,),), _cast(bias))
-        return taps(rows, relu).view(*x.shape[:-1], len(weight))
-    result = nn.functional.linear(x, weight, bias)
-    return result.relu_() if relu else result
+def linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False, plus: Tensor | None = None
+) -> Tensor:
+    """``nn.functional.linear`` (..., in) to (..., out), its ReLU if asked, or the sum with `plus` (..., out)."""
+    shape = *x.shape[:-1], weight.shape[0]
+    if use_cpu_kernel(x) and math.prod(shape[:-1]) >= FEWEST_ROWS and _uses_onednn(x, shape[-1]):
+        rows, weight, bias = x.reshape(-1, x.shape[-1]), _cast(weight), _cast(bias)
+        if not torch.is_grad_enabled():
+            plus = None if plus is None else plus.reshape(-1, shape[-1]).to(weight.dtype)
+            return _onednn_product(rows.to(weight.dtype), weight, bias, relu, plus).view(shape)
+        result = Taps((weight.unsqueeze(1),), ((0,),), bias)(rows.unsqueeze(0), relu).view(shape)
+    else:
+        result = nn.functional.linear(x, weight, bias)
+        result = result.relu_() if relu else result
+    return result if plus is None else result.add_(plus)
+
+
+def products_of(many: Tensor, few: Tensor, plus: Tensor) -> Tensor:
+    """(B, N, M) products of rows (B, N, K) and (B, M, K), and the sum with `plus` (B, 1 or N, M)."""
+    fused = len(many) == 1 and use_cpu_kernel(many) and many.shape[1] >= FEWEST_ROWS and not torch.is_grad_enabled()
+    if not fused or not _uses_onednn(many, few.shape[1]):
+        return many @ few.transpose(1, 2) + plus
+    if plus.shape[1] == 1:
+        return linear(many, few[0], plus[0, 0])
+    return linear(many, few[0], plus=plus)
+
+
+def _weights(layer: FrameConv | Linear, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The weight (out, in) and bias of a layer, in bfloat16 under an autocast to it."""
+    if not torch.is_autocast_enabled("cpu"):
+        return weight, layer.bias
+    return layer.cached(product_dtype(), [layer], lambda: (_cast(weight), _cast(layer.bias)))
 
 
 class Linear(CachesWeights, nn.Linear):
@@ -164,10 +189,7 @@ class Linear(CachesWeights, nn.Linear):
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         """(..., in) to (..., out)."""
-        if not torch.is_autocast_enabled("cpu"):
-            return linear(x, self.weight, self.bias, relu)
-        weight, bias = self.cached(product_dtype(), [self], lambda: (_cast(self.weight), _cast(self.bias)))
-        return linear(x, weight, bias, relu)
+        return linear(x, *_weights(self, self.weight), relu)
 
 
 # --- products -------------------------------------------------------------------------------------------
@@ -238,7 +260,7 @@ Offsets = tuple[tuple[int, ...], ...]
 
 
 def _sum_of_taps(x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool) -> Tensor:
-    of_onednn = x.shape[1] >= FEWEST_ROWS and _uses_onednn(x, len(weights[0]))
+    of_onednn = x.shape[1] >= FEWEST_ROWS and _uses_onednn(x, weights[0].shape[0])
     return (_onednn_taps if of_onednn else _blas_taps)(x, weights, offsets, bias, relu)
 
 
@@ -276,21 +298,35 @@ def _rounded(frames: int) -> int:
     return -(-frames // step) * step
 
 
+def planned_length(x: Tensor) -> int:
+    """The rows, at least those of (B, T, F), with which convolutions from F to F need no copy of their input."""
+    planned = x.shape[1] >= FEWEST_ROWS and use_cpu_kernel(x) and not torch.is_grad_enabled()
+    return _rounded(x.shape[1]) if planned and _uses_onednn(x, x.shape[2]) else x.shape[1]
+
+
+def _onednn_product(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool, plus: Tensor | None = None) -> Tensor:
+    """(N, in) to (N, out), and its ReLU, or its sum with `plus`, in one pass; more axes, or views, would be slow."""
+    product = torch.ops.mkldnn._linear_pointwise  # what torch's compiler calls
+    x, weight = x.contiguous(), weight.contiguous()
+    if plus is not None:
+        return product.binary(x, plus, weight, bias, "add")
+    return product(x, weight, bias, "relu" if relu else "none", [], "")
+
+
 def _onednn_taps(x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool) -> Tensor:
     """A matrix product for one tap; else convolutions of (B, in, 1, T) in memory as (B, T, in), added up in place."""
-    ops = torch.ops.mkldnn  # what torch's compiler calls
+    ops = torch.ops.mkldnn
     videos, frames, width = x.shape
-    rows, output_dim = frames, len(weights[0])
+    rows, output_dim, result = frames, len(weights[0]), cast(Any, None)
     if offsets == ((0,),):
-        matrix = weights[0].squeeze(1).contiguous()
-        result = ops._linear_pointwise(x.flatten(0, 1).contiguous(), matrix, bias, "relu" if relu else "none", [], "")
+        result = _onednn_product(x.flatten(0, 1), weights[0].squeeze(1), bias, relu)
     else:
         rows = _rounded(frames)
         if rows > frames:
             padded = x.new_empty(videos, rows, width)
             padded[:, :frames], padded[:, frames:] = x, 0
             x = padded
-        images, result = x.contiguous().unsqueeze(1).permute(0, 3, 1, 2), None
+        images = x.contiguous().unsqueeze(1).permute(0, 3, 1, 2)
         parts = [part for part in zip(weights, offsets, strict=True) if len(part[1]) % 2 or part[1][-1] < frames]
         for number, (weight, read) in enumerate(parts, start=1):
             if read[-1] >= frames:

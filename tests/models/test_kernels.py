@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fact_clip.config import BlockConfig
-from fact_clip.models import kernels
+from fact_clip.config import BlockConfig, ModelConfig
+from fact_clip.models import FACT, Classes, kernels
 from fact_clip.models.branches import MSTCNPlusPlus
 from fact_clip.models.kernels import BidirectionalGRU, Dropout, FrameConv, Linear, Taps
 
@@ -146,6 +146,20 @@ def test_a_linear_layer_is_that_of_torch(library: str, monkeypatch: pytest.Monke
     layer, x = Linear(9, 7), torch.randn(2, 3, 40, 9, requires_grad=True)
     expected = torch.relu(nn.functional.linear(x, layer.weight, layer.bias))
     same(layer(x, relu=True), expected, [x, layer.weight, layer.bias])
+
+
+@pytest.mark.parametrize("frames", [40, 100, 1025])
+@pytest.mark.parametrize("branch", ["m", "m2"])
+def test_without_gradients_onednn_gives_the_same(branch: str, frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are added once a branch, and sums in one pass."""
+    monkeypatch.setattr(kernels, "_choice", dict.fromkeys(kernels.products(), "onednn"))
+    config = ModelConfig(blocks="iuU", tokens=35, input=BlockConfig(frame=branch, hidden=24, frame_dim=16, heads=4))
+    model, x = FACT(config, 10, Classes(5)).eval(), torch.randn(1, frames, 10)
+    with torch.no_grad():
+        blocks = model(x).blocks
+    for block, expected in zip(blocks, model(x).blocks, strict=True):
+        torch.testing.assert_close(block.frame_logits, expected.frame_logits, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(block.token_logits, expected.token_logits, rtol=1e-4, atol=1e-4)
 
 
 def test_what_multiplied_is_used_again_on_the_same_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
