@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fact_clip.cli.console import note, print_result, table
-from fact_clip.cli.options import AsJson, Layout, names, option, refuse
+from fact_clip.cli.options import AsJson, Layout, names, option
 from fact_clip.core.errors import InputError
 from fact_clip.core.messages import printable
 
@@ -131,12 +131,12 @@ def _check_options(kind: str, typed: set[str], unit: str | None) -> None:
     for name in sorted(typed - OPTIONS_OF[kind]):
         kinds = ", ".join(other for other, readable in OPTIONS_OF.items() if name in readable)
         option_name = f"--{name.replace('_', '-')}"
-        raise refuse(option_name, f"--from {kind} does not read it, but {kinds}", "leave it out")
+        raise InputError(option_name, f"--from {kind} does not read it, but {kinds}", "leave it out")
     if unit is not None and unit not in _UNITS[kind]:
-        raise refuse("--unit", f"{unit} with --from {kind}", f"use {' or '.join(_UNITS[kind])}")
+        raise InputError("--unit", f"{unit} with --from {kind}", f"use {' or '.join(_UNITS[kind])}")
     name, needed = ("unit", "time") if kind == "table" else ("layout", "features")
     if name in typed and needed not in typed:
-        raise refuse(f"--{name}", f"it needs --{needed}", f"give --{needed} too")
+        raise InputError(f"--{name}", f"it needs --{needed}", f"give --{needed} too")
 
 
 def _convert_annotations(
@@ -199,13 +199,13 @@ def split(
         raise InputError("data split", "give exactly one of --leave-out, --folds and --test")
     if leave_out is not None and re.search(r"[()\\\[\]+*]", leave_out):
         fix = "name it with a word, such as subject, and give the pattern with --pattern"
-        raise refuse("--leave-out", f"{leave_out!r} is a pattern", fix)
+        raise InputError("--leave-out", f"{leave_out!r} is a pattern", fix)
     root, labelled, videos = _videos(folder)
     if leave_out is not None and pattern is None:
         pattern = guess_groups(videos)
         if pattern is None:
             problem = f"the names of the videos do not show a {leave_out} ({videos[0]!r}, ...)"
-            raise refuse("--pattern", problem, r"give a regular expression such as 'subj(\d+)'")
+            raise InputError("--pattern", problem, r"give a regular expression such as 'subj(\d+)'")
     groups = read_groups(videos, pattern, "--pattern")
     splits = divide(groups, *ways[0])
     rows = {number: _row(root, split) for number, split in enumerate(splits, start=1)}
@@ -273,7 +273,7 @@ def summary(
     from fact_clip.report.budget import time_budget, transitions, write_tables
 
     if against and len(against) != len(labels):
-        raise refuse("--against", f"{len(against)} files for {len(labels)}", "give one for each")
+        raise InputError("--against", f"{len(against)} files for {len(labels)}", "give one for each")
     stems = [path.stem for path in labels]
     read = {path.stem if stems.count(path.stem) == 1 else str(path): _read(path, fps) for path in labels}
     videos, seconds = {name: parts for name, (parts, _) in read.items()}, {name: end for name, (_, end) in read.items()}

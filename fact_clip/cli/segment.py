@@ -19,10 +19,10 @@ from fact_clip.cli.options import (
     given_actions,
     names,
     option,
-    refuse,
     with_options,
 )
 from fact_clip.core.decode_settings import DecodeSettings
+from fact_clip.core.errors import InputError
 
 _INPUT = "Feature files (.npy), videos, folders of either, or - for a list on stdin."
 _LIVE = "One INPUT as it comes: rtsp://..., camera:0, a file, or - for rows on stdin (docs/streaming.md)."
@@ -65,17 +65,17 @@ def segment(
     chosen, more = given_actions(options.actions, options.actions_file), names(more_actions, "--more-actions") or []
     if chosen is not None and more:
         fix = "name all actions with --actions, or leave it out to have the classes of the run, too"
-        raise refuse("--more-actions", "it goes with neither --actions nor --actions-file", fix)
+        raise InputError("--more-actions", "it goes with neither --actions nor --actions-file", fix)
 
     opened = partial(options.open, chosen, settings, more=more, smoothing=smoothing, trust_encoder=trust_encoder)
     if live:
         for name, value in (("--plot", output.plot), ("--overlay", output.overlay), ("--media", media)):
             if value is not None:
-                raise refuse(name, "it does not go with --live", "leave it out")
+                raise InputError(name, "it does not go with --live", "leave it out")
         if len(inputs) != 1:
-            raise refuse("--live", f"{len(inputs)} inputs", "give one")
+            raise InputError("--live", f"{len(inputs)} inputs", "give one")
     elif delay is not None:
-        raise refuse("--delay", "only --live reads it", "leave it out")
+        raise InputError("--delay", "only --live reads it", "leave it out")
     from fact_clip.cli import results
 
     if live:
@@ -118,7 +118,7 @@ def extract(
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
     if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
         name = "--compile" if compiled else "--precision" if precision != "auto" else "--device"
-        raise refuse(name, "grid has no model that it could apply to", "leave it out")
+        raise InputError(name, "grid has no model that it could apply to", "leave it out")
     settings = Settings(fps, batch, keep_going)
     try:
         with bars("extracting", "") as (overall, within):

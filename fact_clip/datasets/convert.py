@@ -14,9 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import MAX_FRAMES, Clock, FileLocation, InputError, Segmentation, Vocabulary
+from fact_clip.core import MAX_FRAMES, Clock, FileLocation, InputError, Segmentation, Vocabulary, located
 from fact_clip.core.arguments import check_name, checked
-from fact_clip.core.errors import located
 from fact_clip.core.messages import listed, normalize
 from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file, write_lines
 from fact_clip.datasets.benchmarks import Layout

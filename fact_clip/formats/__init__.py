@@ -8,9 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import MAX_FRAMES, InputError, Location, Segmentation
+from fact_clip.core import MAX_FRAMES, InputError, Location, Segmentation, located
 from fact_clip.core.arguments import check_name, checked
-from fact_clip.core.errors import located
 from fact_clip.core.paths import whole_file
 from fact_clip.core.plugins import Table
 from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, nwb, players, textgrid, via

@@ -290,7 +290,7 @@ class Gaps:
     background: str | None = None  # their label; None: there may be none
     n_frames: int | None = None  # length of the video; None: to the last segment
 
-    def filled(self, path: Path, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    def filled(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
         """Return the segments of a file, in order, with background between them and up to the end of the video."""
         if self.background is None:
             return tuple(segments)
@@ -300,8 +300,6 @@ class Gaps:
                 filled.append(Segment(end, segment.start, self.background))
             filled.append(segment)
             end = segment.stop
-        if self.n_frames is not None and end > self.n_frames:
-            raise InputError(path, f"segments up to frame {end}, but the video has {self.n_frames} frames")
         if self.n_frames is not None and end < self.n_frames:
             filled.append(Segment(end, self.n_frames, self.background))
         return tuple(filled)
@@ -309,7 +307,7 @@ class Gaps:
 
 def gapless(path: Path, segments: Sequence[Segment], fps: float | None, gaps: Gaps, **values: Any) -> Segmentation:
     """Return a segmentation with these values from a file; an InputError names the file, for a gap or an overlap."""
-    segments = gaps.filled(path, segments)
+    segments = gaps.filled(segments)
     try:
         return Segmentation(segments, fps, **values)
     except InputError as error:
@@ -354,12 +352,9 @@ Number = Annotated[float, BeforeValidator(_number)]
 
 def seconds(where: FileLocation, value: object, column: str) -> float:
     """Return a finite number, or a text of one (`_number`); an InputError names the column or key."""
-    try:
-        number = _number(value)
-    except ValueError as error:
-        raise InputError(where, f"{column}: {error}") from None
-    if not is_number(number):
-        raise InputError(where, f"{column}: {value!r} is not a finite number")
+    with library_errors(where, f"{column} cannot be read", ValueError):
+        if not is_number(number := _number(value)):
+            raise ValueError(f"{value!r}")
     return float(number)  # type: ignore[arg-type]
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from fact_clip.core import FileLocation, InputError, Segment, Segmentation
-from fact_clip.core.errors import located
+from fact_clip.core import FileLocation, InputError, Segment, Segmentation, located
 from fact_clip.core.messages import is_name, listed
 from fact_clip.formats import base
 from fact_clip.formats.base import Annotation, Options, Span, Unit

@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from fact_clip.core import MAX_FRAMES, FileLocation, InputError, NewWord, Segment, Segmentation
-from fact_clip.core.errors import located
+from fact_clip.core import MAX_FRAMES, FileLocation, InputError, NewWord, Segment, Segmentation, located
 from fact_clip.core.io import parse_value, read_text, read_value
 from fact_clip.formats import base
 from fact_clip.formats.base import Annotation, Options, Span
