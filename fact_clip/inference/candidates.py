@@ -84,8 +84,15 @@ class CandidateReader:
             return self._candidates(classes, None)
         check_actions(actions, classes.background)
         actions = self._as_trained(actions)
-        if not self.run.config.model.is_open:
-            return replace(self._candidates(classes, None), offset=self._only(actions))
+        if not self.run.config.model.is_open:  # all but some classes and the background are ruled out
+            try:
+                allowed = classes.encode(actions)
+            except InputError as error:
+                fix = f"{error.fix} " * bool(error.fix) + "A run trained with model.head=text takes any name"
+                raise InputError(error.where, error.problem, fix) from None
+            offset = np.full(len(classes), -np.inf)
+            offset[[*allowed, *classes.background_indices]] = 0
+            return replace(self._candidates(classes, None), offset=offset)
         candidates, phrases = self._open_set(actions)
         self._warn_of_unmatched(candidates)
         trained = classes if self.calibration is None else classes.subset(self.calibration.seen)
@@ -156,7 +163,7 @@ class CandidateReader:
     def _warn_of_unmatched(self, candidates: CandidateSet) -> None:
         """Warn of new names whose word matches no object column: the columns say nothing of them."""
         vocabulary = candidates.vocabulary
-        if self.model.objects is None or all(name in self.vocabulary for name in vocabulary):
+        if self.model.objects is None:
             return
         assert candidates.text is not None
         slot = vocabulary.slots.index(self.run.config.data.objects.slot)
@@ -166,17 +173,6 @@ class CandidateReader:
         if words:
             text = listed(dict.fromkeys(words))
             logger.warning("no object column matches %s; these actions are named without evidence of objects", text)
-
-    def _only(self, actions: Sequence[str]) -> NDArray[np.float64]:
-        """(C,) the offset of a closed-set model that rules out all but some of its classes and the background."""
-        try:
-            allowed = self.vocabulary.encode(actions)
-        except InputError as error:
-            fix = f"{error.fix} " * bool(error.fix) + "A run trained with model.head=text takes any name"
-            raise InputError(error.where, error.problem, fix) from None
-        offset = np.full(len(self.vocabulary), -np.inf)
-        offset[[*allowed, *self.vocabulary.background_indices]] = 0
-        return offset
 
 
 def check_actions(actions: Sequence[str], background: Collection[str] = ()) -> None:

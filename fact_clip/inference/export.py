@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, library_errors
 from fact_clip.core.arguments import path_of
 from fact_clip.core.paths import check_place, whole_file
 from fact_clip.decoding import voters
@@ -67,8 +67,9 @@ def export(scorer: Scorer, path: str | Path) -> Path:
         "stride": config.data.stride, "frame_weight": config.decode.frame_weight,
         "switch_penalty": config.decode.switch_penalty,
     }  # fmt: skip
+    failure = library_errors(scorer.run.path, "this model cannot be exported", RuntimeError)
     try:
-        with torch.no_grad(), whole_file(path) as part, warnings.catch_warnings():
+        with failure, torch.no_grad(), whole_file(path) as part, warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # torch's, of itself
             program = torch.export.export(model, (), inputs, dynamic_shapes=shapes, strict=False)
             if path.suffix == ".pt2":
@@ -80,9 +81,6 @@ def export(scorer: Scorer, path: str | Path) -> Path:
                 assert onnx is not None
                 onnx.model.metadata_props["fact_clip"] = json.dumps(facts)
                 onnx.save(part)
-    except RuntimeError as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(scorer.run.path, f"this model cannot be exported ({reason})") from None
     finally:
         for member in scorer.models:
             member.to(scorer.device)
