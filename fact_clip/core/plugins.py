@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import InputError, library_errors
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -64,10 +64,8 @@ class Table(UserDict[str, T]):
         where, fix = f"plug-in {name!r} of {' and '.join(map(_package, points))}", "correct or uninstall the package"
         if name in self.data or len(points) > 1:
             raise InputError(where, "another part has this name", fix)
-        try:
+        with library_errors(where, "it fails", Exception, fix=fix):  # whatever the code of a stranger raises
             return self._adopt(name, points[0].load())
-        except Exception as error:  # noqa: BLE001 - whatever the code of a stranger raises
-            raise InputError(where, f"{type(error).__name__}: {' '.join(str(error).split())}", fix) from None
 
 
 @functools.cache

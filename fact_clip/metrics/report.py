@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, library_errors
 from fact_clip.core.arguments import checked, number_of, whole_of
 from fact_clip.core.plugins import Table
 from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, Labels, paired, percent, without_true
@@ -121,10 +121,8 @@ def evaluate(
             result |= segment_figures(SegmentCounts.pooled(parts), held_out, overlap)
     for name, metric in METRICS.items():
         where = f"metric {name!r} of {METRICS.package(name)}"
-        try:
+        with library_errors(where, "it fails", Exception, fix="correct or uninstall the package"):
             value = metric([true for true, _ in videos], [guess for _, guess in videos])
-        except Exception as error:
-            raise InputError(where, f"{type(error).__name__}: {error}", "correct or uninstall the package") from error
         by_key = {f"{name}_{key}": part for key, part in value.items()} if isinstance(value, Mapping) else {name: value}
         result |= {key: number_of(part, where, f"a finite number for {key}") for key, part in by_key.items()}
     return result
