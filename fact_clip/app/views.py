@@ -93,7 +93,12 @@ def video(page: Page, video: VideoEntry) -> dict[str, Any]:
     drafts = page.engine.drafts(video)
     labels = [part.label for parts in (*shown.values(), list[Draft | Label](drafts)) for part in parts]
     names = list(dict.fromkeys([*(action.name for action in project.actions()), *labels]))
-    unseen = page.engine.unseen(names)
+    unseen, prediction = page.engine.unseen(names), page.engine.work(video.id).prediction
+    far_words = (
+        f"{word.word}: far from every trained {word.slot}{f', the nearest is {word.nearest}' if word.nearest else ''}"
+        for word in (() if prediction is None else prediction.new_words)
+        if word.far
+    )
     can_undo, can_redo = project.can_step(video.id)
     return {
         **_facts(video),
@@ -108,7 +113,7 @@ def video(page: Page, video: VideoEntry) -> dict[str, Any]:
         "drafts": [_segment(draft, unseen) for draft in drafts],
         "background": background_of(page),
         "colours": _colours(page, names),
-        "new_words": _far_words(page, video),
+        "new_words": list(dict.fromkeys(far_words)),
         "command": command(page, video),
     }
 
@@ -120,17 +125,6 @@ def _segment(part: Draft | Label, unseen: Iterable[str]) -> dict[str, Any]:
     else:
         shown |= {"confidence": part.confidence, "origin": "draft", "comment": "", "corrected": False}
     return {**shown, "unseen": part.label in unseen}
-
-
-def _far_words(page: Page, video: VideoEntry) -> list[str]:
-    """A line for each word of the candidates that is far from what was trained."""
-    prediction = page.engine.work(video.id).prediction
-    lines = (
-        f"{word.word}: far from every trained {word.slot}{f', the nearest is {word.nearest}' if word.nearest else ''}"
-        for word in (() if prediction is None else prediction.new_words)
-        if word.far
-    )
-    return list(dict.fromkeys(lines))
 
 
 def _colours(page: Page, names: Sequence[str]) -> dict[str, Any]:

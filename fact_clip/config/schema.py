@@ -1,7 +1,4 @@
-"""The schema of the configuration: every key with its default, its bounds and its meaning.
-
-docs/configuration.md, which lists recipes and keys, is generated from this file.
-"""
+"""Every key of the configuration with its default, bounds and meaning; docs/configuration.md is made from this file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How each published data set is read (docs/benchmarks.md, Benchmarks), and the factors of class names.
-
-A new data set is an entry of `BENCHMARKS`.
-"""
+"""How published data sets are read (docs/benchmarks.md); a new one is an entry of `BENCHMARKS`. Factors of names."""
 
 from __future__ import annotations
 
@@ -45,7 +42,6 @@ NO_ACTION = "no action"
 
 # Patterns for names; the background has no factor, and a name that does not parse is an InputError.
 verb_object_tool = Grammar("{verb} {object} [with {tool}]", none=(NO_ACTION,))
-VERB_OBJECT_TOOL = verb_object_tool.slots
 # Breakfast appends the target to the object: "put_egg2plate", "put_toppingOnTop".
 breakfast_factors = Grammar(
     "{verb}_{object}[2{}][OnTop][Together]", none=("SIL",), words={"eggs": "egg", "saltnpepper": "salt and pepper"}
@@ -67,8 +63,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         "TD", None, verb_and_noun.none, verb_and_noun.slots, verb_and_noun, mapping="processed/mapping.txt"
     ),
     **{f"havid_{name}": replace(_HAVID, folder=f"HAViD/ActionSegmentation/data/{name}") for name in _VARIANTS},
-    "kscgr": Benchmark("TD", 6.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool, splits=7, classes=67),
-    "workbench": Benchmark("TD", 15.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool),
+    "kscgr": Benchmark("TD", 6.0, (NO_ACTION,), verb_object_tool.slots, verb_object_tool, splits=7, classes=67),
+    "workbench": Benchmark("TD", 15.0, (NO_ACTION,), verb_object_tool.slots, verb_object_tool),
 }
 
 

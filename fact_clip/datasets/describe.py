@@ -1,7 +1,4 @@
-"""What a data set holds (`fact-clip data summary`), and the recipe that follows from it (`fact-clip data init`).
-
-The recipe rests on the training videos of the split; its test videos play no part. docs/datasets.md has the rules.
-"""
+"""What a data set holds (`data summary`), and the recipe that its training videos suggest (`data init`)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Everything that is wrong with a data set, for `fact-clip data check`.
-
-What a sentence says stands beside the reader of its file (layout, factors, features, holdout), which raises it too.
-"""
+"""Everything that is wrong with a data set, for `fact-clip data check`; readers raise the first of it."""
 
 from __future__ import annotations
 

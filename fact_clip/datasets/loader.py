@@ -50,11 +50,9 @@ class Truth:
         transcripts = [row[first] for row, first in zip(labels, starts, strict=True)]
         classes = pad_sequence(transcripts, batch_first=True, padding_value=IGNORED)
         segment = torch.where(labelled, starts.cumsum(1) - 1, classes.shape[1])
-        return cls(labels, segment, classes, tuple(row.numpy() for row in transcripts)).to(device)
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Truth:
-        """Return the same on another device."""
-        return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        return cls(labels, segment, classes, tuple(row.numpy() for row in transcripts)).map(
+            lambda tensor: tensor.to(device)
+        )
 
     def longer(self, frames: int) -> Truth:
         """Return the same with `frames` frames a video; the new ones are padding."""
@@ -83,9 +81,10 @@ class Batch:
         """Return the batch on another device, in float32; with pinned memory the caller does not wait for the copy."""
         later = torch.device(device).type == "cuda"
         features, mask = (tensor.to(device, non_blocking=later) for tensor in (self.features, self.mask))
+        truth = self.truth.map(lambda tensor: tensor.to(device, non_blocking=later))
         if features.dtype == torch.float16:
             features = features.float().mul_(self.gain)
-        return replace(self, features=features, mask=mask, truth=self.truth.to(device, later), gain=1.0)
+        return replace(self, features=features, mask=mask, truth=truth, gain=1.0)
 
     def pin_memory(self) -> Batch:
         """Return the batch in memory that a GPU reads by itself."""

@@ -1,7 +1,4 @@
-"""Data sets in memory: arrays and lists of names, or an object of one's own; only `save` writes them.
-
-`MemoryFolder` stands where `DataFolder` stands for files, so that there is one `Dataset` for both.
-"""
+"""Data sets in memory: arrays and lists of names, or an object of one's own; only `save` writes them."""
 
 from __future__ import annotations
 
@@ -115,7 +112,7 @@ def save(data: DataSource, root: str | Path) -> Path:
 
 
 class MemoryFolder(DataFolder):
-    """Data in memory with the methods of a folder; an InputError where the object lacks something."""
+    """Data in memory with the methods of a folder, for `Dataset`; an InputError where the object lacks something."""
 
     def __init__(self, data: DataSource) -> None:
         super().__init__(with_data(Config(), data).data, Path(IN_MEMORY))

@@ -2,8 +2,7 @@
 
 The frames of an action show evidence of its verb, object and tool: one direction per object and tool, and for a verb a
 faint direction and a movement at its own pace. Parts that stay in view, glances away, the style of a person, drift,
-noise and soft borders make single frames hard to recognise, so that it takes a temporal model. The films show what the
-labels say; features of them come from ``fact-clip extract``, and not from `write_workbench`.
+noise and soft borders make single frames hard to recognise. Films have features by ``fact-clip extract`` alone.
 """
 
 from __future__ import annotations
@@ -211,14 +210,17 @@ _SHAPES = {
 def draw_actions(labels: Sequence[str], fps: float, seed: int = 0) -> Iterator[Image]:
     """Draw a picture (120, 160, 3) for each label of a video, of the names in `FACTORS`; the same for the same seed."""
     rng = np.random.default_rng(seed)
-    bench = _bench(rng)
+    colour = np.array(_BENCH) + rng.normal(0, 6, 3)
+    table = np.clip(colour + rng.normal(0, 4, (HEIGHT, WIDTH, 1)), 0, 255).astype(np.uint8)
+    for place, box in enumerate(STEPS):  # of each part, at the back
+        _blot(table, np.array([14.0 + 22 * place, 12.0]), 12, 8, _COLOURS[box])
     hand = np.array(_REST)
     order = list(dict.fromkeys(labels))
     for start, stop, number in runs(np.array([order.index(name) for name in labels])):
         verb, part, tool = FACTORS[order[number]]
         phase = rng.uniform(0, 2 * np.pi)
         for frame in range(stop - start):
-            image, target = bench.copy(), np.array(_REST)
+            image, target = table.copy(), np.array(_REST)
             if verb is not None and part is not None:
                 angle = 2 * np.pi * VERBS[verb][1] * frame / fps + phase
                 position = np.array(_CENTRE) + _movement(verb, angle)
@@ -229,17 +231,6 @@ def draw_actions(labels: Sequence[str], fps: float, seed: int = 0) -> Iterator[I
             hand = hand + 0.5 * (target - hand)
             _blot(image, hand, 12, 12, _SKIN)
             yield image
-
-
-def _bench(rng: np.random.Generator) -> Image:
-    """Draw the table with a box of each part at the back, a little different for each seed."""
-    image = np.empty((HEIGHT, WIDTH, 3))
-    image[:] = np.array(_BENCH) + rng.normal(0, 6, 3)
-    image += rng.normal(0, 4, (HEIGHT, WIDTH, 1))
-    table = np.clip(image, 0, 255).astype(np.uint8)
-    for number, part in enumerate(STEPS):
-        _blot(table, np.array([14.0 + 22 * number, 12.0]), 12, 8, _COLOURS[part])
-    return table
 
 
 def _movement(verb: str, angle: float) -> NDArray[np.float64]:

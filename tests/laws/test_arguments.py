@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from fact_clip import Config, Segment, Segmentation, Vocabulary, compat, load, m
 from fact_clip.config import BlockConfig, LossConfig, ModelConfig
 from fact_clip.core import majority_stride, row_times
 from fact_clip.datasets.holdout import Holdout, rank, select
-from fact_clip.datasets.splits import Split, divide, write_splits
+from fact_clip.datasets.splits import divide
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.decoding import Confidence, DecodeSettings
 from fact_clip.inference.segmenter import load_training_free
@@ -97,7 +96,6 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
     ],
     "data sets": [
         (lambda: divide({"a": "a", "b": "b"}, "test", NAN), "--test"),
-        (lambda: write_splits(Path(), [Split(("../x",), ("a",), ("a",))]), "splits"),
         (lambda: Holdout(("a",), train_videos="v"), "holdout.train_videos"),
         (lambda: rank(ABC, "cut ham"), "held_out"),
         (lambda: Holdout(()), "holdout.unseen"),

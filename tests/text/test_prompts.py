@@ -3,12 +3,15 @@ from __future__ import annotations
 import pytest
 
 from fact_clip.core import Vocabulary
-from fact_clip.datasets.benchmarks import NO_ACTION, VERB_OBJECT_TOOL, verb_object_tool
+from fact_clip.datasets.benchmarks import NO_ACTION, verb_object_tool
 from fact_clip.text import havid
 from fact_clip.text.prompts import TEMPLATES, make_prompts, tidy
 
 KITCHEN = Vocabulary.from_names(
-    ["no action", "cut ham", "move ham with knife", "hold knife"], (NO_ACTION,), verb_object_tool, VERB_OBJECT_TOOL
+    ["no action", "cut ham", "move ham with knife", "hold knife"],
+    (NO_ACTION,),
+    verb_object_tool,
+    verb_object_tool.slots,
 )
 
 
