@@ -212,8 +212,8 @@ def draw_actions(labels: Sequence[str], fps: float, seed: int = 0) -> Iterator[I
     rng = np.random.default_rng(seed)
     colour = np.array(_BENCH) + rng.normal(0, 6, 3)
     table = np.clip(colour + rng.normal(0, 4, (HEIGHT, WIDTH, 1)), 0, 255).astype(np.uint8)
-    for place, box in enumerate(STEPS):  # of each part, at the back
-        _blot(table, np.array([14.0 + 22 * place, 12.0]), 12, 8, _COLOURS[box])
+    for column, box in enumerate(STEPS):  # of each part, at the back
+        _blot(table, np.array([14.0 + 22 * column, 12.0]), 12, 8, _COLOURS[box])
     hand = np.array(_REST)
     order = list(dict.fromkeys(labels))
     for start, stop, number in runs(np.array([order.index(name) for name in labels])):
