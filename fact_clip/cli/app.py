@@ -111,11 +111,10 @@ def _opened(project: Path | None) -> tuple[Path, list[str]]:
 
     home = platformdirs.user_data_path("fact-clip")
     folder, path = (home / "project" if project is None else project).absolute(), home / "recent.json"
-    try:
-        recent = [str(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError):  # it is a convenience alone
-        recent = []
-    recent = [entry for entry in recent if entry != str(folder) and Path(entry).is_dir()][:10]
+    recent: list[str] = []
+    with suppress(OSError, ValueError):  # it is a convenience alone
+        entries = map(str, json.loads(path.read_text(encoding="utf-8")))
+        recent = [entry for entry in entries if entry != str(folder) and Path(entry).is_dir()][:10]
     with suppress(OSError, InputError), whole_file(path) as unfinished:
         unfinished.write_text(json.dumps([str(folder), *recent]), encoding="utf-8")
     return folder, recent

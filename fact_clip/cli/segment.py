@@ -117,8 +117,7 @@ def extract(
     listed = processes.broadcast(lambda: collect(videos))
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
     if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
-        name = "--compile" if compiled else "--precision" if precision != "auto" else "--device"
-        raise InputError(name, "grid has no model that it could apply to", "leave it out")
+        raise InputError("--encoder", "grid has no model for --device, --precision and --compile", "leave them out")
     settings = Settings(fps, batch, keep_going)
     try:
         with bars("extracting", "") as (overall, within):

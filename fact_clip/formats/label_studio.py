@@ -66,8 +66,7 @@ class _Region(BaseModel):
     def is_timed(self) -> bool:
         """Whether it is a stretch of time: frames, or labels on a sound."""
         value = self.value
-        is_sound = value.start is not None and bool(value.labels)
-        return value.ranges is not None or bool(value.timelinelabels) or is_sound
+        return value.ranges is not None or bool(value.timelinelabels or (value.start is not None and value.labels))
 
 
 class _Answer(BaseModel):

@@ -101,10 +101,8 @@ class Record:
             if min(lengths, default=1) < 1 or shapes != {(sum(lengths),)} or counts.shape != (len(vocabulary),):
                 raise ValueError("arrays of other lengths")
             is_count = counts.dtype.kind in "iu" and ((counts >= 0) & (counts < 1e15)).all()
-            lowest = {"truth": -1, "tokens": -1}  # where there is no label, or no such voter
-            are_classes = all(
-                values.min() >= lowest.get(row, 0) and values.max() < len(vocabulary) for row, values in labels.items()
-            )
+            lowest, highest = (edge([*labels.values()]) for edge in (np.min, np.max))
+            are_classes = lowest >= -1 and highest < len(vocabulary)
             if not is_count or not are_classes or not all(np.isfinite(values).all() for values in shares.values()):
                 raise ValueError("numbers that are no counts, classes or confidences")
             videos, start, first = list[Video](), 0, 0
