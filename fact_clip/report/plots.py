@@ -65,11 +65,7 @@ def check_suffix(path: Path) -> None:
 
 
 def timeline(
-    rows: Mapping[str, Segmentation],
-    *,
-    background: Collection[str] = (),
-    title: str = "",
-    names: Sequence[str] = (),
+    rows: Mapping[str, Segmentation], *, background: Collection[str] = (), title: str = "", names: Sequence[str] = ()
 ) -> Figure:
     """One bar a row, from top to bottom; in seconds where every row knows its times or rate, else in frames.
 
