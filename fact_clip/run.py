@@ -38,7 +38,7 @@ from torch import Tensor, nn
 
 from fact_clip import __version__, hub
 from fact_clip.config import Config, Rate, set_key
-from fact_clip.core import FileLocation, InputError, Location, Vocabulary, library_errors
+from fact_clip.core import ConfigKey, FileLocation, InputError, Location, Vocabulary, library_errors
 from fact_clip.core.arguments import checked
 from fact_clip.core.io import check_file, parse_json, parse_value, read_mapping, read_value, write_value
 from fact_clip.core.paths import commit, inside, whole_file
@@ -272,7 +272,7 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
     if head != "verb-noun":
         return Classes(len(vocabulary))
     if len(vocabulary.slots) < 2:
-        raise InputError("model.head", "verb-noun needs a vocabulary with the slots verb and noun")
+        raise InputError(ConfigKey("model.head"), "verb-noun needs a vocabulary with the slots verb and noun")
     (verbs, verb), (nouns, noun) = (vocabulary.factor_indices(slot) for slot in vocabulary.slots[:2])
     # A class without a factor (the background) gets one of its own.
     n_verbs, n_nouns = len(verbs) + int((verb < 0).any()), len(nouns) + int((noun < 0).any())

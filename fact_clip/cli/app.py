@@ -15,7 +15,7 @@ import typer
 
 from fact_clip.cli.console import note
 from fact_clip.cli.options import ModelOptions, check_new, given_actions, names, option, with_options
-from fact_clip.core.errors import InputError, library_errors
+from fact_clip.core.errors import CommandOption, InputError, library_errors
 from fact_clip.core.paths import whole_file
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _reachable(host: str) -> list[str]:
 def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens there; an InputError where this machine has no such address, or the port is taken."""
     fix, kinds = "name an address of this machine and a free port, as --port 0", (OSError, UnicodeError)
-    with library_errors("--host", f"{host}, port {port}", *kinds, fix=fix):
+    with library_errors(CommandOption("--host"), f"{host}, port {port}", *kinds, fix=fix):
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
 

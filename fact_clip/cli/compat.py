@@ -19,7 +19,7 @@ from fact_clip.cli.holdout import choose, description, open_whole
 from fact_clip.cli.train import summary_of, training_bar
 from fact_clip.compat.reference import convert_for, device, overrides, read_settings
 from fact_clip.core.distributed import pick_device
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.paths import file_name, inside
 from fact_clip.report.record import evaluation_stem
 from fact_clip.run import Run, run_folder
@@ -92,7 +92,7 @@ def _score(arguments: Namespace, with_unseen: bool = False) -> None:
         trained, wanted = Run.read(run).config.data, read_settings(arguments.cfg, arguments.set).data
         if (trained.name, str(trained.split)) != (wanted.name, str(wanted.split)):
             problem = f"{run} was trained on {trained.name}, split {trained.split}"
-            raise InputError("--cfg", f"{problem}, not on {wanted.name}, {wanted.split}")
+            raise InputError(CommandOption("--cfg"), f"{problem}, not on {wanted.name}, {wanted.split}")
     if with_unseen and Run.read(run).config.data.holdout is None:
         raise InputError(run, "this run holds no classes out", "train one with data.holdout")
     with progress("evaluating") as report:
@@ -147,7 +147,7 @@ def _viz(arguments: Namespace) -> None:
     if part not in _PARTS:
         wanted, trained = part.removeprefix("split"), str(Run.read(folder).config.data.split)
         if wanted != trained:
-            raise InputError("--split", f"{folder} is a run on split{trained}", f"give split{trained} or test")
+            raise InputError(CommandOption("--split"), f"{folder} has split{trained}", f"give split{trained} or test")
         part = "test"
     vocabulary, states = frame_states(folder, part)
     for path in draw_frames(states, vocabulary, arguments.outdir, title=str(folder), n_scores=arguments.videos):

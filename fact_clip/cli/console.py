@@ -15,7 +15,7 @@ from io import TextIOWrapper
 
 import typer
 
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import Argument, CommandOption, InputError
 from fact_clip.core.messages import printable, shortened
 
 PATIENCE = 4.0  # Seconds that a command has to clean up after a signal
@@ -112,8 +112,8 @@ def _answered(command: Callable[[], object]) -> int:
         # what the library calls by its key or argument has an option here
         options = {name: f"--{name}" for name in ("device", "prompts", "smoothing", "fps", "batch")}
         options |= {name: control.option for name, control in CONTROLS.items()}
-        where = str(error.where)
-        message = str(error.at(options[where]) if where in options else error)
+        is_argument = isinstance(error.where, Argument) and error.where in options
+        message = str(error.at(CommandOption(options[str(error.where)])) if is_argument else error)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         program = context.command_path if context is not None else "fact-clip"

@@ -17,7 +17,7 @@ import typer
 
 from fact_clip.cli.console import note, print_result, progress, table
 from fact_clip.cli.options import AsJson, DataSet, Layout, Overrides, check_new, data_config, names, option
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.messages import paced
 from fact_clip.core.paths import whole_file
 
@@ -323,16 +323,16 @@ def holdout(
     if sum(is_chosen) > 1:
         raise InputError("data holdout", "give only one of --unseen, --file, --only-in and --count")
     if validation_unseen is not None and unseen is None:
-        raise InputError("--validation-unseen", "it needs --unseen", "give --unseen too")
+        raise InputError(CommandOption("--validation-unseen"), "it needs --unseen", "give --unseen too")
     if count is None and (validation_count or min_support > 1 or any_class):
         name = "--validation-count" if validation_count else "--any" if any_class else "--min-support"
-        raise InputError(name, "it needs --count", "give --count too")
+        raise InputError(CommandOption(name), "it needs --count", "give --count too")
     if any_class and min_support > 1:
-        raise InputError("--any", "it takes classes without support", "leave out --min-support")
+        raise InputError(CommandOption("--any"), "it takes classes without support", "leave out --min-support")
     if out is not None and (out.suffix != ".json" or os.path.lexists(out)):  # a run may name one that is there
         raise InputError(out, "it exists already, or does not end in .json", "name a new file with --out")
     if out is not None and not any(is_chosen):
-        raise InputError("--out", "nothing is chosen", "give --unseen, --file, --only-in or --count too")
+        raise InputError(CommandOption("--out"), "nothing is chosen", "give --unseen, --file, --only-in or --count too")
     from fact_clip.cli import holdout as choices
     from fact_clip.datasets.holdout import Holdout
 

@@ -10,7 +10,7 @@ import typer
 
 from fact_clip.cli.console import is_secondary, note, print_result, progress, table
 from fact_clip.cli.options import AsJson, Device, Precision, Split, TrustEncoder, given_actions, option
-from fact_clip.core.errors import InputError, MissingDataError
+from fact_clip.core.errors import CommandOption, InputError, MissingDataError
 
 _RUN = "Run folder, made by train or convert, or its ckpts/best.net."
 _CHANGES = "Changed settings of data, decode or evaluation, as data.root=FOLDER if it moved."
@@ -50,7 +50,7 @@ def evaluate(
 
         check_suffix(plot)
         if Run.read(run, overrides or []).config.data.holdout is None:
-            raise InputError("--plot", f"{run} has no unseen classes", "train one with data.holdout")
+            raise InputError(CommandOption("--plot"), f"{run} has no unseen classes", "train one with data.holdout")
     with progress("evaluating") as report:
         result = training.evaluate(
             run, split, overrides or [], progress=report, actions=actions, device=device, precision=precision,
@@ -169,9 +169,9 @@ def report(
     from fact_clip.core.distributed import pick_device
 
     if plots is not None and out is not None:
-        raise InputError("--out", "--plots writes no page", "give one of --out and --plots")
+        raise InputError(CommandOption("--out"), "--plots writes no page", "give one of --out and --plots")
     if out is not None and out.suffix.lower() not in (".html", ".htm"):
-        raise InputError("--out", f"{out} is not a page", "name it NAME.html")
+        raise InputError(CommandOption("--out"), f"{out} is not a page", "name it NAME.html")
     pick_device(device, "--device")
     if plots is None:
         path = write(runs, split, out, device=device)

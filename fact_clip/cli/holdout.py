@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from fact_clip.cli.console import table
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError, library_errors
+from fact_clip.core import CommandOption, InputError, library_errors
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import guess_names
 from fact_clip.datasets.holdout import Holdout, level, lost_factors, rank, resting_on_one, select
@@ -31,7 +31,7 @@ def of_videos(dataset: Dataset, pattern: str, mode: Literal["mask", "drop"]) -> 
     Matching videos would train their background alone, and all that looks like them would become background.
     """
     videos = (*dataset.learning, *dataset.test)
-    with library_errors("--only-in", f"{pattern!r} is not a regular expression", re.error):
+    with library_errors(CommandOption("--only-in"), f"{pattern!r} is not a regular expression", re.error):
         matching = {name for name in videos if re.search(pattern, name)}
     others = dataset.class_counts([name for name in videos if name not in matching])
     only = (dataset.class_counts(matching) > 0) & (others == 0)
@@ -40,7 +40,7 @@ def of_videos(dataset: Dataset, pattern: str, mode: Literal["mask", "drop"]) -> 
     train = tuple(name for name in dataset.learning if name not in matching)
     if not unseen or not test or not train:
         problem = f"{len(unseen)} actions occur only in the {len(matching)} videos that match"
-        raise InputError("--only-in", f"{problem}, {len(test)} of the test", "give another pattern")
+        raise InputError(CommandOption("--only-in"), f"{problem}, {len(test)} of the test", "give another pattern")
     return Holdout(unseen, mode=mode, train_videos=train, test_videos=test)
 
 

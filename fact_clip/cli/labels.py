@@ -15,7 +15,7 @@ import typer
 
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, Layout, names, option
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.messages import printable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fact_clip.datasets.splits import Split, Way
     from fact_clip.formats.base import Options
 
-Kind = Literal["eaf", "boris", "via", "label-studio", "csv", "vtt", "srt", "runs", "epic", "npy", "table"]
+Kind = Literal["eaf", "boris", "via", "label-studio", "csv", "vtt", "srt", "runs", "epic", "npy", "lmdb", "table"]
 Unit = Literal["seconds", "frames", "milliseconds"] | None
 
 _FEATURES = "Folder of NAME.npy, which give the labels their length."
@@ -36,7 +36,7 @@ _COLUMNS = 'table: the columns that are features, "a, b"; unset: all but the tim
 _DECIMAL = "csv, table: the decimal mark of numbers."
 _SKIP = "csv: leave out rows that cannot be read, with a warning each."
 _AXES = "npy: axes of the arrays, TD, DT or CTD (C: crops, averaged)."
-_DTYPE = "npy, table: type of the values; float16 takes half the space. Unset: as read."
+_DTYPE = "npy, lmdb, table: type of the values; float16 takes half the space. Unset: as read."
 
 _LEAVE_OUT = "A split for each group, which is its test; the word says what a group is."
 _PATTERN = "Regular expression whose parentheses find the group in a video's name; groups stay whole."
@@ -53,6 +53,7 @@ OPTIONS_OF: dict[str, set[str]] = {
     "runs": _ANNOTATIONS | {"source_fps"},
     "epic": _ANNOTATIONS | {"verbs", "nouns"},
     "npy": {"axes", "dtype"},
+    "lmdb": {"dtype"},
     "table": {"fps", "unit", "source_fps", "time", "columns", "decimal", "dtype"},
 }
 # Kind -> the units of its times.
@@ -63,7 +64,7 @@ def convert(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Annotation files, or feature files.")],
     *,
-    kind: Annotated[Kind, option("Kind of the files (docs/formats.md); npy and table are features.", "--from")],
+    kind: Annotated[Kind, option("Kind of the files (docs/formats.md); npy, lmdb and table are features.", "--from")],
     out: Annotated[Path, option("Folder of the data set.", metavar="ROOT")],
     fps: Annotated[float | None, option("Frames per second of the features.", min=1e-6, max=1e5)] = None,
     features: Annotated[Path | None, option(_FEATURES)] = None,
@@ -98,10 +99,10 @@ def convert(
     sources = {name: context.get_parameter_source(name) for name in context.params}
     typed = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     _check_options(kind, typed - {"files", "kind", "out", "as_json"}, unit)
-    if kind == "npy":
+    if kind in ("npy", "lmdb"):
         from fact_clip.datasets.convert import convert_features
 
-        shapes = convert_features(files, out, axes, dtype)
+        shapes = convert_features(files, kind, out, axes, dtype)
         cells = [{"video": name, "frames": shape[0], "columns": shape[1]} for name, shape in shapes.items()]
         print_result(shapes, table(cells), as_json)
         note(f"written: {len(shapes)} files in {printable(str(out / 'features'))}")
@@ -131,12 +132,12 @@ def _check_options(kind: str, typed: set[str], unit: str | None) -> None:
     for name in sorted(typed - OPTIONS_OF[kind]):
         kinds = ", ".join(other for other, readable in OPTIONS_OF.items() if name in readable)
         option_name = f"--{name.replace('_', '-')}"
-        raise InputError(option_name, f"--from {kind} does not read it, but {kinds}", "leave it out")
+        raise InputError(CommandOption(option_name), f"--from {kind} does not read it, but {kinds}", "leave it out")
     if unit is not None and unit not in _UNITS[kind]:
-        raise InputError("--unit", f"{unit} with --from {kind}", f"use {' or '.join(_UNITS[kind])}")
+        raise InputError(CommandOption("--unit"), f"{unit} with --from {kind}", f"use {' or '.join(_UNITS[kind])}")
     name, needed = ("unit", "time") if kind == "table" else ("layout", "features")
     if name in typed and needed not in typed:
-        raise InputError(f"--{name}", f"it needs --{needed}", f"give --{needed} too")
+        raise InputError(CommandOption(f"--{name}"), f"it needs --{needed}", f"give --{needed} too")
 
 
 def _convert_annotations(
@@ -199,13 +200,13 @@ def split(
         raise InputError("data split", "give exactly one of --leave-out, --folds and --test")
     if leave_out is not None and re.search(r"[()\\\[\]+*]", leave_out):
         fix = "name it with a word, such as subject, and give the pattern with --pattern"
-        raise InputError("--leave-out", f"{leave_out!r} is a pattern", fix)
+        raise InputError(CommandOption("--leave-out"), f"{leave_out!r} is a pattern", fix)
     root, labelled, videos = _videos(folder)
     if leave_out is not None and pattern is None:
         pattern = guess_groups(videos)
         if pattern is None:
             problem = f"the names of the videos do not show a {leave_out} ({videos[0]!r}, ...)"
-            raise InputError("--pattern", problem, r"give a regular expression such as 'subj(\d+)'")
+            raise InputError(CommandOption("--pattern"), problem, r"give a regular expression such as 'subj(\d+)'")
     groups = read_groups(videos, pattern, "--pattern")
     splits = divide(groups, *ways[0])
     rows = {number: _row(root, split) for number, split in enumerate(splits, start=1)}
@@ -273,7 +274,7 @@ def summary(
     from fact_clip.report.budget import time_budget, transitions, write_tables
 
     if against and len(against) != len(labels):
-        raise InputError("--against", f"{len(against)} files for {len(labels)}", "give one for each")
+        raise InputError(CommandOption("--against"), f"{len(against)} files for {len(labels)}", "give one for each")
     stems = [path.stem for path in labels]
     read = {path.stem if stems.count(path.stem) == 1 else str(path): _read(path, fps) for path in labels}
     videos, seconds = {name: parts for name, (parts, _) in read.items()}, {name: end for name, (_, end) in read.items()}

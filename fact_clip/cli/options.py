@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from fact_clip.core.errors import InputError, library_errors
+from fact_clip.core.errors import CommandOption, InputError, library_errors
 from fact_clip.core.messages import describe_invalid_name, is_name, suggest
 from fact_clip.core.paths import inside
 
@@ -132,7 +132,7 @@ class ModelOptions:
         if self.run is not None:
             typed = {"--prompts": self.prompts != "ensemble", "--smoothing": smoothing != 1.0}
         for name in (name for name, is_typed in typed.items() if is_typed):
-            raise InputError(name, "this model does not read it", "leave it out")
+            raise InputError(CommandOption(name), "this model does not read it", "leave it out")
         if self.run is not None:
             model = load(
                 self.run, self.device, encoder=self.encoder, fps=self.fps, window=self.window,
@@ -143,7 +143,7 @@ class ModelOptions:
             actions = [*(actions or []), *more]
             if self.encoder is None or not actions:
                 fix = 'give --encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
-                raise InputError("--training-free", "it needs an encoder and actions", fix)
+                raise InputError(CommandOption("--training-free"), "it needs an encoder and actions", fix)
             model = load_training_free(
                 self.encoder, actions, self.device, prompts=self.prompts, smoothing=smoothing, fps=self.fps,
                 keep_going=self.keep_going,
@@ -196,7 +196,7 @@ def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
     if file is None:
         return names(actions, "--actions")
     if actions is not None:
-        raise InputError("--actions", "give only one of --actions and --actions-file")
+        raise InputError(CommandOption("--actions"), "give only one of --actions and --actions-file")
     lines = [line for line in read_lines(file, "action names, one a line") if line]
     if not lines or any(line[0] in "[{" or re.match(r"\d+[;,\t]", line) for line in lines[:2]):  # JSON, or a table
         raise InputError(file, "no list of names", "give action names, one a line, or a mapping file")
@@ -215,7 +215,7 @@ def names(text: str | None, name: str) -> list[str] | None:
         (cells,) = csv.reader([text], skipinitialspace=True, strict=True) if text else [[]]
     entries = [cell.strip() for cell in cells if cell.strip()]
     if text and not entries:
-        raise InputError(name, f"no names in {text!r}")
+        raise InputError(CommandOption(name), f"no names in {text!r}")
     check_names(entries, name)
     return entries
 

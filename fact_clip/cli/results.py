@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fact_clip.cli.console import InterruptedCommandError, bars, note, progress, table
 from fact_clip.cli.options import ModelOptions, OutputOptions, collect
-from fact_clip.core import FileLocation, InputError, Segment, Segmentation
+from fact_clip.core import CommandOption, FileLocation, InputError, Segment, Segmentation
 from fact_clip.core.arguments import names_of
 from fact_clip.core.colours import palette
 from fact_clip.core.decode_settings import DecodeSettings
@@ -204,11 +204,11 @@ def segment_files(
 def _check_media(media: str, inputs: Sequence[Path], is_named: bool) -> None:
     """Refuse a --media that is no address, gives all videos one, or stands in no output."""
     if not is_named:
-        raise InputError("--media", "no format of these names its video", "leave it out, or add a --format, as json")
+        raise InputError(CommandOption("--media"), "no format of these names its video", "add --format json")
     is_address = is_name(media) and not re.search(r"[{}]", media.replace("{name}", ""))
     if not is_address or ("{name}" not in media and len(inputs) > 1):
         fix = "write an address with {name} where the name of the file goes"
-        raise InputError("--media", f"{media!r} for {len(inputs)} videos", fix)
+        raise InputError(CommandOption("--media"), f"{media!r} for {len(inputs)} videos", fix)
 
 
 def _check_outputs(
@@ -217,9 +217,9 @@ def _check_outputs(
     """Refuse, before the work, what cannot be written or would replace files of a data set."""
     check_place(folder / f"{file_name(inputs[0].stem)}{suffixes[0]}")
     if ".json" in suffixes and any((folder / f"{file_name(path.stem)}.npy").is_file() for path in inputs):
-        raise InputError("--out", f"NAME.json describes the features in {folder}", "name another folder")
+        raise InputError(CommandOption("--out"), f"NAME.json describes the features in {folder}", "name another folder")
     if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
-        raise InputError("--out", f"{folder} has the labels of a data set", "name another folder")
+        raise InputError(CommandOption("--out"), f"{folder} has the labels of a data set", "name another folder")
     if plot is not None:
         from fact_clip.report.plots import check_suffix
 
@@ -227,7 +227,9 @@ def _check_outputs(
     if overlay is not None:
         check_place(burning.check_suffix(overlay))
         if len(inputs) != 1 or inputs[0].suffix.lower() not in SUFFIXES or same_place(overlay, inputs[0]):
-            raise InputError("--overlay", f"not for {listed(inputs)}", "segment one video, and name another file")
+            raise InputError(
+                CommandOption("--overlay"), f"not for {listed(inputs)}", "name one video, and another file"
+            )
 
 
 def _request(model: Segmenter, encoder: str | None, settings: DecodeSettings) -> dict[str, Any]:

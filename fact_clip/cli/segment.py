@@ -22,7 +22,7 @@ from fact_clip.cli.options import (
     with_options,
 )
 from fact_clip.core.decode_settings import DecodeSettings
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import CommandOption, InputError
 
 _INPUT = "Feature files (.npy), videos, folders of either, or - for a list on stdin."
 _LIVE = "One INPUT as it comes: rtsp://..., camera:0, a file, or - for rows on stdin (docs/streaming.md)."
@@ -65,17 +65,17 @@ def segment(
     chosen, more = given_actions(options.actions, options.actions_file), names(more_actions, "--more-actions") or []
     if chosen is not None and more:
         fix = "name all actions with --actions, or leave it out to have the classes of the run, too"
-        raise InputError("--more-actions", "it goes with neither --actions nor --actions-file", fix)
+        raise InputError(CommandOption("--more-actions"), "it goes with neither --actions nor --actions-file", fix)
 
     opened = partial(options.open, chosen, settings, more=more, smoothing=smoothing, trust_encoder=trust_encoder)
     if live:
         for name, value in (("--plot", output.plot), ("--overlay", output.overlay), ("--media", media)):
             if value is not None:
-                raise InputError(name, "it does not go with --live", "leave it out")
+                raise InputError(CommandOption(name), "it does not go with --live", "leave it out")
         if len(inputs) != 1:
-            raise InputError("--live", f"{len(inputs)} inputs", "give one")
+            raise InputError(CommandOption("--live"), f"{len(inputs)} inputs", "give one")
     elif delay is not None:
-        raise InputError("--delay", "only --live reads it", "leave it out")
+        raise InputError(CommandOption("--delay"), "only --live reads it", "leave it out")
     from fact_clip.cli import results
 
     if live:
@@ -117,7 +117,9 @@ def extract(
     listed = processes.broadcast(lambda: collect(videos))
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
     if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
-        raise InputError("--encoder", "grid has no model for --device, --precision and --compile", "leave them out")
+        raise InputError(
+            CommandOption("--encoder"), "grid takes no --device, --precision and --compile", "leave them out"
+        )
     settings = Settings(fps, batch, keep_going)
     try:
         with bars("extracting", "") as (overall, within):

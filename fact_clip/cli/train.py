@@ -22,7 +22,7 @@ from fact_clip.cli.console import (
     table,
 )
 from fact_clip.cli.options import AsJson, Layout, Overrides, Recipe, check_new, names, option
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import ConfigKey, InputError
 from fact_clip.core.paths import locked
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def train(
     axes = read_axes(sweep_options)
     for override in typed:
         if (key := override.partition("=")[0]) in axes:
-            raise InputError(key, "set to one value and swept", "give it once")
+            raise InputError(ConfigKey(key), "set to one value and swept", "give it once")
     if not resume or not out.is_dir():
         check_new(out, "give --resume to continue the run there, or another --out")
     settings = load_config(config, typed, out / "config.yaml" if resume else None, bool(axes))

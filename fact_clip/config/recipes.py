@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.io import check_file, parse_yaml, read_mapping
 from fact_clip.core.messages import suggest
 
@@ -89,7 +89,7 @@ def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not all(key.split(".")):
-            raise InputError(override, "not a setting", "write key=value, as in train.epochs=20")
+            raise InputError(CommandOption(override), "not a setting", "write key=value, as in train.epochs=20")
         set_key(tree, key.split("."), value_of(key, value, key), override)
     return tree
 

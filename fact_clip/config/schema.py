@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from fact_clip.config.recipes import read_recipe, set_key, with_overrides
-from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, InputError, Location, plugins
+from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, ConfigKey, InputError, Location, plugins
 from fact_clip.core.arguments import checked as check_arguments
 from fact_clip.core.decode_settings import SwitchPenalty
 from fact_clip.core.messages import printable
@@ -381,7 +381,7 @@ class Config(_Frozen):
         except ValidationError as error:
             cls.from_tree(before, where)  # an error of the mapping itself comes first
             key, problem, fix = _first_fault(cls, error, tree)
-            raise InputError(key, problem, fix) from None
+            raise InputError(ConfigKey(key), problem, fix) from None
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:

@@ -23,15 +23,29 @@ class FileLocation:
         return f"{self.path}{'' if self.line is None else f':{self.line}'}{self.part and f', {self.part}'}"
 
 
+class ConfigKey(str):
+    """A key of the configuration, as "data.root"."""
+
+
+class CommandOption(str):
+    """An option of the command line, as "--run"."""
+
+
+class Argument(str):
+    """An argument of a function, or a value in it ("labels", "class 'pour'")."""
+
+
 Location: TypeAlias = FileLocation | Path | str
-"""Where bad input stands: a file, or the name of a key, an option or an argument."""
+"""Where bad input stands, which a front end may render in its own words; a plain text is that of an argument."""
 
 
 class InputError(ValueError):
     """Input that cannot be used: where it stands, what is wrong, what to do."""
 
     def __init__(self, where: Location, problem: str, fix: str = "") -> None:
-        self.where = FileLocation(where) if isinstance(where, Path) else where
+        if isinstance(where, Path):
+            where = FileLocation(where)
+        self.where = Argument(where) if type(where) is str else where
         self.problem, self.fix = problem, fix
         super().__init__(printable(f"{shortened(str(where))}: {sentence(shortened(problem), shortened(fix))}"))
 

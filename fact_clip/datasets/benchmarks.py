@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from fact_clip.config import DataConfig
-from fact_clip.core import Factors, FileLocation, InputError, Vocabulary
+from fact_clip.core import ConfigKey, Factors, FileLocation, InputError, Vocabulary
 from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.formats.base import read_lines
 from fact_clip.text import havid
@@ -72,7 +72,7 @@ def find_benchmark(name: str) -> Benchmark:
     """Return the entry of `BENCHMARKS` with that name."""
     if name not in BENCHMARKS:
         fix = f"use one of {', '.join(BENCHMARKS)}; your own data set is 'folder'"
-        raise InputError("data.name", f"no data set {name!r}", fix)
+        raise InputError(ConfigKey("data.name"), f"no data set {name!r}", fix)
     return BENCHMARKS[name]
 
 
@@ -119,7 +119,7 @@ def _reader(
     slots = slots or grammar.slots
     for slot in grammar.slots:
         if slot not in slots:
-            raise InputError("data.grammar", f"the classes have no slot {slot!r}", f"use {', '.join(slots)}")
+            raise InputError(ConfigKey("data.grammar"), f"the classes have no slot {slot!r}", f"use {', '.join(slots)}")
 
     def read(name: str) -> Factors:
         by_slot = dict(zip(grammar.slots, grammar(name), strict=True))

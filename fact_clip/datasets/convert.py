@@ -14,14 +14,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import MAX_FRAMES, Clock, FileLocation, InputError, Segmentation, Vocabulary, located
+from fact_clip.core import MAX_FRAMES, Clock, CommandOption, FileLocation, InputError, Segmentation, Vocabulary, located
 from fact_clip.core.arguments import check_name, checked
+from fact_clip.core.errors import library_errors
+from fact_clip.core.io import check_file
 from fact_clip.core.messages import listed, normalize
 from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file, write_lines
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, open_array, read_clock
 from fact_clip.formats import READERS, save
-from fact_clip.formats.base import Annotation, Frames, Options, last_frame, to_frames
+from fact_clip.formats.base import Annotation, Frames, Options, last_frame, library, to_frames
 from fact_clip.formats.base import read_lines as read_cells
 
 logger = logging.getLogger(__name__)
@@ -136,20 +138,20 @@ def _new_mapping(
 
 @checked
 def convert_features(
-    files: Sequence[Path], root: Path, axes: str = "TD", dtype: FeatureType | None = None
+    files: Sequence[Path], kind: str, root: Path, axes: str = "TD", dtype: FeatureType | None = None
 ) -> dict[str, tuple[int, ...]]:
-    """Write `root`/features/NAME.npy from feature files; return each shape (T, D).
+    """Write `root`/features/NAME.npy from feature files ("npy") or databases of frames ("lmdb"); return each (T, D).
 
     All are written or none, as `dtype`, by default that of the files read; a value beyond it is an InputError.
     """
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def videos() -> Iterator[tuple[Path, str, NDArray[Any]]]:
+    def videos() -> Iterator[tuple[Path, str, str, NDArray[Any]]]:
         for path in files:
-            array = read_array(path, axes)
-            check_finite(path, array)
-            shapes[file_name(path.stem)] = array.shape
-            yield path, f"{array.shape[1]} columns", array
+            for name, array in read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]:
+                check_finite(path, array)
+                shapes[file_name(name)] = array.shape
+                yield path, name, f"{array.shape[1]} columns", array
 
     _write_features(videos(), root, dtype, None)
     return shapes
@@ -162,20 +164,20 @@ def _file_name(path: Path, video: str) -> str:
 
 
 def _write_features(
-    videos: Iterable[tuple[Path, str, NDArray[Any]]], root: Path, dtype: str | None, fps: float | None
+    videos: Iterable[tuple[Path, str, str, NDArray[Any]]], root: Path, dtype: str | None, fps: float | None
 ) -> None:
-    """Write NAME.npy, and NAME.json with a rate, of all (file, columns in words, features (T, D)), or none."""
+    """Write NAME.npy, and NAME.json with a rate, of all (file, name, columns in words, features (T, D)), or none."""
     targets: dict[Path, Path] = {}
     first: tuple[str, Path] | None = None
     with ExitStack() as all_or_none:
-        for path, columns, array in videos:
-            name = _file_name(path, path.stem)
+        for path, video, columns, array in videos:
+            name = _file_name(path, video)
             target, sidecar = (inside(root, "features", f"{name}{ending}") for ending in (".npy", ".json"))
             first = first or (columns, path)
             if columns != first[0]:
                 raise InputError(path, f"{columns}, but {first[0]} in {first[1]}", "see --axes and --columns")
             if target in targets:
-                raise InputError(path, f"video {path.stem!r} again, after {targets[target]}")
+                raise InputError(path, f"video {video!r} again, after {targets[target]}")
             if same_place(target, path):
                 raise InputError(path, "this file would be replaced", "name another --out")
             if fps is None and sidecar.exists():
@@ -198,7 +200,7 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
     """
     letters = axes.upper()
     if letters.count("T") != 1 or letters.count("D") != 1 or not set(letters) <= set("TDC"):
-        raise InputError("--axes", f"{axes} are not axes", "use a letter for each, as in TD, DT, CTD")
+        raise InputError(CommandOption("--axes"), f"{axes} are not axes", "use a letter for each, as in TD, DT, CTD")
     array = open_array(path)
     if array.ndim != len(letters):
         raise InputError(path, f"an array of shape {array.shape} has not the axes {letters}", "set --axes")
@@ -206,6 +208,35 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
     if crops:
         array = array.mean(axis=crops, dtype=np.float32)
     return array if letters.index("T") < letters.index("D") else array.T
+
+
+# "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg", as those of Epic-Kitchens are published
+_FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>[0-9]{1,12})(?:\.\w+)?")
+
+
+def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Yield the name and the features (T, D) of each video of an LMDB with one float32 vector per frame."""
+    lmdb = library(path, "lmdb", "lmdb", "lmdb")
+    check_file(path / "data.mdb" if path.is_dir() else path, "a database of frame features")
+    with library_errors(path, "not an LMDB of frame features", lmdb.Error):
+        store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
+    with store, store.begin() as transaction:
+        videos: dict[str, dict[int, bytes]] = {}
+        for key in transaction.cursor().iternext(values=False):
+            match = _FRAME_KEY.fullmatch(key.decode("utf-8", errors="replace"))
+            if match is None:
+                raise InputError(path, f"the key {key!r} is not a frame, as VIDEO/frame_0000000001.jpg")
+            videos.setdefault(match["video"], {})[int(match["frame"])] = key
+        if not videos:
+            raise InputError(path, "no frames", "give a database of frame features")
+        for video, frames in videos.items():
+            where, order = FileLocation(path, part=repr(video)), sorted(frames)
+            if order != list(range(order[0], order[-1] + 1)):
+                raise InputError(where, f"not every frame of {order[0]} to {order[-1]} is there")
+            values = [transaction.get(frames[frame], b"") for frame in order]
+            if len({len(value) for value in values}) > 1 or not values[0] or len(values[0]) % 4:
+                raise InputError(where, "its frames are not float32 vectors of one length")
+            yield video, np.frombuffer(b"".join(values), dtype=np.float32).reshape(len(values), -1)
 
 
 # Columns that say when, and not what; as a feature they would give away the time in the recording.
@@ -242,10 +273,10 @@ def convert_tables(
         raise InputError("data convert", "--time and --source-fps exclude each other", "leave one out")
     for option, value in (("--time", sampling.time), ("--source-fps", sampling.rate)):
         if value is not None and sampling.fps is None:
-            raise InputError(option, "the features need a frame rate with it", "give --fps")
+            raise InputError(CommandOption(option), "the features need a frame rate with it", "give --fps")
     counts: dict[str, dict[str, int]] = {}
 
-    def videos() -> Iterator[tuple[Path, str, NDArray[Any]]]:
+    def videos() -> Iterator[tuple[Path, str, str, NDArray[Any]]]:
         for path in files:
             names, times, values = read_numbers(path, sampling)
             sizes = {"rows": len(values), "frames": len(values), "columns": len(names), "interpolated": 0}
@@ -255,7 +286,7 @@ def convert_tables(
                 values, interpolated = resample(times, values, sampling.fps)
                 sizes |= {"frames": len(values), "interpolated": interpolated}
             counts[file_name(path.stem)] = sizes
-            yield path, f"the columns {', '.join(names)}", values
+            yield path, path.stem, f"the columns {', '.join(names)}", values
 
     _write_features(videos(), root, dtype or "float32", sampling.fps)
     return counts
@@ -322,7 +353,7 @@ def _column(path: Path, names: Sequence[str], name: str, option: str) -> int:
         return names.index(name)
     if name.isascii() and name.isdecimal() and 1 <= int(name) <= len(names):
         return int(name) - 1
-    raise InputError(option, f"no column {name!r} in {path}", f"the columns are {', '.join(names)}")
+    raise InputError(CommandOption(option), f"no column {name!r} in {path}", f"the columns are {', '.join(names)}")
 
 
 def resample(times: Floats, values: Floats, fps: float) -> tuple[Floats, int]:

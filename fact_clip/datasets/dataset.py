@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import Clock, InputError, Vocabulary, runs
+from fact_clip.core import Clock, ConfigKey, InputError, Vocabulary, runs
 from fact_clip.core.arguments import checked
 from fact_clip.core.messages import suggest
 from fact_clip.datasets import features
@@ -48,7 +48,7 @@ class Dataset:
         self._known_layout: Layout | None = config.layout or benchmark.layout
 
         if str(config.split) == "all":
-            raise InputError("data.split", "'all' is not one split", "open one split at a time")
+            raise InputError(ConfigKey("data.split"), "'all' is not one split", "open one split at a time")
         lists = [folder.videos(part, str(config.split)) for part in ("train", "test")]
         for error in overlaps(*lists):
             raise error
@@ -108,14 +108,14 @@ class Dataset:
         share, part, n_sets = self.config.validation, self.config.validation_part, len(set(groups.values()))
         parts = max(n_sets // max(validation_size(n_sets, share), 1), 1) if share else 1
         if part >= parts:
-            raise InputError("data.validation_part", f"{part} is not one of {parts} parts, from 0 on")
+            raise InputError(ConfigKey("data.validation_part"), f"{part} is not one of {parts} parts, from 0 on")
         return parts
 
     def _groups(self, learning: Sequence[str]) -> dict[str, str]:
         groups = read_groups(learning, self.config.groups)
         if self.config.groups is not None and self.config.validation > 0 and len(set(groups.values())) == 1:
             fix = "set data.groups=null, or data.validation=0"
-            raise InputError("data.groups", "all training videos are of one group", fix)
+            raise InputError(ConfigKey("data.groups"), "all training videos are of one group", fix)
         return groups
 
     @classmethod

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.config import RECIPES, Count, DataConfig, Natural
-from fact_clip.core import FileLocation, InputError, Vocabulary
+from fact_clip.core import ConfigKey, FileLocation, InputError, Vocabulary
 from fact_clip.core.arguments import checked, names_of
 from fact_clip.core.io import parse_json, parse_value
 from fact_clip.core.messages import suggest
@@ -125,7 +125,7 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
     else:
         for entry in source:
             if isinstance(entry, int) and not 0 <= entry < len(names):
-                raise InputError("data.holdout", f"no class number {entry}", f"use 0 to {len(names) - 1}")
+                raise InputError(ConfigKey("data.holdout"), f"no class number {entry}", f"use 0 to {len(names) - 1}")
         holdout = Holdout(tuple(names[entry] if isinstance(entry, int) else entry for entry in source))
     if isinstance(config.validation_unseen, tuple):
         holdout = replace(holdout, validation_unseen=config.validation_unseen)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import FileLocation, InputError, Location, MissingDataError, Vocabulary, parse_mapping
+from fact_clip.core import ConfigKey, FileLocation, InputError, Location, MissingDataError, Vocabulary, parse_mapping
 from fact_clip.core.io import read_lines as raw_lines
 from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.core.paths import expanded, is_file_name
@@ -131,7 +131,7 @@ def find_root(config: DataConfig) -> Path:
     """
     if config.root == IN_MEMORY:
         fix = "call fact_clip.evaluate(RUN, data=...), or set it to a folder where you saved them"
-        raise MissingDataError("data.root", "the data were in memory, not in a folder", fix)
+        raise MissingDataError(ConfigKey("data.root"), "the data were in memory, not in a folder", fix)
     benchmark = find_benchmark(config.name)
     inside = Path(benchmark.folder or config.name)
     above = expanded(config.root or os.environ.get("FACT_CLIP_DATA") or "data")
@@ -150,7 +150,7 @@ def background_classes(
     ignored, entries = unlabelled(config), config.background
     names = tuple(name for name in class_names if name not in ignored)
     if not names:
-        return (), [InputError("data.unlabelled", f"no class is left of the {len(class_names)} in {path}")]
+        return (), [InputError(ConfigKey("data.unlabelled"), f"no class is left of the {len(class_names)} in {path}")]
     if entries is None:  # a benchmark may give them by id, and has no fault in those that are unlabelled
         listed = (
             name if isinstance(name, str) else class_names[name] for name in find_benchmark(config.name).background
@@ -160,7 +160,7 @@ def background_classes(
     for name in entries:
         if name in ignored:
             problem = f"{name!r} is in data.background too"
-            faults.append(InputError("data.unlabelled", problem, "remove it from one"))
+            faults.append(InputError(ConfigKey("data.unlabelled"), problem, "remove it from one"))
         elif name not in names:
             problem = f"no class {name!r}, which data.background names"
             faults.append(InputError(path, problem, suggest(name, names, 0.6) or "set data.background"))

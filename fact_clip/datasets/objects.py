@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import connected_components
 
 from fact_clip.config import ObjectData
-from fact_clip.core import WHOLE_NAME, Factors, InputError, Vocabulary
+from fact_clip.core import WHOLE_NAME, ConfigKey, Factors, InputError, Vocabulary
 from fact_clip.core.messages import spelling_key
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import read_lines
@@ -55,7 +55,7 @@ class ObjectColumns:
         slot = _slot_of(config, vocabulary)
         for name in config.fixed:
             if name not in names:
-                raise InputError("data.objects.fixed", f"no object {name!r} in {path}")
+                raise InputError(ConfigKey("data.objects.fixed"), f"no object {name!r} in {path}")
         words = {entry[slot] for entry in vocabulary.factors}
         if not words & {*names} and not config.fixed:
             warnings.warn(f"{path}: none of its names is a word of the slot {config.slot!r} of a class", stacklevel=2)
@@ -78,7 +78,7 @@ class ObjectColumns:
         rows, names, _, trained = _detect(config, dataset, NAMES)
         if not rows:
             problem = "no objects that come and go: no two columns are zero in the same frames"
-            raise InputError("data.objects.find", problem, "set it to false")
+            raise InputError(ConfigKey("data.objects.find"), problem, "set it to false")
         slot = _slot_of(config, dataset.vocabulary)
         others = _other_words(trained, slot)
         fixed = tuple(number for number, name in enumerate(names) if not name or name in others)
@@ -96,7 +96,7 @@ class ObjectColumns:
         """Return this object; an InputError where the feature files have another width."""
         if self.width != input_dim:
             problem = f"{self.width} columns for {len(self.names)} objects, but the feature files have {input_dim}"
-            raise InputError("data.objects.blocks", problem)
+            raise InputError(ConfigKey("data.objects.blocks"), problem)
         return self
 
     def kinds(self) -> NDArray[np.int64]:
@@ -118,7 +118,7 @@ def _slot_of(config: ObjectData, vocabulary: Vocabulary) -> int:
         fix = f"use one of {', '.join(vocabulary.slots)}"
         if vocabulary.slots == WHOLE_NAME:
             fix = "say how names are read: data.grammar, ROOT/factors.csv"
-        raise InputError("data.objects.slot", f"no slot {config.slot!r}", fix)
+        raise InputError(ConfigKey("data.objects.slot"), f"no slot {config.slot!r}", fix)
     return vocabulary.slots.index(config.slot)
 
 

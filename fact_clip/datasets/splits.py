@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fact_clip.core import InputError, Location, library_errors
+from fact_clip.core import CommandOption, InputError, Location, library_errors
 from fact_clip.core.messages import listed
 from fact_clip.core.paths import check_place, inside, whole_file
 from fact_clip.datasets.layout import SPLIT_FILES, split_names
@@ -134,9 +134,11 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
     sizes = {group: len(videos) for group, videos in together(groups).items()}
     least, option = max(int(amount) if way == "folds" else 2, 2), f"--{way}"
     if len(sizes) < least:
-        raise InputError(option, f"{len(groups)} videos of {len(sizes)} groups", f"{least} or more are needed")
+        raise InputError(
+            CommandOption(option), f"{len(groups)} videos of {len(sizes)} groups", f"{least} or more are needed"
+        )
     if way == "test" and not 0.5 <= amount * len(groups) <= len(groups) - 0.5:
-        raise InputError(option, f"{amount:g} is none or all of {len(groups)} videos")
+        raise InputError(CommandOption(option), f"{amount:g} is none or all of {len(groups)} videos")
     if way == "leave-out":
         tests = [[group] for group in in_order(sizes)]
     else:

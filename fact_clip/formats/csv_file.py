@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from fact_clip.core import FileLocation, InputError, Segment, Segmentation, located
+from fact_clip.core import CommandOption, FileLocation, InputError, Segment, Segmentation, located
 from fact_clip.core.messages import is_name, listed
 from fact_clip.formats import base
 from fact_clip.formats.base import Annotation, Options, Span, Unit
@@ -90,7 +90,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         raise InputError(path, problem, "the columns are start, stop, label")
     start, stop, unit = _columns(path, rows, options.unit)
     if unit == "seconds" and options.fps is not None and "start_frame" not in header:
-        raise InputError("--source-fps", f"the times of {path} are seconds", "leave it out")
+        raise InputError(CommandOption("--source-fps"), f"the times of {path} are seconds", "leave it out")
     named = [bool(row.get("video", "").strip()) for _, row in rows]
     spans: dict[str, list[Span]] = {}  # by the video as it is written: a/x.mp4 and b/x.mp4 are two
     for (where, row), has_name in zip(rows, named, strict=True):
@@ -142,7 +142,7 @@ def read_epic(path: Path, options: Options) -> list[Annotation]:
     """Read the annotation CSV of Epic-Kitchens: "verb,noun" per row, by name or (without class files) by number."""
     columns = ("video_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")
     if (options.verbs is None) != (options.nouns is None):
-        raise InputError("--verbs and --nouns", "one of them is missing", "give both or neither")
+        raise InputError(CommandOption("--verbs and --nouns"), "one of them is missing", "give both or neither")
     names = {"verb": _class_names(options.verbs), "noun": _class_names(options.nouns)}
     spans: dict[str, list[Span]] = {}
     for where, row in base.read_table(path, columns):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fact_clip.core import InputError, library_errors
+from fact_clip.core import ConfigKey, InputError, library_errors
 from fact_clip.core.arguments import path_of
 from fact_clip.core.paths import check_place, whole_file
 from fact_clip.decoding import voters
@@ -49,10 +49,10 @@ def export(scorer: Scorer, path: str | Path) -> Path:
     if path.suffix == ".onnx" and lacking:
         raise InputError(path, f"the package {lacking[0]} is not installed", "pip install 'fact-clip[onnx]'")
     if config.model.transcript:
-        raise InputError("model.transcript", "a model that aligns transcripts is not exported")
+        raise InputError(ConfigKey("model.transcript"), "a model that aligns transcripts is not exported")
     if pooling := {"U", "I"} & set(config.model.blocks):
         problem = f"block {min(pooling)} runs a GRU over the segments that it cuts, whose number no exporter knows"
-        raise InputError("model.blocks", problem, "train with model.blocks=iu, as data init does")
+        raise InputError(ConfigKey("model.blocks"), problem, "train with model.blocks=iu, as data init does")
     n_rows = config.model.tokens + 1  # with fewer rows than tokens the model multiplies in another order
     rows, classes = torch.export.Dim("rows", min=n_rows, max=_MOST_ROWS), torch.export.Dim("classes", min=2)
     inputs: dict[str, Tensor] = {"features": torch.zeros(1, n_rows + 37, scorer.run.transform.width)}

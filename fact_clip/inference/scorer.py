@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fact_clip.config import Config
-from fact_clip.core import Clock, InputError, Location, Vocabulary
+from fact_clip.core import Clock, ConfigKey, InputError, Location, Vocabulary
 from fact_clip.core.arguments import array_of, names_of, number_of
 from fact_clip.core.distributed import Precision, pick_device, pick_precision
 from fact_clip.datasets.benchmarks import Layout
@@ -202,7 +202,7 @@ class Scorer:
         if transcript is None:
             return None
         if len(self._windows(n_frames)) > 1:
-            raise InputError("decode.window", f"{self.window}, and a transcript", "set it to 0")
+            raise InputError(ConfigKey("decode.window"), f"{self.window}, and a transcript", "set it to 0")
         return torch.from_numpy(self.vocabulary.encode(transcript)).to(self.device)
 
     def _voters(self, features: NDArray[np.floating], candidates: CandidateSet, order: Tensor | None) -> list[Voters]:
@@ -364,7 +364,7 @@ def check_joint_space(config: Config, width: int, text_width: int | None) -> Non
         texts = "no texts" if text_width is None else f"text vectors of {text_width}"
         problem = f"{config.decode.training_free:g}, but features of {width} columns and {texts}"
         fix = "set it to 0, or use features and texts of one model, and a head that reads text"
-        raise InputError("decode.training_free", problem, fix)
+        raise InputError(ConfigKey("decode.training_free"), problem, fix)
 
 
 @dataclass(frozen=True)
@@ -399,7 +399,7 @@ def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
     if window == 0 or n_rows <= window:
         return [Window(0, n_rows, 0, n_rows)]
     if not 0 <= overlap < window:
-        raise InputError("decode.overlap", f"{overlap} rows of a window of {window}", "overlap fewer")
+        raise InputError(ConfigKey("decode.overlap"), f"{overlap} rows of a window of {window}", "overlap fewer")
     starts = [*range(0, n_rows - window, window - overlap), n_rows - window]
     cuts = [(left + window + right) // 2 for left, right in pairwise(starts)]
     return [

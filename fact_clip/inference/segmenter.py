@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import Clock, FileLocation, InputError, Location, Segment, Segmentation, Vocabulary
+from fact_clip.core import Clock, CommandOption, FileLocation, InputError, Location, Segment, Segmentation, Vocabulary
 from fact_clip.core.arguments import checked, number_of, path_of
 from fact_clip.core.distributed import Precision, pick_device
 from fact_clip.core.io import check_file
@@ -314,12 +314,12 @@ def load(
     run.check_rate(fps, "--fps")
     frames = None if encoder is None else frame_encoder(encoder, Runtime(str(torch_device), precision))
     if frames is not None and run.encoder not in (None, frames.name):
-        raise InputError("--encoder", f"{frames.name}, but {run.path} was trained with {run.encoder}")
+        raise InputError(CommandOption("--encoder"), f"{frames.name}, but {run.path} was trained with {run.encoder}")
     extraction = Settings(fps=(run.fps or Settings().fps) if fps is None else fps, keep_going=keep_going)
     rows = None
     if window is not None:
         if fps is None and run.fps is None and frames is None:
-            raise InputError("--window", f"seconds, but {run.path} has no frame rate", "set --fps")
+            raise InputError(CommandOption("--window"), f"seconds, but {run.path} has no frame rate", "set --fps")
         least = 2 / extraction.fps
         number_of(window, "--window", f"seconds, two rows at {extraction.fps:g} a second at least", least, 1e7)
         rows = round(window * extraction.fps)

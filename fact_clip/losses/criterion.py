@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fact_clip.config import LossConfig
 from fact_clip.core.arguments import number_of, table_of, whole_of
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import ConfigKey, InputError
 from fact_clip.datasets.loader import Truth
 from fact_clip.losses.matching import Pairs, match_videos, matching_cost, segment_lengths, token_of_segment
 from fact_clip.models.heads import Classes
@@ -184,11 +184,11 @@ class Criterion:
             return self.config.null_weight
         if self.mean_transcript_length is None:
             problem = "-1 (automatic) needs the mean transcript length"
-            raise InputError("loss.null_weight", problem, "give it, or a weight")
+            raise InputError(ConfigKey("loss.null_weight"), problem, "give it, or a weight")
         spare = n_tokens - self.mean_transcript_length
         if spare <= 0:
             problem = f"{n_tokens} tokens for {self.mean_transcript_length:.1f} segments per video on average"
-            raise InputError("model.tokens", problem, "raise model.tokens, or give loss.null_weight")
+            raise InputError(ConfigKey("model.tokens"), problem, "raise model.tokens, or give loss.null_weight")
         return n_tokens / (spare * self.classes.null_divisor)
 
     def _block(self, output: Output, block: BlockOutput, target: _Target) -> BlockTerms:
@@ -302,7 +302,7 @@ def class_weights(
     weights = torch.ones(count)
     if config.balance:
         if frames is None:
-            raise InputError("loss.balance", "above 0 needs the training frames of each class", "give frames")
+            raise InputError(ConfigKey("loss.balance"), "above 0 needs the frames of each class", "give frames")
         counts = torch.tensor([0 if label in background else frames[label] for label in range(count)]).double()
         powers = counts.clamp(min=1) ** -config.balance
         scale = counts.sum() / (powers * counts).sum()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import InputError
+from fact_clip.core import ConfigKey, InputError
 from fact_clip.core.arguments import is_number
 from fact_clip.core.io import parse_json, read_text
 from fact_clip.core.paths import check_place, inside, whole_file, write_lines
@@ -104,6 +104,6 @@ def check_loggers(names: Iterable[str]) -> None:
     """An InputError where a name is not in the table or its package is not installed."""
     for name in names:
         if name not in LOGGERS:
-            raise InputError("train.loggers", f"no logger {name!r}", f"choose {', '.join(LOGGERS)}")
+            raise InputError(ConfigKey("train.loggers"), f"no logger {name!r}", f"choose {', '.join(LOGGERS)}")
         if importlib.util.find_spec(name) is None:
-            raise InputError("train.loggers", f"{name} is not installed", f"pip install 'fact-clip[{name}]'")
+            raise InputError(ConfigKey("train.loggers"), f"{name} is not installed", f"pip install 'fact-clip[{name}]'")

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
-from fact_clip.core import InputError
+from fact_clip.core import ConfigKey, InputError
 from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.datasets.describe import Proposal, propose
 from fact_clip.training.plan import Note, Plan, resolve, tell
@@ -140,7 +140,7 @@ def load_config(
     elif not is_swept and not any(override.startswith("train.epochs=") for override in overrides):
         if place_in_launch()[1] > 1:
             problem, fix = "not measured in several processes", "set it, or train a recipe that `data init` wrote"
-            raise InputError("train.epochs", problem, fix)
+            raise InputError(ConfigKey("train.epochs"), problem, fix)
         proposal, time = with_time(proposal, MINUTES)
         notes.append(Note(time))
     tell(notes)

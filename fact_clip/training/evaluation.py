@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fact_clip import __version__, metrics
 from fact_clip.config import Config
-from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core import CommandOption, ConfigKey, InputError, Vocabulary, runs
 from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Precision, Processes, pick_device
 from fact_clip.core.io import write_value
@@ -150,10 +150,10 @@ def open_run(
     """Open a run with overrides, and its data; gamma is chosen anew where decoding differs from the training's."""
     for override in overrides:
         if "=" not in override:
-            raise InputError(override, "no '=' in the override", "write key=value, as data.root=FOLDER")
+            raise InputError(CommandOption(override), "no '=' in the override", "write key=value, as data.root=FOLDER")
         if not override.startswith(_CHANGEABLE) or override.startswith(_TRAINED):
             fix = f"train a run with it; settings that begin with {', '.join(_CHANGEABLE)} can be changed"
-            raise InputError(override, "this setting belongs to the training", fix)
+            raise InputError(CommandOption(override), "this setting belongs to the training", fix)
     loaded, torch_device = Run.open(run_dir, overrides), pick_device(device, "device")
     run, calibration, confidence = loaded.run, loaded.calibration, loaded.confidence
     run = run if data is None else replace(run, config=with_data(run.config, data))
@@ -194,7 +194,7 @@ def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibrati
     leaked = next((name for name in names if name in trained_on and name not in hidden_once), None)
     if leaked is not None:
         problem = f"{leaked!r} cannot be unseen: the run was trained on it"
-        raise InputError("data.holdout", problem, "train a run with this hold-out")
+        raise InputError(ConfigKey("data.holdout"), problem, "train a run with this hold-out")
 
 
 def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
@@ -206,7 +206,7 @@ def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
     leaked = next((name for name in dataset.test if name in learned), None)
     if leaked is not None:
         problem = f"{split}, whose test video {leaked!r} the run was trained on"
-        raise InputError("data.split", problem, f"evaluate split {trained_split}, or train a run on that one")
+        raise InputError(ConfigKey("data.split"), problem, f"evaluate split {trained_split}, or train a run on it")
 
 
 _CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "train.members=")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fact_clip import metrics
 from fact_clip.config import Config, with_values
-from fact_clip.core import WHOLE_NAME, InputError, Vocabulary
+from fact_clip.core import WHOLE_NAME, ConfigKey, InputError, Vocabulary
 from fact_clip.core.distributed import pick_device
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import guess_names
@@ -154,10 +154,10 @@ def _check(config: Config, dataset: Dataset) -> None:
     check_loggers(config.train.loggers)
     figures, chosen = ("score", *metrics.figure_keys(config.evaluation.profile)), config.train.select
     if chosen not in figures:
-        raise InputError("train.select", f"no figure {chosen!r}", f"choose {', '.join(figures)}")
+        raise InputError(ConfigKey("train.select"), f"no figure {chosen!r}", f"choose {', '.join(figures)}")
     if config.loss.match == "seq" and not config.model.transcript:
         problem = "seq matches the tokens of a transcript, and the model has none"
-        raise InputError("loss.match", problem, "choose o2o or o2m, or set model.transcript=true")
+        raise InputError(ConfigKey("loss.match"), problem, "choose o2o or o2m, or set model.transcript=true")
     if config.train.member_parts and 1 < dataset.validation_parts < config.train.members:
         text = f"{config.train.members} members share {dataset.validation_parts} parts of validation videos"
         warnings.warn(text, stacklevel=2)
@@ -176,19 +176,21 @@ def _starting_run(config: Config, dataset: Dataset) -> Run:
         for name, value in getattr(run.config, group).model_dump().items():
             if wanted[name] != value:
                 fix = f"use its settings: fact-clip train {shlex.quote(str(run.path / 'config.yaml'))} ..."
-                raise InputError(key, f"{run.path} was trained with another {group}.{name}", fix)
+                raise InputError(ConfigKey(key), f"{run.path} was trained with another {group}.{name}", fix)
     if (columns := run.transform.input_dim) != dataset.input_dim:
-        raise InputError(key, f"features of {dataset.input_dim} columns, but {run.path} reads {columns}")
+        raise InputError(ConfigKey(key), f"features of {dataset.input_dim} columns, but {run.path} reads {columns}")
     if (run.transform.context, run.transform.mean is not None) != (config.data.context, config.data.standardize):
-        raise InputError(key, f"{run.path} was trained with another data.context or data.standardize")
+        raise InputError(ConfigKey(key), f"{run.path} was trained with another data.context or data.standardize")
     run.check_rate(dataset.fps, key)
     if config.model.is_open or run.vocabulary.names == dataset.vocabulary.names:
         return run
     if config.model.head != "closed" or config.model.transcript:
         problem = f"{run.path} can only name its {len(run.vocabulary)} classes; the data set has others"
-        raise InputError(key, problem, "train with model.head=text, which takes new classes")
+        raise InputError(ConfigKey(key), problem, "train with model.head=text, which takes new classes")
     if missing := [name for name in run.vocabulary if name not in dataset.vocabulary]:
-        raise InputError(key, f"the data set has no {missing[0]!r}, a class of {run.path}", "add it to mapping.txt")
+        raise InputError(
+            ConfigKey(key), f"the data set has no {missing[0]!r}, a class of {run.path}", "add it to mapping.txt"
+        )
     return run
 
 
@@ -196,11 +198,11 @@ def _object_columns(config: Config, dataset: Dataset) -> ObjectColumns | None:
     """Return the object columns of the data, read or found; None where the recipe has none."""
     data = config.data.objects
     if data.find and data.file is not None:
-        raise InputError("data.objects.find", f"true, beside the file {data.file}", "give exactly one of them")
+        raise InputError(ConfigKey("data.objects.find"), f"true, beside the file {data.file}", "give one of them")
     root, names = dataset.root, dataset.vocabulary
     objects = ObjectColumns.find(data, dataset) if data.find else ObjectColumns.read(data, root, names)
     if any(config.augment.swap) and objects is None:
-        raise InputError("augment.swap", "no object columns to swap", "set it to 0, or data.objects")
+        raise InputError(ConfigKey("augment.swap"), "no object columns to swap", "set it to 0, or data.objects")
     return objects
 
 
@@ -213,12 +215,12 @@ def model_texts(config: Config, vocabulary: Vocabulary, objects: ObjectColumns |
     parts = config.text.parts
     if "factors" in parts and vocabulary.slots == WHOLE_NAME:
         fix = "choose sentence, or say how names are read: data.grammar, ROOT/factors.csv"
-        raise InputError("text.parts", f"{list(parts)}, but the names have no parts", fix)
+        raise InputError(ConfigKey("text.parts"), f"{list(parts)}, but the names have no parts", fix)
     texts = {"text": torch.from_numpy(class_texts(config.text, vocabulary, config.train.device))}
     if objects is None:
         return texts
     if "factors" not in parts:
-        raise InputError("text.parts", "object columns are tied to factors", "add factors")
+        raise InputError(ConfigKey("text.parts"), "object columns are tied to factors", "add factors")
     slot = config.data.objects.slot
     names = [name for name in objects.names if name]
     words = Vocabulary.from_names(names, factors={name: (name,) for name in names}, slots=(slot,))

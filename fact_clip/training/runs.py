@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 
 from fact_clip.config import Config, with_values
-from fact_clip.core import InputError
+from fact_clip.core import ConfigKey, InputError
 from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.core.messages import printable
@@ -92,7 +92,7 @@ def train(
     processes = Processes(plan.device)
     if processes.world > 1 and plan.config.train.members > 1:
         fix = "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
-        raise InputError("train.members", f"{plan.config.train.members} in {processes.world} processes", fix)
+        raise InputError(ConfigKey("train.members"), f"{plan.config.train.members} in {processes.world} processes", fix)
     with ExitStack() as while_training:
         if processes.is_main:
             tell(plan.notes)
@@ -126,7 +126,7 @@ def _planned(
         return resolve(config)
     if config.train.members > 1:
         problem = f"{config.train.members}, but other processes cannot read data in memory"
-        raise InputError("train.members", problem, "write the data with datasets.save, and set data.root")
+        raise InputError(ConfigKey("train.members"), problem, "write the data with datasets.save, and set data.root")
     return resolve(with_data(config, data), MemoryFolder(data))
 
 

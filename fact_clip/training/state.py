@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import ConfigKey, InputError, Vocabulary
 from fact_clip.core.distributed import Processes
 from fact_clip.core.io import parse_value
 from fact_clip.core.paths import inside
@@ -62,14 +62,14 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     before, now = (dict(_settings(settings.model_dump(exclude=may_grow))) for settings in (run.config, config))
     fix = "resume with the settings of the run, or use a new --out"
     if key := next((key for key in before if before[key] != now.get(key)), None):
-        raise InputError(key, f"{now.get(key)!r}, but the run has {before[key]!r}", fix)
+        raise InputError(ConfigKey(key), f"{now.get(key)!r}, but the run has {before[key]!r}", fix)
     check_classes(run, dataset.vocabulary.names, dataset.root, "use the data that it was trained on")
     if run.videos not in (None, dataset.digest):
         raise InputError(dataset.root, f"the run {out} began with other training or validation videos", fix)
     began, size = run.videos_a_step or run.config.train.batch_size, config.train.batch_size
     if size != run.config.train.batch_size and size * world != began:
         problem = f"{size} in {world} processes, but the run began with {began} videos a step"
-        raise InputError("train.batch_size", problem)
+        raise InputError(ConfigKey("train.batch_size"), problem)
     return replace(run, config=config, videos_a_step=began)
 
 
@@ -146,7 +146,7 @@ def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
     if dataset.input_dim != width:
         problem = f"similarity, features of {dataset.input_dim} columns and text vectors of {width}"
         fix = "extract the features with a model of images and texts, and name its text side in text.encoder"
-        raise InputError("model.head", problem, fix)
+        raise InputError(ConfigKey("model.head"), problem, fix)
     if transform.std is not None:  # the columns are centred already
         rows = (transform.std[:width], np.zeros_like(transform.std[:width]))
     else:
@@ -231,7 +231,7 @@ def restore_state(run: Run, models: Mapping[str, nn.Module], optimizer: torch.op
     if state.epoch and not moments:
         raise InputError(path, f"no state of {settings.optimizer}", "train the run anew")
     if state.epoch > settings.epochs:
-        raise InputError("train.epochs", f"{settings.epochs}, but {state.epoch} are done", "give more")
+        raise InputError(ConfigKey("train.epochs"), f"{settings.epochs}, but {state.epoch} are done", "give more")
     if state.epoch and not (run.path / "model.safetensors").is_file():
         raise InputError(run.path / "model.safetensors", "no such file; it holds the best weights so far")
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})

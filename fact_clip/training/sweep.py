@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.config import Config, with_values
-from fact_clip.core import InputError
+from fact_clip.core import CommandOption, InputError
 from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes
 from fact_clip.core.io import parse_yaml, write_value
@@ -33,7 +33,7 @@ def read_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
         key, _, listed = text.partition("=")
         values = [parse_yaml(part, f"--sweep {key}") for part in listed.split(",")]
         if not key or None in values or len(set(map(str, values))) != len(values) or key in axes:
-            raise InputError("--sweep", f"{text!r}", "write each key and value once, as train.seed=0,1,2")
+            raise InputError(CommandOption("--sweep"), f"{text!r}", "write each value once, as train.seed=0,1,2")
         axes[key] = values
     return axes
 
@@ -111,7 +111,7 @@ def _combinations(config: Config, axes: Mapping[str, Sequence[Any]]) -> dict[str
             settings = {**combination, "data.split": split} if str(varied.data.split) == "all" else combination
             label = "/".join(_label(key, value) for key, value in settings.items())
             if label in configs or run.to_yaml() in texts:
-                raise InputError("--sweep", f"{label} is given twice", "give runs that differ")
+                raise InputError(CommandOption("--sweep"), f"{label} is given twice", "give runs that differ")
             configs[label] = run
             texts.add(run.to_yaml())
     return configs

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from fact_clip.config import TrainConfig
-from fact_clip.core import InputError
+from fact_clip.core import ConfigKey, InputError
 from fact_clip.core.distributed import Processes, pick_device, pick_precision
 from fact_clip.core.io import read_text
 from fact_clip.core.messages import Pace
@@ -199,7 +199,7 @@ class Trainer:
             if largest > UNUSUAL:  # the rate of learning is not to blame
                 problem = f"values up to {largest:.3g}, {problem}"
                 raise InputError(self.dataset.root / "features", problem, "set data.standardize=true") from None
-            raise InputError("train.lr", problem, "lower it") from None
+            raise InputError(ConfigKey("train.lr"), problem, "lower it") from None
         self.optimizer.zero_grad(set_to_none=True)
         (terms.total * batch.share * self.processes.world).backward()  # gradients become the mean over processes
         if self.settings.clip_norm:

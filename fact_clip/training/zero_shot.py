@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fact_clip import metrics
 from fact_clip.config import DecodeConfig
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import ConfigKey, InputError, Vocabulary
 from fact_clip.core.io import write_value
 from fact_clip.core.messages import paced
 from fact_clip.core.paths import inside
@@ -177,9 +177,9 @@ def calibrate(pairs: Sequence[tuple[Scorer, Dataset]]) -> Calibration:
 def check_rules(config: DecodeConfig, datasets: Sequence[Dataset]) -> None:
     """An InputError where ``decode.prior`` or ``decode.gamma_rule`` asks for what the validation videos do not show."""
     if config.prior in ASKS_MODEL and not datasets[0].validation:
-        raise InputError("decode.prior", f"{config.prior} needs validation videos", "set data.validation")
+        raise InputError(ConfigKey("decode.prior"), f"{config.prior} needs validation videos", "set data.validation")
     if config.gamma_rule == "harmonic" and datasets[0].validation and not any(map(_show_unseen, datasets)):
-        raise InputError("decode.gamma_rule", "harmonic needs frames of validation-unseen classes", "use cost")
+        raise InputError(ConfigKey("decode.gamma_rule"), "harmonic needs validation-unseen classes", "use cost")
 
 
 def _show_unseen(dataset: Dataset) -> bool:

@@ -1,10 +1,11 @@
-"""Feature files and tables of others to (T, D), and every bad cell with its place."""
+"""Feature files, databases and tables of others to (T, D), and every bad cell with its place."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import lmdb
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from fact_clip.datasets.convert import (
     convert_features,
     convert_tables,
     read_array,
+    read_lmdb,
     read_numbers,
     resample,
 )
@@ -43,11 +45,45 @@ def test_crops_are_averaged(axes, place, tmp_path):
     np.testing.assert_array_equal(read, TD.astype(np.float32) + 2)
 
 
+def database(folder: Path, entries: dict[str, bytes]) -> Path:
+    with lmdb.open(str(folder / "db"), map_size=1 << 20) as store, store.begin(write=True) as writing:
+        for key, value in entries.items():
+            writing.put(key.encode(), value)
+    return folder / "db"
+
+
+def test_frames_of_an_lmdb(tmp_path):
+    rows = np.arange(24, dtype=np.float32).reshape(12, 2)
+    entries = {f"P01_01/frame_{number + 1:010d}.jpg": rows[number].tobytes() for number in range(12)}
+    entries |= {f"P02_1_frame_{number:010d}.jpg": rows[number].tobytes() for number in (5, 6)}
+    found = dict(read_lmdb(database(tmp_path, entries)))
+    assert list(found) == ["P01_01", "P02_1"]
+    np.testing.assert_array_equal(found["P01_01"], rows)
+    np.testing.assert_array_equal(found["P02_1"], rows[5:7])
+    assert convert_features([tmp_path / "db"], "lmdb", tmp_path / "out") == {"P01_01": (12, 2), "P02_1": (2, 2)}
+    np.testing.assert_array_equal(np.load(tmp_path / "out/features/P01_01.npy"), rows)
+
+
+@pytest.mark.parametrize(
+    ("entries", "place"),
+    [
+        ({"a_frame_1": b"1234", "a_frame_3": b"1234"}, "db, 'a'"),
+        ({"a_frame_1": b"1234", "a_frame_2": b"12345678"}, "db, 'a'"),
+        ({"a_frame_1": b"123"}, "db, 'a'"),
+        ({"readme": b"1234"}, "db"),
+        ({}, "db"),
+    ],
+)
+def test_databases_that_are_not_frames(entries, place, tmp_path):
+    with refused(place):
+        list(read_lmdb(database(tmp_path, entries)))
+
+
 def test_a_video_comes_once(tmp_path):
     (tmp_path / "b").mkdir()
     files = [saved(tmp_path, TD), saved(tmp_path / "b", TD)]
     with refused("v.npy"):
-        convert_features(files, tmp_path / "out")
+        convert_features(files, "npy", tmp_path / "out")
 
 
 def written(folder: Path, text: str | bytes, name: str = "a.csv") -> Path:

@@ -60,6 +60,7 @@ KINDS: dict[str, Kind] = {
     "label runs": Kind("a.json", f"{CONVERT} runs a.json", good='{"v": [["stir", 5]]}', form="json"),
     "table": Kind("t.csv", f"{CONVERT} table t.csv --time time", good="time,x\n0,1\n0.2,3\n"),
     "array": Kind("a.npy", "data convert --from npy a.npy --out out", good=b"\x93NUMPY", form="binary"),
+    "database": Kind("a.mdb", "data convert --from lmdb a.mdb --out out", good=b"\0" * 8192, form="binary"),
     "checkpoint": Kind("published.net", PUBLISHED.format("{w}/reference.yaml", "{w}/data/mapping.txt"), ("published.net",), form="binary"),
     "settings": Kind("reference.yaml", PUBLISHED.format("reference.yaml", "{w}/data/mapping.txt"), ("published.net", "reference.yaml")),
     "training set": Kind("set/mapping.txt", "app --run {w}/run --training-set set --port 0", good="0 a\n"),
