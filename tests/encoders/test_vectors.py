@@ -4,14 +4,14 @@ import numpy as np
 
 from fact_clip.config import TextConfig
 from fact_clip.core import Vocabulary
-from fact_clip.datasets.benchmarks import NO_ACTION, VERB_OBJECT_TOOL, verb_object_tool
+from fact_clip.datasets.benchmarks import NO_ACTION, verb_object_tool
 from fact_clip.encoders.sentence import HashEncoder
 from fact_clip.encoders.vectors import class_texts, class_vectors, embed
 
 from ..refusals import refused
 
 KITCHEN = Vocabulary.from_names(
-    ["no action", "cut ham", "move ham with knife", "hold knife"], (NO_ACTION,), verb_object_tool, VERB_OBJECT_TOOL
+    ["no action", "cut ham", "move ham with knife", "hold knife"], (NO_ACTION,), verb_object_tool, verb_object_tool.slots
 )
 
 
@@ -61,7 +61,7 @@ def test_the_background_has_no_vector():
     texts = class_texts(config, phrases)
     assert (texts[0] == 0).all()
     np.testing.assert_array_equal(texts[1, 0], HashEncoder(16).encode_texts(["cut ham"])[0])
-    read = Vocabulary.from_names(["hold knife", "cut ham"], ["hold knife"], verb_object_tool, VERB_OBJECT_TOOL)
+    read = Vocabulary.from_names(["hold knife", "cut ham"], ["hold knife"], verb_object_tool, verb_object_tool.slots)
     assert (class_texts(config, read)[0] == 0).all()
 
 
