@@ -11,7 +11,10 @@ from fact_clip.encoders.vectors import class_texts, class_vectors, embed
 from ..refusals import refused
 
 KITCHEN = Vocabulary.from_names(
-    ["no action", "cut ham", "move ham with knife", "hold knife"], (NO_ACTION,), verb_object_tool, verb_object_tool.slots
+    ["no action", "cut ham", "move ham with knife", "hold knife"],
+    (NO_ACTION,),
+    verb_object_tool,
+    verb_object_tool.slots,
 )
 
 
