@@ -199,6 +199,7 @@ class Linear(CachesWeights, nn.Linear):
 # rounded up to one of 16 an octave.
 
 FEWEST_ROWS = 32  # Frames or tokens below which a product is too small for a choice to matter
+NARROWEST = 128  # Channels below which no product wins back what oneDNN plans
 WIDE = 256  # Output channels from which on a product is chosen apart
 
 _choice: dict[str, str] = {}  # "onednn" or "blas" for each "OPERATION WIDTH" that has been measured
@@ -266,7 +267,7 @@ def _sum_of_taps(x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: T
 
 def _uses_onednn(x: Tensor, width: int) -> bool:
     if x.dtype == torch.float32 and product_dtype() == torch.float32:
-        return _chosen("forward", width) == "onednn"
+        return min(x.shape[-1], width) >= NARROWEST and _chosen("forward", width) == "onednn"
     return x.dtype != torch.float64
 
 
@@ -388,7 +389,7 @@ class _SumOfTaps(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         x, result, *weights = ctx.saved_tensors
         grad = grad.contiguous() if result is None else torch.ops.aten.threshold_backward(grad, result, 0).contiguous()
-        exact = x.shape[1] < FEWEST_ROWS or x.dtype == torch.float64
+        exact = x.shape[1] < FEWEST_ROWS or min(x.shape[2], grad.shape[2]) < NARROWEST or x.dtype == torch.float64
         blas = exact or _chosen("weights", len(weights[0])) == "blas"
         grad_weights = (_blas_weights if blas else _onednn_weights)(grad, x, ctx.offsets)
         grad_x = None

@@ -143,6 +143,7 @@ def test_both_libraries_multiply_alike(frames: int, relu: bool, dilations: tuple
 @pytest.mark.parametrize("library", ["onednn", "blas"])
 def test_a_linear_layer_is_that_of_torch(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "_choice", dict.fromkeys(kernels.products(), library))
+    monkeypatch.setattr(kernels, "NARROWEST", 1)
     layer, x = Linear(9, 7), torch.randn(2, 3, 40, 9, requires_grad=True)
     expected = torch.relu(nn.functional.linear(x, layer.weight, layer.bias))
     same(layer(x, relu=True), expected, [x, layer.weight, layer.bias])
@@ -153,6 +154,7 @@ def test_a_linear_layer_is_that_of_torch(library: str, monkeypatch: pytest.Monke
 def test_without_gradients_onednn_gives_the_same(branch: str, frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that are added once a branch, and sums in one pass."""
     monkeypatch.setattr(kernels, "_choice", dict.fromkeys(kernels.products(), "onednn"))
+    monkeypatch.setattr(kernels, "NARROWEST", 1)
     config = ModelConfig(blocks="iuU", tokens=35, input=BlockConfig(frame=branch, hidden=24, frame_dim=16, heads=4))
     model, x = FACT(config, 10, Classes(5)).eval(), torch.randn(1, frames, 10)
     with torch.no_grad():
