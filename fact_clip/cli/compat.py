@@ -130,11 +130,12 @@ def _select(arguments: Namespace) -> None:
     dataset = open_whole(read_settings(arguments.cfg, arguments.set).data)
     numbers, rules = (arguments.number, arguments.validation_number), {"min_support": arguments.min_support}
     chosen = choose(dataset, *numbers, seed=arguments.seed, **rules)
+    written = None if arguments.output is None else chosen.save_json(arguments.output)
     note(description(dataset, chosen)[1])
-    if arguments.output is None:
+    if written is None:
         print(json.dumps(chosen.to_dict(), indent=1))
     else:
-        print(f"written: {chosen.save_json(arguments.output)}; train with data.holdout={arguments.output}")
+        print(f"written: {written}; train with data.holdout={arguments.output}")
 
 
 def _viz(arguments: Namespace) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from fact_clip.core import CommandOption, InputError, Location, library_errors
 from fact_clip.core.messages import listed
-from fact_clip.core.paths import check_place, inside, whole_file
+from fact_clip.core.paths import check_place, inside, is_file_name, whole_file
 from fact_clip.datasets.layout import SPLIT_FILES, split_names
 
 Way = Literal["leave-out", "folds", "test"]
@@ -176,6 +176,9 @@ def _share(sizes: Mapping[str, int], share: float) -> list[str]:
 
 def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False) -> list[Path]:
     """Write `root`/splits/train.splitN.bundle and test.splitN.bundle, all or none; existing ones need `overwrite`."""
+    for video in (video for split in splits for video in (*split.train, *split.test)):
+        if not is_file_name(video):
+            raise InputError(root / "splits", f"the video {video!r} is not the name of a file in features")
     existing = split_names(root)
     if existing and not overwrite:
         raise InputError(root / "splits", f"has the splits {', '.join(existing)}", "replace them with --overwrite")

@@ -139,13 +139,13 @@ def _commands() -> Iterator[Row]:
     over = [*HOLDOUT.split(), "--unseen", "insert bolt", "--out", "o.json"]
     yield Row("data holdout/over a file", over, "o.json", {"o.json": "{}"})
     mapping = "data holdout data data.name=workbench --count 1 --out data/mapping.txt"
-    yield Row("data holdout/over the mapping", mapping, "--out", copies=("data",))
+    yield Row("data holdout/over the mapping", mapping, "mapping.txt", copies=("data",))
     yield Row("data split/a share of nothing", "data split data --test 0.0001 --overwrite", "--test", copies=("data",))
     folds, odd = (
         "data split data --folds 2 --overwrite",
         {"data/groundTruth/a\nb.txt": "x", "data/features/a\nb.npy": b""},
     )
-    yield Row("data split/a name of two lines", folds, "groundTruth", odd, ("data",))
+    yield Row("data split/a name of two lines", folds, "splits", odd, ("data",))
     yield Row("data split/a list that is a folder", folds, "train.split1.bundle", {SPLIT: folder}, ("data",))
     for what, (command, place, files) in WRITTEN.items():
         yield Row(f"features/{what}", command, place, files)

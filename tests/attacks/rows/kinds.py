@@ -113,7 +113,8 @@ ELSEWHERE = {  # what is found at another place than its file
     "object names/an escape": "data.objects.blocks",
     "database/a folder": "data.mdb",
     **{f"run.json/{fault}": "run" for fault in (*LINKS, "a folder", "a pipe", "an endless device")},
-    **{f"training set/{fault}": "--training-set" for fault in LINKS},
+    **{f"training set/{fault}": "set" for fault in LINKS},
+    "settings/empty": "published.net",
 }
 
 LEAVES = {"input video": ("out",), "state": ("run/*",), "log": ("run/*",)}

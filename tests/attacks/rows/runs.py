@@ -218,7 +218,7 @@ def _published() -> Iterator[Row]:
     for what, content in CHECKPOINTS.items():
         yield Row(f"checkpoint/{what}", PUBLISHED, "published.net", {"published.net": content}, net)
     yield Row("checkpoint/a folder that is full", PUBLISHED, "out", {"out/x": ""}, net)
-    yield Row("checkpoint/a recipe of ours", PUBLISHED.replace("reference", "tiny"), "tiny.yaml", copies=net)
+    yield Row("checkpoint/a recipe of ours", PUBLISHED.replace("reference", "tiny"), "published.net", copies=net)
     command, size = PUBLISHED.replace("{w}/reference", "reference"), replaced("hid_dim: 40", "hid_dim: wide")
     yield Row(
         "checkpoint/a size of text", command, "reference.yaml", {"reference.yaml": size}, ("reference.yaml", *net)

@@ -48,7 +48,7 @@ def _rows() -> Iterator[Row]:
     features: dict[str, Content] = {"set/features/a.npy": array(np.eye(20, 5))}
     app = "app --run {w}/run --port 0"
     yield Row("app/another machine", f"{app} --host 203.0.113.9", "--host")
-    yield Row("app/a run as training set", f"{app} --training-set {{w}}/run", "--training-set")
+    yield Row("app/a run as training set", f"{app} --training-set {{w}}/run", "run")
     yield Row("app/features of others", f"{app} --training-set set", "a.npy", features)
     yield Row("fresh/a typing error", "trian", fresh=True)
     odd = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C.UTF-8"}
