@@ -48,7 +48,7 @@ lowest-any: $(READY)
 	$(LOW)/bin/python -m pip install --disable-pip-version-check --quiet --constraint $(LOW)/lowest.txt --editable ".[$(USERS)]"
 	env OMP_NUM_THREADS=1 $(LOW)/bin/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -p no:cacheprovider -m "not slow" tests/core tests/formats tests/encoders tests/video tests/app \
 		tests/losses tests/report/test_plots.py tests/test_run.py tests/test_hub.py tests/test_security.py
-USERS := clip,annotation,otio,lmdb,nwb,video,backbones,docs,app,hub
+USERS := clip,annotation,otio,lmdb,nwb,video,backbones,app,hub
 
 slow: $(READY)
 	$(PYTEST) -m slow

@@ -94,11 +94,14 @@ FAULTS: dict[str, dict[str, Content]] = {
     "binary": {"text": "no such thing" * 100, "a pickle": b"\x80\x04\x95" + b"\0" * 100, "a zip": b"PK\x03\x04" + b"\0" * 99},
 }  # fmt: skip
 
-# What is no file at all is found by one function, and most faults of JSON by another, so they are tried with some kinds.
+# What is no file at all is found by one function, and most faults of texts and of JSON by two others, so they are tried with some kinds.
 ODD = ("a pipe", "an endless device", "a link to itself", "a link to nothing", "an image")
 ODD_KINDS = {"recipe", "labels", "features", "run.json", "weights", "input video", "eaf", "training set"}
+ODD_TEXT = ("utf-16", "NUL", "an escape")
+ODD_TEXT_KINDS = {"recipe", "mapping", "labels", "config.yaml", "log", "eaf", "boris table", "csv", "table"}
 ODD_JSON = ("latin-1", "deep", "NaN", "a key twice", "a surrogate", "digits without end")
 ODD_JSON_KINDS = {"sidecar", "run.json", "boris"}
+FEW = ((ODD, ODD_KINDS), (ODD_TEXT, ODD_TEXT_KINDS), (ODD_JSON, ODD_JSON_KINDS))
 
 # Faults that do no harm: what is missing is not needed, or half of it is enough.
 GOOD = {
@@ -126,7 +129,7 @@ def _rows() -> Iterator[Row]:
             row = f"{name}/{fault}"
             if row == "training set/missing":
                 continue  # then it is made
-            if (fault in ODD and name not in ODD_KINDS) or (fault in ODD_JSON and name not in ODD_JSON_KINDS):
+            if any(fault in faults and name not in kinds for faults, kinds in FEW):
                 continue
             files: dict[str, Content] = {} if kind.good is None else {kind.path: kind.good}
             if kind.good is not None and callable(content) and fault == "cut in half":
