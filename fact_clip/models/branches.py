@@ -29,7 +29,6 @@ from fact_clip.models.kernels import (
     linear,
     planned_length,
     product_dtype,
-    products_of,
     use_cpu_kernel,
 )
 from fact_clip.models.output import Segments
@@ -120,14 +119,14 @@ class CrossAttention(nn.Module):
         of_y, of_attended = self.Y_W.weight.split([y.shape[-1], values.shape[-1]], dim=1)
         if self.training and self.dropout.p:
             changed = linear(self.dropout(weights @ values), of_attended)
-            return linear(self.dropout(y), of_y, self.Y_W.bias) + changed, weights, logits
-        changed = linear(values, of_attended)  # (B, N_x, out)
-        return products_of(weights, changed.transpose(1, 2), linear(y, of_y, self.Y_W.bias)), weights, logits
+        else:
+            changed = weights @ linear(values, of_attended)  # (B, N_y, out)
+        return linear(self.dropout(y), of_y, self.Y_W.bias) + changed, weights, logits
 
 
 def _products(many: Tensor, projection: nn.Linear, few: Tensor) -> Tensor:
     """(B, N, M) products of ``projection(many)`` (B, N, H) and ``few`` (B, M, H), without the former."""
-    return products_of(many, few @ projection.weight, (few @ projection.bias).unsqueeze(1))
+    return many @ (few @ projection.weight).transpose(1, 2) + (few @ projection.bias).unsqueeze(1)
 
 
 def _longer(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -167,16 +167,6 @@ def linear(
     return result if plus is None else result.add_(plus)
 
 
-def products_of(many: Tensor, few: Tensor, plus: Tensor) -> Tensor:
-    """(B, N, M) products of rows (B, N, K) and (B, M, K), and the sum with `plus` (B, 1 or N, M)."""
-    fused = len(many) == 1 and use_cpu_kernel(many) and many.shape[1] >= FEWEST_ROWS and not torch.is_grad_enabled()
-    if not fused or not _uses_onednn(many, few.shape[1]):
-        return many @ few.transpose(1, 2) + plus
-    if plus.shape[1] == 1:
-        return linear(many, few[0], plus[0, 0])
-    return linear(many, few[0], plus=plus)
-
-
 def _weights(layer: FrameConv | Linear, weight: Tensor) -> tuple[Tensor, Tensor | None]:
     """The weight (out, in) and bias of a layer, in bfloat16 under an autocast to it."""
     if not torch.is_autocast_enabled("cpu"):
