@@ -45,7 +45,8 @@ lowest-any: $(READY)
 	test -x $(LOW)/bin/python || "$(PYTHON)" -m venv $(LOW)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$(ls -d $(LOW)/lib/python*/site-packages)/base.pth
 	$(BIN)/python tests/lowest.py any > $(LOW)/lowest.txt
-	$(LOW)/bin/python -m pip install --disable-pip-version-check --quiet --constraint $(LOW)/lowest.txt --editable ".[$(USERS)]"
+	test -x $(BIN)/uv || $(PIP) uv
+	$(BIN)/uv pip install --quiet --python $(LOW)/bin/python --constraint $(LOW)/lowest.txt --excludes container/excludes.txt --editable ".[$(USERS)]"
 	env OMP_NUM_THREADS=1 $(LOW)/bin/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -p no:cacheprovider -m "not slow" tests/core tests/formats tests/encoders tests/video tests/app \
 		tests/losses tests/report/test_plots.py tests/test_run.py tests/test_hub.py tests/test_security.py
 USERS := clip,annotation,otio,lmdb,nwb,video,backbones,app,hub

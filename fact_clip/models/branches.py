@@ -129,17 +129,12 @@ def _products(many: Tensor, projection: nn.Linear, few: Tensor) -> Tensor:
     return many @ (few @ projection.weight).transpose(1, 2) + (few @ projection.bias).unsqueeze(1)
 
 
-def _longer(x: Tensor, mask: Tensor | None) -> Tensor:
-    """(B, T, F) with rows of zeros at the end, where convolutions would add them each time."""
-    more = planned_length(x) - x.shape[1] if mask is None else 0
-    return nn.functional.pad(x, (0, 0, 0, more)) if more else x
-
-
-def _cleared(x: Tensor, frames: int) -> Tensor:
-    """The same with zeros after `frames` rows."""
-    if x.shape[1] > frames:
-        x[:, frames:] = 0
-    return x
+def _planned(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """(B, T, F) and (B, T, 1) with rows of zeros at the end, where convolutions would add them each time."""
+    if more := planned_length(x) - x.shape[1]:
+        x = nn.functional.pad(x, (0, 0, 0, more))
+        mask = None if mask is None else nn.functional.pad(mask, (0, 0, 0, more))
+    return x, mask
 
 
 class _DilatedLayer(nn.Module):
@@ -153,10 +148,13 @@ class _DilatedLayer(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.norm = nn.LayerNorm(width) if config.frame_norm else None
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, T, F) to (B, T, F); ``mask`` is (B, T, 1)."""
-        inside = self.conv_dilated(x if mask is None else x * mask, relu=True)
-        x = self.dropout(self.conv_1x1(inside)).add_(x) if self.training else self.conv_1x1(inside, plus=x)
+    def forward(self, x: Tensor, mask: Tensor | None, frames: int) -> Tensor:
+        """(B, T, F) to (B, T, F), both with zeros after `frames` rows; ``mask`` is (B, T, 1)."""
+        inside = self.conv_dilated(x if mask is None else x * mask, relu=True, frames=frames)
+        if self.training:
+            x = x + self.dropout(self.conv_1x1(inside, frames=frames))
+        else:
+            x = self.conv_1x1(inside, plus=x, frames=frames)
         return x if self.norm is None else self.norm(x)
 
 
@@ -167,6 +165,7 @@ class MSTCN(nn.Module):
         super().__init__()
         self.conv_1x1 = None if input_dim is None else FrameConv(input_dim, config.frame_dim)
         self.layers = nn.ModuleList(_DilatedLayer(config, 2**layer) for layer in range(config.frame_layers))
+        self.plans = not config.frame_norm and config.frame_groups == 1
         self.conv_out = FrameConv(config.frame_dim, config.hidden)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -174,9 +173,11 @@ class MSTCN(nn.Module):
         real = None if mask is None else mask.unsqueeze(-1).to(x.dtype)  # (B, T, 1)
         if self.conv_1x1 is not None:
             x = self.conv_1x1(x)  # (B, T, F)
-        x, frames = _longer(x, real), x.shape[1]
+        frames = x.shape[1]
+        if self.plans:
+            x, real = _planned(x, real)
         for layer in self.layers:
-            x = layer(_cleared(x, frames), real)
+            x = layer(x, real, frames)
         return self.conv_out(x[:, :frames])
 
 
@@ -205,22 +206,23 @@ class MSTCNPlusPlus(CachesWeights):
         if self.conv_1x1_in is not None:
             x = self.conv_1x1_in(x)  # (B, T, F)
         last = len(self.conv_fusion) - 1
-        x, frames = _longer(x, real), x.shape[1]
+        frames = x.shape[1]
+        x, real = _planned(x, real)
         for layer in range(last + 1):
-            x = _cleared(x, frames) if real is None else x * real
-            step = self._layer(x, layer)  # (B, T, F)
+            x = x if real is None else x * real
+            step = self._layer(x, layer, frames)  # (B, T, F)
             x = x + (step if layer == last else self.dropout(step))
         return self.conv_out(x[:, :frames])
 
-    def _layer(self, x: Tensor, layer: int) -> Tensor:
+    def _layer(self, x: Tensor, layer: int, frames: int) -> Tensor:
         """ReLU of one layer, folded where that pays off."""
         modules = (self.conv_dilated_1[layer], self.conv_dilated_2[layer], self.conv_fusion[layer])
         first, second, fuse = (cast(FrameConv, module) for module in modules)
         if torch.is_grad_enabled() and x.shape[0] * x.shape[1] <= 2 * x.shape[2]:
-            return fuse(torch.cat([first(x), second(x)], dim=-1)).relu_()
+            return cast(Tensor, fuse(torch.cat([first(x), second(x)], dim=-1), relu=True, frames=frames))
         if use_cpu_kernel(x):
             return self.cached((product_dtype(), layer), modules, lambda: Taps.of(*_folded(first, second, fuse)))(
-                x, relu=True
+                x, relu=True, frames=frames
             )
         return convolve(x, *self.cached(("kernels", layer), modules, lambda: _folded(first, second, fuse))).relu_()
 

@@ -100,12 +100,16 @@ class Taps:
             offsets[index] = offsets[index][:middle] + offsets[index][middle + 1 :]
         return cls(tuple(_cast(weight.contiguous()) for weight in weights), tuple(offsets), _cast(bias))
 
-    def __call__(self, x: Tensor, relu: bool = False) -> Tensor:
-        """(B, T, in) to (B, T, out)."""
+    def __call__(self, x: Tensor, relu: bool = False, frames: int | None = None) -> Tensor:
+        """(B, T, in) to (B, T, out).
+
+        Rows after `frames`, zeros in `x`, are zeros in the result; for one tap or with ReLU, so that no gradient of
+        theirs reaches another row.
+        """
         x = x.to(self.weights[0].dtype)
         if not torch.is_grad_enabled():
-            return _sum_of_taps(x, self.weights, self.offsets, self.bias, relu)
-        result: Tensor = _SumOfTaps.apply(x, self.bias, relu, self.offsets, *self.weights)  # type: ignore[no-untyped-call]
+            return _sum_of_taps(x, self.weights, self.offsets, self.bias, relu, frames)
+        result: Tensor = _SumOfTaps.apply(x, self.bias, relu, frames, self.offsets, *self.weights)  # type: ignore[no-untyped-call]
         return result
 
 
@@ -136,14 +140,17 @@ class FrameConv(CachesWeights, nn.Conv1d):
     def __init__(self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1) -> None:
         super().__init__(input_dim, output_dim, taps, padding=taps // 2 * dilation, dilation=dilation, groups=groups)
 
-    def forward(self, x: Tensor, relu: bool = False, plus: Tensor | None = None) -> Tensor:
-        """(B, T, in) to (B, T, out), and ReLU of it if asked; `plus` is added to a convolution of one tap."""
+    def forward(self, x: Tensor, relu: bool = False, plus: Tensor | None = None, frames: int | None = None) -> Tensor:
+        """(B, T, in) to (B, T, out), and ReLU of it if asked; `plus` is added to a convolution of one tap.
+
+        `frames`, where :func:`planned_length` made x longer: as in :class:`Taps`.
+        """
         assert self.bias is not None
         kernels, bias = [(self.weight, self.dilation[0])], self.bias
         if self.kernel_size[0] == 1 and self.groups == 1 and use_cpu_kernel(x):
-            return linear(x, *_weights(self, self.weight.squeeze(-1)), relu, plus)
+            return linear(x, *_weights(self, self.weight.squeeze(-1)), relu, plus, frames)
         if self.groups == 1 and use_cpu_kernel(x):
-            return self.cached(product_dtype(), [self], lambda: Taps.of(kernels, bias))(x, relu)
+            return self.cached(product_dtype(), [self], lambda: Taps.of(kernels, bias))(x, relu, frames)
         grouped = self.groups > 1
         result = super().forward(x.transpose(1, 2)).transpose(1, 2) if grouped else convolve(x, kernels, bias)
         result = result.relu_() if relu else result
@@ -151,16 +158,23 @@ class FrameConv(CachesWeights, nn.Conv1d):
 
 
 def linear(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False, plus: Tensor | None = None
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    relu: bool = False,
+    plus: Tensor | None = None,
+    frames: int | None = None,
 ) -> Tensor:
     """``nn.functional.linear`` (..., in) to (..., out), its ReLU if asked, or the sum with `plus` (..., out)."""
     shape = *x.shape[:-1], weight.shape[0]
     if use_cpu_kernel(x) and math.prod(shape[:-1]) >= FEWEST_ROWS and _uses_onednn(x, shape[-1]):
-        rows, weight, bias = x.reshape(-1, x.shape[-1]), _cast(weight), _cast(bias)
+        weight, bias = _cast(weight), _cast(bias)
         if not torch.is_grad_enabled():
             plus = None if plus is None else plus.reshape(-1, shape[-1]).to(weight.dtype)
-            return _onednn_product(rows.to(weight.dtype), weight, bias, relu, plus).view(shape)
-        result = Taps((weight.unsqueeze(1),), ((0,),), bias)(rows.unsqueeze(0), relu).view(shape)
+            rows = x.reshape(-1, x.shape[-1]).to(weight.dtype)
+            return _cleared(_onednn_product(rows, weight, bias, relu, plus).view(shape), frames)
+        videos = x if x.dim() == 3 and x.shape[1] >= FEWEST_ROWS else x.reshape(1, -1, x.shape[-1])
+        result = Taps((weight.unsqueeze(1),), ((0,),), bias)(videos, relu, frames).view(shape)
     else:
         result = nn.functional.linear(x, weight, bias)
         result = result.relu_() if relu else result
@@ -233,10 +247,8 @@ def _measured(operation: str, width: int) -> str:
         if operation == "forward":
             functions = {"blas": _blas_taps, "onednn": _onednn_taps}
             arguments = x, taps.weights, taps.offsets, taps.bias, False
-        seconds, threads, clock = dict.fromkeys(functions, math.inf), torch.get_num_threads(), time.perf_counter
-        if operation == "forward":  # by one core's own work, which no other work on the machine changes
-            torch.set_num_threads(1)
-            clock = time.process_time
+        seconds, threads, clock = dict.fromkeys(functions, math.inf), torch.get_num_threads(), time.process_time
+        torch.set_num_threads(1)  # by one core's own work, which no other work on the machine changes
         for number in range(6):
             for name, function in functions.items():
                 start = clock()
@@ -250,9 +262,18 @@ def _measured(operation: str, width: int) -> str:
 Offsets = tuple[tuple[int, ...], ...]
 
 
-def _sum_of_taps(x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool) -> Tensor:
+def _sum_of_taps(
+    x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool, frames: int | None = None
+) -> Tensor:
     of_onednn = x.shape[1] >= FEWEST_ROWS and _uses_onednn(x, weights[0].shape[0])
-    return (_onednn_taps if of_onednn else _blas_taps)(x, weights, offsets, bias, relu)
+    return _cleared((_onednn_taps if of_onednn else _blas_taps)(x, weights, offsets, bias, relu), frames)
+
+
+def _cleared(x: Tensor, frames: int | None) -> Tensor:
+    """(B, T, F), changed in place, with zeros after `frames` rows."""
+    if frames is not None and frames < x.shape[1]:
+        x[:, frames:] = 0
+    return x
 
 
 def _uses_onednn(x: Tensor, width: int) -> bool:
@@ -291,7 +312,7 @@ def _rounded(frames: int) -> int:
 
 def planned_length(x: Tensor) -> int:
     """The rows, at least those of (B, T, F), with which convolutions from F to F need no copy of their input."""
-    planned = x.shape[1] >= FEWEST_ROWS and use_cpu_kernel(x) and not torch.is_grad_enabled()
+    planned = x.shape[1] >= FEWEST_ROWS and use_cpu_kernel(x)
     return _rounded(x.shape[1]) if planned and _uses_onednn(x, x.shape[2]) else x.shape[1]
 
 
@@ -351,27 +372,28 @@ def _blas_weights(grad: Tensor, x: Tensor, offsets: Offsets) -> list[Tensor]:
 
 
 def _onednn_weights(grad: Tensor, x: Tensor, offsets: Offsets) -> list[Tensor]:
-    """The same by one product over rows of all that a frame reads (B, T, K in), in two halves, one for each core."""
-    frames, rows = x.shape[1], _rounded(x.shape[1])
-    every = torch.tensor([offset for part in offsets for offset in part])
-    reach = max(part[-1] for part in offsets)
-    x = nn.functional.pad(x, (0, 0, reach, reach + rows - frames))
-    read = x.index_select(1, (torch.arange(rows).unsqueeze(1) + every + reach).flatten())  # (B, T K, in)
-    grad = nn.functional.pad(grad, (0, 0, 0, rows - frames))
-    x, grad = (tensor.reshape(2, 1, -1, width).permute(0, 3, 1, 2)
-               for tensor, width in ((read, len(every) * x.shape[2]), (grad, grad.shape[2])))  # fmt: skip
-    weight = grad.new_empty(grad.shape[1], x.shape[1], 1, 1)
-    fixed = None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False]
-    total = torch.ops.aten.convolution_backward(grad, x, weight, *fixed)[1]
-    return list(total.view(len(total), len(every), -1).split([len(part) for part in offsets], dim=1))
+    """The same by a product for each tap, over rows with zeros around each video."""
+    more, reach = _rounded(x.shape[1]) - x.shape[1], max(part[-1] for part in offsets)
+    grad, x = (nn.functional.pad(rows, (0, 0, 0, more)) if more else rows for rows in (grad, x))
+    x, frames = nn.functional.pad(x, (0, 0, reach, reach)) if reach else x, x.shape[1]
+    of_rows = grad.flatten(0, 1).T.contiguous()  # (out, B T)
+
+    def product(offset: int) -> Tensor:
+        read = x[:, reach + offset : reach + offset + frames].flatten(0, 1).T  # (in, B T)
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(of_rows, read, None, "none", [], "")
+        return result
+
+    return [torch.stack([product(offset) for offset in part], dim=1) for part in offsets]
 
 
 class _SumOfTaps(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, bias: Tensor | None, relu: bool, offsets: Offsets, *weights: Tensor) -> Tensor:
-        result = _sum_of_taps(x, weights, offsets, bias, relu)
+    def forward(
+        ctx: Any, x: Tensor, bias: Tensor | None, relu: bool, frames: int | None, offsets: Offsets, *weights: Tensor
+    ) -> Tensor:
+        result = _sum_of_taps(x, weights, offsets, bias, relu, frames)
         ctx.save_for_backward(x, result if relu else None, *weights)
-        ctx.offsets = offsets
+        ctx.offsets, ctx.frames = offsets, frames
         return result
 
     @staticmethod
@@ -384,9 +406,14 @@ class _SumOfTaps(torch.autograd.Function):
         grad_weights = (_blas_weights if blas else _onednn_weights)(grad, x, ctx.offsets)
         grad_x = None
         if ctx.needs_input_grad[0]:  # offsets are symmetric: those of the gradient are the same ones, reversed
-            grad_x = _sum_of_taps(grad, [w.flip(1).permute(2, 1, 0) for w in weights], ctx.offsets, None, False)
-        grad_bias = grad.sum((0, 1)) if ctx.needs_input_grad[1] else None
-        return grad_x, grad_bias, None, None, *grad_weights
+            grad_x = _sum_of_taps(grad, [_turned(weight) for weight in weights], ctx.offsets, None, False)
+        grad_bias = grad[:, : ctx.frames].sum(1).sum(0) if ctx.needs_input_grad[1] else None
+        return grad_x, grad_bias, None, None, None, *grad_weights
+
+
+def _turned(weight: Tensor) -> Tensor:
+    """(out, k, in) as (in, k, out) with the taps reversed; torch transposes matrices fast, and not three axes."""
+    return weight.flatten(1).T.contiguous().unflatten(0, weight.shape[1:]).flip(0).transpose(0, 1)
 
 
 # --- GRU ------------------------------------------------------------------------------------------------
@@ -416,7 +443,7 @@ class BidirectionalGRU(CachesWeights, nn.GRU):
             return x
 
     def _layers(self) -> list[tuple[Tensor, ...]]:
-        """For each layer (2, D, 3H) and (2, 3H) of the input, (2, H, 3H) and (2, H) of the state, for 2 directions."""
+        """For each layer (2, 3H, D) and (2, 3H) of the input, (2, H, 3H) and (2, H) of the state, for 2 directions."""
         layers = list[tuple[Tensor, ...]]()
         for layer in range(self.num_layers):
             w_ih, w_hh, b_ih, b_hh = (
@@ -425,15 +452,15 @@ class BidirectionalGRU(CachesWeights, nn.GRU):
             )
             reset_update, new = b_hh.split([2 * self.hidden_size, self.hidden_size], dim=1)
             bias = b_ih + nn.functional.pad(reset_update, (0, self.hidden_size))
-            layers.append((w_ih.transpose(1, 2), bias, w_hh.transpose(1, 2).contiguous(), new))
+            layers.append((w_ih, bias, w_hh.transpose(1, 2).contiguous(), new))
         return layers
 
 
 def _both_directions(x: Tensor, mirrored: Tensor, into: Tensor, bias: Tensor, again: Tensor, new: Tensor) -> Tensor:
     """A layer, (B, N, D) to (B, N, 2H). One direction runs over each sequence mirrored within its own length."""
-    both = torch.stack([x, x.gather(1, mirrored.expand_as(x))])  # (2, B, N, D)
-    inputs = torch.baddbmm(bias.unsqueeze(1), both.flatten(1, 2), into)  # (2, B*N, 3H)
-    inputs = inputs.unflatten(1, x.shape[:2]).permute(2, 0, 1, 3)  # (N, 2, B, 3H)
+    both = x, x.gather(1, mirrored.expand_as(x))  # (B, N, D) each
+    inputs = torch.stack([linear(*each) for each in zip(both, into, bias, strict=True)])  # (2, B, N, 3H)
+    inputs = inputs.permute(2, 0, 1, 3)  # (N, 2, B, 3H)
     states: Tensor = _Recurrence.apply(inputs, again, new)  # type: ignore[no-untyped-call]
     forwards, backwards = states.transpose(0, 2).unbind(1)  # (B, N, H) each
     return torch.cat([forwards, backwards.gather(1, mirrored.expand_as(backwards))], dim=-1)

@@ -149,19 +149,38 @@ def test_a_linear_layer_is_that_of_torch(library: str, monkeypatch: pytest.Monke
     same(layer(x, relu=True), expected, [x, layer.weight, layer.bias])
 
 
+@pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("frames", [40, 100, 1025])
 @pytest.mark.parametrize("branch", ["m", "m2"])
-def test_without_gradients_onednn_gives_the_same(branch: str, frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that are added once a branch, and sums in one pass."""
-    monkeypatch.setattr(kernels, "_choice", dict.fromkeys(kernels.products(), "onednn"))
+def test_a_model_by_onednn_is_that_by_blas(
+    branch: str, frames: int, padded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that are added once a branch, sums in one pass: what two videos give, and all gradients."""
     monkeypatch.setattr(kernels, "NARROWEST", 1)
     config = ModelConfig(blocks="iuU", tokens=35, input=BlockConfig(frame=branch, hidden=24, frame_dim=16, heads=4))
-    model, x = FACT(config, 10, Classes(5)).eval(), torch.randn(1, frames, 10)
-    with torch.no_grad():
-        blocks = model(x).blocks
-    for block, expected in zip(blocks, model(x).blocks, strict=True):
-        torch.testing.assert_close(block.frame_logits, expected.frame_logits, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(block.token_logits, expected.token_logits, rtol=1e-4, atol=1e-4)
+    model, x = FACT(config, 10, Classes(5)), torch.randn(2, frames, 10)
+    mask = torch.arange(frames) < torch.tensor([[frames], [frames - 7 if padded else frames]])
+    weight = torch.randn(2, frames, 5) * mask.unsqueeze(-1)
+    for module in model.modules():  # which rows it would drop depends on their number
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    found = {}
+    for library in ("blas", "onednn"):
+        monkeypatch.setattr(kernels, "_choice", dict.fromkeys(kernels.products(), library))
+        blocks = model.train()(x, mask).blocks
+        loss = sum((block.frame_logits * weight).sum() + block.token_logits.sum() for block in blocks)
+        gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+        with torch.no_grad():
+            quiet = model.eval()(x, mask).blocks
+        found[library] = blocks, quiet, gradients
+    (blocks, _, gradients), (ours, quiet, our_gradients) = found["blas"], found["onednn"]
+    for block, *others in zip(blocks, ours, quiet, strict=True):
+        for other in others:
+            torch.testing.assert_close(other.frame_logits[mask], block.frame_logits[mask], rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(other.token_logits, block.token_logits, rtol=1e-4, atol=1e-4)
+    for one, other in zip(our_gradients, gradients, strict=True):
+        if other is not None:
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3 * float(other.abs().max()) + 1e-5)
 
 
 def test_what_multiplied_is_used_again_on_the_same_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
