@@ -92,7 +92,7 @@ def test_a_run_is_taught_two_new_actions(opened, tmp_path, head):
     for number in range(10, 16):
         video = user.add(root / f"features/v{number}.npy", root / f"features/v{number}.json")
         user.label(video, *edges_of(videos[number]))
-    user.ask("POST", "/api/train", json={"minutes": 0.2, "teach": True})
+    user.ask("POST", "/api/train", json={"minutes": 0.1, "teach": True})
     state = user.settle()
     assert state["training"]["state"] == "done", state["training"]
     figures = state["runs"]["model-1"]

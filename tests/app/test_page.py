@@ -400,7 +400,7 @@ def test_a_whole_day(bench, browser, tmp_path):
             by_keys(page, *((keys[label], start, stop) for label, start, stop in truth[name] if label in first))
             expected = sorted((start, stop, label) for label, start, stop in truth[name] if label in first)
             assert parts(shown(page, number)["tracks"][0]["segments"]) == expected
-        figures = trained(page, "#train", "model-1", 0.2)
+        figures = trained(page, "#train", "model-1", 0.1)
         assert figures["before"] is None
         assert figures["after"]["right"] > 40  # of one film, by two
         until(page, "document.querySelector('#training-note').textContent.includes('before: –')")
@@ -421,7 +421,7 @@ def test_a_whole_day(bench, browser, tmp_path):
             page.click(f"#videos li:nth-child({number + 1}) button")
             settled(page)
             by_keys(page, *((keys[label], start, stop) for label, start, stop in truth[name] if label == new))
-        figures = trained(page, "#teach", "model-2", 0.1)
+        figures = trained(page, "#teach", "model-2", 0.05)
         assert figures["after"]["right"] >= figures["before"]["right"] > 0
         words = f"before: {figures['before']['right']:.0f} %"
         until(page, f"document.querySelector('#training-note').textContent.includes('{words}')")
