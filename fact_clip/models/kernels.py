@@ -141,10 +141,7 @@ class FrameConv(CachesWeights, nn.Conv1d):
         super().__init__(input_dim, output_dim, taps, padding=taps // 2 * dilation, dilation=dilation, groups=groups)
 
     def forward(self, x: Tensor, relu: bool = False, plus: Tensor | None = None, frames: int | None = None) -> Tensor:
-        """(B, T, in) to (B, T, out), and ReLU of it if asked; `plus` is added to a convolution of one tap.
-
-        `frames`, where :func:`planned_length` made x longer: as in :class:`Taps`.
-        """
+        """(B, T, in) to (B, T, out), its ReLU if asked; `plus` is added where there is one tap, `frames` as in Taps."""
         assert self.bias is not None
         kernels, bias = [(self.weight, self.dilation[0])], self.bias
         if self.kernel_size[0] == 1 and self.groups == 1 and use_cpu_kernel(x):
@@ -167,13 +164,13 @@ def linear(
 ) -> Tensor:
     """``nn.functional.linear`` (..., in) to (..., out), its ReLU if asked, or the sum with `plus` (..., out)."""
     shape = *x.shape[:-1], weight.shape[0]
-    if use_cpu_kernel(x) and math.prod(shape[:-1]) >= FEWEST_ROWS and _uses_onednn(x, shape[-1]):
+    if use_cpu_kernel(x) and _uses_onednn(x, shape[-1]):
         weight, bias = _cast(weight), _cast(bias)
         if not torch.is_grad_enabled():
             plus = None if plus is None else plus.reshape(-1, shape[-1]).to(weight.dtype)
             rows = x.reshape(-1, x.shape[-1]).to(weight.dtype)
             return _cleared(_onednn_product(rows, weight, bias, relu, plus).view(shape), frames)
-        videos = x if x.dim() == 3 and x.shape[1] >= FEWEST_ROWS else x.reshape(1, -1, x.shape[-1])
+        videos = x if x.dim() == 3 else x.reshape(1, -1, x.shape[-1])
         result = Taps((weight.unsqueeze(1),), ((0,),), bias)(videos, relu, frames).view(shape)
     else:
         result = nn.functional.linear(x, weight, bias)
@@ -206,15 +203,12 @@ FEWEST_ROWS = 32  # Frames or tokens below which a product is too small for a ch
 NARROWEST = 128  # Channels below which no product wins back what oneDNN plans
 WIDE = 256  # Output channels from which on a product is chosen apart
 
-_choice: dict[str, str] = {}  # "onednn" or "blas" for each "OPERATION WIDTH" that has been measured
+_choice: dict[str, str] = {}  # "onednn" or "blas" for each width that has been measured
 
 
 def products() -> dict[str, str]:
-    """Measure, once, what multiplies float32 matrices faster: "onednn" or "blas" by operation and width."""
-    for operation in ("forward", "weights"):
-        for width in (1, WIDE):
-            _chosen(operation, width)
-    return {**_machine(), **_choice}
+    """Measure, once, what multiplies float32 matrices faster: "onednn" or "blas" for narrow and for wide layers."""
+    return {**_machine(), **{width: _chosen(width) for width in ("narrow", "wide")}}
 
 
 def use_products(stored: dict[str, str]) -> None:
@@ -227,35 +221,29 @@ def _machine() -> dict[str, str]:
     return {"torch": torch.__version__, "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
 
 
-def _chosen(operation: str, width: int) -> str:
-    key = f"{operation} {'wide' if width >= WIDE else 'narrow'}"
-    if key not in _choice:
-        _choice[key] = _measured(operation, 384 if width >= WIDE else 128)
-    return _choice[key]
+def _chosen(width: str) -> str:
+    if width not in _choice:
+        _choice[width] = _measured(384 if width == "wide" else 128)
+    return _choice[width]
 
 
-def _measured(operation: str, width: int) -> str:
+def _measured(width: int) -> str:
     """The faster one for five taps, in a few milliseconds. BLAS, which plans nothing, unless oneDNN wins a fifth."""
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise_"):
         return "blas"
+    functions = {"blas": _blas_taps, "onednn": _onednn_taps}
+    seconds, threads = dict.fromkeys(functions, math.inf), torch.get_num_threads()
+    torch.set_num_threads(1)  # by one core's own work, which no other work on the machine changes
     with torch.no_grad():
-        x = torch.ones(1, 512, width)
-        kernel = torch.ones(width, width, 3)
+        x, kernel = torch.ones(1, 512, width), torch.ones(width, width, 3)
         taps = Taps.of([(kernel, 1), (kernel, 8)], torch.zeros(width))
-        functions: dict[str, Callable[..., Any]] = {"blas": _blas_weights, "onednn": _onednn_weights}
-        arguments: tuple[Any, ...] = x, x, taps.offsets
-        if operation == "forward":
-            functions = {"blas": _blas_taps, "onednn": _onednn_taps}
-            arguments = x, taps.weights, taps.offsets, taps.bias, False
-        seconds, threads, clock = dict.fromkeys(functions, math.inf), torch.get_num_threads(), time.process_time
-        torch.set_num_threads(1)  # by one core's own work, which no other work on the machine changes
         for number in range(6):
             for name, function in functions.items():
-                start = clock()
-                function(*arguments)
+                start = time.process_time()
+                function(x, taps.weights, taps.offsets, taps.bias, False)
                 if number:  # the first one plans
-                    seconds[name] = min(seconds[name], clock() - start)
-        torch.set_num_threads(threads)
+                    seconds[name] = min(seconds[name], time.process_time() - start)
+    torch.set_num_threads(threads)
     return "onednn" if 1.2 * seconds["onednn"] < seconds["blas"] else "blas"
 
 
@@ -265,8 +253,8 @@ Offsets = tuple[tuple[int, ...], ...]
 def _sum_of_taps(
     x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool, frames: int | None = None
 ) -> Tensor:
-    of_onednn = x.shape[1] >= FEWEST_ROWS and _uses_onednn(x, weights[0].shape[0])
-    return _cleared((_onednn_taps if of_onednn else _blas_taps)(x, weights, offsets, bias, relu), frames)
+    sum_of_taps = _onednn_taps if _uses_onednn(x, len(weights[0])) else _blas_taps
+    return _cleared(sum_of_taps(x, weights, offsets, bias, relu), frames)
 
 
 def _cleared(x: Tensor, frames: int | None) -> Tensor:
@@ -277,9 +265,11 @@ def _cleared(x: Tensor, frames: int | None) -> Tensor:
 
 
 def _uses_onednn(x: Tensor, width: int) -> bool:
-    if x.dtype == torch.float32 and product_dtype() == torch.float32:
-        return min(x.shape[-1], width) >= NARROWEST and _chosen("forward", width) == "onednn"
-    return x.dtype != torch.float64
+    if math.prod(x.shape[:-1]) < FEWEST_ROWS or x.dtype == torch.float64:
+        return False
+    if product_dtype() == x.dtype == torch.float32:
+        return min(x.shape[-1], width) >= NARROWEST and _chosen("wide" if width >= WIDE else "narrow") == "onednn"
+    return True
 
 
 def _overlap(frames: int, offset: int) -> tuple[slice, slice]:
@@ -312,8 +302,7 @@ def _rounded(frames: int) -> int:
 
 def planned_length(x: Tensor) -> int:
     """The rows, at least those of (B, T, F), with which convolutions from F to F need no copy of their input."""
-    planned = x.shape[1] >= FEWEST_ROWS and use_cpu_kernel(x)
-    return _rounded(x.shape[1]) if planned and _uses_onednn(x, x.shape[2]) else x.shape[1]
+    return _rounded(x.shape[1]) if use_cpu_kernel(x) and _uses_onednn(x, x.shape[2]) else x.shape[1]
 
 
 def _onednn_product(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool, plus: Tensor | None = None) -> Tensor:
@@ -401,9 +390,7 @@ class _SumOfTaps(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         x, result, *weights = ctx.saved_tensors
         grad = grad.contiguous() if result is None else torch.ops.aten.threshold_backward(grad, result, 0).contiguous()
-        exact = x.shape[1] < FEWEST_ROWS or min(x.shape[2], grad.shape[2]) < NARROWEST or x.dtype == torch.float64
-        blas = exact or _chosen("weights", len(weights[0])) == "blas"
-        grad_weights = (_blas_weights if blas else _onednn_weights)(grad, x, ctx.offsets)
+        grad_weights = (_onednn_weights if _uses_onednn(x, len(weights[0])) else _blas_weights)(grad, x, ctx.offsets)
         grad_x = None
         if ctx.needs_input_grad[0]:  # offsets are symmetric: those of the gradient are the same ones, reversed
             grad_x = _sum_of_taps(grad, [_turned(weight) for weight in weights], ctx.offsets, None, False)
