@@ -199,7 +199,7 @@ class Linear(CachesWeights, nn.Linear):
 # as fast, on Intel's they are even, so both are tried. oneDNN plans each new length for a millisecond, so lengths are
 # rounded up to one of 16 an octave.
 
-FEWEST_ROWS = 32  # Frames or tokens below which a product is too small for a choice to matter
+FEWEST_ROWS, FEWEST_TRAINED = 32, 256  # Frames or tokens below which a product is too small to choose, and one to train
 NARROWEST = 128  # Channels below which no product wins back what oneDNN plans
 WIDE = 256  # Output channels from which on a product is chosen apart
 
@@ -265,7 +265,8 @@ def _cleared(x: Tensor, frames: int | None) -> Tensor:
 
 
 def _uses_onednn(x: Tensor, width: int) -> bool:
-    if math.prod(x.shape[:-1]) < FEWEST_ROWS or x.dtype == torch.float64:
+    fewest = FEWEST_TRAINED if torch.is_grad_enabled() else FEWEST_ROWS
+    if math.prod(x.shape[:-1]) < fewest or x.dtype == torch.float64:
         return False
     if product_dtype() == x.dtype == torch.float32:
         return min(x.shape[-1], width) >= NARROWEST and _chosen("wide" if width >= WIDE else "narrow") == "onednn"
@@ -369,8 +370,7 @@ def _onednn_weights(grad: Tensor, x: Tensor, offsets: Offsets) -> list[Tensor]:
 
     def product(offset: int) -> Tensor:
         read = x[:, reach + offset : reach + offset + frames].flatten(0, 1).T  # (in, B T)
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(of_rows, read, None, "none", [], "")
-        return result
+        return cast(Tensor, torch.ops.mkldnn._linear_pointwise(of_rows, read, None, "none", [], ""))
 
     return [torch.stack([product(offset) for offset in part], dim=1) for part in offsets]
 
@@ -446,7 +446,7 @@ class BidirectionalGRU(CachesWeights, nn.GRU):
 def _both_directions(x: Tensor, mirrored: Tensor, into: Tensor, bias: Tensor, again: Tensor, new: Tensor) -> Tensor:
     """A layer, (B, N, D) to (B, N, 2H). One direction runs over each sequence mirrored within its own length."""
     both = x, x.gather(1, mirrored.expand_as(x))  # (B, N, D) each
-    inputs = torch.stack([linear(*each) for each in zip(both, into, bias, strict=True)])  # (2, B, N, 3H)
+    inputs = torch.stack([linear(*direction) for direction in zip(both, into, bias, strict=True)])  # (2, B, N, 3H)
     inputs = inputs.permute(2, 0, 1, 3)  # (N, 2, B, 3H)
     states: Tensor = _Recurrence.apply(inputs, again, new)  # type: ignore[no-untyped-call]
     forwards, backwards = states.transpose(0, 2).unbind(1)  # (B, N, H) each

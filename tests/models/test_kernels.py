@@ -144,6 +144,7 @@ def test_both_libraries_multiply_alike(frames: int, relu: bool, dilations: tuple
 def test_a_linear_layer_is_that_of_torch(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "_choice", dict.fromkeys(kernels.products(), library))
     monkeypatch.setattr(kernels, "NARROWEST", 1)
+    monkeypatch.setattr(kernels, "FEWEST_TRAINED", 1)
     layer, x = Linear(9, 7), torch.randn(2, 3, 40, 9, requires_grad=True)
     expected = torch.relu(nn.functional.linear(x, layer.weight, layer.bias))
     same(layer(x, relu=True), expected, [x, layer.weight, layer.bias])
@@ -157,6 +158,7 @@ def test_a_model_by_onednn_is_that_by_blas(
 ) -> None:
     """Rows that are added once a branch, sums in one pass: what two videos give, and all gradients."""
     monkeypatch.setattr(kernels, "NARROWEST", 1)
+    monkeypatch.setattr(kernels, "FEWEST_TRAINED", 1)
     config = ModelConfig(blocks="iuU", tokens=35, input=BlockConfig(frame=branch, hidden=24, frame_dim=16, heads=4))
     model, x = FACT(config, 10, Classes(5)), torch.randn(2, frames, 10)
     mask = torch.arange(frames) < torch.tensor([[frames], [frames - 7 if padded else frames]])
