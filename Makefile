@@ -39,7 +39,7 @@ lowest:
 	.venv-lowest/bin/python -m pip install --disable-pip-version-check --quiet --constraint .venv-lowest/lowest.txt --editable ".[dev]"
 	.venv-lowest/bin/pytest -m "not slow"
 
-# The same in two minutes: on top of the environment of `make install`, with its torch, and for the rooms that other libraries meet.
+# The same in a minute: on top of the environment of `make install`, with its torch, and for the rooms that other libraries meet.
 LOW := .venv-lowest-any
 lowest-any: $(READY)
 	test -x $(LOW)/bin/python || "$(PYTHON)" -m venv $(LOW)
