@@ -162,7 +162,7 @@ def linear(
     plus: Tensor | None = None,
     frames: int | None = None,
 ) -> Tensor:
-    """``nn.functional.linear`` (..., in) to (..., out), its ReLU if asked, or the sum with `plus` (..., out)."""
+    """(..., in) to (..., out), its ReLU if asked, or its sum with `plus` (..., out); `frames` as in :class:`Taps`."""
     shape = *x.shape[:-1], weight.shape[0]
     if use_cpu_kernel(x) and _uses_onednn(x, shape[-1]):
         weight, bias = _cast(weight), _cast(bias)
@@ -364,8 +364,8 @@ def _blas_weights(grad: Tensor, x: Tensor, offsets: Offsets) -> list[Tensor]:
 def _onednn_weights(grad: Tensor, x: Tensor, offsets: Offsets) -> list[Tensor]:
     """The same by a product for each tap, over rows with zeros around each video."""
     more, reach = _rounded(x.shape[1]) - x.shape[1], max(part[-1] for part in offsets)
-    grad, x = (nn.functional.pad(rows, (0, 0, 0, more)) if more else rows for rows in (grad, x))
-    x, frames = nn.functional.pad(x, (0, 0, reach, reach)) if reach else x, x.shape[1]
+    frames, grad = x.shape[1] + more, nn.functional.pad(grad, (0, 0, 0, more)) if more else grad
+    x = nn.functional.pad(x, (0, 0, reach, reach + more)) if reach or more else x
     of_rows = grad.flatten(0, 1).T.contiguous()  # (out, B T)
 
     def product(offset: int) -> Tensor:
