@@ -51,6 +51,7 @@ BF16 = {"Breakfast": 2.8, "HA-ViD": 2.2, "GTEA": 2.2}  # beside plain in float32
 STEP = {"Breakfast": 1.5, "HA-ViD": 1.4, "GTEA": 2.0}
 EPOCH = 1.4
 PROCESSES = 1.7
+PAIRS = 3  # runs of one process and of two, in turns
 # Share of the machine's rate of float32 matrix products that inference reaches, at least.
 SHARE = {"Breakfast": 0.8, "HA-ViD": 0.7, "GTEA": 0.6}
 # Memory of a step beside that of plain, at most.
@@ -391,43 +392,61 @@ def answer(of: Mapping[str, Any], *arguments: str) -> dict[str, Any]:
     return found
 
 
-def epoch(against: Path, rounds: int, epochs: int) -> Row:
-    """Seconds an epoch of `kscgr`, one model, with the code here and with that of another checkout."""
-    alone = {"CLOCK": "process", "OMP_NUM_THREADS": "1"} if torch.get_num_threads() == 1 else {}
-    places = {"ours": ROOT, "theirs": against.resolve()}
-    codes = {name: training([sys.executable], place, **alone) for name, place in places.items()}
-    times: dict[str, list[float]] = {name: [] for name in codes}
+TRAINED = {  # recipe -> a real data set that it trains on, and what it needs for it
+    "kscgr": ("kscgr", ["text.encoder=hash:384"]),
+    "own": ("openpack", ["data.split=1", "data.layout=TD", 'data.background=["no action"]']),
+}
+
+
+def epoch(recipe: str, against: Path, rounds: int, epochs: int) -> list[Row]:
+    """An epoch of a recipe, one model, with the code here and with that of another checkout: processor and wall time.
+
+    Both train with as many threads as they take by themselves, or with one where torch has one here.
+    """
+    alone = {"OMP_NUM_THREADS": "1"} if torch.get_num_threads() == 1 else {}
+    name, settings = TRAINED[recipe]
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=against, capture_output=True, text=True)
+    rows = []
     with tempfile.TemporaryDirectory() as place:
-        real = ROOT.parent / "shared/data/kscgr"
-        data, source = (real, "its videos") if real.is_dir() else (Path(place) / "data", "made-up videos")
+        real = ROOT.parent / "shared/data" / name
+        data, source = (real, f"videos of {name}") if real.is_dir() else (Path(place) / "data", "made-up videos")
         if not real.is_dir():
+            if recipe != "kscgr":
+                return []
             write_kscgr(data)
         share = [] if real.is_dir() else ["data.validation=0"]
         # The last epoch validates, and the first one reads files; neither counts.
-        fixed = [f"data.root={data}", "text.encoder=hash:384", "train.members=1", f"train.epochs={epochs}"]
-        for number in range(rounds):
-            for name, code in codes.items():
-                out = f"{place}/{name}{number}"
-                found = answer(code, "kscgr", out, *fixed, *share, "train.validate_from=0.99")
-                times[name].append(statistics.median(found["epochs"][:-1]))
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=against, capture_output=True, text=True)
-    return ratio(f"epoch of kscgr, {source}, against {commit.stdout.strip()}", times["ours"], times["theirs"], EPOCH)
+        fixed = [f"data.root={data}", *settings, *share, "train.members=1", f"train.epochs={epochs}"]
+        for kind, target in (("process", EPOCH), ("wall", None)):
+            codes = {side: training([sys.executable], code, CLOCK=kind, **alone) for side, code in
+                     (("ours", ROOT), ("theirs", against.resolve()))}  # fmt: skip
+            times: dict[str, list[float]] = {side: [] for side in codes}
+            for number in range(rounds):
+                for side, code in codes.items():
+                    out = f"{place}/{kind}{side}{number}"
+                    found = answer(code, recipe, out, *fixed, "train.validate_from=0.99")
+                    times[side].append(statistics.median(found["epochs"][:-1]))
+            what = f"epoch of {recipe}, {source}, {kind} time, against {commit.stdout.strip()}"
+            rows.append(ratio(what, times["ours"], times["theirs"], target))
+    return rows
 
 
 def processes(shape: Shape, steps: int) -> Row:
     """Frames a second of two processes with one core each, beside one process with one core; one video each a step."""
-    rates = {}
+    rates: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as place:
-        for count in (1, 2):
-            root = Path(place) / f"{count}"
-            write(root / "data", shape, count * steps)
-            launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-            code = training([sys.executable] if count == 1 else launch, ROOT, OMP_NUM_THREADS="1")
-            fixed = [*folder(root / "data"), "train.epochs=1", "train.batch_size=1", "train.device=cpu"]
-            found = answer(code, shape.recipe, str(root / "run"), *fixed)
-            rates[count] = count * shape.frames / statistics.median(found["steps"])
+        for number in range(PAIRS):
+            for count, found_rates in rates.items():
+                root = Path(place) / f"{number} {count}"
+                write(root / "data", shape, count * steps)
+                launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+                code = training([sys.executable] if count == 1 else launch, ROOT, OMP_NUM_THREADS="1")
+                fixed = [*folder(root / "data"), "train.epochs=1", "train.batch_size=1", "train.device=cpu"]
+                found = answer(code, shape.recipe, str(root / "run"), *fixed)
+                found_rates.append(count * shape.frames / statistics.median(found["steps"]))
     what = f"two processes against one, Breakfast, T = {shape.frames:,}, one core each"
-    return Row(what, f"{rates[2]:.0f} frames/s", f"{rates[1]:.0f} frames/s", rates[2] / rates[1], PROCESSES)
+    row = ratio(what, rates[1], rates[2], PROCESSES, "frames/s")
+    return replace(row, ours=row.other, other=row.ours)
 
 
 # --- growth -------------------------------------------------------------------------------------------
@@ -524,7 +543,7 @@ def measure(kind: str, quick: bool, against: Path | None, names: Sequence[str] =
         if against is None:
             print("epoch: left out; --against CHECKOUT names the other checkout")
             return []
-        return [epoch(against, *((1, 3) if quick else (3, 4)))]
+        return [row for recipe in TRAINED for row in epoch(recipe, against, *((1, 3) if quick else (3, 4)))]
     if kind == "growth":
         counts = {"GTEA": (1000, 2000, 4000)} if quick else FRAMES
         return [row for name in names if name in counts for row in growth(name, counts[name])]

@@ -117,9 +117,7 @@ def summary_of(facts: Mapping[str, Any], select: str = "") -> str:
 HOLDOUT = "zero_shot/A.json"  # in the data: three classes whose words occur in others, and two that choose gamma
 
 
-def demo(
-    out: Annotated[Path, option("Folder for the data, the runs and the pictures.")] = Path("demo-out"),
-) -> None:
+def demo(out: Annotated[Path, option("Folder for the data, the runs and the pictures.")] = Path("demo-out")) -> None:
     """Try everything on synthetic data: recognise actions without examples, from their names.
 
     Writes a small benchmark, holds out three actions, trains one model that reads names and one that does not, scores

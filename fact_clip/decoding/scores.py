@@ -204,10 +204,7 @@ def _switch(
 
 
 def decode_switching(
-    scores: NDArray[np.floating],
-    penalty: float,
-    prices: NDArray[np.float64] | None = None,
-    previous: int | None = None,
+    scores: NDArray[np.floating], penalty: float, prices: NDArray[np.float64] | None = None, previous: int | None = None
 ) -> NDArray[np.int64]:
     """Return the labelling y of T frames that maximises sum_t scores[t, y_t] - penalty * (number of changes in y).
 

@@ -221,20 +221,17 @@ class MSTCNPlusPlus(CachesWeights):
         if torch.is_grad_enabled() and x.shape[0] * x.shape[1] <= 2 * x.shape[2]:
             return cast(Tensor, fuse(torch.cat([first(x), second(x)], dim=-1), relu=True, frames=frames))
         if use_cpu_kernel(x):
-            return self.cached((product_dtype(), layer), modules, lambda: Taps.of(*_folded(first, second, fuse)))(
-                x, relu=True, frames=frames
-            )
+            taps = self.cached((product_dtype(), layer), modules, lambda: Taps.of(*_folded(first, second, fuse)))
+            return taps(x, relu=True, frames=frames)
         return convolve(x, *self.cached(("kernels", layer), modules, lambda: _folded(first, second, fuse))).relu_()
 
 
 def _folded(first: FrameConv, second: FrameConv, fuse: FrameConv) -> tuple[Kernels, Tensor]:
     """The kernels and the bias of ``fuse([one(x), two(x)])`` as a sum of convolutions of x."""
-    halves, bias = fuse.weight.squeeze(-1).chunk(2, dim=1), cast(Tensor, fuse.bias)  # (F, F) each
-    kernels = []
-    for half, conv in zip(halves, (first, second), strict=True):
-        kernels.append(((half @ conv.weight.flatten(1)).view_as(conv.weight), conv.dilation[0]))
-        bias = bias + half @ cast(Tensor, conv.bias)
-    return kernels, bias
+    weight, bias = fuse.weight.squeeze(-1), cast(Tensor, fuse.bias)  # (F, 2F), (F,)
+    both = list(zip(weight.chunk(2, dim=1), (first, second), strict=True))
+    kernels = [((half @ conv.weight.flatten(1)).view_as(conv.weight), conv.dilation[0]) for half, conv in both]
+    return kernels, torch.addmv(bias, weight, torch.cat([cast(Tensor, conv.bias) for _, conv in both]))
 
 
 class _TokenLayer(nn.Module):

@@ -107,9 +107,11 @@ class Taps:
         theirs reaches another row.
         """
         x = x.to(self.weights[0].dtype)
+        is_onednn = _uses_onednn(x, len(self.weights[0]))
         if not torch.is_grad_enabled():
-            return _sum_of_taps(x, self.weights, self.offsets, self.bias, relu, frames)
-        result: Tensor = _SumOfTaps.apply(x, self.bias, relu, frames, self.offsets, *self.weights)  # type: ignore[no-untyped-call]
+            taps = _onednn_taps if is_onednn else _blas_taps
+            return _cleared(taps(x, self.weights, self.offsets, self.bias, relu), frames)
+        result: Tensor = _SumOfTaps.apply(x, self.bias, relu, frames, self.offsets, is_onednn, *self.weights)  # type: ignore[no-untyped-call]
         return result
 
 
@@ -250,13 +252,6 @@ def _measured(width: int) -> str:
 Offsets = tuple[tuple[int, ...], ...]
 
 
-def _sum_of_taps(
-    x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool, frames: int | None = None
-) -> Tensor:
-    sum_of_taps = _onednn_taps if _uses_onednn(x, len(weights[0])) else _blas_taps
-    return _cleared(sum_of_taps(x, weights, offsets, bias, relu), frames)
-
-
 def _cleared(x: Tensor, frames: int | None) -> Tensor:
     """(B, T, F), changed in place, with zeros after `frames` rows."""
     if frames is not None and frames < x.shape[1]:
@@ -377,12 +372,11 @@ def _onednn_weights(grad: Tensor, x: Tensor, offsets: Offsets) -> list[Tensor]:
 
 class _SumOfTaps(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, bias: Tensor | None, relu: bool, frames: int | None, offsets: Offsets, *weights: Tensor
-    ) -> Tensor:
-        result = _sum_of_taps(x, weights, offsets, bias, relu, frames)
+    def forward(ctx: Any, x: Tensor, bias: Tensor | None, relu: bool, frames: int | None, *how: Any) -> Tensor:
+        ctx.offsets, ctx.is_onednn, *weights = how
+        taps, ctx.frames = _onednn_taps if ctx.is_onednn else _blas_taps, frames
+        result = _cleared(taps(x, weights, ctx.offsets, bias, relu), frames)
         ctx.save_for_backward(x, result if relu else None, *weights)
-        ctx.offsets, ctx.frames = offsets, frames
         return result
 
     @staticmethod
@@ -390,12 +384,15 @@ class _SumOfTaps(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         x, result, *weights = ctx.saved_tensors
         grad = grad.contiguous() if result is None else torch.ops.aten.threshold_backward(grad, result, 0).contiguous()
-        grad_weights = (_onednn_weights if _uses_onednn(x, len(weights[0])) else _blas_weights)(grad, x, ctx.offsets)
+        grad_weights = (_onednn_weights if ctx.is_onednn else _blas_weights)(grad, x, ctx.offsets)
         grad_x = None
-        if ctx.needs_input_grad[0]:  # offsets are symmetric: those of the gradient are the same ones, reversed
-            grad_x = _sum_of_taps(grad, [_turned(weight) for weight in weights], ctx.offsets, None, False)
+        if ctx.needs_input_grad[0] and ctx.is_onednn:  # offsets are symmetric: those of the gradient are the same
+            grad_x = _onednn_taps(grad, [_turned(weight) for weight in weights], ctx.offsets, None, False)
+        elif ctx.needs_input_grad[0]:
+            mirrored = tuple(tuple(-offset for offset in part) for part in ctx.offsets)
+            grad_x = _blas_taps(grad, [weight.transpose(0, 2) for weight in weights], mirrored, None, False)
         grad_bias = grad[:, : ctx.frames].sum(1).sum(0) if ctx.needs_input_grad[1] else None
-        return grad_x, grad_bias, None, None, None, *grad_weights
+        return grad_x, grad_bias, None, None, None, None, *grad_weights
 
 
 def _turned(weight: Tensor) -> Tensor:

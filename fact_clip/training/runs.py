@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from statistics import median
 from typing import IO, Any
 
 import torch
@@ -22,6 +23,7 @@ from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import inside, locked, write_lines
 from fact_clip.datasets.memory import DataSource, MemoryFolder, with_data
+from fact_clip.models.blocks import block_configs
 from fact_clip.models.kernels import products
 from fact_clip.run import member_folders, remove_unfinished
 from fact_clip.training import trainer
@@ -143,19 +145,29 @@ def _removed_unless_begun(out: Path) -> Iterator[None]:
         raise
 
 
+def useful_threads(plan: Plan) -> int:
+    """Threads that a step gains by: torch cuts no layer into pieces of fewer than 32,768 numbers.
+
+    Below that a second thread takes all of a core, and makes a step faster by a tenth (benchmarks/results.md).
+    """
+    if plan.device.type != "cpu":
+        return torch.get_num_threads()
+    rows = median(len(plan.dataset.labels(name)) for name in plan.dataset.train) / plan.config.data.stride
+    width = max(block.frame_dim for block in block_configs(plan.config.model))
+    return max(1, int(plan.config.train.batch_size * rows * width) // 32768)
+
+
 @contextmanager
 def members_beside(plan: Plan, out: Path, resume: bool) -> Iterator[Callable[[], None]]:
     """Train all members but the first in processes of their own while the block trains the first.
 
-    A second training uses a second core better than torch does, so the threads are dealt out. However the block ends,
-    no process is left. What it yields raises an InputError where a member has failed.
+    A second training uses a second core better than torch does, so the threads are dealt out, and none has more than
+    its steps are worth. However the block ends, no process is left. What it yields raises an InputError where a member
+    has failed.
     """
     members = plan.config.train.members
     folders = member_folders(out, members)
-    if not folders:
-        yield lambda: None
-        return
-    share = max(1, torch.get_num_threads() // members)
+    share = max(1, min(torch.get_num_threads() // members, useful_threads(plan)))
     running: dict[Path, subprocess.Popen[bytes]] = {}
     said: dict[Path, IO[bytes]] = {}
 

@@ -102,11 +102,7 @@ def picture_times(path: str | Path) -> NDArray[np.float64]:
 
 @checked
 def frames(
-    path: str | Path,
-    *,
-    fps: float | None = None,
-    size: tuple[int, int] | None = None,
-    keep_going: bool = False,
+    path: str | Path, *, fps: float | None = None, size: tuple[int, int] | None = None, keep_going: bool = False
 ) -> Iterator[Frame]:
     """Yield the pictures of a video in order, one in memory at a time.
 

@@ -16,10 +16,11 @@ import torch
 import fact_clip
 from fact_clip.decoding import frame_scores
 from fact_clip.inference.scorer import Scorer
+from fact_clip.models.blocks import block_configs
 from fact_clip.run import LoadedRun
-from fact_clip.training import evaluate, train
+from fact_clip.training import Callback, evaluate, train
 from fact_clip.training.plan import resolve
-from fact_clip.training.runs import SEED_STEP, member_config, members_beside
+from fact_clip.training.runs import SEED_STEP, member_config, members_beside, useful_threads
 
 from ..refusals import refused
 from .runs import PROGRAM, ROOT, assert_same, weights
@@ -47,6 +48,26 @@ def test_each_member_is_the_run_of_its_seed(pair, tiny, tmp_path):
         train(tiny(train={"epochs": 1, "seed": seed}), tmp_path / str(seed))
         assert_same(weights(tmp_path / str(seed)), weights(folder))
     torch.set_num_threads(2)
+
+
+def test_a_small_model_trains_with_one_thread(tiny, tmp_path):
+    """Rows of the median video times the widest frame branch: below 2 x 32,768 a second thread gains little."""
+    plan = resolve(tiny())
+    rows = np.median([len(plan.dataset.labels(name)) for name in plan.dataset.train]) / plan.config.data.stride
+    assert {block.frame_dim for block in block_configs(plan.config.model)} == {8}
+    two = int(np.ceil(2 * 32_768 / (8 * rows)))  # videos a step that are worth two threads
+    videos_and_threads = ((1, 1), (two - 1, 1), (two, 2), (3 * two, 6))
+    for videos, threads in videos_and_threads:
+        assert useful_threads(resolve(tiny(train={"batch_size": videos}))) == threads
+    seen = []
+
+    class Seen(Callback):
+        def on_epoch(self, state):
+            seen.append(torch.get_num_threads())
+
+    train(tiny(train={"epochs": 1}), tmp_path / "run", callbacks=[Seen()])
+    assert seen == [1]
+    assert torch.get_num_threads() == 2
 
 
 def test_members_take_the_shares_of_swap_in_turn(tiny):
