@@ -360,7 +360,7 @@ def _onednn_weights(grad: Tensor, x: Tensor, offsets: Offsets) -> list[Tensor]:
     """The same by a product for each tap, over rows with zeros around each video."""
     more, reach = _rounded(x.shape[1]) - x.shape[1], max(part[-1] for part in offsets)
     frames, grad = x.shape[1] + more, nn.functional.pad(grad, (0, 0, 0, more)) if more else grad
-    x = nn.functional.pad(x, (0, 0, reach, reach + more)) if reach or more else x
+    x = nn.functional.pad(x, (0, 0, reach, reach + more)) if reach or more else x.contiguous()  # gaps take minutes
     of_rows = grad.flatten(0, 1).T.contiguous()  # (out, B T)
 
     def product(offset: int) -> Tensor:
