@@ -404,7 +404,7 @@ def epoch(recipe: str, against: Path, rounds: int, epochs: int) -> list[Row]:
     Both train with as many threads as they take by themselves, or with one where torch has one here.
     """
     alone = {"OMP_NUM_THREADS": "1"} if torch.get_num_threads() == 1 else {}
-    name, settings = TRAINED[recipe]
+    places, (name, settings) = {"ours": ROOT, "theirs": against.resolve()}, TRAINED[recipe]
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=against, capture_output=True, text=True)
     rows = []
     with tempfile.TemporaryDirectory() as place:
@@ -418,8 +418,7 @@ def epoch(recipe: str, against: Path, rounds: int, epochs: int) -> list[Row]:
         # The last epoch validates, and the first one reads files; neither counts.
         fixed = [f"data.root={data}", *settings, *share, "train.members=1", f"train.epochs={epochs}"]
         for kind, target in (("process", EPOCH), ("wall", None)):
-            codes = {side: training([sys.executable], code, CLOCK=kind, **alone) for side, code in
-                     (("ours", ROOT), ("theirs", against.resolve()))}  # fmt: skip
+            codes = {side: training([sys.executable], code, CLOCK=kind, **alone) for side, code in places.items()}
             times: dict[str, list[float]] = {side: [] for side in codes}
             for number in range(rounds):
                 for side, code in codes.items():

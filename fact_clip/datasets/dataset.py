@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -286,6 +287,10 @@ class Dataset:
     def mean_transcript_length(self, names: Sequence[str]) -> float:
         """Return the mean number of segments per video, without ignored ones."""
         return sum(len(labelled(runs(self.labels(name)))) for name in names) / len(names)
+
+    def median_frames(self, names: Sequence[str]) -> float:
+        """Return the median number of frames of some videos."""
+        return median(len(self.labels(name)) for name in names)
 
     def transitions(self, names: Iterable[str]) -> tuple[tuple[int, int, int], ...]:
         """Return (class, next class, times) of neighbouring segments of some videos, in order of the classes."""

@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from statistics import median
 from typing import IO, Any
 
 import torch
@@ -146,13 +145,10 @@ def _removed_unless_begun(out: Path) -> Iterator[None]:
 
 
 def useful_threads(plan: Plan) -> int:
-    """Threads that a step gains by: torch cuts no layer into pieces of fewer than 32,768 numbers.
-
-    Below that a second thread takes all of a core, and makes a step faster by a tenth (benchmarks/results.md).
-    """
+    """Threads that a step gains by: torch cuts no layer into pieces of fewer than 32,768 numbers (docs/method.md)."""
     if plan.device.type != "cpu":
         return torch.get_num_threads()
-    rows = median(len(plan.dataset.labels(name)) for name in plan.dataset.train) / plan.config.data.stride
+    rows = plan.dataset.median_frames(plan.dataset.train) / plan.config.data.stride
     width = max(block.frame_dim for block in block_configs(plan.config.model))
     return max(1, int(plan.config.train.batch_size * rows * width) // 32768)
 
@@ -161,9 +157,8 @@ def useful_threads(plan: Plan) -> int:
 def members_beside(plan: Plan, out: Path, resume: bool) -> Iterator[Callable[[], None]]:
     """Train all members but the first in processes of their own while the block trains the first.
 
-    A second training uses a second core better than torch does, so the threads are dealt out, and none has more than
-    its steps are worth. However the block ends, no process is left. What it yields raises an InputError where a member
-    has failed.
+    A second training uses a second core better than torch does, so the threads are dealt out, to each no more than its
+    steps gain by. However the block ends, no process is left. What it yields raises an InputError if a member failed.
     """
     members = plan.config.train.members
     folders = member_folders(out, members)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import median
 from typing import Annotated, Any
 
 import numpy as np
@@ -124,7 +123,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         videos_a_step=config.train.batch_size * world,
         videos=dataset.digest,
         products=products() if plan.device.type == "cpu" else None,
-        n_frames=round(median(len(dataset.labels(name)) for name in dataset.train)),
+        n_frames=round(dataset.median_frames(dataset.train)),
     )
 
 

@@ -284,7 +284,7 @@ def lr_factor(settings: TrainConfig, epoch: float) -> float:
 
 @contextmanager
 def numerics(settings: TrainConfig) -> Iterator[None]:
-    """Set how torch multiplies in a training (on CUDA in TF32 unless ``train.precision`` is float32), and undo it."""
+    """Set how a training computes (on CUDA in TF32 unless ``train.precision`` is float32), and undo it."""
     products = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     algorithms = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     if pick_device(settings.device, "train.device").type == "cuda":

@@ -140,7 +140,7 @@ def test_both_libraries_multiply_alike(frames: int, relu: bool, dilations: tuple
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-3)
 
 
-def test_rows_with_gaps_take_no_longer() -> None:
+def test_the_gradient_of_rows_with_gaps() -> None:
     """Columns of a wider tensor, of a length that needs no padding: oneDNN as it is takes ten seconds for these."""
     x, grad = torch.randn(1, 1024, 640)[..., :512], torch.randn(1, 1024, 512)
     (ours,), (theirs,) = (f(grad, x, ((0,),)) for f in (kernels._onednn_weights, kernels._blas_weights))
