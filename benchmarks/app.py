@@ -40,16 +40,37 @@ ANSWER = 1.0
 GROWTH = 1.1
 """Target: memory of the last quarter against the second one, after which every user has begun."""
 
-NAMES = ("grasp shaft", "rotate gear", "peel apple", "cut ham", "pour milk", "stir soup", "fold paper", "wipe table")
+NAMES = (
+    "grasp shaft",
+    "rotate gear",
+    "peel apple",
+    "cut ham",
+    "pour milk",
+    "stir soup",
+    "fold paper",
+    "wipe table",
+)
 
 
 @contextmanager
 def served(run: Path | None, project: Path | None = None) -> Iterator[tuple[str, int]]:
     """The address of a page, token included, and the process of its server."""
     project = project or Path(tempfile.mkdtemp()) / "project"
-    command = [sys.executable, "-m", "fact_clip", "app", str(project), "--port", "0", "--device", "cpu"]
+    command = [
+        sys.executable,
+        "-m",
+        "fact_clip",
+        "app",
+        str(project),
+        "--port",
+        "0",
+        "--device",
+        "cpu",
+    ]
     command += [] if run is None else ["--run", str(run)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
             if not line.startswith("open "):
@@ -86,9 +107,14 @@ def features(run: Path, minutes: float, seed: int = 0) -> bytes:
 
 def answers(run: Path, minutes: float, repeats: int) -> bool:
     """Whether the target is met: seconds from a request to the whole new result, and processor time beside them."""
-    with served(run) as (address, process), httpx.Client(base_url=address.partition("/?")[0], timeout=600) as client:
+    with (
+        served(run) as (address, process),
+        httpx.Client(base_url=address.partition("/?")[0], timeout=600) as client,
+    ):
         client.get(address).raise_for_status()
-        key = client.post("/api/files", params={"name": "long.npy"}, content=features(run, minutes)).json()["file"]
+        key = client.post(
+            "/api/files", params={"name": "long.npy"}, content=features(run, minutes)
+        ).json()["file"]
         video = client.post("/api/videos", json={"files": [key]}).json()["video"]
         names = [action["name"] for action in client.get("/api/state").json()["actions"]]
         tried = {
@@ -96,11 +122,18 @@ def answers(run: Path, minutes: float, repeats: int) -> bool:
             "another order": lambda turn: names[turn:] + names[:turn],
             "price of a change": lambda turn: {"adjust": {"switch_penalty": 0.5 * turn}},
             "all four settings": lambda turn: {
-                "adjust": {"threshold": 0.2, "gamma": 0.1 * turn, "switch_penalty": 2.0, "shortest": 1.0}
+                "adjust": {
+                    "threshold": 0.2,
+                    "gamma": 0.1 * turn,
+                    "switch_penalty": 2.0,
+                    "shortest": 1.0,
+                }
             },
         }
         slowest = 0.0
-        print(f"| {minutes:g} minutes, {len(names)} names | median s | longest s | processor s |\n|---|---|---|---|")
+        print(
+            f"| {minutes:g} minutes, {len(names)} names | median s | longest s | processor s |\n|---|---|---|---|"
+        )
         for name, change in tried.items():
             walls, before = [], cpu_seconds(process)
             for turn in range(1, repeats + 1):
@@ -132,7 +165,10 @@ def labels(repeats: int) -> bool:
     track = next(iter(project.tracks(keys[0])))
     project.close()
     walls: dict[str, list[float]] = {"draw": [], "undo": [], "redo": [], "open": []}
-    with served(None, folder / "project") as (address, _), httpx.Client(base_url=address.partition("/?")[0]) as client:
+    with (
+        served(None, folder / "project") as (address, _),
+        httpx.Client(base_url=address.partition("/?")[0]) as client,
+    ):
 
         def ask(what: str, method: str, path: str, body: object) -> None:
             began = time.perf_counter()
@@ -142,8 +178,19 @@ def labels(repeats: int) -> bool:
         client.get(address).raise_for_status()
         path, drawn = f"/api/videos/{keys[0]}", []
         for number in range(60):
-            drawn.append({"start": 240 * number, "stop": 240 * number + 200, "label": NAMES[number % len(NAMES)]})
-            ask("draw", "PUT", f"{path}/segments", {"track": track, "revision": number, "segments": drawn})
+            drawn.append(
+                {
+                    "start": 240 * number,
+                    "stop": 240 * number + 200,
+                    "label": NAMES[number % len(NAMES)],
+                }
+            )
+            ask(
+                "draw",
+                "PUT",
+                f"{path}/segments",
+                {"track": track, "revision": number, "segments": drawn},
+            )
         for what in ("undo", "redo"):
             for _ in range(repeats):
                 ask(what, "POST", f"{path}/{what}", {})
@@ -153,10 +200,14 @@ def labels(repeats: int) -> bool:
     for what, values in walls.items():
         print(f"| {what} | {statistics.median(values):.3f} | {max(values):.3f} |")
     medians = {what: statistics.median(values) for what, values in walls.items()}
-    return max(medians[what] for what in ("draw", "undo", "redo")) < LABEL and medians["open"] < OPEN
+    return (
+        max(medians[what] for what in ("draw", "undo", "redo")) < LABEL and medians["open"] < OPEN
+    )
 
 
-async def _user(number: int, address: str, content: bytes, until: float, seen: Counter[str], faults: list[str]) -> None:
+async def _user(
+    number: int, address: str, content: bytes, until: float, seen: Counter[str], faults: list[str]
+) -> None:
     """A user who uploads, types names, corrects, downloads and deletes, over and over."""
     rng = np.random.default_rng(number)
     base = address.partition("/?")[0]
@@ -172,7 +223,9 @@ async def _user(number: int, address: str, content: bytes, until: float, seen: C
             if answer.status_code == 200:
                 seen["200"] += 1
                 return answer
-            is_busy = answer.status_code == 503 and answer.json()["error"].startswith("busy, place ")
+            is_busy = answer.status_code == 503 and answer.json()["error"].startswith(
+                "busy, place "
+            )
             seen["busy" if is_busy else "error"] += 1
             if not is_busy:
                 faults.append(f"{method} {path}: {answer.status_code} {answer.text[:100]}")
@@ -183,20 +236,32 @@ async def _user(number: int, address: str, content: bytes, until: float, seen: C
         while await ask("GET", address) is None and time.monotonic() < until:
             pass
         while time.monotonic() < until:
-            sent = await ask("POST", "/api/files", params={"name": f"clip{number}.npy"}, content=content)
+            sent = await ask(
+                "POST", "/api/files", params={"name": f"clip{number}.npy"}, content=content
+            )
             made = sent and await ask("POST", "/api/videos", json={"files": [sent.json()["file"]]})
             if not made:
                 continue
             video = made.json()["video"]
             for turn in range(6):
-                names = [f"{name} {rng.integers(1000)}" for name in rng.choice(NAMES, 4, replace=False)]
-                await ask("PUT", "/api/actions", json={"actions": [{"name": name} for name in names]})
+                names = [
+                    f"{name} {rng.integers(1000)}" for name in rng.choice(NAMES, 4, replace=False)
+                ]
+                await ask(
+                    "PUT", "/api/actions", json={"actions": [{"name": name} for name in names]}
+                )
                 await ask("POST", "/api/settings", json={"adjust": {"switch_penalty": float(turn)}})
                 shown = await ask("GET", f"/api/videos/{video}")
                 if shown:
                     track = shown.json()["tracks"][0]["id"]
-                    drawn = {"segments": [{"start": 5 * turn, "stop": 5 * turn + 4, "label": names[0]}]}
-                    await ask("PUT", f"/api/videos/{video}/segments", json={**drawn, "track": track, "revision": None})
+                    drawn = {
+                        "segments": [{"start": 5 * turn, "stop": 5 * turn + 4, "label": names[0]}]
+                    }
+                    await ask(
+                        "PUT",
+                        f"/api/videos/{video}/segments",
+                        json={**drawn, "track": track, "revision": None},
+                    )
                 await ask("GET", f"/api/videos/{video}/export", params={"format": "eaf"})
                 await ask("GET", "/api/uncertain")
                 await ask("GET", "/api/state")
@@ -215,16 +280,22 @@ async def _users(address: str, process: int, content: bytes, clients: int, secon
             sizes.append((time.monotonic() - began, megabytes(process)))
             await asyncio.sleep(1)
 
-    await asyncio.gather(watch(), *(_user(one, address, content, until, seen, faults) for one in range(clients)))
+    await asyncio.gather(
+        watch(), *(_user(one, address, content, until, seen, faults) for one in range(clients))
+    )
     quarters = [
-        statistics.fmean(size for at, size in sizes if part * seconds / 4 <= at < (part + 1) * seconds / 4)
+        statistics.fmean(
+            size for at, size in sizes if part * seconds / 4 <= at < (part + 1) * seconds / 4
+        )
         for part in range(4)
     ]
     print("| clients | seconds | answers | busy | errors | memory by quarters, MB | processor s |")
     print("|---|---|---|---|---|---|---|")
     listed = ", ".join(f"{size:.0f}" for size in quarters)
     spent = cpu_seconds(process)
-    print(f"| {clients} | {seconds:g} | {seen['200']} | {seen['busy']} | {seen['error']} | {listed} | {spent:.0f} |")
+    print(
+        f"| {clients} | {seconds:g} | {seen['200']} | {seen['busy']} | {seen['error']} | {listed} | {spent:.0f} |"
+    )
     for fault in faults[:10]:
         print(fault, file=sys.stderr)
     return not seen["error"] and quarters[3] <= GROWTH * quarters[1]

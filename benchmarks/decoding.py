@@ -14,7 +14,14 @@ import torch
 
 from fact_clip.config import Config
 from fact_clip.core import Vocabulary
-from fact_clip.decoding import Calibration, CandidateSet, Scores, Voters, decode_scores, decode_switching
+from fact_clip.decoding import (
+    Calibration,
+    CandidateSet,
+    Scores,
+    Voters,
+    decode_scores,
+    decode_switching,
+)
 from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics import curve_of_predictions
 from fact_clip.run import LoadedRun
@@ -35,22 +42,32 @@ def scored(penalty: float) -> tuple[Scored, Calibration, tuple[list[int], list[i
     run = SimpleNamespace(config=Config.load("kscgr", settings), vocabulary=vocabulary, fps=None)
     part = Scored.__new__(Scored)
     part.segmenter = Scorer(LoadedRun(run, [torch.nn.Identity()]), "cpu")  # type: ignore[arg-type, list-item]
-    part.choice, part.vocabulary, part.column_of = CandidateSet(vocabulary), vocabulary, np.arange(CLASSES)
+    part.choice, part.vocabulary, part.column_of = (
+        CandidateSet(vocabulary),
+        vocabulary,
+        np.arange(CLASSES),
+    )
     part.scores, part.truth = [], []
     stride = 1 if run.config.data.interleave else run.config.data.stride
     for _ in range(VIDEOS):
         shape = (1, -(-FRAMES // stride), CLASSES)
-        frames, tokens = (torch.from_numpy(rng.normal(scale=2, size=shape)).float() for _ in range(2))
+        frames, tokens = (
+            torch.from_numpy(rng.normal(scale=2, size=shape)).float() for _ in range(2)
+        )
         voters = Voters(frames.softmax(-1), tokens, torch.ones(shape[:2], dtype=torch.bool))
         part.scores.append(Scores(FRAMES, (voters,), frame_weight=0.9, stride=stride))
         guess = decode_scores(part.scores[-1], part.choice, part.segmenter.settings)[0]
-        part.truth.append(np.where(rng.random(FRAMES) < 0.5, guess, rng.integers(CLASSES, size=FRAMES)))
+        part.truth.append(
+            np.where(rng.random(FRAMES) < 0.5, guess, rng.integers(CLASSES, size=FRAMES))
+        )
     seen = tuple(vocabulary.names[UNSEEN:])
     slots = {slot: {"a": 1} for slot in vocabulary.slots}
     return part, Calibration(seen, slots), (list(range(UNSEEN)), [CLASSES - 1], [])
 
 
-def one_by_one(part: Scored, calibration: Calibration, groups: tuple[list[int], list[int], list[int]]) -> object:
+def one_by_one(
+    part: Scored, calibration: Calibration, groups: tuple[list[int], list[int], list[int]]
+) -> object:
     found = {gamma: part.calibrated(replace(calibration, gamma=gamma)) for gamma in GAMMAS}
     return curve_of_predictions(part.truth, found, *groups)
 
@@ -84,20 +101,26 @@ def alternating(plain: Callable[[], object], ours: Callable[[], object]) -> tupl
 
 def main() -> int:
     missed = False
-    print(f"medians of {RUNS} alternating runs, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
+    print(
+        f"medians of {RUNS} alternating runs, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}"
+    )
     scores = np.random.default_rng(SEED).normal(scale=3, size=LONG).astype(np.float32)
     for penalty in (0.0, 3.0):
         assert (step_by_step(scores, penalty) == decode_switching(scores, penalty)).all()
         plain, ours = alternating(
             lambda p=penalty: step_by_step(scores, p), lambda p=penalty: decode_switching(scores, p)
         )
-        print(f"{LONG[0]:,} frames x {LONG[1]}, price {penalty:g}: {1000 * plain:.1f} -> {1000 * ours:.1f} ms")
+        print(
+            f"{LONG[0]:,} frames x {LONG[1]}, price {penalty:g}: {1000 * plain:.1f} -> {1000 * ours:.1f} ms"
+        )
     for penalty in (0.0, 1.0):
         given = scored(penalty)
         one, all_ = one_by_one(*given), curve_of([given[0]], *given[1:])
         assert (one.seen == all_.seen).all()
         assert (one.unseen == all_.unseen).all()
-        plain, ours = alternating(lambda g=given: one_by_one(*g), lambda g=given: curve_of([g[0]], *g[1:]))
+        plain, ours = alternating(
+            lambda g=given: one_by_one(*g), lambda g=given: curve_of([g[0]], *g[1:])
+        )
         what = f"curve of {VIDEOS} x {FRAMES} x {CLASSES}, price {penalty:g}"
         print(f"{what}: {plain:.2f} -> {ours:.2f} s, {ours / plain:.2f}")
         missed |= penalty > 0 and ours > TARGET * plain

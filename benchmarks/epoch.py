@@ -34,7 +34,9 @@ def main(recipe: str, out: str, overrides: list[str]) -> None:
 
     trainer.Trainer = Timed  # this process ends after one training
     started = now()
-    training.train(Config.load(recipe, overrides), Path(out), progress=lambda *_: epochs.append(now()))
+    training.train(
+        Config.load(recipe, overrides), Path(out), progress=lambda *_: epochs.append(now())
+    )
     if os.environ.get("RANK", "0") == "0":
         found = {
             "first": epochs[0] - started,

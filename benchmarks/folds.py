@@ -30,7 +30,9 @@ def link(root: Path, source: Path, splits: Mapping[str, Iterable[str]]) -> None:
     for name in ("features", "groundTruth", "mapping.txt"):
         (root / name).symlink_to((source / name).resolve())
     for part, videos in splits.items():
-        (root / f"splits/{part}.split1.bundle").write_text("".join(f"{video}\n" for video in videos))
+        (root / f"splits/{part}.split1.bundle").write_text(
+            "".join(f"{video}\n" for video in videos)
+        )
 
 
 def write_kscgr(source: Path, out: Path) -> None:
@@ -39,7 +41,11 @@ def write_kscgr(source: Path, out: Path) -> None:
     of = {video: re.findall(r"subj(\d)", video)[0] for video in videos}
     for name, (train, test) in SUBJECTS.items():
         parts = {"train": train, "test": test}
-        link(out / name, source, {part: [v for v in videos if of[v] in who] for part, who in parts.items()})
+        link(
+            out / name,
+            source,
+            {part: [v for v in videos if of[v] in who] for part, who in parts.items()},
+        )
 
 
 def write_openpack(source: Path, out: Path) -> None:
@@ -47,7 +53,11 @@ def write_openpack(source: Path, out: Path) -> None:
     boxes = (source / "splits/train.split1.bundle").read_text().split()
     for first in (0, 1):
         test = boxes[first::3]
-        link(out / f"op{first + 1}", source, {"train": [box for box in boxes if box not in test], "test": test})
+        link(
+            out / f"op{first + 1}",
+            source,
+            {"train": [box for box in boxes if box not in test], "test": test},
+        )
 
 
 class Hands:
@@ -55,13 +65,22 @@ class Hands:
 
     def __init__(self, seed: int) -> None:
         self.rng = rng = np.random.default_rng(seed)
-        self.objects = rng.normal(0, 0.25, (3, 3)) + np.array([[-0.5, 0.2, 0], [0, 0.6, 0], [0.5, 0.2, 0]])
+        self.objects = rng.normal(0, 0.25, (3, 3)) + np.array(
+            [[-0.5, 0.2, 0], [0, 0.6, 0], [0.5, 0.2, 0]]
+        )
         self.rest = np.array([[-0.4, -0.5, 0], [0.4, -0.5, 0]]) + rng.normal(0, 0.05, (2, 3))
         self.hands, self.tempo = self.rest.copy(), np.exp(rng.normal(0, 0.2))
         self.rows, self.labels = list[Point](), list[str]()
 
     def move(
-        self, name: str, target: Point, wobble: Point, pace: float, frames: float, hand: int, held: int | None
+        self,
+        name: str,
+        target: Point,
+        wobble: Point,
+        pace: float,
+        frames: float,
+        hand: int,
+        held: int | None,
     ) -> None:
         """A segment: a hand goes to `target` and wobbles at `pace` turns a second, with an object that it holds."""
         start, phase = self.hands[hand].copy(), self.rng.uniform(0, 6.28)
@@ -70,10 +89,14 @@ class Hands:
         for frame in range(count):
             share = (frame + 1) / count
             ease = 3 * share * share - 2 * share**3
-            self.hands[hand] = start + (target - start) * ease + wobble * np.sin(6.28 * pace * frame / 30 + phase)
+            self.hands[hand] = (
+                start + (target - start) * ease + wobble * np.sin(6.28 * pace * frame / 30 + phase)
+            )
             if held is not None:
                 self.objects[held] = carried + (self.hands[hand] - start)
-            self.hands[1 - hand] += (self.rest[1 - hand] - self.hands[1 - hand]) * 0.05 + self.rng.normal(0, 0.003, 3)
+            self.hands[1 - hand] += (
+                self.rest[1 - hand] - self.hands[1 - hand]
+            ) * 0.05 + self.rng.normal(0, 0.003, 3)
             self.rows.append(np.concatenate([self.hands.ravel(), self.objects.ravel()]))
             self.labels.append(name)
         self.hands[hand] = start + (target - start)
@@ -82,7 +105,15 @@ class Hands:
         """Reach for an object, lift it, perhaps turn and shake it, put it down, perhaps rest."""
         rng, still = self.rng, np.zeros(3)
         hand, name = int(rng.random() < 0.5) if at == 1 else int(at == 2), OBJECTS[at]
-        self.move(f"reach {name}", self.objects[at] + rng.normal(0, 0.03, 3), still, 1, self.long(26), hand, None)
+        self.move(
+            f"reach {name}",
+            self.objects[at] + rng.normal(0, 0.03, 3),
+            still,
+            1,
+            self.long(26),
+            hand,
+            None,
+        )
         up = self.hands[hand] + np.array([0, 0, 0.3]) + rng.normal(0, 0.04, 3)
         self.move(f"lift {name}", up, still, 1, self.long(28), hand, at)
         for verb, chance, wobble, pace, frames in (
@@ -92,10 +123,14 @@ class Hands:
             if rng.random() < chance:
                 near = self.hands[hand] + rng.normal(0, 0.03, 3)
                 self.move(f"{verb} {name}", near, wobble, pace, self.long(frames), hand, at)
-        down = self.objects[at] * np.array([1, 1, 0]) + rng.normal(0, 0.12, 3) * np.array([1, 1, 0.1])
+        down = self.objects[at] * np.array([1, 1, 0]) + rng.normal(0, 0.12, 3) * np.array(
+            [1, 1, 0.1]
+        )
         self.move(f"place {name}", down, still, 1, self.long(30), hand, at)
         if rng.random() < 0.4:
-            self.move(IDLE, self.rest[hand] + rng.normal(0, 0.05, 3), still, 1, self.long(38), hand, None)
+            self.move(
+                IDLE, self.rest[hand] + rng.normal(0, 0.05, 3), still, 1, self.long(38), hand, None
+            )
 
     def long(self, frames: float) -> float:
         """How many frames a segment has that has so many in the median."""
@@ -125,7 +160,9 @@ def write_hands(root: Path) -> None:
     for folder in ("features", "groundTruth", "splits"):
         (root / folder).mkdir(parents=True)
     names = [IDLE, *(f"{verb} {object_}" for object_ in OBJECTS for verb in VERBS)]
-    (root / "mapping.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(names)))
+    (root / "mapping.txt").write_text(
+        "".join(f"{index} {name}\n" for index, name in enumerate(names))
+    )
     videos = [f"v{number:02d}" for number in range(RECORDINGS)]
     for number, video in enumerate(videos):
         rows, labels = Hands(100 + number).recorded()
@@ -137,7 +174,9 @@ def write_hands(root: Path) -> None:
 
 def main() -> int:
     """Write all of them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name in ("kscgr", "openpack", "out"):
         parser.add_argument(name, type=Path)
     given = parser.parse_args()

@@ -60,7 +60,14 @@ TREE: dict[str, Any] = {
     "loss": {"smoothing": 0.1, "background_weight": 0.3},
     "augment": {"time_spans": 0},
     "decode": {"frame_weight": 0.9, "blocks": "all", "switch_penalty": 0.7},
-    "train": {"epochs": 8, "batch_size": 1, "lr": 0.002, "schedule": "cosine", "validate_from": 0.5, "device": "cpu"},
+    "train": {
+        "epochs": 8,
+        "batch_size": 1,
+        "lr": 0.002,
+        "schedule": "cosine",
+        "validate_from": 0.5,
+        "device": "cpu",
+    },
     "evaluation": {"count_background": False},
 }
 TREE["data"] |= {"standardize": True, "stride": 2, "interleave": True}
@@ -109,10 +116,14 @@ def write_joint_space(root: Path, space: JointSpace, videos: int = 36) -> Path:
     for name in actions:
         shown[name] = space.of_object * part[str(FACTORS[name][1])] + space.of_action * whole[name]
     rng = np.random.default_rng([20261126, space.seed])
-    rotation = np.linalg.qr(rng.standard_normal((width, width)))[0] if space.rotated else np.eye(width)
+    rotation = (
+        np.linalg.qr(rng.standard_normal((width, width)))[0] if space.rotated else np.eye(width)
+    )
     gap = space.gap * _direction(rng, width)
     for path in sorted((root / "groundTruth").glob("*.txt")):
-        rows = np.stack([shown[label] for label in path.read_text(encoding="utf-8").splitlines()])  # (T, W)
+        rows = np.stack(
+            [shown[label] for label in path.read_text(encoding="utf-8").splitlines()]
+        )  # (T, W)
         rows = rows @ rotation.T + gap + space.nuisance * _direction(rng, width)
         rows += space.noise / np.sqrt(width) * rng.standard_normal(rows.shape)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -130,10 +141,14 @@ def _direction(rng: np.random.Generator, width: int) -> Floats:
     return drawn / np.linalg.norm(drawn)
 
 
-def compared(folder: Path, space: JointSpace, models: list[str]) -> Iterator[tuple[str, dict[str, float]]]:
+def compared(
+    folder: Path, space: JointSpace, models: list[str]
+) -> Iterator[tuple[str, dict[str, float]]]:
     """The figures of the methods in one space: (name, figures) as they are found."""
     root = write_joint_space(folder / "data", space)
-    config = Config.from_tree(merged(TREE, {"data": {"root": str(root)}, "train": {"seed": space.seed}}), "joint")
+    config = Config.from_tree(
+        merged(TREE, {"data": {"root": str(root)}, "train": {"seed": space.seed}}), "joint"
+    )
     yield "training-free", training_free(Dataset.open(config.data), space.encoder)
     for name in models:
         out = folder / name.replace(" ", "-")
@@ -146,7 +161,11 @@ def compared(folder: Path, space: JointSpace, models: list[str]) -> Iterator[tup
 
 def merged(tree: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     """A tree with the values of another on top."""
-    nested = {key: merged(tree[key], value) for key, value in top.items() if isinstance(value, dict) and key in tree}
+    nested = {
+        key: merged(tree[key], value)
+        for key, value in top.items()
+        if isinstance(value, dict) and key in tree
+    }
     return {**tree, **top, **nested}
 
 
@@ -161,7 +180,10 @@ def training_free(dataset: Dataset, encoder: str) -> dict[str, float]:
     """`fact-clip segment --training-free` with all actions as candidates; the background is never named."""
     known = dataset.vocabulary
     actions = [name for name in known if name not in known.background]
-    texts, place = embed(text_encoder(encoder), Vocabulary.from_names(actions)).classes, known.encode(actions)
+    texts, place = (
+        embed(text_encoder(encoder), Vocabulary.from_names(actions)).classes,
+        known.encode(actions),
+    )
     left_out = (*known.background_indices, *dataset.validation_unseen)
     truth, found, alone = [], [], []
     unseen = np.array([actions.index(known.names[label]) for label in dataset.unseen])
@@ -174,7 +196,9 @@ def training_free(dataset: Dataset, encoder: str) -> dict[str, float]:
         rows = dataset.features(name)
         truth.append(dataset.labels(name))
         found.append(place[decoded(similarity_probabilities(rows, texts, round(FPS)))])
-        alone.append(place[unseen[decoded(similarity_probabilities(rows, texts[unseen], round(FPS)))]])
+        alone.append(
+            place[unseen[decoded(similarity_probabilities(rows, texts[unseen], round(FPS)))]]
+        )
     seen_mean, unseen_mean = metrics.class_means(truth, found, dataset.unseen, left_out)
     only = [np.where(np.isin(labels, dataset.unseen), labels, -1) for labels in truth]
     return {
@@ -196,7 +220,8 @@ def permuted(out: Path) -> dict[str, float]:
     names = [dataset.vocabulary.names[label] for label in order]
     truth = [dataset.labels(name) for name in dataset.test]
     found = [
-        dataset.vocabulary.encode(segmenter.segment(dataset.features(name), names).to_frames()) for name in dataset.test
+        dataset.vocabulary.encode(segmenter.segment(dataset.features(name), names).to_frames())
+        for name in dataset.test
     ]
     left_out = (*dataset.vocabulary.background_indices, *dataset.validation_unseen)
     seen_mean, unseen_mean = metrics.class_means(truth, found, dataset.unseen, left_out)
@@ -205,13 +230,18 @@ def permuted(out: Path) -> dict[str, float]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Mean and deviation over the seeds, in Markdown."""
-    lines = ["| R | noise | method | " + " | ".join(COLUMNS) + " |", "|---" * (3 + len(COLUMNS)) + "|"]
+    lines = [
+        "| R | noise | method | " + " | ".join(COLUMNS) + " |",
+        "|---" * (3 + len(COLUMNS)) + "|",
+    ]
     for key in dict.fromkeys((row["space"], row["noise"], row["method"]) for row in rows):
         own = [row for row in rows if (row["space"], row["noise"], row["method"]) == key]
         cells = []
         for column in COLUMNS:
             values = np.array([row.get(column, np.nan) for row in own])
-            cells.append("" if np.isnan(values).any() else f"{values.mean():.1f} ± {values.std():.1f}")
+            cells.append(
+                "" if np.isnan(values).any() else f"{values.mean():.1f} ± {values.std():.1f}"
+            )
         lines.append(f"| {key[0]} | {key[1]:g} | {key[2]} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -220,13 +250,19 @@ def summary(rows: list[dict[str, Any]], column: str) -> str:
     """Mean and deviation over the seeds of one column: methods down, spaces and levels of noise across."""
     spaces = sorted({(row["space"], row["noise"]) for row in rows})
     lines = [
-        f"| {column} | " + " | ".join(f"R {space}, noise {noise:g}" for space, noise in spaces) + " |",
+        f"| {column} | "
+        + " | ".join(f"R {space}, noise {noise:g}" for space, noise in spaces)
+        + " |",
         "|---" * (1 + len(spaces)) + "|",
     ]
     for method in dict.fromkeys(row["method"] for row in rows):
         cells = []
         for key in spaces:
-            own = [row[column] for row in rows if (row["space"], row["noise"]) == key and row["method"] == method]
+            own = [
+                row[column]
+                for row in rows
+                if (row["space"], row["noise"]) == key and row["method"] == method
+            ]
             cells.append(f"{np.mean(own):.1f} ± {np.std(own):.1f}" if own else "")
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -234,8 +270,12 @@ def summary(rows: list[dict[str, Any]], column: str) -> str:
 
 def main() -> int:
     """Train and score what is not in OUT/results.jsonl yet, and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of data, runs and results.jsonl")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of data, runs and results.jsonl"
+    )
     parser.add_argument("--spaces", nargs="+", choices=SPACES, default=list(SPACES))
     parser.add_argument("--levels", nargs="+", type=float, default=[2.0, 4.0, 8.0])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -250,7 +290,11 @@ def main() -> int:
             for seed in asked.seeds:
                 models = [model for model in asked.models if (name, noise, seed, model) not in done]
                 folder = asked.out / f"{name}-{noise:g}-{seed}"
-                for method, own in compared(folder, JointSpace(noise, SPACES[name], seed), models) if models else ():
+                for method, own in (
+                    compared(folder, JointSpace(noise, SPACES[name], seed), models)
+                    if models
+                    else ()
+                ):
                     row = {"space": name, "noise": noise, "seed": seed, "method": method, **own}
                     if (name, noise, seed, method) in done:
                         continue

@@ -42,10 +42,23 @@ def step(module: nn.Module, forward: Callable[[], Tensor]) -> Call:
 
 def pairs() -> Iterator[Pair]:
     """GRU by width, layers, segments and videos; dropout; one convolution and two that a 1x1 joins, by frames."""
-    for width, layers, segments, videos in ((512, 1, 20, 1), (512, 2, 100, 1), (512, 1, 100, 4), (96, 1, 60, 1)):
-        gru, x = BidirectionalGRU(width, width // 2, layers), torch.randn(videos, segments, width, requires_grad=True)
-        mask, lengths = torch.ones(videos, segments, dtype=torch.bool), torch.full((videos,), segments)
-        yield from by_gru(f"GRU, {videos} x {segments} x {width}, {layers} layers", gru, x, mask, lengths)
+    for width, layers, segments, videos in (
+        (512, 1, 20, 1),
+        (512, 2, 100, 1),
+        (512, 1, 100, 4),
+        (96, 1, 60, 1),
+    ):
+        gru, x = (
+            BidirectionalGRU(width, width // 2, layers),
+            torch.randn(videos, segments, width, requires_grad=True),
+        )
+        mask, lengths = (
+            torch.ones(videos, segments, dtype=torch.bool),
+            torch.full((videos,), segments),
+        )
+        yield from by_gru(
+            f"GRU, {videos} x {segments} x {width}, {layers} layers", gru, x, mask, lengths
+        )
     for frames, width in ((567, 64), (2100, 512)):
         x = torch.randn(1, frames, width, requires_grad=True)
         ours, theirs = Dropout(0.3), nn.Dropout(0.3)
@@ -55,7 +68,10 @@ def pairs() -> Iterator[Pair]:
             step(theirs, lambda f=theirs, x=x: f(x)),
         )
     for frames, width, dilation in ((1100, 128, 4), (1230, 256, 4), (567, 64, 16)):
-        conv, x = FrameConv(width, width, 3, dilation), torch.randn(1, frames, width, requires_grad=True)
+        conv, x = (
+            FrameConv(width, width, 3, dilation),
+            torch.randn(1, frames, width, requires_grad=True),
+        )
         yield from both_ways(
             f"convolution and ReLU, {frames} x {width}",
             conv,
@@ -73,7 +89,9 @@ def pairs() -> Iterator[Pair]:
         )
 
 
-def by_gru(what: str, gru: BidirectionalGRU, x: Tensor, mask: Tensor, lengths: Tensor) -> Iterator[Pair]:
+def by_gru(
+    what: str, gru: BidirectionalGRU, x: Tensor, mask: Tensor, lengths: Tensor
+) -> Iterator[Pair]:
     """Ours and that of torch, which packs several videos."""
 
     def torchs() -> Tensor:
@@ -114,7 +132,9 @@ def unfolded(branch: MSTCNPlusPlus, x: Tensor) -> Tensor:
     """A layer of MS-TCN++ as it is written down."""
     channels_first = x.transpose(1, 2)
     parts = [
-        conv1d(channels_first, conv.weight, conv.bias, padding=conv.dilation, dilation=conv.dilation)
+        conv1d(
+            channels_first, conv.weight, conv.bias, padding=conv.dilation, dilation=conv.dilation
+        )
         for conv in (branch.conv_dilated_1[0], branch.conv_dilated_2[0])
     ]
     fuse = branch.conv_fusion[0]

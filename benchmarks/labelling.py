@@ -30,13 +30,19 @@ def at_random(spans: list[Span], rng: random.Random) -> list[int]:
     """Places of the spans: one video after the other in a random order, each from its start."""
     names = sorted({name for name, *_ in spans})
     order = rng.sample(names, len(names))
-    return sorted(range(len(spans)), key=lambda place: (order.index(spans[place][0]), spans[place][1]))
+    return sorted(
+        range(len(spans)), key=lambda place: (order.index(spans[place][0]), spans[place][1])
+    )
 
 
 WAYS: dict[str, Choice] = {
-    "in order": lambda spans, confidence, rng: sorted(range(len(spans)), key=lambda place: spans[place][:2]),
+    "in order": lambda spans, confidence, rng: sorted(
+        range(len(spans)), key=lambda place: spans[place][:2]
+    ),
     "at random": lambda spans, confidence, rng: at_random(spans, rng),
-    "least certain": lambda spans, confidence, rng: sorted(range(len(spans)), key=lambda place: confidence[place]),
+    "least certain": lambda spans, confidence, rng: sorted(
+        range(len(spans)), key=lambda place: confidence[place]
+    ),
 }
 
 
@@ -46,7 +52,9 @@ class Labeller:
     def __init__(self, config: Config, root: Path, seed: int) -> None:
         dataset = Dataset.open(config.data)
         self.config, self.root, self.dataset = config, root, dataset
-        self.truth = {name: dataset.vocabulary.decode(dataset.labels(name)) for name in dataset.train}
+        self.truth = {
+            name: dataset.vocabulary.decode(dataset.labels(name)) for name in dataset.train
+        }
         self.labelled = {name: np.zeros(len(labels), bool) for name, labels in self.truth.items()}
         for name in random.Random(seed).sample(sorted(self.truth), 2):
             self.labelled[name][:] = True
@@ -60,11 +68,17 @@ class Labeller:
         """Train so many steps on the labelled frames; F1@50 on the test videos."""
         names = [name for name in self.truth if self.labelled[name].any()]
         for name in names:
-            (self.root / f"groundTruth/{name}.txt").write_text("".join(f"{line}\n" for line in self._labels(name)))
+            (self.root / f"groundTruth/{name}.txt").write_text(
+                "".join(f"{line}\n" for line in self._labels(name))
+            )
         split = self.config.data.split
-        (self.root / f"splits/train.split{split}.bundle").write_text("".join(f"{name}.txt\n" for name in names))
+        (self.root / f"splits/train.split{split}.bundle").write_text(
+            "".join(f"{name}.txt\n" for name in names)
+        )
         data = self.config.data.model_copy(update={"root": str(self.root), "validation": 0.0})
-        settings = self.config.train.model_copy(update={"seed": seed, "epochs": -(-steps // len(names))})
+        settings = self.config.train.model_copy(
+            update={"seed": seed, "epochs": -(-steps // len(names))}
+        )
         training.train(self.config.model_copy(update={"data": data, "train": settings}), out)
         return float(training.evaluate(out)["metrics"]["f1@50"])
 
@@ -90,12 +104,18 @@ class Labeller:
 
 def main() -> int:
     """Print a table a recipe."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("recipes", nargs="+", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="folder; what is there is not computed again")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder; what is there is not computed again"
+    )
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--segments", type=int, default=60, help="true segments looked at in a round")
+    parser.add_argument(
+        "--segments", type=int, default=60, help="true segments looked at in a round"
+    )
     parser.add_argument("--steps", type=int, default=250, help="of each training")
     parser.add_argument("--ways", default=",".join(WAYS))
     options = parser.parse_args()
@@ -109,11 +129,22 @@ def main() -> int:
                     labeller, rng = Labeller(config, place / "data", seed), random.Random(seed)
                     curve = [(0, labeller.train(place / "0", seed, options.steps))]
                     for number in range(1, options.rounds + 1):
-                        looked = labeller.correct(place / f"{number - 1}", options.segments, WAYS[way], rng)
-                        curve.append((curve[-1][0] + looked, labeller.train(place / f"{number}", seed, options.steps)))
+                        looked = labeller.correct(
+                            place / f"{number - 1}", options.segments, WAYS[way], rng
+                        )
+                        curve.append(
+                            (
+                                curve[-1][0] + looked,
+                                labeller.train(place / f"{number}", seed, options.steps),
+                            )
+                        )
                     (place / "curve.json").write_text(json.dumps(curve))
-                rows.setdefault(way, []).append([value for _, value in json.loads((place / "curve.json").read_text())])
-        print(f"\n{recipe.stem}: F1@50 after 0, {options.segments}, ... segments looked at, {options.seeds}")
+                rows.setdefault(way, []).append(
+                    [value for _, value in json.loads((place / "curve.json").read_text())]
+                )
+        print(
+            f"\n{recipe.stem}: F1@50 after 0, {options.segments}, ... segments looked at, {options.seeds}"
+        )
         for way, curves in rows.items():
             means, deviations = np.mean(curves, 0), np.std(curves, 0)
             print(

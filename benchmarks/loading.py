@@ -52,7 +52,9 @@ def write(root: Path, dtype: str, gigabytes: float) -> int:
         (root / f"groundTruth/v{number}.txt").write_text(labels)
         path = root / f"features/v{number}.npy"
         np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(FRAMES, WIDTH)).flush()
-    (root / "splits/train.split1.bundle").write_text("".join(f"v{number}\n" for number in range(videos)))
+    (root / "splits/train.split1.bundle").write_text(
+        "".join(f"v{number}\n" for number in range(videos))
+    )
     (root / "splits/test.split1.bundle").write_text(f"v{videos}\n")
     return videos
 
@@ -94,10 +96,14 @@ def measured(root: Path, overrides: list[str]) -> dict[str, Any]:
 
 def main() -> int:
     """Print the table; 1 where a peak is above the target."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--case", choices=CASES, nargs="+", default=list(CASES))
     parser.add_argument("--gigabytes", type=float, help="of feature files; unset: as in CASES")
-    parser.add_argument("--measure", nargs="+", metavar=("FOLDER", "SETTING"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--measure", nargs="+", metavar=("FOLDER", "SETTING"), help=argparse.SUPPRESS
+    )
     given = parser.parse_args()
     if given.measure:
         folder, *overrides = given.measure

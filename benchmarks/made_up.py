@@ -76,9 +76,16 @@ def plant(model: nn.Module, shape: Shape) -> None:
         out[-classes:] = 0
         out[out.shape[0] - classes + places, places] = 1
         for name in ("frame_branch.conv_1x1.weight", "frame_branch.conv_1x1_in.weight"):
-            if block + name in weights:  # the input block: a prototype of D columns gives its channel 60
-                weights[block + name][:classes, :, 0] = prototypes(shape).to(out.device) * (60 / WIDTH)
-        query, merge = weights.get(f"{block}a2f_layer.Y_W.weight"), weights.get(f"{block}sf_merge.0.weight")
+            if (
+                block + name in weights
+            ):  # the input block: a prototype of D columns gives its channel 60
+                weights[block + name][:classes, :, 0] = prototypes(shape).to(out.device) * (
+                    60 / WIDTH
+                )
+        query, merge = (
+            weights.get(f"{block}a2f_layer.Y_W.weight"),
+            weights.get(f"{block}sf_merge.0.weight"),
+        )
         if query is not None:
             hidden = out.shape[0]
             # Over segments (U) the class comes from the incoming frames, which are the last columns of the merge.
@@ -92,11 +99,15 @@ def write(root: Path, shape: Shape, videos: int) -> None:
     """A data set in the common layout with features (D, T), for a recipe with data.name=folder and data.layout=DT."""
     for name in ("groundTruth", "features", "splits"):
         (root / name).mkdir(parents=True)
-    (root / "mapping.txt").write_text("".join(f"{label} c{label}\n" for label in range(shape.classes)))
+    (root / "mapping.txt").write_text(
+        "".join(f"{label} c{label}\n" for label in range(shape.classes))
+    )
     for number in range(videos + 1):
         features, labels = video(shape, shape.frames, seed=number)
         np.save(root / f"features/v{number}.npy", np.ascontiguousarray(features.T.numpy()))
-        (root / f"groundTruth/v{number}.txt").write_text("".join(f"c{label}\n" for label in labels.tolist()))
+        (root / f"groundTruth/v{number}.txt").write_text(
+            "".join(f"c{label}\n" for label in labels.tolist())
+        )
     _split(root, 1, videos)
 
 
@@ -109,20 +120,32 @@ def write_kscgr(root: Path, videos: int = 21, frames: int = 1190) -> None:
     (root / "objects.txt").write_text("\n".join(things) + "\n")
     verbs = ("cut", "hold", "move")
     names = ["no action", *(f"{verbs[number % 3]} food{number // 3}" for number in range(66))]
-    (root / "mapping.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(names)))
+    (root / "mapping.txt").write_text(
+        "".join(f"{index} {name}\n" for index, name in enumerate(names))
+    )
     for number in range(videos + 1):
         labels = np.repeat(rng.integers(0, len(names), frames // 19 + 1), 19)[:frames]
-        (root / f"groundTruth/v{number}.txt").write_text("\n".join(names[label] for label in labels) + "\n")
+        (root / f"groundTruth/v{number}.txt").write_text(
+            "\n".join(names[label] for label in labels) + "\n"
+        )
         np.save(root / f"features/v{number}.npy", rng.random((frames, 180)).astype(np.float16))
     _split(root, 5, videos)
 
 
 def _split(root: Path, split: int, videos: int) -> None:
     """The first videos are for training, the one after them for testing."""
-    (root / f"splits/train.split{split}.bundle").write_text("".join(f"v{number}\n" for number in range(videos)))
+    (root / f"splits/train.split{split}.bundle").write_text(
+        "".join(f"v{number}\n" for number in range(videos))
+    )
     (root / f"splits/test.split{split}.bundle").write_text(f"v{videos}\n")
 
 
 def folder(root: Path) -> list[str]:
     """Overrides that let a recipe read what `write` wrote."""
-    return [f"data.root={root}", "data.name=folder", "data.layout=DT", "data.background=[c0]", "data.validation=0"]
+    return [
+        f"data.root={root}",
+        "data.name=folder",
+        "data.layout=DT",
+        "data.background=[c0]",
+        "data.validation=0",
+    ]

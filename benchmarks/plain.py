@@ -44,7 +44,9 @@ class DilatedLayer(nn.Module):
     def __init__(self, c: BlockConfig, dilation: int) -> None:
         super().__init__()
         width = c.frame_dim
-        self.conv_dilated = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, groups=c.frame_groups)
+        self.conv_dilated = nn.Conv1d(
+            width, width, 3, padding=dilation, dilation=dilation, groups=c.frame_groups
+        )
         self.conv_1x1 = nn.Conv1d(width, width, 1)
         self.dropout = nn.Dropout(c.dropout)
         self.norm = nn.LayerNorm(width) if c.frame_norm else None
@@ -80,10 +82,17 @@ class MSTCNPlusPlus(nn.Module):
     def __init__(self, c: BlockConfig, input_dim: int | None) -> None:
         super().__init__()
         width, depth = c.frame_dim, c.frame_layers
-        down, up = [2 ** (depth - 1 - layer) for layer in range(depth)], [2**layer for layer in range(depth)]
+        down, up = (
+            [2 ** (depth - 1 - layer) for layer in range(depth)],
+            [2**layer for layer in range(depth)],
+        )
         self.conv_1x1_in = None if input_dim is None else nn.Conv1d(input_dim, width, 1)
-        self.conv_dilated_1 = nn.ModuleList(nn.Conv1d(width, width, 3, padding=d, dilation=d) for d in down)
-        self.conv_dilated_2 = nn.ModuleList(nn.Conv1d(width, width, 3, padding=d, dilation=d) for d in up)
+        self.conv_dilated_1 = nn.ModuleList(
+            nn.Conv1d(width, width, 3, padding=d, dilation=d) for d in down
+        )
+        self.conv_dilated_2 = nn.ModuleList(
+            nn.Conv1d(width, width, 3, padding=d, dilation=d) for d in up
+        )
         self.conv_fusion = nn.ModuleList(nn.Conv1d(2 * width, width, 1) for _ in range(depth))
         self.conv_out = nn.Conv1d(width, c.hidden, 1)
         self.dropout = nn.Dropout(c.dropout)
@@ -94,7 +103,9 @@ class MSTCNPlusPlus(nn.Module):
         if self.conv_1x1_in is not None:
             x = self.conv_1x1_in(x)
         for layer in range(len(self.conv_fusion)):
-            both = torch.cat([self.conv_dilated_1[layer](x), self.conv_dilated_2[layer](x)], 0)  # (2F, T)
+            both = torch.cat(
+                [self.conv_dilated_1[layer](x), self.conv_dilated_2[layer](x)], 0
+            )  # (2F, T)
             step = torch.relu(self.conv_fusion[layer](both))
             x = x + (step if layer == len(self.conv_fusion) - 1 else self.dropout(step))
         return self.conv_out(x).T
@@ -109,8 +120,13 @@ class TokenLayer(nn.Module):
         if memory is not None:
             self.self_attn = nn.MultiheadAttention(width, c.heads, dropout=c.dropout)
             self.norm3 = nn.LayerNorm(width)
-        self.multihead_attn = nn.MultiheadAttention(width, c.heads, dropout=c.dropout, kdim=memory, vdim=memory)
-        self.linear1, self.linear2 = nn.Linear(width, c.feedforward), nn.Linear(c.feedforward, width)
+        self.multihead_attn = nn.MultiheadAttention(
+            width, c.heads, dropout=c.dropout, kdim=memory, vdim=memory
+        )
+        self.linear1, self.linear2 = (
+            nn.Linear(width, c.feedforward),
+            nn.Linear(c.feedforward, width),
+        )
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.dropout, self.crosses = nn.Dropout(c.dropout), memory is not None
 
@@ -152,9 +168,15 @@ class CrossAttention(nn.Module):
         self.Y_Q, self.Y_W = nn.Linear(y_dim, hidden), nn.Linear(y_dim + hidden, out_dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, y: Tensor, x_position: Tensor | None, y_position: Tensor | None) -> tuple[Tensor, ...]:
+    def forward(
+        self, x: Tensor, y: Tensor, x_position: Tensor | None, y_position: Tensor | None
+    ) -> tuple[Tensor, ...]:
         """The result (N_y, out), the weights and their logits (N_y, N_x)."""
-        key, value, query = self.X_K(placed(x, x_position)), self.X_V(x), self.Y_Q(placed(y, y_position))
+        key, value, query = (
+            self.X_K(placed(x, x_position)),
+            self.X_V(x),
+            self.Y_Q(placed(y, y_position)),
+        )
         logits = query @ key.T / math.sqrt(key.shape[1])
         weights = softmax(logits, -1)
         return self.Y_W(self.dropout(torch.cat([y, weights @ value], -1))), weights, logits
@@ -232,7 +254,15 @@ class UpdateBlock(nn.Module):
             frames, weights = self.sf_merge(frames), weights.repeat_interleave(repeats, 0)
         frames, frame_logits = head(self.frame_branch(frames), self.classes)
         return Result(
-            frames, frame_logits, tokens, token_logits, segments, segment_logits, weights, a2f_logits, f2a_logits
+            frames,
+            frame_logits,
+            tokens,
+            token_logits,
+            segments,
+            segment_logits,
+            weights,
+            a2f_logits,
+            f2a_logits,
         )
 
 
@@ -241,9 +271,16 @@ class PlainFACT(nn.Module):
 
     def __init__(self, config: ModelConfig, input_dim: int, classes: int) -> None:
         super().__init__()
-        odd = config.head != "closed" or config.transcript or config.frame_positions or "I" in config.blocks
+        odd = (
+            config.head != "closed"
+            or config.transcript
+            or config.frame_positions
+            or "I" in config.blocks
+        )
         if odd:
-            raise ValueError("the plain implementation has closed-set heads, blocks i, u, U, and no frame positions")
+            raise ValueError(
+                "the plain implementation has closed-set heads, blocks i, u, U, and no frame positions"
+            )
         self.action_query = nn.Parameter(torch.randn(config.tokens, 1, config.input.action_dim))
         blocks: list[nn.Module] = [InputBlock(config.input, input_dim, classes)]
         for letter in config.blocks[1:]:
@@ -267,7 +304,9 @@ def decode(results: Sequence[Result], frame_weight: float) -> Tensor:
     kept = last.token_logits.argmax(-1) != classes
     if last.a2f is None or not kept.any():
         return frames.argmax(-1)
-    votes = softmax(last.token_logits[kept][:, :classes], -1)[last.a2f[:, kept].argmax(-1)]  # (T, C)
+    votes = softmax(last.token_logits[kept][:, :classes], -1)[
+        last.a2f[:, kept].argmax(-1)
+    ]  # (T, C)
     return ((1 - frame_weight) * votes + frame_weight * frames).argmax(-1)
 
 
@@ -277,16 +316,36 @@ def decode(results: Sequence[Result], frame_weight: float) -> Tensor:
 class PlainLoss:
     """Matching and loss of one video."""
 
-    def __init__(self, config: LossConfig, classes: int, tokens: int, background: Sequence[int], length: float) -> None:
-        if config.match != "o2o" or config.balance or config.segment_balance or config.token_weight != 1:
-            raise ValueError("the plain loss has o2o matching, no balance and terms of equal weight")
+    def __init__(
+        self,
+        config: LossConfig,
+        classes: int,
+        tokens: int,
+        background: Sequence[int],
+        length: float,
+    ) -> None:
+        if (
+            config.match != "o2o"
+            or config.balance
+            or config.segment_balance
+            or config.token_weight != 1
+        ):
+            raise ValueError(
+                "the plain loss has o2o matching, no balance and terms of equal weight"
+            )
         self.config = config
-        null = config.null_weight if config.null_weight >= 0 else tokens / ((tokens - length) * classes)
+        null = (
+            config.null_weight
+            if config.null_weight >= 0
+            else tokens / ((tokens - length) * classes)
+        )
         self.weights = torch.ones(classes + 1)  # (C+1,)
         self.weights[list(background)] = config.background_weight
         self.weights[classes] = null
 
-    def match(self, last: Result, known: Tensor, onehot: Tensor, transcript: Tensor) -> list[tuple[int, int]]:
+    def match(
+        self, last: Result, known: Tensor, onehot: Tensor, transcript: Tensor
+    ) -> list[tuple[int, int]]:
         """(token, segment) pairs by the last block."""
         with torch.no_grad():
             cost = -self.config.class_cost * softmax(last.token_logits, -1)[:, transcript]  # (M, S)
@@ -298,9 +357,13 @@ class PlainLoss:
         rows, columns = linear_sum_assignment(cost.cpu().numpy())
         return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
-    def __call__(self, results: Sequence[Result], labels: Tensor) -> tuple[Tensor, list[Tensor], list[tuple[int, int]]]:
+    def __call__(
+        self, results: Sequence[Result], labels: Tensor
+    ) -> tuple[Tensor, list[Tensor], list[tuple[int, int]]]:
         """The loss of a video from its labels (T,), that of each block, and the matching."""
-        segments = [(start, stop, label) for start, stop, label in runs(labels.cpu().numpy()) if label >= 0]
+        segments = [
+            (start, stop, label) for start, stop, label in runs(labels.cpu().numpy()) if label >= 0
+        ]
         onehot = torch.zeros(len(labels), len(segments), device=labels.device)
         for index, (start, stop, _) in enumerate(segments):
             onehot[start:stop, index] = 1
@@ -310,17 +373,26 @@ class PlainLoss:
         return torch.stack(losses).mean(), losses, pairs
 
     def block(
-        self, result: Result, labels: Tensor, onehot: Tensor, transcript: Tensor, pairs: list[tuple[int, int]]
+        self,
+        result: Result,
+        labels: Tensor,
+        onehot: Tensor,
+        transcript: Tensor,
+        pairs: list[tuple[int, int]],
     ) -> Tensor:
         """The loss of one block."""
         known, weights = labels >= 0, self.weights.to(labels.device)
         classes = len(weights) - 1
         logp, own = log_softmax(result.frame_logits, -1)[known], labels[known]
-        loss = -(weights[own] * logp[torch.arange(len(own), device=own.device), own]).sum() / len(own)
+        loss = -(weights[own] * logp[torch.arange(len(own), device=own.device), own]).sum() / len(
+            own
+        )
         units = onehot[known]
         real = known
         if result.segments is not None and result.segment_logits is not None:
-            per_class, kept = self.shares(result.segments, one_hot(labels.clamp(min=0), classes).float(), known)
+            per_class, kept = self.shares(
+                result.segments, one_hot(labels.clamp(min=0), classes).float(), known
+            )
             logp = log_softmax(result.segment_logits, -1)[kept]
             loss = (loss - (weights[:-1] * per_class * logp).sum() / len(per_class)) / 2
             units, real = self.shares(result.segments, onehot, known)
@@ -336,7 +408,9 @@ class PlainLoss:
         return loss + self.config.smoothing * self.smooth(result, known)
 
     @staticmethod
-    def shares(segments: list[tuple[int, int]], per_frame: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    def shares(
+        segments: list[tuple[int, int]], per_frame: Tensor, known: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """(S', K) the mean of (T, K) over the labelled frames of each predicted segment, and which have some."""
         means, kept = [], []
         for start, stop in segments:
@@ -349,7 +423,11 @@ class PlainLoss:
     @staticmethod
     def smooth(result: Result, known: Tensor) -> Tensor:
         maps = [result.frame_logits]
-        if result.segments is None and result.a2f_logits is not None and result.f2a_logits is not None:
+        if (
+            result.segments is None
+            and result.a2f_logits is not None
+            and result.f2a_logits is not None
+        ):
             maps += [result.a2f_logits, result.f2a_logits.T]
         both, total = known[1:] & known[:-1], torch.zeros((), device=known.device)
         for each in maps:
@@ -366,7 +444,9 @@ class PlainTraining:
 
     def __init__(self, model: PlainFACT, loss: PlainLoss, settings: TrainConfig) -> None:
         self.model, self.loss, self.clip = model, loss, settings.clip_norm
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+        self.optimizer = torch.optim.Adam(
+            model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+        )
 
     def step(self, videos: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
         """One step on (features (T, D), labels (T,)) of each video; the mean losses as numbers."""
@@ -375,7 +455,10 @@ class PlainTraining:
         for features, labels in videos:
             total, blocks, _ = self.loss(self.model(features), labels)
             (total / len(videos)).backward()
-            for name, value in [("total", total), *((f"block{i}", block) for i, block in enumerate(blocks))]:
+            for name, value in [
+                ("total", total),
+                *((f"block{i}", block) for i, block in enumerate(blocks)),
+            ]:
                 row[name] = row.get(name, 0.0) + value.item() / len(videos)
         if self.clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
@@ -383,7 +466,9 @@ class PlainTraining:
         return row
 
 
-def read_videos(root: Path, names: Sequence[str], augment: AugmentConfig | None) -> Iterator[tuple[Tensor, Tensor]]:
+def read_videos(
+    root: Path, names: Sequence[str], augment: AugmentConfig | None
+) -> Iterator[tuple[Tensor, Tensor]]:
     """(features (T, D), labels (T,)) of each video; the files hold (D, T). ``augment`` masks them."""
     mapping = {}
     for line in (root / "mapping.txt").read_text().splitlines():
@@ -404,7 +489,9 @@ def masked(features: Tensor, augment: AugmentConfig) -> Tensor:
         features = nn.functional.dropout1d(features.T.unsqueeze(0), augment.channels)[0].T
     features = features.clone()
     for _ in range(augment.time_spans):
-        length = min(int(torch.randint(augment.time_length, ())), int(augment.time_share * len(features)))
+        length = min(
+            int(torch.randint(augment.time_length, ())), int(augment.time_share * len(features))
+        )
         if length == 0:
             break
         start = int(torch.randint(len(features) - length + 1, ()))

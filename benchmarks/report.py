@@ -34,7 +34,9 @@ TARGET_SECONDS, TARGET_MB = 2.0, 5.0
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
-def segments(rng: np.random.Generator, frames: int, classes: int, low: int, high: int) -> NDArray[np.int64]:
+def segments(
+    rng: np.random.Generator, frames: int, classes: int, low: int, high: int
+) -> NDArray[np.int64]:
     """Labels of segments of `low` to `high` frames."""
     lengths = rng.integers(low, high + 1, 1 + frames // low)
     return np.repeat(rng.integers(0, classes, len(lengths)), lengths)[:frames]
@@ -59,7 +61,10 @@ def made_up(videos: int, frames: int, classes: int, seed: int) -> list[Video]:
 
 def evaluated(folder: Path, videos: list[Video], classes: int) -> Evaluated:
     """What an evaluation of these videos would have left in a run folder."""
-    names = ["no action", *(f"screw part {number} with the hex screwdriver" for number in range(1, classes))]
+    names = [
+        "no action",
+        *(f"screw part {number} with the hex screwdriver" for number in range(1, classes)),
+    ]
     vocabulary = Vocabulary.from_names(names, background=names[:1])
     truth, prediction = ([video.labels[row] for video in videos] for row in ("truth", "prediction"))
     per_class = metrics.per_class(truth, prediction, classes)
@@ -110,7 +115,10 @@ def measure(path: Path, loads: int = 5) -> dict[str, float]:
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.goto(path.as_uri())
             built = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
-            row = {"page built": page.evaluate(built), "first timelines drawn": page.evaluate(WATCH)}
+            row = {
+                "page built": page.evaluate(built),
+                "first timelines drawn": page.evaluate(WATCH),
+            }
             row["first search"] = page.evaluate(SEARCH, "part 17 ")
             row["next search"] = page.evaluate(SEARCH, "video_19")
             row["sorted anew"] = page.evaluate(SORT)
@@ -122,16 +130,24 @@ def measure(path: Path, loads: int = 5) -> dict[str, float]:
 
 def main() -> int:
     """Print the figures; 1 where a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, default in (("videos", 200), ("frames", 2000), ("classes", 60), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        one = evaluated(Path(folder), made_up(given.videos, given.frames, given.classes, given.seed), given.classes)
+        one = evaluated(
+            Path(folder),
+            made_up(given.videos, given.frames, given.classes, given.seed),
+            given.classes,
+        )
         start = time.perf_counter()
         path = save_report([one], Path(folder) / "report.html")
         took = time.perf_counter() - start
-        print(f"{given.videos} videos of {given.frames} frames, {given.classes} classes, seed {given.seed}")
+        print(
+            f"{given.videos} videos of {given.frames} frames, {given.classes} classes, seed {given.seed}"
+        )
         size, times = path.stat().st_size / 1e6, measure(path)
     print(f"size {size:.2f} MB (target {TARGET_MB:g}), written in {took:.1f} s")
     for name, seconds in times.items():

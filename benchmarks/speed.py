@@ -62,7 +62,10 @@ AGREE = 1e-4  # relative difference of outputs, at most
 
 # Products whose best rate counts as the machine's: (M, K) @ (K, N), of the sizes that the convolutions have.
 PRODUCTS = ((2048, 512, 512), (1024, 1024, 1024), (2048, 2560, 512))
-FRAMES = {"GTEA": (1000, 2000, 4000, 8000, 16000, 32000, 64000), "Breakfast": (1000, 4000, 16000, 64000)}
+FRAMES = {
+    "GTEA": (1000, 2000, 4000, 8000, 16000, 32000, 64000),
+    "Breakfast": (1000, 4000, 16000, 64000),
+}
 PLANTED = True  # --random: weights as they are drawn (made_up.py says what that changes)
 ROOMY = 12e9  # bytes free, to train Breakfast with the recipe's batch of 4
 
@@ -82,7 +85,9 @@ class Row:
     @property
     def missed(self) -> bool:
         """Whether there is a target and it is not reached."""
-        return self.target is not None and (self.value > self.target if self.at_most else self.value < self.target)
+        return self.target is not None and (
+            self.value > self.target if self.at_most else self.value < self.target
+        )
 
     def cells(self) -> list[str]:
         """What a table shows."""
@@ -118,12 +123,16 @@ def alternate(
     return times
 
 
-def ratio(what: str, ours: Sequence[float], other: Sequence[float], target: float | None, unit: str = "s") -> Row:
+def ratio(
+    what: str, ours: Sequence[float], other: Sequence[float], target: float | None, unit: str = "s"
+) -> Row:
     """Their median over ours, with the lowest and highest ratio of a pair."""
     pairs = [b / a for a, b in zip(ours, other, strict=True)]
     mine, theirs = statistics.median(ours), statistics.median(other)
     figures = f"{mine:.3g} {unit}", f"{theirs:.3g} {unit}"
-    return Row(what, *figures, theirs / mine, target, spread=f"{min(pairs):.2f} to {max(pairs):.2f}")
+    return Row(
+        what, *figures, theirs / mine, target, spread=f"{min(pairs):.2f} to {max(pairs):.2f}"
+    )
 
 
 def waiter(device: torch.device) -> Callable[[], None]:
@@ -137,7 +146,9 @@ def waiter(device: torch.device) -> Callable[[], None]:
 def both_models(shape: Shape, config: Config) -> tuple[FACT, PlainFACT]:
     """Ours and the plain one with the same planted weights, in evaluation mode."""
     torch.manual_seed(0)
-    ours = FACT(config.model, WIDTH, Classes(shape.classes), frame_weight=config.decode.frame_weight).eval()
+    ours = FACT(
+        config.model, WIDTH, Classes(shape.classes), frame_weight=config.decode.frame_weight
+    ).eval()
     if PLANTED:
         plant(ours, shape)
     plain = PlainFACT(config.model, WIDTH, shape.classes).eval()
@@ -158,7 +169,9 @@ def check(name: str, ours: FACT, plain: PlainFACT, features: Tensor, frame_weigh
     error = float((output.blocks[-1].frame_logits[0] - expected).abs().max() / expected.abs().max())
     differ = int((decoding.decode(output)[0] != decode(results, frame_weight)).sum())
     if error > AGREE or differ:
-        raise SystemExit(f"{name}: outputs differ by {error:.1e} (at most {AGREE}), labels in {differ} frames")
+        raise SystemExit(
+            f"{name}: outputs differ by {error:.1e} (at most {AGREE}), labels in {differ} frames"
+        )
 
 
 def counter() -> FlopCounterMode:
@@ -166,12 +179,14 @@ def counter() -> FlopCounterMode:
     aten = torch.ops.aten
     missing = {
         aten.baddbmm_: lambda _, a, b, *rest, **more: flop_counter.bmm_flop(a, b),
-        aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *rest, **more: flop_counter.sdpa_flop(
-            q, k, v
+        aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *rest, **more: (
+            flop_counter.sdpa_flop(q, k, v)
         ),
     }
     known = flop_counter.flop_registry
-    return FlopCounterMode(display=False, custom_mapping={op: own for op, own in missing.items() if op not in known})
+    return FlopCounterMode(
+        display=False, custom_mapping={op: own for op, own in missing.items() if op not in known}
+    )
 
 
 def inference(
@@ -193,13 +208,18 @@ def inference(
         {key: "blas" if name == "onednn" else name for key, name in chosen.items()}
     )  # whose products are counted, and no rounded frame
     with torch.no_grad(), counter() as counted:
-        segments = [int(b.segments.mask.sum()) for b in ours(batch).blocks if b.segments is not None]
+        segments = [
+            int(b.segments.mask.sum()) for b in ours(batch).blocks if b.segments is not None
+        ]
     kernels.use_products(chosen)
     with torch.no_grad(), counter() as plain_counted:
         plain(features)
     flops, plain_flops = counted.get_total_flops(), plain_counted.get_total_flops()
     repeats = 200 if device.type == "cuda" else 5
-    factors = {size: (torch.randn(size[:2], device=device), torch.randn(size[1:], device=device)) for size in PRODUCTS}
+    factors = {
+        size: (torch.randn(size[:2], device=device), torch.randn(size[1:], device=device))
+        for size in PRODUCTS
+    }
 
     def product(size: tuple[int, int, int], multiply: Callable[[Tensor, Tensor], Tensor]) -> None:
         for _ in range(repeats):
@@ -207,11 +227,17 @@ def inference(
 
     multiply: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mm": torch.mm}
     if device.type == "cpu":  # the fastest product that torch has on this processor is the measure
-        multiply["onednn"] = lambda a, b: torch.ops.mkldnn._linear_pointwise(a, b.T, None, "none", [], "")
+        multiply["onednn"] = lambda a, b: torch.ops.mkldnn._linear_pointwise(
+            a, b.T, None, "none", [], ""
+        )
     calls: dict[Any, Callable[[], Any]] = {
         "ours": lambda: decoding.decode(model(batch)).cpu(),
         "plain": lambda: decode(plain(features), weight).cpu(),
-        **{(name, size): partial(product, size, call) for name, call in multiply.items() for size in PRODUCTS},
+        **{
+            (name, size): partial(product, size, call)
+            for name, call in multiply.items()
+            for size in PRODUCTS
+        },
     }
     has_bf16 = device.type == "cpu" and cpu_has_bf16()
     if has_bf16:
@@ -224,15 +250,26 @@ def inference(
         calls["bf16"] = in_bf16
     with torch.no_grad(), around():
         times = alternate(calls, rounds, waiter(device), clock)
-    rate = max(2 * np.prod(key[1]) * repeats / statistics.median(times[key]) for key in calls if len(key) == 2)
+    rate = max(
+        2 * np.prod(key[1]) * repeats / statistics.median(times[key])
+        for key in calls
+        if len(key) == 2
+    )
     shares = sorted(flops / seconds / rate for seconds in times["ours"])
     what = f"inference, {name}, T = {shape.frames:,}"
-    done = f"{flops / 1e9:.0f} GFLOP at {flops / statistics.median(times['ours']) / 1e9:.0f} GFLOP/s"
+    done = (
+        f"{flops / 1e9:.0f} GFLOP at {flops / statistics.median(times['ours']) / 1e9:.0f} GFLOP/s"
+    )
     cut = f", {max(segments)} segments" if segments else ""
     return [
         ratio(what + cut, times["ours"], times["plain"], INFERENCE[name]),
         *([ratio(f"{what}, bf16", times["bf16"], times["plain"], BF16[name])] if has_bf16 else []),
-        Row(f"FLOP of it, {name}", f"{flops / 1e9:.0f} G", f"{plain_flops / 1e9:.0f} G", plain_flops / flops),
+        Row(
+            f"FLOP of it, {name}",
+            f"{flops / 1e9:.0f} G",
+            f"{plain_flops / 1e9:.0f} G",
+            plain_flops / flops,
+        ),
         Row(
             f"share of the matrix-product rate, {name}",
             done,
@@ -283,8 +320,14 @@ def step(
             # Once: afterwards rounding moves the weights apart.
             exact = around is None and torch.get_float32_matmul_precision() == "highest"
             exact = exact and not self.run.config.model.input.dropout
-            if exact and len(times["plain"]) == 1 and abs(answer["total"] / row["total"] - 1) > AGREE:
-                raise SystemExit(f"{name}: the loss is {float(answer['total'])}, that of plain.py {row['total']}")
+            if (
+                exact
+                and len(times["plain"]) == 1
+                and abs(answer["total"] / row["total"] - 1) > AGREE
+            ):
+                raise SystemExit(
+                    f"{name}: the loss is {float(answer['total'])}, that of plain.py {row['total']}"
+                )
             return answer
 
     train_by(Timed, shape, rounds + 1, f"train.device={device}", *overrides)
@@ -306,7 +349,9 @@ def twin_of(training: trainer.Trainer, shape: Shape) -> PlainTraining:
 
 def videos_of(batch: Any) -> list[tuple[Tensor, Tensor]]:
     """The videos of a batch without what pads them."""
-    return [(x[m], y[m]) for x, y, m in zip(batch.features, batch.truth.labels, batch.mask, strict=True)]
+    return [
+        (x[m], y[m]) for x, y, m in zip(batch.features, batch.truth.labels, batch.mask, strict=True)
+    ]
 
 
 def train_by(kind: type[trainer.Trainer], shape: Shape, steps: int, *overrides: str) -> None:
@@ -359,7 +404,9 @@ def memory(name: str, shape: Shape) -> list[Row]:
         ours, plain = (statistics.median(peaks[f"{side} {kind}"][1:]) for side in ("ours", "plain"))
         figures = f"{ours / 1e6:.0f} MB", f"{plain / 1e6:.0f} MB"
         what = f"peak memory of a {'training step' if kind == 'step' else 'pass'}, {name}, T = {shape.frames:,}"
-        rows.append(Row(what, *figures, ours / plain, MEMORY if kind == "step" else None, at_most=True))
+        rows.append(
+            Row(what, *figures, ours / plain, MEMORY if kind == "step" else None, at_most=True)
+        )
     return rows
 
 
@@ -368,7 +415,11 @@ def free_memory() -> float:
     meminfo = Path("/proc/meminfo")
     if not meminfo.is_file():
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) / 2
-    return next(1024.0 * int(line.split()[1]) for line in meminfo.read_text().splitlines() if "MemAvailable" in line)
+    return next(
+        1024.0 * int(line.split()[1])
+        for line in meminfo.read_text().splitlines()
+        if "MemAvailable" in line
+    )
 
 
 # --- whole trainings in processes of their own --------------------------------------------------------
@@ -378,13 +429,22 @@ def training(command: Sequence[str], code: Path, **environment: str) -> dict[str
     """What epoch.py prints, run with the code of a checkout."""
     script = code / "benchmarks/epoch.py"  # that of the checkout, which knows its names
     words = [*command, str(script if script.is_file() else ROOT / "benchmarks/epoch.py")]
-    return {"words": words, "cwd": code, "env": {**os.environ, "PYTHONPATH": str(code), **environment}}
+    return {
+        "words": words,
+        "cwd": code,
+        "env": {**os.environ, "PYTHONPATH": str(code), **environment},
+    }
 
 
 def answer(of: Mapping[str, Any], *arguments: str) -> dict[str, Any]:
     """Run it; its last line."""
     done = subprocess.run(
-        [*of["words"], *arguments], cwd=of["cwd"], env=of["env"], stdout=subprocess.PIPE, text=True, check=True
+        [*of["words"], *arguments],
+        cwd=of["cwd"],
+        env=of["env"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     if Path(found["code"]).parent.resolve() != Path(of["cwd"]).resolve():
@@ -405,20 +465,35 @@ def epoch(recipe: str, against: Path, rounds: int, epochs: int) -> list[Row]:
     """
     alone = {"OMP_NUM_THREADS": "1"} if torch.get_num_threads() == 1 else {}
     places, (name, settings) = {"ours": ROOT, "theirs": against.resolve()}, TRAINED[recipe]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=against, capture_output=True, text=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=against, capture_output=True, text=True
+    )
     rows = []
     with tempfile.TemporaryDirectory() as place:
         real = ROOT.parent / "shared/data" / name
-        data, source = (real, f"videos of {name}") if real.is_dir() else (Path(place) / "data", "made-up videos")
+        data, source = (
+            (real, f"videos of {name}")
+            if real.is_dir()
+            else (Path(place) / "data", "made-up videos")
+        )
         if not real.is_dir():
             if recipe != "kscgr":
                 return []
             write_kscgr(data)
         share = [] if real.is_dir() else ["data.validation=0"]
         # The last epoch validates, and the first one reads files; neither counts.
-        fixed = [f"data.root={data}", *settings, *share, "train.members=1", f"train.epochs={epochs}"]
+        fixed = [
+            f"data.root={data}",
+            *settings,
+            *share,
+            "train.members=1",
+            f"train.epochs={epochs}",
+        ]
         for kind, target in (("process", EPOCH), ("wall", None)):
-            codes = {side: training([sys.executable], code, CLOCK=kind, **alone) for side, code in places.items()}
+            codes = {
+                side: training([sys.executable], code, CLOCK=kind, **alone)
+                for side, code in places.items()
+            }
             times: dict[str, list[float]] = {side: [] for side in codes}
             for number in range(rounds):
                 for side, code in codes.items():
@@ -438,9 +513,22 @@ def processes(shape: Shape, steps: int) -> Row:
             for count, found_rates in rates.items():
                 root = Path(place) / f"{number} {count}"
                 write(root / "data", shape, count * steps)
-                launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-                code = training([sys.executable] if count == 1 else launch, ROOT, OMP_NUM_THREADS="1")
-                fixed = [*folder(root / "data"), "train.epochs=1", "train.batch_size=1", "train.device=cpu"]
+                launch = [
+                    sys.executable,
+                    "-m",
+                    "torch.distributed.run",
+                    "--standalone",
+                    f"--nproc-per-node={count}",
+                ]
+                code = training(
+                    [sys.executable] if count == 1 else launch, ROOT, OMP_NUM_THREADS="1"
+                )
+                fixed = [
+                    *folder(root / "data"),
+                    "train.epochs=1",
+                    "train.batch_size=1",
+                    "train.device=cpu",
+                ]
                 found = answer(code, shape.recipe, str(root / "run"), *fixed)
                 found_rates.append(count * shape.frames / statistics.median(found["steps"]))
     what = f"two processes against one, Breakfast, T = {shape.frames:,}, one core each"
@@ -455,8 +543,14 @@ def peak() -> float:
     """Bytes resident at most so far, or since `forget_peak`."""
     status = Path("/proc/self/status")
     if status.is_file():
-        return next(1024.0 * int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1.0 if sys.platform == "darwin" else 1024.0)
+        return next(
+            1024.0 * int(line.split()[1])
+            for line in status.read_text().splitlines()
+            if "VmHWM" in line
+        )
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1.0 if sys.platform == "darwin" else 1024.0
+    )
 
 
 def forget_peak() -> None:
@@ -492,30 +586,49 @@ def growth(name: str, frames: Sequence[int]) -> list[Row]:
         threads = str(torch.get_num_threads())
         command = [sys.executable, __file__, "--grow", name, str(count), "--threads", threads]
         environment = {**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT))}
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
         found.append(json.loads(done.stdout.splitlines()[-1]))
     rows = []
     for key, unit, scale in (("seconds", "s", 1.0), ("bytes", "MB", 1e-6)):
         values = [each[key] for each in found]
         exponent = float(np.polyfit(np.log(frames), np.log(values), 1)[0])
-        ends = f"{scale * values[-1]:.3g} {unit} at {frames[-1]:,}", f"{scale * values[0]:.3g} {unit} at {frames[0]:,}"
+        ends = (
+            f"{scale * values[-1]:.3g} {unit} at {frames[-1]:,}",
+            f"{scale * values[0]:.3g} {unit} at {frames[0]:,}",
+        )
         kind = "time" if key == "seconds" else "memory"
         per = [1000 * scale * value / count for value, count in zip(values, frames, strict=True)]
         spread = f"{min(per):.3g} to {max(per):.3g} {unit} for 1,000 frames"
-        rows.append(Row(f"exponent of {kind} in T, inference, {name}", *ends, exponent, GROWTH, True, spread))
+        rows.append(
+            Row(
+                f"exponent of {kind} in T, inference, {name}", *ends, exponent, GROWTH, True, spread
+            )
+        )
     return rows
 
 
 def start_up(runs: int) -> Row:
     """`fact-clip --help` beside `import numpy` (startup.py says more)."""
     names = {"ours": "fact-clip --help", "numpy": "import numpy"}
-    calls = {key: (lambda name=name: startup.seconds(startup.COMMANDS[name])) for key, name in names.items()}
+    calls = {
+        key: (lambda name=name: startup.seconds(startup.COMMANDS[name]))
+        for key, name in names.items()
+    }
     times = alternate(calls, runs)
     mine, numpy = statistics.median(times["ours"]), statistics.median(times["numpy"])
     pairs = [a / b for a, b in zip(times["ours"], times["numpy"], strict=True)]
     spread = f"{min(pairs):.2f} to {max(pairs):.2f}"
     figures = f"{mine:.3g} s", f"{numpy:.3g} s"
-    return Row("fact-clip --help / import numpy", *figures, mine / numpy, startup.TARGET, at_most=True, spread=spread)
+    return Row(
+        "fact-clip --help / import numpy",
+        *figures,
+        mine / numpy,
+        startup.TARGET,
+        at_most=True,
+        spread=spread,
+    )
 
 
 # --- the run ------------------------------------------------------------------------------------------
@@ -523,13 +636,19 @@ def start_up(runs: int) -> Row:
 KINDS = ("inference", "step", "memory", "epoch", "growth", "processes", "startup")
 
 
-def measure(kind: str, quick: bool, against: Path | None, names: Sequence[str] = tuple(SHAPES)) -> list[Row]:
+def measure(
+    kind: str, quick: bool, against: Path | None, names: Sequence[str] = tuple(SHAPES)
+) -> list[Row]:
     """The rows of a kind, for the shapes of these names."""
     cpu, short = torch.device("cpu"), 4 if quick else 1
     shapes = {name: replace(SHAPES[name], frames=SHAPES[name].frames // short) for name in names}
     if kind == "inference":
         rounds = {"Breakfast": 5, "HA-ViD": 9, "GTEA": 15}
-        return [row for name in shapes for row in inference(name, shapes[name], 2 if quick else rounds[name], cpu)]
+        return [
+            row
+            for name in shapes
+            for row in inference(name, shapes[name], 2 if quick else rounds[name], cpu)
+        ]
     if kind == "step":
         rounds, rows = {"Breakfast": 2, "HA-ViD": 5, "GTEA": 9}, []
         for name, shape in shapes.items():
@@ -542,7 +661,11 @@ def measure(kind: str, quick: bool, against: Path | None, names: Sequence[str] =
         if against is None:
             print("epoch: left out; --against CHECKOUT names the other checkout")
             return []
-        return [row for recipe in TRAINED for row in epoch(recipe, against, *((1, 3) if quick else (3, 4)))]
+        return [
+            row
+            for recipe in TRAINED
+            for row in epoch(recipe, against, *((1, 3) if quick else (3, 4)))
+        ]
     if kind == "growth":
         counts = {"GTEA": (1000, 2000, 4000)} if quick else FRAMES
         return [row for name in names if name in counts for row in growth(name, counts[name])]
@@ -555,14 +678,27 @@ def facts() -> list[str]:
     """The machine, the versions, the date: what a table of times is worth nothing without."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=False
+        )
         return done.stdout.strip()
 
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        cpu = next((x.split(": ", 1)[1] for x in info.read_text().splitlines() if x.startswith("model name")), cpu)
-    changed = " with uncommitted changes" if git("status", "--porcelain", "--", "fact_clip", "benchmarks") else ""
+        cpu = next(
+            (
+                x.split(": ", 1)[1]
+                for x in info.read_text().splitlines()
+                if x.startswith("model name")
+            ),
+            cpu,
+        )
+    changed = (
+        " with uncommitted changes"
+        if git("status", "--porcelain", "--", "fact_clip", "benchmarks")
+        else ""
+    )
     return [
         f"date {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
         f"commit {git('rev-parse', '--short', 'HEAD') or 'unknown'}{changed}",
@@ -589,13 +725,25 @@ single runs can be trusted: beside other work they differ much, and so do two ma
 
 def main() -> int:
     """Print the rows and write results.md; 1 where a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="short videos, once; writes nothing")
-    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="these rows; writes nothing")
-    parser.add_argument("--shape", nargs="+", choices=SHAPES, default=list(SHAPES), help="these videos; likewise")
+    parser.add_argument(
+        "--only", nargs="+", choices=KINDS, default=KINDS, help="these rows; writes nothing"
+    )
+    parser.add_argument(
+        "--shape", nargs="+", choices=SHAPES, default=list(SHAPES), help="these videos; likewise"
+    )
     parser.add_argument("--against", type=Path, help="another checkout, for the row epoch")
-    parser.add_argument("--threads", type=int, help="unset: one a core; with 1 processor time is told; writes nothing")
-    parser.add_argument("--random", action="store_true", help="weights as they are drawn; writes nothing")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        help="unset: one a core; with 1 processor time is told; writes nothing",
+    )
+    parser.add_argument(
+        "--random", action="store_true", help="weights as they are drawn; writes nothing"
+    )
     parser.add_argument("--grow", nargs=2, metavar=("SHAPE", "FRAMES"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     global PLANTED
@@ -614,7 +762,9 @@ def main() -> int:
     whole = set(given.only) == set(KINDS) and set(given.shape) == set(SHAPES)
     if whole and not (given.quick or given.random or given.threads):
         about = "".join(f"- {fact}\n" for fact in facts())
-        (ROOT / "benchmarks/results.md").write_text(f"# Speed\n\n{EXPLAINED}\n{about}\n{markdown(rows)}")
+        (ROOT / "benchmarks/results.md").write_text(
+            f"# Speed\n\n{EXPLAINED}\n{about}\n{markdown(rows)}"
+        )
     return int(any(row.missed for row in rows))
 
 

@@ -33,7 +33,10 @@ def streamed(segmenter: Segmenter, features: Any, delays: list[float]) -> dict[f
         return last[key]
 
     scorer.score = score_once  # type: ignore[method-assign]
-    streams, segments = {delay: segmenter.stream(delay) for delay in delays}, {delay: [] for delay in delays}
+    streams, segments = (
+        {delay: segmenter.stream(delay) for delay in delays},
+        {delay: [] for delay in delays},
+    )
     for row in features:
         for delay, stream in streams.items():
             segments[delay] += stream.push(row[None])
@@ -56,7 +59,9 @@ def main() -> None:
         truth, predictions = [], {delay: [] for delay in delays}
         for name in dataset.test:
             truth.append(dataset.labels(name))
-            for delay, labels in streamed(segmenter, np.asarray(dataset.features(name)), delays).items():
+            for delay, labels in streamed(
+                segmenter, np.asarray(dataset.features(name)), delays
+            ).items():
                 predictions[delay].append(vocabulary.encode(labels))
         background, rules = vocabulary.background_indices, config.evaluation.rules
         print(f"{run}, {len(truth)} videos: {', '.join(KEYS)}", flush=True)

@@ -97,7 +97,9 @@ class Training:
         torch.manual_seed(seed)
         self.dataset, self.seconds = dataset, seconds
         self.background = dataset.vocabulary.background_indices
-        transform = FeatureTransform.fit((dataset.features(name) for name in dataset.train), WINDOWS)
+        transform = FeatureTransform.fit(
+            (dataset.features(name) for name in dataset.train), WINDOWS
+        )
         names = (*dataset.train, *dataset.validation, *dataset.test)
         self.inputs = {name: torch.from_numpy(transform(dataset.features(name))) for name in names}
         self.labels = {name: dataset.labels(name) for name in names}
@@ -118,7 +120,9 @@ class Training:
                 for group in optimizer.param_groups:
                     group["lr"] = LR * 0.5 * (1 + math.cos(math.pi * share))
                 self.model.train()
-                loss = loss_of(self.model(self.inputs[name]), torch.from_numpy(self.labels[name].copy()))
+                loss = loss_of(
+                    self.model(self.inputs[name]), torch.from_numpy(self.labels[name].copy())
+                )
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -153,7 +157,9 @@ class Training:
         assert self.kept.state is not None
         self.model.load_state_dict(self.kept.state)
         names = self.dataset.test
-        return self.figures(names, [decode_switching(each, self.kept.price) for each in self.scores(names)])
+        return self.figures(
+            names, [decode_switching(each, self.kept.price) for each in self.scores(names)]
+        )
 
 
 def opened(root: str, split: str, name: str) -> Dataset:
@@ -165,11 +171,15 @@ def opened(root: str, split: str, name: str) -> Dataset:
 
 def main() -> int:
     """Train, and print a line a seed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("root")
     parser.add_argument("split", nargs="?", default="1")
     parser.add_argument("--name", default="folder", help="entry of datasets/benchmarks.py")
-    parser.add_argument("--seconds", type=float, default=60.0, help="CPU-seconds of training, validation included")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="CPU-seconds of training, validation included"
+    )
     parser.add_argument("--seeds", default="0", help="as 0,1,2")
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -75,10 +75,14 @@ def peak_mb(call: Callable[[], object]) -> float:
 
 def main() -> int:
     """Print the table; exit code 1 where a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--frames", type=int, default=11_500)
     parser.add_argument("--actions", type=int, default=48)
-    parser.add_argument("--dense-frames", type=int, default=2_000, help="N of the comparison; the matrix is N x N")
+    parser.add_argument(
+        "--dense-frames", type=int, default=2_000, help="N of the comparison; the matrix is N x N"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
     settings = TransportSettings()
@@ -93,13 +97,22 @@ def main() -> int:
     figures = []
     for name, similarity, call in rows:
         figures.append((seconds(call, given.repeats), peak_mb(call)))
-        print(f"{name:<10}{len(similarity):>8}{given.actions:>8}{figures[-1][0]:>10.3f}{figures[-1][1]:>10.1f}")
+        print(
+            f"{name:<10}{len(similarity):>8}{given.actions:>8}{figures[-1][0]:>10.3f}{figures[-1][1]:>10.1f}"
+        )
     (time_large, memory_large), (time_small, memory_small), (time_dense, memory_dense) = figures
     gap = given.dense_frames * np.abs(transport(small, settings) - dense(small, settings)).max()
-    print(f"dense / transport at {given.dense_frames} frames: time {time_dense / time_small:.0f} x, ", end="")
-    print(f"memory {memory_dense / memory_small:.0f} x; largest difference of a frame's assignment {gap:.0e}")
+    print(
+        f"dense / transport at {given.dense_frames} frames: time {time_dense / time_small:.0f} x, ",
+        end="",
+    )
+    print(
+        f"memory {memory_dense / memory_small:.0f} x; largest difference of a frame's assignment {gap:.0e}"
+    )
     met = time_large < TARGET_SECONDS and memory_large < TARGET_MB
-    print(f"target at {given.frames} frames: {TARGET_SECONDS:g} s, {TARGET_MB:g} MB: {'met' if met else 'MISSED'}")
+    print(
+        f"target at {given.frames} frames: {TARGET_SECONDS:g} s, {TARGET_MB:g} MB: {'met' if met else 'MISSED'}"
+    )
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     print(f"{os.cpu_count()} cores, load {load:.1f}; under load times are upper bounds")
     return 0 if met else 1

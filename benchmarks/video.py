@@ -55,7 +55,9 @@ def measured(path: Path, what: str) -> tuple[float, int]:
 
 def main() -> int:
     """Print the table; exit code 1 where a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=600.0, help="of the video")
     parser.add_argument("--measure", nargs=2, metavar=("FILE", "WHAT"), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -66,13 +68,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
         n_frames = write(path, given.seconds)
-        print(f"{n_frames} frames of {WIDTH} x {HEIGHT}, {path.stat().st_size / 2**20:.0f} MB of H.264")
+        print(
+            f"{n_frames} frames of {WIDTH} x {HEIGHT}, {path.stat().st_size / 2**20:.0f} MB of H.264"
+        )
         print(f"{'':<28}{'frames/s':>10}{'peak MB':>10}")
         met = True
-        for what, title in {"decode": "decode, scaled to 64 x 48", "extract": "decode + grid encoder"}.items():
+        for what, title in {
+            "decode": "decode, scaled to 64 x 48",
+            "extract": "decode + grid encoder",
+        }.items():
             # a process each, so that the peak is its own
             command = [sys.executable, __file__, "--measure", str(path), what]
-            answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+            answer = subprocess.run(
+                command, check=True, capture_output=True, text=True
+            ).stdout.split()
             seconds, rows, memory = float(answer[0]), int(answer[1]), float(answer[2])
             assert rows == n_frames, f"{rows} rows of {n_frames} frames"
             print(f"{title:<28}{rows / seconds:>10.0f}{memory:>10.0f}")

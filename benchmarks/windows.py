@@ -33,7 +33,9 @@ class Transform:
         return rows
 
 
-def seconds(scorer: Scorer, features: np.ndarray, at_once: int) -> tuple[float, np.ndarray, np.ndarray]:
+def seconds(
+    scorer: Scorer, features: np.ndarray, at_once: int
+) -> tuple[float, np.ndarray, np.ndarray]:
     module.ROWS_AT_ONCE = at_once
     start = time.perf_counter()
     labels, confidence = scorer.predict(features)
@@ -42,7 +44,9 @@ def seconds(scorer: Scorer, features: np.ndarray, at_once: int) -> tuple[float, 
 
 def main() -> int:
     torch.manual_seed(SEED)
-    config = Config.load(RECIPE, ["model.head=closed", "data.stride=1", "data.interleave=false", "decode.overlap=16"])
+    config = Config.load(
+        RECIPE, ["model.head=closed", "data.stride=1", "data.interleave=false", "decode.overlap=16"]
+    )
     vocabulary = Vocabulary.from_names([f"action {place}" for place in range(CLASSES)])
     run = SimpleNamespace(config=config, vocabulary=vocabulary, fps=None, transform=Transform())
     model = FACT(config.model, WIDTH, Classes(CLASSES))

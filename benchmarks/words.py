@@ -48,7 +48,10 @@ def listed(path: Path) -> list[list[str]]:
     """The words of each class of Epic-Kitchens, its key first; "spoon:wooden" is "wooden spoon"."""
     rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
     words = ([row["key"], *ast.literal_eval(row["instances"])] for row in rows)
-    return [list(dict.fromkeys(" ".join(word.split(":")[::-1]).replace("-", " ") for word in own)) for own in words]
+    return [
+        list(dict.fromkeys(" ".join(word.split(":")[::-1]).replace("-", " ") for word in own))
+        for own in words
+    ]
 
 
 def parts(path: Path) -> dict[str, list[str]]:
@@ -81,8 +84,13 @@ def main() -> int:
     classes = {"verb": listed(verbs), "noun": listed(nouns)}
     sets, rng, cosines = [parts(path) for path in mappings], np.random.default_rng(0), Cosines()
     for _ in range(DRAWS):
-        chosen = {slot: rng.choice(len(classes[slot]), size, replace=False).tolist() for slot, size in SIZES.items()}
-        sets.append({slot: [classes[slot][index][0] for index in own] for slot, own in chosen.items()})
+        chosen = {
+            slot: rng.choice(len(classes[slot]), size, replace=False).tolist()
+            for slot, size in SIZES.items()
+        }
+        sets.append(
+            {slot: [classes[slot][index][0] for index in own] for slot, own in chosen.items()}
+        )
     found: dict[str, dict[str, NDArray[np.float32]]] = {}
     for slot, own in classes.items():
         of_kind: dict[str, list[NDArray[np.float32]]] = {kind: [] for kind in KINDS}
@@ -91,17 +99,23 @@ def main() -> int:
             near = [words for words in own if set(words) & set(known)]
             synonyms = [word for words in near for word in words if word not in known]
             others = [words[0] for words in own if words not in near]
-            for kind, words in zip(KINDS, (synonyms, others, OTHER_WORLDS[slot].split(", ")), strict=True):
+            for kind, words in zip(
+                KINDS, (synonyms, others, OTHER_WORLDS[slot].split(", ")), strict=True
+            ):
                 strange = [word for word in map(tidy, words) if word not in known]
                 if strange:
                     of_kind[kind].append(cosines(strange, known, slot))
         found[slot] = {kind: np.concatenate(values) for kind, values in of_kind.items()}
-    print("threshold  " + "  ".join(f"{slot}: {', '.join(KINDS)} far (mean right)" for slot in found))
+    print(
+        "threshold  " + "  ".join(f"{slot}: {', '.join(KINDS)} far (mean right)" for slot in found)
+    )
     for threshold in np.arange(0.50, 0.70, 0.02):
         cells = []
         for values in found.values():
             far = [100 * float((values[kind] < threshold).mean()) for kind in KINDS]
-            cells.append(", ".join(f"{share:.0f}" for share in far) + f" ({(100 - far[0] + far[2]) / 2:.1f})")
+            cells.append(
+                ", ".join(f"{share:.0f}" for share in far) + f" ({(100 - far[0] + far[2]) / 2:.1f})"
+            )
         print(f"{threshold:.2f}{'*' if abs(threshold - FAR) < 1e-6 else ' '}  " + "  ".join(cells))
     return 0
 

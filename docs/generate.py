@@ -53,10 +53,18 @@ def _recipes() -> list[str]:
         text = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
         comment = [line[2:] for line in text.splitlines() if line.startswith("# ")]
         if comment:
-            rows.append([f"[`{name}`](../fact_clip/configs/{name}.yaml)", " ".join(comment).split(". ")[0].rstrip(".")])
+            rows.append(
+                [
+                    f"[`{name}`](../fact_clip/configs/{name}.yaml)",
+                    " ".join(comment).split(". ")[0].rstrip("."),
+                ]
+            )
         else:
             built_on.setdefault(yaml.safe_load(text)["base"], []).append(f"`{name}`")
-    lists = [f"`{base}` with the data set of their name: {', '.join(names)}.\n" for base, names in built_on.items()]
+    lists = [
+        f"`{base}` with the data set of their name: {', '.join(names)}.\n"
+        for base, names in built_on.items()
+    ]
     return [_table(["recipe", "what it trains"], rows), *lists]
 
 
@@ -64,7 +72,12 @@ def _group(prefix: str, model: type[BaseModel]) -> list[str]:
     """A heading, the docstring and a table of keys, with those of the groups inside at its end."""
     texts, rows = _rows(prefix, model)
     table = _table(["key", "type", "default", "meaning"], rows)
-    return [f"### {prefix}", "\n".join(texts) + "\n", table, *(_blocks() if model is ModelConfig else [])]
+    return [
+        f"### {prefix}",
+        "\n".join(texts) + "\n",
+        table,
+        *(_blocks() if model is ModelConfig else []),
+    ]
 
 
 def _rows(prefix: str, model: type[BaseModel]) -> tuple[list[str], list[list[str]]]:
@@ -79,7 +92,9 @@ def _rows(prefix: str, model: type[BaseModel]) -> tuple[list[str], list[list[str
             texts.append(f"`{key}`: {text[0].lower() if text[1].islower() else text[0]}{text[1:]}")
             inner += more
         else:
-            rows.append([f"`{key}`", _kind(field), _default(field.default), _linked(str(field.description))])
+            rows.append(
+                [f"`{key}`", _kind(field), _default(field.default), _linked(str(field.description))]
+            )
     return texts, rows + inner
 
 
@@ -88,13 +103,26 @@ def _blocks() -> list[str]:
     later, rows = ModelConfig.model_fields["update"].default, []
     for name, field in BlockConfig.model_fields.items():
         own = f"`{getattr(later, name)}`" if name in later.model_fields_set else "inherited"
-        rows.append([f"`{name}`", _kind(field), _default(field.default), own, _linked(str(field.description))])
+        rows.append(
+            [
+                f"`{name}`",
+                _kind(field),
+                _default(field.default),
+                own,
+                _linked(str(field.description)),
+            ]
+        )
     text = (
         "Keys of `model.input` (blocks `i`, `I`), `model.update` (`u`) and `model.pooled` (`U`). A key of `update` or "
         "`pooled` that is not given is inherited from the block before, in the order of `model.blocks`.\n"
     )
     header = ["key", "type", "default, `input`", "default, `update`, `pooled`", "meaning"]
-    return ["### model.input, model.update, model.pooled", f"{_first(BlockConfig)}", text, _table(header, rows)]
+    return [
+        "### model.input, model.update, model.pooled",
+        f"{_first(BlockConfig)}",
+        text,
+        _table(header, rows),
+    ]
 
 
 def _first(model: type[BaseModel]) -> str:
@@ -109,7 +137,12 @@ def _kind(field: FieldInfo) -> str:
     """A type and its bounds in words: "int, at least 1"."""
     limits = {}
     for limit in [*field.metadata, *_inner_limits(field.annotation)]:
-        for what, words in {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}.items():
+        for what, words in {
+            "ge": "at least",
+            "gt": "more than",
+            "le": "at most",
+            "lt": "less than",
+        }.items():
             if isinstance(limit, annotated_types.BaseMetadata) and hasattr(limit, what):
                 limits[words] = f"{words} {getattr(limit, what):g}"
     return ", ".join([_type(field.annotation), *limits.values()])

@@ -31,7 +31,9 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages of ELSEWHERE."""
     for source, page in ELSEWHERE.items():
         content = {"content": notebook_page(ROOT / source)} if source.endswith(".ipynb") else {}
-        files.append(File.generated(config, page, **(content or {"abs_src_path": str(ROOT / source)})))
+        files.append(
+            File.generated(config, page, **(content or {"abs_src_path": str(ROOT / source)}))
+        )
     return files
 
 
@@ -44,7 +46,9 @@ def notebook_page(path: Path) -> str:
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             plain = "".join(output.get("text", data.get("text/plain", []))).rstrip()
-            parts.append("".join(data["text/html"]) if "text/html" in data else f"```text\n{plain}\n```")
+            parts.append(
+                "".join(data["text/html"]) if "text/html" in data else f"```text\n{plain}\n```"
+            )
     return "\n\n".join(parts) + "\n"
 
 
@@ -57,7 +61,9 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     def lead(match: re.Match[str]) -> str:
         text, target, anchor = match[1], match[2], match[3] or ""
         path = posixpath.normpath(posixpath.join(home, target))
-        inside = ELSEWHERE.get(path, path.removeprefix("docs/") if path.startswith("docs/") else None)
+        inside = ELSEWHERE.get(
+            path, path.removeprefix("docs/") if path.startswith("docs/") else None
+        )
         if inside is None:
             return f"{text} (`{path}`)" if text.strip("`") != path else f"`{path}`"
         return f"[{text}]({posixpath.relpath(inside, posixpath.dirname(address) or '.')}{anchor})"

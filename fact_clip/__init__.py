@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-_ROOMS = ("compat", "datasets", "decoding", "formats", "losses", "metrics", "models", "report", "training")
+_ROOMS = (
+    "compat",
+    "datasets",
+    "decoding",
+    "formats",
+    "losses",
+    "metrics",
+    "models",
+    "report",
+    "training",
+)
 _HOME_OF = {
     "Config": "fact_clip.config",
     "InputError": "fact_clip.core",

@@ -44,14 +44,18 @@ def fetch(address: str | Path, names: Collection[str]) -> Path:
     match = re.fullmatch(r"hf:[/\\]+([\w.-]+)[/\\]([\w.-]+)(?:@(.+))?", str(address))
     where = "hf://" + re.sub(r"^hf:[/\\]+", "", str(address))
     if match is None:
-        raise InputError(where, "not an address of the hub", "write hf://OWNER/NAME or hf://OWNER/NAME@REVISION")
+        raise InputError(
+            where, "not an address of the hub", "write hf://OWNER/NAME or hf://OWNER/NAME@REVISION"
+        )
     repository, revision = f"{match[1]}/{match[2]}", match[3]
     with _answers(where):
         from huggingface_hub import HfApi, errors, snapshot_download
 
         listed = dict[str, str]()
         try:
-            info = HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=_PATIENCE)
+            info = HfApi().model_info(
+                repository, revision=revision, files_metadata=True, timeout=_PATIENCE
+            )
             for file in info.siblings or ():
                 listed[file.rfilename] = file.lfs.sha256 if file.lfs else str(file.blob_id)
         except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
@@ -59,17 +63,23 @@ def fetch(address: str | Path, names: Collection[str]) -> Path:
         except (OSError, errors.HTTPError):  # no network: what is in the cache needs none
             pass
         folder = Path(
-            snapshot_download(repository, revision=revision, allow_patterns=[*names], local_files_only=not listed)
+            snapshot_download(
+                repository, revision=revision, allow_patterns=[*names], local_files_only=not listed
+            )
         )
     for path in sorted(file for name in names for file in folder.glob(name)):
         blob = path.resolve()
         # the cache calls files by their hashes where it can make links to them
-        wanted = listed.get(path.relative_to(folder).as_posix(), blob.name if path.is_symlink() else None)
+        wanted = listed.get(
+            path.relative_to(folder).as_posix(), blob.name if path.is_symlink() else None
+        )
         if wanted is not None and _digest(blob, wanted) != wanted:
             blob.unlink()
             path.unlink(missing_ok=True)
             problem = f"{path.name} is not the file that the hub lists; the download was removed"
-            raise InputError(where, problem, "download it again, and trust it only if the hashes agree")
+            raise InputError(
+                where, problem, "download it again, and trust it only if the hashes agree"
+            )
     return folder
 
 
@@ -88,7 +98,9 @@ def _answers(where: str) -> Iterator[None]:
     try:
         from huggingface_hub import errors, utils
     except ImportError:
-        raise InputError(where, "huggingface_hub is not installed", "pip install 'fact-clip[hub]'") from None
+        raise InputError(
+            where, "huggingface_hub is not installed", "pip install 'fact-clip[hub]'"
+        ) from None
     if not sys.stderr.isatty():
         utils.disable_progress_bars()
     try:
@@ -99,10 +111,18 @@ def _answers(where: str) -> Iterator[None]:
         problem, fix = " ".join(str(error).split()), ""
         if isinstance(error, errors.RevisionNotFoundError):
             problem, fix = "no such revision", "name a branch, a tag or a commit after the @"
-        elif isinstance(error, errors.RepositoryNotFoundError):  # the hub answers alike for missing and private ones
-            problem, fix = "no such repository, or it is not yours to read", f"check the name, or {_LOGIN}"
+        elif isinstance(
+            error, errors.RepositoryNotFoundError
+        ):  # the hub answers alike for missing and private ones
+            problem, fix = (
+                "no such repository, or it is not yours to read",
+                f"check the name, or {_LOGIN}",
+            )
         elif isinstance(error, errors.LocalEntryNotFoundError):
-            problem, fix = "not in the cache, and the hub cannot be reached", "load it once where there is a network"
+            problem, fix = (
+                "not in the cache, and the hub cannot be reached",
+                "load it once where there is a network",
+            )
         elif getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
             problem, fix = "not logged in, or no right to do this", _LOGIN
         raise InputError(where, problem, fix) from None
@@ -123,7 +143,13 @@ def _portable(value: Any) -> Any:
 
 
 def publish(
-    loaded: LoadedRun, repository: str, names: Collection[str], *, private: bool, message: str, licence: str
+    loaded: LoadedRun,
+    repository: str,
+    names: Collection[str],
+    *,
+    private: bool,
+    message: str,
+    licence: str,
 ) -> str:
     """Make a repository of a run's files (of these `names`), evaluation and model card; return its address on the web.
 
@@ -133,18 +159,28 @@ def publish(
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise InputError(repository, "not the name of a repository", "write OWNER/NAME")
     if not re.fullmatch(r"[a-z0-9.-]+", licence):
-        raise InputError("licence", f"{licence!r} is not a licence as the hub writes it", "write mit, apache-2.0, ...")
+        raise InputError(
+            "licence",
+            f"{licence!r} is not a licence as the hub writes it",
+            "write mit, apache-2.0, ...",
+        )
     parts: dict[str, Path | bytes] = {
         file.relative_to(path).as_posix(): file for name in names for file in path.glob(name)
     }
     for name in parts:
         if PurePath(name).name in ("config.yaml", "run.json"):
             tree = _portable(read_mapping(path / name, "a run folder"))
-            dump = json.dumps(tree, indent=1) if name.endswith(".json") else yaml.safe_dump(tree, sort_keys=False)
+            dump = (
+                json.dumps(tree, indent=1)
+                if name.endswith(".json")
+                else yaml.safe_dump(tree, sort_keys=False)
+            )
             parts[name] = dump.encode()
     evaluation: dict[str, Any] = {}
     if (path / _EVALUATION).is_file():
-        evaluation = read_mapping(path / _EVALUATION, "what fact-clip evaluate wrote") | {"run": where}
+        evaluation = read_mapping(path / _EVALUATION, "what fact-clip evaluate wrote") | {
+            "run": where
+        }
         parts[_EVALUATION] = json.dumps(evaluation, indent=1).encode()
     parts["README.md"] = _card(loaded, where, licence, evaluation).encode()
     with _answers(where):
@@ -156,7 +192,11 @@ def publish(
         api = HfApi()
         added = [CommitOperationAdd(name, part) for name, part in parts.items()]
         address = api.create_repo(repository, private=private, exist_ok=True)
-        old = {name for name in api.list_repo_files(repository) if any(PurePath(name).match(part) for part in names)}
+        old = {
+            name
+            for name in api.list_repo_files(repository)
+            if any(PurePath(name).match(part) for part in names)
+        }
         removed = [CommitOperationDelete(name) for name in sorted(old - parts.keys())]
         api.create_commit(repository, [*added, *removed], commit_message=message)
     return str(address)
@@ -167,11 +207,22 @@ def _card(loaded: LoadedRun, where: str, licence: str, evaluation: Mapping[str, 
     run, config, zero_shot = loaded.run, loaded.run.config, evaluation.get("zero_shot", {})
     seen = run.vocabulary.names if loaded.calibration is None else loaded.calibration.seen
     unseen = [*zero_shot.get("unseen", [name for name in run.vocabulary if name not in seen])]
-    facts, encoder = read_mapping(run.path / "run.json", "a run folder"), _portable(run.encoder) or "unknown"
+    facts, encoder = (
+        read_mapping(run.path / "run.json", "a run folder"),
+        _portable(run.encoder) or "unknown",
+    )
     figures = "Not evaluated yet."
     if evaluation:
-        values = evaluation["metrics"] | zero_shot.get("ways", {}).get("in use", {}) | {"AUSUC": zero_shot.get("ausuc")}
-        rows = [(figure_name(key), value) for key, value in values.items() if isinstance(value, int | float)]
+        values = (
+            evaluation["metrics"]
+            | zero_shot.get("ways", {}).get("in use", {})
+            | {"AUSUC": zero_shot.get("ausuc")}
+        )
+        rows = [
+            (figure_name(key), value)
+            for key, value in values.items()
+            if isinstance(value, int | float)
+        ]
         command = f"fact-clip evaluate {where} data.root=FOLDER --split {evaluation['split']}"
         head = f"{len(evaluation['videos'])} videos, by `{command}`:\n\n| figure | % |\n|---|---|\n"
         figures = head + "\n".join(f"| {key} | {value:.1f} |" for key, value in rows)
@@ -184,10 +235,13 @@ def _card(loaded: LoadedRun, where: str, licence: str, evaluation: Mapping[str, 
         data=f"{config.data.name}, folder {_portable(str(config.data.root or 'data'))}, split {config.data.split}",
         input="my.mp4" if run.encoder else "features.npy",  # without an encoder it reads no video
         features=f"{run.transform.input_dim} columns, {run.fps or '?'} rows a second, encoder {encoder}",
-        head=config.model.head + f", names by {_portable(config.text.encoder)}" * config.model.reads_text,
+        head=config.model.head
+        + f", names by {_portable(config.text.encoder)}" * config.model.reads_text,
         training=f"{config.train.members} model(s), {config.train.epochs} epochs, seed {config.train.seed}",
         versions=", ".join(f"{key} {facts.get(key)}" for key in ("fact_clip", "torch", "commit")),
-        seen="\n".join(f"    {name}" for name in run.vocabulary if name not in unseen),  # a block of code
+        seen="\n".join(
+            f"    {name}" for name in run.vocabulary if name not in unseen
+        ),  # a block of code
         unseen="\n".join(f"    {name}" for name in unseen) or "None.",
         figures=figures,
     )

@@ -30,7 +30,9 @@ class Tiles:
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) pictures to (tiles, tiles, 3) mean colours."""
         side = 64 // self.count
-        parts = image[: side * self.count, : side * self.count].reshape(self.count, side, self.count, side, 3)
+        parts = image[: side * self.count, : side * self.count].reshape(
+            self.count, side, self.count, side, 3
+        )
         return parts.mean(axis=(1, 3), dtype=np.float32) / 255
 
     def encode_images(self, prepared: np.ndarray) -> np.ndarray:
@@ -46,7 +48,9 @@ class LinearHead(Head):
         self.score = nn.Linear(width, classes.count + int(null))
         self.feed = nn.Linear(classes.count + int(null), width)
 
-    def forward(self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(B, N, H) to features (B, N, H) and scores (B, N, C or C+1)."""
         scores = self.score(x)
         return x + self.feed(scores.softmax(-1)), scores
@@ -67,5 +71,7 @@ SPANS = Format(".spans", _write, _read, needs_media=False, every_frame=True)
 
 def segments_ratio(truth: list[np.ndarray], prediction: list[np.ndarray]) -> float:
     """Return how many segments are predicted for a hundred true ones."""
-    true, predicted = (sum(1 + np.count_nonzero(np.diff(row)) for row in rows) for rows in (truth, prediction))
+    true, predicted = (
+        sum(1 + np.count_nonzero(np.diff(row)) for row in rows) for rows in (truth, prediction)
+    )
     return 100 * predicted / true

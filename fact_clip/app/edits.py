@@ -31,13 +31,17 @@ class Draft:
     confidence: float | None = None
 
 
-def drafts_of(predicted: Segmentation, rows: NDArray[np.float64], times: NDArray[np.float64]) -> list[Draft]:
+def drafts_of(
+    predicted: Segmentation, rows: NDArray[np.float64], times: NDArray[np.float64]
+) -> list[Draft]:
     """Return a prediction in rows that start at `rows` seconds, (T + 1,), in the frames of `times`, (N + 1,)."""
     n_frames = len(times) - 1
     frames = np.minimum(Clock(n_frames, times=times).frames(rows.tolist(), "rows"), n_frames)
     frames[-1] = n_frames
     drafts = (
-        Draft(int(frames[segment.start]), int(frames[segment.stop]), segment.label, segment.confidence)
+        Draft(
+            int(frames[segment.start]), int(frames[segment.stop]), segment.label, segment.confidence
+        )
         for segment in predicted
     )
     return [draft for draft in drafts if draft.start < draft.stop]
@@ -48,7 +52,10 @@ def overlaid(drafts: Sequence[Draft], labels: Sequence[Label]) -> list[Draft | L
     shown, end = list[Draft | Label](), 0
     for label in [*labels, None]:
         for draft in drafts:
-            start, stop = max(draft.start, end), draft.stop if label is None else min(draft.stop, label.start)
+            start, stop = (
+                max(draft.start, end),
+                draft.stop if label is None else min(draft.stop, label.start),
+            )
             if start < stop:
                 shown.append(Draft(start, stop, draft.label, draft.confidence))
         if label is not None:
@@ -57,7 +64,9 @@ def overlaid(drafts: Sequence[Draft], labels: Sequence[Label]) -> list[Draft | L
     return shown
 
 
-def gapless(shown: Iterable[Draft | Label], n_frames: int, background: str = BACKGROUND) -> tuple[Segment, ...]:
+def gapless(
+    shown: Iterable[Draft | Label], n_frames: int, background: str = BACKGROUND
+) -> tuple[Segment, ...]:
     """Return the segments for a file, from the first frame to the last.
 
     What is left of a draft joins a neighbour of its name; two labels of one name stay apart, since somebody cut them.
@@ -77,7 +86,10 @@ def gapless(shown: Iterable[Draft | Label], n_frames: int, background: str = BAC
     for part in pieces:
         by_hand = isinstance(part, Label)
         if results and results[-1].label == part.label and not (is_label and by_hand):
-            results[-1], is_label = Segment(results[-1].start, part.stop, part.label), is_label or by_hand
+            results[-1], is_label = (
+                Segment(results[-1].start, part.stop, part.label),
+                is_label or by_hand,
+            )
         else:
             confidence = part.confidence if isinstance(part, Draft) else None
             results.append(Segment(part.start, part.stop, part.label, confidence))
@@ -86,7 +98,10 @@ def gapless(shown: Iterable[Draft | Label], n_frames: int, background: str = BAC
 
 
 def row_labels(
-    parts: Iterable[Draft | Label], times: NDArray[np.float64], rows: NDArray[np.float64], other: str
+    parts: Iterable[Draft | Label],
+    times: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    other: str,
 ) -> list[str]:
     """Return a label for each row of features, that of its middle; `other` where there is none.
 
@@ -111,13 +126,21 @@ def read_tracks(
     """
     form = next((form for form in FORMATS.values() if form.ending == ending), None)
     if form is None or (form.read is None and form.annotations is None):
-        readable = ", ".join(name for name, form in FORMATS.items() if form.read or form.annotations)
+        readable = ", ".join(
+            name for name, form in FORMATS.items() if form.read or form.annotations
+        )
         raise InputError(path, "a format that is only written", f"choose one of {readable}")
     if form.read is not None:
         try:
             segmentation = load(path)
             left_out = {*background, BACKGROUND, *segmentation.background}
-            return {MAIN: [label for label in _of_frames(path, segmentation, times) if label.label not in left_out]}
+            return {
+                MAIN: [
+                    label
+                    for label in _of_frames(path, segmentation, times)
+                    if label.label not in left_out
+                ]
+            }
         except InputError:
             if form.annotations is None:
                 raise
@@ -128,14 +151,19 @@ def read_tracks(
     try:
         annotations = {MAIN: form.annotations(path, Options(unit=unit))}
     except TiersError as error:
-        annotations = {tier or MAIN: form.annotations(path, Options(tier=tier)) for tier in error.tiers}
+        annotations = {
+            tier or MAIN: form.annotations(path, Options(tier=tier)) for tier in error.tiers
+        }
     tracks: dict[str, list[Label]] = {}
     for name, entries in annotations.items():
         if len(entries) != 1:
             raise InputError(path, f"{len(entries)} videos", "give the labels of one")
         left_out = {*background, BACKGROUND, entries[0].background or BACKGROUND}
         apart = _apart(_of_spans(entries[0], times, left_out), len(times) - 1)
-        tracks |= {name if not number else f"{name} {number + 1}": labels for number, labels in enumerate(apart)}
+        tracks |= {
+            name if not number else f"{name} {number + 1}": labels
+            for number, labels in enumerate(apart)
+        }
     return tracks
 
 
@@ -144,16 +172,32 @@ def _of_frames(path: Path, segmentation: Segmentation, times: NDArray[np.float64
     count, n_frames = segmentation.n_frames, len(times) - 1
     edges = np.arange(count + 1)
     if count != n_frames:
-        seconds, length = [segmentation.seconds(frame) for frame in range(count + 1)], times[-1] - times[0]
-        if seconds[0] is None and not length <= count <= n_frames:  # rows of features, at least one a second
-            raise InputError(path, f"{count} labels for {n_frames} frames", "give the labels of this video")
-        starts = edges / count * length + times[0] if seconds[0] is None else np.array(seconds, dtype=np.float64)
+        seconds, length = (
+            [segmentation.seconds(frame) for frame in range(count + 1)],
+            times[-1] - times[0],
+        )
+        if (
+            seconds[0] is None and not length <= count <= n_frames
+        ):  # rows of features, at least one a second
+            raise InputError(
+                path, f"{count} labels for {n_frames} frames", "give the labels of this video"
+            )
+        starts = (
+            edges / count * length + times[0]
+            if seconds[0] is None
+            else np.array(seconds, dtype=np.float64)
+        )
         edges = _frames(path, starts, times)
-    labels = (Label(int(edges[part.start]), int(edges[part.stop]), part.label, "imported") for part in segmentation)
+    labels = (
+        Label(int(edges[part.start]), int(edges[part.stop]), part.label, "imported")
+        for part in segmentation
+    )
     return [label for label in labels if label.start < label.stop]
 
 
-def _of_spans(annotation: Annotation, times: NDArray[np.float64], left_out: set[str]) -> list[Label]:
+def _of_spans(
+    annotation: Annotation, times: NDArray[np.float64], left_out: set[str]
+) -> list[Label]:
     spans = [span for span in annotation.spans if span.label not in left_out]
     values = np.array([[span.start, span.stop] for span in spans]).reshape(-1)
     if annotation.unit == "seconds" or annotation.fps is not None:
@@ -167,12 +211,16 @@ def _of_spans(annotation: Annotation, times: NDArray[np.float64], left_out: set[
     ]
 
 
-def _frames(path: Path, seconds: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.int64]:
+def _frames(
+    path: Path, seconds: NDArray[np.float64], times: NDArray[np.float64]
+) -> NDArray[np.int64]:
     """The frames nearest to times; an InputError where these go far beyond the end of the video."""
     n_frames = len(times) - 1
     frames = Clock(n_frames, times=times).frames(seconds.tolist(), path)
     if len(frames) and frames.max() > last_frame(n_frames):
-        raise InputError(path, f"segments up to {max(seconds):.1f} s of a video of {times[-1]:.1f} s")
+        raise InputError(
+            path, f"segments up to {max(seconds):.1f} s of a video of {times[-1]:.1f} s"
+        )
     return np.minimum(frames, n_frames)
 
 
@@ -191,10 +239,14 @@ def _apart(labels: Iterable[Label], n_frames: int) -> list[list[Label]]:
     return tracks
 
 
-def compared(first: Sequence[str], second: Sequence[str], background: Sequence[str] = ()) -> dict[str, Any]:
+def compared(
+    first: Sequence[str], second: Sequence[str], background: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return how far two labellings (T,) agree ("figures", in percent but kappa), and their "differences"."""
     if len(first) != len(second):
-        raise InputError("labels", f"{len(first)} frames against {len(second)}", "compare labels of one video")
+        raise InputError(
+            "labels", f"{len(first)} frames against {len(second)}", "compare labels of one video"
+        )
     vocabulary = Vocabulary.from_names(dict.fromkeys([*first, *second]))
     indices, others = vocabulary.encode(first), vocabulary.encode(second)
     left_out = [vocabulary.index(name) for name in background if name in vocabulary]

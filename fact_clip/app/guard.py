@@ -51,7 +51,9 @@ class Guard:
     What changes something must come from the page itself, or from a program.
     """
 
-    def __init__(self, app: ASGIApp, host: str, patience: float = 30.0, served_as: Sequence[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, host: str, patience: float = 30.0, served_as: Sequence[str] = ()
+    ) -> None:
         self.app, self.patience = app, patience
         self.hosts = {"localhost", host.lower(), *(name.lower() for name in served_as)}
         if host in WILDCARDS:  # the names of this machine, as others may call it
@@ -135,7 +137,15 @@ def answer_to(error: Exception, line: Callable[[InputError], str]) -> Response:
     return error_line(500, "an internal error; the log of the server has it")
 
 
-ERRORS = (BusyError, HTTPException, InputError, ConflictError, RequestValidationError, ClientDisconnect, Exception)
+ERRORS = (
+    BusyError,
+    HTTPException,
+    InputError,
+    ConflictError,
+    RequestValidationError,
+    ClientDisconnect,
+    Exception,
+)
 """What `answer_to` answers."""
 
 
@@ -145,8 +155,12 @@ def _first_fault(error: RequestValidationError) -> str:
     reason = fault.get("ctx", {}).get("error")
     if isinstance(reason, InputError):
         return str(reason)
-    first, *rest = [part for part in fault["loc"] if part not in ("body", "query", "path")] or ["request"]
-    where = str(first) + "".join(f" {part + 1}" if isinstance(part, int) else f", {part}" for part in rest)
+    first, *rest = [part for part in fault["loc"] if part not in ("body", "query", "path")] or [
+        "request"
+    ]
+    where = str(first) + "".join(
+        f" {part + 1}" if isinstance(part, int) else f", {part}" for part in rest
+    )
     shown = "" if fault["type"] == "missing" else f"{reprlib.repr(fault.get('input'))}: "
     return str(InputError(where, f"{shown}{pydantic_problem(fault['msg'])}"))
 

@@ -50,7 +50,9 @@ EVERY = 4  # Of this many labelled videos, one is held out to measure on
 _POLL = 0.5  # seconds between looks at the log of a training
 _PATIENCE = 60.0  # seconds to wait for others who write to a training set
 
-Held = tuple[Path, NDArray[np.float64], list[str]]  # features, seconds of their rows (T + 1,), labels (T,)
+Held = tuple[
+    Path, NDArray[np.float64], list[str]
+]  # features, seconds of their rows (T + 1,), labels (T,)
 
 
 class TrainingSet:
@@ -65,20 +67,30 @@ class TrainingSet:
         self._features, self._mapping = root / entry.features, root / entry.mapping
         check_place(self._mapping)
         if self._mapping.is_file():
-            Vocabulary.from_mapping(self._mapping)  # a fault of it is an error before anybody corrects a video
+            Vocabulary.from_mapping(
+                self._mapping
+            )  # a fault of it is an error before anybody corrects a video
         if run is not None:
             self._check_same_features(run.transform.input_dim, run.fps, f"{run.path} reads")
 
     def _check_same_features(self, width: int, fps: float | None, origin: str) -> None:
         """Raise an InputError where the set has features of another width or rate already."""
-        path = next((path for path in sorted(self._features.glob("*.npy")) if path.name[0] != "."), None)
+        path = next(
+            (path for path in sorted(self._features.glob("*.npy")) if path.name[0] != "."), None
+        )
         if path is None:
             return
-        shape, rate, fix = open_array(path).shape, read_sidecar(path).fps, "add features of one encoder"
+        shape, rate, fix = (
+            open_array(path).shape,
+            read_sidecar(path).fps,
+            "add features of one encoder",
+        )
         if width not in shape:
             raise InputError(path, f"shape {shape}, but {origin} {width} columns", fix)
         if None not in (rate, fps) and rate != fps:
-            raise InputError(path.with_suffix(".json"), f"{rate:g} rows a second, but {origin} {fps:g}", fix)
+            raise InputError(
+                path.with_suffix(".json"), f"{rate:g} rows a second, but {origin} {fps:g}", fix
+            )
 
     def add(
         self,
@@ -94,7 +106,9 @@ class TrainingSet:
         state. Returns the name there: `name`, or with a digest of the features where another video has that name.
         """
         if set(labels) == {UNLABELLED}:
-            raise InputError(name, "no corrected segment", "correct one, or take the predicted ones too")
+            raise InputError(
+                name, "no corrected segment", "correct one, or take the predicted ones too"
+            )
         self._check_same_features(features.shape[1], facts.get("fps"), f"{name} has")
         layout = "TD" if self.run is None else self.run.layout
         stored = features if layout == "TD" else features.T
@@ -104,11 +118,15 @@ class TrainingSet:
                 np.save(path, stored)
             if layout == "TD":
                 write_lines(self._features / f"{chosen}.json", [json.dumps(facts)])
-            if self._mapping.is_file():  # its classes keep their numbers; a new one starts with those of the run
+            if (
+                self._mapping.is_file()
+            ):  # its classes keep their numbers; a new one starts with those of the run
                 classes = list(Vocabulary.from_mapping(self._mapping))
             else:
                 classes = list(background) if self.run is None else list(self.run.vocabulary)
-            classes += [name for name in dict.fromkeys(labels) if name not in classes and name != UNLABELLED]
+            classes += [
+                name for name in dict.fromkeys(labels) if name not in classes and name != UNLABELLED
+            ]
             write_lines(self._mapping, [f"{index} {name}" for index, name in enumerate(classes)])
             self._add_factors(classes)
             write_lines(self.root / "groundTruth" / f"{chosen}.txt", labels)
@@ -138,7 +156,10 @@ class TrainingSet:
         if path.is_file():
             slots, listed, _ = parse_factors(path, names)
             rows |= listed if slots == vocabulary.slots else {}
-        with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+        with (
+            whole_file(path) as unfinished,
+            unfinished.open("w", encoding="utf-8", newline="") as file,
+        ):
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["class", *vocabulary.slots])
             writer.writerows([name, *(factor or "" for factor in rows[name])] for name in names)
@@ -148,7 +169,9 @@ class TrainingSet:
         lists = [find_split(self.root, "train", split) for split in split_names(self.root)]
         if not lists:
             write_lines(self.root / "splits" / "test.split1.bundle", [])
-        for path in [path for path in lists if path] or [self.root / "splits" / "train.split1.bundle"]:
+        for path in [path for path in lists if path] or [
+            self.root / "splits" / "train.split1.bundle"
+        ]:
             listed, tested = (
                 file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
                 for file in (path, path.with_name(path.name.replace("train", "test")))
@@ -247,23 +270,44 @@ def labelled(page: Page, track: str) -> list[VideoEntry]:
         if any(labels[key] for key, name in names.items() if name == track):
             videos.append(video)
     if len(videos) < 2:
-        raise InputError("train", f"{len(videos)} labelled videos", "label two, so that one can be measured on")
+        raise InputError(
+            "train", f"{len(videos)} labelled videos", "label two, so that one can be measured on"
+        )
     return videos
 
 
 def _learn(
-    page: Page, videos: Sequence[VideoEntry], track: str, minutes: float, start: Segmenter | None, job: Job
+    page: Page,
+    videos: Sequence[VideoEntry],
+    track: str,
+    minutes: float,
+    start: Segmenter | None,
+    job: Job,
 ) -> None:
     before = page.engine.model()
     folder = new_folder(page.project.folder / "runs" / "model")
     data, recipe, out = folder / "data", folder / "recipe.yaml", folder / folder.name
     held = _write_set(page, videos, track, data, start, job)
-    words = ["fact-clip", "data", "init", str(data), "--out", str(recipe), "--minutes", f"{minutes:g}"]
+    words = [
+        "fact-clip",
+        "data",
+        "init",
+        str(data),
+        "--out",
+        str(recipe),
+        "--minutes",
+        f"{minutes:g}",
+    ]
     run_command(words, job, note="measuring how fast this computer trains")
     epochs = int(read_mapping(recipe, "a recipe").get("train", {}).get("epochs", 80))
     command = ["fact-clip", "train", str(recipe), "model.head=text", "--out", str(out)]
-    run_command(command if start is None else adapt_command(start.run, data, out, epochs), job, out, epochs)
-    now, earlier = measure(page.engine.open(out), held), None if before is None else measure(before, held)
+    run_command(
+        command if start is None else adapt_command(start.run, data, out, epochs), job, out, epochs
+    )
+    now, earlier = (
+        measure(page.engine.open(out), held),
+        None if before is None else measure(before, held),
+    )
     figures = {"before": earlier, "after": now}
     page.project.add_run(out, track, figures)
     is_better = earlier is None or now["right"] >= earlier["right"]
@@ -279,12 +323,20 @@ def export_set(page: Page, track: str, root: Path) -> None:
 
 
 def _write_set(
-    page: Page, videos: Sequence[VideoEntry], track: str, root: Path, model: Segmenter | None, job: Job
+    page: Page,
+    videos: Sequence[VideoEntry],
+    track: str,
+    root: Path,
+    model: Segmenter | None,
+    job: Job,
 ) -> list[Held]:
     """Write the labelled videos in the common layout, every fourth of them as a test video; return these."""
     training_set = TrainingSet(root, None if model is None else model.run)
     names, held = dict[str, bool](), list[Held]()
-    media, user = next((video.media for video in videos if video.media is not None), None), model or page.engine.model()
+    media, user = (
+        next((video.media for video in videos if video.media is not None), None),
+        model or page.engine.model(),
+    )
     if user is None or media is None:
         encoder, extraction = frame_encoder(ENCODER, Runtime("cpu")), Settings()
     else:
@@ -301,7 +353,10 @@ def _write_set(
         names[name] = number % EVERY == 1
         held += [part] if names[name] else []
     for part_name, is_held in (("train", False), ("test", True)):
-        write_lines(root / "splits" / f"{part_name}.split1.bundle", [n for n in names if names[n] == is_held])
+        write_lines(
+            root / "splits" / f"{part_name}.split1.bundle",
+            [n for n in names if names[n] == is_held],
+        )
     return held
 
 
@@ -310,33 +365,51 @@ def _add_first_videos(training_set: TrainingSet, run: Run) -> list[str]:
     try:
         dataset = Dataset.open(run.config.data)
     except InputError:
-        logger.warning("the training videos of %s are not there; what it learns now may replace the old", run.path)
+        logger.warning(
+            "the training videos of %s are not there; what it learns now may replace the old",
+            run.path,
+        )
         return []
-    facts, names, added = {} if dataset.fps is None else {"fps": dataset.fps}, [*dataset.vocabulary, UNLABELLED], []
+    facts, names, added = (
+        {} if dataset.fps is None else {"fps": dataset.fps},
+        [*dataset.vocabulary, UNLABELLED],
+        [],
+    )
     for name in dataset.train[:FIRST_VIDEOS]:
         labels = [names[index] for index in dataset.labels(name).tolist()]  # -1: no label
         added.append(training_set.add(name, dataset.features(name), labels, facts))
     return added
 
 
-def run_command(command: Sequence[str], job: Job, out: Path | None = None, epochs: int = 0, note: str = "") -> None:
+def run_command(
+    command: Sequence[str], job: Job, out: Path | None = None, epochs: int = 0, note: str = ""
+) -> None:
     """Run a command of ours in a process of its own; the job, which may cancel it, is told the epochs in OUT/log.jsonl.
 
     A failure is an InputError with the last line of the command.
     """
     arguments = [sys.executable, "-m", "fact_clip", *command[1:]]
-    environment = {**os.environ, PARENT: str(os.getpid())}  # however the page ends, its training ends with it
+    environment = {
+        **os.environ,
+        PARENT: str(os.getpid()),
+    }  # however the page ends, its training ends with it
     began = time.monotonic()
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output,
-        subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as process,
+        subprocess.Popen(
+            arguments, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        ) as process,
     ):
         try:
             while process.poll() is None:
                 done = 0
                 if out is not None and (out / "log.jsonl").is_file():
                     done = len((out / "log.jsonl").read_text(encoding="utf-8").splitlines())
-                left = f", {(time.monotonic() - began) * (epochs - done) / done:.0f} s left" if done else ""
+                left = (
+                    f", {(time.monotonic() - began) * (epochs - done) / done:.0f} s left"
+                    if done
+                    else ""
+                )
                 job.report(done, epochs, note or f"epoch {done} of {epochs}{left}")
                 time.sleep(_POLL)
         except CancelledError:
@@ -368,7 +441,9 @@ def measure(model: Segmenter, held: Sequence[Held]) -> dict[str, Any]:
             trained = [] if model.scorer.run is None else list(model.vocabulary)
             actions = [name for name in dict.fromkeys([*names, *trained]) if name not in left_out]
         candidates = model.choose(actions)
-        prediction = model.decode(model.score(features, path, candidates, clock), candidates, DecodeSettings())
+        prediction = model.decode(
+            model.score(features, path, candidates, clock), candidates, DecodeSettings()
+        )
         vocabulary = Vocabulary.from_names(dict.fromkeys([*labels, *prediction.transcript]))
         truth, predicted = vocabulary.encode(labels), vocabulary.encode(prediction.to_frames())
         labelled_rows, lengths = np.array([label != UNLABELLED for label in labels]), np.diff(rows)
@@ -383,6 +458,10 @@ def measure(model: Segmenter, held: Sequence[Held]) -> dict[str, Any]:
 def in_words(figures: dict[str, Any]) -> str:
     """Return figures as a person reads them."""
     before, after = figures["before"], figures["after"]
-    earlier = "–" if before is None else f"{before['right']:.0f} %, {before['found']} of {before['segments']}"
+    earlier = (
+        "–"
+        if before is None
+        else f"{before['right']:.0f} %, {before['found']} of {before['segments']}"
+    )
     text = f"On labelled videos that it has not seen: {after['right']:.0f} % of the time right"
     return f"{text}, {after['found']} of {after['segments']} segments found; before: {earlier}."

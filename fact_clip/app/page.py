@@ -62,7 +62,9 @@ class Job:
     total: int = 0
     note: str = ""
     error: InputError | str = ""  # why it failed, once it did
-    stop: threading.Event = field(default_factory=threading.Event)  # set when it is not wanted any more
+    stop: threading.Event = field(
+        default_factory=threading.Event
+    )  # set when it is not wanted any more
 
     def report(self, done: int, total: int, note: str = "") -> None:
         """Say how far it is; a CancelledError where it is not wanted any more."""
@@ -90,7 +92,11 @@ class Queue:
     def position(self, job: Job) -> int:
         """Return how many jobs come before it, and itself; 0 unless it is waiting."""
         with self._lock:
-            return list(self._jobs).index(job) + 1 if job.state == "waiting" and job in self._jobs else 0
+            return (
+                list(self._jobs).index(job) + 1
+                if job.state == "waiting" and job in self._jobs
+                else 0
+            )
 
     def cancel(self, unwanted: Callable[[Job], bool]) -> None:
         """Drop or stop jobs."""
@@ -139,9 +145,13 @@ class Quick:
             self._room.release()
 
 
-KEPT_BYTES = 256 << 20  # Scores of videos that are kept; what is dropped is computed again when it is needed
+KEPT_BYTES = (
+    256 << 20
+)  # Scores of videos that are kept; what is dropped is computed again when it is needed
 KEPT_MODELS = 3  # Trained models that are kept loaded
-UNKNOWN_RATE = 30.0  # Rows a second that are assumed where nobody says, to limit the length of a feature file
+UNKNOWN_RATE = (
+    30.0  # Rows a second that are assumed where nobody says, to limit the length of a feature file
+)
 
 
 @dataclass(eq=False)
@@ -149,7 +159,9 @@ class Work:
     """What is computed of a video."""
 
     job: Job | None = None  # that encodes it
-    basis: tuple[str, tuple[str, ...] | None, DecodeSettings] | None = None  # model, names, settings of `prediction`
+    basis: tuple[str, tuple[str, ...] | None, DecodeSettings] | None = (
+        None  # model, names, settings of `prediction`
+    )
     prediction: Segmentation | None = None
     clock: Clock | None = None  # of the rows of `prediction`
 
@@ -158,11 +170,17 @@ class Engine:
     """The model that the page was started with (`base`), if any, and those that were trained in the project."""
 
     def __init__(
-        self, project: Project, base: Segmenter | None, load: Callable[[Path], Segmenter], limits: Limits
+        self,
+        project: Project,
+        base: Segmenter | None,
+        load: Callable[[Path], Segmenter],
+        limits: Limits,
     ) -> None:
         self.project, self.base, self.limits = project, base, limits
         self.open = lru_cache(KEPT_MODELS)(load)  # the model of a run folder
-        self._scores: OrderedDict[str, tuple[tuple[object, ...], Scores]] = OrderedDict()  # video -> model, names
+        self._scores: OrderedDict[str, tuple[tuple[object, ...], Scores]] = (
+            OrderedDict()
+        )  # video -> model, names
         self._work: dict[str, Work] = {}
         self._lock = threading.Lock()
 
@@ -187,7 +205,9 @@ class Engine:
         model, names = self.model(), [action.name for action in self.project.actions()]
         if model is None:
             return ()
-        names = names if reads_names(model) else [name for name in names if name in model.vocabulary]
+        names = (
+            names if reads_names(model) else [name for name in names if name in model.vocabulary]
+        )
         chosen = tuple(name for name in names if name not in model.vocabulary.background)
         return chosen or (() if model.scorer.run is None else None)
 
@@ -218,7 +238,9 @@ class Engine:
     def _check_length(self, path: Path, seconds: float) -> None:
         most = self.limits.minutes
         if seconds > 60 * most:
-            raise InputError(path, f"{seconds / 60:.1f} minutes", f"cut it to {most:g} minutes at most")
+            raise InputError(
+                path, f"{seconds / 60:.1f} minutes", f"cut it to {most:g} minutes at most"
+            )
 
     @staticmethod
     def opened(features: Path, model: Segmenter | None) -> tuple[NDArray[np.float32], Clock]:
@@ -235,19 +257,30 @@ class Engine:
             return video.features
         try:
             return self.features_by(video, model.encoder_for(video.media), model.extraction)
-        except InputError:  # the run does not say which encoder it needs; the job of the video has the reason
+        except (
+            InputError
+        ):  # the run does not say which encoder it needs; the job of the video has the reason
             return None
 
-    def features_by(self, video: VideoEntry, encoder: FrameEncoder, extraction: Settings) -> Path | None:
+    def features_by(
+        self, video: VideoEntry, encoder: FrameEncoder, extraction: Settings
+    ) -> Path | None:
         """Return the features of a video by an encoder; None where there are none yet."""
         if video.features is not None:
             return video.features
         return next(iter(sorted(self._folder(video, encoder, extraction).glob("[!.]*.npy"))), None)
 
     def _folder(self, video: VideoEntry, encoder: FrameEncoder, extraction: Settings) -> Path:
-        return self.project.folder / "features" / file_name(f"{encoder.name}, {extraction.fps:g}") / video.id
+        return (
+            self.project.folder
+            / "features"
+            / file_name(f"{encoder.name}, {extraction.fps:g}")
+            / video.id
+        )
 
-    def encode(self, video: VideoEntry, job: Job, encoder: FrameEncoder, extraction: Settings) -> Path:
+    def encode(
+        self, video: VideoEntry, job: Job, encoder: FrameEncoder, extraction: Settings
+    ) -> Path:
         """Make the features of a video, in the folder of the project."""
         assert video.media is not None
         path, rate = video.media, extraction.fps
@@ -274,7 +307,9 @@ class Engine:
             work.prediction = work.basis = None
             return None
         # A model that was chosen later may not know a setting that was made before.
-        settings = DecodeSettings(**{key: value for key, value in self.settings if key in model.scorer.adjustable})
+        settings = DecodeSettings(
+            **{key: value for key, value in self.settings if key in model.scorer.adjustable}
+        )
         basis = self.chosen, actions, settings
         if work.prediction is None or work.basis != basis:
             candidates = model.choose(actions, settings)
@@ -284,7 +319,12 @@ class Engine:
         return work.prediction
 
     def _score(
-        self, video: VideoEntry, path: Path, model: Segmenter, candidates: CandidateSet, key: tuple[object, ...]
+        self,
+        video: VideoEntry,
+        path: Path,
+        model: Segmenter,
+        candidates: CandidateSet,
+        key: tuple[object, ...],
     ) -> Scores:
         """The scores of a video for a model, names and whether rivals count (the key); the latest ones are kept."""
         with self._lock:
@@ -292,8 +332,12 @@ class Engine:
                 self._scores.move_to_end(video.id)
                 return self._scores[video.id][1]
         features, clock = model.open(path)
-        media, rate = (None, None) if video.media is None else (video.media.name, probe(video.media).fps)
-        clock = replace(clock, n_frames=len(features), media=media, video_fps=clock.video_fps or rate)
+        media, rate = (
+            (None, None) if video.media is None else (video.media.name, probe(video.media).fps)
+        )
+        clock = replace(
+            clock, n_frames=len(features), media=media, video_fps=clock.video_fps or rate
+        )
         self.work(video.id).clock = clock
         scores = model.score(features, path, candidates, clock, rivals=bool(key[2]))
         with self._lock:
@@ -320,7 +364,9 @@ class Options:
     """What the page was started with."""
 
     host: str  # name or address that it listens on
-    command: tuple[str, ...] = ()  # ``fact-clip segment`` with its model; the page shows it with the rest
+    command: tuple[
+        str, ...
+    ] = ()  # ``fact-clip segment`` with its model; the page shows it with the rest
     training_set: TrainingSet | None = None  # that labelled videos may be added to
     run: Path | None = None  # run folder of the model; None: it was not trained, or there is none
     recent: Sequence[str] = ()  # folders of projects that were opened before
@@ -331,7 +377,12 @@ class Page:
     """The project, the models and the work of a page."""
 
     def __init__(self, engine: Engine, options: Options) -> None:
-        self.engine, self.options, self.limits, self.project = engine, options, engine.limits, engine.project
+        self.engine, self.options, self.limits, self.project = (
+            engine,
+            options,
+            engine.limits,
+            engine.project,
+        )
         self.queue, self.quick = Queue(self.limits.waiting), Quick(self.limits.quick)
         self.training: Job | None = None
         self.lock = threading.Lock()  # held where a training is begun
@@ -345,7 +396,9 @@ class Page:
         media, features = sorted_by_kind(uploads)
         first = features or media
         assert first is not None
-        self.engine.frame_times(None if media is None else media.path, None if features is None else features.path)
+        self.engine.frame_times(
+            None if media is None else media.path, None if features is None else features.path
+        )
         folder, key = self.project.folder / "videos", secrets.token_hex(8)
         folder.mkdir(exist_ok=True)
         facts = None if features is None else features.path.with_suffix(".json")
@@ -371,13 +424,17 @@ class Page:
         engine, model = self.engine, self.engine.model()
         for video in videos:
             work = engine.work(video.id)
-            is_tried = work.job is not None and work.job.state != "done"  # it waits, runs or has failed
+            is_tried = (
+                work.job is not None and work.job.state != "done"
+            )  # it waits, runs or has failed
             if model is None or video.media is None or video.features is not None or is_tried:
                 continue
             try:
                 encoder = model.encoder_for(video.media)
                 if engine.features(video) is None:
-                    make = partial(engine.encode, video, encoder=encoder, extraction=model.extraction)
+                    make = partial(
+                        engine.encode, video, encoder=encoder, extraction=model.extraction
+                    )
                     work.job = self.queue.add(Job(video.id, lambda job, make=make: make(job)))  # type: ignore[misc]
             except BusyError:
                 return
@@ -388,7 +445,9 @@ class Page:
     def training_set(self) -> TrainingSet:
         """The training set that the page was started with."""
         if self.options.training_set is None:
-            raise InputError("training set", "there is none", "start the page with --training-set DIR")
+            raise InputError(
+                "training set", "there is none", "start the page with --training-set DIR"
+            )
         return self.options.training_set
 
     def begin_training(self, run: Callable[[Job], None]) -> None:
@@ -399,12 +458,19 @@ class Page:
             self.training = self.queue.add(Job("training", run))
 
     def load_labels(
-        self, video: VideoEntry, path: Path, ending: str, annotator: str, background: Iterable[str] = ()
+        self,
+        video: VideoEntry,
+        path: Path,
+        ending: str,
+        annotator: str,
+        background: Iterable[str] = (),
     ) -> dict[str, int]:
         """Replace tracks of a video by those of a label file; the number of segments on each."""
         tracks = read_tracks(path, ending, video.times, background)
         for name, labels in tracks.items():
-            self.project.replace(video.id, self.project.add_track(video.id, name), labels, None, annotator)
+            self.project.replace(
+                video.id, self.project.add_track(video.id, name), labels, None, annotator
+            )
         return {name: len(labels) for name, labels in tracks.items()}
 
     def shown(self, video: VideoEntry) -> dict[int, list[Draft | Label]]:
@@ -424,7 +490,10 @@ class Page:
         for video in self.project.videos():
             for file in (video.media, video.features):
                 if file is not None:
-                    names |= {file: video.name + file.suffix, file.with_suffix(".json"): f"{video.name}.json"}
+                    names |= {
+                        file: video.name + file.suffix,
+                        file.with_suffix(".json"): f"{video.name}.json",
+                    }
         where = FileLocation(Path(names.get(path, path.name)), error.where.line, error.where.part)
         return str(error.at(where))
 

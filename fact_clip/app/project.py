@@ -114,7 +114,9 @@ class VideoEntry:
     id: str
     name: str
     media: Path | None
-    features: Path | None  # a feature file that somebody gave; features that are made of `media` are not here
+    features: (
+        Path | None
+    )  # a feature file that somebody gave; features that are made of `media` are not here
     times: NDArray[np.float64]  # (N + 1,) seconds at which its frames start, and the end
     complete: bool  # what no segment covers is background, and not merely unlabelled
     revision: int  # how often its labels were changed
@@ -133,11 +135,19 @@ class Project:
     """The store. Several threads may call its methods, and several processes may open a project; a new one is made."""
 
     def __init__(self, folder: Path) -> None:
-        if folder.exists() and not (folder / DATABASE).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(folder, "not a project", "name a new folder, or one with project.sqlite")
+        if (
+            folder.exists()
+            and not (folder / DATABASE).is_file()
+            and (not folder.is_dir() or any(folder.iterdir()))
+        ):
+            raise InputError(
+                folder, "not a project", "name a new folder, or one with project.sqlite"
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._base = sqlite3.connect(folder / DATABASE, timeout=30, isolation_level=None, check_same_thread=False)
+            self._base = sqlite3.connect(
+                folder / DATABASE, timeout=30, isolation_level=None, check_same_thread=False
+            )
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA foreign_keys = ON")
             self._lock = threading.RLock()
@@ -150,12 +160,16 @@ class Project:
         with self._change():
             version = self._base.execute("PRAGMA user_version").fetchone()[0]
             if version > len(MIGRATIONS):
-                raise InputError(self.folder, f"a project of a later version ({version})", "update fact-clip")
+                raise InputError(
+                    self.folder, f"a project of a later version ({version})", "update fact-clip"
+                )
             for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
                 for statement in script.split(";"):
                     self._base.execute(statement)
                 self._base.execute(f"PRAGMA user_version = {number}")
-            self._base.execute("INSERT OR IGNORE INTO setting VALUES ('token', ?)", (secrets.token_urlsafe(32),))
+            self._base.execute(
+                "INSERT OR IGNORE INTO setting VALUES ('token', ?)", (secrets.token_urlsafe(32),)
+            )
 
     def close(self) -> None:
         """Close the database."""
@@ -186,14 +200,18 @@ class Project:
     def set(self, key: str, value: Any) -> None:
         """Store a setting."""
         with self._change():
-            self._base.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (key, json.dumps(value)))
+            self._base.execute(
+                "INSERT OR REPLACE INTO setting VALUES (?, ?)", (key, json.dumps(value))
+            )
 
     def actions(self) -> list[Action]:
         """Return the actions in order."""
         rows = self._rows("SELECT name, colour, key, description FROM action ORDER BY position")
         return [Action(*row) for row in rows]
 
-    def set_actions(self, actions: Sequence[Action], renamed: tuple[str, str] | None = None) -> None:
+    def set_actions(
+        self, actions: Sequence[Action], renamed: tuple[str, str] | None = None
+    ) -> None:
         """Store other actions; segments that have the first name of `renamed` get the second one, as an edit.
 
         Actions without a colour keep theirs, or get the first that is free.
@@ -202,8 +220,13 @@ class Project:
             colours = {action.name: action.colour for action in self.actions()}
             if renamed is not None and renamed[0] in colours:
                 colours.setdefault(renamed[1], colours[renamed[0]])
-            listed = [replace(action, colour=max(action.colour, colours.get(action.name, -1))) for action in actions]
-            free = iter(sorted({*range(2 * len(listed) + 1)} - {action.colour for action in listed}))
+            listed = [
+                replace(action, colour=max(action.colour, colours.get(action.name, -1)))
+                for action in actions
+            ]
+            free = iter(
+                sorted({*range(2 * len(listed) + 1)} - {action.colour for action in listed})
+            )
             self._base.execute("DELETE FROM action")
             for position, action in enumerate(listed):
                 colour = action.colour if action.colour >= 0 else next(free)
@@ -214,7 +237,10 @@ class Project:
                 query = "SELECT DISTINCT video, track FROM segment JOIN track ON track.id = track WHERE label = ?"
                 for video, track in self._rows(query, old):
                     labels = self.labels(video)[track]
-                    after = [replace(label, label=new if label.label == old else label.label) for label in labels]
+                    after = [
+                        replace(label, label=new if label.label == old else label.label)
+                        for label in labels
+                    ]
                     self._edit(video, track, labels, after)
 
     def add_actions(self, names: Iterable[str]) -> None:
@@ -226,11 +252,19 @@ class Project:
             self.set_actions([*actions, *new])
 
     def add_video(
-        self, name: str, media: Path | None, features: Path | None, times: NDArray[np.float64], complete: bool = True
+        self,
+        name: str,
+        media: Path | None,
+        features: Path | None,
+        times: NDArray[np.float64],
+        complete: bool = True,
     ) -> str:
         """Add a video with one track; its id. Paths in the folder of the project are stored relative to it."""
         paths = [None if path is None else self._stored(path) for path in (media, features)]
-        key, query = secrets.token_hex(8), "INSERT INTO video (id, name, media, features, times, complete, added)"
+        key, query = (
+            secrets.token_hex(8),
+            "INSERT INTO video (id, name, media, features, times, complete, added)",
+        )
         with self._change():
             row = key, name, *paths, np.asarray(times, np.float64).tobytes(), complete, time.time()
             self._base.execute(f"{query} VALUES (?, ?, ?, ?, ?, ?, ?)", row)
@@ -243,7 +277,9 @@ class Project:
 
     def videos(self, *, removed: bool = False) -> list[VideoEntry]:
         """Return the videos in the order in which they were added, or those that were removed; without their times."""
-        return self._videos(f"removed IS {'NOT ' if removed else ''}NULL ORDER BY added, id", times="x''")
+        return self._videos(
+            f"removed IS {'NOT ' if removed else ''}NULL ORDER BY added, id", times="x''"
+        )
 
     def full_videos(self) -> Iterator[VideoEntry]:
         """Yield the videos with their times, in the order in which they were added."""
@@ -259,9 +295,17 @@ class Project:
         query = f"SELECT id, name, media, features, {times}, complete, revision FROM video WHERE "
         return [
             VideoEntry(
-                key, name, self._path(media), self._path(features), np.frombuffer(times), bool(complete), *others
+                key,
+                name,
+                self._path(media),
+                self._path(features),
+                np.frombuffer(times),
+                bool(complete),
+                *others,
             )
-            for key, name, media, features, times, complete, *others in self._rows(query + condition, *values)
+            for key, name, media, features, times, complete, *others in self._rows(
+                query + condition, *values
+            )
         ]
 
     def _path(self, stored: str | None) -> Path | None:
@@ -280,14 +324,20 @@ class Project:
     def add_track(self, video: str, name: str) -> int:
         """Add a track, or return the one of that name."""
         with self._change():
-            self._base.execute("INSERT OR IGNORE INTO track (video, name) VALUES (?, ?)", (video, name))
-            return int(self._rows("SELECT id FROM track WHERE video = ? AND name = ?", video, name)[0][0])
+            self._base.execute(
+                "INSERT OR IGNORE INTO track (video, name) VALUES (?, ?)", (video, name)
+            )
+            return int(
+                self._rows("SELECT id FROM track WHERE video = ? AND name = ?", video, name)[0][0]
+            )
 
     def remove_track(self, video: str, track: int) -> None:
         """Remove a track without segments; an InputError for any other, and for the last one."""
         with self._change():
             if self.labels(video)[track] or len(self.tracks(video)) == 1:
-                raise InputError("track", "it has segments, or is the only one", "delete its segments first")
+                raise InputError(
+                    "track", "it has segments, or is the only one", "delete its segments first"
+                )
             self._base.execute("DELETE FROM track WHERE id = ?", (track,))
 
     def labels(self, video: str) -> dict[int, list[Label]]:
@@ -302,10 +352,14 @@ class Project:
     def count(self) -> dict[str, int]:
         """Return the number of labels of each video that has any."""
         return dict(
-            self._rows("SELECT video, count(*) FROM segment JOIN track ON track.id = segment.track GROUP BY video")
+            self._rows(
+                "SELECT video, count(*) FROM segment JOIN track ON track.id = segment.track GROUP BY video"
+            )
         )
 
-    def replace(self, video: str, track: int, labels: Iterable[Label], revision: int | None, annotator: str) -> int:
+    def replace(
+        self, video: str, track: int, labels: Iterable[Label], revision: int | None, annotator: str
+    ) -> int:
         """Give a track other labels, which is one edit; the new revision of the video.
 
         A ConflictError where the video has another revision than the caller saw (None: any will do).
@@ -319,7 +373,10 @@ class Project:
             if track not in before:
                 raise InputError("track", "no such track")
             named = {replace(label, annotator=""): label.annotator for label in before[track]}
-            new = [replace(label, annotator=named.get(replace(label, annotator=""), annotator)) for label in new]
+            new = [
+                replace(label, annotator=named.get(replace(label, annotator=""), annotator))
+                for label in new
+            ]
             if Counter(new) != Counter(before[track]):
                 self._edit(video, track, before[track], new, annotator)
         return self._revision(video)
@@ -332,12 +389,22 @@ class Project:
             raise ConflictError
 
     def _edit(
-        self, video: str, track: int, before: Sequence[Label], after: Sequence[Label], annotator: str = ""
+        self,
+        video: str,
+        track: int,
+        before: Sequence[Label],
+        after: Sequence[Label],
+        annotator: str = "",
     ) -> None:
         """Store an edit as what it took and what it gave; what was undone before can no longer be redone."""
         removed, added = Counter(before) - Counter(after), Counter(after) - Counter(before)
-        self._base.execute("UPDATE edit SET state = 'dropped' WHERE video = ? AND state = 'undone'", (video,))
-        parts = [json.dumps([astuple(label) for label in sorted(some.elements())]) for some in (removed, added)]
+        self._base.execute(
+            "UPDATE edit SET state = 'dropped' WHERE video = ? AND state = 'undone'", (video,)
+        )
+        parts = [
+            json.dumps([astuple(label) for label in sorted(some.elements())])
+            for some in (removed, added)
+        ]
         query = "INSERT INTO edit (video, track, time, annotator, removed, added, state)"
         row = video, track, time.time(), annotator, *parts
         self._base.execute(f"{query} VALUES (?, ?, ?, ?, ?, ?, 'done')", row)
@@ -359,7 +426,10 @@ class Project:
             self._check(video, revision)
             for key, track, removed, added in self._rows(query, video, state):
                 self._exchange(video, track, *((added, removed) if back else (removed, added)))
-                self._base.execute("UPDATE edit SET state = ? WHERE id = ?", (("done", "undone")[state == "done"], key))
+                self._base.execute(
+                    "UPDATE edit SET state = ? WHERE id = ?",
+                    (("done", "undone")[state == "done"], key),
+                )
 
     def can_step(self, video: str) -> tuple[bool, bool]:
         """Return whether there is an edit to undo, and one to redo."""
@@ -370,7 +440,10 @@ class Project:
     def runs(self) -> dict[str, tuple[Path, str, dict[str, Any]]]:
         """Return the trained runs by name: their folder, the track that they label, and figures before and after."""
         rows = self._rows("SELECT name, path, track, figures FROM run ORDER BY made")
-        return {name: (self.folder / path, track, json.loads(figures)) for name, path, track, figures in rows}
+        return {
+            name: (self.folder / path, track, json.loads(figures))
+            for name, path, track, figures in rows
+        }
 
     def add_run(self, path: Path, track: str, figures: dict[str, Any]) -> None:
         """Add a trained run."""
@@ -384,9 +457,13 @@ def check_labels(labels: Iterable[Label], n_frames: int) -> list[Label]:
     labels = list(labels)
     for number, label in enumerate(labels, start=1):
         if not 0 <= label.start <= label.stop <= n_frames or label.start == n_frames:
-            raise InputError(f"segments {number}", f"frames [{label.start}, {label.stop}) of {n_frames}")
+            raise InputError(
+                f"segments {number}", f"frames [{label.start}, {label.stop}) of {n_frames}"
+            )
     ordered = sorted(labels)
     for before, after in pairwise(ordered):
         if after.start < before.stop or (before.start, before.stop) == (after.start, after.stop):
-            raise InputError("segments", f"two segments share frame {after.start}", "use another track")
+            raise InputError(
+                "segments", f"two segments share frame {after.start}", "use another track"
+            )
     return ordered

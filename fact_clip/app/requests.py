@@ -111,12 +111,24 @@ class Comparison(_Body):
     second: str
 
 
-LABELS = tuple(sorted((file_format.ending for file_format in FORMATS.values()), key=len, reverse=True))
+LABELS = tuple(
+    sorted((file_format.ending for file_format in FORMATS.values()), key=len, reverse=True)
+)
 """Endings of label files, the longest first."""
 
 FEATURES = ".npy"
 _MAX_NAME = 150  # characters of a file's name that are kept
-_FACTS = ("format", "encoder", "precision", "fps", "times", "video_fps", "damage", "n_frames", "dim")
+_FACTS = (
+    "format",
+    "encoder",
+    "precision",
+    "fps",
+    "times",
+    "video_fps",
+    "damage",
+    "n_frames",
+    "dim",
+)
 
 
 @dataclass(frozen=True)
@@ -156,7 +168,9 @@ def ending_of(name: str) -> str:
         if low.endswith(ending.lower()) and len(low) > len(ending):
             return ending
     raise InputError(
-        name or "a file", "no video, feature file or label file", f"give {FEATURES}, {', '.join(SUFFIXES[:5])}, ..."
+        name or "a file",
+        "no video, feature file or label file",
+        f"give {FEATURES}, {', '.join(SUFFIXES[:5])}, ...",
     )
 
 
@@ -177,7 +191,9 @@ def sorted_by_kind(uploads: Iterable[Upload]) -> tuple[Upload | None, Upload | N
     for upload in uploads:
         kind = "video" if upload.ending in SUFFIXES else upload.ending
         if kind not in ("video", FEATURES, ".json") or kind in by_kind:
-            raise InputError(upload.path, "one file too many", "give a video, a feature file, and its .json")
+            raise InputError(
+                upload.path, "one file too many", "give a video, a feature file, and its .json"
+            )
         by_kind[kind] = upload
     features, media = by_kind.get(FEATURES), by_kind.get("video")
     if (features or media) is None or (features is None and ".json" in by_kind):
@@ -207,7 +223,9 @@ async def receive_file(request: Request, path: Path, name: str, room: int, limit
                 return size
             size += len(part)
             spent = time.monotonic() - began
-            if spent > limits.upload_seconds or (spent > limits.patience and size < spent * limits.upload_rate):
+            if spent > limits.upload_seconds or (
+                spent > limits.patience and size < spent * limits.upload_rate
+            ):
                 raise HTTPException(408, f"{name}: too slow, {size} bytes in {spent:.0f} s")
             if size > room:
                 raise too_large(name, room)
@@ -216,4 +234,6 @@ async def receive_file(request: Request, path: Path, name: str, room: int, limit
 
 def too_large(name: str, room: int) -> HTTPException:
     """Return the refusal of a file for which there is no room."""
-    return HTTPException(413, f"{name}: larger than the {max(room, 0) / 1e6:.0f} MB that are left for it")
+    return HTTPException(
+        413, f"{name}: larger than the {max(room, 0) / 1e6:.0f} MB that are left for it"
+    )

@@ -36,7 +36,11 @@ from fact_clip.video.decode import SUFFIXES
 
 STATIC = Path(__file__).parent / "static"
 TIMELINE = Path(report.__file__).parent
-_MEDIA_TYPES = {**dict.fromkeys((".mp4", ".m4v", ".mov"), "video/mp4"), ".webm": "video/webm", ".ogv": "video/ogg"}
+_MEDIA_TYPES = {
+    **dict.fromkeys((".mp4", ".m4v", ".mov"), "video/mp4"),
+    ".webm": "video/webm",
+    ".ogv": "video/ogg",
+}
 Answer = dict[str, Any]
 
 
@@ -44,14 +48,23 @@ class Server:
     """Answers the requests of a page."""
 
     def __init__(self, page: Page) -> None:
-        self.page, self.limits, self.project, self.engine = page, page.limits, page.project, page.engine
-        self.cookie = hashlib.sha256(f"cookie {page.project.token}".encode()).hexdigest()  # stands for the token
+        self.page, self.limits, self.project, self.engine = (
+            page,
+            page.limits,
+            page.project,
+            page.engine,
+        )
+        self.cookie = hashlib.sha256(
+            f"cookie {page.project.token}".encode()
+        ).hexdigest()  # stands for the token
 
     def _cookie(self, request: Request) -> str:
         return f"fact_clip_{request.url.port or 80}"  # cookies are shared by all ports of a host
 
     def _is_let_in(self, request: Request) -> bool:
-        return hmac.compare_digest(request.cookies.get(self._cookie(request), "").encode(), self.cookie.encode())
+        return hmac.compare_digest(
+            request.cookies.get(self._cookie(request), "").encode(), self.cookie.encode()
+        )
 
     def _is_token(self, token: str) -> bool:
         return hmac.compare_digest(token.encode(), self.project.token.encode())
@@ -59,7 +72,9 @@ class Server:
     def let_in(self, request: Request) -> None:
         """Refuse a browser that has not opened the address with the token, and a program that does not send it."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if not self._is_let_in(request) and not (scheme.lower() == "bearer" and self._is_token(token)):
+        if not self._is_let_in(request) and not (
+            scheme.lower() == "bearer" and self._is_token(token)
+        ):
             raise HTTPException(403, "not let in; open the address that the command line printed")
 
     def index(self, request: Request, token: str = "") -> Response:
@@ -70,7 +85,9 @@ class Server:
         if not self._is_token(token):
             return FileResponse(STATIC / "refused.html", status_code=403, media_type="text/html")
         is_secure = request.url.scheme == "https"  # behind a proxy
-        answer.set_cookie(self._cookie(request), self.cookie, secure=is_secure, httponly=True, samesite="strict")
+        answer.set_cookie(
+            self._cookie(request), self.cookie, secure=is_secure, httponly=True, samesite="strict"
+        )
         return answer
 
     async def upload(self, request: Request, name: str) -> Answer:
@@ -85,7 +102,10 @@ class Server:
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > room:
             raise too_large(name, room)
-        for count, most in ((page.uploads.total(), limits.uploads), (page.uploads[client], limits.uploads_each)):
+        for count, most in (
+            (page.uploads.total(), limits.uploads),
+            (page.uploads[client], limits.uploads_each),
+        ):
             if count >= most:
                 raise BusyError(count - most + 1)
         page.uploads[client] += 1
@@ -111,7 +131,9 @@ class Server:
         """Make a video of uploaded files."""
         uploads = self._uploads(body.files)
         if len(self.project.videos()) >= self.limits.videos:
-            raise InputError("videos", f"{len(self.project.videos())} already", "begin another project")
+            raise InputError(
+                "videos", f"{len(self.project.videos())} already", "begin another project"
+            )
         try:
             video = self.page.quick.run(lambda: self.page.add_video(uploads))
         except InputError as error:
@@ -151,7 +173,9 @@ class Server:
         """Answer the video file, or a range of it."""
         media = self._video(video).media
         if media is None or not media.is_file():
-            raise HTTPException(404, "no video file" if media is None else "the video file is not where it was")
+            raise HTTPException(
+                404, "no video file" if media is None else "the video file is not where it was"
+            )
         kind = _MEDIA_TYPES.get(media.suffix.lower(), "application/octet-stream")
         return FileResponse(media, media_type=kind, content_disposition_type="inline")
 
@@ -172,7 +196,9 @@ class Server:
         actions = list({action.name: action for action in body.actions}.values())
         model, names = self.engine.model(), [action.name for action in actions]
         if model is not None and names and reads_names(model):
-            model.choose([name for name in names if name not in model.vocabulary.background] or None)
+            model.choose(
+                [name for name in names if name not in model.vocabulary.background] or None
+            )
         self.project.set_actions(actions, body.renamed)
         return self.state()
 
@@ -211,7 +237,9 @@ class Server:
 
     def _edited(self, video: str) -> Answer:
         names = [label.label for labels in self.project.labels(video).values() for label in labels]
-        self.project.add_actions(name for name in names if name not in views.background_of(self.page))
+        self.project.add_actions(
+            name for name in names if name not in views.background_of(self.page)
+        )
         return self._shown(video)
 
     def add_track(self, video: str, body: requests.NewTrack) -> Answer:
@@ -230,10 +258,14 @@ class Server:
         """Store the segments of a label file: its tiers are tracks, whose segments are replaced."""
         entry, (upload,) = self._video(video), self._uploads([body.file])
         background = views.background_of(self.page)
-        counts = self.page.load_labels(entry, upload.path, upload.ending, body.annotator or upload.name, background)
+        counts = self.page.load_labels(
+            entry, upload.path, upload.ending, body.annotator or upload.name, background
+        )
         return {**self._edited(video), "imported": counts}
 
-    def export(self, video: str, format: str = "", background: bool = False, track: int | None = None) -> Response:
+    def export(
+        self, video: str, format: str = "", background: bool = False, track: int | None = None
+    ) -> Response:
         """Answer a video as a file of a format: a track, the first where none is named, or all where the format can."""
         entry, form = self._video(video), format_called(format)
         tracks = self.page.quick.run(lambda: views.tracks_of(self.page, entry))
@@ -243,12 +275,19 @@ class Server:
                 raise HTTPException(404, "no such track")
             name = next(iter(tracks)) if track is None else names[track]
             tracks = {name: tracks[name]}
-        return _download(f"{file_name(entry.name)}{form.ending}", lambda path: views.save(tracks, path, background))
+        return _download(
+            f"{file_name(entry.name)}{form.ending}",
+            lambda path: views.save(tracks, path, background),
+        )
 
-    def export_all(self, format: Annotated[list[str] | None, Query()] = None, background: bool = False) -> Response:
+    def export_all(
+        self, format: Annotated[list[str] | None, Query()] = None, background: bool = False
+    ) -> Response:
         """Answer every track of every video as a zip of files in some formats."""
         kinds = format or ["json"]
-        return _download_folder("labels", lambda path: list(views.export_files(self.page, path, kinds, background)))
+        return _download_folder(
+            "labels", lambda path: list(views.export_files(self.page, path, kinds, background))
+        )
 
     def export_training(self, track: str) -> Response:
         """Answer the labelled videos of a track as a zip of a data set to train on, with their features."""
@@ -257,7 +296,11 @@ class Server:
     def summary(self, format: Literal["json", "csv", "xlsx"] = "json") -> Answer | Response:
         """Answer how long, how often and when each action was labelled: as JSON, or as a table to download."""
         tables = views.budget(self.page)
-        return tables if format == "json" else _download(f"time.{format}", lambda path: write_tables(path, tables))
+        return (
+            tables
+            if format == "json"
+            else _download(f"time.{format}", lambda path: write_tables(path, tables))
+        )
 
     def add_to_training_set(self, video: str, body: requests.NewTrainingVideo) -> Answer:
         """Add a labelled video to the training set."""
@@ -267,7 +310,11 @@ class Server:
         if model is None or path is None:
             raise HTTPException(409, "not encoded yet")
         other = UNLABELLED if body.only_corrected else views.background_of(self.page, BACKGROUND)[0]
-        parts = [part for part in next(iter(shown.values())) if not (body.only_corrected and isinstance(part, Draft))]
+        parts = [
+            part
+            for part in next(iter(shown.values()))
+            if not (body.only_corrected and isinstance(part, Draft))
+        ]
         name, _ = learn.add_video(training_set, entry, parts, other, path, model)
         return {"name": name, "folder": str(training_set.root)}
 
@@ -294,14 +341,23 @@ class Server:
         labellings: dict[str, Sequence[Draft | Label]] = {
             "shown": next(iter(shown.values())),
             "predicted": self.engine.drafts(video),
-            **{f"track {name}": shown[track] for track, name in self.project.tracks(video.id).items()},
+            **{
+                f"track {name}": shown[track]
+                for track, name in self.project.tracks(video.id).items()
+            },
         }
         name, parts = key, labellings.get(key)
         if parts is None:
             (upload,) = self._uploads([key])
-            tracks = read_tracks(upload.path, upload.ending, video.times, views.background_of(self.page))
+            tracks = read_tracks(
+                upload.path, upload.ending, video.times, views.background_of(self.page)
+            )
             if len(tracks) > 1:
-                raise InputError(upload.path, f"{len(tracks)} tracks", "load it as labels, and compare the tracks")
+                raise InputError(
+                    upload.path,
+                    f"{len(tracks)} tracks",
+                    "load it as labels, and compare the tracks",
+                )
             name, parts = upload.name, next(iter(tracks.values()))
         return name, row_labels(parts, video.times, video.times, other)
 
@@ -356,9 +412,13 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         api.add_api_route(path, endpoint, methods=[method], response_model=None)
 
     def add_file(owner: FastAPI | APIRouter, path: str, file: Path) -> None:
-        owner.add_api_route(path, lambda: FileResponse(file), methods=["GET"], include_in_schema=False)
+        owner.add_api_route(
+            path, lambda: FileResponse(file), methods=["GET"], include_in_schema=False
+        )
 
-    api.add_api_route("/openapi.json", lambda: app.openapi(), methods=["GET"], include_in_schema=False)
+    api.add_api_route(
+        "/openapi.json", lambda: app.openapi(), methods=["GET"], include_in_schema=False
+    )
     add_file(api, "", STATIC / "api.html")
     app.add_api_route("/", server.index, methods=["GET"], include_in_schema=False)
     app.add_api_route("/health", lambda: {"status": "ok"}, methods=["GET"])
@@ -371,7 +431,9 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
     return app
 
 
-def _download(name: str, write: Callable[[Path], object], kind: str = "application/octet-stream") -> Response:
+def _download(
+    name: str, write: Callable[[Path], object], kind: str = "application/octet-stream"
+) -> Response:
     """Answer a file that is written into a folder of its own, which goes with the answer."""
     folder = tempfile.TemporaryDirectory(prefix="fact-clip-")
     path = Path(folder.name) / name
@@ -380,7 +442,9 @@ def _download(name: str, write: Callable[[Path], object], kind: str = "applicati
     except InputError:
         folder.cleanup()
         raise
-    return FileResponse(path, media_type=kind, filename=name, background=BackgroundTask(folder.cleanup))
+    return FileResponse(
+        path, media_type=kind, filename=name, background=BackgroundTask(folder.cleanup)
+    )
 
 
 def _download_folder(name: str, write: Callable[[Path], object]) -> Response:

@@ -19,7 +19,13 @@ from fact_clip.core.colours import palette
 from fact_clip.core.decode_settings import CONTROLS
 from fact_clip.core.paths import file_name
 from fact_clip.formats import FORMATS, format_called, save_tracks
-from fact_clip.report.budget import Stretch, boundary_distance, duration_icc, time_budget, transitions
+from fact_clip.report.budget import (
+    Stretch,
+    boundary_distance,
+    duration_icc,
+    time_budget,
+    transitions,
+)
 
 LEAST_CERTAIN = 30  # Segments on the list of the least certain ones
 
@@ -70,7 +76,12 @@ def state(page: Page) -> dict[str, Any]:
 
 
 def _facts(video: VideoEntry) -> dict[str, Any]:
-    return {"id": video.id, "name": video.name, "revision": video.revision, "complete": video.complete}
+    return {
+        "id": video.id,
+        "name": video.name,
+        "revision": video.revision,
+        "complete": video.complete,
+    }
 
 
 def background_of(page: Page, *default: str) -> list[str]:
@@ -91,7 +102,9 @@ def video(page: Page, video: VideoEntry) -> dict[str, Any]:
     """Return a video with its tracks, in frames; a segment that nobody labelled is a draft."""
     project, shown, names_of_tracks = page.project, page.shown(video), page.project.tracks(video.id)
     drafts = page.engine.drafts(video)
-    labels = [part.label for parts in (*shown.values(), list[Draft | Label](drafts)) for part in parts]
+    labels = [
+        part.label for parts in (*shown.values(), list[Draft | Label](drafts)) for part in parts
+    ]
     names = list(dict.fromkeys([*(action.name for action in project.actions()), *labels]))
     unseen, prediction = page.engine.unseen(names), page.engine.work(video.id).prediction
     far_words = (
@@ -107,7 +120,11 @@ def video(page: Page, video: VideoEntry) -> dict[str, Any]:
         "undo": can_undo,
         "redo": can_redo,
         "tracks": [
-            {"id": track, "name": names_of_tracks[track], "segments": [_segment(part, unseen) for part in parts]}
+            {
+                "id": track,
+                "name": names_of_tracks[track],
+                "segments": [_segment(part, unseen) for part in parts],
+            }
             for track, parts in shown.items()
         ],
         "drafts": [_segment(draft, unseen) for draft in drafts],
@@ -121,22 +138,43 @@ def video(page: Page, video: VideoEntry) -> dict[str, Any]:
 def _segment(part: Draft | Label, unseen: Iterable[str]) -> dict[str, Any]:
     shown: dict[str, Any] = {"start": part.start, "stop": part.stop, "label": part.label}
     if isinstance(part, Label):
-        shown |= {"confidence": None, "origin": part.origin, "comment": part.comment, "corrected": True}
+        shown |= {
+            "confidence": None,
+            "origin": part.origin,
+            "comment": part.comment,
+            "corrected": True,
+        }
     else:
-        shown |= {"confidence": part.confidence, "origin": "draft", "comment": "", "corrected": False}
+        shown |= {
+            "confidence": part.confidence,
+            "origin": "draft",
+            "comment": "",
+            "corrected": False,
+        }
     return {**shown, "unseen": part.label in unseen}
 
 
 def _colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
     """The colour and number of each name: those of an action stay, whatever becomes of the list."""
     background = background_of(page)
-    numbers = {action.name: action.colour for action in page.project.actions() if action.name not in background}
-    others = [name for name in dict.fromkeys(names) if name not in numbers and name not in background]
+    numbers = {
+        action.name: action.colour
+        for action in page.project.actions()
+        if action.name not in background
+    }
+    others = [
+        name for name in dict.fromkeys(names) if name not in numbers and name not in background
+    ]
     free = filterfalse({*numbers.values()}.__contains__, count())
     numbers |= dict(zip(others, free, strict=False))
     colours = palette(max(numbers.values(), default=-1) + 1)
-    shown = {name: {"colour": colours[number], "number": number + 1} for name, number in numbers.items()}
-    return {name: shown.get(name, {"colour": None, "number": None}) for name in dict.fromkeys([*names, *background])}
+    shown = {
+        name: {"colour": colours[number], "number": number + 1} for name, number in numbers.items()
+    }
+    return {
+        name: shown.get(name, {"colour": None, "number": None})
+        for name in dict.fromkeys([*names, *background])
+    }
 
 
 def uncertain(page: Page) -> list[dict[str, Any]]:
@@ -150,7 +188,12 @@ def uncertain(page: Page) -> list[dict[str, Any]]:
     ]
     drafts.sort(key=lambda entry: entry[0].confidence or 0.0)
     return [
-        {"video": video.id, "name": video.name, "time": float(video.times[draft.start]), **_segment(draft, ())}
+        {
+            "video": video.id,
+            "name": video.name,
+            "time": float(video.times[draft.start]),
+            **_segment(draft, ()),
+        }
         for draft, video in drafts[:LEAST_CERTAIN]
     ]
 
@@ -169,7 +212,9 @@ def tracks_of(page: Page, video: VideoEntry) -> dict[str, Segmentation]:
     return tracks
 
 
-def export_files(page: Page, folder: Path, formats: Iterable[str], background: bool) -> Iterator[Path]:
+def export_files(
+    page: Page, folder: Path, formats: Iterable[str], background: bool
+) -> Iterator[Path]:
     """Write every track of every video in some formats; yield each file. A name that is taken gets the video's id.
 
     Tracks of a video share a file where the format has tracks; else each has its own.
@@ -180,7 +225,11 @@ def export_files(page: Page, folder: Path, formats: Iterable[str], background: b
         for kind in formats:
             form = format_called(kind)
             is_shared = form.write_tracks is not None or len(tracks) == 1
-            parts = {"": tracks} if is_shared else {f".{track}": {track: tracks[track]} for track in tracks}
+            parts = (
+                {"": tracks}
+                if is_shared
+                else {f".{track}": {track: tracks[track]} for track in tracks}
+            )
             for mark, part in parts.items():
                 name = file_name(f"{video.name}{mark}")
                 path = folder / f"{name}{form.ending}"
@@ -213,7 +262,10 @@ def budget(page: Page) -> dict[str, list[dict[str, Any]]]:
 
 
 def comparison(
-    page: Page, video: VideoEntry, labels: Sequence[tuple[str, list[str]]], agreement: Mapping[str, Any]
+    page: Page,
+    video: VideoEntry,
+    labels: Sequence[tuple[str, list[str]]],
+    agreement: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return figures, and rows of a timeline: both labellings and where they differ."""
     cut = [(name, Segmentation.from_frames(frames)) for name, frames in labels]
@@ -228,7 +280,11 @@ def comparison(
         for _, segments in cut
     ]
     names = list(dict.fromkeys(label for _, segments in cut for label in segments.transcript))
-    figures = {**agreement["figures"], "edges_s": boundary_distance(*stretches), "icc": duration_icc(*stretches)}
+    figures = {
+        **agreement["figures"],
+        "edges_s": boundary_distance(*stretches),
+        "icc": duration_icc(*stretches),
+    }
     return {"figures": figures, "rows": rows, "colours": _colours(page, names)}
 
 
@@ -244,7 +300,10 @@ def command(page: Page, video: VideoEntry) -> str:
         line = io.StringIO()  # a name with a comma in double quotes
         csv.writer(line, lineterminator="").writerow(names)
         has_commas = any("," in name for name in names)
-        words += ["--actions", line.getvalue() if has_commas else line.getvalue().replace(",", ", ")]
+        words += [
+            "--actions",
+            line.getvalue() if has_commas else line.getvalue().replace(",", ", "),
+        ]
     for name, value in page.engine.settings:
         if value is not None and name in model.scorer.adjustable:
             words += [CONTROLS[name].option, f"{value:g}"]

@@ -18,16 +18,31 @@ from fact_clip.core.errors import InputError
 
 # Command -> its module in this folder, and the first line of its help. The function has the name of the command.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("train", "Try everything on synthetic data: recognise actions without examples, from their names."),
+    "demo": (
+        "train",
+        "Try everything on synthetic data: recognise actions without examples, from their names.",
+    ),
     "train": ("train", "Train a model into a run folder."),
     "evaluate": ("evaluate", "Score a run on a split."),
-    "report": ("evaluate", "Write the report of one or more runs: a page to look at, or plots for a paper."),
+    "report": (
+        "evaluate",
+        "Write the report of one or more runs: a page to look at, or plots for a paper.",
+    ),
     "extract": ("segment", "Turn videos into feature files."),
     "segment": ("segment", "Cut videos into actions."),
     "share": ("train", "Upload a run to the Hugging Face hub, with a model card."),
-    "plugins": ("train", "List the parts that installed packages add: encoders, heads, formats and metrics."),
-    "app": ("app", "Open a page to label videos, train on the labels, and correct what a model predicts."),
-    "summary": ("labels", "Say how long, how often and when each action is done, and how far two labellings agree."),
+    "plugins": (
+        "train",
+        "List the parts that installed packages add: encoders, heads, formats and metrics.",
+    ),
+    "app": (
+        "app",
+        "Open a page to label videos, train on the labels, and correct what a model predicts.",
+    ),
+    "summary": (
+        "labels",
+        "Say how long, how often and when each action is done, and how far two labellings agree.",
+    ),
     "project import": ("app", "Add videos to a project of the page, and load label files."),
     "project export": ("app", "Write the labels of a project."),
     "convert": ("train", "Turn a published checkpoint into a run folder."),
@@ -36,7 +51,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data holdout": ("data", "Choose classes to hold out, or look at a choice."),
     "data summary": ("data", "Count what a data set holds."),
     "data split": ("labels", "Divide the videos into training and test."),
-    "data sample": ("data", "Write a data set to try things on: synthetic videos, features, labels and splits."),
+    "data sample": (
+        "data",
+        "Write a data set to try things on: synthetic videos, features, labels and splits.",
+    ),
     "data init": ("data", "Write a recipe for your own data set."),
 }
 
@@ -72,7 +90,10 @@ def make_app() -> typer.Typer:
     look: dict[str, Any] = {"cls": _Group, "rich_markup_mode": None}
     app = typer.Typer(epilog="Start with: fact-clip demo", pretty_exceptions_enable=False, **look)
     app.callback()(_program)
-    groups = {"data": "Make, check, convert and describe data sets.", "project": "Projects of the page."}
+    groups = {
+        "data": "Make, check, convert and describe data sets.",
+        "project": "Projects of the page.",
+    }
     makers = {"": app} | {name: typer.Typer(help=line, **look) for name, line in groups.items()}
     for name in groups:
         app.add_typer(makers[name], name=name)
@@ -85,9 +106,13 @@ def make_app() -> typer.Typer:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give back the exit code: 0, 2 for bad input (one line on stderr), 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    os.environ["MPLBACKEND"] = "agg"  # no command opens a window, and matplotlib ends at a name that it does not know
+    os.environ["MPLBACKEND"] = (
+        "agg"  # no command opens a window, and matplotlib ends at a name that it does not know
+    )
     # core.distributed.PARENT, which is imported only where it is asked for
-    parent = os.environ.get("FACT_CLIP_PARENT", str(os.getppid()) if "TORCHELASTIC_RUN_ID" in os.environ else "")
+    parent = os.environ.get(
+        "FACT_CLIP_PARENT", str(os.getppid()) if "TORCHELASTIC_RUN_ID" in os.environ else ""
+    )
     if argv is None and parent.isdecimal():
         import_module("fact_clip.core.distributed").end_with_parent(int(parent))
 
@@ -120,7 +145,10 @@ def _show_version(requested: bool) -> None:
 
 def _program(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Cut untrimmed videos into actions: train, score and use FACT models."""

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fact_clip.cli.console import note
-from fact_clip.cli.options import ModelOptions, check_new, given_actions, names, option, with_options
+from fact_clip.cli.options import (
+    ModelOptions,
+    check_new,
+    given_actions,
+    names,
+    option,
+    with_options,
+)
 from fact_clip.core.errors import CommandOption, InputError, library_errors
 from fact_clip.core.paths import whole_file
 
@@ -52,7 +59,9 @@ def app(
       fact-clip app my_project --run runs/k5
       fact-clip app --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
-    with library_errors("fact-clip app", "not installed", ModuleNotFoundError, fix="pip install 'fact-clip[app]'"):
+    with library_errors(
+        "fact-clip app", "not installed", ModuleNotFoundError, fix="pip install 'fact-clip[app]'"
+    ):
         import uvicorn
 
         from fact_clip.app.guard import Protocol
@@ -68,9 +77,13 @@ def app(
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
     if run is not None or model.training_free or model.encoder is not None:
         model.check("app")
-        waiting = ["something"] if run is None and model.encoder is not None else None  # the page waits for names
+        waiting = (
+            ["something"] if run is None and model.encoder is not None else None
+        )  # the page waits for names
         base, _ = model.open(actions or waiting)
-        logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page itself shows new words
+        logging.getLogger("fact_clip.inference").setLevel(
+            logging.ERROR
+        )  # the page itself shows new words
         base.scorer.load()  # what is missing is an error before the page opens
     # Faults of a training set, and a port in use, are errors before the project is made.
     growing = None
@@ -82,16 +95,24 @@ def app(
     listening = _listening(host, port)
     folder, recent = _opened(project)
     store = Project(folder)
-    listed = actions or ([] if run is None or store.actions() or base is None else base.vocabulary.names)
-    store.add_actions(name for name in listed if base is None or name not in base.vocabulary.background)
-    engine = Engine(store, base, lambda path: load(path, model.device, precision=model.precision), limits)
+    listed = actions or (
+        [] if run is None or store.actions() or base is None else base.vocabulary.names
+    )
+    store.add_actions(
+        name for name in listed if base is None or name not in base.vocabulary.background
+    )
+    engine = Engine(
+        store, base, lambda path: load(path, model.device, precision=model.precision), limits
+    )
     page = make_app(engine, Options(host, model.command(), growing, run, recent, proxied))
     config = uvicorn.Config(
         page, host, port, http=Protocol, log_level="warning", server_header=False, timeout_graceful_shutdown=2,
         access_log=False,  # the address holds the token
     )  # fmt: skip
     port = listening.getsockname()[1]
-    addresses = [f"http://{f'[{name}]' if ':' in name else name}:{port}" for name in _reachable(host)]
+    addresses = [
+        f"http://{f'[{name}]' if ':' in name else name}:{port}" for name in _reachable(host)
+    ]
     for number, address in enumerate([*addresses, *(f"https://{name}" for name in proxied)]):
         print(f"{'or' if number else 'open'} {address}/?token={store.token}", flush=True)
     if host not in ("127.0.0.1", "::1", "localhost"):
@@ -110,7 +131,10 @@ def _opened(project: Path | None) -> tuple[Path, list[str]]:
     import platformdirs
 
     home = platformdirs.user_data_path("fact-clip")
-    folder, path = (home / "project" if project is None else project).absolute(), home / "recent.json"
+    folder, path = (
+        (home / "project" if project is None else project).absolute(),
+        home / "recent.json",
+    )
     recent: list[str] = []
     with suppress(OSError, ValueError):  # it is a convenience alone
         entries = map(str, json.loads(path.read_text(encoding="utf-8")))
@@ -134,7 +158,10 @@ def _reachable(host: str) -> list[str]:
 
 def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens there; an InputError where this machine has no such address, or the port is taken."""
-    fix, kinds = "name an address of this machine and a free port, as --port 0", (OSError, UnicodeError)
+    fix, kinds = (
+        "name an address of this machine and a free port, as --port 0",
+        (OSError, UnicodeError),
+    )
     with library_errors(CommandOption("--host"), f"{host}, port {port}", *kinds, fix=fix):
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
@@ -154,7 +181,9 @@ def _page(folder: Path, *, is_new: bool = False) -> Page:
 
 def import_(
     project: Folder,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Videos, feature files, and label files.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="Videos, feature files, and label files.")
+    ],
 ) -> None:
     """Add videos to a project of the page, and load label files.
 
@@ -170,25 +199,38 @@ def import_(
     from fact_clip.core.io import check_file
     from fact_clip.video.decode import SUFFIXES
 
-    endings = {check_file(path, "a video, feature file or label file"): ending_of(path.name) for path in files}
+    endings = {
+        check_file(path, "a video, feature file or label file"): ending_of(path.name)
+        for path in files
+    }
     with closing(_page(project, is_new=True)) as page:
         keys = {video.name: video.id for video in page.project.videos()}
         media = [path for path in files if endings[path] in SUFFIXES]
-        features = {path.name[: -len(FEATURES)]: path for path in files if endings[path] == FEATURES}
+        features = {
+            path.name[: -len(FEATURES)]: path for path in files if endings[path] == FEATURES
+        }
         for path in media:
-            keys[path.stem] = page.refer(path.stem, path.resolve(), features.pop(path.stem, None)).id
+            keys[path.stem] = page.refer(
+                path.stem, path.resolve(), features.pop(path.stem, None)
+            ).id
         for name, path in features.items():
             keys[name] = page.refer(name, None, path.resolve()).id
         labels = [path for path in files if endings[path] not in (*SUFFIXES, FEATURES)]
         for path in labels:
             name = path.name[: -len(endings[path])]
             if name not in keys:
-                raise InputError(path, f"no video {name!r} in the project", "name the file after its video")
+                raise InputError(
+                    path, f"no video {name!r} in the project", "name the file after its video"
+                )
             video = page.project.video(keys[name])
             assert video is not None
             counts = page.load_labels(video, path, endings[path], path.name)
-            page.project.add_actions(label.label for some in page.project.labels(video.id).values() for label in some)
-            print(f"{path}: {', '.join(f'{count} segments on track {track}' for track, count in counts.items())}")
+            page.project.add_actions(
+                label.label for some in page.project.labels(video.id).values() for label in some
+            )
+            print(
+                f"{path}: {', '.join(f'{count} segments on track {track}' for track, count in counts.items())}"
+            )
     note(f"{project}: {len(keys)} videos")
 
 
@@ -196,7 +238,9 @@ def export(
     project: Folder,
     *,
     out: Annotated[Path, option("Folder for the files.", metavar="DIR")],
-    formats: Annotated[str, option('Formats, "eaf, csv" (docs/formats.md), or all.', "--format")] = "csv",
+    formats: Annotated[
+        str, option('Formats, "eaf, csv" (docs/formats.md), or all.', "--format")
+    ] = "csv",
     with_background: Annotated[bool, option("Write what is not labelled, too.")] = False,
     training: Annotated[str | None, option(_TRAINING, metavar="TRACK")] = None,
 ) -> None:
@@ -227,4 +271,6 @@ def export(
             print(path)
 
 
-globals()["import"] = import_  # the name of a command is that of its function, and this one is a keyword
+globals()["import"] = (
+    import_  # the name of a command is that of its function, and this one is a keyword
+)

@@ -27,7 +27,9 @@ from fact_clip.training.embeddings import frame_states
 from fact_clip.training.sweep import resolve_all, split_configs
 
 LOGS = Path("logs")
-BEST = Path("ckpts", "best.net")  # in a run folder: a link to its weights, where the published code keeps them
+BEST = Path(
+    "ckpts", "best.net"
+)  # in a run folder: a link to its weights, where the published code keeps them
 
 
 class _Parser(ArgumentParser):
@@ -35,7 +37,9 @@ class _Parser(ArgumentParser):
         raise InputError(self.prog, message, "see --help")
 
 
-def _script(what: str, run: Callable[[Namespace], None], *words: Callable[[ArgumentParser], Any]) -> Callable[..., int]:
+def _script(
+    what: str, run: Callable[[Namespace], None], *words: Callable[[ArgumentParser], Any]
+) -> Callable[..., int]:
     """Make a function that runs a script and gives back its exit code, as `fact_clip.cli.main` does."""
 
     def script(argv: Sequence[str] | None = None) -> int:
@@ -56,9 +60,14 @@ def _train(arguments: Namespace) -> None:
         warnings.warn("no GPU here; training on the CPU", stacklevel=2)
     if config.model.head == "fact-clip" and config.text.encoder == "minilm":
         others = "CLIP is text.encoder open_clip:ViT-B-32/openai, your own vectors text.encoder file:PATH"
-        warnings.warn(f"class names are read by the text encoder minilm; {others} text.phrase name", stacklevel=2)
+        warnings.warn(
+            f"class names are read by the text encoder minilm; {others} text.phrase name",
+            stacklevel=2,
+        )
     for split, plan in plans.items():
-        folder = LOGS / Path(arguments.cfg[0]).stem / file_name(f"split{split.removeprefix('split')}")
+        folder = (
+            LOGS / Path(arguments.cfg[0]).stem / file_name(f"split{split.removeprefix('split')}")
+        )
         taken = [int(path.name[3:]) for path in folder.glob("run*") if path.name[3:].isdecimal()]
         out = folder / f"run{max(taken, default=0) + 1}"
         try:
@@ -89,15 +98,22 @@ def _score(arguments: Namespace, with_unseen: bool = False) -> None:
     if not (run / "run.json").is_file():
         run = _converted(checkpoint, arguments)
     elif arguments.cfg:  # a run has its own configuration; --cfg must name the same data and split
-        trained, wanted = Run.read(run).config.data, read_settings(arguments.cfg, arguments.set).data
+        trained, wanted = (
+            Run.read(run).config.data,
+            read_settings(arguments.cfg, arguments.set).data,
+        )
         if (trained.name, str(trained.split)) != (wanted.name, str(wanted.split)):
             problem = f"{run} was trained on {trained.name}, split {trained.split}"
-            raise InputError(CommandOption("--cfg"), f"{problem}, not on {wanted.name}, {wanted.split}")
+            raise InputError(
+                CommandOption("--cfg"), f"{problem}, not on {wanted.name}, {wanted.split}"
+            )
     if with_unseen and Run.read(run).config.data.holdout is None:
         raise InputError(run, "this run holds no classes out", "train one with data.holdout")
     with progress("evaluating") as report:
         changes = overrides(arguments.set, ("data", "decode", "evaluation"))
-        result = training.evaluate(run, arguments.part, changes, progress=report, device=device(arguments.set))
+        result = training.evaluate(
+            run, arguments.part, changes, progress=report, device=device(arguments.set)
+        )
     if arguments.output_dir is not None:
         arguments.output_dir.mkdir(parents=True, exist_ok=True)
         shutil.copy(run / f"{evaluation_stem(arguments.part)}.json", arguments.output_dir)
@@ -108,12 +124,25 @@ def _converted(checkpoint: Path, arguments: Namespace) -> Path:
     """The run folder of published weights, ``FILE.run`` beside them; made anew where the weights are newer."""
     if not arguments.cfg:
         fix = "give --cfg if these are weights of the published code"
-        raise InputError(checkpoint, "not in a run folder of scripts/train.py or fact-clip train", fix)
-    config, out = read_settings(arguments.cfg, arguments.set), checkpoint.with_name(f"{checkpoint.name}.run")
+        raise InputError(
+            checkpoint, "not in a run folder of scripts/train.py or fact-clip train", fix
+        )
+    config, out = (
+        read_settings(arguments.cfg, arguments.set),
+        checkpoint.with_name(f"{checkpoint.name}.run"),
+    )
     weights = out / "model.safetensors"
-    if weights.is_file() and checkpoint.is_file() and weights.stat().st_mtime >= checkpoint.stat().st_mtime:
+    if (
+        weights.is_file()
+        and checkpoint.is_file()
+        and weights.stat().st_mtime >= checkpoint.stat().st_mtime
+    ):
         if Run.read(out).config.model != config.model:
-            raise InputError(out, f"made with another configuration than {' + '.join(arguments.cfg)}", "remove it")
+            raise InputError(
+                out,
+                f"made with another configuration than {' + '.join(arguments.cfg)}",
+                "remove it",
+            )
         return out
     return convert_for(checkpoint, config, out)
 
@@ -128,7 +157,10 @@ def newest(folder: Path) -> Path:
 
 def _select(arguments: Namespace) -> None:
     dataset = open_whole(read_settings(arguments.cfg, arguments.set).data)
-    numbers, rules = (arguments.number, arguments.validation_number), {"min_support": arguments.min_support}
+    numbers, rules = (
+        (arguments.number, arguments.validation_number),
+        {"min_support": arguments.min_support},
+    )
     chosen = choose(dataset, *numbers, seed=arguments.seed, **rules)
     written = None if arguments.output is None else chosen.save_json(arguments.output)
     note(description(dataset, chosen)[1])
@@ -148,10 +180,16 @@ def _viz(arguments: Namespace) -> None:
     if part not in _PARTS:
         wanted, trained = part.removeprefix("split"), str(Run.read(folder).config.data.split)
         if wanted != trained:
-            raise InputError(CommandOption("--split"), f"{folder} has split{trained}", f"give split{trained} or test")
+            raise InputError(
+                CommandOption("--split"),
+                f"{folder} has split{trained}",
+                f"give split{trained} or test",
+            )
         part = "test"
     vocabulary, states = frame_states(folder, part)
-    for path in draw_frames(states, vocabulary, arguments.outdir, title=str(folder), n_scores=arguments.videos):
+    for path in draw_frames(
+        states, vocabulary, arguments.outdir, title=str(folder), n_scores=arguments.videos
+    ):
         print(path)
 
 
@@ -173,9 +211,14 @@ _SCORE = "Score a run, or weights of the published code."
 
 train = _script("Train into logs/RECIPE/SPLIT/RUN.", _train, _cfg(required=True), _SET)
 run_eval = _script(_SCORE, _score, _ckpt(required=True, help=_RUN), *_SCORING)
-evaluate = _script(_SCORE, _score, _ckpt(help=f"{_RUN}; without it, the newest run in logs/"), *_SCORING)
+evaluate = _script(
+    _SCORE, _score, _ckpt(help=f"{_RUN}; without it, the newest run in logs/"), *_SCORING
+)
 eval_holdout = _script(
-    "Score held-out classes.", partial(_score, with_unseen=True), _ckpt(required=True, help=_RUN), *_SCORING
+    "Score held-out classes.",
+    partial(_score, with_unseen=True),
+    _ckpt(required=True, help=_RUN),
+    *_SCORING,
 )
 select_holdout_classes = _script(
     "Choose classes to hold out, so that every word is trained.",
@@ -183,16 +226,39 @@ select_holdout_classes = _script(
     _cfg(default=["havid_view0_lh_pt"]),
     _SET,
     _word("--number", type=int, default=10, metavar="N", help="unseen classes"),
-    _word("--validation_number", type=int, default=0, metavar="N", help="validation-unseen classes"),
-    _word("--min_support", type=int, default=1, metavar="N", help="trained classes that have each word"),
+    _word(
+        "--validation_number", type=int, default=0, metavar="N", help="validation-unseen classes"
+    ),
+    _word(
+        "--min_support",
+        type=int,
+        default=1,
+        metavar="N",
+        help="trained classes that have each word",
+    ),
     _word("--seed", type=int, default=0, help="breaks ties"),
-    _word("--output", type=Path, metavar="FILE", help="JSON for data.holdout; without it, it is printed"),
+    _word(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="JSON for data.holdout; without it, it is printed",
+    ),
 )
 visualise = _script(
     "Draw the input, features and class scores of a run.",
     _viz,
-    _word("--logdir", type=Path, required=True, metavar="DIR", help="a run, or a folder of runs: the newest is taken"),
-    _word("--split", default="test", help="test, validation or train; or split1: the runs of that split"),
+    _word(
+        "--logdir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="a run, or a folder of runs: the newest is taken",
+    ),
+    _word(
+        "--split",
+        default="test",
+        help="test, validation or train; or split1: the runs of that split",
+    ),
     _word("--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures"),
     _word("--videos", type=int, default=4, metavar="N", help="videos whose class scores are drawn"),
 )

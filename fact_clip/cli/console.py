@@ -52,9 +52,15 @@ def interruptible() -> Iterator[list[int]]:
             timer.start()
         raise KeyboardInterrupt
 
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [
+        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    ]
     usual = (signal.SIG_DFL, signal.default_int_handler)
-    before = {number: signal.signal(number, end) for number in numbers if signal.getsignal(number) in usual}
+    before = {
+        number: signal.signal(number, end)
+        for number in numbers
+        if signal.getsignal(number) in usual
+    }
     try:
         yield came
     finally:
@@ -78,7 +84,9 @@ def answered(command: Callable[[], object], *, leave: bool = False) -> int:
             hint = f"; {error}"
         except KeyboardInterrupt:
             pass
-        if code == 128 + signal.SIGINT:  # typer makes this code of an interruption that no command has caught
+        if (
+            code == 128 + signal.SIGINT
+        ):  # typer makes this code of an interruption that no command has caught
             if not is_secondary():
                 print(f"fact-clip: interrupted{hint}", file=sys.stderr)
             code = 128 + (came[0] if came else signal.SIGINT)
@@ -100,7 +108,9 @@ def _answered(command: Callable[[], object]) -> int:
     before = logger.level, logger.propagate
     logger.addHandler(lines)
     logger.setLevel(logging.WARNING if sys.stderr.isatty() or is_secondary() else logging.INFO)
-    logger.propagate = False  # some libraries give the root logger a handler, which would repeat each line
+    logger.propagate = (
+        False  # some libraries give the root logger a handler, which would repeat each line
+    )
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: logger.warning("%s", message)
@@ -117,13 +127,19 @@ def _answered(command: Callable[[], object]) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         program = context.command_path if context is not None else "fact-clip"
-        complaint = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
+        complaint = (
+            " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
+        )
         message = f"{shortened(complaint)}; see {program} --help"
     except OSError as error:
-        file = "the output" if error.filename is None else str(error.filename)  # files of ours have names
+        file = (
+            "the output" if error.filename is None else str(error.filename)
+        )  # files of ours have names
         message = f"{shortened(file)}: {error.strerror or error}"
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "allocate" not in str(error):  # torch has no class for it on the CPU
+        if isinstance(error, RuntimeError) and "allocate" not in str(
+            error
+        ):  # torch has no class for it on the CPU
             raise
         reason = shortened((str(error).splitlines() or ["no more is known"])[0])
         fix = "smaller train.batch_size, model.tokens or decode.window take less"
@@ -170,13 +186,17 @@ def bars(*titles: str) -> Iterator[Sequence[Progress | None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    name, note = (TextColumn(f"{{task.{what}}}", markup=False) for what in ("description", "fields[note]"))
+    name, note = (
+        TextColumn(f"{{task.{what}}}", markup=False) for what in ("description", "fields[note]")
+    )
     columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), note)
     with Bars(*columns, console=Console(stderr=True), transient=True) as shown:
 
         def bar(title: str) -> Progress:
             task = shown.add_task(title, total=None, note="")
-            return lambda done, total, text: shown.update(task, completed=done, total=total, note=text)
+            return lambda done, total, text: shown.update(
+                task, completed=done, total=total, note=text
+            )
 
         yield [bar(title) for title in titles]
 
@@ -191,9 +211,14 @@ def table(rows: Sequence[Mapping[str, object]], digits: int = 1) -> str:
     """Return rows as aligned text under their keys: numbers to the right, with `digits` decimals, and "-" for None."""
     keys = list(rows[0]) if rows else []
     lines = [keys, *([_cell(row[key], digits) for key in keys] for row in rows)]
-    numeric = [all(row[key] is None or isinstance(row[key], int | float) for row in rows) for key in keys]
+    numeric = [
+        all(row[key] is None or isinstance(row[key], int | float) for row in rows) for key in keys
+    ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    signs = [f"{'>' if is_number else '<'}{width}" for is_number, width in zip(numeric, widths, strict=True)]
+    signs = [
+        f"{'>' if is_number else '<'}{width}"
+        for is_number, width in zip(numeric, widths, strict=True)
+    ]
     texts = ("  ".join(map(format, line, signs)).rstrip() for line in lines)
     return "\n".join(texts)
 
@@ -201,14 +226,25 @@ def table(rows: Sequence[Mapping[str, object]], digits: int = 1) -> str:
 def _cell(value: object, digits: int) -> str:
     if isinstance(value, list | tuple):
         value = ", ".join(map(str, value)) or None
-    return "-" if value is None else f"{value:.{digits}f}" if isinstance(value, float) else printable(str(value))
+    return (
+        "-"
+        if value is None
+        else f"{value:.{digits}f}"
+        if isinstance(value, float)
+        else printable(str(value))
+    )
 
 
 def figures_table(head: str, rows: Mapping[str, Mapping[str, float]], keys: Sequence[str]) -> str:
     """Return a row for each run or model, under `head`, with some of its figures in percent."""
     from fact_clip.metrics.report import figure_name
 
-    return table([{head: name, **{figure_name(key): row.get(key) for key in keys}} for name, row in rows.items()])
+    return table(
+        [
+            {head: name, **{figure_name(key): row.get(key) for key in keys}}
+            for name, row in rows.items()
+        ]
+    )
 
 
 def print_result(result: object, text: str, as_json: bool) -> None:

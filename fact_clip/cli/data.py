@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fact_clip.cli.console import note, print_result, progress, table
-from fact_clip.cli.options import AsJson, DataSet, Layout, Overrides, check_new, data_config, names, option
+from fact_clip.cli.options import (
+    AsJson,
+    DataSet,
+    Layout,
+    Overrides,
+    check_new,
+    data_config,
+    names,
+    option,
+)
 from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.messages import paced
 from fact_clip.core.paths import whole_file
@@ -31,7 +40,9 @@ logger = logging.getLogger(__name__)
 def check(
     data: DataSet,
     overrides: Overrides = None,
-    full: Annotated[bool, option("Look for NaN in every feature value, even if that takes minutes.", "--full")] = False,
+    full: Annotated[
+        bool, option("Look for NaN in every feature value, even if that takes minutes.", "--full")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look for faults in a data set: one line each.
@@ -47,9 +58,14 @@ def check(
     from fact_clip.datasets.inspect import Inspection
 
     config = data_config(data, overrides)
-    names_split = any(override.startswith("data.split=") for override in overrides or []) and config.split != "all"
+    names_split = (
+        any(override.startswith("data.split=") for override in overrides or [])
+        and config.split != "all"
+    )
     with progress("reading features") as report:
-        inspection = Inspection(config, str(config.split) if names_split else None, full=full, progress=report)
+        inspection = Inspection(
+            config, str(config.split) if names_split else None, full=full, progress=report
+        )
         findings = sorted(inspection, key=lambda finding: finding.is_note)
     rows = [
         {
@@ -64,11 +80,21 @@ def check(
     ]
     n_notes = sum(finding.is_note for finding in findings)
     n_errors = len(findings) - n_notes
-    n_videos, n_splits, n_classes = map(len, (inspection.videos, inspection.splits, inspection.class_names))
+    n_videos, n_splits, n_classes = map(
+        len, (inspection.videos, inspection.splits, inspection.class_names)
+    )
     if as_json:
-        facts = {"root": str(inspection.root), "videos": n_videos, "splits": list(inspection.splits)}
+        facts = {
+            "root": str(inspection.root),
+            "videos": n_videos,
+            "splits": list(inspection.splits),
+        }
         facts |= {"classes": n_classes, "columns": inspection.columns}
-        facts |= {"feature_values_looked_at": inspection.checked_share, "errors": n_errors, "notes": n_notes}
+        facts |= {
+            "feature_values_looked_at": inspection.checked_share,
+            "errors": n_errors,
+            "notes": n_notes,
+        }
         print(json.dumps(facts | {"findings": rows}, indent=2))
     else:
         numbers = Counter[str]()
@@ -84,7 +110,9 @@ def check(
         end = f"{n_errors} errors, {n_notes} notes" if findings else "no fault found"
         if inspection.checked_share < 1:
             end += f" ({inspection.checked_share:.1%} of the feature values were read; --full reads all)"
-        note(f"{inspection.root}: {n_videos} videos, {n_splits} splits, {n_classes} classes{columns}; {end}")
+        note(
+            f"{inspection.root}: {n_videos} videos, {n_splits} splits, {n_classes} classes{columns}; {end}"
+        )
     if n_errors:
         raise typer.Exit(1)
 
@@ -95,7 +123,9 @@ _OUT = "Recipe to write, a new file; unset: DIR/recipe.yaml."
 _BACKGROUND = 'Classes that mean no action, "a, b"; unset: guessed from their names.'
 _LAYOUT = "Features with time or channels first; unset: told by the labels."
 _SPLIT = "Split to train on; where there is no split 1, the first."
-_GRAMMAR = 'How names are read: "{verb} {object} [with {tool}]", or english; unset: guessed by the names.'
+_GRAMMAR = (
+    'How names are read: "{verb} {object} [with {tool}]", or english; unset: guessed by the names.'
+)
 _UNLABELLED = 'Labels that stand for no class, "a, b": their frames are ignored.'
 _MINUTES = "How long a training may take on one core; more time, more models."
 
@@ -131,20 +161,40 @@ def init(
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(path, f"the ending of a recipe is .yaml, not {path.suffix!r}")
     if path.exists() and not overwrite:
-        raise InputError(path, "it exists already", "replace it with --overwrite, or name another file with --out")
-    background_names = None if background is None else tuple(names(background, "--background") or ())
-    values = {"root": str(folder), "background": background_names, "fps": fps, "layout": layout, "split": split}
+        raise InputError(
+            path,
+            "it exists already",
+            "replace it with --overwrite, or name another file with --out",
+        )
+    background_names = (
+        None if background is None else tuple(names(background, "--background") or ())
+    )
+    values = {
+        "root": str(folder),
+        "background": background_names,
+        "fps": fps,
+        "layout": layout,
+        "split": split,
+    }
     values |= {"grammar": grammar, "unlabelled": tuple(names(unlabelled, "--unlabelled") or ())}
     proposal = propose(checked(DataConfig, values, "data init"))
     proposal, time = with_time(proposal, minutes)
-    parent, root = path.parent.resolve(), Path(str(next(value for key, value, _ in proposal.settings if key == ROOT)))
+    parent, root = (
+        path.parent.resolve(),
+        Path(str(next(value for key, value, _ in proposal.settings if key == ROOT))),
+    )
     if root.is_relative_to(parent):  # so that both can move
         name = str(root.relative_to(parent))
-        settings = ((key, name if key == ROOT else value, reason) for key, value, reason in proposal.settings)
+        settings = (
+            (key, name if key == ROOT else value, reason)
+            for key, value, reason in proposal.settings
+        )
         proposal = replace(proposal, settings=tuple(settings))
     with whole_file(path) as unfinished:
         unfinished.write_text(_recipe(folder, proposal, time), encoding="utf-8")
-    print(f"{path}: {proposal.videos} videos, {proposal.measures.classes} classes\n  {proposal.measures}")
+    print(
+        f"{path}: {proposal.videos} videos, {proposal.measures.classes} classes\n  {proposal.measures}"
+    )
     for key, value, reason in proposal.settings:
         print(f"  {key} = {json.dumps(value)}" + (f"  ({reason})" if reason else ""))
     print(_readings(proposal.vocabulary))
@@ -174,12 +224,17 @@ def _readings(vocabulary: Vocabulary) -> str:
 
 def _recipe(folder: Path, proposal: Proposal, time: str) -> str:
     counts = f"{proposal.videos} videos, {proposal.measures.classes} classes"
-    lines = [f"# {folder.resolve().name}: {counts}. Measured by fact-clip data init.", f"# {proposal.measures}"]
+    lines = [
+        f"# {folder.resolve().name}: {counts}. Measured by fact-clip data init.",
+        f"# {proposal.measures}",
+    ]
     lines += [f"# {time[0].upper()}{time[1:]}.", f"base: {proposal.base}"]
     open_groups: list[str] = []
     for key, value, reason in proposal.settings:  # group by group
         *groups, last = key.split(".")
-        new = [depth for depth in range(len(groups)) if open_groups[: depth + 1] != groups[: depth + 1]]
+        new = [
+            depth for depth in range(len(groups)) if open_groups[: depth + 1] != groups[: depth + 1]
+        ]
         lines += [f"{'  ' * depth}{groups[depth]}:" for depth in new]
         open_groups = groups
         # JSON is YAML, and it quotes what YAML would read as something else.
@@ -211,18 +266,30 @@ def summary(data: DataSet, overrides: Overrides = None, as_json: AsJson = False)
 
 def _as_text(summary: Mapping[str, Any]) -> str:
     balance, suggested, rate = summary["balance"], summary["suggested"], summary["fps"]
-    counts = f"{summary['videos']} videos, {summary['classes']} classes, {len(summary['splits'])} splits"
+    counts = (
+        f"{summary['videos']} videos, {summary['classes']} classes, {len(summary['splits'])} splits"
+    )
     frames = f"{summary['frames']} frames, {summary['unlabelled_frames']} unlabelled, {summary['segments']} segments"
     lengths = {"frames of a video": "video_frames", "frames of a segment": "segment_frames"}
     lengths["segments of a video"] = "transcript_length"
     classes = [
-        {"class": row["name"], "videos": row["videos"], "frames": row["frames"], "share, %": 100 * row["share"]}
+        {
+            "class": row["name"],
+            "videos": row["videos"],
+            "frames": row["frames"],
+            "share, %": 100 * row["share"],
+        }
         | {"segments": row["segments"], "per video": row["segments_per_video"]}
         | {f"{key} frames": value for key, value in row["segment_frames"].items()}
         for row in summary["per_class"]
     ]
     transitions = [
-        {"from": row["from"], "to": row["to"], "times": row["count"], "share, %": 100 * row["share"]}
+        {
+            "from": row["from"],
+            "to": row["to"],
+            "times": row["count"],
+            "share, %": 100 * row["share"],
+        }
         for row in summary["transitions"][:SHOWN_TRANSITIONS]
     ]
     return "\n".join(
@@ -244,7 +311,9 @@ FPS = 15.0
 
 def sample(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write, a new one.")],
-    videos: Annotated[int, option("Number of videos; six people take turns.", min=6, max=10_000)] = 24,
+    videos: Annotated[
+        int, option("Number of videos; six people take turns.", min=6, max=10_000)
+    ] = 24,
 ) -> None:
     """Write a data set to try things on: synthetic videos, features, labels and splits.
 
@@ -262,9 +331,13 @@ def sample(
     write_workbench(folder, videos=videos, fps=FPS)
     count = _write_videos(folder)
     content = f"{count} videos in {folder}/videos, with" if count else f"{videos} videos as"
-    print(f"{folder}: SYNTHETIC data, {content} features at {FPS:g} rows per second, labels and 3 splits")
+    print(
+        f"{folder}: SYNTHETIC data, {content} features at {FPS:g} rows per second, labels and 3 splits"
+    )
     print(f"check it with: fact-clip data check {shlex.quote(str(folder))}")
-    print(f'write a recipe with: fact-clip data init {shlex.quote(str(folder))} --fps {FPS:g} --background "no action"')
+    print(
+        f'write a recipe with: fact-clip data init {shlex.quote(str(folder))} --fps {FPS:g} --background "no action"'
+    )
 
 
 def _write_videos(folder: Path) -> int:
@@ -279,7 +352,9 @@ def _write_videos(folder: Path) -> int:
     with progress("drawing") as report:
         for number, path in enumerate(paced(labels, "drawing", logger, report)):
             actions = path.read_text(encoding="utf-8").splitlines()
-            write_video(folder / "videos" / f"{path.stem}.mp4", draw_actions(actions, FPS, number), FPS)
+            write_video(
+                folder / "videos" / f"{path.stem}.mp4", draw_actions(actions, FPS, number), FPS
+            )
     return len(labels)
 
 
@@ -296,10 +371,14 @@ def holdout(
     overrides: Overrides = None,
     unseen: Annotated[str | None, option(_UNSEEN)] = None,
     validation_unseen: Annotated[str | None, option(_VALIDATION_UNSEEN)] = None,
-    file: Annotated[Path | None, option("A choice to look at: JSON, or one unseen name per line.")] = None,
+    file: Annotated[
+        Path | None, option("A choice to look at: JSON, or one unseen name per line.")
+    ] = None,
     only_in: Annotated[str | None, option(_ONLY_IN)] = None,
     count: Annotated[int | None, option("Choose this many unseen classes.", min=1)] = None,
-    validation_count: Annotated[int, option("With --count: and this many validation-unseen ones.", min=0)] = 0,
+    validation_count: Annotated[
+        int, option("With --count: and this many validation-unseen ones.", min=0)
+    ] = 0,
     min_support: Annotated[int, option(_SUPPORT, min=1)] = 1,
     any_class: Annotated[bool, option(_ANY, "--any")] = False,
     seed: Annotated[int, option("With --count: breaks ties.")] = 0,
@@ -323,22 +402,39 @@ def holdout(
     if sum(is_chosen) > 1:
         raise InputError("data holdout", "give only one of --unseen, --file, --only-in and --count")
     if validation_unseen is not None and unseen is None:
-        raise InputError(CommandOption("--validation-unseen"), "it needs --unseen", "give --unseen too")
+        raise InputError(
+            CommandOption("--validation-unseen"), "it needs --unseen", "give --unseen too"
+        )
     if count is None and (validation_count or min_support > 1 or any_class):
-        name = "--validation-count" if validation_count else "--any" if any_class else "--min-support"
+        name = (
+            "--validation-count" if validation_count else "--any" if any_class else "--min-support"
+        )
         raise InputError(CommandOption(name), "it needs --count", "give --count too")
     if any_class and min_support > 1:
-        raise InputError(CommandOption("--any"), "it takes classes without support", "leave out --min-support")
-    if out is not None and (out.suffix != ".json" or os.path.lexists(out)):  # a run may name one that is there
-        raise InputError(out, "it exists already, or does not end in .json", "name a new file with --out")
+        raise InputError(
+            CommandOption("--any"), "it takes classes without support", "leave out --min-support"
+        )
+    if out is not None and (
+        out.suffix != ".json" or os.path.lexists(out)
+    ):  # a run may name one that is there
+        raise InputError(
+            out, "it exists already, or does not end in .json", "name a new file with --out"
+        )
     if out is not None and not any(is_chosen):
-        raise InputError(CommandOption("--out"), "nothing is chosen", "give --unseen, --file, --only-in or --count too")
+        raise InputError(
+            CommandOption("--out"),
+            "nothing is chosen",
+            "give --unseen, --file, --only-in or --count too",
+        )
     from fact_clip.cli import holdout as choices
     from fact_clip.datasets.holdout import Holdout
 
     dataset, guesses = choices.open_with_guesses(data_config(data, overrides))
     if unseen is not None:
-        unseen_names, validation_names = names(unseen, "--unseen"), names(validation_unseen, "--validation-unseen")
+        unseen_names, validation_names = (
+            names(unseen, "--unseen"),
+            names(validation_unseen, "--validation-unseen"),
+        )
         chosen = Holdout(tuple(unseen_names or ()), tuple(validation_names or ()), mode)
     elif file is not None:
         in_root = dataset.root / file  # as data.holdout is looked for
@@ -347,7 +443,9 @@ def holdout(
         chosen = choices.of_videos(dataset, only_in, mode)
     elif count is not None:
         support = 0 if any_class else min_support
-        chosen = choices.choose(dataset, count, validation_count, min_support=support, seed=seed, mode=mode)
+        chosen = choices.choose(
+            dataset, count, validation_count, min_support=support, seed=seed, mode=mode
+        )
     else:
         note(*guesses)
         rows, text = choices.ranking(dataset, seed)
@@ -356,7 +454,10 @@ def holdout(
     result, text = choices.description(dataset, chosen)
     if any_class and not result["compositional"]:
         lost = ", ".join(map(" ".join, result["lost_factors"]))
-        warnings.warn(f"no seen class has {lost}: these words are known by the text encoder alone", stacklevel=2)
+        warnings.warn(
+            f"no seen class has {lost}: these words are known by the text encoder alone",
+            stacklevel=2,
+        )
     note(*guesses)
     print_result(result, text, as_json)
     if out is not None:

@@ -9,7 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from fact_clip.cli.console import is_secondary, note, print_result, progress, table
-from fact_clip.cli.options import AsJson, Device, Precision, Split, TrustEncoder, given_actions, option
+from fact_clip.cli.options import (
+    AsJson,
+    Device,
+    Precision,
+    Split,
+    TrustEncoder,
+    given_actions,
+    option,
+)
 from fact_clip.core.errors import CommandOption, InputError, MissingDataError
 
 _RUN = "Run folder, made by train or convert, or its ckpts/best.net."
@@ -21,11 +29,15 @@ _OUT = "The page; unset: report.html in RUN, or here for several runs."
 
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help=_RUN)],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help=_CHANGES)] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help=_CHANGES)
+    ] = None,
     split: Split = "test",
     actions_file: Annotated[Path | None, option(_ACTIONS)] = None,
     plot: Annotated[Path | None, option("Write the seen-unseen curve: .png, .svg or .pdf.")] = None,
-    with_report: Annotated[bool, option("Write the report too, a page beside the result.", "--report")] = False,
+    with_report: Annotated[
+        bool, option("Write the report too, a page beside the result.", "--report")
+    ] = False,
     trust_encoder: TrustEncoder = False,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -50,7 +62,11 @@ def evaluate(
 
         check_suffix(plot)
         if Run.read(run, overrides or []).config.data.holdout is None:
-            raise InputError(CommandOption("--plot"), f"{run} has no unseen classes", "train one with data.holdout")
+            raise InputError(
+                CommandOption("--plot"),
+                f"{run} has no unseen classes",
+                "train one with data.holdout",
+            )
     with progress("evaluating") as report:
         result = training.evaluate(
             run, split, overrides or [], progress=report, actions=actions, device=device, precision=precision,
@@ -71,17 +87,25 @@ def as_text(result: Mapping[str, Any]) -> str:
 
     background = "counted" if result["background_counted"] else "not counted"
     count = len(result["videos"])
-    lines = [f"{result['run']}, {result['split']} split, {count} videos; background {background} in edit and F1"]
+    lines = [
+        f"{result['run']}, {result['split']} split, {count} videos; background {background} in edit and F1"
+    ]
     if "candidates" in result:
         candidates = result["candidates"]
-        lines.append(f"{len(candidates['names'])} candidates, {len(candidates['new'])} of them new to the data set")
+        lines.append(
+            f"{len(candidates['names'])} candidates, {len(candidates['new'])} of them new to the data set"
+        )
         if candidates["left_out"]:
             share = candidates["frames_left_out"] / max(candidates["frames"], 1)
-            lines[-1] += f"; {len(candidates['left_out'])} of its classes are no candidates, so that their"
+            lines[-1] += (
+                f"; {len(candidates['left_out'])} of its classes are no candidates, so that their"
+            )
             lines[-1] += f" {candidates['frames_left_out']} frames ({share:.1%}) count as errors"
     profile, figures = f"profile {result['metrics']['profile']}", dict(result["metrics"])
     del figures["profile"]
-    lines.append(table([{profile: metrics.figure_name(key), "": value} for key, value in figures.items()]))
+    lines.append(
+        table([{profile: metrics.figure_name(key), "": value} for key, value in figures.items()])
+    )
     before, after = result["reliability"]["before"]["ece"], result["reliability"]["after"]
     calibrated = "" if after is None else f", {after['ece']:.1f} calibrated"
     lines.append(f"calibration error: {before:.1f} raw{calibrated}")
@@ -98,7 +122,10 @@ _FEWEST = 6  # factors of a slot that are all shown; of more, the best and the w
 
 def zero_shot_table(zero_shot: Mapping[str, Any]) -> str:
     """The figures as in use and without corrections, AUSUC and gamma; then unseen classes, levels and factors."""
-    shares = {key: "-" if value is None else f"{value:.1f}" for key, value in zero_shot["diagnostics"].items()}
+    shares = {
+        key: "-" if value is None else f"{value:.1f}"
+        for key, value in zero_shot["diagnostics"].items()
+    }
     classes = []
     for name, row in zero_shot["unseen"].items():
         new, wrong = ", ".join(f"{slot} {factor}" for slot, factor in row["new"]), row.get("called")
@@ -121,7 +148,9 @@ def zero_shot_table(zero_shot: Mapping[str, Any]) -> str:
         table(classes),
     ]
     if len(zero_shot["by_level"]) > 1:
-        parts.append(_figures({f"unseen: {level}": row for level, row in zero_shot["by_level"].items()}))
+        parts.append(
+            _figures({f"unseen: {level}": row for level, row in zero_shot["by_level"].items()})
+        )
     parts.append(_factors(zero_shot["by_factor"]))
     return "\n\n".join(parts)
 
@@ -130,7 +159,12 @@ def _figures(columns: Mapping[str, Mapping[str, Any]]) -> str:
     """A row per figure, a column per way of decoding or group of classes."""
     from fact_clip.metrics import figure_name
 
-    return table([{"": figure_name(key), **{name: row[key] for name, row in columns.items()}} for key in FIGURES])
+    return table(
+        [
+            {"": figure_name(key), **{name: row[key] for name, row in columns.items()}}
+            for key in FIGURES
+        ]
+    )
 
 
 def _factors(slots: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
@@ -143,7 +177,13 @@ def _factors(slots: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
             listed[half:-half] = [f"({len(ranked) - 2 * half} more)"]
         frames = sum(figures["frames"] for figures in factors.values())
         hits = sum(figures["frames"] * figures["accuracy"] for figures in factors.values())
-        rows.append({"slot": slot, "accuracy": hits / frames if frames else None, "factors, best first": listed})
+        rows.append(
+            {
+                "slot": slot,
+                "accuracy": hits / frames if frames else None,
+                "factors, best first": listed,
+            }
+        )
     return table(rows)
 
 
@@ -151,7 +191,9 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help=_RUNS)],
     out: Annotated[Path | None, option(_OUT)] = None,
     split: Split = "test",
-    plots: Annotated[Path | None, option("Write plots into this folder, as PNG and SVG, and no page.")] = None,
+    plots: Annotated[
+        Path | None, option("Write plots into this folder, as PNG and SVG, and no page.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Write the report of one or more runs: a page to look at, or plots for a paper.
@@ -169,7 +211,9 @@ def report(
     from fact_clip.core.distributed import pick_device
 
     if plots is not None and out is not None:
-        raise InputError(CommandOption("--out"), "--plots writes no page", "give one of --out and --plots")
+        raise InputError(
+            CommandOption("--out"), "--plots writes no page", "give one of --out and --plots"
+        )
     if out is not None and out.suffix.lower() not in (".html", ".htm"):
         raise InputError(CommandOption("--out"), f"{out} is not a page", "name it NAME.html")
     pick_device(device, "--device")

@@ -20,8 +20,14 @@ def choose(dataset: Dataset, number: int, n_validation: int, **rules: Any) -> Ho
     """Choose classes of the test that stay compositional when held out together; `rules` as of `holdout.select`."""
     counts = dataset.class_counts(dataset.learning)
     tests = dataset.class_counts(dataset.test) if dataset.test else counts
-    tested = [name for name, frames in zip(dataset.vocabulary, tests.tolist(), strict=True) if frames]
-    rules |= {"counts": counts, "segments": dataset.segment_counts(dataset.learning), "candidates": tested}
+    tested = [
+        name for name, frames in zip(dataset.vocabulary, tests.tolist(), strict=True) if frames
+    ]
+    rules |= {
+        "counts": counts,
+        "segments": dataset.segment_counts(dataset.learning),
+        "candidates": tested,
+    }
     return select(dataset.vocabulary, number, n_validation, **rules)
 
 
@@ -31,16 +37,24 @@ def of_videos(dataset: Dataset, pattern: str, mode: Literal["mask", "drop"]) -> 
     Matching videos would train their background alone, and all that looks like them would become background.
     """
     videos = (*dataset.learning, *dataset.test)
-    with library_errors(CommandOption("--only-in"), f"{pattern!r} is not a regular expression", re.error):
+    with library_errors(
+        CommandOption("--only-in"), f"{pattern!r} is not a regular expression", re.error
+    ):
         matching = {name for name in videos if re.search(pattern, name)}
     others = dataset.class_counts([name for name in videos if name not in matching])
     only = (dataset.class_counts(matching) > 0) & (others == 0)
-    unseen = tuple(name for name, is_only in zip(dataset.vocabulary, only.tolist(), strict=True) if is_only)
+    unseen = tuple(
+        name for name, is_only in zip(dataset.vocabulary, only.tolist(), strict=True) if is_only
+    )
     test = tuple(name for name in dataset.test if name in matching)
     train = tuple(name for name in dataset.learning if name not in matching)
     if not unseen or not test or not train:
         problem = f"{len(unseen)} actions occur only in the {len(matching)} videos that match"
-        raise InputError(CommandOption("--only-in"), f"{problem}, {len(test)} of the test", "give another pattern")
+        raise InputError(
+            CommandOption("--only-in"),
+            f"{problem}, {len(test)} of the test",
+            "give another pattern",
+        )
     return Holdout(unseen, mode=mode, train_videos=train, test_videos=test)
 
 
@@ -58,7 +72,9 @@ def open_with_guesses(config: DataConfig) -> tuple[Dataset, list[str]]:
         guessed, _ = guess_names(config, folder.class_names, folder.root)
         for key in ("background", "unlabelled", "grammar"):
             if (value := getattr(guessed, key)) and value != getattr(config, key):
-                texts.append(f"guessed by the names: data.{key}={json.dumps(value, ensure_ascii=False)}")
+                texts.append(
+                    f"guessed by the names: data.{key}={json.dumps(value, ensure_ascii=False)}"
+                )
         config = guessed
     return open_whole(config, folder), texts
 
@@ -66,10 +82,18 @@ def open_with_guesses(config: DataConfig) -> tuple[Dataset, list[str]]:
 def ranking(dataset: Dataset, seed: int) -> tuple[list[dict[str, Any]], str]:
     """Rank the classes that could be held out, as rows and as text."""
     vocabulary = dataset.vocabulary
-    counts, segments = dataset.class_counts(dataset.learning), dataset.segment_counts(dataset.learning)
+    counts, segments = (
+        dataset.class_counts(dataset.learning),
+        dataset.segment_counts(dataset.learning),
+    )
     frames = dict(zip(vocabulary, counts.tolist(), strict=True))
     rows: list[dict[str, Any]] = [
-        {"name": row.name, "support": row.classes, "well_filled": row.well_filled, "rarest": row.rarest}
+        {
+            "name": row.name,
+            "support": row.classes,
+            "well_filled": row.well_filled,
+            "rarest": row.rarest,
+        }
         | {"frames": frames[row.name]}
         for row in rank(vocabulary, (), counts, seed, segments)
     ]
@@ -81,7 +105,10 @@ def ranking(dataset: Dataset, seed: int) -> tuple[list[dict[str, Any]], str]:
 def description(dataset: Dataset, chosen: Holdout) -> tuple[dict[str, Any], str]:
     """Describe a choice as JSON and as text: is it compositional, the new factors of each class, and what remains."""
     vocabulary = dataset.vocabulary
-    counts, segments = dataset.class_counts(dataset.learning), dataset.segment_counts(dataset.learning)
+    counts, segments = (
+        dataset.class_counts(dataset.learning),
+        dataset.segment_counts(dataset.learning),
+    )
     frames = dict(zip(vocabulary, counts.tolist(), strict=True))
     trained = dataset.class_counts(dataset.videos_of(chosen)[0])
     new_of = lost_factors(vocabulary, chosen.check(vocabulary).hidden, trained)
@@ -91,19 +118,31 @@ def description(dataset: Dataset, chosen: Holdout) -> tuple[dict[str, Any], str]
     for name, new in new_of.items():
         group = "unseen" if name in chosen.unseen else "validation-unseen"
         row = {"name": name, "group": group, "frames": frames[name], "level": level(new)}
-        rests = [{"factor": list(factor), "class": other} for factor, other in resting[name].items()]
+        rests = [
+            {"factor": list(factor), "class": other} for factor, other in resting[name].items()
+        ]
         classes.append({**row, "new": list(map(list, new)), "on_one_class": rests})
         rows.append({**row, "new factors": [*map(_factor, new)]})
     remains = dataset.remaining(chosen)
     texts = [table(rows)]
-    lines = [f"  {_factor(pair)}: {other}" for factors in resting.values() for pair, other in factors.items()]
+    lines = [
+        f"  {_factor(pair)}: {other}"
+        for factors in resting.values()
+        for pair, other in factors.items()
+    ]
     if lines:
         head = "factors that rest on one seen class, whose other factors they may be taken for:"
         texts.append("\n".join([head, *dict.fromkeys(lines)]))
     text = f"NOT compositional as a whole; lost: {', '.join(map(_factor, lost))}"
-    texts.append(text if lost else "compositional as a whole: a seen class has every factor of every class")
+    texts.append(
+        text if lost else "compositional as a whole: a seen class has every factor of every class"
+    )
     texts.append(table([{"remains for training": way, **row} for way, row in remains.items()]))
-    result = {"holdout": chosen.to_dict(), "compositional": not lost, "lost_factors": list(map(list, lost))}
+    result = {
+        "holdout": chosen.to_dict(),
+        "compositional": not lost,
+        "lost_factors": list(map(list, lost)),
+    }
     return {**result, "classes": classes, "remains": remains}, "\n\n".join(texts)
 
 

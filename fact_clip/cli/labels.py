@@ -23,7 +23,20 @@ if TYPE_CHECKING:
     from fact_clip.datasets.splits import Split, Way
     from fact_clip.formats.base import Options
 
-Kind = Literal["eaf", "boris", "via", "label-studio", "csv", "vtt", "srt", "runs", "epic", "npy", "lmdb", "table"]
+Kind = Literal[
+    "eaf",
+    "boris",
+    "via",
+    "label-studio",
+    "csv",
+    "vtt",
+    "srt",
+    "runs",
+    "epic",
+    "npy",
+    "lmdb",
+    "table",
+]
 Unit = Literal["seconds", "frames", "milliseconds"] | None
 
 _FEATURES = "Folder of NAME.npy, which give the labels their length."
@@ -39,7 +52,9 @@ _AXES = "npy: axes of the arrays, TD, DT or CTD (C: crops, averaged)."
 _DTYPE = "npy, lmdb, table: type of the values; float16 takes half the space. Unset: as read."
 
 _LEAVE_OUT = "A split for each group, which is its test; the word says what a group is."
-_PATTERN = "Regular expression whose parentheses find the group in a video's name; groups stay whole."
+_PATTERN = (
+    "Regular expression whose parentheses find the group in a video's name; groups stay whole."
+)
 _AGAINST = "A file by somebody else, for each of LABELS in order; may be repeated."
 _FPS = "Frames per second of files that do not say it."
 
@@ -62,15 +77,24 @@ _UNITS = {"csv": ("seconds", "frames"), "table": ("seconds", "milliseconds")}
 
 def convert(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Annotation files, or feature files.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="Annotation files, or feature files.")
+    ],
     *,
-    kind: Annotated[Kind, option("Kind of the files (docs/formats.md); npy, lmdb and table are features.", "--from")],
+    kind: Annotated[
+        Kind,
+        option("Kind of the files (docs/formats.md); npy, lmdb and table are features.", "--from"),
+    ],
     out: Annotated[Path, option("Folder of the data set.", metavar="ROOT")],
-    fps: Annotated[float | None, option("Frames per second of the features.", min=1e-6, max=1e5)] = None,
+    fps: Annotated[
+        float | None, option("Frames per second of the features.", min=1e-6, max=1e5)
+    ] = None,
     features: Annotated[Path | None, option(_FEATURES)] = None,
     layout: Annotated[Layout, option("Layout of these .npy files, time or channels first.")] = None,
     background: Annotated[str | None, option(_BACKGROUND)] = None,
-    mapping: Annotated[Path | None, option("mapping.txt with the classes and their numbers.")] = None,
+    mapping: Annotated[
+        Path | None, option("mapping.txt with the classes and their numbers.")
+    ] = None,
     tier: Annotated[str | None, option(_TIER)] = None,
     unit: Annotated[Unit, option(_UNIT)] = None,
     source_fps: Annotated[float | None, option(_SOURCE_FPS, min=1e-6, max=1e5)] = None,
@@ -97,24 +121,39 @@ def convert(
       fact-clip data convert --from table imu/*.csv --time timestamp --fps 15 --out data
     """
     sources = {name: context.get_parameter_source(name) for name in context.params}
-    typed = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    typed = {
+        name
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+    }
     _check_options(kind, typed - {"files", "kind", "out", "as_json"}, unit)
     if kind in ("npy", "lmdb"):
         from fact_clip.datasets.convert import convert_features
 
         shapes = convert_features(files, kind, out, axes, dtype)
-        cells = [{"video": name, "frames": shape[0], "columns": shape[1]} for name, shape in shapes.items()]
+        cells = [
+            {"video": name, "frames": shape[0], "columns": shape[1]}
+            for name, shape in shapes.items()
+        ]
         print_result(shapes, table(cells), as_json)
         note(f"written: {len(shapes)} files in {printable(str(out / 'features'))}")
     elif kind == "table":
         from fact_clip.datasets.convert import Sampling, convert_tables
 
         names_of_columns = tuple(names(columns, "--columns") or ())
-        sampling = Sampling(names_of_columns, time, unit == "milliseconds", source_fps, fps, decimal)
+        sampling = Sampling(
+            names_of_columns, time, unit == "milliseconds", source_fps, fps, decimal
+        )
         videos = convert_tables(files, out, sampling, dtype)
-        print_result(videos, table([{"video": name, **counts} for name, counts in videos.items()]), as_json)
+        print_result(
+            videos, table([{"video": name, **counts} for name, counts in videos.items()]), as_json
+        )
         interpolated = sum(counts["interpolated"] for counts in videos.values())
-        text = f"; {interpolated} frames without a row lie on the line between their neighbours" if interpolated else ""
+        text = (
+            f"; {interpolated} frames without a row lie on the line between their neighbours"
+            if interpolated
+            else ""
+        )
         rate = "as the rows are" if fps is None else f"{fps:g} frames per second"
         note(f"written: {len(videos)} files in {printable(str(out / 'features'))}, {rate}{text}")
     else:
@@ -125,16 +164,26 @@ def convert(
         assert unit != "milliseconds"
         classes = () if mapping is None else tuple(Vocabulary.from_mapping(mapping))
         options = Options(tier, unit, source_fps, classes, verbs, nouns, decimal, skip_bad)
-        _convert_annotations(files, kind, out, Target(fps, features, layout, background, mapping), options, as_json)
+        _convert_annotations(
+            files, kind, out, Target(fps, features, layout, background, mapping), options, as_json
+        )
 
 
 def _check_options(kind: str, typed: set[str], unit: str | None) -> None:
     for name in sorted(typed - OPTIONS_OF[kind]):
         kinds = ", ".join(other for other, readable in OPTIONS_OF.items() if name in readable)
         option_name = f"--{name.replace('_', '-')}"
-        raise InputError(CommandOption(option_name), f"--from {kind} does not read it, but {kinds}", "leave it out")
+        raise InputError(
+            CommandOption(option_name),
+            f"--from {kind} does not read it, but {kinds}",
+            "leave it out",
+        )
     if unit is not None and unit not in _UNITS[kind]:
-        raise InputError(CommandOption("--unit"), f"{unit} with --from {kind}", f"use {' or '.join(_UNITS[kind])}")
+        raise InputError(
+            CommandOption("--unit"),
+            f"{unit} with --from {kind}",
+            f"use {' or '.join(_UNITS[kind])}",
+        )
     name, needed = ("unit", "time") if kind == "table" else ("layout", "features")
     if name in typed and needed not in typed:
         raise InputError(CommandOption(f"--{name}"), f"it needs --{needed}", f"give --{needed} too")
@@ -175,8 +224,12 @@ def split(
     folder: Annotated[Path, typer.Argument(metavar="ROOT", help="Data set in the common layout.")],
     *,
     leave_out: Annotated[str | None, option(_LEAVE_OUT, metavar="WORD")] = None,
-    folds: Annotated[int | None, option("This many splits; each video is tested once.", min=2)] = None,
-    test: Annotated[float | None, option("One split; share of the videos that is its test.")] = None,
+    folds: Annotated[
+        int | None, option("This many splits; each video is tested once.", min=2)
+    ] = None,
+    test: Annotated[
+        float | None, option("One split; share of the videos that is its test.")
+    ] = None,
     pattern: Annotated[str | None, option(_PATTERN)] = None,
     overwrite: Annotated[bool, option("Replace the splits that are there.", "--overwrite")] = False,
     as_json: AsJson = False,
@@ -194,7 +247,11 @@ def split(
     """
     from fact_clip.datasets.splits import divide, guess_groups, read_groups, write_splits
 
-    amounts: dict[Way, float | None] = {"leave-out": None if leave_out is None else 0, "folds": folds, "test": test}
+    amounts: dict[Way, float | None] = {
+        "leave-out": None if leave_out is None else 0,
+        "folds": folds,
+        "test": test,
+    }
     ways = [(way, amount) for way, amount in amounts.items() if amount is not None]
     if len(ways) != 1:
         raise InputError("data split", "give exactly one of --leave-out, --folds and --test")
@@ -206,20 +263,36 @@ def split(
         pattern = guess_groups(videos)
         if pattern is None:
             problem = f"the names of the videos do not show a {leave_out} ({videos[0]!r}, ...)"
-            raise InputError(CommandOption("--pattern"), problem, r"give a regular expression such as 'subj(\d+)'")
+            raise InputError(
+                CommandOption("--pattern"),
+                problem,
+                r"give a regular expression such as 'subj(\d+)'",
+            )
     groups = read_groups(videos, pattern, "--pattern")
     splits = divide(groups, *ways[0])
     rows = {number: _row(root, split) for number, split in enumerate(splits, start=1)}
     write_splits(root, splits, overwrite=overwrite)
-    counts = ({"split": n, **row, "train": len(row["train"]), "test": len(row["test"])} for n, row in rows.items())
-    print_result({"root": str(root), "groups": pattern, "splits": rows}, table(list(counts)), as_json)
-    note(f"written: train.splitN.bundle and test.splitN.bundle in {root}/splits, N up to {len(splits)}")
+    counts = (
+        {"split": n, **row, "train": len(row["train"]), "test": len(row["test"])}
+        for n, row in rows.items()
+    )
+    print_result(
+        {"root": str(root), "groups": pattern, "splits": rows}, table(list(counts)), as_json
+    )
+    note(
+        f"written: train.splitN.bundle and test.splitN.bundle in {root}/splits, N up to {len(splits)}"
+    )
     if left_out := [name for name in labelled if name not in videos]:
         note(f"left out, without features: {', '.join(left_out)}")
     if pattern is None and (guess := guess_groups(videos)) is not None:
-        count, again = len(set(read_groups(videos, guess).values())), shlex.join(["--pattern", guess])
+        count, again = (
+            len(set(read_groups(videos, guess).values())),
+            shlex.join(["--pattern", guess]),
+        )
         note(f"the names show {count} persons, who may be in both parts; {again} keeps them apart")
-    if pattern is not None and all(len({groups[name] for name in split.train}) > 1 for split in splits):
+    if pattern is not None and all(
+        len({groups[name] for name in split.train}) > 1 for split in splits
+    ):
         text = "put this into the recipe, so that validation and training share no group: "
         note(f"{text}data: {{groups: {json.dumps(pattern)}}}")
 
@@ -234,7 +307,9 @@ def _videos(folder: Path) -> tuple[Path, list[str], list[str]]:
     labelled = in_order(path.stem for path in label_files(root))
     videos = [name for name in labelled if (root / "features" / f"{name}.npy").is_file()]
     if not videos:
-        raise InputError(root, f"{len(labelled)} label files, none with features", "extract the features first")
+        raise InputError(
+            root, f"{len(labelled)} label files, none with features", "extract the features first"
+        )
     return root, labelled, videos
 
 
@@ -243,7 +318,11 @@ def _row(root: Path, split: Split) -> dict[str, Any]:
     from fact_clip.datasets.layout import read_lines
 
     trained, tested = (
-        {name for video in videos for name in read_lines(root / "groundTruth" / f"{video}.txt", "labels")}
+        {
+            name
+            for video in videos
+            for name in read_lines(root / "groundTruth" / f"{video}.txt", "labels")
+        }
         for videos in (split.train, split.test)
     )
     groups, new = split.tested, sorted(tested - trained)
@@ -254,7 +333,9 @@ STEP = 1 / 25  # seconds between the moments at which two labellings are compare
 
 
 def summary(
-    labels: Annotated[list[Path], typer.Argument(metavar="LABELS", help="Label files, one a video.")],
+    labels: Annotated[
+        list[Path], typer.Argument(metavar="LABELS", help="Label files, one a video.")
+    ],
     *,
     against: Annotated[list[Path] | None, option(_AGAINST)] = None,
     fps: Annotated[float | None, option(_FPS, min=1e-6, max=1e5)] = None,
@@ -274,10 +355,19 @@ def summary(
     from fact_clip.report.budget import time_budget, transitions, write_tables
 
     if against and len(against) != len(labels):
-        raise InputError(CommandOption("--against"), f"{len(against)} files for {len(labels)}", "give one for each")
+        raise InputError(
+            CommandOption("--against"),
+            f"{len(against)} files for {len(labels)}",
+            "give one for each",
+        )
     stems = [path.stem for path in labels]
-    read = {path.stem if stems.count(path.stem) == 1 else str(path): _read(path, fps) for path in labels}
-    videos, seconds = {name: parts for name, (parts, _) in read.items()}, {name: end for name, (_, end) in read.items()}
+    read = {
+        path.stem if stems.count(path.stem) == 1 else str(path): _read(path, fps) for path in labels
+    }
+    videos, seconds = (
+        {name: parts for name, (parts, _) in read.items()},
+        {name: end for name, (_, end) in read.items()},
+    )
     tables: dict[str, list[dict[str, Any]]] = {"time": time_budget(videos, seconds)}
     tables["transitions"] = transitions(videos.values())
     if against:
@@ -308,7 +398,9 @@ def _read(path: Path, fps: float | None) -> Video:
         if labelling.seconds(0) is None:
             raise InputError(path, "labels without times", "give --fps")
         parts = [(start, stop, segment.label) for start, stop, segment in timed(path, labelling)]
-        return [part for part in parts if part[2] != BACKGROUND], second_of(path, labelling, labelling.n_frames)
+        return [part for part in parts if part[2] != BACKGROUND], second_of(
+            path, labelling, labelling.n_frames
+        )
     annotations = form.annotations(path, Options())
     if len(annotations) != 1:
         raise InputError(path, f"{len(annotations)} videos", "give files of one video")

@@ -41,12 +41,18 @@ def _recipe_names(begun: str) -> list[str]:
 _RECIPE = "A recipe by name (docs/configuration.md lists them), or a YAML file."
 _DATA_SET = "A recipe or data set by name, a YAML file, or the folder of a data set."
 _SETTINGS = "Settings, such as data.root=FOLDER train.epochs=20."
-_PRECISION = "auto: bf16 for an encoder of pictures where the device computes in it, float32 for the model."
+_PRECISION = (
+    "auto: bf16 for an encoder of pictures where the device computes in it, float32 for the model."
+)
 _TRUST = "Load an encoder that the run names by a path of this machine."
-Recipe = Annotated[str, typer.Argument(metavar="CONFIG", help=_RECIPE, autocompletion=_recipe_names)]
+Recipe = Annotated[
+    str, typer.Argument(metavar="CONFIG", help=_RECIPE, autocompletion=_recipe_names)
+]
 DataSet = Annotated[str, typer.Argument(metavar="NAME|DIR", help=_DATA_SET)]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help=_SETTINGS)]
-KeepGoing = Annotated[bool, option("Take what decodes of a damaged video, with a warning.", "--keep-going")]
+KeepGoing = Annotated[
+    bool, option("Take what decodes of a damaged video, with a warning.", "--keep-going")
+]
 TrustEncoder = Annotated[bool, option(_TRUST, "--trust-encoder")]
 AsJson = Annotated[bool, option("Print JSON instead of tables.", "--json")]
 Device = Annotated[str, option("auto, cpu, cuda, cuda:N or mps.")]
@@ -61,14 +67,21 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
     groups, parameters = dict[str, tuple[Any, list[str]]](), list[inspect.Parameter]()
     for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
-        kind, fields = parameter.annotation, dict[str, tuple[Any, Any]]()  # name -> default and annotation
+        kind, fields = (
+            parameter.annotation,
+            dict[str, tuple[Any, Any]](),
+        )  # name -> default and annotation
         if kind is DecodeSettings:
-            texts = {field: str(info.description) for field, info in DecodeSettings.model_fields.items()}
+            texts = {
+                field: str(info.description) for field, info in DecodeSettings.model_fields.items()
+            }
             for field, control in CONTROLS.items():
                 fields[field] = None, Annotated[float | None, option(texts[field], control.option)]
         elif dataclasses.is_dataclass(kind):
             hints = get_type_hints(kind, include_extras=True)
-            fields = {field.name: (field.default, hints[field.name]) for field in dataclasses.fields(kind)}
+            fields = {
+                field.name: (field.default, hints[field.name]) for field in dataclasses.fields(kind)
+            }
         if fields:
             groups[name] = kind, list(fields)
         for field, (default, hint) in fields.items():
@@ -102,12 +115,18 @@ class ModelOptions:
     run: Annotated[Path | None, option("Run folder of a trained model.")] = None
     training_free: Annotated[bool, option(_FREE, "--training-free")] = False
     actions: Annotated[str | None, option(_ACTIONS)] = None
-    actions_file: Annotated[Path | None, option("As --actions, a name a line, or a mapping.txt.")] = None
+    actions_file: Annotated[
+        Path | None, option("As --actions, a name a line, or a mapping.txt.")
+    ] = None
     encoder: Annotated[str | None, option(_ENCODER)] = None
-    fps: Annotated[float | None, option("Pictures a second of a video. Default: the run's, or 5.")] = None
+    fps: Annotated[
+        float | None, option("Pictures a second of a video. Default: the run's, or 5.")
+    ] = None
     device: Device = "auto"
     precision: Precision = "auto"
-    prompts: Annotated[str, option("Training-free: wording of names, plain, person or ensemble.")] = "ensemble"
+    prompts: Annotated[
+        str, option("Training-free: wording of names, plain, person or ensemble.")
+    ] = "ensemble"
     window: Annotated[float | None, option(_WINDOW)] = None
     keep_going: KeepGoing = False
 
@@ -143,7 +162,9 @@ class ModelOptions:
             actions = [*(actions or []), *more]
             if self.encoder is None or not actions:
                 fix = 'give --encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
-                raise InputError(CommandOption("--training-free"), "it needs an encoder and actions", fix)
+                raise InputError(
+                    CommandOption("--training-free"), "it needs an encoder and actions", fix
+                )
             model = load_training_free(
                 self.encoder, actions, self.device, prompts=self.prompts, smoothing=smoothing, fps=self.fps,
                 keep_going=self.keep_going,
@@ -153,7 +174,11 @@ class ModelOptions:
 
     def command(self) -> tuple[str, ...]:
         """Return ``fact-clip segment`` with the options that say which model it is."""
-        words = ["--training-free", "--prompts", self.prompts] if self.run is None else ["--run", str(self.run)]
+        words = (
+            ["--training-free", "--prompts", self.prompts]
+            if self.run is None
+            else ["--run", str(self.run)]
+        )
         for name in ("encoder", "fps", "window"):
             if (value := getattr(self, name)) is not None:
                 words += [f"--{name}", str(value)]
@@ -165,12 +190,18 @@ class OutputOptions:
     """Where segments are written, and how."""
 
     with_background: Annotated[bool, option(_BACKGROUND, "--with-background")] = False
-    overwrite: Annotated[bool, option("Do all inputs anew, and replace what is there.", "--overwrite")] = False
-    out: Annotated[Path | None, option("Folder to write to. Default: RUN/segments, or segments.")] = None
+    overwrite: Annotated[
+        bool, option("Do all inputs anew, and replace what is there.", "--overwrite")
+    ] = False
+    out: Annotated[
+        Path | None, option("Folder to write to. Default: RUN/segments, or segments.")
+    ] = None
     formats: Annotated[str | None, option(_FORMATS, "--format")] = None
     as_json: AsJson = False
     plot: Annotated[Path | None, option("Timeline picture to write: .png, .svg or .pdf.")] = None
-    overlay: Annotated[Path | None, option("Video to write with names and timeline burned in.")] = None
+    overlay: Annotated[Path | None, option("Video to write with names and timeline burned in.")] = (
+        None
+    )
 
     def suffixes(self) -> list[str]:
         """Return the endings of the formats."""
@@ -196,10 +227,16 @@ def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
     if file is None:
         return names(actions, "--actions")
     if actions is not None:
-        raise InputError(CommandOption("--actions"), "give only one of --actions and --actions-file")
+        raise InputError(
+            CommandOption("--actions"), "give only one of --actions and --actions-file"
+        )
     lines = [line for line in read_lines(file, "action names, one a line") if line]
-    if not lines or any(line[0] in "[{" or re.match(r"\d+[;,\t]", line) for line in lines[:2]):  # JSON, or a table
-        raise InputError(file, "no list of names", "give action names, one a line, or a mapping file")
+    if not lines or any(
+        line[0] in "[{" or re.match(r"\d+[;,\t]", line) for line in lines[:2]
+    ):  # JSON, or a table
+        raise InputError(
+            file, "no list of names", "give action names, one a line, or a mapping file"
+        )
     if all(re.match(r"\d+\s+\S", line) for line in lines):
         lines = [line.split(maxsplit=1)[1] for line in lines]
     check_names(lines, file)
@@ -239,8 +276,13 @@ def data_config(data: str, overrides: list[str] | None) -> DataConfig:
         return Config.load(source, settings).data
     if Path(data).is_dir():
         recipe = Path(data) / "recipe.yaml"
-        has_recipe = recipe.is_file() and not any(override.startswith("data.name=") for override in settings)
-        source, settings = str(recipe) if has_recipe else "folder", [f"data.root={json.dumps(data)}", *settings]
+        has_recipe = recipe.is_file() and not any(
+            override.startswith("data.name=") for override in settings
+        )
+        source, settings = (
+            str(recipe) if has_recipe else "folder",
+            [f"data.root={json.dumps(data)}", *settings],
+        )
     elif data in BENCHMARKS:
         source, settings = "folder", [f"data.name={data}", *settings]
     elif not data.endswith((".yaml", ".yml")):
@@ -260,20 +302,34 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
         sys.stdin.reconfigure(errors="surrogateescape")
     for path in inputs:
         # without the byte-order mark that Windows puts before the lines
-        lines = (line.removeprefix("\ufeff").strip() for line in sys.stdin or ()) if str(path) == "-" else (str(path),)
+        lines = (
+            (line.removeprefix("\ufeff").strip() for line in sys.stdin or ())
+            if str(path) == "-"
+            else (str(path),)
+        )
         paths += [Path(line) for line in lines if line]
     if not paths:
         raise InputError("-", "no lines on stdin", "write a path a line to it")
     by_stem: dict[str, Path] = {}
     for path in paths:
         # a name with a dot is hidden, or a file that someone is still writing
-        files = (file for file in path.iterdir() if file.suffix.lower() in wanted and file.name[0] != ".")
+        files = (
+            file for file in path.iterdir() if file.suffix.lower() in wanted and file.name[0] != "."
+        )
         present = sorted(files) if path.is_dir() else [path]
         if not present:
-            raise InputError(path, "no videos in this folder", f"name one with files that end in {', '.join(wanted)}")
+            raise InputError(
+                path,
+                "no videos in this folder",
+                f"name one with files that end in {', '.join(wanted)}",
+            )
         for file in present:
             if by_stem.setdefault(file.stem, file) is not file:
-                raise InputError(file, f"the name of {by_stem[file.stem]} too", "give each once, with another name")
+                raise InputError(
+                    file,
+                    f"the name of {by_stem[file.stem]} too",
+                    "give each once, with another name",
+                )
     return list(by_stem.values())
 
 

@@ -83,7 +83,11 @@ class Results:
         for source, stem in stems.items():
             for name in names_of_results(stem):
                 done = False if self.overwrite else self._is_done(name, source)
-                if done is not None and name not in tasks and (name == stem or name not in stems.values()):
+                if (
+                    done is not None
+                    and name not in tasks
+                    and (name == stem or name not in stems.values())
+                ):
                     tasks[name] = Task(source, name, done)
                     break
         return list(tasks.values())
@@ -94,7 +98,11 @@ class Results:
         if record and record["request"] != self._request_for(source):
             return None
         written = record.get("suffixes", ())
-        if any((self.folder / f"{name}{suffix}").exists() for suffix in self.suffixes if suffix not in written):
+        if any(
+            (self.folder / f"{name}{suffix}").exists()
+            for suffix in self.suffixes
+            if suffix not in written
+        ):
             return None
         return bool(record)
 
@@ -111,7 +119,11 @@ class Results:
         entry = None
         with suppress(OSError):  # raised again where the input is read
             status = source.stat()
-            entry = {"path": str(source.resolve()), "bytes": status.st_size, "modified_ns": status.st_mtime_ns}
+            entry = {
+                "path": str(source.resolve()),
+                "bytes": status.st_size,
+                "modified_ns": status.st_mtime_ns,
+            }
         request = {**self.request, "with_background": self.with_background, "input": entry}
         return json.loads(json.dumps(request))  # as it is read
 
@@ -123,7 +135,9 @@ class Results:
         written, error = list[Path](), None
         try:
             record_path = inside(self.folder, RECORDS, f"{task.name}.json")
-            files = {suffix: inside(self.folder, f"{task.name}{suffix}") for suffix in self.suffixes}
+            files = {
+                suffix: inside(self.folder, f"{task.name}{suffix}") for suffix in self.suffixes
+            }
             if segmentation is None:
                 segmentation = from_dict(record_path, self._record(task.name, 1))
             record = self._record(task.name) if task.done else {}
@@ -140,7 +154,9 @@ class Results:
             if not path.exists():
                 try:
                     # the ending alone would let a name like x.boris decide
-                    written.append(save(segmentation, path, with_background=self.with_background, kind=suffix))
+                    written.append(
+                        save(segmentation, path, with_background=self.with_background, kind=suffix)
+                    )
                 except InputError as fault:
                     error = error or fault
         return task._replace(segmentation=segmentation, written=tuple(written), error=error)
@@ -155,14 +171,27 @@ def segment_files(
     media: str | None,
 ) -> None:
     """Segment the inputs that are not done yet, each process its share; write, print and draw the results."""
-    suffixes, folder, processes = output.suffixes(), output.folder(options.run), Processes(options.device)
+    suffixes, folder, processes = (
+        output.suffixes(),
+        output.folder(options.run),
+        Processes(options.device),
+    )
     paths = processes.broadcast(lambda: collect([*map(Path, inputs)], features=True))
     if media is not None:
-        _check_media(media, paths, is_named=output.as_json or any(suffix not in _UNNAMED for suffix in suffixes))
+        _check_media(
+            media,
+            paths,
+            is_named=output.as_json or any(suffix not in _UNNAMED for suffix in suffixes),
+        )
     _check_outputs(folder, paths, suffixes, output.plot, output.overlay)
     model, candidates = opened()
     request = _request(model, options.encoder, settings)
-    request |= {"actions": candidates, "media": media, "fps": options.fps, "keep_going": options.keep_going}
+    request |= {
+        "actions": candidates,
+        "media": media,
+        "fps": options.fps,
+        "keep_going": options.keep_going,
+    }
     results = Results(folder, suffixes, request, output.overwrite, output.with_background)
     truths = {} if output.plot is None else processes.broadcast(lambda: _read_truths(paths, model))
     tasks = processes.broadcast(lambda: results.plan(paths))
@@ -176,9 +205,18 @@ def segment_files(
     try:
         with bars("segmenting", "") as (overall, within):
             for path, result in model.segment_all(
-                list(share), candidates, settings=settings, progress=overall, within=within, failed=failed
+                list(share),
+                candidates,
+                settings=settings,
+                progress=overall,
+                within=within,
+                failed=failed,
             ):
-                name = media.replace("{name}", Path(result.media or path).name) if media else result.media
+                name = (
+                    media.replace("{name}", Path(result.media or path).name)
+                    if media
+                    else result.media
+                )
                 new[path] = results.write(share[path], replace(result, media=name))
     except KeyboardInterrupt:
         raise InterruptedCommandError("the same command goes on with what is left") from None
@@ -188,23 +226,37 @@ def segment_files(
     outcomes = [results.write(task) if task.done else next(gathered) for task in tasks]
     if len(outcomes) == 1 and outcomes[0].error is not None:
         raise outcomes[0].error
-    segmented = {task.source: task.segmentation for task in outcomes if task.segmentation is not None}
+    segmented = {
+        task.source: task.segmentation for task in outcomes if task.segmentation is not None
+    }
     files = [path for task in outcomes for path in task.written]
     if output.plot is not None and segmented:
         files.append(_draw_timelines(segmented, truths, model, output.plot))
     if output.overlay is not None:
         files.append(_burn_in(segmented, model, output.overlay, options.keep_going))
     if output.as_json:
-        print(json.dumps([{"input": str(path), **as_dict(result)} for path, result in segmented.items()], indent=2))
+        print(
+            json.dumps(
+                [{"input": str(path), **as_dict(result)} for path, result in segmented.items()],
+                indent=2,
+            )
+        )
     elif segmented:
-        print("\n\n".join(f"{_head(path, result)}\n{segment_table(result)}" for path, result in segmented.items()))
+        print(
+            "\n\n".join(
+                f"{_head(path, result)}\n{segment_table(result)}"
+                for path, result in segmented.items()
+            )
+        )
     _report(outcomes, files, folder)
 
 
 def _check_media(media: str, inputs: Sequence[Path], is_named: bool) -> None:
     """Refuse a --media that is no address, gives all videos one, or stands in no output."""
     if not is_named:
-        raise InputError(CommandOption("--media"), "no format of these names its video", "add --format json")
+        raise InputError(
+            CommandOption("--media"), "no format of these names its video", "add --format json"
+        )
     is_address = is_name(media) and not re.search(r"[{}]", media.replace("{name}", ""))
     if not is_address or ("{name}" not in media and len(inputs) > 1):
         fix = "write an address with {name} where the name of the file goes"
@@ -212,23 +264,41 @@ def _check_media(media: str, inputs: Sequence[Path], is_named: bool) -> None:
 
 
 def _check_outputs(
-    folder: Path, inputs: Sequence[Path], suffixes: Sequence[str], plot: Path | None, overlay: Path | None
+    folder: Path,
+    inputs: Sequence[Path],
+    suffixes: Sequence[str],
+    plot: Path | None,
+    overlay: Path | None,
 ) -> None:
     """Refuse, before the work, what cannot be written or would replace files of a data set."""
     check_place(folder / f"{file_name(inputs[0].stem)}{suffixes[0]}")
-    if ".json" in suffixes and any((folder / f"{file_name(path.stem)}.npy").is_file() for path in inputs):
-        raise InputError(CommandOption("--out"), f"NAME.json describes the features in {folder}", "name another folder")
+    if ".json" in suffixes and any(
+        (folder / f"{file_name(path.stem)}.npy").is_file() for path in inputs
+    ):
+        raise InputError(
+            CommandOption("--out"),
+            f"NAME.json describes the features in {folder}",
+            "name another folder",
+        )
     if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
-        raise InputError(CommandOption("--out"), f"{folder} has the labels of a data set", "name another folder")
+        raise InputError(
+            CommandOption("--out"), f"{folder} has the labels of a data set", "name another folder"
+        )
     if plot is not None:
         from fact_clip.report.plots import check_suffix
 
         check_suffix(plot)
     if overlay is not None:
         check_place(burning.check_suffix(overlay))
-        if len(inputs) != 1 or inputs[0].suffix.lower() not in SUFFIXES or same_place(overlay, inputs[0]):
+        if (
+            len(inputs) != 1
+            or inputs[0].suffix.lower() not in SUFFIXES
+            or same_place(overlay, inputs[0])
+        ):
             raise InputError(
-                CommandOption("--overlay"), f"not for {listed(inputs)}", "name one video, and another file"
+                CommandOption("--overlay"),
+                f"not for {listed(inputs)}",
+                "name one video, and another file",
             )
 
 
@@ -236,15 +306,27 @@ def _request(model: Segmenter, encoder: str | None, settings: DecodeSettings) ->
     """What results depend on, apart from names and inputs; as earlier versions recorded it."""
     scorer = model.scorer
     if isinstance(scorer, Scorer):
-        digest, run = hashlib.sha256(), scorer.run.path  # of weights, settings, classes and calibrations
-        for path in sorted(path for name in FILES for path in (run / name, *run.glob(f"members/*/{name}"))):
+        digest, run = (
+            hashlib.sha256(),
+            scorer.run.path,
+        )  # of weights, settings, classes and calibrations
+        for path in sorted(
+            path for name in FILES for path in (run / name, *run.glob(f"members/*/{name}"))
+        ):
             if path.is_file():
                 with path.open("rb") as file:
-                    digest.update(f"{path.relative_to(run)} ".encode() + hashlib.file_digest(file, "sha256").digest())
+                    digest.update(
+                        f"{path.relative_to(run)} ".encode()
+                        + hashlib.file_digest(file, "sha256").digest()
+                    )
         request = {"run": digest.hexdigest(), "encoder": encoder, "window": scorer.window}
         return {**request, "adjust": settings.model_dump()}
     used, transport = settings.over(scorer.settings), asdict(TransportSettings())
-    similarity = {"templates": scorer.prompts, "temperature": TEMPERATURE, "smoothing": scorer.smoothing}
+    similarity = {
+        "templates": scorer.prompts,
+        "temperature": TEMPERATURE,
+        "smoothing": scorer.smoothing,
+    }
     decoding = {"threshold": used.threshold, "shortest": used.shortest, "background": "background"}
     return {"encoder": encoder, "settings": {**similarity, **decoding, "transport": transport}}
 
@@ -255,14 +337,21 @@ def _read_truths(inputs: Sequence[Path], model: Segmenter) -> dict[Path, Segment
     for path in inputs:
         file = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
         if file.is_file():
-            labels = names_of(read_lines(file, "a label file, one class name per line"), str(file), typed=True)
-            labels = tuple(UNLABELLED if name in model.scorer.unlabelled else name for name in labels)
+            labels = names_of(
+                read_lines(file, "a label file, one class name per line"), str(file), typed=True
+            )
+            labels = tuple(
+                UNLABELLED if name in model.scorer.unlabelled else name for name in labels
+            )
             truths[path] = Segmentation.from_frames(labels, model.scorer.fps)
     return truths
 
 
 def _draw_timelines(
-    segmented: Mapping[Path, Segmentation], truths: Mapping[Path, Segmentation], model: Segmenter, plot: Path
+    segmented: Mapping[Path, Segmentation],
+    truths: Mapping[Path, Segmentation],
+    model: Segmenter,
+    plot: Path,
 ) -> Path:
     """Draw timelines of all inputs, each below its true labels where there are some."""
     from fact_clip.report.plots import save_timeline
@@ -273,20 +362,32 @@ def _draw_timelines(
         if (truth := truths.get(path)) is not None:
             same = truth.n_frames == prediction.n_frames
             if not same:
-                logger.warning("%s: %d labels, and %d frames", path, truth.n_frames, prediction.n_frames)
+                logger.warning(
+                    "%s: %d labels, and %d frames", path, truth.n_frames, prediction.n_frames
+                )
             rows[f"{prefix}truth"] = replace(truth, times=prediction.times) if same else truth
         rows[f"{prefix}prediction"] = prediction
     title = next(iter(segmented)).stem if len(segmented) == 1 else ""
-    return save_timeline(rows, plot, background=(*model.vocabulary.background, UNLABELLED), title=title)
+    return save_timeline(
+        rows, plot, background=(*model.vocabulary.background, UNLABELLED), title=title
+    )
 
 
-def _burn_in(segmented: Mapping[Path, Segmentation], model: Segmenter, overlay: Path, keep_going: bool) -> Path:
+def _burn_in(
+    segmented: Mapping[Path, Segmentation], model: Segmenter, overlay: Path, keep_going: bool
+) -> Path:
     """Burn the segments of the one video into it, in the colours of the timeline."""
     ((video, segmentation),) = segmented.items()
-    actions = [name for name in dict.fromkeys(segmentation.transcript) if name not in model.vocabulary.background]
+    actions = [
+        name
+        for name in dict.fromkeys(segmentation.transcript)
+        if name not in model.vocabulary.background
+    ]
     colours = dict(zip(actions, palette(len(actions)), strict=True))
     with progress("overlay") as report:
-        burning.overlay(video, segmentation, overlay, colours, keep_going=keep_going, progress=report)
+        burning.overlay(
+            video, segmentation, overlay, colours, keep_going=keep_going, progress=report
+        )
     return overlay
 
 
@@ -299,20 +400,35 @@ def segment_table(segmentation: Segmentation) -> str:
     """Return start, stop, seconds, action and confidence of each segment as text; new words of an action beside it."""
     words, rows = dict[str, list[str]](), list[dict[str, object]]()
     for word in segmentation.new_words:
-        words.setdefault(word.action, []).append(f"{'far from training' if word.far else 'new'}: {word.word}")
+        words.setdefault(word.action, []).append(
+            f"{'far from training' if word.far else 'new'}: {word.word}"
+        )
     for segment in segmentation:
         start, stop = (segmentation.seconds(frame) for frame in (segment.start, segment.stop))
         span = None if start is None or stop is None else f"{start:.2f} - {stop:.2f}"
-        row = {"start": segment.start, "stop": segment.stop, "seconds": span, "action": segment.label}
-        rows.append(row | {"confidence": segment.confidence} | ({"words": words.get(segment.label)} if words else {}))
+        row = {
+            "start": segment.start,
+            "stop": segment.stop,
+            "seconds": span,
+            "action": segment.label,
+        }
+        rows.append(
+            row
+            | {"confidence": segment.confidence}
+            | ({"words": words.get(segment.label)} if words else {})
+        )
     return table(rows, digits=2)
 
 
 def _report(tasks: Sequence[Task], files: Sequence[Path], folder: Path) -> None:
     lines = [f"written: {listed(files)}"] if files else []
     if done := sum(task.done for task in tasks):
-        lines.append(f"already there: {done} of {len(tasks)} in {folder}; --overwrite does them anew")
-    if renamed := [task for task in tasks if not task.done and task.name != file_name(task.source.stem)]:
+        lines.append(
+            f"already there: {done} of {len(tasks)} in {folder}; --overwrite does them anew"
+        )
+    if renamed := [
+        task for task in tasks if not task.done and task.name != file_name(task.source.stem)
+    ]:
         first = f"{renamed[0].name} for {renamed[0].source.name}"
         reason = "since another result has the name; --overwrite replaces it"
         lines.append(f"fact-clip: {len(renamed)} named anew ({first}), {reason}")
@@ -325,7 +441,9 @@ def _report(tasks: Sequence[Task], files: Sequence[Path], folder: Path) -> None:
         raise typer.Exit(1)
 
 
-def segment_live(source: str, model: Segmenter, stream: Stream, folder: Path, output: OutputOptions) -> None:
+def segment_live(
+    source: str, model: Segmenter, stream: Stream, folder: Path, output: OutputOptions
+) -> None:
     """Print each segment as soon as it is final; at the end, or at Ctrl-C, print the others and write the files."""
     suffixes = [] if output.out is None and output.formats is None else output.suffixes()
     is_file = not source.startswith(LIVE) and source != "-"
@@ -364,7 +482,11 @@ def _live_line(segment: Segment, fps: float | None, as_json: bool) -> str:
     if as_json:
         values = (segment.start, segment.stop, *seconds, segment.label, segment.confidence)
         return json.dumps(dict(zip(COLUMNS, values, strict=True)))
-    span = f"{segment.start} - {segment.stop}" if fps is None else f"{seconds[0]:.2f} - {seconds[1]:.2f}"
+    span = (
+        f"{segment.start} - {segment.stop}"
+        if fps is None
+        else f"{seconds[0]:.2f} - {seconds[1]:.2f}"
+    )
     confidence = "" if segment.confidence is None else f"{segment.confidence:.2f}"
     return printable("  ".join([span, segment.label, confidence]).rstrip())
 
@@ -377,7 +499,9 @@ def _live_parts(source: str, model: Segmenter) -> Iterator[NDArray[Any]]:
             if line.strip():
                 where = FileLocation(Path("-"), number)
                 row = parse_json(line, where, "numbers, [0.5, 1.0, ...]")
-                yield check_features([row], where, scorer.width, scorer.needs.origin).astype(np.float32)
+                yield check_features([row], where, scorer.width, scorer.needs.origin).astype(
+                    np.float32
+                )
     elif Path(source).suffix.lower() == FEATURES:
         for row in model.open(Path(source))[0]:
             yield row[None]

@@ -29,7 +29,9 @@ _LIVE = "One INPUT as it comes: rtsp://..., camera:0, a file, or - for rows on s
 _MORE = "The classes of the run and these names beside them."
 _MEDIA = 'What files call the video, "https://host/{name}" for Label Studio. Default: its path.'
 _VIDEOS = "Videos, folders of them, or - for a list on stdin."
-Compute = Annotated[Literal["auto", "float32", "bf16"], option("Default: bf16 where the device computes in it.")]
+Compute = Annotated[
+    Literal["auto", "float32", "bf16"], option("Default: bf16 where the device computes in it.")
+]
 
 
 @with_options
@@ -38,13 +40,17 @@ def segment(
     *,
     options: ModelOptions,
     more_actions: Annotated[str | None, option(_MORE)] = None,
-    smoothing: Annotated[float, option("Training-free: seconds over which similarities are averaged.")] = 1.0,
+    smoothing: Annotated[
+        float, option("Training-free: seconds over which similarities are averaged.")
+    ] = 1.0,
     settings: DecodeSettings,
     media: Annotated[str | None, option(_MEDIA)] = None,
     trust_encoder: TrustEncoder = False,
     output: OutputOptions,
     live: Annotated[bool, option(_LIVE, "--live")] = False,
-    delay: Annotated[float | None, option("With --live: seconds after which a label is final. Default: 5.")] = None,
+    delay: Annotated[
+        float | None, option("With --live: seconds after which a label is final. Default: 5.")
+    ] = None,
 ) -> None:
     """Cut videos into actions.
 
@@ -62,14 +68,27 @@ def segment(
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
     options.check("segment")
-    chosen, more = given_actions(options.actions, options.actions_file), names(more_actions, "--more-actions") or []
+    chosen, more = (
+        given_actions(options.actions, options.actions_file),
+        names(more_actions, "--more-actions") or [],
+    )
     if chosen is not None and more:
         fix = "name all actions with --actions, or leave it out to have the classes of the run, too"
-        raise InputError(CommandOption("--more-actions"), "it goes with neither --actions nor --actions-file", fix)
+        raise InputError(
+            CommandOption("--more-actions"),
+            "it goes with neither --actions nor --actions-file",
+            fix,
+        )
 
-    opened = partial(options.open, chosen, settings, more=more, smoothing=smoothing, trust_encoder=trust_encoder)
+    opened = partial(
+        options.open, chosen, settings, more=more, smoothing=smoothing, trust_encoder=trust_encoder
+    )
     if live:
-        for name, value in (("--plot", output.plot), ("--overlay", output.overlay), ("--media", media)):
+        for name, value in (
+            ("--plot", output.plot),
+            ("--overlay", output.overlay),
+            ("--media", media),
+        ):
             if value is not None:
                 raise InputError(CommandOption(name), "it does not go with --live", "leave it out")
         if len(inputs) != 1:
@@ -80,7 +99,9 @@ def segment(
 
     if live:
         model, candidates = opened()
-        stream = model.stream(5.0 if delay is None else delay, candidates, settings, fps=options.fps)
+        stream = model.stream(
+            5.0 if delay is None else delay, candidates, settings, fps=options.fps
+        )
         results.segment_live(inputs[0], model, stream, output.folder(options.run), output)
     else:
         results.segment_files(inputs, opened, options, settings, output, media)
@@ -95,7 +116,9 @@ def extract(
     batch: Annotated[int, option("Pictures encoded together.")] = 32,
     device: Device = "auto",
     precision: Compute = "auto",
-    compiled: Annotated[bool, option("Compile the model; pays off over many videos.", "--compile")] = False,
+    compiled: Annotated[
+        bool, option("Compile the model; pays off over many videos.", "--compile")
+    ] = False,
     keep_going: KeepGoing = False,
 ) -> None:
     """Turn videos into feature files.
@@ -118,21 +141,30 @@ def extract(
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
     if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
         raise InputError(
-            CommandOption("--encoder"), "grid takes no --device, --precision and --compile", "leave them out"
+            CommandOption("--encoder"),
+            "grid takes no --device, --precision and --compile",
+            "leave them out",
         )
     settings = Settings(fps, batch, keep_going)
     try:
         with bars("extracting", "") as (overall, within):
-            extracted = extract_all(processes.share(listed), model, out, settings, progress=overall, within=within)
+            extracted = extract_all(
+                processes.share(listed), model, out, settings, progress=overall, within=within
+            )
     except KeyboardInterrupt:
         raise InterruptedCommandError("the same command goes on with what is left") from None
     parts = processes.gather([extracted], processes.world)
     failed = [error for within in parts for error in within.failed]
     if failed and len(listed) == 1:
         raise failed[0]
-    written, current = sum(len(within.written) for within in parts), sum(len(within.current) for within in parts)
+    written, current = (
+        sum(len(within.written) for within in parts),
+        sum(len(within.current) for within in parts),
+    )
     if processes.is_main:
-        print(f"{len(listed)} videos: {written} extracted, {current} current, {len(failed)} failed; {out}")
+        print(
+            f"{len(listed)} videos: {written} extracted, {current} current, {len(failed)} failed; {out}"
+        )
         note(*(f"fact-clip: {error}" for error in failed))
     if failed:
         raise typer.Exit(1)

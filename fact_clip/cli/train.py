@@ -49,7 +49,9 @@ def train(
     out: Annotated[Path, option("Run folder to write; a new one.")],
     resume: Annotated[bool, option("Continue the interrupted run in --out.", "--resume")] = False,
     sweeps: Annotated[list[str] | None, option(_SWEEP, "--sweep", metavar="KEY=V,V")] = None,
-    seeds: Annotated[str | None, option("Short for --sweep train.seed=0,1,2.", metavar="N,N")] = None,
+    seeds: Annotated[
+        str | None, option("Short for --sweep train.seed=0,1,2.", metavar="N,N")
+    ] = None,
 ) -> None:
     """Train a model into a run folder.
 
@@ -77,8 +79,12 @@ def train(
     if not resume or not out.is_dir():
         check_new(out, "give --resume to continue the run there, or another --out")
     settings = load_config(config, typed, out / "config.yaml" if resume else None, bool(axes))
-    combinations = islice(product(*axes.values()), MAX_COMBINATIONS)  # a swept setting may be what another one needs
-    configs = [with_values(settings, dict(zip(axes, values, strict=True))) for values in combinations]
+    combinations = islice(
+        product(*axes.values()), MAX_COMBINATIONS
+    )  # a swept setting may be what another one needs
+    configs = [
+        with_values(settings, dict(zip(axes, values, strict=True))) for values in combinations
+    ]
     warn_of_unused(configs, [*typed, *(sweeps or [])])
     again = [config, *typed, *(word for axis in sweep_options for word in ("--sweep", axis))]
     with training_bar(out, again) as report:
@@ -88,11 +94,15 @@ def train(
             result = training.sweep(settings, out, axes, resume=resume, progress=report)
             if not is_secondary():
                 rows = {**result["runs"], "mean": result["metrics"], "sd": result["sd"]}
-                print(figures_table("run", rows, [key for key in FIGURES if key in result["metrics"]]))
+                print(
+                    figures_table("run", rows, [key for key in FIGURES if key in result["metrics"]])
+                )
             return
     if not is_secondary():
         print(summary_of(facts, settings.train.select))
-        print(f"the model is in {out}; score it with: {shlex.join(['fact-clip', 'evaluate', str(out)])}")
+        print(
+            f"the model is in {out}; score it with: {shlex.join(['fact-clip', 'evaluate', str(out)])}"
+        )
 
 
 @contextmanager
@@ -110,14 +120,22 @@ def training_bar(out: Path, again: Sequence[str]) -> Iterator[Progress | None]:
 
 def summary_of(facts: Mapping[str, Any], select: str = "") -> str:
     """Say in a line what `training.train` did; with the best of the figures by which weights were selected."""
-    best = f", best validation {select} {facts['best']:.1f}" if select and facts["best"] is not None else ""
+    best = (
+        f", best validation {select} {facts['best']:.1f}"
+        if select and facts["best"] is not None
+        else ""
+    )
     return f"{facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters{best}"
 
 
 HOLDOUT = "zero_shot/A.json"  # in the data: three classes whose words occur in others, and two that choose gamma
 
 
-def demo(out: Annotated[Path, option("Folder for the data, the runs and the pictures.")] = Path("demo-out")) -> None:
+def demo(
+    out: Annotated[Path, option("Folder for the data, the runs and the pictures.")] = Path(
+        "demo-out"
+    ),
+) -> None:
     """Try everything on synthetic data: recognise actions without examples, from their names.
 
     Writes a small benchmark, holds out three actions, trains one model that reads names and one that does not, scores
@@ -136,19 +154,29 @@ def demo(out: Annotated[Path, option("Folder for the data, the runs and the pict
     foreign = min(out.iterdir(), default=None) if out.exists() else None
     if foreign is not None and not (data / HOLDOUT).is_file():
         raise InputError(foreign, "this was not written by a demo", "name another --out")
-    print(f"1. Writing a benchmark to {data}. The data is SYNTHETIC: its figures say nothing about real video.")
+    print(
+        f"1. Writing a benchmark to {data}. The data is SYNTHETIC: its figures say nothing about real video."
+    )
     write_workbench(data)
     config = with_values(Config.load("demo"), {"data.root": str(data), "data.holdout": HOLDOUT})
     dataset = Dataset.open(config.data)
     names = dataset.vocabulary.names
     unseen = ", ".join(names[label] for label in dataset.unseen)
-    print(f"2. {len(dataset.learning)} videos of {len(names)} classes for training, {len(dataset.test)} for the test.")
-    print(f"   Held out, so that no frame of them is trained: {unseen}. Their words occur in other actions.")
+    print(
+        f"2. {len(dataset.learning)} videos of {len(names)} classes for training, {len(dataset.test)} for the test."
+    )
+    print(
+        f"   Held out, so that no frame of them is trained: {unseen}. Their words occur in other actions."
+    )
     print("3. Training a model that reads the names of the actions.")
     results = {"reads names": _train_and_score(config, out / "run")}
     print("4. Training a closed-set model, with one output per class, on the same videos.")
-    results["closed set"] = _train_and_score(with_values(config, {"model.head": "closed"}), out / "closed")
-    print(f"5. The {len(dataset.test)} test videos, in percent; every class is a candidate in every frame.")
+    results["closed set"] = _train_and_score(
+        with_values(config, {"model.head": "closed"}), out / "closed"
+    )
+    print(
+        f"5. The {len(dataset.test)} test videos, in percent; every class is a candidate in every frame."
+    )
     print("   S, U: mean accuracy of the seen and of the unseen classes; H: their harmonic mean")
     print(_comparison(results))
     _segment_one(out, dataset)
@@ -173,8 +201,12 @@ def _train_and_score(config: Config, run: Path) -> dict[str, Any]:
 def _comparison(results: dict[str, dict[str, Any]]) -> str:
     keys = ("S", "U", "H", "ausuc", "frame_accuracy", "edit")
     parts = {name: result["zero_shot"] for name, result in results.items()}
-    rows = {name: {**part["ways"]["in use"], "ausuc": part["ausuc"]} for name, part in parts.items()}
-    rows["chance"] = dict.fromkeys(("S", "U", "H", "frame_accuracy"), next(iter(parts.values()))["chance"])
+    rows = {
+        name: {**part["ways"]["in use"], "ausuc": part["ausuc"]} for name, part in parts.items()
+    }
+    rows["chance"] = dict.fromkeys(
+        ("S", "U", "H", "frame_accuracy"), next(iter(parts.values()))["chance"]
+    )
     return figures_table("model", rows, keys)
 
 
@@ -192,13 +224,18 @@ def _segment_one(out: Path, dataset: Dataset) -> None:
     truth = Segmentation.from_frames(dataset.vocabulary.decode(dataset.labels(name)), dataset.fps)
     rows = {"truth": truth, "prediction": prediction}
     files = [prediction.save(out / f"{name}{suffix}") for suffix in (".csv", ".json")]
-    look: dict[str, Any] = {"background": dataset.vocabulary.background, "title": f"{name} (synthetic)"}
+    look: dict[str, Any] = {
+        "background": dataset.vocabulary.background,
+        "title": f"{name} (synthetic)",
+    }
     files += [save_timeline(rows, out / f"timeline{suffix}", **look) for suffix in (".png", ".svg")]
     print("7. Written: " + ", ".join(map(str, files)))
 
 
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="Checkpoint of the published FACT code.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CKPT", help="Checkpoint of the published FACT code.")
+    ],
     *,
     config: Annotated[Path, option("The YAML file that it was trained with.")],
     mapping: Annotated[Path, option("mapping.txt of its classes.")],
@@ -217,15 +254,20 @@ def convert(
     from fact_clip import compat
 
     background_names = names(background, "--background") or ()
-    written = compat.convert(checkpoint, config, out, mapping, background=background_names, layout=layout)
+    written = compat.convert(
+        checkpoint, config, out, mapping, background=background_names, layout=layout
+    )
     quoted = shlex.quote(str(written))
-    print(f"the run folder is {written}; use it with: fact-clip segment --run {quoted} FEATURES.npy")
+    print(
+        f"the run folder is {written}; use it with: fact-clip segment --run {quoted} FEATURES.npy"
+    )
 
 
 def share(
     run: Annotated[Path, typer.Argument(metavar="RUN", help=_RUN)],
     repository: Annotated[
-        str, typer.Argument(metavar="OWNER/NAME", help="Repository, which is made if there is none.")
+        str,
+        typer.Argument(metavar="OWNER/NAME", help="Repository, which is made if there is none."),
     ],
     private: Annotated[bool, option("Make it private, if it is new.", "--private")] = False,
     message: Annotated[str | None, option("Message of the commit.")] = None,

@@ -100,7 +100,10 @@ _OURS = tuple(Config.model_fields)
 
 
 def read_config(
-    reference: Mapping[str, Any], *, verb_noun: bool = False, where: str | Path = "reference configuration"
+    reference: Mapping[str, Any],
+    *,
+    verb_noun: bool = False,
+    where: str | Path = "reference configuration",
 ) -> tuple[Config, tuple[str, ...]]:
     """Our configuration for a reference one, flat or nested, and the reference keys that have no meaning here.
 
@@ -135,7 +138,9 @@ def _whole_tree(flat: Mapping[str, Any], verb_noun: bool = False) -> dict[str, A
 def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, Any]:
     """The tree of our settings that some flat reference keys change; null and unknown keys change none."""
     ours = {KEYS[key]: value for key, value in flat.items() if key in KEYS and value is not None}
-    if "lr_decay" in flat:  # epochs until the rate falls to a tenth; with null or a number below one it is constant
+    if (
+        "lr_decay" in flat
+    ):  # epochs until the rate falls to a tenth; with null or a number below one it is constant
         decay = flat["lr_decay"]
         constant = decay is None or (isinstance(decay, int) and decay <= 0)
         ours["train.schedule"] = "constant" if constant else "step"
@@ -169,7 +174,9 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, 
 
 def known_data_set(name: str) -> str | None:
     """The entry of datasets/benchmarks.py for a reference data set: one name is the other's, or begins with it."""
-    close = (entry for entry in BENCHMARKS if name and (entry.startswith(name) or name.startswith(entry)))
+    close = (
+        entry for entry in BENCHMARKS if name and (entry.startswith(name) or name.startswith(entry))
+    )
     return name if name in BENCHMARKS else next(close, None)
 
 
@@ -194,12 +201,17 @@ def _read_file(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         tree = read_mapping(path, "a YAML file")
         flat = flatten({key: value for key, value in tree.items() if key not in _OURS})
         if any(key in KEYS or key in SWITCHES for key in flat):
-            gpu, ours = flat.pop(_GPU, None), {key: value for key, value in tree.items() if key in _OURS}
+            gpu, ours = (
+                flat.pop(_GPU, None),
+                {key: value for key, value in tree.items() if key in _OURS},
+            )
             return flat, ours if gpu is None else merged({"train": {"device": _device(gpu)}}, ours)
     return {}, read_recipe(name)
 
 
-def _changes(flat: Mapping[str, Any], tree: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+def _changes(
+    flat: Mapping[str, Any], tree: Mapping[str, Any], before: Mapping[str, Any]
+) -> dict[str, Any]:
     """What reference keys change in the tree so far, `before` being its reference keys; all, if it is empty."""
     if not flat or not tree:
         return _whole_tree(flat) if flat else {}
@@ -216,7 +228,9 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Flat reference keys, and the tree of our keys, in the words of ``--set``: KEY VALUE KEY VALUE ..."""
     if len(pairs) % 2:
         joined = next((word for word in pairs[::2] if "=" in word), pairs[-1])
-        raise InputError(CommandOption("--set"), f"{joined!r} has no value", "write KEY VALUE KEY VALUE ...")
+        raise InputError(
+            CommandOption("--set"), f"{joined!r} has no value", "write KEY VALUE KEY VALUE ..."
+        )
     flat, ours, gpu = dict[str, Any](), dict[str, Any](), None
     for key, text in zip(pairs[::2], pairs[1::2], strict=True):
         value = value_of(key, text, f"--set {key}")
@@ -227,14 +241,18 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         elif key in KEYS or key in SWITCHES or key.startswith("aux."):
             flat[key] = None if value == "None" else value
         else:
-            raise InputError(CommandOption("--set"), f"unknown key {key}", suggest(key, [*KEYS, *SWITCHES, _GPU]))
+            raise InputError(
+                CommandOption("--set"), f"unknown key {key}", suggest(key, [*KEYS, *SWITCHES, _GPU])
+            )
     return flat, ours if gpu is None else merged({"train": {"device": _device(gpu)}}, ours)
 
 
 def overrides(pairs: Sequence[str], groups: Sequence[str]) -> list[str]:
     """What ``--set`` changes in some groups of our keys, as KEY=VALUE."""
     flat, ours = read_pairs(pairs)
-    changed = flatten({group: keys for group, keys in merged(translate(flat), ours).items() if group in groups})
+    changed = flatten(
+        {group: keys for group, keys in merged(translate(flat), ours).items() if group in groups}
+    )
     return [f"{key}={json.dumps(value)}" for key, value in changed.items()]
 
 
@@ -256,7 +274,12 @@ def _device(gpu: Any) -> str:
 
 
 # What torch.load and safetensors raise for files that are broken or hold more than weights.
-_BROKEN: tuple[type[Exception], ...] = (SafetensorError, pickle.UnpicklingError, struct.error, RuntimeError)
+_BROKEN: tuple[type[Exception], ...] = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    struct.error,
+    RuntimeError,
+)
 _BROKEN += (AssertionError, EOFError, ValueError, LookupError, AttributeError, TypeError, OSError)
 
 
@@ -319,12 +342,26 @@ def convert(
     benchmark = BENCHMARKS[known_data_set(name) or "folder"]
     layout = layout or benchmark.layout
     if layout is None:
-        raise InputError(config, f"unknown dataset {name!r}", f"name one of {', '.join(BENCHMARKS)}, or give --layout")
+        raise InputError(
+            config,
+            f"unknown dataset {name!r}",
+            f"name one of {', '.join(BENCHMARKS)}, or give --layout",
+        )
     ours, unknown = read_config(reference, where=config)
-    data = ours.data.model_copy(update={"layout": layout, "fps": benchmark.fps, "background": tuple(background)})
+    data = ours.data.model_copy(
+        update={"layout": layout, "fps": benchmark.fps, "background": tuple(background)}
+    )
     vocabulary = Vocabulary.from_mapping(mapping, background=background)
     weights = read_state(checkpoint)
-    _write(out, ours.model_copy(update={"data": data}), layout, vocabulary, mapping, weights, checkpoint)
+    _write(
+        out,
+        ours.model_copy(update={"data": data}),
+        layout,
+        vocabulary,
+        mapping,
+        weights,
+        checkpoint,
+    )
     if unknown:  # at the end, so that a refusal is one line
         warnings.warn(f"{config}: keys without a meaning here: {', '.join(unknown)}", stacklevel=2)
     return out
@@ -336,10 +373,14 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     dataset = Dataset(config.data, folder, folder.vocabulary(config.data))
     dataset.check()
     if config.model.head == "fact-clip" and "text_embeddings" not in weights:
-        weights["text_embeddings"] = torch.from_numpy(class_vectors(config.text, dataset.vocabulary))
+        weights["text_embeddings"] = torch.from_numpy(
+            class_vectors(config.text, dataset.vocabulary)
+        )
     opened = {"root": str(dataset.root.resolve()), "fps": dataset.fps}
     config = config.model_copy(update={"data": config.data.model_copy(update=opened)})
-    _write(out, config, dataset.layout, dataset.vocabulary, folder.mapping_path, weights, checkpoint)
+    _write(
+        out, config, dataset.layout, dataset.vocabulary, folder.mapping_path, weights, checkpoint
+    )
     return out
 
 
@@ -356,7 +397,9 @@ def _write(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(out, "the folder is not empty", "name a new one")
     if config.model.head == "fact-clip" and "text_embeddings" not in weights:
-        raise InputError(checkpoint, "no text_embeddings", "score it with scripts/run_eval.py, which makes them")
+        raise InputError(
+            checkpoint, "no text_embeddings", "score it with scripts/run_eval.py, which makes them"
+        )
     classes = Classes(len(vocabulary))
     if config.model.head == "verb-noun":
         classes = _verbs_and_nouns(mapping, vocabulary)
@@ -379,7 +422,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():  # torch warns of old pickles that it then refuses
             warnings.simplefilter("ignore")
             plain = path.suffix == ".safetensors"
-            state: Any = load_file(path) if plain else torch.load(path, map_location="cpu", weights_only=True)
+            state: Any = (
+                load_file(path)
+                if plain
+                else torch.load(path, map_location="cpu", weights_only=True)
+            )
     except _BROKEN as error:
         # torch goes on with the advice to read what may run code
         reason = (str(error).splitlines() or ["damaged"])[0].partition(". ")[0]
@@ -388,28 +435,46 @@ def read_state(path: Path) -> dict[str, Tensor]:
         isinstance(value, Tensor) and value.layout is torch.strided and value.is_floating_point()
         for value in state.values()
     ):
-        raise InputError(path, "more than names and dense tensors of numbers", "save the state dict of the model")
-    return {str(name): value.float() for name, value in state.items() if not _is_position(str(name))}
+        raise InputError(
+            path, "more than names and dense tensors of numbers", "save the state dict of the model"
+        )
+    return {
+        str(name): value.float() for name, value in state.items() if not _is_position(str(name))
+    }
 
 
 def _transform(weights: Mapping[str, Tensor], where: Path) -> FeatureTransform:
     """No transform of as many feature columns as the first convolution has."""
-    for name in ("block_list.0.frame_branch.conv_1x1.weight", "block_list.0.frame_branch.conv_1x1_in.weight"):
+    for name in (
+        "block_list.0.frame_branch.conv_1x1.weight",
+        "block_list.0.frame_branch.conv_1x1_in.weight",
+    ):
         if name in weights and weights[name].ndim > 1 and weights[name].shape[1]:
             return FeatureTransform((), None, None, int(weights[name].shape[1]))
-    raise InputError(where, "no input convolution (block_list.0.frame_branch.conv_1x1...): not a FACT checkpoint")
+    raise InputError(
+        where, "no input convolution (block_list.0.frame_branch.conv_1x1...): not a FACT checkpoint"
+    )
 
 
 def _verbs_and_nouns(mapping: Path, vocabulary: Vocabulary) -> Classes:
-    verbs, nouns = (Vocabulary.from_mapping(mapping.with_name(f"{kind}_mapping.txt")) for kind in ("verb", "noun"))
+    verbs, nouns = (
+        Vocabulary.from_mapping(mapping.with_name(f"{kind}_mapping.txt"))
+        for kind in ("verb", "noun")
+    )
     pairs = [name.split(",") for name in vocabulary.names]
-    wrong = next((name for name, pair in zip(vocabulary.names, pairs, strict=True) if len(pair) != 2), None)
+    wrong = next(
+        (name for name, pair in zip(vocabulary.names, pairs, strict=True) if len(pair) != 2), None
+    )
     if wrong is not None:
         raise InputError(mapping, f'class {wrong!r} is not "verb,noun"')
     verb, noun = verbs.encode(pair[0] for pair in pairs), nouns.encode(pair[1] for pair in pairs)
-    return Classes(len(vocabulary), tuple(verb.tolist()), tuple(noun.tolist()), len(verbs), len(nouns))
+    return Classes(
+        len(vocabulary), tuple(verb.tolist()), tuple(noun.tolist()), len(verbs), len(nouns)
+    )
 
 
 def _is_position(name: str) -> bool:
     """Whether a tensor is a position table, which published checkpoints may carry as a buffer."""
-    return name.rsplit(".", 1)[-1] in {"pe", "pos", "pos_enc", "positional_encoding"} or ".pe." in name
+    return (
+        name.rsplit(".", 1)[-1] in {"pe", "pos", "pos_enc", "positional_encoding"} or ".pe." in name
+    )

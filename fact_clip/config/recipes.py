@@ -18,7 +18,9 @@ def recipes() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
-def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | None = None) -> dict[str, Any]:
+def read_recipe(
+    recipe: str | Path, above: tuple[Path, ...] = (), base: str | None = None
+) -> dict[str, Any]:
     """Return the tree of a recipe, by name or path, merged into that of its base, or of another `base`.
 
     `above` are the files that build on this one, nearest last; a relative path starts from the last of them.
@@ -27,7 +29,9 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
     if path.resolve() in (file.resolve() for file in above):
         raise InputError(above[-1], f"base: {recipe} is built on this file", "name another base")
     tree = read_mapping(path, "a YAML recipe")
-    tree = {key: value for key, value in tree.items() if value is not None}  # a group whose keys are all comments
+    tree = {
+        key: value for key, value in tree.items() if value is not None
+    }  # a group whose keys are all comments
     _resolve_paths(path, tree)
     own_base = tree.pop("base", None)
     base = base or own_base
@@ -40,7 +44,10 @@ def _find_recipe(recipe: str | Path, above: tuple[Path, ...]) -> Path:
     names = recipes()
     if str(recipe) in names:
         return RECIPES / f"{recipe}.yaml"
-    fix = suggest(str(recipe), names, 0.4) or f"give the path of a YAML file, or one of {', '.join(names)}"
+    fix = (
+        suggest(str(recipe), names, 0.4)
+        or f"give the path of a YAML file, or one of {', '.join(names)}"
+    )
     raise InputError(above[-1] if above else recipe, f"no recipe {str(recipe)!r}", fix)
 
 
@@ -81,7 +88,11 @@ def set_key(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -
         if not isinstance(tree, dict):
             raise InputError(where, f"{key!r} is a value, not a group of keys")
     before = tree.get(keys[-1])
-    tree[keys[-1]] = merged(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    tree[keys[-1]] = (
+        merged(before, value)
+        if isinstance(before, Mapping) and isinstance(value, Mapping)
+        else value
+    )
 
 
 def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -89,7 +100,9 @@ def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not all(key.split(".")):
-            raise InputError(CommandOption(override), "not a setting", "write key=value, as in train.epochs=20")
+            raise InputError(
+                CommandOption(override), "not a setting", "write key=value, as in train.epochs=20"
+            )
         set_key(tree, key.split("."), value_of(key, value, key), override)
     return tree
 

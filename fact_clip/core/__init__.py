@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     for module in ("errors", "segments", "vocabulary"):
-        if not name.startswith("_") and name in (values := vars(import_module(f"{__name__}.{module}"))):
+        if not name.startswith("_") and name in (
+            values := vars(import_module(f"{__name__}.{module}"))
+        ):
             return values[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

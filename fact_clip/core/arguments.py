@@ -36,8 +36,14 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         checks = {}
         for name, hint in typing.get_type_hints(function).items():
             if name != "return" and "numpy" not in repr(hint):  # arrays are checked by the function
-                config = None if hasattr(hint, "model_config") else ConfigDict(arbitrary_types_allowed=True)
-                with suppress(PydanticUserError, SchemaError, TypeError):  # protocols, names for type checkers
+                config = (
+                    None
+                    if hasattr(hint, "model_config")
+                    else ConfigDict(arbitrary_types_allowed=True)
+                )
+                with suppress(
+                    PydanticUserError, SchemaError, TypeError
+                ):  # protocols, names for type checkers
                     checks[name] = TypeAdapter(hint, config=config)
         return checks
 
@@ -48,7 +54,9 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         for name, value in signature.bind(*args, **kwargs).arguments.items():
             if (adapter := adapters().get(name)) is not None:
                 try:
-                    adapter.validate_python(value.item() if isinstance(value, np.generic) else value, strict=True)
+                    adapter.validate_python(
+                        value.item() if isinstance(value, np.generic) else value, strict=True
+                    )
                 except ValidationError as error:
                     problem = pydantic_problem(error.errors()[0]["msg"])
                     raise InputError(name, f"{reprlib.repr(value)}: {problem}") from None
@@ -66,11 +74,19 @@ def path_of(value: Any, where: str) -> Path:
 
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number; true and false are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= sys.float_info.max
+    )
 
 
 def number_of(
-    value: Any, where: str, expected: str = "a number", least: float = -math.inf, most: float = math.inf
+    value: Any,
+    where: str,
+    expected: str = "a number",
+    least: float = -math.inf,
+    most: float = math.inf,
 ) -> float:
     """A finite number in bounds; an InputError for anything else, true and false among it."""
     number = value.item() if isinstance(value, np.generic) else value
@@ -81,7 +97,9 @@ def number_of(
 
 def whole_of(value: Any, where: str, least: int, most: int) -> int:
     """A whole number in bounds; an InputError for anything else, true and false among it."""
-    number = number_of(value, where, expected := f"a whole number, {least:,} to {most:,}", least, most)
+    number = number_of(
+        value, where, expected := f"a whole number, {least:,} to {most:,}", least, most
+    )
     if not isinstance(value, int | np.integer):
         raise InputError(where, f"{number:g}, not {expected}")
     return int(value)
@@ -111,7 +129,9 @@ def check_name(value: Any, where: Location, *, legacy: bool = False) -> None:
 
 def array_of(value: Any, where: Location, expected: str, kinds: str = "fiub") -> NDArray[Any]:
     """An array of numbers, or of other `kinds` of NumPy; an InputError for anything else, and for masked entries."""
-    with library_errors(where, f"not {expected}", ValueError, TypeError, RuntimeError):  # as of a tensor with gradients
+    with library_errors(
+        where, f"not {expected}", ValueError, TypeError, RuntimeError
+    ):  # as of a tensor with gradients
         array = np.asarray(value)
     # np.asarray gives what lies under a mask
     if np.ma.is_masked(value) or (array.size and array.dtype.kind not in kinds):
@@ -119,15 +139,20 @@ def array_of(value: Any, where: Location, expected: str, kinds: str = "fiub") ->
     return array
 
 
-def table_of(value: Any, where: str, shape: tuple[int | str, ...], *, finite: bool = True) -> NDArray[Any]:
+def table_of(
+    value: Any, where: str, shape: tuple[int | str, ...], *, finite: bool = True
+) -> NDArray[Any]:
     """An array of numbers of a shape; an InputError for anything else, and for NaN or infinities unless not `finite`.
 
     A letter in the shape stands for any length but 0, as in ("N", 3).
     """
-    expected = f"{'finite ' * finite}numbers, ({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+    expected = (
+        f"{'finite ' * finite}numbers, ({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+    )
     array = array_of(value, where, expected)
     fits = len(shape) == array.ndim and all(
-        n > 0 if isinstance(wanted, str) else n == wanted for n, wanted in zip(array.shape, shape, strict=True)
+        n > 0 if isinstance(wanted, str) else n == wanted
+        for n, wanted in zip(array.shape, shape, strict=True)
     )
     if not fits or (finite and not np.isfinite(array).all()):
         raise InputError(where, f"an array of shape {array.shape}, not {expected}")

@@ -52,11 +52,16 @@ def palette(count: int) -> tuple[str, ...]:
     grid, perceived = grid[usable], perceived[usable]
     taken = oklab(np.array([[1.0, 1.0, 1.0], _rgb(BACKGROUND)]))
     distance = np.min(np.linalg.norm(perceived[:, None] - taken[None], axis=2), axis=1)
-    chosen = [int(np.argmin(np.linalg.norm(grid - _rgb("#1f77b4"), axis=1)))]  # a calm blue to begin with
+    chosen = [
+        int(np.argmin(np.linalg.norm(grid - _rgb("#1f77b4"), axis=1)))
+    ]  # a calm blue to begin with
     while len(chosen) < count:
         distance = np.minimum(distance, np.linalg.norm(perceived - perceived[chosen[-1]], axis=1))
         chosen.append(int(np.argmax(distance)))
-    return tuple("#" + "".join(f"{round(255 * part):02x}" for part in grid[index]) for index in chosen[:count])
+    return tuple(
+        "#" + "".join(f"{round(255 * part):02x}" for part in grid[index])
+        for index in chosen[:count]
+    )
 
 
 def _rgb(colour: str) -> list[float]:

@@ -33,12 +33,18 @@ class DecodeSettings(BaseModel):
 
     threshold: Annotated[
         Share | None,
-        Field(description="Frames in which no action is likelier than this, 0 to 1, are background."),
+        Field(
+            description="Frames in which no action is likelier than this, 0 to 1, are background."
+        ),
         Control("--background-threshold", "Background threshold", 0, 1, 0.01, off=True),
     ] = None
     gamma: Annotated[
         float | None,
-        Field(ge=-1e3, le=1e3, description="Nats taken off the scores of trained actions. Default: the run's."),
+        Field(
+            ge=-1e3,
+            le=1e3,
+            description="Nats taken off the scores of trained actions. Default: the run's.",
+        ),
         Control("--gamma", "Prefer new actions (gamma)", -10, 10, 0.1),
     ] = None
     switch_penalty: Annotated[
@@ -48,7 +54,9 @@ class DecodeSettings(BaseModel):
     ] = None
     shortest: Annotated[
         Annotated[float, Field(ge=0, le=1e6)] | None,
-        Field(description="Shorter segments, in seconds, go to a neighbour. Default: 0, or 1 with --training-free."),
+        Field(
+            description="Shorter segments, in seconds, go to a neighbour. Default: 0, or 1 with --training-free."
+        ),
         Control("--minimal-duration", "Shortest segment, s", 0, 10, 0.1),
     ] = None
     reject: Annotated[
@@ -65,7 +73,9 @@ class DecodeSettings(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             fault = error.errors()[0]
-            raise InputError(str(fault["loc"][0]), f"{fault['input']!r}: {pydantic_problem(fault['msg'])}") from None
+            raise InputError(
+                str(fault["loc"][0]), f"{fault['input']!r}: {pydantic_problem(fault['msg'])}"
+            ) from None
 
     def over(self, other: DecodeSettings) -> DecodeSettings:
         """Return these settings, and those of the other where they are None."""

@@ -33,7 +33,11 @@ def place_in_launch() -> tuple[int, int]:
     rank, world = (int(text) if text.isdecimal() else -1 for text in texts)
     lacks = world > 1 and not all(map(os.environ.get, ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK")))
     if not 0 <= rank < world or lacks:
-        raise InputError("RANK", f"process {texts[0]} of {texts[1]}", "start by torchrun, or unset RANK and WORLD_SIZE")
+        raise InputError(
+            "RANK",
+            f"process {texts[0]} of {texts[1]}",
+            "start by torchrun, or unset RANK and WORLD_SIZE",
+        )
     return rank, world
 
 
@@ -45,19 +49,29 @@ def pick_device(name: str | torch.device, where: str = "device") -> torch.device
     if name == "auto":
         if torch.cuda.is_available():
             rank = os.environ.get("LOCAL_RANK", "")
-            return torch.device(f"cuda:{int(rank) % torch.cuda.device_count()}" if rank.isdecimal() else "cuda")
+            return torch.device(
+                f"cuda:{int(rank) % torch.cuda.device_count()}" if rank.isdecimal() else "cuda"
+            )
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    counts = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
     try:
         device = torch.device(name)
         if (device.index or 0) < counts.get(device.type, 0):
             return device
     except (RuntimeError, ValueError, OverflowError):
         pass
-    raise InputError(where, f"this machine has no {name!r}", "choose auto, cpu, cuda, cuda:N or mps")
+    raise InputError(
+        where, f"this machine has no {name!r}", "choose auto, cpu, cuda, cuda:N or mps"
+    )
 
 
-def pick_precision(setting: str, device: torch.device, where: str, auto: Sequence[str] = ("cuda",)) -> str:
+def pick_precision(
+    setting: str, device: torch.device, where: str, auto: Sequence[str] = ("cuda",)
+) -> str:
     """Return "float32" or "bf16"; "auto" takes bf16 on the kinds of devices `auto`, if they compute in it natively."""
     import torch
 
@@ -66,7 +80,9 @@ def pick_precision(setting: str, device: torch.device, where: str, auto: Sequenc
     else:
         native = device.type == "cpu" and cpu_has_bf16()
     if setting == "bf16" and not native:
-        text = f"{where}: this {device.type} does not compute in bfloat16 natively; float32 is faster"
+        text = (
+            f"{where}: this {device.type} does not compute in bfloat16 natively; float32 is faster"
+        )
         warnings.warn(text, stacklevel=2)
     if setting == "auto":
         return "bf16" if native and device.type in auto else "float32"
@@ -78,7 +94,9 @@ def cpu_has_bf16() -> bool:
     import torch
 
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16"))
+    return any(
+        capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16")
+    )
 
 
 class Processes:
@@ -98,7 +116,9 @@ class Processes:
             self.device = pick_device(device) if isinstance(device, str) else device
             on_cpu = self.device.type == "cpu"
             new = not torch.distributed.is_initialized()
-            self._state = PartialState(cpu=on_cpu, timeout=_PATIENCE, **({"backend": "gloo"} if on_cpu else {}))
+            self._state = PartialState(
+                cpu=on_cpu, timeout=_PATIENCE, **({"backend": "gloo"} if on_cpu else {})
+            )
             if new and on_cpu:
                 # gloo's threads abort a process that ends with them, so nothing may hold the group (see the import
                 # above, and `parallel`); NCCL may wait for processes that have failed.
@@ -150,7 +170,10 @@ class Processes:
             return dict(values)
         import torch
 
-        parts = [torch.as_tensor(value, device=self.device, dtype=torch.float32) for value in values.values()]
+        parts = [
+            torch.as_tensor(value, device=self.device, dtype=torch.float32)
+            for value in values.values()
+        ]
         total = scale * torch.stack(parts)
         torch.distributed.all_reduce(total)
         return dict(zip(values, total, strict=True))
@@ -165,7 +188,9 @@ class Processes:
         options: dict[str, Any] = {"gradient_as_bucket_view": True, "find_unused_parameters": True}
         # Buffers are the same everywhere; torch 2.13 has another name for leaving them so.
         names = "forward_sync_buffers", "broadcast_buffers"
-        options[next(name for name in names if name in signature(DistributedDataParallel).parameters)] = False
+        options[
+            next(name for name in names if name in signature(DistributedDataParallel).parameters)
+        ] = False
         return DistributedDataParallel(model, devices, **options)
 
 

@@ -47,7 +47,9 @@ class InputError(ValueError):
             where = FileLocation(where)
         self.where = Argument(where) if type(where) is str else where
         self.problem, self.fix = problem, fix
-        super().__init__(printable(f"{shortened(str(where))}: {sentence(shortened(problem), shortened(fix))}"))
+        super().__init__(
+            printable(f"{shortened(str(where))}: {sentence(shortened(problem), shortened(fix))}")
+        )
 
     @property
     def path(self) -> Path | None:
@@ -72,7 +74,9 @@ def located(where: Location) -> Iterator[None]:
 
 
 @contextmanager
-def library_errors(where: Location, problem: str, *kinds: type[Exception], fix: str = "") -> Iterator[None]:
+def library_errors(
+    where: Location, problem: str, *kinds: type[Exception], fix: str = ""
+) -> Iterator[None]:
     """Raise an InputError, with its reason, in place of an error of these kinds of a library or the system."""
     try:
         yield

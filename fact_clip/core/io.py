@@ -29,10 +29,14 @@ T = TypeVar("T")
 def check_file(path: str | Path, expected: str) -> Path:
     """Return the path of a regular file; an InputError for a missing one, a folder, a pipe or a device."""
     path = Path(path)
-    with library_errors(path, "cannot be read", OSError, ValueError, fix=f"give {expected}"):  # a NUL is a ValueError
+    with library_errors(
+        path, "cannot be read", OSError, ValueError, fix=f"give {expected}"
+    ):  # a NUL is a ValueError
         mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
-        raise InputError(path, "not a regular file but a folder, a pipe or a device", f"give {expected}")
+        raise InputError(
+            path, "not a regular file but a folder, a pipe or a device", f"give {expected}"
+        )
     return path
 
 
@@ -41,7 +45,9 @@ def read_text(path: Path, expected: str = "a file of segments", *, latin: bool =
     check_file(path, expected)
     with library_errors(path, "cannot be read", OSError):
         raw = path.read_bytes()  # because text mode would change line ends inside quoted names
-    if b"\0" not in raw:  # as in a picture, an archive or UTF-16, which latin-1 would turn into characters
+    if (
+        b"\0" not in raw
+    ):  # as in a picture, an archive or UTF-16, which latin-1 would turn into characters
         with suppress(UnicodeDecodeError):
             return raw.decode("utf-8-sig")
         if latin:
@@ -63,7 +69,9 @@ def read_mapping(path: Path, expected: str) -> dict[str, Any]:
     if value is None and not is_json:
         return {}
     if not isinstance(value, dict):
-        raise InputError(path, f"a {type(value).__name__}, not {'an object' if is_json else 'a mapping of keys'}")
+        raise InputError(
+            path, f"a {type(value).__name__}, not {'an object' if is_json else 'a mapping of keys'}"
+        )
     return value
 
 
@@ -74,14 +82,22 @@ def parse_json(text: str, where: Location, expected: str, *, finite: bool = True
         raise ValueError(f"{constant} is not a number")
 
     try:
-        value = json.loads(text, parse_constant=refuse if finite else None, object_pairs_hook=_object)
+        value = json.loads(
+            text, parse_constant=refuse if finite else None, object_pairs_hook=_object
+        )
         if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair, which no file takes
+            json.dumps(value, ensure_ascii=False).encode(
+                "utf-8"
+            )  # half a surrogate pair, which no file takes
         return value
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)
-        location = FileLocation(where, line) if isinstance(where, Path) else where  # else it says the line
-        raise InputError(location, f"not JSON ({getattr(error, 'msg', error)})", f"give {expected}") from None
+        location = (
+            FileLocation(where, line) if isinstance(where, Path) else where
+        )  # else it says the line
+        raise InputError(
+            location, f"not JSON ({getattr(error, 'msg', error)})", f"give {expected}"
+        ) from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -121,9 +137,13 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Return a mapping with each key once."""
-        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)).most_common(1)
+        names = Counter(
+            key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)
+        ).most_common(1)
         if names and names[0][1] > 1:
-            raise yaml.YAMLError(f"the key {names[0][0]!r} twice, line {node.start_mark.line + 1} and below")
+            raise yaml.YAMLError(
+                f"the key {names[0][0]!r} twice, line {node.start_mark.line + 1} and below"
+            )
         return super().construct_mapping(node, deep)
 
 
@@ -135,7 +155,9 @@ _DECIMAL = {
 
 def _construct_number(loader: _Loader, node: Any) -> Any:
     if not re.fullmatch(_DECIMAL[node.tag], node.value, re.IGNORECASE):
-        raise yaml.YAMLError(f"the number {node.value[:40]}, which YAML reads in its own way; in quotes it is a text")
+        raise yaml.YAMLError(
+            f"the number {node.value[:40]}, which YAML reads in its own way; in quotes it is a text"
+        )
     return yaml.SafeLoader.yaml_constructors[node.tag](loader, node)
 
 
@@ -160,11 +182,17 @@ def parse_value(kind: type[T], value: str | Mapping[str, Any], path: Path, fix: 
     except ValidationError as error:
         fault = error.errors()[0]
         part = ".".join(map(str, fault["loc"]))
-        raise InputError(FileLocation(path, part=part), pydantic_problem(fault["msg"]), fix) from None
+        raise InputError(
+            FileLocation(path, part=part), pydantic_problem(fault["msg"]), fix
+        ) from None
 
 
 def write_value(path: Path, value: Any) -> None:
     """Write a dataclass, or any JSON value, as JSON; whole or not at all."""
-    tree = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+    tree = (
+        dataclasses.asdict(value)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type)
+        else value
+    )
     with whole_file(path) as unfinished:
         unfinished.write_text(json.dumps(tree, indent=1), encoding="utf-8")

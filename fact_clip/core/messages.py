@@ -32,7 +32,9 @@ def printable(text: str) -> str:
 
 def shortened(text: str) -> str:
     """Return the text, or its beginning and its end if it is very long."""
-    return text if len(text) <= MAX_PART else f"{text[: MAX_PART // 2]} ... {text[-MAX_PART // 2 :]}"
+    return (
+        text if len(text) <= MAX_PART else f"{text[: MAX_PART // 2]} ... {text[-MAX_PART // 2 :]}"
+    )
 
 
 def sentence(problem: str, fix: str = "") -> str:
@@ -60,7 +62,9 @@ def listed(names: Iterable[object]) -> str:
 def suggest(name: str, names: Iterable[str], cutoff: float = 0.0) -> str:
     """Suggest the most similar of some names ("did you mean 'pour'?"), or "" if none is as similar as `cutoff`."""
     by_spelling = {spelling_key(candidate): candidate for candidate in reversed(list(names))}
-    close = difflib.get_close_matches(spelling_key(name[:MAX_NAME]), by_spelling, n=1, cutoff=cutoff)
+    close = difflib.get_close_matches(
+        spelling_key(name[:MAX_NAME]), by_spelling, n=1, cutoff=cutoff
+    )
     return f"did you mean {by_spelling[close[0]]!r}?" if close else ""
 
 
@@ -78,7 +82,11 @@ def describe_invalid_name(text: object) -> str:
         return f"{text!r}, not a name"
     if len(text) > MAX_NAME:
         return f"a name of {len(text):,} characters, {text[:40]!r}..."
-    return f"control or invisible characters in {text!r}" if text.strip() else f"a blank name, {text!r}"
+    return (
+        f"control or invisible characters in {text!r}"
+        if text.strip()
+        else f"a blank name, {text!r}"
+    )
 
 
 def normalize(name: str) -> str:

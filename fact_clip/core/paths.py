@@ -27,7 +27,13 @@ _NOT_IN_NAMES = re.compile(
     "[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff" + ('<>:"|?*]' if os.name == "nt" else "]")
 )
 # With any ending, Windows takes these for a device.
-_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+_DEVICES = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{number}" for port in ("com", "lpt") for number in range(10)),
+}
 
 
 def file_name(name: str) -> str:
@@ -47,7 +53,9 @@ def file_name(name: str) -> str:
 
 def is_file_name(name: str) -> bool:
     """Whether a name can be that of a file in a folder, and of no other file."""
-    return name not in ("", ".", "..") and not _NOT_IN_NAMES.search(name) and len(name.encode()) <= 250
+    return (
+        name not in ("", ".", "..") and not _NOT_IN_NAMES.search(name) and len(name.encode()) <= 250
+    )
 
 
 def inside(folder: Path, *names: str) -> Path:
@@ -61,7 +69,9 @@ def inside(folder: Path, *names: str) -> Path:
             raise InputError(folder, f"the file {'/'.join(names)!r} would not lie in this folder")
         path = path / name
         if path.is_symlink():
-            raise InputError(path, "a symbolic link, where a file or folder is written", "remove it")
+            raise InputError(
+                path, "a symbolic link, where a file or folder is written", "remove it"
+            )
     return path
 
 
@@ -81,11 +91,17 @@ def same_place(first: Path, second: Path) -> bool:
 def check_place(path: Path) -> None:
     """Raise an InputError where a file cannot be written: before the first file of several is written."""
     with library_errors(path, "cannot be written", OSError):
-        is_taken = path.exists() and not path.is_file()  # a device would be gone if a file were put in its place
+        is_taken = (
+            path.exists() and not path.is_file()
+        )  # a device would be gone if a file were put in its place
         above = next((folder for folder in path.parents if os.path.lexists(folder)), Path())
         is_open = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
     if is_taken or not is_open or "\0" in str(path):
-        reason = "it is not a regular file" if is_open else f"{above} is not a folder that you may write to"
+        reason = (
+            "it is not a regular file"
+            if is_open
+            else f"{above} is not a folder that you may write to"
+        )
         raise InputError(path, f"cannot be written ({reason})", "name another file")
 
 
@@ -112,14 +128,21 @@ def whole_file(path: Path) -> Iterator[Path]:
     check_place(path)
     # the random part keeps two writers of one file apart; the suffix stays, as writers look at it
     mark = f".{os.getpid()}-{secrets.token_hex(4)}-"
-    unfinished = path.with_name(mark + (path.name if len(os.fsencode(path.name)) < 220 else path.name[-50:]))
-    with made_folder(path.parent), library_errors(path, "cannot be written", OSError, UnicodeEncodeError):
+    unfinished = path.with_name(
+        mark + (path.name if len(os.fsencode(path.name)) < 220 else path.name[-50:])
+    )
+    with (
+        made_folder(path.parent),
+        library_errors(path, "cannot be written", OSError, UnicodeEncodeError),
+    ):
         try:
             unfinished.touch()
             mode = unfinished.stat().st_mode
             unfinished.unlink()  # pympi keeps a copy of a file that is there
             yield unfinished
-            unfinished.chmod(mode)  # safetensors renames a file of its own, which only its owner may read
+            unfinished.chmod(
+                mode
+            )  # safetensors renames a file of its own, which only its owner may read
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -149,11 +172,17 @@ def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
             while not (is_free := _lock(opened)) and time.monotonic() < until:
                 time.sleep(0.01)
             # one who made the folder for nothing may have removed it, and another made it anew
-            if not is_free or not (folder.is_dir() and os.path.samestat(os.fstat(opened), folder.stat())):
-                raise InputError(folder, f"{holder} is under way here", "wait for it, or name another folder")
+            if not is_free or not (
+                folder.is_dir() and os.path.samestat(os.fstat(opened), folder.stat())
+            ):
+                raise InputError(
+                    folder, f"{holder} is under way here", "wait for it, or name another folder"
+                )
             yield
         finally:
-            with suppress(OSError):  # closing alone would leave the lock to processes that were forked meanwhile
+            with suppress(
+                OSError
+            ):  # closing alone would leave the lock to processes that were forked meanwhile
                 fcntl.flock(opened, fcntl.LOCK_UN)
             os.close(opened)
 
@@ -176,6 +205,8 @@ def commit() -> str | None:
         return None
     command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
     try:
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):  # no git
         return None

@@ -27,7 +27,9 @@ class Table(UserDict[str, T]):
     ValueError where it is no such part. A plug-in that does not work raises an InputError when it is asked for by name.
     """
 
-    def __init__(self, group: str, rows: Mapping[str, T], adopt: Callable[[str, Any], T | None]) -> None:
+    def __init__(
+        self, group: str, rows: Mapping[str, T], adopt: Callable[[str, Any], T | None]
+    ) -> None:
         super().__init__(rows)
         self.group, self._adopt = group, adopt
 
@@ -61,10 +63,15 @@ class Table(UserDict[str, T]):
         points = _points(self.group).get(name, [])
         if not points:
             return None
-        where, fix = f"plug-in {name!r} of {' and '.join(map(_package, points))}", "correct or uninstall the package"
+        where, fix = (
+            f"plug-in {name!r} of {' and '.join(map(_package, points))}",
+            "correct or uninstall the package",
+        )
         if name in self.data or len(points) > 1:
             raise InputError(where, "another part has this name", fix)
-        with library_errors(where, "it fails", Exception, fix=fix):  # whatever the code of a stranger raises
+        with library_errors(
+            where, "it fails", Exception, fix=fix
+        ):  # whatever the code of a stranger raises
             return self._adopt(name, points[0].load())
 
 
@@ -86,7 +93,9 @@ def _package(point: EntryPoint) -> str:
 def flag(group: str, name: str, attribute: str) -> bool:
     """Whether an attribute of a plug-in is true; false where there is no such plug-in, or it is broken."""
     with suppress(Exception):
-        return any(getattr(point.load(), attribute, False) for point in _points(group).get(name, []))
+        return any(
+            getattr(point.load(), attribute, False) for point in _points(group).get(name, [])
+        )
     return False
 
 
@@ -103,5 +112,13 @@ def list_plugins(tables: Sequence[Table[Any]]) -> list[dict[str, str | None]]:
                 fault = error.problem
             for point in points:
                 package, _, version = _package(point).partition(" ")
-                rows.append({"group": group, "name": name, "package": package, "version": version, "fault": fault})
+                rows.append(
+                    {
+                        "group": group,
+                        "name": name,
+                        "package": package,
+                        "version": version,
+                        "fault": fault,
+                    }
+                )
     return rows

@@ -22,7 +22,9 @@ def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
     """Check that `labels` are per-frame class indices (T,), called `where` in an error; give them back as int64."""
     array = array_of(labels, where, "integer class indices, one per frame, shape (T,)", "iu")
     if array.ndim != 1:
-        raise InputError(where, f"an array of shape {array.shape}, not one label per frame, shape (T,)")
+        raise InputError(
+            where, f"an array of shape {array.shape}, not one label per frame, shape (T,)"
+        )
     return array.astype(np.int64, copy=False)
 
 
@@ -64,11 +66,16 @@ def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
     array = _some_labels(labels, stride)
     expected = -(-n_frames // stride)
     if array.size != expected:
-        raise InputError("labels", f"{array.size} at stride {stride}, not {expected} for {n_frames} frames")
+        raise InputError(
+            "labels", f"{array.size} at stride {stride}, not {expected} for {n_frames} frames"
+        )
     return array[np.arange(n_frames) // stride]
 
 
-LEAST_FPS, MOST_FPS = 1e-6, 100_000.0  # Frames a second: one in twelve days, and twice what sound has
+LEAST_FPS, MOST_FPS = (
+    1e-6,
+    100_000.0,
+)  # Frames a second: one in twelve days, and twice what sound has
 MAX_FRAMES = 20_000_000  # Of a video: a week at 30 frames a second; what ends later is a mistake
 
 
@@ -144,7 +151,9 @@ class Segmentation:
         end = 0
         for segment in self.segments:
             if segment.start != end:
-                kind, name = (GapError, "a gap") if segment.start > end else (InputError, "an overlap")
+                kind, name = (
+                    (GapError, "a gap") if segment.start > end else (InputError, "an overlap")
+                )
                 problem = f"starts at {segment.start}, {name} after the segment before, which stops at {end}"
                 raise kind(f"segment {segment.label!r}", problem)
             end = segment.stop
@@ -166,12 +175,25 @@ class Segmentation:
         names = names_of(labels, "labels")
         if not names:
             raise InputError("labels", "no frames")
-        values = None if confidence is None else table_of(confidence, "confidence", (len(names),)).astype(float)
+        values = (
+            None
+            if confidence is None
+            else table_of(confidence, "confidence", (len(names),)).astype(float)
+        )
         if values is not None and not ((values >= 0) & (values <= 1)).all():
             raise InputError("confidence", "numbers below 0 or above 1")
-        edges = [0, *(frame for frame in range(1, len(names)) if names[frame] != names[frame - 1]), len(names)]
+        edges = [
+            0,
+            *(frame for frame in range(1, len(names)) if names[frame] != names[frame - 1]),
+            len(names),
+        ]
         segments = [
-            Segment(start, stop, names[start], None if values is None else float(values[start:stop].mean()))
+            Segment(
+                start,
+                stop,
+                names[start],
+                None if values is None else float(values[start:stop].mean()),
+            )
             for start, stop in pairwise(edges)
         ]
         return cls(tuple(segments), fps, None if times is None else tuple(times))
@@ -221,27 +243,39 @@ class Segmentation:
 
         What is unknown is NaN. An InputError where pandas is not installed.
         """
-        with library_errors("to_dataframe", "pandas is not installed", ImportError, fix="pip install pandas"):
+        with library_errors(
+            "to_dataframe", "pandas is not installed", ImportError, fix="pip install pandas"
+        ):
             import pandas as pd
         rows = [
-            (s.start, s.stop, self.seconds(s.start), self.seconds(s.stop), s.label, s.confidence) for s in self.segments
+            (s.start, s.stop, self.seconds(s.start), self.seconds(s.stop), s.label, s.confidence)
+            for s in self.segments
         ]
         columns = ["start", "stop", "start_seconds", "stop_seconds", "label", "confidence"]
-        numbers = dict.fromkeys(("start_seconds", "stop_seconds", "confidence"), float)  # None becomes NaN
+        numbers = dict.fromkeys(
+            ("start_seconds", "stop_seconds", "confidence"), float
+        )  # None becomes NaN
         return pd.DataFrame(rows, columns=columns).astype(numbers)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the timeline and its colours; it loads nothing, in light and dark."""
-        unit, frames = "frames" if self.seconds(0) is None else "s", [0, *(segment.stop for segment in self.segments)]
+        unit, frames = (
+            "frames" if self.seconds(0) is None else "s",
+            [0, *(segment.stop for segment in self.segments)],
+        )
         edges = [float(frame if unit == "frames" else self.seconds(frame) or 0) for frame in frames]
         looks = class_colours(list(dict.fromkeys(self.transcript)), self.background)
-        colour_of = {label: look["colour"] or "rgba(128,128,128,.35)" for label, look in looks.items()}
+        colour_of = {
+            label: look["colour"] or "rgba(128,128,128,.35)" for label, look in looks.items()
+        }
         bars = list[str]()
         for segment, (start, stop) in zip(self.segments, pairwise(edges), strict=True):
             sure = "" if segment.confidence is None else f", confidence {segment.confidence:.2f}"
             title = escape(f"{segment.label}: {start:.6g} to {stop:.6g} {unit}{sure}")
             share, colour = 100 * (stop - start) / (edges[-1] - edges[0]), colour_of[segment.label]
-            bars.append(f'<span title="{title}" style="width:{share:.4f}%;background:{colour}"></span>')
+            bars.append(
+                f'<span title="{title}" style="width:{share:.4f}%;background:{colour}"></span>'
+            )
         legend = [
             f'<span style="white-space:nowrap;margin-right:1em"><span style="display:inline-block;width:.8em;'
             f'height:.8em;margin-right:.3em;background:{colour}"></span>{escape(label)}</span> '
@@ -261,7 +295,9 @@ class Segmentation:
         return save(self, path, with_background=with_background)
 
     @classmethod
-    def load(cls, path: str | Path, *, background: str | None = None, n_frames: int | None = None) -> Segmentation:
+    def load(
+        cls, path: str | Path, *, background: str | None = None, n_frames: int | None = None
+    ) -> Segmentation:
         """Read a file that `save` wrote; `background` fills what it leaves out, up to `n_frames`."""
         from fact_clip.formats import load
 
@@ -292,17 +328,25 @@ class Clock:
 
     n_frames: int | None = None  # None: as many as the annotation has
     fps: float | None = None  # frames per second; None if unknown
-    times: NDArray[np.float64] | None = None  # seconds at the start of each frame and at the end, (n_frames + 1,)
+    times: NDArray[np.float64] | None = (
+        None  # seconds at the start of each frame and at the end, (n_frames + 1,)
+    )
     media: str | None = None  # path of the video
     video_fps: float | None = None  # pictures per second of the video; None if unknown
 
     def put_on(self, segmentation: Segmentation) -> Segmentation:
         """The segmentation with these rates and video, and with frame times unless they are those of the rate."""
         times = self.times
-        if times is not None and self.fps and np.abs(times - np.arange(len(times)) / self.fps).max() < _ROUNDING:
+        if (
+            times is not None
+            and self.fps
+            and np.abs(times - np.arange(len(times)) / self.fps).max() < _ROUNDING
+        ):
             times = None
         seconds = None if times is None else tuple(times.tolist())
-        return replace(segmentation, fps=self.fps, times=seconds, media=self.media, video_fps=self.video_fps)
+        return replace(
+            segmentation, fps=self.fps, times=seconds, media=self.media, video_fps=self.video_fps
+        )
 
     def frames(self, seconds: Sequence[float], where: str | Path) -> NDArray[np.int64]:
         """The frame boundary nearest to each time; of two equally near the later."""
@@ -316,6 +360,8 @@ class Clock:
             frames: NDArray[np.int64] = within + np.floor(beyond + 0.5).astype(np.int64)
             return frames
         if self.fps is None:
-            raise InputError(where, "times in seconds, but no frame rate is known", "set --fps or --features")
+            raise InputError(
+                where, "times in seconds, but no frame rate is known", "set --fps or --features"
+            )
         # the rounding of a rate and of its division must not decide on a half
         return np.floor(values * self.fps + 0.5 + 1e-9).astype(np.int64)

@@ -32,7 +32,9 @@ class Vocabulary:
     names: tuple[str, ...]  # action names, length C
     background: tuple[str, ...]  # those of them that mean "no action"
     slots: tuple[str, ...]  # what the factors are, as ("verb", "object", "tool")
-    factors: tuple[Factors, ...]  # C tuples with one entry per slot; None if a class has no such factor
+    factors: tuple[
+        Factors, ...
+    ]  # C tuples with one entry per slot; None if a class has no such factor
 
     def __post_init__(self) -> None:
         for field in ("names", "background", "slots"):
@@ -43,12 +45,22 @@ class Vocabulary:
             self.index(name)
         object.__setattr__(self, "background", tuple(dict.fromkeys(self.background)))
         if len(self.factors) != len(self.names):
-            raise InputError("factors", f"{len(self.factors)} entries for {len(self.names)} classes")
+            raise InputError(
+                "factors", f"{len(self.factors)} entries for {len(self.names)} classes"
+            )
         object.__setattr__(self, "factors", tuple(map(tuple, self.factors)))
         for name, entry in zip(self.names, self.factors, strict=True):
-            are_names = all(factor is None or (isinstance(factor, str) and factor) for factor in entry)
-            if len(entry) != len(self.slots) or not are_names or not (any(entry) or name in self.background):
-                problem = f"factors {entry}, not a name or None for each of {self.slots}, one at least"
+            are_names = all(
+                factor is None or (isinstance(factor, str) and factor) for factor in entry
+            )
+            if (
+                len(entry) != len(self.slots)
+                or not are_names
+                or not (any(entry) or name in self.background)
+            ):
+                problem = (
+                    f"factors {entry}, not a name or None for each of {self.slots}, one at least"
+                )
                 raise InputError(f"class {name!r}", problem)
 
     @classmethod
@@ -101,7 +113,9 @@ class Vocabulary:
     def index(self, name: str) -> int:
         """Class index of a name; an unknown one is an InputError that says the nearest."""
         if name not in self._index_of:
-            raise InputError("vocabulary", f"no class {name!r} among {len(self)}", suggest(str(name), self.names))
+            raise InputError(
+                "vocabulary", f"no class {name!r} among {len(self)}", suggest(str(name), self.names)
+            )
         return self._index_of[name]
 
     @cached_property
@@ -135,21 +149,30 @@ class Vocabulary:
             raise InputError("vocabulary", f"no slot {slot!r} among {self.slots}")
         column = [entry[self.slots.index(slot)] for entry in self.factors]
         factors = tuple(dict.fromkeys(factor for factor in column if factor is not None))
-        return factors, np.array([-1 if factor is None else factors.index(factor) for factor in column], np.int64)
+        return factors, np.array(
+            [-1 if factor is None else factors.index(factor) for factor in column], np.int64
+        )
 
     def extended(
-        self, names: Iterable[str], background: Iterable[str] = (), factors: FactorSource | None = None
+        self,
+        names: Iterable[str],
+        background: Iterable[str] = (),
+        factors: FactorSource | None = None,
     ) -> Vocabulary:
         """A vocabulary with further names after these, in the same slots; arguments as in `from_names`."""
         listed, left_out = names_of(names, "names"), names_of(background, "background")
         _, entries = _resolved(listed, factors, self.slots)
-        return Vocabulary(self.names + listed, self.background + left_out, self.slots, self.factors + entries)
+        return Vocabulary(
+            self.names + listed, self.background + left_out, self.slots, self.factors + entries
+        )
 
     def subset(self, names: Iterable[str]) -> Vocabulary:
         """A vocabulary of some of these names, in the order given, with their flags and factors."""
         listed = names_of(names, "names")
         entries = tuple(self.factors[self.index(name)] for name in listed)
-        return Vocabulary(listed, tuple(name for name in self.background if name in listed), self.slots, entries)
+        return Vocabulary(
+            listed, tuple(name for name in self.background if name in listed), self.slots, entries
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: names, background, slots, factors."""
@@ -164,7 +187,10 @@ def _check_names(where: str, names: tuple[str, ...]) -> None:
     for name in names:
         check_name(name, where, legacy=True)
         if (other := by_look.get(normalize(name))) is not None:
-            raise InputError(where, f"{name!r} twice" if other == name else f"{name!a} and {other!a} look the same")
+            raise InputError(
+                where,
+                f"{name!r} twice" if other == name else f"{name!a} and {other!a} look the same",
+            )
         by_look[normalize(name)] = name
 
 
@@ -173,18 +199,26 @@ def _resolved(
 ) -> tuple[tuple[str, ...], tuple[Factors, ...]]:
     """The slots, and for each name a tuple with one factor per slot; arguments as in `Vocabulary.from_names`."""
     if source is None:
-        return WHOLE_NAME if slots is None else names_of(slots, "slots"), tuple((name,) for name in names)
+        return WHOLE_NAME if slots is None else names_of(slots, "slots"), tuple(
+            (name,) for name in names
+        )
     entries = [source(name) if callable(source) else source.get(name) for name in names]
     if slots is None:
-        named = dict.fromkeys(slot for entry in entries if isinstance(entry, Mapping) for slot in entry)
+        named = dict.fromkeys(
+            slot for entry in entries if isinstance(entry, Mapping) for slot in entry
+        )
         width = max((len(entry) for entry in entries if entry), default=0)
-        numbered = WHOLE_NAME if width == 1 else tuple(f"slot{number}" for number in range(1, width + 1))
+        numbered = (
+            WHOLE_NAME if width == 1 else tuple(f"slot{number}" for number in range(1, width + 1))
+        )
         slots = tuple(named) or numbered
     used, factors = names_of(slots, "slots"), list[Factors]()
     for name, entry in zip(names, entries, strict=True):
         if isinstance(entry, Mapping):
             if unknown := [slot for slot in entry if slot not in used]:
-                raise InputError(f"class {name!r}", f"no slot {unknown[0]!r}", f"choose among {used}")
+                raise InputError(
+                    f"class {name!r}", f"no slot {unknown[0]!r}", f"choose among {used}"
+                )
             entry = tuple(map(entry.get, used))
         factors.append((None,) * len(used) if entry is None else tuple(entry))
     return used, tuple(factors)
@@ -211,7 +245,9 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
             continue
         match = _LINE.fullmatch(line)
         if match is None:
-            faults.append(InputError(where, f'{line!r} is not "id name"', 'write it as in "0 background"'))
+            faults.append(
+                InputError(where, f'{line!r} is not "id name"', 'write it as in "0 background"')
+            )
             continue
         index, name = int(match[1]), match[2]
         if not is_name(name, legacy=True):
@@ -224,7 +260,11 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
             by_id[index], line_of[key] = name, number
     missing = next((index for index in range(len(by_id)) if index not in by_id), None)
     if missing is not None and not faults:  # a faulty line may be the one that is missing
-        faults.append(InputError(file, f"no id {missing}", f"give the ids 0 to {len(by_id) - 1}, each once"))
+        faults.append(
+            InputError(file, f"no id {missing}", f"give the ids 0 to {len(by_id) - 1}, each once")
+        )
     elif not by_id and not faults:
-        faults.append(InputError(file, "no classes", 'write "id name" a line, as in "0 background"'))
+        faults.append(
+            InputError(file, "no classes", 'write "id name" a line, as in "0 background"')
+        )
     return tuple(by_id[index] for index in sorted(by_id)), faults

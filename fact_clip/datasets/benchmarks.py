@@ -26,11 +26,17 @@ Layout = Literal["TD", "DT"]
 class Benchmark:
     """How to read a data set in the common layout. Files are relative to its folder."""
 
-    layout: Layout | None  # of feature files: time first or channels first; None: by shapes and labels
+    layout: (
+        Layout | None
+    )  # of feature files: time first or channels first; None: by shapes and labels
     fps: float | None  # feature rows per second; None where unknown or mixed
     background: tuple[str | int, ...]  # the classes that mean "no action", by id where names differ
-    slots: tuple[str, ...] | None = None  # names of the factors of an action; None: one slot, the whole name
-    factors: Callable[[str], Factors] | None = None  # of a name, one per slot (None: the class lacks it)
+    slots: tuple[str, ...] | None = (
+        None  # names of the factors of an action; None: one slot, the whole name
+    )
+    factors: Callable[[str], Factors] | None = (
+        None  # of a name, one per slot (None: the class lacks it)
+    )
     folder: str = ""  # below a root that holds several data sets; empty: the name of the entry
     splits: int = 0  # published ones, named 1, 2, ...; 0: those in its folder
     classes: int | None = None  # in the published mapping; None where there are several
@@ -44,26 +50,51 @@ NO_ACTION = "no action"
 verb_object_tool = Grammar("{verb} {object} [with {tool}]", none=(NO_ACTION,))
 # Breakfast appends the target to the object: "put_egg2plate", "put_toppingOnTop".
 breakfast_factors = Grammar(
-    "{verb}_{object}[2{}][OnTop][Together]", none=("SIL",), words={"eggs": "egg", "saltnpepper": "salt and pepper"}
+    "{verb}_{object}[2{}][OnTop][Together]",
+    none=("SIL",),
+    words={"eggs": "egg", "saltnpepper": "salt and pepper"},
 )
-salads_factors = Grammar("{verb}_{object}[_into_{target}][_onto_{target}]", none=("action_start", "action_end"))
+salads_factors = Grammar(
+    "{verb}_{object}[_into_{target}][_onto_{target}]", none=("action_start", "action_end")
+)
 verb_and_noun = Grammar("{verb},{noun}", none=("background,background",))
 
 # The variants of HA-ViD share their features.
-_HAVID = Benchmark("DT", None, (havid.IDLE,), havid.SLOTS, havid.factors, splits=1, features="../features")
-_VARIANTS = [f"view{view}_{hand}_{kind}" for view in (0, 1, 2) for hand in ("lh", "rh") for kind in ("pt", "aa")]
+_HAVID = Benchmark(
+    "DT", None, (havid.IDLE,), havid.SLOTS, havid.factors, splits=1, features="../features"
+)
+_VARIANTS = [
+    f"view{view}_{hand}_{kind}"
+    for view in (0, 1, 2)
+    for hand in ("lh", "rh")
+    for kind in ("pt", "aa")
+]
 
 BENCHMARKS: dict[str, Benchmark] = {
     "folder": Benchmark(None, None, ()),
-    "breakfast": Benchmark("DT", 15.0, ("SIL",), breakfast_factors.slots, breakfast_factors, splits=4, classes=48),
+    "breakfast": Benchmark(
+        "DT", 15.0, ("SIL",), breakfast_factors.slots, breakfast_factors, splits=4, classes=48
+    ),
     "gtea": Benchmark("DT", 15.0, ("background",), splits=4, classes=11),
-    "50salads": Benchmark("DT", 30.0, salads_factors.none, salads_factors.slots, salads_factors, splits=5, classes=19),
+    "50salads": Benchmark(
+        "DT", 30.0, salads_factors.none, salads_factors.slots, salads_factors, splits=5, classes=19
+    ),
     "egoprocel": Benchmark("TD", None, (0,)),
     "epic": Benchmark(
-        "TD", None, verb_and_noun.none, verb_and_noun.slots, verb_and_noun, mapping="processed/mapping.txt"
+        "TD",
+        None,
+        verb_and_noun.none,
+        verb_and_noun.slots,
+        verb_and_noun,
+        mapping="processed/mapping.txt",
     ),
-    **{f"havid_{name}": replace(_HAVID, folder=f"HAViD/ActionSegmentation/data/{name}") for name in _VARIANTS},
-    "kscgr": Benchmark("TD", 6.0, (NO_ACTION,), verb_object_tool.slots, verb_object_tool, splits=7, classes=67),
+    **{
+        f"havid_{name}": replace(_HAVID, folder=f"HAViD/ActionSegmentation/data/{name}")
+        for name in _VARIANTS
+    },
+    "kscgr": Benchmark(
+        "TD", 6.0, (NO_ACTION,), verb_object_tool.slots, verb_object_tool, splits=7, classes=67
+    ),
     "workbench": Benchmark("TD", 15.0, (NO_ACTION,), verb_object_tool.slots, verb_object_tool),
 }
 
@@ -92,7 +123,9 @@ def class_factors(
             raise faults[0]
         slots, grammar = in_table, None
     if config.grammar is not None:
-        grammar, slots = _reader(config.grammar, [name for name in names if name not in background], in_table)
+        grammar, slots = _reader(
+            config.grammar, [name for name in names if name not in background], in_table
+        )
     if slots is None:
         return None, None
 
@@ -119,7 +152,11 @@ def _reader(
     slots = slots or grammar.slots
     for slot in grammar.slots:
         if slot not in slots:
-            raise InputError(ConfigKey("data.grammar"), f"the classes have no slot {slot!r}", f"use {', '.join(slots)}")
+            raise InputError(
+                ConfigKey("data.grammar"),
+                f"the classes have no slot {slot!r}",
+                f"use {', '.join(slots)}",
+            )
 
     def read(name: str) -> Factors:
         by_slot = dict(zip(grammar.slots, grammar(name), strict=True))
@@ -128,7 +165,9 @@ def _reader(
     return read, slots
 
 
-def parse_factors(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Factors], list[InputError]]:
+def parse_factors(
+    path: Path, names: Sequence[str]
+) -> tuple[tuple[str, ...], dict[str, Factors], list[InputError]]:
     """Return the slots of a factors.csv, the factors of each class that it lists, and all its faults.
 
     The first line is "class" and the names of the slots; an empty cell is a factor that the class does not have.
@@ -144,7 +183,13 @@ def parse_factors(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], di
         return (
             (),
             {},
-            [InputError(FileLocation(path, number), f"not the header of {FACTORS_FILE}: {', '.join(header)!r}", fix)],
+            [
+                InputError(
+                    FileLocation(path, number),
+                    f"not the header of {FACTORS_FILE}: {', '.join(header)!r}",
+                    fix,
+                )
+            ],
         )
     table: dict[str, Factors] = {}
     faults = []
@@ -155,11 +200,15 @@ def parse_factors(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], di
         if len(cells) != len(header):
             faults.append(InputError(where, f"{len(cells)} cells, but {len(header)} in the header"))
         elif name not in names:
-            faults.append(InputError(where, f"no class {name!r} in the mapping", suggest(name, names)))
+            faults.append(
+                InputError(where, f"no class {name!r} in the mapping", suggest(name, names))
+            )
         elif name in table:
             faults.append(InputError(where, f"class {name!r} again", "list each once"))
         else:
-            table[name] = tuple(" ".join(cell.replace("_", " ").split()) or None for cell in cells[1:])
+            table[name] = tuple(
+                " ".join(cell.replace("_", " ").split()) or None for cell in cells[1:]
+            )
     return slots, table, faults
 
 
@@ -170,13 +219,18 @@ def new_factors(
 
     They are read as the names of the vocabulary are. A factor in another spelling is the trained one.
     """
-    slots, actions = vocabulary.slots, [name for name in vocabulary if name not in vocabulary.background]
+    slots, actions = (
+        vocabulary.slots,
+        [name for name in vocabulary if name not in vocabulary.background],
+    )
     benchmark, grammar = find_benchmark(config.name), None
     if config.grammar is not None:
         grammar, _ = _reader(config.grammar, actions, slots)
     elif benchmark.slots == slots:
         grammar = benchmark.factors
-    trained = [{spelling_key(word): word for word in vocabulary.factor_indices(slot)[0]} for slot in slots]
+    trained = [
+        {spelling_key(word): word for word in vocabulary.factor_indices(slot)[0]} for slot in slots
+    ]
     factors, phrases = dict[str, Factors](), list[str]()
     for name in names:
         parsed: Factors | None = None
@@ -187,7 +241,8 @@ def new_factors(
             phrases.append(name)
         if parsed is not None:  # as the vocabulary spells its factors, where it has them
             parsed = tuple(
-                word and words.get(spelling_key(word), word) for word, words in zip(parsed, trained, strict=True)
+                word and words.get(spelling_key(word), word)
+                for word, words in zip(parsed, trained, strict=True)
             )
         factors[name] = parsed or (name, *[None] * (len(slots) - 1))
     return factors, phrases

@@ -14,7 +14,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import MAX_FRAMES, Clock, CommandOption, FileLocation, InputError, Segmentation, Vocabulary, located
+from fact_clip.core import (
+    MAX_FRAMES,
+    Clock,
+    CommandOption,
+    FileLocation,
+    InputError,
+    Segmentation,
+    Vocabulary,
+    located,
+)
 from fact_clip.core.arguments import check_name, checked
 from fact_clip.core.errors import library_errors
 from fact_clip.core.io import check_file
@@ -37,10 +46,18 @@ class Target:
     """The frames and classes that labels are made for."""
 
     fps: float | None = None  # frames per second of the features
-    features: Path | None = None  # folder of NAME.npy (and NAME.json); None: as many frames as the annotation has
-    layout: Layout | None = None  # of the feature files; None: as the annotations fit, else (T, D) with a JSON file
-    background: str | None = None  # class of frames without a segment; None: as the file says, else "background"
-    mapping: Path | None = None  # a file with the only classes allowed; None: those of ROOT/mapping.txt, then new ones
+    features: Path | None = (
+        None  # folder of NAME.npy (and NAME.json); None: as many frames as the annotation has
+    )
+    layout: Layout | None = (
+        None  # of the feature files; None: as the annotations fit, else (T, D) with a JSON file
+    )
+    background: str | None = (
+        None  # class of frames without a segment; None: as the file says, else "background"
+    )
+    mapping: Path | None = (
+        None  # a file with the only classes allowed; None: those of ROOT/mapping.txt, then new ones
+    )
 
     def clock(self, name: str) -> Clock:
         """Return the frames of one video."""
@@ -49,7 +66,11 @@ class Target:
         path = self.features / f"{name}.npy"
         clock = read_clock(path, self.fps, self.layout)
         if self.fps is not None and clock.fps != self.fps:
-            raise InputError(path.with_suffix(".json"), f"fps is {clock.fps:g}, not {self.fps:g}", "leave --fps out")
+            raise InputError(
+                path.with_suffix(".json"),
+                f"fps is {clock.fps:g}, not {self.fps:g}",
+                "leave --fps out",
+            )
         return clock
 
 
@@ -72,13 +93,18 @@ def convert_annotations(
             name = _file_name(path, annotation.name)
             if normalize(name) in spellings:
                 problem = f"video {annotation.name!r} again, after {spellings[normalize(name)]}"
-                raise InputError(path, problem, "the name of a video counts without its ending and folder")
+                raise InputError(
+                    path, problem, "the name of a video counts without its ending and folder"
+                )
             annotations[name], spellings[normalize(name)] = annotation, path
     all_files = ", ".join(map(str, files))
     if not annotations:
         raise InputError(all_files, "no annotated videos")
     target = replace(target, layout=target.layout or _layout_by_labels(target, annotations))
-    videos = {name: to_frames(entry, target.clock(name), target.background) for name, entry in annotations.items()}
+    videos = {
+        name: to_frames(entry, target.clock(name), target.background)
+        for name, entry in annotations.items()
+    }
     path = root / "mapping.txt"
     before = list(Vocabulary.from_mapping(path)) if path.is_file() else []
     labels = {label for frames in videos.values() for label in frames.labels}
@@ -90,11 +116,15 @@ def convert_annotations(
     for label_path in (*label_paths.values(), path):
         check_place(label_path)
     n_replaced = sum(label_path.exists() for label_path in label_paths.values())
-    write_lines(inside(root, "mapping.txt"), (f"{index} {name}" for index, name in enumerate(classes)))
+    write_lines(
+        inside(root, "mapping.txt"), (f"{index} {name}" for index, name in enumerate(classes))
+    )
     for name, frames in videos.items():
         save(Segmentation.from_frames(frames.labels), label_paths[name], kind="txt")
     if n_replaced:
-        logger.info("%s: %d label files that were there are replaced", root / "groundTruth", n_replaced)
+        logger.info(
+            "%s: %d label files that were there are replaced", root / "groundTruth", n_replaced
+        )
     if before and target.mapping is None and classes[len(before) :]:
         logger.info("%s: new classes: %s", path, listed(classes[len(before) :]))
     return videos
@@ -102,12 +132,23 @@ def convert_annotations(
 
 def _layout_by_labels(target: Target, annotations: Mapping[str, Annotation]) -> Layout | None:
     """Return the only layout in which no annotation ends after its features and all files have as many columns."""
-    paths = {} if target.features is None else {name: target.features / f"{name}.npy" for name in annotations}
+    paths = (
+        {}
+        if target.features is None
+        else {name: target.features / f"{name}.npy" for name in annotations}
+    )
     if target.fps is None or not paths or not all(path.is_file() for path in paths.values()):
         return None
-    shapes, ends = {name: open_array(path).shape for name, path in paths.items()}, dict[str, float]()
+    shapes, ends = (
+        {name: open_array(path).shape for name, path in paths.items()},
+        dict[str, float](),
+    )
     for name, annotation in annotations.items():
-        rate = target.fps if annotation.unit == "seconds" else target.fps / (annotation.fps or target.fps)
+        rate = (
+            target.fps
+            if annotation.unit == "seconds"
+            else target.fps / (annotation.fps or target.fps)
+        )
         ends[name] = rate * max((span.stop for span in annotation.spans), default=0)
     sides: tuple[tuple[Layout, int], ...] = (("TD", 0), ("DT", -1))
     layouts = [
@@ -126,7 +167,9 @@ def _new_mapping(
     if mapping is not None:
         classes = list(Vocabulary.from_mapping(mapping))
         if before != classes[: len(before)]:
-            raise InputError(mapping, f"its first classes are not those of {path}", "leave --mapping out")
+            raise InputError(
+                mapping, f"its first classes are not those of {path}", "leave --mapping out"
+            )
         unknown = sorted(labels - set(classes))
         if unknown:
             fix = "name the class of the gaps with --background" if unknown == background else ""
@@ -148,7 +191,9 @@ def convert_features(
 
     def videos() -> Iterator[tuple[Path, str, str, NDArray[Any]]]:
         for path in files:
-            for name, array in read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]:
+            for name, array in (
+                read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]
+            ):
                 check_finite(path, array)
                 shapes[file_name(name)] = array.shape
                 yield path, name, f"{array.shape[1]} columns", array
@@ -164,7 +209,10 @@ def _file_name(path: Path, video: str) -> str:
 
 
 def _write_features(
-    videos: Iterable[tuple[Path, str, str, NDArray[Any]]], root: Path, dtype: str | None, fps: float | None
+    videos: Iterable[tuple[Path, str, str, NDArray[Any]]],
+    root: Path,
+    dtype: str | None,
+    fps: float | None,
 ) -> None:
     """Write NAME.npy, and NAME.json with a rate, of all (file, name, columns in words, features (T, D)), or none."""
     targets: dict[Path, Path] = {}
@@ -172,20 +220,30 @@ def _write_features(
     with ExitStack() as all_or_none:
         for path, video, columns, array in videos:
             name = _file_name(path, video)
-            target, sidecar = (inside(root, "features", f"{name}{ending}") for ending in (".npy", ".json"))
+            target, sidecar = (
+                inside(root, "features", f"{name}{ending}") for ending in (".npy", ".json")
+            )
             first = first or (columns, path)
             if columns != first[0]:
-                raise InputError(path, f"{columns}, but {first[0]} in {first[1]}", "see --axes and --columns")
+                raise InputError(
+                    path, f"{columns}, but {first[0]} in {first[1]}", "see --axes and --columns"
+                )
             if target in targets:
                 raise InputError(path, f"video {video!r} again, after {targets[target]}")
             if same_place(target, path):
                 raise InputError(path, "this file would be replaced", "name another --out")
             if fps is None and sidecar.exists():
-                raise InputError(sidecar, "it describes other features", "remove it, or name another --out")
+                raise InputError(
+                    sidecar, "it describes other features", "remove it, or name another --out"
+                )
             with np.errstate(over="ignore"):
                 converted = np.ascontiguousarray(array, dtype=dtype)
             if not np.isfinite(converted).all():
-                raise InputError(path, f"values that are too large for {dtype}", "use --dtype float32, or scale them")
+                raise InputError(
+                    path,
+                    f"values that are too large for {dtype}",
+                    "use --dtype float32, or scale them",
+                )
             targets[target] = path
             np.save(all_or_none.enter_context(whole_file(target)), converted)
             if fps is not None:
@@ -200,10 +258,16 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
     """
     letters = axes.upper()
     if letters.count("T") != 1 or letters.count("D") != 1 or not set(letters) <= set("TDC"):
-        raise InputError(CommandOption("--axes"), f"{axes} are not axes", "use a letter for each, as in TD, DT, CTD")
+        raise InputError(
+            CommandOption("--axes"),
+            f"{axes} are not axes",
+            "use a letter for each, as in TD, DT, CTD",
+        )
     array = open_array(path)
     if array.ndim != len(letters):
-        raise InputError(path, f"an array of shape {array.shape} has not the axes {letters}", "set --axes")
+        raise InputError(
+            path, f"an array of shape {array.shape} has not the axes {letters}", "set --axes"
+        )
     crops = tuple(axis for axis, letter in enumerate(letters) if letter == "C")
     if crops:
         array = array.mean(axis=crops, dtype=np.float32)
@@ -225,7 +289,9 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         for key in transaction.cursor().iternext(values=False):
             match = _FRAME_KEY.fullmatch(key.decode("utf-8", errors="replace"))
             if match is None:
-                raise InputError(path, f"the key {key!r} is not a frame, as VIDEO/frame_0000000001.jpg")
+                raise InputError(
+                    path, f"the key {key!r} is not a frame, as VIDEO/frame_0000000001.jpg"
+                )
             videos.setdefault(match["video"], {})[int(match["frame"])] = key
         if not videos:
             raise InputError(path, "no frames", "give a database of frame features")
@@ -270,19 +336,30 @@ def convert_tables(
     the "frames", "columns" and "interpolated" frames, which have no row and lie on the line between their neighbours.
     """
     if sampling.time is not None and sampling.rate is not None:
-        raise InputError("data convert", "--time and --source-fps exclude each other", "leave one out")
+        raise InputError(
+            "data convert", "--time and --source-fps exclude each other", "leave one out"
+        )
     for option, value in (("--time", sampling.time), ("--source-fps", sampling.rate)):
         if value is not None and sampling.fps is None:
-            raise InputError(CommandOption(option), "the features need a frame rate with it", "give --fps")
+            raise InputError(
+                CommandOption(option), "the features need a frame rate with it", "give --fps"
+            )
     counts: dict[str, dict[str, int]] = {}
 
     def videos() -> Iterator[tuple[Path, str, str, NDArray[Any]]]:
         for path in files:
             names, times, values = read_numbers(path, sampling)
-            sizes = {"rows": len(values), "frames": len(values), "columns": len(names), "interpolated": 0}
+            sizes = {
+                "rows": len(values),
+                "frames": len(values),
+                "columns": len(names),
+                "interpolated": 0,
+            }
             if sampling.fps is not None and times is not None:
                 if times[-1] * sampling.fps >= MAX_FRAMES:
-                    raise InputError(path, f"times from 0 to {times[-1]:g} seconds", "see --unit and --fps")
+                    raise InputError(
+                        path, f"times from 0 to {times[-1]:g} seconds", "see --unit and --fps"
+                    )
                 values, interpolated = resample(times, values, sampling.fps)
                 sizes |= {"frames": len(values), "interpolated": interpolated}
             counts[file_name(path.stem)] = sizes
@@ -308,7 +385,10 @@ def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Float
         raise InputError(path, "no rows", "write a line of numbers for each time")
     for number, cells in lines:
         if len(cells) != len(names):
-            raise InputError(FileLocation(path, number), f"{len(cells)} cells, but {len(names)} in the first line")
+            raise InputError(
+                FileLocation(path, number),
+                f"{len(cells)} cells, but {len(names)} in the first line",
+            )
     time = None if sampling.time is None else _column(path, names, sampling.time, "--time")
     chosen = [_column(path, names, name, "--columns") for name in sampling.columns]
     chosen = chosen or [column for column in range(len(names)) if column != time]
@@ -318,7 +398,9 @@ def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Float
             raise InputError(path, problem, "name it with --time, or the features with --columns")
     columns = [*chosen, *([] if time is None else [time])]
     if not chosen or len({names[column] for column in columns}) < len(columns):
-        problem = f"{', '.join(names[column] for column in columns)}: not columns of values, each once"
+        problem = (
+            f"{', '.join(names[column] for column in columns)}: not columns of values, each once"
+        )
         raise InputError(path, problem, "name the features with --columns")
     table = np.array([[_number(cells[column]) for column in columns] for _, cells in lines])
     bad = np.argwhere(~np.isfinite(table))
@@ -334,7 +416,9 @@ def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Float
         back = np.flatnonzero(np.diff(seconds) < 0)
         if back.size:
             number, cells = lines[back[0] + 1]
-            raise InputError(FileLocation(path, number), f"the time goes back to {cells[time]}", "sort the rows")
+            raise InputError(
+                FileLocation(path, number), f"the time goes back to {cells[time]}", "sort the rows"
+            )
         seconds = seconds - seconds[0]
     return tuple(names[column] for column in chosen), seconds, table[:, : len(chosen)]
 
@@ -353,7 +437,11 @@ def _column(path: Path, names: Sequence[str], name: str, option: str) -> int:
         return names.index(name)
     if name.isascii() and name.isdecimal() and 1 <= int(name) <= len(names):
         return int(name) - 1
-    raise InputError(CommandOption(option), f"no column {name!r} in {path}", f"the columns are {', '.join(names)}")
+    raise InputError(
+        CommandOption(option),
+        f"no column {name!r} in {path}",
+        f"the columns are {', '.join(names)}",
+    )
 
 
 def resample(times: Floats, values: Floats, fps: float) -> tuple[Floats, int]:

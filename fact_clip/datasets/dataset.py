@@ -27,7 +27,9 @@ from fact_clip.datasets.layout import WRITE_SPLITS, DataFolder, find_root, overl
 from fact_clip.datasets.splits import carve_validation, read_groups, validation_size
 
 IGNORED = -1  # label of frames that no loss and no metric looks at, and of padding
-CACHE_BYTES = 384 << 20  # Transformed features stay in memory while their total is under this; the rest is read again
+CACHE_BYTES = (
+    384 << 20
+)  # Transformed features stay in memory while their total is under this; the rest is read again
 Run = tuple[int, int, int]  # start, stop and class of a segment
 
 
@@ -41,7 +43,11 @@ class Dataset:
     """
 
     def __init__(
-        self, config: DataConfig, folder: DataFolder, vocabulary: Vocabulary, holdout: Holdout | None = None
+        self,
+        config: DataConfig,
+        folder: DataFolder,
+        vocabulary: Vocabulary,
+        holdout: Holdout | None = None,
     ) -> None:
         self.config, self.folder, self.vocabulary = config, folder, vocabulary
         self.root, benchmark = folder.root, folder.benchmark
@@ -49,7 +55,9 @@ class Dataset:
         self._known_layout: Layout | None = config.layout or benchmark.layout
 
         if str(config.split) == "all":
-            raise InputError(ConfigKey("data.split"), "'all' is not one split", "open one split at a time")
+            raise InputError(
+                ConfigKey("data.split"), "'all' is not one split", "open one split at a time"
+            )
         lists = [folder.videos(part, str(config.split)) for part in ("train", "test")]
         for error in overlaps(*lists):
             raise error
@@ -63,7 +71,9 @@ class Dataset:
         self._transformed: dict[str, NDArray[Any]] = {}  # by `_transform`
         self.readers = 1  # processes that keep transformed features, a copy of this object each
 
-        learning, self.test = self._split if holdout is None else self.videos_of(holdout.check(vocabulary))
+        learning, self.test = (
+            self._split if holdout is None else self.videos_of(holdout.check(vocabulary))
+        )
         frames = {} if holdout is None else self._frames(learning)
         groups = self._groups(learning)
         self.validation_parts = self._parts(groups)
@@ -71,7 +81,9 @@ class Dataset:
             holdout = replace(holdout, validation_unseen=self.validation_unseen_group(holdout, 0))
         self.holdout, mode = holdout, "oracle" if holdout is None else holdout.mode
         self.unseen = tuple(vocabulary.encode(holdout.unseen if holdout else ()).tolist())
-        self.validation_unseen = tuple(vocabulary.encode(holdout.validation_unseen if holdout else ()).tolist())
+        self.validation_unseen = tuple(
+            vocabulary.encode(holdout.validation_unseen if holdout else ()).tolist()
+        )
         both = {*self.unseen, *self.validation_unseen}
         self.seen = tuple(index for index in range(len(vocabulary)) if index not in both)
         self.learned = tuple(range(len(vocabulary))) if mode == "oracle" else self.seen
@@ -82,10 +94,16 @@ class Dataset:
         self.validation = carve_validation(groups, share, part, frames, set(self.seen), cover)
         if self.hidden:
             self._hidden_in |= dict.fromkeys(self.validation, self.unseen)
-        dropped = {name for name in learning if both & frames[name].keys()} if mode == "drop" else set()
-        self.train = tuple(name for name in learning if name not in self.validation and name not in dropped)
+        dropped = (
+            {name for name in learning if both & frames[name].keys()} if mode == "drop" else set()
+        )
+        self.train = tuple(
+            name for name in learning if name not in self.validation and name not in dropped
+        )
         if not self.train:
-            raise InputError("holdout.mode", f"'drop' leaves none of {len(learning)} training videos", "use mask")
+            raise InputError(
+                "holdout.mode", f"'drop' leaves none of {len(learning)} training videos", "use mask"
+            )
 
     def validation_unseen_group(self, holdout: Holdout, number: int) -> tuple[str, ...]:
         """Return validation-unseen classes: group 0 is that of the holdout, if it names some, else chosen.
@@ -96,7 +114,9 @@ class Dataset:
         frames, groups = self._frames(learning), self._groups(learning)
         for turn in range(number + 1):
             if turn or not group:
-                group = choose_validation_unseen(self.vocabulary, holdout.unseen, frames, groups, chosen)
+                group = choose_validation_unseen(
+                    self.vocabulary, holdout.unseen, frames, groups, chosen
+                )
             chosen += group
         return group
 
@@ -106,15 +126,25 @@ class Dataset:
 
     def _parts(self, groups: Mapping[str, str]) -> int:
         """Return how many parts of the training videos can validate in turn."""
-        share, part, n_sets = self.config.validation, self.config.validation_part, len(set(groups.values()))
+        share, part, n_sets = (
+            self.config.validation,
+            self.config.validation_part,
+            len(set(groups.values())),
+        )
         parts = max(n_sets // max(validation_size(n_sets, share), 1), 1) if share else 1
         if part >= parts:
-            raise InputError(ConfigKey("data.validation_part"), f"{part} is not one of {parts} parts, from 0 on")
+            raise InputError(
+                ConfigKey("data.validation_part"), f"{part} is not one of {parts} parts, from 0 on"
+            )
         return parts
 
     def _groups(self, learning: Sequence[str]) -> dict[str, str]:
         groups = read_groups(learning, self.config.groups)
-        if self.config.groups is not None and self.config.validation > 0 and len(set(groups.values())) == 1:
+        if (
+            self.config.groups is not None
+            and self.config.validation > 0
+            and len(set(groups.values())) == 1
+        ):
             fix = "set data.groups=null, or data.validation=0"
             raise InputError(ConfigKey("data.groups"), "all training videos are of one group", fix)
         return groups
@@ -139,7 +169,9 @@ class Dataset:
     @property
     def digest(self) -> str:
         """Return a hash of which videos train, and which validate."""
-        return hashlib.sha256("\n".join([*self.train, "", *self.validation]).encode()).hexdigest()[:16]
+        return hashlib.sha256("\n".join([*self.train, "", *self.validation]).encode()).hexdigest()[
+            :16
+        ]
 
     def videos_of(self, holdout: Holdout) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the videos to learn from and to test on: the holdout's, else those of the split."""
@@ -147,11 +179,22 @@ class Dataset:
         for field in ("train_videos", "test_videos"):
             for name in getattr(holdout, field) or ():
                 if name not in listed:
-                    raise InputError(f"holdout.{field}", f"no video {name!r} in this split", suggest(name, listed))
-        learning, test = holdout.train_videos or self._split[0], holdout.test_videos or self._split[1]
+                    raise InputError(
+                        f"holdout.{field}",
+                        f"no video {name!r} in this split",
+                        suggest(name, listed),
+                    )
+        learning, test = (
+            holdout.train_videos or self._split[0],
+            holdout.test_videos or self._split[1],
+        )
         for name in test:
             if name in learning:
-                raise InputError("holdout.test_videos", f"{name!r} is a training video too", "remove it from one list")
+                raise InputError(
+                    "holdout.test_videos",
+                    f"{name!r} is a training video too",
+                    "remove it from one list",
+                )
         return learning, test
 
     @staticmethod
@@ -169,8 +212,13 @@ class Dataset:
         if self._known_layout is not None:
             return self._known_layout
         for name in self._sources:
-            path, stored = self.folder.feature_path(name), self.folder.features(name, "TD")  # as it lies in the file
-            layout = features.read_layout(path, stored.shape, len(self._labels.checked(name)), self.config)
+            path, stored = (
+                self.folder.feature_path(name),
+                self.folder.features(name, "TD"),
+            )  # as it lies in the file
+            layout = features.read_layout(
+                path, stored.shape, len(self._labels.checked(name)), self.config
+            )
             if layout is not None:
                 return layout
         raise features.unclear_layout(self.folder.features_path)
@@ -178,7 +226,9 @@ class Dataset:
     @cached_property
     def encoder(self) -> str | None:
         """Return the frame encoder that made the training features, where the JSON files beside them name it."""
-        encoders = (features.read_sidecar(path).encoder for path in self.folder.described(self.train))
+        encoders = (
+            features.read_sidecar(path).encoder for path in self.folder.described(self.train)
+        )
         return next(filter(None, encoders), None)
 
     @cached_property
@@ -206,14 +256,21 @@ class Dataset:
         features.check_width(path, rows, self.input_dim, self._split[0][0])
         length = min(len(rows), n_labels)
         if name not in self._lengths and len(rows) != n_labels:
-            warnings.warn(f"{path}: {len(rows)} feature rows for {n_labels} labels; cut to {length}", stacklevel=2)
+            warnings.warn(
+                f"{path}: {len(rows)} feature rows for {n_labels} labels; cut to {length}",
+                stacklevel=2,
+            )
         self._lengths[name] = length
         return rows[:length]
 
     def times(self, name: str) -> NDArray[np.float64] | None:
         """Return the seconds at the start of each of T frames and at the end, (T + 1,); None if unknown."""
         path = next(iter(self.folder.described([name])), None)
-        clock = Clock(None, self.fps) if path is None else features.read_clock(path, self.fps, self.layout)
+        clock = (
+            Clock(None, self.fps)
+            if path is None
+            else features.read_clock(path, self.fps, self.layout)
+        )
         count = len(self._cut_labels(name))
         if clock.times is not None:
             return clock.times[: count + 1]
@@ -234,7 +291,9 @@ class Dataset:
         masked.flags.writeable = False
         return masked
 
-    def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32 | np.float16]:
+    def transformed(
+        self, name: str, transform: FeatureTransform
+    ) -> NDArray[np.float32 | np.float16]:
         """Return the input of a model, (T, width), read-only; cached while the total stays under `CACHE_BYTES`.
 
         It is float16 where the file is and the transform changes nothing, else float32.
@@ -247,7 +306,10 @@ class Dataset:
         is_plain = transform.mean is None and raw.shape[1] == transform.input_dim == transform.width
         unchanged = is_plain and raw.dtype in (np.float32, np.float16)
         rows: NDArray[Any] = raw if unchanged else transform(raw)
-        if sum(array.nbytes for array in self._transformed.values()) + rows.nbytes < CACHE_BYTES // self.readers:
+        if (
+            sum(array.nbytes for array in self._transformed.values()) + rows.nbytes
+            < CACHE_BYTES // self.readers
+        ):
             rows = self._transformed[name] = np.array(rows, order="C") if unchanged else rows
         rows.flags.writeable = False
         return rows
@@ -261,23 +323,36 @@ class Dataset:
         for name in self._sources:
             self._mapped(name)
         self.check_descriptions(self._sources)
-        longest, window = max(self._lengths[name] for name in self.train), max(config.context, default=0)
+        longest, window = (
+            max(self._lengths[name] for name in self.train),
+            max(config.context, default=0),
+        )
         warn = partial(warnings.warn, stacklevel=2)
         if config.validation > 0 and not self.validation:
             warn(f"only {len(self.train)} training video: no validation, so the last epoch is kept")
         if 1 < config.stride >= longest:
-            warn(f"data.stride={config.stride} leaves one row of each video; the longest has {longest} frames")
+            warn(
+                f"data.stride={config.stride} leaves one row of each video; the longest has {longest} frames"
+            )
         if window > longest:
             warn(f"data.context has a window of {window} frames; the longest video has {longest}")
         unused = [name for name in config.unlabelled if name not in self.folder.class_names]
         if unused and not any((self._labels.checked(name) < 0).any() for name in self._sources):
             warn(f"data.unlabelled names no label of this split: {', '.join(unused)}")
-        if all(features.is_constant(self._mapped(name)) for name in self.train):  # mostly ends at the first one
-            raise InputError(self.folder.features_path, "all frames have the same values", "extract the features again")
+        if all(
+            features.is_constant(self._mapped(name)) for name in self.train
+        ):  # mostly ends at the first one
+            raise InputError(
+                self.folder.features_path,
+                "all frames have the same values",
+                "extract the features again",
+            )
         if not self.class_counts().any():
             raise InputError(self.root, "no frame of the training videos has a label", "label some")
         if self.hidden:
-            check_leak({name: self.labels(name) for name in self.train}, self.vocabulary, self.hidden)
+            check_leak(
+                {name: self.labels(name) for name in self.train}, self.vocabulary, self.hidden
+            )
 
     def check_descriptions(self, names: Iterable[str]) -> None:
         """Raise the first of the `sidecar_faults` of these videos."""
@@ -322,7 +397,9 @@ class Dataset:
 
     def segment_counts(self, names: Iterable[str]) -> NDArray[np.int64]:
         """Count the segments of each class, (C,), in some videos, without ignored ones."""
-        return self._count(np.array([label for _, _, label in runs(self.labels(name))]) for name in names)
+        return self._count(
+            np.array([label for _, _, label in runs(self.labels(name))]) for name in names
+        )
 
     def _count(self, videos: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
         counts = np.zeros(len(self.vocabulary), dtype=np.int64)

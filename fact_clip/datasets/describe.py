@@ -29,7 +29,17 @@ from fact_clip.text.english import ENGLISH, are_sentences
 logger = logging.getLogger(__name__)
 
 # Names that usually mean "no action", and names of labels that usually stand for no class.
-BACKGROUND_NAMES = ("background", "sil", "null", "none", "no action", "no_action", "idle", "action_start", "action_end")
+BACKGROUND_NAMES = (
+    "background",
+    "sil",
+    "null",
+    "none",
+    "no action",
+    "no_action",
+    "idle",
+    "action_start",
+    "action_end",
+)
 UNLABELLED_NAMES = ("unlabelled", "unlabeled", "unannotated")
 
 
@@ -48,7 +58,9 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str,
     segments = list(map(labelled, videos))
     transcripts = list(map(len, segments))
     if not any(transcripts):
-        raise InputError(root / "groundTruth", "no frame has a label", "write a class name per frame")
+        raise InputError(
+            root / "groundTruth", "no frame has a label", "write a class name per frame"
+        )
     lengths = [stop - start for video in segments for start, stop, _ in video]
     frames = [video[-1][1] for video in videos]
     per_class = _per_class(vocabulary, segments)
@@ -79,7 +91,9 @@ def _spread(values: Sequence[int]) -> dict[str, float]:
 
 
 def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
-    lengths = [defaultdict[int, list[int]](list) for _ in vocabulary]  # number of a video -> frames of its segments
+    lengths = [
+        defaultdict[int, list[int]](list) for _ in vocabulary
+    ]  # number of a video -> frames of its segments
     for number, video in enumerate(videos):
         for start, stop, label in video:
             lengths[label][number].append(stop - start)
@@ -121,7 +135,12 @@ def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> lis
     for (before, _), count in pairs.items():
         leaving[before] += count
     return [
-        {"from": names[before], "to": names[after], "count": count, "share": count / leaving[before]}
+        {
+            "from": names[before],
+            "to": names[after],
+            "count": count,
+            "share": count / leaving[before],
+        }
         for (before, after), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
     ]
 
@@ -132,9 +151,15 @@ def _suggested(vocabulary: Vocabulary, transcripts: Sequence[int]) -> dict[str, 
     divisor = float(len(vocabulary))
     if vocabulary.slots == ("verb", "noun"):
         # C is (verbs + nouns) / 2; the background has its own verb and noun
-        sizes = [len(vocabulary.factor_indices(slot)[0]) + bool(vocabulary.background) for slot in vocabulary.slots]
+        sizes = [
+            len(vocabulary.factor_indices(slot)[0]) + bool(vocabulary.background)
+            for slot in vocabulary.slots
+        ]
         divisor = sum(sizes) / 2
-    return {"tokens": tokens, "null_weight": tokens / ((tokens - float(np.mean(transcripts))) * divisor)}
+    return {
+        "tokens": tokens,
+        "null_weight": tokens / ((tokens - float(np.mean(transcripts))) * divisor),
+    }
 
 
 def guess_names(
@@ -148,7 +173,9 @@ def guess_names(
     reasons = dict.fromkeys(("background", "unlabelled", "grammar"), "as given")
     if config.background is None:
         guesses["background"] = tuple(name for name in names if name.lower() in BACKGROUND_NAMES)
-        by_name = " by its name" if guesses["background"] else ": no class has a name that says no action"
+        by_name = (
+            " by its name" if guesses["background"] else ": no class has a name that says no action"
+        )
         reasons["background"] = f"GUESSED{by_name}"
     if not config.unlabelled:
         guesses["unlabelled"] = tuple(name for name in names if name.lower() in UNLABELLED_NAMES)
@@ -157,7 +184,9 @@ def guess_names(
     no_actions = (*(config.background or ()), *unlabelled(config))
     actions = [name for name in names if name not in no_actions]
     if config.grammar is None and not (root is not None and os.path.lexists(root / FACTORS_FILE)):
-        config = config.model_copy(update={"grammar": ENGLISH if are_sentences(actions) else grammar.propose(actions)})
+        config = config.model_copy(
+            update={"grammar": ENGLISH if are_sentences(actions) else grammar.propose(actions)}
+        )
         reasons["grammar"] = f"GUESSED: all {len(actions)} actions fit; see what it reads"
     return config, reasons
 
@@ -168,7 +197,10 @@ Setting = tuple[str, Value, str]  # a key with dots, its value and the reason
 ROWS = 800_000  # read by 50 epochs at most, after the stride; docs/experiments/own_data.md says how it was chosen
 MOST_COLUMNS = 512  # up to which context is added: two windows make five times as many of them
 SHORT = 0.2  # quantile of the lengths of action segments that stride and windows follow from
-FEWEST_VIDEOS, FEWEST_GROUPS = 40, 10  # training videos, and persons in them, from which on some validate
+FEWEST_VIDEOS, FEWEST_GROUPS = (
+    40,
+    10,
+)  # training videos, and persons in them, from which on some validate
 # Share of rows that a linear map names rightly in training videos that it has not seen, from which on features have
 # probably seen the labels: on test videos they will be worse.
 SEPARABLE = 0.75
@@ -181,14 +213,20 @@ class Measures:
     """Measures of the training and validation videos of a split; lengths in frames, without unlabelled segments."""
 
     def __init__(self, dataset: Dataset) -> None:
-        labels, background = [dataset.labels(name) for name in dataset.learning], dataset.vocabulary.background_indices
+        labels, background = (
+            [dataset.labels(name) for name in dataset.learning],
+            dataset.vocabulary.background_indices,
+        )
         videos = [labelled(runs(of_video)) for of_video in labels]
         segments = [(stop - start, label) for video in videos for start, stop, label in video]
         every = [length for length, _ in segments]
         actions = [length for length, label in segments if label not in background]
         self.videos, self.frames = len(videos), sum(map(len, labels))
         self.classes, self.columns = len(dataset.vocabulary), dataset.input_dim
-        self.median_video, self.median_segment = float(np.median([*map(len, labels)])), float(np.median(every))
+        self.median_video, self.median_segment = (
+            float(np.median([*map(len, labels)])),
+            float(np.median(every)),
+        )
         self.short_segment = float(np.quantile(actions or every, SHORT))
         self.most_segments = max(map(len, videos))  # of a video
         self.separability = separability(dataset)
@@ -224,20 +262,32 @@ def propose(config: DataConfig) -> Proposal:
     folder = DataFolder(config)
     config, reasons = guess_names(config, folder.class_names, folder.root)
     names = split_names(folder.root)
-    split = names[0] if str(config.split) == "1" and names and "1" not in names else str(config.split)
+    split = (
+        names[0] if str(config.split) == "1" and names and "1" not in names else str(config.split)
+    )
     config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
     dataset = Dataset.open(config, folder)
     dataset.check()
     measures = Measures(dataset)
     rates = {read_sidecar(folder.feature_path(name)).fps for name in dataset.learning}
-    fps = config.fps or (rates.pop() if len(rates) == 1 else None)  # None: a file has none, or they differ
+    fps = config.fps or (
+        rates.pop() if len(rates) == 1 else None
+    )  # None: a file has none, or they differ
     unknown = "unknown; feature rows per second, for times in seconds"
     validation, notes = _validation(config, dataset, measures)
     by_names: dict[str, Value] = {"unlabelled": list(config.unlabelled), "grammar": config.grammar}
     settings = (
-        ("data.root", str(folder.root.resolve()), "from this file's folder, unless it is an absolute path"),
+        (
+            "data.root",
+            str(folder.root.resolve()),
+            "from this file's folder, unless it is an absolute path",
+        ),
         ("data.split", config.split, f"of {', '.join(names)}"),
-        ("data.layout", dataset.layout, "time first" if dataset.layout == "TD" else "channels first"),
+        (
+            "data.layout",
+            dataset.layout,
+            "time first" if dataset.layout == "TD" else "channels first",
+        ),
         ("data.fps", fps, "as given" if config.fps else "of the JSON files" if fps else unknown),
         ("data.background", list(config.background or ()), reasons["background"]),
         *((f"data.{key}", value, reasons[key]) for key, value in by_names.items() if value),
@@ -249,7 +299,9 @@ def propose(config: DataConfig) -> Proposal:
     return Proposal(settings, measures, len(folder.all_videos()), tuple(notes), dataset.vocabulary)
 
 
-def _validation(config: DataConfig, dataset: Dataset, measures: Measures) -> tuple[list[Setting], list[str]]:
+def _validation(
+    config: DataConfig, dataset: Dataset, measures: Measures
+) -> tuple[list[Setting], list[str]]:
     """Return the settings that set whole persons apart for validation, or a note why none are."""
     pattern = config.groups or guess_groups(dataset.learning)
     people = len(set(read_groups(dataset.learning, pattern).values())) if pattern else 0
@@ -260,7 +312,11 @@ def _validation(config: DataConfig, dataset: Dataset, measures: Measures) -> tup
     elif measures.is_separable:
         reason = "the features seem to have seen the labels, and would look too good"
     else:
-        why = "as given" if config.groups else f"GUESSED: {people} persons by their names; none is in both"
+        why = (
+            "as given"
+            if config.groups
+            else f"GUESSED: {people} persons by their names; none is in both"
+        )
         return [("data.groups", pattern, why), ("data.validation", 0.1, "picks the epoch")], []
     return [], [f"no validation ({reason}): the averaged last epoch is kept"]
 
@@ -283,7 +339,9 @@ def separability(dataset: Dataset) -> float:
     return right / total
 
 
-def _sampled_rows(dataset: Dataset, names: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _sampled_rows(
+    dataset: Dataset, names: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return labelled rows (N, D) spread over each of some videos, at most `_WIDEST` columns of them, and labels."""
     rows, labels = [np.zeros((0, min(dataset.input_dim, _WIDEST)))], [np.zeros(0, np.int64)]
     for name in names:
@@ -304,14 +362,21 @@ def _reading(dataset: Dataset, measures: Measures) -> list[Setting]:
     # 50 epochs read `ROWS`, but a short segment retains five rows of its own
     stride = max(1, min(round(50 * measures.frames / ROWS), int(measures.short_segment // 5)))
     short = f"a short segment has {measures.short_segment:g} rows"
-    settings: list[Setting] = [("data.stride", stride, f"{measures.frames:,} rows to train on; {short}")]
+    settings: list[Setting] = [
+        ("data.stride", stride, f"{measures.frames:,} rows to train on; {short}")
+    ]
     if stride > 1:
         settings.append(("data.interleave", True, "each row is trained in its turn, and predicted"))
-    windows, why = list[int](), f"{measures.columns} columns, as of clips of a video, have their context already"
+    windows, why = (
+        list[int](),
+        f"{measures.columns} columns, as of clips of a video, have their context already",
+    )
     if measures.is_separable:
         why = f"a linear map names {measures.separability:.0%} of the rows of other training videos: no more columns"
     elif measures.columns <= MOST_COLUMNS:
-        half = 2 * int(max(measures.short_segment / 2, 5) / 2) + 1  # of a short segment, odd, 5 at least
+        half = (
+            2 * int(max(measures.short_segment / 2, 5) / 2) + 1
+        )  # of a short segment, odd, 5 at least
         windows = [half, 5 * half]
         why = f"mean and deviation of windows of these rows beside the columns; {short}"
     return [*settings, _standardize(dataset), ("data.context", windows, why)]
@@ -340,7 +405,11 @@ def _sizes(measures: Measures) -> list[Setting]:
     penalty = round((3.0 if measures.is_separable else 1.2) * segment**0.8, 1)
     settings: list[Setting] = [
         ("model.tokens", tokens_of(most), f"the most segments of a video are {most}"),
-        ("model.input.hidden", hidden, f"{measures.classes} classes and about {WIDTH} channels of features"),
+        (
+            "model.input.hidden",
+            hidden,
+            f"{measures.classes} classes and about {WIDTH} channels of features",
+        ),
         ("decode.switch_penalty", penalty, f"a short segment has {segment:g} rows{sure}"),
     ]
     if measures.is_separable:

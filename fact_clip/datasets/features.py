@@ -33,11 +33,15 @@ MAX_VALUE = 1e30  # of a feature; a model computes in float32, which ends at 3e3
 def open_array(path: str | Path) -> Array:
     """Open a .npy file, memory-mapped and read-only; one that is damaged, empty or not of numbers is an InputError."""
     check_file(path, "a feature file")
-    damaged = library_errors(path, "not readable as .npy", *BROKEN_ARRAY, fix="save an array with numpy.save")
+    damaged = library_errors(
+        path, "not readable as .npy", *BROKEN_ARRAY, fix="save an array with numpy.save"
+    )
     with damaged, np.errstate(over="raise"):  # of a shape that no memory has
         array: Array = np.lib.format.open_memmap(path, mode="r")
     if array.dtype.kind not in "fiub" or array.size == 0:
-        raise InputError(path, f"an array of {array.dtype} and shape {array.shape}, not numbers", EXTRACT_AGAIN)
+        raise InputError(
+            path, f"an array of {array.dtype} and shape {array.shape}, not numbers", EXTRACT_AGAIN
+        )
     return array
 
 
@@ -45,7 +49,11 @@ def load_features(path: str | Path, layout: Layout | None) -> Array:
     """Open a feature file as (T, D), see `open_array`; an InputError where it has not two dimensions, or no layout."""
     array = open_array(path)
     if array.ndim != 2:
-        raise InputError(path, f"an array of shape {array.shape}", "features have two dimensions, time and columns")
+        raise InputError(
+            path,
+            f"an array of shape {array.shape}",
+            "features have two dimensions, time and columns",
+        )
     if layout is None:
         raise unclear_layout(path)
     return array if layout == "TD" else array.T
@@ -56,29 +64,39 @@ def lengths_agree(n_rows: int, n_labels: int, config: DataConfig) -> bool:
     return abs(n_rows - n_labels) <= max(config.tolerance * n_labels, config.tolerance_frames)
 
 
-def read_layout(path: str | Path, shape: tuple[int, ...], n_labels: int, config: DataConfig) -> Layout | None:
+def read_layout(
+    path: str | Path, shape: tuple[int, ...], n_labels: int, config: DataConfig
+) -> Layout | None:
     """Return which side of a stored array fits the labels; None where both do, an InputError where neither does."""
     rows, columns = (lengths_agree(side, n_labels, config) for side in shape)
     if rows == columns:
         if rows:
             return None
-        raise InputError(path, f"no side of features of shape {shape} is near the {n_labels} labels of the video")
+        raise InputError(
+            path, f"no side of features of shape {shape} is near the {n_labels} labels of the video"
+        )
     return "TD" if rows else "DT"
 
 
 def unclear_layout(path: str | Path) -> OrientationError:
     """Return the error for feature files of which either side could be time."""
-    return OrientationError(path, "which side of the features is time is not clear", "set data.layout to TD or DT")
+    return OrientationError(
+        path, "which side of the features is time is not clear", "set data.layout to TD or DT"
+    )
 
 
-def check_length(path: Path, features: Array, layout: Layout, n_labels: int, config: DataConfig) -> None:
+def check_length(
+    path: Path, features: Array, layout: Layout, n_labels: int, config: DataConfig
+) -> None:
     """Raise an InputError where features (T, D) are not as long as the labels; of its own type if the other side is."""
     fits, others_fit = (lengths_agree(side, n_labels, config) for side in features.shape)
     problem = f"{len(features)} feature rows for {n_labels} labels, read as {layout}"
     if not fits and others_fit:
         raise OrientationError(path, problem, "the other layout fits: set data.layout")
     if not fits:
-        raise InputError(path, problem, "extract features and labels at one frame rate, or raise data.tolerance")
+        raise InputError(
+            path, problem, "extract features and labels at one frame rate, or raise data.tolerance"
+        )
 
 
 def check_width(path: Path, features: Array, columns: int, reference: str) -> None:
@@ -96,18 +114,24 @@ def check_finite(path: Location, features: Array) -> None:
         if not usable.all():
             frame = start + int(usable.argmin())
             column = int(is_usable(features[frame]).argmin())
-            problem = f"{features[frame, column]} in frame {frame}, column {column}, NaN or too large"
+            problem = (
+                f"{features[frame, column]} in frame {frame}, column {column}, NaN or too large"
+            )
             raise InputError(path, problem, EXTRACT_AGAIN)
 
 
 def is_constant(features: Array) -> bool:
     """Return whether about 100 frames of several (T, D), spread over them, have the values of the first."""
-    return len(features) > 1 and bool((features[:: max(1, len(features) // 100)] == features[0]).all())
+    return len(features) > 1 and bool(
+        (features[:: max(1, len(features) // 100)] == features[0]).all()
+    )
 
 
 def is_usable(values: Array) -> NDArray[np.bool_]:
     """Return which values a model can take: finite ones, in float32 too and when a few of them are multiplied."""
-    usable: NDArray[np.bool_] = np.isfinite(values) if values.dtype.itemsize == 2 else np.abs(values) <= MAX_VALUE
+    usable: NDArray[np.bool_] = (
+        np.isfinite(values) if values.dtype.itemsize == 2 else np.abs(values) <= MAX_VALUE
+    )
     return usable
 
 
@@ -153,15 +177,21 @@ class FeatureTransform:
     """
 
     context: tuple[int, ...]
-    mean: NDArray[np.float32] | None  # (width,), for standardisation, clipped at +-LIMIT; None: no standardisation
+    mean: (
+        NDArray[np.float32] | None
+    )  # (width,), for standardisation, clipped at +-LIMIT; None: no standardisation
     std: NDArray[np.float32] | None
     input_dim: int  # D, columns of a feature file
 
     def __post_init__(self) -> None:
         statistics = [values for values in (self.mean, self.std) if values is not None]
-        fit = all(values.shape == (self.width,) and np.isfinite(values).all() for values in statistics)
+        fit = all(
+            values.shape == (self.width,) and np.isfinite(values).all() for values in statistics
+        )
         if len(statistics) == 1 or not fit or (self.std is not None and self.std.min() <= 0):
-            raise InputError("feature transform", f"mean and std are not {self.width} numbers and deviations")
+            raise InputError(
+                "feature transform", f"mean and std are not {self.width} numbers and deviations"
+            )
 
     @property
     def width(self) -> int:
@@ -170,7 +200,10 @@ class FeatureTransform:
 
     @classmethod
     def fit(
-        cls, features: Iterable[Array], context: Sequence[int], kinds: NDArray[np.int64] | None = None
+        cls,
+        features: Iterable[Array],
+        context: Sequence[int],
+        kinds: NDArray[np.int64] | None = None,
     ) -> FeatureTransform:
         """Fit the standardisation on the (T, D) features of training videos, with one video in memory at a time.
 
@@ -185,10 +218,14 @@ class FeatureTransform:
             video_mean = columns.mean(axis=0)
             video_spread = ((columns - video_mean) ** 2).sum(axis=0)
             total = count + len(columns)
-            spread = spread + video_spread + (video_mean - mean) ** 2 * (count * len(columns) / total)
+            spread = (
+                spread + video_spread + (video_mean - mean) ** 2 * (count * len(columns) / total)
+            )
             mean, count = mean + (video_mean - mean) * (len(columns) / total), total
         if transform is None:
-            raise InputError("training videos", "none to fit the feature transform on", "give at least one")
+            raise InputError(
+                "training videos", "none to fit the feature transform on", "give at least one"
+            )
         variance = spread / count
         if kinds is not None:
             dim = transform.input_dim
@@ -205,7 +242,9 @@ class FeatureTransform:
     def __call__(self, features: Array) -> NDArray[np.float32]:
         """Map (T, D) to a new float32 array (T, width); an InputError where D is not `input_dim`."""
         if features.ndim != 2 or features.shape[1] != self.input_dim:
-            raise InputError("features", f"shape {features.shape}", f"give (T, {self.input_dim}), as in training")
+            raise InputError(
+                "features", f"shape {features.shape}", f"give (T, {self.input_dim}), as in training"
+            )
         out = _with_context(features, self.context)
         if self.mean is not None and self.std is not None:
             out -= self.mean
@@ -215,7 +254,10 @@ class FeatureTransform:
 
     def to_arrays(self) -> dict[str, Array]:
         """Return plain arrays for a checkpoint, mean and std only if there are any."""
-        numbers = {"context": np.array(self.context, np.int64), "input_dim": np.array([self.input_dim], np.int64)}
+        numbers = {
+            "context": np.array(self.context, np.int64),
+            "input_dim": np.array([self.input_dim], np.int64),
+        }
         statistics = {"mean": self.mean, "std": self.std}
         return numbers | {name: values for name, values in statistics.items() if values is not None}
 
@@ -223,11 +265,16 @@ class FeatureTransform:
     def from_arrays(cls, arrays: Mapping[str, Array]) -> FeatureTransform:
         """Return the inverse of `to_arrays`; KeyError, TypeError or ValueError for other arrays."""
         (input_dim,) = arrays["input_dim"].tolist()
-        return cls(tuple(arrays["context"].tolist()), arrays.get("mean"), arrays.get("std"), int(input_dim))
+        return cls(
+            tuple(arrays["context"].tolist()), arrays.get("mean"), arrays.get("std"), int(input_dim)
+        )
 
 
 def read_clock(
-    path: Path, fps: float | None = None, layout: Layout | None = None, sidecar: Sidecar | None = None
+    path: Path,
+    fps: float | None = None,
+    layout: Layout | None = None,
+    sidecar: Sidecar | None = None,
 ) -> Clock:
     """Return the clock of NAME.npy, with what NAME.json beside it says: ``fps``, ``times``, ``video``, ``video_fps``.
 
@@ -236,11 +283,20 @@ def read_clock(
     sidecar = sidecar or read_sidecar(path)
     features, json_path = load_features(path, layout or "TD"), path.with_suffix(".json")
     if layout is None and not json_path.is_file():
-        raise InputError(path, f"there is no {json_path.name} beside it, and no layout", "set --layout to TD or DT")
+        raise InputError(
+            path,
+            f"there is no {json_path.name} beside it, and no layout",
+            "set --layout to TD or DT",
+        )
     n_frames = len(features)
-    for name, stated, length in (("n_frames", sidecar.n_frames, n_frames), ("dim", sidecar.dim, features.shape[1])):
+    for name, stated, length in (
+        ("n_frames", sidecar.n_frames, n_frames),
+        ("dim", sidecar.dim, features.shape[1]),
+    ):
         if stated not in (None, length):
-            raise InputError(json_path, f"{name} is {stated}, but the features have {length}", EXTRACT_AGAIN)
+            raise InputError(
+                json_path, f"{name} is {stated}, but the features have {length}", EXTRACT_AGAIN
+            )
     clock = Clock(n_frames, sidecar.fps or fps, None, sidecar.video, sidecar.video_fps)
     if sidecar.times is None:
         return clock
@@ -249,17 +305,26 @@ def read_clock(
         step = float(np.median(np.diff(starts))) if n_frames > 1 else 1 / (clock.fps or 1.0)
         starts = np.append(starts, starts[-1] + step)
     if starts.shape != (n_frames + 1,):
-        raise InputError(json_path, f"{starts.size} times for {n_frames} frames", "give one per frame, and the end")
+        raise InputError(
+            json_path,
+            f"{starts.size} times for {n_frames} frames",
+            "give one per frame, and the end",
+        )
     if clock.fps and n_frames > _FEW_ROWS:
         # their mean, and where a recorder paused their median
-        rates = (n_frames - 1) / float(starts[-2] - starts[0]), 1 / float(np.median(np.diff(starts[:-1])))
+        rates = (
+            (n_frames - 1) / float(starts[-2] - starts[0]),
+            1 / float(np.median(np.diff(starts[:-1]))),
+        )
         if not any(1 / MAX_RATE_RATIO <= rate / clock.fps <= MAX_RATE_RATIO for rate in rates):
             problem = f"its times are {rates[0]:.3g} rows a second, but the rate is said to be {clock.fps:g}"
             raise InputError(json_path, problem, "times are seconds, fps are rows a second")
     return replace(clock, times=starts)
 
 
-def sidecar_faults(paths: Iterable[Path], fps: float | None, layout: Layout | None) -> Iterator[InputError]:
+def sidecar_faults(
+    paths: Iterable[Path], fps: float | None, layout: Layout | None
+) -> Iterator[InputError]:
     """Yield what is wrong with the JSON files beside features: damaged, of others, or of another rate or encoder."""
     first: dict[str, tuple[Any, object]] = {} if fps is None else {"fps": (fps, "data.fps")}
     for path in paths:
@@ -271,7 +336,10 @@ def sidecar_faults(paths: Iterable[Path], fps: float | None, layout: Layout | No
         except InputError as error:
             yield error
             continue
-        for key, fix in (("fps", "extract all videos at one rate"), ("encoder", "extract all by one encoder")):
+        for key, fix in (
+            ("fps", "extract all videos at one rate"),
+            ("encoder", "extract all by one encoder"),
+        ):
             if (value := getattr(sidecar, key)) is not None:
                 other, where = first.setdefault(key, (value, json_path))
                 if value != other:

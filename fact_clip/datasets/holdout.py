@@ -24,7 +24,12 @@ from fact_clip.datasets.layout import read_lines
 HOLDOUTS = RECIPES / "holdouts"  # NAME.json, those that come with the package
 Mode = Literal["mask", "drop", "oracle"]
 _KEYS = ("unseen", "validation_unseen", "mode", "train_videos", "test_videos")
-_NOTES = ("test_subjects", "subjects", "new_factor", "note")  # further keys that a file may have, for people
+_NOTES = (
+    "test_subjects",
+    "subjects",
+    "new_factor",
+    "note",
+)  # further keys that a file may have, for people
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,15 @@ class Holdout:
         if not self.unseen:
             raise InputError("holdout.unseen", "no classes", "name at least one")
         if self.mode not in get_args(Mode):
-            raise InputError("holdout.mode", f"no mode {self.mode!r}", f"use one of {', '.join(get_args(Mode))}")
+            raise InputError(
+                "holdout.mode", f"no mode {self.mode!r}", f"use one of {', '.join(get_args(Mode))}"
+            )
         for first, second in (("unseen", "validation_unseen"), ("train_videos", "test_videos")):
             times = Counter((*(getattr(self, first) or ()), *(getattr(self, second) or ())))
             for name in (name for name, count in times.items() if count > 1):
-                raise InputError(f"holdout.{second}", f"{name!r} twice in {first} and {second}", "name each once")
+                raise InputError(
+                    f"holdout.{second}", f"{name!r} twice in {first} and {second}", "name each once"
+                )
 
     @classmethod
     def read(cls, path: str | Path) -> Holdout:
@@ -61,19 +70,29 @@ class Holdout:
         path = Path(path)
         lines = read_lines(path, "classes to hold out, as JSON or one name per line")
         is_json = path.suffix.lower() == ".json"
-        values: Any = parse_json("\n".join(lines), path, "JSON") if is_json else [line for line in lines if line]
+        values: Any = (
+            parse_json("\n".join(lines), path, "JSON")
+            if is_json
+            else [line for line in lines if line]
+        )
         values = {"unseen": values} if isinstance(values, list) else values
         if not isinstance(values, dict) or values.get("unseen") is None:
-            raise InputError(path, "no classes to hold out", "write an object with 'unseen', a list of names")
+            raise InputError(
+                path, "no classes to hold out", "write an object with 'unseen', a list of names"
+            )
         for key in values.keys() - {*_KEYS, *_NOTES}:
-            raise InputError(path, f"unknown key {key!r}; the keys are {', '.join(_KEYS)}", suggest(key, _KEYS))
+            raise InputError(
+                path, f"unknown key {key!r}; the keys are {', '.join(_KEYS)}", suggest(key, _KEYS)
+            )
         fields = {key: values[key] for key in _KEYS if values.get(key) is not None}
         return replace(parse_value(cls, fields, path), file=path)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON for `read`; fields that are None are left out."""
         values = {key: getattr(self, key) for key in _KEYS if getattr(self, key) is not None}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
+        }
 
     def save_json(self, path: Path) -> Path:
         """Write a JSON file for `read`."""
@@ -91,21 +110,31 @@ class Holdout:
             key = "holdout.unseen" if name in self.unseen else "holdout.validation_unseen"
             where = key if self.file is None else FileLocation(self.file, part=key)
             if name not in vocabulary:
-                raise InputError(where, f"no class {name!r} among {len(vocabulary)}", suggest(name, vocabulary.names))
+                raise InputError(
+                    where,
+                    f"no class {name!r} among {len(vocabulary)}",
+                    suggest(name, vocabulary.names),
+                )
             if name in vocabulary.background:
                 raise InputError(where, f"{name!r} is background", "name actions only")
         if len(self.hidden) == len(vocabulary) - len(vocabulary.background):
-            raise InputError("holdout", f"all {len(self.hidden)} actions are held out", "leave some to train on")
+            raise InputError(
+                "holdout", f"all {len(self.hidden)} actions are held out", "leave some to train on"
+            )
         return self
 
 
-def check_leak(labels: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, hidden: Sequence[int]) -> None:
+def check_leak(
+    labels: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, hidden: Sequence[int]
+) -> None:
     """Raise an InputError where training sees a frame of a hidden class; `labels` is video -> class indices (T,)."""
     for video, indices in labels.items():
         frames = np.flatnonzero(np.isin(indices, hidden))
         if frames.size:
             name = vocabulary.names[indices[frames[0]]]
-            raise InputError(f"training video {video!r}", f"frame {frames[0]} shows {name!r}, which is held out")
+            raise InputError(
+                f"training video {video!r}", f"frame {frames[0]} shows {name!r}, which is held out"
+            )
 
 
 def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Holdout | None:
@@ -115,7 +144,10 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
     """
     source, names = config.holdout, vocabulary.names
     if source is None:
-        for key, value in (("holdout_mode", config.holdout_mode), ("validation_unseen", config.validation_unseen)):
+        for key, value in (
+            ("holdout_mode", config.holdout_mode),
+            ("validation_unseen", config.validation_unseen),
+        ):
             if value not in (None, "auto"):
                 raise InputError(f"data.{key}", f"{value!r}, but data.holdout names no classes")
         return None
@@ -125,8 +157,14 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
     else:
         for entry in source:
             if isinstance(entry, int) and not 0 <= entry < len(names):
-                raise InputError(ConfigKey("data.holdout"), f"no class number {entry}", f"use 0 to {len(names) - 1}")
-        holdout = Holdout(tuple(names[entry] if isinstance(entry, int) else entry for entry in source))
+                raise InputError(
+                    ConfigKey("data.holdout"),
+                    f"no class number {entry}",
+                    f"use 0 to {len(names) - 1}",
+                )
+        holdout = Holdout(
+            tuple(names[entry] if isinstance(entry, int) else entry for entry in source)
+        )
     if isinstance(config.validation_unseen, tuple):
         holdout = replace(holdout, validation_unseen=config.validation_unseen)
     return replace(holdout, mode=config.holdout_mode or holdout.mode).check(vocabulary)
@@ -153,7 +191,10 @@ def lost_factors(
     """
     held_out = tuple(unseen)
     having, _ = _supporters(vocabulary, held_out, counts, None)
-    return {name: tuple(pair for pair in _factors(vocabulary, name) if not having[pair]) for name in held_out}
+    return {
+        name: tuple(pair for pair in _factors(vocabulary, name) if not having[pair])
+        for name in held_out
+    }
 
 
 def level(new: Sequence[Factor]) -> Literal["compositional", "new factor"]:
@@ -201,23 +242,42 @@ def rank(
             ranked.append(Support(name, fewest[1], fewest[2], fewest[0]))
     order = {row.name: hashlib.sha256(f"{seed}\n{row.name}".encode()).digest() for row in ranked}
     twins = _twins(vocabulary)
-    return sorted(ranked, key=lambda row: (row.name in twins, -min(row.well_filled, 2), -row.classes, order[row.name]))
+    return sorted(
+        ranked,
+        key=lambda row: (
+            row.name in twins,
+            -min(row.well_filled, 2),
+            -row.classes,
+            order[row.name],
+        ),
+    )
 
 
 def _twins(vocabulary: Vocabulary) -> set[str]:
     """Return the classes whose factors another class has too, all of them, so that only sentences tell them apart."""
     times = Counter(vocabulary.factors)
-    return {name for name, factors in zip(vocabulary, vocabulary.factors, strict=True) if times[factors] > 1}
+    return {
+        name
+        for name, factors in zip(vocabulary, vocabulary.factors, strict=True)
+        if times[factors] > 1
+    }
 
 
 def _seen(vocabulary: Vocabulary, held_out: Collection[str], counts: ArrayLike | None) -> list[str]:
     """Return the classes that are not held out and have training frames."""
     frames = np.ones(len(vocabulary)) if counts is None else np.asarray(counts)
-    return [name for name, count in zip(vocabulary, frames, strict=True) if count > 0 and name not in held_out]
+    return [
+        name
+        for name, count in zip(vocabulary, frames, strict=True)
+        if count > 0 and name not in held_out
+    ]
 
 
 def _supporters(
-    vocabulary: Vocabulary, held_out: Collection[str], counts: ArrayLike | None, segments: ArrayLike | None
+    vocabulary: Vocabulary,
+    held_out: Collection[str],
+    counts: ArrayLike | None,
+    segments: ArrayLike | None,
 ) -> tuple[dict[Factor, set[str]], dict[Factor, set[str]]]:
     """Return factor -> the classes with frames that are not held out and have it, and those of them well-filled."""
     rich = np.ones(len(vocabulary), dtype=bool)
@@ -233,7 +293,10 @@ def _supporters(
 
 
 def resting_on_one(
-    vocabulary: Vocabulary, held_out: Iterable[str], counts: ArrayLike | None = None, segments: ArrayLike | None = None
+    vocabulary: Vocabulary,
+    held_out: Iterable[str],
+    counts: ArrayLike | None = None,
+    segments: ArrayLike | None = None,
 ) -> dict[str, dict[Factor, str]]:
     """For each held-out class, its factors that a single seen class has (well-filled, if any), and that class."""
     out = tuple(held_out)
@@ -242,7 +305,9 @@ def resting_on_one(
         name: {
             factor: min(filled[factor] or having[factor])
             for factor in _factors(vocabulary, name)
-            if having[factor] and len(filled[factor]) < 2 and (len(filled[factor]) == 1 or len(having[factor]) == 1)
+            if having[factor]
+            and len(filled[factor]) < 2
+            and (len(filled[factor]) == 1 or len(having[factor]) == 1)
         }
         for name in out
     }
@@ -250,7 +315,11 @@ def resting_on_one(
 
 def _factors(vocabulary: Vocabulary, name: str) -> list[Factor]:
     entry = vocabulary.factors[vocabulary.index(name)]
-    return [(slot, factor) for slot, factor in zip(vocabulary.slots, entry, strict=True) if factor is not None]
+    return [
+        (slot, factor)
+        for slot, factor in zip(vocabulary.slots, entry, strict=True)
+        if factor is not None
+    ]
 
 
 @checked
@@ -277,18 +346,29 @@ def select(
     chosen: list[str] = []
     count, twins = n_unseen + n_validation_unseen, _twins(vocabulary)
     while len(chosen) < count:
-        possible = [row for row in rank(vocabulary, chosen, counts, seed, segments) if row.name in allowed]
+        possible = [
+            row for row in rank(vocabulary, chosen, counts, seed, segments) if row.name in allowed
+        ]
         supported = [row for row in possible if row.classes >= min_support]
         if not supported:
             has_parts = any(row.classes for row in possible)
-            fix = "choose fewer, or lower min_support" if has_parts else "give the names parts (data.grammar)"
-            raise InputError("holdout", f"only {len(chosen)} of {count} classes can be held out together", fix)
+            fix = (
+                "choose fewer, or lower min_support"
+                if has_parts
+                else "give the names parts (data.grammar)"
+            )
+            raise InputError(
+                "holdout", f"only {len(chosen)} of {count} classes can be held out together", fix
+            )
         *_, filled = _supporters(vocabulary, chosen, counts, segments)
 
         def lasting(row: Support, filled: Mapping[Factor, set[str]] = filled) -> tuple[bool, int]:
             """Whether its factors are no other class's; well-filled classes, up to two, of the rarest of each class."""
             least = (
-                min((len(filled[factor] - {row.name}) for factor in _factors(vocabulary, name)), default=0)
+                min(
+                    (len(filled[factor] - {row.name}) for factor in _factors(vocabulary, name)),
+                    default=0,
+                )
                 for name in (*chosen, row.name)
             )
             return row.name not in twins, sum(min(others, 2) for others in least)
@@ -296,12 +376,19 @@ def select(
         chosen.append(max(supported, key=lasting).name)  # of equally good ones the first
     # in turn, so that both groups have well and less well supported classes
     turns = [number * n_validation_unseen // count for number in range(count + 1)]
-    validation = tuple(name for number, name in enumerate(chosen) if turns[number + 1] > turns[number])
-    return Holdout(tuple(name for name in chosen if name not in validation), validation, mode).check(vocabulary)
+    validation = tuple(
+        name for number, name in enumerate(chosen) if turns[number + 1] > turns[number]
+    )
+    return Holdout(
+        tuple(name for name in chosen if name not in validation), validation, mode
+    ).check(vocabulary)
 
 
 MAX_FRAMES = 0.15  # share of the action frames of seen classes that these classes may take from training, together
-MIN_GROUPS, MIN_FRAMES = 2, 10  # of training videos (one validates, the others can), and frames, that such a class has
+MIN_GROUPS, MIN_FRAMES = (
+    2,
+    10,
+)  # of training videos (one validates, the others can), and frames, that such a class has
 
 
 def choose_validation_unseen(
@@ -319,7 +406,9 @@ def choose_validation_unseen(
     index -> frames, `groups` video -> group, whose videos validate together; `excluded` classes are not taken.
     """
     hidden = set(vocabulary.encode(unseen).tolist())
-    counts, videos = np.zeros((2, len(vocabulary)), np.int64)  # of each class; no fewer segments than videos
+    counts, videos = np.zeros(
+        (2, len(vocabulary)), np.int64
+    )  # of each class; no fewer segments than videos
     groups_of: dict[int, set[str]] = {}
     for video, by_class in frames.items():
         for index, count in by_class.items():
@@ -336,10 +425,16 @@ def choose_validation_unseen(
         possible = []
         for support in rank(vocabulary, (*unseen, *chosen), counts, segments=videos):
             index, all_out = vocabulary.index(support.name), (*unseen, *chosen, support.name)
-            if support.name in excluded or support.classes < 1 or len(groups_of[index]) < MIN_GROUPS:
+            if (
+                support.name in excluded
+                or support.classes < 1
+                or len(groups_of[index]) < MIN_GROUPS
+            ):
                 continue
             left = lost_factors(vocabulary, all_out, counts)
-            fits = MIN_FRAMES <= counts[index] <= budget and not any(left[name] for name in (*chosen, support.name))
+            fits = MIN_FRAMES <= counts[index] <= budget and not any(
+                left[name] for name in (*chosen, support.name)
+            )
             if fits and all(left[name] == lost[name] for name in unseen):
                 supports = (-min(support.well_filled, 2), -min(support.classes, 2))
                 size = (-len(groups_of[index]), int(counts[index]))

@@ -53,7 +53,12 @@ class Inspection:
     """
 
     def __init__(
-        self, config: DataConfig, split: str | None = None, *, full: bool = False, progress: Progress | None = None
+        self,
+        config: DataConfig,
+        split: str | None = None,
+        *,
+        full: bool = False,
+        progress: Progress | None = None,
     ) -> None:
         self.config, self.full, self.progress = config, full, progress
         self.folder = layout.DataFolder(config)
@@ -79,7 +84,10 @@ class Inspection:
         self._inspect_groups()
         for path, inspections in (
             (self.folder.labels_path, (self._inspect_labels, self._inspect_coverage)),
-            (self.folder.features_path, (self._inspect_features, self._inspect_values, self._inspect_objects)),
+            (
+                self.folder.features_path,
+                (self._inspect_features, self._inspect_values, self._inspect_objects),
+            ),
         ):
             if path.is_dir():
                 for inspect in inspections:
@@ -119,7 +127,9 @@ class Inspection:
             return
         background, faults = layout.background_classes(config, every, path)
         self._add("background", *faults)
-        self.class_names = names = tuple(name for name in every if name not in layout.unlabelled(config))
+        self.class_names = names = tuple(
+            name for name in every if name not in layout.unlabelled(config)
+        )
         if note := layout.spelling_note(names):
             self._report("spelling", path, note)
         self._inspect_factors(background)
@@ -144,7 +154,10 @@ class Inspection:
             try:
                 factors(name)
             except InputError as error:
-                self._add("factors", error.at(FileLocation(self.folder.mapping_path, part=str(error.where))))
+                self._add(
+                    "factors",
+                    error.at(FileLocation(self.folder.mapping_path, part=str(error.where))),
+                )
 
     def _inspect_lists(self) -> None:
         if not self.split_names:
@@ -157,20 +170,30 @@ class Inspection:
             self._add("overlap", *layout.overlaps(parts["train"], parts["test"]))
         for name in map(str, range(1, self.folder.benchmark.splits + 1)):
             if self.split_names and self.is_complete and name not in self.split_names:
-                self._report("coverage", self.root / "splits", f"no split {name}, which was published")
+                self._report(
+                    "coverage", self.root / "splits", f"no split {name}, which was published"
+                )
 
     def _inspect_groups(self) -> None:
         path, pattern = self.root / "splits", self.config.groups
         with self._noted("groups"):
             groups = read_groups(self.videos, pattern)
             for name, parts in self.splits.items() if pattern is not None else ():
-                train, test = ({groups[video] for video in parts[part]} for part in ("train", "test"))
+                train, test = (
+                    {groups[video] for video in parts[part]} for part in ("train", "test")
+                )
                 if train & test:
-                    problem = f"groups in both parts of split {name}: {', '.join(in_order(train & test))}"
-                    self._report("shared groups", path, problem, "fact-clip data split divides them")
+                    problem = (
+                        f"groups in both parts of split {name}: {', '.join(in_order(train & test))}"
+                    )
+                    self._report(
+                        "shared groups", path, problem, "fact-clip data split divides them"
+                    )
                 if len(train) == 1 and self.config.validation > 0:
                     fix = "set data.groups=null, or data.validation=0"
-                    self._report("groups", path, f"split {name} trains on one group, {train.pop()!r}", fix)
+                    self._report(
+                        "groups", path, f"split {name} trains on one group, {train.pop()!r}", fix
+                    )
 
     def _inspect_labels(self) -> None:
         files = self.folder.labels(self.config, self.class_names)
@@ -185,7 +208,12 @@ class Inspection:
                 if "" in file.unknown:
                     self._add("labels", file.unknown_label("", ()))
                 if not file.counts.keys() - ignored:
-                    self._report("unlabelled", file.path, "no frame has a label", "take the video out of the splits")
+                    self._report(
+                        "unlabelled",
+                        file.path,
+                        "no frame has a label",
+                        "take the video out of the splits",
+                    )
                 frames.update(file.counts)
                 videos.update(file.counts.keys())
                 self.lengths[video] = len(file.labels)
@@ -195,7 +223,9 @@ class Inspection:
         for name in self.config.unlabelled:
             if name not in frames and self.classes and self.is_complete:
                 problem = f"no frame is labelled {name!r}, which data.unlabelled names"
-                self._report("labels", self.folder.labels_path, problem, suggest(name, sorted(frames), 0.6))
+                self._report(
+                    "labels", self.folder.labels_path, problem, suggest(name, sorted(frames), 0.6)
+                )
         for label, file in unknown.items() if self.class_names else ():
             details = f" ({frames[label]} frames in {videos[label]} videos)"
             self._add("labels", file.unknown_label(label, self.class_names, details))
@@ -224,7 +254,9 @@ class Inspection:
         stored: dict[str, NDArray[Any]] = {}
         for video in self.videos:
             with self._noted("features"):
-                stored[video] = features.load_features(path_of(video), "TD")  # as stored, until the layout is known
+                stored[video] = features.load_features(
+                    path_of(video), "TD"
+                )  # as stored, until the layout is known
         orientation = self._layout(stored)
         fps = self.config.fps if self.config.fps is not None else self.folder.benchmark.fps
         self._add("features", *features.sidecar_faults(map(path_of, stored), fps, orientation))
@@ -232,7 +264,9 @@ class Inspection:
             if self.lengths and stored:
                 self._add("orientation", features.unclear_layout(self.folder.features_path))
             return
-        self._features = {video: array if orientation == "TD" else array.T for video, array in stored.items()}
+        self._features = {
+            video: array if orientation == "TD" else array.T for video, array in stored.items()
+        }
         widths = dict[str, int]()
         for video in (video for video in self._features if video in self.lengths):
             with self._noted("length"):
@@ -243,7 +277,9 @@ class Inspection:
             self.columns = Counter(widths.values()).most_common(1)[0][0]
         for video in widths:
             with self._noted("width"):
-                features.check_width(path_of(video), self._features[video], self.columns or 0, "most files")
+                features.check_width(
+                    path_of(video), self._features[video], self.columns or 0, "most files"
+                )
 
     def _layout(self, stored: dict[str, NDArray[Any]]) -> Layout | None:
         """Return the layout that is known, else the one that fits the labels of most videos."""
@@ -253,7 +289,11 @@ class Inspection:
         votes: Counter[Layout | None] = Counter()
         for video in (video for video in self.lengths if video in stored):
             with suppress(InputError):
-                votes[features.read_layout(video, stored[video].shape, self.lengths[video], self.config)] += 1
+                votes[
+                    features.read_layout(
+                        video, stored[video].shape, self.lengths[video], self.config
+                    )
+                ] += 1
         del votes[None]  # both sides fit
         return votes.most_common(1)[0][0] if votes else None
 
@@ -261,7 +301,11 @@ class Inspection:
         total = sum(array.nbytes for array in self._features.values())
         step = 1 if self.full else -(-total // SAMPLED_BYTES) or 1
         self.checked_share = 1 / step
-        for video in paced(self._features, "reading features", logger, self.progress) if self._features else ():
+        for video in (
+            paced(self._features, "reading features", logger, self.progress)
+            if self._features
+            else ()
+        ):
             array, path = self._features[video], self.folder.feature_path(video)
             stored = array if array.flags.c_contiguous else array.T  # whose rows lie in one piece
             with self._noted("not finite"):
@@ -269,7 +313,12 @@ class Inspection:
                     continue
                 features.check_finite(path, array)
                 if features.is_constant(array):
-                    self._report("constant", path, "all frames have the same values", "extract the features again")
+                    self._report(
+                        "constant",
+                        path,
+                        "all frames have the same values",
+                        "extract the features again",
+                    )
 
     def _inspect_objects(self) -> None:
         if self.config.objects.file is None or self._vocabulary is None or not self._features:

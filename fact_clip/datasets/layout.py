@@ -16,7 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import ConfigKey, FileLocation, InputError, Location, MissingDataError, Vocabulary, parse_mapping
+from fact_clip.core import (
+    ConfigKey,
+    FileLocation,
+    InputError,
+    Location,
+    MissingDataError,
+    Vocabulary,
+    parse_mapping,
+)
 from fact_clip.core.io import read_lines as raw_lines
 from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.core.paths import expanded, is_file_name
@@ -42,9 +50,15 @@ class DataFolder:
     """
 
     def __init__(self, config: DataConfig, root: Path | None = None) -> None:
-        self.benchmark, self.root = find_benchmark(config.name), find_root(config) if root is None else root
+        self.benchmark, self.root = (
+            find_benchmark(config.name),
+            find_root(config) if root is None else root,
+        )
         self.mapping_path = self.root / self.benchmark.mapping
-        self.labels_path, self.features_path = self.root / "groundTruth", self.root / self.benchmark.features
+        self.labels_path, self.features_path = (
+            self.root / "groundTruth",
+            self.root / self.benchmark.features,
+        )
         self._vocabularies: dict[Any, Vocabulary] = {}
         self._lists: dict[tuple[str, str], Videos] = {}
         self._labels: dict[Any, LabelFiles] = {}
@@ -88,7 +102,9 @@ class DataFolder:
         if key not in self._vocabularies:
             n_classes, published = len(self.class_names), self.benchmark.classes
             if published not in (None, n_classes):
-                text = f"{self.mapping_path}: {n_classes} classes, but {config.name} has {published}"
+                text = (
+                    f"{self.mapping_path}: {n_classes} classes, but {config.name} has {published}"
+                )
                 warnings.warn(f"{text}; a data set of your own is data.name=folder", stacklevel=2)
             names = tuple(name for name in self.class_names if name not in unlabelled(config))
             background, faults = background_classes(config, self.class_names, self.mapping_path)
@@ -114,7 +130,11 @@ class DataFolder:
         videos: dict[str, object] = {}
         for split in split_names(self.root):
             for part in ("train", "test"):
-                videos |= self.videos(part, split) if find_split(self.root, part, split) is not None else {}
+                videos |= (
+                    self.videos(part, split)
+                    if find_split(self.root, part, split) is not None
+                    else {}
+                )
         return list(videos) or [path.stem for path in label_files(self.root)]
 
     def labels(self, config: DataConfig, names: tuple[str, ...]) -> LabelFiles:
@@ -131,15 +151,23 @@ def find_root(config: DataConfig) -> Path:
     """
     if config.root == IN_MEMORY:
         fix = "call fact_clip.evaluate(RUN, data=...), or set it to a folder where you saved them"
-        raise MissingDataError(ConfigKey("data.root"), "the data were in memory, not in a folder", fix)
+        raise MissingDataError(
+            ConfigKey("data.root"), "the data were in memory, not in a folder", fix
+        )
     benchmark = find_benchmark(config.name)
     inside = Path(benchmark.folder or config.name)
     above = expanded(config.root or os.environ.get("FACT_CLIP_DATA") or "data")
     candidates = [*([] if config.root is None else [above]), above / inside, above / inside.name]
-    root = next((folder for folder in candidates if (folder / benchmark.mapping).is_file()), candidates[0])
+    root = next(
+        (folder for folder in candidates if (folder / benchmark.mapping).is_file()), candidates[0]
+    )
     if not (root / benchmark.mapping).is_file() and not (root / "groundTruth").is_dir():
-        problem = f"no data set {config.name!r}; one has mapping.txt, groundTruth, features and splits"
-        raise MissingDataError(root, problem, "set data.root, or FACT_CLIP_DATA to the folder above it")
+        problem = (
+            f"no data set {config.name!r}; one has mapping.txt, groundTruth, features and splits"
+        )
+        raise MissingDataError(
+            root, problem, "set data.root, or FACT_CLIP_DATA to the folder above it"
+        )
     return root
 
 
@@ -150,10 +178,18 @@ def background_classes(
     ignored, entries = unlabelled(config), config.background
     names = tuple(name for name in class_names if name not in ignored)
     if not names:
-        return (), [InputError(ConfigKey("data.unlabelled"), f"no class is left of the {len(class_names)} in {path}")]
-    if entries is None:  # a benchmark may give them by id, and has no fault in those that are unlabelled
+        return (), [
+            InputError(
+                ConfigKey("data.unlabelled"),
+                f"no class is left of the {len(class_names)} in {path}",
+            )
+        ]
+    if (
+        entries is None
+    ):  # a benchmark may give them by id, and has no fault in those that are unlabelled
         listed = (
-            name if isinstance(name, str) else class_names[name] for name in find_benchmark(config.name).background
+            name if isinstance(name, str) else class_names[name]
+            for name in find_benchmark(config.name).background
         )
         entries = tuple(name for name in listed if name not in ignored)
     faults = []
@@ -163,10 +199,14 @@ def background_classes(
             faults.append(InputError(ConfigKey("data.unlabelled"), problem, "remove it from one"))
         elif name not in names:
             problem = f"no class {name!r}, which data.background names"
-            faults.append(InputError(path, problem, suggest(name, names, 0.6) or "set data.background"))
+            faults.append(
+                InputError(path, problem, suggest(name, names, 0.6) or "set data.background")
+            )
     background = tuple(name for name in entries if name in names)
     if len(background) == len(names):
-        faults.append(InputError(path, f"all {len(names)} classes are background", "set data.background"))
+        faults.append(
+            InputError(path, f"all {len(names)} classes are background", "set data.background")
+        )
     return background, faults
 
 
@@ -199,17 +239,25 @@ class LabelFile:
     path: Path
     labels: Labels  # (T,) class indices, -1 for a name that is ignored or unknown; read-only
     counts: Counter[str]  # frames of each name
-    unknown: dict[str, int]  # names that are neither classes nor ignored, each with its first line; "" is a blank line
+    unknown: dict[
+        str, int
+    ]  # names that are neither classes nor ignored, each with its first line; "" is a blank line
 
     def no_labels(self) -> InputError:
         """Return the error for a file without labels."""
-        return InputError(self.path, "no labels", "write one class name per frame, or take the video out of the splits")
+        return InputError(
+            self.path,
+            "no labels",
+            "write one class name per frame, or take the video out of the splits",
+        )
 
     def unknown_label(self, label: str, names: Sequence[str], details: str = "") -> InputError:
         """Return the error for a label that is no class, or for a blank line."""
         where = FileLocation(self.path, self.unknown[label])
         if not label:
-            return InputError(where, "a blank line between labels", "write one class name per frame")
+            return InputError(
+                where, "a blank line between labels", "write one class name per frame"
+            )
         fix = suggest(label, names, 0.6) or "add it to the mapping"
         return InputError(where, f"label {label!r} is not in the mapping{details}", fix)
 
@@ -217,14 +265,20 @@ class LabelFile:
 class LabelFiles(dict[str, LabelFile]):
     """The label files of a data set by video, each read when it is first asked for."""
 
-    def __init__(self, folder: DataFolder, names: tuple[str, ...], ignored: tuple[str, ...]) -> None:
+    def __init__(
+        self, folder: DataFolder, names: tuple[str, ...], ignored: tuple[str, ...]
+    ) -> None:
         super().__init__()
         self.folder, self.names, self.ignored = folder, names, ignored
 
     def __missing__(self, video: str) -> LabelFile:
         path, lines = self.folder.label_path(video), self.folder.label_lines(video)
-        indices = dict.fromkeys(self.ignored, -1) | {name: index for index, name in enumerate(self.names)}
-        labels = np.fromiter((indices.get(name, -1) for name in lines), dtype=np.int64, count=len(lines))
+        indices = dict.fromkeys(self.ignored, -1) | {
+            name: index for index, name in enumerate(self.names)
+        }
+        labels = np.fromiter(
+            (indices.get(name, -1) for name in lines), dtype=np.int64, count=len(lines)
+        )
         labels.flags.writeable = False
         counts = Counter(lines)  # in the order of their first lines
         unknown = {name: lines.index(name) + 1 for name in counts if name not in indices}
@@ -243,7 +297,11 @@ class LabelFiles(dict[str, LabelFile]):
 
 def label_files(root: Path) -> list[Path]:
     """Return the label files of a data set by name; hidden files, as macOS leaves them, are none."""
-    return [path for path in sorted((root / "groundTruth").glob("*.txt")) if not path.name.startswith(".")]
+    return [
+        path
+        for path in sorted((root / "groundTruth").glob("*.txt"))
+        if not path.name.startswith(".")
+    ]
 
 
 def split_names(root: Path) -> list[str]:
@@ -251,8 +309,13 @@ def split_names(root: Path) -> list[str]:
     bundles = root.glob("splits/train.split*.bundle")
     names = {path.name.removeprefix("train.split").removesuffix(".bundle") for path in bundles}
     # "split1.train" is split 1, as "train.split1.bundle" is
-    names |= {re.sub(r"^split(?=\d+$)", "", path.name.removesuffix(".train")) for path in root.glob("*.train")}
-    return sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+    names |= {
+        re.sub(r"^split(?=\d+$)", "", path.name.removesuffix(".train"))
+        for path in root.glob("*.train")
+    }
+    return sorted(
+        names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)
+    )
 
 
 def find_split(root: Path, part: str, name: str) -> Path | None:
@@ -270,7 +333,9 @@ def read_split(root: Path, part: str, name: str) -> tuple[Videos, list[InputErro
     path, names = find_split(root, part, name), split_names(root)
     if path is None:
         fix = f"set data.split to one of {', '.join(names)}" if names else WRITE_SPLITS
-        return {}, [InputError(root / SPLIT_FILES[0].format(part=part, name=name), "no such list", fix)]
+        return {}, [
+            InputError(root / SPLIT_FILES[0].format(part=part, name=name), "no such list", fix)
+        ]
     try:
         lines = read_lines(path, "a list of videos")
     except InputError as error:
@@ -278,9 +343,15 @@ def read_split(root: Path, part: str, name: str) -> tuple[Videos, list[InputErro
     for number, entry in enumerate(lines, start=1):
         video, where = entry.removesuffix(".txt"), FileLocation(path, number)
         if entry and not is_file_name(video):
-            faults.append(InputError(where, f"{entry!r} is not the name of a video without a folder"))
+            faults.append(
+                InputError(where, f"{entry!r} is not the name of a video without a folder")
+            )
         elif entry and videos.setdefault(video, where) != where:
-            faults.append(InputError(where, f"video {video!r} again, first in {videos[video]}", "list each once"))
+            faults.append(
+                InputError(
+                    where, f"video {video!r} again, first in {videos[video]}", "list each once"
+                )
+            )
     if not videos and not faults and (part == "train" or path.stat().st_size):
         faults.append(InputError(path, "no videos", "list one NAME or NAME.txt per line"))
     return videos, faults
@@ -290,4 +361,6 @@ def overlaps(learning: Videos, test: Videos) -> Iterator[InputError]:
     """Yield an error for each test video that is a training video too."""
     for name in test:
         if name in learning:
-            yield InputError(test[name], f"video {name!r} is in {learning[name]} too", "test on other videos")
+            yield InputError(
+                test[name], f"video {name!r} is in {learning[name]} too", "test on other videos"
+            )

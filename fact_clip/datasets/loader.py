@@ -57,12 +57,17 @@ class Truth:
     def longer(self, frames: int) -> Truth:
         """Return the same with `frames` frames a video; the new ones are padding."""
         more, spare = (0, frames - self.labels.shape[1]), self.classes.shape[1]
-        labels, segment = pad(self.labels, more, value=IGNORED), pad(self.segment, more, value=spare)
+        labels, segment = (
+            pad(self.labels, more, value=IGNORED),
+            pad(self.segment, more, value=spare),
+        )
         return Truth(labels, segment, self.classes, self.transcripts)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Truth:
         """Return the same with each tensor changed."""
-        return Truth(change(self.labels), change(self.segment), change(self.classes), self.transcripts)
+        return Truth(
+            change(self.labels), change(self.segment), change(self.classes), self.transcripts
+        )
 
 
 @dataclass(frozen=True)
@@ -74,13 +79,17 @@ class Batch:
     truth: Truth  # labels are -1 at padding and at ignored frames
     names: tuple[str, ...]
     gain: float = 1.0  # float16 features are multiplied by it when they become float32
-    share: float = 1.0  # of the videos of this step that are in this batch; less where processes share a step
+    share: float = (
+        1.0  # of the videos of this step that are in this batch; less where processes share a step
+    )
     padded: bool = True  # some frames are padding
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device, in float32; with pinned memory the caller does not wait for the copy."""
         later = torch.device(device).type == "cuda"
-        features, mask = (tensor.to(device, non_blocking=later) for tensor in (self.features, self.mask))
+        features, mask = (
+            tensor.to(device, non_blocking=later) for tensor in (self.features, self.mask)
+        )
         truth = self.truth.map(lambda tensor: tensor.to(device, non_blocking=later))
         if features.dtype == torch.float16:
             features = features.float().mul_(self.gain)
@@ -89,13 +98,17 @@ class Batch:
     def pin_memory(self) -> Batch:
         """Return the batch in memory that a GPU reads by itself."""
         truth = self.truth.map(Tensor.pin_memory)
-        return replace(self, features=self.features.pin_memory(), mask=self.mask.pin_memory(), truth=truth)
+        return replace(
+            self, features=self.features.pin_memory(), mask=self.mask.pin_memory(), truth=truth
+        )
 
     def longer(self, frames: int) -> Batch:
         """Return the same with `frames` frames a video; the new ones are padding."""
         more = frames - self.mask.shape[1]
         features, mask = pad(self.features, (0, 0, 0, more)), pad(self.mask, (0, more))
-        return replace(self, features=features, mask=mask, truth=self.truth.longer(frames), padded=True)
+        return replace(
+            self, features=features, mask=mask, truth=self.truth.longer(frames), padded=True
+        )
 
 
 def collate(items: Sequence[Item | InputError]) -> Batch | InputError:
@@ -104,10 +117,14 @@ def collate(items: Sequence[Item | InputError]) -> Batch | InputError:
         if isinstance(item, InputError):
             return item
     names, features, labels = zip(*items, strict=True)
-    padded = pad_sequence([torch.as_tensor(indices) for indices in labels], batch_first=True, padding_value=IGNORED)
+    padded = pad_sequence(
+        [torch.as_tensor(indices) for indices in labels], batch_first=True, padding_value=IGNORED
+    )
     return Batch(
         pad_sequence(list(features), batch_first=True),
-        pad_sequence([torch.ones(len(rows), dtype=torch.bool) for rows in features], batch_first=True),
+        pad_sequence(
+            [torch.ones(len(rows), dtype=torch.bool) for rows in features], batch_first=True
+        ),
         Truth.of(padded),
         names,
         padded=any(len(rows) < padded.shape[1] for rows in features),
@@ -125,7 +142,9 @@ def drop_channels(features: Tensor, probability: float, generator: torch.Generat
     return features * (keep.to(features.dtype) / (1.0 - probability))
 
 
-def mask_time(features: Tensor, spans: int, length: int, share: float, generator: torch.Generator) -> Tensor:
+def mask_time(
+    features: Tensor, spans: int, length: int, share: float, generator: torch.Generator
+) -> Tensor:
     """Set up to `spans` spans of a video (T, D) to zero, in a new tensor.
 
     The length of a span is uniform in [0, `length`), at most floor(`share` * T); one of length zero is the last.
@@ -141,7 +160,9 @@ def mask_time(features: Tensor, spans: int, length: int, share: float, generator
     return masked
 
 
-def change_speed(features: Tensor, labels: Labels, speed: float, generator: torch.Generator) -> tuple[Tensor, Labels]:
+def change_speed(
+    features: Tensor, labels: Labels, speed: float, generator: torch.Generator
+) -> tuple[Tensor, Labels]:
     """Play a video (T, D) and its labels (T,) faster or slower, log-uniform in [1 / (1 + speed), 1 + speed]."""
     factor = (1 + speed) ** (2 * float(torch.rand((), generator=generator)) - 1)
     n_frames = max(1, round(len(features) / factor))
@@ -168,7 +189,9 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
     seed: int
     stride: int = 1
     interleave: bool = False
-    label_map: Labels | None = None  # (C + 1,) class index -> label in a batch, the last one that of -1; None: the same
+    label_map: Labels | None = (
+        None  # (C + 1,) class index -> label in a batch, the last one that of -1; None: the same
+    )
 
     def __getitem__(self, key: Key) -> Item | InputError:
         """Return (name, features (T, D), labels (T,)); an InputError is returned, to pass from another process."""
@@ -180,10 +203,17 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
     def _item(self, epoch: int, name: str) -> Item:
         generator = torch.Generator().manual_seed(draw("augment", self.seed, epoch, name))
         labels, augment = self.dataset.labels(name), self.augment
-        first = int(torch.randint(min(self.stride, len(labels)), (), generator=generator)) if self.interleave else 0
+        first = (
+            int(torch.randint(min(self.stride, len(labels)), (), generator=generator))
+            if self.interleave
+            else 0
+        )
         # a copy, because a tensor over the read-only rows could write into them
         rows = self.dataset.transformed(name, self.transform)[first :: self.stride].copy(order="C")
-        features, labels = torch.from_numpy(rows), majority_stride(labels[first:], self.stride, IGNORED)
+        features, labels = (
+            torch.from_numpy(rows),
+            majority_stride(labels[first:], self.stride, IGNORED),
+        )
         labels = labels if self.label_map is None else self.label_map[labels]
         if augment.speed > 0:
             features, labels = change_speed(features, labels, augment.speed, generator)
@@ -193,7 +223,9 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
         if augment.channels > 0:
             features = drop_channels(features, augment.channels, generator)
         if augment.time_spans > 0:
-            features = mask_time(features, augment.time_spans, augment.time_length, augment.time_share, generator)
+            features = mask_time(
+                features, augment.time_spans, augment.time_length, augment.time_share, generator
+            )
         return name, features, labels
 
 
@@ -217,7 +249,12 @@ class TrainingLoader:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.videos, self.names, self.batch_size, self.similar_lengths = videos, names, batch_size, similar_lengths
+        self.videos, self.names, self.batch_size, self.similar_lengths = (
+            videos,
+            names,
+            batch_size,
+            similar_lengths,
+        )
         self.rank, self.world, self.n_batches = rank, world, math.ceil(len(names) / batch_size)
         self._keys: list[list[Key]] = []  # of the batches that are to come
         self._loader = torch.utils.data.DataLoader(
@@ -238,9 +275,12 @@ class TrainingLoader:
         shares = [names[self.rank :: self.world] for names in batches]
         # a process without a video of its own gets the batch's first one, so that it can take part in the step
         self._keys[:] = [
-            [(number, name) for name in share or names[:1]] for share, names in zip(shares, batches, strict=True)
+            [(number, name) for name in share or names[:1]]
+            for share, names in zip(shares, batches, strict=True)
         ]
-        gain = float(torch.ones(()) / (1.0 - self.videos.augment.channels))  # what `drop_channels` leaves to `Batch.to`
+        gain = float(
+            torch.ones(()) / (1.0 - self.videos.augment.channels)
+        )  # what `drop_channels` leaves to `Batch.to`
         for share, names, batch in zip(shares, batches, self._loader, strict=True):
             if isinstance(batch, InputError):
                 raise batch
@@ -253,9 +293,15 @@ class TrainingLoader:
         if not self.similar_lengths:
             return _in_batches(order, size)
         lengths = {name: len(self.videos.dataset.labels(name)) for name in self.names}
-        buckets = [sorted(bucket, key=lambda name: -lengths[name]) for bucket in _in_batches(order, _BUCKET * size)]
+        buckets = [
+            sorted(bucket, key=lambda name: -lengths[name])
+            for bucket in _in_batches(order, _BUCKET * size)
+        ]
         batches = [names for bucket in buckets for names in _in_batches(bucket, size)]
-        full, rest = ([names for names in batches if (len(names) == size) == is_full] for is_full in (True, False))
+        full, rest = (
+            [names for names in batches if (len(names) == size) == is_full]
+            for is_full in (True, False)
+        )
         return sorted(full, key=lambda names: draw("batch", seed, epoch, names[0])) + rest
 
 

@@ -30,7 +30,9 @@ class DataSource(Protocol):
     train: Sequence[str]  # names of the videos to train and validate on; they become names of files
     test: Sequence[str] = ()  # of those that `evaluate` scores; no video is in both
     fps: float | None = None  # rows of features a second; None: as the configuration says
-    background: Sequence[str] | None = None  # classes that mean "no action"; None: as the configuration says
+    background: Sequence[str] | None = (
+        None  # classes that mean "no action"; None: as the configuration says
+    )
 
     def features(self, name: str) -> ArrayLike:
         """Return the features (T, D) of a video; D is the same for all."""
@@ -65,18 +67,32 @@ def from_arrays(
     """
     for name, mapping in (("features", features), ("labels", labels)):
         if not isinstance(mapping, Mapping) or not mapping:
-            raise InputError(name, "not a mapping from videos to arrays or lists", "give {name: values, ...}")
+            raise InputError(
+                name, "not a mapping from videos to arrays or lists", "give {name: values, ...}"
+            )
     if lone := sorted(map(str, features.keys() ^ labels.keys())):
-        raise InputError("labels", f"not the videos of features: {lone[0]!r} is in one of them only")
-    lists = {name: tuple(map(str, names_of(values, f"labels of {name!r}"))) for name, values in labels.items()}
+        raise InputError(
+            "labels", f"not the videos of features: {lone[0]!r} is in one of them only"
+        )
+    lists = {
+        name: tuple(map(str, names_of(values, f"labels of {name!r}")))
+        for name, values in labels.items()
+    }
     if train is None:
         train = [name for name in features if name not in (test or ())]
     elif test is None:
         test = [name for name in features if name not in train]
     classes = sorted(set().union(*lists.values()) - {"?"}) if class_names is None else class_names
-    arrays = {name: array_of(rows, f"features of {name!r}", "numbers, (T, D)") for name, rows in features.items()}
+    arrays = {
+        name: array_of(rows, f"features of {name!r}", "numbers, (T, D)")
+        for name, rows in features.items()
+    }
     data: Any = SimpleNamespace(features=arrays.__getitem__, labels=lists.__getitem__, fps=fps)
-    data.class_names, data.train, data.test = tuple(classes), names_of(train, "train"), names_of(test or (), "test")
+    data.class_names, data.train, data.test = (
+        tuple(classes),
+        names_of(train, "train"),
+        names_of(test or (), "test"),
+    )
     data.background = None if background is None else names_of(background, "background")
     if unknown := [name for name in (*data.train, *data.test) if name not in arrays]:
         raise InputError("train", f"no features of a video {unknown[0]!r}")
@@ -88,10 +104,14 @@ def with_data(config: Config, data: DataSource) -> Config:
     """Return a configuration of data in memory: its `data.root` is `IN_MEMORY`, and rate and background are theirs."""
     for name in ("class_names", "train", "test", "fps", "background", "features", "labels"):
         if not hasattr(data, name):
-            raise InputError("data", f"{type(data).__name__} has no {name!r}", "see datasets.DataSource")
+            raise InputError(
+                "data", f"{type(data).__name__} has no {name!r}", "see datasets.DataSource"
+            )
     values = {"data.name": "folder", "data.root": IN_MEMORY, "data.split": 1, "data.layout": "TD"}
     theirs = {"data.fps": data.fps, "data.background": data.background}
-    return with_values(config, values | {key: value for key, value in theirs.items() if value is not None}, "data")
+    return with_values(
+        config, values | {key: value for key, value in theirs.items() if value is not None}, "data"
+    )
 
 
 def save(data: DataSource, root: str | Path) -> Path:
@@ -104,10 +124,16 @@ def save(data: DataSource, root: str | Path) -> Path:
     labels = {name: folder.label_lines(name) for name in videos}
     write_splits(root, [Split(tuple(data.train), tuple(data.test), ())])
     for name in videos:
-        with whole_file(inside(root, "features", f"{name}.npy")) as unfinished, unfinished.open("wb") as file:
+        with (
+            whole_file(inside(root, "features", f"{name}.npy")) as unfinished,
+            unfinished.open("wb") as file,
+        ):
             np.save(file, folder.features(name, "TD"))
         write_lines(inside(root, "groundTruth", f"{name}.txt"), labels[name])
-    write_lines(inside(root, "mapping.txt"), (f"{index} {name}" for index, name in enumerate(data.class_names)))
+    write_lines(
+        inside(root, "mapping.txt"),
+        (f"{index} {name}" for index, name in enumerate(data.class_names)),
+    )
     return root
 
 
@@ -117,13 +143,21 @@ class MemoryFolder(DataFolder):
     def __init__(self, data: DataSource) -> None:
         super().__init__(with_data(Config(), data).data, Path(IN_MEMORY))
         self.data = data
-        self.lists = {part: names_of(getattr(data, part), f"data.{part}") for part in ("train", "test")}
+        self.lists = {
+            part: names_of(getattr(data, part), f"data.{part}") for part in ("train", "test")
+        }
         names = [*self.lists["train"], *self.lists["test"]]
         if bad := [name for name in names if not is_file_name(name)]:
             raise InputError("data.train", f"{bad[0]!r} cannot be the name of a file")
         if not self.lists["train"] or len(set(names)) < len(names):
-            raise InputError("data.train", "no videos" if not names else "a video twice, in train and test or in one")
-        self.mapping = Vocabulary.from_names(names_of(data.class_names, "data.class_names")).names, []
+            raise InputError(
+                "data.train",
+                "no videos" if not names else "a video twice, in train and test or in one",
+            )
+        self.mapping = (
+            Vocabulary.from_names(names_of(data.class_names, "data.class_names")).names,
+            [],
+        )
 
     def videos(self, part: str, split: str) -> Videos:
         """Return the videos of "train" or "test"."""

@@ -37,7 +37,9 @@ class ObjectColumns:
     """
 
     names: tuple[str, ...]  # of the objects, as words ("baked egg"); "" where unknown
-    columns: tuple[tuple[int, ...], ...]  # (O, k), with the same kinds of value in the same order for each object
+    columns: tuple[
+        tuple[int, ...], ...
+    ]  # (O, k), with the same kinds of value in the same order for each object
     fixed: tuple[int, ...]  # numbers of objects
     slot: int  # number of the slot whose words name objects
     width: int  # D, columns of a feature file
@@ -48,24 +50,37 @@ class ObjectColumns:
         if config.file is None:
             return None
         path = root / config.file
-        lines = (" ".join(line.replace("_", " ").split()) for line in read_lines(path, "names, one per line"))
+        lines = (
+            " ".join(line.replace("_", " ").split())
+            for line in read_lines(path, "names, one per line")
+        )
         names = tuple(filter(None, lines))
         if not names or len(set(map(spelling_key, names))) < len(names):
-            raise InputError(path, "a name twice" if names else "no names", "list each object once, one a line")
+            raise InputError(
+                path, "a name twice" if names else "no names", "list each object once, one a line"
+            )
         slot = _slot_of(config, vocabulary)
         for name in config.fixed:
             if name not in names:
                 raise InputError(ConfigKey("data.objects.fixed"), f"no object {name!r} in {path}")
         words = {entry[slot] for entry in vocabulary.factors}
         if not words & {*names} and not config.fixed:
-            warnings.warn(f"{path}: none of its names is a word of the slot {config.slot!r} of a class", stacklevel=2)
+            warnings.warn(
+                f"{path}: none of its names is a word of the slot {config.slot!r} of a class",
+                stacklevel=2,
+            )
         others = _other_words(vocabulary.factors, slot)
-        fixed = tuple(number for number, name in enumerate(names) if name in config.fixed or name in others)
+        fixed = tuple(
+            number for number, name in enumerate(names) if name in config.fixed or name in others
+        )
         columns: list[tuple[int, ...]] = [()] * len(names)
         width = 0
         for values in config.blocks or (1,):
             starts = range(width, width + len(names) * values, values)
-            columns = [(*row, *range(start, start + values)) for row, start in zip(columns, starts, strict=True)]
+            columns = [
+                (*row, *range(start, start + values))
+                for row, start in zip(columns, starts, strict=True)
+            ]
             width += len(names) * values
         return cls(names, tuple(columns), fixed, slot, width)
 
@@ -110,7 +125,9 @@ class ObjectColumns:
     def with_context(self, copies: int) -> tuple[tuple[int, ...], ...]:
         """Return each object's columns among `copies` * D: the features, then means and deviations of windows."""
         starts = [self.width * copy for copy in range(copies)]
-        return tuple(tuple(start + column for start in starts for column in row) for row in self.columns)
+        return tuple(
+            tuple(start + column for start in starts for column in row) for row in self.columns
+        )
 
 
 def _slot_of(config: ObjectData, vocabulary: Vocabulary) -> int:
@@ -130,9 +147,17 @@ def _detect(
     config: ObjectData, dataset: Dataset, least: float
 ) -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...], tuple[str, ...], list[Factors]]:
     """Return columns and names of the objects in the features, the words of trained classes, and their factors."""
-    slot, videos, factors = _slot_of(config, dataset.vocabulary), sorted(dataset.learning), dataset.vocabulary.factors
+    slot, videos, factors = (
+        _slot_of(config, dataset.vocabulary),
+        sorted(dataset.learning),
+        dataset.vocabulary.factors,
+    )
     rows = find_objects(lambda: (dataset.features(name) for name in videos))
-    trained = [entry for entry, count in zip(factors, dataset.class_counts().tolist(), strict=True) if count]
+    trained = [
+        entry
+        for entry, count in zip(factors, dataset.class_counts().tolist(), strict=True)
+        if count
+    ]
     words = tuple(sorted({entry[slot] or "" for entry in trained} - {""}))
     if not rows or not words:
         return rows, ("",) * len(rows), words, trained
@@ -168,7 +193,10 @@ def find_objects(videos: Callable[[], Iterable[Array]]) -> tuple[tuple[int, ...]
 
 
 def name_objects(
-    rows: Rows, videos: Iterable[tuple[Array, Array, Array]], words: tuple[str, ...], least: float = NAMES
+    rows: Rows,
+    videos: Iterable[tuple[Array, Array, Array]],
+    words: tuple[str, ...],
+    least: float = NAMES,
 ) -> tuple[str, ...]:
     """Return the word of each object, "" where no word has a tie of `least`; each word names at most one object.
 
@@ -176,7 +204,10 @@ def name_objects(
     `videos` are features (T, D), which of the W words each frame has, (T, W), and whether it is labelled, (T,).
     """
     both = correlation(
-        (np.hstack([changes(features, rows), _any_column(features != 0, rows)])[labelled], has_word[labelled])
+        (
+            np.hstack([changes(features, rows), _any_column(features != 0, rows)])[labelled],
+            has_word[labelled],
+        )
         for features, has_word, labelled in videos
     )
     ties = both[: len(rows)] + both[len(rows) :] / 2  # (O, W)
@@ -193,7 +224,9 @@ def correlation(pairs: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
     for first, second in pairs:
         a, b = first.astype(np.float64), second.astype(np.float64)
         sums = (a.sum(0), b.sum(0), (a**2).sum(0), (b**2).sum(0), a.T @ b)
-        moments = sums if moments is None else tuple(x + y for x, y in zip(moments, sums, strict=True))
+        moments = (
+            sums if moments is None else tuple(x + y for x, y in zip(moments, sums, strict=True))
+        )
         count += len(a)
     assert moments is not None
     mean_a, mean_b, square_a, square_b, both = (value / count for value in moments)

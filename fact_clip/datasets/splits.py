@@ -19,10 +19,15 @@ from fact_clip.datasets.layout import SPLIT_FILES, split_names
 Way = Literal["leave-out", "folds", "test"]
 
 # How names of videos say who is in them: subj3_boil, person1_video2, P03_cam01, U0209_S0500, S1_Cheese.
-_WHO = (r"(?i)((?:subject|subj|sub|person|participant|user|actor|operator|volunteer)[-_ ]?)(\d+)", r"^([PpUuSs])(\d+)")
+_WHO = (
+    r"(?i)((?:subject|subj|sub|person|participant|user|actor|operator|volunteer)[-_ ]?)(\d+)",
+    r"^([PpUuSs])(\d+)",
+)
 
 
-def read_groups(names: Iterable[str], pattern: str | None, where: Location = "data.groups") -> dict[str, str]:
+def read_groups(
+    names: Iterable[str], pattern: str | None, where: Location = "data.groups"
+) -> dict[str, str]:
     """Return video -> its group: what the first pair of parentheses of a regular expression finds in its name.
 
     Without a pattern each video is a group of its own. A pattern that does not fit is an InputError.
@@ -39,7 +44,11 @@ def read_groups(names: Iterable[str], pattern: str | None, where: Location = "da
     groups = {video: match[1] for video in videos if (match := compiled.search(video)) and match[1]}
     missing = [video for video in videos if video not in groups]
     if missing:
-        raise InputError(where, f"{pattern!r} finds no group in {listed(map(repr, missing))}", "change the pattern")
+        raise InputError(
+            where,
+            f"{pattern!r} finds no group in {listed(map(repr, missing))}",
+            "change the pattern",
+        )
     return groups
 
 
@@ -71,7 +80,10 @@ def carve_validation(
     Part 1, 2, ... are chosen so from the groups that no earlier part has; after the last complete one comes part 0.
     """
     sets, frames = together(groups), frames or {}
-    shown = {group: sum((Counter(frames.get(name)) for name in names), Counter[int]()) for group, names in sets.items()}
+    shown = {
+        group: sum((Counter(frames.get(name)) for name in names), Counter[int]())
+        for group, names in sets.items()
+    }
     count = validation_size(len(sets), share)
     part %= max(len(sets) // max(count, 1), 1)
     left, chosen = by_hash(sets), list[str]()
@@ -103,9 +115,15 @@ def guess_groups(names: Iterable[str]) -> str | None:
     """Return a pattern that finds a person in each name; None where none fits all, or none puts two together."""
     videos = tuple(names)
     for pattern in _WHO:
-        matches = [match for match in (re.search(pattern, video) for video in videos) if match is not None]
+        matches = [
+            match for match in (re.search(pattern, video) for video in videos) if match is not None
+        ]
         words = {match[1] for match in matches}
-        if len(matches) == len(videos) and len(words) == 1 and 1 < len({match[2] for match in matches}) < len(videos):
+        if (
+            len(matches) == len(videos)
+            and len(words) == 1
+            and 1 < len({match[2] for match in matches}) < len(videos)
+        ):
             start = "^" if pattern.startswith("^") else ""
             return f"{start}{re.escape(words.pop())}(\\d+)"
     return None
@@ -113,7 +131,12 @@ def guess_groups(names: Iterable[str]) -> str | None:
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Sort names with their numbers in order of size: subj2 before subj10."""
-    return sorted(names, key=lambda name: [(int(p), p) if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name)])
+    return sorted(
+        names,
+        key=lambda name: [
+            (int(p), p) if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name)
+        ],
+    )
 
 
 @dataclass(frozen=True)
@@ -135,10 +158,14 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
     least, option = max(int(amount) if way == "folds" else 2, 2), f"--{way}"
     if len(sizes) < least:
         raise InputError(
-            CommandOption(option), f"{len(groups)} videos of {len(sizes)} groups", f"{least} or more are needed"
+            CommandOption(option),
+            f"{len(groups)} videos of {len(sizes)} groups",
+            f"{least} or more are needed",
         )
     if way == "test" and not 0.5 <= amount * len(groups) <= len(groups) - 0.5:
-        raise InputError(CommandOption(option), f"{amount:g} is none or all of {len(groups)} videos")
+        raise InputError(
+            CommandOption(option), f"{amount:g} is none or all of {len(groups)} videos"
+        )
     if way == "leave-out":
         tests = [[group] for group in in_order(sizes)]
     else:
@@ -168,7 +195,9 @@ def _share(sizes: Mapping[str, int], share: float) -> list[str]:
     """Take groups by hash while they bring the number of videos nearer to the share; one at least, and not all."""
     target, chosen, total = share * sum(sizes.values()), list[str](), 0
     for group in by_hash(sizes):
-        if len(chosen) < len(sizes) - 1 and abs(total + sizes[group] - target) < abs(total - target):
+        if len(chosen) < len(sizes) - 1 and abs(total + sizes[group] - target) < abs(
+            total - target
+        ):
             chosen.append(group)
             total += sizes[group]
     return chosen or [min(by_hash(sizes), key=lambda group: sizes[group])]
@@ -178,16 +207,24 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
     """Write `root`/splits/train.splitN.bundle and test.splitN.bundle, all or none; existing ones need `overwrite`."""
     for video in (video for split in splits for video in (*split.train, *split.test)):
         if not is_file_name(video):
-            raise InputError(root / "splits", f"the video {video!r} is not the name of a file in features")
+            raise InputError(
+                root / "splits", f"the video {video!r} is not the name of a file in features"
+            )
     existing = split_names(root)
     if existing and not overwrite:
-        raise InputError(root / "splits", f"has the splits {', '.join(existing)}", "replace them with --overwrite")
+        raise InputError(
+            root / "splits",
+            f"has the splits {', '.join(existing)}",
+            "replace them with --overwrite",
+        )
     written = {
         inside(root, *SPLIT_FILES[0].format(part=part, name=number).split("/")): videos
         for number, split in enumerate(splits, start=1)
         for part, videos in (("train", split.train), ("test", split.test))
     }
-    before = [path for part in ("train", "test") for path in root.glob(f"splits/{part}.split*.bundle")]
+    before = [
+        path for part in ("train", "test") for path in root.glob(f"splits/{part}.split*.bundle")
+    ]
     for path in {*written, *before}:
         check_place(path)
     with ExitStack() as all_or_none:  # a disk may be full

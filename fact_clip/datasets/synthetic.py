@@ -41,13 +41,27 @@ Step = tuple[str, str | None, float]  # verb, tool, probability that the step is
 
 # The steps of each part, in order.
 STEPS: dict[str, tuple[Step, ...]] = {
-    "shaft": (("grasp", None, 1.0), ("insert", None, 1.0), ("tap", "mallet", 0.6), ("rotate", None, 0.5)),
-    "gear": (("grasp", None, 1.0), ("place", None, 1.0), ("tap", "mallet", 0.5), ("rotate", None, 0.6)),
+    "shaft": (
+        ("grasp", None, 1.0),
+        ("insert", None, 1.0),
+        ("tap", "mallet", 0.6),
+        ("rotate", None, 0.5),
+    ),
+    "gear": (
+        ("grasp", None, 1.0),
+        ("place", None, 1.0),
+        ("tap", "mallet", 0.5),
+        ("rotate", None, 0.6),
+    ),
     "bearing": (("grasp", None, 1.0), ("place", None, 1.0), ("tap", "mallet", 0.7)),
     "bolt": (("grasp", None, 1.0), ("insert", None, 1.0), ("screw", "wrench", 0.6)),
     "nut": (("grasp", None, 1.0), ("screw", "wrench", 1.0)),
     "hex screw": (("grasp", None, 1.0), ("insert", None, 1.0), ("screw", "hex screwdriver", 0.9)),
-    "phillips screw": (("grasp", None, 1.0), ("insert", None, 1.0), ("screw", "phillips screwdriver", 0.9)),
+    "phillips screw": (
+        ("grasp", None, 1.0),
+        ("insert", None, 1.0),
+        ("screw", "phillips screwdriver", 0.9),
+    ),
 }
 
 # A part that is assembled after another one, if both are in the video.
@@ -60,7 +74,11 @@ def _name(verb: str, part: str, tool: str | None) -> str:
 
 FACTORS: dict[str, Factors] = {
     NO_ACTION: (None, None, None),
-    **{_name(verb, part, tool): (verb, part, tool) for part, steps in STEPS.items() for verb, tool, _ in steps},
+    **{
+        _name(verb, part, tool): (verb, part, tool)
+        for part, steps in STEPS.items()
+        for verb, tool, _ in steps
+    },
 }
 """Class name -> (verb, object, tool), in the order of the class ids; `benchmarks.verb_object_tool` reads the same."""
 
@@ -85,7 +103,9 @@ def _prototypes(dim: int) -> World:
     counts = dict.fromkeys(VERBS, 1) | {f"{verb} movement": 2 for verb in VERBS}
     counts |= dict.fromkeys((*STEPS, *tools), 1) | {"drift": 4}
     drawn = {name: rng.standard_normal((count, dim)) for name, count in counts.items()}
-    return {name: rows / np.linalg.norm(rows, axis=1, keepdims=True) for name, rows in drawn.items()}
+    return {
+        name: rows / np.linalg.norm(rows, axis=1, keepdims=True) for name, rows in drawn.items()
+    }
 
 
 def _plan(rng: np.random.Generator) -> list[str]:
@@ -100,7 +120,9 @@ def _plan(rng: np.random.Generator) -> list[str]:
     for part in ordered:
         repeats = int(rng.integers(1, 3)) if part.endswith("screw") else 1
         for _ in range(repeats):
-            plan += [_name(verb, part, tool) for verb, tool, share in STEPS[part] if rng.random() < share]
+            plan += [
+                _name(verb, part, tool) for verb, tool, share in STEPS[part] if rng.random() < share
+            ]
             if rng.random() < 0.45:
                 plan.append(NO_ACTION)
     return plan if plan[-1] == NO_ACTION else [*plan, NO_ACTION]
@@ -112,7 +134,9 @@ def _moving_average(rows: Floats, window: int) -> Floats:
     return smooth
 
 
-def _evidence(plan: list[str], frames: NDArray[np.int64], fps: float, world: World, rng: np.random.Generator) -> Floats:
+def _evidence(
+    plan: list[str], frames: NDArray[np.int64], fps: float, world: World, rng: np.random.Generator
+) -> Floats:
     """Return the evidence of the actions, (T, dim), with sharp borders."""
     dim = world["drift"].shape[1]
     rows = np.zeros((int(frames.sum()), dim))
@@ -123,7 +147,11 @@ def _evidence(plan: list[str], frames: NDArray[np.int64], fps: float, world: Wor
         verb, part, tool = FACTORS[name]
         if verb is None or part is None:
             continue
-        phase = 2 * np.pi * (VERBS[verb][1] * rng.normal(1.0, 0.06) * np.arange(count) / fps + rng.random())
+        phase = (
+            2
+            * np.pi
+            * (VERBS[verb][1] * rng.normal(1.0, 0.06) * np.arange(count) / fps + rng.random())
+        )
         swing = np.stack([np.cos(phase), np.sin(phase)], axis=1)  # (T, 2)
         strength = rng.lognormal(0.0, 0.2)
         part_rows += strength * _VERB * world[verb] + _MOVEMENT * swing @ world[f"{verb} movement"]
@@ -137,14 +165,18 @@ def _evidence(plan: list[str], frames: NDArray[np.int64], fps: float, world: Wor
     return rows
 
 
-def _video(person: int, fps: float, world: World, seed: int, number: int) -> tuple[NDArray[np.float16], list[str]]:
+def _video(
+    person: int, fps: float, world: World, seed: int, number: int
+) -> tuple[NDArray[np.float16], list[str]]:
     dim: int = world["drift"].shape[1]
     habits = np.random.default_rng([_WORLD, seed, person])
     style, pace = habits.standard_normal(dim), float(habits.uniform(0.85, 1.15))
     rng = np.random.default_rng([seed, number])
     plan = _plan(rng)
     # the duration of an action is log-normal around the median of its verb, times the pace of the person
-    medians = np.array([_IDLE_SECONDS if name == NO_ACTION else VERBS[name.split()[0]][0] for name in plan])
+    medians = np.array(
+        [_IDLE_SECONDS if name == NO_ACTION else VERBS[name.split()[0]][0] for name in plan]
+    )
     seconds = np.clip(medians * pace * rng.lognormal(0.0, _SPREAD, len(plan)), _SHORTEST, _LONGEST)
     frames = np.maximum(np.rint(seconds * fps), 1).astype(np.int64)
     rows = _moving_average(_evidence(plan, frames, fps, world, rng), round(_BORDER_SECONDS * fps))
@@ -159,14 +191,25 @@ def _video(person: int, fps: float, world: World, seed: int, number: int) -> tup
 
 @checked
 def write_workbench(
-    root: str | Path, *, videos: int = 24, seed: int = 0, dim: int = 64, fps: float = 15.0, persons: int = 6
+    root: str | Path,
+    *,
+    videos: int = 24,
+    seed: int = 0,
+    dim: int = 64,
+    fps: float = 15.0,
+    persons: int = 6,
 ) -> Path:
     """Write a synthetic data set in the common layout, for `data.name=workbench`; return `root`.
 
     The same arguments give the same files, byte for byte. What actions look like depends only on `dim`, so a model
     trained on one seed fits the videos of another. Other rates than 15 need data.fps. Splits keep persons apart.
     """
-    for name, value, least in (("videos", videos, 2), ("persons", persons, 2), ("dim", dim, 8), ("fps", fps, 8)):
+    for name, value, least in (
+        ("videos", videos, 2),
+        ("persons", persons, 2),
+        ("dim", dim, 8),
+        ("fps", fps, 8),
+    ):
         number_of(value, f"workbench, {name}", f"{least} or more", least)
     root = Path(root)
     write_lines(root / "mapping.txt", (f"{index} {name}" for index, name in enumerate(FACTORS)))
@@ -180,8 +223,13 @@ def write_workbench(
         with whole_file(root / "features" / f"{name}.npy") as unfinished:
             np.save(unfinished, features)
         write_lines(root / "groundTruth" / f"{name}.txt", labels)
-    tests = [[name for name in owners if owners[name] % 3 == part] for part in range(min(3, persons, videos))]
-    splits = [Split(tuple(name for name in owners if name not in test), tuple(test), ()) for test in tests]
+    tests = [
+        [name for name in owners if owners[name] % 3 == part]
+        for part in range(min(3, persons, videos))
+    ]
+    splits = [
+        Split(tuple(name for name in owners if name not in test), tuple(test), ()) for test in tests
+    ]
     write_splits(root, splits, overwrite=True)
     holdout = Holdout(UNSEEN, VALIDATION_UNSEEN, "mask", splits[0].train, splits[0].test)
     holdout.save_json(root / "zero_shot" / "A.json")
@@ -253,7 +301,9 @@ def _paint(image: Image, name: str, centre: Floats) -> None:
         _blot(image, centre, width // 3, height // 3, _BENCH)
 
 
-def _blot(image: Image, centre: Floats, width: int, height: int, colour: tuple[int, int, int]) -> None:
+def _blot(
+    image: Image, centre: Floats, width: int, height: int, colour: tuple[int, int, int]
+) -> None:
     """Paint a rectangle about a point, cut off at the border."""
     left, top = round(float(centre[0])) - width // 2, round(float(centre[1])) - height // 2
     image[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = colour

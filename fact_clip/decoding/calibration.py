@@ -43,26 +43,37 @@ def factor_log_shares(vocabulary: Vocabulary, frames: Mapping[str, Mapping[str, 
     total = np.zeros(len(vocabulary))
     for position, slot in enumerate(vocabulary.slots):
         counts = {factor: count for factor, count in frames[slot].items() if count}
-        shares = {factor: math.log(count / sum(counts.values())) for factor, count in counts.items()}
+        shares = {
+            factor: math.log(count / sum(counts.values())) for factor, count in counts.items()
+        }
         unknown = sum(shares.values()) / len(shares)
         total += [shares.get(entry[position] or "", unknown) for entry in vocabulary.factors]
     return total
 
 
-def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: float = 1e-4) -> Floats:
+def log_mean_posterior(
+    log_scores: Sequence[NDArray[np.floating]], smoothing: float = 1e-4
+) -> Floats:
     """Return (C,) log of the mean class distribution over all frames of some videos, (T, C) log scores each.
 
     `smoothing` is the share, in (0, 1], of an even distribution in the mean, so that no class has probability 0.
     """
-    posterior = torch.cat([torch.from_numpy(table.astype(np.float64)) for table in log_scores]).softmax(-1)
+    posterior = torch.cat(
+        [torch.from_numpy(table.astype(np.float64)) for table in log_scores]
+    ).softmax(-1)
     mean = posterior.mean(0)  # (C,)
     return ((1 - smoothing) * mean + smoothing / len(mean)).log().numpy()
 
 
-ASKS_MODEL = ("posterior", "frames+posterior")  # rules that need the mean posterior on the validation videos
+ASKS_MODEL = (
+    "posterior",
+    "frames+posterior",
+)  # rules that need the mean posterior on the validation videos
 
 
-def log_prior(rule: str, expected: Floats, frames: NDArray[np.int64], posterior: Floats | None = None) -> Floats:
+def log_prior(
+    rule: str, expected: Floats, frames: NDArray[np.int64], posterior: Floats | None = None
+) -> Floats:
     """Return (C,) log p(c) by a rule, the name in ``decode.prior``; "frames+posterior" is the mean of both.
 
     `expected` (C,) is that of `factor_log_shares`, which a class without training `frames` (C,) gets, on the same
@@ -90,7 +101,9 @@ class Calibration:
     seen: Annotated[tuple[str, ...], Field(min_length=1)]
     # for each slot the training frames of each factor; "" counts the frames without one
     frames: Mapping[str, Mapping[str, Annotated[int, Field(ge=0)]]]
-    prior_weight: Annotated[float, Field(ge=0, le=1e6)] = 0.0  # share of log p(c) that is subtracted
+    prior_weight: Annotated[float, Field(ge=0, le=1e6)] = (
+        0.0  # share of log p(c) that is subtracted
+    )
     gamma: _Nats = 0.0  # what is subtracted from the scores of seen classes, in nats
     # name -> `log_prior`; names that it lacks get the product of their factors' shares
     prior: Mapping[str, _Nats] = field(default_factory=dict)
@@ -111,13 +124,20 @@ class Calibration:
             raise InputError(path, problem, "train the run anew")
         unknown = {*calibration.seen, *calibration.prior} - {*vocabulary.names}
         if unknown:
-            raise InputError(path, f"{min(unknown)!r} is not in vocabulary.json", "train the run anew")
+            raise InputError(
+                path, f"{min(unknown)!r} is not in vocabulary.json", "train the run anew"
+            )
         return calibration
 
     def log_prior(self, vocabulary: Vocabulary) -> Floats:
         """Return (C,) log p(c)."""
         expected = factor_log_shares(vocabulary, self.frames) + self.shift
-        return np.array([self.prior.get(name, value) for name, value in zip(vocabulary.names, expected, strict=True)])
+        return np.array(
+            [
+                self.prior.get(name, value)
+                for name, value in zip(vocabulary.names, expected, strict=True)
+            ]
+        )
 
     def offset(self, vocabulary: Vocabulary) -> Floats:
         """Return (C,) what is added to the log scores of these candidates."""
@@ -159,7 +179,9 @@ _LEAST_SLOPE = 0.1  # a higher score is never a lower confidence
 class Confidence:
     """What a run learned about its scores on validation videos."""
 
-    slope: Annotated[float, Field(gt=0, le=1e6)]  # confidence = 1 / (1 + exp(-(slope * logit(score) + intercept)))
+    slope: Annotated[
+        float, Field(gt=0, le=1e6)
+    ]  # confidence = 1 / (1 + exp(-(slope * logit(score) + intercept)))
     intercept: Annotated[float, Field(ge=-1e6, le=1e6)]
     # (101,) of the confidences of correctly named frames, each that of its whole segment; ones where no frame was
     # named correctly
@@ -167,11 +189,15 @@ class Confidence:
     frames: Annotated[int, Field(ge=0)]  # how many frames this was learned from
 
     def __post_init__(self) -> None:
-        if len(self.quantiles) not in (0, _STEPS + 1) or list(self.quantiles) != sorted(self.quantiles):
+        if len(self.quantiles) not in (0, _STEPS + 1) or list(self.quantiles) != sorted(
+            self.quantiles
+        ):
             raise InputError("quantiles", f"not {_STEPS + 1} numbers in order")
 
     @classmethod
-    def learned(cls, labels: Sequence[NDArray[np.int64]], scores: Sequence[Floats], truth: Sequence[Any]) -> Confidence:
+    def learned(
+        cls, labels: Sequence[NDArray[np.int64]], scores: Sequence[Floats], truth: Sequence[Any]
+    ) -> Confidence:
         """Learn from videos: predicted labels (T,), their scores (T,) and true labels (T,), -1 where there is none.
 
         Scores stay as they are (slope 1, intercept 0) unless a fit to other videos describes a video better than its
@@ -188,9 +214,16 @@ class Confidence:
             slope, intercept = _fitted(videos)
         right = np.concatenate([hits for _, hits, _ in videos])
         start = cls(slope, intercept, (), right.size)
-        means = [over_segments(guess, start.calibrated(score)) for guess, score in zip(labels, scores, strict=True)]
+        means = [
+            over_segments(guess, start.calibrated(score))
+            for guess, score in zip(labels, scores, strict=True)
+        ]
         correct = np.concatenate([mean[at] for mean, at in zip(means, judged, strict=True)])[right]
-        quantiles = np.quantile(correct, np.linspace(0, 1, _STEPS + 1)) if correct.size else np.ones(_STEPS + 1)
+        quantiles = (
+            np.quantile(correct, np.linspace(0, 1, _STEPS + 1))
+            if correct.size
+            else np.ones(_STEPS + 1)
+        )
         return cls(slope, intercept, tuple(quantiles.tolist()), right.size)
 
     def calibrated(self, scores: ArrayLike) -> Floats:
@@ -221,7 +254,9 @@ def _fitted(videos: Sequence[Video]) -> tuple[float, float]:
         gradient = n_segments * np.array([(error * x).mean(), error.mean()])
         return likelihood + float((away**2).sum()) / (2 * _PRIOR**2), gradient + away / _PRIOR**2
 
-    fit = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=[(_LEAST_SLOPE, None), (None, None)])
+    fit = minimize(
+        loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=[(_LEAST_SLOPE, None), (None, None)]
+    )
     return float(fit.x[0]), float(fit.x[1])
 
 
@@ -247,7 +282,9 @@ def _logits(scores: Floats) -> Floats:
 
 def over_segments(labels: NDArray[np.int64], values: Floats) -> Floats:
     """Return (T,) for each frame the mean of the values (T,) over the segment of `labels` that it lies in."""
-    return np.concatenate([np.full(stop - start, values[start:stop].mean()) for start, stop, _ in runs(labels)])
+    return np.concatenate(
+        [np.full(stop - start, values[start:stop].mean()) for start, stop, _ in runs(labels)]
+    )
 
 
 def reliability(confidence: Floats, right: NDArray[np.bool_]) -> dict[str, Any]:

@@ -51,13 +51,19 @@ class Voters:
         if len(parts) == 1:
             return parts[0]
         joined = cls.joined(parts)
-        starts = [torch.arange(start, joined.frames.shape[1], len(parts)) for start in range(len(parts))]
-        return joined.rows(torch.cat(starts).argsort().to(joined.frames.device))  # row in time -> row of `joined`
+        starts = [
+            torch.arange(start, joined.frames.shape[1], len(parts)) for start in range(len(parts))
+        ]
+        return joined.rows(
+            torch.cat(starts).argsort().to(joined.frames.device)
+        )  # row in time -> row of `joined`
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Voters:
         """Return them with a function of each tensor in its place."""
         tokens = None if self.tokens is None else function(self.tokens)
-        return replace(self, frames=function(self.frames), tokens=tokens, has_token=function(self.has_token))
+        return replace(
+            self, frames=function(self.frames), tokens=tokens, has_token=function(self.has_token)
+        )
 
     def unpadded(self, index: int, length: int) -> Voters:
         """Return those of one video of a batch, without its padding."""
@@ -76,7 +82,11 @@ def voters(output: Output, blocks: str = "last") -> Voters:
     elif blocks == "last":
         frames = output.log_probs(last.frame_logits).exp()
     else:
-        frames = torch.stack([output.log_probs(block.frame_logits) for block in output.blocks]).mean(0).softmax(-1)
+        frames = (
+            torch.stack([output.log_probs(block.frame_logits) for block in output.blocks])
+            .mean(0)
+            .softmax(-1)
+        )
     if last.a2f_attention is None:
         return Voters(frames, None, output.mask)
     if output.transcript is not None:
@@ -107,7 +117,9 @@ def fuse(voters: Voters, frame_weight: float, offset: Tensor | None = None) -> T
     return torch.where(voters.has_token.unsqueeze(-1), mixed, frames)
 
 
-def fuse_gammas(voters: Voters, frame_weight: float, offset: Tensor, trained: Tensor, gammas: Tensor) -> Tensor:
+def fuse_gammas(
+    voters: Voters, frame_weight: float, offset: Tensor, trained: Tensor, gammas: Tensor
+) -> Tensor:
     """Return (G, T, C) `fuse` of the voters of one video (B = 1) with each of the offsets ``offset - gamma * trained``.
 
     Within the trained classes (C,), and within the others, gamma changes no share; it only moves probability between
@@ -118,25 +130,39 @@ def fuse_gammas(voters: Voters, frame_weight: float, offset: Tensor, trained: Te
     has_token = voters.has_token[0].to(frames.dtype)  # (T,)
     pairs = [(frames, torch.ones_like(has_token))]
     if voters.tokens is not None:
-        pairs = [(voters.tokens[0], has_token * (1 - frame_weight)), (frames, 1 - has_token * (1 - frame_weight))]
+        pairs = [
+            (voters.tokens[0], has_token * (1 - frame_weight)),
+            (frames, 1 - has_token * (1 - frame_weight)),
+        ]
     tables, weights = [], []
     for logs, weight in pairs:
-        groups = [(logs + offset).masked_fill(left_out, -torch.inf) for left_out in (~trained, trained)]
-        margin = groups[0].logsumexp(-1) - groups[1].logsumexp(-1)  # (T,) log of p(trained) / p(not trained) at gamma 0
+        groups = [
+            (logs + offset).masked_fill(left_out, -torch.inf) for left_out in (~trained, trained)
+        ]
+        margin = groups[0].logsumexp(-1) - groups[1].logsumexp(
+            -1
+        )  # (T,) log of p(trained) / p(not trained) at gamma 0
         margin = margin.unsqueeze(-1) - gammas  # (T, G)
         for group, sign in zip(groups, (1, -1), strict=True):
-            tables.append(group.softmax(-1).nan_to_num(0.0))  # a group without a candidate has no shares
+            tables.append(
+                group.softmax(-1).nan_to_num(0.0)
+            )  # a group without a candidate has no shares
             weights.append(weight.unsqueeze(-1) * (sign * margin).sigmoid())
     scores = torch.stack(weights, -1) @ torch.stack(tables, 1)  # (T, G, 4) @ (T, 4, C)
     return scores.transpose(0, 1)
 
 
 def frame_scores(
-    output: Output, frame_weight: float | None = None, blocks: str = "last", offset: Tensor | None = None
+    output: Output,
+    frame_weight: float | None = None,
+    blocks: str = "last",
+    offset: Tensor | None = None,
 ) -> Tensor:
     """Return (B, T, C) `fuse` of the `voters` of an output, by default with the model's weight."""
     weight = output.frame_weight if frame_weight is None else frame_weight
-    return fuse(voters(output, blocks), number_of(weight, "frame_weight", "a share, 0 to 1", 0, 1), offset)
+    return fuse(
+        voters(output, blocks), number_of(weight, "frame_weight", "a share, 0 to 1", 0, 1), offset
+    )
 
 
 def decode(output: Output, frame_weight: float | None = None) -> Tensor:
@@ -163,12 +189,18 @@ def with_factors(voters: Voters, vocabulary: Vocabulary, weight: float, deviatio
     probability between actions alone: that of all actions together, and of each background class, stays. `deviation`
     is that of the Gaussian over time that "nearby" means, in rows of the voters (docs/method.md, 'Decoding').
     """
-    actions = np.array([label for label in range(len(vocabulary)) if label not in vocabulary.background_indices])
+    actions = np.array(
+        [label for label in range(len(vocabulary)) if label not in vocabulary.background_indices]
+    )
     logs = voters.frames[0].clamp(min=torch.finfo(voters.frames.dtype).tiny).log()  # (T, C)
-    evidence = factor_evidence(logs.exp().double().detach().cpu().numpy()[:, actions], vocabulary, actions, deviation)
+    evidence = factor_evidence(
+        logs.exp().double().detach().cpu().numpy()[:, actions], vocabulary, actions, deviation
+    )
     added = torch.from_numpy(weight * evidence).to(logs)  # (T, A)
     frames = _moved(logs, added, actions).exp().unsqueeze(0)
-    tokens = None if voters.tokens is None else _moved(voters.tokens[0], added, actions).unsqueeze(0)
+    tokens = (
+        None if voters.tokens is None else _moved(voters.tokens[0], added, actions).unsqueeze(0)
+    )
     return replace(voters, frames=frames, tokens=tokens)
 
 
@@ -182,7 +214,10 @@ def _moved(logs: Tensor, added: Tensor, actions: NDArray[np.int64]) -> Tensor:
 
 
 def factor_evidence(
-    shares: NDArray[np.float64], vocabulary: Vocabulary, actions: NDArray[np.int64], deviation: float
+    shares: NDArray[np.float64],
+    vocabulary: Vocabulary,
+    actions: NDArray[np.int64],
+    deviation: float,
 ) -> NDArray[np.float64]:
     """Return (T, A) the sum over slots of the log share of an action's factor in the frames around.
 

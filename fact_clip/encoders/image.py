@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError
 from fact_clip.core.paths import expanded
-from fact_clip.encoders.pretrained import PictureModel, Runtime, TextModel, content_name, local_folder, looks_local
+from fact_clip.encoders.pretrained import (
+    PictureModel,
+    Runtime,
+    TextModel,
+    content_name,
+    local_folder,
+    looks_local,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +35,11 @@ class Backbone(PictureModel):
         self._file = expanded(weights) if weights else None
         if self._file is not None and not self._file.is_file():
             raise InputError(where, f"no file {self._file}")
-        name = self._model_name if self._file is None else f"{self._model_name}/{content_name(self._file)}"
+        name = (
+            self._model_name
+            if self._file is None
+            else f"{self._model_name}/{content_name(self._file)}"
+        )
         super().__init__(f"{self.library}:{name}", where, runtime, is_local=self._file is not None)
 
 
@@ -43,7 +54,9 @@ class Timm(Backbone):
     def _load(self) -> Any:
         import timm
 
-        model: Any = timm.create_model(self._model_name, pretrained=self._file is None, num_classes=0)
+        model: Any = timm.create_model(
+            self._model_name, pretrained=self._file is None, num_classes=0
+        )
         if self._file is not None:
             head = model.pretrained_cfg.get("classifier") or ()
             _fill(model, self._file, (head,) if isinstance(head, str) else tuple(head))
@@ -80,10 +93,14 @@ class Torchvision(Backbone):
         downloaded = Path(torch.hub.get_dir()) / "checkpoints" / Path(self._weights().url).name
         if self._no_network and not downloaded.is_file():
             raise FileNotFoundError(f"no file {downloaded}")
-        model = models.get_model(self._model_name, weights=self._weights() if self._file is None else None)
+        model = models.get_model(
+            self._model_name, weights=self._weights() if self._file is None else None
+        )
         if self._file is not None:
             _fill(model, self._file, ())
-        last = [key for key, module in model.named_modules() if isinstance(module, torch.nn.Linear)][-1]
+        last = [
+            key for key, module in model.named_modules() if isinstance(module, torch.nn.Linear)
+        ][-1]
         model.set_submodule(last, torch.nn.Identity())
         return model
 
@@ -96,10 +113,16 @@ def _fill(model: torch.nn.Module, file: Path, left_out: tuple[str, ...]) -> None
     import torch
     from safetensors.torch import load_file
 
-    state: Any = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
+    state: Any = (
+        load_file(file)
+        if file.suffix == ".safetensors"
+        else torch.load(file, "cpu", weights_only=True)
+    )
     prefixes = tuple(f"{name}." for name in left_out)
     state = state.get("state_dict", state)
-    model.load_state_dict({key: value for key, value in state.items() if not (prefixes and key.startswith(prefixes))})
+    model.load_state_dict(
+        {key: value for key, value in state.items() if not (prefixes and key.startswith(prefixes))}
+    )
 
 
 class ImageTextModel(PictureModel, TextModel):
@@ -134,7 +157,11 @@ class OpenClip(ImageTextModel):
         """Return what the library knows of a tag."""
         import open_clip
 
-        return dict(open_clip.get_pretrained_cfg(self._model_name, self._weights)) if self._weights else {}
+        return (
+            dict(open_clip.get_pretrained_cfg(self._model_name, self._weights))
+            if self._weights
+            else {}
+        )
 
     def _copy(self) -> str:
         if self._weights is None:
@@ -142,9 +169,17 @@ class OpenClip(ImageTextModel):
             return f"folder: hf download {hub} --local-dir DIR, then {self._prefix}:local-dir:DIR"
         pretrained = self._known()
         hub, url = str(pretrained.get("hf_hub", "")).strip("/"), pretrained.get("url", "")
-        weights = f"open_clip_model.safetensors from https://huggingface.co/{hub}" if hub else f"the weights {url}"
+        weights = (
+            f"open_clip_model.safetensors from https://huggingface.co/{hub}"
+            if hub
+            else f"the weights {url}"
+        )
         # a file by itself does not say with which activation it was trained
-        quick = "-quickgelu" if pretrained.get("quick_gelu") and not self._model_name.endswith("-quickgelu") else ""
+        quick = (
+            "-quickgelu"
+            if pretrained.get("quick_gelu") and not self._model_name.endswith("-quickgelu")
+            else ""
+        )
         return f"copy: download {weights.strip()} and give {self._prefix}:{self._model_name}{quick}/FILE"
 
     def _load(self) -> Any:
@@ -152,18 +187,28 @@ class OpenClip(ImageTextModel):
 
         if self._weights and not self._is_local and not self._known():
             fix = f"use one of open_clip.list_pretrained(), or {self._prefix}:MODEL/FILE"
-            raise InputError(self._where, f"no model {self._model_name} with weights {self._weights}", fix)
+            raise InputError(
+                self._where, f"no model {self._model_name} with weights {self._weights}", fix
+            )
         # OpenAI's weights need the activation that they were trained with, whatever the model's name says
         quick = bool(self._known().get("quick_gelu"))
         return open_clip.create_model(
-            self._model_name, self._weights, require_pretrained=True, weights_only=True, force_quick_gelu=quick
+            self._model_name,
+            self._weights,
+            require_pretrained=True,
+            weights_only=True,
+            force_quick_gelu=quick,
         )
 
     def _picture_side(self) -> PictureSide:
         import open_clip
 
-        settings = open_clip.transform.PreprocessCfg(**open_clip.get_model_preprocess_cfg(self.model))
-        return open_clip.transform.image_transform_v2(settings, is_train=False), self.model.encode_image
+        settings = open_clip.transform.PreprocessCfg(
+            **open_clip.get_model_preprocess_cfg(self.model)
+        )
+        return open_clip.transform.image_transform_v2(
+            settings, is_train=False
+        ), self.model.encode_image
 
     def _text_side(self) -> TextSide:
         import open_clip
@@ -181,7 +226,9 @@ class Transformers(ImageTextModel):
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
         if not rest:
-            raise InputError(where, "no model", "give transformers:FOLDER or transformers:OWNER/NAME")
+            raise InputError(
+                where, "no model", "give transformers:FOLDER or transformers:OWNER/NAME"
+            )
         is_local = expanded(rest).is_dir() or looks_local(rest)
         self._source = str(local_folder(rest, where)) if is_local else rest
         name = content_name(Path(self._source)) if is_local else rest
@@ -203,7 +250,9 @@ class Transformers(ImageTextModel):
     def _check_side(self, side: str, *others: str) -> None:
         """Check that the model has a side, and all its weights but those that `others` begin with."""
         if not hasattr(self.model, f"get_{side}_features"):
-            raise ValueError(f"a model of type {self.model.config.model_type!r}, which has no {side} features")
+            raise ValueError(
+                f"a model of type {self.model.config.model_type!r}, which has no {side} features"
+            )
         missing = [key for key in self._missing if not key.startswith((*others, "logit_"))]
         if missing:
             raise ValueError(f"no weights for {missing[0]}, which would be random")
@@ -212,7 +261,10 @@ class Transformers(ImageTextModel):
         from transformers import AutoImageProcessor
 
         self._check_side("image", "text_model", "text_projection")
-        processor, model = AutoImageProcessor.from_pretrained(self._source, trust_remote_code=False), self.model
+        processor, model = (
+            AutoImageProcessor.from_pretrained(self._source, trust_remote_code=False),
+            self.model,
+        )
         return (
             lambda image: processor(images=image, return_tensors="pt")["pixel_values"][0],
             lambda pixels: model.get_image_features(pixel_values=pixels),
@@ -222,17 +274,27 @@ class Transformers(ImageTextModel):
         from transformers import AutoTokenizer
 
         self._check_side("text", "vision_model")
-        tokeniser, config = AutoTokenizer.from_pretrained(self._source, trust_remote_code=False), self.model.config
+        tokeniser, config = (
+            AutoTokenizer.from_pretrained(self._source, trust_remote_code=False),
+            self.model.config,
+        )
         length = config.text_config.max_position_embeddings
         # SigLIP was trained on texts padded to full length, without a mask
         siglip = config.model_type.startswith("siglip")
-        padding: dict[str, Any] = {"padding": "max_length", "max_length": length} if siglip else {"padding": True}
+        padding: dict[str, Any] = (
+            {"padding": "max_length", "max_length": length} if siglip else {"padding": True}
+        )
 
         def tokenise(texts: list[str]) -> dict[str, torch.Tensor]:
             tokens = tokeniser(texts, return_tensors="pt", **padding)
             if tokens["input_ids"].shape[1] > length:
-                raise ValueError(f"a text of {tokens['input_ids'].shape[1]} tokens, where the model takes {length}")
-            return {key: tokens[key] for key in (("input_ids",) if siglip else ("input_ids", "attention_mask"))}
+                raise ValueError(
+                    f"a text of {tokens['input_ids'].shape[1]} tokens, where the model takes {length}"
+                )
+            return {
+                key: tokens[key]
+                for key in (("input_ids",) if siglip else ("input_ids", "attention_mask"))
+            }
 
         return tokenise, self.model.get_text_features
 
@@ -265,7 +327,9 @@ class GridEncoder:
         """Encode (1 + N, 48, 64, 3) -> (N, 384) float32; the first picture only serves the motion of the second."""
         colour = _cells(prepared[1:].astype(np.float32) / np.float32(255))  # (N, 6, 8, 3)
         # luma of BT.601 in 1/256, so that the sum stays whole
-        grey = (prepared @ np.array([77, 150, 29], dtype=np.float32)) / np.float32(256 * 255)  # (1 + N, 48, 64)
+        grey = (prepared @ np.array([77, 150, 29], dtype=np.float32)) / np.float32(
+            256 * 255
+        )  # (1 + N, 48, 64)
         now, change = grey[1:], np.diff(grey, axis=0)
         across, down = np.zeros_like(now), np.zeros_like(now)
         across[:, :, 1:-1] = now[:, :, 2:] - now[:, :, :-2]

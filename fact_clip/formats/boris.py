@@ -29,8 +29,13 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
     """Write a project with one observation: each class is a state behaviour, each segment a start and a stop event."""
     video = segmentation.media or "video"
     date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-    events, end = _events(segmentation, path), base.second_of(path, segmentation, segmentation.n_frames)
-    empty = dict.fromkeys(("key", "description", "color", "category", "modifiers", "excluded", "coding map"), "")
+    events, end = (
+        _events(segmentation, path),
+        base.second_of(path, segmentation, segmentation.n_frames),
+    )
+    empty = dict.fromkeys(
+        ("key", "description", "color", "category", "modifiers", "excluded", "coding map"), ""
+    )
     codes = sorted({code for _, _, code, _, _ in events})
     observation = {
         "file": {str(player): [video] if player == 1 else [] for player in range(1, 9)},
@@ -38,7 +43,9 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
         "date": date,
         "description": remark(segmentation),
         "time offset": 0.0,
-        "events": [[time, "", code, "", comment, frame] for time, _, code, comment, frame in events],
+        "events": [
+            [time, "", code, "", comment, frame] for time, _, code, comment, frame in events
+        ],
         "observation time interval": [0, 0],
         "independent_variables": {},
         "visualize_spectrogram": False,
@@ -62,10 +69,15 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
         "project_name": Path(video).stem,
         "project_description": "written by fact-clip",
         "project_format_version": "7.0",
-        "behaviors_conf": {str(n): {"type": "State event", "code": code, **empty} for n, code in enumerate(codes)},
+        "behaviors_conf": {
+            str(n): {"type": "State event", "code": code, **empty} for n, code in enumerate(codes)
+        },
         "observations": {Path(video).stem: observation},
         **{key: [] for key in ("behavioral_categories", "behaviors_coding_map")},
-        **{key: {} for key in ("subjects_conf", "independent_variables", "coding_map", "converters")},
+        **{
+            key: {}
+            for key in ("subjects_conf", "independent_variables", "coding_map", "converters")
+        },
     }
     base.write_json(path, project)
 
@@ -76,13 +88,34 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
     date = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     events = _events(segmentation, path)
     end = f"{base.second_of(path, segmentation, segmentation.n_frames):.3f}"
-    fixed = [Path(video).stem, date, remark(segmentation), end, "Media file(s)", f"player #1:{video}", "0.0", end]
+    fixed = [
+        Path(video).stem,
+        date,
+        remark(segmentation),
+        end,
+        "Media file(s)",
+        f"player #1:{video}",
+        "0.0",
+        end,
+    ]
     fixed += [f"{base.picture_rate(segmentation):.3f}", ""]
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, delimiter="\t", lineterminator="\n")
         rows.writerow(COLUMNS)
         for time, kind, code, comment, frame in events:
-            rows.writerow([*fixed, base.no_formula(code), "", kind, f"{time:.3f}", video, frame, "NA", comment])
+            rows.writerow(
+                [
+                    *fixed,
+                    base.no_formula(code),
+                    "",
+                    kind,
+                    f"{time:.3f}",
+                    video,
+                    frame,
+                    "NA",
+                    comment,
+                ]
+            )
 
 
 def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, str, str, int]]:
@@ -131,9 +164,13 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     is_table = path.suffix.lower() in (".tsv", ".csv")
     annotations, n_points = (_read_table if is_table else _read_project)(path, options.tier)
     if n_points and not annotations:
-        raise InputError(path, "only point events, which have no length", "make state events of them")
+        raise InputError(
+            path, "only point events, which have no length", "make state events of them"
+        )
     if n_points:
-        logger.warning("%s: %d point events are left out, since they have no length", path, n_points)
+        logger.warning(
+            "%s: %d point events are left out, since they have no length", path, n_points
+        )
     return annotations
 
 
@@ -141,25 +178,40 @@ def _read_project(path: Path, tier: str | None) -> tuple[list[Annotation], int]:
     """Return what a project says of each video, and the number of point events."""
     project = read_value(_Project, path, "give a BORIS project")
     behaviours = project.behaviors_conf.values()
-    points = {behaviour.code for behaviour in behaviours if str(behaviour.type).lower().startswith("point")}
+    points = {
+        behaviour.code
+        for behaviour in behaviours
+        if str(behaviour.type).lower().startswith("point")
+    }
     annotations, n_points = list[Annotation](), 0
     for name, observation in project.observations.items():
         where = FileLocation(path, part=f"observation {name!r}")
         _check_offset(where, observation.offset)
-        events = [(time, subject or "", code) for time, subject, code in observation.events if code not in points]
+        events = [
+            (time, subject or "", code)
+            for time, subject, code in observation.events
+            if code not in points
+        ]
         n_points += len(observation.events) - len(events)
         if not events:  # not coded yet
             continue
         chosen = choose(where, "subject", (subject for _, subject, _ in events), tier)
-        spans = _states(where, [(time, code, "") for time, subject, code in events if subject == chosen])
+        spans = _states(
+            where, [(time, code, "") for time, subject, code in events if subject == chosen]
+        )
         media = [file for files in observation.file.values() for file in files]
         video = base.video_name(media[0]) if len(media) == 1 else name
-        lengths, background = set(observation.media_info.length.values()), read_remark(observation.description)
+        lengths, background = (
+            set(observation.media_info.length.values()),
+            read_remark(observation.description),
+        )
         annotations.append(_annotation(path, video, spans, lengths, background))
     return annotations, n_points
 
 
-def _annotation(path: Path, video: str, spans: list[Span], lengths: set[float], background: str | None) -> Annotation:
+def _annotation(
+    path: Path, video: str, spans: list[Span], lengths: set[float], background: str | None
+) -> Annotation:
     end = lengths.pop() if len(lengths) == 1 else None
     return Annotation(video, tuple(spans), "seconds", path, None, end, background)
 
@@ -167,7 +219,9 @@ def _annotation(path: Path, video: str, spans: list[Span], lengths: set[float], 
 def _check_offset(where: FileLocation, offset: float | None) -> None:
     """Raise an InputError where the times are not those of the video, but later."""
     if offset:
-        raise InputError(where, f"a time offset of {offset:g} s from the video", "set it to 0 in BORIS")
+        raise InputError(
+            where, f"a time offset of {offset:g} s from the video", "set it to 0 in BORIS"
+        )
 
 
 def _read_table(path: Path, tier: str | None) -> tuple[list[Annotation], int]:
@@ -175,13 +229,22 @@ def _read_table(path: Path, tier: str | None) -> tuple[list[Annotation], int]:
     rows = list(base.read_table(path, ("Behavior",)))
     chosen = choose(path, "subject", (row.get("Subject", "") for _, row in rows), tier)
     kinds = [(row.get("Behavior type") or row.get("Status") or "").upper() for _, row in rows]
-    videos: dict[tuple[str, str], list[tuple[str, base.Row]]] = {}  # by path and name: a/x.mp4 and b/x.mp4 are two
+    videos: dict[
+        tuple[str, str], list[tuple[str, base.Row]]
+    ] = {}  # by path and name: a/x.mp4 and b/x.mp4 are two
     for kind, (where, row) in zip(kinds, rows, strict=True):
         if offset := row.get("Time offset (s)"):
             _check_offset(where, base.seconds(where, offset, "Time offset (s)"))
         if row.get("Subject", "") == chosen and kind != "POINT":
-            media = row.get("Media file name") or row.get("Media file path") or row.get("Media file") or ""
-            name = base.video_name(media) if media else row.get("Observation id") or base.name_of(path)
+            media = (
+                row.get("Media file name")
+                or row.get("Media file path")
+                or row.get("Media file")
+                or ""
+            )
+            name = (
+                base.video_name(media) if media else row.get("Observation id") or base.name_of(path)
+            )
             videos.setdefault((media, name), []).append((kind, (where, row)))
     annotations = []
     for (_, name), rows_of_video in videos.items():
@@ -192,7 +255,9 @@ def _read_table(path: Path, tier: str | None) -> tuple[list[Annotation], int]:
                 lengths.add(base.seconds(where, length, "the length of the video"))
             label = base.without_mark(row["Behavior"])
             if row.get("Start (s)") and row.get("Stop (s)"):
-                start, stop = (base.seconds(where, row[column], column) for column in ("Start (s)", "Stop (s)"))
+                start, stop = (
+                    base.seconds(where, row[column], column) for column in ("Start (s)", "Stop (s)")
+                )
                 spans.append(Span(start, stop, label, where))
             elif "Time" in row:
                 events.append((base.seconds(where, row["Time"], "Time"), label, kind))
@@ -217,5 +282,7 @@ def _states(where: FileLocation, events: list[tuple[float, str, str]]) -> list[S
         else:
             running[code] = time
     for code, start in running.items():
-        raise InputError(where, f"{code!r} starts at {start:g} s and never stops", "add its stop in BORIS")
+        raise InputError(
+            where, f"{code!r} starts at {start:g} s and never stops", "add its stop in BORIS"
+        )
     return spans

@@ -27,9 +27,13 @@ def read(path: Path, gaps: base.Gaps) -> Segmentation:
         start, stop = (base.seconds(where, row[column], column) for column in ("start", "stop"))
         if not (start.is_integer() and stop.is_integer()):
             raise InputError(where, f"{row['start']} and {row['stop']} are not whole frame numbers")
-        confidence = base.seconds(where, row["confidence"], "confidence") if row["confidence"] else None
+        confidence = (
+            base.seconds(where, row["confidence"], "confidence") if row["confidence"] else None
+        )
         with located(where):
-            segments.append(Segment(int(start), int(stop), base.without_mark(row["action"]), confidence))
+            segments.append(
+                Segment(int(start), int(stop), base.without_mark(row["action"]), confidence)
+            )
         if row["stop_seconds"]:
             times.append((int(stop), base.seconds(where, row["stop_seconds"], "stop_seconds")))
     return base.gapless(path, segments, base.rate_of(times), gaps)
@@ -62,7 +66,9 @@ def read_pictures(path: Path, gaps: base.Gaps) -> Segmentation:
     segments, times = [], []
     for number, (where, row) in enumerate(rows):
         if row["frame"] != str(number):
-            raise InputError(where, f"frame {row['frame']!r}, not {number}", "give a row for each frame, from 0")
+            raise InputError(
+                where, f"frame {row['frame']!r}, not {number}", "give a row for each frame, from 0"
+            )
         if row["seconds"]:
             times.append((number, base.seconds(where, row["seconds"], "seconds")))
     for (label, text), group in groupby(range(len(rows)), key=labels.__getitem__):
@@ -90,7 +96,9 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         raise InputError(path, problem, "the columns are start, stop, label")
     start, stop, unit = _columns(path, rows, options.unit)
     if unit == "seconds" and options.fps is not None and "start_frame" not in header:
-        raise InputError(CommandOption("--source-fps"), f"the times of {path} are seconds", "leave it out")
+        raise InputError(
+            CommandOption("--source-fps"), f"the times of {path} are seconds", "leave it out"
+        )
     named = [bool(row.get("video", "").strip()) for _, row in rows]
     spans: dict[str, list[Span]] = {}  # by the video as it is written: a/x.mp4 and b/x.mp4 are two
     for (where, row), has_name in zip(rows, named, strict=True):
@@ -107,7 +115,10 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         spans.setdefault(row.get("video", ""), []).append(span)
     _report(faults, options.skip_bad)
     names = {video: base.video_name(video) if video else base.name_of(path) for video in spans}
-    return [Annotation(names[video], tuple(of_video), unit, path, options.fps) for video, of_video in spans.items()]
+    return [
+        Annotation(names[video], tuple(of_video), unit, path, options.fps)
+        for video, of_video in spans.items()
+    ]
 
 
 def _report(faults: Sequence[InputError], skip: bool) -> None:
@@ -142,16 +153,26 @@ def read_epic(path: Path, options: Options) -> list[Annotation]:
     """Read the annotation CSV of Epic-Kitchens: "verb,noun" per row, by name or (without class files) by number."""
     columns = ("video_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")
     if (options.verbs is None) != (options.nouns is None):
-        raise InputError(CommandOption("--verbs and --nouns"), "one of them is missing", "give both or neither")
+        raise InputError(
+            CommandOption("--verbs and --nouns"), "one of them is missing", "give both or neither"
+        )
     names = {"verb": _class_names(options.verbs), "noun": _class_names(options.nouns)}
     spans: dict[str, list[Span]] = {}
     for where, row in base.read_table(path, columns):
         if not row["video_id"].strip():
             raise InputError(where, "video_id is empty")
-        label = ",".join(_class_name(where, row[f"{kind}_class"], kind, names[kind]) for kind in names)
-        start, stop = (base.seconds(where, row[column], column) for column in ("start_timestamp", "stop_timestamp"))
+        label = ",".join(
+            _class_name(where, row[f"{kind}_class"], kind, names[kind]) for kind in names
+        )
+        start, stop = (
+            base.seconds(where, row[column], column)
+            for column in ("start_timestamp", "stop_timestamp")
+        )
         spans.setdefault(row["video_id"], []).append(Span(start, stop, label, where))
-    return [Annotation(name, tuple(spans_of_video), "seconds", path) for name, spans_of_video in spans.items()]
+    return [
+        Annotation(name, tuple(spans_of_video), "seconds", path)
+        for name, spans_of_video in spans.items()
+    ]
 
 
 def _class_names(path: Path | None) -> dict[str, str] | None:
@@ -161,14 +182,20 @@ def _class_names(path: Path | None) -> dict[str, str] | None:
     names: dict[str, str] = {}
     for where, row in base.read_table(path, ("id", "key")):
         if row["id"] in names or not is_name(row["key"]):
-            raise InputError(where, f"id {row['id']!r}, key {row['key']!r}", "give each id once, with a name")
+            raise InputError(
+                where, f"id {row['id']!r}, key {row['key']!r}", "give each id once, with a name"
+            )
         names[row["id"]] = row["key"]
     return names
 
 
-def _class_name(where: FileLocation, number: str, kind: str, names: Mapping[str, str] | None) -> str:
+def _class_name(
+    where: FileLocation, number: str, kind: str, names: Mapping[str, str] | None
+) -> str:
     """Return the name of a verb or noun, or its number where there are no class files."""
     name = number if names is None else names.get(number, "")
     if not name.strip():
-        raise InputError(where, f"{kind}_class {number!r} is empty, or not among the ids of --{kind}s")
+        raise InputError(
+            where, f"{kind}_class {number!r} is empty, or not among the ids of --{kind}s"
+        )
     return name

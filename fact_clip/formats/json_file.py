@@ -10,7 +10,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from fact_clip.core import MAX_FRAMES, FileLocation, InputError, NewWord, Segment, Segmentation, located
+from fact_clip.core import (
+    MAX_FRAMES,
+    FileLocation,
+    InputError,
+    NewWord,
+    Segment,
+    Segmentation,
+    located,
+)
 from fact_clip.core.io import parse_value, read_text, read_value
 from fact_clip.formats import base
 from fact_clip.formats.base import Annotation, Options, Span
@@ -41,7 +49,11 @@ class _File(BaseModel):
 
 def as_dict(segmentation: Segmentation) -> dict[str, Any]:
     """Return a segmentation as plain JSON: fps, n_frames, all segments, and what else is known (docs/json.md)."""
-    tree: dict[str, Any] = {"format": FORMAT, "fps": segmentation.fps, "n_frames": segmentation.n_frames}
+    tree: dict[str, Any] = {
+        "format": FORMAT,
+        "fps": segmentation.fps,
+        "n_frames": segmentation.n_frames,
+    }
     words = list(map(asdict, segmentation.new_words))
     more: dict[str, Any] = {"media": segmentation.media, "video_fps": segmentation.video_fps}
     more |= {"background": list(segmentation.background), "new_words": words}
@@ -60,7 +72,9 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 def read(path: Path, gaps: base.Gaps) -> Segmentation:
     """Read what `write` wrote; n_frames and the seconds may be missing, as frames and fps decide."""
-    return _segmentation(path, read_value(_File, path, "give an object with fps and segments"), gaps)
+    return _segmentation(
+        path, read_value(_File, path, "give an object with fps and segments"), gaps
+    )
 
 
 def from_dict(path: Path, tree: Mapping[str, Any]) -> Segmentation:
@@ -71,23 +85,33 @@ def from_dict(path: Path, tree: Mapping[str, Any]) -> Segmentation:
 def _segmentation(path: Path, file: _File, gaps: base.Gaps) -> Segmentation:
     """Return the segmentation in a file."""
     if file.format > FORMAT:
-        raise InputError(path, f"format {file.format}, but this version reads {FORMAT}", "update fact-clip")
+        raise InputError(
+            path, f"format {file.format}, but this version reads {FORMAT}", "update fact-clip"
+        )
     segments = []
     for number, row in enumerate(file.segments):
         with located(FileLocation(path, part=f"segment {number}")):
             segments.append(Segment(row.start, row.stop, row.action, row.confidence))
     if gaps.n_frames is None:
         gaps = replace(gaps, n_frames=file.n_frames)
-    values = {name: getattr(file, name) for name in ("times", "media", "video_fps", "background", "new_words")}
+    values = {
+        name: getattr(file, name)
+        for name in ("times", "media", "video_fps", "background", "new_words")
+    }
     segmentation = base.gapless(path, segments, file.fps, gaps, **values)
     if file.n_frames not in (None, segmentation.n_frames):
-        raise InputError(path, f"segments up to frame {segmentation.n_frames}, but n_frames is {file.n_frames}")
+        raise InputError(
+            path, f"segments up to frame {segmentation.n_frames}, but n_frames is {file.n_frames}"
+        )
     return segmentation
 
 
 def write_lines(segmentation: Segmentation, path: Path) -> None:
     """Write the `segments` of the JSON file, one per line."""
-    lines = [json.dumps(segment, ensure_ascii=False) + "\n" for segment in as_dict(segmentation)["segments"]]
+    lines = [
+        json.dumps(segment, ensure_ascii=False) + "\n"
+        for segment in as_dict(segmentation)["segments"]
+    ]
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
@@ -119,7 +143,9 @@ def read_runs(path: Path, options: Options) -> list[Annotation]:
             if type(value) is int and 0 <= value < len(options.classes):
                 value = options.classes[value]
             if not isinstance(value, str):
-                raise InputError(where, f"no class {value!r}", "give names, or with --mapping their index in it")
+                raise InputError(
+                    where, f"no class {value!r}", "give names, or with --mapping their index in it"
+                )
             spans.append(Span(start, start + n_frames, value, where))
             start += n_frames
         annotations.append(Annotation(name, tuple(spans), "frames", path, options.fps))

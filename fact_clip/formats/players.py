@@ -19,7 +19,9 @@ def write_frames(segmentation: Segmentation, path: Path) -> None:
     """Write one label per line, one line per frame, as in MS-TCN's groundTruth folder; rate and confidence are lost."""
     for label in segmentation.transcript:
         if not label or "\n" in label or "\r" in label:
-            raise InputError(path, f"label {label!r} is not a name of one line", "write .csv or .json")
+            raise InputError(
+                path, f"label {label!r} is not a name of one line", "write .csv or .json"
+            )
     _write(path, (f"{label}\n" for label in segmentation.to_frames()))
 
 
@@ -30,7 +32,9 @@ def read_frames(path: Path, gaps: Gaps) -> Segmentation:
         raise InputError(path, "no frames", "give one label per line")
     lines = text.split("\n")
     if "" in lines:
-        raise InputError(FileLocation(path, lines.index("") + 1), "a blank line", "give one label per line")
+        raise InputError(
+            FileLocation(path, lines.index("") + 1), "a blank line", "give one label per line"
+        )
     return Segmentation.from_frames(lines)
 
 
@@ -42,7 +46,12 @@ def write_vtt(segmentation: Segmentation, path: Path) -> None:
     for start, stop, segment in base.milliseconds(path, segmentation):
         if segment.confidence is not None:
             blocks.append(f"\nNOTE confidence {segment.confidence!r}\n")
-        text = base.one_line(path, segment.label).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        text = (
+            base.one_line(path, segment.label)
+            .replace("&", "&amp;")
+            .replace("<", "&lt;")
+            .replace(">", "&gt;")
+        )
         blocks.append(f"\n{_clock(start, '.')} --> {_clock(stop, '.')}\n{text}\n")
     _write(path, blocks)
 
@@ -51,12 +60,16 @@ def write_srt(segmentation: Segmentation, path: Path) -> None:
     """Write SubRip: one numbered subtitle per segment; the confidence is lost."""
     blocks = [
         f"{number}\n{_clock(start, ',')} --> {_clock(stop, ',')}\n{base.one_line(path, segment.label)}\n"
-        for number, (start, stop, segment) in enumerate(base.milliseconds(path, segmentation), start=1)
+        for number, (start, stop, segment) in enumerate(
+            base.milliseconds(path, segmentation), start=1
+        )
     ]
     _write(path, ["\n".join(blocks)])
 
 
-_CUE = re.compile(r"^(.*?)-->\s*(\S*).*\n((?:.*\S.*\n)*)", re.MULTILINE)  # start, stop, and lines up to a blank one
+_CUE = re.compile(
+    r"^(.*?)-->\s*(\S*).*\n((?:.*\S.*\n)*)", re.MULTILINE
+)  # start, stop, and lines up to a blank one
 
 
 def read_subtitles(path: Path, options: Options) -> list[Annotation]:
@@ -64,7 +77,10 @@ def read_subtitles(path: Path, options: Options) -> list[Annotation]:
     spans, text = list[Span](), read_text(path).replace("\r\n", "\n") + "\n"
     for cue in _CUE.finditer(text):
         where = FileLocation(path, text.count("\n", 0, cue.start()) + 1)
-        start, stop = (base.seconds(where, time.strip().replace(",", "."), "a time") for time in cue.groups()[:2])
+        start, stop = (
+            base.seconds(where, time.strip().replace(",", "."), "a time")
+            for time in cue.groups()[:2]
+        )
         label = " ".join(cue[3].split())
         if path.suffix.lower() == ".vtt":
             label = html.unescape(re.sub(r"<[^>]*>", "", label))
@@ -98,12 +114,18 @@ def write_ass(segmentation: Segmentation, path: Path) -> None:
     for start, stop, segment in base.timed(path, segmentation):
         clocks = [_clock(10 * round(100 * time), ".")[1:-1] for time in (start, stop)]
         if clocks[0] == clocks[1]:
-            raise InputError(path, f"segment {segment.label!r} at {start:g} s is shorter than 10 ms")
+            raise InputError(
+                path, f"segment {segment.label!r} at {start:g} s is shorter than 10 ms"
+            )
         red, green, blue = (colour_of[segment.label][offset : offset + 2] for offset in (1, 3, 5))
         # a backslash before what follows would be a command; the word joiner, which is in no name, parts them
-        text = re.sub(r"[{}]", r"\\\g<0>", base.one_line(path, segment.label).replace("\\", f"\\{_JOINER}"))
+        text = re.sub(
+            r"[{}]", r"\\\g<0>", base.one_line(path, segment.label).replace("\\", f"\\{_JOINER}")
+        )
         name = "" if segment.confidence is None else repr(segment.confidence)
-        lines.append(f"Dialogue: 0,{','.join(clocks)},Default,{name},0,0,0,,{{\\c&H{blue}{green}{red}&}}{text}\n")
+        lines.append(
+            f"Dialogue: 0,{','.join(clocks)},Default,{name},0,0,0,,{{\\c&H{blue}{green}{red}&}}{text}\n"
+        )
     _write(path, lines)
 
 
@@ -118,10 +140,18 @@ def read_ass(path: Path, options: Options) -> list[Annotation]:
             continue
         cells = dict(zip(columns, value.strip().split(",", max(len(columns) - 1, 0)), strict=False))
         if not {"Start", "End", "Text"} <= cells.keys():
-            raise InputError(where, "a dialogue without times or text", "write Start, End and Text as Format says")
+            raise InputError(
+                where,
+                "a dialogue without times or text",
+                "write Start, End and Text as Format says",
+            )
         start, stop = (base.seconds(where, cells[name], name) for name in ("Start", "End"))
         text = re.sub(r"(?<!\\)\{[^}]*\}", "", cells["Text"])
-        text = re.sub(rf"\\([{{}}{_JOINER}])|\\[Nnh]", lambda mark: (mark[1] or " ").replace(_JOINER, "\\"), text)
+        text = re.sub(
+            rf"\\([{{}}{_JOINER}])|\\[Nnh]",
+            lambda mark: (mark[1] or " ").replace(_JOINER, "\\"),
+            text,
+        )
         spans.append(Span(start, stop, " ".join(text.split()), where))
     if not spans:
         raise InputError(path, "no dialogue", "give a SubStation file, .ass or .ssa")
@@ -137,12 +167,21 @@ def _clock(time: int, point: str) -> str:
 def write_audacity(segmentation: Segmentation, path: Path) -> None:
     """Write Audacity's label track: start, stop and label between tabs, to the microsecond; the confidence is lost."""
     cues = base.timed(path, segmentation)
-    _write(path, (f"{start:.6f}\t{stop:.6f}\t{base.one_line(path, segment.label)}\n" for start, stop, segment in cues))
+    _write(
+        path,
+        (
+            f"{start:.6f}\t{stop:.6f}\t{base.one_line(path, segment.label)}\n"
+            for start, stop, segment in cues
+        ),
+    )
 
 
 def write_rttm(segmentation: Segmentation, path: Path) -> None:
     """Write NIST's RTTM, a SPEAKER line per segment; blanks in names become underscores."""
-    names = {segment.label: "_".join(base.one_line(path, segment.label).split()) for segment in segmentation.foreground}
+    names = {
+        segment.label: "_".join(base.one_line(path, segment.label).split())
+        for segment in segmentation.foreground
+    }
     if len(set(names.values())) < len(names):
         raise InputError(path, "two labels that differ in blanks only", "write .csv or .json")
     video = "_".join(Path(segmentation.media or "").stem.split()) or "video"
@@ -151,7 +190,9 @@ def write_rttm(segmentation: Segmentation, path: Path) -> None:
         start, stop = (round(time, 6) for time in times)
         confidence = "<NA>" if segment.confidence is None else repr(segment.confidence)
         name = names[segment.label]
-        lines.append(f"SPEAKER {video} 1 {start:.6f} {stop - start:.6f} <NA> <NA> {name} {confidence} <NA>\n")
+        lines.append(
+            f"SPEAKER {video} 1 {start:.6f} {stop - start:.6f} <NA> <NA> {name} {confidence} <NA>\n"
+        )
     _write(path, lines)
 
 
@@ -178,8 +219,12 @@ def write_otio(segmentation: Segmentation, path: Path) -> None:
             track.append(otio.schema.Gap(duration=times[1]))
             continue
         reference = otio.schema.ExternalReference(target_url=address)
-        metadata = {} if segment.confidence is None else {"fact_clip": {"confidence": segment.confidence}}
-        track.append(otio.schema.Clip(segment.label, reference, otio.opentime.TimeRange(*times), metadata))
+        metadata = (
+            {} if segment.confidence is None else {"fact_clip": {"confidence": segment.confidence}}
+        )
+        track.append(
+            otio.schema.Clip(segment.label, reference, otio.opentime.TimeRange(*times), metadata)
+        )
     timeline = otio.schema.Timeline(video.stem)
     timeline.tracks.append(track)
     path.write_text(timeline.to_json_string(indent=2) + "\n", encoding="utf-8")

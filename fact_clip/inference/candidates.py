@@ -35,7 +35,9 @@ NONE_OF_THESE = "none of these"
 # sentence encoder finds most similar. MiniLM judges for every run: the model's own encoder may know no meanings (hashed
 # words) or put all texts near each other (CLIP).
 JUDGE = "minilm"
-FAR = 0.58  # A word is far if no trained word has at least this cosine (docs/method.md, 'New words')
+FAR = (
+    0.58  # A word is far if no trained word has at least this cosine (docs/method.md, 'New words')
+)
 
 PHRASE = WHOLE_NAME[0]
 
@@ -84,11 +86,16 @@ class CandidateReader:
             return self._candidates(classes, None)
         check_actions(actions, classes.background)
         actions = self._as_trained(actions)
-        if not self.run.config.model.is_open:  # all but some classes and the background are ruled out
+        if (
+            not self.run.config.model.is_open
+        ):  # all but some classes and the background are ruled out
             try:
                 allowed = classes.encode(actions)
             except InputError as error:
-                fix = f"{error.fix} " * bool(error.fix) + "A run trained with model.head=text takes any name"
+                fix = (
+                    f"{error.fix} " * bool(error.fix)
+                    + "A run trained with model.head=text takes any name"
+                )
                 raise InputError(error.where, error.problem, fix) from None
             offset = np.full(len(classes), -np.inf)
             offset[[*allowed, *classes.background_indices]] = 0
@@ -107,11 +114,23 @@ class CandidateReader:
         if self.calibration is None:
             trained, gamma, offset = self.vocabulary.names, 0.0, None
         else:
-            trained, gamma, offset = self.calibration.seen, self.calibration.gamma, self.calibration.offset(vocabulary)
+            trained, gamma, offset = (
+                self.calibration.seen,
+                self.calibration.gamma,
+                self.calibration.offset(vocabulary),
+            )
         is_trained, prices = np.array([name in trained for name in vocabulary]), None
-        if weight := self.run.config.decode.order:  # what each change costs by the order of the training
-            index, names = {name: position for position, name in enumerate(vocabulary)}, self.vocabulary.names
-            named = ((index.get(names[a]), index.get(names[b]), times) for a, b, times in self.run.transitions)
+        if (
+            weight := self.run.config.decode.order
+        ):  # what each change costs by the order of the training
+            index, names = (
+                {name: position for position, name in enumerate(vocabulary)},
+                self.vocabulary.names,
+            )
+            named = (
+                (index.get(names[a]), index.get(names[b]), times)
+                for a, b, times in self.run.transitions
+            )
             pairs = [(a, b, times) for a, b, times in named if a is not None and b is not None]
             prices = change_prices(pairs, len(index), weight)
         return CandidateSet(vocabulary, text, offset, is_trained, gamma, prices=prices)
@@ -121,9 +140,14 @@ class CandidateReader:
         first = dict[str, str]()  # the first spelling of each new name
         similar = [self.vocabulary.same(name) for name in actions]
         names = tuple(
-            name if name in self.vocabulary else first.setdefault(spelling_key(name), name) for name in similar
+            name if name in self.vocabulary else first.setdefault(spelling_key(name), name)
+            for name in similar
         )
-        pairs = [f"{typed!r} for {name!r}" for typed, name in zip(actions, names, strict=True) if typed != name]
+        pairs = [
+            f"{typed!r} for {name!r}"
+            for typed, name in zip(actions, names, strict=True)
+            if typed != name
+        ]
         if pairs:
             logger.warning("another spelling of the same name: %s", listed(dict.fromkeys(pairs)))
         return names
@@ -169,10 +193,17 @@ class CandidateReader:
         slot = vocabulary.slots.index(self.run.config.data.objects.slot)
         unmatched = self.model.objects.unmatched(candidates.text).tolist()
         pairs = zip(vocabulary.names, vocabulary.factors, unmatched, strict=True)
-        words = [str(factors[slot]) for name, factors, lost in pairs if lost and name not in self.vocabulary]
+        words = [
+            str(factors[slot])
+            for name, factors, lost in pairs
+            if lost and name not in self.vocabulary
+        ]
         if words:
             text = listed(dict.fromkeys(words))
-            logger.warning("no object column matches %s; these actions are named without evidence of objects", text)
+            logger.warning(
+                "no object column matches %s; these actions are named without evidence of objects",
+                text,
+            )
 
 
 def check_actions(actions: Sequence[str], background: Collection[str] = ()) -> None:
@@ -182,12 +213,16 @@ def check_actions(actions: Sequence[str], background: Collection[str] = ()) -> N
         raise InputError("actions", problem, "name at least one action")
     for name in (UNLABELLED, NONE_OF_THESE):
         if name in actions:
-            raise InputError("actions", f"{name!r} stands for frames without an action", "give names of actions")
+            raise InputError(
+                "actions", f"{name!r} stands for frames without an action", "give names of actions"
+            )
 
 
 def check_trust(run: Run, encoder: str, trusted: bool, other: str = "") -> None:
     """Raise an InputError where the run names an encoder by a path that nobody said to trust, or lacks its package."""
-    run.check_plugin(FRAME_ENCODERS, encoder.partition(":")[0])  # as the table of texts, of the same group
+    run.check_plugin(
+        FRAME_ENCODERS, encoder.partition(":")[0]
+    )  # as the table of texts, of the same group
     if is_local(encoder) and not trusted:
         fix = f"{other}say --trust-encoder (in Python trust_encoder=True) if you trust these files"
         raise InputError(run.path, f"the run names its encoder by a path, {encoder}", fix)
@@ -226,7 +261,9 @@ def new_words(
     whole.
     """
     actions = [name for name in trained if name not in trained.background]
-    words_of_slot = {slot: list(trained.factor_indices(slot)[0]) for slot in trained.slots} | {PHRASE: actions}
+    words_of_slot = {slot: list(trained.factor_indices(slot)[0]) for slot in trained.slots} | {
+        PHRASE: actions
+    }
     words = list[tuple[str, str, str]]()  # action, slot, word
     for name, factors in zip(candidates.names, candidates.factors, strict=True):
         if name in trained or name in candidates.background:
@@ -235,12 +272,19 @@ def new_words(
             words.append((name, PHRASE, name))
             continue
         pairs = zip(candidates.slots, factors, strict=True)
-        words += [(name, slot, word) for slot, word in pairs if word is not None and word not in words_of_slot[slot]]
+        words += [
+            (name, slot, word)
+            for slot, word in pairs
+            if word is not None and word not in words_of_slot[slot]
+        ]
     if not words:
         return ()
     encode, vectors, results = _judge(device), dict[tuple[str, str], Vectors](), list[NewWord]()
     for slot in dict.fromkeys(slot for _, slot, _ in words):
-        texts = [*words_of_slot[slot], *dict.fromkeys(word for _, of_word, word in words if of_word == slot)]
+        texts = [
+            *words_of_slot[slot],
+            *dict.fromkeys(word for _, of_word, word in words if of_word == slot),
+        ]
         template = ACTION if slot in ("verb", PHRASE) else OBJECT
         of_texts = encode([template.format(tidy(text)) for text in texts])
         vectors |= zip(((slot, text) for text in texts), of_texts, strict=True)

@@ -34,7 +34,10 @@ class Pass(nn.Module):
     def forward(self, features: Tensor, text: Tensor | None = None) -> tuple[Tensor, ...]:
         """(1, T, D) and (C, S, E) to the frames (K, T, C) of `Voters` and, where tokens vote, tokens and has_token."""
         parts = [voters(model(features, text=text), self.blocks) for model in self.models]
-        frames, has_token = torch.cat([part.frames for part in parts]), torch.cat([part.has_token for part in parts])
+        frames, has_token = (
+            torch.cat([part.frames for part in parts]),
+            torch.cat([part.has_token for part in parts]),
+        )
         tokens = [part.tokens for part in parts if part.tokens is not None]
         return (frames, torch.cat(tokens), has_token) if tokens else (frames,)
 
@@ -47,20 +50,36 @@ def export(scorer: Scorer, path: str | Path) -> Path:
     check_place(path)
     lacking = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if path.suffix == ".onnx" and lacking:
-        raise InputError(path, f"the package {lacking[0]} is not installed", "pip install 'fact-clip[onnx]'")
+        raise InputError(
+            path, f"the package {lacking[0]} is not installed", "pip install 'fact-clip[onnx]'"
+        )
     if config.model.transcript:
-        raise InputError(ConfigKey("model.transcript"), "a model that aligns transcripts is not exported")
+        raise InputError(
+            ConfigKey("model.transcript"), "a model that aligns transcripts is not exported"
+        )
     if pooling := {"U", "I"} & set(config.model.blocks):
         problem = f"block {min(pooling)} runs a GRU over the segments that it cuts, whose number no exporter knows"
-        raise InputError(ConfigKey("model.blocks"), problem, "train with model.blocks=iu, as data init does")
-    n_rows = config.model.tokens + 1  # with fewer rows than tokens the model multiplies in another order
-    rows, classes = torch.export.Dim("rows", min=n_rows, max=_MOST_ROWS), torch.export.Dim("classes", min=2)
-    inputs: dict[str, Tensor] = {"features": torch.zeros(1, n_rows + 37, scorer.run.transform.width)}
+        raise InputError(
+            ConfigKey("model.blocks"), problem, "train with model.blocks=iu, as data init does"
+        )
+    n_rows = (
+        config.model.tokens + 1
+    )  # with fewer rows than tokens the model multiplies in another order
+    rows, classes = (
+        torch.export.Dim("rows", min=n_rows, max=_MOST_ROWS),
+        torch.export.Dim("classes", min=2),
+    )
+    inputs: dict[str, Tensor] = {
+        "features": torch.zeros(1, n_rows + 37, scorer.run.transform.width)
+    }
     shapes: dict[str, Any] = {"features": {1: rows}}
     if config.model.is_open:
         text = scorer.model.text
         assert text is not None
-        inputs["text"], shapes["text"] = text.cpu().clone(), {0: classes}  # the buffer itself would be taken for one
+        inputs["text"], shapes["text"] = (
+            text.cpu().clone(),
+            {0: classes},
+        )  # the buffer itself would be taken for one
     model = Pass([member.cpu() for member in scorer.models], config.decode.blocks).eval()
     facts = {
         "names": scorer.vocabulary.names, "background": scorer.vocabulary.background, "fps": scorer.fps,
@@ -75,8 +94,12 @@ def export(scorer: Scorer, path: str | Path) -> Path:
             if path.suffix == ".pt2":
                 torch.export.save(program, part, extra_files={"fact_clip.json": json.dumps(facts)})
             else:
-                logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it warns of each operator that it leaves
-                names = ["frames", "tokens", "has_token"][: len(program.graph_signature.user_outputs)]
+                logging.getLogger("onnxscript").setLevel(
+                    logging.ERROR
+                )  # it warns of each operator that it leaves
+                names = ["frames", "tokens", "has_token"][
+                    : len(program.graph_signature.user_outputs)
+                ]
                 onnx = torch.onnx.export(program, dynamo=True, verbose=False, output_names=names)
                 assert onnx is not None
                 onnx.model.metadata_props["fact_clip"] = json.dumps(facts)

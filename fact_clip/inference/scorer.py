@@ -61,8 +61,14 @@ class FeatureSpec:
         encoder, beside = read_sidecar(path).encoder, path.with_suffix(".json")
         if self.fps is not None and clock.fps != self.fps:
             raise InputError(beside, f"{clock.fps:g} rows a second, but {self.origin} {self.fps:g}")
-        if self.encoder is not None and encoder != self.encoder and (self.named or encoder is not None):
-            problem = f"features by {encoder or 'an unknown encoder'}, but {self.origin} {self.encoder}"
+        if (
+            self.encoder is not None
+            and encoder != self.encoder
+            and (self.named or encoder is not None)
+        ):
+            problem = (
+                f"features by {encoder or 'an unknown encoder'}, but {self.origin} {self.encoder}"
+            )
             raise InputError(beside, problem, "extract them with that encoder")
         if clock.video_fps is None and clock.media is not None and Path(clock.media).is_file():
             try:
@@ -102,7 +108,11 @@ class Scorer:
         trust_encoder: bool = False,
         precision: Precision = "auto",
     ) -> None:
-        self.run, self.calibration, self.confidence = loaded.run, loaded.calibration, loaded.confidence
+        self.run, self.calibration, self.confidence = (
+            loaded.run,
+            loaded.calibration,
+            loaded.confidence,
+        )
         self.device = device if isinstance(device, torch.device) else pick_device(device, "device")
         self.bf16 = pick_precision(precision, self.device, "--precision", ()) == "bf16"
         self.models: list[FACT] = [model.to(self.device).eval() for model in loaded.models]
@@ -145,7 +155,11 @@ class Scorer:
 
     def calibrated(self, shares: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the confidences (T,) of the scores (T,) of labels; the scores where the run learned none."""
-        return shares.astype(np.float64) if self.confidence is None else self.confidence.calibrated(shares)
+        return (
+            shares.astype(np.float64)
+            if self.confidence is None
+            else self.confidence.calibrated(shares)
+        )
 
     def load(self) -> None:
         """Load what embeds and compares names, where the head reads text."""
@@ -159,7 +173,9 @@ class Scorer:
     ) -> Labels:
         """Return the index among the candidates and its score for each of T frames, from raw features (T, D)."""
         candidates = self.choose(actions)
-        return decode_scores(self.score(features, candidates, transcript=transcript), candidates, self.settings)
+        return decode_scores(
+            self.score(features, candidates, transcript=transcript), candidates, self.settings
+        )
 
     @torch.inference_mode()
     def score(
@@ -183,7 +199,10 @@ class Scorer:
         if not read[0].aligned:
             if decode.factor_weight:
                 deviation = decode.factor_frames * rows_per_pass / config.data.stride
-                read = [with_factors(voter, candidates.vocabulary, decode.factor_weight, deviation) for voter in read]
+                read = [
+                    with_factors(voter, candidates.vocabulary, decode.factor_weight, deviation)
+                    for voter in read
+                ]
             if decode.training_free:
                 similarity = self._similarity(features, candidates).to(self.device)
         everything = self.reader.with_run_classes(candidates) if rivals else candidates
@@ -197,15 +216,25 @@ class Scorer:
     def _order(self, transcript: Sequence[str] | None, n_frames: int) -> Tensor | None:
         """(M,) the classes of a transcript."""
         if self.run.config.model.transcript != (transcript is not None):
-            problem = "the model aligns a transcript" if transcript is None else "the model reads no transcript"
-            raise InputError("transcript", problem, "give one" if transcript is None else "leave it out")
+            problem = (
+                "the model aligns a transcript"
+                if transcript is None
+                else "the model reads no transcript"
+            )
+            raise InputError(
+                "transcript", problem, "give one" if transcript is None else "leave it out"
+            )
         if transcript is None:
             return None
         if len(self._windows(n_frames)) > 1:
-            raise InputError(ConfigKey("decode.window"), f"{self.window}, and a transcript", "set it to 0")
+            raise InputError(
+                ConfigKey("decode.window"), f"{self.window}, and a transcript", "set it to 0"
+            )
         return torch.from_numpy(self.vocabulary.encode(transcript)).to(self.device)
 
-    def _voters(self, features: NDArray[np.floating], candidates: CandidateSet, order: Tensor | None) -> list[Voters]:
+    def _voters(
+        self, features: NDArray[np.floating], candidates: CandidateSet, order: Tensor | None
+    ) -> list[Voters]:
         """What each model says of raw features (T, D), window by window."""
         config, windows = self.run.config, self._windows(len(features))
         # model -> window -> its interleaved starts
@@ -216,7 +245,9 @@ class Scorer:
                 results = self._read(model, [rows for _, rows in group], candidates, order)
                 for (index, _), result in zip(group, results, strict=True):
                     of_model[index].append(result)
-        scale = config.data.stride if config.data.interleave else 1  # rows of scores for a row of a window
+        scale = (
+            config.data.stride if config.data.interleave else 1
+        )  # rows of scores for a row of a window
         joined = []
         for of_model in parts:
             stretches = []
@@ -224,7 +255,9 @@ class Scorer:
                 first, last = (scale * (row - window.start) for row in (window.first, window.last))
                 stretches.append(Voters.interleaved(starts).rows(slice(first, last)))
             joined.append(Voters.joined(stretches))
-        tables = [table for pair in joined for table in (pair.frames, pair.tokens) if table is not None]
+        tables = [
+            table for pair in joined for table in (pair.frames, pair.tokens) if table is not None
+        ]
         if not all((table < math.inf).all() for table in tables):  # NaN is not below it either
             problem = "scores that are not finite for these features"
             raise InputError(self.run.path / "model.safetensors", problem, "train the model again")
@@ -232,7 +265,10 @@ class Scorer:
 
     def _similarity(self, features: NDArray[np.floating], candidates: CandidateSet) -> Tensor:
         """(T', C) training-free probabilities of the candidates of raw features (T, D); 0 for one without a text."""
-        config, text = self.run.config, self.model.text if candidates.text is None else candidates.text
+        config, text = (
+            self.run.config,
+            self.model.text if candidates.text is None else candidates.text,
+        )
         assert text is not None
         phrases = text[:, :1] if "sentence" in config.text.parts else text
         vectors = torch.nn.functional.normalize(phrases.sum(1), dim=-1).cpu().numpy()  # (C, E)
@@ -240,18 +276,24 @@ class Scorer:
         table = np.zeros((-(-len(features) // stride), len(vectors)), dtype=np.float32)
         if named.any():
             window = round((self.fps or Settings().fps) / stride)  # a second
-            shares = similarity_probabilities(np.asarray(features)[::stride], vectors[named], window)
+            shares = similarity_probabilities(
+                np.asarray(features)[::stride], vectors[named], window
+            )
             table[:, named] = np.maximum(shares, np.finfo(np.float32).tiny)
         return torch.from_numpy(table)
 
-    def _passes(self, features: NDArray[np.floating], windows: Sequence[Window]) -> Iterator[tuple[int, Rows]]:
+    def _passes(
+        self, features: NDArray[np.floating], windows: Sequence[Window]
+    ) -> Iterator[tuple[int, Rows]]:
         """What the model reads, window by window: the index of the window and (T', D'), one for each start of it."""
         data, margin = self.run.config.data, max(self.run.transform.context, default=0)
         for index, window in enumerate(windows):
             # context columns see beyond the ends of a window as in one pass
             start, stop = window.start * data.stride, min(window.stop * data.stride, len(features))
             before = min(start, margin)
-            frames = self.run.transform(features[start - before : stop + margin])[before : before + stop - start]
+            frames = self.run.transform(features[start - before : stop + margin])[
+                before : before + stop - start
+            ]
             for first in range(min(data.stride, len(frames)) if data.interleave else 1):
                 yield index, frames[first :: data.stride]
 
@@ -261,7 +303,11 @@ class Scorer:
         stride, overlap = config.data.stride, config.decode.overlap
         window = -(-self.window // stride)
         # unless told, neighbours share what the convolutions see, and at most half a window
-        shared = min(2 * convolution_reach(config.model), window // 2) if overlap is None else -(-overlap // stride)
+        shared = (
+            min(2 * convolution_reach(config.model), window // 2)
+            if overlap is None
+            else -(-overlap // stride)
+        )
         return cut_windows(-(-n_frames // stride), window, shared)
 
     def _read(
@@ -269,12 +315,16 @@ class Scorer:
     ) -> list[Voters]:
         """The voters of a model on several (T', D') at once, padded to the longest; `order` (M,) is a transcript."""
         lengths = torch.tensor([len(rows) for rows in passes])
-        values = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(rows) for rows in passes], batch_first=True)
+        values = torch.nn.utils.rnn.pad_sequence(
+            [torch.from_numpy(rows) for rows in passes], batch_first=True
+        )
         transcript, mask = None if order is None else order.expand(len(passes), -1), None  # (B, M)
         if lengths.min() < values.shape[1]:
             mask = (torch.arange(values.shape[1]) < lengths.unsqueeze(1)).to(self.device)  # (B, T')
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            output = model(values.to(self.device), mask=mask, text=candidates.text, transcript=transcript)
+            output = model(
+                values.to(self.device), mask=mask, text=candidates.text, transcript=transcript
+            )
         batch = voters(output, self.run.config.decode.blocks)
         return [batch.unpadded(index, length) for index, length in enumerate(lengths.tolist())]
 
@@ -303,14 +353,23 @@ class SimilarityScorer:
         device: str = "auto",
     ) -> None:
         if prompts not in TEMPLATES:
-            raise InputError("prompts", f"no wording {prompts!r} of names", f"choose one of {', '.join(TEMPLATES)}")
-        self.prompts, self.smoothing = prompts, number_of(smoothing, "smoothing", "seconds, 0 or more", 0, 1e6)
+            raise InputError(
+                "prompts",
+                f"no wording {prompts!r} of names",
+                f"choose one of {', '.join(TEMPLATES)}",
+            )
+        self.prompts, self.smoothing = (
+            prompts,
+            number_of(smoothing, "smoothing", "seconds, 0 or more", 0, 1e6),
+        )
         model = frame_encoder(encoder, Runtime(device))
         if not isinstance(model, ImageTextModel):
             fix = "use a model of images and texts, clip:... or transformers:..."
             raise InputError(f"frame encoder {encoder!r}", "no text side", fix)
         self.encoder, self.fps = model, fps
-        self._vectors = KeptVectors(lambda names: embed(model, Vocabulary.from_names(names), prompts).classes)
+        self._vectors = KeptVectors(
+            lambda names: embed(model, Vocabulary.from_names(names), prompts).classes
+        )
         self.vocabulary = self.choose(actions).vocabulary
 
     @property
@@ -399,7 +458,9 @@ def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
     if window == 0 or n_rows <= window:
         return [Window(0, n_rows, 0, n_rows)]
     if not 0 <= overlap < window:
-        raise InputError(ConfigKey("decode.overlap"), f"{overlap} rows of a window of {window}", "overlap fewer")
+        raise InputError(
+            ConfigKey("decode.overlap"), f"{overlap} rows of a window of {window}", "overlap fewer"
+        )
     starts = [*range(0, n_rows - window, window - overlap), n_rows - window]
     cuts = [(left + window + right) // 2 for left, right in pairwise(starts)]
     return [

@@ -13,7 +13,16 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import Clock, CommandOption, FileLocation, InputError, Location, Segment, Segmentation, Vocabulary
+from fact_clip.core import (
+    Clock,
+    CommandOption,
+    FileLocation,
+    InputError,
+    Location,
+    Segment,
+    Segmentation,
+    Vocabulary,
+)
 from fact_clip.core.arguments import checked, number_of, path_of
 from fact_clip.core.distributed import Precision, pick_device
 from fact_clip.core.io import check_file
@@ -30,7 +39,9 @@ from fact_clip.video.extract import Progress, Settings, extract
 
 FEATURES = ".npy"
 KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
-BACKGROUND = "background"  # What frames under a threshold are called where the vocabulary has no background
+BACKGROUND = (
+    "background"  # What frames under a threshold are called where the vocabulary has no background
+)
 
 NEEDS = {
     "reject": "it needs a run with confidence.json: train with data.validation above 0, without model.transcript",
@@ -73,16 +84,22 @@ class Segmenter:
         """Whether an encoder of pictures was named."""
         return self._encoder is not None
 
-    def choose(self, actions: Sequence[str] | None = None, settings: DecodeSettings | None = None) -> CandidateSet:
+    def choose(
+        self, actions: Sequence[str] | None = None, settings: DecodeSettings | None = None
+    ) -> CandidateSet:
         """Return the candidates for some names; an InputError where these or the settings do not fit the model."""
         for name, value in settings or DecodeSettings():
             if value is not None and name not in self.scorer.adjustable:
                 fix = f"leave it out; this model has {', '.join(self.scorer.adjustable)}"
                 raise InputError(name, NEEDS.get(name, "only a trained run has it"), fix)
         candidates = self.scorer.choose(actions)
-        adds_background = self.scorer.run is None and settings is not None and settings.threshold is not None
+        adds_background = (
+            self.scorer.run is None and settings is not None and settings.threshold is not None
+        )
         if adds_background and BACKGROUND in candidates.vocabulary:
-            problem = f"{BACKGROUND!r}, which a background threshold adds for frames without an action"
+            problem = (
+                f"{BACKGROUND!r}, which a background threshold adds for frames without an action"
+            )
             raise InputError("actions", problem, "leave the name out, or the threshold")
         return candidates
 
@@ -181,14 +198,22 @@ class Segmenter:
         features = check_features(features, where, self.scorer.width, self.scorer.needs.origin)
         return self.scorer.score(features, candidates, clock, transcript, rivals=rivals)
 
-    def decode(self, scores: Scores, candidates: CandidateSet, settings: DecodeSettings | None = None) -> Segmentation:
+    def decode(
+        self, scores: Scores, candidates: CandidateSet, settings: DecodeSettings | None = None
+    ) -> Segmentation:
         """Cut a scored video into segments; settings default to those of the run, and `reject` needs rivals."""
         settings = (settings or DecodeSettings()).over(self.scorer.settings)
-        segments = self.named(label_runs([], 0, self.label(scores, candidates, settings)), candidates, settings)
+        segments = self.named(
+            label_runs([], 0, self.label(scores, candidates, settings)), candidates, settings
+        )
         return self.segmentation(segments, candidates, settings, scores.clock)
 
     def label(
-        self, scores: Scores, candidates: CandidateSet, settings: DecodeSettings, final: NDArray[np.int64] | None = None
+        self,
+        scores: Scores,
+        candidates: CandidateSet,
+        settings: DecodeSettings,
+        final: NDArray[np.int64] | None = None,
     ) -> FrameLabels:
         """Label the frames of a scored video; `settings` are complete, and `final` is as in `decode_scores`."""
         labels, shares = decode_scores(scores, candidates, settings, final)
@@ -198,12 +223,20 @@ class Segmenter:
         assert isinstance(self.scorer, Scorer)
         everything = self.scorer.reader.with_run_classes(candidates)  # as in validation
         index = everything.vocabulary.encode(candidates.vocabulary)
-        table = class_scores(scores.rivals or scores, everything.with_gamma(settings.gamma)).cpu().numpy()  # (T', C')
-        among_all = np.clip(table[scores.row_of_frame, index[np.minimum(labels, len(index) - 1)]], 0, 1)
+        table = (
+            class_scores(scores.rivals or scores, everything.with_gamma(settings.gamma))
+            .cpu()
+            .numpy()
+        )  # (T', C')
+        among_all = np.clip(
+            table[scores.row_of_frame, index[np.minimum(labels, len(index) - 1)]], 0, 1
+        )
         sure = self.scorer.calibrated(np.where(labels < len(index), among_all, shares))
         return FrameLabels(labels, confidence, sure)
 
-    def named(self, runs: Iterable[LabelRun], candidates: CandidateSet, settings: DecodeSettings) -> list[Segment]:
+    def named(
+        self, runs: Iterable[LabelRun], candidates: CandidateSet, settings: DecodeSettings
+    ) -> list[Segment]:
         """Return runs as segments, `NONE_OF_THESE` where the model is less sure than `reject` asks."""
         names = [*candidates.vocabulary.names, BACKGROUND]  # the last one is that of a threshold
         least = -math.inf
@@ -221,7 +254,11 @@ class Segmenter:
         return segments
 
     def segmentation(
-        self, segments: Sequence[Segment], candidates: CandidateSet, settings: DecodeSettings, clock: Clock
+        self,
+        segments: Sequence[Segment],
+        candidates: CandidateSet,
+        settings: DecodeSettings,
+        clock: Clock,
     ) -> Segmentation:
         """Return all segments of a video with its clock, the background and the new words of the candidates."""
         background = candidates.vocabulary.background
@@ -260,7 +297,11 @@ class Segmenter:
         decoding are in its metadata, "fact_clip". A model that cannot be exported is an InputError.
         """
         if not isinstance(self.scorer, Scorer):
-            raise InputError("export", "a segmenter without training has no model of its own", "export its encoder")
+            raise InputError(
+                "export",
+                "a segmenter without training has no model of its own",
+                "export its encoder",
+            )
         from fact_clip.inference.export import export
 
         return export(self.scorer, path)
@@ -274,11 +315,17 @@ class Segmenter:
         if self._encoder is None:
             assert isinstance(self.scorer, Scorer)
             name = self.run.encoder
-            if name is None or "@" in name:  # a name with @ says what a local checkpoint holds, not where it lies
+            if (
+                name is None or "@" in name
+            ):  # a name with @ says what a local checkpoint holds, not where it lies
                 name = f", {name}" if name else ""
-                problem = f"a video needs the encoder of the features that the run was trained on{name}"
+                problem = (
+                    f"a video needs the encoder of the features that the run was trained on{name}"
+                )
                 raise InputError(video, problem, "name it with --encoder, or give the feature file")
-            check_trust(self.run, name, self.scorer.reader.trust_encoder, "name it with --encoder, or ")
+            check_trust(
+                self.run, name, self.scorer.reader.trust_encoder, "name it with --encoder, or "
+            )
             self._encoder = frame_encoder(name, Runtime(str(self.scorer.device), self.precision))
         return self._encoder
 
@@ -312,18 +359,35 @@ def load(
     loaded = Run.open(run_dir)
     run, torch_device = loaded.run, pick_device(device, "device")
     run.check_rate(fps, "--fps")
-    frames = None if encoder is None else frame_encoder(encoder, Runtime(str(torch_device), precision))
+    frames = (
+        None if encoder is None else frame_encoder(encoder, Runtime(str(torch_device), precision))
+    )
     if frames is not None and run.encoder not in (None, frames.name):
-        raise InputError(CommandOption("--encoder"), f"{frames.name}, but {run.path} was trained with {run.encoder}")
-    extraction = Settings(fps=(run.fps or Settings().fps) if fps is None else fps, keep_going=keep_going)
+        raise InputError(
+            CommandOption("--encoder"),
+            f"{frames.name}, but {run.path} was trained with {run.encoder}",
+        )
+    extraction = Settings(
+        fps=(run.fps or Settings().fps) if fps is None else fps, keep_going=keep_going
+    )
     rows = None
     if window is not None:
         if fps is None and run.fps is None and frames is None:
-            raise InputError(CommandOption("--window"), f"seconds, but {run.path} has no frame rate", "set --fps")
+            raise InputError(
+                CommandOption("--window"), f"seconds, but {run.path} has no frame rate", "set --fps"
+            )
         least = 2 / extraction.fps
-        number_of(window, "--window", f"seconds, two rows at {extraction.fps:g} a second at least", least, 1e7)
+        number_of(
+            window,
+            "--window",
+            f"seconds, two rows at {extraction.fps:g} a second at least",
+            least,
+            1e7,
+        )
         rows = round(window * extraction.fps)
-    scorer = Scorer(loaded, torch_device, window=rows, trust_encoder=trust_encoder, precision=precision)
+    scorer = Scorer(
+        loaded, torch_device, window=rows, trust_encoder=trust_encoder, precision=precision
+    )
     return Segmenter(scorer, frames, extraction, precision)
 
 

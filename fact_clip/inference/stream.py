@@ -29,7 +29,9 @@ class FrameLabels(NamedTuple):
 
     labels: NDArray[np.int64]  # (T,) index among the candidates
     confidence: NDArray[np.float64]  # (T,)
-    sure: NDArray[np.float64]  # (T,) the confidence among all classes of the run, which `reject` goes by
+    sure: NDArray[
+        np.float64
+    ]  # (T,) the confidence among all classes of the run, which `reject` goes by
 
     def rows(self, index: slice) -> FrameLabels:
         """Return those of some frames."""
@@ -59,7 +61,9 @@ def label_runs(before: Sequence[LabelRun], first: int, frames: FrameLabels) -> l
         run = LabelRun(first + start, first + stop, label, *sums)
         if result and result[-1].label == label:
             last = result.pop()
-            run = LabelRun(last.start, run.stop, label, last.confidence + run.confidence, last.sure + run.sure)
+            run = LabelRun(
+                last.start, run.stop, label, last.confidence + run.confidence, last.sure + run.sure
+            )
         result.append(run)
     return result
 
@@ -89,16 +93,28 @@ class Stream:
         if delay != math.inf:
             number_of(delay, "delay", "seconds, more than 0, or math.inf", sys.float_info.min)
         if fps is not None:
-            number_of(fps, "fps", f"rows a second, from {LEAST_FPS:g} to {MOST_FPS:g}", LEAST_FPS, MOST_FPS)
+            number_of(
+                fps,
+                "fps",
+                f"rows a second, from {LEAST_FPS:g} to {MOST_FPS:g}",
+                LEAST_FPS,
+                MOST_FPS,
+            )
         if scorer.run is not None:
             scorer.run.check_rate(fps, "fps")
             if scorer.run.config.model.transcript:
-                raise InputError(scorer.run.path, "its model aligns the transcript of a whole video", "use segment")
+                raise InputError(
+                    scorer.run.path,
+                    "its model aligns the transcript of a whole video",
+                    "use segment",
+                )
         self._segmenter, self._candidates = segmenter, segmenter.choose(actions, settings)
         self._settings = settings.over(scorer.settings)
         rate = fps or scorer.fps or (segmenter.extraction.fps if segmenter.encodes else None)
         if rate is None and delay < math.inf:
-            raise InputError("delay", "seconds, but the run has no frame rate", "give fps, rows a second")
+            raise InputError(
+                "delay", "seconds, but the run has no frame rate", "give fps, rows a second"
+            )
         self._clock = Clock(fps=rate)
         # in rows, whole ones of the model; `_ahead` are those after a label that becomes final
         step = scorer.frames_per_score
@@ -107,13 +123,17 @@ class Stream:
             rows = step * max(math.floor(delay * rate / step + 1e-9), 1)
             self._hop = step * max(rows // (HOPS * step), 1)
             n_frames = None if scorer.run is None else scorer.run.n_frames
-            self._kept = step * -(-max(scorer.window or n_frames or _CONTEXT * step, 2 * rows) // step)
+            self._kept = step * -(
+                -max(scorer.window or n_frames or _CONTEXT * step, 2 * rows) // step
+            )
             self._ahead = rows - self._hop
         self._parts: list[NDArray[Any]] = []  # the rows in memory
         self._final = np.empty(0, np.int64)  # labels of the first ones of these
         self._n_rows = 0  # that have come
         self._open: list[LabelRun] = []  # the final run that may go on
-        self._rest: FrameLabels | None = None  # of the rows after the final ones, unless others have come since
+        self._rest: FrameLabels | None = (
+            None  # of the rows after the final ones, unless others have come since
+        )
         self._pictures: RowEncoder | None = None
         self._finished = False
 
@@ -126,7 +146,9 @@ class Stream:
             raise InputError("stream", "it is finished", "begin another one")
         scorer, ended = self._segmenter.scorer, list[LabelRun]()
         rows = self._encoded(features) if getattr(features, "ndim", 0) == 4 else features
-        rows = np.array(check_features(rows, "features", scorer.width, scorer.needs.origin))  # callers may reuse theirs
+        rows = np.array(
+            check_features(rows, "features", scorer.width, scorer.needs.origin)
+        )  # callers may reuse theirs
         while len(rows):
             count = int(min(self._hop - self._n_rows % self._hop, len(rows)))
             self._parts.append(rows[:count])
@@ -147,7 +169,9 @@ class Stream:
 
     def segmentation(self, segments: Iterable[Segment]) -> Segmentation:
         """Return all segments of the stream as one value, with its rate and background, to be saved."""
-        return self._segmenter.segmentation(tuple(segments), self._candidates, self._settings, self._clock)
+        return self._segmenter.segmentation(
+            tuple(segments), self._candidates, self._settings, self._clock
+        )
 
     @property
     def fps(self) -> float | None:
@@ -170,8 +194,12 @@ class Stream:
             # A change costs the switching penalty, more than few rows ahead can pay, so the rows since the last final
             # change count too: only the labels before them, and the first of theirs, are given.
             first = self._n_final - len(self._final)
-            fixed = max(self._open[0].start - first, 0) + scorer.frames_per_score if self._open else 0
-            frames = self._segmenter.label(scores, self._candidates, self._settings, self._final[:fixed])
+            fixed = (
+                max(self._open[0].start - first, 0) + scorer.frames_per_score if self._open else 0
+            )
+            frames = self._segmenter.label(
+                scores, self._candidates, self._settings, self._final[:fixed]
+            )
             self._rest = frames.rows(slice(len(self._final), None))
         return self._rest
 
@@ -194,11 +222,15 @@ class Stream:
         """(T, D) the features of pictures (T, H, W, 3), as those of a video file are made."""
         images = array_of(pictures, "pictures", "uint8, (T, H, W, 3)", "u")
         if images.dtype != np.uint8 or images.shape[3] != 3 or not images.size:
-            raise InputError("pictures", f"{images.dtype} of shape {images.shape}, not uint8, (T, H, W, 3)")
+            raise InputError(
+                "pictures", f"{images.dtype} of shape {images.shape}, not uint8, (T, H, W, 3)"
+            )
         encoder, batch = self._segmenter.encoder_for("pictures"), self._segmenter.extraction.batch
         if self._pictures is None:
             encoder.load()
             self._pictures = RowEncoder(encoder, "pictures")
         parts = [images[start : start + batch] for start in range(0, len(images), batch)]
         prepare = encoder.prepare
-        return np.concatenate([self._pictures([prepare(scaled(x, encoder.size)) for x in part]) for part in parts])
+        return np.concatenate(
+            [self._pictures([prepare(scaled(x, encoder.size)) for x in part]) for part in parts]
+        )

@@ -16,7 +16,13 @@ from fact_clip.config import LossConfig
 from fact_clip.core.arguments import number_of, table_of, whole_of
 from fact_clip.core.errors import ConfigKey, InputError
 from fact_clip.datasets.loader import Truth
-from fact_clip.losses.matching import Pairs, match_videos, matching_cost, segment_lengths, token_of_segment
+from fact_clip.losses.matching import (
+    Pairs,
+    match_videos,
+    matching_cost,
+    segment_lengths,
+    token_of_segment,
+)
 from fact_clip.models.heads import Classes
 from fact_clip.models.output import BlockOutput, Output
 
@@ -56,7 +62,9 @@ class LossTerms:
         """The values of :meth:`as_dict`, still on the device and without gradient."""
         values = {"total": self.total}
         for field in fields(BlockTerms):
-            values[field.name] = torch.stack([getattr(block, field.name) for block in self.blocks]).mean()
+            values[field.name] = torch.stack(
+                [getattr(block, field.name) for block in self.blocks]
+            ).mean()
         if self.contrastive is not None:
             values["contrastive"] = self.contrastive
         return {name: value.detach() for name, value in values.items()}
@@ -110,10 +118,14 @@ class Criterion:
         self.config, self.classes, self.background = config, classes, tuple(background)
         self.mean_transcript_length = mean_transcript_length
         self.class_weights = class_weights(config, classes.count, background, frames)
-        self.is_action = torch.tensor([label not in self.background for label in range(classes.count)])
+        self.is_action = torch.tensor(
+            [label not in self.background for label in range(classes.count)]
+        )
         self.seen = torch.tensor([c for c in range(classes.count) if c not in set(unseen)])
 
-    def __call__(self, output: Output, labels: Tensor | Truth, mask: Tensor | None = None) -> LossTerms:
+    def __call__(
+        self, output: Output, labels: Tensor | Truth, mask: Tensor | None = None
+    ) -> LossTerms:
         """Loss of a batch at its real frames, by `mask` (B, T) or the output.
 
         Labels are class indices (B, T) or (T,), -1 where a frame is ignored; or the :class:`Truth` that a loader has
@@ -123,12 +135,19 @@ class Criterion:
         table = labels.labels if isinstance(labels, Truth) else torch.atleast_2d(labels)
         if table.shape != mask.shape or table.dtype != torch.int64:
             problem = f"labels of type {table.dtype} and shape {tuple(table.shape)}"
-            raise InputError("loss", f"{problem}, not class indices, torch.int64, {tuple(mask.shape)}")
+            raise InputError(
+                "loss", f"{problem}, not class indices, torch.int64, {tuple(mask.shape)}"
+            )
         if not isinstance(labels, Truth):
             labels = Truth.of(table.masked_fill(~mask, -1))
-        largest = max((int(transcript.max()) for transcript in labels.transcripts if len(transcript)), default=-1)
+        largest = max(
+            (int(transcript.max()) for transcript in labels.transcripts if len(transcript)),
+            default=-1,
+        )
         if largest >= self.classes.count:
-            raise InputError("loss", f"label {largest} is not one of the {self.classes.count} classes")
+            raise InputError(
+                "loss", f"label {largest} is not one of the {self.classes.count} classes"
+            )
         if self.seen.device != mask.device:
             for name in ("class_weights", "is_action", "seen"):
                 setattr(self, name, getattr(self, name).to(mask.device))
@@ -147,19 +166,31 @@ class Criterion:
         return LossTerms(total, blocks, fact, contrastive, matches)
 
     def _match(self, output: Output, truth: Truth) -> tuple[_Target, tuple[Pairs, ...]]:
-        last, labelled, (videos, segments) = output.blocks[-1], truth.labels >= 0, truth.classes.shape
+        last, labelled, (videos, segments) = (
+            output.blocks[-1],
+            truth.labels >= 0,
+            truth.classes.shape,
+        )
         probs = output.log_probs(last.token_logits.float()).exp()  # (B, M, C+1)
         attention = None if last.a2f_attention is None else last.a2f_attention.float()
-        cost = matching_cost(probs, attention, truth, self.config.class_cost, self.config.overlap_cost)
+        cost = matching_cost(
+            probs, attention, truth, self.config.class_cost, self.config.overlap_cost
+        )
         width, has_transcript = probs.shape[1], output.transcript is not None
         tokens = output.token_mask.sum(1).tolist() if has_transcript else [width] * videos
         pairs = match_videos(self.config.match, cost, truth, tokens)
         of_segment = token_of_segment(pairs, segments, cost.device)  # (B, S), -1 where unmatched
         slot = torch.where(of_segment < 0, width, of_segment)  # a spare place for what is unmatched
         token_classes = slot.new_full((videos, width + 1), self.classes.count)
-        token_classes = token_classes.scatter(1, slot, truth.classes)[:, :-1]  # segments of one token have one class
-        of_token = slot.new_zeros(videos, width + 1).scatter_add_(1, slot, torch.ones_like(slot))[:, :-1]
-        token = torch.nn.functional.pad(of_segment, (0, 1), value=-1).gather(1, truth.segment)  # (B, T)
+        token_classes = token_classes.scatter(1, slot, truth.classes)[
+            :, :-1
+        ]  # segments of one token have one class
+        of_token = slot.new_zeros(videos, width + 1).scatter_add_(1, slot, torch.ones_like(slot))[
+            :, :-1
+        ]
+        token = torch.nn.functional.pad(of_segment, (0, 1), value=-1).gather(
+            1, truth.segment
+        )  # (B, T)
         null = self.class_weights.new_full((1,), self.null_weight(width, has_transcript))
         target = _Target(
             labels=truth.labels.clamp(min=0),
@@ -188,7 +219,9 @@ class Criterion:
         spare = n_tokens - self.mean_transcript_length
         if spare <= 0:
             problem = f"{n_tokens} tokens for {self.mean_transcript_length:.1f} segments per video on average"
-            raise InputError(ConfigKey("model.tokens"), problem, "raise model.tokens, or give loss.null_weight")
+            raise InputError(
+                ConfigKey("model.tokens"), problem, "raise model.tokens, or give loss.null_weight"
+            )
         return n_tokens / (spare * self.classes.null_divisor)
 
     def _block(self, output: Output, block: BlockOutput, target: _Target) -> BlockTerms:
@@ -196,19 +229,27 @@ class Criterion:
         units = _Units.of(block, target)
         frame = _frame_term(logp, target)  # (B,), like every term
         if block.segment_logits is not None:
-            frame = (frame + _segment_term(output.log_probs(block.segment_logits.float()), units, target)) / 2
-        token = _token_term(output.log_probs(block.token_logits.float()), target, mean=output.log_probabilities)
+            frame = (
+                frame + _segment_term(output.log_probs(block.segment_logits.float()), units, target)
+            ) / 2
+        token = _token_term(
+            output.log_probs(block.token_logits.float()), target, mean=output.log_probabilities
+        )
         f2a, a2f = _attention_terms(block, units, target)
         smooth = torch.zeros_like(target.some)
         if self.config.smoothing:
             smooth = self.config.smoothing * _smooth_term(logp, block, target)
-        share = 0.5 if output.log_probabilities else 1.0  # the verb-noun model counts class terms half
+        share = (
+            0.5 if output.log_probabilities else 1.0
+        )  # the verb-noun model counts class terms half
         weight = self.config.token_weight
         terms = (share * frame, weight * share * token, weight * f2a, weight * a2f, smooth)
         return BlockTerms(*((target.some * term).mean() for term in terms))
 
 
-_LOWEST = torch.finfo(torch.float32).min  # In place of -inf, whose differences and gradients are not numbers
+_LOWEST = torch.finfo(
+    torch.float32
+).min  # In place of -inf, whose differences and gradients are not numbers
 
 
 @dataclass(frozen=True)
@@ -222,7 +263,9 @@ class _Units:
     @classmethod
     def of(cls, block: BlockOutput, target: _Target) -> _Units:
         if block.segments is None:
-            every = torch.arange(target.labelled.shape[1], device=target.labelled.device).expand_as(target.labelled)
+            every = torch.arange(target.labelled.shape[1], device=target.labelled.device).expand_as(
+                target.labelled
+            )
             return cls(every, target.labelled.float(), target.frames)
         of_frame = block.segments.of_frame
         frames = torch.zeros(block.segments.mask.shape, device=of_frame.device)
@@ -259,14 +302,19 @@ def _attention_terms(block: BlockOutput, units: _Units, target: _Target) -> tupl
     """
     if block.a2f_attention_logits is None or block.f2a_attention_logits is None:
         return torch.zeros_like(target.some), torch.zeros_like(target.some)
-    a2f, f2a = block.a2f_attention_logits.float(), block.f2a_attention_logits.float()  # (B, N, M), (B, M, N)
+    a2f, f2a = (
+        block.a2f_attention_logits.float(),
+        block.f2a_attention_logits.float(),
+    )  # (B, N, M), (B, M, N)
     # Over tokens, each as often as segments are matched to it; and over the units that have a known frame.
     a2f = a2f.masked_fill((target.of_token == 0).unsqueeze(1), _LOWEST)
     f2a = f2a.masked_fill((units.frames == 0).unsqueeze(1), _LOWEST)
     of_unit = (a2f + target.of_token.clamp(min=1).log().unsqueeze(1)).logsumexp(2)  # (B, N)
     of_token = f2a.logsumexp(2)  # (B, M)
     weights = target.class_weights[target.labels] * target.matched  # (B, T)
-    weights = weights / units.frames.gather(1, units.of_frame).clamp(min=1) / units.count.unsqueeze(1)
+    weights = (
+        weights / units.frames.gather(1, units.of_frame).clamp(min=1) / units.count.unsqueeze(1)
+    )
     to_token = a2f.flatten(1).gather(1, units.of_frame * a2f.shape[2] + target.token)  # (B, T)
     to_unit = f2a.flatten(1).gather(1, target.token * f2a.shape[2] + units.of_frame)  # (B, T)
     a2f_term = weights * (of_unit.gather(1, units.of_frame) - to_token)
@@ -282,7 +330,12 @@ def _smooth_term(logp: Tensor, block: BlockOutput, target: _Target) -> Tensor:
     if block.segments is None and a2f is not None and f2a is not None:
         unreal = ~target.token_mask.unsqueeze(1) | ~target.labelled.unsqueeze(2)  # (B, T, M)
         for attention in (a2f, f2a.transpose(1, 2)):
-            logs = attention.float().masked_fill(unreal, _LOWEST).log_softmax(2).masked_fill(unreal, 0.0)
+            logs = (
+                attention.float()
+                .masked_fill(unreal, _LOWEST)
+                .log_softmax(2)
+                .masked_fill(unreal, 0.0)
+            )
             total = total + _changes(logs, both) / (pairs * target.token_mask.sum(1))
     return total
 
@@ -302,8 +355,12 @@ def class_weights(
     weights = torch.ones(count)
     if config.balance:
         if frames is None:
-            raise InputError(ConfigKey("loss.balance"), "above 0 needs the frames of each class", "give frames")
-        counts = torch.tensor([0 if label in background else frames[label] for label in range(count)]).double()
+            raise InputError(
+                ConfigKey("loss.balance"), "above 0 needs the frames of each class", "give frames"
+            )
+        counts = torch.tensor(
+            [0 if label in background else frames[label] for label in range(count)]
+        ).double()
         powers = counts.clamp(min=1) ** -config.balance
         scale = counts.sum() / (powers * counts).sum()
         weights = torch.where(counts > 0, powers * scale, 1.0).float()
@@ -335,13 +392,21 @@ def info_nce(similarity: Tensor, labels: Tensor, seen: Tensor) -> Tensor:
     """
     column = seen.new_full((similarity.shape[2] + 1,), -1)
     column[seen] = torch.arange(len(seen), device=seen.device)
-    target = column[labels]  # (B, T) position among the seen classes; the spare last entry answers label -1
+    target = column[
+        labels
+    ]  # (B, T) position among the seen classes; the spare last entry answers label -1
     used, index = (target >= 0).float(), target.clamp(min=0)
     scores = similarity[..., seen]  # (B, T, K)
     frames = used.sum(1)
-    to_text = -(scores.log_softmax(2).gather(2, index.unsqueeze(2)).squeeze(2) * used).sum(1) / frames.clamp(min=1)
-    over_time = scores.masked_fill((used == 0).unsqueeze(2), torch.finfo(scores.dtype).min).log_softmax(1)
+    to_text = -(scores.log_softmax(2).gather(2, index.unsqueeze(2)).squeeze(2) * used).sum(
+        1
+    ) / frames.clamp(min=1)
+    over_time = scores.masked_fill(
+        (used == 0).unsqueeze(2), torch.finfo(scores.dtype).min
+    ).log_softmax(1)
     picked = over_time.gather(2, index.unsqueeze(2)).squeeze(2) * used  # (B, T)
     counts = torch.zeros_like(scores[:, 0]).scatter_add_(1, index, used)  # (B, K)
-    of_class = torch.zeros_like(counts).scatter_add(1, index, -picked) / counts.clamp(min=1)  # absent classes are 0
+    of_class = torch.zeros_like(counts).scatter_add(1, index, -picked) / counts.clamp(
+        min=1
+    )  # absent classes are 0
     return ((to_text + of_class.mean(1)) / 2).mean()

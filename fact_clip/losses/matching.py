@@ -14,7 +14,11 @@ Pairs = list[tuple[int, int]]
 
 
 def matching_cost(
-    token_probs: Tensor, attention: Tensor | None, truth: Truth, class_cost: float, overlap_cost: float
+    token_probs: Tensor,
+    attention: Tensor | None,
+    truth: Truth,
+    class_cost: float,
+    overlap_cost: float,
 ) -> Tensor:
     """Cost (B, M, S) = -(class_cost * p_m(class of s) + overlap_cost * IoU[m, s]); meaningless at padding.
 
@@ -26,7 +30,9 @@ def matching_cost(
     cost = -class_cost * token_probs.gather(2, classes)  # (B, M, S)
     if attention is not None:
         index = truth.segment.unsqueeze(-1).expand_as(attention)  # (B, T, M)
-        overlap = attention.new_zeros(videos, segments + 1, tokens).scatter_add_(1, index, attention)[:, :-1]
+        overlap = attention.new_zeros(videos, segments + 1, tokens).scatter_add_(
+            1, index, attention
+        )[:, :-1]
         overlap = overlap.transpose(1, 2)  # (B, M, S)
         frames = segment_lengths(truth).to(overlap.dtype)  # (B, S)
         union = overlap.sum(2, keepdim=True) + frames.unsqueeze(1) - overlap
@@ -72,7 +78,9 @@ MATCHERS = {"o2o": one_to_one, "o2m": one_to_many, "seq": sequential}
 def match_videos(kind: str, cost: Tensor, truth: Truth, tokens: list[int]) -> tuple[Pairs, ...]:
     """(token, segment) pairs of each video from costs (B, M, S) and its token count; a FloatingPointError for NaN."""
     pairs = []
-    for video_cost, count, classes in zip(cost.cpu().numpy(), tokens, truth.transcripts, strict=True):
+    for video_cost, count, classes in zip(
+        cost.cpu().numpy(), tokens, truth.transcripts, strict=True
+    ):
         video_cost = video_cost[:count, : len(classes)]
         if not np.isfinite(video_cost).all():
             raise FloatingPointError("scores that are not finite")

@@ -31,13 +31,20 @@ def paired(ground_truth: Labellings, prediction: Labellings, stride: int = 1) ->
     """
     for where, labellings in (("ground truth", ground_truth), ("prediction", prediction)):
         if isinstance(labellings, str | Mapping) or not is_list(labellings) or not len(labellings):
-            raise InputError(where, f"{labellings!r} is not a list of labellings, one for each video")
+            raise InputError(
+                where, f"{labellings!r} is not a list of labellings, one for each video"
+            )
     if len(ground_truth) != len(prediction):
-        raise InputError("prediction", f"{len(prediction)} videos, but the ground truth has {len(ground_truth)}")
+        raise InputError(
+            "prediction", f"{len(prediction)} videos, but the ground truth has {len(ground_truth)}"
+        )
     videos = []
     for index, (truth, guess) in enumerate(zip(ground_truth, prediction, strict=True)):
         where = f"prediction of video {index}"
-        true, predicted = frame_labels(truth, f"ground truth of video {index}"), frame_labels(guess, where)
+        true, predicted = (
+            frame_labels(truth, f"ground truth of video {index}"),
+            frame_labels(guess, where),
+        )
         if true.size == 0:
             raise InputError(f"ground truth of video {index}", "no frames")
         if stride != 1:
@@ -60,7 +67,9 @@ def without_true(videos: Iterable[Video], classes: Collection[int]) -> list[Vide
 
 def class_set(where: str, classes: Classes) -> frozenset[int]:
     """Check class indices given as an option, such as background; an InputError unless whole numbers of 0 or more."""
-    indices: list[Any] = list(classes) if is_list(classes) and not isinstance(classes, str | bytes) else [classes]
+    indices: list[Any] = (
+        list(classes) if is_list(classes) and not isinstance(classes, str | bytes) else [classes]
+    )
     return frozenset(whole_of(value, where, 0, 1 << 62) for value in indices)
 
 
@@ -88,7 +97,12 @@ class FrameCounts:
     @classmethod
     def of_arrays(cls, total: Labels, right: Labels) -> FrameCounts:
         """From frames a class, (C,) and (C,)."""
-        return cls(*(Counter({label: n for label, n in enumerate(counts.tolist()) if n}) for counts in (total, right)))
+        return cls(
+            *(
+                Counter({label: n for label, n in enumerate(counts.tolist()) if n})
+                for counts in (total, right)
+            )
+        )
 
     def only(self, classes: Collection[int]) -> FrameCounts:
         """The counts of these classes."""
@@ -109,7 +123,9 @@ class FrameCounts:
         return float(np.mean(shares)) if shares else 0.0
 
 
-def frame_accuracy(ground_truth: Labellings, prediction: Labellings, background: Classes = ()) -> float:
+def frame_accuracy(
+    ground_truth: Labellings, prediction: Labellings, background: Classes = ()
+) -> float:
     """Share in percent of frames that agree (MoF), all videos pooled; without true frames of `background` classes."""
     left_out = class_set("background", background)
     return FrameCounts.of(paired(ground_truth, prediction)).without(left_out).accuracy()
@@ -122,10 +138,14 @@ def cohen_kappa(ground_truth: Labellings, prediction: Labellings) -> float:
     Two labellings that consist of one and the same class agree by 1. Cohen, "A Coefficient of Agreement for Nominal
     Scales", Educational and Psychological Measurement 20 (1960).
     """
-    true, guess = (np.concatenate(parts) for parts in zip(*paired(ground_truth, prediction), strict=True))
+    true, guess = (
+        np.concatenate(parts) for parts in zip(*paired(ground_truth, prediction), strict=True)
+    )
     if not true.size:
         return 0.0
-    _, index = np.unique(np.concatenate([true, guess]), return_inverse=True)  # a class may have any number
+    _, index = np.unique(
+        np.concatenate([true, guess]), return_inverse=True
+    )  # a class may have any number
     size = int(index.max()) + 1
     shares = [np.bincount(labels, minlength=size) / true.size for labels in np.split(index, 2)]
     expected, observed = float(shares[0] @ shares[1]), float((true == guess).mean())

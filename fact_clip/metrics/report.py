@@ -11,7 +11,15 @@ import numpy as np
 from fact_clip.core import InputError, library_errors
 from fact_clip.core.arguments import checked, number_of, whole_of
 from fact_clip.core.plugins import Table
-from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, Labels, paired, percent, without_true
+from fact_clip.metrics.frame import (
+    Classes,
+    FrameCounts,
+    Labellings,
+    Labels,
+    paired,
+    percent,
+    without_true,
+)
 from fact_clip.metrics.segmental import (
     OVERLAPS,
     SegmentCounts,
@@ -29,8 +37,12 @@ class Profile:
     """Where the field's scripts differ."""
 
     foreground: bool = True  # report `frame_accuracy_foreground`
-    last_ends_early: bool = False  # the last segment of a video stops one frame early, see `segments`
-    drop_background_frames: bool = False  # frames of true background are cut out of both labellings first
+    last_ends_early: bool = (
+        False  # the last segment of a video stops one frame early, see `segments`
+    )
+    drop_background_frames: bool = (
+        False  # frames of true background are cut out of both labellings first
+    )
     # F1 (exact) is not pooled, but the mean over the videos that have a segment on either side
     f1_per_video: bool = False
 
@@ -45,7 +57,9 @@ PROFILES: dict[str, Profile] = {
 
 def _rules(profile: str) -> Profile:
     if profile not in PROFILES:
-        raise InputError("profile", f"no profile {profile!r}", f"choose one of {', '.join(PROFILES)}")
+        raise InputError(
+            "profile", f"no profile {profile!r}", f"choose one of {', '.join(PROFILES)}"
+        )
     return PROFILES[profile]
 
 
@@ -60,7 +74,9 @@ Metric = Callable[[list[Labels], list[Labels]], float | Mapping[str, float]]
 
 
 def _adopt(name: str, part: Any) -> Metric:
-    if name in ("profile", *figure_keys(), "harmonic_mean") or name.startswith(("seen_", "unseen_")):
+    if name in ("profile", *figure_keys(), "harmonic_mean") or name.startswith(
+        ("seen_", "unseen_")
+    ):
         raise ValueError("the name is that of a built-in figure")
     if not callable(part):
         raise ValueError("not a function of true and predicted labellings")
@@ -103,11 +119,16 @@ def evaluate(
     """
     rules = _rules(profile)
     held_out, left_out, _ = class_groups(unseen, background)
-    videos, removed = paired(ground_truth, prediction, stride), frozenset() if count_background else left_out
+    videos, removed = (
+        paired(ground_truth, prediction, stride),
+        frozenset() if count_background else left_out,
+    )
     if rules.drop_background_frames:
         videos = without_true(videos, removed)
     frames = FrameCounts.of(videos)
-    cut = [[segments(labels, removed, rules.last_ends_early) for labels in video] for video in videos]
+    cut = [
+        [segments(labels, removed, rules.last_ends_early) for labels in video] for video in videos
+    ]
     counts = {k: [SegmentCounts.of(true, guess, k) for true, guess in cut] for k in OVERLAPS}
 
     result: dict[str, Any] = {"profile": profile, "frame_accuracy": frames.accuracy()}
@@ -123,8 +144,15 @@ def evaluate(
         where = f"metric {name!r} of {METRICS.package(name)}"
         with library_errors(where, "it fails", Exception, fix="correct or uninstall the package"):
             value = metric([true for true, _ in videos], [guess for _, guess in videos])
-        by_key = {f"{name}_{key}": part for key, part in value.items()} if isinstance(value, Mapping) else {name: value}
-        result |= {key: number_of(part, where, f"a finite number for {key}") for key, part in by_key.items()}
+        by_key = (
+            {f"{name}_{key}": part for key, part in value.items()}
+            if isinstance(value, Mapping)
+            else {name: value}
+        )
+        result |= {
+            key: number_of(part, where, f"a finite number for {key}")
+            for key, part in by_key.items()
+        }
     return result
 
 
@@ -143,8 +171,13 @@ def per_class(
     A row has "class" (its index), "frames" (true ones), "accuracy" (of those, in percent), "segments" (true ones),
     "predicted_segments" and "f1" (exact, in percent, at `overlap` percent). With nothing to count both figures are 0.
     """
-    n_classes, videos = whole_of(n_classes, "n_classes", 1, 1_000_000), paired(ground_truth, prediction)
-    highest = max((int(labels.max()) for video in videos for labels in video if labels.size), default=-1)
+    n_classes, videos = (
+        whole_of(n_classes, "n_classes", 1, 1_000_000),
+        paired(ground_truth, prediction),
+    )
+    highest = max(
+        (int(labels.max()) for video in videos for labels in video if labels.size), default=-1
+    )
     if highest >= n_classes:
         raise InputError("labels", f"class {highest} is not below n_classes = {n_classes}")
     frames, counts = FrameCounts.of(videos), count_segments(videos, overlap)

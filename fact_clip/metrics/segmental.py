@@ -24,7 +24,9 @@ _SMOOTHING = 1e-5
 Run = tuple[int, int, int]  # (start, stop, label), half-open frames
 
 
-def segments(labels: Labels, left_out: Collection[int] = (), last_ends_early: bool = False) -> list[Run]:
+def segments(
+    labels: Labels, left_out: Collection[int] = (), last_ends_early: bool = False
+) -> list[Run]:
     """Runs of a labelling, class indices (T,), without those of the classes left out.
 
     With `last_ends_early` (profile mstcn-legacy) the last run of the video stops one frame early; of one frame, it
@@ -48,7 +50,11 @@ def edit(ground_truth: Labellings, prediction: Labellings, background: Classes =
     """Edit score in percent without `background`, mean over videos: 100 · (1 − Levenshtein / longer transcript)."""
     left_out = class_set("background", background)
     videos = paired(ground_truth, prediction)
-    return float(np.mean([edit_of(segments(true, left_out), segments(guess, left_out)) for true, guess in videos]))
+    return float(
+        np.mean(
+            [edit_of(segments(true, left_out), segments(guess, left_out)) for true, guess in videos]
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,9 @@ class SegmentCounts:
     def only(self, classes: Collection[int]) -> SegmentCounts:
         """The counts charged to these classes."""
         parts = self.hits, self.false_alarms, self.misses
-        return SegmentCounts(*(Counter({key: part[key] for key in part if key in classes}) for part in parts))
+        return SegmentCounts(
+            *(Counter({key: part[key] for key in part if key in classes}) for part in parts)
+        )
 
     def without(self, classes: Collection[int]) -> SegmentCounts:
         """The counts charged to all classes but these."""
@@ -135,17 +143,24 @@ def f1_smoothed(hits: int, false_alarms: int, misses: int) -> float:
     return 100.0 * 2.0 * precision * recall / (precision + recall + _SMOOTHING)
 
 
-def f1(ground_truth: Labellings, prediction: Labellings, overlap: float, background: Classes = ()) -> float:
+def f1(
+    ground_truth: Labellings, prediction: Labellings, overlap: float, background: Classes = ()
+) -> float:
     """F1 in percent without `background`, pooled over videos; `overlap` is the least IoU of a hit, in percent."""
-    return f1_smoothed(*count_segments(paired(ground_truth, prediction), overlap, background).totals())
+    return f1_smoothed(
+        *count_segments(paired(ground_truth, prediction), overlap, background).totals()
+    )
 
 
-def count_segments(videos: Iterable[Video], overlap: float, background: Classes = ()) -> SegmentCounts:
+def count_segments(
+    videos: Iterable[Video], overlap: float, background: Classes = ()
+) -> SegmentCounts:
     """Match the segments of each video and pool the counts; arguments as in `f1`."""
     number_of(overlap, "overlap", "percent, 1 to 100 (50, and not 0.5, is half)", 1, 100)
     left_out = class_set("background", background)
     return SegmentCounts.pooled(
-        SegmentCounts.of(segments(true, left_out), segments(guess, left_out), overlap) for true, guess in videos
+        SegmentCounts.of(segments(true, left_out), segments(guess, left_out), overlap)
+        for true, guess in videos
     )
 
 
@@ -171,7 +186,11 @@ def boundary_scores(
     if n_true == n_predicted == 0:
         return {"precision": 100.0, "recall": 100.0, "f1": 100.0}
     f1_score = f1_exact(hits, n_predicted - hits, n_true - hits)
-    return {"precision": percent(hits, n_predicted), "recall": percent(hits, n_true), "f1": f1_score}
+    return {
+        "precision": percent(hits, n_predicted),
+        "recall": percent(hits, n_true),
+        "f1": f1_score,
+    }
 
 
 def _pairs_within(left: Sequence[int], right: Sequence[int], reach: int) -> int:

@@ -27,7 +27,9 @@ Tables: TypeAlias = Sequence[ArrayLike]
 _ROUNDING = 1e-6  # by which a mean of percentages may end above 100
 
 
-def class_groups(unseen: Classes, background: Classes = (), also_unseen: Classes = ()) -> list[frozenset[int]]:
+def class_groups(
+    unseen: Classes, background: Classes = (), also_unseen: Classes = ()
+) -> list[frozenset[int]]:
     """Check three groups of classes, no two of which may share one. All other classes are seen."""
     groups = {"unseen": unseen, "background": background, "also_unseen": also_unseen}
     sets = {where: class_set(where, classes) for where, classes in groups.items()}
@@ -44,7 +46,9 @@ def harmonic_mean(seen: float, unseen: float) -> float:
     return 2.0 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
 
 
-def frame_figures(counts: FrameCounts, unseen: frozenset[int], background: frozenset[int]) -> dict[str, float]:
+def frame_figures(
+    counts: FrameCounts, unseen: frozenset[int], background: frozenset[int]
+) -> dict[str, float]:
     """Frame accuracy and class-mean accuracy of each group, and the harmonic mean of the two class means."""
     seen_mean = counts.without(unseen | background).class_mean()
     unseen_mean = counts.only(unseen).class_mean()
@@ -57,7 +61,9 @@ def frame_figures(counts: FrameCounts, unseen: frozenset[int], background: froze
     }
 
 
-def segment_figures(counts: SegmentCounts, unseen: frozenset[int], overlap: int) -> dict[str, float]:
+def segment_figures(
+    counts: SegmentCounts, unseen: frozenset[int], overlap: int
+) -> dict[str, float]:
     """Exact F1 of each group: a false positive counts for the predicted class's group, a miss for the true one's."""
     return {
         f"seen_f1@{overlap}": f1_exact(*counts.without(unseen).totals()),
@@ -110,7 +116,9 @@ class SeenUnseenCurve:
     def harmonic_mean(self) -> Floats:
         """(J,) 2SU / (S + U), 0 where both are 0."""
         total = self.seen + self.unseen
-        return np.divide(2 * self.seen * self.unseen, total, out=np.zeros_like(total), where=total > 0)
+        return np.divide(
+            2 * self.seen * self.unseen, total, out=np.zeros_like(total), where=total > 0
+        )
 
     @property
     def start(self) -> int:
@@ -124,14 +132,20 @@ class SeenUnseenCurve:
     def to_dict(self, points: int = 101) -> dict[str, list[float]]:
         """Lists "gamma", "seen", "unseen" of at most `points` points, evenly spread along the curve, and gamma = 0."""
         points = whole_of(points, "points", 1, 1_000_000)
-        way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(self.seen)) + np.abs(np.diff(self.unseen)))])
+        way = np.concatenate(
+            [[0.0], np.cumsum(np.abs(np.diff(self.seen)) + np.abs(np.diff(self.unseen)))]
+        )
         points_ = np.searchsorted(way, np.linspace(0, way[-1], max(points - 1, 2)))
         points_ = np.unique(np.append(points_, self.start))
         return {name: getattr(self, name)[points_].tolist() for name in ("gamma", "seen", "unseen")}
 
 
 def seen_unseen_curve(
-    ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes = (), also_unseen: Classes = ()
+    ground_truth: Labellings,
+    scores: Tables,
+    unseen: Classes,
+    background: Classes = (),
+    also_unseen: Classes = (),
 ) -> SeenUnseenCurve:
     """The exact curve of the frame-wise argmax of scores - gamma * (class is seen), for all gamma.
 
@@ -148,7 +162,9 @@ def seen_unseen_curve(
     """
     compared = best_of_groups(ground_truth, scores, unseen, background, also_unseen)
     (held_out, left_out, others), true, margin = compared.groups, compared.true, compared.margin
-    s_weight = _weights(true, compared.seen_guess == true, set(true.tolist()) - held_out - left_out - others)
+    s_weight = _weights(
+        true, compared.seen_guess == true, set(true.tolist()) - held_out - left_out - others
+    )
     u_weight = _weights(true, compared.unseen_guess == true, held_out)
     changes = (s_weight > 0) | (u_weight > 0)
     breaks, break_of = np.unique(margin[changes], return_inverse=True)
@@ -178,13 +194,19 @@ class Compared:
 
 
 def best_of_groups(
-    ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes, also_unseen: Classes
+    ground_truth: Labellings,
+    scores: Tables,
+    unseen: Classes,
+    background: Classes,
+    also_unseen: Classes,
 ) -> Compared:
     """Compare the best seen and the best unseen class of all frames; arguments as in `seen_unseen_curve`."""
     groups = class_groups(unseen, background, also_unseen)
     held_out, left_out, others = groups
     if len(ground_truth) == 0 or len(ground_truth) != len(scores):
-        raise InputError("scores", f"{len(scores)} videos, but the ground truth has {len(ground_truth)}")
+        raise InputError(
+            "scores", f"{len(scores)} videos, but the ground truth has {len(ground_truth)}"
+        )
     labels, tables = list[NDArray[np.int64]](), list[Floats]()
     for index, (truth, rows) in enumerate(zip(ground_truth, scores, strict=True)):
         true = frame_labels(truth, f"ground truth of video {index}")
@@ -219,24 +241,35 @@ def curve_of_predictions(
     """
     for gamma in predictions:
         number_of(gamma, "gamma", "a finite number of nats")
-    counts = {gamma: FrameCounts.of(paired(ground_truth, labels)) for gamma, labels in predictions.items()}
+    counts = {
+        gamma: FrameCounts.of(paired(ground_truth, labels)) for gamma, labels in predictions.items()
+    }
     return curve_of_counts(counts, unseen, background, also_unseen)
 
 
 def curve_of_counts(
-    counts: Mapping[float, FrameCounts], unseen: Classes, background: Classes = (), also_unseen: Classes = ()
+    counts: Mapping[float, FrameCounts],
+    unseen: Classes,
+    background: Classes = (),
+    also_unseen: Classes = (),
 ) -> SeenUnseenCurve:
     """The curve of `curve_of_predictions` from gamma -> counts, which may be added up video by video."""
     held_out, left_out, others = class_groups(unseen, background, also_unseen)
     rows = []
     for gamma in sorted(counts):
         figures = frame_figures(counts[gamma], held_out, left_out | others)
-        rows.append((gamma, figures["seen_class_mean_accuracy"], figures["unseen_class_mean_accuracy"]))
+        rows.append(
+            (gamma, figures["seen_class_mean_accuracy"], figures["unseen_class_mean_accuracy"])
+        )
     return SeenUnseenCurve(*np.array(rows).reshape(-1, 3).T)
 
 
 def ausuc(
-    ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes = (), also_unseen: Classes = ()
+    ground_truth: Labellings,
+    scores: Tables,
+    unseen: Classes,
+    background: Classes = (),
+    also_unseen: Classes = (),
 ) -> float:
     """Area under the exact S-U curve in percent, from gamma = -inf (U = 0) to inf (S = 0); see `seen_unseen_curve`.
 
@@ -269,7 +302,9 @@ def _weights(true: NDArray[np.int64], right: NDArray[np.bool_], classes: Collect
 
 # Where unseen classes are lost (docs/metrics.md, 'Diagnostics'): in percent, and None where nothing can be counted.
 
-FREQUENT = 0.25  # Share of the seen classes, those with most training frames, that count as frequent
+FREQUENT = (
+    0.25  # Share of the seen classes, those with most training frames, that count as frequent
+)
 
 
 def auroc(positive: ArrayLike, negative: ArrayLike) -> float | None:
@@ -285,7 +320,11 @@ def auroc(positive: ArrayLike, negative: ArrayLike) -> float | None:
 
 
 def seen_unseen_auroc(
-    ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes = (), also_unseen: Classes = ()
+    ground_truth: Labellings,
+    scores: Tables,
+    unseen: Classes,
+    background: Classes = (),
+    also_unseen: Classes = (),
 ) -> float | None:
     """The AUROC of frames of unseen classes against those of seen ones; arguments as in `seen_unseen_curve`."""
     compared = best_of_groups(ground_truth, scores, unseen, background, also_unseen)
@@ -297,7 +336,10 @@ def seen_unseen_auroc(
 def frequent_classes(frames: ArrayLike, seen: Classes) -> frozenset[int]:
     """The quarter (`FREQUENT`, at least one) of the seen classes with most training frames, (C,); ties by index."""
     counts = np.asarray(frames)
-    ranked = sorted((label for label in set(seen) if counts[label] > 0), key=lambda label: (-counts[label], label))
+    ranked = sorted(
+        (label for label in set(seen) if counts[label] > 0),
+        key=lambda label: (-counts[label], label),
+    )
     return frozenset(ranked[: math.ceil(FREQUENT * len(ranked))])
 
 
@@ -320,8 +362,13 @@ def confusions(
     if (counted < 0).any():
         raise InputError("frames", f"{counted.min()} is below 0")
     frequent = frequent_classes(counted, trained - set(vocabulary.background_indices))
-    factors = [{factor for factor in enumerate(entry) if factor[1] is not None} for entry in vocabulary.factors]
-    near = {label: {other for other in frequent if factors[label] & factors[other]} for label in wanted}
+    factors = [
+        {factor for factor in enumerate(entry) if factor[1] is not None}
+        for entry in vocabulary.factors
+    ]
+    near = {
+        label: {other for other in frequent if factors[label] & factors[other]} for label in wanted
+    }
     pairs = Counter[tuple[int, int]]()
     for true, guess in paired(ground_truth, prediction):
         _check_within(vocabulary, {*np.unique(true).tolist(), *np.unique(guess).tolist()})
@@ -354,7 +401,9 @@ def compositional_gap(
     for label in sorted(wanted):
         is_class = true == label
         if is_class.any():
-            factors = [factor for factor in enumerate(vocabulary.factors[label]) if factor[1] is not None]
+            factors = [
+                factor for factor in enumerate(vocabulary.factors[label]) if factor[1] is not None
+            ]
             product = math.prod(right[factor] / held[factor] for factor in factors)
             gaps.append(100 * (float((guess[is_class] == label).mean()) - product))
     return float(np.mean(gaps)) if gaps else None
@@ -363,4 +412,6 @@ def compositional_gap(
 def _check_within(vocabulary: Vocabulary, classes: Iterable[int]) -> None:
     """An InputError for a class index that a vocabulary does not have."""
     if max(classes, default=-1) >= len(vocabulary):
-        raise InputError("classes", f"class {max(classes)}, but the vocabulary has {len(vocabulary)}")
+        raise InputError(
+            "classes", f"class {max(classes)}, but the vocabulary has {len(vocabulary)}"
+        )

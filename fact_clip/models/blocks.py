@@ -59,7 +59,9 @@ class Scene:
         """(B, S, E, O): the mean evidence of each segment."""
         if self.evidence is None:
             return None
-        return pool_segments(self.evidence.flatten(2), segments, self.padding).unflatten(-1, self.evidence.shape[2:])
+        return pool_segments(self.evidence.flatten(2), segments, self.padding).unflatten(
+            -1, self.evidence.shape[2:]
+        )
 
 
 class _Block(nn.Module):
@@ -72,7 +74,9 @@ class _Block(nn.Module):
         self.seg_combine = Linear(2 * (hidden // 2), hidden)
         self.segment_head = head(hidden, False)
 
-    def _encode_segments(self, features: Tensor, scores: Tensor, scene: Scene) -> tuple[Segments, Tensor, Tensor]:
+    def _encode_segments(
+        self, features: Tensor, scores: Tensor, scene: Scene
+    ) -> tuple[Segments, Tensor, Tensor]:
         """The segments of (B, T, C) scores, their features (B, S, H) and scores (B, S, C)."""
         segments = cut_segments(scores, scene.mask)
         pooled = pool_segments(features, segments, scene.padding)  # (B, S, D)
@@ -87,7 +91,9 @@ class InputBlock(_Block):
     ``I`` (verb-noun model) ``pools``: tokens attend to the segments of the block's own frame output.
     """
 
-    def __init__(self, config: BlockConfig, input_dim: int, head: HeadFactory, pools: bool = False) -> None:
+    def __init__(
+        self, config: BlockConfig, input_dim: int, head: HeadFactory, pools: bool = False
+    ) -> None:
         super().__init__()
         self.pools = pools
         self.frame_branch = FRAME_BRANCHES[config.frame](config, input_dim)
@@ -98,12 +104,16 @@ class InputBlock(_Block):
 
     def forward(self, x: Tensor, scene: Scene) -> BlockOutput:
         """(B, T, D) to the first :class:`BlockOutput`."""
-        frames, scores = self.frame_head(self.frame_branch(x, scene.padding), scene.text, scene.evidence)
+        frames, scores = self.frame_head(
+            self.frame_branch(x, scene.padding), scene.text, scene.evidence
+        )
         context, segments, segment_scores = scene.of_frames(frames), None, None
         if self.pools:
             segments, pooled, segment_scores = self._encode_segments(frames, scores, scene)
             context = scene.of_segments(pooled, segments)
-        tokens = self.action_branch(scene.token_content, scene.token_position, scene.token_mask, context)
+        tokens = self.action_branch(
+            scene.token_content, scene.token_position, scene.token_mask, context
+        )
         tokens, token_scores = self.token_head(tokens, scene.text)
         return BlockOutput(frames, scores, tokens, token_scores, segments, segment_scores)
 
@@ -114,41 +124,72 @@ class UpdateBlock(_Block):
     ``U`` ``pools``: both attentions are over segments, and their result is repeated to frames (temporal down-sampling).
     """
 
-    def __init__(self, config: BlockConfig, input_dim: int, head: HeadFactory, pools: bool = False) -> None:
+    def __init__(
+        self, config: BlockConfig, input_dim: int, head: HeadFactory, pools: bool = False
+    ) -> None:
         super().__init__()
         self.pools = pools
         width = config.hidden if pools else input_dim  # of what tokens attend to
         if pools:
             self._build_segments(input_dim, config.hidden, config.segment_layers, head)
-        self.f2a_layer = CrossAttention(width, input_dim, config.hidden, config.action_dim, config.dropout)
+        self.f2a_layer = CrossAttention(
+            width, input_dim, config.hidden, config.action_dim, config.dropout
+        )
         self.action_branch = ACTION_BRANCHES[config.action](config, width)
-        self.a2f_layer = CrossAttention(config.hidden, width, config.hidden, config.frame_dim, config.dropout)
+        self.a2f_layer = CrossAttention(
+            config.hidden, width, config.hidden, config.frame_dim, config.dropout
+        )
         self.frame_branch = FRAME_BRANCHES[config.frame](config, None)
         self.frame_head, self.token_head = head(config.hidden, False), head(config.hidden, True)
         if pools:
-            self.sf_merge = nn.Sequential(Linear(config.frame_dim + input_dim, config.frame_dim), nn.ReLU())
+            self.sf_merge = nn.Sequential(
+                Linear(config.frame_dim + input_dim, config.frame_dim), nn.ReLU()
+            )
 
     def forward(self, before: BlockOutput, scene: Scene) -> BlockOutput:
         """The previous block's output to this one's; N below is T, or S over segments."""
         context, evidence = scene.of_frames(before.frame_features), scene.evidence
         segments = segment_scores = None
         if self.pools:
-            segments, pooled, segment_scores = self._encode_segments(before.frame_features, before.frame_logits, scene)
-            context, evidence = scene.of_segments(pooled, segments), scene.segment_evidence(segments)
+            segments, pooled, segment_scores = self._encode_segments(
+                before.frame_features, before.frame_logits, scene
+            )
+            context, evidence = (
+                scene.of_segments(pooled, segments),
+                scene.segment_evidence(segments),
+            )
         position, mask = scene.token_position, scene.token_mask
-        queried, attended, f2a_logits = self.f2a_layer(before.token_features, position, context)  # (B, M, A), (B, M, N)
-        if evidence is not None:  # a token has the evidence of the frames or segments that it attends to
-            evidence = (attended @ evidence.flatten(2)).unflatten(-1, evidence.shape[2:])  # (B, M, E, O)
+        queried, attended, f2a_logits = self.f2a_layer(
+            before.token_features, position, context
+        )  # (B, M, A), (B, M, N)
+        if (
+            evidence is not None
+        ):  # a token has the evidence of the frames or segments that it attends to
+            evidence = (attended @ evidence.flatten(2)).unflatten(
+                -1, evidence.shape[2:]
+            )  # (B, M, E, O)
         queried = self.action_branch(queried, position, mask, context)  # (B, M, H)
         tokens, token_scores = self.token_head(queried, scene.text, evidence)
         of_tokens = Context(tokens, position, mask)
-        frames, weights, a2f_logits = self.a2f_layer(context.features, context.position, of_tokens)  # (B, N, F)
+        frames, weights, a2f_logits = self.a2f_layer(
+            context.features, context.position, of_tokens
+        )  # (B, N, F)
         if segments is not None:
             frames = self._merged(frames, before.frame_features, segments)
             weights = segments.to_frames(weights)  # (B, T, M)
-        frames, scores = self.frame_head(self.frame_branch(frames, scene.padding), scene.text, scene.evidence)
+        frames, scores = self.frame_head(
+            self.frame_branch(frames, scene.padding), scene.text, scene.evidence
+        )
         return BlockOutput(
-            frames, scores, tokens, token_scores, segments, segment_scores, weights, a2f_logits, f2a_logits
+            frames,
+            scores,
+            tokens,
+            token_scores,
+            segments,
+            segment_scores,
+            weights,
+            a2f_logits,
+            f2a_logits,
         )
 
     def _merged(self, of_segments: Tensor, of_frames: Tensor, segments: Segments) -> Tensor:

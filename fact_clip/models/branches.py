@@ -62,7 +62,9 @@ def cut_segments(scores: Tensor, mask: Tensor) -> Segments:
     count = (of_frame.amax(1) + 1).cpu()  # (B,)
     slots = torch.arange(int(count.max()))
     exists = (slots < count.unsqueeze(1)).to(label.device, non_blocking=True)  # (B, S)
-    length = torch.zeros(exists.shape, dtype=torch.long, device=label.device).scatter_add_(1, of_frame, mask.long())
+    length = torch.zeros(exists.shape, dtype=torch.long, device=label.device).scatter_add_(
+        1, of_frame, mask.long()
+    )
     stop = length.cumsum(1)  # (B, S), segments are contiguous from frame 0
     centre = ((2 * stop - length - 1) // 2) * exists
     return Segments(of_frame, exists, centre, length, count)
@@ -101,7 +103,9 @@ class CrossAttention(nn.Module):
         self.Y_W = Linear(y_dim + hidden, out_dim)
         self.dropout = Dropout(dropout)
 
-    def forward(self, y: Tensor, position: Tensor | None, context: Context) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, y: Tensor, position: Tensor | None, context: Context
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the result (B, N_y, out), the attention weights and their logits (B, N_y, N_x)."""
         queries, keys = add_position(y, position), add_position(context.features, context.position)
         if y.shape[1] < keys.shape[1]:  # tokens query frames or segments
@@ -164,7 +168,9 @@ class MSTCN(nn.Module):
     def __init__(self, config: BlockConfig, input_dim: int | None) -> None:
         super().__init__()
         self.conv_1x1 = None if input_dim is None else FrameConv(input_dim, config.frame_dim)
-        self.layers = nn.ModuleList(_DilatedLayer(config, 2**layer) for layer in range(config.frame_layers))
+        self.layers = nn.ModuleList(
+            _DilatedLayer(config, 2**layer) for layer in range(config.frame_layers)
+        )
         self.plans = not config.frame_norm and config.frame_groups == 1
         self.conv_out = FrameConv(config.frame_dim, config.hidden)
 
@@ -193,7 +199,10 @@ class MSTCNPlusPlus(CachesWeights):
         super().__init__()
         width, depth = config.frame_dim, config.frame_layers
         self.conv_1x1_in = None if input_dim is None else FrameConv(input_dim, width)
-        large, small = [2 ** (depth - 1 - layer) for layer in range(depth)], [2**layer for layer in range(depth)]
+        large, small = (
+            [2 ** (depth - 1 - layer) for layer in range(depth)],
+            [2**layer for layer in range(depth)],
+        )
         self.conv_dilated_1 = nn.ModuleList(FrameConv(width, width, 3, d) for d in large)
         self.conv_dilated_2 = nn.ModuleList(FrameConv(width, width, 3, d) for d in small)
         self.conv_fusion = nn.ModuleList(FrameConv(2 * width, width) for _ in range(depth))
@@ -219,19 +228,30 @@ class MSTCNPlusPlus(CachesWeights):
         modules = (self.conv_dilated_1[layer], self.conv_dilated_2[layer], self.conv_fusion[layer])
         first, second, fuse = (cast(FrameConv, module) for module in modules)
         if torch.is_grad_enabled() and x.shape[0] * x.shape[1] <= 2 * x.shape[2]:
-            return cast(Tensor, fuse(torch.cat([first(x), second(x)], dim=-1), relu=True, frames=frames))
+            return cast(
+                Tensor, fuse(torch.cat([first(x), second(x)], dim=-1), relu=True, frames=frames)
+            )
         if use_cpu_kernel(x):
-            taps = self.cached((product_dtype(), layer), modules, lambda: Taps.of(*_folded(first, second, fuse)))
+            taps = self.cached(
+                (product_dtype(), layer), modules, lambda: Taps.of(*_folded(first, second, fuse))
+            )
             return taps(x, relu=True, frames=frames)
-        return convolve(x, *self.cached(("kernels", layer), modules, lambda: _folded(first, second, fuse))).relu_()
+        return convolve(
+            x, *self.cached(("kernels", layer), modules, lambda: _folded(first, second, fuse))
+        ).relu_()
 
 
 def _folded(first: FrameConv, second: FrameConv, fuse: FrameConv) -> tuple[Kernels, Tensor]:
     """The kernels and the bias of ``fuse([one(x), two(x)])`` as a sum of convolutions of x."""
     weight, bias = fuse.weight.squeeze(-1), cast(Tensor, fuse.bias)  # (F, 2F), (F,)
     both = list(zip(weight.chunk(2, dim=1), (first, second), strict=True))
-    kernels = [((half @ conv.weight.flatten(1)).view_as(conv.weight), conv.dilation[0]) for half, conv in both]
-    return kernels, torch.addmv(bias, weight, torch.cat([cast(Tensor, conv.bias) for _, conv in both]))
+    kernels = [
+        ((half @ conv.weight.flatten(1)).view_as(conv.weight), conv.dilation[0])
+        for half, conv in both
+    ]
+    return kernels, torch.addmv(
+        bias, weight, torch.cat([cast(Tensor, conv.bias) for _, conv in both])
+    )
 
 
 class _TokenLayer(nn.Module):
@@ -240,7 +260,12 @@ class _TokenLayer(nn.Module):
     def __init__(self, config: BlockConfig, context_dim: int | None = None) -> None:
         super().__init__()
         width = config.action_dim
-        attention = {"embed_dim": width, "num_heads": config.heads, "dropout": config.dropout, "batch_first": True}
+        attention = {
+            "embed_dim": width,
+            "num_heads": config.heads,
+            "dropout": config.dropout,
+            "batch_first": True,
+        }
         self.crosses = context_dim is not None
         if self.crosses:
             self.self_attn = nn.MultiheadAttention(**attention)
@@ -262,17 +287,26 @@ class _TokenLayer(nn.Module):
         x = self.norm2(self._attend(self.multihead_attn, x, position, context))
         return self.norm3(self._feed_forward(x))
 
-    def _attend(self, attention: nn.MultiheadAttention, x: Tensor, position: Tensor, context: Context) -> Tensor:
+    def _attend(
+        self, attention: nn.MultiheadAttention, x: Tensor, position: Tensor, context: Context
+    ) -> Tensor:
         query = add_position(x, position)
         key = query if context.features is x else add_position(context.features, context.position)
-        return x + self.dropout(_multi_head(attention, query, key, context.features, context.mask, self.dropout))
+        return x + self.dropout(
+            _multi_head(attention, query, key, context.features, context.mask, self.dropout)
+        )
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         return x + self.dropout(self.linear2(self.dropout(self.linear1(x, relu=True))))
 
 
 def _multi_head(
-    attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: Dropout
+    attention: nn.MultiheadAttention,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    dropout: Dropout,
 ) -> Tensor:
     """What ``attention`` gives for (B, N, A), (B, K, D) and (B, K, D), with the dropout of this package."""
     if attention.in_proj_weight is None:
@@ -281,7 +315,9 @@ def _multi_head(
         weights = attention.in_proj_weight.chunk(3)
     projected = (
         linear(x, weight, bias).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-        for x, weight, bias in zip((query, key, value), weights, attention.in_proj_bias.chunk(3), strict=True)
+        for x, weight, bias in zip(
+            (query, key, value), weights, attention.in_proj_bias.chunk(3), strict=True
+        )
     )
     q, k, v = projected  # (B, heads, N or K, A / heads)
     real = None if mask is None else mask[:, None, None]
@@ -291,7 +327,9 @@ def _multi_head(
         logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (B, heads, N, K)
         logits = logits if real is None else logits.masked_fill(~real, float("-inf"))
         attended = dropout(logits.softmax(-1)) @ v
-    return linear(attended.transpose(1, 2).flatten(2), attention.out_proj.weight, attention.out_proj.bias)
+    return linear(
+        attended.transpose(1, 2).flatten(2), attention.out_proj.weight, attention.out_proj.bias
+    )
 
 
 class TokenAttention(nn.Module):

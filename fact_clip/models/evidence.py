@@ -30,7 +30,9 @@ from fact_clip.models.kernels import FrameConv, Linear, full_precision
 # no evidence: ``unmatched`` tells which. On Epic-Kitchens' nouns, of which no reported figure makes use, that ties 64 %
 # of their synonyms to the right one and 7 % of the words of other nouns, the best mean of the two from 0.4 to 0.85.
 
-_SHARPNESS = 50.0  # of the softmax from a word to the names: cosine 1 against .85 is 1 against .0006
+_SHARPNESS = (
+    50.0  # of the softmax from a word to the names: cosine 1 against .85 is 1 against .0006
+)
 _HEADS = 4  # of the attention that pools the evidence of the free objects
 _LEAST_COSINE = 0.6  # of a word and the name of the object that it means
 
@@ -44,13 +46,18 @@ class ObjectSpec:
 
     # O rows of k columns of the model's input, the same kinds in the same order for each object
     columns: tuple[tuple[_Index, ...], ...]
-    fixed: tuple[_Index, ...]  # objects that keep their identity (tools, the person); the others are seen without names
+    fixed: tuple[
+        _Index, ...
+    ]  # objects that keep their identity (tools, the person); the others are seen without names
     slot: _Index  # the slot of an action's factors whose words are names of objects
 
     def __post_init__(self) -> None:
         widths = {len(row) for row in self.columns}
         if len(widths) != 1 or 0 in widths or max(self.fixed, default=0) >= len(self.columns):
-            raise InputError("columns", "expected one object or more, each with as many columns, and indices of them")
+            raise InputError(
+                "columns",
+                "expected one object or more, each with as many columns, and indices of them",
+            )
 
 
 class ObjectEvidence(nn.Module):
@@ -74,7 +81,9 @@ class ObjectEvidence(nn.Module):
         self.register_buffer("free", torch.tensor(free), persistent=False)
         self.register_buffer("names", names)
         self.own = nn.Linear(kinds, hidden)
-        with warnings.catch_warnings():  # torch warns of a layer without inputs, where no object is fixed
+        with (
+            warnings.catch_warnings()
+        ):  # torch warns of a layer without inputs, where no object is fixed
             warnings.filterwarnings("ignore", "Initializing zero-element")
             self.beside = nn.Linear(len(spec.fixed) * kinds, hidden, bias=False)
         self.out = nn.Linear(hidden, evidence)
@@ -90,7 +99,9 @@ class ObjectEvidence(nn.Module):
         free = evidence[..., self.free, :]
         weights = self.attend(free).softmax(2)  # (B, T, O', heads)
         pooled = (weights.transpose(2, 3) @ free).flatten(2)  # (B, T, heads*E)
-        return torch.cat([fixed, pooled, free.amax(2)], dim=-1), evidence.transpose(2, 3).contiguous()
+        return torch.cat([fixed, pooled, free.amax(2)], dim=-1), evidence.transpose(
+            2, 3
+        ).contiguous()
 
     def objects_of(self, text: Tensor) -> Tensor:
         """(C, O) for class texts (C, S, W): how far a class's word means each object; a row sums to 1, or to 0."""
@@ -141,7 +152,9 @@ class SimilarityEvidence(nn.Module):
     space: Tensor
     centre: Tensor
 
-    def __init__(self, config: SimilarityConfig, input_dim: int, slots: int, space: Tensor, centre: Tensor) -> None:
+    def __init__(
+        self, config: SimilarityConfig, input_dim: int, slots: int, space: Tensor, centre: Tensor
+    ) -> None:
         super().__init__()
         self.windows, width = config.windows, space.shape[1]
         self.register_buffer("space", space)
@@ -156,7 +169,9 @@ class SimilarityEvidence(nn.Module):
         self.read = Linear(curves, config.channels)
         self.beside = Linear(input_dim, config.channels, bias=False)
         layers = range(config.layers)
-        self.dilated = nn.ModuleList(FrameConv(config.channels, config.channels, 3, 2**layer) for layer in layers)
+        self.dilated = nn.ModuleList(
+            FrameConv(config.channels, config.channels, 3, 2**layer) for layer in layers
+        )
         self.mix = nn.ModuleList(Linear(config.channels, config.channels) for _ in layers)
 
     def forward(self, x: Tensor, mask: Tensor | None, text: Tensor) -> Tensor:
@@ -164,9 +179,15 @@ class SimilarityEvidence(nn.Module):
         with full_precision(x):  # differences of cosines need more digits than bfloat16 has
             x = x.float()
             present = (text != 0).any(-1)  # (C, S)
-            hidden = self.read(self._curves(self.cosines(x, text, present), mask, present))  # (B, C, T, E)
+            hidden = self.read(
+                self._curves(self.cosines(x, text, present), mask, present)
+            )  # (B, C, T, E)
             hidden = torch.relu(hidden + self.beside(x).unsqueeze(1)).flatten(0, 1)  # (B*C, T, E)
-            real = None if mask is None else mask.unsqueeze(1).expand(-1, len(text), -1).flatten(0, 1).unsqueeze(-1)
+            real = (
+                None
+                if mask is None
+                else mask.unsqueeze(1).expand(-1, len(text), -1).flatten(0, 1).unsqueeze(-1)
+            )
             for dilated, mix in zip(self.dilated, self.mix, strict=True):
                 inside = dilated(hidden if real is None else hidden * real)
                 hidden = hidden + mix(torch.relu(inside))
@@ -181,16 +202,30 @@ class SimilarityEvidence(nn.Module):
         if self.map is not None:
             frames = self.map(frames)
         frames = nn.functional.normalize(frames, dim=-1)
-        words = nn.functional.normalize(text - self.centre, dim=-1) * present.unsqueeze(-1) * self.gain
+        words = (
+            nn.functional.normalize(text - self.centre, dim=-1) * present.unsqueeze(-1) * self.gain
+        )
         return (words.flatten(0, 1) @ frames.transpose(1, 2)).unflatten(1, present.shape)
 
     def _curves(self, cosines: Tensor, mask: Tensor | None, present: Tensor) -> Tensor:
         """(B, C, T, S*K): the curves of each word: as it is, smoothed, less its mean, and less the best other."""
-        real = cosines.new_ones(1, 1, cosines.shape[-1]) if mask is None else mask.unsqueeze(1).to(cosines.dtype)
+        real = (
+            cosines.new_ones(1, 1, cosines.shape[-1])
+            if mask is None
+            else mask.unsqueeze(1).to(cosines.dtype)
+        )
         flat = cosines.flatten(1, 2) * real  # (B, C*S, T)
-        curves = [flat, *(_smoothed(flat, window) / _smoothed(real, window).clamp(min=1e-6) for window in self.windows)]
+        curves = [
+            flat,
+            *(
+                _smoothed(flat, window) / _smoothed(real, window).clamp(min=1e-6)
+                for window in self.windows
+            ),
+        ]
         mean = flat.sum(-1, keepdim=True) / real.sum(-1, keepdim=True)
-        curves += [curve - mean for curve in curves[:1]] + [_margin(curve, present) for curve in curves]
+        curves += [curve - mean for curve in curves[:1]] + [
+            _margin(curve, present) for curve in curves
+        ]
         stacked = torch.stack(curves, -1).unflatten(1, present.shape)  # (B, C, S, T, K)
         return stacked.transpose(2, 3).flatten(3)
 
@@ -204,14 +239,18 @@ def centre_of(text: Tensor) -> Tensor:
 def _smoothed(curves: Tensor, window: int) -> Tensor:
     """Centred mean of (B, N, T) over `window` rows, zeros beyond the ends; an even number is rounded up."""
     half = window // 2
-    return nn.functional.avg_pool1d(curves, 2 * half + 1, stride=1, padding=half, count_include_pad=True)
+    return nn.functional.avg_pool1d(
+        curves, 2 * half + 1, stride=1, padding=half, count_include_pad=True
+    )
 
 
 def _margin(curves: Tensor, present: Tensor) -> Tensor:
     """(B, C*S, T) less the best of the same slot's other words; 0 without a word, or where there is no other."""
     curve = curves.unflatten(1, present.shape)  # (B, C, S, T)
     among = curve.masked_fill(~present.unsqueeze(-1), -torch.inf)
-    first, *further = among.topk(min(2, len(present)), dim=1).values.split(1, dim=1)  # (B, 1, S, T) each
+    first, *further = among.topk(min(2, len(present)), dim=1).values.split(
+        1, dim=1
+    )  # (B, 1, S, T) each
     second = further[0] if further else torch.full_like(first, -torch.inf)
     other = torch.where(curve < first, first, second)
     present_ = present.unsqueeze(-1) & (other > -torch.inf)

@@ -49,13 +49,17 @@ class FACT(nn.Module):
         super().__init__()
         keep_freed_memory()
         if config.head not in HEADS:
-            raise InputError(ConfigKey("model.head"), f"no head {config.head!r}", f"choose {', '.join(HEADS)}")
+            raise InputError(
+                ConfigKey("model.head"), f"no head {config.head!r}", f"choose {', '.join(HEADS)}"
+            )
         whole_of(input_dim, "input_dim", 1, 1_000_000)
         number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
         reads_text = config.reads_text
         if reads_text and (text is None or text.dim() not in (2, 3) or len(text) != classes.count):
             shape = "(C, slots, E)" if config.is_open else "(C, E)"
-            raise InputError(f"head {config.head!r}", f"needs text vectors {shape} of {classes.count} classes")
+            raise InputError(
+                f"head {config.head!r}", f"needs text vectors {shape} of {classes.count} classes"
+            )
         head_type = HEADS[config.head]
         self.config, self.input_dim, self.classes = config, input_dim, classes
         self.frame_weight = frame_weight
@@ -63,7 +67,9 @@ class FACT(nn.Module):
         if config.transcript:
             self.action_embed = nn.Embedding(classes.count, config.input.action_dim)
         elif config.tokens < 1:
-            raise InputError("model", "model.tokens is 0", "give a token count, or model.transcript=true")
+            raise InputError(
+                "model", "model.tokens is 0", "give a token count, or model.transcript=true"
+            )
         else:
             self.action_query = nn.Parameter(torch.randn(config.tokens, 1, config.input.action_dim))
         # Before the objects: the states of optimisers are stored in the order of the parameters.
@@ -72,11 +78,16 @@ class FACT(nn.Module):
         self.objects: ObjectEvidence | None = None
         if objects is not None:
             if config.head != "text" or object_text is None:
-                raise InputError("objects", "object columns need model.head=text and the text vectors of their names")
+                raise InputError(
+                    "objects",
+                    "object columns need model.head=text and the text vectors of their names",
+                )
             self.objects = ObjectEvidence(config.objects, objects, object_text)
             width = self.objects.width
         for letter, block in zip(config.blocks, block_configs(config), strict=True):
-            self.block_list.append(BLOCKS[letter](block, width, lambda w, null: head_type(w, classes, null)))
+            self.block_list.append(
+                BLOCKS[letter](block, width, lambda w, null: head_type(w, classes, null))
+            )
             width = block.hidden
         self.similarity: SimilarityEvidence | None = None
         if config.head == "similarity":
@@ -96,7 +107,11 @@ class FACT(nn.Module):
         return self.text_embeddings
 
     def forward(
-        self, features: Tensor, mask: Tensor | None = None, text: Tensor | None = None, transcript: Tensor | None = None
+        self,
+        features: Tensor,
+        mask: Tensor | None = None,
+        text: Tensor | None = None,
+        transcript: Tensor | None = None,
     ) -> Output:
         """Run all blocks; nothing is kept and no label is read.
 
@@ -109,7 +124,9 @@ class FACT(nn.Module):
         fits = features.dim() == 3 and features.shape[-1] == self.input_dim and features.numel()
         if not fits or not features.is_floating_point():
             problem = f"features of type {features.dtype} and shape {tuple(features.shape)}"
-            raise InputError("model", f"{problem}, not floating-point numbers, (B, T, {self.input_dim})")
+            raise InputError(
+                "model", f"{problem}, not floating-point numbers, (B, T, {self.input_dim})"
+            )
         if mask is not None and (mask.shape != features.shape[:2] or mask.dtype != torch.bool):
             problem = f"a mask of type {mask.dtype} and shape {tuple(mask.shape)}"
             raise InputError("model", f"{problem}, not booleans, {tuple(features.shape[:2])}")
@@ -134,7 +151,9 @@ class FACT(nn.Module):
         embeddings = similarity = None
         if self.frame_projection is not None and text is not None:
             last = blocks[-1].frame_features
-            embeddings = self.frame_projection(last[..., : last.shape[-1] - self.classes.count])  # (B, T, E)
+            embeddings = self.frame_projection(
+                last[..., : last.shape[-1] - self.classes.count]
+            )  # (B, T, E)
             similarity = embeddings @ text.T / self.config.alignment.temperature  # (B, T, C)
         tokens, token_mask = blocks[-1].token_features, scene.token_mask
         if token_mask is None:
@@ -154,25 +173,41 @@ class FACT(nn.Module):
         return Candidates(text, objects, self.config.similarity.text)
 
     def _scene(
-        self, mask: Tensor, padded: bool, text: Candidates | None, evidence: Tensor | None, transcript: Tensor | None
+        self,
+        mask: Tensor,
+        padded: bool,
+        text: Candidates | None,
+        evidence: Tensor | None,
+        transcript: Tensor | None,
     ) -> Scene:
         """Positions, and the tokens that the first block starts from (docs/method.md, 'Inputs')."""
         batch, frames = mask.shape
         frame_position = None
         if self.config.frame_positions:
-            frame_position = sinusoidal_positions(frames, self.config.input.hidden, mask.device).unsqueeze(0)
+            frame_position = sinusoidal_positions(
+                frames, self.config.input.hidden, mask.device
+            ).unsqueeze(0)
         if self.config.transcript:
             if transcript is None:
-                raise InputError("model", "it reads a transcript (model.transcript), and none was given")
+                raise InputError(
+                    "model", "it reads a transcript (model.transcript), and none was given"
+                )
             if transcript.shape[:1] != (batch,) or transcript.dim() != 2 or not transcript.shape[1]:
-                raise InputError("transcript", f"shape {tuple(transcript.shape)}, not ({batch}, M), one entry at least")
+                raise InputError(
+                    "transcript",
+                    f"shape {tuple(transcript.shape)}, not ({batch}, M), one entry at least",
+                )
             token_mask: Tensor | None = transcript >= 0
             content = self.action_embed(transcript.clamp(min=0))  # (B, M, A)
-            content = content + sinusoidal_positions(transcript.shape[1], content.shape[2], mask.device)
+            content = content + sinusoidal_positions(
+                transcript.shape[1], content.shape[2], mask.device
+            )
             position = content.new_zeros(1, *content.shape[1:])
         else:
             if transcript is not None:
-                raise InputError("model", "a transcript was given to a model without model.transcript")
+                raise InputError(
+                    "model", "a transcript was given to a model without model.transcript"
+                )
             position = self.action_query.view(1, *self.action_query.shape[::2])  # (1, M, A)
             token_mask = None
             content = position.new_zeros(batch, *position.shape[1:])

@@ -40,12 +40,22 @@ class Classes:
     text_width: _Size = 0
     evidence_slot: _Size = 0  # the slot whose words are names of object columns
     evidence_width: _Size = 0  # width of the evidence of object columns; 0: there are none
-    channels: tuple[int, ...] = ()  # score channel of each class, for a closed head that has learned more; (): in order
+    channels: tuple[
+        int, ...
+    ] = ()  # score channel of each class, for a closed head that has learned more; (): in order
 
     def __post_init__(self) -> None:
-        for name, indices, size in (("verb", self.verb, self.n_verbs), ("noun", self.noun, self.n_nouns)):
-            if indices and (len(indices) != self.count or not 0 <= min(indices) <= max(indices) < size):
-                raise InputError(f"classes.{name}", f"expected one index below {size} for each of {self.count} classes")
+        for name, indices, size in (
+            ("verb", self.verb, self.n_verbs),
+            ("noun", self.noun, self.n_nouns),
+        ):
+            if indices and (
+                len(indices) != self.count or not 0 <= min(indices) <= max(indices) < size
+            ):
+                raise InputError(
+                    f"classes.{name}",
+                    f"expected one index below {size} for each of {self.count} classes",
+                )
         if self.channels and sorted(self.channels) != list(range(self.count)):
             raise InputError("classes.channels", f"expected a permutation of {self.count} channels")
 
@@ -60,8 +70,12 @@ class Candidates:
     """The classes to choose from, for heads that read text."""
 
     text: Tensor  # (C, S, W) one vector per slot; zero where a class has no word (the background has none at all)
-    objects: Tensor | None = None  # (C, O) how far a class's word means each object, where there are object columns
-    weight: float = 1.0  # of the text head's score of a class with words, where a head scores by similarity too
+    objects: Tensor | None = (
+        None  # (C, O) how far a class's word means each object, where there are object columns
+    )
+    weight: float = (
+        1.0  # of the text head's score of a class with words, where a head scores by similarity too
+    )
 
     @cached_property
     def present(self) -> Tensor:
@@ -72,7 +86,9 @@ class Candidates:
 class Head(nn.Module):
     """What every head is: ``head(x, text, evidence)``, made from a width, the classes, and whether null is scored."""
 
-    log_probabilities = False  # the scores are log-probabilities already and are not normalised again
+    log_probabilities = (
+        False  # the scores are log-probabilities already and are not normalised again
+    )
     is_open = False  # of a plug-in: scores the candidates of `text`, so that any name can be one
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
@@ -81,7 +97,11 @@ class Head(nn.Module):
 
 def _check_width(scores: int, width: int) -> None:
     if scores >= width:
-        raise InputError("head", f"{scores} class scores do not fit in {width} channels", "raise model.input.hidden")
+        raise InputError(
+            "head",
+            f"{scores} class scores do not fit in {width} channels",
+            "raise model.input.hidden",
+        )
 
 
 class ClosedSetHead(Head):
@@ -94,9 +114,13 @@ class ClosedSetHead(Head):
         super().__init__(width, classes, null)
         self.scores = classes.count + int(null)
         _check_width(self.scores, width)
-        self.channels = [*classes.channels, *range(classes.count, self.scores)] if classes.channels else None
+        self.channels = (
+            [*classes.channels, *range(classes.count, self.scores)] if classes.channels else None
+        )
 
-    def forward(self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(B, N, H) to features (B, N, H), without gradients in the place of ``x``, and scores (B, N, C or C+1)."""
         in_place = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
         scores = x[..., -self.scores :].to(torch.float32, copy=in_place)
@@ -124,7 +148,9 @@ class VerbNounHead(Head):
         self.register_buffer("verb", torch.tensor([*classes.verb, *nulls[:1]]), persistent=False)
         self.register_buffer("noun", torch.tensor([*classes.noun, *nulls[1:]]), persistent=False)
 
-    def forward(self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(B, N, H) to features (B, N, H) and action log-probabilities (B, N, C or C+1)."""
         rest, verb, noun = x.split([x.shape[-1] - sum(self.sizes), *self.sizes], dim=-1)
         verb, noun = verb.float(), noun.float()
@@ -145,19 +171,27 @@ class TextHead(Head):
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__(width, classes, null)
         self.n_slots, evidence = classes.n_slots, classes.evidence_width
-        self.fed = [slot for slot in range(self.n_slots) if not evidence or slot != classes.evidence_slot]
+        self.fed = [
+            slot for slot in range(self.n_slots) if not evidence or slot != classes.evidence_slot
+        ]
         self.query = Linear(width, self.n_slots * KEY_WIDTH)
         self.key = nn.Parameter(torch.empty(self.n_slots, KEY_WIDTH, classes.text_width))
         for slot in self.key:
             nn.init.orthogonal_(slot)
         self.absent = nn.Parameter(torch.randn(self.n_slots, KEY_WIDTH) / math.sqrt(KEY_WIDTH))
         self.log_scale = nn.Parameter(torch.full((self.n_slots,), math.log(1 / 0.07)))
-        self.null_key = nn.Parameter(torch.randn(self.n_slots, KEY_WIDTH) / math.sqrt(KEY_WIDTH)) if null else None
+        self.null_key = (
+            nn.Parameter(torch.randn(self.n_slots, KEY_WIDTH) / math.sqrt(KEY_WIDTH))
+            if null
+            else None
+        )
         self.point = Linear(width, evidence) if evidence else None
         self.ask = Linear(len(self.fed) * KEY_WIDTH, evidence, bias=False) if evidence else None
         self.feed = Linear(len(self.fed) * KEY_WIDTH + evidence, width)
 
-    def forward(self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(B, N, H), and evidence (B, N, E, O), to features (B, N, H) and scores (B, N, C or C+1)."""
         if text is None:
             raise InputError("text", "none for a head that reads it")
@@ -171,16 +205,22 @@ class TextHead(Head):
     def _queries(self, x: Tensor) -> Tensor:
         return nn.functional.normalize(self.query(x).unflatten(-1, (self.n_slots, -1)), dim=-1)
 
-    def _forward(self, x: Tensor, text: Candidates, evidence: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _forward(
+        self, x: Tensor, text: Candidates, evidence: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         keys = self._keys(text)  # (C or C+1, S, P)
         scores = self._word_scores(x, keys)
         fed_keys = keys[:, self.fed].flatten(1)
         # What is fed back is multiplied by the keys of all classes, of which there are fewer than frames.
-        of_keys, of_evidence = self.feed.weight.split([fed_keys.shape[1], self.feed.in_features - fed_keys.shape[1]], 1)
+        of_keys, of_evidence = self.feed.weight.split(
+            [fed_keys.shape[1], self.feed.in_features - fed_keys.shape[1]], 1
+        )
         fed = fed_keys @ of_keys.T  # (C or C+1, H)
         if self.point is None or self.ask is None or evidence is None or text.objects is None:
             return x + (scores.softmax(-1) @ fed + self.feed.bias), scores
-        objects = nn.functional.pad(text.objects, (0, 0, 0, int(self.null_key is not None)))  # (C or C+1, O)
+        objects = nn.functional.pad(
+            text.objects, (0, 0, 0, int(self.null_key is not None))
+        )  # (C or C+1, O)
         # A class is scored by the evidence of its own object, sum over e and o of objects[c, o] evidence[e, o]
         # (point[e] + asked[c, e]), taken apart so that nothing is as large as frames x evidence x classes.
         pointed = (self.point(x).unsqueeze(-2) @ evidence).squeeze(-2)  # (B, N, O)
@@ -220,13 +260,18 @@ class SimilarityHead(TextHead):
         self.look = Linear(width, classes.evidence_width)
         self.feed_evidence = Linear(classes.evidence_width, width, bias=False)
 
-    def _forward(self, x: Tensor, text: Candidates, evidence: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _forward(
+        self, x: Tensor, text: Candidates, evidence: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         if evidence is None:
             return super()._forward(x, text, None)
         keys = self._keys(text)  # (C or C+1, S, P)
         weight = torch.where(text.present.flatten(1).any(1), text.weight, 1.0)  # (C,)
         if self.null_key is not None:  # which has no evidence
-            evidence, weight = nn.functional.pad(evidence, (0, 1)), nn.functional.pad(weight, (0, 1), value=1.0)
+            evidence, weight = (
+                nn.functional.pad(evidence, (0, 1)),
+                nn.functional.pad(weight, (0, 1), value=1.0),
+            )
         looked_for = (self.look(x).unsqueeze(-2) @ evidence).squeeze(-2)  # (B, N, C or C+1)
         scores = self._word_scores(x, keys) * weight + looked_for
         probs = scores.softmax(-1)
@@ -259,7 +304,9 @@ class FrameProjection(nn.Module):
     def __init__(self, input_dim: int, hidden: int, output_dim: int, dropout: float) -> None:
         super().__init__()
         first, last = Linear(input_dim, hidden), Linear(hidden, output_dim)
-        self.projection = nn.Sequential(first, nn.LayerNorm(hidden), nn.ReLU(), nn.Dropout(dropout), last)
+        self.projection = nn.Sequential(
+            first, nn.LayerNorm(hidden), nn.ReLU(), nn.Dropout(dropout), last
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, input_dim) to (B, T, E)."""

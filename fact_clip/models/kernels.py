@@ -67,7 +67,9 @@ def keep_freed_memory() -> None:
 
 # --- convolution ----------------------------------------------------------------------------------------
 
-Kernels = Sequence[tuple[Tensor, int]]  # Weights (out, in, taps) as in ``nn.Conv1d``, taps odd, each with its dilation
+Kernels = Sequence[
+    tuple[Tensor, int]
+]  # Weights (out, in, taps) as in ``nn.Conv1d``, taps odd, each with its dilation
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,20 @@ class Taps:
             parts[dilation] = parts[dilation] + part if dilation in parts else part
         weights = list(parts.values())
         offsets = [
-            tuple((tap - w.shape[1] // 2) * dilation for tap in range(w.shape[1])) for dilation, w in parts.items()
+            tuple((tap - w.shape[1] // 2) * dilation for tap in range(w.shape[1]))
+            for dilation, w in parts.items()
         ]
         for index in range(1, len(weights)):  # the middle taps go to the first one
             part, middle = weights[index], weights[index].shape[1] // 2
             first = weights[0].shape[1] // 2
-            weights[0] = weights[0].index_add(1, torch.tensor([first]), part[:, middle : middle + 1])
+            weights[0] = weights[0].index_add(
+                1, torch.tensor([first]), part[:, middle : middle + 1]
+            )
             weights[index] = torch.cat([part[:, :middle], part[:, middle + 1 :]], dim=1)
             offsets[index] = offsets[index][:middle] + offsets[index][middle + 1 :]
-        return cls(tuple(_cast(weight.contiguous()) for weight in weights), tuple(offsets), _cast(bias))
+        return cls(
+            tuple(_cast(weight.contiguous()) for weight in weights), tuple(offsets), _cast(bias)
+        )
 
     def __call__(self, x: Tensor, relu: bool = False, frames: int | None = None) -> Tensor:
         """(B, T, in) to (B, T, out).
@@ -111,7 +118,9 @@ class Taps:
         if not torch.is_grad_enabled():
             taps = _onednn_taps if is_onednn else _blas_taps
             return _cleared(taps(x, self.weights, self.offsets, self.bias, relu), frames)
-        result: Tensor = _SumOfTaps.apply(x, self.bias, relu, frames, self.offsets, is_onednn, *self.weights)  # type: ignore[no-untyped-call]
+        result: Tensor = _SumOfTaps.apply(
+            x, self.bias, relu, frames, self.offsets, is_onednn, *self.weights
+        )  # type: ignore[no-untyped-call]
         return result
 
 
@@ -122,7 +131,11 @@ def product_dtype() -> torch.dtype:
 
 def _cast(weight: Any) -> Any:
     """The weight, if there is one, in bfloat16 under an autocast to it, else as it is."""
-    return weight.to(product_dtype()) if weight is not None and torch.is_autocast_enabled("cpu") else weight
+    return (
+        weight.to(product_dtype())
+        if weight is not None and torch.is_autocast_enabled("cpu")
+        else weight
+    )
 
 
 def convolve(x: Tensor, kernels: Kernels, bias: Tensor) -> Tensor:
@@ -130,7 +143,13 @@ def convolve(x: Tensor, kernels: Kernels, bias: Tensor) -> Tensor:
     channels_first, total = x.transpose(1, 2), None
     for weight, dilation in kernels:
         reach = weight.shape[2] // 2 * dilation
-        part = conv1d(channels_first, weight, bias if total is None else None, padding=reach, dilation=dilation)
+        part = conv1d(
+            channels_first,
+            weight,
+            bias if total is None else None,
+            padding=reach,
+            dilation=dilation,
+        )
         total = part if total is None else total + part
     assert total is not None
     return total.transpose(1, 2)
@@ -139,19 +158,36 @@ def convolve(x: Tensor, kernels: Kernels, bias: Tensor) -> Tensor:
 class FrameConv(CachesWeights, nn.Conv1d):
     """A convolution over time, (B, T, in) to (B, T, out), with zeros beyond the ends; weights as in ``nn.Conv1d``."""
 
-    def __init__(self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1) -> None:
-        super().__init__(input_dim, output_dim, taps, padding=taps // 2 * dilation, dilation=dilation, groups=groups)
+    def __init__(
+        self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            taps,
+            padding=taps // 2 * dilation,
+            dilation=dilation,
+            groups=groups,
+        )
 
-    def forward(self, x: Tensor, relu: bool = False, plus: Tensor | None = None, frames: int | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, relu: bool = False, plus: Tensor | None = None, frames: int | None = None
+    ) -> Tensor:
         """(B, T, in) to (B, T, out), its ReLU if asked; `plus` is added where there is one tap, `frames` as in Taps."""
         assert self.bias is not None
         kernels, bias = [(self.weight, self.dilation[0])], self.bias
         if self.kernel_size[0] == 1 and self.groups == 1 and use_cpu_kernel(x):
             return linear(x, *_weights(self, self.weight.squeeze(-1)), relu, plus, frames)
         if self.groups == 1 and use_cpu_kernel(x):
-            return self.cached(product_dtype(), [self], lambda: Taps.of(kernels, bias))(x, relu, frames)
+            return self.cached(product_dtype(), [self], lambda: Taps.of(kernels, bias))(
+                x, relu, frames
+            )
         grouped = self.groups > 1
-        result = super().forward(x.transpose(1, 2)).transpose(1, 2) if grouped else convolve(x, kernels, bias)
+        result = (
+            super().forward(x.transpose(1, 2)).transpose(1, 2)
+            if grouped
+            else convolve(x, kernels, bias)
+        )
         result = result.relu_() if relu else result
         return result if plus is None else result.add_(plus)
 
@@ -201,7 +237,10 @@ class Linear(CachesWeights, nn.Linear):
 # as fast, on Intel's they are even, so both are tried. oneDNN plans each new length for a millisecond, so lengths are
 # rounded up to one of 16 an octave.
 
-FEWEST_ROWS, FEWEST_TRAINED = 32, 256  # Frames or tokens below which a product is too small to choose, and one to train
+FEWEST_ROWS, FEWEST_TRAINED = (
+    32,
+    256,
+)  # Frames or tokens below which a product is too small to choose, and one to train
 NARROWEST = 128  # Channels below which no product wins back what oneDNN plans
 WIDE = 256  # Output channels from which on a product is chosen apart
 
@@ -220,7 +259,10 @@ def use_products(stored: dict[str, str]) -> None:
 
 
 def _machine() -> dict[str, str]:
-    return {"torch": torch.__version__, "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
+    return {
+        "torch": torch.__version__,
+        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+    }
 
 
 def _chosen(width: str) -> str:
@@ -231,7 +273,9 @@ def _chosen(width: str) -> str:
 
 def _measured(width: int) -> str:
     """The faster one for five taps, in a few milliseconds. BLAS, which plans nothing, unless oneDNN wins a fifth."""
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise_"):
+    if not torch.backends.mkldnn.is_available() or not hasattr(
+        torch.ops.mkldnn, "_convolution_pointwise_"
+    ):
         return "blas"
     functions = {"blas": _blas_taps, "onednn": _onednn_taps}
     seconds, threads = dict.fromkeys(functions, math.inf), torch.get_num_threads()
@@ -264,16 +308,23 @@ def _uses_onednn(x: Tensor, width: int) -> bool:
     if math.prod(x.shape[:-1]) < fewest or x.dtype == torch.float64:
         return False
     if product_dtype() == x.dtype == torch.float32:
-        return min(x.shape[-1], width) >= NARROWEST and _chosen("wide" if width >= WIDE else "narrow") == "onednn"
+        return (
+            min(x.shape[-1], width) >= NARROWEST
+            and _chosen("wide" if width >= WIDE else "narrow") == "onednn"
+        )
     return True
 
 
 def _overlap(frames: int, offset: int) -> tuple[slice, slice]:
     """Frames t, and the frames t + offset, for which both are in the video."""
-    return slice(max(-offset, 0), frames - max(offset, 0)), slice(max(offset, 0), frames - max(-offset, 0))
+    return slice(max(-offset, 0), frames - max(offset, 0)), slice(
+        max(offset, 0), frames - max(-offset, 0)
+    )
 
 
-def _blas_taps(x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool) -> Tensor:
+def _blas_taps(
+    x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool
+) -> Tensor:
     """A matrix product for each tap, straight from shifted views of ``x``."""
     videos, frames, _ = x.shape
     result = x.new_empty(videos, frames, len(weights[0]))
@@ -301,7 +352,9 @@ def planned_length(x: Tensor) -> int:
     return _rounded(x.shape[1]) if use_cpu_kernel(x) and _uses_onednn(x, x.shape[2]) else x.shape[1]
 
 
-def _onednn_product(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool, plus: Tensor | None = None) -> Tensor:
+def _onednn_product(
+    x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool, plus: Tensor | None = None
+) -> Tensor:
     """(N, in) to (N, out), and its ReLU, or its sum with `plus`, in one pass; more axes, or views, would be slow."""
     product = torch.ops.mkldnn._linear_pointwise  # what torch's compiler calls
     x, weight = x.contiguous(), weight.contiguous()
@@ -310,7 +363,9 @@ def _onednn_product(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool, 
     return product(x, weight, bias, "relu" if relu else "none", [], "")
 
 
-def _onednn_taps(x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool) -> Tensor:
+def _onednn_taps(
+    x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool
+) -> Tensor:
     """A matrix product for one tap; else convolutions of (B, in, 1, T) in memory as (B, T, in), added up in place."""
     ops = torch.ops.mkldnn
     videos, frames, width = x.shape
@@ -324,7 +379,11 @@ def _onednn_taps(x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: T
             padded[:, :frames], padded[:, frames:] = x, 0
             x = padded
         images = x.contiguous().unsqueeze(1).permute(0, 3, 1, 2)
-        parts = [part for part in zip(weights, offsets, strict=True) if len(part[1]) % 2 or part[1][-1] < frames]
+        parts = [
+            part
+            for part in zip(weights, offsets, strict=True)
+            if len(part[1]) % 2 or part[1][-1] < frames
+        ]
         for number, (weight, read) in enumerate(parts, start=1):
             if read[-1] >= frames:
                 weight, read = weight[:, len(read) // 2, None], (0,)
@@ -332,9 +391,13 @@ def _onednn_taps(x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: T
             sizes = [0, read[-1]], [1, 1], [1, read[1] - read[0] if len(read) > 1 else 1], 1
             unary = "relu" if relu and number == len(parts) else None
             if result is None:
-                result = ops._convolution_pointwise(images, kernel, bias, *sizes, unary or "none", [], "")
+                result = ops._convolution_pointwise(
+                    images, kernel, bias, *sizes, unary or "none", [], ""
+                )
             else:
-                ops._convolution_pointwise_.binary(result, images, kernel, None, *sizes, "add", None, unary, [], None)
+                ops._convolution_pointwise_.binary(
+                    result, images, kernel, None, *sizes, "add", None, unary, [], None
+                )
     # A tensor of its own and not a view, which autograd would not let anybody change in place.
     shape, steps = (videos, frames, output_dim), (rows * output_dim, output_dim, 1)
     return x.new_empty(0).set_(result.untyped_storage(), 0, shape, steps)
@@ -343,7 +406,9 @@ def _onednn_taps(x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: T
 def _blas_weights(grad: Tensor, x: Tensor, offsets: Offsets) -> list[Tensor]:
     """The gradients of the weights, (out, k, in) each, from those of the result (B, T, out)."""
     videos, frames, width = x.shape
-    parts = [grad.new_zeros(len(part), grad.shape[2], width) for part in offsets]  # (k, out, in) each
+    parts = [
+        grad.new_zeros(len(part), grad.shape[2], width) for part in offsets
+    ]  # (k, out, in) each
     for part, into in zip(offsets, parts, strict=True):
         for offset, out in zip(part, into, strict=True):
             here, there = _overlap(frames, offset)
@@ -360,7 +425,9 @@ def _onednn_weights(grad: Tensor, x: Tensor, offsets: Offsets) -> list[Tensor]:
     """The same by a product for each tap, over rows with zeros around each video."""
     more, reach = _rounded(x.shape[1]) - x.shape[1], max(part[-1] for part in offsets)
     frames, grad = x.shape[1] + more, nn.functional.pad(grad, (0, 0, 0, more)) if more else grad
-    x = nn.functional.pad(x, (0, 0, reach, reach + more)) if reach or more else x.contiguous()  # gaps take minutes
+    x = (
+        nn.functional.pad(x, (0, 0, reach, reach + more)) if reach or more else x.contiguous()
+    )  # gaps take minutes
     of_rows = grad.flatten(0, 1).T.contiguous()  # (out, B T)
 
     def product(offset: int) -> Tensor:
@@ -372,7 +439,9 @@ def _onednn_weights(grad: Tensor, x: Tensor, offsets: Offsets) -> list[Tensor]:
 
 class _SumOfTaps(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, bias: Tensor | None, relu: bool, frames: int | None, *how: Any) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, bias: Tensor | None, relu: bool, frames: int | None, *how: Any
+    ) -> Tensor:
         ctx.offsets, ctx.is_onednn, *weights = how
         taps, ctx.frames = _onednn_taps if ctx.is_onednn else _blas_taps, frames
         result = _cleared(taps(x, weights, ctx.offsets, bias, relu), frames)
@@ -383,14 +452,24 @@ class _SumOfTaps(torch.autograd.Function):
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         x, result, *weights = ctx.saved_tensors
-        grad = grad.contiguous() if result is None else torch.ops.aten.threshold_backward(grad, result, 0).contiguous()
+        grad = (
+            grad.contiguous()
+            if result is None
+            else torch.ops.aten.threshold_backward(grad, result, 0).contiguous()
+        )
         grad_weights = (_onednn_weights if ctx.is_onednn else _blas_weights)(grad, x, ctx.offsets)
         grad_x = None
-        if ctx.needs_input_grad[0] and ctx.is_onednn:  # offsets are symmetric: those of the gradient are the same
-            grad_x = _onednn_taps(grad, [_turned(weight) for weight in weights], ctx.offsets, None, False)
+        if (
+            ctx.needs_input_grad[0] and ctx.is_onednn
+        ):  # offsets are symmetric: those of the gradient are the same
+            grad_x = _onednn_taps(
+                grad, [_turned(weight) for weight in weights], ctx.offsets, None, False
+            )
         elif ctx.needs_input_grad[0]:
             mirrored = tuple(tuple(-offset for offset in part) for part in ctx.offsets)
-            grad_x = _blas_taps(grad, [weight.transpose(0, 2) for weight in weights], mirrored, None, False)
+            grad_x = _blas_taps(
+                grad, [weight.transpose(0, 2) for weight in weights], mirrored, None, False
+            )
         grad_bias = grad[:, : ctx.frames].sum(1).sum(0) if ctx.needs_input_grad[1] else None
         return grad_x, grad_bias, None, None, None, None, *grad_weights
 
@@ -421,7 +500,9 @@ class BidirectionalGRU(CachesWeights, nn.GRU):
                 output = super().forward(packed)[0]
                 return pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])[0]
             steps = torch.arange(x.shape[1])
-            mirrored = torch.where(mask, lengths.unsqueeze(1) - 1 - steps, steps).unsqueeze(-1)  # (B, N, 1)
+            mirrored = torch.where(mask, lengths.unsqueeze(1) - 1 - steps, steps).unsqueeze(
+                -1
+            )  # (B, N, 1)
             for weights in self.cached("layers", [self], self._layers):
                 x = _both_directions(x, mirrored, *weights) * mask.unsqueeze(-1)
             return x
@@ -431,7 +512,9 @@ class BidirectionalGRU(CachesWeights, nn.GRU):
         layers = list[tuple[Tensor, ...]]()
         for layer in range(self.num_layers):
             w_ih, w_hh, b_ih, b_hh = (
-                torch.stack([getattr(self, f"{name}_l{layer}"), getattr(self, f"{name}_l{layer}_reverse")])
+                torch.stack(
+                    [getattr(self, f"{name}_l{layer}"), getattr(self, f"{name}_l{layer}_reverse")]
+                )
                 for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             )
             reset_update, new = b_hh.split([2 * self.hidden_size, self.hidden_size], dim=1)
@@ -440,10 +523,14 @@ class BidirectionalGRU(CachesWeights, nn.GRU):
         return layers
 
 
-def _both_directions(x: Tensor, mirrored: Tensor, into: Tensor, bias: Tensor, again: Tensor, new: Tensor) -> Tensor:
+def _both_directions(
+    x: Tensor, mirrored: Tensor, into: Tensor, bias: Tensor, again: Tensor, new: Tensor
+) -> Tensor:
     """A layer, (B, N, D) to (B, N, 2H). One direction runs over each sequence mirrored within its own length."""
     both = x, x.gather(1, mirrored.expand_as(x))  # (B, N, D) each
-    inputs = torch.stack([linear(*direction) for direction in zip(both, into, bias, strict=True)])  # (2, B, N, 3H)
+    inputs = torch.stack(
+        [linear(*direction) for direction in zip(both, into, bias, strict=True)]
+    )  # (2, B, N, 3H)
     inputs = inputs.permute(2, 0, 1, 3)  # (N, 2, B, 3H)
     states: Tensor = _Recurrence.apply(inputs, again, new)  # type: ignore[no-untyped-call]
     forwards, backwards = states.transpose(0, 2).unbind(1)  # (B, N, H) each
@@ -486,17 +573,23 @@ class _Recurrence(torch.autograd.Function):
         before = torch.cat([torch.zeros_like(states[:1]), states[:-1]])
         # How the gradient of a state becomes that of what went into r, z, h U_n + b and x_n.
         to_new = (1 - z) * (1 - news * news)
-        factors = torch.stack([to_new * h_n * r * (1 - r), (before - news) * z * (1 - z), to_new * r, to_new], dim=-2)
+        factors = torch.stack(
+            [to_new * h_n * r * (1 - r), (before - news) * z * (1 - z), to_new * r, to_new], dim=-2
+        )
         into = torch.empty_like(factors)  # (N, G, B, 4, H)
         recurrent = into[..., :3, :].flatten(-2)  # (N, G, B, 3H), a view
         back = weight.transpose(1, 2).contiguous()  # (G, 3H, H)
         carried = torch.zeros_like(states[0])
-        rows = zip(*(tensor.unbind(0) for tensor in (grad, factors, z, into, recurrent)), strict=True)
+        rows = zip(
+            *(tensor.unbind(0) for tensor in (grad, factors, z, into, recurrent)), strict=True
+        )
         for row_grad, factor, state, out, gate in reversed(list(rows)):
             carried += row_grad
             torch.mul(carried.unsqueeze(-2), factor, out=out)
             carried = carried.mul_(state).baddbmm_(gate, back)
-        grad_weight = before.permute(1, 3, 0, 2).flatten(2) @ recurrent.transpose(0, 1).flatten(1, 2)  # (G, H, 3H)
+        grad_weight = before.permute(1, 3, 0, 2).flatten(2) @ recurrent.transpose(0, 1).flatten(
+            1, 2
+        )  # (G, H, 3H)
         grad_inputs = torch.cat([into[..., :2, :].flatten(-2), into[..., 3, :]], dim=-1)
         return grad_inputs, grad_weight, into[..., 2, :].sum((0, 2))
 
@@ -511,7 +604,11 @@ class Dropout(nn.Dropout):
         """Any shape."""
         if not self.training or not 0 < self.p < 1 or not use_cpu_kernel(x):
             return super().forward(x)
-        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        bits = (
+            torch.empty(-(-x.numel() // 4), dtype=torch.int64)
+            .random_(-(2**63), None)
+            .view(torch.int16)
+        )
         least = round(self.p * 2**16) - 2**15
         mask = torch.ge(bits[: x.numel()].view(x.shape), least, out=torch.empty_like(x.detach()))
         return x * mask.mul_(1 / (1 - self.p))

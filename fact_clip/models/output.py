@@ -36,8 +36,12 @@ class BlockOutput:
     token_logits: Tensor  # (B, M, C+1), the last one is the null class
     segments: Segments | None = None  # the cut that ``U`` and ``I`` blocks made, else None
     segment_logits: Tensor | None = None  # (B, S, C) or None
-    a2f_attention: Tensor | None = None  # (B, T, M) weights, frames querying tokens; None in the first block
-    a2f_attention_logits: Tensor | None = None  # (B, N, M) before the softmax, N = T in ``u`` and S in ``U``
+    a2f_attention: Tensor | None = (
+        None  # (B, T, M) weights, frames querying tokens; None in the first block
+    )
+    a2f_attention_logits: Tensor | None = (
+        None  # (B, N, M) before the softmax, N = T in ``u`` and S in ``U``
+    )
     f2a_attention_logits: Tensor | None = None  # (B, M, N), tokens querying frames or segments
 
 
@@ -48,9 +52,13 @@ class Output:
     blocks: tuple[BlockOutput, ...]  # in order; the last one decides
     mask: Tensor  # (B, T) true at real frames
     token_mask: Tensor  # (B, M) true at real tokens (shorter transcripts are padded)
-    transcript: Tensor | None  # (B, M) class of each token where a transcript was given, -1 at padding; else None
+    transcript: (
+        Tensor | None
+    )  # (B, M) class of each token where a transcript was given, -1 at padding; else None
     frame_weight: float  # the share of the frame voter in decoding unless another is given
-    log_probabilities: bool = False  # the scores are log-probabilities already (verb-noun) and are not normalised again
+    log_probabilities: bool = (
+        False  # the scores are log-probabilities already (verb-noun) and are not normalised again
+    )
     frame_embeddings: Tensor | None = None  # (B, T, E) unit vectors of an alignment head, else None
     # (B, T, C) their similarity to each class text over the temperature, else None
     alignment_logits: Tensor | None = None

@@ -9,7 +9,9 @@ from fact_clip.core.arguments import checked
 
 
 @checked
-def write(runs: str | Path | Sequence[str | Path], out: str | Path | None = None, *, split: str = "test") -> Path:
+def write(
+    runs: str | Path | Sequence[str | Path], out: str | Path | None = None, *, split: str = "test"
+) -> Path:
     """Write the report of a run, or of several side by side: one HTML page; give back its path.
 
     Args:
@@ -25,4 +27,6 @@ def write(runs: str | Path | Sequence[str | Path], out: str | Path | None = None
 
     folders, sweeps = summary.evaluations([runs] if isinstance(runs, str | Path) else runs)
     stem = evaluation_stem(split)
-    return summary.save_report(summary.read(folders, stem), summary.page_path(folders, stem, out), sweeps)
+    return summary.save_report(
+        summary.read(folders, stem), summary.page_path(folders, stem, out), sweeps
+    )

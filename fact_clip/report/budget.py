@@ -19,21 +19,29 @@ Stretch = tuple[float, float, str]  # Start and stop in seconds, and the action
 COLUMNS = ("video", "action", "seconds", "share", "count", "mean", "deviation", "first")
 
 
-def time_budget(videos: Mapping[str, Sequence[Stretch]], seconds: Mapping[str, float]) -> list[dict[str, Any]]:
+def time_budget(
+    videos: Mapping[str, Sequence[Stretch]], seconds: Mapping[str, float]
+) -> list[dict[str, Any]]:
     """Return a row for each video and action, and for each action in all videos together (video "all").
 
     Total time, percent of the duration, number of segments, mean and standard deviation of their durations (None for
     one segment), and when the first one begins (None for "all"). In seconds; actions by their total time.
     """
     rows = list[dict[str, Any]]()
-    together: dict[str, list[Stretch]] = {"all": [part for parts in videos.values() for part in parts]}
+    together: dict[str, list[Stretch]] = {
+        "all": [part for parts in videos.values() for part in parts]
+    }
     for video, parts in (*videos.items(), *(together.items() if len(videos) > 1 else ())):
         duration = sum(seconds.values()) if video == "all" else seconds[video]
         lengths: dict[str, list[float]] = {}
         for start, stop, action in parts:
             lengths.setdefault(action, []).append(stop - start)
-        for action, durations in sorted(lengths.items(), key=lambda entry: (-sum(entry[1]), entry[0])):
-            first = None if video == "all" else min(start for start, _, name in parts if name == action)
+        for action, durations in sorted(
+            lengths.items(), key=lambda entry: (-sum(entry[1]), entry[0])
+        ):
+            first = (
+                None if video == "all" else min(start for start, _, name in parts if name == action)
+            )
             values = {
                 "seconds": sum(durations),
                 "share": 100 * sum(durations) / duration if duration else 0.0,
@@ -48,14 +56,21 @@ def time_budget(videos: Mapping[str, Sequence[Stretch]], seconds: Mapping[str, f
 
 def transitions(videos: Iterable[Sequence[Stretch]]) -> list[dict[str, Any]]:
     """Return how often an action follows another within a video, the most frequent first."""
-    counts = Counter((before[2], after[2]) for parts in videos for before, after in pairwise(sorted(parts)))
-    return [{"from": before, "to": after, "count": count} for (before, after), count in counts.most_common()]
+    counts = Counter(
+        (before[2], after[2]) for parts in videos for before, after in pairwise(sorted(parts))
+    )
+    return [
+        {"from": before, "to": after, "count": count}
+        for (before, after), count in counts.most_common()
+    ]
 
 
 def write_tables(path: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Path]:
     """Write tables to an .xlsx file, a sheet each, or to .csv files: the first to `path`, others to NAME-TABLE.csv."""
     if path.suffix.lower() == ".xlsx":
-        with library_errors(path, "not written", ModuleNotFoundError, fix="pip install openpyxl, or write .csv"):
+        with library_errors(
+            path, "not written", ModuleNotFoundError, fix="pip install openpyxl, or write .csv"
+        ):
             from openpyxl import Workbook
         book = Workbook()
         book.remove(book.active)
@@ -64,7 +79,9 @@ def write_tables(path: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]]) 
             for row in _cells(rows):
                 sheet.append(row)
                 for cell in sheet[sheet.max_row]:
-                    cell.data_type = "s" if isinstance(cell.value, str) else cell.data_type  # a name is no formula
+                    cell.data_type = (
+                        "s" if isinstance(cell.value, str) else cell.data_type
+                    )  # a name is no formula
         with whole_file(path) as unfinished:
             book.save(unfinished)
         return [path]
@@ -86,7 +103,10 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> Iterable[list[Any]]:
 
 def boundary_distance(first: Sequence[Stretch], second: Sequence[Stretch]) -> float | None:
     """Return the mean distance in seconds from each edge of either labelling to the nearest one of the other."""
-    edges = [np.unique([time for start, stop, _ in parts for time in (start, stop)]) for parts in (first, second)]
+    edges = [
+        np.unique([time for start, stop, _ in parts for time in (start, stop)])
+        for parts in (first, second)
+    ]
     if not len(edges[0]) or not len(edges[1]):
         return None
     distances = np.abs(edges[0][:, None] - edges[1][None])  # (E, F)
@@ -101,7 +121,10 @@ def duration_icc(first: Sequence[Stretch], second: Sequence[Stretch]) -> float |
     names = sorted({name for _, _, name in (*first, *second)})
     times = np.array(
         [
-            [sum(stop - start for start, stop, name in parts if name == action) for parts in (first, second)]
+            [
+                sum(stop - start for start, stop, name in parts if name == action)
+                for parts in (first, second)
+            ]
             for action in names
         ]
     )
@@ -111,5 +134,7 @@ def duration_icc(first: Sequence[Stretch], second: Sequence[Stretch]) -> float |
     mean = times.mean()
     rows = 2 * ((times.mean(1) - mean) ** 2).sum() / (n_names - 1)
     columns = n_names * ((times.mean(0) - mean) ** 2).sum()
-    rest = ((times - times.mean(1, keepdims=True) - times.mean(0) + mean) ** 2).sum() / (n_names - 1)
+    rest = ((times - times.mean(1, keepdims=True) - times.mean(0) + mean) ** 2).sum() / (
+        n_names - 1
+    )
     return float((rows - rest) / (rows + rest + 2 * (columns - rest) / n_names))

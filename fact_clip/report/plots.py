@@ -41,7 +41,11 @@ _NARROWEST = 0.16  # inches; narrower segments do not get their number written o
 
 
 def save_timeline(
-    rows: Mapping[str, Segmentation], path: Path, *, background: Collection[str] = (), title: str = ""
+    rows: Mapping[str, Segmentation],
+    path: Path,
+    *,
+    background: Collection[str] = (),
+    title: str = "",
 ) -> Path:
     """Draw `timeline` into a picture file whose suffix names the format (.png, .svg, .pdf)."""
     return save_figure(timeline(rows, background=background, title=title), path)
@@ -52,7 +56,10 @@ def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
     check_suffix(path)
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
     # text stays text, so that it can be searched; a fixed salt, so that the file is the same each time
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fact-clip"}), whole_file(path) as unfinished:
+    with (
+        mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fact-clip"}),
+        whole_file(path) as unfinished,
+    ):
         figure.savefig(unfinished, dpi=dpi, metadata=metadata)
     return path
 
@@ -61,11 +68,19 @@ def check_suffix(path: Path) -> None:
     """An InputError where the suffix names no picture format, or no file can be written there."""
     check_place(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(path, f"no picture format for the suffix {path.suffix!r}", f"choose {', '.join(SUFFIXES)}")
+        raise InputError(
+            path,
+            f"no picture format for the suffix {path.suffix!r}",
+            f"choose {', '.join(SUFFIXES)}",
+        )
 
 
 def timeline(
-    rows: Mapping[str, Segmentation], *, background: Collection[str] = (), title: str = "", names: Sequence[str] = ()
+    rows: Mapping[str, Segmentation],
+    *,
+    background: Collection[str] = (),
+    title: str = "",
+    names: Sequence[str] = (),
 ) -> Figure:
     """One bar a row, from top to bottom; in seconds where every row knows its times or rate, else in frames.
 
@@ -76,8 +91,12 @@ def timeline(
     labels = list(dict.fromkeys(segment.label for row in rows.values() for segment in row))
     looks = class_colours(list(dict.fromkeys([*names, *labels])), background)
     colour_of = {label: look["colour"] or BACKGROUND for label, look in looks.items()}
-    number_of = {label: look["number"] for label, look in looks.items() if look["number"] is not None}
-    actions = sorted((label for label in labels if label not in background), key=number_of.__getitem__)
+    number_of = {
+        label: look["number"] for label, look in looks.items() if look["number"] is not None
+    }
+    actions = sorted(
+        (label for label in labels if label not in background), key=number_of.__getitem__
+    )
     entries = [(f"{number_of[label]}  {label}", colour_of[label]) for label in actions]
     entries += [(label, BACKGROUND) for label in labels if label in background]
 
@@ -91,35 +110,55 @@ def timeline(
     if title:
         axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     legend_height = _legend(figure, entries).get_window_extent().height / figure.dpi
-    figure.set_size_inches(_WIDTH, len(rows) * _ROW + legend_height + _AXIS + (_TITLE if title else 0.0))
+    figure.set_size_inches(
+        _WIDTH, len(rows) * _ROW + legend_height + _AXIS + (_TITLE if title else 0.0)
+    )
     figure.draw_without_rendering()  # lays it out
     inches = axes.get_position().width * _WIDTH / axes.get_xlim()[1]
     for index, row in enumerate(spans):
         for left, width, label in row:
             if width * inches >= _NARROWEST and label in number_of:
                 middle, ink = left + width / 2, _ink(colour_of[label])
-                axes.text(middle, index, str(number_of[label]), size=7, color=ink, ha="center", va="center")
+                axes.text(
+                    middle,
+                    index,
+                    str(number_of[label]),
+                    size=7,
+                    color=ink,
+                    ha="center",
+                    va="center",
+                )
     return figure
 
 
-Spans = list[tuple[float, float, str]]  # Left end and width of the bar of each segment, and its label
+Spans = list[
+    tuple[float, float, str]
+]  # Left end and width of the bar of each segment, and its label
 
 
 def _spans(rows: Mapping[str, Segmentation], in_seconds: bool) -> list[Spans]:
     spans = []
     for row in rows.values():
         frames = [0, *(segment.stop for segment in row)]
-        edges = np.array([row.seconds(frame) if in_seconds else frame for frame in frames], dtype=np.float64)
-        spans.append(list(zip(edges[:-1].tolist(), np.diff(edges).tolist(), row.transcript, strict=True)))
+        edges = np.array(
+            [row.seconds(frame) if in_seconds else frame for frame in frames], dtype=np.float64
+        )
+        spans.append(
+            list(zip(edges[:-1].tolist(), np.diff(edges).tolist(), row.transcript, strict=True))
+        )
     return spans
 
 
-def _draw_rows(axes: Axes, names: Collection[str], rows: list[Spans], colour_of: Mapping[str, str]) -> None:
+def _draw_rows(
+    axes: Axes, names: Collection[str], rows: list[Spans], colour_of: Mapping[str, str]
+) -> None:
     for index, spans in enumerate(rows):
         colours = [colour_of.get(label, BACKGROUND) for *_, label in spans]
         # no edges and no smoothing: a hairline between two segments would hide one-frame segments
         bars = [(left, width) for left, width, _ in spans]
-        axes.broken_barh(bars, (index - 0.4, 0.8), facecolors=colours, linewidth=0, antialiased=False)
+        axes.broken_barh(
+            bars, (index - 0.4, 0.8), facecolors=colours, linewidth=0, antialiased=False
+        )
     axes.set_xlim(0, max(spans[-1][0] + spans[-1][1] for spans in rows))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(range(len(rows)), [_shortened(name, 30) for name in names], parse_math=False)
@@ -175,27 +214,39 @@ _MOST_POINTS = 5000  # more dots only hide each other
 _FLOOR = -10.0  # nats; what is less likely looks the same
 
 
-def save_plots(evaluated: Evaluated, spaces: Mapping[str, Space], vocabulary: Vocabulary, out: Path) -> Iterator[Path]:
+def save_plots(
+    evaluated: Evaluated, spaces: Mapping[str, Space], vocabulary: Vocabulary, out: Path
+) -> Iterator[Path]:
     """Write the plots of an evaluated run into a folder, and yield the path of each, .png and .svg."""
     for name, figure in _figures(evaluated, spaces, vocabulary):
         for suffix in (".png", ".svg"):
             yield save_figure(figure, out / f"{name}{suffix}")
 
 
-def _figures(evaluated: Evaluated, spaces: Mapping[str, Space], vocabulary: Vocabulary) -> Iterator[tuple[str, Figure]]:
+def _figures(
+    evaluated: Evaluated, spaces: Mapping[str, Space], vocabulary: Vocabulary
+) -> Iterator[tuple[str, Figure]]:
     names = evaluated.record.vocabulary
     for video in chosen_videos(evaluated):
         title = f"{video.name}, accuracy {video_figures(video, evaluated)['frame_accuracy']:.1f}"
-        look: dict[str, Any] = {"background": (*names.background, _UNLABELLED), "names": names.names, "title": title}
+        look: dict[str, Any] = {
+            "background": (*names.background, _UNLABELLED),
+            "names": names.names,
+            "title": title,
+        }
         yield f"timeline_{video.name}", timeline(_rows(video, names), **look)
     zero = evaluated.result.get("zero_shot")
     if zero is not None:
         yield "curve", curve(zero)
-    truth, prediction = ([video.labels[row] for video in evaluated.record.videos] for row in ("truth", "prediction"))
+    truth, prediction = (
+        [video.labels[row] for video in evaluated.record.videos] for row in ("truth", "prediction")
+    )
     yield "confusion", confusion_figure(confusion(truth, prediction), names.names, "class")
     for slot, confusions in factor_confusions(names, truth, prediction).items():
         yield f"confusion_{slot}", confusion_figure(confusions["cells"], confusions["names"], slot)
-    unseen = {vocabulary.index(name) for name in (zero or {}).get("unseen", {}) if name in vocabulary}
+    unseen = {
+        vocabulary.index(name) for name in (zero or {}).get("unseen", {}) if name in vocabulary
+    }
     for name, space_ in spaces.items():
         title = f"{name} of {evaluated.title}"
         yield f"embeddings_{name}", space(space_, vocabulary, unseen=unseen, title=title)
@@ -203,7 +254,9 @@ def _figures(evaluated: Evaluated, spaces: Mapping[str, Space], vocabulary: Voca
 
 def chosen_videos(evaluated: Evaluated) -> list[Video]:
     """At most `MOST_TIMELINES` videos, evenly spread from the lowest frame accuracy to the highest."""
-    ranked = sorted(evaluated.record.videos, key=lambda video: video_figures(video, evaluated)["frame_accuracy"])
+    ranked = sorted(
+        evaluated.record.videos, key=lambda video: video_figures(video, evaluated)["frame_accuracy"]
+    )
     places = np.linspace(0, len(ranked) - 1, min(len(ranked), MOST_TIMELINES)).round().astype(int)
     return [ranked[index] for index in places]
 
@@ -212,13 +265,17 @@ def _rows(video: Video, vocabulary: Vocabulary) -> dict[str, Segmentation]:
     named = (*vocabulary.names, _UNLABELLED)  # the last one is for label -1
     times = None if video.times is None else video.times.tolist()
     return {
-        row: Segmentation.from_frames([named[label] for label in video.labels[row].tolist()], times=times)
+        row: Segmentation.from_frames(
+            [named[label] for label in video.labels[row].tolist()], times=times
+        )
         for row in ROWS
         if row in video.labels
     }
 
 
-def confusion_figure(cells: list[tuple[int, int, int]], names: tuple[str, ...] | list[str], kind: str) -> Figure:
+def confusion_figure(
+    cells: list[tuple[int, int, int]], names: tuple[str, ...] | list[str], kind: str
+) -> Figure:
     """Shares of the frames of each true class, in rows, that are named as each class; from `analysis.confusion`."""
     totals = Counter[int]()
     for true, _, count in cells:
@@ -241,7 +298,9 @@ def confusion_figure(cells: list[tuple[int, int, int]], names: tuple[str, ...] |
     return figure
 
 
-Frames = tuple[str, NDArray[np.floating], NDArray[np.floating], NDArray[np.floating], NDArray[np.int64]]
+Frames = tuple[
+    str, NDArray[np.floating], NDArray[np.floating], NDArray[np.floating], NDArray[np.int64]
+]
 """Of one video: name, input (T, D), features of the last block (T, H), log scores (T, C) and labels (T,)."""
 
 
@@ -254,7 +313,9 @@ def draw_frames(
     """
     listed, figures = list(videos), dict[Path, Figure]()
     for name, _, _, scores, labels in listed[:n_scores]:
-        figures[out / f"scores_{name}.png"] = class_scores(scores, labels, vocabulary.names, title=f"{title}: {name}")
+        figures[out / f"scores_{name}.png"] = class_scores(
+            scores, labels, vocabulary.names, title=f"{title}: {name}"
+        )
     labels = np.concatenate([video[-1] for video in listed])
     for what, index in (("input", 1), ("features", 2)):
         rows = np.concatenate([np.asarray(video[index], dtype=np.float32) for video in listed])
@@ -263,7 +324,9 @@ def draw_frames(
     return [save_figure(figure, path, dpi=120) for path, figure in figures.items()]
 
 
-def principal_components(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def principal_components(
+    rows: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rows (N, D) on their two principal axes, (N, 2), and the share of the variance that each has, (2,).
 
     Each axis points to where its largest coefficient is positive, so that equal rows give equal pictures.
@@ -271,7 +334,9 @@ def principal_components(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64]
     centred = rows - rows.mean(axis=0)
     _, strength, axes = np.linalg.svd(centred, full_matrices=False)  # (K,), (K, D)
     if len(strength) < 2:
-        raise InputError("embeddings", f"an array of shape {centred.shape}, less than two rows of two columns")
+        raise InputError(
+            "embeddings", f"an array of shape {centred.shape}, less than two rows of two columns"
+        )
     axes = axes[:2]
     signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
     total = float((strength**2).sum()) or 1.0
@@ -284,10 +349,14 @@ class Space:
 
     rows: NDArray[np.floating]  # (N, D)
     labels: NDArray[np.int64]  # (N,) class indices, -1 where a row is not drawn
-    text: NDArray[np.floating] | None = None  # (C, D) vectors of the classes in the same space, or None
+    text: NDArray[np.floating] | None = (
+        None  # (C, D) vectors of the classes in the same space, or None
+    )
 
 
-def space(embedded: Space, vocabulary: Vocabulary, *, unseen: Collection[int] = (), title: str = "") -> Figure:
+def space(
+    embedded: Space, vocabulary: Vocabulary, *, unseen: Collection[int] = (), title: str = ""
+) -> Figure:
     """Rows as dots and texts as large marks in the colours of their classes: rings for seen classes, stars for unseen.
 
     Rows and texts are laid out together, on two principal axes, each less their mean: a gap between all rows and all
@@ -306,20 +375,33 @@ def space(embedded: Space, vocabulary: Vocabulary, *, unseen: Collection[int] = 
     looks = class_colours(vocabulary.names, vocabulary.background)
     colours = [looks[name]["colour"] or BACKGROUND for name in vocabulary.names]
     shown = [int(label) for label in np.unique(labels) if label >= 0]
-    for label in sorted(shown, key=lambda label: vocabulary.names[label] not in vocabulary.background):
+    for label in sorted(
+        shown, key=lambda label: vocabulary.names[label] not in vocabulary.background
+    ):
         x, y = points[: len(rows)][labels == label].T
         axes.scatter(x, y, s=6, color=colours[label], linewidths=0)
     handles = [Line2D([], [], marker="o", linestyle="", color=colours[label]) for label in shown]
     names, columns = [vocabulary.names[label] for label in shown], -(-len(shown) // 40)
-    legend = figure.legend(handles, names, loc="outside right upper", fontsize=7, frameon=False, ncols=columns)
+    legend = figure.legend(
+        handles, names, loc="outside right upper", fontsize=7, frameon=False, ncols=columns
+    )
     for entry in legend.get_texts():
         entry.set_parse_math(False)
     for label, (x, y) in enumerate(points[len(rows) :].tolist()):
-        look: dict[str, Any] = {"marker": "*", "s": 130} if label in unseen else {"marker": "o", "s": 40}
-        axes.scatter([x], [y], color=colours[label], edgecolors="black", linewidths=1.2, zorder=3, **look)
+        look: dict[str, Any] = (
+            {"marker": "*", "s": 130} if label in unseen else {"marker": "o", "s": 40}
+        )
+        axes.scatter(
+            [x], [y], color=colours[label], edgecolors="black", linewidths=1.2, zorder=3, **look
+        )
     if text is not None:
-        marks = [Line2D([], [], marker=mark, linestyle="", color="white", markeredgecolor="black") for mark in "o*"]
-        axes.legend(marks, ["text of a seen class", "text of an unseen class"], loc="best", fontsize=7)
+        marks = [
+            Line2D([], [], marker=mark, linestyle="", color="white", markeredgecolor="black")
+            for mark in "o*"
+        ]
+        axes.legend(
+            marks, ["text of a seen class", "text of an unseen class"], loc="best", fontsize=7
+        )
     return figure
 
 
@@ -335,9 +417,17 @@ def class_scores(
     column_of[shown] = np.arange(len(shown))
     figure = Figure(figsize=(12, 1.5 + 0.18 * len(shown)), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(scores[:, shown].T.clip(_FLOOR, 0), aspect="auto", interpolation="nearest", vmin=_FLOOR, vmax=0)
+    image = axes.imshow(
+        scores[:, shown].T.clip(_FLOOR, 0),
+        aspect="auto",
+        interpolation="nearest",
+        vmin=_FLOOR,
+        vmax=0,
+    )
     axes.step(np.arange(len(truth)), column_of[truth], where="mid", color="white", linewidth=1)
-    axes.set_yticks(range(len(shown)), [names[label] for label in shown], fontsize=7, parse_math=False)
+    axes.set_yticks(
+        range(len(shown)), [names[label] for label in shown], fontsize=7, parse_math=False
+    )
     axes.set_xlabel("frame")
     axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     figure.colorbar(image, ax=axes, label="log p(class); white: truth")

@@ -44,7 +44,9 @@ class Video:
     name: str  # of the video
     # row of `ROWS` -> class indices (T,), -1 where there is none; the token voter may be missing
     labels: Mapping[str, Labels]
-    confidence: Mapping[str, Shares]  # the same rows but "truth" -> probability (T,) of the class that the row names
+    confidence: Mapping[
+        str, Shares
+    ]  # the same rows but "truth" -> probability (T,) of the class that the row names
     # seconds at the start of each frame and at the end, (T + 1,); None where they are unknown
     times: NDArray[np.float64] | None = None
 
@@ -66,20 +68,34 @@ class Record:
         joined: dict[str, Any] = {}
         for row in ROWS:
             rows = [video.labels.get(row, np.full(len(video), -1)) for video in self.videos]
-            joined[row] = np.concatenate(rows).astype(np.int16 if len(self.vocabulary) < 2**15 else np.int32)
+            joined[row] = np.concatenate(rows).astype(
+                np.int16 if len(self.vocabulary) < 2**15 else np.int32
+            )
             if row != "truth":
-                shares = [video.confidence.get(row, np.zeros(len(video), np.float16)) for video in self.videos]
+                shares = [
+                    video.confidence.get(row, np.zeros(len(video), np.float16))
+                    for video in self.videos
+                ]
                 joined[f"{row}_confidence"] = np.concatenate(shares).astype(np.float16)
         timed = [video for video in self.videos if video.times is not None]
-        about = {"format": FORMAT, "vocabulary": self.vocabulary.to_dict(), "versions": dict(self.versions)}
-        about |= {"videos": [video.name for video in self.videos], "timed": [video.name for video in timed]}
+        about = {
+            "format": FORMAT,
+            "vocabulary": self.vocabulary.to_dict(),
+            "versions": dict(self.versions),
+        }
+        about |= {
+            "videos": [video.name for video in self.videos],
+            "timed": [video.name for video in timed],
+        }
         with whole_file(path) as unfinished:
             np.savez_compressed(
                 unfinished,
                 about=np.array(json.dumps(about)),
                 lengths=np.array([len(video) for video in self.videos]),
                 training_frames=self.training_frames,
-                times=np.concatenate([video.times for video in timed if video.times is not None] or [np.zeros(0)]),
+                times=np.concatenate(
+                    [video.times for video in timed if video.times is not None] or [np.zeros(0)]
+                ),
                 **joined,
             )
 
@@ -89,27 +105,42 @@ class Record:
         if not path.exists():
             raise InputError(path, "no such file", FIX)
         arrays = read_npz(path, _EXPECTED, FIX)
-        with library_errors(path, "damaged", ValueError, KeyError, TypeError, AttributeError, IndexError, fix=FIX):
+        with library_errors(
+            path, "damaged", ValueError, KeyError, TypeError, AttributeError, IndexError, fix=FIX
+        ):
             about = parse_json(str(arrays["about"]), path, _EXPECTED)
             if about["format"] != FORMAT:
                 raise InputError(path, f"format {about['format']}, not {FORMAT}", FIX)
-            vocabulary, lengths = parse_value(Vocabulary, about["vocabulary"], path), arrays["lengths"].tolist()
+            vocabulary, lengths = (
+                parse_value(Vocabulary, about["vocabulary"], path),
+                arrays["lengths"].tolist(),
+            )
             counts = arrays["training_frames"]
             labels = {row: arrays[row].astype(np.int64) for row in ROWS}
             shares = {row: arrays[f"{row}_confidence"] for row in ROWS[1:]}
             shapes = {values.shape for values in (*labels.values(), *shares.values())}
-            if min(lengths, default=1) < 1 or shapes != {(sum(lengths),)} or counts.shape != (len(vocabulary),):
+            if (
+                min(lengths, default=1) < 1
+                or shapes != {(sum(lengths),)}
+                or counts.shape != (len(vocabulary),)
+            ):
                 raise ValueError("arrays of other lengths")
             is_count = counts.dtype.kind in "iu" and ((counts >= 0) & (counts < 1e15)).all()
             lowest, highest = (edge([*labels.values()]) for edge in (np.min, np.max))
             are_classes = lowest >= -1 and highest < len(vocabulary)
-            if not is_count or not are_classes or not all(np.isfinite(values).all() for values in shares.values()):
+            if (
+                not is_count
+                or not are_classes
+                or not all(np.isfinite(values).all() for values in shares.values())
+            ):
                 raise ValueError("numbers that are no counts, classes or confidences")
             videos, start, first = list[Video](), 0, 0
             for name, length in zip(about["videos"], lengths, strict=True):
                 is_timed, frames = name in about["timed"], slice(start, start + length)
                 times = arrays["times"][first : first + length + 1] if is_timed else None
-                if times is not None and (len(times) != length + 1 or times[0] < 0 or (np.diff(times) <= 0).any()):
+                if times is not None and (
+                    len(times) != length + 1 or times[0] < 0 or (np.diff(times) <= 0).any()
+                ):
                     raise ValueError(f"{name} has times that do not rise")
                 parts = {row: values[frames] for row, values in labels.items()}
                 if (parts["tokens"] < 0).all():
@@ -152,7 +183,9 @@ def factor_confusions(
     confusions = {}
     for slot in vocabulary.slots:
         names, of_class = vocabulary.factor_indices(slot)
-        of_class = np.append(np.where(of_class < 0, len(names), of_class), -1)  # the last one is for label -1
+        of_class = np.append(
+            np.where(of_class < 0, len(names), of_class), -1
+        )  # the last one is for label -1
         true, guess = ([of_class[labels] for labels in rows] for rows in (truth, prediction))
         confusions[slot] = {"names": [*names, "none"], "cells": confusion(true, guess)}
     return confusions
@@ -196,13 +229,23 @@ def boundaries(videos: Sequence[Video]) -> dict[str, Any]:
         rows.append([tolerance, *(round(scores[key], 1) for key in ("precision", "recall", "f1"))])
     offsets = []
     for true, guess in zip(truth, prediction, strict=True):
-        edges, guesses = (np.array([run[0] for run in segments(labels)[1:]]) for labels in (true, guess))
+        edges, guesses = (
+            np.array([run[0] for run in segments(labels)[1:]]) for labels in (true, guess)
+        )
         if len(edges) and len(guesses):
             away = guesses - edges[:, None]  # (edges, guesses)
             offsets += away[np.arange(len(edges)), np.abs(away).argmin(axis=1)].tolist()
     scaled = np.sort(np.array(offsets, dtype=np.float64) / frames_of_unit)
-    median, bias = (float(np.median(np.abs(scaled))), float(scaled.mean())) if len(scaled) else (None, None)
-    return {"unit": unit, "tolerances": rows, "offsets": scaled.tolist(), "median": median, "bias": bias}
+    median, bias = (
+        (float(np.median(np.abs(scaled))), float(scaled.mean())) if len(scaled) else (None, None)
+    )
+    return {
+        "unit": unit,
+        "tolerances": rows,
+        "offsets": scaled.tolist(),
+        "median": median,
+        "bias": bias,
+    }
 
 
 def common_rate(videos: Sequence[Video]) -> float | None:
@@ -237,7 +280,14 @@ def least_certain(videos: Sequence[Video], most: int = 50) -> list[dict[str, Any
     "true" is the most frequent label of the frames of the segment (-1: none).
     """
     candidates = [
-        (float(video.confidence["prediction"].astype(np.float64)[start:stop].mean()), number, index, start, stop, label)
+        (
+            float(video.confidence["prediction"].astype(np.float64)[start:stop].mean()),
+            number,
+            index,
+            start,
+            stop,
+            label,
+        )
         for number, video in enumerate(videos)
         for index, (start, stop, label) in enumerate(runs(video.labels["prediction"]))
     ]
@@ -245,5 +295,7 @@ def least_certain(videos: Sequence[Video], most: int = 50) -> list[dict[str, Any
     for confidence, number, index, start, stop, label in sorted(candidates)[:most]:
         names, counts = np.unique(videos[number].labels["truth"][start:stop], return_counts=True)
         row = {"video": number, "index": index, "start": start, "stop": stop, "label": label}
-        rows.append({**row, "confidence": round(confidence, 3), "true": int(names[counts.argmax()])})
+        rows.append(
+            {**row, "confidence": round(confidence, 3), "true": int(names[counts.argmax()])}
+        )
     return rows

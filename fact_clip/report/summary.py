@@ -54,7 +54,9 @@ def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[dict[st
         if not isinstance(sweeps[-1].get("runs"), dict):
             raise InputError(path, "no runs")
         run_folders += [folder / name for name in sweeps[-1]["runs"]]
-    twice = next((folder for index, folder in enumerate(run_folders) if folder in run_folders[:index]), None)
+    twice = next(
+        (folder for index, folder in enumerate(run_folders) if folder in run_folders[:index]), None
+    )
     if twice is not None:
         raise InputError(twice, "given twice")
     return run_folders, sweeps
@@ -69,8 +71,13 @@ def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
         stored = Record.load(path.with_suffix(".npz"))
         result = read_mapping(path, "the result of fact-clip evaluate")
         names = [video.name for video in stored.videos]
-        if len(result.get("per_class", ())) != len(stored.vocabulary) or result.get("videos") != names:
-            raise InputError(path, f"other classes or videos than {path.with_suffix('.npz').name} has", FIX)
+        if (
+            len(result.get("per_class", ())) != len(stored.vocabulary)
+            or result.get("videos") != names
+        ):
+            raise InputError(
+                path, f"other classes or videos than {path.with_suffix('.npz').name} has", FIX
+            )
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
         evaluated.append(Evaluated(run, title, written, result, stored))
     return evaluated
@@ -82,7 +89,10 @@ def _titles(paths: Sequence[str]) -> list[str]:
         return [paths[0]]
     shared = os.path.commonpath([os.path.abspath(path) for path in paths])  # noqa: PTH100
     names = [os.path.relpath(path, shared) for path in paths]
-    return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, 1)]
+    return [
+        name if names.count(name) == 1 else f"{name} ({number})"
+        for number, name in enumerate(names, 1)
+    ]
 
 
 def page_path(folders: Sequence[Path], stem: str, out: str | Path | None = None) -> Path:
@@ -91,7 +101,9 @@ def page_path(folders: Sequence[Path], stem: str, out: str | Path | None = None)
     return Path(out or (folders[0] / name if len(folders) == 1 else name))
 
 
-def save_report(runs_: Sequence[Evaluated], path: Path, sweeps: Sequence[Mapping[str, Any]] = ()) -> Path:
+def save_report(
+    runs_: Sequence[Evaluated], path: Path, sweeps: Sequence[Mapping[str, Any]] = ()
+) -> Path:
     """Write the report of one or more evaluated runs (of `read`), side by side, and give back its path."""
     titles = [f"{evaluated.title} ({evaluated.written[:10]})" for evaluated in runs_]
     title = f"Report of {', '.join(titles)}"
@@ -103,9 +115,13 @@ def save_report(runs_: Sequence[Evaluated], path: Path, sweeps: Sequence[Mapping
 def page(data: Mapping[str, Any], title: str) -> str:
     """The HTML of a report from the data of `summary`."""
     # "<" is escaped, so that no name ends the script element or opens a comment in it.
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace(
+        "<", "\\u003c"
+    )
     style, script = (
-        "\n".join((FOLDER / f"{name}.{kind}").read_text(encoding="utf-8") for name in ("timeline", "page"))
+        "\n".join(
+            (FOLDER / f"{name}.{kind}").read_text(encoding="utf-8") for name in ("timeline", "page")
+        )
         for kind in ("css", "js")
     )
     template = Template((FOLDER / "page.html").read_text(encoding="utf-8"))
@@ -114,15 +130,24 @@ def page(data: Mapping[str, Any], title: str) -> str:
 
 def summary(runs_: Sequence[Evaluated], sweeps: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """What page.js reads, see there. Classes and videos of several runs are united by name."""
-    names = list(dict.fromkeys(name for evaluated in runs_ for name in evaluated.record.vocabulary.names))
+    names = list(
+        dict.fromkeys(name for evaluated in runs_ for name in evaluated.record.vocabulary.names)
+    )
     index = {name: number for number, name in enumerate(names)}
-    videos = list(dict.fromkeys(video.name for evaluated in runs_ for video in evaluated.record.videos))
+    videos = list(
+        dict.fromkeys(video.name for evaluated in runs_ for video in evaluated.record.videos)
+    )
     pages = list[dict[str, Any]]()
     for evaluated in runs_:
         with _intact(evaluated):
             pages.append(_run(evaluated, index, videos))
     entries = [_video(name, runs_, index) for name in videos]
-    return {"classes": _classes(names, runs_), "runs": pages, "videos": entries, "sweeps": list(sweeps)}
+    return {
+        "classes": _classes(names, runs_),
+        "runs": pages,
+        "videos": entries,
+        "sweeps": list(sweeps),
+    }
 
 
 def _intact(evaluated: Evaluated) -> AbstractContextManager[None]:
@@ -145,7 +170,12 @@ def _classes(names: Sequence[str], evaluations_: Sequence[Evaluated]) -> list[di
             factors |= dict(zip(vocabulary.names, vocabulary.factors, strict=True))
     looks = class_colours(names, background)
     return [
-        {"name": name, "colour": looks[name]["colour"], "number": looks[name]["number"], "group": groups.get(name, "")}
+        {
+            "name": name,
+            "colour": looks[name]["colour"],
+            "number": looks[name]["number"],
+            "group": groups.get(name, ""),
+        }
         | {"factors": [factor for factor in factors.get(name, ()) if factor]}
         for name in names
     ]
@@ -156,8 +186,13 @@ def _run(evaluated: Evaluated, index: Mapping[str, int], videos: Sequence[str]) 
     vocabulary, recorded = evaluated.record.vocabulary, evaluated.record.videos
     config, result = evaluated.run.config, evaluated.result
     index_of = _index_of(vocabulary, index)
-    truth, prediction = ([video.labels[row] for video in recorded] for row in ("truth", "prediction"))
-    cells = [[int(index_of[true]), int(index_of[guess]), n] for true, guess, n in record.confusion(truth, prediction)]
+    truth, prediction = (
+        [video.labels[row] for video in recorded] for row in ("truth", "prediction")
+    )
+    cells = [
+        [int(index_of[true]), int(index_of[guess]), n]
+        for true, guess, n in record.confusion(truth, prediction)
+    ]
     of_video = [videos.index(video.name) for video in recorded]
     uncertain = record.least_certain(recorded)
     for row in uncertain:
@@ -172,7 +207,10 @@ def _run(evaluated: Evaluated, index: Mapping[str, int], videos: Sequence[str]) 
     keys = (("fact-clip", "fact_clip"), ("torch", "torch"), ("commit", "commit"))
     versions = {f"trained by {name}": str(facts[key]) for name, key in keys if facts.get(key)}
     training = dict(zip(vocabulary.names, evaluated.record.training_frames.tolist(), strict=True))
-    rows = [{**row, "class": index[row["name"]], "training": training[row["name"]]} for row in result["per_class"]]
+    rows = [
+        {**row, "class": index[row["name"]], "training": training[row["name"]]}
+        for row in result["per_class"]
+    ]
     return {
         "title": evaluated.title,
         "path": str(evaluated.run.path),
@@ -180,7 +218,8 @@ def _run(evaluated: Evaluated, index: Mapping[str, int], videos: Sequence[str]) 
         "seed": config.train.seed,
         "members": config.train.members,
         "data": config.data.name,
-        "versions": versions | {f"evaluated by {name}": text for name, text in evaluated.record.versions.items()},
+        "versions": versions
+        | {f"evaluated by {name}": text for name, text in evaluated.record.versions.items()},
         "config": config.to_yaml(),
         "numbers": numbers(result),
         "result": {key: result[key] for key in result if key not in ("per_class", "run", "videos")},
@@ -195,17 +234,41 @@ def _run(evaluated: Evaluated, index: Mapping[str, int], videos: Sequence[str]) 
 
 
 _ZERO_SHOT = (
-    ("S", "S, seen classes", "mean accuracy of the seen classes; gamma is chosen on validation videos"),
+    (
+        "S",
+        "S, seen classes",
+        "mean accuracy of the seen classes; gamma is chosen on validation videos",
+    ),
     ("U", "U, unseen classes", "mean accuracy of the unseen classes; the same gamma"),
     ("H", "H", "harmonic mean of S and U"),
-    ("best_harmonic_mean", "H* (oracle)", "the best H on the curve: its gamma is chosen with the test labels"),
+    (
+        "best_harmonic_mean",
+        "H* (oracle)",
+        "the best H on the curve: its gamma is chosen with the test labels",
+    ),
     ("ausuc", "AUSUC", "area under the curve of S over U"),
-    ("auroc", "AUROC", "frames of unseen against frames of seen classes, by best unseen minus best seen score"),
+    (
+        "auroc",
+        "AUROC",
+        "frames of unseen against frames of seen classes, by best unseen minus best seen score",
+    ),
     ("unseen_labels_only", "unseen labels only", "U where only unseen classes are candidates"),
     ("chance", "chance", "100 / number of candidates"),
-    ("called_seen", "called seen", "of the wrongly named frames of unseen classes: named as a seen class"),
-    ("collapsed", "collapsed", "of the same frames: named as a frequent seen class that shares a factor"),
-    ("compositional_gap", "compositional gap, unseen", "mean of class accuracy minus the product of its factors'"),
+    (
+        "called_seen",
+        "called seen",
+        "of the wrongly named frames of unseen classes: named as a seen class",
+    ),
+    (
+        "collapsed",
+        "collapsed",
+        "of the same frames: named as a frequent seen class that shares a factor",
+    ),
+    (
+        "compositional_gap",
+        "compositional gap, unseen",
+        "mean of class accuracy minus the product of its factors'",
+    ),
     ("compositional_gap_seen", "compositional gap, seen", "the same over seen classes"),
     ("gamma", "gamma", "subtracted from the scores of seen classes, in nats"),
     ("prior_weight", "prior weight", "share of log p(class) that is subtracted"),
@@ -218,10 +281,15 @@ def numbers(result: Mapping[str, Any]) -> list[tuple[str, float, str]]:
     figures = {**zero.get("ways", {}).get("in use", {}), **zero, **zero.get("diagnostics", {})}
     rows = [(name, figures.get(key), note) for key, name, note in _ZERO_SHOT]
     rows += [(metrics.figure_name(key), value, "") for key, value in result["metrics"].items()]
-    for key, note in (("before", "of the scores as they are"), ("after", "of the confidences made of them")):
+    for key, note in (
+        ("before", "of the scores as they are"),
+        ("after", "of the confidences made of them"),
+    ):
         reliability = (result.get("reliability") or {}).get(key) or {}
         rows.append((f"calibration error, {key}", reliability.get("ece"), note))
-    return [(name, float(value), note) for name, value, note in rows if isinstance(value, int | float)]
+    return [
+        (name, float(value), note) for name, value, note in rows if isinstance(value, int | float)
+    ]
 
 
 def unseen_errors(
@@ -256,7 +324,11 @@ def unseen_errors(
                 "name": vocabulary.names[guess],
                 "share": 100 * count / facts["frames"],
                 "seen": vocabulary.names[guess] in seen,
-                "shares": any(a == b for a, b in zip(factors, vocabulary.factors[guess], strict=True) if a is not None),
+                "shares": any(
+                    a == b
+                    for a, b in zip(factors, vocabulary.factors[guess], strict=True)
+                    if a is not None
+                ),
             }
             for count, guess in wrong.get(label, [])[:_TOP]
         ]
@@ -264,11 +336,15 @@ def unseen_errors(
     return rows
 
 
-def _video(name: str, evaluations_: Sequence[Evaluated], index: Mapping[str, int]) -> dict[str, Any]:
+def _video(
+    name: str, evaluations_: Sequence[Evaluated], index: Mapping[str, int]
+) -> dict[str, Any]:
     """Times, truth, and for each run the rows and figures of a video; null for a run that lacks it."""
     entry: dict[str, Any] = {"name": name, "runs": []}
     for evaluated in evaluations_:
-        video = next((candidate for candidate in evaluated.record.videos if candidate.name == name), None)
+        video = next(
+            (candidate for candidate in evaluated.record.videos if candidate.name == name), None
+        )
         if video is None:
             entry["runs"].append(None)
             continue
@@ -297,9 +373,15 @@ def _index_of(vocabulary: Vocabulary, index: Mapping[str, int]) -> NDArray[np.in
 
 def video_figures(video: Video, evaluated: Evaluated) -> dict[str, Any]:
     """The figures of one video, by the rules of the evaluation."""
-    background = () if evaluated.result["background_counted"] else evaluated.record.vocabulary.background_indices
+    background = (
+        ()
+        if evaluated.result["background_counted"]
+        else evaluated.record.vocabulary.background_indices
+    )
     rows = [video.labels["truth"]], [video.labels["prediction"]]
-    return metrics.evaluate(*rows, background=background, profile=evaluated.result["metrics"]["profile"])
+    return metrics.evaluate(
+        *rows, background=background, profile=evaluated.result["metrics"]["profile"]
+    )
 
 
 def _times(times: NDArray[np.float64] | None) -> dict[str, Any]:
@@ -310,7 +392,9 @@ def _times(times: NDArray[np.float64] | None) -> dict[str, Any]:
     return {"starts": times.round(3).tolist()} if step is None else {"step": step}
 
 
-def run_numbers(labels: NDArray[np.int64], confidence: NDArray[np.floating] | None = None) -> list[int]:
+def run_numbers(
+    labels: NDArray[np.int64], confidence: NDArray[np.floating] | None = None
+) -> list[int]:
     """Labels (T,) as runs in a row: class + 1 (0: none), frames and, where given, the mean confidence in percent."""
     numbers: list[int] = []
     for start, stop, label in runs(labels):

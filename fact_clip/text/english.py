@@ -22,7 +22,9 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_DETERMINERS = _words("a an the some any all both each every this that these those my your his her its their")
+_DETERMINERS = _words(
+    "a an the some any all both each every this that these those my your his her its their"
+)
 _PRONOUNS = _words("it them everything something itself themselves one")
 _NUMBERS = _words(
     "zero one two three four five six seven eight nine ten dozen half quarter another few several about approximately "
@@ -65,27 +67,42 @@ _PREPOSITIONS = {
     **dict.fromkeys(("from", "off", "out"), "source"),
     **dict.fromkeys(_TOOLS, "tool"),
 }
-_PURPOSES = _words("create prevent make combine release apply avoid reduce keep get form enable wet let allow")
+_PURPOSES = _words(
+    "create prevent make combine release apply avoid reduce keep get form enable wet let allow"
+)
 _TIMES = _words("minute min second sec hour time")
-_NO_TARGETS = _words("heat temperature taste power consistency half piece slice bit side direction way between")
+_NO_TARGETS = _words(
+    "heat temperature taste power consistency half piece slice bit side direction way between"
+)
 # A particle right after a verb; "in" and "on" after some verbs only.
 _ALWAYS = _words("up down off out away back apart together aside over")
 _TURNS_ON = _words("turn switch plug screw click try")
-_PLURAL_ONLY = _words("contents scissors tongs pliers tweezers clothes goods series molasses asparagus hummus")
-_IRREGULAR = (
-    "knives knife cookies cookie pies pie shoes shoe feet foot teeth tooth people person children child men man"
+_PLURAL_ONLY = _words(
+    "contents scissors tongs pliers tweezers clothes goods series molasses asparagus hummus"
 )
+_IRREGULAR = "knives knife cookies cookie pies pie shoes shoe feet foot teeth tooth people person children child men man"
 _SINGULAR = {
     **{f"{stem}ves": f"{stem}f" for stem in ("lea", "hal", "shel", "loa", "cal", "scar")},
     **dict(zip(_IRREGULAR.split()[::2], _IRREGULAR.split()[1::2], strict=True)),
 }
 _ENDINGS = {"ies": "y", "oes": "o", "sses": "ss", "xes": "x", "ches": "ch", "shes": "sh"}
-_IRREGULAR_VERBS = {"measuring": "measure", "preparing": "prepare", "storing": "store", "tying": "tie", "dyeing": "dye"}
+_IRREGULAR_VERBS = {
+    "measuring": "measure",
+    "preparing": "prepare",
+    "storing": "store",
+    "tying": "tie",
+    "dyeing": "dye",
+}
 
 
 def singular(noun: str) -> str:
     """Return the singular of a noun by its spelling: "knives" -> "knife", "tomatoes" -> "tomato"."""
-    if noun in _SINGULAR or noun in _PLURAL_ONLY or not re.search(r"[^siu]s$", noun) or len(noun) < 4:
+    if (
+        noun in _SINGULAR
+        or noun in _PLURAL_ONLY
+        or not re.search(r"[^siu]s$", noun)
+        or len(noun) < 4
+    ):
         return _SINGULAR.get(noun, noun)
     for ending, replacement in _ENDINGS.items():
         if noun.endswith(ending):
@@ -103,7 +120,9 @@ def base_form(verb: str) -> str:
         forms.reverse()
     if re.search(r"([^aeioulsz])\1$", stem):  # cutting
         forms = [stem[:-1]]
-    return _IRREGULAR_VERBS.get(verb) or next((form for form in forms if gerund(form) == verb), verb)
+    return _IRREGULAR_VERBS.get(verb) or next(
+        (form for form in forms if gerund(form) == verb), verb
+    )
 
 
 def read_sentence(name: str) -> Factors:
@@ -119,10 +138,17 @@ def read_sentence(name: str) -> Factors:
         words[position] in _ALWAYS or (words[position] in ("on", "in") and verb in _TURNS_ON)
     ):
         verb, position = f"{verb} {words[position]}", position + 1
-    parts = _parts([word for word in words[before:start] if word not in _LIGHT | _ASPECTS]) | _parts(words[position:])
+    parts = _parts(
+        [word for word in words[before:start] if word not in _LIGHT | _ASPECTS]
+    ) | _parts(words[position:])
     if "particle" in parts and " " not in verb:
         verb = f"{verb} {parts['particle']}"
-    return (verb, parts.get("object"), parts.get("target") or parts.get("source"), parts.get("tool"))
+    return (
+        verb,
+        parts.get("object"),
+        parts.get("target") or parts.get("source"),
+        parts.get("tool"),
+    )
 
 
 def _tokens(name: str) -> list[str]:
@@ -138,14 +164,20 @@ def _start(words: Sequence[str]) -> tuple[int, int]:
     while start < len(words) - 1 and (
         words[start] in _LIGHT
         or _is_manner(words[start])
-        or (words[start] in _ASPECTS and (words[start + 1] == "to" or words[start + 1].endswith("ing")))
+        or (
+            words[start] in _ASPECTS
+            and (words[start + 1] == "to" or words[start + 1].endswith("ing"))
+        )
     ):
         start += 1
     again = [
         index
         for index in range(start + 1, len(words) - 1)
         if base_form(words[index]) == base_form(words[start])
-        and (words[index - 1] in (*_LIGHT, *_ASPECTS, ",", words[start]) or _is_manner(words[index - 1]))
+        and (
+            words[index - 1] in (*_LIGHT, *_ASPECTS, ",", words[start])
+            or _is_manner(words[index - 1])
+        )
     ]
     return (again[-1], start + 1) if again else (start, start)
 
@@ -168,7 +200,11 @@ def _parts(words: Sequence[str]) -> dict[str, str]:
         slot = following
 
     for word, following in pairwise([*words, ","]):
-        if word in PARTICLES and slot == "object" and following in {"of", ",", "and", *_ENDS, *_TOOLS, *_TARGETS}:
+        if (
+            word in PARTICLES
+            and slot == "object"
+            and following in {"of", ",", "and", *_ENDS, *_TOOLS, *_TARGETS}
+        ):
             parts["particle"] = word
             close("source" if following == "of" else "")
         elif (
@@ -181,7 +217,12 @@ def _parts(words: Sequence[str]) -> dict[str, str]:
             close(_PREPOSITIONS[word])
         elif word in (",", "and"):
             close("")
-        elif word == "of" and slot == "object" and phrase and singular(phrase[-1]) not in _PORTIONS | _UNITS:
+        elif (
+            word == "of"
+            and slot == "object"
+            and phrase
+            and singular(phrase[-1]) not in _PORTIONS | _UNITS
+        ):
             close("target")
         else:
             phrase.append(word)
@@ -209,7 +250,11 @@ def _noun(words: Sequence[str], slot: str) -> str | None:
     while len(nouns) > 1 and nouns[-1] in _ADJECTIVES:  # "pat tofu dry"
         nouns.pop()
     nouns = [noun for noun in nouns[:-1] if noun not in _ADJECTIVES] + nouns[-1:]
-    if not nouns or nouns[-1] in _PRONOUNS or (slot in ("target", "tool") and singular(nouns[-1]) in _NO_TARGETS):
+    if (
+        not nouns
+        or nouns[-1] in _PRONOUNS
+        or (slot in ("target", "tool") and singular(nouns[-1]) in _NO_TARGETS)
+    ):
         return None
     return " ".join([*nouns[:-1], singular(nouns[-1])])
 
@@ -218,7 +263,9 @@ def _is_modifier(word: str) -> bool:
     """Whether a word describes a noun: a participle, or a compound such as "microwave-safe"."""
     if "-" in word:
         return not re.search(r"-(and|in)-|^t-", word)
-    return word.endswith(("'s", "’s")) or (word.endswith("ed") and not word.endswith("eed") and len(word) > 4)
+    return word.endswith(("'s", "’s")) or (
+        word.endswith("ed") and not word.endswith("eed") and len(word) > 4
+    )
 
 
 class Sentences:
@@ -226,11 +273,19 @@ class Sentences:
 
     def __init__(self, names: Iterable[str]) -> None:
         readings = [read_sentence(name) for name in names]
-        self.slots = tuple(slot for index, slot in enumerate(SLOTS) if not index or any(row[index] for row in readings))
+        self.slots = tuple(
+            slot
+            for index, slot in enumerate(SLOTS)
+            if not index or any(row[index] for row in readings)
+        )
 
     def __call__(self, name: str) -> Factors:
         """Return one factor per slot, None where the name has none; an InputError for a name without a word."""
-        return tuple(factor for slot, factor in zip(SLOTS, read_sentence(name), strict=True) if slot in self.slots)
+        return tuple(
+            factor
+            for slot, factor in zip(SLOTS, read_sentence(name), strict=True)
+            if slot in self.slots
+        )
 
 
 def are_sentences(names: Iterable[str]) -> bool:

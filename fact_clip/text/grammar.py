@@ -26,7 +26,9 @@ class Grammar:
     Malformed patterns are InputErrors, and so are names that do not parse.
     """
 
-    pattern: str  # if it has underscores and no blanks, they are blanks in names that are written so
+    pattern: (
+        str  # if it has underscores and no blanks, they are blanks in names that are written so
+    )
     none: tuple[str, ...] = ()  # names without any factor, such as the background
     words: Mapping[str, str] = field(default_factory=dict)  # factor -> what to call it
     underscores: bool = False  # names have "_" where the pattern has blanks; both are then the same
@@ -83,11 +85,20 @@ class Grammar:
         bare = [token for token in tokens if token not in "[]"]
         flat = "".join(_SLOT if token[0] == "{" else token for token in bare)
         words = [re.escape(word) for word in flat.split() if _SLOT not in word]
-        marks = re.escape("".join(sorted({char for char in flat if not char.isalnum() and char not in f" {_SLOT}"})))
+        marks = re.escape(
+            "".join(
+                sorted({char for char in flat if not char.isalnum() and char not in f" {_SLOT}"})
+            )
+        )
         no_first = f"(?!(?:{'|'.join(words)})(?: |$))" if words else ""
         no_last = "".join(f"(?<! {word})" for word in words)
-        particles = "|".join(word for word in PARTICLES if word not in (lower.lower() for lower in words))
-        any_text, verb = f"[^{marks}]+?" if marks else ".+?", f"[^ {marks}]+(?: (?:{particles})(?= |$))?"
+        particles = "|".join(
+            word for word in PARTICLES if word not in (lower.lower() for lower in words)
+        )
+        any_text, verb = (
+            f"[^{marks}]+?" if marks else ".+?",
+            f"[^ {marks}]+(?: (?:{particles})(?= |$))?",
+        )
         parts, index = list[str](), -1  # of the token among the bare ones
         for token in tokens:
             index += token not in "[]"
@@ -117,7 +128,9 @@ def _has_underscores_alone(pattern: str) -> bool:
 def _with_blanks_inside(pattern: str) -> str:
     """Return the pattern with blanks for underscores, and blanks moved into the group that goes missing with them."""
     if _has_underscores_alone(pattern):
-        pattern = "".join(token if token[0] == "{" else token.replace("_", " ") for token in _tokens(pattern))
+        pattern = "".join(
+            token if token[0] == "{" else token.replace("_", " ") for token in _tokens(pattern)
+        )
     pattern = re.sub(r" +\[ *", "[ ", " ".join(pattern.split()))
     return re.sub(r"^\[([^\]]*?) *\] +", r"[\1 ]", pattern)
 
@@ -125,7 +138,9 @@ def _with_blanks_inside(pattern: str) -> str:
 def _stands_beside_a_slot(tokens: Sequence[str], index: int) -> bool:
     """Whether nothing but a blank lies between this slot and another one; `tokens` without brackets."""
     before, after = tokens[:index][::-1], tokens[index + 1 :]
-    return any(next((token for token in side if token != " "), "")[:1] == "{" for side in (before, after))
+    return any(
+        next((token for token in side if token != " "), "")[:1] == "{" for side in (before, after)
+    )
 
 
 # What usually follows a preposition; in the order in which they stand in a name.
@@ -149,7 +164,10 @@ def propose(actions: Sequence[str]) -> str | None:
     for pattern in _candidates(actions):
         with suppress(InputError):  # a name that does not parse
             columns = list(zip(*map(Grammar.of(pattern, actions), actions), strict=True))[:2]
-            shared = any(len({*column} - {None}) < sum(factor is not None for factor in column) for column in columns)
+            shared = any(
+                len({*column} - {None}) < sum(factor is not None for factor in column)
+                for column in columns
+            )
             return pattern if shared else None
     return None
 
@@ -161,11 +179,17 @@ def _candidates(actions: Sequence[str]) -> list[str]:
     if not count:
         return []
     words = [" ".join(name.split(mark)).split() for name in actions]
-    core = f"{{verb}}{mark}{{object}}" if all(len(words_) > 1 for words_ in words) else f"{{verb}}[{mark}{{object}}]"
+    core = (
+        f"{{verb}}{mark}{{object}}"
+        if all(len(words_) > 1 for words_ in words)
+        else f"{{verb}}[{mark}{{object}}]"
+    )
     inner = Counter(word.lower() for words_ in words for word in set(words_[2:-1]))
     groups = "".join(
         f"[{mark}{word}{mark}{{{slot}}}]"
         for word, slot in PREPOSITIONS.items()
         if inner[word] >= 2 and mark in (" ", "_")
     )
-    return [pattern.replace("[ ", " [") for pattern in ((core + groups, core) if groups else (core,))]
+    return [
+        pattern.replace("[ ", " [") for pattern in ((core + groups, core) if groups else (core,))
+    ]

@@ -86,7 +86,11 @@ IDLE, WRONG = "null", "w"
 _ALONE = {IDLE: "do nothing", WRONG: "do something wrong"}
 
 _PLACES = PARTS | HOLES
-_CODE = re.compile("({})({})({})?({})?".format(*("|".join(table) for table in (VERBS, PARTS | TOOLS, _PLACES, TOOLS))))
+_CODE = re.compile(
+    "({})({})({})?({})?".format(
+        *("|".join(table) for table in (VERBS, PARTS | TOOLS, _PLACES, TOOLS))
+    )
+)
 
 
 def parse(code: str) -> tuple[str, str, str | None, str | None] | None:
@@ -95,7 +99,11 @@ def parse(code: str) -> tuple[str, str, str | None, str | None] | None:
         return None
     match = _CODE.fullmatch(code)
     if match is None:
-        raise InputError(f"HA-ViD code {code!r}", "not an action code", "see the tables of fact_clip/text/havid.py")
+        raise InputError(
+            f"HA-ViD code {code!r}",
+            "not an action code",
+            "see the tables of fact_clip/text/havid.py",
+        )
     return match[1], match[2], match[3], match[4]
 
 
@@ -124,7 +132,10 @@ def phrase(code: str, functional: bool = False) -> str:
     words = [verb, article(handled or "")]
     if target is not None:
         of_part, numbered = parsed[2] in PARTS, target[-1].isdigit()
-        words += [VERBS[parsed[0]][1], article(target) if of_part else target if numbered else f"the {target}"]
+        words += [
+            VERBS[parsed[0]][1],
+            article(target) if of_part else target if numbered else f"the {target}",
+        ]
     if tool is not None:
         words += ["with", article(tool)]
     return " ".join(filter(None, words))

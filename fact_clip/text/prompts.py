@@ -80,7 +80,9 @@ class Prompts:
         return list(dict.fromkeys(text for group in groups for entry in group for text in entry))
 
 
-def make_prompts(vocabulary: Vocabulary, templates: str = "plain", *, phrase: str = "name") -> Prompts:
+def make_prompts(
+    vocabulary: Vocabulary, templates: str = "plain", *, phrase: str = "name"
+) -> Prompts:
     """Make prompts of every class and of every factor.
 
     `templates` is an entry of `TEMPLATES`, `phrase` one of `PHRASES`. Background classes are no actions and keep their
@@ -92,7 +94,9 @@ def make_prompts(vocabulary: Vocabulary, templates: str = "plain", *, phrase: st
     wording, worded = TEMPLATES[templates], PHRASES[phrase]
 
     def of_class(name: str) -> tuple[str, ...]:
-        return _fill(("{phrase}",) if name in vocabulary.background else wording.classes, worded(name))
+        return _fill(
+            ("{phrase}",) if name in vocabulary.background else wording.classes, worded(name)
+        )
 
     def of_factor(slot: str, factor: str) -> tuple[str, ...]:
         if (slot,) != WHOLE_NAME:

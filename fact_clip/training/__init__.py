@@ -6,4 +6,13 @@ from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.runs import train
 from fact_clip.training.sweep import sweep
 
-__all__ = ["Callback", "EpochState", "Plan", "StopTraining", "evaluate", "resolve", "sweep", "train"]
+__all__ = [
+    "Callback",
+    "EpochState",
+    "Plan",
+    "StopTraining",
+    "evaluate",
+    "resolve",
+    "sweep",
+    "train",
+]

@@ -27,8 +27,12 @@ class EpochState:
     run: Path  # the run folder
     epoch: int  # epochs done, this one among them; inside an epoch those before it
     epochs: int  # that are to be done
-    best: float | None  # best figure (`train.select`) on the validation videos so far; None before the first one
-    numbers: Mapping[str, float]  # of the last epoch, as in log.jsonl: "epoch", "lr", "total", the terms of the loss
+    best: (
+        float | None
+    )  # best figure (`train.select`) on the validation videos so far; None before the first one
+    numbers: Mapping[
+        str, float
+    ]  # of the last epoch, as in log.jsonl: "epoch", "lr", "total", the terms of the loss
 
 
 class Callback:
@@ -54,8 +58,12 @@ class FileLog(Callback):
     def __init__(self, out: Path, last_epoch: int) -> None:
         self.path, self.table = inside(out, "log.jsonl"), inside(out, "log.csv")
         check_place(self.table)
-        lines = read_text(self.path, "a log of training").splitlines() if self.path.is_file() else []
-        rows = [parse_json(line, self.path, "a row of numbers an epoch", finite=False) for line in lines]
+        lines = (
+            read_text(self.path, "a log of training").splitlines() if self.path.is_file() else []
+        )
+        rows = [
+            parse_json(line, self.path, "a row of numbers an epoch", finite=False) for line in lines
+        ]
         if not all(isinstance(row, dict) and is_number(row.get("epoch")) for row in rows):
             raise InputError(self.path, "a line that is no row of the log", "remove the file")
         self.rows = [row for row in rows if row["epoch"] <= last_epoch]
@@ -69,7 +77,10 @@ class FileLog(Callback):
     def _write(self) -> None:
         write_lines(self.path, map(json.dumps, self.rows))
         columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        with whole_file(self.table) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+        with (
+            whole_file(self.table) as unfinished,
+            unfinished.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
@@ -97,13 +108,22 @@ class _Wandb(Callback):
         self.run.log(dict(state.numbers), step=state.epoch)
 
 
-LOGGERS: dict[str, Callable[[Path, Mapping[str, Any]], Callback]] = {"tensorboard": _TensorBoard, "wandb": _Wandb}
+LOGGERS: dict[str, Callable[[Path, Mapping[str, Any]], Callback]] = {
+    "tensorboard": _TensorBoard,
+    "wandb": _Wandb,
+}
 
 
 def check_loggers(names: Iterable[str]) -> None:
     """An InputError where a name is not in the table or its package is not installed."""
     for name in names:
         if name not in LOGGERS:
-            raise InputError(ConfigKey("train.loggers"), f"no logger {name!r}", f"choose {', '.join(LOGGERS)}")
+            raise InputError(
+                ConfigKey("train.loggers"), f"no logger {name!r}", f"choose {', '.join(LOGGERS)}"
+            )
         if importlib.util.find_spec(name) is None:
-            raise InputError(ConfigKey("train.loggers"), f"{name} is not installed", f"pip install 'fact-clip[{name}]'")
+            raise InputError(
+                ConfigKey("train.loggers"),
+                f"{name} is not installed",
+                f"pip install 'fact-clip[{name}]'",
+            )

@@ -20,7 +20,9 @@ from fact_clip.report.plots import Frames, Space
 from fact_clip.training.evaluation import given_transcript, open_run, split_names
 
 
-def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> tuple[Vocabulary, dict[str, Space]]:
+def embedding_spaces(
+    run_dir: str | Path, split: str, device: str = "auto"
+) -> tuple[Vocabulary, dict[str, Space]]:
     """The classes, and where the (first) model of a run puts the videos of a split: "features", "frames" and "tokens".
 
     "features" are the input of the model. Frames (with their true class) and tokens (with the class that they stand
@@ -32,7 +34,10 @@ def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> t
     def listen(kind: str) -> Callable[..., None]:
         def keep(head: TextHead, inputs: tuple[Any, ...], _: Any) -> None:
             queries, keys = head.compared(*inputs[:2])
-            read[kind] = queries[0].flatten(1), keys[: len(scorer.vocabulary)].flatten(1)  # (N, S*P), (C, S*P)
+            read[kind] = (
+                queries[0].flatten(1),
+                keys[: len(scorer.vocabulary)].flatten(1),
+            )  # (N, S*P), (C, S*P)
 
         return keep
 
@@ -48,7 +53,11 @@ def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> t
         stands_for = np.where(stands_for < len(scorer.vocabulary), stands_for, -1)
         frames = read["frames"][0] if read else block.frame_features[0]
         tokens = read["tokens"][0] if read else block.token_features[0]
-        pairs = {"features": (rows, truth), "frames": (frames, truth), "tokens": (tokens, stands_for)}
+        pairs = {
+            "features": (rows, truth),
+            "frames": (frames, truth),
+            "tokens": (tokens, stands_for),
+        }
         for kind, (vectors, labels) in pairs.items():
             pairs_of.setdefault(kind, []).append((vectors.cpu().numpy(), labels))
     for hook in hooks:
@@ -61,7 +70,9 @@ def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> t
     return dataset.vocabulary, spaces
 
 
-def frame_states(run_dir: str | Path, split: str, device: str = "auto") -> tuple[Vocabulary, Iterator[Frames]]:
+def frame_states(
+    run_dir: str | Path, split: str, device: str = "auto"
+) -> tuple[Vocabulary, Iterator[Frames]]:
     """Return the classes, and what the (first) model of a run makes of the videos of a split, for `draw_frames`."""
     scorer, dataset = open_run(run_dir, (), device)
     stride = scorer.run.config.data.stride
@@ -70,20 +81,32 @@ def frame_states(run_dir: str | Path, split: str, device: str = "auto") -> tuple
         for name, _, output, truth in _outputs(scorer, dataset, split):
             last = output.blocks[-1]
             scores = output.log_probs(last.frame_logits)[0].cpu().numpy()
-            yield name, dataset.features(name)[::stride], last.frame_features[0].cpu().numpy(), scores, truth
+            yield (
+                name,
+                dataset.features(name)[::stride],
+                last.frame_features[0].cpu().numpy(),
+                scores,
+                truth,
+            )
 
     split_names(dataset, split)
     return dataset.vocabulary, states()
 
 
-def _outputs(scorer: Scorer, dataset: Dataset, split: str) -> Iterator[tuple[str, Tensor, Output, NDArray[np.int64]]]:
+def _outputs(
+    scorer: Scorer, dataset: Dataset, split: str
+) -> Iterator[tuple[str, Tensor, Output, NDArray[np.int64]]]:
     """Yield the name, input (T', D), output and labels (T',) of each video of a split, at the stride of the run."""
     stride, has_transcript = scorer.run.config.data.stride, scorer.run.config.model.transcript
     for name in split_names(dataset, split):
-        rows = torch.from_numpy(scorer.run.transform(dataset.features(name))[::stride]).to(scorer.device)
+        rows = torch.from_numpy(scorer.run.transform(dataset.features(name))[::stride]).to(
+            scorer.device
+        )
         order = None
         if has_transcript:
-            order = torch.from_numpy(scorer.vocabulary.encode(given_transcript(dataset, name)))[None].to(scorer.device)
+            order = torch.from_numpy(scorer.vocabulary.encode(given_transcript(dataset, name)))[
+                None
+            ].to(scorer.device)
         with torch.inference_mode():
             output = scorer.model(rows.unsqueeze(0), transcript=order)
         yield name, rows, output, dataset.labels(name)[::stride]

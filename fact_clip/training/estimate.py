@@ -25,7 +25,11 @@ from fact_clip.training.trainer import Trainer, numerics
 
 VIDEOS = 3  # Training videos that are measured, from the shortest to the longest
 MINUTES = 1.5  # That a training takes on one core; `data init --minutes` has the same default
-STEPS, MOST_EPOCHS, MOST_MEMBERS = 1800, 300, 5  # After so many steps a model gains little: more time, more models
+STEPS, MOST_EPOCHS, MOST_MEMBERS = (
+    1800,
+    300,
+    5,
+)  # After so many steps a model gains little: more time, more models
 MEASURED = "zero_shot"  # The recipe that measures a folder of the user's own
 
 
@@ -41,12 +45,18 @@ class Estimate:
     def total(self, epochs: int, config: Config) -> float:
         """Seconds of a training of some epochs, else with the settings of a configuration."""
         every, before = config.train.validate_every, int(config.train.validate_from * epochs)
-        validations = epochs // every - before // every + (epochs % every > 0)  # the last epoch is always validated
+        validations = (
+            epochs // every - before // every + (epochs % every > 0)
+        )  # the last epoch is always validated
         return self.start + epochs * self.epoch + validations * self.validation
 
     def epochs_in(self, seconds: float, config: Config) -> int:
         """The most epochs whose training takes at most this long; 1 at least, those of the configuration at most."""
-        fitting = (epochs for epochs in range(config.train.epochs, 1, -1) if self.total(epochs, config) <= seconds)
+        fitting = (
+            epochs
+            for epochs in range(config.train.epochs, 1, -1)
+            if self.total(epochs, config) <= seconds
+        )
         return next(fitting, 1)
 
 
@@ -58,18 +68,27 @@ def estimate(config: Config) -> Estimate:
     resolved = time.process_time() - began
     dataset = plan.dataset
     frames = {name: len(dataset.labels(name)) for name in dataset.learning}
-    every, validated = (sum(frames[name] for name in names) for names in (dataset.train, dataset.validation))
+    every, validated = (
+        sum(frames[name] for name in names) for names in (dataset.train, dataset.validation)
+    )
     dataset.train = spread(dataset.train, frames, VIDEOS)
     dataset.validation = dataset.train[:1]
-    some, validated_frames = (sum(frames[name] for name in names) for names in (dataset.train, dataset.validation))
+    some, validated_frames = (
+        sum(frames[name] for name in names) for names in (dataset.train, dataset.validation)
+    )
     with tempfile.TemporaryDirectory() as temporary:
         began = time.process_time()
         run, texts = begin(plan, Path(temporary) / "run", Processes(plan.device))
         prepared = time.process_time() - began
         with numerics(run.config.train):
             epoch, validation = timed(plan, Trainer(run, dataset, texts))
-    trained, judged = config.train.members * every / some, config.train.members * validated / validated_frames
-    return Estimate(resolved + prepared * trained, epoch * trained, validation * judged, len(dataset.train))
+    trained, judged = (
+        config.train.members * every / some,
+        config.train.members * validated / validated_frames,
+    )
+    return Estimate(
+        resolved + prepared * trained, epoch * trained, validation * judged, len(dataset.train)
+    )
 
 
 def spread(names: Sequence[str], frames: dict[str, int], count: int) -> tuple[str, ...]:
@@ -107,8 +126,14 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
     config = Config.from_tree(tree, "the recipe")
     estimated = estimate(config)
     epochs = estimated.epochs_in(60 * minutes, config)
-    reason = f"; a model gains little from more than {most}" if epochs == most else f", {minutes:g} minutes"
-    proposal = proposal.with_settings(("train.epochs", epochs, f"{estimated.epoch:.2f} s an epoch{reason}"))
+    reason = (
+        f"; a model gains little from more than {most}"
+        if epochs == most
+        else f", {minutes:g} minutes"
+    )
+    proposal = proposal.with_settings(
+        ("train.epochs", epochs, f"{estimated.epoch:.2f} s an epoch{reason}")
+    )
     took = estimated.total(epochs, config)
     members = min(int(60 * minutes / took), MOST_MEMBERS)
     if members > 1:
@@ -121,7 +146,10 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
 
 
 def load_config(
-    recipe: str | Path, overrides: Sequence[str] = (), stored: Path | None = None, is_swept: bool = False
+    recipe: str | Path,
+    overrides: Sequence[str] = (),
+    stored: Path | None = None,
+    is_swept: bool = False,
 ) -> Config:
     """A recipe with overrides, for a training; `zero_shot` is fitted to the folder it reads, as `data init` does it.
 
@@ -132,18 +160,25 @@ def load_config(
         return config
     keys = ("root", "fps", "layout", "background", "unlabelled", "grammar", "groups")
     is_all = str(config.data.split) == "all"
-    values = {key: getattr(config.data, key) for key in keys} | {"split": 1 if is_all else config.data.split}
+    values = {key: getattr(config.data, key) for key in keys} | {
+        "split": 1 if is_all else config.data.split
+    }
     proposal = propose(DataConfig(**values))
     notes, epochs = [Note(str(proposal.measures))], list[str]()
     if stored is not None and stored.is_file():
         epochs = [f"train.epochs={Config.load(stored).train.epochs}"]
     elif not is_swept and not any(override.startswith("train.epochs=") for override in overrides):
         if place_in_launch()[1] > 1:
-            problem, fix = "not measured in several processes", "set it, or train a recipe that `data init` wrote"
+            problem, fix = (
+                "not measured in several processes",
+                "set it, or train a recipe that `data init` wrote",
+            )
             raise InputError(ConfigKey("train.epochs"), problem, fix)
         proposal, time = with_time(proposal, MINUTES)
         notes.append(Note(time))
     tell(notes)
     left_out = ("data.root", "train.members", *(["data.split"] if is_all else []))
-    settings = [f"{key}={json.dumps(value)}" for key, value, _ in proposal.settings if key not in left_out]
+    settings = [
+        f"{key}={json.dumps(value)}" for key, value, _ in proposal.settings if key not in left_out
+    ]
     return Config.load(recipe, [*settings, *epochs, *overrides])

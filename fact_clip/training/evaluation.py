@@ -76,7 +76,9 @@ def evaluate(
     names_encoder = any(override.startswith("text.encoder=") for override in overrides)
     scorer.reader.trust_encoder = trust_encoder or names_encoder
     if actions is None and scorer.run.config.model.is_open and names_encoder:
-        logger.warning("text.encoder has no effect without new names: trained classes keep the vectors of the training")
+        logger.warning(
+            "text.encoder has no effect without new names: trained classes keep the vectors of the training"
+        )
     run, config = scorer.run, scorer.run.config
     names, choice = split_names(dataset, split), scorer.choose(actions)
     vocabulary, column_of = choice.extend(dataset.vocabulary)
@@ -91,16 +93,24 @@ def evaluate(
         features = dataset.features(name)
         transcript = given_transcript(dataset, name) if config.model.transcript else None
         scores = scorer.score(features, choice, transcript=transcript)
-        frame_rows = {"prediction": decode_scores(scores, choice, scorer.settings), **voter_labels(scores, choice)}
+        frame_rows = {
+            "prediction": decode_scores(scores, choice, scorer.settings),
+            **voter_labels(scores, choice),
+        }
         # To be decoded in other ways below; on the CPU, for another process has another GPU.
         results.append((frame_rows, scores.to("cpu") if dataset.holdout is not None else None))
     results = processes.gather(results, len(names))
-    rows = [{row: (column_of[labels], part) for row, (labels, part) in by_row.items()} for by_row, _ in results]
+    rows = [
+        {row: (column_of[labels], part) for row, (labels, part) in by_row.items()}
+        for by_row, _ in results
+    ]
     prediction = [frame_rows["prediction"][0] for frame_rows in rows]
     scored = [scores.to(scorer.device) for _, scores in results if scores is not None]
     if processes.is_main:
         for name, labels in zip(names, prediction, strict=True):
-            write_lines(inside(run.path, "predictions", kind, f"{name}.txt"), vocabulary.decode(labels))
+            write_lines(
+                inside(run.path, "predictions", kind, f"{name}.txt"), vocabulary.decode(labels)
+            )
     truth = [dataset.labels(name) for name in names]
     if not any((labels >= 0).any() for labels in truth):
         logger.warning("no frame of the %s videos has a label, so all figures are 0 or 100", split)
@@ -125,18 +135,25 @@ def _save_record(
     from fact_clip.report.record import Record, Video
 
     counts = np.zeros(len(vocabulary), dtype=np.int64)
-    counts[: len(dataset.vocabulary)] = dataset.class_counts()  # further candidates come after the known classes
+    counts[: len(dataset.vocabulary)] = (
+        dataset.class_counts()
+    )  # further candidates come after the known classes
     videos = [
         Video(
             name,
-            {"truth": dataset.labels(name)} | {row: labels for row, (labels, _) in frame_rows.items()},
+            {"truth": dataset.labels(name)}
+            | {row: labels for row, (labels, _) in frame_rows.items()},
             {row: shares.astype(np.float16) for row, (_, shares) in frame_rows.items()}
             | {"prediction": scorer.calibrated(frame_rows["prediction"][1]).astype(np.float16)},
             dataset.times(name),
         )
         for name, frame_rows in rows.items()
     ]
-    versions = {"fact-clip": __version__, "torch": torch.__version__, "commit": commit() or "unknown"}
+    versions = {
+        "fact-clip": __version__,
+        "torch": torch.__version__,
+        "commit": commit() or "unknown",
+    }
     Record(vocabulary, counts, versions, videos).save(path)
 
 
@@ -150,7 +167,11 @@ def open_run(
     """Open a run with overrides, and its data; gamma is chosen anew where decoding differs from the training's."""
     for override in overrides:
         if "=" not in override:
-            raise InputError(CommandOption(override), "no '=' in the override", "write key=value, as data.root=FOLDER")
+            raise InputError(
+                CommandOption(override),
+                "no '=' in the override",
+                "write key=value, as data.root=FOLDER",
+            )
         if not override.startswith(_CHANGEABLE) or override.startswith(_TRAINED):
             fix = f"train a run with it; settings that begin with {', '.join(_CHANGEABLE)} can be changed"
             raise InputError(CommandOption(override), "this setting belongs to the training", fix)
@@ -161,7 +182,10 @@ def open_run(
     metrics.figure_keys(run.config.evaluation.profile)
     dataset = Dataset.open(run.config.data, None if data is None else MemoryFolder(data))
     _check_data(trained, run, dataset, calibration)
-    if (run.config.decode, run.config.train.members) != (trained.config.decode, trained.config.train.members):
+    if (run.config.decode, run.config.train.members) != (
+        trained.config.decode,
+        trained.config.train.members,
+    ):
         if calibration is not None and dataset.holdout is not None:
             calibration = calibrate(judges(run, dataset, torch_device))
         if confidence is not None:
@@ -174,23 +198,37 @@ def open_run(
 def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibration | None) -> None:
     """Raise an InputError where a run cannot be judged by these data; `trained` is the run without overrides."""
     _check_split(trained, run, dataset)
-    check_classes(run, dataset.vocabulary.names, dataset.root, "use the data that it was trained on")
-    dataset.labels(dataset.learning[0])  # which are as long as its features, unless these lie the other way
+    check_classes(
+        run, dataset.vocabulary.names, dataset.root, "use the data that it was trained on"
+    )
+    dataset.labels(
+        dataset.learning[0]
+    )  # which are as long as its features, unless these lie the other way
     if dataset.input_dim != run.transform.input_dim:
         problem = f"{dataset.input_dim} columns, but {run.path} was trained with {run.transform.input_dim}"
         raise InputError(dataset.root / "features", problem)
     run.check_rate(dataset.fps, "data.fps")
     seen = {dataset.vocabulary.names[label] for label in dataset.seen}
     # by one member of an ensemble, so that others may have learned it
-    hidden_once = {*(trained.config.data.validation_unseen or ())} if trained.config.train.member_parts else set()
+    hidden_once = (
+        {*(trained.config.data.validation_unseen or ())}
+        if trained.config.train.member_parts
+        else set()
+    )
     is_same = run.config.data == trained.config.data
-    if calibration is not None and is_same and not seen <= {*calibration.seen} <= seen | hidden_once:
+    if (
+        calibration is not None
+        and is_same
+        and not seen <= {*calibration.seen} <= seen | hidden_once
+    ):
         problem = f"other seen classes than data.holdout of {run.path / 'config.yaml'} leaves"
         raise InputError(run.path / "calibration.json", problem, "train the run anew")
     trained_on = () if calibration is None else calibration.seen
     if trained.config.data.holdout is None and run.config.data.holdout_mode != "oracle":
         trained_on = trained.vocabulary.names
-    names = (dataset.vocabulary.names[label] for label in (*dataset.unseen, *dataset.validation_unseen))
+    names = (
+        dataset.vocabulary.names[label] for label in (*dataset.unseen, *dataset.validation_unseen)
+    )
     leaked = next((name for name in names if name in trained_on and name not in hidden_once), None)
     if leaked is not None:
         problem = f"{leaked!r} cannot be unseen: the run was trained on it"
@@ -206,29 +244,50 @@ def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
     leaked = next((name for name in dataset.test if name in learned), None)
     if leaked is not None:
         problem = f"{split}, whose test video {leaked!r} the run was trained on"
-        raise InputError(ConfigKey("data.split"), problem, f"evaluate split {trained_split}, or train a run on it")
+        raise InputError(
+            ConfigKey("data.split"),
+            problem,
+            f"evaluate split {trained_split}, or train a run on it",
+        )
 
 
 _CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "train.members=")
 """What an evaluation may set otherwise than the training did."""
 
-_TRAINED = ("data.objects", "data.stride=", "data.interleave=", "data.context=", "data.standardize=")
+_TRAINED = (
+    "data.objects",
+    "data.stride=",
+    "data.interleave=",
+    "data.context=",
+    "data.standardize=",
+)
 """What it may not, since the weights depend on it; `Run.read` looks at the columns of the model."""
 
 
 def _reliability(
-    scorer: Scorer, truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]], scores: list[Any]
+    scorer: Scorer,
+    truth: list[NDArray[np.int64]],
+    prediction: list[NDArray[np.int64]],
+    scores: list[Any],
 ) -> dict[str, Any]:
     """How scores, and the confidences made of them, agree with the share of labelled frames that is right."""
     true, guess, score = map(np.concatenate, (truth, prediction, scores))
     score, right = score[true >= 0].astype(np.float64), (guess == true)[true >= 0]
-    after = None if scorer.confidence is None else reliability(scorer.confidence.calibrated(score), right)
+    after = (
+        None
+        if scorer.confidence is None
+        else reliability(scorer.confidence.calibrated(score), right)
+    )
     return {"before": reliability(score, right), "after": after}
 
 
-def _candidates(choice: CandidateSet, vocabulary: Vocabulary, truth: list[NDArray[np.int64]]) -> dict[str, Any]:
+def _candidates(
+    choice: CandidateSet, vocabulary: Vocabulary, truth: list[NDArray[np.int64]]
+) -> dict[str, Any]:
     """Which names were candidates, and the labelled frames whose label was none of them."""
-    names = [name for name, out in zip(choice.vocabulary.names, choice.ruled_out, strict=True) if not out]
+    names = [
+        name for name, out in zip(choice.vocabulary.names, choice.ruled_out, strict=True) if not out
+    ]
     left_out = [name for name in vocabulary if name not in names]
     labels = np.concatenate(truth)
     return {
@@ -251,7 +310,10 @@ def split_names(dataset: Dataset, split: str) -> tuple[str, ...]:
 
 
 def score(
-    config: Config, vocabulary: Vocabulary, truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]]
+    config: Config,
+    vocabulary: Vocabulary,
+    truth: list[NDArray[np.int64]],
+    prediction: list[NDArray[np.int64]],
 ) -> dict[str, Any]:
     """Metrics, per-class figures and what they rest on."""
     per_class = metrics.per_class(truth, prediction, len(vocabulary))
@@ -259,7 +321,11 @@ def score(
         row["name"] = name
     background, rules = vocabulary.background_indices, config.evaluation.rules
     figures = metrics.evaluate(truth, prediction, background=background, **rules)
-    return {"metrics": figures, "per_class": per_class, "background_counted": config.evaluation.count_background}
+    return {
+        "metrics": figures,
+        "per_class": per_class,
+        "background_counted": config.evaluation.count_background,
+    }
 
 
 def validate(scorer: Scorer, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
@@ -269,14 +335,20 @@ def validate(scorer: Scorer, dataset: Dataset, names: Sequence[str]) -> dict[str
 
     def predicted(name: str) -> NDArray[np.int64]:
         transcript = None
-        if config.model.transcript:  # validation videos are training videos, so their labels may give it
-            transcript = [vocabulary.names[label] for _, _, label in runs(dataset.labels(name)) if label >= 0]
+        if (
+            config.model.transcript
+        ):  # validation videos are training videos, so their labels may give it
+            transcript = [
+                vocabulary.names[label] for _, _, label in runs(dataset.labels(name)) if label >= 0
+            ]
         return scorer.predict(dataset.features(name), transcript=transcript)[0]
 
     prediction = Processes(scorer.device).map(predicted, names)
     rules = config.evaluation.rules
     figures = metrics.evaluate(truth, prediction, background=vocabulary.background_indices, **rules)
-    numbers = {key: float(value) for key, value in figures.items() if isinstance(value, int | float)}
+    numbers = {
+        key: float(value) for key, value in figures.items() if isinstance(value, int | float)
+    }
     numbers["score"] = (numbers["frame_accuracy"] + numbers["edit"] + numbers["f1@10"]) / 3
     return numbers
 
@@ -285,5 +357,9 @@ def given_transcript(dataset: Dataset, name: str) -> list[str]:
     """A transcript that came with the data; it is never read off the labels that are scored."""
     path = dataset.root / "transcripts" / f"{name}.txt"
     if not path.is_file():
-        raise InputError(path, "no such file", "this model aligns a transcript: write one action name a line, in order")
+        raise InputError(
+            path,
+            "no such file",
+            "this model aligns a transcript: write one action name a line, in order",
+        )
     return [line for line in read_lines(path, "one action name a line, in order") if line]

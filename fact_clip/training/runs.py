@@ -89,11 +89,19 @@ def train(
         check_free(out)
     plan = _planned(config, overrides, data, out / "config.yaml" if resume else None)
     if printable(str(out)) != str(out):
-        raise InputError(out, "control characters, or bytes that are not UTF-8, in the name of the folder")
+        raise InputError(
+            out, "control characters, or bytes that are not UTF-8, in the name of the folder"
+        )
     processes = Processes(plan.device)
     if processes.world > 1 and plan.config.train.members > 1:
-        fix = "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
-        raise InputError(ConfigKey("train.members"), f"{plan.config.train.members} in {processes.world} processes", fix)
+        fix = (
+            "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
+        )
+        raise InputError(
+            ConfigKey("train.members"),
+            f"{plan.config.train.members} in {processes.world} processes",
+            fix,
+        )
     with ExitStack() as while_training:
         if processes.is_main:
             tell(plan.notes)
@@ -113,21 +121,34 @@ def train(
 
 
 def _planned(
-    config: Config | Plan | str | Path, overrides: Sequence[str], data: DataSource | None, stored: Path | None
+    config: Config | Plan | str | Path,
+    overrides: Sequence[str],
+    data: DataSource | None,
+    stored: Path | None,
 ) -> Plan:
     if isinstance(config, Plan):
         if overrides or data is not None:
-            raise InputError("config", "a plan, whose settings and data are decided", "give a Config or a recipe")
+            raise InputError(
+                "config", "a plan, whose settings and data are decided", "give a Config or a recipe"
+            )
         return config
     if not isinstance(config, Config):
-        config = Config.load(config, overrides) if data is not None else load_config(config, overrides, stored)
+        config = (
+            Config.load(config, overrides)
+            if data is not None
+            else load_config(config, overrides, stored)
+        )
     elif overrides:
         config = Config.overridden(config.model_dump(mode="json"), overrides, "config")
     if data is None:
         return resolve(config)
     if config.train.members > 1:
         problem = f"{config.train.members}, but other processes cannot read data in memory"
-        raise InputError(ConfigKey("train.members"), problem, "write the data with datasets.save, and set data.root")
+        raise InputError(
+            ConfigKey("train.members"),
+            problem,
+            "write the data with datasets.save, and set data.root",
+        )
     return resolve(with_data(config, data), MemoryFolder(data))
 
 
@@ -137,7 +158,12 @@ def _removed_unless_begun(out: Path) -> Iterator[None]:
     was_empty = not any(out.iterdir())
     try:
         yield
-    except (InputError, MemoryError, RuntimeError, KeyboardInterrupt):  # RuntimeError is that of torch without memory
+    except (
+        InputError,
+        MemoryError,
+        RuntimeError,
+        KeyboardInterrupt,
+    ):  # RuntimeError is that of torch without memory
         if was_empty and not any(out.rglob("last.safetensors")):
             for path in out.iterdir():
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -197,19 +223,28 @@ def _start_member(
     out = folder.parent.parent
     config = member_config(plan.config, number, plan.dataset.validation_parts)
     data, holdout = plan.dataset.config, plan.dataset.holdout
-    if config.train.member_parts and data.validation_unseen == "auto" and data.validation > 0 and holdout is not None:
+    if (
+        config.train.member_parts
+        and data.validation_unseen == "auto"
+        and data.validation > 0
+        and holdout is not None
+    ):
         group = plan.dataset.validation_unseen_group(holdout, number)
         config = with_values(config, {"data.validation_unseen": group})
     recipe = inside(out, "members", f"{folder.name}.yaml")
     write_lines(recipe, config.to_yaml().splitlines())
     inside(out, "members", folder.name)
     resumed = resume and (folder / "run.json").is_file()
-    chosen = json.dumps(products() if plan.device.type == "cpu" else {})  # all members multiply in one way
+    chosen = json.dumps(
+        products() if plan.device.type == "cpu" else {}
+    )  # all members multiply in one way
     words = [str(recipe), str(folder), str(os.getpid()), chosen, *(["--resume"] if resumed else [])]
     command = [sys.executable, "-c", _MEMBER, *words]
     # A session of its own: Ctrl-C reaches the parent alone, which ends its members.
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=said, start_new_session=True)
+    return subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stderr=said, start_new_session=True
+    )
 
 
 def member_config(config: Config, number: int, validation_parts: int = 1) -> Config:

@@ -27,7 +27,9 @@ from fact_clip.run import Run, check_classes, classes_of, load_strictly, read_we
 from fact_clip.training.plan import Plan
 
 
-def begin(plan: Plan, out: Path, processes: Processes, resume: bool = False) -> tuple[Run, dict[str, Tensor]]:
+def begin(
+    plan: Plan, out: Path, processes: Processes, resume: bool = False
+) -> tuple[Run, dict[str, Tensor]]:
     """Write the description of a new run, or check that it is that of the run to be resumed.
 
     The first process alone writes, before the others come here. Returns the run, and what its model is made from
@@ -41,7 +43,9 @@ def begin(plan: Plan, out: Path, processes: Processes, resume: bool = False) -> 
     run = _new_run(plan, out, processes.world)
     texts = {**plan.texts, **_joint_space(run, plan.dataset)}
     run.new_model(**texts)  # sizes that do not go together are reported here
-    make_criterion(run, plan.dataset).null_weight(plan.config.model.tokens, plan.config.model.transcript)
+    make_criterion(run, plan.dataset).null_weight(
+        plan.config.model.tokens, plan.config.model.transcript
+    )
     run.write()
     return run, texts
 
@@ -49,7 +53,9 @@ def begin(plan: Plan, out: Path, processes: Processes, resume: bool = False) -> 
 def check_free(out: Path) -> None:
     """Raise an InputError for a folder that has something in it, but for a run that was killed in its first epoch."""
     began = ("last.safetensors", "model.safetensors")
-    killed = (out / "run.json").is_file() and not any(path.name in began for path in out.rglob("*.safetensors"))
+    killed = (out / "run.json").is_file() and not any(
+        path.name in began for path in out.rglob("*.safetensors")
+    )
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not killed:
         raise InputError(out, "the folder is not empty", "name another --out, or give --resume")
 
@@ -57,14 +63,23 @@ def check_free(out: Path) -> None:
 def _resumed(plan: Plan, out: Path, world: int) -> Run:
     """The run in the folder, with settings that may change; a step keeps the number of videos that it began with."""
     config, dataset = plan.config, plan.dataset
-    run, may_grow = Run.read(out), {"train": {"epochs", "members", "workers", "device", "batch_size"}}
-    before, now = (dict(_settings(settings.model_dump(exclude=may_grow))) for settings in (run.config, config))
+    run, may_grow = (
+        Run.read(out),
+        {"train": {"epochs", "members", "workers", "device", "batch_size"}},
+    )
+    before, now = (
+        dict(_settings(settings.model_dump(exclude=may_grow))) for settings in (run.config, config)
+    )
     fix = "resume with the settings of the run, or use a new --out"
     if key := next((key for key in before if before[key] != now.get(key)), None):
         raise InputError(ConfigKey(key), f"{now.get(key)!r}, but the run has {before[key]!r}", fix)
-    check_classes(run, dataset.vocabulary.names, dataset.root, "use the data that it was trained on")
+    check_classes(
+        run, dataset.vocabulary.names, dataset.root, "use the data that it was trained on"
+    )
     if run.videos not in (None, dataset.digest):
-        raise InputError(dataset.root, f"the run {out} began with other training or validation videos", fix)
+        raise InputError(
+            dataset.root, f"the run {out} began with other training or validation videos", fix
+        )
     began, size = run.videos_a_step or run.config.train.batch_size, config.train.batch_size
     if size != run.config.train.batch_size and size * world != began:
         problem = f"{size} in {world} processes, but the run began with {began} videos a step"
@@ -97,7 +112,9 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
     if config.model.is_open:
         _, n_slots, width = plan.texts["text"].shape
         evidence = config.model.similarity.channels if config.model.head == "similarity" else 0
-        classes = Classes(len(dataset.vocabulary), n_slots=n_slots, text_width=width, evidence_width=evidence)
+        classes = Classes(
+            len(dataset.vocabulary), n_slots=n_slots, text_width=width, evidence_width=evidence
+        )
     if objects is not None:
         copies = transform.width // transform.input_dim
         slot = objects.slot + int("sentence" in config.text.parts)
@@ -107,7 +124,10 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         classes = replace(classes, channels=_grown_channels(start, dataset.vocabulary))
     if start is not None and start.objects is not None:
         of_start = start.classes.evidence_slot, start.classes.evidence_width
-        spec, classes = start.objects, replace(classes, evidence_slot=of_start[0], evidence_width=of_start[1])
+        spec, classes = (
+            start.objects,
+            replace(classes, evidence_slot=of_start[0], evidence_width=of_start[1]),
+        )
     return Run(
         classes=classes,
         layout=dataset.layout,
@@ -131,8 +151,13 @@ def _grown_channels(start: Run, vocabulary: Vocabulary) -> tuple[int, ...]:
     """The score channel of each class: new ones come first, so that those of the starting run stay where they were."""
     if start.vocabulary.names == vocabulary.names:
         return start.classes.channels
-    more, of_start = len(vocabulary) - len(start.vocabulary), start.classes.channels or range(len(start.vocabulary))
-    channel = {name: more + number for name, number in zip(start.vocabulary.names, of_start, strict=True)}
+    more, of_start = (
+        len(vocabulary) - len(start.vocabulary),
+        start.classes.channels or range(len(start.vocabulary)),
+    )
+    channel = {
+        name: more + number for name, number in zip(start.vocabulary.names, of_start, strict=True)
+    }
     free = iter(range(more))
     return tuple(channel[name] if name in channel else next(free) for name in vocabulary.names)
 
@@ -163,11 +188,15 @@ def candidates(run: Run, dataset: Dataset) -> tuple[int, ...]:
 def make_criterion(run: Run, dataset: Dataset) -> Criterion:
     """The criterion over the classes that training scores."""
     chosen = candidates(run, dataset)
-    background = [index for index, label in enumerate(chosen) if label in run.vocabulary.background_indices]
+    background = [
+        index for index, label in enumerate(chosen) if label in run.vocabulary.background_indices
+    ]
     unseen = () if len(chosen) < len(run.vocabulary) else dataset.hidden
     frames = dataset.class_counts(dataset.train)[list(chosen)].tolist()
     classes = replace(run.classes, count=len(chosen))
-    return Criterion(run.config.loss, classes, background, run.mean_transcript_length, unseen, frames)
+    return Criterion(
+        run.config.loss, classes, background, run.mean_transcript_length, unseen, frames
+    )
 
 
 def load_start(model: FACT, run: Run) -> None:
@@ -184,7 +213,9 @@ def load_start(model: FACT, run: Run) -> None:
             layer = name.rpartition(".")[0]
             if layer.endswith(("frame_branch.conv_out", "seg_combine")):
                 weight[-count : more - count] = fresh[name][-count : more - count]
-            elif layer.endswith(("action_branch.out_linear", "action_branch.out_map")):  # null is the last channel
+            elif layer.endswith(
+                ("action_branch.out_linear", "action_branch.out_map")
+            ):  # null is the last channel
                 weight[-count - 1 : more - count - 1] = fresh[name][-count - 1 : more - count - 1]
     load_strictly(model, weights, str(path))
 
@@ -194,33 +225,52 @@ class TrainingState:
     """How far a training has come, as its last.safetensors says."""
 
     epoch: Annotated[int, Field(ge=0)] = 0
-    best: Annotated[float, Field(lt=math.inf)] = -math.inf  # minus infinity before the first validation
+    best: Annotated[
+        float, Field(lt=math.inf)
+    ] = -math.inf  # minus infinity before the first validation
     since_best: Annotated[int, Field(ge=0)] = 0
     # runs of earlier versions were saved after whole epochs alone
     step: Annotated[int, Field(ge=0)] = 0  # of this epoch
-    terms: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = field(default_factory=dict)  # sums of this epoch
+    terms: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = field(
+        default_factory=dict
+    )  # sums of this epoch
 
 
 def save_state(
-    run: Run, state: TrainingState, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
+    run: Run,
+    state: TrainingState,
+    models: Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer,
 ) -> None:
     """Write models (by prefix, "model." and "average.") and the optimiser; a run resumed from it continues exactly."""
     tensors = {
-        f"{prefix}{name}": tensor for prefix, model in models.items() for name, tensor in model.state_dict().items()
+        f"{prefix}{name}": tensor
+        for prefix, model in models.items()
+        for name, tensor in model.state_dict().items()
     }
     for index, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(v) for key, v in values.items() if v is not None}
+        tensors |= {
+            f"optimizer.{index}.{key}": torch.as_tensor(v)
+            for key, v in values.items()
+            if v is not None
+        }
     facts = {**asdict(state), "classes": run.vocabulary.names}
     save_weights(inside(run.path, "last.safetensors"), tensors, facts)
 
 
-def restore_state(run: Run, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> TrainingState:
+def restore_state(
+    run: Run, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
+) -> TrainingState:
     """Load what `save_state` wrote; strict."""
     path, settings = run.path / "last.safetensors", run.config.train
     tensors, facts = read_weights(path)
     check_classes(run, facts.get("classes"), path)
     for prefix, model in models.items():
-        weights = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        weights = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
+        }
         load_strictly(model, weights, path)
     state = parse_value(TrainingState, facts, path, "train the run anew")
     moments: dict[int, dict[str, Tensor]] = {}
@@ -230,8 +280,14 @@ def restore_state(run: Run, models: Mapping[str, nn.Module], optimizer: torch.op
     if state.epoch and not moments:
         raise InputError(path, f"no state of {settings.optimizer}", "train the run anew")
     if state.epoch > settings.epochs:
-        raise InputError(ConfigKey("train.epochs"), f"{settings.epochs}, but {state.epoch} are done", "give more")
+        raise InputError(
+            ConfigKey("train.epochs"), f"{settings.epochs}, but {state.epoch} are done", "give more"
+        )
     if state.epoch and not (run.path / "model.safetensors").is_file():
-        raise InputError(run.path / "model.safetensors", "no such file; it holds the best weights so far")
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+        raise InputError(
+            run.path / "model.safetensors", "no such file; it holds the best weights so far"
+        )
+    optimizer.load_state_dict(
+        {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
     return state

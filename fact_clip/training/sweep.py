@@ -33,7 +33,9 @@ def read_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
         key, _, listed = text.partition("=")
         values = [parse_yaml(part, f"--sweep {key}") for part in listed.split(",")]
         if not key or None in values or len(set(map(str, values))) != len(values) or key in axes:
-            raise InputError(CommandOption("--sweep"), f"{text!r}", "write each value once, as train.seed=0,1,2")
+            raise InputError(
+                CommandOption("--sweep"), f"{text!r}", "write each value once, as train.seed=0,1,2"
+            )
         axes[key] = values
     return axes
 
@@ -72,12 +74,21 @@ def sweep(
             plan, folder = plans.pop(label), out / label  # what it caches goes with it
             if is_main:
                 logger.info("run %d of %d: %s", number, number + len(plans), label)
-            train(plan, folder, resume=resume and (folder / "run.json").is_file(), progress=progress)
+            train(
+                plan, folder, resume=resume and (folder / "run.json").is_file(), progress=progress
+            )
             runs[label] = main_figures(evaluate(folder, device=plan.config.train.device))
             seeds.setdefault(plan.config.train.seed, []).append(runs[label])
-        groups = list(seeds.values()) if "train.seed" in axes else [[figures] for figures in runs.values()]
+        groups = (
+            list(seeds.values())
+            if "train.seed" in axes
+            else [[figures] for figures in runs.values()]
+        )
         means = [_mean(group) for group in groups]
-        sd = {key: statistics.stdev(mean[key] for mean in means) if len(means) > 1 else 0.0 for key in means[0]}
+        sd = {
+            key: statistics.stdev(mean[key] for mean in means) if len(means) > 1 else 0.0
+            for key in means[0]
+        }
         result = {"metrics": _mean(list(runs.values())), "sd": sd, "axes": dict(axes), "runs": runs}
         if is_main:
             write_value(inside(out, "evaluation.json"), result)
@@ -108,10 +119,16 @@ def _combinations(config: Config, axes: Mapping[str, Sequence[Any]]) -> dict[str
         combination = dict(zip(axes, values, strict=True))
         varied = with_values(config, combination)
         for split, run in split_configs(varied).items():
-            settings = {**combination, "data.split": split} if str(varied.data.split) == "all" else combination
+            settings = (
+                {**combination, "data.split": split}
+                if str(varied.data.split) == "all"
+                else combination
+            )
             label = "/".join(_label(key, value) for key, value in settings.items())
             if label in configs or run.to_yaml() in texts:
-                raise InputError(CommandOption("--sweep"), f"{label} is given twice", "give runs that differ")
+                raise InputError(
+                    CommandOption("--sweep"), f"{label} is given twice", "give runs that differ"
+                )
             configs[label] = run
             texts.add(run.to_yaml())
     return configs
@@ -126,12 +143,20 @@ def _label(key: str, value: Any) -> str:
 
 def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The mean of each figure that all rows have."""
-    return {key: statistics.fmean(row[key] for row in rows) for key in rows[0] if all(key in row for row in rows)}
+    return {
+        key: statistics.fmean(row[key] for row in rows)
+        for key in rows[0]
+        if all(key in row for row in rows)
+    }
 
 
 def main_figures(result: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of an evaluation by which runs are compared; with classes held out S, U, H, AUSUC come first."""
-    numbers = {key: float(value) for key, value in result["metrics"].items() if isinstance(value, int | float)}
+    numbers = {
+        key: float(value)
+        for key, value in result["metrics"].items()
+        if isinstance(value, int | float)
+    }
     zero_shot = result.get("zero_shot")
     if zero_shot is None:
         return numbers
@@ -140,4 +165,8 @@ def main_figures(result: Mapping[str, Any]) -> dict[str, float]:
     figures |= {"AUSUC": zero_shot["ausuc"], "H*": zero_shot["best_harmonic_mean"]}
     figures |= {"unseen labels only": zero_shot["unseen_labels_only"], "gamma": zero_shot["gamma"]}
     figures |= {key: value for key, value in zero_shot["diagnostics"].items() if value is not None}
-    return figures | {key: value for key, value in ways.items() if key.startswith(("seen_", "unseen_"))} | numbers
+    return (
+        figures
+        | {key: value for key, value in ways.items() if key.startswith(("seen_", "unseen_"))}
+        | numbers
+    )

@@ -30,7 +30,14 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun, Run, save_weights
 from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog, StopTraining
 from fact_clip.training.evaluation import Progress, validate
-from fact_clip.training.state import TrainingState, candidates, load_start, make_criterion, restore_state, save_state
+from fact_clip.training.state import (
+    TrainingState,
+    candidates,
+    load_start,
+    make_criterion,
+    restore_state,
+    save_state,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,19 +65,30 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
     ) -> None:
         torch.manual_seed(run.config.train.seed)
-        self.run, self.dataset, self.settings, self.after_step = run, dataset, run.config.train, after_step
+        self.run, self.dataset, self.settings, self.after_step = (
+            run,
+            dataset,
+            run.config.train,
+            after_step,
+        )
         self.device = pick_device(self.settings.device, "train.device")
-        self.bf16 = pick_precision(self.settings.precision, self.device, "train.precision") == "bf16"
+        self.bf16 = (
+            pick_precision(self.settings.precision, self.device, "train.precision") == "bf16"
+        )
         self.model = run.new_model(**texts).to(self.device)
         if run.config.train.init is not None:
             load_start(self.model, run)
         self.parameters: list[Tensor] = [*self.model.parameters()]
         # Fused is one pass over all parameters a step; torch's loop over them takes twice as long on the CPU.
         settings, kind = self.settings, OPTIMIZERS[self.settings.optimizer]
-        self.optimizer = kind(self.parameters, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+        self.optimizer = kind(
+            self.parameters, lr=settings.lr, weight_decay=settings.weight_decay, fused=True
+        )
         # What is validated and saved: the model itself, or the exponential moving average of its weights.
         self.best_model = copy.deepcopy(self.model) if self.settings.average else self.model
-        self.averages: list[Tensor] = [*self.best_model.parameters()] if self.settings.average else []
+        self.averages: list[Tensor] = (
+            [*self.best_model.parameters()] if self.settings.average else []
+        )
         self.model.checkpointing = self.settings.checkpointing
         self.lengths = list[int]()  # to which batches are padded for a compiled model
         if self.device.type == "cuda" if self.settings.compile is None else self.settings.compile:
@@ -78,15 +96,21 @@ class Trainer:
                 cast(nn.Module, block.frame_branch).compile(dynamic=True)
             stride, slowest = run.config.data.stride, 1 + run.config.augment.speed
             frames = (len(dataset.labels(name)) for name in dataset.train)
-            self.lengths = padded_lengths([math.ceil(-(-count // stride) * slowest) for count in frames])
+            self.lengths = padded_lengths(
+                [math.ceil(-(-count // stride) * slowest) for count in frames]
+            )
         self.criterion = make_criterion(run, dataset)
         self.processes = Processes(self.device)
         self.state, self.saved = TrainingState(), time.monotonic()
-        last, model, log = (run.path / name for name in ("last.safetensors", "model.safetensors", "log.jsonl"))
+        last, model, log = (
+            run.path / name for name in ("last.safetensors", "model.safetensors", "log.jsonl")
+        )
         # Cut off before anything was saved: start again. Converted weights have no log and are not trained over, and a
         # second row of the log comes after the first state.
         epochs = len(read_text(log, "a log of training").splitlines()) if log.is_file() else 0
-        if resume and (os.path.lexists(last) or epochs > 1 or (model.is_file() and not log.is_file())):
+        if resume and (
+            os.path.lexists(last) or epochs > 1 or (model.is_file() and not log.is_file())
+        ):
             self.state = restore_state(run, self._models(), self.optimizer)
         self.parallel = self.processes.parallel(self.model)
         self.text, self.loader = self._candidates()
@@ -104,15 +128,23 @@ class Trainer:
         chosen = list(candidates(self.run, self.dataset))
         target_of = np.full(len(self.run.vocabulary) + 1, IGNORED)  # the last one is for label -1
         target_of[chosen] = np.arange(len(chosen))
-        text = self.model.text[chosen] if self.model.text is not None and config.model.is_open else None
+        text = (
+            self.model.text[chosen]
+            if self.model.text is not None and config.model.is_open
+            else None
+        )
         stride, on_gpu = (config.data.stride, config.data.interleave), self.device.type == "cuda"
-        videos = TrainingVideos(self.dataset, self.run.transform, config.augment, settings.seed, *stride, target_of)
+        videos = TrainingVideos(
+            self.dataset, self.run.transform, config.augment, settings.seed, *stride, target_of
+        )
         loader = TrainingLoader(
             videos,
             self.dataset.train,
             self.run.videos_a_step or settings.batch_size * self.processes.world,
             # On the CPU all cores are busy with the model.
-            workers=(GPU_WORKERS if on_gpu else 0) if settings.workers is None else settings.workers,
+            workers=(GPU_WORKERS if on_gpu else 0)
+            if settings.workers is None
+            else settings.workers,
             similar_lengths=settings.similar_lengths,
             pin=on_gpu,
             rank=self.processes.rank,
@@ -124,12 +156,18 @@ class Trainer:
         """Train the epochs that are left; return the facts of the training."""
         started, state, epochs = time.perf_counter(), self.state, self.settings.epochs
         pace = Pace(state.epoch)
-        while not self.stopped and state.epoch < epochs and not 0 < self.settings.patience <= state.since_best:
+        while (
+            not self.stopped
+            and state.epoch < epochs
+            and not 0 < self.settings.patience <= state.since_best
+        ):
             row = self._one_epoch()
             self._call(lambda callback, now: callback.on_epoch(now))
             # Last: a run that is cut off before this does the epoch again, and its rows are dropped.
             self._save_state()
-            self.stopped = self.processes.broadcast(lambda: self.stopped)  # the first one alone has callbacks
+            self.stopped = self.processes.broadcast(
+                lambda: self.stopped
+            )  # the first one alone has callbacks
             if not self.processes.is_main:
                 continue
             text = f"loss {row['total']:.3f}"
@@ -167,12 +205,18 @@ class Trainer:
         settings, processes, state = self.settings, self.processes, self.state
         self.model.train()
         for batch in self.loader.epoch(state.epoch, state.step):
-            torch.manual_seed(draw("dropout", settings.seed, state.epoch, f"{state.step} {processes.rank}"))
+            torch.manual_seed(
+                draw("dropout", settings.seed, state.epoch, f"{state.step} {processes.rank}")
+            )
             for group in self.optimizer.param_groups:
-                group["lr"] = settings.lr * lr_factor(settings, state.epoch + state.step / self.loader.n_batches)
+                group["lr"] = settings.lr * lr_factor(
+                    settings, state.epoch + state.step / self.loader.n_batches
+                )
             batch = batch.to(self.device)
             frames = next((length for length in self.lengths if length >= batch.mask.shape[1]), 0)
-            row = processes.all_reduce(self._step(batch.longer(frames) if frames else batch), batch.share)
+            row = processes.all_reduce(
+                self._step(batch.longer(frames) if frames else batch), batch.share
+            )
             state.terms = {key: state.terms.get(key, 0.0) + value for key, value in row.items()}
             state.step += 1
             if time.monotonic() - self.saved > SAVE_SECONDS:
@@ -191,18 +235,27 @@ class Trainer:
             features, text = objects.swapped(features, text)
         try:
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                output = self.parallel(features, batch.mask if batch.padded else None, text, transcript)
+                output = self.parallel(
+                    features, batch.mask if batch.padded else None, text, transcript
+                )
                 terms = self.criterion(output, batch.truth)
             if not math.isfinite(terms.total.item()):
                 raise FloatingPointError("loss that is not finite")
         except FloatingPointError as error:
-            problem, largest = f"{error} in epoch {self.state.epoch + 1}", float(batch.features.abs().max())
+            problem, largest = (
+                f"{error} in epoch {self.state.epoch + 1}",
+                float(batch.features.abs().max()),
+            )
             if largest > UNUSUAL:  # the rate of learning is not to blame
                 problem = f"values up to {largest:.3g}, {problem}"
-                raise InputError(self.dataset.root / "features", problem, "set data.standardize=true") from None
+                raise InputError(
+                    self.dataset.root / "features", problem, "set data.standardize=true"
+                ) from None
             raise InputError(ConfigKey("train.lr"), problem, "lower it") from None
         self.optimizer.zero_grad(set_to_none=True)
-        (terms.total * batch.share * self.processes.world).backward()  # gradients become the mean over processes
+        (
+            terms.total * batch.share * self.processes.world
+        ).backward()  # gradients become the mean over processes
         if self.settings.clip_norm:
             clip_gradients(self.parameters, self.settings.clip_norm)
         self.optimizer.step()
@@ -235,7 +288,9 @@ class Trainer:
         if self.processes.is_main:
             terms = {key: float(value) for key, value in self.state.terms.items()}
             save_state(self.run, replace(self.state, terms=terms), self._models(), self.optimizer)
-            self._call(lambda callback, now: callback.on_save(now, self.run.path / "last.safetensors"))
+            self._call(
+                lambda callback, now: callback.on_save(now, self.run.path / "last.safetensors")
+            )
 
     @property
     def _best(self) -> float | None:
@@ -244,7 +299,9 @@ class Trainer:
 
     def _call(self, method: Callable[[Callback, EpochState], None]) -> None:
         """Call a method of all callbacks, and remember whether one stops the training."""
-        now = EpochState(self.run.path, self.state.epoch, self.settings.epochs, self._best, self.numbers)
+        now = EpochState(
+            self.run.path, self.state.epoch, self.settings.epochs, self._best, self.numbers
+        )
         for callback in self.callbacks:
             try:
                 method(callback, now)
@@ -261,14 +318,21 @@ class Trainer:
 def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:
     """At most `count` lengths in equal ratios, shortest to longest video, which a compiled model is planned for."""
     shortest, longest = min(rows), max(rows)
-    return sorted({math.ceil(shortest * (longest / shortest) ** (step / (count - 1))) for step in range(count)})
+    return sorted(
+        {
+            math.ceil(shortest * (longest / shortest) ** (step / (count - 1)))
+            for step in range(count)
+        }
+    )
 
 
 def clip_gradients(parameters: Sequence[Tensor], largest: float) -> None:
     """``torch.nn.utils.clip_grad_norm_``, which on the CPU multiplies nothing where nothing is too large."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
-    if norm.device.type != "cpu" or norm > largest:  # elsewhere the comparison would wait for the device
+    if (
+        norm.device.type != "cpu" or norm > largest
+    ):  # elsewhere the comparison would wait for the device
         torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
 
 
@@ -286,7 +350,10 @@ def lr_factor(settings: TrainConfig, epoch: float) -> float:
 def numerics(settings: TrainConfig) -> Iterator[None]:
     """Set how a training computes (on CUDA in TF32 unless ``train.precision`` is float32), and undo it."""
     products = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    algorithms = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    algorithms = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     if pick_device(settings.device, "train.device").type == "cuda":
         exact = settings.precision == "float32"
         torch.set_float32_matmul_precision("highest" if exact else "high")

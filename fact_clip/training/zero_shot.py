@@ -19,7 +19,15 @@ from fact_clip.core.messages import paced
 from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import Factor, level, lost_factors
-from fact_clip.decoding import Calibration, CandidateSet, Confidence, Scores, class_scores, decode_gammas, decode_scores
+from fact_clip.decoding import (
+    Calibration,
+    CandidateSet,
+    Confidence,
+    Scores,
+    class_scores,
+    decode_gammas,
+    decode_scores,
+)
 from fact_clip.decoding.calibration import (
     ASKS_MODEL,
     choose_gamma_by_cost,
@@ -38,7 +46,9 @@ _HALF = (*np.arange(0.5, 10.25, 0.5).tolist(), 12.0, 14.0, 17.0, 20.0, 25.0, 30.
 GAMMAS = (*(-gamma for gamma in reversed(_HALF)), 0.0, *_HALF)
 _BETWEEN = 8  # steps between two of `GAMMAS`, when gamma is chosen
 
-_SMOOTHING = 0.005  # of a mean posterior: among 67 classes none has less than a frame in thirteen thousand
+_SMOOTHING = (
+    0.005  # of a mean posterior: among 67 classes none has less than a frame in thirteen thousand
+)
 
 Labels = list[NDArray[np.int64]]
 Groups = tuple[Sequence[int], Sequence[int], Sequence[int]]
@@ -61,13 +71,17 @@ class Scored:
     ) -> None:
         self.scorer, self.choice = scorer, scorer.choose(actions)
         self.vocabulary, self.column_of = self.choice.extend(dataset.vocabulary)
-        self.scores = scores or [scorer.score(dataset.features(name), self.choice) for name in names]
+        self.scores = scores or [
+            scorer.score(dataset.features(name), self.choice) for name in names
+        ]
         self.truth = [dataset.labels(name) for name in names]
 
     def decoded(self, offset: NDArray[np.float64]) -> Labels:
         """Class indices in `vocabulary` of each video, with `offset` added to the log scores of the candidates."""
         choice, settings = self._with_offset(offset), self.scorer.settings
-        return [self.column_of[decode_scores(scores, choice, settings)[0]] for scores in self.scores]
+        return [
+            self.column_of[decode_scores(scores, choice, settings)[0]] for scores in self.scores
+        ]
 
     def _with_offset(self, offset: NDArray[np.float64]) -> CandidateSet:
         return replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
@@ -76,7 +90,9 @@ class Scored:
         """The same with the offset of a calibration."""
         return self.decoded(calibration.offset(self.choice.vocabulary))
 
-    def with_gammas(self, calibration: Calibration, gammas: Sequence[float] = GAMMAS) -> Iterator[NDArray[np.int64]]:
+    def with_gammas(
+        self, calibration: Calibration, gammas: Sequence[float] = GAMMAS
+    ) -> Iterator[NDArray[np.int64]]:
         """The same with each of G gammas in place of that of the calibration: (G, T) of one video after the other."""
         names = self.choice.vocabulary
         choice = self._with_offset(replace(calibration, gamma=0.0).offset(names))
@@ -108,7 +124,10 @@ def _log_scores(scores: Scores, choice: CandidateSet) -> NDArray[np.float64]:
 def curve_of(parts: Sequence[Part], gammas: Sequence[float] = GAMMAS) -> metrics.SeenUnseenCurve:
     """S and U over some gammas, 0 among them, of all videos of the parts, decoded as in use."""
     n = max(len(scored.vocabulary) for scored, _, _ in parts)
-    total, right = np.zeros(2 * n, np.int64), np.zeros((len(gammas), 2 * n), np.int64)  # seen, then unseen
+    total, right = (
+        np.zeros(2 * n, np.int64),
+        np.zeros((len(gammas), 2 * n), np.int64),
+    )  # seen, then unseen
     left_out = set[int]()
     for scored, calibration, (unseen, background, others) in parts:
         left_out |= {*background}
@@ -119,7 +138,10 @@ def curve_of(parts: Sequence[Part], gammas: Sequence[float] = GAMMAS) -> metrics
             total += np.bincount(counted[judged], minlength=2 * n)
             for class_hits, hits in zip(right, predictions == truth, strict=True):  # a gamma each
                 class_hits += np.bincount(counted[judged & hits], minlength=2 * n)
-    counts = {gamma: metrics.FrameCounts.of_arrays(total, hits) for gamma, hits in zip(gammas, right, strict=True)}
+    counts = {
+        gamma: metrics.FrameCounts.of_arrays(total, hits)
+        for gamma, hits in zip(gammas, right, strict=True)
+    }
     return metrics.curve_of_counts(counts, range(n, 2 * n), tuple(left_out))
 
 
@@ -134,7 +156,10 @@ def judges(
     for member in map(Run.read, member_folders(run.path, run.config.train.members)):
         # The configuration of the run, whose decoding may have been overridden, with the member's validation videos.
         chosen = member.config.data
-        update = {"validation_part": chosen.validation_part, "validation_unseen": chosen.validation_unseen}
+        update = {
+            "validation_part": chosen.validation_part,
+            "validation_unseen": chosen.validation_unseen,
+        }
         data = run.config.data.model_copy(update=update)
         config = run.config.model_copy(update={"data": data})
         loaded = LoadedRun(replace(member, config=config), [member.model()], calibration)
@@ -152,7 +177,9 @@ def calibrate(pairs: Sequence[tuple[Scorer, Dataset]]) -> Calibration:
     datasets, config = [dataset for _, dataset in pairs], pairs[0][0].run.config.decode
     check_rules(config, datasets)
     needs_model = config.gamma_rule != "none" or config.prior in ASKS_MODEL
-    scored = [Scored(scorer, data, data.validation) for scorer, data in pairs] if needs_model else []
+    scored = (
+        [Scored(scorer, data, data.validation) for scorer, data in pairs] if needs_model else []
+    )
     start = _with_prior(uncalibrated(datasets, config.prior_weight), datasets, config.prior, scored)
     if config.gamma_rule == "none" or not datasets[0].validation:
         return start
@@ -166,30 +193,52 @@ def calibrate(pairs: Sequence[tuple[Scorer, Dataset]]) -> Calibration:
     def chosen(gammas: Sequence[float]) -> float:
         curve = curve_of(parts, gammas)
         by_cost = config.gamma_rule == "cost"
-        return choose_gamma_by_cost(curve, config.gamma_cost) if by_cost else choose_gamma_by_harmonic_mean(curve)
+        return (
+            choose_gamma_by_cost(curve, config.gamma_cost)
+            if by_cost
+            else choose_gamma_by_harmonic_mean(curve)
+        )
 
     index = GAMMAS.index(chosen(GAMMAS))
     neighbours = GAMMAS[max(index - 1, 0)], GAMMAS[min(index + 1, len(GAMMAS) - 1)]
-    fine = [np.linspace(GAMMAS[index], neighbour, _BETWEEN + 1).tolist() for neighbour in neighbours]
+    fine = [
+        np.linspace(GAMMAS[index], neighbour, _BETWEEN + 1).tolist() for neighbour in neighbours
+    ]
     return replace(start, gamma=chosen(sorted({0.0, *fine[0], *fine[1]})))
 
 
 def check_rules(config: DecodeConfig, datasets: Sequence[Dataset]) -> None:
     """An InputError where ``decode.prior`` or ``decode.gamma_rule`` asks for what the validation videos do not show."""
     if config.prior in ASKS_MODEL and not datasets[0].validation:
-        raise InputError(ConfigKey("decode.prior"), f"{config.prior} needs validation videos", "set data.validation")
-    if config.gamma_rule == "harmonic" and datasets[0].validation and not any(map(_show_unseen, datasets)):
-        raise InputError(ConfigKey("decode.gamma_rule"), "harmonic needs validation-unseen classes", "use cost")
+        raise InputError(
+            ConfigKey("decode.prior"),
+            f"{config.prior} needs validation videos",
+            "set data.validation",
+        )
+    if (
+        config.gamma_rule == "harmonic"
+        and datasets[0].validation
+        and not any(map(_show_unseen, datasets))
+    ):
+        raise InputError(
+            ConfigKey("decode.gamma_rule"), "harmonic needs validation-unseen classes", "use cost"
+        )
 
 
 def _show_unseen(dataset: Dataset) -> bool:
     """Whether a validation video has a frame of a validation-unseen class."""
-    return any(np.isin(dataset.labels(name), dataset.validation_unseen).any() for name in dataset.validation)
+    return any(
+        np.isin(dataset.labels(name), dataset.validation_unseen).any()
+        for name in dataset.validation
+    )
 
 
 def uncalibrated(datasets: Sequence[Dataset], prior_weight: float = 0.0) -> Calibration:
     """The seen classes and the frames of each factor of these data; only the prior of the factors is taken off."""
-    vocabulary, seen = datasets[0].vocabulary, {label for dataset in datasets for label in dataset.seen}
+    vocabulary, seen = (
+        datasets[0].vocabulary,
+        {label for dataset in datasets for label in dataset.seen},
+    )
     names = tuple(vocabulary.names[label] for label in sorted(seen))
     return Calibration(names, factor_frames(vocabulary, _frames(datasets)), prior_weight)
 
@@ -199,12 +248,16 @@ def _frames(datasets: Sequence[Dataset]) -> NDArray[np.int64]:
     return np.max([dataset.class_counts() for dataset in datasets], axis=0)
 
 
-def _with_prior(start: Calibration, datasets: Sequence[Dataset], rule: str, scored: Sequence[Scored]) -> Calibration:
+def _with_prior(
+    start: Calibration, datasets: Sequence[Dataset], rule: str, scored: Sequence[Scored]
+) -> Calibration:
     """The calibration with log p(c) of all classes by a rule; the model is asked on the `scored` videos."""
     vocabulary = datasets[0].vocabulary
     expected, posterior = start.log_prior(vocabulary), None
     if rule in ASKS_MODEL:
-        plain = [(scores, replace(part.choice, offset=None)) for part in scored for scores in part.scores]
+        plain = [
+            (scores, replace(part.choice, offset=None)) for part in scored for scores in part.scores
+        ]
         posterior = log_mean_posterior([_log_scores(*pair) for pair in plain], _SMOOTHING)
     prior = log_prior(rule, expected, _frames(datasets), posterior)
     named = dict(zip(vocabulary.names, prior.tolist(), strict=True))
@@ -228,7 +281,11 @@ def learn_confidence(
     """What the scores of a run are worth; None without a labelled validation frame, or with transcripts."""
     if run.config.model.transcript or not dataset.validation:
         return None
-    labels, scores, truth = list[NDArray[np.int64]](), list[NDArray[np.float64]](), list[NDArray[np.int64]]()
+    labels, scores, truth = (
+        list[NDArray[np.int64]](),
+        list[NDArray[np.float64]](),
+        list[NDArray[np.int64]](),
+    )
     for scorer, data in judges(run, dataset, device, calibration):
         for name in paced(data.validation, "confidences of validation videos", logger):
             predicted, score = scorer.predict(data.features(name))
@@ -254,7 +311,9 @@ def report(
     scored = Scored(segmenter, dataset, names, actions, scores)
     used, vocabulary = segmenter.calibration or uncalibrated([dataset]), dataset.vocabulary
     # what no member of an ensemble has learned
-    others = [label for label in dataset.validation_unseen if vocabulary.names[label] not in used.seen]
+    others = [
+        label for label in dataset.validation_unseen if vocabulary.names[label] not in used.seen
+    ]
     rules = segmenter.run.config.evaluation.rules
     unseen = (*dataset.unseen, *range(len(vocabulary), len(scored.vocabulary)))
     groups = (unseen, vocabulary.background_indices, others)
@@ -270,13 +329,20 @@ def report(
     predictions = {way: scored.calibrated(calibration) for way, calibration in ways.items()}
     curve = curve_of([(scored, used, groups)])
     alone = scored.among(dataset.unseen)
-    means = None if alone is None else metrics.class_means(scored.truth, alone, unseen, vocabulary.background_indices)
+    means = (
+        None
+        if alone is None
+        else metrics.class_means(scored.truth, alone, unseen, vocabulary.background_indices)
+    )
     return {
         "gamma": used.gamma,
         "prior_weight": used.prior_weight,
         "seen": list(used.seen),
         "validation_unseen": [vocabulary.names[label] for label in others],
-        "ways": {way: _figures(scored.truth, calibration, groups, rules) for way, calibration in predictions.items()},
+        "ways": {
+            way: _figures(scored.truth, calibration, groups, rules)
+            for way, calibration in predictions.items()
+        },
         "ausuc": curve.ausuc(),
         "curve": curve.to_dict(),
         "best_harmonic_mean": float(curve.harmonic_mean.max()),
@@ -289,7 +355,9 @@ def report(
     }
 
 
-def _figures(truth: Labels, prediction: Labels, groups: Groups, rules: Mapping[str, Any]) -> dict[str, float]:
+def _figures(
+    truth: Labels, prediction: Labels, groups: Groups, rules: Mapping[str, Any]
+) -> dict[str, float]:
     """S, U, H, F1 a group, and the figures of all classes; background and validation-unseen are in no group."""
     unseen, background, others = groups
     left_out = (*background, *others)
@@ -299,7 +367,10 @@ def _figures(truth: Labels, prediction: Labels, groups: Groups, rules: Mapping[s
         "S": seen_mean,
         "U": unseen_mean,
         "H": metrics.harmonic_mean(seen_mean, unseen_mean),
-        **{key: figures_of_all[key] for key in ("frame_accuracy", "edit", "f1@10", "f1@25", "f1@50")},
+        **{
+            key: figures_of_all[key]
+            for key in ("frame_accuracy", "edit", "f1@10", "f1@25", "f1@50")
+        },
         **metrics.group_f1(truth, prediction, unseen, left_out),
     }
 
@@ -319,7 +390,10 @@ def _diagnostics(
     frames = np.zeros(len(names), np.int64)
     frames[: len(dataset.vocabulary)] = dataset.class_counts()
     shares |= metrics.confusions(truth, prediction, names, unseen, seen, frames)
-    for key, classes in (("compositional_gap", unseen), ("compositional_gap_seen", sorted({*seen} - {*background}))):
+    for key, classes in (
+        ("compositional_gap", unseen),
+        ("compositional_gap_seen", sorted({*seen} - {*background})),
+    ):
         shares[key] = metrics.compositional_gap(truth, prediction, names, classes)
     return shares
 
@@ -328,7 +402,9 @@ def _new_factors(dataset: Dataset) -> dict[str, tuple[Factor, ...]]:
     """Name of each unseen class -> the factors that no seen class has, with all classes of both groups held out."""
     assert dataset.holdout is not None
     lost = lost_factors(dataset.vocabulary, dataset.holdout.hidden)
-    return {name: lost[name] for name in (dataset.vocabulary.names[label] for label in dataset.unseen)}
+    return {
+        name: lost[name] for name in (dataset.vocabulary.names[label] for label in dataset.unseen)
+    }
 
 
 def _by_level(
@@ -343,7 +419,10 @@ def _by_level(
     for kind, names in kinds.items():
         classes = dataset.vocabulary.encode(names).tolist()
         rest = (*others, *(label for label in unseen if label not in classes))
-        table[kind] = {"classes": names, **_figures(truth, prediction, (classes, background, rest), rules)}
+        table[kind] = {
+            "classes": names,
+            **_figures(truth, prediction, (classes, background, rest), rules),
+        }
     return table
 
 
@@ -365,7 +444,9 @@ def _unseen_classes(
             "frames": int(frames.sum()),
             "accuracy": _share(guess[frames] == label),
             "unseen_labels_only": None if forced is None else _share(forced[frames] == label),
-            "called": {"name": scored.vocabulary.names[wrong.argmax()], "share": share} if wrong.size else None,
+            "called": {"name": scored.vocabulary.names[wrong.argmax()], "share": share}
+            if wrong.size
+            else None,
         }
     return rows
 
@@ -374,7 +455,9 @@ def _share(hits: NDArray[np.bool_]) -> float | None:
     return 100 * float(hits.mean()) if hits.size else None
 
 
-def by_factor(vocabulary: Vocabulary, truth: Labels, prediction: Labels) -> dict[str, dict[str, dict[str, float]]]:
+def by_factor(
+    vocabulary: Vocabulary, truth: Labels, prediction: Labels
+) -> dict[str, dict[str, dict[str, float]]]:
     """By slot and factor: true frames, and the share of them (in percent) whose predicted class has the factor."""
     true, guess = np.concatenate(truth), np.concatenate(prediction)
     true, guess = true[true >= 0], guess[true >= 0]
@@ -384,7 +467,9 @@ def by_factor(vocabulary: Vocabulary, truth: Labels, prediction: Labels) -> dict
         hit = of_class[true] == of_class[guess]
         table[slot] = {
             factor: {"frames": int(judged.sum()), "accuracy": 100 * float(hit[judged].mean())}
-            for factor, judged in ((name, of_class[true] == index) for index, name in enumerate(factors))
+            for factor, judged in (
+                (name, of_class[true] == index) for index, name in enumerate(factors)
+            )
             if judged.any()
         }
     return table

@@ -45,7 +45,9 @@ _ROUNDING = 1e-3  # seconds; Matroska rounds times to milliseconds
 _MAX_FPS = 1000
 _UNKNOWN = 0.04  # seconds that a frame is shown if the file does not say
 _MAX_SHOWN = 3600.0  # seconds that one picture is shown; more is a mistake, and would give millions of equal rows
-_MAX_BACK = 0.5  # seconds that times go back, as some recorders number them; more is another recording
+_MAX_BACK = (
+    0.5  # seconds that times go back, as some recorders number them; more is another recording
+)
 _SHORT = 0.5  # seconds that a file may end before its declared end; many recorders round up
 
 
@@ -95,14 +97,20 @@ def picture_times(path: str | Path) -> NDArray[np.float64]:
         times = np.unique(np.array(stamps, dtype=np.float64) * unit - source.origin)
         times = times[times > -_ROUNDING]
         if not len(times):
-            raise InputError(Path(path), "no picture with a time", "write it anew: ffmpeg -i IN OUT.mkv")
+            raise InputError(
+                Path(path), "no picture with a time", "write it anew: ffmpeg -i IN OUT.mkv"
+            )
         last = 1 / source.rate if source.rate else _UNKNOWN
         return np.append(np.maximum(times, 0.0), times[-1] + last)
 
 
 @checked
 def frames(
-    path: str | Path, *, fps: float | None = None, size: tuple[int, int] | None = None, keep_going: bool = False
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    size: tuple[int, int] | None = None,
+    keep_going: bool = False,
 ) -> Iterator[Frame]:
     """Yield the pictures of a video in order, one in memory at a time.
 
@@ -118,7 +126,9 @@ def frames(
         DamagedVideoError: a file that is cut or has faults, after all that decodes was given.
     """
     if fps is not None and not 0 < fps <= _MAX_FPS:
-        raise InputError("fps", f"{fps:g} pictures a second", f"give more than 0, and at most {_MAX_FPS}")
+        raise InputError(
+            "fps", f"{fps:g} pictures a second", f"give more than 0, and at most {_MAX_FPS}"
+        )
     with _opened(Path(path)) as source:
         yield from _pictures(source, fps, size, keep_going)
 
@@ -146,18 +156,25 @@ def live_input(source: str, platform: str = sys.platform) -> tuple[str, dict[str
     """Return what `av.open` takes for a network stream or a camera: its file, and further arguments."""
     kind, _, name = source.partition(":")
     if kind != "camera":
-        options = {"rtsp_transport": "tcp", "protocol_whitelist": "rtsp,rtsps,rtp,tcp,udp,tls,crypto"}
+        options = {
+            "rtsp_transport": "tcp",
+            "protocol_whitelist": "rtsp,rtsps,rtp,tcp,udp,tls,crypto",
+        }
         return source, {"options": options, "timeout": (10.0, 10.0)}
     if platform == "win32":
         if not name or name.isdecimal():
-            raise InputError(source, "no name of a camera", "name it as Windows does, camera:Integrated Camera")
+            raise InputError(
+                source, "no name of a camera", "name it as Windows does, camera:Integrated Camera"
+            )
         return f"video={name}", {"format": "dshow"}
     if platform == "darwin":
         return name or "0", {"format": "avfoundation", "options": {"framerate": "30"}}
     return name if "/" in name else f"/dev/video{name or 0}", {"format": "v4l2"}
 
 
-def _pictures(source: _Source, fps: float | None, size: tuple[int, int] | None, keep_going: bool) -> Iterator[Frame]:
+def _pictures(
+    source: _Source, fps: float | None, size: tuple[int, int] | None, keep_going: bool
+) -> Iterator[Frame]:
     convert = _converter(size)
     for shown_at, frame in source if fps is None else _on_grid(source, fps):
         if shown_at >= -_ROUNDING / 2 or fps is not None:
@@ -225,7 +242,9 @@ def _opened(path: Path) -> Iterator[_Source]:
 
 
 @contextmanager
-def _container(where: Path | str, url: str, how: dict[str, Any], live: bool = False) -> Iterator[_Source]:
+def _container(
+    where: Path | str, url: str, how: dict[str, Any], live: bool = False
+) -> Iterator[_Source]:
     """Open the video stream of what `av.open` takes; an InputError at `where` if there is none."""
     _check_av(where)
     import av
@@ -251,7 +270,9 @@ def _container(where: Path | str, url: str, how: dict[str, Any], live: bool = Fa
 class _Source:
     """Gives (time, frame) of a video, and counts what does not decode."""
 
-    def __init__(self, path: Path | str, container: InputContainer, stream: VideoStream, live: bool = False) -> None:
+    def __init__(
+        self, path: Path | str, container: InputContainer, stream: VideoStream, live: bool = False
+    ) -> None:
         self.path, self.container, self.stream, self._live = path, container, stream, live
         self.rate = float(stream.average_rate) if stream.average_rate else None
         self.origin = (container.start_time or 0) / 1_000_000
@@ -260,7 +281,9 @@ class _Source:
         self.declared = _declared(container, stream)
         self.end = 0.0  # seconds at which the last frame so far is no longer shown
         self._sum, self._faults, self._others, self._whole = 0.0, 0, 0.0, False
-        self._jump: float | None = None  # seconds at which the times first go back, as where files were joined
+        self._jump: float | None = (
+            None  # seconds at which the times first go back, as where files were joined
+        )
 
     def __iter__(self) -> Iterator[tuple[float, VideoFrame]]:
         last = -math.inf
@@ -272,7 +295,9 @@ class _Source:
             elif self.rate and last >= 0:
                 at = last + 1 / self.rate
             else:
-                raise InputError(self.path, "frames without a time", "write it anew: ffmpeg -i IN OUT.mkv")
+                raise InputError(
+                    self.path, "frames without a time", "write it anew: ffmpeg -i IN OUT.mkv"
+                )
             if self._live and last == -math.inf:  # whose clock began before
                 self.origin, at = self.origin + at, 0.0
             if at <= last:
@@ -309,7 +334,9 @@ class _Source:
                 return
             if packet.stream.index != self.stream.index:
                 if packet.pts is not None and packet.time_base:
-                    self._others = max(self._others, float(packet.pts * packet.time_base) - self.origin)
+                    self._others = max(
+                        self._others, float(packet.pts * packet.time_base) - self.origin
+                    )
                 continue
             try:
                 yield from packet.decode()  # type: ignore[misc]
@@ -319,7 +346,11 @@ class _Source:
     def damage(self) -> DamagedVideoError | None:
         """Return what is wrong with the part that was read, or None."""
         if self._faults:
-            fault = "one part does not decode" if self._faults == 1 else f"{self._faults} parts do not decode"
+            fault = (
+                "one part does not decode"
+                if self._faults == 1
+                else f"{self._faults} parts do not decode"
+            )
             return self._damage(fault, min(self.end, self._sum))
         if self._jump is not None:
             fault = f"times that go back at {self._jump:.1f} s, as of files joined by copying (ffmpeg joins videos)"
@@ -331,7 +362,11 @@ class _Source:
         return None
 
     def _damage(self, fault: str, decoded: float) -> DamagedVideoError:
-        duration = "of an unknown duration" if self.declared is None else f"of {self.declared:.1f} s declared"
+        duration = (
+            "of an unknown duration"
+            if self.declared is None
+            else f"of {self.declared:.1f} s declared"
+        )
         problem = f"{fault}, {decoded:.1f} s decoded {duration}"
         return DamagedVideoError(self.path, problem, "--keep-going takes what there is")
 

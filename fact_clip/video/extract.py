@@ -48,7 +48,9 @@ class Settings:
     keep_going: bool = False  # take what decodes of a damaged file, with a warning
 
     def __post_init__(self) -> None:
-        number_of(self.fps, "fps", f"rows a second, from {LEAST_FPS:g} to {_MAX_FPS}", LEAST_FPS, _MAX_FPS)
+        number_of(
+            self.fps, "fps", f"rows a second, from {LEAST_FPS:g} to {_MAX_FPS}", LEAST_FPS, _MAX_FPS
+        )
         whole_of(self.batch, "batch", 1, 10_000)
 
 
@@ -117,7 +119,12 @@ def extract(
     info = probe(video)
     expected = round((info.seconds or 0) * chosen.fps)
     if info.fps and chosen.fps > 1.01 * info.fps:  # 30 of 29.97 are no mistake
-        logger.warning("%s: %g rows a second of %.4g pictures a second, so rows repeat", video, chosen.fps, info.fps)
+        logger.warning(
+            "%s: %g rows a second of %.4g pictures a second, so rows repeat",
+            video,
+            chosen.fps,
+            info.fps,
+        )
     identity = {
         "format": FORMAT,
         "encoder": encoder.name,
@@ -126,7 +133,9 @@ def extract(
         "source": _source(video),
     }
     damage: str | None = None
-    part, sidecar = (inside(target.parent, f"{target.stem}{ending}") for ending in (".part", ".json"))
+    part, sidecar = (
+        inside(target.parent, f"{target.stem}{ending}") for ending in (".part", ".json")
+    )
     for written_path in (target, part, sidecar):
         check_place(written_path)
     foreign = target if target.is_file() and not sidecar.is_file() else None
@@ -134,7 +143,9 @@ def extract(
         if sidecar.is_file() and read_mapping(sidecar, "a description").get("format") != FORMAT:
             foreign = sidecar
     if foreign is not None and not part.is_file():
-        raise InputError(foreign, "fact-clip extract did not make this file", "move it, or name another --out")
+        raise InputError(
+            foreign, "fact-clip extract did not make this file", "move it, or name another --out"
+        )
     batches = _read_part(part, identity)
     count = sum(len(times) for times, _ in batches)
     if count:
@@ -163,7 +174,13 @@ def extract(
         raise
     shown_at, rows = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
     times = row_times(shown_at, chosen.fps, info.seconds).round(6).tolist()
-    facts = {**identity, "dim": rows.shape[1], "n_frames": count, "damage": damage, "video": str(video.absolute())}
+    facts = {
+        **identity,
+        "dim": rows.shape[1],
+        "n_frames": count,
+        "damage": damage,
+        "video": str(video.absolute()),
+    }
     with whole_file(target) as unfinished, unfinished.open("wb") as file:
         np.save(file, rows)
     # last: it completes the features
@@ -178,7 +195,9 @@ def describe(features: str | Path) -> dict[str, Any]:
     path = Path(features).with_suffix(".json")
     facts: dict[str, Any] = read_mapping(path, "what fact-clip extract writes beside features")
     if facts.get("format") != FORMAT:
-        raise InputError(path, "fact-clip extract did not write this file", "extract the video again")
+        raise InputError(
+            path, "fact-clip extract did not write this file", "extract the video again"
+        )
     return facts
 
 
@@ -187,13 +206,19 @@ def precision_of(encoder: FrameEncoder) -> str:
     return str(getattr(encoder, "precision", "float32"))
 
 
-def is_current(video: str | Path, encoder: FrameEncoder, out: str | Path, settings: Settings) -> bool:
+def is_current(
+    video: str | Path, encoder: FrameEncoder, out: str | Path, settings: Settings
+) -> bool:
     """Whether `out` holds complete features that this encoder made from this very file at this rate."""
     video = Path(video)
     target = Path(out) / f"{file_name(video.stem)}.npy"
     try:
         facts = describe(target)
-        made_by, source, status = (facts["encoder"], facts["precision"], facts["fps"]), facts["source"], video.stat()
+        made_by, source, status = (
+            (facts["encoder"], facts["precision"], facts["fps"]),
+            facts["source"],
+            video.stat(),
+        )
         # an untouched file is the same: reading hundreds of gigabytes only to skip them would take long
         is_untouched = status.st_mtime_ns == source["modified_ns"]
         return (
@@ -211,7 +236,12 @@ def _source(video: Path) -> dict[str, Any]:
     status = video.stat()
     with video.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"name": video.name, "bytes": status.st_size, "modified_ns": status.st_mtime_ns, "sha256": digest}
+    return {
+        "name": video.name,
+        "bytes": status.st_size,
+        "modified_ns": status.st_mtime_ns,
+        "sha256": digest,
+    }
 
 
 def _encoded(video: Path, encoder: FrameEncoder, settings: Settings, first: int) -> Iterator[Batch]:
@@ -221,7 +251,10 @@ def _encoded(video: Path, encoder: FrameEncoder, settings: Settings, first: int)
     times, batch, damage = list[float](), list[NDArray[Any]](), None
     # from the beginning and not by a seek, which would miss what does not decode before
     pictures = frames(video, fps=settings.fps, size=encoder.size)
-    prepared = ((picture.time, encoder.prepare(picture.image)) for picture in islice(pictures, first - lead, None))
+    prepared = (
+        (picture.time, encoder.prepare(picture.image))
+        for picture in islice(pictures, first - lead, None)
+    )
     try:
         for number, (shown_at, picture) in enumerate(_ahead(prepared, 2 * settings.batch)):
             if number < lead:
@@ -254,7 +287,9 @@ class RowEncoder:
         self.before = pictures[len(pictures) - context :]
         features = self._encoder.encode_images(np.stack(pictures))
         if not np.isfinite(features).all():
-            raise InputError(self._where, f"the encoder {self._encoder.name} gives NaN or infinities")
+            raise InputError(
+                self._where, f"the encoder {self._encoder.name} gives NaN or infinities"
+            )
         limit = np.finfo(np.float16).max
         return np.clip(features, -limit, limit).astype(np.float16)
 
@@ -264,7 +299,9 @@ def _ahead(items: Generator[T, None, None], depth: int) -> Iterator[T]:
     end = object()
     pool = ThreadPoolExecutor(1)
     try:
-        pool.submit(int).result()  # a thread that a signal catches while it starts is not waited for below
+        pool.submit(
+            int
+        ).result()  # a thread that a signal catches while it starts is not waited for below
         waiting = deque(pool.submit(next, items, end) for _ in range(depth))
         while True:
             item = waiting.popleft().result()

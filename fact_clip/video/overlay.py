@@ -28,7 +28,9 @@ def can_write() -> bool:
 
 def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
     """Encode pictures (H, W, 3), uint8, RGB, with even sides, as H.264 at a constant rate; return `path`."""
-    exact = Fraction(number_of(fps, "fps", "pictures a second, 0.001 to 1,000", 1e-3, 1000)).limit_denominator(1001)
+    exact = Fraction(
+        number_of(fps, "fps", "pictures a second, 0.001 to 1,000", 1e-3, 1000)
+    ).limit_denominator(1001)
     if not can_write():
         raise InputError(path, "the package av is not installed", "pip install 'fact-clip[video]'")
     import av
@@ -39,7 +41,11 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
         for image in images:
             if stream is None:
                 stream = container.add_stream("libx264", rate=exact)
-                stream.height, stream.width, stream.pix_fmt = image.shape[0], image.shape[1], "yuv420p"
+                stream.height, stream.width, stream.pix_fmt = (
+                    image.shape[0],
+                    image.shape[1],
+                    "yuv420p",
+                )
                 stream.options = {"crf": "23", "preset": "veryfast"}
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         if stream is not None:
@@ -77,7 +83,9 @@ def overlay(
     # H.264 only takes even sides
     painter = _Painter(segmentation, colours, info.width // 2 * 2, info.height // 2 * 2)
     with whole_file(out) as unfinished, av.open(file_url(unfinished), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(info.fps or 25).limit_denominator(1001))
+        stream = container.add_stream(
+            "libx264", rate=Fraction(info.fps or 25).limit_denominator(1001)
+        )
         stream.width, stream.height, stream.pix_fmt = painter.width, painter.height, "yuv420p"
         stream.codec_context.time_base = _UNIT
         stream.options = {"crf": "20", "preset": "veryfast"}
@@ -95,23 +103,33 @@ def check_suffix(out: str | Path) -> Path:
     """Return the path; an InputError if its suffix is not one of `SUFFIXES`."""
     path = Path(out)
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(path, f"no video has the suffix {path.suffix!r}", f"use one of {', '.join(SUFFIXES)}")
+        raise InputError(
+            path, f"no video has the suffix {path.suffix!r}", f"use one of {', '.join(SUFFIXES)}"
+        )
     return path
 
 
 class _Painter:
     """Draws on pictures of one size. The bar and the strip of each name are drawn once, because they do not change."""
 
-    def __init__(self, segmentation: Segmentation, colours: Mapping[str, str], width: int, height: int) -> None:
+    def __init__(
+        self, segmentation: Segmentation, colours: Mapping[str, str], width: int, height: int
+    ) -> None:
         self.width, self.height = width, height
         self._segments, self._colours = segmentation, colours
-        self._starts = np.array([segmentation.seconds(row) for row in range(segmentation.n_frames + 1)], dtype=float)
-        self._owner = np.repeat(np.arange(len(segmentation)), [segment.duration for segment in segmentation])
+        self._starts = np.array(
+            [segmentation.seconds(row) for row in range(segmentation.n_frames + 1)], dtype=float
+        )
+        self._owner = np.repeat(
+            np.arange(len(segmentation)), [segment.duration for segment in segmentation]
+        )
         self._bar_height = max(height // 24, 4)
         texts = (colours.get(segment.label, _OTHER) for segment in segmentation)
         of_segment = np.array([list(bytes.fromhex(text[1:])) for text in texts], dtype=np.uint8)
         moments = (np.arange(width) + 0.5) / width * self._starts[-1]
-        self._bar = np.repeat(of_segment[self._at(moments)][None], self._bar_height, axis=0)  # (bar height, W, 3)
+        self._bar = np.repeat(
+            of_segment[self._at(moments)][None], self._bar_height, axis=0
+        )  # (bar height, W, 3)
         self._strips: dict[str, NDArray[np.uint8]] = {}
 
     def __call__(self, image: Image, time: float) -> Image:
@@ -140,10 +158,17 @@ class _Painter:
 
         size = max(self.height // 16, 10)
         # comes with matplotlib and has the letters of many languages
-        font = ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+        font = ImageFont.truetype(
+            str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size
+        )
         left, _, right, _ = font.getbbox(label)
-        strip = Pictures.new("RGB", (min(int(right - left) + 3 * size, self.width), 2 * size), "black")
+        strip = Pictures.new(
+            "RGB", (min(int(right - left) + 3 * size, self.width), 2 * size), "black"
+        )
         draw = ImageDraw.Draw(strip)
-        draw.rectangle((size // 2, size // 2, 3 * size // 2, 3 * size // 2), fill=self._colours.get(label, _OTHER))
+        draw.rectangle(
+            (size // 2, size // 2, 3 * size // 2, 3 * size // 2),
+            fill=self._colours.get(label, _OTHER),
+        )
         draw.text((2 * size, size), label, font=font, fill="white", anchor="lm")
         return np.asarray(strip)[: self.height]
