@@ -29,8 +29,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from fact_clip.app.project import Project
 from fact_clip.run import Run
+from fact_clip_app.project import Project
 
 MINUTES = 10.0
 CLIENTS, SECONDS = 50, 120.0

@@ -16,7 +16,8 @@ import fact_clip
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "fact_clip"
-SOURCES = sorted(PACKAGE.rglob("*.py"))
+PAGE = ROOT / "fact_clip_app"
+SOURCES = sorted([*PACKAGE.rglob("*.py"), *PAGE.rglob("*.py")])
 HEAVY = ("torch", "transformers")
 
 

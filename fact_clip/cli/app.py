@@ -26,7 +26,7 @@ from fact_clip.core.errors import CommandOption, InputError, library_errors
 from fact_clip.core.paths import whole_file
 
 if TYPE_CHECKING:
-    from fact_clip.app.page import Page
+    from fact_clip_app.page import Page
 
 _PROJECT = "Folder of the project; unset: one in the data folder of the user."
 _TRAINING_SET = "Folder in the common layout that labelled videos may be added to."
@@ -64,12 +64,12 @@ def app(
     ):
         import uvicorn
 
-        from fact_clip.app.guard import Protocol
-        from fact_clip.app.learn import TrainingSet
-        from fact_clip.app.page import Engine, Options
-        from fact_clip.app.project import Project
-        from fact_clip.app.requests import Limits
-        from fact_clip.app.server import make_app
+        from fact_clip_app.guard import Protocol
+        from fact_clip_app.learn import TrainingSet
+        from fact_clip_app.page import Engine, Options
+        from fact_clip_app.project import Project
+        from fact_clip_app.requests import Limits
+        from fact_clip_app.server import make_app
     from fact_clip.inference.segmenter import load
 
     run, base, actions = model.run, None, given_actions(model.actions, model.actions_file)
@@ -146,7 +146,7 @@ def _opened(project: Path | None) -> tuple[Path, list[str]]:
 
 def _reachable(host: str) -> list[str]:
     """Return the names and addresses under which a page on this host can be opened, from this machine first."""
-    from fact_clip.app.guard import WILDCARDS
+    from fact_clip_app.guard import WILDCARDS
 
     if host not in WILDCARDS:
         return [host]
@@ -169,10 +169,10 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _page(folder: Path, *, is_new: bool = False) -> Page:
     """The project without a model; an InputError where there is none, unless it may be made."""
-    from fact_clip.app.page import Engine, Options, Page
-    from fact_clip.app.project import DATABASE, Project
-    from fact_clip.app.requests import Limits
     from fact_clip.inference.segmenter import load
+    from fact_clip_app.page import Engine, Options, Page
+    from fact_clip_app.project import DATABASE, Project
+    from fact_clip_app.requests import Limits
 
     if not is_new and not (folder / DATABASE).is_file():
         raise InputError(folder, "not a project", "fact-clip project import makes one")
@@ -195,9 +195,9 @@ def import_(
     Example:
       fact-clip project import my_project videos/*.mp4 labels/*.eaf
     """
-    from fact_clip.app.requests import FEATURES, ending_of
     from fact_clip.core.io import check_file
     from fact_clip.video.decode import SUFFIXES
+    from fact_clip_app.requests import FEATURES, ending_of
 
     endings = {
         check_file(path, "a video, feature file or label file"): ending_of(path.name)
@@ -254,9 +254,9 @@ def export(
       fact-clip project export my_project --format eaf,csv --out labels
       fact-clip project export my_project --training main --out data && fact-clip data init data
     """
-    from fact_clip.app.learn import export_set
-    from fact_clip.app.views import export_files
     from fact_clip.formats import FORMATS, format_called
+    from fact_clip_app.learn import export_set
+    from fact_clip_app.views import export_files
 
     installed = [name for name, form in FORMATS.items() if form.is_installed]
     chosen = installed if formats == "all" else names(formats, "--format") or []

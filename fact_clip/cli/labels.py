@@ -417,8 +417,8 @@ def _read(path: Path, fps: float | None) -> Video:
 
 
 def _agreement(first: Video, second: Video) -> dict[str, Any]:
-    from fact_clip.app.edits import compared
     from fact_clip.report.budget import boundary_distance, duration_icc
+    from fact_clip_app.edits import compared
 
     count, labellings = max(round(max(first[1], second[1]) / STEP), 1), list[list[str]]()
     for parts, _ in (first, second):

@@ -19,11 +19,11 @@ pytest.importorskip("av")
 
 from starlette.testclient import TestClient
 
-from fact_clip.app.learn import TrainingSet
-from fact_clip.app.page import Engine, Options, Page
-from fact_clip.app.project import Project
-from fact_clip.app.requests import Limits
-from fact_clip.app.server import make_app
+from fact_clip_app.learn import TrainingSet
+from fact_clip_app.page import Engine, Options, Page
+from fact_clip_app.project import Project
+from fact_clip_app.requests import Limits
+from fact_clip_app.server import make_app
 
 ADDRESS = "http://127.0.0.1:8000"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import uvicorn
 
-from fact_clip.app.guard import Protocol
-from fact_clip.app.learn import TrainingSet
-from fact_clip.app.page import Engine, Options
-from fact_clip.app.project import Project
-from fact_clip.app.requests import Limits
-from fact_clip.app.server import make_app
 from fact_clip.inference.segmenter import load
+from fact_clip_app.guard import Protocol
+from fact_clip_app.learn import TrainingSet
+from fact_clip_app.page import Engine, Options
+from fact_clip_app.project import Project
+from fact_clip_app.requests import Limits
+from fact_clip_app.server import make_app
 
 if __name__ == "__main__":
     run = Path(sys.argv[1])

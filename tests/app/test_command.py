@@ -37,7 +37,7 @@ def test_the_extra_is_named_where_it_is_missing(capsys, tiny_run, monkeypatch, p
             raise ModuleNotFoundError(f"No module named {name!r}", name=package)
         return original(name, *more)
 
-    for name in ("fact_clip.app.server", "fact_clip.app.guard", "fact_clip.app.requests"):
+    for name in ("fact_clip_app.server", "fact_clip_app.guard", "fact_clip_app.requests"):
         monkeypatch.delitem(__import__("sys").modules, name, raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     assert "'fact-clip[app]'" in refuses(capsys, "fact-clip app", "--run", tiny_run)

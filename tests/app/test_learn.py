@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fact_clip.app.learn import in_words, measure
 from fact_clip.config import Config
 from fact_clip.inference.segmenter import load
 from fact_clip.training import train
+from fact_clip_app.learn import in_words, measure
 
 from ..refusals import refused
 
@@ -53,7 +53,7 @@ def test_two_labelled_videos_are_needed(opened, tiny_run, rows):
     user.label(user.add(rows), (0, 5, "grasp shaft"))
     assert user.ask("POST", "/api/train", 400, json={})["error"].startswith("train: 1 labelled videos")
     with refused("train"):
-        from fact_clip.app.learn import labelled
+        from fact_clip_app.learn import labelled
 
         labelled(user.page, "left hand")
 

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import pytest
 
-from fact_clip.app.project import Project
+from fact_clip_app.project import Project
 
 ROOT = Path(__file__).parents[2]
 CLIENTS, SECONDS = int(os.environ.get("CLIENTS", "15")), float(os.environ.get("SECONDS", "5"))

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fact_clip.app.project import MIGRATIONS, Action, ConflictError, Label, Project, check_labels
+from fact_clip_app.project import MIGRATIONS, Action, ConflictError, Label, Project, check_labels
 
 from ..refusals import refused
 
@@ -165,7 +165,7 @@ def test_a_project_may_be_moved_with_what_lies_in_it(tmp_path):
 KILLS = """
 import sys, numpy as np
 from pathlib import Path
-from fact_clip.app.project import Label, Project
+from fact_clip_app.project import Label, Project
 project = Project(Path(sys.argv[1]))
 video = (project.videos() or [None])[0]
 key = project.add_video("a", None, None, np.arange(100001) / 10) if video is None else video.id

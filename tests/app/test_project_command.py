@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from fact_clip.app.edits import read_tracks
-from fact_clip.app.project import Project
 from fact_clip.cli import main
 from fact_clip.config import DataConfig
 from fact_clip.core import Segment, Segmentation
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
+from fact_clip_app.edits import read_tracks
+from fact_clip_app.project import Project
 
 from ..films import numbered, write_video
 from ..refusals import refused, refused_line

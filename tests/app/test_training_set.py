@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fact_clip.app.learn import TrainingSet, new_folder
 from fact_clip.cli import main
 from fact_clip.core.paths import whole_file
 from fact_clip.datasets.layout import split_names
+from fact_clip_app.learn import TrainingSet, new_folder
 
 ROOT = Path(__file__).parents[2]
 LABELS = ["stir"] * 6 + ["pour"] * 4

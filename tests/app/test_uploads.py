@@ -8,9 +8,9 @@ import threading
 import numpy as np
 import pytest
 
-from fact_clip.app.page import Job
-from fact_clip.app.requests import Limits, ending_of, shown_name
 from fact_clip.video.decode import frames, picture_times
+from fact_clip_app.page import Job
+from fact_clip_app.requests import Limits, ending_of, shown_name
 
 from ..films import numbered, write_video
 from ..refusals import refused

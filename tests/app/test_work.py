@@ -16,16 +16,16 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from fact_clip.app.guard import Protocol
-from fact_clip.app.learn import adapt_command
-from fact_clip.app.page import BusyError, Engine, Job, Options, Queue, Quick
-from fact_clip.app.project import Project
-from fact_clip.app.requests import Limits
-from fact_clip.app.server import make_app
 from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.inference.segmenter import load_training_free
 from fact_clip.run import Run
+from fact_clip_app.guard import Protocol
+from fact_clip_app.learn import adapt_command
+from fact_clip_app.page import BusyError, Engine, Job, Options, Queue, Quick
+from fact_clip_app.project import Project
+from fact_clip_app.requests import Limits
+from fact_clip_app.server import make_app
 
 from ..films import numbered, write_video
 from .conftest import ADDRESS, User
@@ -163,7 +163,7 @@ def test_a_full_disk_has_a_reason(user, monkeypatch):
     async def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("fact_clip.app.server.receive_file", full)
+    monkeypatch.setattr("fact_clip_app.server.receive_file", full)
     answer = user.ask("POST", "/api/files", 507, params={"name": "a.mp4"}, content=b"x")
     assert answer["error"].startswith("a.mp4: ")
 
@@ -176,7 +176,7 @@ def test_headers_must_come_soon(monkeypatch):
         await send({"type": "http.response.body", "body": b""})
 
     async def main():
-        monkeypatch.setattr("fact_clip.app.guard.HEADER_SECONDS", 0.2)
+        monkeypatch.setattr("fact_clip_app.guard.HEADER_SECONDS", 0.2)
         server = uvicorn.Server(uvicorn.Config(answer, port=0, http=Protocol, lifespan="off", log_level="error"))
         listening = socket.create_server(("127.0.0.1", 0))
         task = asyncio.create_task(server.serve([listening]))

@@ -17,9 +17,6 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.app.edits import Draft, drafts_of, overlaid, read_tracks
-from fact_clip.app.project import Label, Project, VideoEntry
-from fact_clip.app.requests import Limits, Upload, sorted_by_kind
 from fact_clip.core import Clock, FileLocation, InputError, Segmentation
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.paths import file_name
@@ -30,9 +27,12 @@ from fact_clip.inference.scorer import check_features
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.video.decode import picture_times, probe
 from fact_clip.video.extract import Settings, extract
+from fact_clip_app.edits import Draft, drafts_of, overlaid, read_tracks
+from fact_clip_app.project import Label, Project, VideoEntry
+from fact_clip_app.requests import Limits, Upload, sorted_by_kind
 
 if TYPE_CHECKING:
-    from fact_clip.app.learn import TrainingSet
+    from fact_clip_app.learn import TrainingSet
 
 logger = logging.getLogger(__name__)
 

@@ -22,9 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.app.edits import BACKGROUND, Draft, row_labels
-from fact_clip.app.page import CancelledError, Engine, Job, Page, reads_names, row_starts
-from fact_clip.app.project import Label, VideoEntry
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.distributed import PARENT
@@ -40,6 +37,9 @@ from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
 from fact_clip.video.extract import Settings
+from fact_clip_app.edits import BACKGROUND, Draft, row_labels
+from fact_clip_app.page import CancelledError, Engine, Job, Page, reads_names, row_starts
+from fact_clip_app.project import Label, VideoEntry
 
 logger = logging.getLogger(__name__)
 

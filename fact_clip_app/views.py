@@ -11,9 +11,6 @@ from itertools import count, filterfalse
 from pathlib import Path
 from typing import Any
 
-from fact_clip.app.edits import BACKGROUND, Draft, gapless
-from fact_clip.app.page import Job, Page
-from fact_clip.app.project import Label, VideoEntry
 from fact_clip.core import Clock, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.decode_settings import CONTROLS
@@ -26,6 +23,9 @@ from fact_clip.report.budget import (
     time_budget,
     transitions,
 )
+from fact_clip_app.edits import BACKGROUND, Draft, gapless
+from fact_clip_app.page import Job, Page
+from fact_clip_app.project import Label, VideoEntry
 
 LEAST_CERTAIN = 30  # Segments on the list of the least certain ones
 

@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from fact_clip.app.project import Action, Annotator, Label, Name
 from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.io import read_mapping
 from fact_clip.formats import FORMATS
 from fact_clip.video.decode import SUFFIXES
+from fact_clip_app.project import Action, Annotator, Label, Name
 
 
 class _Body(BaseModel):

@@ -21,18 +21,18 @@ from starlette.background import BackgroundTask
 from starlette.staticfiles import StaticFiles
 
 from fact_clip import report
-from fact_clip.app import learn, requests, views
-from fact_clip.app.edits import BACKGROUND, Draft, compared, read_tracks, row_labels
-from fact_clip.app.guard import ERRORS, Guard, answer_to
-from fact_clip.app.page import BusyError, Engine, Options, Page, reads_names
-from fact_clip.app.project import Label, VideoEntry
-from fact_clip.app.requests import FEATURES, Upload, ending_of, receive_file, shown_name, too_large
 from fact_clip.core import InputError
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.formats import format_called
 from fact_clip.report.budget import write_tables
 from fact_clip.video.decode import SUFFIXES
+from fact_clip_app import learn, requests, views
+from fact_clip_app.edits import BACKGROUND, Draft, compared, read_tracks, row_labels
+from fact_clip_app.guard import ERRORS, Guard, answer_to
+from fact_clip_app.page import BusyError, Engine, Options, Page, reads_names
+from fact_clip_app.project import Label, VideoEntry
+from fact_clip_app.requests import FEATURES, Upload, ending_of, receive_file, shown_name, too_large
 
 STATIC = Path(__file__).parent / "static"
 TIMELINE = Path(report.__file__).parent

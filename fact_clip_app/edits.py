@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.app.project import Label
 from fact_clip.core import Clock, InputError, Segment, Segmentation, Vocabulary, runs
 from fact_clip.core.io import read_text
 from fact_clip.formats import FORMATS, load
 from fact_clip.formats.base import Annotation, Options, TiersError, Unit, last_frame
 from fact_clip.metrics import cohen_kappa, edit, f1, frame_accuracy
 from fact_clip.metrics.segmental import OVERLAPS
+from fact_clip_app.project import Label
 
 BACKGROUND = "background"  # Label of what nobody labelled, where the model has no name for it
 

@@ -21,10 +21,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from fact_clip.app.page import BusyError
-from fact_clip.app.project import ConflictError
 from fact_clip.core import InputError
 from fact_clip.core.messages import pydantic_problem
+from fact_clip_app.page import BusyError
+from fact_clip_app.project import ConflictError
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
