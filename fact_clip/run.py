@@ -21,6 +21,7 @@ import json
 import logging
 import os
 import re
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ from torch import Tensor, nn
 from fact_clip import __version__, hub
 from fact_clip.config import Config, Rate, set_key
 from fact_clip.core import ConfigKey, FileLocation, InputError, Location, Vocabulary, library_errors
-from fact_clip.core.arguments import checked
+from fact_clip.core.arguments import validated
 from fact_clip.core.io import (
     check_file,
     parse_json,
@@ -48,7 +49,7 @@ from fact_clip.core.io import (
     read_value,
     write_value,
 )
-from fact_clip.core.paths import commit, inside, whole_file
+from fact_clip.core.paths import inside, whole_file
 from fact_clip.core.plugins import Table
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
@@ -330,7 +331,7 @@ def run_folder(path: str | Path) -> Path:
     )
 
 
-@checked
+@validated()
 def share(
     run_dir: str | Path,
     repository: str,
@@ -554,3 +555,26 @@ def _pop(tree: Any, key: str, default: Any = None) -> Any:
     for group in groups:
         tree = tree.get(group) if isinstance(tree, dict) else None
     return tree.pop(name, default) if isinstance(tree, dict) else default
+
+
+def commit() -> str | None:
+    """Return the git commit of this package's checkout, with "+" if files differ, or None without git."""
+    folder = Path(__file__).resolve().parents[1]
+    if not (folder / ".git").exists():
+        return None
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
+    try:
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
+
+
+def evaluation_stem(split: str, has_actions: bool = False) -> str:
+    """Return the name, without suffix, of the files that `training.evaluate` writes into a run folder."""
+    stem = "evaluation"
+    if split != "test":
+        stem += f"_{split}"
+    if has_actions:
+        stem += "_actions"
+    return stem

@@ -21,8 +21,7 @@ from fact_clip.compat.reference import convert_for, device, overrides, read_sett
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.paths import file_name, inside
-from fact_clip.report.record import evaluation_stem
-from fact_clip.run import Run, run_folder
+from fact_clip.run import Run, evaluation_stem, run_folder
 from fact_clip.training.embeddings import frame_states
 from fact_clip.training.sweep import resolve_all, split_configs
 

@@ -27,8 +27,8 @@ from fact_clip.cli.options import (
     option,
 )
 from fact_clip.core.errors import CommandOption, InputError
-from fact_clip.core.messages import paced
 from fact_clip.core.paths import whole_file
+from fact_clip.core.progress import paced
 
 if TYPE_CHECKING:
     from fact_clip.core import Vocabulary

@@ -223,7 +223,7 @@ def report(
         return
     from fact_clip.report import summary
     from fact_clip.report.plots import save_plots
-    from fact_clip.report.record import evaluation_stem
+    from fact_clip.run import evaluation_stem
     from fact_clip.training.embeddings import embedding_spaces
 
     (folders, _), stem = summary.evaluations(runs), evaluation_stem(split)
@@ -246,7 +246,7 @@ def write(
     """Write the page of some runs, which are evaluated where that is still to be done, and give back its path."""
     from fact_clip.core.paths import check_place
     from fact_clip.report import summary
-    from fact_clip.report.record import evaluation_stem
+    from fact_clip.run import evaluation_stem
 
     (folders, sweeps), stem = summary.evaluations(runs), evaluation_stem(split, has_actions)
     path = summary.page_path(folders, stem, out)

@@ -26,7 +26,7 @@ from fact_clip.core.colours import palette
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.distributed import Processes
 from fact_clip.core.io import parse_json, read_text
-from fact_clip.core.messages import is_name, listed, printable
+from fact_clip.core.messages import is_name, join_names, printable
 from fact_clip.core.paths import check_place, file_name, inside, same_place, write_lines
 from fact_clip.datasets.layout import UNLABELLED, read_lines
 from fact_clip.decoding.similarity import TEMPERATURE, TransportSettings
@@ -297,7 +297,7 @@ def _check_outputs(
         ):
             raise InputError(
                 CommandOption("--overlay"),
-                f"not for {listed(inputs)}",
+                f"not for {join_names(inputs)}",
                 "name one video, and another file",
             )
 
@@ -421,7 +421,7 @@ def segment_table(segmentation: Segmentation) -> str:
 
 
 def _report(tasks: Sequence[Task], files: Sequence[Path], folder: Path) -> None:
-    lines = [f"written: {listed(files)}"] if files else []
+    lines = [f"written: {join_names(files)}"] if files else []
     if done := sum(task.done for task in tasks):
         lines.append(
             f"already there: {done} of {len(tasks)} in {folder}; --overwrite does them anew"

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fact_clip.config import Config, merged, read_recipe, set_key, value_of
 from fact_clip.core import CommandOption, InputError, Vocabulary
-from fact_clip.core.arguments import checked
+from fact_clip.core.arguments import validated
 from fact_clip.core.io import check_file, read_mapping
 from fact_clip.core.messages import suggest
 from fact_clip.core.paths import inside
@@ -283,7 +283,7 @@ _BROKEN: tuple[type[Exception], ...] = (
 _BROKEN += (AssertionError, EOFError, ValueError, LookupError, AttributeError, TypeError, OSError)
 
 
-@checked
+@validated()
 def load_reference(
     state_dict: Mapping[str, Tensor],
     config: Mapping[str, Any],
@@ -321,7 +321,7 @@ def load_reference(
     return model.eval(), criterion
 
 
-@checked
+@validated()
 def convert(
     checkpoint: str | Path,
     config: str | Path,

@@ -24,7 +24,7 @@ from pydantic import (
 
 from fact_clip.config.recipes import read_recipe, set_key, with_overrides
 from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, ConfigKey, InputError, Location, plugins
-from fact_clip.core.arguments import checked as check_arguments
+from fact_clip.core.arguments import validated
 from fact_clip.core.decode_settings import SwitchPenalty
 from fact_clip.core.messages import printable
 
@@ -523,7 +523,7 @@ class Config(_Frozen):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @classmethod
-    @check_arguments
+    @validated()
     def load(cls, recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
         """Read a recipe, by name (``configs/NAME.yaml``) or path, and apply ``key=value`` overrides.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import math
@@ -10,9 +11,8 @@ import reprlib
 import sys
 import typing
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,65 +20,81 @@ from numpy.typing import NDArray
 from fact_clip.core.errors import InputError, Location, library_errors
 from fact_clip.core.messages import describe_invalid_name, is_name, pydantic_problem
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Check the arguments of a public function against its annotations; arrays are left to the function."""
-    signature = inspect.signature(function)
+def validated(*unchecked: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Check the arguments of a public function against its annotations, without converting them.
 
-    @functools.cache
-    def adapters() -> dict[str, Any]:
-        from pydantic import ConfigDict, PydanticUserError, TypeAdapter
-        from pydantic_core import SchemaError
+    Args:
+        unchecked: parameters that the function checks itself: arrays and protocols.
 
-        checks = {}
-        for name, hint in typing.get_type_hints(function).items():
-            if name != "return" and "numpy" not in repr(hint):  # arrays are checked by the function
-                config = (
-                    None
-                    if hasattr(hint, "model_config")
-                    else ConfigDict(arbitrary_types_allowed=True)
-                )
-                with suppress(
-                    PydanticUserError, SchemaError, TypeError
-                ):  # protocols, names for type checkers
-                    checks[name] = TypeAdapter(hint, config=config)
-        return checks
+    Returns:
+        A decorator. The decorated function raises an InputError that names the first argument of a
+        wrong type.
+    """
 
-    @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        from pydantic import ValidationError
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
 
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
-            if (adapter := adapters().get(name)) is not None:
-                try:
-                    adapter.validate_python(
-                        value.item() if isinstance(value, np.generic) else value, strict=True
-                    )
-                except ValidationError as error:
-                    problem = pydantic_problem(error.errors()[0]["msg"])
-                    raise InputError(name, f"{reprlib.repr(value)}: {problem}") from None
-        return function(*args, **kwargs)
+        @functools.cache
+        def adapters() -> dict[str, TypeAdapter[Any]]:
+            hints = typing.get_type_hints(function)
+            names = [name for name in signature.parameters if name in hints]
+            return {name: _adapter(hints[name]) for name in names if name not in unchecked}
 
-    return wrapper
+        @functools.wraps(function)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            arguments = signature.bind(*args, **kwargs).arguments
+            for name, adapter in adapters().items():
+                if name in arguments:
+                    _validate(adapter, arguments[name], name)
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    return decorate
+
+
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    """Return the pydantic check of a type. Dataclasses check their own fields when they are made."""
+    from pydantic import ConfigDict, InstanceOf, TypeAdapter
+
+    if dataclasses.is_dataclass(hint):
+        return TypeAdapter(InstanceOf[hint])
+    if hasattr(hint, "model_config"):  # pydantic models take no second configuration
+        return TypeAdapter(hint)
+    return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+
+
+def _validate(adapter: TypeAdapter[Any], value: Any, where: str) -> None:
+    from pydantic import ValidationError
+
+    if isinstance(value, np.generic):  # a number of numpy is as good as one of Python
+        value = value.item()
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError as error:
+        problem = pydantic_problem(error.errors()[0]["msg"])
+        raise InputError(where, f"{reprlib.repr(value)}: {problem}") from None
 
 
 def path_of(value: Any, where: str) -> Path:
-    """A text or a path as a path; an InputError that names `where` for anything else, and for an empty text."""
+    """Return a string or path as a path. Reject other values and the empty string."""
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise InputError(where, f"{value!r}, not a path")
     return Path(value)
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number; true and false are not."""
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and abs(value) <= sys.float_info.max
-    )
+    """Return whether a value is a finite number. Booleans are not numbers."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def number_of(
@@ -88,7 +104,18 @@ def number_of(
     least: float = -math.inf,
     most: float = math.inf,
 ) -> float:
-    """A finite number in bounds; an InputError for anything else, true and false among it."""
+    """Return a finite number, and reject other values and numbers out of bounds.
+
+    Args:
+        value: the argument; numbers of numpy are accepted, booleans are not.
+        where: its name in an error.
+        expected: what it should be, for an error.
+        least: the lowest allowed value.
+        most: the highest allowed value.
+
+    Returns:
+        The number as a float.
+    """
     number = value.item() if isinstance(value, np.generic) else value
     if not is_number(number) or not least <= number <= most:
         raise InputError(where, f"{reprlib.repr(value)}, not {expected}")
@@ -96,45 +123,56 @@ def number_of(
 
 
 def whole_of(value: Any, where: str, least: int, most: int) -> int:
-    """A whole number in bounds; an InputError for anything else, true and false among it."""
-    number = number_of(
-        value, where, expected := f"a whole number, {least:,} to {most:,}", least, most
-    )
+    """Return an integer in bounds, and reject other values; see `number_of`."""
+    expected = f"a whole number, {least:,} to {most:,}"
+    number = number_of(value, where, expected, least=least, most=most)
     if not isinstance(value, int | np.integer):
         raise InputError(where, f"{number:g}, not {expected}")
     return int(value)
 
 
 def is_list(value: Any) -> bool:
-    """Whether a value has elements; an array of no axis says that it can be iterated over, and cannot."""
+    """Return whether a value is iterable (0-d arrays claim to be, but are not)."""
     return isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0
 
 
 def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]:
-    """Several names; an InputError for one text, for what is no text, and, if `typed`, for what no person can type."""
+    """Check a list of names.
+
+    Reject a single string, non-strings and, with `typed`, unprintable characters.
+    """
     if isinstance(values, str | bytes) or not is_list(values):
         raise InputError(where, f"{values!r}, not a list of names")
-    listed = tuple(values)
-    for value in listed:
-        if typed or not isinstance(value, str):
-            check_name(value, where, legacy=True)
-    return tuple(map(str, listed))  # numpy's own text type is not written to JSON in the same way
+    names = tuple(values)
+    for name in names:
+        if typed or not isinstance(name, str):
+            check_name(name, where, legacy=True)
+    return tuple(map(str, names))  # numpy's own string type is not written to JSON in the same way
 
 
 def check_name(value: Any, where: Location, *, legacy: bool = False) -> None:
-    """Raise an InputError for what cannot name a class, see `is_name`."""
+    """Raise an InputError if a value cannot name a class, see `is_name`."""
     if not is_name(value, legacy=legacy):
         raise InputError(where, describe_invalid_name(value))
 
 
 def array_of(value: Any, where: Location, expected: str, kinds: str = "fiub") -> NDArray[Any]:
-    """An array of numbers, or of other `kinds` of NumPy; an InputError for anything else, and for masked entries."""
-    with library_errors(
-        where, f"not {expected}", ValueError, TypeError, RuntimeError
-    ):  # as of a tensor with gradients
+    """Return a value as an array.
+
+    Args:
+        value: an array, a tensor or nested lists.
+        where: its name in an error.
+        expected: what it should be, for an error.
+        kinds: the allowed kinds of numpy data types; the default allows numbers.
+
+    Returns:
+        The array. Other values and masked elements raise an InputError.
+    """
+    # a tensor with gradients, for example, raises a RuntimeError
+    with library_errors(where, f"not {expected}", ValueError, TypeError, RuntimeError):
         array = np.asarray(value)
-    # np.asarray gives what lies under a mask
-    if np.ma.is_masked(value) or (array.size and array.dtype.kind not in kinds):
+    has_wrong_kind = array.size > 0 and array.dtype.kind not in kinds
+    if has_wrong_kind or np.ma.is_masked(value):  # np.asarray would return what lies under a mask
         raise InputError(where, f"{type(value).__name__} of type {array.dtype}, not {expected}")
     return array
 
@@ -142,18 +180,38 @@ def array_of(value: Any, where: Location, expected: str, kinds: str = "fiub") ->
 def table_of(
     value: Any, where: str, shape: tuple[int | str, ...], *, finite: bool = True
 ) -> NDArray[Any]:
-    """An array of numbers of a shape; an InputError for anything else, and for NaN or infinities unless not `finite`.
+    """Return a value as an array of numbers of a shape.
 
-    A letter in the shape stands for any length but 0, as in ("N", 3).
+    Args:
+        value: an array, a tensor or nested lists.
+        where: its name in an error.
+        shape: the expected shape. A letter stands for any length but 0, as in ("N", 3).
+        finite: whether NaN and infinities are rejected.
+
+    Returns:
+        The array. Other values raise an InputError.
     """
-    expected = (
-        f"{'finite ' * finite}numbers, ({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
-    )
+    sizes = ", ".join(map(str, shape))
+    if len(shape) == 1:
+        sizes += ","
+    expected = f"numbers, ({sizes})"
+    if finite:
+        expected = f"finite {expected}"
+
     array = array_of(value, where, expected)
-    fits = len(shape) == array.ndim and all(
-        n > 0 if isinstance(wanted, str) else n == wanted
-        for n, wanted in zip(array.shape, shape, strict=True)
-    )
-    if not fits or (finite and not np.isfinite(array).all()):
+    is_wrong = not _has_shape(array, shape)
+    if is_wrong or (finite and not np.isfinite(array).all()):
         raise InputError(where, f"an array of shape {array.shape}, not {expected}")
     return array
+
+
+def _has_shape(array: NDArray[Any], shape: tuple[int | str, ...]) -> bool:
+    if array.ndim != len(shape):
+        return False
+    for length, expected in zip(array.shape, shape, strict=True):
+        if isinstance(expected, str):
+            if length == 0:
+                return False
+        elif length != expected:
+            return False
+    return True

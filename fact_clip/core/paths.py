@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import secrets
-import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -196,17 +195,3 @@ def _lock(opened: int) -> bool:
     except OSError:  # a file system without locks
         pass
     return True
-
-
-def commit() -> str | None:
-    """Return the commit of the checkout that this package lies in, with "+" where files differ from it."""
-    folder = Path(__file__).resolve().parents[2]
-    if not (folder / ".git").exists():
-        return None
-    command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
-    try:
-        return subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):  # no git
-        return None

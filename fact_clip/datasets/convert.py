@@ -24,10 +24,10 @@ from fact_clip.core import (
     Vocabulary,
     located,
 )
-from fact_clip.core.arguments import check_name, checked
+from fact_clip.core.arguments import check_name, validated
 from fact_clip.core.errors import library_errors
 from fact_clip.core.io import check_file
-from fact_clip.core.messages import listed, normalize
+from fact_clip.core.messages import join_names, normalize
 from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file, write_lines
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, open_array, read_clock
@@ -74,7 +74,7 @@ class Target:
         return clock
 
 
-@checked
+@validated()
 def convert_annotations(
     files: Sequence[Path], kind: str, root: Path, target: Target, options: Options | None = None
 ) -> dict[str, Frames]:
@@ -126,7 +126,7 @@ def convert_annotations(
             "%s: %d label files that were there are replaced", root / "groundTruth", n_replaced
         )
     if before and target.mapping is None and classes[len(before) :]:
-        logger.info("%s: new classes: %s", path, listed(classes[len(before) :]))
+        logger.info("%s: new classes: %s", path, join_names(classes[len(before) :]))
     return videos
 
 
@@ -173,13 +173,13 @@ def _new_mapping(
         unknown = sorted(labels - set(classes))
         if unknown:
             fix = "name the class of the gaps with --background" if unknown == background else ""
-            raise InputError(mapping, f"no class {listed(unknown)}, which the files have", fix)
+            raise InputError(mapping, f"no class {join_names(unknown)}, which the files have", fix)
         return classes
     new = labels - set(before)
     return before + [name for name in background if name in new] + sorted(new - set(background))
 
 
-@checked
+@validated()
 def convert_features(
     files: Sequence[Path], kind: str, root: Path, axes: str = "TD", dtype: FeatureType | None = None
 ) -> dict[str, tuple[int, ...]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import Clock, ConfigKey, InputError, Vocabulary, runs
-from fact_clip.core.arguments import checked
+from fact_clip.core.arguments import validated
 from fact_clip.core.messages import suggest
 from fact_clip.datasets import features
 from fact_clip.datasets.benchmarks import Layout
@@ -150,7 +150,7 @@ class Dataset:
         return groups
 
     @classmethod
-    @checked
+    @validated()
     def open(cls, config: DataConfig, folder: DataFolder | None = None) -> Dataset:
         """Open the split of a configuration; what `folder` has read is not read again."""
         folder = folder or DataFolder(config)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
-from fact_clip.core.messages import paced
+from fact_clip.core.progress import paced
 from fact_clip.datasets.benchmarks import FACTORS_FILE
 from fact_clip.datasets.dataset import IGNORED, Dataset, Run, count_transitions, labelled
 from fact_clip.datasets.features import read_sidecar

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.config import RECIPES, Count, DataConfig, Natural
 from fact_clip.core import ConfigKey, FileLocation, InputError, Vocabulary
-from fact_clip.core.arguments import checked, names_of
+from fact_clip.core.arguments import names_of, validated
 from fact_clip.core.io import parse_json, parse_value
 from fact_clip.core.messages import suggest
 from fact_clip.core.paths import write_lines
@@ -215,7 +215,7 @@ class Support:
     well_filled: int = 0  # of these classes
 
 
-@checked
+@validated("counts", "segments")
 def rank(
     vocabulary: Vocabulary,
     held_out: Sequence[str] = (),
@@ -322,7 +322,7 @@ def _factors(vocabulary: Vocabulary, name: str) -> list[Factor]:
     ]
 
 
-@checked
+@validated("counts", "segments")
 def select(
     vocabulary: Vocabulary,
     n_unseen: Count,

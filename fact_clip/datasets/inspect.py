@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import FileLocation, InputError, Location, OrientationError, Vocabulary
-from fact_clip.core.messages import paced, suggest
+from fact_clip.core.messages import suggest
+from fact_clip.core.progress import paced
 from fact_clip.datasets import features, layout
 from fact_clip.datasets.benchmarks import FACTORS_FILE, Layout, class_factors, parse_factors
 from fact_clip.datasets.holdout import find_holdout

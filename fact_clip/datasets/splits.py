@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from fact_clip.core import CommandOption, InputError, Location, library_errors
-from fact_clip.core.messages import listed
+from fact_clip.core.messages import join_names
 from fact_clip.core.paths import check_place, inside, is_file_name, whole_file
 from fact_clip.datasets.layout import SPLIT_FILES, split_names
 
@@ -46,7 +46,7 @@ def read_groups(
     if missing:
         raise InputError(
             where,
-            f"{pattern!r} finds no group in {listed(map(repr, missing))}",
+            f"{pattern!r} finds no group in {join_names(map(repr, missing))}",
             "change the pattern",
         )
     return groups

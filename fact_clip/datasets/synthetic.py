@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from fact_clip.core import Factors, runs
-from fact_clip.core.arguments import checked, number_of
+from fact_clip.core.arguments import number_of, validated
 from fact_clip.core.paths import whole_file, write_lines
 from fact_clip.datasets.benchmarks import NO_ACTION
 from fact_clip.datasets.holdout import Holdout
@@ -189,7 +189,7 @@ def _video(
     return rows.astype(np.float16), labels
 
 
-@checked
+@validated()
 def write_workbench(
     root: str | Path,
     *,

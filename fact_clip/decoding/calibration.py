@@ -23,7 +23,7 @@ from scipy.special import expit, logit
 
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.io import read_value
-from fact_clip.core.messages import listed
+from fact_clip.core.messages import join_names
 from fact_clip.metrics import SeenUnseenCurve
 
 Floats = NDArray[np.float64]
@@ -120,7 +120,7 @@ class Calibration:
             return None
         calibration = read_value(cls, path, "train the run anew")
         if tuple(calibration.frames) != vocabulary.slots:
-            problem = f"frames of the slots {listed(calibration.frames)}, not of {listed(vocabulary.slots)}"
+            problem = f"frames of the slots {join_names(calibration.frames)}, not of {join_names(vocabulary.slots)}"
             raise InputError(path, problem, "train the run anew")
         unknown = {*calibration.seen, *calibration.prior} - {*vocabulary.names}
         if unknown:

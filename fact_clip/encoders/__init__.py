@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
-from fact_clip.core.arguments import checked
+from fact_clip.core.arguments import validated
 from fact_clip.core.paths import expanded
 from fact_clip.core.plugins import Table
 from fact_clip.encoders.image import GridEncoder, OpenClip, Timm, Torchvision, Transformers
@@ -110,13 +110,13 @@ FRAME_ENCODERS = Table("fact_clip.encoders", _FRAME, partial(_adopt, "encode_ima
 TEXT_ENCODERS = Table("fact_clip.encoders", _TEXT, partial(_adopt, "encode_texts"))
 
 
-@checked
+@validated()
 def frame_encoder(name: str, runtime: Runtime | None = None) -> FrameEncoder:
     """Return the frame encoder of a name, PREFIX or PREFIX:REST (see `FRAME_ENCODERS`). Nothing is loaded yet."""
     return _build(FRAME_ENCODERS, "frame encoder", name, runtime or Runtime())
 
 
-@checked
+@validated()
 def text_encoder(name: str, device: str = "auto") -> TextEncoder:
     """Return the text encoder of a name, PREFIX or PREFIX:REST (see `TEXT_ENCODERS`), as `frame_encoder` does."""
     return _build(TEXT_ENCODERS, "text encoder", name, Runtime(device))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.core import MAX_FRAMES, InputError, Location, Segmentation, located
-from fact_clip.core.arguments import check_name, checked
+from fact_clip.core.arguments import check_name, validated
 from fact_clip.core.paths import whole_file
 from fact_clip.core.plugins import Table
 from fact_clip.formats import (
@@ -119,7 +119,7 @@ def format_called(name: str, where: Location = "format") -> Format:
     return FORMATS[key if key in FORMATS else _format_name(f"x.{key}", where)]
 
 
-@checked
+@validated()
 def save(
     segmentation: Segmentation,
     path: str | Path,
@@ -139,7 +139,7 @@ def save(
     return path
 
 
-@checked
+@validated()
 def save_tracks(
     tracks: Mapping[str, Segmentation], path: str | Path, *, with_background: bool = False
 ) -> Path:
@@ -173,7 +173,7 @@ def _for_file(
     return segmentation
 
 
-@checked
+@validated()
 def load(
     path: str | Path, *, background: str | None = None, n_frames: int | None = None
 ) -> Segmentation:

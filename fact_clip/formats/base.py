@@ -23,7 +23,7 @@ from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.arguments import check_name, is_number
 from fact_clip.core.errors import FileLocation, GapError, Location, library_errors
 from fact_clip.core.io import read_text
-from fact_clip.core.messages import is_name, listed
+from fact_clip.core.messages import is_name, join_names
 from fact_clip.core.segments import LEAST_FPS, MAX_FRAMES, MOST_FPS, Clock
 
 logger = logging.getLogger(__name__)
@@ -190,12 +190,12 @@ def choose(where: Location | Path, kind: str, names: Iterable[str], tier: str | 
     if chosen not in candidates:
         problem = f"no {kind} {tier!r}" if tier is not None else f"segments of more than one {kind}"
         error = TiersError(
-            where, problem, f"choose one with --tier: {listed(map(repr, candidates))}"
+            where, problem, f"choose one with --tier: {join_names(map(repr, candidates))}"
         )
         error.tiers = tuple(candidates)
         raise error
     if tier is None and len(candidates) > 1:
-        others = listed(repr(name) for name in candidates if name != OURS)
+        others = join_names(repr(name) for name in candidates if name != OURS)
         text = "%s: the segments of %s %s are left out, since there is %r; --tier chooses another"
         logger.warning(text, where, kind, others, OURS)
     return chosen

@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from fact_clip.core import CommandOption, FileLocation, InputError, Segment, Segmentation, located
-from fact_clip.core.messages import is_name, listed
+from fact_clip.core.messages import is_name, join_names
 from fact_clip.formats import base
 from fact_clip.formats.base import Annotation, Options, Span, Unit
 
@@ -92,7 +92,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     header = rows[0][1] if rows else {}
     label = next((name for name in ("label", "action") if name in header), None)
     if label is None:
-        problem = f"no column 'label' among {listed(map(repr, header))}" if rows else "no rows"
+        problem = f"no column 'label' among {join_names(map(repr, header))}" if rows else "no rows"
         raise InputError(path, problem, "the columns are start, stop, label")
     start, stop, unit = _columns(path, rows, options.unit)
     if unit == "seconds" and options.fps is not None and "start_frame" not in header:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fact_clip.core import WHOLE_NAME, InputError, NewWord, Vocabulary
 from fact_clip.core.arguments import names_of
-from fact_clip.core.messages import listed, spelling_key
+from fact_clip.core.messages import join_names, spelling_key
 from fact_clip.datasets.benchmarks import new_factors
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.decoding import CandidateSet
@@ -106,7 +106,7 @@ class CandidateReader:
         words = new_words(candidates.vocabulary, trained, phrases, str(self.device))
         if words:
             text = "no trained class has these words, so what they find is a guess: %s"
-            logger.warning(text, listed(dict.fromkeys(map(describe_new_word, words))))
+            logger.warning(text, join_names(dict.fromkeys(map(describe_new_word, words))))
         return replace(candidates, new_words=words)
 
     def _candidates(self, vocabulary: Vocabulary, text: Tensor | None) -> CandidateSet:
@@ -149,7 +149,9 @@ class CandidateReader:
             if typed != name
         ]
         if pairs:
-            logger.warning("another spelling of the same name: %s", listed(dict.fromkeys(pairs)))
+            logger.warning(
+                "another spelling of the same name: %s", join_names(dict.fromkeys(pairs))
+            )
         return names
 
     def _open_set(self, actions: Sequence[str]) -> tuple[CandidateSet, Sequence[str]]:
@@ -199,7 +201,7 @@ class CandidateReader:
             if lost and name not in self.vocabulary
         ]
         if words:
-            text = listed(dict.fromkeys(words))
+            text = join_names(dict.fromkeys(words))
             logger.warning(
                 "no object column matches %s; these actions are named without evidence of objects",
                 text,

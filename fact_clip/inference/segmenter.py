@@ -23,10 +23,10 @@ from fact_clip.core import (
     Segmentation,
     Vocabulary,
 )
-from fact_clip.core.arguments import checked, number_of, path_of
+from fact_clip.core.arguments import number_of, path_of, validated
 from fact_clip.core.distributed import Precision, pick_device
 from fact_clip.core.io import check_file
-from fact_clip.core.messages import paced
+from fact_clip.core.progress import paced
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
@@ -330,7 +330,7 @@ class Segmenter:
         return self._encoder
 
 
-@checked
+@validated()
 def load(
     run_dir: str | Path,
     device: str = "auto",
@@ -391,7 +391,7 @@ def load(
     return Segmenter(scorer, frames, extraction, precision)
 
 
-@checked
+@validated()
 def load_training_free(
     encoder: str,
     actions: Sequence[str],

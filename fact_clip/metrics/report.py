@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fact_clip.core import InputError, library_errors
-from fact_clip.core.arguments import checked, number_of, whole_of
+from fact_clip.core.arguments import number_of, validated, whole_of
 from fact_clip.core.plugins import Table
 from fact_clip.metrics.frame import (
     Classes,
@@ -87,7 +87,7 @@ METRICS: Table[Metric] = Table("fact_clip.metrics", {}, _adopt)
 """Figures of plug-ins, which join those of `evaluate`."""
 
 
-@checked
+@validated("ground_truth", "prediction")
 def evaluate(
     ground_truth: Labellings,
     prediction: Labellings,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fact_clip.core.arguments import checked
+from fact_clip.core.arguments import validated
 
 
-@checked
+@validated()
 def write(
     runs: str | Path | Sequence[str | Path], out: str | Path | None = None, *, split: str = "test"
 ) -> Path:
@@ -23,7 +23,7 @@ def write(
         InputError: no such run, or one that was not evaluated.
     """
     from fact_clip.report import summary  # it opens runs, and loads torch
-    from fact_clip.report.record import evaluation_stem
+    from fact_clip.run import evaluation_stem
 
     folders, sweeps = summary.evaluations([runs] if isinstance(runs, str | Path) else runs)
     stem = evaluation_stem(split)

@@ -27,11 +27,6 @@ ROWS = ("truth", "prediction", "frames", "tokens")
 _EXPECTED, FIX = "what fact-clip evaluate keeps for the report", "run fact-clip evaluate again"
 
 
-def evaluation_stem(split: str, has_actions: bool = False) -> str:
-    """Return the name, without its ending, of what `training.evaluate` writes into a run folder."""
-    return "evaluation" + f"_{split}" * (split != "test") + "_actions" * has_actions
-
-
 Labels = NDArray[np.int64]
 Shares = NDArray[np.float16]
 Run = tuple[int, int, int]  # Start, stop and label of a segment

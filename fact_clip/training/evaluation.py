@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from fact_clip import __version__, metrics
 from fact_clip.config import Config
 from fact_clip.core import CommandOption, ConfigKey, InputError, Vocabulary, runs
-from fact_clip.core.arguments import checked
+from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Precision, Processes, pick_device
 from fact_clip.core.io import write_value
-from fact_clip.core.messages import paced
-from fact_clip.core.paths import check_place, commit, inside, write_lines
+from fact_clip.core.paths import check_place, inside, write_lines
+from fact_clip.core.progress import paced
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split, read_lines
 from fact_clip.datasets.memory import DataSource, MemoryFolder, with_data
 from fact_clip.decoding import Calibration, CandidateSet, decode_scores, reliability, voter_labels
 from fact_clip.inference.scorer import Scorer
-from fact_clip.run import LoadedRun, Run, check_classes
+from fact_clip.run import LoadedRun, Run, check_classes, commit, evaluation_stem
 from fact_clip.training import zero_shot
 from fact_clip.training.plan import warn_of_unused
 from fact_clip.training.zero_shot import calibrate, judges, learn_confidence
@@ -37,7 +37,7 @@ Rows = dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
 """Row of `report.record.ROWS` -> class index and confidence of each frame, (T,) and (T,)."""
 
 
-@checked
+@validated("data")
 def evaluate(
     run_dir: str | Path,
     split: str = "test",
@@ -70,7 +70,6 @@ def evaluate(
     Returns:
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``, see docs/json.md.
     """
-    from fact_clip.report.record import evaluation_stem  # the room draws, and loads matplotlib
 
     scorer, dataset = open_run(run_dir, overrides, device, precision, data)
     names_encoder = any(override.startswith("text.encoder=") for override in overrides)

@@ -17,7 +17,7 @@ import torch
 
 from fact_clip.config import Config, with_values
 from fact_clip.core import ConfigKey, InputError
-from fact_clip.core.arguments import checked
+from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import inside, locked, write_lines
@@ -54,7 +54,7 @@ except InputError as error:
 """
 
 
-@checked
+@validated("data")
 def train(
     config: Config | Plan | str | Path,
     out: str | Path,

@@ -12,7 +12,7 @@ from typing import Any
 
 from fact_clip.config import Config, with_values
 from fact_clip.core import CommandOption, InputError
-from fact_clip.core.arguments import checked
+from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Processes
 from fact_clip.core.io import parse_yaml, write_value
 from fact_clip.core.paths import file_name, inside, locked
@@ -40,7 +40,7 @@ def read_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
     return axes
 
 
-@checked
+@validated()
 def sweep(
     config: Config,
     out: str | Path,

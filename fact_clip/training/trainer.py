@@ -22,8 +22,8 @@ from fact_clip.config import TrainConfig
 from fact_clip.core import ConfigKey, InputError
 from fact_clip.core.distributed import Processes, pick_device, pick_precision
 from fact_clip.core.io import read_text
-from fact_clip.core.messages import Pace
 from fact_clip.core.paths import inside
+from fact_clip.core.progress import Pace
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
 from fact_clip.inference.scorer import Scorer

@@ -15,8 +15,8 @@ from fact_clip import metrics
 from fact_clip.config import DecodeConfig
 from fact_clip.core import ConfigKey, InputError, Vocabulary
 from fact_clip.core.io import write_value
-from fact_clip.core.messages import paced
 from fact_clip.core.paths import inside
+from fact_clip.core.progress import paced
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import Factor, level, lost_factors
 from fact_clip.decoding import (

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, library_errors
-from fact_clip.core.arguments import checked
+from fact_clip.core.arguments import validated
 from fact_clip.core.io import check_file
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class DamagedVideoError(InputError):
     """Only a part of a file can be decoded. Raised after that part was yielded."""
 
 
-@checked
+@validated()
 def probe(path: str | Path) -> VideoInfo:
     """Return what a video file says of itself; decodes its first frame, and raises what `frames` raises."""
     with _opened(Path(path)) as source:
@@ -82,7 +82,7 @@ def probe(path: str | Path) -> VideoInfo:
         return VideoInfo(width, height, source.rate, source.declared)
 
 
-@checked
+@validated()
 def picture_times(path: str | Path) -> NDArray[np.float64]:
     """Return the seconds at which the N pictures of a video come up, and its end, (N + 1,), rising; decodes nothing."""
     import av
@@ -104,7 +104,7 @@ def picture_times(path: str | Path) -> NDArray[np.float64]:
         return np.append(np.maximum(times, 0.0), times[-1] + last)
 
 
-@checked
+@validated()
 def frames(
     path: str | Path,
     *,
@@ -136,7 +136,7 @@ def frames(
 LIVE = ("rtsp://", "rtsps://", "camera:")
 
 
-@checked
+@validated()
 def live_frames(source: str, fps: float, size: tuple[int, int] | None = None) -> Iterator[Frame]:
     """Yield `fps` pictures a second of a network stream ("rtsp://..."), a camera ("camera:0") or a video file.
 

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import LEAST_FPS, InputError, row_times
-from fact_clip.core.arguments import checked, number_of, whole_of
+from fact_clip.core.arguments import number_of, validated, whole_of
 from fact_clip.core.io import read_mapping
-from fact_clip.core.messages import Pace, paced
 from fact_clip.core.paths import check_place, file_name, inside, whole_file, write_lines
+from fact_clip.core.progress import Pace, paced
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import DamagedVideoError, frames, probe
 
@@ -63,7 +63,7 @@ class Extracted:
     failed: list[InputError] = field(default_factory=list)
 
 
-@checked
+@validated("encoder")
 def extract_all(
     videos: Sequence[str | Path],
     encoder: FrameEncoder,
@@ -95,7 +95,7 @@ def extract_all(
     return extracted
 
 
-@checked
+@validated("encoder")
 def extract(
     video: str | Path,
     encoder: FrameEncoder,

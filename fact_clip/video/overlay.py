@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.arguments import checked, number_of
+from fact_clip.core.arguments import number_of, validated
 from fact_clip.core.paths import same_place, whole_file
 from fact_clip.video.decode import Image, file_url, frames, probe
 
@@ -53,7 +53,7 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
     return path
 
 
-@checked
+@validated()
 def overlay(
     video: str | Path,
     segmentation: Segmentation,

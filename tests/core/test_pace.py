@@ -8,15 +8,15 @@ import shutil
 
 import pytest
 
-from fact_clip.core import messages
-from fact_clip.core.messages import Pace, paced
+from fact_clip.core import progress
+from fact_clip.core.progress import Pace, paced
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """The time that Pace sees: ``clock[0] = seconds``."""
     now = [100.0]
-    monkeypatch.setattr(messages.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -97,7 +97,7 @@ def test_long_work_on_videos_says_how_far_it_is(what, tiny_run, workbench, tmp_p
         "summary": lambda: summarize(data),
     }
     minutes = itertools.count()
-    monkeypatch.setattr(messages.time, "monotonic", lambda: 60.0 * next(minutes))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 60.0 * next(minutes))
     with caplog.at_level(logging.INFO, "fact_clip"):
         work[what]()
     lines = [message for message in caplog.messages if " left" in message]

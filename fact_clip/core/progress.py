@@ -1,0 +1,84 @@
+"""Progress lines of long work: when the next one is due, and how much time is left."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+SECONDS = 10.0  # minimum time between two lines, unless a tenth of the work was done in between
+
+
+class Pace:
+    """Decide when to print a progress line, and estimate the time left. Create it when the work starts.
+
+    Args:
+        done: amount of work that was finished earlier, in the unit of the total.
+        tenths: whether a line is also due after each tenth of the work, however quickly it is done.
+    """
+
+    def __init__(self, done: float = 0, *, tenths: bool = True) -> None:
+        now = time.monotonic()
+        self._start_time = now
+        self._line_time = now
+        self._start_done = done
+        self._line_done = done
+        self._tenths = tenths
+
+    def left(self, done: float, total: float) -> str | None:
+        """Return the time left, as "12 min", if a line is due, else None. Assumes the mean speed so far."""
+        if done <= self._line_done:
+            return None
+
+        now = time.monotonic()
+        tenth_is_done = self._tenths and 10 * (done - self._line_done) >= total
+        if not tenth_is_done and now - self._line_time < SECONDS:
+            return None
+
+        self._line_time = now
+        self._line_done = done
+        seconds_per_unit = (now - self._start_time) / (done - self._start_done)
+        return _duration(seconds_per_unit * max(total - done, 0))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def paced(
+    items: Collection[Item],
+    what: str,
+    logger: logging.Logger,
+    progress: Callable[[int, int, str], None] | None = None,
+    *,
+    tenths: bool = False,
+) -> Iterator[Item]:
+    """Yield the items, and log a line now and then ("what: 30 of 100, 12 s left").
+
+    Args:
+        items: what the work goes through.
+        what: the name of the work in the log.
+        logger: where the lines are logged.
+        progress: called before each item with (items done, items, file name of the item).
+        tenths: whether a line is also due after each tenth of the items, see `Pace`.
+
+    Yields:
+        The items in their order.
+    """
+    pace = Pace(tenths=tenths)
+    total = len(items)
+    for done, item in enumerate(items):
+        if progress is not None:
+            progress(done, total, Path(str(item)).name)
+        left = pace.left(done, total)
+        if left is not None:
+            logger.info("%s: %d of %d, %s left", what, done, total, left)
+        yield item
