@@ -208,7 +208,7 @@ def tracks_of(page: Page, video: VideoEntry) -> dict[str, Segmentation]:
     tracks = dict[str, Segmentation]()
     for track, parts in page.shown(video).items():
         segments = gapless(parts, video.n_frames, background[0])
-        tracks[names[track]] = clock.put_on(Segmentation(segments, background=tuple(background)))
+        tracks[names[track]] = clock.apply_to(Segmentation(segments, background=tuple(background)))
     return tracks
 
 

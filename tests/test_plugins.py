@@ -37,7 +37,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     """``install("name", "the code of its module", {"heads": {"mine": "Mine"}})``; give the folder of the package."""
 
     def forget() -> None:
-        plugins._points.cache_clear()
+        plugins._entry_points.cache_clear()
 
     def make(name: str, code: str, parts: dict[str, dict[str, str]]) -> Path:
         folder = tmp_path / "site" / name
@@ -176,7 +176,7 @@ def test_a_run_names_the_package_that_it_lacks(example, tiny, tmp_path, monkeypa
     assert Run.read(run).packages == {"fact_clip.heads:linear": "fact_clip_example 1.0"}
     assert fact_clip.load(run, "cpu").segment(np.zeros((20, 8), np.float32)).n_frames == 20
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(example)])
-    plugins._points.cache_clear()
+    plugins._entry_points.cache_clear()
     with refused("run.json") as refusal:
         Run.read(run)
     assert "fact_clip_example 1.0" in refusal.message
@@ -190,7 +190,7 @@ def test_a_run_names_the_package_of_its_encoder(example, tiny_run, tmp_path, vid
     packages = {"fact_clip.encoders:tiles": "fact_clip_example 1.0"}
     (run / "run.json").write_text(json.dumps(facts | {"encoder": "tiles:2", "packages": packages}))
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(example)])
-    plugins._points.cache_clear()
+    plugins._entry_points.cache_clear()
     segmenter = fact_clip.load(run, "cpu")  # features need no encoder
     with refused("run.json"):
         segmenter.segment(video("a.mkv", 20))
@@ -203,7 +203,7 @@ def test_a_path_after_the_name_of_a_plugin_needs_trust(tmp_path):
 
 def test_nothing_is_looked_up_before_a_name_is_missing():
     code = (
-        "from fact_clip.core import plugins\nplugins._points = None\n"
+        "from fact_clip.core import plugins\nplugins._entry_points = None\n"
         "import fact_clip.formats, fact_clip.encoders, fact_clip.models\n"
         "from fact_clip.models.heads import HEADS\nHEADS['text'], 'grid' in fact_clip.encoders.FRAME_ENCODERS\n"
         "fact_clip.Config.load('demo').model.is_open\nfact_clip.formats.format_called('csv')"

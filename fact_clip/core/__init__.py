@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fact_clip.core.clock import Clock as Clock
+    from fact_clip.core.clock import row_times as row_times
     from fact_clip.core.errors import CommandOption as CommandOption
     from fact_clip.core.errors import ConfigKey as ConfigKey
     from fact_clip.core.errors import FileLocation as FileLocation
@@ -16,18 +18,16 @@ if TYPE_CHECKING:
     from fact_clip.core.errors import OrientationError as OrientationError
     from fact_clip.core.errors import library_errors as library_errors
     from fact_clip.core.errors import located as located
+    from fact_clip.core.frames import frame_labels as frame_labels
+    from fact_clip.core.frames import majority_stride as majority_stride
+    from fact_clip.core.frames import runs as runs
+    from fact_clip.core.frames import stretch as stretch
     from fact_clip.core.segments import LEAST_FPS as LEAST_FPS
     from fact_clip.core.segments import MAX_FRAMES as MAX_FRAMES
     from fact_clip.core.segments import MOST_FPS as MOST_FPS
-    from fact_clip.core.segments import Clock as Clock
     from fact_clip.core.segments import NewWord as NewWord
     from fact_clip.core.segments import Segment as Segment
     from fact_clip.core.segments import Segmentation as Segmentation
-    from fact_clip.core.segments import frame_labels as frame_labels
-    from fact_clip.core.segments import majority_stride as majority_stride
-    from fact_clip.core.segments import row_times as row_times
-    from fact_clip.core.segments import runs as runs
-    from fact_clip.core.segments import stretch as stretch
     from fact_clip.core.vocabulary import WHOLE_NAME as WHOLE_NAME
     from fact_clip.core.vocabulary import Factors as Factors
     from fact_clip.core.vocabulary import Vocabulary as Vocabulary
@@ -49,15 +49,15 @@ _HOME_OF = {
     "LEAST_FPS": "segments",
     "MAX_FRAMES": "segments",
     "MOST_FPS": "segments",
-    "Clock": "segments",
+    "Clock": "clock",
     "NewWord": "segments",
     "Segment": "segments",
     "Segmentation": "segments",
-    "frame_labels": "segments",
-    "majority_stride": "segments",
-    "row_times": "segments",
-    "runs": "segments",
-    "stretch": "segments",
+    "frame_labels": "frames",
+    "majority_stride": "frames",
+    "row_times": "clock",
+    "runs": "frames",
+    "stretch": "frames",
     "WHOLE_NAME": "vocabulary",
     "Factors": "vocabulary",
     "Vocabulary": "vocabulary",

@@ -1,10 +1,10 @@
-"""One colour a class, the same in pictures, in the report and on the page; no matplotlib."""
+"""Colours of classes, the same in pictures, in the report and on the page; no matplotlib."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from itertools import pairwise, product
+from itertools import product
 from typing import TypedDict
 
 import numpy as np
@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from fact_clip.core.arguments import names_of
 
 BACKGROUND = "#d9d9d9"
+_WHITE = "#ffffff"
+_FIRST = "#1f77b4"  # a calm blue to begin with
 
-# OKLab: linear sRGB -> cone responses -> cube root -> lightness and two opponent axes (Björn Ottosson, 2020).
+# OKLab: linear sRGB -> cone responses -> cube root -> lightness and two opponent axes
+# (Björn Ottosson, 2020).
 _CONES = np.array(
     [
         [0.4122214708, 0.5363325363, 0.0514459929],
@@ -32,7 +35,7 @@ _OPPONENTS = np.array(
 
 
 def oklab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
-    """sRGB in [0, 1], (N, 3) -> OKLab (N, 3), where Euclidean distance is about the distance that is seen."""
+    """Convert sRGB in [0, 1] (N, 3) to OKLab (N, 3), whose Euclidean distances match perception."""
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     lab: NDArray[np.float64] = np.cbrt(linear @ _CONES.T) @ _OPPONENTS.T
     return lab
@@ -40,32 +43,42 @@ def oklab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=8)
 def palette(count: int) -> tuple[str, ...]:
-    """`count` colours as "#rrggbb", always the same; a shorter palette is the beginning of a longer one.
+    """Return colours that are easily told apart.
 
-    Each next colour is the one of a grid of sRGB that is farthest in OKLab from those before it, from white (paper)
-    and from the grey of background. Greyish, glaring, very dark and very light ones are left out.
+    Each next colour is the one of a grid of sRGB that is farthest in OKLab from the previous ones,
+    from white (paper) and from the grey of background. Greyish, glaring, very dark and very light
+    ones are omitted.
+
+    Args:
+        count: how many colours.
+
+    Returns:
+        The colours as "#rrggbb". A shorter palette is the beginning of a longer one.
     """
-    grid = np.array(list(product(np.linspace(0, 1, 18), repeat=3)))
+    grid = np.array(list(product(np.linspace(0, 1, 18), repeat=3)))  # (G, 3)
     perceived = oklab(grid)
-    lightness, chroma = perceived[:, 0], np.hypot(perceived[:, 1], perceived[:, 2])
+    lightness = perceived[:, 0]
+    chroma = np.hypot(perceived[:, 1], perceived[:, 2])
     usable = (lightness > 0.36) & (lightness < 0.90) & (chroma > 0.055) & (chroma < 0.26)
-    grid, perceived = grid[usable], perceived[usable]
-    taken = oklab(np.array([[1.0, 1.0, 1.0], _rgb(BACKGROUND)]))
-    distance = np.min(np.linalg.norm(perceived[:, None] - taken[None], axis=2), axis=1)
-    chosen = [
-        int(np.argmin(np.linalg.norm(grid - _rgb("#1f77b4"), axis=1)))
-    ]  # a calm blue to begin with
-    while len(chosen) < count:
-        distance = np.minimum(distance, np.linalg.norm(perceived - perceived[chosen[-1]], axis=1))
-        chosen.append(int(np.argmax(distance)))
-    return tuple(
-        "#" + "".join(f"{round(255 * part):02x}" for part in grid[index])
-        for index in chosen[:count]
-    )
+    grid = grid[usable]
+    perceived = perceived[usable]
+
+    taken = oklab(np.array([_rgb(_WHITE), _rgb(BACKGROUND)]))
+    distance = np.min(np.linalg.norm(perceived[:, None] - taken[None], axis=2), axis=1)  # (G,)
+    indices = [int(np.argmin(np.linalg.norm(grid - _rgb(_FIRST), axis=1)))]
+    while len(indices) < count:
+        newest = perceived[indices[-1]]
+        distance = np.minimum(distance, np.linalg.norm(perceived - newest, axis=1))
+        indices.append(int(np.argmax(distance)))
+    return tuple(_hex(grid[index]) for index in indices[:count])
 
 
 def _rgb(colour: str) -> list[float]:
-    return [int(colour[left:right], 16) / 255 for left, right in pairwise((1, 3, 5, 7))]
+    return [value / 255 for value in bytes.fromhex(colour[1:])]
+
+
+def _hex(rgb: NDArray[np.float64]) -> str:
+    return "#" + bytes(round(255 * value) for value in rgb).hex()
 
 
 class Colour(TypedDict):
@@ -77,12 +90,26 @@ class Colour(TypedDict):
 
 
 def class_colours(names: Sequence[str], background: Collection[str] = ()) -> dict[str, Colour]:
-    """A colour and a number for each class, by its place among the actions: a longer list begins alike."""
-    names, background = names_of(names, "names"), names_of(background, "background")
-    colours: dict[str, Colour] = {
-        name: {"colour": None, "number": None, "index": index} for index, name in enumerate(names)
-    }
+    """Assign colours and numbers to classes.
+
+    Args:
+        names: names of the classes.
+        background: names that get neither colour nor number.
+
+    Returns:
+        The colour of each name. A longer list of names begins with the same colours.
+    """
+    names = names_of(names, "names")
+    background = names_of(background, "background")
     actions = [name for name in names if name not in background]
-    for number, (name, colour) in enumerate(zip(actions, palette(len(actions)), strict=True), 1):
-        colours[name].update({"colour": colour, "number": number})
-    return colours
+    colours = dict(zip(actions, palette(len(actions)), strict=True))
+    numbers = {name: number for number, name in enumerate(actions, start=1)}
+
+    looks: dict[str, Colour] = {}
+    for index, name in enumerate(names):
+        looks[name] = {
+            "colour": colours.get(name),
+            "number": numbers.get(name),
+            "index": index,
+        }
+    return looks

@@ -1,4 +1,4 @@
-"""The exception for bad input, and where it stands; the command line prints it as one line, with exit code 2."""
+"""The exceptions for bad input, and its location; the command line prints one line and exits with code 2."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from fact_clip.core.messages import printable, sentence, shortened
 
 @dataclass(frozen=True)
 class FileLocation:
-    """A file or folder, with a line number and a part of it ("segment 3") where they are known."""
+    """A file or folder, with a line number and a part of it ("segment 3") if they are known."""
 
     path: Path
     line: int | None = None
     part: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path}{'' if self.line is None else f':{self.line}'}{self.part and f', {self.part}'}"
+        location = str(self.path)
+        if self.line is not None:
+            location += f":{self.line}"
+        if self.part:
+            location += f", {self.part}"
+        return location
 
 
 class ConfigKey(str):
@@ -36,37 +41,55 @@ class Argument(str):
 
 
 Location: TypeAlias = FileLocation | Path | str
-"""Where bad input stands, which a front end may render in its own words; a plain text is that of an argument."""
+"""The location of bad input, which a front end may render in its own words.
+
+A plain string is the name of an argument.
+"""
 
 
 class InputError(ValueError):
-    """Input that cannot be used: where it stands, what is wrong, what to do."""
+    """Input that cannot be used.
+
+    Args:
+        where: the location of the input.
+        problem: what is wrong.
+        fix: what to do, or "".
+    """
 
     def __init__(self, where: Location, problem: str, fix: str = "") -> None:
         if isinstance(where, Path):
             where = FileLocation(where)
-        self.where = Argument(where) if type(where) is str else where
-        self.problem, self.fix = problem, fix
-        super().__init__(
-            printable(f"{shortened(str(where))}: {sentence(shortened(problem), shortened(fix))}")
-        )
+        if type(where) is str:
+            where = Argument(where)
+        self.where: Location = where
+        self.problem = problem
+        self.fix = fix
+
+        location = shortened(str(where))
+        explanation = sentence(shortened(problem), shortened(fix))
+        super().__init__(printable(f"{location}: {explanation}"))
 
     @property
     def path(self) -> Path | None:
-        """The file or folder that is wrong, if it is one."""
+        """Return the file or folder that is wrong, if it is one."""
         return self.where.path if isinstance(self.where, FileLocation) else None
 
     def at(self, where: Location) -> InputError:
         """Return the same error, of the same type, at another location."""
         return type(self)(where, self.problem, self.fix)
 
-    def __reduce__(self) -> tuple[object, ...]:  # it crosses from the processes that read videos
+    # the error is sent from the processes that read videos
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.where, self.problem, self.fix)
 
 
 @contextmanager
 def located(where: Location) -> Iterator[None]:
-    """Say where the bad input stands that the block raises an InputError for."""
+    """Set the location of an InputError raised in the block.
+
+    Args:
+        where: the location that the error gets.
+    """
     try:
         yield
     except InputError as error:
@@ -77,7 +100,14 @@ def located(where: Location) -> Iterator[None]:
 def library_errors(
     where: Location, problem: str, *kinds: type[Exception], fix: str = ""
 ) -> Iterator[None]:
-    """Raise an InputError, with its reason, in place of an error of these kinds of a library or the system."""
+    """Raise an InputError in place of errors of a library or the operating system.
+
+    Args:
+        where: the location of the bad input.
+        problem: what is wrong; the reason of the error is added in brackets.
+        kinds: the types of errors that are replaced.
+        fix: what to do, or "".
+    """
     try:
         yield
     except kinds as error:
@@ -88,12 +118,12 @@ def library_errors(
 
 
 class GapError(InputError):
-    """Segments with frames between them that no segment has."""
+    """Segments with frames between them that belong to no segment."""
 
 
 class MissingDataError(InputError):
-    """A data set that is not where the configuration says."""
+    """A data set that does not exist at the path in the configuration."""
 
 
 class OrientationError(InputError):
-    """Features of which it is not clear which side is time."""
+    """Features whose time axis cannot be determined."""

@@ -1,4 +1,4 @@
-"""Reading text, JSON, YAML, stored values and archives of arrays; a damaged file is an InputError that names it."""
+"""Reading text, JSON, YAML, stored values and archives of arrays. A damaged file is an InputError."""
 
 from __future__ import annotations
 
@@ -27,27 +27,33 @@ T = TypeVar("T")
 
 
 def check_file(path: str | Path, expected: str) -> Path:
-    """Return the path of a regular file; an InputError for a missing one, a folder, a pipe or a device."""
+    """Return the path of a regular file. Reject a missing one, a folder, a pipe and a device."""
     path = Path(path)
-    with library_errors(
-        path, "cannot be read", OSError, ValueError, fix=f"give {expected}"
-    ):  # a NUL is a ValueError
+    fix = f"give {expected}"
+    with library_errors(path, "cannot be read", OSError, ValueError, fix=fix):  # NUL: ValueError
         mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
-        raise InputError(
-            path, "not a regular file but a folder, a pipe or a device", f"give {expected}"
-        )
+        raise InputError(path, "not a regular file but a folder, a pipe or a device", fix)
     return path
 
 
 def read_text(path: Path, expected: str = "a file of segments", *, latin: bool = False) -> str:
-    """Return the text of a file in UTF-8, with or without a byte-order mark; with `latin`, else in latin-1."""
+    """Read a text file in UTF-8, with or without a byte-order mark.
+
+    Args:
+        path: the file.
+        expected: what it should be, for an error.
+        latin: whether a file that is not UTF-8 is read as latin-1.
+
+    Returns:
+        The content, with the line ends of the file.
+    """
     check_file(path, expected)
     with library_errors(path, "cannot be read", OSError):
         raw = path.read_bytes()  # because text mode would change line ends inside quoted names
-    if (
-        b"\0" not in raw
-    ):  # as in a picture, an archive or UTF-16, which latin-1 would turn into characters
+
+    # Pictures, archives and UTF-16 contain NUL bytes; latin-1 would turn them into characters.
+    if b"\0" not in raw:
         with suppress(UnicodeDecodeError):
             return raw.decode("utf-8-sig")
         if latin:
@@ -56,48 +62,55 @@ def read_text(path: Path, expected: str = "a file of segments", *, latin: bool =
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
-    """Return the lines of a text of names in UTF-8, else in latin-1, with the line ends of any system."""
-    text = read_text(path, expected, latin=True).replace("\r\n", "\n").replace("\r", "\n")
-    return text.split("\n")  # splitlines would cut at characters that names have
+    """Read the lines of a file of names, in UTF-8 or else latin-1, with the line ends of any system."""
+    content = read_text(path, expected, latin=True).replace("\r\n", "\n").replace("\r", "\n")
+    return content.split("\n")  # splitlines would cut at characters that names have
 
 
 def read_mapping(path: Path, expected: str) -> dict[str, Any]:
-    """Return the keys and values of a JSON file, by its suffix, or of a YAML file, which may be empty."""
-    is_json = path.suffix == ".json"
-    text = read_text(path, f"{expected}, {'JSON' if is_json else 'YAML'} in UTF-8")
-    value = parse_json(text, path, expected) if is_json else parse_yaml(text, path)
-    if value is None and not is_json:
-        return {}
+    """Read the keys and values of a JSON file (suffix .json) or a YAML file, which may be empty."""
+    if path.suffix == ".json":
+        content = read_text(path, f"{expected}, JSON in UTF-8")
+        value = parse_json(content, path, expected)
+        kind = "an object"
+    else:
+        content = read_text(path, f"{expected}, YAML in UTF-8")
+        value = parse_yaml(content, path)
+        kind = "a mapping of keys"
+        if value is None:
+            return {}
     if not isinstance(value, dict):
-        raise InputError(
-            path, f"a {type(value).__name__}, not {'an object' if is_json else 'a mapping of keys'}"
-        )
+        raise InputError(path, f"a {type(value).__name__}, not {kind}")
     return value
 
 
-def parse_json(text: str, where: Location, expected: str, *, finite: bool = True) -> Any:
-    """Return the value of a JSON text; an InputError if broken, for a key twice, for NaN and infinities if `finite`."""
+def parse_json(content: str, where: Location, expected: str, *, finite: bool = True) -> Any:
+    """Parse JSON strictly.
 
-    def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is not a number")
+    Args:
+        content: the JSON.
+        where: its location, for an error.
+        expected: what it should be, for an error.
+        finite: whether NaN and infinities are rejected.
 
+    Returns:
+        The value. Broken JSON, a key twice and half a surrogate pair raise an InputError.
+    """
+    refuse = _refuse_constant if finite else None
     try:
-        value = json.loads(
-            text, parse_constant=refuse if finite else None, object_pairs_hook=_object
-        )
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode(
-                "utf-8"
-            )  # half a surrogate pair, which no file takes
-        return value
+        value = json.loads(content, parse_constant=refuse, object_pairs_hook=_object)
+        if "\\u" in content:  # half a surrogate pair, which cannot be written to a file
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", error)
         line = getattr(error, "lineno", None)
-        location = (
-            FileLocation(where, line) if isinstance(where, Path) else where
-        )  # else it says the line
-        raise InputError(
-            location, f"not JSON ({getattr(error, 'msg', error)})", f"give {expected}"
-        ) from None
+        location = FileLocation(where, line) if isinstance(where, Path) else where
+        raise InputError(location, f"not JSON ({reason})", f"give {expected}") from None
+    return value
+
+
+def _refuse_constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a number")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -110,40 +123,49 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-# What NumPy raises on broken files: its header parser lets the errors of Python's tokenizer through.
+# What NumPy raises on broken files: its header parser passes on the errors of Python's tokenizer.
 BROKEN_ARRAY: tuple[type[Exception], ...] = (
-    ValueError, OSError, EOFError, SyntaxError, ArithmeticError, RecursionError, MemoryError, TypeError, KeyError,
-    NotImplementedError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+    ValueError,
+    OSError,
+    EOFError,
+    SyntaxError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+    TypeError,
+    KeyError,
+    NotImplementedError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read_npz(path: Path, expected: str, fix: str = "") -> dict[str, NDArray[Any]]:
-    """Return the arrays of a .npz file by name, without pickles."""
+    """Read the arrays of a .npz file by name, without pickles."""
     check_file(path, expected)
     damaged = library_errors(path, "damaged, not readable", *BROKEN_ARRAY, fix=fix)
     with damaged, np.load(path, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
 
 
-def parse_yaml(text: str, where: Location, fix: str = "") -> Any:
-    """Return the value of a YAML text; an InputError that names `where` if it is none."""
-    kinds = yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError
+def parse_yaml(content: str, where: Location, fix: str = "") -> Any:
+    """Parse YAML strictly, see `_Loader`. Broken YAML raises an InputError at `where`."""
+    kinds = (yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError)
     with library_errors(where, "not YAML", *kinds, fix=fix):
-        return yaml.load(text, _Loader)
+        return yaml.load(content, _Loader)
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what YAML 1.1 reads in its own way: 1:30 as 90, 010 as 8, 1_5 as 15, and the last of two equal keys."""
+    """Reject surprises of YAML 1.1: 1:30 as 90, 010 as 8, 1_5 as 15, and a key twice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Return a mapping with each key once."""
-        names = Counter(
-            key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)
-        ).most_common(1)
-        if names and names[0][1] > 1:
-            raise yaml.YAMLError(
-                f"the key {names[0][0]!r} twice, line {node.start_mark.line + 1} and below"
-            )
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for name, count in names.most_common(1):
+            if count > 1:
+                line = node.start_mark.line + 1
+                raise yaml.YAMLError(f"the key {name!r} twice, line {line} and below")
         return super().construct_mapping(node, deep)
 
 
@@ -155,8 +177,9 @@ _DECIMAL = {
 
 def _construct_number(loader: _Loader, node: Any) -> Any:
     if not re.fullmatch(_DECIMAL[node.tag], node.value, re.IGNORECASE):
+        number = node.value[:40]
         raise yaml.YAMLError(
-            f"the number {node.value[:40]}, which YAML reads in its own way; in quotes it is a text"
+            f"the number {number}, which YAML reads in its own way; in quotes it is a text"
         )
     return yaml.SafeLoader.yaml_constructors[node.tag](loader, node)
 
@@ -166,33 +189,39 @@ for _tag in _DECIMAL:
 
 
 def read_value(kind: type[T], path: Path, fix: str = "") -> T:
-    """Read a JSON file as a dataclass or a pydantic model; an InputError, with this `fix`, where it does not fit."""
-    text = read_text(path, "a JSON file")
-    parse_json(text, path, "JSON")  # each key once, finite numbers
-    return parse_value(kind, text, path, fix)
+    """Read a JSON file as a dataclass or a pydantic model.
+
+    Args:
+        kind: the type.
+        path: the file.
+        fix: what to do if the file does not fit the type, for an error.
+
+    Returns:
+        The value. A file that does not fit raises an InputError.
+    """
+    content = read_text(path, "a JSON file")
+    parse_json(content, path, "JSON")  # each key once, finite numbers
+    return parse_value(kind, content, path, fix)
 
 
 def parse_value(kind: type[T], value: str | Mapping[str, Any], path: Path, fix: str = "") -> T:
-    """Check a JSON text, or what was parsed from one, as a value of this type; see `read_value`."""
-    from pydantic import TypeAdapter, ValidationError  # what only measures needs neither
+    """Convert JSON, or the value parsed from it, to a type; see `read_value`."""
+    # imported here, because programs that only compute metrics do not need pydantic
+    from pydantic import TypeAdapter, ValidationError
 
-    text = value if isinstance(value, str) else json.dumps(value)
+    content = value if isinstance(value, str) else json.dumps(value)
     try:
-        return TypeAdapter(kind).validate_json(text, strict=True)
+        return TypeAdapter(kind).validate_json(content, strict=True)
     except ValidationError as error:
         fault = error.errors()[0]
         part = ".".join(map(str, fault["loc"]))
-        raise InputError(
-            FileLocation(path, part=part), pydantic_problem(fault["msg"]), fix
-        ) from None
+        location = FileLocation(path, part=part)
+        raise InputError(location, pydantic_problem(fault["msg"]), fix) from None
 
 
 def write_value(path: Path, value: Any) -> None:
-    """Write a dataclass, or any JSON value, as JSON; whole or not at all."""
-    tree = (
-        dataclasses.asdict(value)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type)
-        else value
-    )
+    """Write a dataclass, or any JSON value, as JSON; atomically."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
     with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(tree, indent=1), encoding="utf-8")
+        unfinished.write_text(json.dumps(value, indent=1), encoding="utf-8")

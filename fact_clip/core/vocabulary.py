@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.arguments import check_name, names_of, path_of
 from fact_clip.core.errors import FileLocation, InputError
+from fact_clip.core.frames import frame_labels
 from fact_clip.core.io import read_lines
-from fact_clip.core.messages import describe_invalid_name, is_name, normalize, spelling_key, suggest
-from fact_clip.core.segments import frame_labels
+from fact_clip.core.messages import normalize, spelling_key, suggest
 
 Factors: TypeAlias = tuple[str | None, ...]
 OneClass: TypeAlias = Sequence[str | None] | Mapping[str, str | None]
@@ -27,14 +27,21 @@ WHOLE_NAME = ("phrase",)  # the slots of a vocabulary of which only names are kn
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """An ordered list of action names, by `from_names` or `from_mapping`; the place of a name is its class index."""
+    """An ordered list of action names, made by `from_names` or `from_mapping`.
 
-    names: tuple[str, ...]  # action names, length C
-    background: tuple[str, ...]  # those of them that mean "no action"
-    slots: tuple[str, ...]  # what the factors are, as ("verb", "object", "tool")
-    factors: tuple[
-        Factors, ...
-    ]  # C tuples with one entry per slot; None if a class has no such factor
+    The position of a name is its class index.
+
+    Args:
+        names: action names, length C.
+        background: those names that mean "no action".
+        slots: what the factors are, as ("verb", "object", "tool").
+        factors: C tuples with a factor per slot, or None if a class has no such factor.
+    """
+
+    names: tuple[str, ...]
+    background: tuple[str, ...]
+    slots: tuple[str, ...]
+    factors: tuple[Factors, ...]
 
     def __post_init__(self) -> None:
         for field in ("names", "background", "slots"):
@@ -44,24 +51,24 @@ class Vocabulary:
         for name in self.background:
             self.index(name)
         object.__setattr__(self, "background", tuple(dict.fromkeys(self.background)))
+
         if len(self.factors) != len(self.names):
-            raise InputError(
-                "factors", f"{len(self.factors)} entries for {len(self.names)} classes"
-            )
+            problem = f"{len(self.factors)} entries for {len(self.names)} classes"
+            raise InputError("factors", problem)
         object.__setattr__(self, "factors", tuple(map(tuple, self.factors)))
-        for name, entry in zip(self.names, self.factors, strict=True):
-            are_names = all(
-                factor is None or (isinstance(factor, str) and factor) for factor in entry
-            )
-            if (
-                len(entry) != len(self.slots)
-                or not are_names
-                or not (any(entry) or name in self.background)
-            ):
-                problem = (
-                    f"factors {entry}, not a name or None for each of {self.slots}, one at least"
-                )
+        for name, factors in zip(self.names, self.factors, strict=True):
+            if not self._fits(name, factors):
+                slots = self.slots
+                problem = f"factors {factors}, not a name or None for each of {slots}, one at least"
                 raise InputError(f"class {name!r}", problem)
+
+    def _fits(self, name: str, factors: Factors) -> bool:
+        """Return whether a class has a name or None for each slot, and, as an action, some name."""
+        are_names = all(
+            factor is None or (isinstance(factor, str) and factor) for factor in factors
+        )
+        is_described = any(factors) or name in self.background
+        return len(factors) == len(self.slots) and are_names and is_described
 
     @classmethod
     def from_names(
@@ -71,17 +78,24 @@ class Vocabulary:
         factors: FactorSource | None = None,
         slots: Sequence[str] | None = None,
     ) -> Vocabulary:
-        """Number names in the order given.
+        """Number names in their order.
 
         Args:
             names: action names.
-            background: those of them that mean "no action".
-            factors: for each name (a background name may be missing) a tuple with one entry per slot or a mapping slot
-                -> factor, or a function of the name that gives them. None: one slot, the whole name.
-            slots: names of the slots; read off `factors` if not given (for tuples: "slot1", "slot2", ...).
+            background: those names that mean "no action".
+            factors: for each name (a background name may be missing) a tuple with a factor per slot
+                or a mapping slot -> factor, or a function of the name that returns one of these.
+                None: one slot, the complete name.
+            slots: names of the slots. Default: the keys of `factors`, or "slot1", "slot2", ... if it
+                has tuples.
+
+        Returns:
+            The vocabulary.
         """
-        listed = names_of(names, "names")
-        return cls(listed, names_of(background, "background"), *_resolved(listed, factors, slots))
+        class_names = names_of(names, "names")
+        background_names = names_of(background, "background")
+        slot_names, rows = _resolve_factors(class_names, factors, slots)
+        return cls(class_names, background_names, slot_names, rows)
 
     @classmethod
     def from_mapping(
@@ -91,11 +105,21 @@ class Vocabulary:
         factors: FactorSource | None = None,
         slots: Sequence[str] | None = None,
     ) -> Vocabulary:
-        """Read a mapping file, see `parse_mapping`; its first fault is raised. Other arguments as in `from_names`."""
-        listed, faults = parse_mapping(path_of(path, "mapping"))
+        """Read a mapping file, see `parse_mapping`. Its first fault is raised.
+
+        Args:
+            path: the file.
+            background: as in `from_names`.
+            factors: as in `from_names`.
+            slots: as in `from_names`.
+
+        Returns:
+            The vocabulary.
+        """
+        names, faults = parse_mapping(path_of(path, "mapping"))
         if faults:
             raise faults[0]
-        return cls.from_names(listed, background, factors, slots)
+        return cls.from_names(names, background, factors, slots)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -111,27 +135,54 @@ class Vocabulary:
         return {name: index for index, name in enumerate(self.names)}
 
     def index(self, name: str) -> int:
-        """Class index of a name; an unknown one is an InputError that says the nearest."""
+        """Return the class index of a name.
+
+        Args:
+            name: an action name. An unknown one raises an InputError that suggests the nearest.
+
+        Returns:
+            The class index.
+        """
         if name not in self._index_of:
-            raise InputError(
-                "vocabulary", f"no class {name!r} among {len(self)}", suggest(str(name), self.names)
-            )
+            problem = f"no class {name!r} among {len(self)}"
+            raise InputError("vocabulary", problem, suggest(str(name), self.names))
         return self._index_of[name]
 
     @cached_property
-    def _spelled(self) -> dict[str, str]:
+    def _by_spelling(self) -> dict[str, str]:
         return {spelling_key(name): name for name in reversed(self.names)}
 
-    def same(self, name: str) -> str:
-        """The class that this name is in another spelling (see `spelling`), or the name as it is."""
-        return name if name in self else self._spelled.get(spelling_key(name), name)
+    def canonical(self, name: str) -> str:
+        """Return the class spelled like `name` up to case, underscores and blanks, else `name`.
+
+        Args:
+            name: an action name in any spelling.
+
+        Returns:
+            The name of the class, or `name` itself.
+        """
+        return name if name in self else self._by_spelling.get(spelling_key(name), name)
 
     def encode(self, labels: Iterable[str]) -> NDArray[np.int64]:
-        """Names -> class indices, (T,)."""
+        """Convert names to class indices.
+
+        Args:
+            labels: action names (T,).
+
+        Returns:
+            Class indices (T,).
+        """
         return np.array([self.index(label) for label in names_of(labels, "labels")], dtype=np.int64)
 
     def decode(self, indices: ArrayLike) -> list[str]:
-        """Class indices (T,) -> names; one outside [0, C) is an InputError."""
+        """Convert class indices to names.
+
+        Args:
+            indices: class indices (T,) in [0, C).
+
+        Returns:
+            Action names (T,).
+        """
         array = frame_labels(indices, "indices")
         wrong = array[(array < 0) | (array >= len(self))]
         if wrong.size:
@@ -140,18 +191,29 @@ class Vocabulary:
 
     @property
     def background_indices(self) -> tuple[int, ...]:
-        """Class indices of the background names, in the order of `background`."""
+        """Return the class indices of the background names, in the order of `background`."""
         return tuple(self.index(name) for name in self.background)
 
     def factor_indices(self, slot: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """The K factors of one slot in order of appearance, and for each class the index of its factor or -1, (C,)."""
+        """Number the factors of one slot.
+
+        Args:
+            slot: one of `slots`.
+
+        Returns:
+            The K factors in order of appearance, and for each class the index of its factor or -1,
+            (C,).
+        """
         if slot not in self.slots:
             raise InputError("vocabulary", f"no slot {slot!r} among {self.slots}")
-        column = [entry[self.slots.index(slot)] for entry in self.factors]
-        factors = tuple(dict.fromkeys(factor for factor in column if factor is not None))
-        return factors, np.array(
-            [-1 if factor is None else factors.index(factor) for factor in column], np.int64
-        )
+        position = self.slots.index(slot)
+        numbers: dict[str, int] = {}
+        indices = np.full(len(self), -1, np.int64)
+        for index, factors in enumerate(self.factors):
+            factor = factors[position]
+            if factor is not None:
+                indices[index] = numbers.setdefault(factor, len(numbers))
+        return tuple(numbers), indices
 
     def extended(
         self,
@@ -159,25 +221,51 @@ class Vocabulary:
         background: Iterable[str] = (),
         factors: FactorSource | None = None,
     ) -> Vocabulary:
-        """A vocabulary with further names after these, in the same slots; arguments as in `from_names`."""
-        listed, left_out = names_of(names, "names"), names_of(background, "background")
-        _, entries = _resolved(listed, factors, self.slots)
+        """Return a vocabulary with further names after these, in the same slots.
+
+        Args:
+            names: the further names.
+            background: as in `from_names`.
+            factors: as in `from_names`.
+
+        Returns:
+            The longer vocabulary.
+        """
+        new_names = names_of(names, "names")
+        new_background = names_of(background, "background")
+        _, new_factors = _resolve_factors(new_names, factors, self.slots)
         return Vocabulary(
-            self.names + listed, self.background + left_out, self.slots, self.factors + entries
+            names=self.names + new_names,
+            background=self.background + new_background,
+            slots=self.slots,
+            factors=self.factors + new_factors,
         )
 
     def subset(self, names: Iterable[str]) -> Vocabulary:
-        """A vocabulary of some of these names, in the order given, with their flags and factors."""
-        listed = names_of(names, "names")
-        entries = tuple(self.factors[self.index(name)] for name in listed)
+        """Return a vocabulary of some of these names, with their flags and factors.
+
+        Args:
+            names: the names, in the order of the new vocabulary.
+
+        Returns:
+            The shorter vocabulary.
+        """
+        subset = names_of(names, "names")
         return Vocabulary(
-            listed, tuple(name for name in self.background if name in listed), self.slots, entries
+            names=subset,
+            background=tuple(name for name in self.background if name in subset),
+            slots=self.slots,
+            factors=tuple(self.factors[self.index(name)] for name in subset),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON: names, background, slots, factors."""
-        lists = {key: list(getattr(self, key)) for key in ("names", "background", "slots")}
-        return {**lists, "factors": [list(entry) for entry in self.factors]}
+        """Return plain JSON: names, background, slots, factors."""
+        return {
+            "names": list(self.names),
+            "background": list(self.background),
+            "slots": list(self.slots),
+            "factors": [list(factors) for factors in self.factors],
+        }
 
 
 def _check_names(where: str, names: tuple[str, ...]) -> None:
@@ -186,51 +274,69 @@ def _check_names(where: str, names: tuple[str, ...]) -> None:
     by_look: dict[str, str] = {}
     for name in names:
         check_name(name, where, legacy=True)
-        if (other := by_look.get(normalize(name))) is not None:
-            raise InputError(
-                where,
-                f"{name!r} twice" if other == name else f"{name!a} and {other!a} look the same",
-            )
-        by_look[normalize(name)] = name
+        look = normalize(name)
+        if by_look.get(look) == name:
+            raise InputError(where, f"{name!r} twice")
+        if look in by_look:
+            raise InputError(where, f"{name!a} and {by_look[look]!a} look the same")
+        by_look[look] = name
 
 
-def _resolved(
-    names: Sequence[str], source: FactorSource | None, slots: Sequence[str] | None
+def _resolve_factors(
+    names: tuple[str, ...], source: FactorSource | None, slots: Sequence[str] | None
 ) -> tuple[tuple[str, ...], tuple[Factors, ...]]:
-    """The slots, and for each name a tuple with one factor per slot; arguments as in `Vocabulary.from_names`."""
+    """Return the slots, and the factors of each name; arguments as in `Vocabulary.from_names`."""
     if source is None:
-        return WHOLE_NAME if slots is None else names_of(slots, "slots"), tuple(
-            (name,) for name in names
-        )
-    entries = [source(name) if callable(source) else source.get(name) for name in names]
+        slot_names = WHOLE_NAME if slots is None else names_of(slots, "slots")
+        return slot_names, tuple((name,) for name in names)
+
+    classes = [source(name) if callable(source) else source.get(name) for name in names]
     if slots is None:
-        named = dict.fromkeys(
-            slot for entry in entries if isinstance(entry, Mapping) for slot in entry
-        )
-        width = max((len(entry) for entry in entries if entry), default=0)
-        numbered = (
-            WHOLE_NAME if width == 1 else tuple(f"slot{number}" for number in range(1, width + 1))
-        )
-        slots = tuple(named) or numbered
-    used, factors = names_of(slots, "slots"), list[Factors]()
-    for name, entry in zip(names, entries, strict=True):
-        if isinstance(entry, Mapping):
-            if unknown := [slot for slot in entry if slot not in used]:
-                raise InputError(
-                    f"class {name!r}", f"no slot {unknown[0]!r}", f"choose among {used}"
-                )
-            entry = tuple(map(entry.get, used))
-        factors.append((None,) * len(used) if entry is None else tuple(entry))
-    return used, tuple(factors)
+        slots = _infer_slots(classes)
+    slot_names = names_of(slots, "slots")
+    rows: list[Factors] = []
+    for name, factors in zip(names, classes, strict=True):
+        if factors is None:
+            rows.append((None,) * len(slot_names))
+        elif isinstance(factors, Mapping):
+            for slot in factors:
+                if slot not in slot_names:
+                    where = f"class {name!r}"
+                    raise InputError(where, f"no slot {slot!r}", f"choose among {slot_names}")
+            rows.append(tuple(map(factors.get, slot_names)))
+        else:
+            rows.append(tuple(factors))
+    return slot_names, tuple(rows)
+
+
+def _infer_slots(classes: Sequence[OneClass | None]) -> tuple[str, ...]:
+    """Return the keys of the classes that are mappings, else numbered slots for the longest tuple."""
+    slots: dict[str, None] = {}
+    for factors in classes:
+        if isinstance(factors, Mapping):
+            slots.update(dict.fromkeys(factors))
+    if slots:
+        return tuple(slots)
+    width = max((len(factors) for factors in classes if factors), default=0)
+    if width == 1:
+        return WHOLE_NAME
+    return tuple(f"slot{number}" for number in range(1, width + 1))
 
 
 _LINE = re.compile(r"([0-9]{1,9})[ \t]+(.+)")
 
 
 def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
-    """Return the names by id of a mapping file, and all its faults: malformed lines, an id or a name twice, a gap.
+    """Read the names and all faults of a mapping file.
 
-    A line is "id name"; the ids are 0 to C-1, each once in any order, and names may have spaces. UTF-8, else latin-1.
+    A line is "id name". The ids are 0 to C-1, each once in any order, and names may have spaces. The
+    file is in UTF-8, else latin-1.
+
+    Args:
+        file: the mapping file.
+
+    Returns:
+        The names by id, and the faults: malformed lines, an id or a name twice, a missing id.
     """
     by_id: dict[int, str] = {}
     line_of: dict[str, int] = {}
@@ -239,32 +345,40 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
         lines = read_lines(file, 'a mapping file, "id name" a line')
     except InputError as error:
         return (), [error]
+
     for number, line in enumerate(lines, start=1):
-        line, where = line.strip(" \t"), FileLocation(file, number)
+        line = line.strip(" \t")
         if not line:
             continue
-        match = _LINE.fullmatch(line)
-        if match is None:
-            faults.append(
-                InputError(where, f'{line!r} is not "id name"', 'write it as in "0 background"')
-            )
-            continue
-        index, name = int(match[1]), match[2]
-        if not is_name(name, legacy=True):
-            faults.append(InputError(where, describe_invalid_name(name)))
-        elif index in by_id:
-            faults.append(InputError(where, f"id {index} twice"))
-        elif (key := normalize(name)) in line_of:
-            faults.append(InputError(where, f"{name!r} again, as in line {line_of[key]}"))
+        where = FileLocation(file, number)
+        try:
+            index, name = _parse_line(line, where)
+            key = normalize(name)
+            if index in by_id:
+                raise InputError(where, f"id {index} twice")
+            if key in line_of:
+                raise InputError(where, f"{name!r} again, as in line {line_of[key]}")
+        except InputError as error:
+            faults.append(error)
         else:
-            by_id[index], line_of[key] = name, number
-    missing = next((index for index in range(len(by_id)) if index not in by_id), None)
-    if missing is not None and not faults:  # a faulty line may be the one that is missing
-        faults.append(
-            InputError(file, f"no id {missing}", f"give the ids 0 to {len(by_id) - 1}, each once")
-        )
-    elif not by_id and not faults:
-        faults.append(
-            InputError(file, "no classes", 'write "id name" a line, as in "0 background"')
-        )
+            by_id[index] = name
+            line_of[key] = number
+
+    if not faults:  # a faulty line may be the one that is missing
+        missing = next((index for index in range(len(by_id)) if index not in by_id), None)
+        if missing is not None:
+            fix = f"give the ids 0 to {len(by_id) - 1}, each once"
+            faults.append(InputError(file, f"no id {missing}", fix))
+        if not by_id:
+            fix = 'write "id name" a line, as in "0 background"'
+            faults.append(InputError(file, "no classes", fix))
     return tuple(by_id[index] for index in sorted(by_id)), faults
+
+
+def _parse_line(line: str, where: FileLocation) -> tuple[int, str]:
+    """Return the id and the name of a line of a mapping file."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise InputError(where, f'{line!r} is not "id name"', 'write it as in "0 background"')
+    check_name(match[2], where, legacy=True)
+    return int(match[1]), match[2]

@@ -21,10 +21,11 @@ from pydantic import BeforeValidator
 
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.arguments import check_name, is_number
+from fact_clip.core.clock import Clock
 from fact_clip.core.errors import FileLocation, GapError, Location, library_errors
 from fact_clip.core.io import read_text
 from fact_clip.core.messages import is_name, join_names
-from fact_clip.core.segments import LEAST_FPS, MAX_FRAMES, MOST_FPS, Clock
+from fact_clip.core.segments import LEAST_FPS, MAX_FRAMES, MOST_FPS
 
 logger = logging.getLogger(__name__)
 

@@ -138,7 +138,7 @@ class CandidateReader:
     def _as_trained(self, actions: Sequence[str]) -> tuple[str, ...]:
         """The names as the run spells them: case, underscores and blanks tell no two names apart."""
         first = dict[str, str]()  # the first spelling of each new name
-        similar = [self.vocabulary.same(name) for name in actions]
+        similar = [self.vocabulary.canonical(name) for name in actions]
         names = tuple(
             name if name in self.vocabulary else first.setdefault(spelling_key(name), name)
             for name in similar

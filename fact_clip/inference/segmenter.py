@@ -266,7 +266,7 @@ class Segmenter:
             background = (BACKGROUND,)
         if settings.reject is not None:
             background = tuple(dict.fromkeys((*background, NONE_OF_THESE)))
-        result = clock.put_on(Segmentation(tuple(segments)))
+        result = clock.apply_to(Segmentation(tuple(segments)))
         return replace(result, background=background, new_words=candidates.new_words)
 
     def stream(

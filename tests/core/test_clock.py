@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 from fact_clip.core import Segmentation
-from fact_clip.core.segments import Clock
+from fact_clip.core.clock import Clock
 
 UNEVEN = np.array([0.0, 0.2, 0.5, 0.6, 1.0])
 VIDEO = Segmentation.from_frames(["a", "a", "b", "b"])
 
 
 def test_times_are_put_on_unless_the_rate_says_them():
-    on = Clock(4, 5.0, UNEVEN, "v.mp4", 30.0).put_on(VIDEO)
+    on = Clock(4, 5.0, UNEVEN, "v.mp4", 30.0).apply_to(VIDEO)
     assert (on.fps, on.times, on.media, on.video_fps) == (5.0, tuple(UNEVEN.tolist()), "v.mp4", 30.0)
     assert on.to_frames() == VIDEO.to_frames()
     rounded = np.array([0.0, 0.2, 0.4, 0.6014, 0.8])  # within 1.5 ms
-    assert Clock(4, 5.0, rounded).put_on(VIDEO).times is None
-    assert Clock(4, 5.0, np.array([0.0, 0.2, 0.4, 0.6016, 0.8])).put_on(VIDEO).times is not None
-    assert Clock(4, None, rounded).put_on(VIDEO).times == tuple(rounded.tolist())
+    assert Clock(4, 5.0, rounded).apply_to(VIDEO).times is None
+    assert Clock(4, 5.0, np.array([0.0, 0.2, 0.4, 0.6016, 0.8])).apply_to(VIDEO).times is not None
+    assert Clock(4, None, rounded).apply_to(VIDEO).times == tuple(rounded.tolist())
 
 
 @pytest.mark.parametrize("fps", [5, 15, 29.97, 30000 / 1001, 59.94])

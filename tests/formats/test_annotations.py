@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fact_clip.core.clock import Clock
 from fact_clip.core.errors import FileLocation
-from fact_clip.core.segments import Clock
 from fact_clip.datasets.features import read_clock
 from fact_clip.formats.base import Annotation, Span, to_frames
 

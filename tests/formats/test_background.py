@@ -10,7 +10,7 @@ import opentimelineio
 import pytest
 
 from fact_clip.core import Segment, Segmentation, Vocabulary
-from fact_clip.core.segments import Clock
+from fact_clip.core.clock import Clock
 from fact_clip.formats import FORMATS, READERS, load, save
 from fact_clip.formats.base import Options, to_frames
 

@@ -1,0 +1,98 @@
+"""The times at which the frames of a video start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fact_clip.core.arguments import table_of
+from fact_clip.core.errors import InputError
+from fact_clip.core.segments import Segmentation
+
+_ROUNDING = 1.5e-3  # seconds; files round times to milliseconds
+
+
+def row_times(
+    picture_times: ArrayLike, fps: float, end: float | None = None
+) -> NDArray[np.float64]:
+    """Return the start times of rows that were sampled from a video at n / fps seconds.
+
+    A row starts with the picture that it shows, which came up at n / fps or a moment before. If that
+    time would not rise, the row starts at n / fps.
+
+    Args:
+        picture_times: seconds at which the picture of each row came up, (T,).
+        fps: rows per second.
+        end: seconds at which the video ends, or None if unknown.
+
+    Returns:
+        Seconds at the start of each row, and at the end of the last one, (T + 1,). The last row ends
+        with the video, or at T / fps if that is sooner.
+    """
+    times = table_of(picture_times, "picture_times", ("T",)).astype(np.float64)
+    grid = np.arange(len(times) + 1) / fps
+    rises = np.append(True, times[1:] > times[:-1])
+    is_usable = rises & (times <= grid[:-1] + _ROUNDING)
+    starts = np.where(is_usable, np.maximum(times, 0.0), grid[:-1])
+
+    last = grid[-1]
+    if end is not None and starts[-1] + _ROUNDING < end:
+        last = min(end, last)
+    return np.append(starts, last)
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """The frames of one video's features: how many, and when each starts."""
+
+    n_frames: int | None = None  # None: as many as the annotation has
+    fps: float | None = None  # frames per second; None if unknown
+    # seconds at the start of each frame and at the end, (n_frames + 1,); None: they follow from fps
+    times: NDArray[np.float64] | None = None
+    media: str | None = None  # path of the video
+    video_fps: float | None = None  # pictures per second of the video; None if unknown
+
+    def apply_to(self, segmentation: Segmentation) -> Segmentation:
+        """Return the segmentation with this clock. Frame times are kept only if irregular."""
+        times = None
+        if self.times is not None and not self._is_regular(self.times):
+            times = tuple(self.times.tolist())
+        return replace(
+            segmentation, fps=self.fps, times=times, media=self.media, video_fps=self.video_fps
+        )
+
+    def _is_regular(self, times: NDArray[np.float64]) -> bool:
+        """Return whether the frame times follow from the rate."""
+        if not self.fps:
+            return False
+        deviation = np.abs(times - np.arange(len(times)) / self.fps)
+        return bool(deviation.max() < _ROUNDING)
+
+    def frames(self, seconds: Sequence[float], where: str | Path) -> NDArray[np.int64]:
+        """Return the frame boundary nearest to each time.
+
+        Args:
+            seconds: times (N,).
+            where: the location of the times, for an error.
+
+        Returns:
+            Frame boundaries (N,); of two equally near ones the later.
+        """
+        values = np.asarray(seconds, dtype=np.float64)
+        if self.times is not None:
+            # the count continues after the end, so that labels of another video are noticed
+            step = float(np.median(np.diff(self.times)))
+            beyond = np.maximum(values - self.times[-1], 0) / step
+            middles = (self.times[1:] + self.times[:-1]) / 2
+            within = np.searchsorted(middles, values, side="right").astype(np.int64)
+            frames: NDArray[np.int64] = within + np.floor(beyond + 0.5).astype(np.int64)
+            return frames
+        if self.fps is None:
+            problem = "times in seconds, but no frame rate is known"
+            raise InputError(where, problem, "set --fps or --features")
+        # the rounding of a rate and of its division must not decide on a half
+        return np.floor(values * self.fps + 0.5 + 1e-9).astype(np.int64)

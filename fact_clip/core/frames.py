@@ -1,0 +1,101 @@
+"""Per-frame labels: class indices as int64 arrays (T,), where -1 is an ignored frame."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fact_clip.core.arguments import array_of, whole_of
+from fact_clip.core.errors import InputError
+
+_MOST = 1 << 62
+
+
+def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
+    """Check per-frame labels.
+
+    Args:
+        labels: class indices (T,).
+        where: their name in an error.
+
+    Returns:
+        The labels as int64 (T,).
+    """
+    array = array_of(labels, where, "integer class indices, one per frame, shape (T,)", "iu")
+    if array.ndim != 1:
+        problem = f"an array of shape {array.shape}, not one label per frame, shape (T,)"
+        raise InputError(where, problem)
+    return array.astype(np.int64, copy=False)
+
+
+def _some_labels(labels: ArrayLike) -> NDArray[np.int64]:
+    array = frame_labels(labels, "labels")
+    if array.size == 0:
+        raise InputError("labels", "no frames")
+    return array
+
+
+def runs(labels: ArrayLike) -> list[tuple[int, int, int]]:
+    """Cut per-frame labels into maximal runs of one label.
+
+    Args:
+        labels: class indices (T,), T > 0.
+
+    Returns:
+        (start, stop, label) of each run, half-open, in order.
+    """
+    array = _some_labels(labels)
+    changes = np.flatnonzero(np.diff(array)) + 1
+    edges = [0, *changes.tolist(), array.size]
+    return [(start, stop, int(array[start])) for start, stop in pairwise(edges)]
+
+
+def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray[np.int64]:
+    """Return the most frequent label of each stride; of equally frequent ones the first.
+
+    Args:
+        labels: class indices (T,), T > 0.
+        stride: frames of a stride.
+        ignore: label without a vote. A stride gets it only if all its frames have it.
+
+    Returns:
+        Labels (ceil(T / stride),).
+    """
+    whole_of(stride, "stride", 1, _MOST)
+    array = _some_labels(labels)
+    ignore = whole_of(ignore, "ignore", -_MOST, _MOST)
+
+    stride = min(stride, array.size)  # a longer stride is the complete video as well
+    padding = np.full(-array.size % stride, ignore, dtype=np.int64)
+    windows = np.append(array, padding).reshape(-1, stride)  # (N, stride)
+    votes = np.zeros(windows.shape, dtype=np.int64)
+    for offset in range(stride):
+        votes += windows == windows[:, offset : offset + 1]
+    votes[windows == ignore] = 0
+
+    # argmax returns the first frame of the highest count, hence the label that comes first
+    winners = votes.argmax(axis=1)  # (N,)
+    majority: NDArray[np.int64] = windows[np.arange(len(windows)), winners]
+    return majority
+
+
+def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
+    """Repeat labels of strides at full rate: frame t gets label t // stride.
+
+    Args:
+        labels: class indices (ceil(n_frames / stride),).
+        stride: frames of a stride.
+        n_frames: length of the video in frames.
+
+    Returns:
+        Labels (n_frames,).
+    """
+    whole_of(stride, "stride", 1, _MOST)
+    array = _some_labels(labels)
+    expected = -(-n_frames // stride)
+    if array.size != expected:
+        problem = f"{array.size} at stride {stride}, not {expected} for {n_frames} frames"
+        raise InputError("labels", problem)
+    return array[np.arange(n_frames) // stride]
