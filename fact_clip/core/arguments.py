@@ -61,7 +61,7 @@ def validated(*unchecked: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any]:
-    """Return the pydantic check of a type. Dataclasses check their own fields when they are made."""
+    """Return the pydantic check of a type. Dataclasses have checked their own fields."""
     from pydantic import ConfigDict, InstanceOf, TypeAdapter
 
     if dataclasses.is_dataclass(hint):

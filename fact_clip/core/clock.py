@@ -21,8 +21,8 @@ def row_times(
 ) -> NDArray[np.float64]:
     """Return the start times of rows that were sampled from a video at n / fps seconds.
 
-    A row starts with the picture that it shows, which came up at n / fps or a moment before. If that
-    time would not rise, the row starts at n / fps.
+    A row starts with the picture that it shows, which came up at n / fps or a moment before. If
+    that time would not rise, the row starts at n / fps.
 
     Args:
         picture_times: seconds at which the picture of each row came up, (T,).
@@ -30,8 +30,8 @@ def row_times(
         end: seconds at which the video ends, or None if unknown.
 
     Returns:
-        Seconds at the start of each row, and at the end of the last one, (T + 1,). The last row ends
-        with the video, or at T / fps if that is sooner.
+        Seconds at the start of each row, and at the end of the last one, (T + 1,). The last row
+        ends with the video, or at T / fps if that is sooner.
     """
     times = table_of(picture_times, "picture_times", ("T",)).astype(np.float64)
     grid = np.arange(len(times) + 1) / fps

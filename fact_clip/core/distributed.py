@@ -127,8 +127,8 @@ def cpu_has_bf16() -> bool:
 class Processes:
     """One process of a distributed group. All ranks must call its methods in the same order.
 
-    A process without a launcher is alone. Rank 0 alone writes files and prints. All ranks compute on
-    the same kind of device (see `pick_device`).
+    A process without a launcher is alone. Rank 0 alone writes files and prints. All ranks compute
+    on the same kind of device (see `pick_device`).
 
     Args:
         device: the device, or the name of one.
@@ -200,7 +200,7 @@ class Processes:
         return [by_rank[index % self.world][index // self.world] for index in range(count)]
 
     def broadcast(self, function: Callable[[], R]) -> R:
-        """Call a function on rank 0 alone (it may read stdin), and return its result on every rank."""
+        """Call a function on rank 0 alone (it may read stdin); return its result on every rank."""
         results = [function()] if self.is_main else []
         return self.gather(results, 1)[0]
 
@@ -219,7 +219,7 @@ class Processes:
         return dict(zip(values, total, strict=True))
 
     def parallel(self, model: torch.nn.Module) -> torch.nn.Module:
-        """Wrap a model so that gradients are averaged over all ranks; a missing gradient counts as 0."""
+        """Wrap a model so that gradients are averaged over ranks; a missing one counts as 0."""
         if self.world == 1:
             return model
         from torch.nn.parallel import DistributedDataParallel

@@ -1,4 +1,4 @@
-"""The exceptions for bad input, and its location; the command line prints one line and exits with code 2."""
+"""The exceptions for bad input, each with its location."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading text, JSON, YAML, stored values and archives of arrays. A damaged file is an InputError."""
+"""Strict reading of text, JSON, YAML, stored values and archives of arrays."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def read_text(path: Path, expected: str = "a file of segments", *, latin: bool =
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
-    """Read the lines of a file of names, in UTF-8 or else latin-1, with the line ends of any system."""
+    """Read the lines of a file of names, in UTF-8 or else latin-1, with any line ends."""
     content = read_text(path, expected, latin=True).replace("\r\n", "\n").replace("\r", "\n")
     return content.split("\n")  # splitlines would cut at characters that names have
 

@@ -33,10 +33,10 @@ _DEVICES = {"con", "prn", "aux", "nul"} | _PORTS
 
 
 def file_name(name: str) -> str:
-    """Convert a name from elsewhere to a file name without folder and suffix. Most stay as they are.
+    """Convert a name from elsewhere to a file name without folder and suffix.
 
-    The result leads out of no folder and hides no file. Two names may give one file name; the
-    caller has to check that.
+    Most names stay as they are. The result leads out of no folder and hides no file. Two names may
+    give one file name; the caller has to check that.
     """
     safe = _NOT_IN_NAMES.sub("_", name.strip())
     visible = safe.lstrip(".")
@@ -93,7 +93,7 @@ def same_place(first: Path, second: Path) -> bool:
 
 
 def check_place(path: Path) -> None:
-    """Raise an InputError if a file cannot be written. Call it before the first of several files."""
+    """Raise an InputError if a file cannot be written. Call it before writing several files."""
     with library_errors(path, "cannot be written", OSError):
         parent = next((folder for folder in path.parents if os.path.lexists(folder)), Path())
         is_open = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
@@ -194,7 +194,7 @@ def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
 
 
 def _lock(descriptor: int, patience: float) -> bool:
-    """Lock an open folder. Return False if another process still has it after `patience` seconds."""
+    """Lock an open folder. Return False if it is still locked after `patience` seconds."""
     deadline = time.monotonic() + patience
     while True:
         try:

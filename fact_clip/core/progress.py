@@ -14,7 +14,9 @@ SECONDS = 10.0  # minimum time between two lines, unless a tenth of the work was
 
 
 class Pace:
-    """Decide when to print a progress line, and estimate the time left. Create it when the work starts.
+    """Decide when to print a progress line, and estimate the time left.
+
+    Create it when the work starts.
 
     Args:
         done: amount of work that was finished earlier, in the unit of the total.
@@ -30,7 +32,7 @@ class Pace:
         self._tenths = tenths
 
     def left(self, done: float, total: float) -> str | None:
-        """Return the time left, as "12 min", if a line is due, else None. Assumes the mean speed so far."""
+        """Return the time left at the mean speed so far, as "12 min", if a line is due."""
         if done <= self._line_done:
             return None
 

@@ -23,7 +23,9 @@ MAX_FRAMES = 20_000_000  # of a video: a week at 30 frames a second; what ends l
 
 @dataclass(frozen=True, order=True)
 class Segment:
-    """One action of a video, in the frames `[start, stop)`; ordered by start, then stop, then label.
+    """One action of a video, in the frames `[start, stop)`.
+
+    Segments are ordered by start, then stop, then label.
 
     Args:
         start: first frame.
@@ -61,7 +63,7 @@ class NewWord:
     action: str  # the candidate
     slot: str  # what the word is, as "verb"; "phrase" for a complete name that has no parts
     word: str
-    # the most similar trained word of that slot (for a phrase: the trained name); "" if there is none
+    # the most similar trained word of that slot (for a phrase: the trained name), or ""
     nearest: str
     similarity: float  # cosine of their vectors by the sentence encoder, -1 to 1
     far: bool  # whether that is too little for the model to know what the word means
@@ -71,15 +73,15 @@ class NewWord:
 class Segmentation:
     """A video cut into segments without gap or overlap, from frame 0 to its last.
 
-    It is a sequence of its segments. `from_frames` makes maximal runs of one label. Segments made by
-    hand may follow each other with the same label (two cups poured one after the other); converting
-    to frames joins them.
+    It is a sequence of its segments. `from_frames` makes maximal runs of one label. Segments made
+    by hand may follow each other with the same label (two cups poured one after the other);
+    converting to frames joins them.
 
     Args:
         segments: at least one, in order; each starts at the stop of the one before.
         fps: frames per second, or None if unknown.
-        times: seconds at the start of each frame and at the end of the last one, (n_frames + 1,), for
-            a video whose frames are not evenly spaced; None if they follow from `fps`.
+        times: seconds at the start of each frame and at the end of the last one, (n_frames + 1,),
+            for a video whose frames are not evenly spaced; None if they follow from `fps`.
         media: name of the video file, for formats that point to it. This and all that follow do not
             count for equality.
         video_fps: pictures per second of the video file, or None if unknown.

@@ -1,4 +1,4 @@
-"""Action names, each with its background flag and its factors by slot, as (cut, ham, knife) (docs/names.md)."""
+"""Action names, their background flags and their factors by slot (docs/names.md)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Vocabulary:
         factors: FactorSource | None = None,
         slots: Sequence[str] | None = None,
     ) -> Vocabulary:
-        """Number names in their order.
+        """Make a vocabulary of names, numbered in their order.
 
         Args:
             names: action names.
@@ -86,8 +86,8 @@ class Vocabulary:
             factors: for each name (a background name may be missing) a tuple with a factor per slot
                 or a mapping slot -> factor, or a function of the name that returns one of these.
                 None: one slot, the complete name.
-            slots: names of the slots. Default: the keys of `factors`, or "slot1", "slot2", ... if it
-                has tuples.
+            slots: names of the slots. Default: the keys of `factors`, or "slot1", "slot2", ... if
+                it has tuples.
 
         Returns:
             The vocabulary.
@@ -195,7 +195,7 @@ class Vocabulary:
         return tuple(self.index(name) for name in self.background)
 
     def factor_indices(self, slot: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """Number the factors of one slot.
+        """Return the factors of one slot, and their numbers by class.
 
         Args:
             slot: one of `slots`.
@@ -310,7 +310,7 @@ def _resolve_factors(
 
 
 def _infer_slots(classes: Sequence[OneClass | None]) -> tuple[str, ...]:
-    """Return the keys of the classes that are mappings, else numbered slots for the longest tuple."""
+    """Return the keys of classes that are mappings, else numbers for the longest tuple."""
     slots: dict[str, None] = {}
     for factors in classes:
         if isinstance(factors, Mapping):
@@ -329,8 +329,8 @@ _LINE = re.compile(r"([0-9]{1,9})[ \t]+(.+)")
 def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
     """Read the names and all faults of a mapping file.
 
-    A line is "id name". The ids are 0 to C-1, each once in any order, and names may have spaces. The
-    file is in UTF-8, else latin-1.
+    A line is "id name". The ids are 0 to C-1, each once in any order, and names may have spaces.
+    The file is in UTF-8, else latin-1.
 
     Args:
         file: the mapping file.

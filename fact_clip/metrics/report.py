@@ -1,4 +1,4 @@
-"""All figures at once, by the rules of a named profile; and by class (docs/metrics.md)."""
+"""All figures at once, by the rules of a named profile, and figures by class (docs/metrics.md)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fact_clip.metrics.frame import (
     FrameCounts,
     Labellings,
     Labels,
+    Video,
     paired,
     percent,
     without_true,
@@ -34,17 +35,12 @@ from fact_clip.metrics.zero_shot import class_groups, frame_figures, segment_fig
 
 @dataclass(frozen=True)
 class Profile:
-    """Where the field's scripts differ."""
+    """Rules in which the field's scripts differ."""
 
     foreground: bool = True  # report `frame_accuracy_foreground`
-    last_ends_early: bool = (
-        False  # the last segment of a video stops one frame early, see `segments`
-    )
-    drop_background_frames: bool = (
-        False  # frames of true background are cut out of both labellings first
-    )
-    # F1 (exact) is not pooled, but the mean over the videos that have a segment on either side
-    f1_per_video: bool = False
+    last_ends_early: bool = False  # the last segment stops one frame early, see `segments`
+    drop_background_frames: bool = False  # cut frames of true background out of both labellings
+    f1_per_video: bool = False  # exact F1, mean over the videos that have a segment on either side
 
 
 PROFILES: dict[str, Profile] = {
@@ -57,26 +53,33 @@ PROFILES: dict[str, Profile] = {
 
 def _rules(profile: str) -> Profile:
     if profile not in PROFILES:
-        raise InputError(
-            "profile", f"no profile {profile!r}", f"choose one of {', '.join(PROFILES)}"
-        )
+        fix = f"choose one of {', '.join(PROFILES)}"
+        raise InputError("profile", f"no profile {profile!r}", fix)
     return PROFILES[profile]
 
 
 def figure_keys(profile: str = "fact") -> tuple[str, ...]:
-    """Return the keys of the figures that `evaluate` gives for a profile, without those of seen and unseen classes."""
-    foreground = ("frame_accuracy_foreground",) if _rules(profile).foreground else ()
-    return ("frame_accuracy", *foreground, "edit", *(f"f1@{overlap}" for overlap in OVERLAPS))
+    """Return the keys of the figures of `evaluate`, without those of seen and unseen classes.
+
+    Args:
+        profile: a key of `PROFILES`.
+
+    Returns:
+        The keys in order.
+    """
+    keys = ["frame_accuracy"]
+    if _rules(profile).foreground:
+        keys.append("frame_accuracy_foreground")
+    return (*keys, "edit", *(f"f1@{overlap}" for overlap in OVERLAPS))
 
 
 Metric = Callable[[list[Labels], list[Labels]], float | Mapping[str, float]]
-"""True and predicted classes (T,) of each video, at the frames that are judged -> a figure, or several by name."""
+"""True and predicted classes (T,) of each video, without ignored frames -> a figure, or several."""
 
 
 def _adopt(name: str, part: Any) -> Metric:
-    if name in ("profile", *figure_keys(), "harmonic_mean") or name.startswith(
-        ("seen_", "unseen_")
-    ):
+    is_reserved = name in ("profile", *figure_keys(), "harmonic_mean")
+    if is_reserved or name.startswith(("seen_", "unseen_")):
         raise ValueError("the name is that of a built-in figure")
     if not callable(part):
         raise ValueError("not a function of true and predicted labellings")
@@ -84,7 +87,7 @@ def _adopt(name: str, part: Any) -> Metric:
 
 
 METRICS: Table[Metric] = Table("fact_clip.metrics", {}, _adopt)
-"""Figures of plug-ins, which join those of `evaluate`."""
+"""Metrics of plug-ins, which `evaluate` computes too."""
 
 
 @validated("ground_truth", "prediction")
@@ -101,99 +104,128 @@ def evaluate(
     """Score predictions against labels.
 
     Args:
-        ground_truth: class indices (T,) of each video. Negative ones are ignored frames: left out of frame figures,
-            and cut out of both labellings for segment figures.
-        prediction: class indices (T,) of each video, or (ceil(T / stride),) if a stride is declared.
-        background: classes that are left out of the foreground accuracy and of the class means, and removed from
-            transcripts and segments.
-        unseen: classes that were never trained on; without any, the figures of the two groups are left out.
-        profile: whose rules to follow, a key of `PROFILES`.
+        ground_truth: class indices (T,) of each video. Negative ones are ignored frames, which are
+            removed from both labellings.
+        prediction: class indices (T,) of each video, or (ceil(T / stride),) with a stride.
+        background: classes that do not count in the foreground accuracy and in class means, and
+            are removed from transcripts and segments.
+        unseen: classes that were never trained on. Without any, figures by group are omitted.
+        profile: the rules to follow, a key of `PROFILES`.
         stride: temporal stride of the predictions; they are stretched by nearest neighbour.
-        count_background: transcripts and segments keep the background, as some benchmarks have it.
+        count_background: whether transcripts and segments contain the background, as some
+            benchmarks have it.
 
     Returns:
-        "profile", then figures in percent: frame_accuracy, frame_accuracy_foreground (not in the mstcn profiles),
-        edit, f1@10, f1@25, f1@50; with `unseen` also seen_ and unseen_ frame_accuracy, class_mean_accuracy and
-        f1@k (pooled and exact in every profile), and harmonic_mean. With nothing to count a figure is 0, never NaN.
-        Metrics of plug-ins follow under their names (docs/extending.md).
+        "profile", then figures in percent: frame_accuracy, frame_accuracy_foreground (not in the
+        mstcn profiles), edit, f1@10, f1@25, f1@50. With `unseen` also seen_ and unseen_
+        frame_accuracy, class_mean_accuracy and f1@k (pooled and exact in every profile), and
+        harmonic_mean. With nothing to count a figure is 0, never NaN. Metrics of plug-ins follow
+        under their names (docs/extending.md).
     """
     rules = _rules(profile)
-    held_out, left_out, _ = class_groups(unseen, background)
-    videos, removed = (
-        paired(ground_truth, prediction, stride),
-        frozenset() if count_background else left_out,
-    )
+    groups = class_groups(unseen, background)
+    removed = frozenset[int]() if count_background else groups.background
+    videos = paired(ground_truth, prediction, stride)
     if rules.drop_background_frames:
         videos = without_true(videos, removed)
+
     frames = FrameCounts.of(videos)
-    cut = [
-        [segments(labels, removed, rules.last_ends_early) for labels in video] for video in videos
-    ]
-    counts = {k: [SegmentCounts.of(true, guess, k) for true, guess in cut] for k in OVERLAPS}
+    cut = []
+    for true, guess in videos:
+        true_runs = segments(true, removed, rules.last_ends_early)
+        cut.append((true_runs, segments(guess, removed, rules.last_ends_early)))
 
     result: dict[str, Any] = {"profile": profile, "frame_accuracy": frames.accuracy()}
     if rules.foreground:
-        result["frame_accuracy_foreground"] = frames.without(left_out).accuracy()
+        result["frame_accuracy_foreground"] = frames.without(groups.background).accuracy()
     result["edit"] = float(np.mean([edit_of(true, guess) for true, guess in cut]))
-    result |= {f"f1@{overlap}": _f1(parts, rules) for overlap, parts in counts.items()}
-    if held_out:
-        result |= frame_figures(frames, held_out, left_out)
-        for overlap, parts in counts.items():
-            result |= segment_figures(SegmentCounts.pooled(parts), held_out, overlap)
+    by_group = frame_figures(frames, groups)
+    for overlap in OVERLAPS:
+        counts = [SegmentCounts.of(true, guess, overlap) for true, guess in cut]
+        pooled = SegmentCounts.pooled(counts)
+        result[f"f1@{overlap}"] = (
+            _f1(counts) if rules.f1_per_video else f1_smoothed(*pooled.totals())
+        )
+        by_group |= segment_figures(pooled, groups.unseen, overlap)
+    if groups.unseen:
+        result |= by_group
+    return result | _plugin_figures(videos)
+
+
+def _f1(counts: Sequence[SegmentCounts]) -> float:
+    """Return the mean of exact F1 over the videos that have a segment on either side."""
+    values = [f1_exact(*part.totals()) for part in counts if any(part.totals())]
+    return float(np.mean(values)) if values else 0.0
+
+
+def _plugin_figures(videos: Sequence[Video]) -> dict[str, float]:
+    """Compute the metrics of plug-ins: a figure under their name, or several as name_key."""
+    figures = {}
     for name, metric in METRICS.items():
         where = f"metric {name!r} of {METRICS.package(name)}"
         with library_errors(where, "it fails", Exception, fix="correct or uninstall the package"):
             value = metric([true for true, _ in videos], [guess for _, guess in videos])
-        by_key = (
-            {f"{name}_{key}": part for key, part in value.items()}
-            if isinstance(value, Mapping)
-            else {name: value}
-        )
-        result |= {
-            key: number_of(part, where, f"a finite number for {key}")
-            for key, part in by_key.items()
-        }
-    return result
-
-
-def _f1(parts: Sequence[SegmentCounts], rules: Profile) -> float:
-    if not rules.f1_per_video:
-        return f1_smoothed(*SegmentCounts.pooled(parts).totals())
-    values = [f1_exact(*part.totals()) for part in parts if any(part.totals())]
-    return float(np.mean(values)) if values else 0.0
+        if isinstance(value, Mapping):
+            values = {f"{name}_{key}": part for key, part in value.items()}
+        else:
+            values = {name: value}
+        for key, figure in values.items():
+            figures[key] = number_of(figure, where, f"a finite number for {key}")
+    return figures
 
 
 def per_class(
     ground_truth: Labellings, prediction: Labellings, n_classes: int, overlap: float = 50
 ) -> list[dict[str, Any]]:
-    """Figures of each of the C = `n_classes` classes, all videos pooled; errors as in `paired`.
+    """Score each class, all videos pooled.
 
-    A row has "class" (its index), "frames" (true ones), "accuracy" (of those, in percent), "segments" (true ones),
-    "predicted_segments" and "f1" (exact, in percent, at `overlap` percent). With nothing to count both figures are 0.
+    Args:
+        ground_truth: see `paired`.
+        prediction: see `paired`.
+        n_classes: number of classes C.
+        overlap: lowest IoU of a hit, in percent.
+
+    Returns:
+        A row for each class: "class" (its index), "frames" (true ones), "accuracy" (of those, in
+        percent), "segments" (true ones), "predicted_segments" and "f1" (exact, in percent). With
+        nothing to count both figures are 0.
     """
-    n_classes, videos = (
-        whole_of(n_classes, "n_classes", 1, 1_000_000),
-        paired(ground_truth, prediction),
-    )
-    highest = max(
-        (int(labels.max()) for video in videos for labels in video if labels.size), default=-1
-    )
+    n_classes = whole_of(n_classes, "n_classes", 1, 1_000_000)
+    videos = paired(ground_truth, prediction)
+    highest = -1
+    for true, guess in videos:
+        if true.size:
+            highest = max(highest, int(true.max()), int(guess.max()))
     if highest >= n_classes:
         raise InputError("labels", f"class {highest} is not below n_classes = {n_classes}")
-    frames, counts = FrameCounts.of(videos), count_segments(videos, overlap)
-    return [
-        {
-            "class": label,
-            "frames": frames.total[label],
-            "accuracy": percent(frames.right[label], frames.total[label]),
-            "segments": counts.hits[label] + counts.misses[label],
-            "predicted_segments": counts.hits[label] + counts.false_alarms[label],
-            "f1": f1_exact(counts.hits[label], counts.false_alarms[label], counts.misses[label]),
-        }
-        for label in range(n_classes)
-    ]
+
+    frames = FrameCounts.of(videos)
+    counts = count_segments(videos, overlap)
+    rows = []
+    for label in range(n_classes):
+        hits = counts.hits[label]
+        false_alarms = counts.false_alarms[label]
+        misses = counts.misses[label]
+        rows.append(
+            {
+                "class": label,
+                "frames": frames.total[label],
+                "accuracy": percent(frames.right[label], frames.total[label]),
+                "segments": hits + misses,
+                "predicted_segments": hits + false_alarms,
+                "f1": f1_exact(hits, false_alarms, misses),
+            }
+        )
+    return rows
 
 
 def figure_name(key: str) -> str:
-    """What tables call a figure: "f1@10" -> "F1@10", "unseen_frame_accuracy" -> "unseen frame accuracy"."""
+    """Return the name of a figure in tables.
+
+    Args:
+        key: as "f1@10" or "unseen_frame_accuracy".
+
+    Returns:
+        The name, as "F1@10" or "unseen frame accuracy".
+    """
     return "AUSUC" if key == "ausuc" else key.replace("f1@", "F1@").replace("_", " ")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fact_clip.core import Vocabulary
 from fact_clip.metrics import auroc, compositional_gap, confusions, seen_unseen_auroc
-from fact_clip.metrics.zero_shot import frequent_classes
+from fact_clip.metrics.diagnostics import frequent_classes
 
 NAMES = {
     "idle": (None, None),
