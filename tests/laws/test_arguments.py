@@ -46,7 +46,7 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: TIMED.seconds("1"), "frame"),
         (lambda: TIMED.without(3), "labels"),
         (lambda: majority_stride([0, 1], 2, NAN), "ignore"),
-        (lambda: row_times([NAN], 5.0), "shown"),
+        (lambda: row_times([NAN], 5.0), "picture_times"),
         (lambda: Vocabulary("ab", (), ("s",), (("a",), ("b",))), "names"),
         (lambda: Vocabulary.from_mapping(3), "mapping"),
         (lambda: Vocabulary.from_names([]), "names"),
