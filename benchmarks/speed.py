@@ -349,9 +349,7 @@ def twin_of(training: trainer.Trainer, shape: Shape) -> PlainTraining:
 
 def videos_of(batch: Any) -> list[tuple[Tensor, Tensor]]:
     """The videos of a batch without what pads them."""
-    return [
-        (x[m], y[m]) for x, y, m in zip(batch.features, batch.truth.labels, batch.mask, strict=True)
-    ]
+    return [(x[m], y[m]) for x, y, m in zip(batch.features, batch.labels, batch.mask, strict=True)]
 
 
 def train_by(kind: type[trainer.Trainer], shape: Shape, steps: int, *overrides: str) -> None:

@@ -373,7 +373,7 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
     return Classes(len(vocabulary), tuple(verb.tolist()), tuple(noun.tolist()), n_verbs, n_nouns)
 
 
-def check_classes(run: Run, names: object, path: Path, fix: str = _COPY) -> None:
+def check_classes(run: Run, names: object, path: Location | Path, fix: str = _COPY) -> None:
     """Refuse data or weights with other classes than the run's, in the same order; older weights do not name them."""
     if isinstance(names, list | tuple) and tuple(names) != run.vocabulary.names:
         pairs = zip(names, run.vocabulary.names, strict=False)

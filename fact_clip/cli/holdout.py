@@ -62,7 +62,9 @@ def open_whole(config: DataConfig, folder: DataFolder | None = None) -> Dataset:
     """Open a data set with nothing held out; of all splits the first."""
     split = Dataset.splits(config)[0] if config.split == "all" else config.split
     folder = folder or DataFolder(config)
-    return Dataset(config.model_copy(update={"split": split}), folder, folder.vocabulary(config))
+    return Dataset.build(
+        config.model_copy(update={"split": split}), folder, folder.vocabulary(config)
+    )
 
 
 def open_with_guesses(config: DataConfig) -> tuple[Dataset, list[str]]:
@@ -110,7 +112,7 @@ def description(dataset: Dataset, chosen: Holdout) -> tuple[dict[str, Any], str]
         dataset.segment_counts(dataset.learning),
     )
     frames = dict(zip(vocabulary, counts.tolist(), strict=True))
-    trained = dataset.class_counts(dataset.videos_of(chosen)[0])
+    trained = dataset.class_counts(dataset.videos_of(chosen).learning)
     new_of = lost_factors(vocabulary, chosen.check(vocabulary).hidden, trained)
     resting = resting_on_one(vocabulary, chosen.hidden, trained, segments)
     lost = list(dict.fromkeys(factor for new in new_of.values() for factor in new))

@@ -370,13 +370,13 @@ def convert(
 def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     """Do as `convert`, with our configuration and its data; class texts that the checkpoint lacks are made."""
     weights, folder = read_state(checkpoint), DataFolder(config.data)
-    dataset = Dataset(config.data, folder, folder.vocabulary(config.data))
+    dataset = Dataset.build(config.data, folder, folder.vocabulary(config.data))
     dataset.check()
     if config.model.head == "fact-clip" and "text_embeddings" not in weights:
         weights["text_embeddings"] = torch.from_numpy(
             class_vectors(config.text, dataset.vocabulary)
         )
-    opened = {"root": str(dataset.root.resolve()), "fps": dataset.fps}
+    opened = {"root": str(folder.root.resolve()), "fps": dataset.fps}
     config = config.model_copy(update={"data": config.data.model_copy(update=opened)})
     _write(
         out, config, dataset.layout, dataset.vocabulary, folder.mapping_path, weights, checkpoint

@@ -1,4 +1,4 @@
-"""How published data sets are read (docs/benchmarks.md); a new one is an entry of `BENCHMARKS`. Factors of names."""
+"""How published data sets are read (docs/benchmarks.md), and the factors of class names."""
 
 from __future__ import annotations
 
@@ -20,33 +20,41 @@ from fact_clip.text.grammar import Grammar
 FACTORS_FILE = "factors.csv"
 _HEADER = '"class" and a column per slot, as in "class,verb,object"'
 Layout = Literal["TD", "DT"]
+ReadFactors = Callable[[str], Factors]  # class name -> factors, one per slot, None without one
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """How to read a data set in the common layout. Files are relative to its folder."""
+    """How to read a data set in the common layout. Files are relative to its folder.
 
-    layout: (
-        Layout | None
-    )  # of feature files: time first or channels first; None: by shapes and labels
-    fps: float | None  # feature rows per second; None where unknown or mixed
-    background: tuple[str | int, ...]  # the classes that mean "no action", by id where names differ
-    slots: tuple[str, ...] | None = (
-        None  # names of the factors of an action; None: one slot, the whole name
-    )
-    factors: Callable[[str], Factors] | None = (
-        None  # of a name, one per slot (None: the class lacks it)
-    )
-    folder: str = ""  # below a root that holds several data sets; empty: the name of the entry
-    splits: int = 0  # published ones, named 1, 2, ...; 0: those in its folder
-    classes: int | None = None  # in the published mapping; None where there are several
+    Attributes:
+        layout: of feature files, time first or channels first. None: by shapes and labels.
+        fps: feature rows per second. None where unknown or mixed.
+        background: the classes that mean "no action", by id where names differ.
+        slots: names of the factors of an action. None: one slot, the whole name.
+        factors: reads the factors of a class name.
+        folder: below a root that contains several data sets. Empty: the name of the benchmark.
+        splits: number of published splits, named 1, 2, ...; 0: those in its folder.
+        classes: number in the published mapping. None where there are several mappings.
+        mapping: the file of the classes.
+        features: the folder of the feature files.
+    """
+
+    layout: Layout | None = None
+    fps: float | None = None
+    background: tuple[str | int, ...] = ()
+    slots: tuple[str, ...] | None = None
+    factors: ReadFactors | None = None
+    folder: str = ""
+    splits: int = 0
+    classes: int | None = None
     mapping: str = "mapping.txt"
     features: str = "features"
 
 
 NO_ACTION = "no action"
 
-# Patterns for names; the background has no factor, and a name that does not parse is an InputError.
+# Patterns for names. The background has no factor, and a name that does not parse is an InputError.
 verb_object_tool = Grammar("{verb} {object} [with {tool}]", none=(NO_ACTION,))
 # Breakfast appends the target to the object: "put_egg2plate", "put_toppingOnTop".
 breakfast_factors = Grammar(
@@ -59,48 +67,67 @@ salads_factors = Grammar(
 )
 verb_and_noun = Grammar("{verb},{noun}", none=("background,background",))
 
-# The variants of HA-ViD share their features.
-_HAVID = Benchmark(
-    "DT", None, (havid.IDLE,), havid.SLOTS, havid.factors, splits=1, features="../features"
-)
-_VARIANTS = [
-    f"view{view}_{hand}_{kind}"
-    for view in (0, 1, 2)
-    for hand in ("lh", "rh")
-    for kind in ("pt", "aa")
-]
-
 BENCHMARKS: dict[str, Benchmark] = {
-    "folder": Benchmark(None, None, ()),
+    "folder": Benchmark(),
     "breakfast": Benchmark(
-        "DT", 15.0, ("SIL",), breakfast_factors.slots, breakfast_factors, splits=4, classes=48
+        layout="DT",
+        fps=15.0,
+        background=breakfast_factors.none,
+        slots=breakfast_factors.slots,
+        factors=breakfast_factors,
+        splits=4,
+        classes=48,
     ),
-    "gtea": Benchmark("DT", 15.0, ("background",), splits=4, classes=11),
+    "gtea": Benchmark(layout="DT", fps=15.0, background=("background",), splits=4, classes=11),
     "50salads": Benchmark(
-        "DT", 30.0, salads_factors.none, salads_factors.slots, salads_factors, splits=5, classes=19
+        layout="DT",
+        fps=30.0,
+        background=salads_factors.none,
+        slots=salads_factors.slots,
+        factors=salads_factors,
+        splits=5,
+        classes=19,
     ),
-    "egoprocel": Benchmark("TD", None, (0,)),
+    "egoprocel": Benchmark(layout="TD", background=(0,)),
     "epic": Benchmark(
-        "TD",
-        None,
-        verb_and_noun.none,
-        verb_and_noun.slots,
-        verb_and_noun,
+        layout="TD",
+        background=verb_and_noun.none,
+        slots=verb_and_noun.slots,
+        factors=verb_and_noun,
         mapping="processed/mapping.txt",
     ),
-    **{
-        f"havid_{name}": replace(_HAVID, folder=f"HAViD/ActionSegmentation/data/{name}")
-        for name in _VARIANTS
-    },
-    "kscgr": Benchmark(
-        "TD", 6.0, (NO_ACTION,), verb_object_tool.slots, verb_object_tool, splits=7, classes=67
-    ),
-    "workbench": Benchmark("TD", 15.0, (NO_ACTION,), verb_object_tool.slots, verb_object_tool),
 }
+
+# The variants of HA-ViD share their features.
+_HAVID = Benchmark(
+    layout="DT",
+    background=(havid.IDLE,),
+    slots=havid.SLOTS,
+    factors=havid.factors,
+    splits=1,
+    features="../features",
+)
+for _view in (0, 1, 2):
+    for _hand in ("lh", "rh"):
+        for _kind in ("pt", "aa"):
+            _variant = f"view{_view}_{_hand}_{_kind}"
+            BENCHMARKS[f"havid_{_variant}"] = replace(
+                _HAVID, folder=f"HAViD/ActionSegmentation/data/{_variant}"
+            )
+
+_WORKBENCH = Benchmark(
+    layout="TD",
+    fps=15.0,
+    background=verb_object_tool.none,
+    slots=verb_object_tool.slots,
+    factors=verb_object_tool,
+)
+BENCHMARKS["kscgr"] = replace(_WORKBENCH, fps=6.0, splits=7, classes=67)
+BENCHMARKS["workbench"] = _WORKBENCH
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """Return the entry of `BENCHMARKS` with that name."""
+    """Return the benchmark of that name."""
     if name not in BENCHMARKS:
         fix = f"use one of {', '.join(BENCHMARKS)}; your own data set is 'folder'"
         raise InputError(ConfigKey("data.name"), f"no data set {name!r}", fix)
@@ -108,59 +135,77 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def class_factors(
-    config: DataConfig, root: Path, names: Sequence[str], background: Sequence[str]
-) -> tuple[Callable[[str], Factors] | None, tuple[str, ...] | None]:
-    """Return a function from a name to its factors, and their slots; None twice where only names as a whole count.
+    config: DataConfig, root: Path | None, names: Sequence[str], background: Sequence[str]
+) -> tuple[ReadFactors | None, tuple[str, ...] | None]:
+    """Return how the factors of class names are read, and their slots.
 
-    ``root/factors.csv`` comes first, then ``data.grammar`` for the classes that it lacks; without either, the grammar
-    of the benchmark. A background class has None for each slot; a name that does not parse is an InputError.
+    ``root/factors.csv`` comes first, then ``data.grammar`` for the classes that it lacks. Without
+    either, the grammar of the benchmark counts. A background class has None for each slot.
+
+    Args:
+        config: the configuration.
+        root: the folder of the data set, or None for data in memory.
+        names: the classes.
+        background: the background classes.
+
+    Returns:
+        A function from a class name to its factors, and the slots. (None, None) where only whole
+        names count. The function raises an InputError for a name that does not parse.
     """
-    benchmark, table, in_table = find_benchmark(config.name), dict[str, Factors](), None
-    slots, grammar = benchmark.slots, benchmark.factors
-    if os.path.lexists(root / FACTORS_FILE):
-        in_table, table, faults = parse_factors(root / FACTORS_FILE, (*names, *config.unlabelled))
-        if faults:
-            raise faults[0]
-        slots, grammar = in_table, None
-    if config.grammar is not None:
-        grammar, slots = _reader(
-            config.grammar, [name for name in names if name not in background], in_table
+    benchmark = find_benchmark(config.name)
+    slots = benchmark.slots
+    grammar = benchmark.factors
+    table: dict[str, Factors] = {}
+    table_slots = None
+    if root is not None and os.path.lexists(root / FACTORS_FILE):
+        table_slots, table, faults = parse_factors(
+            root / FACTORS_FILE, (*names, *config.unlabelled)
         )
+        for error in faults:
+            raise error
+        slots = table_slots
+        grammar = None
+    if config.grammar is not None:
+        actions = [name for name in names if name not in background]
+        grammar, slots = _grammar_reader(config.grammar, actions, table_slots)
     if slots is None:
         return None, None
+    no_factors: Factors = (None,) * len(slots)
 
     def read(name: str) -> Factors:
         if name in background:
-            return (None,) * len(slots)
+            return no_factors
         if any(table.get(name, ())):
             return table[name]
         if grammar is None:
-            fix = "add them, set data.grammar, or name the class in data.background if it means no action"
+            fix = (
+                "add them, set data.grammar, or name the class in data.background if it means no"
+                " action"
+            )
             raise InputError(f"class {name!r}", f"no factors in {FACTORS_FILE}", fix)
-        parsed = grammar(name)
-        # a background class of the benchmark that this run counts as an action has its name as a factor
-        return parsed if any(parsed) else (name, *parsed[1:])
+        factors = grammar(name)
+        if not any(factors):
+            # a background class of the benchmark that this run counts as an action
+            return (name, *factors[1:])
+        return factors
 
     return read, slots
 
 
-def _reader(
+def _grammar_reader(
     pattern: str, actions: Iterable[str], slots: tuple[str, ...] | None
-) -> tuple[Callable[[str], Factors], tuple[str, ...]]:
-    """Return what ``data.grammar`` names as a function from a name to its factors in some slots (None: its own)."""
+) -> tuple[ReadFactors, tuple[str, ...]]:
+    """Return the reader of ``data.grammar`` for some slots, by default those of the grammar."""
     grammar = Sentences(actions) if pattern == ENGLISH else Grammar.of(pattern, actions)
     slots = slots or grammar.slots
     for slot in grammar.slots:
         if slot not in slots:
-            raise InputError(
-                ConfigKey("data.grammar"),
-                f"the classes have no slot {slot!r}",
-                f"use {', '.join(slots)}",
-            )
+            problem = f"the classes have no slot {slot!r}"
+            raise InputError(ConfigKey("data.grammar"), problem, f"use {', '.join(slots)}")
 
     def read(name: str) -> Factors:
         by_slot = dict(zip(grammar.slots, grammar(name), strict=True))
-        return tuple(map(by_slot.get, slots))
+        return tuple(by_slot.get(slot) for slot in slots)
 
     return read, slots
 
@@ -168,9 +213,10 @@ def _reader(
 def parse_factors(
     path: Path, names: Sequence[str]
 ) -> tuple[tuple[str, ...], dict[str, Factors], list[InputError]]:
-    """Return the slots of a factors.csv, the factors of each class that it lists, and all its faults.
+    """Read a factors.csv: its slots, the factors of each class that it lists, and all its faults.
 
-    The first line is "class" and the names of the slots; an empty cell is a factor that the class does not have.
+    The first line is "class" and the names of the slots. An empty cell is a factor that the class
+    does not have.
     """
     try:
         lines = read_lines(path, _HEADER)
@@ -179,70 +225,85 @@ def parse_factors(
     number, header = lines[0] if lines else (1, [])
     slots = tuple(header[1:])
     if header[:1] != ["class"] or not slots or not all(slots) or len(set(slots)) != len(slots):
-        fix = f"write {_HEADER}"
-        return (
-            (),
-            {},
-            [
-                InputError(
-                    FileLocation(path, number),
-                    f"not the header of {FACTORS_FILE}: {', '.join(header)!r}",
-                    fix,
-                )
-            ],
-        )
+        location = FileLocation(path, number)
+        problem = f"not the header of {FACTORS_FILE}: {', '.join(header)!r}"
+        return (), {}, [InputError(location, problem, f"write {_HEADER}")]
+
     table: dict[str, Factors] = {}
     faults = []
     for number, cells in lines[1:]:
-        where, name = FileLocation(path, number), cells[0]
+        location = FileLocation(path, number)
+        name = cells[0]
         if not any(cells):
             continue
         if len(cells) != len(header):
-            faults.append(InputError(where, f"{len(cells)} cells, but {len(header)} in the header"))
+            problem = f"{len(cells)} cells, but {len(header)} in the header"
+            faults.append(InputError(location, problem))
         elif name not in names:
-            faults.append(
-                InputError(where, f"no class {name!r} in the mapping", suggest(name, names))
-            )
+            problem = f"no class {name!r} in the mapping"
+            faults.append(InputError(location, problem, suggest(name, names)))
         elif name in table:
-            faults.append(InputError(where, f"class {name!r} again", "list each once"))
+            faults.append(InputError(location, f"class {name!r} again", "list each once"))
         else:
-            table[name] = tuple(
-                " ".join(cell.replace("_", " ").split()) or None for cell in cells[1:]
-            )
+            table[name] = tuple(_word(cell) for cell in cells[1:])
     return slots, table, faults
+
+
+def _word(cell: str) -> str | None:
+    return " ".join(cell.replace("_", " ").split()) or None
 
 
 def new_factors(
     config: DataConfig, vocabulary: Vocabulary, names: Iterable[str]
 ) -> tuple[dict[str, Factors], list[str]]:
-    """Return the factors of names that a vocabulary lacks, and those names that do not parse: one phrase each.
+    """Return the factors of names that a vocabulary lacks, read as its own names are.
 
-    They are read as the names of the vocabulary are. A factor in another spelling is the trained one.
+    A factor in another spelling becomes the trained one.
+
+    Args:
+        config: the grammar.
+        vocabulary: the trained classes.
+        names: the new names.
+
+    Returns:
+        New name -> its factors, and the names that do not parse, which are one phrase each.
     """
-    slots, actions = (
-        vocabulary.slots,
-        [name for name in vocabulary if name not in vocabulary.background],
-    )
-    benchmark, grammar = find_benchmark(config.name), None
+    slots = vocabulary.slots
+    benchmark = find_benchmark(config.name)
+    grammar = benchmark.factors if benchmark.slots == slots else None
     if config.grammar is not None:
-        grammar, _ = _reader(config.grammar, actions, slots)
-    elif benchmark.slots == slots:
-        grammar = benchmark.factors
-    trained = [
-        {spelling_key(word): word for word in vocabulary.factor_indices(slot)[0]} for slot in slots
-    ]
-    factors, phrases = dict[str, Factors](), list[str]()
+        actions = [name for name in vocabulary if name not in vocabulary.background]
+        grammar, _ = _grammar_reader(config.grammar, actions, slots)
+
+    trained_words = []  # of each slot, by spelling
+    for slot in slots:
+        words = vocabulary.factor_indices(slot)[0]
+        trained_words.append({spelling_key(word): word for word in words})
+
+    factors: dict[str, Factors] = {}
+    phrases: list[str] = []
     for name in names:
-        parsed: Factors | None = None
-        for spelled in (name, name.replace("_", " ")):
-            with suppress(InputError):
-                parsed = parsed or (grammar(spelled) if grammar is not None else None)
-        if parsed is None and len(slots) > 1:
+        parsed = _parse(name, grammar)
+        if parsed is not None:
+            pairs = zip(parsed, trained_words, strict=True)
+            parsed = tuple(_trained_word(word, words) for word, words in pairs)
+        elif len(slots) > 1:
             phrases.append(name)
-        if parsed is not None:  # as the vocabulary spells its factors, where it has them
-            parsed = tuple(
-                word and words.get(spelling_key(word), word)
-                for word, words in zip(parsed, trained, strict=True)
-            )
         factors[name] = parsed or (name, *[None] * (len(slots) - 1))
     return factors, phrases
+
+
+def _parse(name: str, grammar: ReadFactors | None) -> Factors | None:
+    """Return the factors of a name, which may be written with underscores, or None."""
+    if grammar is None:
+        return None
+    for spelling in (name, name.replace("_", " ")):
+        with suppress(InputError):
+            return grammar(spelling)
+    return None
+
+
+def _trained_word(word: str | None, trained_words: dict[str, str]) -> str | None:
+    if not word:
+        return word
+    return trained_words.get(spelling_key(word), word)

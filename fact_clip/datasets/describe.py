@@ -18,11 +18,13 @@ from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.progress import paced
 from fact_clip.datasets.benchmarks import FACTORS_FILE
-from fact_clip.datasets.dataset import IGNORED, Dataset, Run, count_transitions, labelled
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import read_sidecar
 from fact_clip.datasets.inspect import Progress
-from fact_clip.datasets.layout import DataFolder, split_names, unlabelled
+from fact_clip.datasets.labels import IGNORED, unlabelled
+from fact_clip.datasets.layout import DataFolder, split_names
 from fact_clip.datasets.splits import guess_groups, read_groups
+from fact_clip.datasets.statistics import Run, count_transitions, labelled_segments
 from fact_clip.text import grammar
 from fact_clip.text.english import ENGLISH, are_sentences
 
@@ -54,8 +56,9 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str,
     if not names:
         raise InputError(root / "groundTruth", "no label files", "write one per video")
     labels = folder.labels(config, vocabulary.names)
-    videos = [runs(labels.checked(name)) for name in paced(names, "counting", logger, progress)]
-    segments = list(map(labelled, videos))
+    indices = [labels.indices(name) for name in paced(names, "counting", logger, progress)]
+    videos = [runs(of_video) for of_video in indices]
+    segments = [labelled_segments(of_video) for of_video in indices]
     transcripts = list(map(len, segments))
     if not any(transcripts):
         raise InputError(
@@ -217,7 +220,7 @@ class Measures:
             [dataset.labels(name) for name in dataset.learning],
             dataset.vocabulary.background_indices,
         )
-        videos = [labelled(runs(of_video)) for of_video in labels]
+        videos = [labelled_segments(of_video) for of_video in labels]
         segments = [(stop - start, label) for video in videos for start, stop, label in video]
         every = [length for length, _ in segments]
         actions = [length for length, label in segments if label not in background]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,88 +25,103 @@ _ROWS = 2048  # frames checked together, to bound the memory of a pass over a ma
 _COLUMNS = 256  # columns widened to float64 together, for the same reason
 _ROUNDING = 1e-10  # a windowed variance below this share of the largest square is rounding
 
-MAX_RATE_RATIO = 1.15  # between a stated rate and that of frame times; one row more or less is 1.1 of `_FEW_ROWS`
-_FEW_ROWS = 10  # whose mean rate says nothing
+# Between a stated rate and that of frame times; one row more or less is 1.1 of `_FEW_ROWS`.
+MAX_RATE_RATIO = 1.15
+_FEW_ROWS = 10  # too few for a mean rate
 MAX_VALUE = 1e30  # of a feature; a model computes in float32, which ends at 3e38
 
 
 def open_array(path: str | Path) -> Array:
-    """Open a .npy file, memory-mapped and read-only; one that is damaged, empty or not of numbers is an InputError."""
+    """Open a .npy file of numbers, memory-mapped and read-only.
+
+    Raises:
+        InputError: a damaged or empty file, or one of another type.
+    """
     check_file(path, "a feature file")
-    damaged = library_errors(
-        path, "not readable as .npy", *BROKEN_ARRAY, fix="save an array with numpy.save"
-    )
-    with damaged, np.errstate(over="raise"):  # of a shape that no memory has
+    fix = "save an array with numpy.save"
+    damaged = library_errors(path, "not readable as .npy", *BROKEN_ARRAY, fix=fix)
+    with damaged, np.errstate(over="raise"):  # of a shape beyond all memory
         array: Array = np.lib.format.open_memmap(path, mode="r")
     if array.dtype.kind not in "fiub" or array.size == 0:
-        raise InputError(
-            path, f"an array of {array.dtype} and shape {array.shape}, not numbers", EXTRACT_AGAIN
-        )
+        problem = f"an array of {array.dtype} and shape {array.shape}, not numbers"
+        raise InputError(path, problem, EXTRACT_AGAIN)
     return array
 
 
 def load_features(path: str | Path, layout: Layout | None) -> Array:
-    """Open a feature file as (T, D), see `open_array`; an InputError where it has not two dimensions, or no layout."""
+    """Open a feature file as (T, D), memory-mapped and read-only.
+
+    Raises:
+        InputError: a damaged file, an array without two dimensions, or no layout.
+    """
     array = open_array(path)
     if array.ndim != 2:
-        raise InputError(
-            path,
-            f"an array of shape {array.shape}",
-            "features have two dimensions, time and columns",
-        )
+        problem = f"an array of shape {array.shape}"
+        raise InputError(path, problem, "features have two dimensions, time and columns")
     if layout is None:
         raise unclear_layout(path)
     return array if layout == "TD" else array.T
 
 
 def lengths_agree(n_rows: int, n_labels: int, config: DataConfig) -> bool:
-    """Return whether two lengths differ by ``data.tolerance`` of the labels or ``data.tolerance_frames`` at most."""
+    """Return whether two lengths differ by no more than the tolerance of the configuration."""
     return abs(n_rows - n_labels) <= max(config.tolerance * n_labels, config.tolerance_frames)
 
 
 def read_layout(
-    path: str | Path, shape: tuple[int, ...], n_labels: int, config: DataConfig
+    location: Location | Path, shape: tuple[int, ...], n_labels: int, config: DataConfig
 ) -> Layout | None:
-    """Return which side of a stored array fits the labels; None where both do, an InputError where neither does."""
-    rows, columns = (lengths_agree(side, n_labels, config) for side in shape)
-    if rows == columns:
-        if rows:
-            return None
-        raise InputError(
-            path, f"no side of features of shape {shape} is near the {n_labels} labels of the video"
-        )
-    return "TD" if rows else "DT"
+    """Return which side of a stored array fits the labels, or None if both do.
+
+    Raises:
+        InputError: neither side fits.
+    """
+    rows_fit = lengths_agree(shape[0], n_labels, config)
+    columns_fit = lengths_agree(shape[1], n_labels, config)
+    if rows_fit and columns_fit:
+        return None
+    if rows_fit:
+        return "TD"
+    if columns_fit:
+        return "DT"
+    problem = f"no side of features of shape {shape} is near the {n_labels} labels of the video"
+    raise InputError(location, problem)
 
 
-def unclear_layout(path: str | Path) -> OrientationError:
-    """Return the error for feature files of which either side could be time."""
-    return OrientationError(
-        path, "which side of the features is time is not clear", "set data.layout to TD or DT"
-    )
+def unclear_layout(location: Location) -> OrientationError:
+    """Return the error for feature files in which either side could be time."""
+    problem = "which side of the features is time is not clear"
+    return OrientationError(location, problem, "set data.layout to TD or DT")
 
 
 def check_length(
-    path: Path, features: Array, layout: Layout, n_labels: int, config: DataConfig
+    location: Location, features: Array, layout: Layout, n_labels: int, config: DataConfig
 ) -> None:
-    """Raise an InputError where features (T, D) are not as long as the labels; of its own type if the other side is."""
-    fits, others_fit = (lengths_agree(side, n_labels, config) for side in features.shape)
-    problem = f"{len(features)} feature rows for {n_labels} labels, read as {layout}"
-    if not fits and others_fit:
-        raise OrientationError(path, problem, "the other layout fits: set data.layout")
-    if not fits:
-        raise InputError(
-            path, problem, "extract features and labels at one frame rate, or raise data.tolerance"
-        )
+    """Check that features (T, D) are as long as the labels.
+
+    Raises:
+        OrientationError: the other side is as long as the labels.
+        InputError: neither side is.
+    """
+    n_frames, columns = features.shape
+    if lengths_agree(n_frames, n_labels, config):
+        return
+    problem = f"{n_frames} feature rows for {n_labels} labels, read as {layout}"
+    if lengths_agree(columns, n_labels, config):
+        raise OrientationError(location, problem, "the other layout fits: set data.layout")
+    fix = "extract features and labels at one frame rate, or raise data.tolerance"
+    raise InputError(location, problem, fix)
 
 
-def check_width(path: Path, features: Array, columns: int, reference: str) -> None:
-    """Raise an InputError where features (T, D) have other columns than those of the reference."""
+def check_width(location: Location, features: Array, columns: int, reference: str) -> None:
+    """Check that features (T, D) have as many columns as those of the reference."""
     if features.shape[1] != columns:
-        raise InputError(path, f"{features.shape[1]} columns, but {columns} in {reference}")
+        problem = f"{features.shape[1]} columns, but {columns} in {reference}"
+        raise InputError(location, problem)
 
 
-def check_finite(path: Location, features: Array) -> None:
-    """Raise an InputError that names the file and the first frame with a value that is not `is_usable`."""
+def check_finite(location: Location, features: Array) -> None:
+    """Check all values of features (T, D), and name the first frame with one that is unusable."""
     if features.dtype.kind != "f":
         return
     for start in range(0, len(features), _ROWS):
@@ -114,25 +129,22 @@ def check_finite(path: Location, features: Array) -> None:
         if not usable.all():
             frame = start + int(usable.argmin())
             column = int(is_usable(features[frame]).argmin())
-            problem = (
-                f"{features[frame, column]} in frame {frame}, column {column}, NaN or too large"
-            )
-            raise InputError(path, problem, EXTRACT_AGAIN)
+            value = features[frame, column]
+            problem = f"{value} in frame {frame}, column {column}, NaN or too large"
+            raise InputError(location, problem, EXTRACT_AGAIN)
 
 
 def is_constant(features: Array) -> bool:
-    """Return whether about 100 frames of several (T, D), spread over them, have the values of the first."""
-    return len(features) > 1 and bool(
-        (features[:: max(1, len(features) // 100)] == features[0]).all()
-    )
+    """Return whether about 100 frames of (T, D), spread evenly, equal the first one."""
+    step = max(1, len(features) // 100)
+    return len(features) > 1 and bool((features[::step] == features[0]).all())
 
 
 def is_usable(values: Array) -> NDArray[np.bool_]:
-    """Return which values a model can take: finite ones, in float32 too and when a few of them are multiplied."""
-    usable: NDArray[np.bool_] = (
-        np.isfinite(values) if values.dtype.itemsize == 2 else np.abs(values) <= MAX_VALUE
-    )
-    return usable
+    """Return which values are finite, also in float32 and after a few multiplications."""
+    if values.dtype.itemsize == 2:
+        return np.isfinite(values)
+    return np.abs(values) <= MAX_VALUE
 
 
 def _with_context(features: Array, context: Sequence[int]) -> NDArray[np.float32]:
@@ -146,57 +158,73 @@ def _with_context(features: Array, context: Sequence[int]) -> NDArray[np.float32
         last = min(first + _COLUMNS, dim)
         columns = np.asarray(features[:, first:last], dtype=np.float64)
         out[:, first:last] = columns
+        if not context:
+            continue
+
         centre = columns.mean(axis=0)
         shifted = columns - centre  # keeps the difference of squares below from cancelling
-        zero = np.zeros((1, last - first))
-        total = np.concatenate([zero, np.cumsum(shifted, axis=0)])
-        squares = np.concatenate([zero, np.cumsum(shifted**2, axis=0)])
+        total = _cumulative(shifted)
+        squares = _cumulative(shifted**2)
+        largest = (shifted**2).max(axis=0)
         for number, window in enumerate(context):
             start = np.arange(n_frames) - window // 2
-            stop, start = np.minimum(start + window, n_frames), np.maximum(start, 0)
+            stop = np.minimum(start + window, n_frames)
+            start = np.maximum(start, 0)
             count = (stop - start)[:, None]
             mean = (total[stop] - total[start]) / count
             variance = (squares[stop] - squares[start]) / count - mean**2
-            variance[variance < _ROUNDING * (shifted**2).max(axis=0)] = 0.0
+            variance[variance < _ROUNDING * largest] = 0.0
             offset = dim * (1 + 2 * number)
             out[:, offset + first : offset + last] = mean + centre
             out[:, offset + dim + first : offset + dim + last] = np.sqrt(variance)
     return out
 
 
-# A column that hardly changes in training may lie hundreds of deviations off in another video (885 in KSCGR, where it
-# spoilt every prediction of that video), so standardised values are clipped.
+def _cumulative(rows: Array) -> Array:
+    """Return the sums of the first 0, 1, ..., T rows of (T, D), (T + 1, D)."""
+    zero = np.zeros((1, rows.shape[1]))
+    return np.concatenate([zero, np.cumsum(rows, axis=0)])
+
+
+# A column that hardly changes in training may lie hundreds of deviations off in another video (885
+# in KSCGR, where it spoilt every prediction of that video), so standardised values are clipped.
 LIMIT = 5.0
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureTransform:
-    """Turns raw features into the input of a model. It is fitted on training videos and saved with the weights.
+    """The map from raw features to the input of a model, fitted on training videos.
 
     Each window of `context`, in frames, centred, adds mean and standard deviation of every column.
+    It is saved with the weights.
     """
 
     context: tuple[int, ...]
-    mean: (
-        NDArray[np.float32] | None
-    )  # (width,), for standardisation, clipped at +-LIMIT; None: no standardisation
-    std: NDArray[np.float32] | None
+    mean: NDArray[np.float32] | None  # (width,) of the standardisation, which clips at +-LIMIT
+    std: NDArray[np.float32] | None  # (width,); both are None without standardisation
     input_dim: int  # D, columns of a feature file
 
     def __post_init__(self) -> None:
-        statistics = [values for values in (self.mean, self.std) if values is not None]
-        fit = all(
-            values.shape == (self.width,) and np.isfinite(values).all() for values in statistics
+        if self.mean is None and self.std is None:
+            return
+        if not self._is_valid(self.mean) or not self._is_valid(self.std) or self.std.min() <= 0:
+            problem = f"mean and std are not {self.width} numbers and deviations"
+            raise InputError("feature transform", problem)
+
+    def _is_valid(self, values: NDArray[np.float32] | None) -> TypeGuard[NDArray[np.float32]]:
+        return (
+            values is not None and values.shape == (self.width,) and bool(np.isfinite(values).all())
         )
-        if len(statistics) == 1 or not fit or (self.std is not None and self.std.min() <= 0):
-            raise InputError(
-                "feature transform", f"mean and std are not {self.width} numbers and deviations"
-            )
 
     @property
     def width(self) -> int:
         """Return the number of columns after the transform."""
         return self.input_dim * (1 + 2 * len(self.context))
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Return whether the transform is the identity, up to the type of the values."""
+        return self.mean is None and not self.context
 
     @classmethod
     def fit(
@@ -205,12 +233,23 @@ class FeatureTransform:
         context: Sequence[int],
         kinds: NDArray[np.int64] | None = None,
     ) -> FeatureTransform:
-        """Fit the standardisation on the (T, D) features of training videos, with one video in memory at a time.
+        """Fit the standardisation on training videos, with one video in memory at a time.
 
-        Statistics are taken over all frames, with the context columns; a column that never changes keeps its scale, and
-        columns of one kind (``kinds``, (D,)) share theirs.
+        Statistics cover all frames, context columns included. A column that never changes keeps
+        its scale.
+
+        Args:
+            features: the features of each video, (T, D).
+            context: windows in frames.
+            kinds: the kind of each column, (D,). Columns of one kind share their statistics.
+
+        Returns:
+            The fitted transform.
         """
-        count, mean, spread, transform = 0, np.zeros(1), np.zeros(1), None
+        transform = None
+        count = 0
+        mean = np.zeros(1)
+        spread = np.zeros(1)
         for video in features:
             transform = transform or cls(tuple(context), None, None, video.shape[1])
             # merging video by video (Chan et al. 1979) avoids large sums of squares that cancel
@@ -218,33 +257,26 @@ class FeatureTransform:
             video_mean = columns.mean(axis=0)
             video_spread = ((columns - video_mean) ** 2).sum(axis=0)
             total = count + len(columns)
-            spread = (
-                spread + video_spread + (video_mean - mean) ** 2 * (count * len(columns) / total)
-            )
-            mean, count = mean + (video_mean - mean) * (len(columns) / total), total
+            change = video_mean - mean
+            spread = spread + video_spread + change**2 * (count * len(columns) / total)
+            mean = mean + change * (len(columns) / total)
+            count = total
         if transform is None:
-            raise InputError(
-                "training videos", "none to fit the feature transform on", "give at least one"
-            )
+            problem = "none to fit the feature transform on"
+            raise InputError("training videos", problem, "give at least one")
+
         variance = spread / count
         if kinds is not None:
-            dim = transform.input_dim
-            kind_of = np.concatenate([kinds + block * dim for block in range(len(mean) // dim)])
-            for kind in np.unique(kind_of):
-                same = kind_of == kind
-                middle = mean[same].mean()
-                variance[same] = (variance[same] + (mean[same] - middle) ** 2).mean()
-                mean[same] = middle
+            _share_statistics(mean, variance, kinds)
         std = np.sqrt(variance)
         std[std <= 1e-6 * np.abs(mean)] = 1.0
         return replace(transform, mean=mean.astype(np.float32), std=std.astype(np.float32))
 
     def __call__(self, features: Array) -> NDArray[np.float32]:
-        """Map (T, D) to a new float32 array (T, width); an InputError where D is not `input_dim`."""
+        """Map features (T, D) to a new float32 array (T, width)."""
         if features.ndim != 2 or features.shape[1] != self.input_dim:
-            raise InputError(
-                "features", f"shape {features.shape}", f"give (T, {self.input_dim}), as in training"
-            )
+            fix = f"give (T, {self.input_dim}), as in training"
+            raise InputError("features", f"shape {features.shape}", fix)
         out = _with_context(features, self.context)
         if self.mean is not None and self.std is not None:
             out -= self.mean
@@ -254,20 +286,43 @@ class FeatureTransform:
 
     def to_arrays(self) -> dict[str, Array]:
         """Return plain arrays for a checkpoint, mean and std only if there are any."""
-        numbers = {
+        arrays: dict[str, Array] = {
             "context": np.array(self.context, np.int64),
             "input_dim": np.array([self.input_dim], np.int64),
         }
-        statistics = {"mean": self.mean, "std": self.std}
-        return numbers | {name: values for name, values in statistics.items() if values is not None}
+        if self.mean is not None and self.std is not None:
+            arrays["mean"] = self.mean
+            arrays["std"] = self.std
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> FeatureTransform:
-        """Return the inverse of `to_arrays`; KeyError, TypeError or ValueError for other arrays."""
+        """Return the inverse of `to_arrays`.
+
+        Raises:
+            KeyError, TypeError, ValueError: other arrays.
+        """
         (input_dim,) = arrays["input_dim"].tolist()
         return cls(
-            tuple(arrays["context"].tolist()), arrays.get("mean"), arrays.get("std"), int(input_dim)
+            context=tuple(arrays["context"].tolist()),
+            mean=arrays.get("mean"),
+            std=arrays.get("std"),
+            input_dim=int(input_dim),
         )
+
+
+def _share_statistics(
+    mean: NDArray[np.float64], variance: NDArray[np.float64], kinds: NDArray[np.int64]
+) -> None:
+    """Give the columns of each kind, in every block of context, one mean and variance, in place."""
+    dim = len(kinds)
+    blocks = [kinds + block * dim for block in range(len(mean) // dim)]
+    kind_of = np.concatenate(blocks)
+    for kind in np.unique(kind_of):
+        same = kind_of == kind
+        middle = mean[same].mean()
+        variance[same] = (variance[same] + (mean[same] - middle) ** 2).mean()
+        mean[same] = middle
 
 
 def read_clock(
@@ -276,57 +331,80 @@ def read_clock(
     layout: Layout | None = None,
     sidecar: Sidecar | None = None,
 ) -> Clock:
-    """Return the clock of NAME.npy, with what NAME.json beside it says: ``fps``, ``times``, ``video``, ``video_fps``.
+    """Return the clock of a feature file NAME.npy, with the facts of NAME.json beside it.
 
-    `fps` counts where the JSON file (`sidecar`, if it has been read) has none; without a `layout` there must be one.
+    Args:
+        path: the feature file.
+        fps: the rate where the JSON file has none.
+        layout: the layout of the file. None needs a JSON file.
+        sidecar: the JSON file, if it has been read.
+
+    Returns:
+        The clock of the video.
     """
     sidecar = sidecar or read_sidecar(path)
-    features, json_path = load_features(path, layout or "TD"), path.with_suffix(".json")
+    features = load_features(path, layout or "TD")
+    json_path = path.with_suffix(".json")
     if layout is None and not json_path.is_file():
-        raise InputError(
-            path,
-            f"there is no {json_path.name} beside it, and no layout",
-            "set --layout to TD or DT",
-        )
-    n_frames = len(features)
+        problem = f"there is no {json_path.name} beside it, and no layout"
+        raise InputError(path, problem, "set --layout to TD or DT")
+
+    n_frames, columns = features.shape
     for name, stated, length in (
         ("n_frames", sidecar.n_frames, n_frames),
-        ("dim", sidecar.dim, features.shape[1]),
+        ("dim", sidecar.dim, columns),
     ):
         if stated not in (None, length):
-            raise InputError(
-                json_path, f"{name} is {stated}, but the features have {length}", EXTRACT_AGAIN
-            )
-    clock = Clock(n_frames, sidecar.fps or fps, None, sidecar.video, sidecar.video_fps)
+            problem = f"{name} is {stated}, but the features have {length}"
+            raise InputError(json_path, problem, EXTRACT_AGAIN)
+
+    clock = Clock(
+        n_frames=n_frames,
+        fps=sidecar.fps or fps,
+        media=sidecar.video,
+        video_fps=sidecar.video_fps,
+    )
     if sidecar.times is None:
         return clock
-    starts = np.asarray(sidecar.times, dtype=np.float64)
-    if starts.shape == (n_frames,):
-        step = float(np.median(np.diff(starts))) if n_frames > 1 else 1 / (clock.fps or 1.0)
-        starts = np.append(starts, starts[-1] + step)
-    if starts.shape != (n_frames + 1,):
-        raise InputError(
-            json_path,
-            f"{starts.size} times for {n_frames} frames",
-            "give one per frame, and the end",
-        )
+    times = _frame_times(sidecar.times, clock, json_path)
     if clock.fps and n_frames > _FEW_ROWS:
-        # their mean, and where a recorder paused their median
-        rates = (
-            (n_frames - 1) / float(starts[-2] - starts[0]),
-            1 / float(np.median(np.diff(starts[:-1]))),
-        )
-        if not any(1 / MAX_RATE_RATIO <= rate / clock.fps <= MAX_RATE_RATIO for rate in rates):
-            problem = f"its times are {rates[0]:.3g} rows a second, but the rate is said to be {clock.fps:g}"
-            raise InputError(json_path, problem, "times are seconds, fps are rows a second")
-    return replace(clock, times=starts)
+        _check_rate(times, clock.fps, json_path)
+    return replace(clock, times=times)
+
+
+def _frame_times(values: tuple[float, ...], clock: Clock, path: Path) -> NDArray[np.float64]:
+    """Return the start of each frame and the end of the last one, (T + 1,), in seconds."""
+    n_frames = clock.n_frames or 0
+    times = np.asarray(values, dtype=np.float64)
+    if times.shape == (n_frames,):
+        step = 1 / (clock.fps or 1.0)
+        if n_frames > 1:
+            step = float(np.median(np.diff(times)))
+        times = np.append(times, times[-1] + step)
+    if times.shape != (n_frames + 1,):
+        problem = f"{times.size} times for {n_frames} frames"
+        raise InputError(path, problem, "give one per frame, and the end")
+    return times
+
+
+def _check_rate(times: NDArray[np.float64], fps: float, path: Path) -> None:
+    """Check that the rate of frame times, or their median rate where a recorder paused, is `fps`."""
+    mean_rate = (len(times) - 2) / float(times[-2] - times[0])
+    median_rate = 1 / float(np.median(np.diff(times[:-1])))
+    for rate in (mean_rate, median_rate):
+        if 1 / MAX_RATE_RATIO <= rate / fps <= MAX_RATE_RATIO:
+            return
+    problem = f"its times are {mean_rate:.3g} rows a second, but the rate is said to be {fps:g}"
+    raise InputError(path, problem, "times are seconds, fps are rows a second")
 
 
 def sidecar_faults(
     paths: Iterable[Path], fps: float | None, layout: Layout | None
 ) -> Iterator[InputError]:
-    """Yield what is wrong with the JSON files beside features: damaged, of others, or of another rate or encoder."""
-    first: dict[str, tuple[Any, object]] = {} if fps is None else {"fps": (fps, "data.fps")}
+    """Yield the faults of the JSON files beside features: damaged, or of another rate or encoder."""
+    first: dict[str, tuple[Any, object]] = {}
+    if fps is not None:
+        first["fps"] = (fps, "data.fps")
     for path in paths:
         json_path = path.with_suffix(".json")
         try:
@@ -336,18 +414,22 @@ def sidecar_faults(
         except InputError as error:
             yield error
             continue
+
         for key, fix in (
             ("fps", "extract all videos at one rate"),
             ("encoder", "extract all by one encoder"),
         ):
-            if (value := getattr(sidecar, key)) is not None:
-                other, where = first.setdefault(key, (value, json_path))
-                if value != other:
-                    yield InputError(json_path, f"{key} is {value}, but {other} in {where}", fix)
+            value = getattr(sidecar, key)
+            if value is None:
+                continue
+            first_value, location = first.setdefault(key, (value, json_path))
+            if value != first_value:
+                problem = f"{key} is {value}, but {first_value} in {location}"
+                yield InputError(json_path, problem, fix)
 
 
 class Sidecar(BaseModel):
-    """The JSON file beside features, NAME.json; further keys belong to those who wrote it."""
+    """The JSON file beside a feature file, NAME.json. Further keys are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
@@ -362,18 +444,19 @@ class Sidecar(BaseModel):
     @field_validator("times")
     @classmethod
     def _rise(cls, times: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if times is not None and any(after <= before for before, after in pairwise(times)):
+        if times is not None and any(after <= first for first, after in pairwise(times)):
             raise ValueError("times that rise")
         return times
 
 
-def read_sidecar(features: Path) -> Sidecar:
-    """Return the JSON file beside a feature file; empty where there is none."""
-    path = features.with_suffix(".json")
-    if not os.path.lexists(path):
+def read_sidecar(path: Path) -> Sidecar:
+    """Read the JSON file beside a feature file. It is empty where there is none."""
+    json_path = path.with_suffix(".json")
+    if not os.path.lexists(json_path):
         return Sidecar()
-    values = read_mapping(path, "fps and times of the features")
+    values = read_mapping(json_path, "fps and times of the features")
     for key in values:
-        if key not in Sidecar.model_fields and str(key).lower() in Sidecar.model_fields:
-            raise InputError(path, f"unknown key {key!r}", f"write {str(key).lower()!r}")
-    return parse_value(Sidecar, values, path, EXTRACT_AGAIN)
+        lower = str(key).lower()
+        if key not in Sidecar.model_fields and lower in Sidecar.model_fields:
+            raise InputError(json_path, f"unknown key {key!r}", f"write {lower!r}")
+    return parse_value(Sidecar, values, json_path, EXTRACT_AGAIN)

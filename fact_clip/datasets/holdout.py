@@ -1,4 +1,4 @@
-"""Holdouts: which classes training must not see, how new they are, and which to choose (docs/protocol.md)."""
+"""Holdouts: classes hidden from training, their novelty, and their choice (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.config import RECIPES, Count, DataConfig, Natural
-from fact_clip.core import ConfigKey, FileLocation, InputError, Vocabulary
+from fact_clip.core import ConfigKey, FileLocation, InputError, Location, Vocabulary
 from fact_clip.core.arguments import names_of, validated
 from fact_clip.core.io import parse_json, parse_value
 from fact_clip.core.messages import suggest
@@ -24,78 +24,90 @@ from fact_clip.datasets.layout import read_lines
 HOLDOUTS = RECIPES / "holdouts"  # NAME.json, those that come with the package
 Mode = Literal["mask", "drop", "oracle"]
 _KEYS = ("unseen", "validation_unseen", "mode", "train_videos", "test_videos")
-_NOTES = (
-    "test_subjects",
-    "subjects",
-    "new_factor",
-    "note",
-)  # further keys that a file may have, for people
+_NOTES = ("test_subjects", "subjects", "new_factor", "note")  # keys of a file for people
 
 
 @dataclass(frozen=True)
 class Holdout:
     """Classes that training does not see, and optionally the videos to train and test on.
 
-    The modes: "mask": their frames in training videos are ignored; "drop": training videos with such a frame are left
-    out; "oracle": training sees all classes, which gives an upper bound for the same groups.
+    Attributes:
+        unseen: classes of the test. Nothing is trained or tuned on them.
+        validation_unseen: not trained either, but settings are tuned on them.
+        mode: "mask" ignores their frames in training videos, "drop" leaves out training videos
+            with such a frame, "oracle" trains on all classes, which gives an upper bound for the
+            same groups.
+        train_videos: None for those of the data set's split.
+        test_videos: None for those of the data set's split.
+        file: the file that it was read from.
     """
 
-    unseen: tuple[str, ...]  # classes of the test; nothing is trained or chosen on them
-    validation_unseen: tuple[str, ...] = ()  # not trained either; settings are chosen by them
+    unseen: tuple[str, ...]
+    validation_unseen: tuple[str, ...] = ()
     mode: Mode = "mask"
-    train_videos: tuple[str, ...] | None = None  # None: those of the data set's split
+    train_videos: tuple[str, ...] | None = None
     test_videos: tuple[str, ...] | None = None
-    file: Path | None = field(default=None, compare=False)  # that it was read from
+    file: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for key in ("unseen", "validation_unseen", "train_videos", "test_videos"):
-            if (names := getattr(self, key)) is not None:
+            names = getattr(self, key)
+            if names is not None:
                 object.__setattr__(self, key, names_of(names, f"holdout.{key}"))
         if not self.unseen:
             raise InputError("holdout.unseen", "no classes", "name at least one")
-        if self.mode not in get_args(Mode):
-            raise InputError(
-                "holdout.mode", f"no mode {self.mode!r}", f"use one of {', '.join(get_args(Mode))}"
-            )
+        modes = get_args(Mode)
+        if self.mode not in modes:
+            fix = f"use one of {', '.join(modes)}"
+            raise InputError("holdout.mode", f"no mode {self.mode!r}", fix)
         for first, second in (("unseen", "validation_unseen"), ("train_videos", "test_videos")):
-            times = Counter((*(getattr(self, first) or ()), *(getattr(self, second) or ())))
-            for name in (name for name, count in times.items() if count > 1):
-                raise InputError(
-                    f"holdout.{second}", f"{name!r} twice in {first} and {second}", "name each once"
-                )
+            names = [*(getattr(self, first) or ()), *(getattr(self, second) or ())]
+            for name, times in Counter(names).items():
+                if times > 1:
+                    problem = f"{name!r} twice in {first} and {second}"
+                    raise InputError(f"holdout.{second}", problem, "name each once")
 
     @classmethod
     def read(cls, path: str | Path) -> Holdout:
-        """Read a JSON file with the fields above or a list of names, or a text file with an unseen name per line."""
+        """Read a holdout from a file.
+
+        Args:
+            path: a JSON file with the attributes above or a list of names, or a text file with an
+                unseen class name per line.
+
+        Returns:
+            The holdout.
+        """
         path = Path(path)
         lines = read_lines(path, "classes to hold out, as JSON or one name per line")
-        is_json = path.suffix.lower() == ".json"
-        values: Any = (
-            parse_json("\n".join(lines), path, "JSON")
-            if is_json
-            else [line for line in lines if line]
-        )
-        values = {"unseen": values} if isinstance(values, list) else values
+        values: Any
+        if path.suffix.lower() == ".json":
+            values = parse_json("\n".join(lines), path, "JSON")
+        else:
+            values = [line for line in lines if line]
+        if isinstance(values, list):
+            values = {"unseen": values}
+
         if not isinstance(values, dict) or values.get("unseen") is None:
-            raise InputError(
-                path, "no classes to hold out", "write an object with 'unseen', a list of names"
-            )
+            fix = "write an object with 'unseen', a list of names"
+            raise InputError(path, "no classes to hold out", fix)
         for key in values.keys() - {*_KEYS, *_NOTES}:
-            raise InputError(
-                path, f"unknown key {key!r}; the keys are {', '.join(_KEYS)}", suggest(key, _KEYS)
-            )
+            problem = f"unknown key {key!r}; the keys are {', '.join(_KEYS)}"
+            raise InputError(path, problem, suggest(key, _KEYS))
         fields = {key: values[key] for key in _KEYS if values.get(key) is not None}
         return replace(parse_value(cls, fields, path), file=path)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON for `read`; fields that are None are left out."""
-        values = {key: getattr(self, key) for key in _KEYS if getattr(self, key) is not None}
-        return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
-        }
+        """Return plain JSON for `read`, without attributes that are None."""
+        values = {}
+        for key in _KEYS:
+            value = getattr(self, key)
+            if value is not None:
+                values[key] = list(value) if isinstance(value, tuple) else value
+        return values
 
     def save_json(self, path: Path) -> Path:
-        """Write a JSON file for `read`."""
+        """Write a JSON file for `read`. Return its path."""
         write_lines(path, [json.dumps(self.to_dict(), indent=1, ensure_ascii=False)])
         return path
 
@@ -105,73 +117,97 @@ class Holdout:
         return (*self.unseen, *self.validation_unseen)
 
     def check(self, vocabulary: Vocabulary) -> Holdout:
-        """Return this holdout; an InputError for an unknown or background class, or if no action is left."""
+        """Check the names against a vocabulary. Return this holdout.
+
+        Raises:
+            InputError: an unknown or background class, or no action is left to train on.
+        """
         for name in self.hidden:
-            key = "holdout.unseen" if name in self.unseen else "holdout.validation_unseen"
-            where = key if self.file is None else FileLocation(self.file, part=key)
             if name not in vocabulary:
-                raise InputError(
-                    where,
-                    f"no class {name!r} among {len(vocabulary)}",
-                    suggest(name, vocabulary.names),
-                )
+                problem = f"no class {name!r} among {len(vocabulary)}"
+                raise InputError(self._location(name), problem, suggest(name, vocabulary.names))
             if name in vocabulary.background:
-                raise InputError(where, f"{name!r} is background", "name actions only")
+                problem = f"{name!r} is background"
+                raise InputError(self._location(name), problem, "name actions only")
         if len(self.hidden) == len(vocabulary) - len(vocabulary.background):
-            raise InputError(
-                "holdout", f"all {len(self.hidden)} actions are held out", "leave some to train on"
-            )
+            problem = f"all {len(self.hidden)} actions are held out"
+            raise InputError("holdout", problem, "leave some to train on")
         return self
+
+    def _location(self, name: str) -> Location:
+        key = "holdout.unseen" if name in self.unseen else "holdout.validation_unseen"
+        return key if self.file is None else FileLocation(self.file, part=key)
 
 
 def check_leak(
     labels: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, hidden: Sequence[int]
 ) -> None:
-    """Raise an InputError where training sees a frame of a hidden class; `labels` is video -> class indices (T,)."""
+    """Check that training sees no frame of a hidden class.
+
+    Args:
+        labels: training video -> class indices (T,).
+        vocabulary: the classes.
+        hidden: indices of the hidden classes.
+    """
     for video, indices in labels.items():
         frames = np.flatnonzero(np.isin(indices, hidden))
         if frames.size:
-            name = vocabulary.names[indices[frames[0]]]
-            raise InputError(
-                f"training video {video!r}", f"frame {frames[0]} shows {name!r}, which is held out"
-            )
+            frame = frames[0]
+            name = vocabulary.names[indices[frame]]
+            problem = f"frame {frame} shows {name!r}, which is held out"
+            raise InputError(f"training video {video!r}", problem)
 
 
-def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Holdout | None:
-    """Return the holdout of a configuration; None where it has none.
+def find_holdout(config: DataConfig, root: Path | None, vocabulary: Vocabulary) -> Holdout | None:
+    """Return the holdout of a configuration, or None.
 
-    ``data.holdout`` is a file under the root, a path, a name in `HOLDOUTS`, or a list of classes by name or number.
+    ``data.holdout`` is a file under the root, a path, a name in `HOLDOUTS`, or a list of classes by
+    name or number.
     """
-    source, names = config.holdout, vocabulary.names
+    source = config.holdout
     if source is None:
-        for key, value in (
-            ("holdout_mode", config.holdout_mode),
-            ("validation_unseen", config.validation_unseen),
-        ):
+        for key in ("holdout_mode", "validation_unseen"):
+            value = getattr(config, key)
             if value not in (None, "auto"):
-                raise InputError(f"data.{key}", f"{value!r}, but data.holdout names no classes")
+                problem = f"{value!r}, but data.holdout names no classes"
+                raise InputError(f"data.{key}", problem)
         return None
+
     if isinstance(source, str):
-        paths = (root / source, Path(source), HOLDOUTS / f"{source}.json")
-        holdout = Holdout.read(next((path for path in paths if path.is_file()), paths[1]))
+        holdout = Holdout.read(_holdout_path(source, root))
     else:
-        for entry in source:
-            if isinstance(entry, int) and not 0 <= entry < len(names):
-                raise InputError(
-                    ConfigKey("data.holdout"),
-                    f"no class number {entry}",
-                    f"use 0 to {len(names) - 1}",
-                )
-        holdout = Holdout(
-            tuple(names[entry] if isinstance(entry, int) else entry for entry in source)
-        )
+        holdout = Holdout(_class_names(source, vocabulary))
     if isinstance(config.validation_unseen, tuple):
         holdout = replace(holdout, validation_unseen=config.validation_unseen)
     return replace(holdout, mode=config.holdout_mode or holdout.mode).check(vocabulary)
 
 
+def _holdout_path(source: str, root: Path | None) -> Path:
+    candidates = [Path(source), HOLDOUTS / f"{source}.json"]
+    if root is not None:
+        candidates.insert(0, root / source)
+    for path in candidates:
+        if path.is_file():
+            return path
+    return Path(source)
+
+
+def _class_names(classes: Sequence[str | int], vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Return the names of classes that are listed by name or number."""
+    names = []
+    for name in classes:
+        if isinstance(name, int):
+            if not 0 <= name < len(vocabulary):
+                fix = f"use 0 to {len(vocabulary) - 1}"
+                raise InputError(ConfigKey("data.holdout"), f"no class number {name}", fix)
+            names.append(vocabulary.names[name])
+        else:
+            names.append(name)
+    return tuple(names)
+
+
 def named_holdout(classes: Sequence[str | int]) -> str | tuple[str | int, ...]:
-    """Return the name of the holdout in `HOLDOUTS` that masks exactly these classes, else the classes as they are."""
+    """Return the name in `HOLDOUTS` of the holdout that masks exactly these classes, or them."""
     for path in sorted(HOLDOUTS.glob("*.json")):
         holdout = Holdout.read(path)
         if holdout.mode == "mask" and set(holdout.hidden) == set(classes):
@@ -181,38 +217,138 @@ def named_holdout(classes: Sequence[str | int]) -> str | tuple[str | int, ...]:
 
 Factor = tuple[str, str]  # a slot and its word
 
+MIN_WELL_FILLED = 10, 3  # training frames and segments with which a class covers a factor well
 
-def lost_factors(
-    vocabulary: Vocabulary, unseen: Iterable[str], counts: ArrayLike | None = None
-) -> dict[str, tuple[Factor, ...]]:
-    """Return, for each class of a set that is held out together, its factors that no seen class has.
 
-    `counts` are training frames of each class, (C,); a seen class without frames does not count. None: all count.
+class FactorSupport:
+    """The seen classes that cover each factor.
+
+    Args:
+        vocabulary: the classes.
+        held_out: classes that cover nothing.
+        counts: training frames of each class, (C,). A class without frames covers nothing. None:
+            all classes have frames.
+        segments: training segments of each class, (C,), or None.
     """
-    held_out = tuple(unseen)
-    having, _ = _supporters(vocabulary, held_out, counts, None)
-    return {
-        name: tuple(pair for pair in _factors(vocabulary, name) if not having[pair])
-        for name in held_out
-    }
 
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        held_out: Collection[str],
+        counts: ArrayLike | None = None,
+        segments: ArrayLike | None = None,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.seen = []  # the classes that are not held out and have training frames
+        frames = np.ones(len(vocabulary)) if counts is None else np.asarray(counts)
+        for name, count in zip(vocabulary, frames, strict=True):
+            if count > 0 and name not in held_out:
+                self.seen.append(name)
 
-def level(new: Sequence[Factor]) -> Literal["compositional", "new factor"]:
-    """Return how new an unseen class is (docs/protocol.md, Levels), by its `lost_factors`."""
-    return "new factor" if new else "compositional"
+        is_well_filled = np.ones(len(vocabulary), dtype=bool)
+        for values, least in zip((counts, segments), MIN_WELL_FILLED, strict=True):
+            if values is not None:
+                is_well_filled &= np.asarray(values) >= least
+        self._classes = defaultdict[Factor, set[str]](set)
+        self._well_filled = defaultdict[Factor, set[str]](set)
+        for name in self.seen:
+            for factor in factors_of(vocabulary, name):
+                self._classes[factor].add(name)
+                if is_well_filled[vocabulary.index(name)]:
+                    self._well_filled[factor].add(name)
 
+    def classes(self, factor: Factor, without: str = "") -> set[str]:
+        """Return the seen classes with a factor, without one of them."""
+        return self._classes[factor] - {without}
 
-WELL_FILLED = 10, 3  # training frames and segments from which on a class shows a factor well
+    def well_filled(self, factor: Factor, without: str = "") -> set[str]:
+        """Return the well-filled seen classes with a factor, without one of them."""
+        return self._well_filled[factor] - {without}
+
+    def weakest(self, name: str) -> Support:
+        """Return the support of the rarest factor of a class by other classes."""
+        supports = [
+            Support(
+                name=name,
+                classes=len(self.classes(factor, without=name)),
+                rarest=factor,
+                well_filled=len(self.well_filled(factor, without=name)),
+            )
+            for factor in factors_of(self.vocabulary, name)
+        ]
+        return min(supports, key=_rarity, default=Support(name, 0, None))
+
+    def lasting(self, names: Iterable[str], without: str) -> int:
+        """Return the well-filled classes, up to two, of the rarest factor of each name, in total.
+
+        The class `without` does not count.
+        """
+        total = 0
+        for name in names:
+            counts = []
+            for factor in factors_of(self.vocabulary, name):
+                counts.append(len(self.well_filled(factor, without)))
+            total += min(min(counts, default=0), 2)
+        return total
 
 
 @dataclass(frozen=True)
 class Support:
-    """How many other classes have the rarest factor of a class; with 0 it cannot stay compositional."""
+    """Other classes with the rarest factor of a class. With none it cannot stay compositional.
+
+    Attributes:
+        name: the class.
+        classes: the number of other classes.
+        rarest: the factor, or None for a class without factors.
+        well_filled: the number of those classes that are well filled.
+    """
 
     name: str
     classes: int
-    rarest: Factor | None  # None for a class without factors
-    well_filled: int = 0  # of these classes
+    rarest: Factor | None
+    well_filled: int = 0
+
+
+def _rarity(support: Support) -> tuple[int, int]:
+    return min(support.well_filled, 2), support.classes
+
+
+def lost_factors(
+    vocabulary: Vocabulary, unseen: Iterable[str], counts: ArrayLike | None = None
+) -> dict[str, tuple[Factor, ...]]:
+    """Find the factors that no seen class covers.
+
+    Args:
+        vocabulary: the classes.
+        unseen: the classes that are held out together.
+        counts: training frames of each class, (C,), or None. A seen class without frames does not
+            count.
+
+    Returns:
+        Held-out class -> its factors that no seen class has.
+    """
+    held_out = tuple(unseen)
+    support = FactorSupport(vocabulary, held_out, counts)
+    lost = {}
+    for name in held_out:
+        factors = factors_of(vocabulary, name)
+        lost[name] = tuple(factor for factor in factors if not support.classes(factor))
+    return lost
+
+
+def level(new: Sequence[Factor]) -> Literal["compositional", "new factor"]:
+    """Return the novelty of an unseen class (docs/protocol.md, Levels), by its `lost_factors`."""
+    return "new factor" if new else "compositional"
+
+
+@dataclass(frozen=True, order=True)
+class RankKey:
+    """Order of classes that could be held out next: the smallest comes first."""
+
+    shares_all_factors: bool  # another class has the same factors
+    missing_well_filled: int
+    missing_classes: int
+    shuffle: bytes  # an order that depends on the seed
 
 
 @validated("counts", "segments")
@@ -223,73 +359,42 @@ def rank(
     seed: int = 0,
     segments: ArrayLike | None = None,
 ) -> list[Support]:
-    """Rank actions that could be held out next, best supported first; `counts` as in `lost_factors`.
+    """Rank the actions that could be held out next, best supported first.
 
-    The rarest factor is the one with the fewest well-filled other classes (`WELL_FILLED` training frames and
-    `segments`, (C,)), up to two of these, then with the fewest other classes. A class comes last if another one has all
-    of its factors. Classes in `held_out` support nothing. `seed` orders classes of equal support.
+    The rarest factor of a class is the one with the fewest well-filled other classes, up to two,
+    then with the fewest other classes. A class comes last if another class has all of its factors.
+
+    Args:
+        vocabulary: the classes.
+        held_out: classes that support nothing.
+        counts: training frames of each class, (C,). None: all classes have enough.
+        seed: orders classes of equal support.
+        segments: training segments of each class, (C,). None: all classes have enough.
+
+    Returns:
+        The support of each action that is not held out and has frames.
     """
-    out = set(held_out)
-    having, filled = _supporters(vocabulary, out, counts, segments)
-    ranked = []
-    for name in _seen(vocabulary, out, counts):
-        if name not in vocabulary.background:
-            of_class = [
-                (len(filled[factor] - {name}), len(having[factor] - {name}), factor)
-                for factor in _factors(vocabulary, name)
-            ]
-            fewest = min(of_class, key=lambda row: (min(row[0], 2), row[1]), default=(0, 0, None))
-            ranked.append(Support(name, fewest[1], fewest[2], fewest[0]))
-    order = {row.name: hashlib.sha256(f"{seed}\n{row.name}".encode()).digest() for row in ranked}
-    twins = _twins(vocabulary)
-    return sorted(
-        ranked,
-        key=lambda row: (
-            row.name in twins,
-            -min(row.well_filled, 2),
-            -row.classes,
-            order[row.name],
-        ),
-    )
+    support = FactorSupport(vocabulary, set(held_out), counts, segments)
+    twins = classes_with_twins(vocabulary)
+    actions = [name for name in support.seen if name not in vocabulary.background]
+    supports = [support.weakest(name) for name in actions]
+
+    def key(weakest: Support) -> RankKey:
+        return RankKey(
+            shares_all_factors=weakest.name in twins,
+            missing_well_filled=-min(weakest.well_filled, 2),
+            missing_classes=-weakest.classes,
+            shuffle=hashlib.sha256(f"{seed}\n{weakest.name}".encode()).digest(),
+        )
+
+    return sorted(supports, key=key)
 
 
-def _twins(vocabulary: Vocabulary) -> set[str]:
-    """Return the classes whose factors another class has too, all of them, so that only sentences tell them apart."""
+def classes_with_twins(vocabulary: Vocabulary) -> set[str]:
+    """Return the classes that share all their factors with another class."""
     times = Counter(vocabulary.factors)
-    return {
-        name
-        for name, factors in zip(vocabulary, vocabulary.factors, strict=True)
-        if times[factors] > 1
-    }
-
-
-def _seen(vocabulary: Vocabulary, held_out: Collection[str], counts: ArrayLike | None) -> list[str]:
-    """Return the classes that are not held out and have training frames."""
-    frames = np.ones(len(vocabulary)) if counts is None else np.asarray(counts)
-    return [
-        name
-        for name, count in zip(vocabulary, frames, strict=True)
-        if count > 0 and name not in held_out
-    ]
-
-
-def _supporters(
-    vocabulary: Vocabulary,
-    held_out: Collection[str],
-    counts: ArrayLike | None,
-    segments: ArrayLike | None,
-) -> tuple[dict[Factor, set[str]], dict[Factor, set[str]]]:
-    """Return factor -> the classes with frames that are not held out and have it, and those of them well-filled."""
-    rich = np.ones(len(vocabulary), dtype=bool)
-    for values, bound in ((counts, WELL_FILLED[0]), (segments, WELL_FILLED[1])):
-        rich &= np.True_ if values is None else np.asarray(values) >= bound
-    having, filled = defaultdict[Factor, set[str]](set), defaultdict[Factor, set[str]](set)
-    for name in _seen(vocabulary, held_out, counts):
-        for factor in _factors(vocabulary, name):
-            having[factor].add(name)
-            if rich[vocabulary.index(name)]:
-                filled[factor].add(name)
-    return having, filled
+    pairs = zip(vocabulary, vocabulary.factors, strict=True)
+    return {name for name, factors in pairs if times[factors] > 1}
 
 
 def resting_on_one(
@@ -298,28 +403,37 @@ def resting_on_one(
     counts: ArrayLike | None = None,
     segments: ArrayLike | None = None,
 ) -> dict[str, dict[Factor, str]]:
-    """For each held-out class, its factors that a single seen class has (well-filled, if any), and that class."""
-    out = tuple(held_out)
-    having, filled = _supporters(vocabulary, out, counts, segments)
-    return {
-        name: {
-            factor: min(filled[factor] or having[factor])
-            for factor in _factors(vocabulary, name)
-            if having[factor]
-            and len(filled[factor]) < 2
-            and (len(filled[factor]) == 1 or len(having[factor]) == 1)
-        }
-        for name in out
-    }
+    """Find the factors of held-out classes that only one seen class covers.
+
+    Args:
+        vocabulary: the classes.
+        held_out: the held-out classes.
+        counts: training frames of each class, (C,), or None.
+        segments: training segments of each class, (C,), or None.
+
+    Returns:
+        Held-out class -> its factors that one (well-filled) seen class covers -> that class.
+    """
+    names = tuple(held_out)
+    support = FactorSupport(vocabulary, names, counts, segments)
+    resting: dict[str, dict[Factor, str]] = {}
+    for name in names:
+        resting[name] = {}
+        for factor in factors_of(vocabulary, name):
+            classes = support.classes(factor)
+            well_filled = support.well_filled(factor)
+            if len(well_filled) == 1:
+                resting[name][factor] = min(well_filled)
+            elif not well_filled and len(classes) == 1:
+                resting[name][factor] = min(classes)
+    return resting
 
 
-def _factors(vocabulary: Vocabulary, name: str) -> list[Factor]:
-    entry = vocabulary.factors[vocabulary.index(name)]
-    return [
-        (slot, factor)
-        for slot, factor in zip(vocabulary.slots, entry, strict=True)
-        if factor is not None
-    ]
+def factors_of(vocabulary: Vocabulary, name: str) -> list[Factor]:
+    """Return the factors of a class."""
+    factors = vocabulary.factors[vocabulary.index(name)]
+    pairs = zip(vocabulary.slots, factors, strict=True)
+    return [(slot, word) for slot, word in pairs if word is not None]
 
 
 @validated("counts", "segments")
@@ -337,58 +451,163 @@ def select(
 ) -> Holdout:
     """Choose classes to hold out such that the whole set stays compositional.
 
-    Classes are taken one by one: the one with which most factors of all that are taken stay in two well-filled seen
-    classes (`rank`), then the one that the remaining classes support best. At least `min_support` seen classes have
-    each factor of each chosen class, 0 to take any. Classes without training frames (`counts`, (C,)) are not chosen,
-    and only `candidates` are; None: all actions. `seed` breaks ties.
+    Classes are taken one by one: the one with which most factors of all selected classes stay in
+    two well-filled seen classes (`rank`), then the one that the remaining classes support best.
+
+    Args:
+        vocabulary: the classes.
+        n_unseen: number of test-unseen classes.
+        n_validation_unseen: number of validation-unseen classes.
+        counts: training frames of each class, (C,). Classes without frames are not selected.
+        segments: training segments of each class, (C,).
+        candidates: the classes to choose from. None: all actions.
+        min_support: seen classes that have each factor of each selected class. 0 takes any class.
+        seed: breaks ties.
+        mode: the mode of the holdout.
+
+    Returns:
+        The holdout.
+
+    Raises:
+        InputError: too few classes can be held out together.
     """
     allowed = set(vocabulary if candidates is None else candidates)
-    chosen: list[str] = []
-    count, twins = n_unseen + n_validation_unseen, _twins(vocabulary)
-    while len(chosen) < count:
-        possible = [
-            row for row in rank(vocabulary, chosen, counts, seed, segments) if row.name in allowed
-        ]
-        supported = [row for row in possible if row.classes >= min_support]
+    twins = classes_with_twins(vocabulary)
+    count = n_unseen + n_validation_unseen
+    selected: list[str] = []
+    while len(selected) < count:
+        ranked = rank(vocabulary, selected, counts, seed, segments)
+        possible = [support for support in ranked if support.name in allowed]
+        supported = [support for support in possible if support.classes >= min_support]
         if not supported:
-            has_parts = any(row.classes for row in possible)
-            fix = (
-                "choose fewer, or lower min_support"
-                if has_parts
-                else "give the names parts (data.grammar)"
-            )
-            raise InputError(
-                "holdout", f"only {len(chosen)} of {count} classes can be held out together", fix
-            )
-        *_, filled = _supporters(vocabulary, chosen, counts, segments)
+            has_parts = any(support.classes for support in possible)
+            fix = "choose fewer, or lower min_support"
+            if not has_parts:
+                fix = "give the names parts (data.grammar)"
+            problem = f"only {len(selected)} of {count} classes can be held out together"
+            raise InputError("holdout", problem, fix)
 
-        def lasting(row: Support, filled: Mapping[Factor, set[str]] = filled) -> tuple[bool, int]:
-            """Whether its factors are no other class's; well-filled classes, up to two, of the rarest of each class."""
-            least = (
-                min(
-                    (len(filled[factor] - {row.name}) for factor in _factors(vocabulary, name)),
-                    default=0,
-                )
-                for name in (*chosen, row.name)
-            )
-            return row.name not in twins, sum(min(others, 2) for others in least)
+        seen = FactorSupport(vocabulary, selected, counts, segments)
+        values = []
+        for support in supported:
+            lasting = seen.lasting([*selected, support.name], without=support.name)
+            values.append((support.name not in twins, lasting))
+        best = supported[values.index(max(values))]  # of equally good ones the first
+        selected.append(best.name)
 
-        chosen.append(max(supported, key=lasting).name)  # of equally good ones the first
     # in turn, so that both groups have well and less well supported classes
     turns = [number * n_validation_unseen // count for number in range(count + 1)]
-    validation = tuple(
-        name for number, name in enumerate(chosen) if turns[number + 1] > turns[number]
+    unseen = []
+    validation_unseen = []
+    for number, name in enumerate(selected):
+        group = validation_unseen if turns[number + 1] > turns[number] else unseen
+        group.append(name)
+    return Holdout(tuple(unseen), tuple(validation_unseen), mode).check(vocabulary)
+
+
+# Share of the action frames of seen classes that these classes may take from training, together.
+MAX_FRAMES = 0.15
+MIN_GROUPS = 2  # of training videos with such a class: one validates, the others can
+MIN_FRAMES = 10  # of training, of such a class
+
+
+@dataclass(frozen=True, order=True)
+class Preference:
+    """Order in which classes are taken as validation-unseen: the smallest comes first."""
+
+    shares_all_factors: bool  # another class has the same factors, so hiding it hides nothing
+    missing_well_filled: int  # lower if two well-filled seen classes keep its rarest factor
+    missing_classes: int  # lower if two seen classes keep it
+    missing_groups: int  # classes in more groups of videos come first
+    frames: int  # of equal classes, the one with fewer frames
+    name: str
+
+
+class HoldoutContext:
+    """The training material from which validation-unseen classes are chosen.
+
+    Args:
+        vocabulary: the classes.
+        unseen: the test-unseen classes.
+        frames: video -> class index -> frames.
+        groups: video -> its group, or None if each video is a group.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        unseen: Sequence[str],
+        frames: Mapping[str, Mapping[int, int]],
+        groups: Mapping[str, str] | None,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.unseen = tuple(unseen)
+        self.frame_counts = np.zeros(len(vocabulary), np.int64)  # of each seen class
+        self.video_counts = np.zeros(len(vocabulary), np.int64)  # no more than its segments
+        self.groups_of: dict[int, set[str]] = {}  # class index -> groups of videos
+
+        unseen_indices = set(vocabulary.encode(unseen).tolist())
+        for video, counts in frames.items():
+            group = video if groups is None else groups[video]
+            for index, count in counts.items():
+                if count and index >= 0 and index not in unseen_indices:
+                    self.frame_counts[index] += count
+                    self.video_counts[index] += 1
+                    self.groups_of.setdefault(index, set()).add(group)
+        self.twins = classes_with_twins(vocabulary)
+        self.lost = lost_factors(vocabulary, self.unseen, self.frame_counts)
+
+    @property
+    def actions(self) -> list[int]:
+        """Return the indices of the seen actions with frames."""
+        background = self.vocabulary.background_indices
+        return [index for index in self.groups_of if index not in background]
+
+    def frames_of(self, name: str) -> int:
+        """Return the training frames of a class."""
+        return int(self.frame_counts[self.vocabulary.index(name)])
+
+    def n_groups(self, name: str) -> int:
+        """Return the number of groups of training videos with a class."""
+        return len(self.groups_of[self.vocabulary.index(name)])
+
+    def hides_a_factor(self, names: Sequence[str]) -> bool:
+        """Return whether a factor of these classes, or one more of an unseen class, would be lost."""
+        lost = lost_factors(self.vocabulary, [*self.unseen, *names], self.frame_counts)
+        if any(lost[name] for name in names):
+            return True
+        return any(lost[name] != self.lost[name] for name in self.unseen)
+
+
+def candidate_preferences(
+    context: HoldoutContext, selected: Sequence[str], excluded: Collection[str], budget: float
+) -> list[Preference]:
+    """Return the classes that may be held out next, each with its preference."""
+    ranked = rank(
+        context.vocabulary,
+        (*context.unseen, *selected),
+        context.frame_counts,
+        segments=context.video_counts,
     )
-    return Holdout(
-        tuple(name for name in chosen if name not in validation), validation, mode
-    ).check(vocabulary)
-
-
-MAX_FRAMES = 0.15  # share of the action frames of seen classes that these classes may take from training, together
-MIN_GROUPS, MIN_FRAMES = (
-    2,
-    10,
-)  # of training videos (one validates, the others can), and frames, that such a class has
+    preferences = []
+    for support in ranked:
+        name = support.name
+        if name in excluded or support.classes < 1 or context.n_groups(name) < MIN_GROUPS:
+            continue
+        if not MIN_FRAMES <= context.frames_of(name) <= budget:
+            continue
+        if context.hides_a_factor([*selected, name]):
+            continue
+        preference = Preference(
+            shares_all_factors=name in context.twins,
+            missing_well_filled=-min(support.well_filled, 2),
+            missing_classes=-min(support.classes, 2),
+            missing_groups=-context.n_groups(name),
+            frames=context.frames_of(name),
+            name=name,
+        )
+        preferences.append(preference)
+    return preferences
 
 
 def choose_validation_unseen(
@@ -398,50 +617,33 @@ def choose_validation_unseen(
     groups: Mapping[str, str] | None = None,
     excluded: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Choose seen actions to hold out for the choice of settings, if any can be (docs/protocol.md, Validation).
+    """Choose seen actions to hold out for tuning, if any can be (docs/protocol.md, Validation).
 
-    Half as many as unseen classes, at least two, and at most an eighth of the seen actions (at least one), one by one.
-    With all of them out, each of their factors stays in a seen class, no unseen class loses a factor, and they have
-    some frames, in two groups of videos or more, but not too many. `frames` is training and validation video -> class
-    index -> frames, `groups` video -> group, whose videos validate together; `excluded` classes are not taken.
+    They are half as many as the unseen classes, at least two, and at most an eighth of the seen
+    actions (at least one). With all of them held out, each of their factors stays in a seen class
+    and no unseen class loses a factor. They have some frames, in two groups of videos or more, but
+    not too many.
+
+    Args:
+        vocabulary: the classes.
+        unseen: the test-unseen classes.
+        frames: training and validation video -> class index -> frames.
+        groups: video -> its group, whose videos validate together. None: each is a group.
+        excluded: classes that are not taken.
+
+    Returns:
+        The names of the classes, in the order of the vocabulary.
     """
-    hidden = set(vocabulary.encode(unseen).tolist())
-    counts, videos = np.zeros(
-        (2, len(vocabulary)), np.int64
-    )  # of each class; no fewer segments than videos
-    groups_of: dict[int, set[str]] = {}
-    for video, by_class in frames.items():
-        for index, count in by_class.items():
-            if count and index >= 0 and index not in hidden:
-                counts[index] += count
-                videos[index] += 1
-                groups_of.setdefault(index, set()).add(video if groups is None else groups[video])
-    actions = [index for index in groups_of if index not in vocabulary.background_indices]
-    n_chosen = min(max(2, round(len(unseen) / 2)), max(1, len(actions) // 8))
-    budget = MAX_FRAMES * counts[actions].sum()
-    lost, twins = lost_factors(vocabulary, unseen, counts), _twins(vocabulary)
-    chosen: list[str] = []
-    while len(chosen) < n_chosen:
-        possible = []
-        for support in rank(vocabulary, (*unseen, *chosen), counts, segments=videos):
-            index, all_out = vocabulary.index(support.name), (*unseen, *chosen, support.name)
-            if (
-                support.name in excluded
-                or support.classes < 1
-                or len(groups_of[index]) < MIN_GROUPS
-            ):
-                continue
-            left = lost_factors(vocabulary, all_out, counts)
-            fits = MIN_FRAMES <= counts[index] <= budget and not any(
-                left[name] for name in (*chosen, support.name)
-            )
-            if fits and all(left[name] == lost[name] for name in unseen):
-                supports = (-min(support.well_filled, 2), -min(support.classes, 2))
-                size = (-len(groups_of[index]), int(counts[index]))
-                possible.append((support.name in twins, *supports, *size, support.name))
-        if not possible:
+    context = HoldoutContext(vocabulary, unseen, frames, groups)
+    actions = context.actions
+    n_selected = min(max(2, round(len(unseen) / 2)), max(1, len(actions) // 8))
+    budget = MAX_FRAMES * context.frame_counts[actions].sum()
+    selected: list[str] = []
+    while len(selected) < n_selected:
+        preferences = candidate_preferences(context, selected, excluded, budget)
+        if not preferences:
             break
-        *_, count, name = min(possible)
-        chosen.append(name)
-        budget -= count
-    return tuple(name for name in vocabulary if name in chosen)
+        best = min(preferences)
+        selected.append(best.name)
+        budget -= best.frames
+    return tuple(name for name in vocabulary if name in selected)

@@ -21,6 +21,7 @@ from fact_clip.core.progress import paced
 from fact_clip.datasets import features, layout
 from fact_clip.datasets.benchmarks import FACTORS_FILE, Layout, class_factors, parse_factors
 from fact_clip.datasets.holdout import find_holdout
+from fact_clip.datasets.labels import VideoLabels, unlabelled
 from fact_clip.datasets.splits import in_order, read_groups
 
 logger = logging.getLogger(__name__)
@@ -126,11 +127,9 @@ class Inspection:
         self._add("mapping", *faults)
         if not every:
             return
-        background, faults = layout.background_classes(config, every, path)
+        background, faults = layout.background_classes(config, every, FileLocation(path))
         self._add("background", *faults)
-        self.class_names = names = tuple(
-            name for name in every if name not in layout.unlabelled(config)
-        )
+        self.class_names = names = tuple(name for name in every if name not in unlabelled(config))
         if note := layout.spelling_note(names):
             self._report("spelling", path, note)
         self._inspect_factors(background)
@@ -143,7 +142,7 @@ class Inspection:
     def _inspect_factors(self, background: tuple[str, ...]) -> None:
         path, names, factors = self.root / FACTORS_FILE, self.class_names, None
         if os.path.lexists(path):
-            *_, faults = parse_factors(path, (*names, *layout.unlabelled(self.config)))
+            *_, faults = parse_factors(path, (*names, *unlabelled(self.config)))
             self._add("factors", *faults)
             if faults:
                 return
@@ -198,26 +197,26 @@ class Inspection:
 
     def _inspect_labels(self) -> None:
         files = self.folder.labels(self.config, self.class_names)
-        ignored = {*layout.unlabelled(self.config)}
-        unknown: dict[str, layout.LabelFile] = {}  # labels, each with the first file that has it
+        ignored = {*unlabelled(self.config)}
+        unknown: dict[str, VideoLabels] = {}  # labels, each with the first file that has it
         frames, videos = Counter[str](), Counter[str]()  # of each name that a file has
         for video in paced(self.videos, "reading labels", logger):
             with self._noted("labels"):
-                file = files[video]
+                file = files.read(video)
                 if not file.counts:
-                    raise file.no_labels()
+                    raise file.empty_error()
                 if "" in file.unknown:
-                    self._add("labels", file.unknown_label("", ()))
+                    self._add("labels", file.unknown_error("", ()))
                 if not file.counts.keys() - ignored:
                     self._report(
                         "unlabelled",
-                        file.path,
+                        file.location,
                         "no frame has a label",
                         "take the video out of the splits",
                     )
                 frames.update(file.counts)
                 videos.update(file.counts.keys())
-                self.lengths[video] = len(file.labels)
+                self.lengths[video] = len(file.indices)
                 self.classes[video] = {*self.class_names} & file.counts.keys()
                 for label in sorted(file.unknown.keys() - {""}):
                     unknown.setdefault(label, file)
@@ -229,7 +228,7 @@ class Inspection:
                 )
         for label, file in unknown.items() if self.class_names else ():
             details = f" ({frames[label]} frames in {videos[label]} videos)"
-            self._add("labels", file.unknown_label(label, self.class_names, details))
+            self._add("labels", file.unknown_error(label, self.class_names, details))
 
     def _inspect_coverage(self) -> None:
         videos = self.videos
@@ -263,7 +262,7 @@ class Inspection:
         self._add("features", *features.sidecar_faults(map(path_of, stored), fps, orientation))
         if orientation is None:
             if self.lengths and stored:
-                self._add("orientation", features.unclear_layout(self.folder.features_path))
+                self._add("orientation", features.unclear_layout(self.folder.features_location))
             return
         self._features = {
             video: array if orientation == "TD" else array.T for video, array in stored.items()
@@ -272,14 +271,19 @@ class Inspection:
         for video in (video for video in self._features if video in self.lengths):
             with self._noted("length"):
                 rows, n_labels = self._features[video], self.lengths[video]
-                features.check_length(path_of(video), rows, orientation, n_labels, self.config)
+                features.check_length(
+                    self.folder.feature_location(video), rows, orientation, n_labels, self.config
+                )
                 widths[video] = rows.shape[1]
         if widths:  # of equally frequent widths the first
             self.columns = Counter(widths.values()).most_common(1)[0][0]
         for video in widths:
             with self._noted("width"):
                 features.check_width(
-                    path_of(video), self._features[video], self.columns or 0, "most files"
+                    self.folder.feature_location(video),
+                    self._features[video],
+                    self.columns or 0,
+                    "most files",
                 )
 
     def _layout(self, stored: dict[str, NDArray[Any]]) -> Layout | None:
@@ -312,7 +316,7 @@ class Inspection:
             with self._noted("not finite"):
                 if step > 1 and features.is_usable(stored[::step]).all():
                     continue
-                features.check_finite(path, array)
+                features.check_finite(FileLocation(path), array)
                 if features.is_constant(array):
                     self._report(
                         "constant",

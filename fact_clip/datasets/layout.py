@@ -1,19 +1,15 @@
-"""The common layout (docs/datasets.md): where a data set lies, its classes, its label files and its split files."""
+"""The common layout (docs/datasets.md): the folder of a data set, its classes and its splits."""
 
 from __future__ import annotations
 
 import os
 import re
 import warnings
-from collections import Counter
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import (
@@ -28,339 +24,347 @@ from fact_clip.core import (
 from fact_clip.core.io import read_lines as raw_lines
 from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.core.paths import expanded, is_file_name
-from fact_clip.datasets.benchmarks import Layout, class_factors, find_benchmark
+from fact_clip.datasets.benchmarks import Benchmark, Layout, class_factors, find_benchmark
 from fact_clip.datasets.features import Array, load_features
+from fact_clip.datasets.labels import LabelReader, unlabelled
 
-# Where the lists of a split lie, by part ("train", "test") and name of the split.
+# The lists of a split, by part ("train", "test") and name of the split.
 SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}", "split{name}.{part}")
-WRITE_SPLITS = "list the videos to train on in splits/train.split1.bundle, one a line, the others in test.split1.bundle"
+WRITE_SPLITS = (
+    "list the videos to train on in splits/train.split1.bundle, one a line, the others in"
+    " test.split1.bundle"
+)
 
-UNLABELLED = "?"  # the label of a frame of which nobody says what it shows
+IN_MEMORY = "<memory>"  # the `data.root` of data in memory (memory.py)
 
-IN_MEMORY = "<memory>"  # the `data.root` of data that lie in no folder (memory.py)
-
-Labels = NDArray[np.int64]
-Videos = dict[str, Location]  # of a list, each with the line that names it
+Videos = dict[str, Location]  # the videos of a list, each with the line that names it
 
 
-class DataFolder:
-    """The files of a data set; `memory.MemoryFolder` has the same methods for data without files.
+class DataStore(ABC):
+    """The classes, splits, labels and features of a data set, in a folder or in memory.
 
-    Its mapping, its lists and its labels are read once, however often they are asked for.
+    The mapping, the lists and the labels are read once.
     """
 
-    def __init__(self, config: DataConfig, root: Path | None = None) -> None:
-        self.benchmark, self.root = (
-            find_benchmark(config.name),
-            find_root(config) if root is None else root,
-        )
-        self.mapping_path = self.root / self.benchmark.mapping
-        self.labels_path, self.features_path = (
-            self.root / "groundTruth",
-            self.root / self.benchmark.features,
-        )
+    benchmark: Benchmark
+    root: Path | None  # the folder, None for data in memory
+    location: Location  # of the data set, in errors
+    mapping_location: Location
+    features_location: Location
+
+    def __init__(self) -> None:
         self._vocabularies: dict[Any, Vocabulary] = {}
-        self._lists: dict[tuple[str, str], Videos] = {}
-        self._labels: dict[Any, LabelFiles] = {}
+        self._labels: dict[Any, LabelReader] = {}
 
-    def label_path(self, video: str) -> Path:
-        """Return the label file of a video."""
-        return self.labels_path / f"{video}.txt"
+    @abstractmethod
+    def label_location(self, video: str, line: int | None = None) -> Location:
+        """Return the location of the labels of a video, for errors."""
 
-    def feature_path(self, video: str) -> Path:
-        """Return the feature file of a video."""
-        return self.features_path / f"{video}.npy"
+    @abstractmethod
+    def feature_location(self, video: str) -> Location:
+        """Return the location of the features of a video, for errors."""
 
+    @abstractmethod
     def label_lines(self, video: str) -> list[str]:
         """Return the label of each frame of a video."""
-        return read_lines(self.label_path(video), "a label file, one class name per line")
 
+    @abstractmethod
     def features(self, video: str, layout: Layout) -> Array:
-        """Return the features (T, D) of a video, memory-mapped; with the layout "TD" as they lie in the file."""
-        return load_features(self.feature_path(video), layout)
+        """Return the features (T, D) of a video. Layout "TD" returns them as they are stored."""
 
-    def described(self, videos: Iterable[str]) -> list[Path]:
-        """Return the feature files of videos, beside which JSON files may lie."""
-        return list(map(self.feature_path, videos))
+    @abstractmethod
+    def feature_files(self, videos: Iterable[str]) -> list[Path]:
+        """Return the feature files of videos. Data in memory have none."""
 
-    @cached_property
+    @abstractmethod
+    def videos(self, part: str, split: str) -> Videos:
+        """Return the videos of one part ("train" or "test") of a split. Raise its first fault."""
+
+    @property
+    @abstractmethod
     def mapping(self) -> tuple[tuple[str, ...], list[InputError]]:
         """Return all names of the mapping, those of ``data.unlabelled`` included, and its faults."""
-        return parse_mapping(self.mapping_path)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Return all names of the mapping; its first fault is an InputError."""
+        """Return all names of the mapping. Raise its first fault."""
         names, faults = self.mapping
         for error in faults:
             raise error
         return names
 
     def vocabulary(self, config: DataConfig) -> Vocabulary:
-        """Return the classes, with background and factors as configured; ``data.unlabelled`` and "?" are none."""
-        key = config.background, config.unlabelled, config.grammar
+        """Return the classes without unlabelled names, with background and factors."""
+        key = (config.background, config.unlabelled, config.grammar)
         if key not in self._vocabularies:
-            n_classes, published = len(self.class_names), self.benchmark.classes
-            if published not in (None, n_classes):
-                text = (
-                    f"{self.mapping_path}: {n_classes} classes, but {config.name} has {published}"
-                )
-                warnings.warn(f"{text}; a data set of your own is data.name=folder", stacklevel=2)
-            names = tuple(name for name in self.class_names if name not in unlabelled(config))
-            background, faults = background_classes(config, self.class_names, self.mapping_path)
-            for error in faults:
-                raise error
-            if note := spelling_note(names):
-                warnings.warn(f"{self.mapping_path}: {note}", stacklevel=2)
-            factors = class_factors(config, self.root, names, background)
-            self._vocabularies[key] = Vocabulary.from_names(names, background, *factors)
+            self._vocabularies[key] = self._read_vocabulary(config)
         return self._vocabularies[key]
 
+    def _read_vocabulary(self, config: DataConfig) -> Vocabulary:
+        n_classes = len(self.class_names)
+        published = self.benchmark.classes
+        if published not in (None, n_classes):
+            message = (
+                f"{self.mapping_location}: {n_classes} classes, but {config.name} has {published};"
+                " a data set of your own is data.name=folder"
+            )
+            warnings.warn(message, stacklevel=3)
+
+        ignored = unlabelled(config)
+        names = tuple(name for name in self.class_names if name not in ignored)
+        background, faults = background_classes(config, self.class_names, self.mapping_location)
+        for error in faults:
+            raise error
+
+        note = spelling_note(names)
+        if note:
+            warnings.warn(f"{self.mapping_location}: {note}", stacklevel=3)
+        factors, slots = class_factors(config, self.root, names, background)
+        return Vocabulary.from_names(names, background, factors, slots)
+
+    def labels(self, config: DataConfig, class_names: tuple[str, ...]) -> LabelReader:
+        """Return the reader of labels for these class names."""
+        key = (class_names, config.unlabelled)
+        if key not in self._labels:
+            self._labels[key] = LabelReader(
+                self.label_lines, self.label_location, class_names, unlabelled(config)
+            )
+        return self._labels[key]
+
+
+class DataFolder(DataStore):
+    """The files of a data set in the common layout."""
+
+    root: Path
+
+    def __init__(self, config: DataConfig) -> None:
+        super().__init__()
+        self.benchmark = find_benchmark(config.name)
+        self.root = find_root(config)
+        self.mapping_path = self.root / self.benchmark.mapping
+        self.labels_path = self.root / "groundTruth"
+        self.features_path = self.root / self.benchmark.features
+        self.location = FileLocation(self.root)
+        self.mapping_location = FileLocation(self.mapping_path)
+        self.features_location = FileLocation(self.features_path)
+        self._lists: dict[tuple[str, str], Videos] = {}
+
+    def label_location(self, video: str, line: int | None = None) -> FileLocation:
+        """Return the label file of a video, and the line."""
+        return FileLocation(self.labels_path / f"{video}.txt", line)
+
+    def feature_location(self, video: str) -> FileLocation:
+        """Return the feature file of a video."""
+        return FileLocation(self.feature_path(video))
+
+    def feature_path(self, video: str) -> Path:
+        """Return the path of the feature file of a video."""
+        return self.features_path / f"{video}.npy"
+
+    def label_lines(self, video: str) -> list[str]:
+        """Return the label of each frame of a video."""
+        path = self.label_location(video).path
+        return read_lines(path, "a label file, one class name per line")
+
+    def features(self, video: str, layout: Layout) -> Array:
+        """Return the features (T, D) of a video, memory-mapped."""
+        return load_features(self.feature_path(video), layout)
+
+    def feature_files(self, videos: Iterable[str]) -> list[Path]:
+        """Return the feature files of videos, which may have JSON files beside them."""
+        return [self.feature_path(video) for video in videos]
+
+    @cached_property
+    def mapping(self) -> tuple[tuple[str, ...], list[InputError]]:
+        """Return all names of the mapping, those of ``data.unlabelled`` included, and its faults."""
+        return parse_mapping(self.mapping_path)
+
     def videos(self, part: str, split: str) -> Videos:
-        """Return the videos of one part ("train" or "test") of a split, see `read_split`; its first fault is raised."""
-        if (part, split) not in self._lists:
+        """Return the videos of one part ("train" or "test") of a split. Raise its first fault."""
+        key = (part, split)
+        if key not in self._lists:
             videos, faults = read_split(self.root, part, split)
             for error in faults:
                 raise error
-            self._lists[part, split] = videos
-        return self._lists[part, split]
+            self._lists[key] = videos
+        return self._lists[key]
 
     def all_videos(self) -> list[str]:
-        """Return the videos of all splits, in the order in which they are named; without splits, those with labels."""
-        videos: dict[str, object] = {}
+        """Return the videos of all splits in the order of the lists, or those with labels."""
+        videos: Videos = {}
         for split in split_names(self.root):
             for part in ("train", "test"):
-                videos |= (
-                    self.videos(part, split)
-                    if find_split(self.root, part, split) is not None
-                    else {}
-                )
+                if find_split(self.root, part, split) is not None:
+                    videos |= self.videos(part, split)
         return list(videos) or [path.stem for path in label_files(self.root)]
-
-    def labels(self, config: DataConfig, names: tuple[str, ...]) -> LabelFiles:
-        """Return the label files, by video, read for these class names."""
-        key = names, config.unlabelled
-        return self._labels.setdefault(key, LabelFiles(self, names, unlabelled(config)))
 
 
 def find_root(config: DataConfig) -> Path:
-    """Return the folder of a data set; an InputError where there is none, or one with neither mapping nor labels.
+    """Return the folder of a data set.
 
-    `data.root` is that folder itself, or a folder that holds it under the benchmark's published path or the last part
-    of that path. FACT_CLIP_DATA and ./data are folders of the second kind.
+    `data.root` is that folder, or a folder that contains it under the benchmark's published path
+    or the last part of that path. FACT_CLIP_DATA and ./data are folders of the second kind.
+
+    Raises:
+        InputError: no such folder, or a folder with neither mapping nor labels.
     """
     if config.root == IN_MEMORY:
         fix = "call fact_clip.evaluate(RUN, data=...), or set it to a folder where you saved them"
-        raise MissingDataError(
-            ConfigKey("data.root"), "the data were in memory, not in a folder", fix
-        )
+        problem = "the data were in memory, not in a folder"
+        raise MissingDataError(ConfigKey("data.root"), problem, fix)
+
     benchmark = find_benchmark(config.name)
-    inside = Path(benchmark.folder or config.name)
-    above = expanded(config.root or os.environ.get("FACT_CLIP_DATA") or "data")
-    candidates = [*([] if config.root is None else [above]), above / inside, above / inside.name]
-    root = next(
-        (folder for folder in candidates if (folder / benchmark.mapping).is_file()), candidates[0]
-    )
-    if not (root / benchmark.mapping).is_file() and not (root / "groundTruth").is_dir():
+    published = Path(benchmark.folder or config.name)
+    parent = expanded(config.root or os.environ.get("FACT_CLIP_DATA") or "data")
+    candidates = [parent / published, parent / published.name]
+    if config.root is not None:
+        candidates.insert(0, parent)
+    for folder in candidates:
+        if (folder / benchmark.mapping).is_file():
+            return folder
+
+    root = candidates[0]
+    if not (root / "groundTruth").is_dir():
         problem = (
             f"no data set {config.name!r}; one has mapping.txt, groundTruth, features and splits"
         )
-        raise MissingDataError(
-            root, problem, "set data.root, or FACT_CLIP_DATA to the folder above it"
-        )
+        fix = "set data.root, or FACT_CLIP_DATA to the folder above it"
+        raise MissingDataError(root, problem, fix)
     return root
 
 
 def background_classes(
-    config: DataConfig, class_names: Sequence[str], path: Path
+    config: DataConfig, class_names: Sequence[str], location: Location
 ) -> tuple[tuple[str, ...], list[InputError]]:
-    """Return the background classes by name, and what is wrong with background and unlabelled names."""
-    ignored, entries = unlabelled(config), config.background
+    """Return the background classes, and the faults of background and unlabelled names."""
+    ignored = unlabelled(config)
     names = tuple(name for name in class_names if name not in ignored)
     if not names:
-        return (), [
-            InputError(
-                ConfigKey("data.unlabelled"),
-                f"no class is left of the {len(class_names)} in {path}",
-            )
-        ]
-    if (
-        entries is None
-    ):  # a benchmark may give them by id, and has no fault in those that are unlabelled
-        listed = (
-            name if isinstance(name, str) else class_names[name]
-            for name in find_benchmark(config.name).background
-        )
-        entries = tuple(name for name in listed if name not in ignored)
+        problem = f"no class is left of the {len(class_names)} in {location}"
+        return (), [InputError(ConfigKey("data.unlabelled"), problem)]
+
+    configured = config.background
+    if configured is None:
+        configured = _published_background(config, class_names, ignored)
     faults = []
-    for name in entries:
+    for name in configured:
         if name in ignored:
             problem = f"{name!r} is in data.background too"
             faults.append(InputError(ConfigKey("data.unlabelled"), problem, "remove it from one"))
         elif name not in names:
             problem = f"no class {name!r}, which data.background names"
-            faults.append(
-                InputError(path, problem, suggest(name, names, 0.6) or "set data.background")
-            )
-    background = tuple(name for name in entries if name in names)
+            fix = suggest(name, names, 0.6) or "set data.background"
+            faults.append(InputError(location, problem, fix))
+
+    background = tuple(name for name in configured if name in names)
     if len(background) == len(names):
-        faults.append(
-            InputError(path, f"all {len(names)} classes are background", "set data.background")
-        )
+        problem = f"all {len(names)} classes are background"
+        faults.append(InputError(location, problem, "set data.background"))
     return background, faults
 
 
+def _published_background(
+    config: DataConfig, class_names: Sequence[str], ignored: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the background classes of a benchmark, which may give them by id."""
+    background = []
+    for name in find_benchmark(config.name).background:
+        class_name = class_names[name] if isinstance(name, int) else name
+        if class_name not in ignored:
+            background.append(class_name)
+    return tuple(background)
+
+
 def spelling_note(names: Sequence[str]) -> str:
-    """Say that two of these classes are one name in two spellings; "" where none are."""
+    """Return a note about two classes that are one name in two spellings, or "" without such."""
     by_spelling: dict[str, str] = {}
     for name in names:
-        if (first := by_spelling.setdefault(spelling_key(name), name)) != name:
+        first = by_spelling.setdefault(spelling_key(name), name)
+        if first != name:
             return f"{first!r} and {name!r} are two classes, but one name in two spellings"
     return ""
 
 
-def unlabelled(config: DataConfig) -> tuple[str, ...]:
-    """Return the labels that are ignored."""
-    return (*config.unlabelled, UNLABELLED)
-
-
 def read_lines(path: Path, expected: str) -> list[str]:
-    """Return the stripped lines of a text file; any line ends, a byte-order mark and latin-1 are accepted."""
+    """Read the stripped lines of a text file, with any line ends, in UTF-8 or latin-1."""
     lines = [line.strip() for line in raw_lines(path, expected)]
     while lines and not lines[-1]:
         lines.pop()
     return lines
 
 
-@dataclass(frozen=True)
-class LabelFile:
-    """A label file with one class name per frame."""
-
-    path: Path
-    labels: Labels  # (T,) class indices, -1 for a name that is ignored or unknown; read-only
-    counts: Counter[str]  # frames of each name
-    unknown: dict[
-        str, int
-    ]  # names that are neither classes nor ignored, each with its first line; "" is a blank line
-
-    def no_labels(self) -> InputError:
-        """Return the error for a file without labels."""
-        return InputError(
-            self.path,
-            "no labels",
-            "write one class name per frame, or take the video out of the splits",
-        )
-
-    def unknown_label(self, label: str, names: Sequence[str], details: str = "") -> InputError:
-        """Return the error for a label that is no class, or for a blank line."""
-        where = FileLocation(self.path, self.unknown[label])
-        if not label:
-            return InputError(
-                where, "a blank line between labels", "write one class name per frame"
-            )
-        fix = suggest(label, names, 0.6) or "add it to the mapping"
-        return InputError(where, f"label {label!r} is not in the mapping{details}", fix)
-
-
-class LabelFiles(dict[str, LabelFile]):
-    """The label files of a data set by video, each read when it is first asked for."""
-
-    def __init__(
-        self, folder: DataFolder, names: tuple[str, ...], ignored: tuple[str, ...]
-    ) -> None:
-        super().__init__()
-        self.folder, self.names, self.ignored = folder, names, ignored
-
-    def __missing__(self, video: str) -> LabelFile:
-        path, lines = self.folder.label_path(video), self.folder.label_lines(video)
-        indices = dict.fromkeys(self.ignored, -1) | {
-            name: index for index, name in enumerate(self.names)
-        }
-        labels = np.fromiter(
-            (indices.get(name, -1) for name in lines), dtype=np.int64, count=len(lines)
-        )
-        labels.flags.writeable = False
-        counts = Counter(lines)  # in the order of their first lines
-        unknown = {name: lines.index(name) + 1 for name in counts if name not in indices}
-        self[video] = LabelFile(path, labels, counts, unknown)
-        return self[video]
-
-    def checked(self, video: str) -> Labels:
-        """Return the labels (T,) of a video; the first fault of the file is an InputError."""
-        file = self[video]
-        if not file.counts:
-            raise file.no_labels()
-        for label in file.unknown:
-            raise file.unknown_label(label, self.names)
-        return file.labels
-
-
 def label_files(root: Path) -> list[Path]:
-    """Return the label files of a data set by name; hidden files, as macOS leaves them, are none."""
-    return [
-        path
-        for path in sorted((root / "groundTruth").glob("*.txt"))
-        if not path.name.startswith(".")
-    ]
+    """Return the label files of a data set by name, without the hidden files that macOS leaves."""
+    paths = sorted((root / "groundTruth").glob("*.txt"))
+    return [path for path in paths if not path.name.startswith(".")]
 
 
 def split_names(root: Path) -> list[str]:
-    """Return the names of the splits that have a training list: numbers in order, then the others by name."""
-    bundles = root.glob("splits/train.split*.bundle")
-    names = {path.name.removeprefix("train.split").removesuffix(".bundle") for path in bundles}
-    # "split1.train" is split 1, as "train.split1.bundle" is
-    names |= {
-        re.sub(r"^split(?=\d+$)", "", path.name.removesuffix(".train"))
-        for path in root.glob("*.train")
-    }
-    return sorted(
-        names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)
-    )
+    """Return the splits that have a training list: numbers in order, then names."""
+    names = set()
+    for path in root.glob("splits/train.split*.bundle"):
+        names.add(path.name.removeprefix("train.split").removesuffix(".bundle"))
+    for path in root.glob("*.train"):
+        # "split1.train" is split 1, as "train.split1.bundle" is
+        names.add(re.sub(r"^split(?=\d+$)", "", path.name.removesuffix(".train")))
+    return sorted(names, key=_split_order)
+
+
+def _split_order(name: str) -> tuple[bool, int, str]:
+    number = int(name) if name.isdigit() else 0
+    return not name.isdigit(), number, name
 
 
 def find_split(root: Path, part: str, name: str) -> Path | None:
-    """Return the list of one part ("train" or "test") of a split; None where there is none."""
-    candidates = (root / template.format(part=part, name=name) for template in SPLIT_FILES)
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    """Return the list of one part ("train" or "test") of a split, or None without such a list."""
+    for template in SPLIT_FILES:
+        path = root / template.format(part=part, name=name)
+        if path.is_file():
+            return path
+    return None
 
 
 def read_split(root: Path, part: str, name: str) -> tuple[Videos, list[InputError]]:
-    """Return the videos of one part of a split, each with the line that names it first, and every fault of the list.
+    """Read the videos of one part of a split, each with its first line, and all faults of the list.
 
-    A file of test videos without a byte is a list without any, for a set that is only trained on.
+    An empty file of test videos is a list without videos, for a set that is only trained on.
     """
-    videos, faults = Videos(), list[InputError]()
-    path, names = find_split(root, part, name), split_names(root)
+    path = find_split(root, part, name)
     if path is None:
-        fix = f"set data.split to one of {', '.join(names)}" if names else WRITE_SPLITS
-        return {}, [
-            InputError(root / SPLIT_FILES[0].format(part=part, name=name), "no such list", fix)
-        ]
+        names = ", ".join(split_names(root))
+        fix = f"set data.split to one of {names}" if names else WRITE_SPLITS
+        missing = root / SPLIT_FILES[0].format(part=part, name=name)
+        return {}, [InputError(missing, "no such list", fix)]
     try:
         lines = read_lines(path, "a list of videos")
     except InputError as error:
         return {}, [error]
-    for number, entry in enumerate(lines, start=1):
-        video, where = entry.removesuffix(".txt"), FileLocation(path, number)
-        if entry and not is_file_name(video):
-            faults.append(
-                InputError(where, f"{entry!r} is not the name of a video without a folder")
-            )
-        elif entry and videos.setdefault(video, where) != where:
-            faults.append(
-                InputError(
-                    where, f"video {video!r} again, first in {videos[video]}", "list each once"
-                )
-            )
-    if not videos and not faults and (part == "train" or path.stat().st_size):
+
+    videos: Videos = {}
+    faults = []
+    for number, line in enumerate(lines, start=1):
+        video = line.removesuffix(".txt")
+        location = FileLocation(path, number)
+        if not line:
+            continue
+        if not is_file_name(video):
+            problem = f"{line!r} is not the name of a video without a folder"
+            faults.append(InputError(location, problem))
+        elif video in videos:
+            problem = f"video {video!r} again, first in {videos[video]}"
+            faults.append(InputError(location, problem, "list each once"))
+        else:
+            videos[video] = location
+
+    may_be_empty = part == "test" and path.stat().st_size == 0
+    if not videos and not faults and not may_be_empty:
         faults.append(InputError(path, "no videos", "list one NAME or NAME.txt per line"))
     return videos, faults
 
 
 def overlaps(learning: Videos, test: Videos) -> Iterator[InputError]:
     """Yield an error for each test video that is a training video too."""
-    for name in test:
+    for name, location in test.items():
         if name in learning:
-            yield InputError(
-                test[name], f"video {name!r} is in {learning[name]} too", "test on other videos"
-            )
+            problem = f"video {name!r} is in {learning[name]} too"
+            yield InputError(location, problem, "test on other videos")

@@ -1,19 +1,17 @@
-"""From videos to padded batches with their true segments, and the masking of training inputs."""
+"""Padded batches of training videos, and the augmentation of their features."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 import torch.utils.data
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
@@ -21,120 +19,91 @@ from torch.nn.utils.rnn import pad_sequence
 from fact_clip.config import AugmentConfig
 from fact_clip.core import InputError, majority_stride
 from fact_clip.core.distributed import end_with_parent
-from fact_clip.datasets.dataset import IGNORED, Dataset
+from fact_clip.datasets import reader
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
+from fact_clip.datasets.labels import IGNORED, Labels
 
-Labels = NDArray[np.int64]
 Key = tuple[int, str]  # epoch and name of a video
-Item = tuple[str, Tensor, Tensor | Labels]  # name, features (T, D), labels (T,)
 
-_BUCKET = 16  # batches whose videos are sorted together: of similar length, and still others in each epoch
+_BUCKET = 16  # batches sorted together by length, few enough that each epoch mixes them anew
 
 
 @dataclass(frozen=True)
-class Truth:
-    """Frame labels of B videos and their runs of equal label, cut once on the CPU; ignored frames are no segments."""
+class Item:
+    """One training video as the model sees it."""
 
-    labels: Tensor  # (B, T) int64, -1 at padding and at ignored frames
-    segment: Tensor  # (B, T) int64, the number of each frame's segment in its video; S, a spare one, at label -1
-    classes: Tensor  # (B, S) int64, the class of each segment in order, -1 at padding
-    transcripts: tuple[Labels, ...]  # the same without padding, on the CPU
-
-    @classmethod
-    def of(cls, labels: Tensor) -> Truth:
-        """Cut the labels (B, T) of a batch into segments; on their device."""
-        device, labels = labels.device, labels.cpu()
-        labelled = labels >= 0
-        starts = labelled.clone()
-        starts[:, 1:] &= labels[:, 1:] != labels[:, :-1]
-        transcripts = [row[first] for row, first in zip(labels, starts, strict=True)]
-        classes = pad_sequence(transcripts, batch_first=True, padding_value=IGNORED)
-        segment = torch.where(labelled, starts.cumsum(1) - 1, classes.shape[1])
-        return cls(labels, segment, classes, tuple(row.numpy() for row in transcripts)).map(
-            lambda tensor: tensor.to(device)
-        )
-
-    def longer(self, frames: int) -> Truth:
-        """Return the same with `frames` frames a video; the new ones are padding."""
-        more, spare = (0, frames - self.labels.shape[1]), self.classes.shape[1]
-        labels, segment = (
-            pad(self.labels, more, value=IGNORED),
-            pad(self.segment, more, value=spare),
-        )
-        return Truth(labels, segment, self.classes, self.transcripts)
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> Truth:
-        """Return the same with each tensor changed."""
-        return Truth(
-            change(self.labels), change(self.segment), change(self.classes), self.transcripts
-        )
+    name: str
+    features: Tensor  # (T, D)
+    labels: Labels  # (T,)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B videos padded to the longest; float16 features are made float32 by `to`."""
+    """B videos padded to the longest. float16 features become float32 in `to`."""
 
-    features: Tensor  # (B, T, D) zero at padding
+    features: Tensor  # (B, T, D), zero at padding
+    labels: Tensor  # (B, T) int64, on the host, -1 at padding and at ignored frames
     mask: Tensor  # (B, T) bool, true at real frames
-    truth: Truth  # labels are -1 at padding and at ignored frames
     names: tuple[str, ...]
     gain: float = 1.0  # float16 features are multiplied by it when they become float32
-    share: float = (
-        1.0  # of the videos of this step that are in this batch; less where processes share a step
-    )
+    share: float = 1.0  # of the videos of this step, less than 1 where processes share a step
     padded: bool = True  # some frames are padding
 
     def to(self, device: torch.device | str) -> Batch:
-        """Return the batch on another device, in float32; with pinned memory the caller does not wait for the copy."""
-        later = torch.device(device).type == "cuda"
-        features, mask = (
-            tensor.to(device, non_blocking=later) for tensor in (self.features, self.mask)
-        )
-        truth = self.truth.map(lambda tensor: tensor.to(device, non_blocking=later))
+        """Return the batch with features (float32) and mask on a device. Labels stay on the host.
+
+        The host does not wait for a copy of pinned memory to a GPU.
+        """
+        is_gpu = torch.device(device).type == "cuda"
+        features = self.features.to(device, non_blocking=is_gpu)
+        mask = self.mask.to(device, non_blocking=is_gpu)
         if features.dtype == torch.float16:
             features = features.float().mul_(self.gain)
-        return replace(self, features=features, mask=mask, truth=truth, gain=1.0)
+        return replace(self, features=features, mask=mask, gain=1.0)
 
     def pin_memory(self) -> Batch:
-        """Return the batch in memory that a GPU reads by itself."""
-        truth = self.truth.map(Tensor.pin_memory)
-        return replace(
-            self, features=self.features.pin_memory(), mask=self.mask.pin_memory(), truth=truth
-        )
+        """Return the batch with features and mask in page-locked memory, for copies to a GPU."""
+        features = self.features.pin_memory()
+        return replace(self, features=features, mask=self.mask.pin_memory())
 
     def longer(self, frames: int) -> Batch:
-        """Return the same with `frames` frames a video; the new ones are padding."""
-        more = frames - self.mask.shape[1]
-        features, mask = pad(self.features, (0, 0, 0, more)), pad(self.mask, (0, more))
+        """Return the batch padded to `frames` frames a video."""
+        missing = frames - self.mask.shape[1]
         return replace(
-            self, features=features, mask=mask, truth=self.truth.longer(frames), padded=True
+            self,
+            features=pad(self.features, (0, 0, 0, missing)),
+            labels=pad(self.labels, (0, missing), value=IGNORED),
+            mask=pad(self.mask, (0, missing)),
+            padded=True,
         )
 
 
 def collate(items: Sequence[Item | InputError]) -> Batch | InputError:
-    """Pad (name, features (T, D), labels (T,)) of one width to one batch; or return the first error in reading them."""
+    """Pad videos of one width to a batch, or return the first error in reading them."""
+    videos: list[Item] = []
     for item in items:
         if isinstance(item, InputError):
             return item
-    names, features, labels = zip(*items, strict=True)
-    padded = pad_sequence(
-        [torch.as_tensor(indices) for indices in labels], batch_first=True, padding_value=IGNORED
-    )
+        videos.append(item)
+
+    labels = [torch.as_tensor(video.labels) for video in videos]
+    masks = [torch.ones(len(video.labels), dtype=torch.bool) for video in videos]
+    mask = pad_sequence(masks, batch_first=True)
     return Batch(
-        pad_sequence(list(features), batch_first=True),
-        pad_sequence(
-            [torch.ones(len(rows), dtype=torch.bool) for rows in features], batch_first=True
-        ),
-        Truth.of(padded),
-        names,
-        padded=any(len(rows) < padded.shape[1] for rows in features),
+        features=pad_sequence([video.features for video in videos], batch_first=True),
+        labels=pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+        mask=mask,
+        names=tuple(video.name for video in videos),
+        padded=not bool(mask.all()),
     )
 
 
 def drop_channels(features: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Set each channel of a video (T, D) to zero with `probability` and scale the rest by 1 / (1 - probability).
+    """Set each channel of a video (T, D) to zero with `probability` and scale the others up.
 
-    float16 features are scaled in `Batch.to`, without rounding. Source: FACT, channel masking ratio.
+    The factor is 1 / (1 - probability). float16 features are scaled in `Batch.to`, without
+    rounding. Source: FACT, channel masking ratio.
     """
     keep = torch.rand(features.shape[1], generator=generator) >= probability
     if features.dtype == torch.float16:
@@ -145,14 +114,23 @@ def drop_channels(features: Tensor, probability: float, generator: torch.Generat
 def mask_time(
     features: Tensor, spans: int, length: int, share: float, generator: torch.Generator
 ) -> Tensor:
-    """Set up to `spans` spans of a video (T, D) to zero, in a new tensor.
+    """Set spans of a video (T, D) to zero, in a new tensor. Source: FACT, time masking.
 
-    The length of a span is uniform in [0, `length`), at most floor(`share` * T); one of length zero is the last.
-    Source: FACT, time masking.
+    Args:
+        features: (T, D).
+        spans: the maximal number of spans. A span of length zero is the last one.
+        length: the length of a span is uniform in [0, `length`).
+        share: a span is at most floor(`share` * T) long.
+        generator: of the random numbers.
+
+    Returns:
+        (T, D).
     """
-    masked, n_frames = features.clone(), len(features)
+    masked = features.clone()
+    n_frames = len(features)
     for _ in range(spans):
-        span = min(int(torch.randint(length, (), generator=generator)), int(share * n_frames))
+        drawn = int(torch.randint(length, (), generator=generator))
+        span = min(drawn, int(share * n_frames))
         if span == 0:
             break
         start = int(torch.randint(n_frames - span + 1, (), generator=generator))
@@ -163,7 +141,10 @@ def mask_time(
 def change_speed(
     features: Tensor, labels: Labels, speed: float, generator: torch.Generator
 ) -> tuple[Tensor, Labels]:
-    """Play a video (T, D) and its labels (T,) faster or slower, log-uniform in [1 / (1 + speed), 1 + speed]."""
+    """Play a video (T, D) and its labels (T,) faster or slower.
+
+    The factor is log-uniform in [1 / (1 + speed), 1 + speed].
+    """
     factor = (1 + speed) ** (2 * float(torch.rand((), generator=generator)) - 1)
     n_frames = max(1, round(len(features) / factor))
     source = ((torch.arange(n_frames) + 0.5) * (len(features) / n_frames)).long()
@@ -171,16 +152,25 @@ def change_speed(
 
 
 def draw(purpose: str, seed: int, epoch: int, name: str) -> int:
-    """Draw a number in [0, 2^63) that depends only on its arguments, so that a resumed run is the same run."""
+    """Return a number in [0, 2^63) that depends only on the arguments, for an exact resume."""
     digest = hashlib.sha256(f"{purpose}\n{seed}\n{epoch}\n{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingVideos(torch.utils.data.Dataset[Any]):
-    """Training videos by (epoch, name), augmented; what one looks like depends on these and the seed alone.
+    """Augmented training videos by (epoch, name). Augmentation depends only on these and the seed.
 
-    Every `stride`-th row is taken, with labels by majority; with `interleave` from a first row that each epoch draws.
+    Attributes:
+        dataset: the data set.
+        transform: from features to the input of the model.
+        augment: the augmentation.
+        seed: of the augmentation.
+        stride: every `stride`-th row is taken, with labels by majority.
+        interleave: each epoch draws the first row.
+        label_map: (C + 1,) class index -> label in a batch, the last one that of -1. None: the
+            same.
+        cache_bytes: transformed features that a process keeps. None: the default.
     """
 
     dataset: Dataset
@@ -189,32 +179,36 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
     seed: int
     stride: int = 1
     interleave: bool = False
-    label_map: Labels | None = (
-        None  # (C + 1,) class index -> label in a batch, the last one that of -1; None: the same
-    )
+    label_map: Labels | None = None
+    cache_bytes: int | None = None
 
     def __getitem__(self, key: Key) -> Item | InputError:
-        """Return (name, features (T, D), labels (T,)); an InputError is returned, to pass from another process."""
+        """Return a video, or the InputError that reading it raised, to pass from a worker."""
         try:
-            return self._item(*key)
+            return self._read(*key)
         except InputError as error:
             return error
 
-    def _item(self, epoch: int, name: str) -> Item:
-        generator = torch.Generator().manual_seed(draw("augment", self.seed, epoch, name))
-        labels, augment = self.dataset.labels(name), self.augment
-        first = (
-            int(torch.randint(min(self.stride, len(labels)), (), generator=generator))
-            if self.interleave
-            else 0
-        )
+    def _read(self, epoch: int, name: str) -> Item:
+        seed = draw("augment", self.seed, epoch, name)
+        generator = torch.Generator().manual_seed(seed)
+        labels = self.dataset.labels(name)
+        first = 0
+        if self.interleave:
+            n_starts = min(self.stride, len(labels))
+            first = int(torch.randint(n_starts, (), generator=generator))
+        rows = self.dataset.transformed(name, self.transform, self.cache_bytes)
         # a copy, because a tensor over the read-only rows could write into them
-        rows = self.dataset.transformed(name, self.transform)[first :: self.stride].copy(order="C")
-        features, labels = (
-            torch.from_numpy(rows),
-            majority_stride(labels[first:], self.stride, IGNORED),
-        )
-        labels = labels if self.label_map is None else self.label_map[labels]
+        features = torch.from_numpy(rows[first :: self.stride].copy(order="C"))
+        labels = majority_stride(labels[first:], self.stride, IGNORED)
+        if self.label_map is not None:
+            labels = self.label_map[labels]
+        return self._augment(Item(name, features, labels), generator)
+
+    def _augment(self, video: Item, generator: torch.Generator) -> Item:
+        augment = self.augment
+        features = video.features
+        labels = video.labels
         if augment.speed > 0:
             features, labels = change_speed(features, labels, augment.speed, generator)
         if augment.noise > 0:
@@ -224,17 +218,29 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
             features = drop_channels(features, augment.channels, generator)
         if augment.time_spans > 0:
             features = mask_time(
-                features, augment.time_spans, augment.time_length, augment.time_share, generator
+                features,
+                spans=augment.time_spans,
+                length=augment.time_length,
+                share=augment.time_share,
+                generator=generator,
             )
-        return name, features, labels
+        return Item(video.name, features, labels)
 
 
 class TrainingLoader:
-    """Batches of training videos, epoch by epoch, read ahead by other processes where `workers` is above 0.
+    """Batches of training videos, epoch by epoch, in the same order with any number of workers.
 
-    The order depends on (seed, epoch) and the names alone, augmentation on (seed, epoch, name): not on the number of
-    workers, and not on where an epoch is resumed. `batch_size` counts over all `world` processes, of which this one is
-    `rank`; with `similar_lengths` complete batches are drawn.
+    The order depends on (seed, epoch) and the names alone, also if an epoch is resumed.
+
+    Args:
+        videos: the training videos.
+        names: their names.
+        batch_size: videos a step, over all processes.
+        workers: processes that read ahead. 0: this process reads.
+        similar_lengths: whether batches have videos of similar length.
+        pin: whether batches are in page-locked memory.
+        rank: the number of this process.
+        world: the number of processes.
     """
 
     def __init__(
@@ -249,14 +255,16 @@ class TrainingLoader:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.videos, self.names, self.batch_size, self.similar_lengths = (
-            videos,
-            names,
-            batch_size,
-            similar_lengths,
-        )
-        self.rank, self.world, self.n_batches = rank, world, math.ceil(len(names) / batch_size)
-        self._keys: list[list[Key]] = []  # of the batches that are to come
+        if workers > 1:  # which share the cache of one process
+            videos = replace(videos, cache_bytes=reader.CACHE_BYTES // workers)
+        self.videos = videos
+        self.names = names
+        self.batch_size = batch_size
+        self.similar_lengths = similar_lengths
+        self.rank = rank
+        self.world = world
+        self.n_batches = math.ceil(len(names) / batch_size)
+        self._keys: list[list[Key]] = []  # of the batches to come
         self._loader = torch.utils.data.DataLoader(
             videos,
             batch_sampler=self._keys,
@@ -266,52 +274,48 @@ class TrainingLoader:
             pin_memory=pin,
             worker_init_fn=partial(_begin_worker, os.getpid()),
             persistent_workers=workers > 0,
-            generator=torch.Generator(),  # torch's own would lose a number an epoch, and dropout change
+            generator=torch.Generator(),  # torch's own would lose a number, and dropout change
         )
 
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from the `first` one on."""
         batches = self._draw(number)[first:]
         shares = [names[self.rank :: self.world] for names in batches]
-        # a process without a video of its own gets the batch's first one, so that it can take part in the step
-        self._keys[:] = [
-            [(number, name) for name in share or names[:1]]
-            for share, names in zip(shares, batches, strict=True)
-        ]
-        gain = float(
-            torch.ones(()) / (1.0 - self.videos.augment.channels)
-        )  # what `drop_channels` leaves to `Batch.to`
+        self._keys.clear()
+        for share, names in zip(shares, batches, strict=True):
+            # a process without a video reads the first one, so that it can take part in the step
+            self._keys.append([(number, name) for name in share or names[:1]])
+
+        # the factor that `drop_channels` leaves to `Batch.to`, in float32 as there
+        gain = float(torch.ones(()) / (1.0 - self.videos.augment.channels))
         for share, names, batch in zip(shares, batches, self._loader, strict=True):
             if isinstance(batch, InputError):
                 raise batch
             yield replace(batch, gain=gain, share=len(share) / len(names))
 
     def _draw(self, epoch: int) -> list[list[str]]:
-        """Draw the names in each batch of an epoch, of all processes together; the last batch may be smaller."""
-        seed, size = self.videos.seed, self.batch_size
+        """Return the names in each batch of an epoch, over all processes. The last may be smaller."""
+        seed = self.videos.seed
+        size = self.batch_size
         order = sorted(self.names, key=lambda name: (draw("order", seed, epoch, name), name))
         if not self.similar_lengths:
-            return _in_batches(order, size)
+            return _cut(order, size)
+
         lengths = {name: len(self.videos.dataset.labels(name)) for name in self.names}
-        buckets = [
-            sorted(bucket, key=lambda name: -lengths[name])
-            for bucket in _in_batches(order, _BUCKET * size)
-        ]
-        batches = [names for bucket in buckets for names in _in_batches(bucket, size)]
-        full, rest = (
-            [names for names in batches if (len(names) == size) == is_full]
-            for is_full in (True, False)
-        )
-        return sorted(full, key=lambda names: draw("batch", seed, epoch, names[0])) + rest
+        full: list[list[str]] = []
+        smaller: list[list[str]] = []
+        for bucket in _cut(order, _BUCKET * size):
+            by_length = sorted(bucket, key=lambda name: -lengths[name])
+            for names in _cut(by_length, size):
+                group = full if len(names) == size else smaller
+                group.append(names)
+        return sorted(full, key=lambda names: draw("batch", seed, epoch, names[0])) + smaller
 
 
-def _in_batches(names: list[str], size: int) -> list[list[str]]:
+def _cut(names: list[str], size: int) -> list[list[str]]:
     return [names[start : start + size] for start in range(0, len(names), size)]
 
 
 def _begin_worker(parent: int, worker: int) -> None:
-    """End this process with the training, and give it its part of the cache of one process."""
+    """End this worker with the training."""
     end_with_parent(parent)
-    info = torch.utils.data.get_worker_info()
-    if info is not None and isinstance(info.dataset, TrainingVideos):
-        info.dataset.dataset.readers = info.num_workers

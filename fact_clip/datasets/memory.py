@@ -1,44 +1,73 @@
-"""Data sets in memory: arrays and lists of names, or an object of one's own; only `save` writes them."""
+"""Data sets in memory: arrays and lists of names, or an object of a user's own class."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fact_clip.config import Config, with_values
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Argument, InputError, Vocabulary
 from fact_clip.core.arguments import array_of, names_of
 from fact_clip.core.paths import inside, is_file_name, whole_file, write_lines
-from fact_clip.datasets.benchmarks import Layout
+from fact_clip.datasets.benchmarks import Layout, find_benchmark
 from fact_clip.datasets.features import Array
-from fact_clip.datasets.layout import IN_MEMORY, DataFolder, Videos
+from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.datasets.layout import IN_MEMORY, DataStore, Videos
 from fact_clip.datasets.splits import Split, write_splits
+
+_ATTRIBUTES = ("class_names", "train", "test", "fps", "background", "features", "labels")
 
 
 class DataSource(Protocol):
-    """What a data set of one's own needs; a class that derives from this one need not state what has a default here.
+    """Interface of a data set in memory. Attributes with a default are optional for subclasses.
 
-    `features` and `labels` are called again and again, so keep in memory what is slow to make.
+    `features` and `labels` are called repeatedly, so keep in memory what is slow to compute.
+
+    Attributes:
+        class_names: the classes, in the order of the model's outputs.
+        train: names of the videos to train and validate on. They become names of files.
+        test: names of the videos that `evaluate` scores.
+        fps: rows of features a second, or None for that of the configuration.
+        background: classes that mean "no action", or None for those of the configuration.
     """
 
-    class_names: Sequence[str]  # in the order of the model's outputs
-    train: Sequence[str]  # names of the videos to train and validate on; they become names of files
-    test: Sequence[str] = ()  # of those that `evaluate` scores; no video is in both
-    fps: float | None = None  # rows of features a second; None: as the configuration says
-    background: Sequence[str] | None = (
-        None  # classes that mean "no action"; None: as the configuration says
-    )
+    class_names: Sequence[str]
+    train: Sequence[str]
+    test: Sequence[str] = ()
+    fps: float | None = None
+    background: Sequence[str] | None = None
 
     def features(self, name: str) -> ArrayLike:
-        """Return the features (T, D) of a video; D is the same for all."""
+        """Return the features (T, D) of a video. D is the same for all."""
 
     def labels(self, name: str) -> Sequence[str]:
-        """Return the class name of each frame, (T,); "?" where nobody knows it."""
+        """Return the class name of each frame, (T,), "?" where it is unknown."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Arrays(DataSource):
+    """A data set of arrays and lists."""
+
+    arrays: Mapping[str, Array]
+    label_lists: Mapping[str, Sequence[str]]
+    class_names: Sequence[str]
+    train: Sequence[str]
+    test: Sequence[str] = ()
+    fps: float | None = None
+    background: Sequence[str] | None = None
+
+    def features(self, name: str) -> ArrayLike:
+        """Return the features (T, D) of a video."""
+        return self.arrays[name]
+
+    def labels(self, name: str) -> Sequence[str]:
+        """Return the class name of each frame."""
+        return self.label_lists[name]
 
 
 def from_arrays(
@@ -51,139 +80,171 @@ def from_arrays(
     fps: float | None = None,
     background: Sequence[str] | None = None,
 ) -> DataSource:
-    """Make a data set of arrays and lists of names, for `fact_clip.train(config, data=...)`. Arrays are not copied.
+    """Create a data set from arrays and lists, for `fact_clip.train(config, data=...)`.
 
     Args:
-        features: video -> features (T, D).
-        labels: video -> class name of each frame (T,); "?" where nobody knows it.
-        train: names of the training videos; None: all that are not in `test`. Some of them validate.
-        test: names of the test videos; None: all that are not in `train`, if that is given, else none.
-        class_names: in the order of the model's outputs; None: those of the labels, sorted.
-        fps: rows of features a second; None: as the configuration says.
-        background: classes that mean "no action"; None: as the configuration says.
+        features: video -> features (T, D). They are not copied.
+        labels: video -> class name of each frame (T,), "?" where it is unknown.
+        train: names of the training videos, some of which validate. None: all that are not in
+            `test`.
+        test: names of the test videos. None: all that are not in `train`, if that is set, else
+            none.
+        class_names: in the order of the model's outputs. None: those of the labels, sorted.
+        fps: rows of features a second. None: as the configuration says.
+        background: classes that mean "no action". None: as the configuration says.
+
+    Returns:
+        The data set.
 
     Raises:
-        InputError: other videos in `labels` than in `features`, or in `train` and `test`; and what `train` refuses.
+        InputError: other videos in `labels` than in `features`, or in `train` and `test`, or data
+            that `train` rejects.
     """
-    for name, mapping in (("features", features), ("labels", labels)):
+    for argument, mapping in (("features", features), ("labels", labels)):
         if not isinstance(mapping, Mapping) or not mapping:
-            raise InputError(
-                name, "not a mapping from videos to arrays or lists", "give {name: values, ...}"
-            )
-    if lone := sorted(map(str, features.keys() ^ labels.keys())):
-        raise InputError(
-            "labels", f"not the videos of features: {lone[0]!r} is in one of them only"
-        )
-    lists = {
-        name: tuple(map(str, names_of(values, f"labels of {name!r}")))
-        for name, values in labels.items()
-    }
+            problem = "not a mapping from videos to arrays or lists"
+            raise InputError(argument, problem, "give {name: values, ...}")
+    unpaired = sorted(map(str, features.keys() ^ labels.keys()))
+    if unpaired:
+        problem = f"not the videos of features: {unpaired[0]!r} is in one of them only"
+        raise InputError("labels", problem)
+
+    label_lists = {}
+    label_names: set[str] = set()
+    for name, values in labels.items():
+        label_lists[name] = tuple(map(str, names_of(values, f"labels of {name!r}")))
+        label_names.update(label_lists[name])
+    arrays = {}
+    for name, rows in features.items():
+        arrays[name] = array_of(rows, f"features of {name!r}", "numbers, (T, D)")
+
     if train is None:
         train = [name for name in features if name not in (test or ())]
     elif test is None:
         test = [name for name in features if name not in train]
-    classes = sorted(set().union(*lists.values()) - {"?"}) if class_names is None else class_names
-    arrays = {
-        name: array_of(rows, f"features of {name!r}", "numbers, (T, D)")
-        for name, rows in features.items()
-    }
-    data: Any = SimpleNamespace(features=arrays.__getitem__, labels=lists.__getitem__, fps=fps)
-    data.class_names, data.train, data.test = (
-        tuple(classes),
-        names_of(train, "train"),
-        names_of(test or (), "test"),
+    if class_names is None:
+        class_names = sorted(label_names - {UNLABELLED})
+    if background is not None:
+        background = names_of(background, "background")
+    data = _Arrays(
+        arrays=arrays,
+        label_lists=label_lists,
+        class_names=tuple(class_names),
+        train=names_of(train, "train"),
+        test=names_of(test or (), "test"),
+        fps=fps,
+        background=background,
     )
-    data.background = None if background is None else names_of(background, "background")
-    if unknown := [name for name in (*data.train, *data.test) if name not in arrays]:
-        raise InputError("train", f"no features of a video {unknown[0]!r}")
-    MemoryFolder(data)
-    return data  # type: ignore[no-any-return]
+    for name in (*data.train, *data.test):
+        if name not in arrays:
+            raise InputError("train", f"no features of a video {name!r}")
+    MemoryStore(data)  # checks the rest
+    return data
 
 
 def with_data(config: Config, data: DataSource) -> Config:
-    """Return a configuration of data in memory: its `data.root` is `IN_MEMORY`, and rate and background are theirs."""
-    for name in ("class_names", "train", "test", "fps", "background", "features", "labels"):
+    """Return a configuration for data in memory, with their rate and background."""
+    for name in _ATTRIBUTES:
         if not hasattr(data, name):
-            raise InputError(
-                "data", f"{type(data).__name__} has no {name!r}", "see datasets.DataSource"
-            )
+            problem = f"{type(data).__name__} has no {name!r}"
+            raise InputError("data", problem, "see datasets.DataSource")
     values = {"data.name": "folder", "data.root": IN_MEMORY, "data.split": 1, "data.layout": "TD"}
-    theirs = {"data.fps": data.fps, "data.background": data.background}
-    return with_values(
-        config, values | {key: value for key, value in theirs.items() if value is not None}, "data"
-    )
+    if data.fps is not None:
+        values["data.fps"] = data.fps
+    if data.background is not None:
+        values["data.background"] = data.background
+    return with_values(config, values, "data")
 
 
 def save(data: DataSource, root: str | Path) -> Path:
-    """Write data in memory as a folder in the common layout (docs/datasets.md), for commands and ensembles.
+    """Write data in memory as a folder in the common layout (docs/datasets.md).
 
-    Rate and background go into no file: set `data.fps` and `data.background`. An InputError where splits are there.
+    Rate and background are not part of the files: set `data.fps` and `data.background`.
+
+    Args:
+        data: the data.
+        root: the folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: the folder has splits already.
     """
-    folder, root = MemoryFolder(data), Path(root)
+    store = MemoryStore(data)
+    root = Path(root)
     videos = [*data.train, *data.test]
-    labels = {name: folder.label_lines(name) for name in videos}
+    labels = {name: store.label_lines(name) for name in videos}
     write_splits(root, [Split(tuple(data.train), tuple(data.test), ())])
     for name in videos:
-        with (
-            whole_file(inside(root, "features", f"{name}.npy")) as unfinished,
-            unfinished.open("wb") as file,
-        ):
-            np.save(file, folder.features(name, "TD"))
+        path = inside(root, "features", f"{name}.npy")
+        with whole_file(path) as unfinished, unfinished.open("wb") as file:
+            np.save(file, store.features(name, "TD"))
         write_lines(inside(root, "groundTruth", f"{name}.txt"), labels[name])
-    write_lines(
-        inside(root, "mapping.txt"),
-        (f"{index} {name}" for index, name in enumerate(data.class_names)),
-    )
+    mapping = (f"{index} {name}" for index, name in enumerate(data.class_names))
+    write_lines(inside(root, "mapping.txt"), mapping)
     return root
 
 
-class MemoryFolder(DataFolder):
-    """Data in memory with the methods of a folder, for `Dataset`; an InputError where the object lacks something."""
+class MemoryStore(DataStore):
+    """Data in memory, read as a data set. Raises an InputError if the object lacks something."""
+
+    root = None
+    location = Argument("data")
+    mapping_location = Argument("data.class_names")
+    features_location = Argument("data.features")
 
     def __init__(self, data: DataSource) -> None:
-        super().__init__(with_data(Config(), data).data, Path(IN_MEMORY))
+        super().__init__()
+        config = with_data(Config(), data).data
+        self.benchmark = find_benchmark(config.name)
         self.data = data
-        self.lists = {
-            part: names_of(getattr(data, part), f"data.{part}") for part in ("train", "test")
-        }
-        names = [*self.lists["train"], *self.lists["test"]]
-        if bad := [name for name in names if not is_file_name(name)]:
-            raise InputError("data.train", f"{bad[0]!r} cannot be the name of a file")
-        if not self.lists["train"] or len(set(names)) < len(names):
-            raise InputError(
-                "data.train",
-                "no videos" if not names else "a video twice, in train and test or in one",
-            )
-        self.mapping = (
-            Vocabulary.from_names(names_of(data.class_names, "data.class_names")).names,
-            [],
-        )
+        self._train = names_of(data.train, "data.train")
+        self._test = names_of(data.test, "data.test")
+
+        names = [*self._train, *self._test]
+        for name in names:
+            if not is_file_name(name):
+                raise InputError("data.train", f"{name!r} cannot be the name of a file")
+        if not names:
+            raise InputError("data.train", "no videos")
+        if not self._train or len(set(names)) < len(names):
+            raise InputError("data.train", "a video twice, in train and test or in one")
+        class_names = names_of(data.class_names, "data.class_names")
+        self._class_names = Vocabulary.from_names(class_names).names
+
+    @property
+    def mapping(self) -> tuple[tuple[str, ...], list[InputError]]:
+        """Return the class names, and no faults."""
+        return self._class_names, []
 
     def videos(self, part: str, split: str) -> Videos:
         """Return the videos of "train" or "test"."""
-        return dict.fromkeys(self.lists[part], f"data.{part}")
+        names = self._train if part == "train" else self._test
+        return dict.fromkeys(names, Argument(f"data.{part}"))
 
-    def label_path(self, video: str) -> Path:
-        """Return what errors call the labels of a video."""
-        return Path(f"data.labels({video!r})")
+    def label_location(self, video: str, line: int | None = None) -> Argument:
+        """Return the call that returns the labels of a video, and the number of the frame."""
+        call = f"data.labels({video!r})"
+        return Argument(call if line is None else f"{call}:{line}")
 
-    def feature_path(self, video: str) -> Path:
-        """Return what errors call the features of a video."""
-        return Path(f"data.features({video!r})")
+    def feature_location(self, video: str) -> Argument:
+        """Return the call that returns the features of a video."""
+        return Argument(f"data.features({video!r})")
 
     def label_lines(self, video: str) -> list[str]:
         """Return the label of each frame of a video."""
-        return [*names_of(self.data.labels(video), f"data.labels({video!r})")]
+        return [*names_of(self.data.labels(video), self.label_location(video))]
 
     def features(self, video: str, layout: Layout) -> Array:
         """Return the features (T, D) of a video, read-only."""
-        where = f"data.features({video!r})"
-        rows = array_of(self.data.features(video), where, "numbers, (T, D)").view()
+        location = self.feature_location(video)
+        rows = array_of(self.data.features(video), location, "numbers, (T, D)").view()
         if rows.ndim != 2 or not rows.size:
-            raise InputError(where, f"an array of shape {rows.shape}, not (T, D)")
+            raise InputError(location, f"an array of shape {rows.shape}, not (T, D)")
         rows.flags.writeable = False
         return rows
 
-    def described(self, videos: Iterable[str]) -> list[Path]:
-        """Return nothing: there are no files."""
+    def feature_files(self, videos: Iterable[str]) -> list[Path]:
+        """Return no files."""
         return []

@@ -45,11 +45,13 @@ class ObjectColumns:
     width: int  # D, columns of a feature file
 
     @classmethod
-    def read(cls, config: ObjectData, root: Path, vocabulary: Vocabulary) -> ObjectColumns | None:
+    def read(
+        cls, config: ObjectData, root: Path | None, vocabulary: Vocabulary
+    ) -> ObjectColumns | None:
         """Read the file that the configuration names; None where it names no file."""
         if config.file is None:
             return None
-        path = root / config.file
+        path = (root or Path()) / config.file
         lines = (
             " ".join(line.replace("_", " ").split())
             for line in read_lines(path, "names, one per line")

@@ -15,7 +15,6 @@ from torch import Tensor
 from fact_clip.config import LossConfig
 from fact_clip.core.arguments import number_of, table_of, whole_of
 from fact_clip.core.errors import ConfigKey, InputError
-from fact_clip.datasets.loader import Truth
 from fact_clip.losses.matching import (
     Pairs,
     match_videos,
@@ -23,6 +22,7 @@ from fact_clip.losses.matching import (
     segment_lengths,
     token_of_segment,
 )
+from fact_clip.losses.truth import Truth
 from fact_clip.models.heads import Classes
 from fact_clip.models.output import BlockOutput, Output
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from fact_clip.datasets.loader import Truth
+from fact_clip.losses.truth import Truth
 
 Pairs = list[tuple[int, int]]
 

@@ -22,7 +22,7 @@ from fact_clip.core.paths import check_place, inside, write_lines
 from fact_clip.core.progress import paced
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split, read_lines
-from fact_clip.datasets.memory import DataSource, MemoryFolder, with_data
+from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
 from fact_clip.decoding import Calibration, CandidateSet, decode_scores, reliability, voter_labels
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun, Run, check_classes, commit, evaluation_stem
@@ -87,7 +87,7 @@ def evaluate(
     for path in (record, written):
         check_place(path)
     results, local_videos = [], processes.share(names)
-    dataset.check_descriptions(names)
+    dataset.check_sidecars(names)
     for name in paced(local_videos, "evaluating", logger, progress):
         features = dataset.features(name)
         transcript = given_transcript(dataset, name) if config.model.transcript else None
@@ -179,7 +179,7 @@ def open_run(
     run = run if data is None else replace(run, config=with_data(run.config, data))
     trained = Run.read(run_dir) if overrides else run
     metrics.figure_keys(run.config.evaluation.profile)
-    dataset = Dataset.open(run.config.data, None if data is None else MemoryFolder(data))
+    dataset = Dataset.open(run.config.data, None if data is None else MemoryStore(data))
     _check_data(trained, run, dataset, calibration)
     if (run.config.decode, run.config.train.members) != (
         trained.config.decode,
@@ -198,14 +198,14 @@ def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibrati
     """Raise an InputError where a run cannot be judged by these data; `trained` is the run without overrides."""
     _check_split(trained, run, dataset)
     check_classes(
-        run, dataset.vocabulary.names, dataset.root, "use the data that it was trained on"
+        run, dataset.vocabulary.names, dataset.location, "use the data that it was trained on"
     )
     dataset.labels(
         dataset.learning[0]
     )  # which are as long as its features, unless these lie the other way
     if dataset.input_dim != run.transform.input_dim:
         problem = f"{dataset.input_dim} columns, but {run.path} was trained with {run.transform.input_dim}"
-        raise InputError(dataset.root / "features", problem)
+        raise InputError(dataset.folder.features_location, problem)
     run.check_rate(dataset.fps, "data.fps")
     seen = {dataset.vocabulary.names[label] for label in dataset.seen}
     # by one member of an ensemble, so that others may have learned it
@@ -237,7 +237,9 @@ def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibrati
 def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
     """An InputError where another split tests what the run was trained on."""
     trained_split, split = str(trained.config.data.split), str(run.config.data.split)
-    if trained_split == split or find_split(dataset.root, "train", trained_split) is None:
+    if trained_split == split or dataset.root is None:
+        return
+    if find_split(dataset.root, "train", trained_split) is None:
         return
     learned = dataset.folder.videos("train", trained_split)
     leaked = next((name for name in dataset.test if name in learned), None)
@@ -304,7 +306,7 @@ def split_names(dataset: Dataset, split: str) -> tuple[str, ...]:
     if not isinstance(split, str) or split not in parts:
         raise InputError("split", f"{split!r}, not one of {', '.join(parts)}")
     if not parts[split]:
-        raise InputError(dataset.root, f"the {split} split has no videos")
+        raise InputError(dataset.location, f"the {split} split has no videos")
     return parts[split]
 
 
@@ -354,6 +356,9 @@ def validate(scorer: Scorer, dataset: Dataset, names: Sequence[str]) -> dict[str
 
 def given_transcript(dataset: Dataset, name: str) -> list[str]:
     """A transcript that came with the data; it is never read off the labels that are scored."""
+    if dataset.root is None:
+        problem = "a model that aligns a transcript needs a folder with transcripts"
+        raise InputError(dataset.location, problem)
     path = dataset.root / "transcripts" / f"{name}.txt"
     if not path.is_file():
         raise InputError(

@@ -19,7 +19,7 @@ from fact_clip.core import WHOLE_NAME, ConfigKey, InputError, Vocabulary
 from fact_clip.core.distributed import pick_device
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import guess_names
-from fact_clip.datasets.layout import IN_MEMORY, DataFolder
+from fact_clip.datasets.layout import IN_MEMORY, DataFolder, DataStore
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.encoders.vectors import class_texts, class_vectors, embed_as
 from fact_clip.inference.scorer import check_joint_space, cut_windows
@@ -59,7 +59,7 @@ def tell(notes: Iterable[Note]) -> None:
         logger.log(note.level, "%s", note.text)
 
 
-def resolve(config: Config, folder: DataFolder | None = None) -> Plan:
+def resolve(config: Config, folder: DataStore | None = None) -> Plan:
     """Decide everything that the configuration leaves open, and open what it names; `folder` may be open already."""
     notes: list[Note] = []
     folder = folder or DataFolder(config.data)
@@ -85,7 +85,7 @@ def resolve(config: Config, folder: DataFolder | None = None) -> Plan:
     return Plan(config, dataset, device, objects, texts, start, tuple(notes))
 
 
-def _from_class_names(config: Config, folder: DataFolder, notes: list[Note]) -> dict[str, Any]:
+def _from_class_names(config: Config, folder: DataStore, notes: list[Note]) -> dict[str, Any]:
     """Decide what class names say: the background, how names are read, and which vectors a class has."""
     data, values, texts = config.data, dict[str, Any](), list[str]()
     if data.name == "folder" and data.background is None:
@@ -112,12 +112,12 @@ def _from_class_names(config: Config, folder: DataFolder, notes: list[Note]) -> 
 
 def _absolute_paths(config: Config, dataset: Dataset) -> dict[str, Any]:
     """Make the paths absolute that a run keeps, so that it can be evaluated from anywhere."""
-    root = dataset.root if str(dataset.root) == IN_MEMORY else dataset.root.resolve()
+    root = IN_MEMORY if dataset.root is None else dataset.root.resolve()
     values: dict[str, Any] = {"data.root": str(root)}
     holdout = config.data.holdout
     if (
         isinstance(holdout, str)
-        and not (dataset.root / holdout).is_file()
+        and not (dataset.root is not None and (dataset.root / holdout).is_file())
         and Path(holdout).is_file()
     ):
         values["data.holdout"] = str(Path(holdout).resolve())

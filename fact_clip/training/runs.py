@@ -21,7 +21,8 @@ from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import inside, locked, write_lines
-from fact_clip.datasets.memory import DataSource, MemoryFolder, with_data
+from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
+from fact_clip.datasets.statistics import median_frames
 from fact_clip.models.blocks import block_configs
 from fact_clip.models.kernels import products
 from fact_clip.run import member_folders, remove_unfinished
@@ -149,7 +150,7 @@ def _planned(
             problem,
             "write the data with datasets.save, and set data.root",
         )
-    return resolve(with_data(config, data), MemoryFolder(data))
+    return resolve(with_data(config, data), MemoryStore(data))
 
 
 @contextmanager
@@ -174,7 +175,7 @@ def useful_threads(plan: Plan) -> int:
     """Threads that a step gains by: torch cuts no layer into pieces of fewer than 32,768 numbers (docs/method.md)."""
     if plan.device.type != "cpu":
         return torch.get_num_threads()
-    rows = plan.dataset.median_frames(plan.dataset.train) / plan.config.data.stride
+    rows = median_frames(map(plan.dataset.labels, plan.dataset.train)) / plan.config.data.stride
     width = max(block.frame_dim for block in block_configs(plan.config.model))
     return max(1, int(plan.config.train.batch_size * rows * width) // 32768)
 

@@ -20,6 +20,7 @@ from fact_clip.core.io import parse_value
 from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
+from fact_clip.datasets.statistics import mean_transcript_length, median_frames, transitions
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.kernels import products, use_products
@@ -74,11 +75,11 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     if key := next((key for key in before if before[key] != now.get(key)), None):
         raise InputError(ConfigKey(key), f"{now.get(key)!r}, but the run has {before[key]!r}", fix)
     check_classes(
-        run, dataset.vocabulary.names, dataset.root, "use the data that it was trained on"
+        run, dataset.vocabulary.names, dataset.location, "use the data that it was trained on"
     )
     if run.videos not in (None, dataset.digest):
         raise InputError(
-            dataset.root, f"the run {out} began with other training or validation videos", fix
+            dataset.location, f"the run {out} began with other training or validation videos", fix
         )
     began, size = run.videos_a_step or run.config.train.batch_size, config.train.batch_size
     if size != run.config.train.batch_size and size * world != began:
@@ -132,8 +133,8 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         classes=classes,
         layout=dataset.layout,
         fps=dataset.fps,
-        mean_transcript_length=float(dataset.mean_transcript_length(dataset.train)),
-        transitions=dataset.transitions(dataset.train),
+        mean_transcript_length=mean_transcript_length(map(dataset.labels, dataset.train)),
+        transitions=transitions(map(dataset.labels, dataset.train)),
         objects=spec,
         encoder=dataset.encoder,
         path=out,
@@ -143,7 +144,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         videos_a_step=config.train.batch_size * world,
         videos=dataset.digest,
         products=products() if plan.device.type == "cpu" else None,
-        n_frames=round(dataset.median_frames(dataset.train)),
+        n_frames=round(median_frames(map(dataset.labels, dataset.train))),
     )
 
 

@@ -24,9 +24,11 @@ from fact_clip.core.distributed import Processes, pick_device, pick_precision
 from fact_clip.core.io import read_text
 from fact_clip.core.paths import inside
 from fact_clip.core.progress import Pace
-from fact_clip.datasets.dataset import IGNORED, Dataset
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
 from fact_clip.inference.scorer import Scorer
+from fact_clip.losses.truth import Truth
 from fact_clip.run import LoadedRun, Run, save_weights
 from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog, StopTraining
 from fact_clip.training.evaluation import Progress, validate
@@ -228,7 +230,8 @@ class Trainer:
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         """One optimiser step; the loss terms, still on the device."""
-        transcript = batch.truth.classes if self.run.config.model.transcript else None
+        truth = Truth.of(batch.labels).to(self.device)
+        transcript = truth.classes if self.run.config.model.transcript else None
         features, text = batch.features, self.text
         share, objects = self.run.config.augment.swap[0], self.model.objects
         if share and objects is not None and text is not None and float(torch.rand(())) < share:
@@ -238,7 +241,7 @@ class Trainer:
                 output = self.parallel(
                     features, batch.mask if batch.padded else None, text, transcript
                 )
-                terms = self.criterion(output, batch.truth)
+                terms = self.criterion(output, truth)
             if not math.isfinite(terms.total.item()):
                 raise FloatingPointError("loss that is not finite")
         except FloatingPointError as error:
@@ -249,7 +252,7 @@ class Trainer:
             if largest > UNUSUAL:  # the rate of learning is not to blame
                 problem = f"values up to {largest:.3g}, {problem}"
                 raise InputError(
-                    self.dataset.root / "features", problem, "set data.standardize=true"
+                    self.dataset.folder.features_location, problem, "set data.standardize=true"
                 ) from None
             raise InputError(ConfigKey("train.lr"), problem, "lower it") from None
         self.optimizer.zero_grad(set_to_none=True)

@@ -12,6 +12,7 @@ from fact_clip.config import DataConfig
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.inspect import Inspection
+from fact_clip.datasets.statistics import mean_transcript_length, transitions
 
 from ..refusals import refused
 
@@ -32,11 +33,11 @@ def test_reads_what_was_written(open_set, root):
 def test_summaries(open_set, root):
     (root / "groundTruth" / "b.txt").write_text("\n".join(["stir"] * 20 + ["idle"] * 15 + ["stir"] * 20))
     dataset = open_set()
-    assert dataset.mean_transcript_length(("a", "b")) == 3.0
-    assert dataset.mean_transcript_length(("a",)) == 3.0
+    assert mean_transcript_length(map(dataset.labels, ("a", "b"))) == 3.0
+    assert mean_transcript_length(map(dataset.labels, ("a",))) == 3.0
     assert dataset.class_counts(("a", "b")).tolist() == [14 + 15, 13, 13 + 40]
     # a is idle, pour milk, stir; b stir, idle, stir
-    assert dataset.transitions(("a", "b")) == ((0, 1, 1), (0, 2, 1), (1, 2, 1), (2, 0, 1))
+    assert transitions(map(dataset.labels, ("a", "b"))) == ((0, 1, 1), (0, 2, 1), (1, 2, 1), (2, 0, 1))
 
 
 def test_fps_and_background_of_the_config_win(open_set):
@@ -169,7 +170,7 @@ def test_kscgr(shared):
     assert len(everything) == 30
     counts = dataset.class_counts(everything)
     assert counts.sum() == 35795
-    assert round(dataset.mean_transcript_length(everything) * 30) == 1851
+    assert round(mean_transcript_length(map(dataset.labels, everything)) * 30) == 1851
     assert round(100 * counts[66] / counts.sum()) == 23
     assert dataset.vocabulary.factors[29] == ("move", "boiled egg", "chopstick")
     assert dataset.vocabulary.factors[12] == ("hold", "hard-boiled egg", None)

@@ -25,6 +25,7 @@ from fact_clip.datasets.holdout import (
     resting_on_one,
     select,
 )
+from fact_clip.datasets.statistics import mean_transcript_length
 from fact_clip.text import havid
 
 from ..refusals import refused
@@ -139,7 +140,7 @@ class TestHeldOutClasses:
         assert held.class_counts().tolist() == [5, 0, 9, 6, 0]
         assert held.class_counts(held.test).tolist() == [0, 2, 2, 2, 2]
         # u: rest, rest again; v: cut egg; w: hold ham, cut egg
-        assert held.mean_transcript_length(held.train) == pytest.approx(5 / 3)
+        assert mean_transcript_length(map(held.labels, held.train)) == pytest.approx(5 / 3)
 
     def test_videos_are_dealt_out_anew(self, kitchen):
         held = kitchen().with_holdout(Holdout(("cut ham",), train_videos=("x", "v"), test_videos=("u",)))

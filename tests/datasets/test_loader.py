@@ -9,14 +9,15 @@ import torch
 from fact_clip.config import AugmentConfig
 from fact_clip.datasets.features import LIMIT, FeatureTransform
 from fact_clip.datasets.loader import (
+    Item,
     TrainingLoader,
     TrainingVideos,
-    Truth,
     change_speed,
     collate,
     drop_channels,
     mask_time,
 )
+from fact_clip.losses.truth import Truth
 
 from ..refusals import refused
 from ..small import training_batches
@@ -36,7 +37,7 @@ def epoch_of(dataset, names=TRAIN, augment=PLAIN, size=2, seed=3, epoch=0, strid
 
 def by_name(batches):
     return {
-        name: (batch.features[row, batch.mask[row]], batch.truth.labels[row, batch.mask[row]])
+        name: (batch.features[row, batch.mask[row]], batch.labels[row, batch.mask[row]])
         for batch in batches
         for row, name in enumerate(batch.names)
     }
@@ -45,30 +46,27 @@ def by_name(batches):
 def test_collate_pads_with_zeros_and_ignored_labels():
     batch = collate(
         [
-            ("long", torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), torch.tensor([0, 1, -1])),
-            ("short", torch.tensor([[7.0, 8.0]]), np.array([2])),
+            Item("long", torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), torch.tensor([0, 1, -1])),
+            Item("short", torch.tensor([[7.0, 8.0]]), np.array([2])),
         ]
     )
     assert batch.features.tolist() == [[[1, 2], [3, 4], [5, 6]], [[7, 8], [0, 0], [0, 0]]]
     assert batch.mask.tolist() == [[True, True, True], [True, False, False]]
-    assert batch.truth.labels.tolist() == [[0, 1, -1], [2, -1, -1]]
-    assert (batch.features.dtype, batch.mask.dtype, batch.truth.labels.dtype) == (
-        torch.float32,
-        torch.bool,
-        torch.int64,
-    )
+    assert batch.labels.tolist() == [[0, 1, -1], [2, -1, -1]]
+    assert (batch.features.dtype, batch.mask.dtype, batch.labels.dtype) == (torch.float32, torch.bool, torch.int64)
     assert batch.names == ("long", "short")
 
 
 def test_a_longer_batch_is_padded():
-    batch = collate([("a", torch.ones(2, 1), torch.tensor([0, 1])), ("b", torch.ones(1, 1), torch.tensor([2]))])
+    batch = collate([Item("a", torch.ones(2, 1), torch.tensor([0, 1])), Item("b", torch.ones(1, 1), torch.tensor([2]))])
     longer = batch.longer(4)
     assert longer.features.tolist() == [[[1], [1], [0], [0]], [[1], [0], [0], [0]]]
     assert longer.mask.tolist() == [[True, True, False, False], [True, False, False, False]]
-    assert longer.truth.labels.tolist() == [[0, 1, -1, -1], [2, -1, -1, -1]]
-    assert longer.truth.segment.tolist() == [[0, 1, 2, 2], [0, 2, 2, 2]]
-    assert longer.truth.classes.tolist() == [[0, 1], [2, -1]]
-    alone = collate([("a", torch.ones(2, 1), torch.tensor([0, 1]))])
+    assert longer.labels.tolist() == [[0, 1, -1, -1], [2, -1, -1, -1]]
+    truth = Truth.of(longer.labels)
+    assert truth.segment.tolist() == [[0, 1, 2, 2], [0, 2, 2, 2]]
+    assert truth.classes.tolist() == [[0, 1], [2, -1]]
+    alone = collate([Item("a", torch.ones(2, 1), torch.tensor([0, 1]))])
     assert (alone.padded, alone.longer(3).padded, alone.mask.shape) == (False, True, (1, 2))
 
 
@@ -84,12 +82,12 @@ def test_channels_are_dropped_whole():
 def test_noise_has_its_deviation_and_each_epoch_its_own(open_set):
     dataset = open_set()
     transform, name = FeatureTransform((), None, None, dataset.input_dim), dataset.train[0]
-    plain = TrainingVideos(dataset, transform, PLAIN, seed=0)[0, name][1]
+    plain = TrainingVideos(dataset, transform, PLAIN, seed=0)[0, name].features
     noisy = TrainingVideos(dataset, transform, PLAIN.model_copy(update={"noise": 2.0}), seed=0)
-    first, second = noisy[0, name][1] - plain, noisy[1, name][1] - plain
+    first, second = noisy[0, name].features - plain, noisy[1, name].features - plain
     assert first.std() == pytest.approx(2, rel=0.2)
     assert not torch.equal(first, second)
-    assert torch.equal(noisy[0, name][1] - plain, first)
+    assert torch.equal(noisy[0, name].features - plain, first)
 
 
 def test_one_span():
@@ -133,7 +131,7 @@ def test_training_never_writes_into_cached_features(open_set):
     for epoch in range(3):
         for batch in epoch_of(dataset, augment=AugmentConfig(channels=0.5), epoch=epoch):
             batch.features.zero_()
-            batch.truth.labels.zero_()
+            batch.labels.zero_()
     for name in TRAIN:
         np.testing.assert_array_equal(dataset.transformed(name, IDENTITY), before[name])
         np.testing.assert_array_equal(before[name], np.load(dataset.root / "features" / f"{name}.npy"))
@@ -239,13 +237,12 @@ class Rows:
     """Stands for a data set: video n has 10 (n % 7) + n + 1 rows, all of them n, and labels 0, 1, 2, ... modulo 5."""
 
     names = tuple(f"v{number}" for number in range(45))
-    readers = 1
 
     def labels(self, name):
         number = int(name[1:])
         return np.arange(10 * (number % 7) + number + 1) % 5
 
-    def transformed(self, name, transform):
+    def transformed(self, name, transform, cache_bytes):
         return np.full((len(self.labels(name)), 3), int(name[1:]), np.float32)
 
 
@@ -261,7 +258,7 @@ def assert_same(one, other):
     assert one.names == other.names
     assert torch.equal(one.features, other.features)
     assert torch.equal(one.mask, other.mask)
-    assert torch.equal(one.truth.labels, other.truth.labels)
+    assert torch.equal(one.labels, other.labels)
     assert (one.gain, one.share) == (other.gain, other.share)
 
 
@@ -273,7 +270,7 @@ def test_the_order_stays_that_of_earlier_versions(seed, epoch, expected):
         def labels(self, name):
             return np.zeros(4, np.int64)
 
-        def transformed(self, name, transform):
+        def transformed(self, name, transform, cache_bytes):
             return np.zeros((4, 3), np.float32)
 
     videos = TrainingVideos(Letters(), IDENTITY, PLAIN, seed)
@@ -320,7 +317,7 @@ def test_similar_lengths_take_each_video_once_by_the_seed():
     padding = [int((~batch.mask).sum()) for batch in batches]
     drawn = [int((~batch.mask).sum()) for batch in loader(size=2).epoch(0)]
     assert sum(padding) < sum(drawn) / 4
-    again, others = loader(size=2, similar_lengths=True), loader(size=2, seed=4, similar_lengths=True)
+    again, others = (loader(size=2, similar_lengths=True), loader(size=2, seed=4, similar_lengths=True))
     assert order_of(again.epoch(0)) == order_of(batches)
     assert order_of(again.epoch(1)) != order_of(batches) != order_of(others.epoch(0))
     # long and short ones take turns
@@ -345,15 +342,16 @@ def test_labels_become_places_before_the_truth_is_cut():
     """Classes 1 and 3 are the candidates 0 and 1; all others are ignored, and so are frames without a label."""
     place = np.array([-1, 0, -1, 1, -1, -1])
     (batch,) = loader(names=("v7",), size=1, label_map=place).epoch(0)  # labels 0 1 2 3 4 0 1 2
-    assert batch.truth.labels.tolist() == [[-1, 0, -1, 1, -1, -1, 0, -1]]
-    assert batch.truth.segment.tolist() == [[3, 0, 3, 1, 3, 3, 2, 3]]
-    assert batch.truth.classes.tolist() == [[0, 1, 0]]
+    assert batch.labels.tolist() == [[-1, 0, -1, 1, -1, -1, 0, -1]]
+    truth = Truth.of(batch.labels)
+    assert truth.segment.tolist() == [[3, 0, 3, 1, 3, 3, 2, 3]]
+    assert truth.classes.tolist() == [[0, 1, 0]]
 
 
 @pytest.mark.parametrize("context", [(), (3,)])
 def test_float16_files_are_read_as_such_and_train_as_their_values_do(open_set, root, context):
     """A float32 file of the same values gives the same input, to the bit."""
-    augment, transform = AugmentConfig(channels=0.3, time_share=0.3), FeatureTransform(context, None, None, 5)
+    augment, transform = (AugmentConfig(channels=0.3, time_share=0.3), FeatureTransform(context, None, None, 5))
     inputs, as_torch = {}, {np.float16: torch.float16, np.float32: torch.float32}
     for dtype in (np.float16, np.float32):
         for name in TRAIN:

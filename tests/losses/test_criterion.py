@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from fact_clip.config import LossConfig, ModelConfig
-from fact_clip.datasets.loader import Truth
 from fact_clip.losses import Criterion
 from fact_clip.losses.matching import matching_cost
+from fact_clip.losses.truth import Truth
 from fact_clip.models import FACT, Classes
 
 from ..refusals import refused

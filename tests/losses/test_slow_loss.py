@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from fact_clip.config import LossConfig
-from fact_clip.datasets.loader import Truth
 from fact_clip.losses import Criterion
 from fact_clip.losses.criterion import info_nce
+from fact_clip.losses.truth import Truth
 from fact_clip.models import Classes
 from fact_clip.models.output import BlockOutput, Output, Segments
 

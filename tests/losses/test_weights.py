@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from fact_clip.config import LossConfig, ModelConfig
-from fact_clip.datasets.loader import Truth
 from fact_clip.losses import Criterion
 from fact_clip.losses.criterion import class_weights, frame_weights
+from fact_clip.losses.truth import Truth
 from fact_clip.models import FACT, Classes
 from fact_clip.models.output import BlockOutput, Output
 
@@ -60,7 +60,7 @@ def test_frames_of_short_segments_weigh_more_by_hand():
 
 def test_the_frame_term_is_weighed_by_segments():
     """One frame voter, two classes: the loss is the weighted mean of -log p by hand."""
-    labels, logits = torch.tensor([1, 1, 1, 1, 0]), torch.randn(1, 5, 2, generator=torch.Generator().manual_seed(0))
+    labels, logits = (torch.tensor([1, 1, 1, 1, 0]), torch.randn(1, 5, 2, generator=torch.Generator().manual_seed(0)))
     tokens = torch.zeros(1, 2, 3)
     block = BlockOutput(torch.zeros(1, 5, 4), logits, torch.zeros(1, 2, 4), tokens)
     output = Output((block,), torch.ones(1, 5, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool), None, 0.5)

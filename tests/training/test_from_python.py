@@ -11,7 +11,7 @@ import fact_clip
 from fact_clip.cli import main
 from fact_clip.config import Config
 from fact_clip.datasets import Dataset, DataSource, from_arrays, save
-from fact_clip.datasets.memory import MemoryFolder, with_data
+from fact_clip.datasets.memory import MemoryStore, with_data
 from fact_clip.training import Callback, EpochState, StopTraining, resolve
 from fact_clip.training.runs import train
 
@@ -179,7 +179,7 @@ def test_an_ensemble_needs_files(tmp_path):
     with refused("data"):
         train(CONFIG, tmp_path / "run", data=object())
     with refused("config"):
-        train(resolve(with_data(CONFIG, DATA), MemoryFolder(DATA)), tmp_path / "run", data=DATA)
+        train(resolve(with_data(CONFIG, DATA), MemoryStore(DATA)), tmp_path / "run", data=DATA)
 
 
 def test_data_in_memory_are_saved_once(tmp_path):

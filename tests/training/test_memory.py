@@ -26,7 +26,7 @@ def events(monkeypatch) -> list[object]:
     seen: list[object] = []
     check, transform, step = features.check_finite, FeatureTransform.__call__, trainer.Trainer._step
     monkeypatch.setattr(
-        features, "check_finite", lambda path, rows: (seen.append(Path(path).stem), check(path, rows))[1]
+        features, "check_finite", lambda path, rows: (seen.append(Path(str(path)).stem), check(path, rows))[1]
     )
     monkeypatch.setattr(
         FeatureTransform, "__call__", lambda self, rows: (seen.append("transformed"), transform(self, rows))[1]
@@ -76,9 +76,9 @@ def test_a_value_that_is_not_finite_is_told_with_its_frame(tiny, workbench, tmp_
 SCRIPT = """
 import json, resource, sys
 from fact_clip.config import Config
-from fact_clip.datasets import dataset
+from fact_clip.datasets import reader
 from fact_clip.training import train
-dataset.CACHE_BYTES = 16 << 20
+reader.CACHE_BYTES = 16 << 20
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 tree, root = json.loads(sys.argv[1]), sys.argv[2]
@@ -94,7 +94,7 @@ print(json.dumps(peaks))
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
 def test_many_videos_train_in_little_memory(tiny, tmp_path):
     """320 MB of features add less than 100 MB to the peak of a training on 16 MB of them."""
-    actions, names = [f"action {index}" for index in range(8)], [f"v{number}" for number in range(41)]
+    actions, names = ([f"action {index}" for index in range(8)], [f"v{number}" for number in range(41)])
     labels = [actions[frame // 128] for frame in range(1024)]
     root = write_dataset(tmp_path / "data", actions, dict.fromkeys(names, labels))
     for name in names:

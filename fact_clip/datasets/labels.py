@@ -1,0 +1,110 @@
+"""The labels of videos: one class name a frame, and the class indices that follow from them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.config import DataConfig
+from fact_clip.core import InputError, Location
+from fact_clip.core.messages import suggest
+
+Labels = NDArray[np.int64]
+
+IGNORED = -1  # label of frames that no loss and no metric looks at, and of padding
+UNLABELLED = "?"  # the label of a frame whose action nobody knows
+
+
+def unlabelled(config: DataConfig) -> tuple[str, ...]:
+    """Return the label names that are ignored."""
+    return (*config.unlabelled, UNLABELLED)
+
+
+@dataclass(frozen=True)
+class VideoLabels:
+    """The labels of one video, as they were read."""
+
+    locate: Callable[[int | None], Location]  # line number, or None, -> location in errors
+    indices: Labels  # (T,) class indices, -1 for a name that is ignored or unknown; read-only
+    counts: Counter[str]  # frames of each name, in the order of their first lines
+    unknown: dict[str, int]  # unknown name -> its first line; "" is a blank line
+
+    @property
+    def location(self) -> Location:
+        """Return the location of the labels."""
+        return self.locate(None)
+
+    def empty_error(self) -> InputError:
+        """Return the error for a video without labels."""
+        fix = "write one class name per frame, or take the video out of the splits"
+        return InputError(self.location, "no labels", fix)
+
+    def unknown_error(
+        self, label: str, class_names: Sequence[str], details: str = ""
+    ) -> InputError:
+        """Return the error for a label that is not a class, or for a blank line."""
+        location = self.locate(self.unknown[label])
+        if not label:
+            fix = "write one class name per frame"
+            return InputError(location, "a blank line between labels", fix)
+
+        fix = suggest(label, class_names, 0.6) or "add it to the mapping"
+        return InputError(location, f"label {label!r} is not in the mapping{details}", fix)
+
+
+class LabelReader:
+    """Reads the labels of videos as class indices, each video once.
+
+    Args:
+        read_lines: video name -> the label of each frame.
+        locate: video name and line number (or None) -> location in errors.
+        class_names: the classes, in the order of their indices.
+        ignored: label names that become -1.
+    """
+
+    def __init__(
+        self,
+        read_lines: Callable[[str], list[str]],
+        locate: Callable[[str, int | None], Location],
+        class_names: tuple[str, ...],
+        ignored: tuple[str, ...],
+    ) -> None:
+        self.read_lines = read_lines
+        self.locate = locate
+        self.class_names = class_names
+        self._index_of = dict.fromkeys(ignored, IGNORED)
+        self._index_of |= {name: index for index, name in enumerate(class_names)}
+        self._videos: dict[str, VideoLabels] = {}
+
+    def read(self, video: str) -> VideoLabels:
+        """Return the labels of a video, faults included."""
+        if video not in self._videos:
+            self._videos[video] = self._parse(video)
+        return self._videos[video]
+
+    def indices(self, video: str) -> Labels:
+        """Return the class indices (T,) of a video. Raise its first fault as an InputError."""
+        labels = self.read(video)
+        if not labels.counts:
+            raise labels.empty_error()
+        for name in labels.unknown:
+            raise labels.unknown_error(name, self.class_names)
+        return labels.indices
+
+    def _parse(self, video: str) -> VideoLabels:
+        lines = self.read_lines(video)
+        indices = np.array([self._index_of.get(name, IGNORED) for name in lines], dtype=np.int64)
+        indices.flags.writeable = False
+        counts = Counter(lines)
+        unknown = {name: lines.index(name) + 1 for name in counts if name not in self._index_of}
+        return VideoLabels(
+            locate=partial(self.locate, video),
+            indices=indices,
+            counts=counts,
+            unknown=unknown,
+        )

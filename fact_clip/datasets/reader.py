@@ -1,0 +1,181 @@
+"""The features and labels of single videos, checked and cut to one length."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.config import DataConfig
+from fact_clip.core import Clock
+from fact_clip.datasets import features
+from fact_clip.datasets.benchmarks import Layout
+from fact_clip.datasets.features import FeatureTransform
+from fact_clip.datasets.labels import LabelReader, Labels
+from fact_clip.datasets.layout import DataStore
+
+CACHE_BYTES = 384 << 20  # of transformed features in memory, over all processes
+
+Input = NDArray[np.float32 | np.float16]  # (T, width), the input of a model for one video
+
+
+class VideoReader:
+    """Reads the features and labels of the videos of a split.
+
+    Args:
+        config: the layout, the rate and the tolerance of lengths.
+        store: where the features are.
+        labels: the reader of labels.
+        videos: the videos of the split. The width of the first one is that of all.
+    """
+
+    def __init__(
+        self, config: DataConfig, store: DataStore, labels: LabelReader, videos: Sequence[str]
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.label_reader = labels
+        self.videos = videos
+        self.fps = store.benchmark.fps if config.fps is None else config.fps
+        self._lengths: dict[str, int] = {}  # to which labels and features are cut
+        self._finite: set[str] = set()  # videos whose values have been checked
+        self._cache = TransformCache()
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Return the layout of the feature files: known, or of the first video that fits one only."""
+        layout = self.config.layout or self.store.benchmark.layout
+        if layout is not None:
+            return layout
+        for name in self.videos:
+            stored = self.store.features(name, "TD")
+            n_labels = len(self.label_reader.indices(name))
+            location = self.store.feature_location(name)
+            layout = features.read_layout(location, stored.shape, n_labels, self.config)
+            if layout is not None:
+                return layout
+        raise features.unclear_layout(self.store.features_location)
+
+    @cached_property
+    def input_dim(self) -> int:
+        """Return D, the columns of the feature file of the first video."""
+        return self.store.features(self.videos[0], self.layout).shape[1]
+
+    def open(self, name: str) -> NDArray[Any]:
+        """Open the features (T, D) of a video, memory-mapped, with only the header checked.
+
+        Labels and features whose lengths differ within the tolerance are cut to the shorter, with
+        a warning.
+        """
+        location = self.store.feature_location(name)
+        n_labels = len(self.label_reader.indices(name))
+        rows = self.store.features(name, self.layout)
+        features.check_length(location, rows, self.layout, n_labels, self.config)
+        features.check_width(location, rows, self.input_dim, self.videos[0])
+
+        length = min(len(rows), n_labels)
+        if name not in self._lengths and len(rows) != n_labels:
+            cut = f"{len(rows)} feature rows for {n_labels} labels; cut to {length}"
+            warnings.warn(f"{location}: {cut}", stacklevel=2)
+        self._lengths[name] = length
+        return rows[:length]
+
+    def features(self, name: str) -> NDArray[Any]:
+        """Return the features (T, D) of a video, memory-mapped. Values are checked the first time."""
+        rows = self.open(name)
+        if name not in self._finite:
+            features.check_finite(self.store.feature_location(name), rows)
+            self._finite.add(name)
+        return rows
+
+    def length(self, name: str) -> int:
+        """Return the number of frames of a video."""
+        if name not in self._lengths:
+            self.open(name)
+        return self._lengths[name]
+
+    def labels(self, name: str) -> Labels:
+        """Return the class indices (T,) of a video, read-only, with no class hidden."""
+        length = self.length(name)
+        return self.label_reader.indices(name)[:length]
+
+    def count_frames(self, names: Sequence[str]) -> dict[str, Counter[int]]:
+        """Return video -> class index -> frames."""
+        return {name: Counter(self.labels(name).tolist()) for name in names}
+
+    def times(self, name: str) -> NDArray[np.float64] | None:
+        """Return the start of each frame and the end, (T + 1,) seconds, or None if unknown."""
+        clock = Clock(fps=self.fps)
+        for path in self.store.feature_files([name]):
+            clock = features.read_clock(path, self.fps, self.layout)
+
+        n_edges = self.length(name) + 1
+        if clock.times is not None:
+            return clock.times[:n_edges]
+        if clock.fps is None:
+            return None
+        return np.arange(n_edges) / clock.fps
+
+    def encoder(self, names: Sequence[str]) -> str | None:
+        """Return the frame encoder that the JSON files beside the features of videos name."""
+        for path in self.store.feature_files(names):
+            encoder = features.read_sidecar(path).encoder
+            if encoder:
+                return encoder
+        return None
+
+    def check_sidecars(self, names: Sequence[str]) -> None:
+        """Raise the first fault of the JSON files beside the features of videos."""
+        paths = self.store.feature_files(names)
+        for error in features.sidecar_faults(paths, self.fps, self.layout):
+            raise error
+
+    def transformed(
+        self, name: str, transform: FeatureTransform, cache_bytes: int | None = None
+    ) -> Input:
+        """Return the input of a model, (T, width), read-only.
+
+        It is float16 if the file is and the transform changes nothing, else float32. Results are
+        cached while their total is below `cache_bytes`, by default `CACHE_BYTES`.
+        """
+        cached = self._cache.get(name, transform)
+        if cached is not None:
+            return cached
+
+        raw = self.features(name)
+        is_plain = transform.changes_nothing and raw.shape[1] == transform.input_dim
+        is_unchanged = is_plain and raw.dtype in (np.float32, np.float16)
+        rows: Input = raw if is_unchanged else transform(raw)
+        if self._cache.size + rows.nbytes < (CACHE_BYTES if cache_bytes is None else cache_bytes):
+            if is_unchanged:
+                rows = np.array(rows, order="C")  # read from the file once
+            self._cache.add(name, rows)
+        rows.flags.writeable = False
+        return rows
+
+
+class TransformCache:
+    """The transformed features of videos, of the transform that was used last."""
+
+    def __init__(self) -> None:
+        self._transform: FeatureTransform | None = None
+        self._rows: dict[str, Input] = {}
+        self.size = 0  # bytes
+
+    def get(self, name: str, transform: FeatureTransform) -> Input | None:
+        """Return the features of a video, or None. Another transform empties the cache."""
+        if transform is not self._transform:
+            self._transform = transform
+            self._rows.clear()
+            self.size = 0
+        return self._rows.get(name)
+
+    def add(self, name: str, rows: Input) -> None:
+        """Keep the features of a video."""
+        self._rows[name] = rows
+        self.size += rows.nbytes

@@ -1,0 +1,213 @@
+"""The roles of videos (train, validation, test) and of classes (seen, unseen) in one split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from fact_clip.config import DataConfig
+from fact_clip.core import ConfigKey, InputError, Vocabulary
+from fact_clip.core.messages import suggest
+from fact_clip.datasets.holdout import Holdout, choose_validation_unseen
+from fact_clip.datasets.layout import DataStore, overlaps
+from fact_clip.datasets.splits import carve_validation, read_groups, validation_size
+
+FrameCounts = Mapping[str, Counter[int]]
+"""Video name -> class index -> frames, hidden classes included."""
+
+
+class SplitVideos(NamedTuple):
+    """The videos of a split."""
+
+    learning: tuple[str, ...]  # for training and validation
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClassRoles:
+    """Class indices by the role that a holdout gives them. Without a holdout all are seen."""
+
+    seen: tuple[int, ...]
+    unseen: tuple[int, ...]
+    validation_unseen: tuple[int, ...]
+    learned: tuple[int, ...]  # training may see these
+    hidden: tuple[int, ...]  # training must not see these
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary, holdout: Holdout | None) -> ClassRoles:
+        """Return the roles of the classes of a vocabulary."""
+        everything = tuple(range(len(vocabulary)))
+        if holdout is None:
+            return cls(everything, (), (), learned=everything, hidden=())
+
+        unseen = tuple(vocabulary.encode(holdout.unseen).tolist())
+        validation_unseen = tuple(vocabulary.encode(holdout.validation_unseen).tolist())
+        held_out = {*unseen, *validation_unseen}
+        seen = tuple(index for index in everything if index not in held_out)
+        if holdout.mode == "oracle":
+            return cls(seen, unseen, validation_unseen, learned=everything, hidden=())
+        hidden = tuple(sorted(held_out))
+        return cls(seen, unseen, validation_unseen, learned=seen, hidden=hidden)
+
+
+@dataclass(frozen=True)
+class VideoRoles:
+    """The videos of a split by role, with the classes that are hidden in each role.
+
+    Labels are hidden as docs/protocol.md says under Masking.
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    validation_parts: int  # parts of the training videos that can validate in turn
+    holdout: Holdout | None  # with its validation-unseen classes decided
+    classes: ClassRoles
+    hidden_in: Mapping[str, tuple[int, ...]]  # hidden classes of validation and test videos
+
+    @classmethod
+    def decide(
+        cls,
+        config: DataConfig,
+        vocabulary: Vocabulary,
+        split: SplitVideos,
+        holdout: Holdout | None,
+        count_frames: Callable[[Sequence[str]], FrameCounts],
+    ) -> VideoRoles:
+        """Decide the roles of the videos of a split.
+
+        Args:
+            config: how many videos validate, and how they are grouped.
+            vocabulary: the classes.
+            split: the videos of the split.
+            holdout: the held-out classes, or None.
+            count_frames: reads the labels of videos. It is called only with a holdout.
+
+        Returns:
+            The roles.
+
+        Raises:
+            InputError: no training video is left, or the settings do not fit the videos.
+        """
+        frames: FrameCounts = {}
+        if holdout is not None:
+            split = holdout_videos(split, holdout.check(vocabulary))
+            frames = count_frames(split.learning)
+        groups = group_videos(config, split.learning)
+        validation_parts = count_validation_parts(config, groups)
+        if holdout is not None and config.validation_unseen == "auto" and config.validation > 0:
+            names = validation_unseen_group(vocabulary, holdout, 0, frames, groups)
+            holdout = replace(holdout, validation_unseen=names)
+
+        classes = ClassRoles.of(vocabulary, holdout)
+        validation = carve_validation(
+            groups,
+            share=config.validation,
+            part=config.validation_part,
+            frames=frames,
+            seen=set(classes.seen),
+            validation_unseen=set(classes.validation_unseen),
+        )
+        train = tuple(name for name in split.learning if name not in validation)
+        if holdout is not None and holdout.mode == "drop":
+            train = _without_classes(train, set(classes.hidden), frames)
+        if not train:
+            problem = f"'drop' leaves none of {len(split.learning)} training videos"
+            raise InputError("holdout.mode", problem, "use mask")
+
+        hidden_in_validation = classes.unseen if classes.hidden else ()
+        hidden_in = dict.fromkeys(split.test, tuple[int, ...]())
+        hidden_in |= dict.fromkeys(validation, hidden_in_validation)
+        return cls(
+            train=train,
+            validation=validation,
+            test=split.test,
+            validation_parts=validation_parts,
+            holdout=holdout,
+            classes=classes,
+            hidden_in=hidden_in,
+        )
+
+
+def read_split_videos(config: DataConfig, store: DataStore) -> tuple[SplitVideos, tuple[str, ...]]:
+    """Read the lists of a split. Return its videos, and all of them in the order of the lists."""
+    split = str(config.split)
+    if split == "all":
+        problem = "'all' is not one split"
+        raise InputError(ConfigKey("data.split"), problem, "open one split at a time")
+    learning = store.videos("train", split)
+    test = store.videos("test", split)
+    for error in overlaps(learning, test):
+        raise error
+    return SplitVideos(tuple(learning), tuple(test)), (*learning, *test)
+
+
+def holdout_videos(split: SplitVideos, holdout: Holdout) -> SplitVideos:
+    """Return the videos that a holdout names, else those of the split."""
+    split_names = (*split.learning, *split.test)
+    for field in ("train_videos", "test_videos"):
+        for name in getattr(holdout, field) or ():
+            if name not in split_names:
+                problem = f"no video {name!r} in this split"
+                raise InputError(f"holdout.{field}", problem, suggest(name, split_names))
+
+    learning = holdout.train_videos or split.learning
+    test = holdout.test_videos or split.test
+    for name in test:
+        if name in learning:
+            problem = f"{name!r} is a training video too"
+            raise InputError("holdout.test_videos", problem, "remove it from one list")
+    return SplitVideos(learning, test)
+
+
+def group_videos(config: DataConfig, learning: Sequence[str]) -> dict[str, str]:
+    """Return video -> its group, whose videos validate together."""
+    groups = read_groups(learning, config.groups)
+    needs_two = config.groups is not None and config.validation > 0
+    if needs_two and len(set(groups.values())) == 1:
+        fix = "set data.groups=null, or data.validation=0"
+        raise InputError(ConfigKey("data.groups"), "all training videos are of one group", fix)
+    return groups
+
+
+def count_validation_parts(config: DataConfig, groups: Mapping[str, str]) -> int:
+    """Return how many parts of the training videos can validate in turn."""
+    parts = 1
+    if config.validation:
+        n_groups = len(set(groups.values()))
+        size = validation_size(n_groups, config.validation)
+        parts = max(n_groups // max(size, 1), 1)
+    if config.validation_part >= parts:
+        problem = f"{config.validation_part} is not one of {parts} parts, from 0 on"
+        raise InputError(ConfigKey("data.validation_part"), problem)
+    return parts
+
+
+def validation_unseen_group(
+    vocabulary: Vocabulary,
+    holdout: Holdout,
+    number: int,
+    frames: FrameCounts,
+    groups: Mapping[str, str],
+) -> tuple[str, ...]:
+    """Return a group of validation-unseen classes.
+
+    Group 0 is that of the holdout, if it names some, else chosen. Group 1, 2, ..., for members of
+    an ensemble, has classes that no earlier group has. A group is () if none can be chosen.
+    """
+    group = holdout.validation_unseen
+    excluded: list[str] = []
+    for turn in range(number + 1):
+        if turn > 0 or not group:
+            group = choose_validation_unseen(vocabulary, holdout.unseen, frames, groups, excluded)
+        excluded += group
+    return group
+
+
+def _without_classes(
+    videos: Sequence[str], classes: set[int], frames: FrameCounts
+) -> tuple[str, ...]:
+    """Return the videos without a frame of these classes."""
+    return tuple(name for name in videos if not classes & frames[name].keys())

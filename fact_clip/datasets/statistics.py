@@ -1,0 +1,106 @@
+"""Statistics of the labels of videos."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import runs
+from fact_clip.datasets.labels import IGNORED, Labels
+
+Run = tuple[int, int, int]  # start, stop and class of a segment
+
+
+def labelled_segments(labels: Labels) -> list[Run]:
+    """Return the segments of a video, (T,) class indices, without those that are ignored."""
+    return [run for run in runs(labels) if run[2] != IGNORED]
+
+
+def class_counts(videos: Iterable[Labels], n_classes: int) -> NDArray[np.int64]:
+    """Count the frames of each class, (C,), without ignored ones."""
+    counts = np.zeros(n_classes, dtype=np.int64)
+    for labels in videos:
+        counts += np.bincount(labels[labels != IGNORED], minlength=n_classes)
+    return counts
+
+
+def segment_counts(videos: Iterable[Labels], n_classes: int) -> NDArray[np.int64]:
+    """Count the segments of each class, (C,), without ignored ones."""
+    counts = np.zeros(n_classes, dtype=np.int64)
+    for labels in videos:
+        for _, _, label in labelled_segments(labels):
+            counts[label] += 1
+    return counts
+
+
+def mean_transcript_length(videos: Iterable[Labels]) -> float:
+    """Return the mean number of segments per video, without ignored ones."""
+    lengths = [len(labelled_segments(labels)) for labels in videos]
+    return sum(lengths) / len(lengths)
+
+
+def median_frames(videos: Iterable[Labels]) -> float:
+    """Return the median number of frames per video."""
+    return statistics.median(len(labels) for labels in videos)
+
+
+def count_transitions(videos: Iterable[Sequence[Run]]) -> Counter[tuple[int, int]]:
+    """Count (class, next class) of neighbouring segments, neither of which is ignored."""
+    pairs = Counter[tuple[int, int]]()
+    for video in videos:
+        for first, second in pairwise(video):
+            if IGNORED not in (first[2], second[2]):
+                pairs[first[2], second[2]] += 1
+    return pairs
+
+
+def transitions(videos: Iterable[Labels]) -> tuple[tuple[int, int, int], ...]:
+    """Return (class, next class, times) of neighbouring segments, in order of the classes."""
+    pairs = count_transitions(runs(labels) for labels in videos)
+    return tuple((first, second, times) for (first, second), times in sorted(pairs.items()))
+
+
+def remaining(videos: Iterable[Labels], hidden: Collection[int]) -> dict[str, dict[str, int]]:
+    """Count the training material without a holdout ("all"), and in the modes "mask" and "drop".
+
+    Args:
+        videos: the labels (T,) of the training videos, with no class hidden.
+        hidden: the held-out classes.
+
+    Returns:
+        For each of the three, the "videos" with a frame to learn from, the "frames", "segments"
+        and "classes".
+    """
+    all_videos = [labelled_segments(labels) for labels in videos]
+    masked = []
+    unchanged = []
+    for segments in all_videos:
+        seen = [run for run in segments if run[2] not in hidden]
+        masked.append(seen)
+        if len(seen) == len(segments):
+            unchanged.append(segments)
+    return {
+        "all": _amounts(all_videos),
+        "mask": _amounts(masked),
+        "drop": _amounts(unchanged),
+    }
+
+
+def _amounts(videos: Sequence[Sequence[Run]]) -> dict[str, int]:
+    frames = 0
+    classes = set()
+    for video in videos:
+        for start, stop, label in video:
+            frames += stop - start
+            classes.add(label)
+    return {
+        "videos": sum(1 for video in videos if video),
+        "frames": frames,
+        "segments": sum(len(video) for video in videos),
+        "classes": len(classes),
+    }

@@ -1,0 +1,65 @@
+"""The true segments of a batch, which tokens are matched to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Frame labels of B videos and their runs of equal label, without ignored frames.
+
+    Attributes:
+        labels: (B, T) int64, -1 at padding and at ignored frames.
+        segment: (B, T) int64, the number of each frame's segment in its video, S at label -1.
+        classes: (B, S) int64, the class of each segment in order, -1 at padding.
+        transcripts: the classes of each video without padding, on the host.
+    """
+
+    labels: Tensor
+    segment: Tensor
+    classes: Tensor
+    transcripts: tuple[NDArray[np.int64], ...]
+
+    @classmethod
+    def of(cls, labels: Tensor) -> Truth:
+        """Cut labels (B, T) into segments. Labels on a GPU are copied to the host first."""
+        device = labels.device
+        labels = labels.cpu()
+        labelled = labels >= 0
+        starts = labelled.clone()
+        starts[:, 1:] &= labels[:, 1:] != labels[:, :-1]
+        transcripts = [row[first] for row, first in zip(labels, starts, strict=True)]
+        classes = pad_sequence(transcripts, batch_first=True, padding_value=-1)
+        segment = torch.where(labelled, starts.cumsum(1) - 1, classes.shape[1])
+        truth = cls(
+            labels=labels,
+            segment=segment,
+            classes=classes,
+            transcripts=tuple(row.numpy() for row in transcripts),
+        )
+        return truth.to(device)
+
+    def to(self, device: torch.device | str) -> Truth:
+        """Return the truth on a device. The host does not wait for a copy to a GPU."""
+        device = torch.device(device)
+        if device == self.labels.device:
+            return self
+        return Truth(
+            labels=_copy(self.labels, device),
+            segment=_copy(self.segment, device),
+            classes=_copy(self.classes, device),
+            transcripts=self.transcripts,
+        )
+
+
+def _copy(tensor: Tensor, device: torch.device) -> Tensor:
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
