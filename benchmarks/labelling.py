@@ -20,7 +20,7 @@ import numpy as np
 
 from fact_clip import Config, Segmentation, load, training
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.layout import UNLABELLED
+from fact_clip.datasets.labels import UNLABELLED
 
 Span = tuple[str, int, int]  # video, frames
 Choice = Callable[[list[Span], list[float], random.Random], list[int]]

@@ -30,7 +30,8 @@ from fact_clip.core.paths import check_place, locked, whole_file, write_lines
 from fact_clip.datasets.benchmarks import BENCHMARKS, FACTORS_FILE, new_factors, parse_factors
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import open_array, read_sidecar
-from fact_clip.datasets.layout import UNLABELLED, find_split, split_names
+from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.datasets.layout import find_split, split_names
 from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter

@@ -23,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 from fact_clip import report
 from fact_clip.core import InputError
 from fact_clip.core.paths import file_name
-from fact_clip.datasets.layout import UNLABELLED
+from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import format_called
 from fact_clip.report.budget import write_tables
 from fact_clip.video.decode import SUFFIXES

@@ -437,7 +437,7 @@ def holdout(
         )
         chosen = Holdout(tuple(unseen_names or ()), tuple(validation_names or ()), mode)
     elif file is not None:
-        in_root = dataset.root / file  # as data.holdout is looked for
+        in_root = (dataset.root or Path()) / file  # as data.holdout is looked for
         chosen = Holdout.read(in_root if in_root.is_file() else file)
     elif only_in is not None:
         chosen = choices.of_videos(dataset, only_in, mode)

@@ -28,7 +28,8 @@ from fact_clip.core.distributed import Processes
 from fact_clip.core.io import parse_json, read_text
 from fact_clip.core.messages import is_name, join_names, printable
 from fact_clip.core.paths import check_place, file_name, inside, same_place, write_lines
-from fact_clip.datasets.layout import UNLABELLED, read_lines
+from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.datasets.layout import read_lines
 from fact_clip.decoding.similarity import TEMPERATURE, TransportSettings
 from fact_clip.formats import save
 from fact_clip.formats.base import COLUMNS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,13 @@ class Dataset:
     def with_holdout(self, holdout: Holdout | None) -> Dataset:
         """Return the same split with other classes held out, or none."""
         return self.build(self.config, self.folder, self.vocabulary, holdout)
+
+    def with_videos(self, train: tuple[str, ...], validation: tuple[str, ...]) -> Dataset:
+        """Return the data set with other training and validation videos of its own."""
+        roles = replace(self.roles, train=train, validation=validation)
+        return Dataset(
+            self.config, self.folder, self.vocabulary, self.split, reader=self.reader, roles=roles
+        )
 
     @staticmethod
     def splits(config: DataConfig) -> list[str]:

@@ -497,8 +497,8 @@ def select(
 
     # in turn, so that both groups have well and less well supported classes
     turns = [number * n_validation_unseen // count for number in range(count + 1)]
-    unseen = []
-    validation_unseen = []
+    unseen: list[str] = []
+    validation_unseen: list[str] = []
     for number, name in enumerate(selected):
         group = validation_unseen if turns[number + 1] > turns[number] else unseen
         group.append(name)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fact_clip.config import Config, with_values
-from fact_clip.core import Argument, InputError, Vocabulary
+from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import array_of, names_of
+from fact_clip.core.errors import Argument
 from fact_clip.core.paths import inside, is_file_name, whole_file, write_lines
 from fact_clip.datasets.benchmarks import Layout, find_benchmark
 from fact_clip.datasets.features import Array

@@ -17,7 +17,7 @@ from fact_clip.core import WHOLE_NAME, InputError, NewWord, Vocabulary
 from fact_clip.core.arguments import names_of
 from fact_clip.core.messages import join_names, spelling_key
 from fact_clip.datasets.benchmarks import new_factors
-from fact_clip.datasets.layout import UNLABELLED
+from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.decoding import CandidateSet
 from fact_clip.decoding.scores import change_prices
 from fact_clip.encoders import FRAME_ENCODERS, TextEncoder, is_local, text_encoder

@@ -21,7 +21,7 @@ from fact_clip.core.arguments import array_of, names_of, number_of
 from fact_clip.core.distributed import Precision, pick_device, pick_precision
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, load_features, read_clock, read_sidecar
-from fact_clip.datasets.layout import UNLABELLED, unlabelled
+from fact_clip.datasets.labels import UNLABELLED, unlabelled
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, decode_scores, voters
 from fact_clip.decoding.fusion import with_factors
 from fact_clip.decoding.scores import Labels

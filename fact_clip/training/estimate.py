@@ -10,7 +10,7 @@ import math
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -71,8 +71,9 @@ def estimate(config: Config) -> Estimate:
     every, validated = (
         sum(frames[name] for name in names) for names in (dataset.train, dataset.validation)
     )
-    dataset.train = spread(dataset.train, frames, VIDEOS)
-    dataset.validation = dataset.train[:1]
+    train = spread(dataset.train, frames, VIDEOS)
+    dataset = dataset.with_videos(train, validation=train[:1])
+    plan = replace(plan, dataset=dataset)
     some, validated_frames = (
         sum(frames[name] for name in names) for names in (dataset.train, dataset.validation)
     )

@@ -20,7 +20,7 @@ pytest.importorskip("av")
 pytest.importorskip("uvicorn")
 
 import fact_clip
-from fact_clip.datasets.layout import UNLABELLED
+from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.synthetic import FACTORS, draw_actions
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.extract import Settings, extract

@@ -240,9 +240,11 @@ def test_the_order_of_a_mapping_changes_no_reading(name, tmp_path):
         config = DataConfig(name=name, background=("background",))
     found = []
     for order in (list(range(5)), ORDER):
-        folder = DataFolder(config, tmp_path / str(order[0]))
-        folder.mapping_path.parent.mkdir(parents=True)
-        folder.mapping_path.write_text("".join(f"{place} {names[own]}\n" for place, own in enumerate(order)))
+        root = tmp_path / str(order[0])
+        mapping = root / BENCHMARKS[name].mapping
+        mapping.parent.mkdir(parents=True)
+        mapping.write_text("".join(f"{place} {names[own]}\n" for place, own in enumerate(order)))
+        folder = DataFolder(config.model_copy(update={"root": str(root)}))
         with warnings.catch_warnings(action="ignore"):  # fewer classes than were published
             found.append(folder.vocabulary(config))
     one, two = found
