@@ -487,10 +487,10 @@ def select(
             problem = f"only {len(selected)} of {count} classes can be held out together"
             raise InputError("holdout", problem, fix)
 
-        seen = FactorSupport(vocabulary, selected, counts, segments)
+        remaining = FactorSupport(vocabulary, selected, counts, segments)
         values = []
         for support in supported:
-            lasting = seen.lasting([*selected, support.name], without=support.name)
+            lasting = remaining.lasting([*selected, support.name], without=support.name)
             values.append((support.name not in twins, lasting))
         best = supported[values.index(max(values))]  # of equally good ones the first
         selected.append(best.name)

@@ -80,9 +80,9 @@ def remaining(videos: Iterable[Labels], hidden: Collection[int]) -> dict[str, di
     masked = []
     unchanged = []
     for segments in all_videos:
-        seen = [run for run in segments if run[2] not in hidden]
-        masked.append(seen)
-        if len(seen) == len(segments):
+        visible = [run for run in segments if run[2] not in hidden]
+        masked.append(visible)
+        if len(visible) == len(segments):
             unchanged.append(segments)
     return {
         "all": _amounts(all_videos),
