@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import Clock, InputError, Segment, Segmentation, Vocabulary, runs
+from fact_clip.core import Clock, InputError, Segment, Segmentation
 from fact_clip.core.io import read_text
 from fact_clip.formats import FORMATS, load
 from fact_clip.formats.base import Annotation, Options, TiersError, Unit, last_frame
-from fact_clip.metrics import cohen_kappa, edit, f1, frame_accuracy
-from fact_clip.metrics.segmental import OVERLAPS
 from fact_clip_app.project import Label
 
 BACKGROUND = "background"  # Label of what nobody labelled, where the model has no name for it
@@ -237,29 +234,3 @@ def _apart(labels: Iterable[Label], n_frames: int) -> list[list[Label]]:
         else:
             tracks.append([label])
     return tracks
-
-
-def compared(
-    first: Sequence[str], second: Sequence[str], background: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Return how far two labellings (T,) agree ("figures", in percent but kappa), and their "differences"."""
-    if len(first) != len(second):
-        raise InputError(
-            "labels", f"{len(first)} frames against {len(second)}", "compare labels of one video"
-        )
-    vocabulary = Vocabulary.from_names(dict.fromkeys([*first, *second]))
-    indices, others = vocabulary.encode(first), vocabulary.encode(second)
-    left_out = [vocabulary.index(name) for name in background if name in vocabulary]
-    figures = {
-        "frame_accuracy": frame_accuracy([indices], [others]),
-        **{f"f1@{overlap}": f1([indices], [others], overlap, left_out) for overlap in OVERLAPS},
-        "edit": edit([indices], [others], left_out),
-        "kappa": cohen_kappa([indices], [others]),
-    }
-    pairs = indices * len(vocabulary) + others
-    differences = [
-        {"start": start, "stop": stop, "label": f"{first[start]} / {second[start]}"}
-        for start, stop, _ in runs(pairs)
-        if first[start] != second[start]
-    ]
-    return {"figures": figures, "differences": differences}

@@ -165,7 +165,7 @@ def _first_fault(error: RequestValidationError) -> str:
     return str(InputError(where, f"{shown}{pydantic_problem(fault['msg'])}"))
 
 
-class Protocol(H11Protocol):
+class HttpProtocol(H11Protocol):
     """HTTP of uvicorn with a limit on the time of headers."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

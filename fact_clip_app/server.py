@@ -28,7 +28,7 @@ from fact_clip.formats import format_called
 from fact_clip.report.budget import write_tables
 from fact_clip.video.decode import SUFFIXES
 from fact_clip_app import learn, requests, views
-from fact_clip_app.edits import BACKGROUND, Draft, compared, read_tracks, row_labels
+from fact_clip_app.edits import BACKGROUND, Draft, read_tracks, row_labels
 from fact_clip_app.guard import ERRORS, Guard, answer_to
 from fact_clip_app.page import BusyError, Engine, Options, Page, reads_names
 from fact_clip_app.project import Label, VideoEntry
@@ -331,8 +331,7 @@ class Server:
         """Compare two label files of a video, or one with what the page shows."""
         entry = self._video(video)
         labels = [self._labels(entry, key) for key in (body.first, body.second)]
-        agreement = compared(labels[0][1], labels[1][1], views.background_of(self.page))
-        return views.comparison(self.page, entry, labels, agreement)
+        return views.comparison(self.page, entry, labels)
 
     def _labels(self, video: VideoEntry, key: str) -> tuple[str, list[str]]:
         """The name and the labels (N,) of a file that came in, of a track, or of what is shown."""

@@ -16,6 +16,7 @@ from fact_clip.core.colours import palette
 from fact_clip.core.decode_settings import CONTROLS
 from fact_clip.core.paths import file_name
 from fact_clip.formats import FORMATS, format_called, save_tracks
+from fact_clip.metrics.agreement import agreement
 from fact_clip.report.budget import (
     Stretch,
     boundary_distance,
@@ -262,29 +263,41 @@ def budget(page: Page) -> dict[str, list[dict[str, Any]]]:
 
 
 def comparison(
-    page: Page,
-    video: VideoEntry,
-    labels: Sequence[tuple[str, list[str]]],
-    agreement: Mapping[str, Any],
+    page: Page, video: VideoEntry, labellings: Sequence[tuple[str, list[str]]]
 ) -> dict[str, Any]:
-    """Return figures, and rows of a timeline: both labellings and where they differ."""
-    cut = [(name, Segmentation.from_frames(frames)) for name, frames in labels]
-    rows = list[dict[str, Any]]()
-    for name, segments in cut:
+    """Compare two labellings of a video.
+
+    Args:
+        page: the page.
+        video: the video.
+        labellings: the name and the frame labels (N,) of each of the two.
+
+    Returns:
+        Figures, and the rows of a timeline: both labellings, and where they differ.
+    """
+    background = background_of(page, BACKGROUND)
+    times = video.times.round(6).tolist()
+    (first_name, first_labels), (second_name, second_labels) = labellings
+    result = agreement(first_labels, second_labels, background_of(page))
+    first = Segmentation.from_frames(first_labels)
+    second = Segmentation.from_frames(second_labels)
+
+    rows = []
+    timelines = {first_name: first, second_name: second, "differences": result.differences}
+    for name, segments in timelines.items():
         parts = [{"start": part.start, "stop": part.stop, "label": part.label} for part in segments]
         rows.append({"name": name, "segments": parts})
-    rows.append({"name": "differences", "segments": agreement["differences"]})
-    times, background = video.times.round(6).tolist(), background_of(page, BACKGROUND)
-    stretches = [
-        [(times[part.start], times[part.stop], part.label) for part in segments.without(background)]
-        for _, segments in cut
-    ]
-    names = list(dict.fromkeys(label for _, segments in cut for label in segments.transcript))
+
+    stretches = []
+    for segments in (first, second):
+        parts = segments.without(background)
+        stretches.append([(times[part.start], times[part.stop], part.label) for part in parts])
     figures = {
-        **agreement["figures"],
+        **result.figures,
         "edges_s": boundary_distance(*stretches),
         "icc": duration_icc(*stretches),
     }
+    names = list(dict.fromkeys([*first.transcript, *second.transcript]))
     return {"figures": figures, "rows": rows, "colours": _colours(page, names)}
 
 

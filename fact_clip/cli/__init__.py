@@ -1,4 +1,4 @@
-"""The command line. A module is imported when its command runs, and what it needs then, so that --help is quick."""
+"""The command line. A command's module is imported when it runs, so that --help is quick."""
 
 from __future__ import annotations
 
@@ -13,106 +13,125 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from fact_clip import __version__
-from fact_clip.cli.console import answered
+from fact_clip.cli.errors import run_command
 from fact_clip.core.errors import InputError
 
-# Command -> its module in this folder, and the first line of its help. The function has the name of the command.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": (
-        "train",
+        "demo:demo",
         "Try everything on synthetic data: recognise actions without examples, from their names.",
     ),
-    "train": ("train", "Train a model into a run folder."),
-    "evaluate": ("evaluate", "Score a run on a split."),
+    "train": ("train:train", "Train a model into a run folder."),
+    "evaluate": ("evaluate:evaluate", "Score a run on a split."),
     "report": (
-        "evaluate",
+        "report:report",
         "Write the report of one or more runs: a page to look at, or plots for a paper.",
     ),
-    "extract": ("segment", "Turn videos into feature files."),
-    "segment": ("segment", "Cut videos into actions."),
-    "share": ("train", "Upload a run to the Hugging Face hub, with a model card."),
+    "extract": ("extract:extract", "Turn videos into feature files."),
+    "segment": ("segment:segment", "Cut videos into actions."),
+    "share": ("share:share", "Upload a run to the Hugging Face hub, with a model card."),
     "plugins": (
-        "train",
+        "plugins:plugins",
         "List the parts that installed packages add: encoders, heads, formats and metrics.",
     ),
     "app": (
-        "app",
+        "app:app",
         "Open a page to label videos, train on the labels, and correct what a model predicts.",
     ),
     "summary": (
-        "labels",
+        "summary:summary",
         "Say how long, how often and when each action is done, and how far two labellings agree.",
     ),
-    "project import": ("app", "Add videos to a project of the page, and load label files."),
-    "project export": ("app", "Write the labels of a project."),
-    "convert": ("train", "Turn a published checkpoint into a run folder."),
-    "data check": ("data", "Look for faults in a data set: one line each."),
-    "data convert": ("labels", "Convert annotations and features to the common layout."),
-    "data holdout": ("data", "Choose classes to hold out, or look at a choice."),
-    "data summary": ("data", "Count what a data set holds."),
-    "data split": ("labels", "Divide the videos into training and test."),
+    "project import": (
+        "project:import_files",
+        "Add videos to a project of the page, and load label files.",
+    ),
+    "project export": ("project:export", "Write the labels of a project."),
+    "convert": ("convert:convert", "Turn a published checkpoint into a run folder."),
+    "data check": ("data_check:check", "Look for faults in a data set: one line each."),
+    "data convert": (
+        "data_convert:convert",
+        "Convert annotations and features to the common layout.",
+    ),
+    "data holdout": ("data_holdout:holdout", "Choose classes to hold out, or look at a choice."),
+    "data summary": ("data_summary:summary", "Count what a data set holds."),
+    "data split": ("data_split:split", "Divide the videos into training and test."),
     "data sample": (
-        "data",
+        "data_sample:sample",
         "Write a data set to try things on: synthetic videos, features, labels and splits.",
     ),
-    "data init": ("data", "Write a recipe for your own data set."),
+    "data init": ("data_init:init", "Write a recipe for your own data set."),
+}
+"""Command -> its "module:function" in this folder, and the first line of its help."""
+
+GROUPS = {
+    "data": "Make, check, convert and describe data sets.",
+    "project": "Projects of the page.",
 }
 
 
 class _Group(TyperGroup):
-    """Lists its commands from the table, and imports the one that is asked for."""
+    """List commands from the table, and import the one that is run."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """The name, the command and its arguments."""
-        name, command, rest = super().resolve_command(ctx, args)
-        if name and (path := f"{self.name or ''} {name}".strip()) in COMMANDS:
-            function = getattr(import_module(f"fact_clip.cli.{COMMANDS[path][0]}"), name)
-            alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-            alone.command(name, cls=_Command)(function)
-            command = get_command(alone)
-        return name, command, rest
+        """Return the name, the command and its arguments."""
+        name, command, arguments = super().resolve_command(ctx, args)
+        path = f"{self.name or ''} {name}".strip()
+        if path in COMMANDS:
+            module, _, function = COMMANDS[path][0].partition(":")
+            loaded = typer.Typer(add_completion=False, rich_markup_mode=None)
+            implementation = getattr(import_module(f"fact_clip.cli.{module}"), function)
+            loaded.command(name, cls=_Command)(implementation)
+            command = get_command(loaded)
+        return name, command, arguments
 
 
 class _Command(TyperCommand):
-    """Takes an option once, where typer takes the last of several."""
+    """Reject an option that is repeated, where typer takes the last one."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """The words that are left over."""
-        _, _, parameters = self.make_parser(ctx).parse_args(list(args))
-        for parameter in parameters:
-            if parameters.count(parameter) > 1 and not getattr(parameter, "multiple", False):
-                raise InputError(str(parameter.opts[0]), "given twice")
+        """Check for repeated options and parse the arguments."""
+        typed = [word.partition("=")[0] for word in args]
+        for parameter in self.params:
+            names = [*parameter.opts, *parameter.secondary_opts]
+            count = sum(word in names for word in typed)
+            if count > 1 and not getattr(parameter, "multiple", False) and names[0][0] == "-":
+                raise InputError(names[0], "given twice")
         return super().parse_args(ctx, args)
 
 
 def make_app() -> typer.Typer:
-    """The program with every command of the table."""
+    """Return the program with every command of the table."""
     look: dict[str, Any] = {"cls": _Group, "rich_markup_mode": None}
     app = typer.Typer(epilog="Start with: fact-clip demo", pretty_exceptions_enable=False, **look)
     app.callback()(_program)
-    groups = {
-        "data": "Make, check, convert and describe data sets.",
-        "project": "Projects of the page.",
-    }
-    makers = {"": app} | {name: typer.Typer(help=line, **look) for name, line in groups.items()}
-    for name in groups:
-        app.add_typer(makers[name], name=name)
+    groups = {"": app}
+    for name, line in GROUPS.items():
+        groups[name] = typer.Typer(help=line, **look)
+        app.add_typer(groups[name], name=name)
     for path, (_, line) in COMMANDS.items():
         group, _, name = path.rpartition(" ")
-        makers[group].command(name, help=line)(lambda: None)  # stands in for one that is not loaded
+        # A placeholder, which resolve_command replaces.
+        groups[group].command(name, help=line)(lambda: None)
     return app
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and give back the exit code: 0, 2 for bad input (one line on stderr), 130 for Ctrl-C."""
+    """Run one command.
+
+    Args:
+        argv: the arguments of the command line, or None for those of the process.
+
+    Returns:
+        The exit code: 0, 2 for bad input (one line on stderr), or 130 for Ctrl-C.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    os.environ["MPLBACKEND"] = (
-        "agg"  # no command opens a window, and matplotlib ends at a name that it does not know
-    )
-    # core.distributed.PARENT, which is imported only where it is asked for
-    parent = os.environ.get(
-        "FACT_CLIP_PARENT", str(os.getppid()) if "TORCHELASTIC_RUN_ID" in os.environ else ""
-    )
+    # No command opens a window, and matplotlib fails on an unknown name in this variable.
+    os.environ["MPLBACKEND"] = "agg"
+    # The variable is core.distributed.PARENT, which would load torch.
+    parent = os.environ.get("FACT_CLIP_PARENT", "")
+    if not parent and "TORCHELASTIC_RUN_ID" in os.environ:
+        parent = str(os.getppid())
     if argv is None and parent.isdecimal():
         import_module("fact_clip.core.distributed").end_with_parent(int(parent))
 
@@ -120,21 +139,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         _check_words(arguments)
         return make_app()(args=arguments, prog_name="fact-clip", standalone_mode=False)
 
-    return answered(command, leave=argv is None)
+    return run_command(command, leave=argv is None)
 
 
 def _check_words(words: Sequence[str]) -> None:
-    """An InputError for an empty value, which a variable that is not set leaves, and for a "~" that the shell left.
+    """Reject empty values, left by unset variables, and a "~" that the shell did not expand.
 
-    An empty path would be the current folder, and "--out=~/x" a folder called "~". "--background ''" means none.
+    An empty path would be the current folder, and "--out=~/x" a folder called "~". An empty value
+    of --background is allowed, and means none.
     """
-    for before, word in zip(["", *words], words, strict=False):
-        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-        where = option or (before if before.startswith("--") else "argument")
+    previous = ""
+    for word in words:
+        option, equals, value = "", "", word
+        if word.startswith("--"):
+            option, equals, value = word.partition("=")
+        where = option or (previous if previous.startswith("--") else "argument")
         if not value and (equals or not option) and where != "--background":
             raise InputError(where, "an empty value", "leave the option out if there is none")
-        if value.startswith("~/") or value == "~":
+        if value == "~" or value.startswith("~/"):
             raise InputError(where, f"the shell has not replaced {value!r}", "use $HOME")
+        previous = word
 
 
 def _show_version(requested: bool) -> None:

@@ -1,4 +1,4 @@
-"""The command lines of the published code: what the files of ``scripts/`` call."""
+"""The command lines of the published code, which the files of ``scripts/`` call."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import shutil
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
-from functools import partial
-from operator import methodcaller
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from fact_clip import training
-from fact_clip.cli.console import answered, note, progress
-from fact_clip.cli.evaluate import as_text
+from fact_clip.cli.console import note, progress
+from fact_clip.cli.errors import run_command
+from fact_clip.cli.evaluate import evaluation_text
 from fact_clip.cli.holdout import choose, description, open_whole
 from fact_clip.cli.train import summary_of, training_bar
 from fact_clip.compat.reference import convert_for, device, overrides, read_settings
+from fact_clip.config import Config
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.paths import file_name, inside
@@ -26,49 +26,128 @@ from fact_clip.training.embeddings import frame_states
 from fact_clip.training.sweep import resolve_all, split_configs
 
 LOGS = Path("logs")
-BEST = Path(
-    "ckpts", "best.net"
-)  # in a run folder: a link to its weights, where the published code keeps them
+BEST = Path("ckpts", "best.net")
+"""Link to the weights in a run folder, where the published code has them."""
+
+PARTS = ("test", "validation", "train")
 
 
 class _Parser(ArgumentParser):
+    """Report wrong arguments as InputError."""
+
     def error(self, message: str) -> NoReturn:
         raise InputError(self.prog, message, "see --help")
 
+    def add_config(self, **settings: object) -> None:
+        """Add --cfg."""
+        help_text = "recipes or published YAML files, by path or name, merged in order"
+        self.add_argument("--cfg", nargs="+", metavar="FILE", help=help_text, **settings)  # type: ignore[arg-type]
 
-def _script(
-    what: str, run: Callable[[Namespace], None], *words: Callable[[ArgumentParser], Any]
-) -> Callable[..., int]:
-    """Make a function that runs a script and gives back its exit code, as `fact_clip.cli.main` does."""
+    def add_changes(self) -> None:
+        """Add --set."""
+        self.add_argument(
+            "--set",
+            nargs="+",
+            default=[],
+            metavar="KEY VALUE",
+            help="KEY VALUE KEY VALUE ..., published keys or those of docs/configuration.md",
+        )
 
-    def script(argv: Sequence[str] | None = None) -> int:
-        parser = _Parser(description=what)
-        for add_word in words:
-            add_word(parser)
-        return answered(lambda: run(parser.parse_args(argv)), leave=argv is None)
+    def add_checkpoint(self, suffix: str = "", required: bool = False) -> None:
+        """Add --ckpt and the options of scoring."""
+        self.add_argument(
+            "--ckpt",
+            "--checkpoint_path",
+            type=Path,
+            metavar="FILE",
+            required=required,
+            help=f"a run folder, its ckpts/best.net, or published weights with --cfg{suffix}",
+        )
+        self.add_argument("--part", default="test", choices=PARTS, help="which videos")
+        self.add_argument(
+            "--output_dir", type=Path, metavar="DIR", help="write evaluation.json here as well"
+        )
+        self.add_config(default=[])
+        self.add_changes()
 
-    return script
+
+def _run(
+    command: Callable[[Namespace], None], parser: ArgumentParser, argv: Sequence[str] | None
+) -> int:
+    """Run a script and return its exit code, as `fact_clip.cli.main` does."""
+    return run_command(lambda: command(parser.parse_args(argv)), leave=argv is None)
+
+
+def train(argv: Sequence[str] | None = None) -> int:
+    """Run scripts/train.py and return its exit code."""
+    parser = _Parser(description="Train into logs/RECIPE/SPLIT/RUN.")
+    parser.add_config(required=True)
+    parser.add_changes()
+    return _run(_train, parser, argv)
+
+
+def run_eval(argv: Sequence[str] | None = None) -> int:
+    """Run scripts/run_eval.py and return its exit code."""
+    parser = _Parser(description="Score a run, or weights of the published code.")
+    parser.add_checkpoint(required=True)
+    return _run(_score, parser, argv)
+
+
+def evaluate(argv: Sequence[str] | None = None) -> int:
+    """Run scripts/eval.py and return its exit code."""
+    parser = _Parser(description="Score a run, or weights of the published code.")
+    parser.add_checkpoint("; without it, the newest run in logs/")
+    return _run(_score, parser, argv)
+
+
+def eval_holdout(argv: Sequence[str] | None = None) -> int:
+    """Run scripts/eval_holdout.py and return its exit code."""
+    parser = _Parser(description="Score held-out classes.")
+    parser.add_checkpoint(required=True)
+    return _run(_score_holdout, parser, argv)
+
+
+def select_holdout_classes(argv: Sequence[str] | None = None) -> int:
+    """Run scripts/select_holdout_classes.py and return its exit code."""
+    parser = _Parser(description="Choose classes to hold out, so that every word is trained.")
+    add = parser.add_argument
+    parser.add_config(default=["havid_view0_lh_pt"])
+    parser.add_changes()
+    add("--number", type=int, default=10, metavar="N", help="unseen classes")
+    add("--validation_number", type=int, default=0, metavar="N", help="validation-unseen classes")
+    help_text = "trained classes that have each word"
+    add("--min_support", type=int, default=1, metavar="N", help=help_text)
+    add("--seed", type=int, default=0, help="breaks ties")
+    help_text = "JSON for data.holdout; without it, it is printed"
+    add("--output", type=Path, metavar="FILE", help=help_text)
+    return _run(_select, parser, argv)
+
+
+def visualise(argv: Sequence[str] | None = None) -> int:
+    """Run scripts/fact_input_emb_logit_viz.py and return its exit code."""
+    parser = _Parser(description="Draw the input, features and class scores of a run.")
+    add = parser.add_argument
+    help_text = "a run, or a folder of runs: the newest is taken"
+    add("--logdir", type=Path, required=True, metavar="DIR", help=help_text)
+    help_text = "test, validation or train; or split1: the runs of that split"
+    add("--split", default="test", help=help_text)
+    add("--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+    help_text = "videos whose class scores are drawn"
+    add("--videos", type=int, default=4, metavar="N", help=help_text)
+    return _run(_draw, parser, argv)
 
 
 def _train(arguments: Namespace) -> None:
-    """Train what ``--cfg`` and ``--set`` say; with data.split=all each split, into a run of its own."""
+    """Train with the settings of ``--cfg`` and ``--set``. data.split=all trains each split."""
     config = read_settings(arguments.cfg, arguments.set)
     plans = resolve_all(split_configs(config))
-    # what a person who knows the published code would not expect
-    if config.train.device == "auto" and pick_device("auto").type == "cpu":
-        warnings.warn("no GPU here; training on the CPU", stacklevel=2)
-    if config.model.head == "fact-clip" and config.text.encoder == "minilm":
-        others = "CLIP is text.encoder open_clip:ViT-B-32/openai, your own vectors text.encoder file:PATH"
-        warnings.warn(
-            f"class names are read by the text encoder minilm; {others} text.phrase name",
-            stacklevel=2,
-        )
+    _warn(config)
+    recipe = Path(arguments.cfg[0]).stem
     for split, plan in plans.items():
-        folder = (
-            LOGS / Path(arguments.cfg[0]).stem / file_name(f"split{split.removeprefix('split')}")
-        )
-        taken = [int(path.name[3:]) for path in folder.glob("run*") if path.name[3:].isdecimal()]
-        out = folder / f"run{max(taken, default=0) + 1}"
+        folder = LOGS / recipe / file_name(f"split{split.removeprefix('split')}")
+        numbers = [path.name.removeprefix("run") for path in folder.glob("run*")]
+        last = max((int(number) for number in numbers if number.isdecimal()), default=0)
+        out = folder / f"run{last + 1}"
         try:
             with training_bar(out, [str(out / "config.yaml")]) as report:
                 facts = training.train(plan, out, progress=report)
@@ -77,77 +156,95 @@ def _train(arguments: Namespace) -> None:
         print(f"{summary_of(facts)}\nthe model is {out / BEST}")
 
 
+def _warn(config: Config) -> None:
+    """Warn of what a user of the published code would not expect."""
+    if config.train.device == "auto" and pick_device("auto").type == "cpu":
+        warnings.warn("no GPU here; training on the CPU", stacklevel=2)
+    if config.model.head == "fact-clip" and config.text.encoder == "minilm":
+        warnings.warn(
+            "class names are read by the text encoder minilm; CLIP is text.encoder "
+            "open_clip:ViT-B-32/openai, your own vectors text.encoder file:PATH text.phrase name",
+            stacklevel=2,
+        )
+
+
 def _link_best(run: Path) -> None:
-    """Make ``RUN/ckpts/best.net`` a link to the chosen weights, or a copy where there are no links."""
-    if not (run / "model.safetensors").is_file():
+    """Make ``RUN/ckpts/best.net`` a link to the weights, or a copy where links are impossible."""
+    weights = run / "model.safetensors"
+    if not weights.is_file():
         return
-    best = inside(run, BEST.parent.name) / BEST.name  # a link already, as a rule
+    best = inside(run, BEST.parent.name) / BEST.name  # usually a link already
     best.parent.mkdir(exist_ok=True)
     best.unlink(missing_ok=True)
     try:
-        best.symlink_to(Path("..", "model.safetensors"))
+        best.symlink_to(Path("..", weights.name))
     except OSError:
-        shutil.copyfile(run / "model.safetensors", best)
+        shutil.copyfile(weights, best)
 
 
-def _score(arguments: Namespace, with_unseen: bool = False) -> None:
-    """Score the checkpoint that the arguments name."""
-    checkpoint = arguments.ckpt or newest(LOGS)
-    run = run_folder(checkpoint)
-    if not (run / "run.json").is_file():
-        run = _converted(checkpoint, arguments)
-    elif arguments.cfg:  # a run has its own configuration; --cfg must name the same data and split
-        trained, wanted = (
-            Run.read(run).config.data,
-            read_settings(arguments.cfg, arguments.set).data,
-        )
-        if (trained.name, str(trained.split)) != (wanted.name, str(wanted.split)):
-            problem = f"{run} was trained on {trained.name}, split {trained.split}"
-            raise InputError(
-                CommandOption("--cfg"), f"{problem}, not on {wanted.name}, {wanted.split}"
-            )
-    if with_unseen and Run.read(run).config.data.holdout is None:
+def _score_holdout(arguments: Namespace) -> None:
+    run = _scored_run(arguments)
+    if Run.read(run).config.data.holdout is None:
         raise InputError(run, "this run holds no classes out", "train one with data.holdout")
+    _score_run(run, arguments)
+
+
+def _score(arguments: Namespace) -> None:
+    _score_run(_scored_run(arguments), arguments)
+
+
+def _score_run(run: Path, arguments: Namespace) -> None:
+    changes = overrides(arguments.set, ("data", "decode", "evaluation"))
     with progress("evaluating") as report:
-        changes = overrides(arguments.set, ("data", "decode", "evaluation"))
         result = training.evaluate(
             run, arguments.part, changes, progress=report, device=device(arguments.set)
         )
     if arguments.output_dir is not None:
         arguments.output_dir.mkdir(parents=True, exist_ok=True)
         shutil.copy(run / f"{evaluation_stem(arguments.part)}.json", arguments.output_dir)
-    print(as_text(result))
+    print(evaluation_text(result))
+
+
+def _scored_run(arguments: Namespace) -> Path:
+    """Return the run of ``--ckpt``, which is converted if it is a checkpoint."""
+    checkpoint = arguments.ckpt or newest(LOGS)
+    run = run_folder(checkpoint)
+    if not (run / "run.json").is_file():
+        return _converted(checkpoint, arguments)
+    if arguments.cfg:  # it must name the data and split of the run
+        trained = Run.read(run).config.data
+        data = read_settings(arguments.cfg, arguments.set).data
+        if (trained.name, str(trained.split)) != (data.name, str(data.split)):
+            problem = f"{run} was trained on {trained.name}, split {trained.split}"
+            problem += f", not on {data.name}, {data.split}"
+            raise InputError(CommandOption("--cfg"), problem)
+    return run
 
 
 def _converted(checkpoint: Path, arguments: Namespace) -> Path:
-    """The run folder of published weights, ``FILE.run`` beside them; made anew where the weights are newer."""
+    """Convert published weights into ``FILE.run`` beside them, unless they are older than it."""
     if not arguments.cfg:
+        problem = "not in a run folder of scripts/train.py or fact-clip train"
         fix = "give --cfg if these are weights of the published code"
-        raise InputError(
-            checkpoint, "not in a run folder of scripts/train.py or fact-clip train", fix
-        )
-    config, out = (
-        read_settings(arguments.cfg, arguments.set),
-        checkpoint.with_name(f"{checkpoint.name}.run"),
-    )
-    weights = out / "model.safetensors"
-    if (
-        weights.is_file()
-        and checkpoint.is_file()
-        and weights.stat().st_mtime >= checkpoint.stat().st_mtime
-    ):
-        if Run.read(out).config.model != config.model:
-            raise InputError(
-                out,
-                f"made with another configuration than {' + '.join(arguments.cfg)}",
-                "remove it",
-            )
-        return out
-    return convert_for(checkpoint, config, out)
+        raise InputError(checkpoint, problem, fix)
+    config = read_settings(arguments.cfg, arguments.set)
+    out = checkpoint.with_name(f"{checkpoint.name}.run")
+    if not _is_current(out / "model.safetensors", checkpoint):
+        return convert_for(checkpoint, config, out)
+    if Run.read(out).config.model != config.model:
+        problem = f"made with another configuration than {' + '.join(arguments.cfg)}"
+        raise InputError(out, problem, "remove it")
+    return out
+
+
+def _is_current(weights: Path, checkpoint: Path) -> bool:
+    if not weights.is_file() or not checkpoint.is_file():
+        return False
+    return weights.stat().st_mtime >= checkpoint.stat().st_mtime
 
 
 def newest(folder: Path) -> Path:
-    """The run in a folder that was started last."""
+    """Return the run in a folder that was started last."""
     runs = sorted(folder.rglob("run.json"), key=lambda path: path.stat().st_mtime)
     if not runs:
         raise InputError(folder, "no run in this folder", "train one first, or name a checkpoint")
@@ -156,108 +253,41 @@ def newest(folder: Path) -> Path:
 
 def _select(arguments: Namespace) -> None:
     dataset = open_whole(read_settings(arguments.cfg, arguments.set).data)
-    numbers, rules = (
-        (arguments.number, arguments.validation_number),
-        {"min_support": arguments.min_support},
+    holdout = choose(
+        dataset,
+        arguments.number,
+        arguments.validation_number,
+        seed=arguments.seed,
+        min_support=arguments.min_support,
     )
-    chosen = choose(dataset, *numbers, seed=arguments.seed, **rules)
-    written = None if arguments.output is None else chosen.save_json(arguments.output)
-    note(description(dataset, chosen)[1])
-    if written is None:
-        print(json.dumps(chosen.to_dict(), indent=1))
+    if arguments.output is not None:
+        holdout.save_json(arguments.output)
+    _, text = description(dataset, holdout)
+    note(text)
+    if arguments.output is None:
+        print(json.dumps(holdout.to_dict(), indent=1))
     else:
-        print(f"written: {written}; train with data.holdout={arguments.output}")
+        print(f"written: {arguments.output}; train with data.holdout={arguments.output}")
 
 
-def _viz(arguments: Namespace) -> None:
+def _draw(arguments: Namespace) -> None:
     from fact_clip.report.plots import draw_frames  # it loads matplotlib
 
-    folder, part = run_folder(arguments.logdir), arguments.split
+    folder = run_folder(arguments.logdir)
+    part = arguments.split
+    split = part.removeprefix("split")
     if not (folder / "run.json").is_file():
-        inner = folder / f"split{part.removeprefix('split')}"
-        folder = newest(inner if inner.is_dir() else folder)
-    if part not in _PARTS:
-        wanted, trained = part.removeprefix("split"), str(Run.read(folder).config.data.split)
-        if wanted != trained:
-            raise InputError(
-                CommandOption("--split"),
-                f"{folder} has split{trained}",
-                f"give split{trained} or test",
-            )
+        splits = folder / f"split{split}"
+        folder = newest(splits if splits.is_dir() else folder)
+    if part not in PARTS:
+        trained = str(Run.read(folder).config.data.split)
+        if split != trained:
+            problem = f"{folder} has split{trained}"
+            raise InputError(CommandOption("--split"), problem, f"give split{trained} or test")
         part = "test"
     vocabulary, states = frame_states(folder, part)
-    for path in draw_frames(
+    pictures = draw_frames(
         states, vocabulary, arguments.outdir, title=str(folder), n_scores=arguments.videos
-    ):
+    )
+    for path in pictures:
         print(path)
-
-
-_RUN = "a run folder, its ckpts/best.net, or published weights with --cfg"
-_PARTS = ("test", "validation", "train")
-_FILES = "recipes or published YAML files, by path or name, merged in order"
-_PAIRS = "KEY VALUE KEY VALUE ..., published keys or those of docs/configuration.md"
-_word = partial(methodcaller, "add_argument")
-_cfg = partial(_word, "--cfg", nargs="+", metavar="FILE", help=_FILES)
-_ckpt = partial(_word, "--ckpt", "--checkpoint_path", type=Path, metavar="FILE")
-_SET = _word("--set", nargs="+", default=[], metavar="KEY VALUE", help=_PAIRS)
-_SCORING = (
-    _word("--part", default="test", choices=_PARTS, help="which videos"),
-    _word("--output_dir", type=Path, metavar="DIR", help="write evaluation.json here as well"),
-    _cfg(default=[]),
-    _SET,
-)
-_SCORE = "Score a run, or weights of the published code."
-
-train = _script("Train into logs/RECIPE/SPLIT/RUN.", _train, _cfg(required=True), _SET)
-run_eval = _script(_SCORE, _score, _ckpt(required=True, help=_RUN), *_SCORING)
-evaluate = _script(
-    _SCORE, _score, _ckpt(help=f"{_RUN}; without it, the newest run in logs/"), *_SCORING
-)
-eval_holdout = _script(
-    "Score held-out classes.",
-    partial(_score, with_unseen=True),
-    _ckpt(required=True, help=_RUN),
-    *_SCORING,
-)
-select_holdout_classes = _script(
-    "Choose classes to hold out, so that every word is trained.",
-    _select,
-    _cfg(default=["havid_view0_lh_pt"]),
-    _SET,
-    _word("--number", type=int, default=10, metavar="N", help="unseen classes"),
-    _word(
-        "--validation_number", type=int, default=0, metavar="N", help="validation-unseen classes"
-    ),
-    _word(
-        "--min_support",
-        type=int,
-        default=1,
-        metavar="N",
-        help="trained classes that have each word",
-    ),
-    _word("--seed", type=int, default=0, help="breaks ties"),
-    _word(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="JSON for data.holdout; without it, it is printed",
-    ),
-)
-visualise = _script(
-    "Draw the input, features and class scores of a run.",
-    _viz,
-    _word(
-        "--logdir",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="a run, or a folder of runs: the newest is taken",
-    ),
-    _word(
-        "--split",
-        default="test",
-        help="test, validation or train; or split1: the runs of that split",
-    ),
-    _word("--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures"),
-    _word("--videos", type=int, default=4, metavar="N", help="videos whose class scores are drawn"),
-)

@@ -1,4 +1,4 @@
-"""What fact-clip data holdout chooses and says, as scripts/select_holdout_classes.py does."""
+"""Selection and description of hold-outs, for ``data holdout`` and the published script."""
 
 from __future__ import annotations
 
@@ -17,135 +17,174 @@ from fact_clip.datasets.layout import DataFolder
 
 
 def choose(dataset: Dataset, number: int, n_validation: int, **rules: Any) -> Holdout:
-    """Choose classes of the test that stay compositional when held out together; `rules` as of `holdout.select`."""
+    """Select classes of the test that stay compositional when held out together.
+
+    Args:
+        dataset: the data set.
+        number: how many unseen classes.
+        n_validation: how many validation-unseen classes.
+        rules: further arguments of `datasets.holdout.select`.
+    """
     counts = dataset.class_counts(dataset.learning)
-    tests = dataset.class_counts(dataset.test) if dataset.test else counts
+    test_counts = dataset.class_counts(dataset.test) if dataset.test else counts
     tested = [
-        name for name, frames in zip(dataset.vocabulary, tests.tolist(), strict=True) if frames
+        name
+        for name, frames in zip(dataset.vocabulary, test_counts.tolist(), strict=True)
+        if frames
     ]
-    rules |= {
-        "counts": counts,
-        "segments": dataset.segment_counts(dataset.learning),
-        "candidates": tested,
-    }
-    return select(dataset.vocabulary, number, n_validation, **rules)
+    return select(
+        dataset.vocabulary,
+        number,
+        n_validation,
+        counts=counts,
+        segments=dataset.segment_counts(dataset.learning),
+        candidates=tested,
+        **rules,
+    )
 
 
 def of_videos(dataset: Dataset, pattern: str, mode: Literal["mask", "drop"]) -> Holdout:
-    """Hold out the actions that occur in no video but those that match; test on these, and train on the others.
+    """Hold out the actions that occur only in matching videos, which become the test.
 
-    Matching videos would train their background alone, and all that looks like them would become background.
+    Matching videos are not trained on. They would train their background alone, and everything that
+    looks like them would become background.
+
+    Args:
+        dataset: the data set.
+        pattern: a regular expression for names of videos.
+        mode: mask the frames of unseen classes in training, or drop their videos.
     """
+    where = CommandOption("--only-in")
     videos = (*dataset.learning, *dataset.test)
-    with library_errors(
-        CommandOption("--only-in"), f"{pattern!r} is not a regular expression", re.error
-    ):
+    with library_errors(where, f"{pattern!r} is not a regular expression", re.error):
         matching = {name for name in videos if re.search(pattern, name)}
-    others = dataset.class_counts([name for name in videos if name not in matching])
-    only = (dataset.class_counts(matching) > 0) & (others == 0)
-    unseen = tuple(
-        name for name, is_only in zip(dataset.vocabulary, only.tolist(), strict=True) if is_only
-    )
+    counts = dataset.class_counts(matching)
+    other_counts = dataset.class_counts([name for name in videos if name not in matching])
+    only_matching = (counts > 0) & (other_counts == 0)
+    names = dataset.vocabulary.names
+    unseen = tuple(names[index] for index in only_matching.nonzero()[0])
     test = tuple(name for name in dataset.test if name in matching)
     train = tuple(name for name in dataset.learning if name not in matching)
     if not unseen or not test or not train:
-        problem = f"{len(unseen)} actions occur only in the {len(matching)} videos that match"
-        raise InputError(
-            CommandOption("--only-in"),
-            f"{problem}, {len(test)} of the test",
-            "give another pattern",
-        )
+        counts_text = f"{len(unseen)} actions occur only in the {len(matching)} videos that match"
+        problem = f"{counts_text}, {len(test)} of the test"
+        raise InputError(where, problem, "give another pattern")
     return Holdout(unseen, mode=mode, train_videos=train, test_videos=test)
 
 
 def open_whole(config: DataConfig, folder: DataFolder | None = None) -> Dataset:
-    """Open a data set with nothing held out; of all splits the first."""
+    """Open a data set with nothing held out, by its first split if the split is "all"."""
     split = Dataset.splits(config)[0] if config.split == "all" else config.split
     folder = folder or DataFolder(config)
-    return Dataset.build(
-        config.model_copy(update={"split": split}), folder, folder.vocabulary(config)
-    )
+    config = config.model_copy(update={"split": split})
+    return Dataset.build(config, folder, folder.vocabulary(config))
 
 
 def open_with_guesses(config: DataConfig) -> tuple[Dataset, list[str]]:
-    """Open a data set; an own one with what its class names tell, as `init` guesses it, and that in words."""
-    folder, texts = DataFolder(config), list[str]()
-    if config.name == "folder":
-        guessed, _ = guess_names(config, folder.class_names, folder.root)
-        for key in ("background", "unlabelled", "grammar"):
-            if (value := getattr(guessed, key)) and value != getattr(config, key):
-                texts.append(
-                    f"guessed by the names: data.{key}={json.dumps(value, ensure_ascii=False)}"
-                )
-        config = guessed
-    return open_whole(config, folder), texts
+    """Open a data set, and guess the settings of names as `data init` does if it is a folder.
+
+    Returns:
+        The data set, and the guesses as lines of text.
+    """
+    folder = DataFolder(config)
+    if config.name != "folder":
+        return open_whole(config, folder), []
+    guessed, _ = guess_names(config, folder.class_names, folder.root)
+    lines = []
+    for key in ("background", "unlabelled", "grammar"):
+        value = getattr(guessed, key)
+        if value and value != getattr(config, key):
+            setting = json.dumps(value, ensure_ascii=False)
+            lines.append(f"guessed by the names: data.{key}={setting}")
+    return open_whole(guessed, folder), lines
 
 
 def ranking(dataset: Dataset, seed: int) -> tuple[list[dict[str, Any]], str]:
-    """Rank the classes that could be held out, as rows and as text."""
+    """Rank the classes that could be held out.
+
+    Args:
+        dataset: the data set.
+        seed: breaks ties.
+
+    Returns:
+        The ranking as rows and as text.
+    """
     vocabulary = dataset.vocabulary
-    counts, segments = (
-        dataset.class_counts(dataset.learning),
-        dataset.segment_counts(dataset.learning),
-    )
-    frames = dict(zip(vocabulary, counts.tolist(), strict=True))
-    rows: list[dict[str, Any]] = [
-        {
-            "name": row.name,
-            "support": row.classes,
-            "well_filled": row.well_filled,
-            "rarest": row.rarest,
+    counts = dataset.class_counts(dataset.learning)
+    segments = dataset.segment_counts(dataset.learning)
+    rows = []
+    cells = []
+    for support in rank(vocabulary, (), counts, seed, segments):
+        row: dict[str, Any] = {
+            "name": support.name,
+            "support": support.classes,
+            "well_filled": support.well_filled,
+            "rarest": support.rarest,
+            "frames": int(counts[vocabulary.index(support.name)]),
         }
-        | {"frames": frames[row.name]}
-        for row in rank(vocabulary, (), counts, seed, segments)
-    ]
+        rows.append(row)
+        cells.append({**row, "rarest": _factor(support.rarest)})
     head = f"{len(vocabulary)} classes with {', '.join(vocabulary.slots)}"
-    text = table([{**row, "rarest": _factor(row["rarest"])} for row in rows])
-    return rows, f"{head}; support: other classes with the rarest factor; training frames\n{text}"
+    legend = "support: other classes with the rarest factor; training frames"
+    return rows, f"{head}; {legend}\n{table(cells)}"
 
 
-def description(dataset: Dataset, chosen: Holdout) -> tuple[dict[str, Any], str]:
-    """Describe a choice as JSON and as text: is it compositional, the new factors of each class, and what remains."""
+def description(dataset: Dataset, holdout: Holdout) -> tuple[dict[str, Any], str]:
+    """Describe a hold-out.
+
+    Args:
+        dataset: the data set.
+        holdout: the hold-out.
+
+    Returns:
+        As JSON and as text: whether it is compositional, the new factors of each class, the factors
+        that rest on one seen class, and what remains for training.
+    """
     vocabulary = dataset.vocabulary
-    counts, segments = (
-        dataset.class_counts(dataset.learning),
-        dataset.segment_counts(dataset.learning),
-    )
-    frames = dict(zip(vocabulary, counts.tolist(), strict=True))
-    trained = dataset.class_counts(dataset.videos_of(chosen).learning)
-    new_of = lost_factors(vocabulary, chosen.check(vocabulary).hidden, trained)
-    resting = resting_on_one(vocabulary, chosen.hidden, trained, segments)
-    lost = list(dict.fromkeys(factor for new in new_of.values() for factor in new))
-    classes, rows = list[dict[str, Any]](), list[dict[str, Any]]()
-    for name, new in new_of.items():
-        group = "unseen" if name in chosen.unseen else "validation-unseen"
-        row = {"name": name, "group": group, "frames": frames[name], "level": level(new)}
-        rests = [
-            {"factor": list(factor), "class": other} for factor, other in resting[name].items()
-        ]
-        classes.append({**row, "new": list(map(list, new)), "on_one_class": rests})
-        rows.append({**row, "new factors": [*map(_factor, new)]})
-    remains = dataset.remaining(chosen)
+    counts = dataset.class_counts(dataset.learning)
+    segments = dataset.segment_counts(dataset.learning)
+    trained = dataset.class_counts(dataset.videos_of(holdout).learning)
+    new_factors = lost_factors(vocabulary, holdout.check(vocabulary).hidden, trained)
+    resting = resting_on_one(vocabulary, holdout.hidden, trained, segments)
+    remains = dataset.remaining(holdout)
+
+    classes = []
+    rows = []
+    lost: dict[tuple[str, str], None] = {}
+    rest_lines: dict[str, None] = {}
+    for name, factors in new_factors.items():
+        row = {
+            "name": name,
+            "group": "unseen" if name in holdout.unseen else "validation-unseen",
+            "frames": int(counts[vocabulary.index(name)]),
+            "level": level(factors),
+        }
+        rests = []
+        for factor, class_name in resting[name].items():
+            rests.append({"factor": list(factor), "class": class_name})
+            rest_lines[f"  {_factor(factor)}: {class_name}"] = None
+        classes.append({**row, "new": list(map(list, factors)), "on_one_class": rests})
+        rows.append({**row, "new factors": list(map(_factor, factors))})
+        lost |= dict.fromkeys(factors)
+
     texts = [table(rows)]
-    lines = [
-        f"  {_factor(pair)}: {other}"
-        for factors in resting.values()
-        for pair, other in factors.items()
-    ]
-    if lines:
+    if rest_lines:
         head = "factors that rest on one seen class, whose other factors they may be taken for:"
-        texts.append("\n".join([head, *dict.fromkeys(lines)]))
-    text = f"NOT compositional as a whole; lost: {', '.join(map(_factor, lost))}"
-    texts.append(
-        text if lost else "compositional as a whole: a seen class has every factor of every class"
-    )
+        texts.append("\n".join([head, *rest_lines]))
+    if lost:
+        names = ", ".join(map(_factor, lost))
+        texts.append(f"NOT compositional as a whole; lost: {names}")
+    else:
+        texts.append("compositional as a whole: a seen class has every factor of every class")
     texts.append(table([{"remains for training": way, **row} for way, row in remains.items()]))
     result = {
-        "holdout": chosen.to_dict(),
+        "holdout": holdout.to_dict(),
         "compositional": not lost,
         "lost_factors": list(map(list, lost)),
+        "classes": classes,
+        "remains": remains,
     }
-    return {**result, "classes": classes, "remains": remains}, "\n\n".join(texts)
+    return result, "\n\n".join(texts)
 
 
 def _factor(pair: Sequence[str] | None) -> str:

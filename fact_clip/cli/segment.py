@@ -1,64 +1,137 @@
-"""fact-clip segment and extract."""
+"""fact-clip segment."""
 
 from __future__ import annotations
 
-from functools import partial
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fact_clip.cli.console import InterruptedCommandError, bars, note
+from fact_clip.cli.arguments import read_actions, read_names, read_paths
+from fact_clip.cli.console import bars, note, progress, table
+from fact_clip.cli.model import ModelOptions
 from fact_clip.cli.options import (
+    Actions,
+    ActionsFile,
+    AsJson,
     Device,
+    Encoder,
     KeepGoing,
-    ModelOptions,
-    OutputOptions,
+    PicturesPerSecond,
+    Precision,
+    Prompts,
+    RunFolder,
+    TrainingFree,
     TrustEncoder,
-    collect,
-    given_actions,
-    names,
+    WindowSeconds,
+    argument,
     option,
-    with_options,
 )
+from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core.messages import is_name, join_names, printable
+from fact_clip.core.paths import check_place, file_name, inside, same_place
 
-_INPUT = "Feature files (.npy), videos, folders of either, or - for a list on stdin."
-_LIVE = "One INPUT as it comes: rtsp://..., camera:0, a file, or - for rows on stdin (docs/streaming.md)."
-_MORE = "The classes of the run and these names beside them."
-_MEDIA = 'What files call the video, "https://host/{name}" for Label Studio. Default: its path.'
-_VIDEOS = "Videos, folders of them, or - for a list on stdin."
-Compute = Annotated[
-    Literal["auto", "float32", "bf16"], option("Default: bf16 where the device computes in it.")
-]
+if TYPE_CHECKING:
+    from fact_clip.core import Segmentation
+    from fact_clip.inference.batch import FileResult
+    from fact_clip.inference.segmenter import Segmenter
+
+logger = logging.getLogger(__name__)
+
+UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")
+"""Endings of files that do not name their video."""
 
 
-@with_options
+def _setting(field: str, name: str) -> Any:
+    """Declare the option of a setting of decoding, with the description of the setting."""
+    return option(str(DecodeSettings.model_fields[field].description), name)
+
+
 def segment(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help=_INPUT)],
+    inputs: Annotated[
+        list[str],
+        argument(
+            "INPUT", "Feature files (.npy), videos, folders of either, or - for a list on stdin."
+        ),
+    ],
     *,
-    options: ModelOptions,
-    more_actions: Annotated[str | None, option(_MORE)] = None,
+    run: RunFolder = None,
+    training_free: TrainingFree = False,
+    actions: Actions = None,
+    actions_file: ActionsFile = None,
+    encoder: Encoder = None,
+    fps: PicturesPerSecond = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    prompts: Prompts = "ensemble",
+    window: WindowSeconds = None,
+    keep_going: KeepGoing = False,
+    more_actions: Annotated[
+        str | None, option("The classes of the run and these names beside them.")
+    ] = None,
     smoothing: Annotated[
         float, option("Training-free: seconds over which similarities are averaged.")
     ] = 1.0,
-    settings: DecodeSettings,
-    media: Annotated[str | None, option(_MEDIA)] = None,
+    threshold: Annotated[float | None, _setting("threshold", "--background-threshold")] = None,
+    gamma: Annotated[float | None, _setting("gamma", "--gamma")] = None,
+    switch_penalty: Annotated[float | None, _setting("switch_penalty", "--switch-penalty")] = None,
+    shortest: Annotated[float | None, _setting("shortest", "--minimal-duration")] = None,
+    reject: Annotated[float | None, _setting("reject", "--reject")] = None,
+    media: Annotated[
+        str | None,
+        option(
+            'What files call the video, "https://host/{name}" for Label Studio. Default: its path.'
+        ),
+    ] = None,
     trust_encoder: TrustEncoder = False,
-    output: OutputOptions,
-    live: Annotated[bool, option(_LIVE, "--live")] = False,
+    with_background: Annotated[
+        bool,
+        option(
+            "Keep background in files that leave it out (docs/formats.md).", "--with-background"
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, option("Do all inputs anew, and replace what is there.", "--overwrite")
+    ] = False,
+    out: Annotated[
+        Path | None, option("Folder to write to. Default: RUN/segments, or segments.")
+    ] = None,
+    formats: Annotated[
+        str | None, option("csv, json, eaf, ...: docs/formats.md. Default: csv,json.", "--format")
+    ] = None,
+    as_json: AsJson = False,
+    plot: Annotated[Path | None, option("Timeline picture to write: .png, .svg or .pdf.")] = None,
+    overlay: Annotated[
+        Path | None, option("Video to write with names and timeline burned in.")
+    ] = None,
+    live: Annotated[
+        bool,
+        option(
+            "One INPUT as it comes: rtsp://..., camera:0, a file, or - for rows on stdin "
+            "(docs/streaming.md).",
+            "--live",
+        ),
+    ] = False,
     delay: Annotated[
         float | None, option("With --live: seconds after which a label is final. Default: 5.")
     ] = None,
 ) -> None:
     """Cut videos into actions.
 
-    Prints the segments, writes a file for each video and format as soon as it is done, and a picture with --plot, which
-    shows the truth above the prediction where ../groundTruth/NAME.txt lies beside the features. Of several inputs the
-    faulty ones are listed at the end, with exit code 1. The same command goes on where it was interrupted; with other
-    actions it writes NAME-2, unless --overwrite is given. Processes of torchrun share the inputs (docs/scaling.md).
-    With --live each segment is a line as soon as it is final; files are written at the end, with --out or --format.
+    Prints the segments, writes a file for each video and format as soon as it is done, and a
+    picture with --plot, which shows the truth above the prediction where ../groundTruth/NAME.txt
+    lies beside the features. Of several inputs the faulty ones are join_names at the end, with exit
+    code 1. The same command goes on where it was interrupted; with other actions it writes NAME-2,
+    unless --overwrite is given. Processes of torchrun share the inputs (docs/scaling.md). With
+    --live each segment is a line as soon as it is final; files are written at the end, with --out
+    or --format.
 
     \b
     Example:
@@ -67,104 +140,334 @@ def segment(
       fact-clip segment --live rtsp://192.168.1.20/stream --run runs/k5 --encoder grid --delay 5
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
+    options = ModelOptions(
+        run=run,
+        training_free=training_free,
+        encoder=encoder,
+        fps=fps,
+        device=device,
+        precision=precision,
+        prompts=prompts,
+        window=window,
+        keep_going=keep_going,
+    )
+    settings = DecodeSettings(
+        threshold=threshold,
+        gamma=gamma,
+        switch_penalty=switch_penalty,
+        shortest=shortest,
+        reject=reject,
+    )
+    output = Output(
+        formats=formats,
+        out=out,
+        media=media,
+        plot=plot,
+        overlay=overlay,
+        with_background=with_background,
+        overwrite=overwrite,
+        as_json=as_json,
+    )
     options.check("segment")
-    chosen, more = (
-        given_actions(options.actions, options.actions_file),
-        names(more_actions, "--more-actions") or [],
-    )
-    if chosen is not None and more:
+    candidates = read_actions(actions, actions_file)
+    further = read_names(more_actions, "--more-actions") or []
+    if candidates is not None and further:
+        problem = "it goes with neither --actions nor --actions-file"
         fix = "name all actions with --actions, or leave it out to have the classes of the run, too"
-        raise InputError(
-            CommandOption("--more-actions"),
-            "it goes with neither --actions nor --actions-file",
-            fix,
+        raise InputError(CommandOption("--more-actions"), problem, fix)
+    _check_live(live, len(inputs), delay, output)
+
+    def open_model() -> tuple[Segmenter, list[str] | None]:
+        return options.open(
+            candidates,
+            settings,
+            more_actions=further,
+            smoothing=smoothing,
+            trust_encoder=trust_encoder,
         )
 
-    opened = partial(
-        options.open, chosen, settings, more=more, smoothing=smoothing, trust_encoder=trust_encoder
-    )
-    if live:
-        for name, value in (
-            ("--plot", output.plot),
-            ("--overlay", output.overlay),
-            ("--media", media),
-        ):
-            if value is not None:
-                raise InputError(CommandOption(name), "it does not go with --live", "leave it out")
-        if len(inputs) != 1:
-            raise InputError(CommandOption("--live"), f"{len(inputs)} inputs", "give one")
-    elif delay is not None:
-        raise InputError(CommandOption("--delay"), "only --live reads it", "leave it out")
-    from fact_clip.cli import results
+    if not live:
+        _segment_files([Path(path) for path in inputs], options, open_model, settings, output)
+        return
+    from fact_clip.cli.live import segment_live
 
-    if live:
-        model, candidates = opened()
-        stream = model.stream(
-            5.0 if delay is None else delay, candidates, settings, fps=options.fps
-        )
-        results.segment_live(inputs[0], model, stream, output.folder(options.run), output)
-    else:
-        results.segment_files(inputs, opened, options, settings, output, media)
+    model, names = open_model()
+    stream = model.stream(5.0 if delay is None else delay, names, settings, fps=fps)
+    segment_live(inputs[0], model, stream, output, output.folder(run))
 
 
-def extract(
-    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO", help=_VIDEOS)],
-    *,
-    encoder: Annotated[str, option("grid, clip:ViT-B-32/openai, timm:NAME, torchvision:NAME, ...")],
-    out: Annotated[Path, option("Folder for NAME.npy and NAME.json.")],
-    fps: Annotated[float, option("Rows per second.")] = 5.0,
-    batch: Annotated[int, option("Pictures encoded together.")] = 32,
-    device: Device = "auto",
-    precision: Compute = "auto",
-    compiled: Annotated[
-        bool, option("Compile the model; pays off over many videos.", "--compile")
-    ] = False,
-    keep_going: KeepGoing = False,
+@dataclass(frozen=True)
+class Output:
+    """The options that select what is written."""
+
+    formats: str | None
+    out: Path | None
+    media: str | None
+    plot: Path | None
+    overlay: Path | None
+    with_background: bool
+    overwrite: bool
+    as_json: bool
+
+    def format_names(self) -> list[str]:
+        """Return the names of the formats, which exist."""
+        from fact_clip.formats import format_called
+
+        names = read_names("csv,json" if self.formats is None else self.formats, "--format")
+        for name in names or [""]:
+            format_called(name, "--format")
+        return names or []
+
+    def folder(self, run: Path | None) -> Path:
+        """Return the folder to write to."""
+        from fact_clip.hub import is_address
+        from fact_clip.run import run_folder
+
+        # The folder of a run on the hub is a cache.
+        if self.out is None and run is not None and not is_address(run):
+            return inside(run_folder(run), "segments")
+        return self.out or Path("segments")
+
+
+def _check_live(live: bool, n_inputs: int, delay: float | None, output: Output) -> None:
+    """Reject options that do not go with --live, or only with it."""
+    if not live:
+        if delay is not None:
+            raise InputError(CommandOption("--delay"), "only --live reads it", "leave it out")
+        return
+    unread = {"--plot": output.plot, "--overlay": output.overlay, "--media": output.media}
+    for name, value in unread.items():
+        if value is not None:
+            raise InputError(CommandOption(name), "it does not go with --live", "leave it out")
+    if n_inputs != 1:
+        raise InputError(CommandOption("--live"), f"{n_inputs} inputs", "give one")
+
+
+def _segment_files(
+    inputs: Sequence[Path],
+    options: ModelOptions,
+    open_model: Any,
+    settings: DecodeSettings,
+    output: Output,
 ) -> None:
-    """Turn videos into feature files.
-
-    Writes NAME.npy, (T, D) float16, and NAME.json for each video. Features that are up to date are skipped, files
-    that it has not made are not replaced, and an interrupted video continues where it stopped. Of several videos the
-    faulty ones are listed at the end, with exit code 1. Processes of torchrun share the list (docs/scaling.md):
-    torchrun --nproc-per-node 2 --no-python fact-clip extract ...
-
-    \b
-    Example:
-      fact-clip extract videos/ --encoder clip:ViT-B-32/openai --fps 5 --out features
-    """
+    """Segment files, each process its share, and print, draw and report the results."""
     from fact_clip.core.distributed import Processes
-    from fact_clip.encoders import Runtime, frame_encoder
-    from fact_clip.video.extract import Settings, extract_all
+    from fact_clip.formats import format_called
+    from fact_clip.formats.json_file import as_dict
+    from fact_clip.inference.batch import collect_inputs, segment_files
 
-    processes = Processes(device)
-    listed = processes.broadcast(lambda: collect(videos))
-    model = frame_encoder(encoder, Runtime(device, precision, compiled))
-    if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
-        raise InputError(
-            CommandOption("--encoder"),
-            "grid takes no --device, --precision and --compile",
-            "leave them out",
-        )
-    settings = Settings(fps, batch, keep_going)
+    formats = output.format_names()
+    suffixes = [format_called(name).ending for name in formats]
+    folder = output.folder(options.run)
+    processes = Processes(options.device)
+    paths = processes.broadcast(lambda: collect_inputs(read_paths(inputs)))
+    if output.media is not None:
+        names_video = output.as_json or any(suffix not in UNNAMED for suffix in suffixes)
+        _check_media(output.media, len(paths), names_video)
+    _check_outputs(folder, paths, suffixes, output)
+    model, candidates = open_model()
+    truths: dict[Path, Segmentation] = {}
+    if output.plot is not None:
+        truths = processes.broadcast(lambda: _read_truths(paths, model))
     try:
-        with bars("extracting", "") as (overall, within):
-            extracted = extract_all(
-                processes.share(listed), model, out, settings, progress=overall, within=within
+        with bars("segmenting", "") as (overall, within):
+            results = segment_files(
+                model,
+                paths,
+                folder,
+                formats=formats,
+                actions=candidates,
+                settings=settings,
+                media=output.media,
+                with_background=output.with_background,
+                overwrite=output.overwrite,
+                options={
+                    "encoder": options.encoder,
+                    "fps": options.fps,
+                    "keep_going": options.keep_going,
+                },
+                processes=processes,
+                progress=overall,
+                within=within,
             )
     except KeyboardInterrupt:
         raise InterruptedCommandError("the same command goes on with what is left") from None
-    parts = processes.gather([extracted], processes.world)
-    failed = [error for within in parts for error in within.failed]
-    if failed and len(listed) == 1:
-        raise failed[0]
-    written, current = (
-        sum(len(within.written) for within in parts),
-        sum(len(within.current) for within in parts),
-    )
-    if processes.is_main:
-        print(
-            f"{len(listed)} videos: {written} extracted, {current} current, {len(failed)} failed; {out}"
+    if not processes.is_main:
+        return
+    if len(results) == 1 and results[0].error is not None:
+        raise results[0].error
+
+    segmented: dict[Path, Segmentation] = {}
+    files: list[Path] = []
+    for result in results:
+        files += result.written
+        if result.segmentation is not None:
+            segmented[result.source] = result.segmentation
+    if output.plot is not None and segmented:
+        files.append(_draw_timelines(segmented, truths, model, output.plot))
+    if output.overlay is not None:
+        files.append(_burn_in(segmented, model, output.overlay, options.keep_going))
+    if output.as_json:
+        trees = [{"input": str(path), **as_dict(part)} for path, part in segmented.items()]
+        print(json.dumps(trees, indent=2))
+    elif segmented:
+        print("\n\n".join(_video_text(path, part) for path, part in segmented.items()))
+    _report(results, files, folder)
+
+
+def _check_media(media: str, n_videos: int, names_video: bool) -> None:
+    """Reject a --media that is no address, is shared by videos, or appears in no output."""
+    where = CommandOption("--media")
+    if not names_video:
+        raise InputError(where, "no format of these names its video", "add --format json")
+    is_address = is_name(media) and not re.search(r"[{}]", media.replace("{name}", ""))
+    if not is_address or ("{name}" not in media and n_videos > 1):
+        fix = "write an address with {name} where the name of the file goes"
+        raise InputError(where, f"{media!r} for {n_videos} videos", fix)
+
+
+def _check_outputs(
+    folder: Path, inputs: Sequence[Path], suffixes: Sequence[str], output: Output
+) -> None:
+    """Reject, before the work, outputs that cannot be written or would replace other data."""
+    from fact_clip.report.plots import check_suffix
+    from fact_clip.video.decode import SUFFIXES
+    from fact_clip.video.overlay import check_suffix as check_video_suffix
+
+    stems = [file_name(path.stem) for path in inputs]
+    check_place(folder / f"{stems[0]}{suffixes[0]}")
+    where = CommandOption("--out")
+    if ".json" in suffixes and any((folder / f"{stem}.npy").is_file() for stem in stems):
+        problem = f"NAME.json describes the features in {folder}"
+        raise InputError(where, problem, "name another folder")
+    if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
+        raise InputError(where, f"{folder} has the labels of a data set", "name another folder")
+    if output.plot is not None:
+        check_suffix(output.plot)
+    if output.overlay is not None:
+        check_place(check_video_suffix(output.overlay))
+        is_video = len(inputs) == 1 and inputs[0].suffix.lower() in SUFFIXES
+        if not is_video or same_place(output.overlay, inputs[0]):
+            fix = "name one video, and another file"
+            raise InputError(CommandOption("--overlay"), f"not for {join_names(inputs)}", fix)
+
+
+def _read_truths(inputs: Sequence[Path], model: Segmenter) -> dict[Path, Segmentation]:
+    """Read the labels of inputs that lie in a data set, which need not be that of the run."""
+    from fact_clip.core import Segmentation
+    from fact_clip.core.arguments import names_of
+    from fact_clip.datasets.labels import UNLABELLED
+    from fact_clip.datasets.layout import read_lines
+
+    truths = {}
+    for path in inputs:
+        file = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
+        if file.is_file():
+            lines = read_lines(file, "a label file, one class name per line")
+            labels = [
+                UNLABELLED if name in model.scorer.unlabelled else name
+                for name in names_of(lines, str(file), typed=True)
+            ]
+            truths[path] = Segmentation.from_frames(labels, model.scorer.fps)
+    return truths
+
+
+def _draw_timelines(
+    segmented: Mapping[Path, Segmentation],
+    truths: Mapping[Path, Segmentation],
+    model: Segmenter,
+    plot: Path,
+) -> Path:
+    """Draw the timelines of all inputs, each below its true labels if there are some."""
+    from fact_clip.datasets.labels import UNLABELLED
+    from fact_clip.report.plots import save_timeline
+
+    is_single = len(segmented) == 1
+    rows = {}
+    for path, prediction in segmented.items():
+        prefix = "" if is_single else f"{path.stem} "
+        truth = truths.get(path)
+        if truth is not None:
+            if truth.n_frames == prediction.n_frames:
+                truth = replace(truth, times=prediction.times)
+            else:
+                n_labels = truth.n_frames
+                logger.warning("%s: %d labels, and %d frames", path, n_labels, prediction.n_frames)
+            rows[f"{prefix}truth"] = truth
+        rows[f"{prefix}prediction"] = prediction
+    title = next(iter(segmented)).stem if is_single else ""
+    background = (*model.vocabulary.background, UNLABELLED)
+    return save_timeline(rows, plot, background=background, title=title)
+
+
+def _burn_in(
+    segmented: Mapping[Path, Segmentation], model: Segmenter, overlay: Path, keep_going: bool
+) -> Path:
+    """Burn the segments of the one video into it, in the colours of the timeline."""
+    from fact_clip.core.colours import palette
+    from fact_clip.video.overlay import overlay as burn_in
+
+    ((video, segmentation),) = segmented.items()
+    background = model.vocabulary.background
+    actions = [name for name in dict.fromkeys(segmentation.transcript) if name not in background]
+    colours = dict(zip(actions, palette(len(actions)), strict=True))
+    with progress("overlay") as report:
+        burn_in(video, segmentation, overlay, colours, keep_going=keep_going, progress=report)
+    return overlay
+
+
+def _video_text(path: Path, segmentation: Segmentation) -> str:
+    rate = "" if segmentation.fps is None else f" at {segmentation.fps:g} frames a second"
+    head = f"{printable(str(path))}: {segmentation.n_frames} frames{rate}"
+    return f"{head}\n{segment_table(segmentation)}"
+
+
+def segment_table(segmentation: Segmentation) -> str:
+    """Return the start, stop, seconds, action, confidence and new words of each segment as text."""
+    words: dict[str, list[str]] = {}
+    for word in segmentation.new_words:
+        novelty = "far from training" if word.far else "new"
+        words.setdefault(word.action, []).append(f"{novelty}: {word.word}")
+    rows = []
+    for part in segmentation:
+        start = segmentation.seconds(part.start)
+        stop = segmentation.seconds(part.stop)
+        row: dict[str, object] = {
+            "start": part.start,
+            "stop": part.stop,
+            "seconds": None if start is None or stop is None else f"{start:.2f} - {stop:.2f}",
+            "action": part.label,
+            "confidence": part.confidence,
+        }
+        if words:
+            row["words"] = words.get(part.label)
+        rows.append(row)
+    return table(rows, digits=2)
+
+
+def _report(results: Sequence[FileResult], files: Sequence[Path], folder: Path) -> None:
+    """Print on stderr what was written, and exit with 1 if an input failed."""
+    lines = []
+    if files:
+        lines.append(f"written: {join_names(files)}")
+    n_done = sum(result.done for result in results)
+    if n_done:
+        lines.append(
+            f"already there: {n_done} of {len(results)} in {folder}; --overwrite does them anew"
         )
-        note(*(f"fact-clip: {error}" for error in failed))
-    if failed:
+    renamed = []
+    for result in results:
+        if not result.done and result.name != file_name(result.source.stem):
+            renamed.append(f"{result.name} for {result.source.name}")
+    if renamed:
+        lines.append(
+            f"fact-clip: {len(renamed)} named anew ({renamed[0]}), "
+            "since another result has the name; --overwrite replaces it"
+        )
+    errors = [result.error for result in results if result.error is not None]
+    lines += [f"fact-clip: {error}" for error in errors]
+    if errors:
+        lines.append(f"fact-clip: {len(errors)} of {len(results)} inputs failed")
+    note(*map(printable, lines))
+    if errors:
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import uvicorn
 
 from fact_clip.inference.segmenter import load
-from fact_clip_app.guard import Protocol
+from fact_clip_app.guard import HttpProtocol
 from fact_clip_app.learn import TrainingSet
 from fact_clip_app.page import Engine, Options
 from fact_clip_app.project import Project
@@ -23,7 +23,7 @@ if __name__ == "__main__":
     engine = Engine(store, base, lambda path: load(path, "cpu"), limits)
     page = make_app(engine, Options("127.0.0.1", ("fact-clip", "segment"), training_set, run))
     quiet = {"log_level": "warning", "access_log": False, "server_header": False}
-    config = uvicorn.Config(page, "127.0.0.1", 0, http=Protocol, **quiet)
+    config = uvicorn.Config(page, "127.0.0.1", 0, http=HttpProtocol, **quiet)
     listening = config.bind_socket()
     print(listening.getsockname()[1], store.token, flush=True)  # noqa: T201
     uvicorn.Server(config).run(sockets=[listening])

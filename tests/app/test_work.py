@@ -20,7 +20,7 @@ from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.inference.segmenter import load_training_free
 from fact_clip.run import Run
-from fact_clip_app.guard import Protocol
+from fact_clip_app.guard import HttpProtocol
 from fact_clip_app.learn import adapt_command
 from fact_clip_app.page import BusyError, Engine, Job, Options, Queue, Quick
 from fact_clip_app.project import Project
@@ -177,7 +177,7 @@ def test_headers_must_come_soon(monkeypatch):
 
     async def main():
         monkeypatch.setattr("fact_clip_app.guard.HEADER_SECONDS", 0.2)
-        server = uvicorn.Server(uvicorn.Config(answer, port=0, http=Protocol, lifespan="off", log_level="error"))
+        server = uvicorn.Server(uvicorn.Config(answer, port=0, http=HttpProtocol, lifespan="off", log_level="error"))
         listening = socket.create_server(("127.0.0.1", 0))
         task = asyncio.create_task(server.serve([listening]))
         ends = []

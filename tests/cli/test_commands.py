@@ -12,8 +12,8 @@ from matplotlib.image import imread
 
 from fact_clip import training
 from fact_clip.cli import COMMANDS
+from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import table
-from fact_clip.cli.options import names
 from fact_clip.config import Config
 from fact_clip.formats import load
 
@@ -162,6 +162,6 @@ def test_demo_replaces_an_earlier_demo_and_nothing_else(fact_clip, tiny, tmp_pat
 def test_table_and_names():
     rows = [{"n": 7, "name": "a", "%": 1.25}, {"n": 12, "name": ["bc", "d"], "%": None}]
     assert table(rows) == " n  name     %\n 7  a      1.2\n12  bc, d    -"
-    assert names(None, "--x") is None
-    assert names('a, b b ,"cut,onion", ', "--x") == ["a", "b b", "cut,onion"]
-    assert names("", "--x") == []
+    assert read_names(None, "--x") is None
+    assert read_names('a, b b ,"cut,onion", ', "--x") == ["a", "b b", "cut,onion"]
+    assert read_names("", "--x") == []

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import fact_clip as package
-from fact_clip.cli.console import answered, progress
+from fact_clip.cli.console import progress
+from fact_clip.cli.errors import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGGER = logging.getLogger("fact_clip.training.somewhere")
@@ -31,7 +32,7 @@ WARNINGS = ["fact-clip: warning: one video is short", "fact-clip: warning: a len
 
 
 def test_the_log_is_lines_on_stderr_where_it_is_no_terminal(capsys):
-    assert answered(talk) == 0
+    assert run_command(talk) == 0
     out, err = capsys.readouterr()
     assert out == ""
     assert [line for line in err.splitlines() if "other" not in line] == ["epoch 1 of 2", *WARNINGS]
@@ -53,7 +54,7 @@ def test_a_terminal_shows_the_bar_and_warnings_above_it(monkeypatch):
 
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("COLUMNS", "100")
-    assert answered(command) == 0
+    assert run_command(command) == 0
     shown = sys.stderr.getvalue()
     assert "epoch 1 of 2" not in shown
     assert all(line in shown for line in WARNINGS)
@@ -63,7 +64,7 @@ def test_a_terminal_shows_the_bar_and_warnings_above_it(monkeypatch):
 def test_the_logger_is_left_as_it_was():
     logger = logging.getLogger("fact_clip")
     before = logger.level, logger.propagate, list(logger.handlers)
-    answered(lambda: 3)
+    run_command(lambda: 3)
     assert (logger.level, logger.propagate, logger.handlers) == before
 
 
@@ -85,7 +86,7 @@ def missing() -> None:
     ],
 )
 def test_exit_codes(command, code, message, capsys):
-    assert answered(command) == code
+    assert run_command(command) == code
     assert capsys.readouterr().err == message
 
 

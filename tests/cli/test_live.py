@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fact_clip as package
-from fact_clip.cli import results as command
+from fact_clip.cli import live as command
 from fact_clip.formats import load
 
 from ..refusals import refused_line
@@ -43,18 +43,18 @@ def test_rows_on_stdin_and_a_file_give_the_same_lines(fact_clip, tiny_run, featu
 
 
 def test_an_interruption_and_a_faulty_line_keep_what_came_before(fact_clip, tiny_run, features, tmp_path, monkeypatch):
-    rows, whole = np.load(features)[:40], command._live_parts
+    rows, whole = np.load(features)[:40], command._read_parts
 
     def interrupted(source, model):
         yield from (row[None] for row in rows)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "_live_parts", interrupted)
+    monkeypatch.setattr(command, "_read_parts", interrupted)
     how = ("--run", tiny_run, "--device", "cpu", "--out", tmp_path, "--format", "csv")
     answer = fact_clip("segment", "--live", "camera:0", *how)
     assert answer.code == 0
     assert load(tmp_path / "live.csv").n_frames == 40
-    monkeypatch.setattr(command, "_live_parts", whole)
+    monkeypatch.setattr(command, "_read_parts", whole)
     lines = [json.dumps(row) for row in rows[:9].tolist()]
     for bad in ("[1, 2]", "no row", "[" + ", ".join(["NaN"] * 8) + "]"):
         monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join([*lines, bad])))

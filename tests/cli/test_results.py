@@ -198,7 +198,7 @@ def test_processes_share_what_is_left(features, tiny_run, tmp_path):
     out = tmp_path / "out"
     (features / f"{NAMES[1]}.npy").write_text("no array")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
-    command = [*launcher, "fact_clip.cli", "segment", "--run", tiny_run, features, "--device", "cpu", "--out", out]
+    command = [*launcher, "fact_clip", "segment", "--run", tiny_run, features, "--device", "cpu", "--out", out]
 
     def launched() -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}

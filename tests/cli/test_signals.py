@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fact_clip.cli.console import InterruptedCommandError, answered, interruptible
+from fact_clip.cli.errors import run_command
+from fact_clip.cli.signals import InterruptedCommandError, interruptible
 
 pytestmark = pytest.mark.usefixtures("heard")
 
@@ -33,16 +34,16 @@ def interrupted_by(number: int, text: str = "") -> None:
 @pytest.mark.parametrize(("number", "code"), SIGNALS.items())
 def test_one_line_and_the_code_of_shells(number, code, capsys):
     before = [signal.getsignal(each) for each in SIGNALS]
-    assert answered(lambda: interrupted_by(number)) == code
+    assert run_command(lambda: interrupted_by(number)) == code
     assert capsys.readouterr() == ("", "fact-clip: interrupted\n")
-    assert answered(lambda: interrupted_by(number, "the same command goes on")) == code
+    assert run_command(lambda: interrupted_by(number, "the same command goes on")) == code
     assert capsys.readouterr() == ("", "fact-clip: interrupted; the same command goes on\n")
     assert [signal.getsignal(each) for each in SIGNALS] == before
 
 
 def test_the_others_of_several_processes_say_nothing(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
-    assert answered(lambda: interrupted_by(signal.SIGTERM)) == 143
+    assert run_command(lambda: interrupted_by(signal.SIGTERM)) == 143
     assert capsys.readouterr() == ("", "")
 
 
@@ -61,8 +62,8 @@ def test_an_ignored_signal_stays_ignored():
 def test_a_command_that_does_not_end_is_ended():
     code = """
 import os, signal, sys, time
-from fact_clip.cli import console
-console.PATIENCE = 0.2
+from fact_clip.cli import errors, signals
+signals.PATIENCE = 0.2
 def stubborn():
     try:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -70,7 +71,7 @@ def stubborn():
     except KeyboardInterrupt:
         os.kill(os.getpid(), signal.SIGTERM)  # a second one changes nothing
         time.sleep(600)
-sys.exit(console.answered(stubborn))
+sys.exit(errors.run_command(stubborn))
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert (answer.returncode, answer.stderr) == (143, "fact-clip: interrupted\n")

@@ -37,14 +37,15 @@ def test_the_help_of_commands_loads_no_heavy_library():
 
 def test_help_loads_no_command():
     own = {name for name in loaded_by("--help") if name.split(".")[0] == "fact_clip"}
-    light = ("", ".cli", ".cli.console", ".core", ".core.errors", ".core.messages")
+    light = ("", ".cli", ".cli.console", ".cli.errors", ".cli.signals", ".core", ".core.errors", ".core.messages")
     assert own == {f"fact_clip{name}" for name in light}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_table_has_the_first_line_of_each_docstring(command):
     module, line = COMMANDS[command]
-    function = getattr(import_module(f"fact_clip.cli.{module}"), command.split()[-1])
+    module, _, name = module.partition(":")
+    function = getattr(import_module(f"fact_clip.cli.{module}"), name)
     assert inspect.getdoc(function).splitlines()[0] == line
 
 

@@ -66,7 +66,7 @@ def test_one_bad_video_is_told_at_the_end_and_does_not_stop_the_rest(films, fact
 def test_processes_share_a_list_from_stdin(films, tmp_path):
     """One of the two gets a file that is no video: the other finishes, and the first reports for both."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    extract = ["-m", "fact_clip.cli", "extract", "-", "--encoder", "grid", "--device", "cpu", "--out", tmp_path]
+    extract = ["-m", "fact_clip", "extract", "-", "--encoder", "grid", "--device", "cpu", "--out", tmp_path]
     command = [*launcher, *extract]
     listed = "".join(f"{films / name}\n" for name in ("a.mp4", "b.mp4", "c.mkv"))
     answer = subprocess.run(command, input=listed, capture_output=True, text=True, cwd=Path(__file__).parents[2])

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fact_clip import training
-from fact_clip.cli.evaluate import zero_shot_table
-from fact_clip.cli.options import given_actions
+from fact_clip.cli.arguments import read_actions
+from fact_clip.cli.evaluate import zero_shot_text
 from fact_clip.config import Config
 
 from ..small import ZERO_SHOT
@@ -70,12 +70,12 @@ def test_evaluate_prints_the_zero_shot_figures(named, fact_clip, tmp_path):
 
 def test_levels_are_printed_apart_where_both_occur(named):
     found = json.loads((named / "evaluation.json").read_text())["zero_shot"]
-    assert "unseen: compositional" not in zero_shot_table(found)
+    assert "unseen: compositional" not in zero_shot_text(found)
     figures = found["by_level"]["compositional"]
     found["by_level"]["new factor"] = {**figures, "U": 12.345}
     empty = dict.fromkeys(("accuracy", "unseen_labels_only"))
     found["unseen"]["grasp jar"] = {"level": "new factor", "new": [["object", "jar"]], "frames": 0, **empty}
-    text = zero_shot_table(found)
+    text = zero_shot_text(found)
     lines = text.splitlines()
     start = next(place for place, line in enumerate(lines) if "unseen: compositional" in line)
     assert lines[start].split() == ["unseen:", "compositional", "unseen:", "new", "factor"]
@@ -157,14 +157,14 @@ def test_evaluate_tells_the_calibration_error(named, tmp_path, fact_clip):
 def test_names_of_a_file(tmp_path):
     path = tmp_path / "names.txt"
     path.write_text("cut ham \n\nslice ham\n")
-    assert given_actions(None, path) == ["cut ham", "slice ham"]
-    assert given_actions(None, path) == ["cut ham", "slice ham"]
-    assert given_actions("a, b", None) == ["a", "b"]
-    assert given_actions(None, None) is None
+    assert read_actions(None, path) == ["cut ham", "slice ham"]
+    assert read_actions(None, path) == ["cut ham", "slice ham"]
+    assert read_actions("a, b", None) == ["a", "b"]
+    assert read_actions(None, None) is None
     path.write_text("3 cut ham\n0 slice ham\n")
-    assert given_actions(None, path) == ["cut ham", "slice ham"]
+    assert read_actions(None, path) == ["cut ham", "slice ham"]
     path.write_text("3 cut ham\nslice ham\n")  # no mapping: not every line has a number
-    assert given_actions(None, path) == ["3 cut ham", "slice ham"]
+    assert read_actions(None, path) == ["3 cut ham", "slice ham"]
 
 
 def test_train_with_several_seeds(named_recipe, fact_clip, tmp_path):

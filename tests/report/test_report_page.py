@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fact_clip import training
-from fact_clip.cli.evaluate import write
+from fact_clip.cli.report import write_report
 from fact_clip.config import Config
 from fact_clip.report.summary import Evaluated, save_report
 from fact_clip.run import Run
@@ -262,7 +262,7 @@ def kscgr_run(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_report_of_a_kscgr_run(browser, opened, kscgr_run, scheme):
-    path, run = write([kscgr_run]), Run.read(kscgr_run)
+    path, run = write_report([kscgr_run]), Run.read(kscgr_run)
     assert path == kscgr_run / "report.html"
     with browser.page(scheme=scheme) as page:
         opened(page, path)

@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from fact_clip.cli.data import init
+from fact_clip.cli.data_init import init
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.training import train

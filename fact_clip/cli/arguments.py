@@ -1,0 +1,132 @@
+"""Readers of what commands take: lists of names, data sets, lists of files, new folders."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fact_clip.core.errors import CommandOption, InputError, library_errors
+from fact_clip.core.messages import describe_invalid_name, is_name, suggest
+
+if TYPE_CHECKING:
+    from fact_clip.config import DataConfig
+
+
+def read_names(value: str | None, option: str) -> list[str] | None:
+    """Parse names as in 'a, b, c', where a name with a comma stands in double quotes.
+
+    Args:
+        value: what was typed, or None without the option.
+        option: the option, for errors.
+
+    Returns:
+        The names, or None without the option.
+    """
+    if value is None:
+        return None
+    fix = 'write names as in "a, b, c", in double quotes where one has a comma'
+    cells: list[str] = []
+    with library_errors(option, repr(value), csv.Error, ValueError, fix=fix):
+        if value:
+            (cells,) = csv.reader([value], skipinitialspace=True, strict=True)
+    names = [cell.strip() for cell in cells if cell.strip()]
+    if value and not names:
+        raise InputError(CommandOption(option), f"no names in {value!r}")
+    check_names(names, option)
+    return names
+
+
+def read_actions(actions: str | None, file: Path | None) -> list[str] | None:
+    """Return the names of --actions, or of --actions-file.
+
+    Args:
+        actions: the value of --actions.
+        file: a file with a name a line, or a mapping file ("0 name").
+
+    Returns:
+        The names, or None with neither option.
+    """
+    from fact_clip.datasets.layout import read_lines
+
+    if file is None:
+        return read_names(actions, "--actions")
+    if actions is not None:
+        problem = "give only one of --actions and --actions-file"
+        raise InputError(CommandOption("--actions"), problem)
+    lines = [line for line in read_lines(file, "action names, one a line") if line]
+    is_json_or_table = any(re.match(r"[\[{]|\d+[;,\t]", line) for line in lines[:2])
+    if not lines or is_json_or_table:
+        fix = "give action names, one a line, or a mapping file"
+        raise InputError(file, "no list of names", fix)
+    if all(re.match(r"\d+\s+\S", line) for line in lines):
+        lines = [line.split(maxsplit=1)[1] for line in lines]
+    check_names(lines, file)
+    return lines
+
+
+def check_names(names: Sequence[str], where: str | Path) -> None:
+    """Raise an InputError for a name that is not printable, and for a name that is repeated."""
+    for number, name in enumerate(names):
+        if not is_name(name):
+            raise InputError(where, describe_invalid_name(name))
+        if name in names[:number]:
+            raise InputError(where, f"{name!r} twice")
+
+
+def data_config(data: str, overrides: list[str] | None) -> DataConfig:
+    """Return the data settings of a recipe, a benchmark, or a folder (by its recipe.yaml, if any).
+
+    Args:
+        data: a name, a YAML file, or a folder.
+        overrides: settings as "key=value".
+    """
+    from fact_clip.config import Config, recipes
+    from fact_clip.datasets.benchmarks import BENCHMARKS
+
+    source = data
+    settings = overrides or []
+    if data not in recipes():
+        if Path(data).is_dir():
+            recipe = Path(data, "recipe.yaml")
+            has_name = any(override.startswith("data.name=") for override in settings)
+            source = str(recipe) if recipe.is_file() and not has_name else "folder"
+            settings = [f"data.root={json.dumps(data)}", *settings]
+        elif data in BENCHMARKS:
+            source = "folder"
+            settings = [f"data.name={data}", *settings]
+        elif not data.endswith((".yaml", ".yml")):
+            problem = "a file" if Path(data).is_file() else "no such folder or recipe"
+            fix = suggest(data, [*recipes(), *BENCHMARKS], cutoff=0.6) or (
+                "name a data set: mapping.txt, groundTruth, features, splits; "
+                "or a recipe, by name or path"
+            )
+            raise InputError(data, problem, fix)
+    return Config.load(source, settings).data
+
+
+def read_paths(inputs: Sequence[Path]) -> list[Path]:
+    """Return the inputs, with "-" replaced by the paths on stdin, one a line."""
+    if isinstance(sys.stdin, TextIOWrapper):  # file names may be any bytes
+        sys.stdin.reconfigure(errors="surrogateescape")
+    paths = []
+    for path in inputs:
+        lines = (sys.stdin or ()) if str(path) == "-" else [str(path)]
+        for line in lines:
+            name = line.removeprefix("\ufeff").strip()  # a byte-order mark, from Windows
+            if name:
+                paths.append(Path(name))
+    if not paths:
+        raise InputError("-", "no lines on stdin", "write a path a line to it")
+    return paths
+
+
+def check_new(folder: Path, fix: str = "name a new folder") -> None:
+    """Raise an InputError unless a folder is new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(folder, "it exists already, and is not an empty folder", fix)

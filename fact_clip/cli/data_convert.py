@@ -1,0 +1,233 @@
+"""fact-clip data convert."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fact_clip.cli.arguments import read_names
+from fact_clip.cli.console import note, print_result, table
+from fact_clip.cli.options import AsJson, Layout, argument, option
+from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core.messages import printable
+
+if TYPE_CHECKING:
+    from fact_clip.datasets.convert import Target
+    from fact_clip.formats.base import Options
+
+Kind = Literal[
+    "eaf",
+    "boris",
+    "via",
+    "label-studio",
+    "csv",
+    "vtt",
+    "srt",
+    "runs",
+    "epic",
+    "npy",
+    "lmdb",
+    "table",
+]
+
+_ANNOTATIONS = {"fps", "features", "layout", "background", "mapping"}
+
+READABLE: dict[str, set[str]] = {
+    "eaf": _ANNOTATIONS | {"tier"},
+    "boris": _ANNOTATIONS | {"tier"},
+    "via": _ANNOTATIONS | {"tier"},
+    "label-studio": _ANNOTATIONS | {"tier", "source_fps"},
+    "csv": _ANNOTATIONS | {"unit", "source_fps", "decimal", "skip_bad"},
+    "vtt": _ANNOTATIONS,
+    "srt": _ANNOTATIONS,
+    "runs": _ANNOTATIONS | {"source_fps"},
+    "epic": _ANNOTATIONS | {"verbs", "nouns"},
+    "npy": {"axes", "dtype"},
+    "lmdb": {"dtype"},
+    "table": {"fps", "unit", "source_fps", "time", "columns", "decimal", "dtype"},
+}
+"""Kind -> the options that it reads. Others are errors, because a user expects an effect."""
+
+UNITS = {"csv": ("seconds", "frames"), "table": ("seconds", "milliseconds")}
+"""Kind -> the units of its times."""
+
+
+def convert(
+    context: typer.Context,
+    files: Annotated[list[Path], argument("FILE", "Annotation files, or feature files.")],
+    *,
+    kind: Annotated[
+        Kind,
+        option("Kind of the files (docs/formats.md); npy, lmdb and table are features.", "--from"),
+    ],
+    out: Annotated[Path, option("Folder of the data set.", metavar="ROOT")],
+    fps: Annotated[
+        float | None, option("Frames per second of the features.", min=1e-6, max=1e5)
+    ] = None,
+    features: Annotated[
+        Path | None, option("Folder of NAME.npy, which give the labels their length.")
+    ] = None,
+    layout: Annotated[Layout, option("Layout of these .npy files, time or channels first.")] = None,
+    background: Annotated[
+        str | None,
+        option("Class of frames without an annotation; unset: as the file says, or background."),
+    ] = None,
+    mapping: Annotated[
+        Path | None, option("mapping.txt with the classes and their numbers.")
+    ] = None,
+    tier: Annotated[
+        str | None,
+        option("The tier, subject, attribute or control to read, if there are several."),
+    ] = None,
+    unit: Annotated[
+        Literal["seconds", "frames", "milliseconds"] | None,
+        option(
+            "csv: of start and stop, seconds or frames; table: of --time, seconds or milliseconds."
+        ),
+    ] = None,
+    source_fps: Annotated[
+        float | None,
+        option(
+            "Frames (table: rows) per second in the files; unset: as the features.",
+            min=1e-6,
+            max=1e5,
+        ),
+    ] = None,
+    time: Annotated[
+        str | None, option("table: the column that says when a row is, by name or number.")
+    ] = None,
+    columns: Annotated[
+        str, option('table: the columns that are features, "a, b"; unset: all but the time.')
+    ] = "",
+    decimal: Annotated[Literal[".", ","], option("csv, table: the decimal mark of numbers.")] = ".",
+    skip_bad: Annotated[
+        bool,
+        option("csv: leave out rows that cannot be read, with a warning each.", "--skip-bad"),
+    ] = False,
+    verbs: Annotated[Path | None, option("epic: file of the verb classes.")] = None,
+    nouns: Annotated[Path | None, option("epic: file of the noun classes.")] = None,
+    axes: Annotated[
+        str, option("npy: axes of the arrays, TD, DT or CTD (C: crops, averaged).")
+    ] = "TD",
+    dtype: Annotated[
+        Literal["float16", "float32"] | None,
+        option(
+            "npy, lmdb, table: type of the values; float16 takes half the space. Unset: as read."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Convert annotations and features to the common layout.
+
+    Labels go to ROOT/mapping.txt and ROOT/groundTruth, features to ROOT/features. Where segments
+    overlap, the one that started last gets the frame; if they started together, the shorter one.
+    The table says how many frames that decided.
+
+    \b
+    Example:
+      fact-clip data convert --from eaf labels/*.eaf --features data/features --fps 5 --out data
+      fact-clip data convert --from csv takes.csv --unit seconds --fps 15 --background idle --out data
+      fact-clip data convert --from npy i3d/*.npy --axes DT --dtype float16 --out data
+      fact-clip data convert --from table imu/*.csv --time timestamp --fps 15 --out data
+    """
+    _check_options(kind, _typed_options(context), unit)
+    from fact_clip.datasets.convert import Sampling, Target, convert_features, convert_tables
+
+    features_folder = printable(str(out / "features"))
+    if kind in ("npy", "lmdb"):
+        shapes = convert_features(files, kind, out, axes, dtype)
+        rows: list[dict[str, object]] = []
+        for name, (n_frames, n_columns) in shapes.items():
+            rows.append({"video": name, "frames": n_frames, "columns": n_columns})
+        print_result(shapes, table(rows), as_json)
+        note(f"written: {len(shapes)} files in {features_folder}")
+    elif kind == "table":
+        sampling = Sampling(
+            tuple(read_names(columns, "--columns") or ()),
+            time,
+            unit == "milliseconds",
+            source_fps,
+            fps,
+            decimal,
+        )
+        counts = convert_tables(files, out, sampling, dtype)
+        rows = [{"video": name, **row} for name, row in counts.items()]
+        print_result(counts, table(rows), as_json)
+        rate = "as the rows are" if fps is None else f"{fps:g} frames per second"
+        line = f"written: {len(counts)} files in {features_folder}, {rate}"
+        n_interpolated = sum(row["interpolated"] for row in counts.values())
+        if n_interpolated:
+            line += (
+                f"; {n_interpolated} frames without a row lie on the line between their neighbours"
+            )
+        note(line)
+    else:
+        from fact_clip.core import Vocabulary
+        from fact_clip.formats.base import Options
+
+        assert unit != "milliseconds"
+        classes = () if mapping is None else tuple(Vocabulary.from_mapping(mapping))
+        options = Options(tier, unit, source_fps, classes, verbs, nouns, decimal, skip_bad)
+        target = Target(fps, features, layout, background, mapping)
+        _convert_annotations(files, kind, out, target, options, as_json)
+
+
+def _typed_options(context: typer.Context) -> set[str]:
+    """Return the options of the command line that some kinds do not read."""
+    typed = set()
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            typed.add(name)
+    return typed - {"files", "kind", "out", "as_json"}
+
+
+def _check_options(kind: str, typed: set[str], unit: str | None) -> None:
+    for name in sorted(typed - READABLE[kind]):
+        kinds = ", ".join(other for other, readable in READABLE.items() if name in readable)
+        where = CommandOption(f"--{name.replace('_', '-')}")
+        raise InputError(where, f"--from {kind} does not read it, but {kinds}", "leave it out")
+    if unit is not None and unit not in UNITS[kind]:
+        fix = f"use {' or '.join(UNITS[kind])}"
+        raise InputError(CommandOption("--unit"), f"{unit} with --from {kind}", fix)
+    name, needed = ("unit", "time") if kind == "table" else ("layout", "features")
+    if name in typed and needed not in typed:
+        raise InputError(CommandOption(f"--{name}"), f"it needs --{needed}", f"give --{needed} too")
+
+
+def _convert_annotations(
+    files: list[Path], kind: str, out: Path, target: Target, options: Options, as_json: bool
+) -> None:
+    """Convert files of a tool to labels, and print what was written and decided for each video."""
+    from fact_clip.datasets.convert import convert_annotations
+
+    videos = convert_annotations(files, kind, out, target, options)
+    total = dict.fromkeys(("frames", "segments", "gaps", "contested", "lost"), 0)
+    counts = {}
+    backgrounds = {}
+    for name, frames in videos.items():
+        counts[name] = {
+            "frames": len(frames.labels),
+            "segments": sum(1 for _ in groupby(frames.labels)),
+            "gaps": frames.gaps,
+            "contested": frames.contested,
+            "lost": frames.lost,
+        }
+        for key, value in counts[name].items():
+            total[key] += value
+        if frames.gaps:
+            backgrounds[repr(frames.background)] = None
+    rows = [{"video": name, **row} for name, row in counts.items()]
+    rows.append({"video": "total", **total})
+    print_result({"videos": counts, "total": total}, table(rows), as_json)
+
+    texts = {
+        "gaps": f"frames of no segment are {', '.join(backgrounds)}",
+        "contested": "frames where segments overlap went to the one that started last",
+        "lost": "segments without a frame of their own are left out",
+    }
+    notes = [f"{total[key]} {text}" for key, text in texts.items() if total[key]]
+    note("; ".join([f"written: {len(videos)} videos in {printable(str(out))}", *notes]))

@@ -1,0 +1,139 @@
+"""fact-clip data holdout."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fact_clip.cli.arguments import data_config, read_names
+from fact_clip.cli.console import note, print_result
+from fact_clip.cli.options import AsJson, DataSet, Overrides, option
+from fact_clip.core.errors import CommandOption, InputError
+
+
+def holdout(
+    data: DataSet,
+    overrides: Overrides = None,
+    unseen: Annotated[str | None, option('Names of unseen classes: "cut ham, hold egg".')] = None,
+    validation_unseen: Annotated[
+        str | None,
+        option("With --unseen: names of further classes, by which settings are chosen."),
+    ] = None,
+    file: Annotated[
+        Path | None, option("A choice to look at: JSON, or one unseen name per line.")
+    ] = None,
+    only_in: Annotated[
+        str | None,
+        option(
+            "Actions that occur only in videos whose names have this regular expression, "
+            "which are tests alone."
+        ),
+    ] = None,
+    count: Annotated[int | None, option("Choose this many unseen classes.", min=1)] = None,
+    validation_count: Annotated[
+        int, option("With --count: and this many validation-unseen ones.", min=0)
+    ] = 0,
+    min_support: Annotated[
+        int,
+        option("With --count: seen classes that must have each factor of a chosen class.", min=1),
+    ] = 1,
+    any_class: Annotated[
+        bool, option("With --count: also classes with a factor that no seen class has.", "--any")
+    ] = False,
+    seed: Annotated[int, option("With --count: breaks ties.")] = 0,
+    mode: Annotated[
+        Literal["mask", "drop"],
+        option("In training, mask frames of these classes or drop their videos."),
+    ] = "mask",
+    out: Annotated[Path | None, option("JSON to write, for data.holdout=FILE.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose classes to hold out, or look at a choice.
+
+    Without a choice: ranks the classes by how many others have their rarest factor, well filled
+    with ten training frames in three segments. With one: says whether it is compositional as a
+    whole, which factors no seen class has, or a single one, and what remains for training if unseen
+    frames are masked or their videos dropped. The folder of an own data set is read as its
+    recipe.yaml says; without one the grammar is guessed as init does.
+
+    \b
+    Example:
+      fact-clip data holdout kscgr data.root=../shared/data/kscgr --count 6 --validation-count 3 --out mine.json
+      fact-clip data holdout havid_view0_lh_pt data.root=../shared/data/havid --unseen "sntft, sntn5"
+    """
+    n_choices = sum(way is not None for way in (unseen, file, only_in, count))
+    if n_choices > 1:
+        raise InputError("data holdout", "give only one of --unseen, --file, --only-in and --count")
+    if validation_unseen is not None and unseen is None:
+        where = CommandOption("--validation-unseen")
+        raise InputError(where, "it needs --unseen", "give --unseen too")
+    _check_count_options(count, validation_count, min_support, any_class)
+    _check_out(out, n_choices > 0)
+    from fact_clip.cli.holdout import choose, description, of_videos, open_with_guesses, ranking
+    from fact_clip.datasets.holdout import Holdout
+
+    dataset, guesses = open_with_guesses(data_config(data, overrides))
+    if unseen is not None:
+        unseen_names = read_names(unseen, "--unseen") or ()
+        validation_names = read_names(validation_unseen, "--validation-unseen") or ()
+        choice = Holdout(tuple(unseen_names), tuple(validation_names), mode)
+    elif file is not None:
+        in_root = (dataset.root or Path()) / file  # where data.holdout is searched first
+        choice = Holdout.read(in_root if in_root.is_file() else file)
+    elif only_in is not None:
+        choice = of_videos(dataset, only_in, mode)
+    elif count is not None:
+        choice = choose(
+            dataset,
+            count,
+            validation_count,
+            min_support=0 if any_class else min_support,
+            seed=seed,
+            mode=mode,
+        )
+    else:
+        note(*guesses)
+        rows, text = ranking(dataset, seed)
+        print_result({"ranking": rows}, text, as_json)
+        return
+    result, text = description(dataset, choice)
+    if any_class and not result["compositional"]:
+        lost = ", ".join(map(" ".join, result["lost_factors"]))
+        message = f"no seen class has {lost}: these words are known by the text encoder alone"
+        warnings.warn(message, stacklevel=2)
+    note(*guesses)
+    print_result(result, text, as_json)
+    if out is not None:
+        note(f"written: {choice.save_json(out)}; train with data.holdout={out}")
+
+
+def _check_count_options(
+    count: int | None, validation_count: int, min_support: int, any_class: bool
+) -> None:
+    """Reject options that need --count, or contradict each other."""
+    if count is None:
+        unread = {
+            "--validation-count": validation_count > 0,
+            "--any": any_class,
+            "--min-support": min_support > 1,
+        }
+        for name, is_typed in unread.items():
+            if is_typed:
+                raise InputError(CommandOption(name), "it needs --count", "give --count too")
+    if any_class and min_support > 1:
+        problem = "it takes classes without support"
+        raise InputError(CommandOption("--any"), problem, "leave out --min-support")
+
+
+def _check_out(out: Path | None, has_choice: bool) -> None:
+    """Reject a file to write that exists, since a run may name it, or that has nothing to hold."""
+    if out is None:
+        return
+    if out.suffix != ".json" or os.path.lexists(out):
+        problem = "it exists already, or does not end in .json"
+        raise InputError(out, problem, "name a new file with --out")
+    if not has_choice:
+        fix = "give --unseen, --file, --only-in or --count too"
+        raise InputError(CommandOption("--out"), "nothing is chosen", fix)

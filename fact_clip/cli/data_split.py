@@ -1,0 +1,142 @@
+"""fact-clip data split."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fact_clip.cli.console import note, print_result, table
+from fact_clip.cli.options import AsJson, argument, option
+from fact_clip.core.errors import CommandOption, InputError
+
+if TYPE_CHECKING:
+    from fact_clip.datasets.splits import Split
+
+
+def split(
+    folder: Annotated[Path, argument("ROOT", "Data set in the common layout.")],
+    *,
+    leave_out: Annotated[
+        str | None,
+        option(
+            "A split for each group, which is its test; the word says what a group is.",
+            metavar="WORD",
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None, option("This many splits; each video is tested once.", min=2)
+    ] = None,
+    test: Annotated[
+        float | None, option("One split; share of the videos that is its test.")
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        option(
+            "Regular expression whose parentheses find the group in a video's name; "
+            "groups stay whole."
+        ),
+    ] = None,
+    overwrite: Annotated[bool, option("Replace the splits that are there.", "--overwrite")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Divide the videos into training and test.
+
+    Writes splits/train.split1.bundle, test.split1.bundle and so on. Takes the videos that have
+    labels and features. The choice depends on their names alone.
+
+    \b
+    Example:
+      fact-clip data split my_data --leave-out subject --pattern "subj(\\d+)"
+      fact-clip data split my_data --folds 5 --pattern "^(P\\d+)"
+      fact-clip data split my_data --test 0.2
+    """
+    from fact_clip.datasets.splits import divide, guess_groups, read_groups, write_splits
+
+    if sum(way is not None for way in (leave_out, folds, test)) != 1:
+        raise InputError("data split", "give exactly one of --leave-out, --folds and --test")
+    if leave_out is not None and re.search(r"[()\\\[\]+*]", leave_out):
+        fix = "name it with a word, such as subject, and give the pattern with --pattern"
+        raise InputError(CommandOption("--leave-out"), f"{leave_out!r} is a pattern", fix)
+    root, labelled, videos = _find_videos(folder)
+    guess = guess_groups(videos)
+    if leave_out is not None and pattern is None:
+        pattern = guess
+        if pattern is None:
+            problem = f"the names of the videos do not show a {leave_out} ({videos[0]!r}, ...)"
+            fix = r"give a regular expression such as 'subj(\d+)'"
+            raise InputError(CommandOption("--pattern"), problem, fix)
+    groups = read_groups(videos, pattern, "--pattern")
+    if folds is not None:
+        splits = divide(groups, "folds", folds)
+    elif test is not None:
+        splits = divide(groups, "test", test)
+    else:
+        splits = divide(groups, "leave-out", 0)
+    rows = {number: _row(root, part) for number, part in enumerate(splits, start=1)}
+    write_splits(root, splits, overwrite=overwrite)
+
+    cells = []
+    for number, row in rows.items():
+        sizes = {"train": len(row["train"]), "test": len(row["test"])}
+        cells.append({"split": number, **row, **sizes})
+    print_result({"root": str(root), "groups": pattern, "splits": rows}, table(cells), as_json)
+    note(
+        "written: train.splitN.bundle and test.splitN.bundle in "
+        f"{root}/splits, N up to {len(splits)}"
+    )
+    missing = [name for name in labelled if name not in videos]
+    if missing:
+        note(f"left out, without features: {', '.join(missing)}")
+    if pattern is None:
+        if guess is not None:
+            n_persons = len(set(read_groups(videos, guess).values()))
+            words = shlex.join(["--pattern", guess])
+            note(
+                f"the names show {n_persons} persons, who may be in both parts; "
+                f"{words} keeps them apart"
+            )
+        return
+    n_groups = [len({groups[name] for name in part.train}) for part in splits]
+    if min(n_groups) > 1:
+        note(
+            "put this into the recipe, so that validation and training share no group: "
+            f"data: {{groups: {json.dumps(pattern)}}}"
+        )
+
+
+def _find_videos(folder: Path) -> tuple[Path, list[str], list[str]]:
+    """Return the root of a data set, its videos with labels, and those with features too."""
+    from fact_clip.config import DataConfig
+    from fact_clip.datasets.layout import find_root, label_files
+    from fact_clip.datasets.splits import in_order
+
+    root = find_root(DataConfig(root=str(folder)))
+    labelled = in_order(path.stem for path in label_files(root))
+    videos = [name for name in labelled if (root / "features" / f"{name}.npy").is_file()]
+    if not videos:
+        problem = f"{len(labelled)} label files, none with features"
+        raise InputError(root, problem, "extract the features first")
+    return root, labelled, videos
+
+
+def _row(root: Path, split: Split) -> dict[str, Any]:
+    """Return the videos of a split, and the classes that its test has and its training has not."""
+    return {
+        "train": split.train,
+        "test": split.test,
+        "tested_groups": split.tested,
+        "never_trained": sorted(_classes(root, split.test) - _classes(root, split.train)),
+    }
+
+
+def _classes(root: Path, videos: Sequence[str]) -> set[str]:
+    from fact_clip.datasets.layout import read_lines
+
+    names = set[str]()
+    for video in videos:
+        names.update(read_lines(root / "groundTruth" / f"{video}.txt", "labels"))
+    return names

@@ -1,0 +1,95 @@
+"""fact-clip data summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fact_clip.cli.arguments import data_config
+from fact_clip.cli.console import print_result, progress, table
+from fact_clip.cli.options import AsJson, DataSet, Overrides
+
+MAX_TRANSITIONS = 15
+"""Transitions that are printed. --json has all."""
+
+
+def summary(data: DataSet, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Count what a data set holds.
+
+    Videos, frames, segments, durations, how balanced the classes are, what follows what, and how
+    many action tokens fit. Reads the labels of all splits.
+
+    \b
+    Example:
+      fact-clip data summary kscgr data.root=../shared/data/kscgr
+    """
+    from fact_clip.datasets.describe import summarize
+
+    config = data_config(data, overrides)
+    with progress("counting") as report:
+        result = summarize(config, report)
+    print_result(result, _as_text(result), as_json)
+
+
+def _as_text(summary: Mapping[str, Any]) -> str:
+    counts = f"{summary['videos']} videos, {summary['classes']} classes"
+    frames = (
+        f"{summary['frames']} frames, {summary['unlabelled_frames']} unlabelled, "
+        f"{summary['segments']} segments"
+    )
+    if summary["fps"]:
+        frames += f", {summary['fps']:g} frames per second"
+    lengths = [
+        {"": "frames of a video", **summary["video_frames"]},
+        {"": "frames of a segment", **summary["segment_frames"]},
+        {"": "segments of a video", **summary["transcript_length"]},
+    ]
+    balance = summary["balance"]
+    suggested = summary["suggested"]
+    lines = [
+        f"{summary['root']}: {counts}, {len(summary['splits'])} splits",
+        frames,
+        table(lengths),
+        f"evenness of the classes {balance['evenness']:.2f} of 1; "
+        "most frequent over least frequent, in frames: "
+        f"{balance['most_over_least']:.0f}; without frames: {balance['classes_without_frames']}",
+        f"background: {', '.join(summary['background']) or 'none known'}",
+        f"suggested: model.tokens={suggested['tokens']}; "
+        f"loss.null_weight=-1 is {suggested['null_weight']:.4f}",
+        "",
+        _class_table(summary["per_class"]),
+        "",
+        _transition_table(summary["transitions"][:MAX_TRANSITIONS]),
+        "(--json has all transitions)",
+    ]
+    return "\n".join(lines)
+
+
+def _class_table(classes: list[dict[str, Any]]) -> str:
+    rows = []
+    for counts in classes:
+        row = {
+            "class": counts["name"],
+            "videos": counts["videos"],
+            "frames": counts["frames"],
+            "share, %": 100 * counts["share"],
+            "segments": counts["segments"],
+            "per video": counts["segments_per_video"],
+        }
+        for key, value in counts["segment_frames"].items():
+            row[f"{key} frames"] = value
+        rows.append(row)
+    return table(rows)
+
+
+def _transition_table(transitions: list[dict[str, Any]]) -> str:
+    rows = [
+        {
+            "from": row["from"],
+            "to": row["to"],
+            "times": row["count"],
+            "share, %": 100 * row["share"],
+        }
+        for row in transitions
+    ]
+    return table(rows)

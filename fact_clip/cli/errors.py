@@ -1,0 +1,141 @@
+"""The run of one command: exit codes, and errors, warnings and logs as lines on stderr."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+
+import typer
+
+from fact_clip.cli.console import is_secondary
+from fact_clip.cli.signals import InterruptedCommandError, interruptible
+from fact_clip.core.errors import Argument, CommandOption, InputError
+from fact_clip.core.messages import printable, shortened
+
+INTERRUPTED = 128 + int(signal.SIGINT)
+
+OPTIONS = {
+    "device": "--device",
+    "prompts": "--prompts",
+    "smoothing": "--smoothing",
+    "fps": "--fps",
+    "batch": "--batch",
+    "threshold": "--background-threshold",
+    "gamma": "--gamma",
+    "switch_penalty": "--switch-penalty",
+    "shortest": "--minimal-duration",
+    "reject": "--reject",
+}
+"""Argument of the library -> the option that sets it."""
+
+
+def run_command(command: Callable[[], object], *, leave: bool = False) -> int:
+    """Run a command and return its exit code.
+
+    Args:
+        command: the function to run. An integer that it returns is the exit code.
+        leave: exit the process here after a signal, because the libraries take long to shut down.
+
+    Returns:
+        0 or the command's own code, 2 for bad input, and 128 + signal after a signal (130 for
+        Ctrl-C, 143 for SIGTERM).
+    """
+    hint = ""
+    with interruptible() as received:
+        try:
+            code = _exit_code(command)
+        except InterruptedCommandError as error:
+            code = INTERRUPTED
+            hint = f"; {error}"
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        if code == INTERRUPTED:  # also the code of typer for an interruption
+            if not is_secondary():
+                print(f"fact-clip: interrupted{hint}", file=sys.stderr)
+            code = 128 + (received[0] if received else signal.SIGINT)
+    if received and leave:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _exit_code(command: Callable[[], object]) -> int:
+    if isinstance(sys.stdout, TextIOWrapper):  # a name may have characters that the terminal lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
+    with _logs_on_stderr():
+        try:
+            code = command()
+        except (InputError, typer.TyperException, OSError, MemoryError, RuntimeError) as error:
+            message = error_message(error)
+            if message is None:
+                raise
+            with suppress(OSError):  # stderr may be full or closed
+                print(f"fact-clip: {printable(message)}", file=sys.stderr, flush=True)
+            return 2
+    return code if isinstance(code, int) else 0
+
+
+def error_message(error: Exception) -> str | None:
+    """Return the line that reports an error to the user, or None for a bug in the program."""
+    if isinstance(error, InputError):
+        if isinstance(error.where, Argument) and error.where in OPTIONS:
+            error = error.at(CommandOption(OPTIONS[error.where]))
+        return str(error)
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        program = "fact-clip" if context is None else context.command_path
+        complaint = " ".join(error.format_message().split()).rstrip(".")
+        return f"{shortened(complaint.replace('Value error, ', ''))}; see {program} --help"
+    if isinstance(error, OSError):
+        # Errors in files of this package carry their name.
+        file = "the output" if error.filename is None else str(error.filename)
+        return f"{shortened(file)}: {error.strerror or error}"
+    if isinstance(error, MemoryError) or "allocate" in str(error):  # torch has no class for the CPU
+        reason = shortened((str(error).splitlines() or ["no more is known"])[0])
+        fix = "smaller train.batch_size, model.tokens or decode.window take less"
+        return f"not enough memory for this input ({reason}); {fix}"
+    return None
+
+
+@contextmanager
+def _logs_on_stderr() -> Iterator[None]:
+    """Print warnings and log records of the package on stderr while the block runs.
+
+    Decisions of the training plan are always printed. Other information is printed only where no
+    progress bar is shown.
+    """
+    logger = logging.getLogger("fact_clip")
+    level = logger.level
+    propagate = logger.propagate
+    handler = _Lines()
+    if not is_secondary():
+        logging.getLogger("fact_clip.training.plan").setLevel(logging.INFO)
+    if logging.lastResort is not None:  # prints the logs of libraries
+        logging.lastResort.setLevel(logging.ERROR)
+    logger.addHandler(handler)
+    has_bars = sys.stderr.isatty() or is_secondary()
+    logger.setLevel(logging.WARNING if has_bars else logging.INFO)
+    logger.propagate = False  # a library may add a root handler, which would repeat each line
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: logger.warning("%s", message)
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+class _Lines(logging.Handler):
+    """Print log records on the current stderr, which a progress bar replaces while it is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "fact-clip: warning: " if record.levelno >= logging.WARNING else ""
+        print(prefix + printable(record.getMessage()), file=sys.stderr)

@@ -1,0 +1,118 @@
+"""Segments of a live input for ``fact-clip segment --live``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.cli.console import note
+from fact_clip.cli.segment import Output
+from fact_clip.core import FileLocation, InputError, Segment
+from fact_clip.core.io import parse_json
+from fact_clip.core.messages import printable
+from fact_clip.core.paths import file_name, inside
+from fact_clip.formats import format_called, save
+from fact_clip.formats.base import COLUMNS
+from fact_clip.inference.batch import result_names
+from fact_clip.inference.scorer import check_features
+from fact_clip.inference.segmenter import FEATURES, Segmenter
+from fact_clip.inference.stream import Stream
+from fact_clip.video.decode import LIVE, live_frames
+
+
+def segment_live(
+    source: str, model: Segmenter, stream: Stream, output: Output, folder: Path
+) -> None:
+    """Print each segment as soon as it is final; at the end, or at Ctrl-C, write the files.
+
+    Args:
+        source: an address, a camera, a file, or "-" for rows on stdin.
+        model: the model of the stream.
+        stream: a new stream.
+        output: what is written. Without --out and --format, no files are.
+        folder: the folder of the files.
+    """
+    writes_files = output.out is not None or output.formats is not None
+    formats = output.format_names() if writes_files else []
+    segments: list[Segment] = []
+    error: InputError | None = None
+
+    def show(final: Sequence[Segment]) -> None:
+        for segment in final:
+            print(_line(segment, stream.fps, output.as_json), flush=True)
+        if writes_files:
+            segments.extend(final)
+
+    try:
+        for part in _read_parts(source, model):
+            show(stream.push(part))
+    except KeyboardInterrupt:
+        note("fact-clip: stopped; the segments that were not final follow")
+    except InputError as fault:  # segments before the fault are kept
+        error = fault
+    show(stream.finish())
+    if segments:
+        _write(source, stream, segments, formats, output, folder)
+    if error is not None:
+        raise error
+
+
+def _write(
+    source: str,
+    stream: Stream,
+    segments: Sequence[Segment],
+    formats: Sequence[str],
+    output: Output,
+    folder: Path,
+) -> None:
+    is_file = not source.startswith(LIVE) and source != "-"
+    result = replace(stream.segmentation(segments), media=source if is_file else None)
+    suffixes = [format_called(name).ending for name in formats]
+    for name in result_names(file_name(Path(source).stem) if is_file else "live"):
+        paths = [inside(folder, f"{name}{suffix}") for suffix in suffixes]
+        if output.overwrite or not any(path.exists() for path in paths):
+            break
+    for suffix, path in zip(suffixes, paths, strict=True):
+        save(result, path, with_background=output.with_background, kind=suffix)
+    note(f"written: {', '.join(map(str, paths))}")
+
+
+def _line(segment: Segment, fps: float | None, as_json: bool) -> str:
+    start = None if fps is None else segment.start / fps
+    stop = None if fps is None else segment.stop / fps
+    confidence = segment.confidence
+    if as_json:
+        values = (segment.start, segment.stop, start, stop, segment.label, confidence)
+        return json.dumps(dict(zip(COLUMNS, values, strict=True)))
+    span = f"{segment.start} - {segment.stop}" if fps is None else f"{start:.2f} - {stop:.2f}"
+    line = f"{span}  {segment.label}"
+    if confidence is not None:
+        line += f"  {confidence:.2f}"
+    return printable(line)
+
+
+def _read_parts(source: str, model: Segmenter) -> Iterator[NDArray[Any]]:
+    """Yield rows (1, D) of stdin or a feature file, or pictures (1, H, W, 3), as they come."""
+    scorer = model.scorer
+    if source == "-":
+        for number, line in enumerate(sys.stdin, start=1):
+            if line.strip():
+                where = FileLocation(Path("-"), number)
+                row = parse_json(line, where, "numbers, [0.5, 1.0, ...]")
+                features = check_features([row], where, scorer.width, scorer.needs.origin)
+                yield features.astype(np.float32)
+    elif Path(source).suffix.lower() == FEATURES:
+        features, _ = model.open(Path(source))
+        for row in features:
+            yield row[None]
+    else:
+        size = model.encoder_for(source).size
+        for frame in live_frames(source, model.extraction.fps, size):
+            yield frame.image[None]

@@ -1,0 +1,115 @@
+"""The model that `segment` and `app` use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fact_clip.core.errors import CommandOption, InputError
+
+if TYPE_CHECKING:
+    from fact_clip.core.decode_settings import DecodeSettings
+    from fact_clip.inference.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The options that select a model: a run, or an encoder without training."""
+
+    run: Path | None
+    training_free: bool
+    encoder: str | None
+    fps: float | None
+    device: str
+    precision: Literal["auto", "float32", "bf16"]
+    prompts: str
+    window: float | None
+    keep_going: bool
+
+    def check(self, command: str) -> None:
+        """Raise an InputError unless exactly one of a run and no training is selected."""
+        if self.training_free == (self.run is not None):
+            raise InputError(command, "give exactly one of --run and --training-free")
+
+    def open(
+        self,
+        actions: list[str] | None,
+        settings: DecodeSettings | None = None,
+        *,
+        more_actions: Sequence[str] = (),
+        smoothing: float = 1.0,
+        trust_encoder: bool = False,
+    ) -> tuple[Segmenter, list[str] | None]:
+        """Load the model.
+
+        Args:
+            actions: the candidate actions, or None for those of the run.
+            settings: of decoding, which are checked.
+            more_actions: candidates beside the classes of the run.
+            smoothing: seconds over which similarities are averaged, without training.
+            trust_encoder: load an encoder that the run names by a path.
+
+        Returns:
+            The model, and the names of all candidates (None: the classes of the run).
+        """
+        from fact_clip.inference.segmenter import load, load_training_free
+
+        self._check_unread(smoothing)
+        if self.run is not None:
+            model = load(
+                self.run,
+                self.device,
+                encoder=self.encoder,
+                fps=self.fps,
+                window=self.window,
+                keep_going=self.keep_going,
+                trust_encoder=trust_encoder,
+                precision=self.precision,
+            )
+            if more_actions:
+                actions = [*model.vocabulary, *more_actions]
+        else:
+            actions = [*(actions or []), *more_actions]
+            if self.encoder is None or not actions:
+                problem = "it needs an encoder and actions"
+                fix = 'give --encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
+                raise InputError(CommandOption("--training-free"), problem, fix)
+            model = load_training_free(
+                self.encoder,
+                actions,
+                self.device,
+                prompts=self.prompts,
+                smoothing=smoothing,
+                fps=self.fps,
+                keep_going=self.keep_going,
+            )
+        model.choose(actions, settings)  # wrong names are no fault of an input
+        return model, actions
+
+    def _check_unread(self, smoothing: float) -> None:
+        """Reject options that this kind of model does not read."""
+        if self.run is None:
+            unread = {"--window": self.window is not None}
+        else:
+            unread = {"--prompts": self.prompts != "ensemble", "--smoothing": smoothing != 1.0}
+        for name, is_typed in unread.items():
+            if is_typed:
+                problem = "this model does not read it"
+                raise InputError(CommandOption(name), problem, "leave it out")
+
+    def command(self) -> list[str]:
+        """Return the words of ``fact-clip segment`` with the options that select the model."""
+        words = ["fact-clip", "segment"]
+        if self.run is None:
+            words += ["--training-free", "--prompts", self.prompts]
+        else:
+            words += ["--run", str(self.run)]
+        values = {"--encoder": self.encoder, "--fps": self.fps, "--window": self.window}
+        for name, value in values.items():
+            if value is not None:
+                words += [name, str(value)]
+        if self.keep_going:
+            words.append("--keep-going")
+        return words

@@ -1,0 +1,128 @@
+"""fact-clip project import and export."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from fact_clip.cli.arguments import read_names
+from fact_clip.cli.console import note
+from fact_clip.cli.options import argument, option
+from fact_clip.core.errors import InputError
+
+if TYPE_CHECKING:
+    from fact_clip_app.page import Page
+
+Folder = Annotated[Path, argument("PROJECT", "Folder of the project.")]
+
+
+def import_files(
+    project: Folder,
+    files: Annotated[list[Path], argument("FILE", "Videos, feature files, and label files.")],
+) -> None:
+    """Add videos to a project of the page, and load label files.
+
+    Videos are referred to, not copied. A label file belongs to the video of its name, and is of any
+    format that the page reads: ELAN, BORIS, VIA, Label Studio, CSV, JSON, SRT, VTT, or a label a
+    line. Tiers and subjects become tracks, whose segments are replaced; that can be undone on the
+    page.
+
+    \b
+    Example:
+      fact-clip project import my_project videos/*.mp4 labels/*.eaf
+    """
+    from fact_clip.core.io import check_file
+    from fact_clip.video.decode import SUFFIXES
+    from fact_clip_app.requests import FEATURES, ending_of
+
+    media = []
+    features = {}
+    labels = []
+    for path in files:
+        ending = ending_of(check_file(path, "a video, feature file or label file").name)
+        stem = path.name[: -len(ending)]
+        if ending in SUFFIXES:
+            media.append(path)
+        elif ending == FEATURES:
+            features[stem] = path
+        else:
+            labels.append((path, stem, ending))
+    with closing(_open_page(project, is_new=True)) as page:
+        videos = {video.name: video.id for video in page.project.videos()}
+        for path in media:
+            video = page.refer(path.stem, path.resolve(), features.pop(path.stem, None))
+            videos[path.stem] = video.id
+        for stem, path in features.items():
+            videos[stem] = page.refer(stem, None, path.resolve()).id
+        for path, stem, ending in labels:
+            if stem not in videos:
+                problem = f"no video {stem!r} in the project"
+                raise InputError(path, problem, "name the file after its video")
+            print(f"{path}: {_load_labels(page, videos[stem], path, ending)}")
+    note(f"{project}: {len(videos)} videos")
+
+
+def _load_labels(page: Page, video_id: str, path: Path, ending: str) -> str:
+    """Load a label file and return what was loaded, as text."""
+    video = page.project.video(video_id)
+    assert video is not None
+    counts = page.load_labels(video, path, ending, path.name)
+    for labels in page.project.labels(video_id).values():
+        page.project.add_actions(label.label for label in labels)
+    return ", ".join(f"{count} segments on track {track}" for track, count in counts.items())
+
+
+def export(
+    project: Folder,
+    *,
+    out: Annotated[Path, option("Folder for the files.", metavar="DIR")],
+    formats: Annotated[
+        str, option('Formats, "eaf, csv" (docs/formats.md), or all.', "--format")
+    ] = "csv",
+    with_background: Annotated[bool, option("Write what is not labelled, too.")] = False,
+    training: Annotated[
+        str | None,
+        option("Write a data set to train on, by the labels of this track.", metavar="TRACK"),
+    ] = None,
+) -> None:
+    """Write the labels of a project.
+
+    A file for each track of each video, in each format; or, with --training, a data set in the
+    common layout with features and a split, every fourth labelled video a test video.
+
+    \b
+    Example:
+      fact-clip project export my_project --format eaf,csv --out labels
+      fact-clip project export my_project --training main --out data && fact-clip data init data
+    """
+    from fact_clip.formats import FORMATS, format_called
+    from fact_clip_app.learn import export_set
+    from fact_clip_app.views import export_files
+
+    if formats == "all":
+        names = [name for name, form in FORMATS.items() if form.is_installed]
+    else:
+        names = read_names(formats, "--format") or []
+    for name in names:
+        format_called(name, "--format")
+    with closing(_open_page(project)) as page:
+        if training is not None:
+            export_set(page, training, out)
+            print(out)
+            return
+        for path in export_files(page, out, names, with_background):
+            print(path)
+
+
+def _open_page(folder: Path, *, is_new: bool = False) -> Page:
+    """Open the page of a project without a model, which must exist unless `is_new`."""
+    from fact_clip.inference.segmenter import load
+    from fact_clip_app.page import Engine, Options, Page
+    from fact_clip_app.project import DATABASE, Project
+    from fact_clip_app.requests import Limits
+
+    if not is_new and not (folder / DATABASE).is_file():
+        raise InputError(folder, "not a project", "fact-clip project import makes one")
+    engine = Engine(Project(folder), None, load, Limits(minutes=float("inf")))
+    return Page(engine, Options(""))

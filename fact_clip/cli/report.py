@@ -1,0 +1,119 @@
+"""fact-clip report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from fact_clip.cli.console import progress
+from fact_clip.cli.options import Device, Split, argument, option
+from fact_clip.core.errors import CommandOption, InputError, MissingDataError
+
+
+def report(
+    runs: Annotated[
+        list[Path], argument("RUN...", "Run folders, or the folder of a sweep for all of its runs.")
+    ],
+    out: Annotated[
+        Path | None,
+        option("The page; unset: report.html in RUN, or here for several runs."),
+    ] = None,
+    split: Split = "test",
+    plots: Annotated[
+        Path | None, option("Write plots into this folder, as PNG and SVG, and no page.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Write the report of one or more runs: a page to look at, or plots for a paper.
+
+    The page is one HTML file that opens from disk and loads nothing: figures, timelines,
+    confusions, boundaries, classes, uncertain segments. Several runs stand side by side. A run that
+    was not evaluated by this version is evaluated first.
+
+    \b
+    Example:
+      fact-clip report runs/k5
+      fact-clip report runs/a runs/b --out compared.html
+      fact-clip report runs/k5 --plots plots
+    """
+    from fact_clip.core.distributed import pick_device
+
+    if out is not None:
+        where = CommandOption("--out")
+        if plots is not None:
+            raise InputError(where, "--plots writes no page", "give one of --out and --plots")
+        if out.suffix.lower() not in (".html", ".htm"):
+            raise InputError(where, f"{out} is not a page", "name it NAME.html")
+    pick_device(device, "--device")
+    if plots is None:
+        page = write_report(runs, split, out, device=device)
+        print(f"written: {page} ({page.resolve().as_uri()})")
+        return
+    _write_plots(runs, split, plots, device)
+
+
+def write_report(
+    runs: Sequence[Path],
+    split: str = "test",
+    out: Path | None = None,
+    *,
+    device: str = "auto",
+    has_actions: bool = False,
+) -> Path:
+    """Write the page of some runs, and evaluate the runs that need it before.
+
+    Args:
+        runs: run folders, or the folder of a sweep.
+        split: the split that is reported.
+        out: the page, or None for report.html.
+        device: where models are evaluated.
+        has_actions: report the evaluation with other candidate actions.
+
+    Returns:
+        The path of the page.
+    """
+    from fact_clip.core.paths import check_place
+    from fact_clip.report import summary
+    from fact_clip.run import evaluation_stem
+
+    folders, sweeps = summary.evaluations(runs)
+    stem = evaluation_stem(split, has_actions)
+    page = summary.page_path(folders, stem, out)
+    check_place(page)  # before evaluations, which may take minutes
+    _evaluate_missing(folders, split, stem, device)
+    return summary.save_report(summary.read(folders, stem), page, sweeps)
+
+
+def _write_plots(runs: Sequence[Path], split: str, plots: Path, device: str) -> None:
+    """Draw the plots of each run, several runs into folders of their own, and print their paths."""
+    from fact_clip.report import summary
+    from fact_clip.report.plots import save_plots
+    from fact_clip.run import evaluation_stem
+    from fact_clip.training.embeddings import embedding_spaces
+
+    folders, _ = summary.evaluations(runs)
+    stem = evaluation_stem(split)
+    _evaluate_missing(folders, split, stem, device)
+    for evaluated, folder in zip(summary.read(folders, stem), folders, strict=True):
+        vocabulary, spaces = embedding_spaces(folder, split, device)
+        target = plots if len(folders) == 1 else plots / evaluated.title
+        for path in save_plots(evaluated, spaces, vocabulary, target):
+            print(path)
+
+
+def _evaluate_missing(folders: Sequence[Path], split: str, stem: str, device: str) -> None:
+    """Evaluate the runs that lack what the report is made from."""
+    from fact_clip import training
+    from fact_clip.run import Run
+
+    for folder in folders:
+        Run.read(folder)
+        if all((folder / f"{stem}{suffix}").is_file() for suffix in (".json", ".npz")):
+            continue
+        try:
+            with progress(f"evaluating {folder.name}") as bar:
+                training.evaluate(folder, split, progress=bar, device=device)
+        except MissingDataError as error:
+            fix = f"evaluate it where its data are: fact-clip evaluate {folder} data.root=FOLDER"
+            raise InputError(error.where, error.problem, fix) from None
