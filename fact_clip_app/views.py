@@ -11,7 +11,7 @@ from itertools import count, filterfalse
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import Clock, Segmentation
+from fact_clip.core import Clock, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.decode_settings import CONTROLS
 from fact_clip.core.paths import file_name
@@ -282,12 +282,6 @@ def comparison(
     first = Segmentation.from_frames(first_labels)
     second = Segmentation.from_frames(second_labels)
 
-    rows = []
-    timelines = {first_name: first, second_name: second, "differences": result.differences}
-    for name, segments in timelines.items():
-        parts = [{"start": part.start, "stop": part.stop, "label": part.label} for part in segments]
-        rows.append({"name": name, "segments": parts})
-
     stretches = []
     for segments in (first, second):
         parts = segments.without(background)
@@ -298,7 +292,17 @@ def comparison(
         "icc": duration_icc(*stretches),
     }
     names = list(dict.fromkeys([*first.transcript, *second.transcript]))
+    rows = [
+        _timeline_row(first_name, first),
+        _timeline_row(second_name, second),
+        _timeline_row("differences", result.differences),
+    ]
     return {"figures": figures, "rows": rows, "colours": _colours(page, names)}
+
+
+def _timeline_row(name: str, segments: Iterable[Segment]) -> dict[str, Any]:
+    parts = [{"start": part.start, "stop": part.stop, "label": part.label} for part in segments]
+    return {"name": name, "segments": parts}
 
 
 def command(page: Page, video: VideoEntry) -> str:

@@ -1,4 +1,7 @@
-"""python scripts/eval.py [--ckpt FILE]: score a run, the newest of logs/ if none is named."""
+"""Score a run, the newest of logs/ if none is named.
+
+Usage: python scripts/eval.py [--ckpt FILE]
+"""
 
 from fact_clip.cli.compat import evaluate
 

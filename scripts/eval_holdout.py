@@ -1,4 +1,7 @@
-"""python scripts/eval_holdout.py --checkpoint_path FILE [--output_dir DIR]: score held-out classes."""
+"""Score held-out classes.
+
+Usage: python scripts/eval_holdout.py --checkpoint_path FILE [--output_dir DIR]
+"""
 
 from fact_clip.cli.compat import eval_holdout
 

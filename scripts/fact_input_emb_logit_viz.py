@@ -1,4 +1,7 @@
-"""python scripts/fact_input_emb_logit_viz.py --logdir DIR --split test --outdir DIR: pictures of a run."""
+"""Pictures of a run.
+
+Usage: python scripts/fact_input_emb_logit_viz.py --logdir DIR --split test --outdir DIR
+"""
 
 from fact_clip.cli.compat import visualise
 

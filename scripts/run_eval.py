@@ -1,4 +1,7 @@
-"""python scripts/run_eval.py --cfg FILE... --ckpt FILE: score a run, or weights of the published code."""
+"""Score a run, or weights of the published code.
+
+Usage: python scripts/run_eval.py --cfg FILE... --ckpt FILE
+"""
 
 from fact_clip.cli.compat import run_eval
 

@@ -1,4 +1,7 @@
-"""python scripts/select_holdout_classes.py [--number N] [--output FILE]: choose classes to hold out."""
+"""Choose classes to hold out.
+
+Usage: python scripts/select_holdout_classes.py [--number N] [--output FILE]
+"""
 
 from fact_clip.cli.compat import select_holdout_classes
 

@@ -1,4 +1,7 @@
-"""python scripts/train.py --cfg FILE... [--set KEY VALUE ...]: train into logs/RECIPE/SPLIT/RUN."""
+"""Train into logs/RECIPE/SPLIT/RUN.
+
+Usage: python scripts/train.py --cfg FILE... [--set KEY VALUE ...]
+"""
 
 from fact_clip.cli.compat import train
 

@@ -30,7 +30,8 @@ def convert(
 
     \b
     Example:
-      fact-clip convert fact_breakfast.pth --config breakfast.yaml --mapping mapping.txt --out runs/bf
+      fact-clip convert fact_breakfast.pth --config breakfast.yaml \\
+        --mapping mapping.txt --out runs/bf
     """
     from fact_clip import compat
 

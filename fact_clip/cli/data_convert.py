@@ -129,7 +129,8 @@ def convert(
     \b
     Example:
       fact-clip data convert --from eaf labels/*.eaf --features data/features --fps 5 --out data
-      fact-clip data convert --from csv takes.csv --unit seconds --fps 15 --background idle --out data
+      fact-clip data convert --from csv takes.csv --unit seconds --fps 15 --background idle \\
+        --out data
       fact-clip data convert --from npy i3d/*.npy --axes DT --dtype float16 --out data
       fact-clip data convert --from table imu/*.csv --time timestamp --fps 15 --out data
     """
@@ -207,7 +208,7 @@ def _convert_annotations(
     videos = convert_annotations(files, kind, out, target, options)
     total = dict.fromkeys(("frames", "segments", "gaps", "contested", "lost"), 0)
     counts = {}
-    backgrounds = {}
+    backgrounds: dict[str, None] = {}
     for name, frames in videos.items():
         counts[name] = {
             "frames": len(frames.labels),

@@ -60,8 +60,10 @@ def holdout(
 
     \b
     Example:
-      fact-clip data holdout kscgr data.root=../shared/data/kscgr --count 6 --validation-count 3 --out mine.json
-      fact-clip data holdout havid_view0_lh_pt data.root=../shared/data/havid --unseen "sntft, sntn5"
+      fact-clip data holdout kscgr data.root=../shared/data/kscgr --count 6 \\
+        --validation-count 3 --out mine.json
+      fact-clip data holdout havid_view0_lh_pt data.root=../shared/data/havid \\
+        --unseen "sntft, sntn5"
     """
     n_choices = sum(way is not None for way in (unseen, file, only_in, count))
     if n_choices > 1:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fact_clip.datasets.dataset import Dataset
 
 HOLDOUT = "zero_shot/A.json"
-"""Hold-out file of the data: three classes whose words occur in others, and two that select gamma."""
+"""Hold-out file: three classes whose words occur in others, and two that select gamma."""
 
 
 def demo(

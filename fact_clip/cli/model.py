@@ -99,7 +99,7 @@ class ModelOptions:
                 problem = "this model does not read it"
                 raise InputError(CommandOption(name), problem, "leave it out")
 
-    def command(self) -> list[str]:
+    def command(self) -> tuple[str, ...]:
         """Return the words of ``fact-clip segment`` with the options that select the model."""
         words = ["fact-clip", "segment"]
         if self.run is None:
@@ -112,4 +112,4 @@ class ModelOptions:
                 words += [name, str(value)]
         if self.keep_going:
             words.append("--keep-going")
-        return words
+        return tuple(words)

@@ -127,7 +127,7 @@ def segment(
 
     Prints the segments, writes a file for each video and format as soon as it is done, and a
     picture with --plot, which shows the truth above the prediction where ../groundTruth/NAME.txt
-    lies beside the features. Of several inputs the faulty ones are join_names at the end, with exit
+    lies beside the features. Of several inputs the faulty ones are listed at the end, with exit
     code 1. The same command goes on where it was interrupted; with other actions it writes NAME-2,
     unless --overwrite is given. Processes of torchrun share the inputs (docs/scaling.md). With
     --live each segment is a line as soon as it is final; files are written at the end, with --out
@@ -138,7 +138,8 @@ def segment(
       fact-clip segment --run runs/k5 data/features/subj5_omelette.npy --out segments --plot out.png
       fact-clip segment --run runs/k5 data/features --more-actions "slice ham"
       fact-clip segment --live rtsp://192.168.1.20/stream --run runs/k5 --encoder grid --delay 5
-      fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
+      fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai \\
+        --actions "pour milk, stir"
     """
     options = ModelOptions(
         run=run,

@@ -1,0 +1,74 @@
+"""Batches of files from Python: results with records, resumed and separated by request."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+import fact_clip
+from fact_clip.formats import load
+from fact_clip.inference.batch import collect_inputs, segment_files
+
+from ..refusals import refused
+
+NAMES = ["person1_video1", "person1_video2"]
+
+
+@pytest.fixture
+def features(workbench, tmp_path):
+    """A folder of two feature files."""
+    folder = tmp_path / "features"
+    folder.mkdir()
+    for name in NAMES:
+        shutil.copy(workbench / "features" / f"{name}.npy", folder)
+    return folder
+
+
+def test_a_batch_writes_what_the_segmenter_returns_and_resumes(features, tiny_run, tmp_path):
+    segmenter = fact_clip.load(tiny_run, "cpu")
+    out = tmp_path / "out"
+    first = segment_files(segmenter, [features], out, formats=["json"])
+    assert [result.name for result in first] == NAMES
+    assert [result.done for result in first] == [False, False]
+    assert [result.written for result in first] == [(out / f"{name}.json",) for name in NAMES]
+    for result in first:
+        expected = segmenter.segment(result.source)
+        assert result.segmentation.to_frames() == expected.to_frames()
+        assert load(out / f"{result.name}.json").to_frames() == expected.to_frames()
+
+    second = segment_files(segmenter, [features], out, formats=["json"])
+    assert [result.done for result in second] == [True, True]
+    assert [result.written for result in second] == [(), ()]
+    assert [result.segmentation.to_frames() for result in second] == [
+        result.segmentation.to_frames() for result in first
+    ]
+
+
+def test_another_request_gets_another_name_and_a_fault_stops_no_other(features, tiny_run, tmp_path):
+    segmenter = fact_clip.load(tiny_run, "cpu")
+    out = tmp_path / "out"
+    segment_files(segmenter, [features / f"{NAMES[0]}.npy"], out, formats=["txt"])
+    np.save(features / "narrow.npy", np.zeros((9, 3), np.float32))
+    few = ["grasp nut", "no action"]
+    results = segment_files(segmenter, [features], out, formats=["txt"], actions=few, media="x/{name}")
+    assert [result.name for result in results] == ["narrow", f"{NAMES[0]}-2", NAMES[1]]
+    assert results[0].segmentation is None
+    assert results[0].error is not None
+    assert results[1].segmentation.media == f"x/{NAMES[0]}.npy"
+    anew = segment_files(segmenter, [features / f"{NAMES[0]}.npy"], out, formats=["txt"], actions=few, overwrite=True)
+    assert [result.name for result in anew] == [NAMES[0]]
+
+
+def test_two_inputs_of_one_name_are_refused(features, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(features, other)
+    path = features / f"{NAMES[0]}.npy"
+    with refused(f"{NAMES[0]}.npy"):
+        collect_inputs([features, other])
+    with refused(f"{NAMES[0]}.npy"):
+        collect_inputs([path, str(path)])
+    with refused("empty"):
+        (tmp_path / "empty").mkdir()
+        collect_inputs([tmp_path / "empty"])
