@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.cli.console import note
-from fact_clip.cli.segment import Output
+from fact_clip.cli.output import Output
 from fact_clip.core import FileLocation, InputError, Segment
 from fact_clip.core.io import parse_json
 from fact_clip.core.messages import printable

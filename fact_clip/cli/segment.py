@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,11 +32,12 @@ from fact_clip.cli.options import (
     argument,
     option,
 )
+from fact_clip.cli.output import Output
 from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.messages import is_name, join_names, printable
-from fact_clip.core.paths import check_place, file_name, inside, same_place
+from fact_clip.core.paths import check_place, file_name, same_place
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
@@ -195,39 +196,6 @@ def segment(
     model, names = open_model()
     stream = model.stream(5.0 if delay is None else delay, names, settings, fps=fps)
     segment_live(inputs[0], model, stream, output, output.folder(run))
-
-
-@dataclass(frozen=True)
-class Output:
-    """The options that select what is written."""
-
-    formats: str | None
-    out: Path | None
-    media: str | None
-    plot: Path | None
-    overlay: Path | None
-    with_background: bool
-    overwrite: bool
-    as_json: bool
-
-    def format_names(self) -> list[str]:
-        """Return the names of the formats, which exist."""
-        from fact_clip.formats import format_called
-
-        names = read_names("csv,json" if self.formats is None else self.formats, "--format")
-        for name in names or [""]:
-            format_called(name, "--format")
-        return names or []
-
-    def folder(self, run: Path | None) -> Path:
-        """Return the folder to write to."""
-        from fact_clip.hub import is_address
-        from fact_clip.run import run_folder
-
-        # The folder of a run on the hub is a cache.
-        if self.out is None and run is not None and not is_address(run):
-            return inside(run_folder(run), "segments")
-        return self.out or Path("segments")
 
 
 def _check_live(live: bool, n_inputs: int, delay: float | None, output: Output) -> None:

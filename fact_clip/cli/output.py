@@ -1,0 +1,42 @@
+"""What ``fact-clip segment`` writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fact_clip.cli.arguments import read_names
+from fact_clip.core.paths import inside
+
+
+@dataclass(frozen=True)
+class Output:
+    """The options that select what is written."""
+
+    formats: str | None
+    out: Path | None
+    media: str | None
+    plot: Path | None
+    overlay: Path | None
+    with_background: bool
+    overwrite: bool
+    as_json: bool
+
+    def format_names(self) -> list[str]:
+        """Return the names of the formats, which exist."""
+        from fact_clip.formats import format_called
+
+        names = read_names("csv,json" if self.formats is None else self.formats, "--format")
+        for name in names or [""]:
+            format_called(name, "--format")
+        return names or []
+
+    def folder(self, run: Path | None) -> Path:
+        """Return the folder to write to."""
+        from fact_clip.hub import is_address
+        from fact_clip.run import run_folder
+
+        # The folder of a run on the hub is a cache.
+        if self.out is None and run is not None and not is_address(run):
+            return inside(run_folder(run), "segments")
+        return self.out or Path("segments")
