@@ -7,26 +7,31 @@ from pathlib import Path
 
 from fact_clip.core.arguments import validated
 
+__all__ = ["write"]
+
 
 @validated()
 def write(
     runs: str | Path | Sequence[str | Path], out: str | Path | None = None, *, split: str = "test"
 ) -> Path:
-    """Write the report of a run, or of several side by side: one HTML page; give back its path.
+    """Write the report of a run, or of several side by side, as one HTML page.
 
     Args:
-        runs: run folders that `fact_clip.evaluate` has scored on this split, or the folder of a sweep.
-        out: the page; None: report.html in the run folder, or here for several runs.
+        runs: run folders that `fact_clip.evaluate` has scored on this split, or the folder of a
+            sweep.
+        out: the page. Default: report.html in the run folder, or here for several runs.
         split: test, validation or train.
 
+    Returns:
+        The path of the page.
+
     Raises:
-        InputError: no such run, or one that was not evaluated.
+        InputError: a run does not exist or was not evaluated.
     """
     from fact_clip.report import summary  # it opens runs, and loads torch
     from fact_clip.run import evaluation_stem
 
-    folders, sweeps = summary.evaluations([runs] if isinstance(runs, str | Path) else runs)
+    run_folders, sweeps = summary.evaluations([runs] if isinstance(runs, str | Path) else runs)
     stem = evaluation_stem(split)
-    return summary.save_report(
-        summary.read(folders, stem), summary.page_path(folders, stem, out), sweeps
-    )
+    path = summary.page_path(run_folders, stem, out)
+    return summary.save_report(summary.read(run_folders, stem), path, sweeps)

@@ -81,12 +81,12 @@ def frame_states(
         for name, _, output, truth in _outputs(scorer, dataset, split):
             last = output.blocks[-1]
             scores = output.log_probs(last.frame_logits)[0].cpu().numpy()
-            yield (
-                name,
-                dataset.features(name)[::stride],
-                last.frame_features[0].cpu().numpy(),
-                scores,
-                truth,
+            yield Frames(
+                name=name,
+                input=dataset.features(name)[::stride],
+                features=last.frame_features[0].cpu().numpy(),
+                scores=scores,
+                labels=truth,
             )
 
     split_names(dataset, split)

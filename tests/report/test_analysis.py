@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from fact_clip.core import Vocabulary
-from fact_clip.report.record import (
-    Video,
+from fact_clip.report.analysis import (
     boundaries,
     common_rate,
     confusion,
@@ -18,6 +17,7 @@ from fact_clip.report.record import (
     segments,
     step_of,
 )
+from fact_clip.report.record import Video
 
 
 def labels(text: str) -> np.ndarray:

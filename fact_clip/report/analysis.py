@@ -1,0 +1,226 @@
+"""Analyses of labellings: confusions, boundaries, over-segmentation, uncertain segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip import metrics
+from fact_clip.core import Vocabulary, runs
+from fact_clip.report.record import Labels, Video
+
+MOST_CELLS = 4000  # of a confusion matrix; the largest ones
+TOLERANCES = {"s": (0.5, 1.0, 2.0, 5.0), "frames": (1.0, 5.0, 10.0, 25.0)}
+"""Unit -> largest distances of a predicted boundary from the true one."""
+
+Run = tuple[int, int, int]  # start, stop and label of a segment
+
+
+class Cell(NamedTuple):
+    """One cell of a confusion matrix."""
+
+    true: int
+    predicted: int
+    frames: int
+
+
+def segments(labels: Labels) -> list[Run]:
+    """Return the runs of one label, without those of unlabelled frames (-1)."""
+    return [run for run in runs(labels) if run[2] >= 0]
+
+
+def labellings(videos: Sequence[Video]) -> tuple[list[Labels], list[Labels]]:
+    """Return the true and the predicted labels of each video."""
+    truth = [video.labels["truth"] for video in videos]
+    return truth, [video.labels["prediction"] for video in videos]
+
+
+def confusion(truth: Sequence[Labels], prediction: Sequence[Labels]) -> list[Cell]:
+    """Return the cells of all pairs that occur, most frequent first; at most `MOST_CELLS`."""
+    true = np.concatenate(truth)
+    guess = np.concatenate(prediction)
+    is_labelled = true >= 0
+    labelled = np.stack([true[is_labelled], guess[is_labelled]])  # (2, N)
+    pairs, counts = np.unique(labelled, axis=1, return_counts=True)  # (2, P), (P,)
+    order = np.argsort(-counts, kind="stable")[:MOST_CELLS]
+    return [Cell(int(pairs[0, i]), int(pairs[1, i]), int(counts[i])) for i in order]
+
+
+def factor_confusions(
+    vocabulary: Vocabulary, truth: Sequence[Labels], prediction: Sequence[Labels]
+) -> dict[str, dict[str, Any]]:
+    """Return `confusion` of the factors of true and predicted classes.
+
+    The result is slot -> {"names", "cells"}, where "none" is the last name. It is empty for a
+    vocabulary of whole names.
+    """
+    if len(vocabulary.slots) < 2:
+        return {}
+    confusions = {}
+    for slot in vocabulary.slots:
+        names, indices = vocabulary.factor_indices(slot)
+        numbered = np.where(indices < 0, len(names), indices)
+        of_class = np.append(numbered, -1)  # the last one is for label -1
+        true = [of_class[labels] for labels in truth]
+        guess = [of_class[labels] for labels in prediction]
+        confusions[slot] = {"names": [*names, "none"], "cells": confusion(true, guess)}
+    return confusions
+
+
+def cuts(truth: Sequence[Labels], prediction: Sequence[Labels]) -> dict[str, int]:
+    """Count segments, whatever their labels are, and how they lie in each other.
+
+    A segment lies in another if at least half of its length does. The counts are "true" and
+    "predicted" segments; "over", true segments in which at least two predicted ones lie; "under",
+    the reverse; "once", true segments in which exactly one lies.
+    """
+    counts = dict.fromkeys(("true", "predicted", "over", "under", "once"), 0)
+    for true_labels, predicted_labels in zip(truth, prediction, strict=True):
+        true = np.array(segments(true_labels)).reshape(-1, 3)
+        predicted = np.array(segments(predicted_labels)).reshape(-1, 3)
+        parts = _count_inside(predicted, true)
+        counts["true"] += len(true)
+        counts["predicted"] += len(predicted)
+        counts["over"] += int((parts > 1).sum())
+        counts["under"] += int((_count_inside(true, predicted) > 1).sum())
+        counts["once"] += int((parts == 1).sum())
+    return counts
+
+
+def _count_inside(inner: Labels, outer: Labels) -> Labels:
+    """Count the inner segments (N, 3) that lie in each outer one (M, 3) by half their length."""
+    if not len(outer):
+        return np.zeros(0, dtype=np.int64)
+    start = inner[:, 0, None]
+    stop = inner[:, 1, None]
+    shared = np.minimum(stop, outer[:, 1]) - np.maximum(start, outer[:, 0])  # (N, M)
+    lies_inside = 2 * shared >= stop - start
+    first = lies_inside.argmax(axis=1)  # (N,)
+    return np.bincount(first[lies_inside.any(axis=1)], minlength=len(outer))
+
+
+def boundaries(videos: Sequence[Video]) -> dict[str, Any]:
+    """Score the changes of label.
+
+    The "unit" is s if all videos have one rate, else frames. "tolerances" has rows of tolerance,
+    precision, recall and F1. "offsets" are the sorted distances from true boundaries to the nearest
+    predicted ones, later is positive; "median" is that of their sizes and "bias" their mean, both
+    None without boundaries.
+    """
+    truth, prediction = labellings(videos)
+    rate = common_rate(videos)
+    unit = "frames" if rate is None else "s"
+    rows = []
+    for tolerance in TOLERANCES[unit]:
+        scores = metrics.boundary_scores(truth, prediction, tolerance, rate)
+        figures = [round(scores[key], 1) for key in ("precision", "recall", "f1")]
+        rows.append([tolerance, *figures])
+
+    frames: list[int] = []
+    for true_labels, predicted_labels in zip(truth, prediction, strict=True):
+        frames += _offsets(_edges(true_labels), _edges(predicted_labels))
+    offsets = np.sort(np.array(frames, dtype=np.float64))
+    if rate is not None:
+        offsets = offsets / rate
+    median = None
+    bias = None
+    if len(offsets):
+        median = float(np.median(np.abs(offsets)))
+        bias = float(offsets.mean())
+    return {
+        "unit": unit,
+        "tolerances": rows,
+        "offsets": offsets.tolist(),
+        "median": median,
+        "bias": bias,
+    }
+
+
+def _edges(labels: Labels) -> Labels:
+    """Return the first frame of each segment but the first."""
+    return np.array([run[0] for run in segments(labels)[1:]], dtype=np.int64)
+
+
+def _offsets(true: Labels, predicted: Labels) -> list[int]:
+    """Return the distance of each true boundary to the nearest predicted one, in frames."""
+    if not len(true) or not len(predicted):
+        return []
+    distances = predicted - true[:, None]  # (true, predicted)
+    nearest = np.abs(distances).argmin(axis=1)
+    offsets: list[int] = distances[np.arange(len(true)), nearest].tolist()
+    return offsets
+
+
+def common_rate(videos: Sequence[Video]) -> float | None:
+    """Return the frames per second if all videos are evenly sampled at one rate, else None."""
+    steps = {step_of(video.times) for video in videos}
+    if len(steps) != 1:
+        return None
+    step = steps.pop()
+    return 1 / step if step else None
+
+
+def step_of(times: NDArray[np.float64] | None) -> float | None:
+    """Return the seconds between frames that are evenly spaced from 0 on, else None.
+
+    Times may deviate by a millisecond and a half, because files round them.
+    """
+    if times is None:
+        return None
+    step = round(float(times[-1]) / (len(times) - 1), 9)
+    deviation = np.abs(times - step * np.arange(len(times)))
+    return step if deviation.max() < 1.5e-3 else None
+
+
+def histogram(offsets: Sequence[float], unit: str) -> list[tuple[str, int]]:
+    """Count offsets of boundaries by size and direction, in the bins of `TOLERANCES`.
+
+    The rows are ("early by more than 5 s", 3), ... from early to late.
+    """
+    edges = TOLERANCES[unit]
+    values = np.asarray(offsets, dtype=np.float64)
+    within = int((np.abs(values) <= edges[0]).sum())
+    rows = [(f"within {edges[0]:g} {unit}", within)]
+    for low, high in zip(edges, [*edges[1:], np.inf], strict=True):
+        size = f"by {low:g} to {high:g} {unit}"
+        if high == np.inf:
+            size = f"by more than {low:g} {unit}"
+        early = int(((-values > low) & (-values <= high)).sum())
+        late = int(((values > low) & (values <= high)).sum())
+        rows = [(f"early {size}", early), *rows, (f"late {size}", late)]
+    return rows
+
+
+def least_certain(videos: Sequence[Video], most: int = 50) -> list[dict[str, Any]]:
+    """Return the predicted segments with the lowest mean confidence.
+
+    "video" and "index" count videos and segments, "start" and "stop" are frames. "true" is the most
+    frequent true label of the segment (-1: unlabelled).
+    """
+    rows = []
+    for number, video in enumerate(videos):
+        shares = video.confidence["prediction"].astype(np.float64)
+        for index, (start, stop, label) in enumerate(runs(video.labels["prediction"])):
+            rows.append(
+                {
+                    "video": number,
+                    "index": index,
+                    "start": start,
+                    "stop": stop,
+                    "label": label,
+                    "confidence": float(shares[start:stop].mean()),
+                }
+            )
+    rows.sort(key=lambda row: row["confidence"])
+    return [_finish(row, videos) for row in rows[:most]]
+
+
+def _finish(row: Mapping[str, Any], videos: Sequence[Video]) -> dict[str, Any]:
+    """Round the confidence of a row of `least_certain`, and add its true label."""
+    truth = videos[row["video"]].labels["truth"][row["start"] : row["stop"]]
+    labels, counts = np.unique(truth, return_counts=True)
+    confidence = round(row["confidence"], 3)
+    return {**row, "confidence": confidence, "true": int(labels[counts.argmax()])}
