@@ -23,7 +23,7 @@ def test_vectors_of_a_text_head_give_its_scores(tiny, tmp_path):
         last = segmenter.scorer.model(rows).blocks[-1]
     head = segmenter.scorer.model.block_list[-1].frame_head
     scale = head.log_scale.detach().exp().numpy()
-    frames, text = spaces["frames"], spaces["frames"].text
+    frames, text = spaces["frames"], spaces["frames"].text_vectors
     n_frames, shape = rows.shape[1], (len(scale), -1)
     cosines = np.einsum(
         "tsp,csp->tcs", frames.rows[:n_frames].reshape(n_frames, *shape), text.reshape(len(text), *shape)
@@ -33,12 +33,12 @@ def test_vectors_of_a_text_head_give_its_scores(tiny, tmp_path):
     tokens, chosen = spaces["tokens"], last.token_logits[0].argmax(-1).numpy()
     expected = np.where(chosen < len(vocabulary), chosen, -1)  # the last one is null
     assert tokens.labels[: len(chosen)].tolist() == expected.tolist()
-    assert len(tokens.text) == len(vocabulary)
+    assert len(tokens.text_vectors) == len(vocabulary)
     np.testing.assert_array_equal(spaces["features"].rows[:n_frames], rows[0].numpy())
 
 
 def test_a_closed_set_model_has_no_texts(tiny_run):
     vocabulary, spaces = embedding_spaces(tiny_run, "test")
-    assert all(of.text is None for of in spaces.values())
+    assert all(of.text_vectors is None for of in spaces.values())
     assert spaces["frames"].rows.shape[1] == 40  # model.input.hidden
     assert len(vocabulary) == 23
