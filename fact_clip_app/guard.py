@@ -1,4 +1,4 @@
-"""Who may ask, in which time, and how errors are answered: one line of JSON, ``{"error": ...}``."""
+"""Access control, time limits and error responses (``{"error": ...}``)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fact_clip.core import InputError
 from fact_clip.core.messages import pydantic_problem
-from fact_clip_app.page import BusyError
+from fact_clip_app.jobs import BusyError
 from fact_clip_app.project import ConflictError
 
 POLICY = (
@@ -38,25 +38,32 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "x-frame-options": "DENY",
 }
-WILDCARDS = ("0.0.0.0", "::")  # Hosts that mean every address of this machine
-BODY_BYTES = 4 << 20  # Size of a request that is no upload, at most
-HEADER_SECONDS = 15.0  # Seconds after which a connection on which no request has begun is closed
+WILDCARDS = ("0.0.0.0", "::")
+"""Hosts that stand for every address of this machine."""
+
+BODY_BYTES = 4 << 20
+"""Size of a request that is no upload, at most."""
+
+HEADER_SECONDS = 15.0
+"""Seconds after which a connection without a request is closed."""
 
 
 class Guard:
-    """Outermost: which hosts and pages may ask, and headers that let the browser run nothing else.
+    """The outermost middleware: allowed hosts and origins, and headers that restrict the browser.
 
-    A request must name a host that no foreign page can make its own name for (DNS rebinding): an address, localhost,
-    the host of the server, a name that a proxy serves it as or, where the host is a wildcard, a name of this machine.
-    What changes something must come from the page itself, or from a program.
+    A request must name a host that no foreign page can make its own (DNS rebinding): an address,
+    localhost, the host of the server, a name that a proxy serves it as or, where the host is a
+    wildcard, a name of this machine. A request that changes something must come from the page
+    itself, or from a program.
     """
 
     def __init__(
         self, app: ASGIApp, host: str, patience: float = 30.0, served_as: Sequence[str] = ()
     ) -> None:
-        self.app, self.patience = app, patience
+        self.app = app
+        self.patience = patience
         self.hosts = {"localhost", host.lower(), *(name.lower() for name in served_as)}
-        if host in WILDCARDS:  # the names of this machine, as others may call it
+        if host in WILDCARDS:
             name = socket.gethostname().lower()
             short = name.partition(".")[0]
             self.hosts |= {name, short, f"{short}.local", socket.getfqdn().lower()}
@@ -81,27 +88,34 @@ class Guard:
         await answer(scope, limited, send_with_headers)
 
     def _refusal(self, method: str, headers: Headers) -> str | None:
-        host, origin = headers.get("host", ""), headers.get("origin")
+        """Return why a request is refused, or None."""
+        host = headers.get("host", "")
+        origin = headers.get("origin")
         try:
             parts = urlsplit(f"//{host}")
-            name, _ = parts.hostname or "", parts.port  # a port that is none is a ValueError
+            parts.port  # noqa: B018 -- an invalid port is a ValueError
+            name = parts.hostname or ""
             if name not in self.hosts:
                 ipaddress.ip_address(name)
-            is_ours = method in ("GET", "HEAD") or origin is None or urlsplit(origin).netloc == host
+            is_foreign = origin is not None and urlsplit(origin).netloc != host
         except ValueError:
             return "this host is not served here"
-        return None if is_ours else "a request of another page"
+        if is_foreign and method not in ("GET", "HEAD"):
+            return "a request of another page"
+        return None
 
 
 def _limited(receive: Receive, patience: float) -> Receive:
-    """Receive a body of at most `BODY_BYTES`, all of which must come in `patience` seconds."""
-    size, until, complete = 0, time.monotonic() + patience, False
+    """Limit a body to `BODY_BYTES`, and to `patience` seconds."""
+    size = 0
+    end = time.monotonic() + patience
+    complete = False
 
     async def receive_part() -> Message:
         nonlocal size, complete
-        if complete:  # what comes now says that the client is gone, whenever that is
+        if complete:  # the next message is that the client has gone, at any time
             return await receive()
-        with anyio.move_on_after(until - time.monotonic()):
+        with anyio.move_on_after(end - time.monotonic()):
             message = await receive()
             size += len(message.get("body", b""))
             complete = not message.get("more_body", False)
@@ -113,13 +127,18 @@ def _limited(receive: Receive, patience: float) -> Receive:
     return receive_part
 
 
-def error_line(status: int, message: str, **more: Any) -> JSONResponse:
-    """Answer what is wrong, in one line."""
-    return JSONResponse({"error": " ".join(message.split()), **more}, status_code=status)
+def error_line(status: int, message: str, **fields: Any) -> JSONResponse:
+    """Return an error as a response of one line."""
+    return JSONResponse({"error": " ".join(message.split()), **fields}, status_code=status)
 
 
-def answer_to(error: Exception, line: Callable[[InputError], str]) -> Response:
-    """Answer an error; `line` says an InputError with files by the names that the user gave them."""
+def error_response(error: Exception, line: Callable[[InputError], str]) -> Response:
+    """Return the response to an error.
+
+    Args:
+        error: the error.
+        line: words an InputError with the names of files that the user knows.
+    """
     if isinstance(error, ClientDisconnect):  # nobody reads it
         return error_line(400, "the client has gone")
     if isinstance(error, BusyError):
@@ -146,48 +165,50 @@ ERRORS = (
     ClientDisconnect,
     Exception,
 )
-"""What `answer_to` answers."""
+"""Errors that `error_response` handles."""
 
 
 def _first_fault(error: RequestValidationError) -> str:
-    """The first fault of a request, with its key and the number in a list."""
+    """Return the first fault of a request, with its key and position in a list."""
     fault = error.errors()[0]
     reason = fault.get("ctx", {}).get("error")
     if isinstance(reason, InputError):
         return str(reason)
-    first, *rest = [part for part in fault["loc"] if part not in ("body", "query", "path")] or [
-        "request"
-    ]
-    where = str(first) + "".join(
-        f" {part + 1}" if isinstance(part, int) else f", {part}" for part in rest
-    )
-    shown = "" if fault["type"] == "missing" else f"{reprlib.repr(fault.get('input'))}: "
-    return str(InputError(where, f"{shown}{pydantic_problem(fault['msg'])}"))
+    keys = [part for part in fault["loc"] if part not in ("body", "query", "path")]
+    where = str(keys[0]) if keys else "request"
+    for key in keys[1:]:
+        where += f" {key + 1}" if isinstance(key, int) else f", {key}"
+    problem = pydantic_problem(fault["msg"])
+    if fault["type"] != "missing":
+        problem = f"{reprlib.repr(fault.get('input'))}: {problem}"
+    return str(InputError(where, problem))
 
 
 class HttpProtocol(H11Protocol):
     """HTTP of uvicorn with a limit on the time of headers."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request."""
+        """Start to wait for the first request."""
         super().connection_made(transport)
         self._watch()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer a request that is not HTTP; the application, which may be reading it, sees the client gone."""
+        """Respond to a request that is not HTTP, and disconnect the application that reads it."""
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         super().send_400_response(msg)
 
     def _watch(self) -> None:
-        """Look again and again, and close the connection where no request has begun since the last look."""
-        is_waiting, last = self.conn.their_state is h11.IDLE, self.cycle
+        """Close the connection if no request starts in time, and check again after that."""
+        is_waiting = self.conn.their_state is h11.IDLE
+        last_cycle = self.cycle
 
-        def look() -> None:
-            if is_waiting and self.cycle is last and self.conn.their_state is h11.IDLE:
+        def check() -> None:
+            is_idle = self.conn.their_state is h11.IDLE and self.cycle is last_cycle
+            if is_waiting and is_idle:
                 self.transport.close()
             elif not self.transport.is_closing():
                 self._watch()
 
-        self.loop.call_later(HEADER_SECONDS, look)
+        self.loop.call_later(HEADER_SECONDS, check)

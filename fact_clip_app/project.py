@@ -1,4 +1,4 @@
-"""A project: a folder with project.sqlite and the files that it refers to. A change is stored before it is answered."""
+"""The store of the page: a folder with project.sqlite and the files that it refers to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,7 +24,7 @@ from fact_clip.core import InputError
 DATABASE = "project.sqlite"
 Origin = Literal["predicted", "corrected", "drawn", "imported"]
 
-# Each entry leads from the version before to the next one; a project says which it has (PRAGMA user_version).
+# Each script leads to the next version, which a project stores (PRAGMA user_version).
 MIGRATIONS = (
     """
     CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -60,7 +60,8 @@ MIGRATIONS = (
 )
 
 
-MAX_NAME = 200  # Characters of an action name, at most
+MAX_NAME = 200
+"""Characters of an action name, at most."""
 
 
 def _one_line(name: str) -> str:
@@ -70,22 +71,22 @@ def _one_line(name: str) -> str:
     return name
 
 
-def _text(text: str) -> str:
-    if any(not character.isprintable() and character != "\n" for character in text):
+def _printable(value: str) -> str:
+    if not value.replace("\n", "").isprintable():
         raise ValueError("a text has no control characters")
-    return text
+    return value
 
 
-# What a request may say (requests.py); the store itself checks nothing of it.
+# Constraints of requests (requests.py). The store does not check them.
 Name = Annotated[str, AfterValidator(_one_line)]
-Text = Annotated[str, Field(max_length=2000), AfterValidator(_text)]
-Annotator = Annotated[str, Field(max_length=80), AfterValidator(_text)]
+Text = Annotated[str, Field(max_length=2000), AfterValidator(_printable)]
+Annotator = Annotated[str, Field(max_length=80), AfterValidator(_printable)]
 Frame = Annotated[int, Field(ge=0, le=10**9, strict=True)]
 
 
 @dataclass(frozen=True, order=True)
 class Label:
-    """A labelled stretch of a track, in frames of the video; an instant where `start` is `stop`."""
+    """A labelled segment in frames of the video, or an instant if `start` is `stop`."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     start: Frame
@@ -98,12 +99,12 @@ class Label:
 
 @dataclass(frozen=True)
 class Action:
-    """A name that segments may have, with the number of its colour and the key that gives it."""
+    """A name for segments, with the number of its colour and its key on the keyboard."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     name: Name
     colour: Annotated[int, Field(ge=-1, le=10_000)] = -1  # -1: the first that is free
-    key: Annotated[str, Field(max_length=1), AfterValidator(_text)] = ""
+    key: Annotated[str, Field(max_length=1), AfterValidator(_printable)] = ""
     description: Text = ""
 
 
@@ -114,11 +115,9 @@ class VideoEntry:
     id: str
     name: str
     media: Path | None
-    features: (
-        Path | None
-    )  # a feature file that somebody gave; features that are made of `media` are not here
+    features: Path | None  # a file from the user, not extracted from `media`
     times: NDArray[np.float64]  # (N + 1,) seconds at which its frames start, and the end
-    complete: bool  # what no segment covers is background, and not merely unlabelled
+    complete: bool  # frames without a segment are background, not merely unlabelled
     revision: int  # how often its labels were changed
 
     @property
@@ -128,27 +127,25 @@ class VideoEntry:
 
 
 class ConflictError(Exception):
-    """Somebody else has changed the labels of the video meanwhile."""
+    """Raised if somebody else has changed the labels of the video in the meantime."""
 
 
 class Project:
-    """The store. Several threads may call its methods, and several processes may open a project; a new one is made."""
+    """The store, for several threads and processes. A new one is created.
+
+    Every change is complete in the database when its method returns.
+    """
 
     def __init__(self, folder: Path) -> None:
-        if (
-            folder.exists()
-            and not (folder / DATABASE).is_file()
-            and (not folder.is_dir() or any(folder.iterdir()))
-        ):
-            raise InputError(
-                folder, "not a project", "name a new folder, or one with project.sqlite"
-            )
+        is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+        if not is_free and not (folder / DATABASE).is_file():
+            fix = "name a new folder, or one with project.sqlite"
+            raise InputError(folder, "not a project", fix)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._base = sqlite3.connect(
                 folder / DATABASE, timeout=30, isolation_level=None, check_same_thread=False
             )
-            self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA foreign_keys = ON")
             self._lock = threading.RLock()
             self.folder = folder.resolve()
@@ -178,7 +175,7 @@ class Project:
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        """One change: all of it is stored at the end, or nothing."""
+        """Run the block as one transaction."""
         with self._lock, self._base:
             self._base.execute("BEGIN IMMEDIATE")
             yield
@@ -189,7 +186,7 @@ class Project:
 
     @property
     def token(self) -> str:
-        """What opens the page of this project."""
+        """Token that opens the page of this project."""
         return str(self._rows("SELECT value FROM setting WHERE key = 'token'")[0][0])
 
     def setting(self, key: str, default: Any = None) -> Any:
@@ -212,42 +209,44 @@ class Project:
     def set_actions(
         self, actions: Sequence[Action], renamed: tuple[str, str] | None = None
     ) -> None:
-        """Store other actions; segments that have the first name of `renamed` get the second one, as an edit.
+        """Replace the actions.
 
-        Actions without a colour keep theirs, or get the first that is free.
+        Args:
+            actions: all actions. Those without a colour keep theirs, or get the first free one.
+            renamed: the old and new name of an action, whose segments are renamed as an edit.
         """
         with self._change():
             colours = {action.name: action.colour for action in self.actions()}
             if renamed is not None and renamed[0] in colours:
                 colours.setdefault(renamed[1], colours[renamed[0]])
-            listed = [
-                replace(action, colour=max(action.colour, colours.get(action.name, -1)))
-                for action in actions
-            ]
-            free = iter(
-                sorted({*range(2 * len(listed) + 1)} - {action.colour for action in listed})
-            )
+            coloured = []
+            for action in actions:
+                colour = max(action.colour, colours.get(action.name, -1))
+                coloured.append(replace(action, colour=colour))
+            taken = {action.colour for action in coloured}
+            free = (number for number in count() if number not in taken)
             self._base.execute("DELETE FROM action")
-            for position, action in enumerate(listed):
+            for position, action in enumerate(coloured):
                 colour = action.colour if action.colour >= 0 else next(free)
-                row = action.name, position, colour, action.key, action.description
+                row = (action.name, position, colour, action.key, action.description)
                 self._base.execute("INSERT INTO action VALUES (?, ?, ?, ?, ?)", row)
             if renamed is not None:
-                old, new = renamed
-                query = "SELECT DISTINCT video, track FROM segment JOIN track ON track.id = track WHERE label = ?"
-                for video, track in self._rows(query, old):
-                    labels = self.labels(video)[track]
-                    after = [
-                        replace(label, label=new if label.label == old else label.label)
-                        for label in labels
-                    ]
-                    self._edit(video, track, labels, after)
+                self._rename(*renamed)
+
+    def _rename(self, old: str, new: str) -> None:
+        """Rename the segments of an action, as one edit of each track."""
+        query = """SELECT DISTINCT video, track FROM segment JOIN track ON track.id = track
+                   WHERE label = ?"""
+        for video, track in self._rows(query, old):
+            labels = self.labels(video)[track]
+            after = [replace(label, label=new) if label.label == old else label for label in labels]
+            self._edit(video, track, labels, after)
 
     def add_actions(self, names: Iterable[str]) -> None:
-        """Add the names that are not there yet."""
+        """Add the names that are not actions yet."""
         actions = self.actions()
-        before = {action.name for action in actions}
-        new = [Action(name) for name in dict.fromkeys(names) if name not in before]
+        existing = {action.name for action in actions}
+        new = [Action(name) for name in dict.fromkeys(names) if name not in existing]
         if new:
             self.set_actions([*actions, *new])
 
@@ -259,60 +258,81 @@ class Project:
         times: NDArray[np.float64],
         complete: bool = True,
     ) -> str:
-        """Add a video with one track; its id. Paths in the folder of the project are stored relative to it."""
-        paths = [None if path is None else self._stored(path) for path in (media, features)]
-        key, query = (
-            secrets.token_hex(8),
-            "INSERT INTO video (id, name, media, features, times, complete, added)",
+        """Add a video with one track.
+
+        Args:
+            name: its name.
+            media: the video file, stored relative to the project if it lies there.
+            features: a feature file, stored in the same way.
+            times: seconds at which its frames start, and the end, (N + 1,).
+            complete: whether frames without a segment are background.
+
+        Returns:
+            The id of the video.
+        """
+        key = secrets.token_hex(8)
+        row = (
+            key,
+            name,
+            self._stored(media),
+            self._stored(features),
+            np.asarray(times, np.float64).tobytes(),
+            complete,
+            time.time(),
         )
+        query = """INSERT INTO video (id, name, media, features, times, complete, added)
+                   VALUES (?, ?, ?, ?, ?, ?, ?)"""
         with self._change():
-            row = key, name, *paths, np.asarray(times, np.float64).tobytes(), complete, time.time()
-            self._base.execute(f"{query} VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            self._base.execute(query, row)
             self._base.execute("INSERT INTO track (video, name) VALUES (?, 'main')", (key,))
         return key
 
-    def _stored(self, path: Path) -> str:
+    def _stored(self, path: Path | None) -> str | None:
+        if path is None:
+            return None
         path = path.resolve()
-        return str(path.relative_to(self.folder) if path.is_relative_to(self.folder) else path)
+        if path.is_relative_to(self.folder):
+            path = path.relative_to(self.folder)
+        return str(path)
 
     def videos(self, *, removed: bool = False) -> list[VideoEntry]:
-        """Return the videos in the order in which they were added, or those that were removed; without their times."""
-        return self._videos(
-            f"removed IS {'NOT ' if removed else ''}NULL ORDER BY added, id", times="x''"
-        )
+        """Return the videos, or the removed ones, as they were added, without their times."""
+        condition = "removed IS NOT NULL" if removed else "removed IS NULL"
+        return self._videos(f"{condition} ORDER BY added, id", times="x''")
 
     def full_videos(self) -> Iterator[VideoEntry]:
-        """Yield the videos with their times, in the order in which they were added."""
-        for entry in self.videos():
-            if (video := self.video(entry.id)) is not None:
+        """Yield the videos with their times, as they were added."""
+        for brief in self.videos():
+            video = self.video(brief.id)
+            if video is not None:
                 yield video
 
     def video(self, key: str) -> VideoEntry | None:
-        """Return a video that was not removed."""
+        """Return a video that is not removed."""
         return next(iter(self._videos("id = ? AND removed IS NULL", key)), None)
 
     def _videos(self, condition: str, *values: object, times: str = "times") -> list[VideoEntry]:
-        query = f"SELECT id, name, media, features, {times}, complete, revision FROM video WHERE "
-        return [
-            VideoEntry(
-                key,
-                name,
-                self._path(media),
-                self._path(features),
-                np.frombuffer(times),
-                bool(complete),
-                *others,
+        columns = f"id, name, media, features, {times}, complete, revision"
+        videos = []
+        for row in self._rows(f"SELECT {columns} FROM video WHERE {condition}", *values):
+            key, name, media, features, seconds, complete, revision = row
+            video = VideoEntry(
+                id=key,
+                name=name,
+                media=self._path(media),
+                features=self._path(features),
+                times=np.frombuffer(seconds),
+                complete=bool(complete),
+                revision=revision,
             )
-            for key, name, media, features, times, complete, *others in self._rows(
-                query + condition, *values
-            )
-        ]
+            videos.append(video)
+        return videos
 
     def _path(self, stored: str | None) -> Path | None:
         return None if stored is None else self.folder / stored
 
     def change_video(self, key: str, **values: object) -> None:
-        """Store other values of a video: name, complete, or the time at which it was removed (None: it was not)."""
+        """Change values of a video: name, complete, or removed (a time, or None)."""
         with self._change():
             for column, value in values.items():
                 self._base.execute(f"UPDATE video SET {column} = ? WHERE id = ?", (value, key))
@@ -322,63 +342,72 @@ class Project:
         return dict(self._rows("SELECT id, name FROM track WHERE video = ? ORDER BY id", video))
 
     def add_track(self, video: str, name: str) -> int:
-        """Add a track, or return the one of that name."""
+        """Add a track and return its id, or that of the track with this name."""
+        insertion = "INSERT OR IGNORE INTO track (video, name) VALUES (?, ?)"
         with self._change():
-            self._base.execute(
-                "INSERT OR IGNORE INTO track (video, name) VALUES (?, ?)", (video, name)
-            )
-            return int(
-                self._rows("SELECT id FROM track WHERE video = ? AND name = ?", video, name)[0][0]
-            )
+            self._base.execute(insertion, (video, name))
+            query = "SELECT id FROM track WHERE video = ? AND name = ?"
+            return int(self._rows(query, video, name)[0][0])
 
     def remove_track(self, video: str, track: int) -> None:
-        """Remove a track without segments; an InputError for any other, and for the last one."""
+        """Remove a track. Raise an InputError if it has segments, or is the only one."""
         with self._change():
             if self.labels(video)[track] or len(self.tracks(video)) == 1:
-                raise InputError(
-                    "track", "it has segments, or is the only one", "delete its segments first"
-                )
+                problem = "it has segments, or is the only one"
+                raise InputError("track", problem, "delete its segments first")
             self._base.execute("DELETE FROM track WHERE id = ?", (track,))
 
     def labels(self, video: str) -> dict[int, list[Label]]:
         """Return the labels of each track of a video, in order of time."""
         labels: dict[int, list[Label]] = {track: [] for track in self.tracks(video)}
         query = """SELECT track, start, stop, label, origin, comment, annotator FROM segment
-                   WHERE track IN (SELECT id FROM track WHERE video = ?) ORDER BY start, stop, label"""
+                   WHERE track IN (SELECT id FROM track WHERE video = ?)
+                   ORDER BY start, stop, label"""
         for track, *row in self._rows(query, video):
             labels[track].append(Label(*row))
         return labels
 
     def count(self) -> dict[str, int]:
         """Return the number of labels of each video that has any."""
-        return dict(
-            self._rows(
-                "SELECT video, count(*) FROM segment JOIN track ON track.id = segment.track GROUP BY video"
-            )
-        )
+        query = """SELECT video, count(*) FROM segment JOIN track ON track.id = segment.track
+                   GROUP BY video"""
+        return dict(self._rows(query))
 
     def replace(
         self, video: str, track: int, labels: Iterable[Label], revision: int | None, annotator: str
     ) -> int:
-        """Give a track other labels, which is one edit; the new revision of the video.
+        """Replace the labels of a track, as one edit.
 
-        A ConflictError where the video has another revision than the caller saw (None: any will do).
+        Args:
+            video: the id of the video.
+            track: the id of the track.
+            labels: its labels.
+            revision: the revision that was edited; None stands for any.
+            annotator: who made the labels that are new.
+
+        Returns:
+            The new revision of the video.
+
+        Raises:
+            ConflictError: if the video has another revision.
+            InputError: if labels overlap or exceed the video, or there is no such track.
         """
-        entry = self.video(video)
-        assert entry is not None
-        new = check_labels(labels, entry.n_frames)
+        stored = self.video(video)
+        assert stored is not None
+        checked = check_labels(labels, stored.n_frames)
         with self._change():
             self._check(video, revision)
-            before = self.labels(video)
-            if track not in before:
+            tracks = self.labels(video)
+            if track not in tracks:
                 raise InputError("track", "no such track")
-            named = {replace(label, annotator=""): label.annotator for label in before[track]}
-            new = [
-                replace(label, annotator=named.get(replace(label, annotator=""), annotator))
-                for label in new
-            ]
-            if Counter(new) != Counter(before[track]):
-                self._edit(video, track, before[track], new, annotator)
+            old = tracks[track]
+            annotators = {replace(label, annotator=""): label.annotator for label in old}
+            new = []
+            for label in checked:
+                unsigned = replace(label, annotator="")
+                new.append(replace(label, annotator=annotators.get(unsigned, annotator)))
+            if Counter(new) != Counter(old):
+                self._edit(video, track, old, new, annotator)
         return self._revision(video)
 
     def _revision(self, video: str) -> int:
@@ -396,22 +425,21 @@ class Project:
         after: Sequence[Label],
         annotator: str = "",
     ) -> None:
-        """Store an edit as what it took and what it gave; what was undone before can no longer be redone."""
-        removed, added = Counter(before) - Counter(after), Counter(after) - Counter(before)
-        self._base.execute(
-            "UPDATE edit SET state = 'dropped' WHERE video = ? AND state = 'undone'", (video,)
-        )
-        parts = [
-            json.dumps([astuple(label) for label in sorted(some.elements())])
-            for some in (removed, added)
-        ]
-        query = "INSERT INTO edit (video, track, time, annotator, removed, added, state)"
-        row = video, track, time.time(), annotator, *parts
-        self._base.execute(f"{query} VALUES (?, ?, ?, ?, ?, ?, 'done')", row)
-        self._exchange(video, track, *parts)
+        """Store an edit as the labels that it removes and adds. Undone edits are dropped."""
+        removed = _as_json(Counter(before) - Counter(after))
+        added = _as_json(Counter(after) - Counter(before))
+        drop = "UPDATE edit SET state = 'dropped' WHERE video = ? AND state = 'undone'"
+        self._base.execute(drop, (video,))
+        row = (video, track, time.time(), annotator, removed, added)
+        query = """INSERT INTO edit (video, track, time, annotator, removed, added, state)
+                   VALUES (?, ?, ?, ?, ?, ?, 'done')"""
+        self._base.execute(query, row)
+        self._exchange(video, track, removed, added)
 
     def _exchange(self, video: str, track: int, removed: str, added: str) -> None:
-        old, new = ([(track, *row) for row in json.loads(part)] for part in (removed, added))
+        """Delete and insert labels, which are JSON."""
+        old = [(track, *row) for row in json.loads(removed)]
+        new = [(track, *row) for row in json.loads(added)]
         columns = "track, start, stop, label, origin, comment, annotator"
         same = f"SELECT id FROM segment WHERE ({columns}) = (?, ?, ?, ?, ?, ?, ?) LIMIT 1"
         self._base.executemany(f"DELETE FROM segment WHERE id = ({same})", old)
@@ -419,17 +447,19 @@ class Project:
         self._base.execute("UPDATE video SET revision = revision + 1 WHERE id = ?", (video,))
 
     def step(self, video: str, revision: int | None, *, back: bool) -> None:
-        """Undo the last edit of a video, or redo the last that was undone; nothing where there is none."""
-        state, order = ("done", "DESC") if back else ("undone", "ASC")
-        query = f"SELECT id, track, removed, added FROM edit WHERE video = ? AND state = ? ORDER BY id {order} LIMIT 1"
+        """Undo the last edit of a video, or redo the one that was undone last, if there is one."""
+        query = "SELECT id, track, removed, added FROM edit WHERE video = ? AND state = ? "
+        query += "ORDER BY id DESC LIMIT 1" if back else "ORDER BY id ASC LIMIT 1"
+        state, next_state = ("done", "undone") if back else ("undone", "done")
         with self._change():
             self._check(video, revision)
             for key, track, removed, added in self._rows(query, video, state):
-                self._exchange(video, track, *((added, removed) if back else (removed, added)))
-                self._base.execute(
-                    "UPDATE edit SET state = ? WHERE id = ?",
-                    (("done", "undone")[state == "done"], key),
-                )
+                if back:
+                    self._exchange(video, track, added, removed)
+                else:
+                    self._exchange(video, track, removed, added)
+                update = "UPDATE edit SET state = ? WHERE id = ?"
+                self._base.execute(update, (next_state, key))
 
     def can_step(self, video: str) -> tuple[bool, bool]:
         """Return whether there is an edit to undo, and one to redo."""
@@ -438,32 +468,40 @@ class Project:
         return bool(done), bool(undone)
 
     def runs(self) -> dict[str, tuple[Path, str, dict[str, Any]]]:
-        """Return the trained runs by name: their folder, the track that they label, and figures before and after."""
-        rows = self._rows("SELECT name, path, track, figures FROM run ORDER BY made")
-        return {
-            name: (self.folder / path, track, json.loads(figures))
-            for name, path, track, figures in rows
-        }
+        """Return the folder, the track and the figures (before, after) of each trained run."""
+        runs = {}
+        for name, path, track, figures in self._rows(
+            "SELECT name, path, track, figures FROM run ORDER BY made"
+        ):
+            runs[name] = (self.folder / path, track, json.loads(figures))
+        return runs
 
     def add_run(self, path: Path, track: str, figures: dict[str, Any]) -> None:
         """Add a trained run."""
+        row = (path.name, self._stored(path), track, time.time(), json.dumps(figures))
         with self._change():
-            row = path.name, self._stored(path), track, time.time(), json.dumps(figures)
             self._base.execute("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?)", row)
 
 
+def _as_json(labels: Counter[Label]) -> str:
+    return json.dumps([astuple(label) for label in sorted(labels.elements())])
+
+
 def check_labels(labels: Iterable[Label], n_frames: int) -> list[Label]:
-    """Return the labels in order of time; an InputError where they do not lie apart in a video of that length."""
+    """Return labels in order of time.
+
+    Raises:
+        InputError: if labels overlap, or exceed a video of `n_frames` frames.
+    """
     labels = list(labels)
     for number, label in enumerate(labels, start=1):
         if not 0 <= label.start <= label.stop <= n_frames or label.start == n_frames:
-            raise InputError(
-                f"segments {number}", f"frames [{label.start}, {label.stop}) of {n_frames}"
-            )
+            problem = f"frames [{label.start}, {label.stop}) of {n_frames}"
+            raise InputError(f"segments {number}", problem)
     ordered = sorted(labels)
-    for before, after in pairwise(ordered):
-        if after.start < before.stop or (before.start, before.stop) == (after.start, after.stop):
-            raise InputError(
-                "segments", f"two segments share frame {after.start}", "use another track"
-            )
+    for first, second in pairwise(ordered):
+        is_same = (first.start, first.stop) == (second.start, second.stop)
+        if is_same or second.start < first.stop:
+            problem = f"two segments share frame {second.start}"
+            raise InputError("segments", problem, "use another track")
     return ordered

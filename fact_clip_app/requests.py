@@ -1,4 +1,4 @@
-"""What comes in: what is asked, as pydantic values, and files, with limits on both."""
+"""Bodies of requests as pydantic values, and uploaded files, with limits."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ class NewVideo(_Body):
 
 
 class VideoChange(_Body):
-    """Other values of a video; what is not given stays."""
+    """New values of a video; None changes nothing."""
 
     name: Name | None = None
     complete: bool | None = None
 
 
 class NewActions(_Body):
-    """All actions of the project in order, and which one was renamed, from and to."""
+    """All actions of the project in order, and the old and new name of a renamed one."""
 
     actions: Annotated[list[Action], Field(max_length=500)]
     renamed: tuple[Name, Name] | None = None
 
 
 class NewSettings(_Body):
-    """Other settings of decoding or another model; what is not given stays."""
+    """New settings of decoding, or the model to use; None changes nothing."""
 
     model: str | None = None
     adjust: DecodeSettings | None = None
 
 
 class Segments(_Body):
-    """All segments of a track, and the revision of the video that they were made from (null: whatever it is)."""
+    """All segments of a track, and the revision of the video that was edited (null: any)."""
 
     track: int
     revision: int | None
@@ -82,22 +82,19 @@ class NewLabels(_Body):
 
 
 class NewTrainingVideo(_Body):
-    """How a labelled video is added to the training set."""
+    """Options of adding a labelled video to the training set."""
 
     only_corrected: bool = False
 
 
 class Adaptation(_Body):
-    """How the model is trained on."""
+    """Options of a training from the run in use."""
 
     epochs: Annotated[int, Field(ge=1, le=1000)] = 20
 
 
 class Training(_Body):
-    """A training on the labels of the project: minutes that it may take, and the track.
-
-    `teach`: begin with the run in use, which learns names that it has not had; else a new model.
-    """
+    """A training on a track: minutes that it may take, and whether to teach the run in use."""
 
     minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 5.0
     track: Name = "main"
@@ -105,7 +102,7 @@ class Training(_Body):
 
 
 class Comparison(_Body):
-    """Two labellings: keys of uploads, "shown", "predicted", or names of tracks as "track NAME"."""
+    """Two labellings: keys of uploads, "shown", "predicted", or "track NAME"."""
 
     first: str
     second: str
@@ -117,7 +114,7 @@ LABELS = tuple(
 """Endings of label files, the longest first."""
 
 FEATURES = ".npy"
-_MAX_NAME = 150  # characters of a file's name that are kept
+_MAX_NAME = 150  # characters of a file name
 _FACTS = (
     "format",
     "encoder",
@@ -133,7 +130,7 @@ _FACTS = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What one page may use."""
+    """Limits of one page."""
 
     file_bytes: int = 2_000_000_000  # of an uploaded file
     label_bytes: int = 50_000_000  # of a label or JSON file
@@ -150,32 +147,29 @@ class Limits:
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that came in: where it lies, and what the user calls it."""
+    """An uploaded file: its path, and the name that the user knows."""
 
     path: Path
     name: str
 
     @property
     def ending(self) -> str:
-        """What kind of file it is: `.npy`, a suffix of videos, or an ending of label files."""
+        """Ending that tells the kind of file: `.npy`, a suffix of videos, or of label files."""
         return ending_of(self.name)
 
 
 def ending_of(name: str) -> str:
-    """Return the ending that tells what a file is; an InputError for any other file."""
+    """Return the ending of a file name. Raise an InputError if it is of no known kind."""
     low = name.lower()
     for ending in (*LABELS, FEATURES, *SUFFIXES):
         if low.endswith(ending.lower()) and len(low) > len(ending):
             return ending
-    raise InputError(
-        name or "a file",
-        "no video, feature file or label file",
-        f"give {FEATURES}, {', '.join(SUFFIXES[:5])}, ...",
-    )
+    fix = f"give {FEATURES}, {', '.join(SUFFIXES[:5])}, ..."
+    raise InputError(name or "a file", "no video, feature file or label file", fix)
 
 
-def shown_name(name: str) -> str:
-    """Return the last part of a file's name as a browser gave it, without control characters; it is never a path."""
+def base_name(name: str) -> str:
+    """Return the last part of a file name from a browser, without control characters."""
     last = name.replace("\\", "/").rpartition("/")[2]
     clean = "".join(character for character in last if character.isprintable()).strip(" .")
     length = len(ending_of(clean))
@@ -183,57 +177,83 @@ def shown_name(name: str) -> str:
 
 
 def sorted_by_kind(uploads: Iterable[Upload]) -> tuple[Upload | None, Upload | None]:
-    """Return the video and the features among files of one video, of which it may have either or both.
+    """Sort the files of one video.
 
-    What the JSON file beside features says of them is kept, without the path of a video, which could be any file.
+    Facts of the JSON file beside features are stored, except for the path of a video, which could
+    be any file.
+
+    Args:
+        uploads: a video, a feature file, or both, and the JSON file of the features.
+
+    Returns:
+        The video and the features.
     """
     by_kind: dict[str, Upload] = {}
     for upload in uploads:
         kind = "video" if upload.ending in SUFFIXES else upload.ending
         if kind not in ("video", FEATURES, ".json") or kind in by_kind:
-            raise InputError(
-                upload.path, "one file too many", "give a video, a feature file, and its .json"
-            )
+            fix = "give a video, a feature file, and its .json"
+            raise InputError(upload.path, "one file too many", fix)
         by_kind[kind] = upload
-    features, media = by_kind.get(FEATURES), by_kind.get("video")
-    if (features or media) is None or (features is None and ".json" in by_kind):
+    media = by_kind.get("video")
+    features = by_kind.get(FEATURES)
+    facts = by_kind.get(".json")
+    if features is None and (media is None or facts is not None):
         raise InputError("files", "no feature file", "give a video, or NAME.npy with NAME.json")
-    if media is not None:  # FFmpeg takes play lists, which name other files, for videos
-        with media.path.open("rb") as file:
-            begin = file.read(4096)
-        if all(byte >= 32 or byte in b"\t\n\r\f" for byte in begin):
-            raise InputError(media.path, "not a video")
-    if features is not None and ".json" in by_kind:
-        facts = read_mapping(by_kind[".json"].path, "fps and times of the features")
-        text = json.dumps({key: facts[key] for key in _FACTS if key in facts})
-        features.path.with_suffix(".json").write_text(text, encoding="utf-8")
+    if media is not None and _is_text(media.path):
+        raise InputError(media.path, "not a video")
+    if features is not None and facts is not None:
+        tree = read_mapping(facts.path, "fps and times of the features")
+        content = json.dumps({key: tree[key] for key in _FACTS if key in tree})
+        features.path.with_suffix(".json").write_text(content, encoding="utf-8")
     return media, features
 
 
-async def receive_file(request: Request, path: Path, name: str, room: int, limits: Limits) -> int:
-    """Write the body of a request to a file; its size. Too much, too slow or too long is refused."""
-    size, parts, began = 0, request.stream(), time.monotonic()
+def _is_text(path: Path) -> bool:
+    """Return whether a file is text. FFmpeg reads play lists, which name other files, as videos."""
+    with path.open("rb") as file:
+        start = file.read(4096)
+    return all(byte >= 32 or byte in b"\t\n\r\f" for byte in start)
+
+
+async def receive_file(request: Request, path: Path, name: str, limit: int, limits: Limits) -> int:
+    """Write the body of a request to a file.
+
+    Args:
+        request: the request.
+        path: the file to write.
+        name: what the user calls it.
+        limit: bytes that it may have.
+        limits: of the page, for the time that it may take.
+
+    Returns:
+        The size in bytes.
+
+    Raises:
+        HTTPException: if the body is too large, or comes too slowly.
+    """
+    size = 0
+    parts = request.stream()
+    start = time.monotonic()
     async with await anyio.open_file(path, "wb") as file:
         while True:
-            with anyio.move_on_after(limits.patience) as waiting:
+            with anyio.move_on_after(limits.patience) as timeout:
                 part = await anext(parts, None)
-            if waiting.cancelled_caught:
+            if timeout.cancelled_caught:
                 raise HTTPException(408, f"{name}: nothing came for {limits.patience:g} s")
             if part is None:
                 return size
             size += len(part)
-            spent = time.monotonic() - began
-            if spent > limits.upload_seconds or (
-                spent > limits.patience and size < spent * limits.upload_rate
-            ):
-                raise HTTPException(408, f"{name}: too slow, {size} bytes in {spent:.0f} s")
-            if size > room:
-                raise too_large(name, room)
+            seconds = time.monotonic() - start
+            is_slow = seconds > limits.patience and size < seconds * limits.upload_rate
+            if is_slow or seconds > limits.upload_seconds:
+                raise HTTPException(408, f"{name}: too slow, {size} bytes in {seconds:.0f} s")
+            if size > limit:
+                raise too_large(name, limit)
             await file.write(part)
 
 
-def too_large(name: str, room: int) -> HTTPException:
-    """Return the refusal of a file for which there is no room."""
-    return HTTPException(
-        413, f"{name}: larger than the {max(room, 0) / 1e6:.0f} MB that are left for it"
-    )
+def too_large(name: str, limit: int) -> HTTPException:
+    """Return the error for a file that is larger than its limit in bytes."""
+    megabytes = max(limit, 0) / 1e6
+    return HTTPException(413, f"{name}: larger than the {megabytes:.0f} MB that are left for it")

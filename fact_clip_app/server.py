@@ -1,4 +1,4 @@
-"""The server of the page: who asks, and what is answered."""
+"""The server of the page: its routes and answers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,16 @@ from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import format_called
 from fact_clip.report.budget import write_tables
 from fact_clip.video.decode import SUFFIXES
-from fact_clip_app import learn, requests, views
-from fact_clip_app.edits import BACKGROUND, Draft, read_tracks, row_labels
-from fact_clip_app.guard import ERRORS, Guard, answer_to
-from fact_clip_app.page import BusyError, Engine, Options, Page, reads_names
+from fact_clip_app import requests, teach, views
+from fact_clip_app.drafts import BACKGROUND, Draft, row_labels
+from fact_clip_app.engine import Engine, reads_names
+from fact_clip_app.export import add_video, export_set
+from fact_clip_app.guard import ERRORS, Guard, error_response
+from fact_clip_app.jobs import BusyError
+from fact_clip_app.label_files import read_tracks
+from fact_clip_app.page import Options, Page
 from fact_clip_app.project import Label, VideoEntry
-from fact_clip_app.requests import FEATURES, Upload, ending_of, receive_file, shown_name, too_large
+from fact_clip_app.requests import FEATURES, Upload, base_name, ending_of, receive_file, too_large
 
 STATIC = Path(__file__).parent / "static"
 TIMELINE = Path(report.__file__).parent
@@ -45,72 +49,67 @@ Answer = dict[str, Any]
 
 
 class Server:
-    """Answers the requests of a page."""
+    """The answers to the requests of a page."""
 
     def __init__(self, page: Page) -> None:
-        self.page, self.limits, self.project, self.engine = (
-            page,
-            page.limits,
-            page.project,
-            page.engine,
-        )
-        self.cookie = hashlib.sha256(
-            f"cookie {page.project.token}".encode()
-        ).hexdigest()  # stands for the token
+        self.page = page
+        self.limits = page.limits
+        self.project = page.project
+        self.engine = page.engine
+        # The cookie of a browser that has opened the address with the token.
+        self.cookie = hashlib.sha256(f"cookie {page.project.token}".encode()).hexdigest()
 
-    def _cookie(self, request: Request) -> str:
+    def _cookie_name(self, request: Request) -> str:
         return f"fact_clip_{request.url.port or 80}"  # cookies are shared by all ports of a host
 
-    def _is_let_in(self, request: Request) -> bool:
-        return hmac.compare_digest(
-            request.cookies.get(self._cookie(request), "").encode(), self.cookie.encode()
-        )
+    def _has_cookie(self, request: Request) -> bool:
+        value = request.cookies.get(self._cookie_name(request), "")
+        return hmac.compare_digest(value.encode(), self.cookie.encode())
 
     def _is_token(self, token: str) -> bool:
         return hmac.compare_digest(token.encode(), self.project.token.encode())
 
-    def let_in(self, request: Request) -> None:
-        """Refuse a browser that has not opened the address with the token, and a program that does not send it."""
+    def authorise(self, request: Request) -> None:
+        """Reject browsers without the cookie, and programs that do not send the token."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if not self._is_let_in(request) and not (
-            scheme.lower() == "bearer" and self._is_token(token)
-        ):
-            raise HTTPException(403, "not let in; open the address that the command line printed")
+        has_token = scheme.lower() == "bearer" and self._is_token(token)
+        if not self._has_cookie(request) and not has_token:
+            message = "not let in; open the address that the command line printed"
+            raise HTTPException(403, message)
 
     def index(self, request: Request, token: str = "") -> Response:
-        """Answer the page itself; with the token in the address it lets a browser in."""
-        answer = FileResponse(STATIC / "index.html", media_type="text/html")
-        if self._is_let_in(request):
-            return answer
+        """Return the page, and the cookie to a browser whose address has the token."""
+        page = FileResponse(STATIC / "index.html", media_type="text/html")
+        if self._has_cookie(request):
+            return page
         if not self._is_token(token):
             return FileResponse(STATIC / "refused.html", status_code=403, media_type="text/html")
-        is_secure = request.url.scheme == "https"  # behind a proxy
-        answer.set_cookie(
-            self._cookie(request), self.cookie, secure=is_secure, httponly=True, samesite="strict"
+        page.set_cookie(
+            self._cookie_name(request),
+            self.cookie,
+            secure=request.url.scheme == "https",  # behind a proxy
+            httponly=True,
+            samesite="strict",
         )
-        return answer
+        return page
 
     async def upload(self, request: Request, name: str) -> Answer:
-        """Take a file; its body is the request's."""
-        page, limits = self.page, self.limits
-        name, client = shown_name(name), "" if request.client is None else request.client.host
+        """Store the body of the request as a file."""
+        page = self.page
+        name = base_name(name)
         ending = ending_of(name)  # no other part of the path comes from a user
         page.incoming.mkdir(parents=True, exist_ok=True)
-        path = page.incoming / f"{secrets.token_hex(12)}{ending}"
-        is_large = ending in (FEATURES, *SUFFIXES)
-        room = limits.file_bytes if is_large else min(limits.label_bytes, limits.file_bytes)
+        key = secrets.token_hex(12)
+        path = page.incoming / f"{key}{ending}"
+        limit = self._upload_limit(ending)
         declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > room:
-            raise too_large(name, room)
-        for count, most in (
-            (page.uploads.total(), limits.uploads),
-            (page.uploads[client], limits.uploads_each),
-        ):
-            if count >= most:
-                raise BusyError(count - most + 1)
+        if declared.isdecimal() and int(declared) > limit:
+            raise too_large(name, limit)
+        client = "" if request.client is None else request.client.host
+        self._check_uploads(client)
         page.uploads[client] += 1
         try:
-            size = await receive_file(request, path, name, room, limits)
+            size = await receive_file(request, path, name, limit, self.limits)
         except BaseException as error:
             path.unlink(missing_ok=True)
             if isinstance(error, OSError):  # a full disk
@@ -118,9 +117,23 @@ class Server:
             raise
         finally:
             page.uploads[client] -= 1
-        key = path.name.partition(".")[0]
         page.files[key] = Upload(path, name)
         return {"file": key, "name": name, "size": size}
+
+    def _upload_limit(self, ending: str) -> int:
+        """Return the bytes that a file may have."""
+        if ending in (FEATURES, *SUFFIXES):
+            return self.limits.file_bytes
+        return min(self.limits.label_bytes, self.limits.file_bytes)
+
+    def _check_uploads(self, client: str) -> None:
+        """Raise BusyError if too many uploads are in progress, in all or of one address."""
+        uploads = self.page.uploads
+        excess = max(
+            uploads.total() - self.limits.uploads, uploads[client] - self.limits.uploads_each
+        )
+        if excess >= 0:
+            raise BusyError(excess + 1)
 
     def _uploads(self, keys: list[str]) -> list[Upload]:
         if not all(key in self.page.files for key in keys):
@@ -128,16 +141,15 @@ class Server:
         return [self.page.files[key] for key in keys]
 
     def add_video(self, body: requests.NewVideo) -> Answer:
-        """Make a video of uploaded files."""
+        """Create a video from uploaded files."""
         uploads = self._uploads(body.files)
-        if len(self.project.videos()) >= self.limits.videos:
-            raise InputError(
-                "videos", f"{len(self.project.videos())} already", "begin another project"
-            )
+        count = len(self.project.videos())
+        if count >= self.limits.videos:
+            raise InputError("videos", f"{count} already", "begin another project")
         try:
             video = self.page.quick.run(lambda: self.page.add_video(uploads))
         except InputError as error:
-            line = self.page.line(error)
+            line = self.page.line(error)  # it names the files, which are deleted next
             for key in body.files:
                 self.page.files.pop(key).path.unlink(missing_ok=True)
             raise HTTPException(400, line) from None
@@ -146,64 +158,65 @@ class Server:
         return {"video": video.id}
 
     def _video(self, video: str) -> VideoEntry:
-        entry = self.project.video(video)
-        if entry is None:
+        stored = self.project.video(video)
+        if stored is None:
             raise HTTPException(404, "no such video")
-        return entry
+        return stored
 
     def change_video(self, video: str, body: requests.VideoChange) -> Answer:
-        """Take other values of a video."""
+        """Change values of a video."""
         self.project.change_video(self._video(video).id, **body.model_dump(exclude_none=True))
-        return self._shown(video)
+        return self._view(video)
 
     def remove_video(self, video: str) -> Answer:
-        """Put a video aside; nothing of it is deleted."""
+        """Hide a video. Nothing is deleted."""
         self._video(video)
         self.page.queue.cancel(lambda job: job.owner == video)
         self.project.change_video(video, removed=time.time())
         return {}
 
     def restore_video(self, video: str) -> Answer:
-        """Put a removed video back."""
+        """Restore a removed video."""
         self.project.change_video(video, removed=None)
         self.page.encode([self._video(video)])
         return {}
 
     def media(self, video: str) -> Response:
-        """Answer the video file, or a range of it."""
+        """Return the video file, or a range of it."""
         media = self._video(video).media
-        if media is None or not media.is_file():
-            raise HTTPException(
-                404, "no video file" if media is None else "the video file is not where it was"
-            )
+        if media is None:
+            raise HTTPException(404, "no video file")
+        if not media.is_file():
+            raise HTTPException(404, "the video file is not where it was")
         kind = _MEDIA_TYPES.get(media.suffix.lower(), "application/octet-stream")
         return FileResponse(media, media_type=kind, content_disposition_type="inline")
 
     def state(self) -> Answer:
-        """Answer everything but the segments."""
+        """Return everything but the segments."""
         self.page.encode(self.project.videos())
         return views.state(self.page)
 
     def video(self, video: str) -> Answer:
-        """Answer a video with its segments, and the seconds of its frames."""
-        return {**self._shown(video), "times": self._video(video).times.round(6).tolist()}
+        """Return a video with its segments, and the seconds of its frames."""
+        times = self._video(video).times.round(6).tolist()
+        return {**self._view(video), "times": times}
 
-    def _shown(self, video: str) -> Answer:
+    def _view(self, video: str) -> Answer:
         return self.page.quick.run(lambda: views.video(self.page, self._video(video)))
 
     def actions(self, body: requests.NewActions) -> Answer:
-        """Take other actions; segments follow one that was renamed."""
-        actions = list({action.name: action for action in body.actions}.values())
-        model, names = self.engine.model(), [action.name for action in actions]
-        if model is not None and names and reads_names(model):
-            model.choose(
-                [name for name in names if name not in model.vocabulary.background] or None
-            )
-        self.project.set_actions(actions, body.renamed)
+        """Replace the actions. The segments of a renamed action are renamed."""
+        actions = {action.name: action for action in body.actions}
+        model = self.engine.model()
+        if model is not None and actions and reads_names(model):
+            background = model.vocabulary.background
+            names = [name for name in actions if name not in background]
+            model.choose(names or None)  # raises an InputError for names that it cannot take
+        self.project.set_actions(list(actions.values()), body.renamed)
         return self.state()
 
     def settings(self, body: requests.NewSettings) -> Answer:
-        """Take other settings or another model."""
+        """Change settings of decoding, or the model."""
         if body.model is not None:
             if body.model not in ("", *self.project.runs()):
                 raise InputError("model", f"no model {body.model!r} in this project")
@@ -214,13 +227,13 @@ class Server:
         return self.state()
 
     def uncertain(self) -> Answer:
-        """Answer the least certain drafts of all videos."""
+        """Return the least certain drafts of all videos."""
         for video in self.project.full_videos():
             self.page.quick.run(partial(self.engine.predict, video))
         return {"segments": views.uncertain(self.page)}
 
     def label(self, video: str, body: requests.Segments) -> Answer:
-        """Store the segments of a track, as one edit."""
+        """Replace the segments of a track, as one edit."""
         self._video(video)
         self.project.replace(video, body.track, body.segments, body.revision, body.annotator)
         return self._edited(video)
@@ -231,133 +244,143 @@ class Server:
         return self._edited(video)
 
     def redo(self, video: str, body: requests.Step) -> Answer:
-        """Redo the last edit that was undone."""
+        """Redo the edit that was undone last."""
         self.project.step(self._video(video).id, body.revision, back=False)
         return self._edited(video)
 
     def _edited(self, video: str) -> Answer:
-        names = [label.label for labels in self.project.labels(video).values() for label in labels]
-        self.project.add_actions(
-            name for name in names if name not in views.background_of(self.page)
-        )
-        return self._shown(video)
+        """Add new labels to the actions, and return the video."""
+        background = views.background_of(self.page)
+        for labels in self.project.labels(video).values():
+            names = [label.label for label in labels]
+            self.project.add_actions(name for name in names if name not in background)
+        return self._view(video)
 
     def add_track(self, video: str, body: requests.NewTrack) -> Answer:
         """Add a track to a video."""
         self.project.add_track(self._video(video).id, body.name)
-        return self._shown(video)
+        return self._view(video)
 
     def remove_track(self, video: str, track: int) -> Answer:
         """Remove a track without segments."""
         if track not in self.project.tracks(self._video(video).id):
             raise HTTPException(404, "no such track")
         self.project.remove_track(video, track)
-        return self._shown(video)
+        return self._view(video)
 
     def import_labels(self, video: str, body: requests.NewLabels) -> Answer:
-        """Store the segments of a label file: its tiers are tracks, whose segments are replaced."""
-        entry, (upload,) = self._video(video), self._uploads([body.file])
-        background = views.background_of(self.page)
+        """Replace the segments of tracks by those of the tiers of a label file."""
+        (upload,) = self._uploads([body.file])
         counts = self.page.load_labels(
-            entry, upload.path, upload.ending, body.annotator or upload.name, background
+            self._video(video),
+            upload.path,
+            upload.ending,
+            annotator=body.annotator or upload.name,
+            background=views.background_of(self.page),
         )
         return {**self._edited(video), "imported": counts}
 
     def export(
         self, video: str, format: str = "", background: bool = False, track: int | None = None
     ) -> Response:
-        """Answer a video as a file of a format: a track, the first where none is named, or all where the format can."""
-        entry, form = self._video(video), format_called(format)
-        tracks = self.page.quick.run(lambda: views.tracks_of(self.page, entry))
-        if track is not None or form.write_tracks is None:
+        """Return a video as a file: a track, or all of them if the format has tracks.
+
+        Without a track, a format that has no tracks gets the first one.
+        """
+        stored = self._video(video)
+        form = format_called(format)
+        tracks = self.page.quick.run(lambda: views.tracks_of(self.page, stored))
+        if track is not None:
             names = self.project.tracks(video)
-            if track is not None and track not in names:
+            if track not in names:
                 raise HTTPException(404, "no such track")
-            name = next(iter(tracks)) if track is None else names[track]
-            tracks = {name: tracks[name]}
-        return _download(
-            f"{file_name(entry.name)}{form.ending}",
-            lambda path: views.save(tracks, path, background),
-        )
+            tracks = {names[track]: tracks[names[track]]}
+        elif form.write_tracks is None:
+            first = next(iter(tracks))
+            tracks = {first: tracks[first]}
+        name = f"{file_name(stored.name)}{form.ending}"
+        return _download(name, lambda path: views.save(tracks, path, background))
 
     def export_all(
         self, format: Annotated[list[str] | None, Query()] = None, background: bool = False
     ) -> Response:
-        """Answer every track of every video as a zip of files in some formats."""
-        kinds = format or ["json"]
-        return _download_folder(
-            "labels", lambda path: list(views.export_files(self.page, path, kinds, background))
-        )
+        """Return every track of every video as a zip of files in some formats."""
+        formats = format or ["json"]
+
+        def write(folder: Path) -> None:
+            for _ in views.export_files(self.page, folder, formats, background):
+                pass
+
+        return _download_folder("labels", write)
 
     def export_training(self, track: str) -> Response:
-        """Answer the labelled videos of a track as a zip of a data set to train on, with their features."""
-        return _download_folder("training", lambda path: learn.export_set(self.page, track, path))
+        """Return the labelled videos of a track as a zip of a data set with features."""
+        return _download_folder("training", lambda path: export_set(self.page, track, path))
 
     def summary(self, format: Literal["json", "csv", "xlsx"] = "json") -> Answer | Response:
-        """Answer how long, how often and when each action was labelled: as JSON, or as a table to download."""
+        """Return how long, how often and when actions were labelled, as JSON or as a table."""
         tables = views.budget(self.page)
-        return (
-            tables
-            if format == "json"
-            else _download(f"time.{format}", lambda path: write_tables(path, tables))
-        )
+        if format == "json":
+            return tables
+        return _download(f"time.{format}", lambda path: write_tables(path, tables))
 
     def add_to_training_set(self, video: str, body: requests.NewTrainingVideo) -> Answer:
         """Add a labelled video to the training set."""
-        entry, training_set = self._video(video), self.page.training_set
-        shown, model = self.page.quick.run(lambda: self.page.shown(entry)), self.engine.model()
-        path = self.engine.features(entry)
-        if model is None or path is None:
+        training_set = self.page.training_set
+        stored = self._video(video)
+        parts = self._first_timeline(stored)
+        model = self.engine.model()
+        features = self.engine.features(stored)
+        if model is None or features is None:
             raise HTTPException(409, "not encoded yet")
-        other = UNLABELLED if body.only_corrected else views.background_of(self.page, BACKGROUND)[0]
-        parts = [
-            part
-            for part in next(iter(shown.values()))
-            if not (body.only_corrected and isinstance(part, Draft))
-        ]
-        name, _ = learn.add_video(training_set, entry, parts, other, path, model)
+        other = views.background_of(self.page, BACKGROUND)[0]
+        if body.only_corrected:
+            other = UNLABELLED
+            parts = [part for part in parts if isinstance(part, Label)]
+        name, _ = add_video(training_set, stored, parts, other, features, model)
         return {"name": name, "folder": str(training_set.root)}
 
+    def _first_timeline(self, video: VideoEntry) -> list[Draft | Label]:
+        timelines = self.page.quick.run(lambda: self.page.timelines(video))
+        return next(iter(timelines.values()))
+
     def adapt(self, body: requests.Adaptation) -> Answer:
-        """Train on from the run in use, on the training set."""
-        return {"command": shlex.join(learn.adapt(self.page, body.epochs))}
+        """Start a training from the run in use, on the training set."""
+        return {"command": shlex.join(teach.adapt(self.page, body.epochs))}
 
     def train(self, body: requests.Training) -> Answer:
-        """Train a model on the labels of a track, or teach the run in use what it has not had."""
-        learn.learn(self.page, body.track, body.minutes, body.teach)
+        """Start a training on the labels of a track, of a new model or of the run in use."""
+        teach.learn(self.page, body.track, body.minutes, body.teach)
         return {}
 
     def compare(self, video: str, body: requests.Comparison) -> Answer:
-        """Compare two label files of a video, or one with what the page shows."""
-        entry = self._video(video)
-        labels = [self._labels(entry, key) for key in (body.first, body.second)]
-        return views.comparison(self.page, entry, labels)
+        """Compare two labellings of a video."""
+        stored = self._video(video)
+        labellings = [self._labelling(stored, key) for key in (body.first, body.second)]
+        return views.comparison(self.page, stored, labellings)
 
-    def _labels(self, video: VideoEntry, key: str) -> tuple[str, list[str]]:
-        """The name and the labels (N,) of a file that came in, of a track, or of what is shown."""
-        other = views.background_of(self.page, BACKGROUND)[0]
-        shown = self.page.quick.run(lambda: self.page.shown(video))
+    def _labelling(self, video: VideoEntry, key: str) -> tuple[str, list[str]]:
+        """Return the name and the frame labels (N,) of an upload, a track, or the page."""
+        timelines = self.page.quick.run(lambda: self.page.timelines(video))
         labellings: dict[str, Sequence[Draft | Label]] = {
-            "shown": next(iter(shown.values())),
+            "shown": next(iter(timelines.values())),
             "predicted": self.engine.drafts(video),
-            **{
-                f"track {name}": shown[track]
-                for track, name in self.project.tracks(video.id).items()
-            },
         }
-        name, parts = key, labellings.get(key)
-        if parts is None:
+        for track, name in self.project.tracks(video.id).items():
+            labellings[f"track {name}"] = timelines[track]
+        name = key
+        if key in labellings:
+            parts = labellings[key]
+        else:
             (upload,) = self._uploads([key])
-            tracks = read_tracks(
-                upload.path, upload.ending, video.times, views.background_of(self.page)
-            )
+            background = views.background_of(self.page)
+            tracks = read_tracks(upload.path, upload.ending, video.times, background)
             if len(tracks) > 1:
-                raise InputError(
-                    upload.path,
-                    f"{len(tracks)} tracks",
-                    "load it as labels, and compare the tracks",
-                )
-            name, parts = upload.name, next(iter(tracks.values()))
+                fix = "load it as labels, and compare the tracks"
+                raise InputError(upload.path, f"{len(tracks)} tracks", fix)
+            name = upload.name
+            parts = next(iter(tracks.values()))
+        other = views.background_of(self.page, BACKGROUND)[0]
         return name, row_labels(parts, video.times, video.times, other)
 
 
@@ -374,12 +397,12 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
             page.close()
 
     async def answer(request: Request, error: Exception) -> Response:
-        return answer_to(error, page.line)
+        return error_response(error, page.line)
 
     handlers: Any = dict.fromkeys(ERRORS, answer)
     docs: Any = dict.fromkeys(("docs_url", "redoc_url", "openapi_url"))  # ours are behind the token
     app = FastAPI(title="FACT-CLIP", lifespan=lifespan, exception_handlers=handlers, **docs)
-    api = APIRouter(prefix="/api", dependencies=[Depends(server.let_in)])
+    api = APIRouter(prefix="/api", dependencies=[Depends(server.authorise)])
     video = "/videos/{video}"
     for method, path, endpoint in (
         ("GET", "/state", server.state),

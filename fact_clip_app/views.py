@@ -1,4 +1,4 @@
-"""JSON sent to the page, and segmentations for files."""
+"""JSON for the page, and segmentations for files."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import io
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import count, filterfalse
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from fact_clip.core import Clock, Segment, Segmentation
 from fact_clip.core.colours import palette
-from fact_clip.core.decode_settings import CONTROLS
 from fact_clip.core.paths import file_name
 from fact_clip.formats import FORMATS, format_called, save_tracks
 from fact_clip.metrics.agreement import agreement
@@ -24,26 +23,35 @@ from fact_clip.report.budget import (
     time_budget,
     transitions,
 )
-from fact_clip_app.edits import BACKGROUND, Draft, gapless
-from fact_clip_app.page import Job, Page
+from fact_clip_app.controls import CONTROLS
+from fact_clip_app.drafts import BACKGROUND, Draft, gapless
+from fact_clip_app.engine import run_of
+from fact_clip_app.jobs import Job
+from fact_clip_app.page import Page
 from fact_clip_app.project import Label, VideoEntry
 
-LEAST_CERTAIN = 30  # Segments on the list of the least certain ones
+MAX_UNCERTAIN = 30
+"""Segments on the list of the least certain ones."""
 
 
 def state(page: Page) -> dict[str, Any]:
     """Return everything but the segments."""
-    engine, project, model = page.engine, page.project, page.engine.model()
-    counts, actions, growing = project.count(), project.actions(), page.options.training_set
-    scorer, run = None if model is None else model.scorer, page.options.run
-    calibration = None if scorer is None else scorer.calibration
+    engine = page.engine
+    project = page.project
+    run = page.options.run
+    training_set = page.options.training_set
+    actions = project.actions()
+    counts = project.count()
+    title = "none" if engine.base is None else "no training"
+    if engine.base is not None and run is not None:
+        title = run.name
     return {
         "project": {"folder": str(project.folder), "recent": list(page.options.recent)},
         "model": {
-            "title": "none" if engine.base is None else "no training" if run is None else run.name,
-            "exists": model is not None,
-            "can_learn": model is not None and model.scorer.run is not None,
-            "chosen": engine.chosen,
+            "title": title,
+            "exists": engine.model() is not None,
+            "can_learn": run_of(engine.model()) is not None,
+            "chosen": engine.run_name,
             "models": ["", *project.runs()],
         },
         "actions": [asdict(action) for action in actions],
@@ -51,28 +59,39 @@ def state(page: Page) -> dict[str, Any]:
         "background": background_of(page),
         "unseen": sorted(engine.unseen(action.name for action in actions)),
         "adjust": engine.settings.model_dump(),
-        "adjustable": [] if scorer is None else list(scorer.adjustable),
         "sliders": {name: asdict(control) for name, control in CONTROLS.items()},
-        "defaults": {
-            "gamma": 0.0 if calibration is None else calibration.gamma,
-            "switch_penalty": 0.0 if scorer is None else scorer.settings.switch_penalty or 0.0,
-        },
-        "videos": [
-            {
-                **_facts(video),
-                "job": job(page, engine.work(video.id).job),
-                "labels": counts.get(video.id, 0),
-                "predicted": engine.work(video.id).prediction is not None,
-            }
-            for video in project.videos()
-        ],
+        **_decoding(page),
+        "videos": [_video_state(page, video, counts) for video in project.videos()],
         "removed": [{"id": video.id, "name": video.name} for video in project.videos(removed=True)],
-        "training_set": None if growing is None else str(growing.root),
-        "can_adapt": growing is not None and run is not None,
+        "training_set": None if training_set is None else str(training_set.root),
+        "can_adapt": training_set is not None and run is not None,
         "training": job(page, page.training),
         "runs": {name: figures for name, (_, _, figures) in project.runs().items()},
         "formats": list(FORMATS),
         "limits": {"megabytes": page.limits.file_bytes / 1e6, "minutes": page.limits.minutes},
+    }
+
+
+def _decoding(page: Page) -> dict[str, Any]:
+    """Return the settings that the model in use has, and their defaults."""
+    defaults = {"gamma": 0.0, "switch_penalty": 0.0}
+    model = page.engine.model()
+    if model is None:
+        return {"adjustable": [], "defaults": defaults}
+    scorer = model.scorer
+    if scorer.calibration is not None:
+        defaults["gamma"] = scorer.calibration.gamma
+    defaults["switch_penalty"] = scorer.settings.switch_penalty or 0.0
+    return {"adjustable": list(scorer.adjustable), "defaults": defaults}
+
+
+def _video_state(page: Page, video: VideoEntry, counts: Mapping[str, int]) -> dict[str, Any]:
+    work = page.engine.work(video.id)
+    return {
+        **_facts(video),
+        "job": job(page, work.job),
+        "labels": counts.get(video.id, 0),
+        "predicted": work.prediction is not None,
     }
 
 
@@ -86,33 +105,41 @@ def _facts(video: VideoEntry) -> dict[str, Any]:
 
 
 def background_of(page: Page, *default: str) -> list[str]:
-    """Return the names that mean no action: those of the model, else the default."""
+    """Return the names that mean no action: those of the model, or the default."""
     model = page.engine.model()
-    return list(default) if model is None else list(model.vocabulary.background) or list(default)
+    names = [] if model is None else list(model.vocabulary.background)
+    return names or list(default)
 
 
 def job(page: Page, job: Job | None) -> dict[str, Any] | None:
-    """Return how far a job is."""
+    """Return the progress of a job."""
     if job is None:
         return None
-    progress = {"state": job.state, "done": job.done, "total": job.total, "note": job.note}
-    return {**progress, "error": page.line(job.error), "place": page.queue.position(job)}
+    return {
+        "state": job.state,
+        "done": job.done,
+        "total": job.total,
+        "note": job.note,
+        "error": page.line(job.error),
+        "place": page.queue.position(job),
+    }
 
 
 def video(page: Page, video: VideoEntry) -> dict[str, Any]:
-    """Return a video with its tracks, in frames; a segment that nobody labelled is a draft."""
-    project, shown, names_of_tracks = page.project, page.shown(video), page.project.tracks(video.id)
+    """Return a video with its tracks and drafts, in frames."""
+    project = page.project
+    timelines = page.timelines(video)
+    track_names = project.tracks(video.id)
     drafts = page.engine.drafts(video)
-    labels = [
-        part.label for parts in (*shown.values(), list[Draft | Label](drafts)) for part in parts
-    ]
-    names = list(dict.fromkeys([*(action.name for action in project.actions()), *labels]))
-    unseen, prediction = page.engine.unseen(names), page.engine.work(video.id).prediction
-    far_words = (
-        f"{word.word}: far from every trained {word.slot}{f', the nearest is {word.nearest}' if word.nearest else ''}"
-        for word in (() if prediction is None else prediction.new_words)
-        if word.far
-    )
+    names = dict.fromkeys(action.name for action in project.actions())
+    for parts in timelines.values():
+        names |= dict.fromkeys(part.label for part in parts)
+    names |= dict.fromkeys(draft.label for draft in drafts)
+    unseen = page.engine.unseen(names)
+    tracks = []
+    for track, parts in timelines.items():
+        segments = [_segment(part, unseen) for part in parts]
+        tracks.append({"id": track, "name": track_names[track], "segments": segments})
     can_undo, can_redo = project.can_step(video.id)
     return {
         **_facts(video),
@@ -120,128 +147,131 @@ def video(page: Page, video: VideoEntry) -> dict[str, Any]:
         "media": video.media is not None,
         "undo": can_undo,
         "redo": can_redo,
-        "tracks": [
-            {
-                "id": track,
-                "name": names_of_tracks[track],
-                "segments": [_segment(part, unseen) for part in parts],
-            }
-            for track, parts in shown.items()
-        ],
+        "tracks": tracks,
         "drafts": [_segment(draft, unseen) for draft in drafts],
         "background": background_of(page),
-        "colours": _colours(page, names),
-        "new_words": list(dict.fromkeys(far_words)),
+        "colours": _colours(page, list(names)),
+        "new_words": _new_words(page.engine.work(video.id).prediction),
         "command": command(page, video),
     }
 
 
+def _new_words(prediction: Segmentation | None) -> list[str]:
+    """Return a line for each word of a name that is far from training."""
+    lines: dict[str, None] = {}
+    for word in () if prediction is None else prediction.new_words:
+        if word.far:
+            line = f"{word.word}: far from every trained {word.slot}"
+            if word.nearest:
+                line += f", the nearest is {word.nearest}"
+            lines[line] = None
+    return list(lines)
+
+
 def _segment(part: Draft | Label, unseen: Iterable[str]) -> dict[str, Any]:
-    shown: dict[str, Any] = {"start": part.start, "stop": part.stop, "label": part.label}
+    segment: dict[str, Any] = {"start": part.start, "stop": part.stop, "label": part.label}
     if isinstance(part, Label):
-        shown |= {
-            "confidence": None,
-            "origin": part.origin,
-            "comment": part.comment,
-            "corrected": True,
-        }
+        segment |= {"confidence": None, "origin": part.origin, "comment": part.comment}
     else:
-        shown |= {
-            "confidence": part.confidence,
-            "origin": "draft",
-            "comment": "",
-            "corrected": False,
-        }
-    return {**shown, "unseen": part.label in unseen}
+        segment |= {"confidence": part.confidence, "origin": "draft", "comment": ""}
+    segment["corrected"] = isinstance(part, Label)
+    segment["unseen"] = part.label in unseen
+    return segment
 
 
 def _colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
-    """The colour and number of each name: those of an action stay, whatever becomes of the list."""
+    """Return the colour and number of each name. Those of an action never change."""
     background = background_of(page)
-    numbers = {
-        action.name: action.colour
-        for action in page.project.actions()
-        if action.name not in background
-    }
-    others = [
-        name for name in dict.fromkeys(names) if name not in numbers and name not in background
-    ]
-    free = filterfalse({*numbers.values()}.__contains__, count())
-    numbers |= dict(zip(others, free, strict=False))
+    numbers = {}
+    for action in page.project.actions():
+        if action.name not in background:
+            numbers[action.name] = action.colour
+    taken = set(numbers.values())
+    free = (number for number in count() if number not in taken)
+    for name in names:
+        if name not in numbers and name not in background:
+            numbers[name] = next(free)
     colours = palette(max(numbers.values(), default=-1) + 1)
-    shown = {
-        name: {"colour": colours[number], "number": number + 1} for name, number in numbers.items()
-    }
-    return {
-        name: shown.get(name, {"colour": None, "number": None})
-        for name in dict.fromkeys([*names, *background])
-    }
+    result: dict[str, Any] = {}
+    for name in [*names, *background]:
+        result[name] = {"colour": None, "number": None}
+        if name in numbers:
+            result[name] = {"colour": colours[numbers[name]], "number": numbers[name] + 1}
+    return result
 
 
 def uncertain(page: Page) -> list[dict[str, Any]]:
-    """Return the least certain drafts of all videos, the least certain first."""
-    drafts = [
-        (part, video)
-        for video in page.project.full_videos()
-        if page.engine.work(video.id).prediction is not None
-        for part in next(iter(page.shown(video).values()))
-        if isinstance(part, Draft) and part.confidence is not None
-    ]
-    drafts.sort(key=lambda entry: entry[0].confidence or 0.0)
-    return [
-        {
-            "video": video.id,
-            "name": video.name,
-            "time": float(video.times[draft.start]),
-            **_segment(draft, ()),
-        }
-        for draft, video in drafts[:LEAST_CERTAIN]
-    ]
+    """Return the least certain drafts of all videos, least certain first."""
+    rows = []
+    for video in page.project.full_videos():
+        if page.engine.work(video.id).prediction is None:
+            continue
+        first_track = next(iter(page.timelines(video).values()))
+        for part in first_track:
+            if isinstance(part, Draft) and part.confidence is not None:
+                row = {
+                    "video": video.id,
+                    "name": video.name,
+                    "time": float(video.times[part.start]),
+                    **_segment(part, ()),
+                }
+                rows.append(row)
+    rows.sort(key=lambda row: row["confidence"])
+    return rows[:MAX_UNCERTAIN]
 
 
 def tracks_of(page: Page, video: VideoEntry) -> dict[str, Segmentation]:
-    """Return what is shown on each track of a video, by its name; what is not labelled is background."""
-    names, background = page.project.tracks(video.id), background_of(page, BACKGROUND)
+    """Return the segmentation of each track by its name. Unlabelled frames are background."""
+    background = background_of(page, BACKGROUND)
     length = float(video.times[-1] - video.times[0])
     rate = round(video.n_frames / length, 6) if length > 0 else None
-    media = None if video.media is None else video.name + video.media.suffix
-    clock = Clock(video.n_frames, rate, video.times, media, rate if media else None)
-    tracks = dict[str, Segmentation]()
-    for track, parts in page.shown(video).items():
+    if video.media is None:
+        clock = Clock(video.n_frames, rate, video.times)
+    else:
+        clock = Clock(video.n_frames, rate, video.times, video.name + video.media.suffix, rate)
+    names = page.project.tracks(video.id)
+    tracks = {}
+    for track, parts in page.timelines(video).items():
         segments = gapless(parts, video.n_frames, background[0])
-        tracks[names[track]] = clock.apply_to(Segmentation(segments, background=tuple(background)))
+        segmentation = Segmentation(segments, background=tuple(background))
+        tracks[names[track]] = clock.apply_to(segmentation)
     return tracks
 
 
 def export_files(
     page: Page, folder: Path, formats: Iterable[str], background: bool
 ) -> Iterator[Path]:
-    """Write every track of every video in some formats; yield each file. A name that is taken gets the video's id.
+    """Write every track of every video.
 
-    Tracks of a video share a file where the format has tracks; else each has its own.
+    Args:
+        page: the page.
+        folder: the folder to write to.
+        formats: names of formats. Tracks share a file where the format has tracks.
+        background: write background to formats that leave it out.
+
+    Yields:
+        Each file. If two videos have one name, the second file is named after its id too.
     """
     written = set[Path]()
     for video in page.project.full_videos():
         tracks = tracks_of(page, video)
         for kind in formats:
             form = format_called(kind)
-            is_shared = form.write_tracks is not None or len(tracks) == 1
-            parts = (
-                {"": tracks}
-                if is_shared
-                else {f".{track}": {track: tracks[track]} for track in tracks}
-            )
-            for mark, part in parts.items():
-                name = file_name(f"{video.name}{mark}")
+            files = {f"{video.name}.{track}": {track: part} for track, part in tracks.items()}
+            if form.write_tracks is not None or len(tracks) == 1:
+                files = {video.name: tracks}
+            for title, parts in files.items():
+                name = file_name(title)
                 path = folder / f"{name}{form.ending}"
-                path = folder / f"{name}-{video.id}{form.ending}" if path in written else path
+                if path in written:
+                    path = folder / f"{name}-{video.id}{form.ending}"
                 written.add(path)
-                save(part, path, background)
+                save(parts, path, background)
                 yield path
 
 
 def save(tracks: Mapping[str, Segmentation], path: Path, background: bool) -> None:
-    """Write a track, or several into one file."""
+    """Write a track, or several tracks into one file."""
     if len(tracks) > 1:
         save_tracks(tracks, path, with_background=background)
     else:
@@ -249,17 +279,26 @@ def save(tracks: Mapping[str, Segmentation], path: Path, background: bool) -> No
 
 
 def budget(page: Page) -> dict[str, list[dict[str, Any]]]:
-    """Return how long, how often and when each action was labelled, on each track, and what follows what."""
-    parts, durations = dict[str, list[Stretch]](), dict[str, float]()
+    """Return the tables of how long, how often and when actions were labelled on each track."""
+    stretches: dict[str, list[Stretch]] = {}
+    durations = {}
     for video in page.project.full_videos():
+        times = video.times.tolist()
         tracks = page.project.tracks(video.id)
         for track, labels in page.project.labels(video.id).items():
             name = video.name if len(tracks) == 1 else f"{video.name}, {tracks[track]}"
-            name = f"{name} ({video.id})" if name in parts else name
-            times = video.times.tolist()
-            parts[name] = [(times[label.start], times[label.stop], label.label) for label in labels]
+            if name in stretches:
+                name = f"{name} ({video.id})"
+            stretches[name] = _stretches(labels, times)
             durations[name] = times[-1] - times[0]
-    return {"time": time_budget(parts, durations), "transitions": transitions(parts.values())}
+    return {
+        "time": time_budget(stretches, durations),
+        "transitions": transitions(stretches.values()),
+    }
+
+
+def _stretches(parts: Iterable[Label | Segment], times: Sequence[float]) -> list[Stretch]:
+    return [(times[part.start], times[part.stop], part.label) for part in parts]
 
 
 def comparison(
@@ -282,10 +321,10 @@ def comparison(
     first = Segmentation.from_frames(first_labels)
     second = Segmentation.from_frames(second_labels)
 
-    stretches = []
-    for segments in (first, second):
-        parts = segments.without(background)
-        stretches.append([(times[part.start], times[part.stop], part.label) for part in parts])
+    stretches = [
+        _stretches(first.without(background), times),
+        _stretches(second.without(background), times),
+    ]
     figures = {
         **result.figures,
         "edges_s": boundary_distance(*stretches),
@@ -306,22 +345,22 @@ def _timeline_row(name: str, segments: Iterable[Segment]) -> dict[str, Any]:
 
 
 def command(page: Page, video: VideoEntry) -> str:
-    """Return the command line that gives the drafts; "" without a model."""
-    model, words = page.engine.model(), list(page.options.command)
+    """Return the command line that gives the drafts, or "" without a model."""
+    engine = page.engine
+    model = engine.model()
     if model is None:
         return ""
-    if page.engine.chosen:
-        words = ["fact-clip", "segment", "--run", str(page.project.runs()[page.engine.chosen][0])]
+    words = list(page.options.command)
+    if engine.run_name:
+        words = ["fact-clip", "segment", "--run", str(page.project.runs()[engine.run_name][0])]
     words.insert(2, video.name + (".npy" if video.media is None else video.media.suffix))
-    if names := page.engine.names():
-        line = io.StringIO()  # a name with a comma in double quotes
-        csv.writer(line, lineterminator="").writerow(names)
-        has_commas = any("," in name for name in names)
-        words += [
-            "--actions",
-            line.getvalue() if has_commas else line.getvalue().replace(",", ", "),
-        ]
-    for name, value in page.engine.settings:
+    names = engine.names()
+    if names:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(names)  # quotes names with a comma
+        separator = "," if any("," in name for name in names) else ", "
+        words += ["--actions", line.getvalue().replace(",", separator)]
+    for name, value in engine.settings:
         if value is not None and name in model.scorer.adjustable:
             words += [CONTROLS[name].option, f"{value:g}"]
     return shlex.join(words)

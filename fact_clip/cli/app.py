@@ -36,8 +36,8 @@ from fact_clip.core.paths import whole_file
 
 if TYPE_CHECKING:
     from fact_clip.inference.segmenter import Segmenter
-    from fact_clip_app.learn import TrainingSet
     from fact_clip_app.project import Project
+    from fact_clip_app.training_set import TrainingSet
 
 MAX_RECENT = 10
 
@@ -89,8 +89,9 @@ def app(
     with library_errors("fact-clip app", "not installed", ModuleNotFoundError, fix=fix):
         import uvicorn
 
+        from fact_clip_app.engine import Engine
         from fact_clip_app.guard import HttpProtocol
-        from fact_clip_app.page import Engine, Options
+        from fact_clip_app.page import Options
         from fact_clip_app.project import Project
         from fact_clip_app.requests import Limits
         from fact_clip_app.server import make_app
@@ -162,7 +163,7 @@ def _open_model(options: ModelOptions, actions: list[str] | None) -> Segmenter |
 
 
 def _open_training_set(folder: Path, base: Segmenter | None) -> TrainingSet:
-    from fact_clip_app.learn import TrainingSet
+    from fact_clip_app.training_set import TrainingSet
 
     parts = [folder / part for part in ("mapping.txt", "groundTruth", "features")]
     if not any(part.exists() for part in parts):

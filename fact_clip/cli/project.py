@@ -97,7 +97,7 @@ def export(
       fact-clip project export my_project --training main --out data && fact-clip data init data
     """
     from fact_clip.formats import FORMATS, format_called
-    from fact_clip_app.learn import export_set
+    from fact_clip_app.export import export_set
     from fact_clip_app.views import export_files
 
     if formats == "all":
@@ -118,7 +118,8 @@ def export(
 def _open_page(folder: Path, *, is_new: bool = False) -> Page:
     """Open the page of a project without a model, which must exist unless `is_new`."""
     from fact_clip.inference.segmenter import load
-    from fact_clip_app.page import Engine, Options, Page
+    from fact_clip_app.engine import Engine
+    from fact_clip_app.page import Options, Page
     from fact_clip_app.project import DATABASE, Project
     from fact_clip_app.requests import Limits
 

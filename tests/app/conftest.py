@@ -19,11 +19,12 @@ pytest.importorskip("av")
 
 from starlette.testclient import TestClient
 
-from fact_clip_app.learn import TrainingSet
-from fact_clip_app.page import Engine, Options, Page
+from fact_clip_app.engine import Engine
+from fact_clip_app.page import Options, Page
 from fact_clip_app.project import Project
 from fact_clip_app.requests import Limits
 from fact_clip_app.server import make_app
+from fact_clip_app.training_set import TrainingSet
 
 ADDRESS = "http://127.0.0.1:8000"
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import uvicorn
 
 from fact_clip.inference.segmenter import load
+from fact_clip_app.engine import Engine
 from fact_clip_app.guard import HttpProtocol
-from fact_clip_app.learn import TrainingSet
-from fact_clip_app.page import Engine, Options
+from fact_clip_app.page import Options
 from fact_clip_app.project import Project
 from fact_clip_app.requests import Limits
 from fact_clip_app.server import make_app
+from fact_clip_app.training_set import TrainingSet
 
 if __name__ == "__main__":
     run = Path(sys.argv[1])

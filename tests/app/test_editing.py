@@ -15,7 +15,7 @@ from fact_clip.core import Segment, Segmentation
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
-from fact_clip_app.edits import Draft, drafts_of, gapless, overlaid, row_labels
+from fact_clip_app.drafts import Draft, drafts_of, gapless, overlaid, row_labels
 from fact_clip_app.project import Label
 
 NASTY = "<img src=x onerror=alert(1)>"

@@ -8,7 +8,8 @@ import pytest
 from fact_clip.config import Config
 from fact_clip.inference.segmenter import load
 from fact_clip.training import train
-from fact_clip_app.learn import in_words, measure
+from fact_clip_app.export import LabelledVideo
+from fact_clip_app.teach import figures_text, measure
 
 from ..refusals import refused
 
@@ -29,9 +30,11 @@ def write_features(path, plan, seed):
 
 def test_figures_in_words():
     after = {"right": 83.2, "found": 9, "segments": 10}
-    text = in_words({"before": None, "after": after})
+    text = figures_text({"before": None, "after": after})
     assert "83 % of the time right, 9 of 10 segments found; before: –." in text
-    assert "before: 40 %, 2 of 10." in in_words({"before": {"right": 39.6, "found": 2, "segments": 10}, "after": after})
+    assert "before: 40 %, 2 of 10." in figures_text(
+        {"before": {"right": 39.6, "found": 2, "segments": 10}, "after": after}
+    )
 
 
 def test_a_model_is_measured_by_hand(tiny_run, rows):
@@ -40,10 +43,10 @@ def test_a_model_is_measured_by_hand(tiny_run, rows):
     labels, times = prediction.to_frames(), np.arange(prediction.n_frames + 1) / 15
     actions = [one for one in prediction if one.label not in prediction.background]
     whole = {"right": 100.0, "found": len(actions), "segments": len(actions)}
-    assert measure(model, [(rows, times, labels)]) == whole
+    assert measure(model, [LabelledVideo(rows, times, labels)]) == whole
     first = actions[0]
     labels[first.start : first.stop] = ["peel apple"] * first.duration
-    wrong = measure(model, [(rows, times, labels)])
+    wrong = measure(model, [LabelledVideo(rows, times, labels)])
     assert wrong["right"] == pytest.approx(100 * (1 - first.duration / len(labels)), abs=0.06)
     assert (wrong["found"], wrong["segments"]) == (len(actions) - 1, len(actions))
 
@@ -53,9 +56,9 @@ def test_two_labelled_videos_are_needed(opened, tiny_run, rows):
     user.label(user.add(rows), (0, 5, "grasp shaft"))
     assert user.ask("POST", "/api/train", 400, json={})["error"].startswith("train: 1 labelled videos")
     with refused("train"):
-        from fact_clip_app.learn import labelled
+        from fact_clip_app.export import labelled_videos
 
-        labelled(user.page, "left hand")
+        labelled_videos(user.page, "left hand")
 
 
 def plans(rng, number, *more):
@@ -99,7 +102,7 @@ def test_a_run_is_taught_two_new_actions(opened, tmp_path, head):
     assert figures["after"]["right"] > max(80, figures["before"]["right"])
     taught = user.page.project.runs()["model-1"][0]
     assert set(load(taught, "cpu").vocabulary) == {*NAMES, *NEW}
-    held = [(root / f"features/v{number}.npy", np.arange(sum(n for n, _ in videos[number]) + 1) / FPS,
+    held = [LabelledVideo(root / f"features/v{number}.npy", np.arange(sum(n for n, _ in videos[number]) + 1) / FPS,
              [name for length, name in videos[number] for _ in range(length)]) for number in range(4, 10)]  # fmt: skip
     before, after = (measure(load(run, "cpu"), held)["right"] for run in (tmp_path / "run", taught))
     assert after >= before - 2

@@ -12,7 +12,7 @@ from fact_clip.config import DataConfig
 from fact_clip.core import Segment, Segmentation
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
-from fact_clip_app.edits import read_tracks
+from fact_clip_app.label_files import read_tracks
 from fact_clip_app.project import Project
 
 from ..films import numbered, write_video

@@ -13,7 +13,8 @@ import pytest
 from fact_clip.cli import main
 from fact_clip.core.paths import whole_file
 from fact_clip.datasets.layout import split_names
-from fact_clip_app.learn import TrainingSet, new_folder
+from fact_clip_app.teach import new_folder
+from fact_clip_app.training_set import TrainingSet
 
 ROOT = Path(__file__).parents[2]
 LABELS = ["stir"] * 6 + ["pour"] * 4

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fact_clip.video.decode import frames, picture_times
-from fact_clip_app.page import Job
-from fact_clip_app.requests import Limits, ending_of, shown_name
+from fact_clip_app.jobs import Job
+from fact_clip_app.requests import Limits, base_name, ending_of
 
 from ..films import numbered, write_video
 from ..refusals import refused
@@ -29,7 +29,7 @@ from ..small import write_dataset
     ],
 )
 def test_a_name_is_never_a_path(given, shown):
-    assert shown_name(given) == shown
+    assert base_name(given) == shown
 
 
 @pytest.mark.parametrize("name", ["", "a", "a.exe", "a.npy.sh", "../..", ".npy", "a.html", "a.pickle"])

@@ -20,12 +20,14 @@ from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.inference.segmenter import load_training_free
 from fact_clip.run import Run
+from fact_clip_app.engine import Engine
 from fact_clip_app.guard import HttpProtocol
-from fact_clip_app.learn import adapt_command
-from fact_clip_app.page import BusyError, Engine, Job, Options, Queue, Quick
+from fact_clip_app.jobs import BusyError, Job, Queue, Quick
+from fact_clip_app.page import Options
 from fact_clip_app.project import Project
 from fact_clip_app.requests import Limits
 from fact_clip_app.server import make_app
+from fact_clip_app.teach import adapt_command
 
 from ..films import numbered, write_video
 from .conftest import ADDRESS, User

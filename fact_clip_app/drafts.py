@@ -1,0 +1,139 @@
+"""Predicted segments under labels. All frames are frames of the video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import Clock, Segment, Segmentation
+from fact_clip_app.project import Label
+
+BACKGROUND = "background"
+"""Label of unlabelled frames, where the model has no background."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A predicted segment."""
+
+    start: int
+    stop: int
+    label: str
+    confidence: float | None = None
+
+
+def drafts_of(
+    predicted: Segmentation, rows: NDArray[np.float64], times: NDArray[np.float64]
+) -> list[Draft]:
+    """Convert a prediction on rows of features to frames of the video.
+
+    Args:
+        predicted: segments of T rows.
+        rows: seconds at which rows start, and the end, (T + 1,).
+        times: seconds at which frames start, and the end, (N + 1,).
+
+    Returns:
+        The segments that have a frame.
+    """
+    n_frames = len(times) - 1
+    frames = Clock(n_frames, times=times).frames(rows.tolist(), "rows")
+    frames = np.minimum(frames, n_frames)
+    frames[-1] = n_frames
+    drafts = []
+    for segment in predicted:
+        start = int(frames[segment.start])
+        stop = int(frames[segment.stop])
+        if start < stop:
+            drafts.append(Draft(start, stop, segment.label, segment.confidence))
+    return drafts
+
+
+def overlaid(drafts: Sequence[Draft], labels: Sequence[Label]) -> list[Draft | Label]:
+    """Return labels, in order, and the parts of drafts between them."""
+    parts: list[Draft | Label] = []
+    end = 0
+    for label in [*labels, None]:
+        for draft in drafts:
+            start = max(draft.start, end)
+            stop = draft.stop if label is None else min(draft.stop, label.start)
+            if start < stop:
+                parts.append(Draft(start, stop, draft.label, draft.confidence))
+        if label is not None:
+            parts.append(label)
+            end = max(end, label.stop)
+    return parts
+
+
+def gapless(
+    parts: Iterable[Draft | Label], n_frames: int, background: str = BACKGROUND
+) -> tuple[Segment, ...]:
+    """Return the segments for a file, from the first frame to the last.
+
+    A part of a draft joins a neighbour of its name. Two labels of one name stay apart, because
+    somebody cut them. An instant gets one frame, unless a segment covers it. Confidence is that of
+    the model, and None for segments that hold a label.
+
+    Args:
+        parts: labels and drafts.
+        n_frames: the length of the video.
+        background: the label of gaps.
+    """
+    segments: list[Segment] = []
+    is_label = False  # whether the last segment holds a label
+    for part in _without_gaps(parts, n_frames, background):
+        by_hand = isinstance(part, Label)
+        joins = bool(segments) and segments[-1].label == part.label and not (is_label and by_hand)
+        if joins:
+            segments[-1] = Segment(segments[-1].start, part.stop, part.label)
+            is_label = is_label or by_hand
+        else:
+            confidence = part.confidence if isinstance(part, Draft) else None
+            segments.append(Segment(part.start, part.stop, part.label, confidence))
+            is_label = by_hand
+    return tuple(segments)
+
+
+def _without_gaps(
+    parts: Iterable[Draft | Label], n_frames: int, background: str
+) -> list[Draft | Label]:
+    """Fill gaps with drafts of background, and give an instant a frame or drop it."""
+    pieces: list[Draft | Label] = []
+    end = 0
+    for part in sorted(parts, key=lambda part: (part.start, part.start == part.stop)):
+        if part.start < end:  # an instant within a segment
+            continue
+        if part.start > end:
+            pieces.append(Draft(end, part.start, background))
+        end = max(part.stop, part.start + 1)
+        pieces.append(replace(part, stop=end))
+    if end < n_frames:
+        pieces.append(Draft(end, n_frames, background))
+    return pieces
+
+
+def row_labels(
+    parts: Iterable[Draft | Label],
+    times: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    other: str,
+) -> list[str]:
+    """Return the label at the middle of each row of features.
+
+    Args:
+        parts: labels and drafts.
+        times: seconds at which frames start, and the end, (N + 1,).
+        rows: seconds at which rows start, and the end, (T + 1,).
+        other: the label of rows that no part covers.
+
+    Returns:
+        T labels.
+    """
+    middles = (rows[1:] + rows[:-1]) / 2  # (T,)
+    labels = np.full(len(middles), other, dtype=object)
+    for part in parts:
+        first, last = np.searchsorted(middles, [times[part.start], times[part.stop]])
+        labels[first:last] = part.label
+    return labels.tolist()

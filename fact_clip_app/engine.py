@@ -1,0 +1,296 @@
+"""The models of the page, and their predictions."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import Clock, InputError, Segmentation
+from fact_clip.core.decode_settings import DecodeSettings
+from fact_clip.core.paths import file_name
+from fact_clip.datasets.features import load_features, read_clock
+from fact_clip.decoding import CandidateSet, Scores
+from fact_clip.encoders import FrameEncoder
+from fact_clip.inference.scorer import check_features
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.run import Run
+from fact_clip.video.decode import picture_times, probe
+from fact_clip.video.extract import Settings, extract
+from fact_clip_app.drafts import Draft, drafts_of
+from fact_clip_app.jobs import Job
+from fact_clip_app.project import Project, VideoEntry
+from fact_clip_app.requests import Limits
+
+MAX_SCORE_BYTES = 256 << 20
+"""Size of the cache of scores. Scores that are dropped are computed again when they are needed."""
+
+MAX_MODELS = 3
+"""Trained models that stay loaded."""
+
+UNKNOWN_RATE = 30.0
+"""Rows a second that are assumed for features without a rate, to limit their length."""
+
+
+@dataclass(frozen=True)
+class ScoreKey:
+    """What the scores of a video depend on."""
+
+    model: str  # name of a run, or "" for the model that the page was started with
+    names: tuple[str, ...] | None  # of the candidates; None: the classes of the model
+    rivals: bool  # whether they hold the scores of rivals, which rejecting needs
+
+    def serves(self, other: ScoreKey) -> bool:
+        """Return whether scores of this key can be used for another one."""
+        same_request = (self.model, self.names) == (other.model, other.names)
+        return same_request and (self.rivals or not other.rivals)
+
+
+@dataclass(eq=False)
+class Work:
+    """What is computed for a video."""
+
+    job: Job | None = None  # encodes it
+    key: ScoreKey | None = None  # of the prediction
+    settings: DecodeSettings | None = None  # of the prediction
+    prediction: Segmentation | None = None
+    clock: Clock | None = None  # of the rows of the prediction
+
+
+class Engine:
+    """The model that the page was started with (`base`), if any, and those of the project."""
+
+    def __init__(
+        self,
+        project: Project,
+        base: Segmenter | None,
+        load: Callable[[Path], Segmenter],
+        limits: Limits,
+    ) -> None:
+        self.project = project
+        self.base = base
+        self.limits = limits
+        self.open = lru_cache(MAX_MODELS)(load)
+        self._scores: OrderedDict[str, tuple[ScoreKey, Scores]] = OrderedDict()  # by video
+        self._work: dict[str, Work] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def run_name(self) -> str:
+        """Name of the run that is in use, or "" for the model that the page was started with."""
+        name = str(self.project.setting("model", ""))
+        return name if name in self.project.runs() else ""
+
+    def model(self, name: str | None = None) -> Segmenter | None:
+        """Return the model of a name, or the one in use."""
+        name = self.run_name if name is None else name
+        return self.open(self.project.runs()[name][0]) if name else self.base
+
+    @property
+    def settings(self) -> DecodeSettings:
+        """Settings of decoding that were made on the page."""
+        return DecodeSettings(**self.project.setting("adjust", {}))
+
+    def names(self) -> tuple[str, ...] | None:
+        """Return the actions that the model can take, None for its own classes, or () for none."""
+        model = self.model()
+        if model is None:
+            return ()
+        takes_any = reads_names(model)
+        vocabulary = model.vocabulary
+        names = [
+            action.name
+            for action in self.project.actions()
+            if action.name not in vocabulary.background
+        ]
+        if not takes_any:
+            names = [name for name in names if name in vocabulary]
+        if not names and run_of(model) is not None:
+            return None
+        return tuple(names)
+
+    def unseen(self, names: Iterable[str]) -> set[str]:
+        """Return the names that the model was not trained on; none for a model without training."""
+        model = self.model()
+        if model is None or run_of(model) is None:
+            return set()
+        calibration = model.scorer.calibration
+        trained = model.vocabulary.names if calibration is None else calibration.seen
+        return set(names) - set(trained) - set(model.vocabulary.background)
+
+    def work(self, video: str) -> Work:
+        """Return what is computed for a video."""
+        return self._work.setdefault(video, Work())
+
+    def frame_times(self, media: Path | None, features: Path | None) -> NDArray[np.float64]:
+        """Return the seconds at which the frames of a new video start, and the end, (N + 1,).
+
+        Args:
+            media: the video file, whose pictures are the frames.
+            features: a feature file, whose rows are the frames if there is no video file.
+
+        Raises:
+            InputError: if the video is too long, or the features do not fit the model.
+        """
+        if media is not None:
+            self._check_length(media, probe(media).seconds or 0.0)
+            times = picture_times(media)
+            self._check_length(media, times[-1])  # the file may state a wrong length
+        if features is not None:
+            rows, clock = open_features(features, self.model())
+            self._check_length(features, len(rows) / (clock.fps or UNKNOWN_RATE))
+            if media is None:
+                times = row_starts(clock, len(rows))
+        return times
+
+    def _check_length(self, path: Path, seconds: float) -> None:
+        limit = self.limits.minutes
+        if seconds > 60 * limit:
+            fix = f"cut it to {limit:g} minutes at most"
+            raise InputError(path, f"{seconds / 60:.1f} minutes", fix)
+
+    def features(self, video: VideoEntry) -> Path | None:
+        """Return the features of a video for the model in use, or None if there are none yet."""
+        model = self.model()
+        if video.features is not None or video.media is None or model is None:
+            return video.features
+        try:
+            encoder = model.encoder_for(video.media)
+        except InputError:  # an unknown encoder, which the job of the video reports
+            return None
+        return self.features_by(video, encoder, model.extraction)
+
+    def features_by(
+        self, video: VideoEntry, encoder: FrameEncoder, extraction: Settings
+    ) -> Path | None:
+        """Return the features of a video by an encoder, or None if there are none yet."""
+        if video.features is not None:
+            return video.features
+        files = sorted(self._folder(video, encoder, extraction).glob("[!.]*.npy"))
+        return files[0] if files else None
+
+    def _folder(self, video: VideoEntry, encoder: FrameEncoder, extraction: Settings) -> Path:
+        encoding = file_name(f"{encoder.name}, {extraction.fps:g}")
+        return self.project.folder / "features" / encoding / video.id
+
+    def encode(
+        self, video: VideoEntry, job: Job, encoder: FrameEncoder, extraction: Settings
+    ) -> Path:
+        """Extract the features of a video into the folder of the project.
+
+        Args:
+            video: a video with a video file.
+            job: receives the progress.
+            encoder: the encoder.
+            extraction: how often pictures are taken.
+
+        Returns:
+            The feature file.
+        """
+        path = video.media
+        assert path is not None
+
+        def report(done: int, total: int, _: str) -> None:
+            self._check_length(path, (done - 1) / extraction.fps)
+            job.report(done, total, video.name)
+
+        report(0, 0, "")
+        return extract(path, encoder, self._folder(video, encoder, extraction), extraction, report)
+
+    def drafts(self, video: VideoEntry) -> list[Draft]:
+        """Return the prediction in frames of the video; empty without one."""
+        prediction = self.predict(video)
+        clock = self.work(video.id).clock
+        if prediction is None or clock is None:
+            return []
+        return drafts_of(prediction, row_starts(clock, prediction.n_frames), video.times)
+
+    def predict(self, video: VideoEntry) -> Segmentation | None:
+        """Return the prediction with the names and settings of the project, computing changes."""
+        work = self.work(video.id)
+        model = self.model()
+        names = self.names()
+        features = self.features(video)
+        if model is None or names == () or features is None:
+            work.prediction = None
+            return None
+        # A model that is selected later may not have a setting that was made before.
+        values = {key: value for key, value in self.settings if key in model.scorer.adjustable}
+        settings = DecodeSettings(**values)
+        key = ScoreKey(self.run_name, names, rivals=settings.reject is not None)
+        if work.prediction is None or work.key != key or work.settings != settings:
+            candidates = model.choose(names, settings)
+            scores = self._score(video, features, model, candidates, key)
+            work.prediction = model.decode(scores, candidates, settings)
+            work.key = key
+            work.settings = settings
+        return work.prediction
+
+    def _score(
+        self,
+        video: VideoEntry,
+        path: Path,
+        model: Segmenter,
+        candidates: CandidateSet,
+        key: ScoreKey,
+    ) -> Scores:
+        """Return the scores of a video, from the cache if it has them."""
+        with self._lock:
+            if video.id in self._scores:
+                cached_key, scores = self._scores[video.id]
+                if cached_key.serves(key):
+                    self._scores.move_to_end(video.id)
+                    return scores
+        features, clock = model.open(path)
+        clock = replace(clock, n_frames=len(features))
+        if video.media is None:
+            clock = replace(clock, media=None)
+        else:
+            video_fps = clock.video_fps or probe(video.media).fps
+            clock = replace(clock, media=video.media.name, video_fps=video_fps)
+        self.work(video.id).clock = clock
+        scores = model.score(features, path, candidates, clock, rivals=key.rivals)
+        with self._lock:
+            self._scores[video.id] = (key, scores)
+            self._scores.move_to_end(video.id)
+            self._shrink()
+        return scores
+
+    def _shrink(self) -> None:
+        """Drop the scores that were used least recently until the cache has its size."""
+        total = sum(scores.nbytes for _, scores in self._scores.values())
+        while total > MAX_SCORE_BYTES and len(self._scores) > 1:
+            _, (_, scores) = self._scores.popitem(last=False)
+            total -= scores.nbytes
+
+
+def run_of(model: Segmenter | None) -> Run | None:
+    """Return the run of a trained model, or None."""
+    return None if model is None else model.scorer.run
+
+
+def reads_names(model: Segmenter) -> bool:
+    """Return whether a model takes any names: its head reads text, or it has no training."""
+    run = run_of(model)
+    return run is None or run.config.model.is_open
+
+
+def open_features(features: Path, model: Segmenter | None) -> tuple[NDArray[np.float32], Clock]:
+    """Read a feature file, (T, D), and the times of its rows, and check that it fits the model."""
+    if model is None:
+        return load_features(features, "TD"), read_clock(features, layout="TD")
+    rows, clock = model.open(features)
+    return check_features(rows, features, model.scorer.width, model.scorer.needs.origin), clock
+
+
+def row_starts(clock: Clock, n_rows: int) -> NDArray[np.float64]:
+    """Return the seconds at which rows start, and the end, (T + 1,). The default rate is 1."""
+    if clock.times is not None:
+        return clock.times
+    return np.arange(n_rows + 1) / (clock.fps or 1.0)

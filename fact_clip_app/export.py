@@ -1,0 +1,185 @@
+"""Labelled videos of a project as a data set."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import InputError
+from fact_clip.core.io import read_mapping
+from fact_clip.core.paths import write_lines
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.encoders import Runtime, frame_encoder
+from fact_clip.inference.candidates import NONE_OF_THESE
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.run import Run
+from fact_clip.video.extract import Settings
+from fact_clip_app.drafts import BACKGROUND, Draft, row_labels
+from fact_clip_app.engine import open_features, row_starts, run_of
+from fact_clip_app.jobs import Job
+from fact_clip_app.page import Page
+from fact_clip_app.project import Label, VideoEntry
+from fact_clip_app.training_set import TrainingSet
+
+logger = logging.getLogger(__name__)
+
+ENCODER = "grid"
+"""The encoder where no model has one."""
+
+FIRST_VIDEOS = 50
+"""Training videos of a run that a model taught from it sees again, at most."""
+
+TEST_EVERY = 4
+"""Of this many labelled videos, one is a test video."""
+
+
+@dataclass(frozen=True)
+class LabelledVideo:
+    """A video to measure a model on."""
+
+    features: Path
+    rows: NDArray[np.float64]  # (T + 1,) seconds at which rows start, and the end
+    labels: list[str]  # (T,)
+
+
+def labelled_videos(page: Page, track: str) -> list[VideoEntry]:
+    """Return the videos with labels on a track. Raise an InputError if they are fewer than two."""
+    videos = []
+    for video in page.project.full_videos():
+        labels = page.project.labels(video.id)
+        for key, name in page.project.tracks(video.id).items():
+            if name == track and labels[key]:
+                videos.append(video)
+    if len(videos) < 2:
+        fix = "label two, so that one can be measured on"
+        raise InputError("train", f"{len(videos)} labelled videos", fix)
+    return videos
+
+
+def export_set(page: Page, track: str, root: Path) -> None:
+    """Write the labelled videos of a track as a data set with a test split.
+
+    Args:
+        page: the page.
+        track: the name of the track.
+        root: the folder of the data set.
+    """
+    job = Job("export", lambda job: None)
+    write_set(page, labelled_videos(page, track), track, root, None, job)
+
+
+def write_set(
+    page: Page,
+    videos: Sequence[VideoEntry],
+    track: str,
+    root: Path,
+    model: Segmenter | None,
+    job: Job,
+) -> list[LabelledVideo]:
+    """Write labelled videos as a data set, encoding those without features.
+
+    Args:
+        page: the page.
+        videos: the videos.
+        track: the name of the track with the labels.
+        root: the folder of the data set.
+        model: the model that learns from it, whose training videos are added, or None.
+        job: receives the progress.
+
+    Returns:
+        The test videos.
+    """
+    run = run_of(model)
+    training_set = TrainingSet(root, run)
+    is_test: dict[str, bool] = {}  # by name in the set
+    background = BACKGROUND
+    if model is not None and run is not None:
+        background = next(iter(model.vocabulary.background), BACKGROUND)
+        is_test |= dict.fromkeys(_add_first_videos(training_set, run), False)
+    encoder_model = model or page.engine.model()
+    media = next((video.media for video in videos if video.media is not None), None)
+    if encoder_model is None or media is None:
+        encoder = frame_encoder(ENCODER, Runtime("cpu"))
+        extraction = Settings()
+    else:
+        encoder = encoder_model.encoder_for(media)
+        extraction = encoder_model.extraction
+    test_videos = []
+    for number, video in enumerate(videos):
+        features = page.engine.features_by(video, encoder, extraction)
+        features = features or page.engine.encode(video, job, encoder, extraction)
+        tracks = page.project.tracks(video.id)
+        key = next(key for key, name in tracks.items() if name == track)
+        labels = page.project.labels(video.id)[key]
+        other = background if video.complete else UNLABELLED
+        name, labelled = add_video(training_set, video, labels, other, features, model)
+        is_test[name] = number % TEST_EVERY == 1
+        if is_test[name]:
+            test_videos.append(labelled)
+    test = [name for name in is_test if is_test[name]]
+    train = [name for name in is_test if not is_test[name]]
+    write_lines(root / "splits" / "train.split1.bundle", train)
+    write_lines(root / "splits" / "test.split1.bundle", test)
+    return test_videos
+
+
+def add_video(
+    training_set: TrainingSet,
+    video: VideoEntry,
+    parts: Iterable[Draft | Label],
+    other: str,
+    features: Path,
+    model: Segmenter | None,
+) -> tuple[str, LabelledVideo]:
+    """Add a video to a training set.
+
+    Args:
+        training_set: the set.
+        video: the video.
+        parts: its labels and drafts.
+        other: the label between them.
+        features: its feature file.
+        model: the model that reads the features, or None.
+
+    Returns:
+        The name in the set, and the labels of the rows.
+    """
+    array, clock = open_features(features, model)
+    rows = row_starts(clock, len(array))
+    names = row_labels(parts, video.times, rows, other)
+    labels = [UNLABELLED if name == NONE_OF_THESE else name for name in names]
+    background = []
+    if model is None and other in labels and other != UNLABELLED:
+        background = [other]
+    sidecar = features.with_suffix(".json")
+    facts = dict(read_mapping(sidecar, "facts of features")) if sidecar.is_file() else {}
+    facts.pop("video", None)  # a path of this machine
+    if clock.fps is not None:
+        facts.setdefault("fps", clock.fps)
+    name = training_set.add(video.name, array, labels, facts, background)
+    return name, LabelledVideo(features, rows, labels)
+
+
+def _add_first_videos(training_set: TrainingSet, run: Run) -> list[str]:
+    """Add training videos of a run, so that it forgets nothing, and return their names."""
+    try:
+        dataset = Dataset.open(run.config.data)
+    except InputError:
+        logger.warning(
+            "the training videos of %s are not there; what it learns now may replace the old",
+            run.path,
+        )
+        return []
+    facts = {} if dataset.fps is None else {"fps": dataset.fps}
+    classes = [*dataset.vocabulary, UNLABELLED]  # the index -1 is no label
+    names = []
+    for video in dataset.train[:FIRST_VIDEOS]:
+        labels = [classes[index] for index in dataset.labels(video).tolist()]
+        names.append(training_set.add(video, dataset.features(video), labels, facts))
+    return names

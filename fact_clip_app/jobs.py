@@ -1,0 +1,125 @@
+"""Work of the page: a queue of long jobs, and short computations one at a time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from fact_clip.core import InputError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class BusyError(Exception):
+    """Raised when too much is waiting. `position` is where the request would have stood."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        super().__init__(f"busy, place {position}")
+
+
+class CancelledError(Exception):
+    """Raised in a job that is to stop."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One piece of long work and its progress."""
+
+    owner: str  # the id of a video, or "training"
+    run: Callable[[Job], None]  # it must report often, since reports raise CancelledError
+    state: Literal["waiting", "running", "done", "failed"] = "waiting"
+    done: int = 0
+    total: int = 0
+    note: str = ""
+    error: InputError | str = ""  # of a failed job
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def report(self, done: int, total: int, note: str = "") -> None:
+        """Set the progress. Raise CancelledError if the job is to stop."""
+        self.done = done
+        self.total = total
+        self.note = note
+        if self.stop.is_set():
+            raise CancelledError
+
+
+class Queue:
+    """Long jobs, run one at a time in their order. BusyError when `limit` of them are waiting."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._lock = threading.Lock()
+        self._jobs: dict[Job, Future[None]] = {}  # running and waiting
+        self._pool = ThreadPoolExecutor(1, "fact-clip-app")
+
+    def add(self, job: Job) -> Job:
+        """Append a job."""
+        with self._lock:
+            if len(self._jobs) > self.limit:
+                raise BusyError(len(self._jobs) + 1)
+            self._jobs[job] = self._pool.submit(self._work, job)
+        return job
+
+    def position(self, job: Job) -> int:
+        """Return the position of a job, from 1; 0 unless it is waiting."""
+        with self._lock:
+            if job.state != "waiting" or job not in self._jobs:
+                return 0
+            return list(self._jobs).index(job) + 1
+
+    def cancel(self, matches: Callable[[Job], bool]) -> None:
+        """Drop waiting jobs that match, and stop the running one."""
+        with self._lock:
+            for job in list(filter(matches, self._jobs)):
+                job.stop.set()
+                if self._jobs[job].cancel():  # it was waiting
+                    del self._jobs[job]
+
+    def close(self) -> None:
+        """Cancel all jobs and wait for the running one."""
+        self.limit = -1
+        self.cancel(lambda job: True)
+        self._pool.shutdown()
+
+    def _work(self, job: Job) -> None:
+        job.state = "running"
+        try:
+            job.run(job)
+            job.state = "done"
+        except CancelledError:
+            job.error = "stopped"
+        except InputError as error:
+            job.error = error
+        except Exception:  # a fault of one job must not stop the queue
+            logger.exception("a job failed")
+            job.error = "an internal error; the log of the server has it"
+        if job.error:
+            job.state = "failed"
+        with self._lock:
+            del self._jobs[job]
+
+
+class Quick:
+    """Short computations, run one at a time. BusyError when `limit` of them are waiting."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._room = threading.Semaphore(limit + 1)
+        self._turn = threading.Lock()
+
+    def run(self, function: Callable[[], T]) -> T:
+        """Wait for a turn and return the result of a function."""
+        if not self._room.acquire(blocking=False):
+            raise BusyError(self.limit + 1)
+        try:
+            with self._turn:
+                return function()
+        finally:
+            self._room.release()

@@ -1,0 +1,148 @@
+"""Label files of any tool as tracks of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import Clock, InputError, Segmentation
+from fact_clip.core.io import read_text
+from fact_clip.formats import FORMATS, Format, load
+from fact_clip.formats.base import Annotation, Options, TiersError, Unit, last_frame
+from fact_clip_app.drafts import BACKGROUND
+from fact_clip_app.project import Label
+
+MAIN = "main"
+"""The track of a file that has one tier."""
+
+
+def read_tracks(
+    path: Path, ending: str, times: NDArray[np.float64], background: Iterable[str] = ()
+) -> dict[str, list[Label]]:
+    """Read a label file of one video.
+
+    Args:
+        path: the file.
+        ending: the ending of its format.
+        times: seconds at which frames start, and the end, (N + 1,).
+        background: labels that are left out.
+
+    Returns:
+        Track -> its labels, in frames of the video. Tiers of ELAN and subjects of BORIS are tracks.
+        Of overlapping segments, the later one goes to a further track.
+    """
+    file_format = _format(path, ending)
+    if file_format.read is not None:
+        try:
+            segmentation = load(path)
+            ignored = {*background, BACKGROUND, *segmentation.background}
+            labels = _of_frames(path, segmentation, times)
+            return {MAIN: [label for label in labels if label.label not in ignored]}
+        except InputError:
+            if file_format.annotations is None:
+                raise
+    tracks: dict[str, list[Label]] = {}
+    for tier, videos in _read_tiers(path, file_format).items():
+        if len(videos) != 1:
+            raise InputError(path, f"{len(videos)} videos", "give the labels of one")
+        (annotation,) = videos
+        ignored = {*background, BACKGROUND, annotation.background or BACKGROUND}
+        labels = _of_spans(annotation, times, ignored)
+        for number, part in enumerate(_apart(labels, len(times) - 1), start=1):
+            tracks[tier if number == 1 else f"{tier} {number}"] = part
+    return tracks
+
+
+def _format(path: Path, ending: str) -> Format:
+    """Return the format of an ending, which can be read."""
+    readable = []
+    for name, file_format in FORMATS.items():
+        if file_format.read is not None or file_format.annotations is not None:
+            if file_format.ending == ending:
+                return file_format
+            readable.append(name)
+    fix = f"choose one of {', '.join(readable)}"
+    raise InputError(path, "a format that is only written", fix)
+
+
+def _read_tiers(path: Path, file_format: Format) -> dict[str, list[Annotation]]:
+    """Read the annotations of each tier of a file."""
+    read = file_format.annotations
+    assert read is not None
+    unit: Unit | None = None
+    if file_format.ending == ".csv" and "start_frame" not in read_text(path).partition("\n")[0]:
+        unit = "seconds"  # as people write times
+    try:
+        return {MAIN: read(path, Options(unit=unit))}
+    except TiersError as error:
+        return {tier or MAIN: read(path, Options(tier=tier)) for tier in error.tiers}
+
+
+def _of_frames(path: Path, segmentation: Segmentation, times: NDArray[np.float64]) -> list[Label]:
+    """Convert the segments of a file with a label a frame, or a label a row of features."""
+    count = segmentation.n_frames
+    n_frames = len(times) - 1
+    edges = np.arange(count + 1)
+    if count != n_frames:
+        seconds = [segmentation.seconds(frame) for frame in range(count + 1)]
+        if seconds[0] is not None:
+            starts = np.array(seconds, dtype=np.float64)
+        else:
+            length = times[-1] - times[0]
+            if not length <= count <= n_frames:  # rows of features, at least one a second
+                problem = f"{count} labels for {n_frames} frames"
+                raise InputError(path, problem, "give the labels of this video")
+            starts = edges / count * length + times[0]
+        edges = _frames(path, starts, times)
+    labels = []
+    for part in segmentation:
+        start = int(edges[part.start])
+        stop = int(edges[part.stop])
+        if start < stop:
+            labels.append(Label(start, stop, part.label, "imported"))
+    return labels
+
+
+def _of_spans(annotation: Annotation, times: NDArray[np.float64], ignored: set[str]) -> list[Label]:
+    spans = [span for span in annotation.spans if span.label not in ignored]
+    values = np.array([[span.start, span.stop] for span in spans]).reshape(-1)
+    if annotation.unit == "seconds":
+        frames = _frames(annotation.path, values, times)
+    elif annotation.fps is not None:
+        frames = _frames(annotation.path, values / annotation.fps, times)
+    else:
+        frames = values.astype(np.int64)
+    labels = []
+    for span, start, stop in zip(spans, frames[::2], frames[1::2], strict=True):
+        labels.append(Label(int(start), int(stop), span.label, "imported"))
+    return labels
+
+
+def _frames(
+    path: Path, seconds: NDArray[np.float64], times: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return the nearest frames, unless the times go far beyond the end of the video."""
+    n_frames = len(times) - 1
+    frames = Clock(n_frames, times=times).frames(seconds.tolist(), path)
+    if len(frames) and frames.max() > last_frame(n_frames):
+        problem = f"segments up to {max(seconds):.1f} s of a video of {times[-1]:.1f} s"
+        raise InputError(path, problem)
+    return np.minimum(frames, n_frames)
+
+
+def _apart(labels: Iterable[Label], n_frames: int) -> list[list[Label]]:
+    """Distribute labels over tracks so that those of a track do not overlap."""
+    tracks: list[list[Label]] = [[]]
+    for label in sorted(labels):
+        if label.start >= n_frames:
+            continue
+        for track in tracks:
+            if not track or (track[-1].stop <= label.start and track[-1].start < label.start):
+                track.append(label)
+                break
+        else:
+            tracks.append([label])
+    return tracks

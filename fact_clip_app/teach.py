@@ -1,0 +1,293 @@
+"""Trainings on labels of a project, by ``fact-clip train``, and figures before and after."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.decode_settings import DecodeSettings
+from fact_clip.core.distributed import PARENT
+from fact_clip.core.io import read_mapping
+from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.datasets.layout import split_names
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.metrics.segmental import count_segments
+from fact_clip.run import Run
+from fact_clip_app.drafts import BACKGROUND
+from fact_clip_app.engine import reads_names, run_of
+from fact_clip_app.export import LabelledVideo, labelled_videos, write_set
+from fact_clip_app.jobs import CancelledError, Job
+from fact_clip_app.page import Page
+from fact_clip_app.project import VideoEntry
+
+POLL_SECONDS = 0.5
+"""Seconds between looks at the log of a training."""
+
+
+def adapt(page: Page, epochs: int) -> list[str]:
+    """Queue a training from the run in use on the training set of the page.
+
+    Args:
+        page: the page.
+        epochs: how long it trains.
+
+    Returns:
+        The command that trains.
+    """
+    training_set = page.training_set
+    if page.options.run is None:
+        raise InputError("adapt", "this model was not trained", "start the page with --run RUN")
+    name = page.engine.run_name
+    run = Run.read(page.project.runs()[name][0] if name else page.options.run)
+    out = new_folder(training_set.root / "runs" / "adapted")
+    command = adapt_command(run, training_set.root, out, epochs)
+
+    def train(job: Job) -> None:
+        run_training(command, job, out, epochs)
+        page.project.add_run(out, "main", {})
+
+    try:
+        page.begin_training(train)
+    except Exception:
+        out.rmdir()
+        raise
+    return command
+
+
+def adapt_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
+    """Return the command that trains from the weights of a run.
+
+    Args:
+        run: the run.
+        root: the data set to train on.
+        out: the run folder to write.
+        epochs: how long it trains.
+    """
+    splits = split_names(root)
+    split = str(run.config.data.split)
+    if splits and split not in splits:
+        split = splits[0]
+    values = {
+        "data.root": str(root.resolve()),
+        "data.split": split,
+        "data.holdout": None,
+        "data.validation": 0,
+        "data.groups": None,
+        "train.init": str(run.path.resolve()),
+        "train.epochs": epochs,
+    }
+    overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+    return ["fact-clip", "train", str(run.path / "config.yaml"), *overrides, "--out", str(out)]
+
+
+def learn(page: Page, track: str, minutes: float, teach: bool) -> None:
+    """Queue a training on the labels of a track, and its test on labelled videos.
+
+    The better one of the new model and the one in use is used from then on.
+
+    Args:
+        page: the page.
+        track: the name of the track.
+        minutes: how long it may take.
+        teach: start with the run in use, which learns new names, instead of a new model.
+    """
+    videos = labelled_videos(page, track)
+    model = page.engine.model()
+    if teach and run_of(model) is None:
+        raise InputError("train", "there is no run to teach", "train a new model")
+    start = model if teach else None
+    page.begin_training(lambda job: _Learning(page, track, start, job).run(videos, minutes))
+
+
+class _Learning:
+    """A training on the labels of a track, in a folder of the project."""
+
+    def __init__(self, page: Page, track: str, start: Segmenter | None, job: Job) -> None:
+        self.page = page
+        self.track = track
+        self.start = start  # the model that is taught; None: a new model
+        self.job = job
+        self.folder = new_folder(page.project.folder / "runs" / "model")
+        self.out = self.folder / self.folder.name
+
+    def run(self, videos: Sequence[VideoEntry], minutes: float) -> None:
+        """Write the data set, train, and compare the models."""
+        page = self.page
+        previous = page.engine.model()
+        data = self.folder / "data"
+        test_videos = write_set(page, videos, self.track, data, self.start, self.job)
+        epochs = self._train(data, minutes)
+        after = measure(page.engine.open(self.out), test_videos)
+        before = None if previous is None else measure(previous, test_videos)
+        figures = {"before": before, "after": after}
+        page.project.add_run(self.out, self.track, figures)
+        if before is None or after["right"] >= before["right"]:
+            page.project.set("model", self.out.name)
+            outcome = "It is used from now on."
+        else:
+            outcome = "The model before was better and is kept."
+        self.job.report(epochs, epochs, f"{figures_text(figures)} {outcome}")
+
+    def _train(self, data: Path, minutes: float) -> int:
+        """Train for as many epochs as the minutes allow, and return their number."""
+        recipe = self.folder / "recipe.yaml"
+        command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
+        command += ["--minutes", f"{minutes:g}"]
+        run_command(command, self.job, note="measuring how fast this computer trains")
+        epochs = int(read_mapping(recipe, "a recipe").get("train", {}).get("epochs", 80))
+        run = run_of(self.start)
+        if run is None:
+            command = ["fact-clip", "train", str(recipe), "model.head=text", "--out", str(self.out)]
+        else:
+            command = adapt_command(run, data, self.out, epochs)
+        run_training(command, self.job, self.out, epochs)
+        return epochs
+
+
+def new_folder(path: Path) -> Path:
+    """Create PATH-1, or PATH with a later number, which no other process gets."""
+    for number in count(1):
+        with suppress(FileExistsError):
+            folder = path.with_name(f"{path.name}-{number}")
+            folder.mkdir(parents=True)
+            return folder
+    raise AssertionError
+
+
+def run_training(command: Sequence[str], job: Job, out: Path, epochs: int) -> None:
+    """Run a training and report its epochs, as `run_command` does.
+
+    Args:
+        command: the command that trains.
+        job: receives the progress.
+        out: the run folder of the training.
+        epochs: how long it trains.
+    """
+    run_command(command, job, log=out / "log.jsonl", epochs=epochs)
+
+
+def run_command(
+    command: Sequence[str], job: Job, *, log: Path | None = None, epochs: int = 0, note: str = ""
+) -> None:
+    """Run a command of ``fact-clip`` in a process of its own, and stop it if the job is cancelled.
+
+    Args:
+        command: the command.
+        job: receives the progress.
+        log: the log of a training, a line an epoch.
+        epochs: how long the training takes.
+        note: what to report without a log.
+
+    Raises:
+        InputError: with the last line of the command, if it fails.
+    """
+    arguments = [sys.executable, "-m", "fact_clip", *command[1:]]
+    # However the page ends, its training ends with it.
+    environment = {**os.environ, PARENT: str(os.getpid())}
+    start = time.monotonic()
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output,
+        subprocess.Popen(
+            arguments, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        ) as process,
+    ):
+        try:
+            while process.poll() is None:
+                done = _lines_of(log)
+                text = note or f"epoch {done} of {epochs}"
+                if done:
+                    seconds = (time.monotonic() - start) * (epochs - done) / done
+                    text += f", {seconds:.0f} s left"
+                job.report(done, epochs, text)
+                time.sleep(POLL_SECONDS)
+        except CancelledError:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(POLL_SECONDS * 6)
+            process.kill()
+            raise
+        output.seek(0)
+        lines = [line for line in output.read().splitlines() if line.strip()]
+    if process.returncode:
+        last = f"exit code {process.returncode}"
+        if lines:
+            last = lines[-1].removeprefix("fact-clip: ")
+        raise InputError(" ".join(command[:2]), last)
+    job.report(epochs, epochs, "done")
+
+
+def _lines_of(log: Path | None) -> int:
+    if log is None or not log.is_file():
+        return 0
+    return len(log.read_text(encoding="utf-8").splitlines())
+
+
+def measure(model: Segmenter, videos: Sequence[LabelledVideo]) -> dict[str, Any]:
+    """Measure a model on labelled videos.
+
+    Args:
+        model: the model.
+        videos: videos with features that it reads.
+
+    Returns:
+        "right": percent of the labelled time, "segments": number of labelled segments, and "found":
+        how many of them a predicted segment of their name overlaps by half of their union.
+    """
+    right = 0.0
+    total = 0.0
+    hits = 0
+    n_segments = 0
+    for video in videos:
+        features, clock = model.open(video.features)
+        ignored = (UNLABELLED, BACKGROUND, *model.vocabulary.background)
+        names = sorted({label for label in video.labels if label not in ignored})
+        actions = None
+        if reads_names(model):
+            classes = [] if run_of(model) is None else list(model.vocabulary)
+            actions = [name for name in dict.fromkeys([*names, *classes]) if name not in ignored]
+        candidates = model.choose(actions)
+        scores = model.score(features, video.features, candidates, clock)
+        prediction = model.decode(scores, candidates, DecodeSettings())
+
+        vocabulary = Vocabulary.from_names(dict.fromkeys([*video.labels, *prediction.transcript]))
+        truth = vocabulary.encode(video.labels)  # (T,)
+        predicted = vocabulary.encode(prediction.to_frames())  # (T,)
+        is_labelled = np.array([label != UNLABELLED for label in video.labels])
+        seconds = np.diff(video.rows)
+        right += float(seconds[is_labelled & (truth == predicted)].sum())
+        total += float(seconds[is_labelled].sum())
+
+        uncounted = [index for index, name in enumerate(vocabulary) if name not in names]
+        hit, _, missed = count_segments([(truth, predicted)], 50, uncounted).totals()
+        hits += hit
+        n_segments += hit + missed
+    return {
+        "right": round(100 * right / max(total, 1e-9), 1),
+        "found": hits,
+        "segments": n_segments,
+    }
+
+
+def figures_text(figures: dict[str, Any]) -> str:
+    """Return the figures before and after a training as a sentence."""
+    before = figures["before"]
+    after = figures["after"]
+    previous = "–"
+    if before is not None:
+        previous = f"{before['right']:.0f} %, {before['found']} of {before['segments']}"
+    return (
+        f"On labelled videos that it has not seen: {after['right']:.0f} % of the time right, "
+        f"{after['found']} of {after['segments']} segments found; before: {previous}."
+    )

@@ -1,0 +1,164 @@
+"""A data set in the common layout that grows by labelled videos."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.paths import check_place, locked, whole_file, write_lines
+from fact_clip.datasets.benchmarks import BENCHMARKS, FACTORS_FILE, new_factors, parse_factors
+from fact_clip.datasets.features import open_array, read_sidecar
+from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.datasets.layout import find_split, split_names
+from fact_clip.run import Run
+
+LOCK_SECONDS = 60.0
+"""Seconds to wait for others who write to the training set."""
+
+
+class TrainingSet:
+    """A folder in the common layout (docs/datasets.md), which need not exist yet.
+
+    The run that the videos are segmented with determines the files of the layout. A new mapping
+    starts with its classes.
+    """
+
+    def __init__(self, root: Path, run: Run | None) -> None:
+        layout = BENCHMARKS["folder" if run is None else run.config.data.name]
+        self.root = root
+        self.run = run
+        self._features = root / layout.features
+        self._mapping = root / layout.mapping
+        check_place(self._mapping)
+        if self._mapping.is_file():  # its faults are errors before anybody corrects a video
+            Vocabulary.from_mapping(self._mapping)
+        if run is not None:
+            self._check_same_features(run.transform.input_dim, run.fps, f"{run.path} reads")
+
+    def _check_same_features(self, width: int, fps: float | None, origin: str) -> None:
+        """Raise an InputError if the set has features of another width or rate."""
+        paths = sorted(path for path in self._features.glob("*.npy") if path.name[0] != ".")
+        if not paths:
+            return
+        path = paths[0]
+        shape = open_array(path).shape
+        rate = read_sidecar(path).fps
+        fix = "add features of one encoder"
+        if width not in shape:
+            raise InputError(path, f"shape {shape}, but {origin} {width} columns", fix)
+        if rate is not None and fps is not None and rate != fps:
+            problem = f"{rate:g} rows a second, but {origin} {fps:g}"
+            raise InputError(path.with_suffix(".json"), problem, fix)
+
+    def add(
+        self,
+        name: str,
+        features: NDArray[Any],
+        labels: Sequence[str],
+        facts: dict[str, Any],
+        background: Sequence[str] = (),
+    ) -> str:
+        """Write a video: its features, its labels, new classes, and its entry in the lists.
+
+        A video with the same features is replaced.
+
+        Args:
+            name: the name of the video.
+            features: (T, D).
+            labels: T class names; "?" is no label.
+            facts: the content of the JSON file beside the features.
+            background: classes that come first in a new mapping, without a run.
+
+        Returns:
+            The name in the set, with a digest of the features if another video has the name.
+        """
+        if set(labels) == {UNLABELLED}:
+            fix = "correct one, or take the predicted ones too"
+            raise InputError(name, "no corrected segment", fix)
+        self._check_same_features(features.shape[1], facts.get("fps"), f"{name} has")
+        layout = "TD" if self.run is None else self.run.layout
+        stored = features if layout == "TD" else features.T
+        stem = re.sub(r"[^\w.-]+", "_", name).strip("._") or "video"
+        with locked(self.root, "a change of the training set", LOCK_SECONDS):
+            stem = self._free_name(stem, stored)
+            with whole_file(self._features / f"{stem}.npy") as path:
+                np.save(path, stored)
+            if layout == "TD":
+                write_lines(self._features / f"{stem}.json", [json.dumps(facts)])
+            classes = self._classes(background)
+            for label in dict.fromkeys(labels):
+                if label not in classes and label != UNLABELLED:
+                    classes.append(label)
+            write_lines(self._mapping, [f"{index} {name}" for index, name in enumerate(classes)])
+            self._add_factors(classes)
+            write_lines(self.root / "groundTruth" / f"{stem}.txt", labels)
+            self._add_to_lists(stem)
+        return stem
+
+    def _classes(self, background: Sequence[str]) -> list[str]:
+        """Return the classes, which keep their numbers, or those that a new set starts with."""
+        if self._mapping.is_file():
+            return list(Vocabulary.from_mapping(self._mapping))
+        return list(background) if self.run is None else list(self.run.vocabulary)
+
+    def _free_name(self, name: str, features: NDArray[Any]) -> str:
+        """Return the name if it is free or has the same features, else the name with a digest."""
+        path = self._features / f"{name}.npy"
+        if path.exists():
+            if np.array_equal(open_array(path), features):
+                return name
+        elif not (self.root / "groundTruth" / f"{name}.txt").exists():
+            return name
+        digest = hashlib.sha256(np.ascontiguousarray(features).tobytes()).hexdigest()
+        return f"{name}-{digest[:12]}"
+
+    def _add_factors(self, names: Sequence[str]) -> None:
+        """Write factors.csv if names do not parse. These are whole phrases, in the first slot."""
+        if self.run is None or len(self.run.vocabulary.slots) < 2:
+            return
+        vocabulary = self.run.vocabulary
+        path = self.root / FACTORS_FILE
+        new_names = [name for name in names if name not in vocabulary]
+        parsed, phrases = new_factors(self.run.config.data, vocabulary, new_names)
+        if not phrases and not path.is_file():
+            return
+        rows = dict(zip(vocabulary.names, vocabulary.factors, strict=True)) | parsed
+        if path.is_file():
+            slots, written, _ = parse_factors(path, names)
+            if slots == vocabulary.slots:
+                rows |= written
+        with (
+            whole_file(path) as unfinished,
+            unfinished.open("w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["class", *vocabulary.slots])
+            for name in names:
+                writer.writerow([name, *(factor or "" for factor in rows[name])])
+
+    def _add_to_lists(self, name: str) -> None:
+        """Add a video to the training list of every split that does not test it."""
+        splits = split_names(self.root)
+        found_lists = [find_split(self.root, "train", split) for split in splits]
+        lists = [path for path in found_lists if path is not None]
+        if not splits:
+            write_lines(self.root / "splits" / "test.split1.bundle", [])
+        for path in lists or [self.root / "splits" / "train.split1.bundle"]:
+            trained = _read_list(path)
+            tested = _read_list(path.with_name(path.name.replace("train", "test")))
+            names = [line.strip().removesuffix(".txt") for line in [*trained, *tested]]
+            if name not in names:
+                write_lines(path, [*trained, name])
+
+
+def _read_list(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
