@@ -9,19 +9,17 @@ import lmdb
 import numpy as np
 import pytest
 
-from fact_clip.datasets.convert import (
-    Sampling,
-    convert_features,
-    convert_tables,
-    read_array,
-    read_lmdb,
-    read_numbers,
-    resample,
-)
+from fact_clip.datasets.convert import Sampling, convert_features, convert_tables
+from fact_clip.datasets.convert.features import read_array, read_lmdb
+from fact_clip.datasets.convert.tables import NumberTable, read_numbers, resample
 
 from ..refusals import refused
 
 TD = np.arange(12, dtype=np.float16).reshape(4, 3)
+
+
+def parts_of(table: NumberTable) -> tuple:
+    return table.names, table.seconds, table.values
 
 
 def saved(folder: Path, array: np.ndarray) -> Path:
@@ -104,15 +102,15 @@ def written(folder: Path, text: str | bytes, name: str = "a.csv") -> Path:
     ],
 )
 def test_all_kinds_of_tables(name, text, tmp_path):
-    names, times, values = read_numbers(written(tmp_path, text, name), Sampling())
+    names, times, values = parts_of(read_numbers(written(tmp_path, text, name), Sampling()))
     assert (names, times) == (("x", "y"), None)
     assert values.tolist() == [[1.0, 2.5], [-3.0, 40.0]]
 
 
 def test_columns_without_names_have_numbers(tmp_path):
     path = written(tmp_path, "0.5,7,8\n0.7,9,10\n")
-    assert read_numbers(path, Sampling())[0] == ("1", "2", "3")
-    names, times, values = read_numbers(path, Sampling(columns=("3", "2"), time="1"))
+    assert read_numbers(path, Sampling()).names == ("1", "2", "3")
+    names, times, values = parts_of(read_numbers(path, Sampling(columns=("3", "2"), time="1")))
     assert names == ("3", "2")
     np.testing.assert_allclose(times, [0.0, 0.2])
     assert values.tolist() == [[8.0, 7.0], [10.0, 9.0]]
@@ -120,7 +118,7 @@ def test_columns_without_names_have_numbers(tmp_path):
 
 def test_times_begin_with_the_first_row(tmp_path):
     path = written(tmp_path, "x,timestamp\n1,1628500000250\n2,1628500000750\n")
-    names, times, values = read_numbers(path, Sampling(time="timestamp", milliseconds=True))
+    names, times, values = parts_of(read_numbers(path, Sampling(time="timestamp", milliseconds=True)))
     assert (names, times.tolist(), values.tolist()) == (("x",), [0.0, 0.5], [[1.0], [2.0]])
 
 

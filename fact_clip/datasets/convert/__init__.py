@@ -1,0 +1,7 @@
+"""Convert annotations, feature files and tables of numbers to the common layout."""
+
+from fact_clip.datasets.convert.annotations import Target, convert_annotations
+from fact_clip.datasets.convert.features import convert_features
+from fact_clip.datasets.convert.tables import Sampling, convert_tables
+
+__all__ = ["Sampling", "Target", "convert_annotations", "convert_features", "convert_tables"]

@@ -1,0 +1,169 @@
+"""Feature files and databases of frame features to feature files of the common layout."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import CommandOption, FileLocation, InputError
+from fact_clip.core.arguments import validated
+from fact_clip.core.errors import library_errors
+from fact_clip.core.io import check_file
+from fact_clip.core.paths import file_name, inside, same_place, whole_file
+from fact_clip.datasets.convert.annotations import video_file_name
+from fact_clip.datasets.features import check_finite, open_array
+from fact_clip.formats.base import library
+
+FeatureType = Literal["float16", "float32"]
+
+
+@dataclass(frozen=True, eq=False)
+class VideoFeatures:
+    """The features of one video, to be written."""
+
+    path: Path  # the file that they were read from
+    video: str
+    columns: str  # in words; the same for all videos
+    rows: NDArray[Any]  # (T, D)
+
+
+@validated()
+def convert_features(
+    files: Sequence[Path], kind: str, root: Path, axes: str = "TD", dtype: FeatureType | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Write `root`/features/NAME.npy from feature files or databases of frames, all or none.
+
+    Args:
+        files: the files.
+        kind: "npy" or "lmdb".
+        root: the folder of the data set.
+        axes: the axes of .npy files, see `read_array`.
+        dtype: the type to write. None: that of the files. A value beyond it is an InputError.
+
+    Returns:
+        Video -> (T, D).
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def videos() -> Iterator[VideoFeatures]:
+        for path in files:
+            arrays = read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]
+            for name, array in arrays:
+                check_finite(FileLocation(path), array)
+                shapes[file_name(name)] = array.shape
+                yield VideoFeatures(path, name, f"{array.shape[1]} columns", array)
+
+    write_features(videos(), root, dtype)
+    return shapes
+
+
+def write_features(
+    videos: Iterable[VideoFeatures], root: Path, dtype: str | None, fps: float | None = None
+) -> None:
+    """Write NAME.npy, and with a rate NAME.json, of all videos, or none."""
+    path_of: dict[Path, Path] = {}
+    first: tuple[str, Path] | None = None  # columns and file of the first video
+    with ExitStack() as all_or_none:
+        for video in videos:
+            name = video_file_name(video.path, video.video)
+            target = inside(root, "features", f"{name}.npy")
+            sidecar = inside(root, "features", f"{name}.json")
+            first = first or (video.columns, video.path)
+            if video.columns != first[0]:
+                problem = f"{video.columns}, but {first[0]} in {first[1]}"
+                raise InputError(video.path, problem, "see --axes and --columns")
+            if target in path_of:
+                problem = f"video {video.video!r} again, after {path_of[target]}"
+                raise InputError(video.path, problem)
+            if same_place(target, video.path):
+                raise InputError(video.path, "this file would be replaced", "name another --out")
+            if fps is None and sidecar.exists():
+                problem = "it describes other features"
+                raise InputError(sidecar, problem, "remove it, or name another --out")
+
+            path_of[target] = video.path
+            rows = _converted(video, dtype)
+            np.save(all_or_none.enter_context(whole_file(target)), rows)
+            if fps is not None:
+                content = json.dumps({"fps": fps}) + "\n"
+                unfinished = all_or_none.enter_context(whole_file(sidecar))
+                unfinished.write_text(content, encoding="utf-8")
+
+
+def _converted(video: VideoFeatures, dtype: str | None) -> NDArray[Any]:
+    with np.errstate(over="ignore"):
+        rows = np.ascontiguousarray(video.rows, dtype=dtype)
+    if not np.isfinite(rows).all():
+        problem = f"values that are too large for {dtype}"
+        raise InputError(video.path, problem, "use --dtype float32, or scale them")
+    return rows
+
+
+def read_array(path: Path, axes: str) -> NDArray[Any]:
+    """Read features (T, D) in the type of the file, or float32 where crops are averaged.
+
+    `axes` has one letter per axis of the file: T time, D channels, C crops. "DT" is I3D as MS-TCN
+    stores it.
+    """
+    letters = axes.upper()
+    if letters.count("T") != 1 or letters.count("D") != 1 or not set(letters) <= set("TDC"):
+        fix = "use a letter for each, as in TD, DT, CTD"
+        raise InputError(CommandOption("--axes"), f"{axes} are not axes", fix)
+    array = open_array(path)
+    if array.ndim != len(letters):
+        problem = f"an array of shape {array.shape} has not the axes {letters}"
+        raise InputError(path, problem, "set --axes")
+    crops = tuple(axis for axis, letter in enumerate(letters) if letter == "C")
+    if crops:
+        array = array.mean(axis=crops, dtype=np.float32)
+    return array if letters.index("T") < letters.index("D") else array.T
+
+
+# "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg", as those of Epic-Kitchens
+_FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>[0-9]{1,12})(?:\.\w+)?")
+
+
+def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Yield the name and the features (T, D) of each video of an LMDB of float32 frame vectors."""
+    lmdb = library(path, "lmdb", "lmdb", "lmdb")
+    check_file(path / "data.mdb" if path.is_dir() else path, "a database of frame features")
+    with library_errors(path, "not an LMDB of frame features", lmdb.Error):
+        store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
+    with store, store.begin() as transaction:
+        videos = _frame_keys(path, transaction)
+        if not videos:
+            raise InputError(path, "no frames", "give a database of frame features")
+        for video, key_of_frame in videos.items():
+            location = FileLocation(path, part=repr(video))
+            order = sorted(key_of_frame)
+            if order != list(range(order[0], order[-1] + 1)):
+                problem = f"not every frame of {order[0]} to {order[-1]} is there"
+                raise InputError(location, problem)
+
+            vectors = [transaction.get(key_of_frame[frame], b"") for frame in order]
+            sizes = {len(vector) for vector in vectors}
+            size = len(vectors[0])
+            if len(sizes) > 1 or size == 0 or size % 4:
+                raise InputError(location, "its frames are not float32 vectors of one length")
+            values = np.frombuffer(b"".join(vectors), dtype=np.float32)
+            yield video, values.reshape(len(vectors), -1)
+
+
+def _frame_keys(path: Path, transaction: Any) -> dict[str, dict[int, bytes]]:
+    """Return video -> number of a frame -> its key in the database."""
+    videos: dict[str, dict[int, bytes]] = {}
+    for key in transaction.cursor().iternext(values=False):
+        match = _FRAME_KEY.fullmatch(key.decode("utf-8", errors="replace"))
+        if match is None:
+            problem = f"the key {key!r} is not a frame, as VIDEO/frame_0000000001.jpg"
+            raise InputError(path, problem)
+        videos.setdefault(match["video"], {})[int(match["frame"])] = key
+    return videos

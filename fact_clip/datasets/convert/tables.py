@@ -1,0 +1,252 @@
+"""Tables of numbers, such as those of motion sensors, to feature files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import MAX_FRAMES, CommandOption, FileLocation, InputError
+from fact_clip.core.paths import file_name
+from fact_clip.datasets.convert.features import FeatureType, VideoFeatures, write_features
+from fact_clip.formats.base import read_lines as read_cells
+
+Floats = NDArray[np.float64]
+
+# Columns of times. As a feature they would give away the time in the recording.
+_TIME_NAMES = re.compile(
+    r"|#|id|date|t|sec|secs|seconds|ms|(date)?time.*|unix.*|epoch.*|index|sample|n[or]\.?"
+    r"|(frame|row)[ _.]?(no|nr|number|id|index|#)?\.?",
+    re.IGNORECASE,
+)
+_ROUNDING = 1e-6  # of a frame; times are written in decimals
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which columns of a table are features, and when its rows are.
+
+    Attributes:
+        columns: the features, by name or by number from 1. Empty: all but the time.
+        time: the column of times, by name or number.
+        milliseconds: unit of the times, else seconds.
+        rate: rows per second, where there is no such column. None: `fps`.
+        fps: rows per second of the features. None: as the rows are.
+        decimal: the decimal mark.
+    """
+
+    columns: tuple[str, ...] = ()
+    time: str | None = None
+    milliseconds: bool = False
+    rate: float | None = None
+    fps: float | None = None
+    decimal: Literal[".", ","] = "."
+
+
+@dataclass(frozen=True, eq=False)
+class NumberTable:
+    """The numbers of a table."""
+
+    names: tuple[str, ...]  # of the D feature columns
+    seconds: Floats | None  # (N,) time of each row, from 0 on, if known
+    values: Floats  # (N, D)
+
+
+def convert_tables(
+    files: Sequence[Path], root: Path, sampling: Sampling, dtype: FeatureType | None = None
+) -> dict[str, dict[str, int]]:
+    """Write `root`/features/NAME.npy from tables, and NAME.json with the frame rate if it is known.
+
+    Frame n is the mean of the rows from n / fps to (n + 1) / fps seconds, where 0 is the time of
+    the first row. All files are written, or none.
+
+    Args:
+        files: the tables.
+        root: the folder of the data set.
+        sampling: columns and times.
+        dtype: the type to write. None: float32.
+
+    Returns:
+        Video -> the "rows" of its table, and the "frames", "columns" and "interpolated" frames of
+        its features. Interpolated frames have no row.
+    """
+    if sampling.time is not None and sampling.rate is not None:
+        problem = "--time and --source-fps exclude each other"
+        raise InputError("data convert", problem, "leave one out")
+    for option, value in (("--time", sampling.time), ("--source-fps", sampling.rate)):
+        if value is not None and sampling.fps is None:
+            problem = "the features need a frame rate with it"
+            raise InputError(CommandOption(option), problem, "give --fps")
+    counts: dict[str, dict[str, int]] = {}
+
+    def videos() -> Iterator[VideoFeatures]:
+        for path in files:
+            table = read_numbers(path, sampling)
+            frames = table.values
+            n_interpolated = 0
+            if sampling.fps is not None and table.seconds is not None:
+                if table.seconds[-1] * sampling.fps >= MAX_FRAMES:
+                    problem = f"times from 0 to {table.seconds[-1]:g} seconds"
+                    raise InputError(path, problem, "see --unit and --fps")
+                frames, n_interpolated = resample(table.seconds, table.values, sampling.fps)
+            counts[file_name(path.stem)] = {
+                "rows": len(table.values),
+                "frames": len(frames),
+                "columns": len(table.names),
+                "interpolated": n_interpolated,
+            }
+            columns = f"the columns {', '.join(table.names)}"
+            yield VideoFeatures(path, path.stem, columns, frames)
+
+    write_features(videos(), root, dtype or "float32", sampling.fps)
+    return counts
+
+
+@dataclass(frozen=True)
+class CellTable:
+    """The cells of a table, whose lines are equally long."""
+
+    path: Path
+    names: tuple[str, ...]  # of the columns: those of the header, else their numbers from 1
+    lines: list[tuple[int, list[str]]]  # number and cells of each line
+
+    def column(self, name: str, option: str) -> int:
+        """Return the number of a column, from 0, by its name, or by its number from 1."""
+        if name in self.names:
+            return self.names.index(name)
+        if name.isascii() and name.isdecimal() and 1 <= int(name) <= len(self.names):
+            return int(name) - 1
+        problem = f"no column {name!r} in {self.path}"
+        fix = f"the columns are {', '.join(self.names)}"
+        raise InputError(CommandOption(option), problem, fix)
+
+
+def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
+    """Read a table of numbers.
+
+    A first line without any number names the columns. Lines that begin with # are skipped.
+
+    Args:
+        path: the table.
+        sampling: columns and times.
+
+    Returns:
+        The numbers of the feature columns, and the times of the rows.
+    """
+    cells = read_cell_table(path, sampling.decimal)
+    time = None if sampling.time is None else cells.column(sampling.time, "--time")
+    features = choose_columns(cells, sampling.columns, time)
+    values = parse_columns(cells, features)
+    seconds = None
+    if sampling.rate is not None:
+        seconds = np.arange(len(values)) / sampling.rate
+    if time is not None:
+        seconds = read_times(cells, time, sampling.milliseconds)
+    names = tuple(cells.names[column] for column in features)
+    return NumberTable(names, seconds, values)
+
+
+def read_cell_table(path: Path, decimal: str) -> CellTable:
+    """Read the cells of a table, with a header or without."""
+    lines = read_cells(path, "a table of numbers", latin=True, comment="#")
+    if decimal == ",":
+        lines = [(number, [cell.replace(",", ".") for cell in cells]) for number, cells in lines]
+    first = lines[0][1] if lines else []
+    names = tuple(str(column + 1) for column in range(len(first)))
+    if not any(_is_number(cell) for cell in first):
+        names = tuple(first)
+        lines = lines[1:]
+    if not lines:
+        raise InputError(path, "no rows", "write a line of numbers for each time")
+    for number, cells in lines:
+        if len(cells) != len(names):
+            problem = f"{len(cells)} cells, but {len(names)} in the first line"
+            raise InputError(FileLocation(path, number), problem)
+    return CellTable(path, names, lines)
+
+
+def choose_columns(cells: CellTable, columns: Sequence[str], time: int | None) -> list[int]:
+    """Return the feature columns: those named, else all but the time."""
+    features = [cells.column(name, "--columns") for name in columns]
+    if not features:
+        features = [column for column in range(len(cells.names)) if column != time]
+    if not columns:
+        for column in features:
+            if _TIME_NAMES.fullmatch(cells.names[column]):
+                name = cells.names[column]
+                problem = f"column {column + 1} ({name!r}) looks like a time or an index"
+                fix = "name it with --time, or the features with --columns"
+                raise InputError(cells.path, f"{problem}, not a feature", fix)
+
+    names = [cells.names[column] for column in features]
+    if time is not None:
+        names.append(cells.names[time])
+    if not features or len(set(names)) < len(names):
+        problem = f"{', '.join(names)}: not columns of values, each once"
+        raise InputError(cells.path, problem, "name the features with --columns")
+    return features
+
+
+def parse_columns(cells: CellTable, columns: Sequence[int]) -> Floats:
+    """Parse columns of a table as finite numbers (N, D)."""
+    rows = []
+    for number, line in cells.lines:
+        row = [_number(line[column]) for column in columns]
+        rows.append(row)
+        for column, value in zip(columns, row, strict=True):
+            if not np.isfinite(value):
+                name = cells.names[column]
+                title = "" if name == str(column + 1) else f" ({name})"
+                location = FileLocation(cells.path, number, f"column {column + 1}{title}")
+                fix = "write it with a decimal point, or name other --columns"
+                raise InputError(location, f"{line[column]!r} is not a finite number", fix)
+    return np.array(rows)
+
+
+def read_times(cells: CellTable, column: int, milliseconds: bool) -> Floats:
+    """Read the time of each row in seconds, (N,), from 0 on."""
+    seconds = parse_columns(cells, [column])[:, 0] / (1000 if milliseconds else 1)
+    back = np.flatnonzero(np.diff(seconds) < 0)
+    if back.size:
+        number, line = cells.lines[back[0] + 1]
+        problem = f"the time goes back to {line[column]}"
+        raise InputError(FileLocation(cells.path, number), problem, "sort the rows")
+    return seconds - seconds[0]
+
+
+def _number(cell: str) -> float:
+    """Return a cell as a number, or NaN. "1_000", which Python accepts, is NaN."""
+    try:
+        return np.nan if "_" in cell else float(cell)
+    except ValueError:
+        return np.nan
+
+
+def _is_number(cell: str) -> bool:
+    return cell.lower().lstrip("+-") == "nan" or not np.isnan(_number(cell))
+
+
+def resample(times: Floats, values: Floats, fps: float) -> tuple[Floats, int]:
+    """Resample rows as frames, see `convert_tables`. The last row lasts as long as rows usually do.
+
+    Args:
+        times: seconds of the rows (N,), from 0 on.
+        values: (N, D).
+        fps: frames a second.
+
+    Returns:
+        Frames (T, D), and how many of them have no row and are interpolated.
+    """
+    frame = np.floor(times * fps + _ROUNDING).astype(np.int64)  # (N,)
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    n_frames = max(int(frame[-1]) + 1, int(np.floor((times[-1] + step) * fps + _ROUNDING)))
+    occupied, starts, counts = np.unique(frame, return_index=True, return_counts=True)
+    means = np.add.reduceat(values, starts, axis=0) / counts[:, None]
+    grid = np.arange(n_frames)
+    frames = np.stack([np.interp(grid, occupied, column) for column in means.T], axis=1)
+    return frames, n_frames - len(occupied)
