@@ -111,7 +111,7 @@ def _with_relative_root(proposal: Proposal, parent: Path) -> Proposal:
     for key, value, reason in proposal.settings:
         if key == ROOT and Path(str(value)).is_relative_to(parent):
             value = str(Path(str(value)).relative_to(parent))
-        settings.append((key, value, reason))
+        settings.append(Setting(key, value, reason))
     return replace(proposal, settings=tuple(settings))
 
 

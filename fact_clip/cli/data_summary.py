@@ -23,7 +23,7 @@ def summary(data: DataSet, overrides: Overrides = None, as_json: AsJson = False)
     Example:
       fact-clip data summary kscgr data.root=../shared/data/kscgr
     """
-    from fact_clip.datasets.describe import summarize
+    from fact_clip.datasets.summary import summarize
 
     config = data_config(data, overrides)
     with progress("counting") as report:

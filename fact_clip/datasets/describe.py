@@ -1,34 +1,29 @@
-"""What a data set holds (`data summary`), and the recipe that its training videos suggest (`data init`)."""
+"""Measurements of a data set, and the recipe that follows from them (`fact-clip data init`)."""
 
 from __future__ import annotations
 
-import logging
 import math
 import os
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError, Vocabulary, runs
-from fact_clip.core.progress import paced
+from fact_clip.core import Vocabulary
 from fact_clip.datasets.benchmarks import FACTORS_FILE
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import read_sidecar
-from fact_clip.datasets.inspect import Progress
 from fact_clip.datasets.labels import IGNORED, unlabelled
 from fact_clip.datasets.layout import DataFolder, split_names
 from fact_clip.datasets.splits import guess_groups, read_groups
-from fact_clip.datasets.statistics import Run, count_transitions, labelled_segments
+from fact_clip.datasets.statistics import labelled_segments
+from fact_clip.datasets.summary import tokens_of
 from fact_clip.text import grammar
 from fact_clip.text.english import ENGLISH, are_sentences
-
-logger = logging.getLogger(__name__)
 
 # Names that usually mean "no action", and names of labels that usually stand for no class.
 BACKGROUND_NAMES = (
@@ -44,209 +39,158 @@ BACKGROUND_NAMES = (
 )
 UNLABELLED_NAMES = ("unlabelled", "unlabeled", "unannotated")
 
+# The rules of the recipe. All were chosen in docs/experiments/own_data.md.
+ROWS = 800_000  # read by 50 epochs at most, after the stride
+ROWS_OF_A_SHORT_SEGMENT = 5  # that the stride leaves, and the shortest window
+SHORT = 0.2  # quantile of the lengths of action segments, from which stride and windows follow
+MOST_COLUMNS = 512  # up to which context is added: two windows make five times as many of them
+LONG_WINDOW = 5  # times the short window, which is half of a short segment
+FEWEST_VIDEOS = 40  # training videos from which on some validate
+FEWEST_GROUPS = 10  # persons in them
+VALIDATION = 0.1  # share of the training videos
+# Share of rows that a linear map names correctly in training videos that it has not seen, from
+# which on features have probably seen the labels: on test videos they will be worse.
+SEPARABLE = 0.75
+CHANNELS_DROPPED = (
+    0.6  # of separable features, which name the training rows and not those of a test
+)
+NOISE = 1  # for the same reason
+# Each frame of a wrong segment adds evidence for it, but not independent evidence, so the penalty
+# grows more slowly than the length. Scores from separable features are far too sure.
+PENALTY = 1.2  # nats, times a power of the rows of a short segment
+PENALTY_IF_SEPARABLE = 3.0
+PENALTY_POWER = 0.8
+WIDTH = 64  # channels of features beside the scores of the classes
+WIDTH_STEP = 32  # the hidden width is a multiple of it
+# Columns are standardised outside these bounds.
+LARGEST_MEAN = 0.25  # median over the columns, absolute
+DEVIATIONS = 0.5, 2.0  # of each column
 
-def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str, Any]:
-    """Count videos, frames, segments and transitions over all splits; `progress` takes (done, total, video).
-
-    Returns plain JSON; lengths are {"mean", "median", "least", "most"}, transitions are ordered by count, and
-    "suggested" holds `model.tokens` and the null weight that `loss.null_weight: -1` gives with it.
-    """
-    folder = DataFolder(config)
-    root, vocabulary, names = folder.root, folder.vocabulary(config), folder.all_videos()
-    if not names:
-        raise InputError(root / "groundTruth", "no label files", "write one per video")
-    labels = folder.labels(config, vocabulary.names)
-    indices = [labels.indices(name) for name in paced(names, "counting", logger, progress)]
-    videos = [runs(of_video) for of_video in indices]
-    segments = [labelled_segments(of_video) for of_video in indices]
-    transcripts = list(map(len, segments))
-    if not any(transcripts):
-        raise InputError(
-            root / "groundTruth", "no frame has a label", "write a class name per frame"
-        )
-    lengths = [stop - start for video in segments for start, stop, _ in video]
-    frames = [video[-1][1] for video in videos]
-    per_class = _per_class(vocabulary, segments)
-    return {
-        "root": str(root),
-        "splits": split_names(root),
-        "fps": config.fps if config.fps is not None else folder.benchmark.fps,
-        "videos": len(videos),
-        "classes": len(vocabulary),
-        "background": list(vocabulary.background),
-        "frames": sum(frames),
-        "unlabelled_frames": sum(frames) - sum(lengths),
-        "segments": sum(transcripts),
-        "video_frames": _spread(frames),
-        "segment_frames": _spread(lengths),
-        "transcript_length": _spread(transcripts),
-        "per_class": per_class,
-        "balance": _balance([row["frames"] for row in per_class]),
-        "transitions": _transitions(vocabulary, videos),
-        "suggested": _suggested(vocabulary, transcripts),
-    }
-
-
-def _spread(values: Sequence[int]) -> dict[str, float]:
-    values = values or [0]
-    middle = {"mean": float(np.mean(values)), "median": float(np.median(values))}
-    return {**middle, "least": int(min(values)), "most": int(max(values))}
-
-
-def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
-    lengths = [
-        defaultdict[int, list[int]](list) for _ in vocabulary
-    ]  # number of a video -> frames of its segments
-    for number, video in enumerate(videos):
-        for start, stop, label in video:
-            lengths[label][number].append(stop - start)
-    total = sum(stop - start for video in videos for start, stop, _ in video)
-    rows = []
-    for label, name in enumerate(vocabulary):
-        frames = [length for of_video in lengths[label].values() for length in of_video]
-        rows.append(
-            {
-                "class": label,
-                "name": name,
-                "background": name in vocabulary.background,
-                "videos": len(lengths[label]),
-                "frames": sum(frames),
-                "share": sum(frames) / total,
-                "segments": len(frames),
-                "segments_per_video": len(frames) / max(len(lengths[label]), 1),
-                "segment_frames": _spread(frames),
-                "transcript_length": _spread([len(videos[number]) for number in lengths[label]]),
-            }
-        )
-    return rows
-
-
-def _balance(frames: Sequence[int]) -> dict[str, Any]:
-    """Return how even the classes are: their entropy over that of equal classes, and the largest over the smallest."""
-    counts = np.array([count for count in frames if count], dtype=np.float64)
-    shares = counts / counts.sum()
-    even = math.log(len(frames)) if len(frames) > 1 else 1.0
-    return {
-        "evenness": float(-(shares * np.log(shares)).sum() / even),
-        "most_over_least": float(counts.max() / counts.min()),
-        "classes_without_frames": len(frames) - len(counts),
-    }
-
-
-def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
-    pairs, leaving, names = count_transitions(videos), Counter[int](), vocabulary.names
-    for (before, _), count in pairs.items():
-        leaving[before] += count
-    return [
-        {
-            "from": names[before],
-            "to": names[after],
-            "count": count,
-            "share": count / leaving[before],
-        }
-        for (before, after), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
-    ]
-
-
-def _suggested(vocabulary: Vocabulary, transcripts: Sequence[int]) -> dict[str, float]:
-    """Return a number of tokens, and the null weight that follows from it (docs/method.md, Loss)."""
-    tokens = tokens_of(max(transcripts))
-    divisor = float(len(vocabulary))
-    if vocabulary.slots == ("verb", "noun"):
-        # C is (verbs + nouns) / 2; the background has its own verb and noun
-        sizes = [
-            len(vocabulary.factor_indices(slot)[0]) + bool(vocabulary.background)
-            for slot in vocabulary.slots
-        ]
-        divisor = sum(sizes) / 2
-    return {
-        "tokens": tokens,
-        "null_weight": tokens / ((tokens - float(np.mean(transcripts))) * divisor),
-    }
+# How `separability` and `standardize` sample rows.
+_VIDEOS = 20
+_ROWS = 500  # of a video
+_WIDEST = 1024  # columns
+_RIDGE = 0.01  # times the number of rows
 
 
 def guess_names(
     config: DataConfig, names: Sequence[str], root: Path | None = None
 ) -> tuple[DataConfig, dict[str, str]]:
-    """Return a configuration with background, unlabelled and grammar as class names tell, and the reason for each.
+    """Guess background, unlabelled names and grammar from class names.
 
-    What the configuration has is not changed, and ``root/factors.csv`` goes before a guess.
+    Args:
+        config: the configuration. Its own values stay.
+        names: the classes.
+        root: a folder whose factors.csv takes precedence over a guessed grammar.
+
+    Returns:
+        The configuration with the guesses, and a reason for each of the three keys.
     """
     guesses: dict[str, Any] = {}
     reasons = dict.fromkeys(("background", "unlabelled", "grammar"), "as given")
     if config.background is None:
-        guesses["background"] = tuple(name for name in names if name.lower() in BACKGROUND_NAMES)
-        by_name = (
-            " by its name" if guesses["background"] else ": no class has a name that says no action"
-        )
-        reasons["background"] = f"GUESSED{by_name}"
+        background = tuple(name for name in names if name.lower() in BACKGROUND_NAMES)
+        guesses["background"] = background
+        reasons["background"] = "GUESSED by its name"
+        if not background:
+            reasons["background"] = "GUESSED: no class has a name that says no action"
     if not config.unlabelled:
-        guesses["unlabelled"] = tuple(name for name in names if name.lower() in UNLABELLED_NAMES)
+        unlabelled_names = tuple(name for name in names if name.lower() in UNLABELLED_NAMES)
+        guesses["unlabelled"] = unlabelled_names
         reasons["unlabelled"] = "GUESSED by its name: these frames are ignored"
     config = config.model_copy(update=guesses)
+
     no_actions = (*(config.background or ()), *unlabelled(config))
     actions = [name for name in names if name not in no_actions]
-    if config.grammar is None and not (root is not None and os.path.lexists(root / FACTORS_FILE)):
-        config = config.model_copy(
-            update={"grammar": ENGLISH if are_sentences(actions) else grammar.propose(actions)}
-        )
+    has_table = root is not None and os.path.lexists(root / FACTORS_FILE)
+    if config.grammar is None and not has_table:
+        pattern = ENGLISH if are_sentences(actions) else grammar.propose(actions)
+        config = config.model_copy(update={"grammar": pattern})
         reasons["grammar"] = f"GUESSED: all {len(actions)} actions fit; see what it reads"
     return config, reasons
 
 
 Value = bool | int | float | str | list[int] | list[str] | None
-Setting = tuple[str, Value, str]  # a key with dots, its value and the reason
-
-ROWS = 800_000  # read by 50 epochs at most, after the stride; docs/experiments/own_data.md says how it was chosen
-MOST_COLUMNS = 512  # up to which context is added: two windows make five times as many of them
-SHORT = 0.2  # quantile of the lengths of action segments that stride and windows follow from
-FEWEST_VIDEOS, FEWEST_GROUPS = (
-    40,
-    10,
-)  # training videos, and persons in them, from which on some validate
-# Share of rows that a linear map names rightly in training videos that it has not seen, from which on features have
-# probably seen the labels: on test videos they will be worse.
-SEPARABLE = 0.75
-_VIDEOS, _ROWS = 20, 500  # how many are read to judge the scale of the columns
-_WIDEST = 1024  # most columns of the rows that the linear map reads
-WIDTH = 64  # channels of features beside the scores of the classes
 
 
+class Setting(NamedTuple):
+    """A setting of the recipe."""
+
+    key: str  # with dots
+    value: Value
+    reason: str
+
+
+@dataclass(frozen=True)
 class Measures:
-    """Measures of the training and validation videos of a split; lengths in frames, without unlabelled segments."""
+    """Measures of the training and validation videos of a split, without unlabelled segments.
 
-    def __init__(self, dataset: Dataset) -> None:
-        labels, background = (
-            [dataset.labels(name) for name in dataset.learning],
-            dataset.vocabulary.background_indices,
+    Attributes:
+        videos: number of videos.
+        frames: number of frames.
+        classes: number of classes.
+        columns: columns of the features.
+        median_video: frames of the median video.
+        median_segment: frames of the median segment.
+        short_segment: frames of a short segment of an action.
+        most_segments: the most segments of a video.
+        separability: share of rows that a linear map names correctly, see `separability`.
+    """
+
+    videos: int
+    frames: int
+    classes: int
+    columns: int
+    median_video: float
+    median_segment: float
+    short_segment: float
+    most_segments: int
+    separability: float
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Measures:
+        """Measure a data set."""
+        background = dataset.vocabulary.background_indices
+        labels = [dataset.labels(name) for name in dataset.learning]
+        segments = [labelled_segments(video) for video in labels]
+        lengths = []
+        action_lengths = []
+        for video in segments:
+            for start, stop, label in video:
+                lengths.append(stop - start)
+                if label not in background:
+                    action_lengths.append(stop - start)
+        video_lengths = [len(video) for video in labels]
+        return cls(
+            videos=len(labels),
+            frames=sum(video_lengths),
+            classes=len(dataset.vocabulary),
+            columns=dataset.input_dim,
+            median_video=float(np.median(video_lengths)),
+            median_segment=float(np.median(lengths)),
+            short_segment=float(np.quantile(action_lengths or lengths, SHORT)),
+            most_segments=max(len(video) for video in segments),
+            separability=separability(dataset),
         )
-        videos = [labelled_segments(of_video) for of_video in labels]
-        segments = [(stop - start, label) for video in videos for start, stop, label in video]
-        every = [length for length, _ in segments]
-        actions = [length for length, label in segments if label not in background]
-        self.videos, self.frames = len(videos), sum(map(len, labels))
-        self.classes, self.columns = len(dataset.vocabulary), dataset.input_dim
-        self.median_video, self.median_segment = (
-            float(np.median([*map(len, labels)])),
-            float(np.median(every)),
-        )
-        self.short_segment = float(np.quantile(actions or every, SHORT))
-        self.most_segments = max(map(len, videos))  # of a video
-        self.separability = separability(dataset)
-        self.is_separable = self.separability >= SEPARABLE
+
+    @property
+    def is_separable(self) -> bool:
+        """Return whether the features have probably seen the labels."""
+        return self.separability >= SEPARABLE
 
     def __str__(self) -> str:
-        """Return all of it in words."""
+        """Return all measures in words."""
         return (
-            f"{self.videos} videos to learn from, {self.frames:,} frames: {self.median_video:g} in the median video, "
-            f"{self.median_segment:g} in the median segment, {self.short_segment:g} in a short one; "
-            f"{self.columns} columns; a linear map names {self.separability:.0%} of the rows of other training videos"
+            f"{self.videos} videos to learn from, {self.frames:,} frames: "
+            f"{self.median_video:g} in the median video, {self.median_segment:g} in the median "
+            f"segment, {self.short_segment:g} in a short one; {self.columns} columns; a linear "
+            f"map names {self.separability:.0%} of the rows of other training videos"
         )
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """Settings on top of the recipe `base`, and what the data set has."""
+    """Settings on top of the recipe `base`, and the measures that they follow from."""
 
     base = "own"
     settings: tuple[Setting, ...]
@@ -256,50 +200,81 @@ class Proposal:
     vocabulary: Vocabulary
 
     def with_settings(self, *settings: Setting) -> Proposal:
-        """Return the same with more settings."""
+        """Return the proposal with further settings."""
         return replace(self, settings=(*self.settings, *settings))
 
 
 def propose(config: DataConfig) -> Proposal:
-    """Measure a data set and propose settings; what training cannot live with is an InputError."""
+    """Measure a data set and propose settings.
+
+    Args:
+        config: where the data set is. Its own values stay.
+
+    Returns:
+        The proposal.
+
+    Raises:
+        InputError: a fault that training cannot work with.
+    """
     folder = DataFolder(config)
     config, reasons = guess_names(config, folder.class_names, folder.root)
-    names = split_names(folder.root)
-    split = (
-        names[0] if str(config.split) == "1" and names and "1" not in names else str(config.split)
-    )
-    config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
+    splits = split_names(folder.root)
+    config = config.model_copy(update={"split": _choose_split(config, splits)})
     dataset = Dataset.open(config, folder)
     dataset.check()
-    measures = Measures(dataset)
-    rates = {read_sidecar(folder.feature_path(name)).fps for name in dataset.learning}
-    fps = config.fps or (
-        rates.pop() if len(rates) == 1 else None
-    )  # None: a file has none, or they differ
-    unknown = "unknown; feature rows per second, for times in seconds"
+
+    measures = Measures.of(dataset)
     validation, notes = _validation(config, dataset, measures)
-    by_names: dict[str, Value] = {"unlabelled": list(config.unlabelled), "grammar": config.grammar}
-    settings = (
-        (
-            "data.root",
-            str(folder.root.resolve()),
-            "from this file's folder, unless it is an absolute path",
-        ),
-        ("data.split", config.split, f"of {', '.join(names)}"),
-        (
-            "data.layout",
-            dataset.layout,
-            "time first" if dataset.layout == "TD" else "channels first",
-        ),
-        ("data.fps", fps, "as given" if config.fps else "of the JSON files" if fps else unknown),
-        ("data.background", list(config.background or ()), reasons["background"]),
-        *((f"data.{key}", value, reasons[key]) for key, value in by_names.items() if value),
-        *validation,
-        *_reading(dataset, measures),
-        *_sizes(measures),
-        ("evaluation.count_background", not config.background, "background counts in edit and F1"),
+    root = str(folder.root.resolve())
+    settings = [
+        Setting("data.root", root, "from this file's folder, unless it is an absolute path"),
+        Setting("data.split", config.split, f"of {', '.join(splits)}"),
+        _layout(dataset),
+        _rate(config, dataset, folder),
+        Setting("data.background", list(config.background or ()), reasons["background"]),
+    ]
+    if config.unlabelled:
+        unlabelled_names = list(config.unlabelled)
+        settings.append(Setting("data.unlabelled", unlabelled_names, reasons["unlabelled"]))
+    if config.grammar:
+        settings.append(Setting("data.grammar", config.grammar, reasons["grammar"]))
+    settings += validation
+    settings += _reading(dataset, measures)
+    settings += _sizes(measures)
+    counts_background = not config.background
+    reason = "background counts in edit and F1"
+    settings.append(Setting("evaluation.count_background", counts_background, reason))
+    return Proposal(
+        settings=tuple(settings),
+        measures=measures,
+        videos=len(folder.all_videos()),
+        notes=tuple(notes),
+        vocabulary=dataset.vocabulary,
     )
-    return Proposal(settings, measures, len(folder.all_videos()), tuple(notes), dataset.vocabulary)
+
+
+def _choose_split(config: DataConfig, splits: Sequence[str]) -> int | str:
+    """Return the split of the configuration, or the first one if that is 1 and does not exist."""
+    split = str(config.split)
+    if split == "1" and splits and "1" not in splits:
+        split = splits[0]
+    return int(split) if split.isdigit() else split
+
+
+def _layout(dataset: Dataset) -> Setting:
+    reason = "time first" if dataset.layout == "TD" else "channels first"
+    return Setting("data.layout", dataset.layout, reason)
+
+
+def _rate(config: DataConfig, dataset: Dataset, folder: DataFolder) -> Setting:
+    """Return the rate of the configuration, else that on which the JSON files agree."""
+    if config.fps:
+        return Setting("data.fps", config.fps, "as given")
+    rates = {read_sidecar(path).fps for path in folder.feature_files(dataset.learning)}
+    fps = rates.pop() if len(rates) == 1 else None  # None: a file has none, or they differ
+    if fps:
+        return Setting("data.fps", fps, "of the JSON files")
+    return Setting("data.fps", None, "unknown; feature rows per second, for times in seconds")
 
 
 def _validation(
@@ -307,115 +282,150 @@ def _validation(
 ) -> tuple[list[Setting], list[str]]:
     """Return the settings that set whole persons apart for validation, or a note why none are."""
     pattern = config.groups or guess_groups(dataset.learning)
-    people = len(set(read_groups(dataset.learning, pattern).values())) if pattern else 0
+    persons = 0
+    if pattern:
+        persons = len(set(read_groups(dataset.learning, pattern).values()))
     if measures.videos < FEWEST_VIDEOS:
-        reason = f"{measures.videos} training videos are too few"
-    elif people < FEWEST_GROUPS:
-        reason = f"the names of the videos show {people or 'no'} persons, whom training would share with it"
-    elif measures.is_separable:
-        reason = "the features seem to have seen the labels, and would look too good"
-    else:
-        why = (
-            "as given"
-            if config.groups
-            else f"GUESSED: {people} persons by their names; none is in both"
+        problem = f"{measures.videos} training videos are too few"
+    elif persons < FEWEST_GROUPS:
+        number = persons or "no"
+        problem = (
+            f"the names of the videos show {number} persons, whom training would share with it"
         )
-        return [("data.groups", pattern, why), ("data.validation", 0.1, "picks the epoch")], []
-    return [], [f"no validation ({reason}): the averaged last epoch is kept"]
+    elif measures.is_separable:
+        problem = "the features seem to have seen the labels, and would look too good"
+    else:
+        reason = "as given"
+        if not config.groups:
+            reason = f"GUESSED: {persons} persons by their names; none is in both"
+        settings = [
+            Setting("data.groups", pattern, reason),
+            Setting("data.validation", VALIDATION, "picks the epoch"),
+        ]
+        return settings, []
+    return [], [f"no validation ({problem}): the averaged last epoch is kept"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Labelled rows sampled from some videos."""
+
+    features: NDArray[np.float64]  # (N, D)
+    labels: NDArray[np.int64]  # (N,)
 
 
 def separability(dataset: Dataset) -> float:
-    """Return the share of rows whose label a ridge regression on every other training video gets right."""
-    halves = [_sampled_rows(dataset, dataset.learning[start::2]) for start in (0, 1)]
-    if not all(len(labels) for _, labels in halves):
+    """Return the share of rows that a ridge regression on every other training video gets right."""
+    even = _sampled_rows(dataset, dataset.learning[0::2])
+    odd = _sampled_rows(dataset, dataset.learning[1::2])
+    if not len(even.labels) or not len(odd.labels):
         return 0.0
-    right = total = 0
-    for (rows, labels), (others, truth) in zip(halves, reversed(halves), strict=True):
-        mean, deviation = rows.mean(0), rows.std(0) + 1e-6
-        scaled = [np.pad(((table - mean) / deviation).clip(-5, 5), ((0, 0), (0, 1)), constant_values=1)
-                  for table in (rows, others)]  # fmt: skip
-        ridge = 0.01 * len(rows) * np.eye(scaled[0].shape[1])
-        targets = np.eye(len(dataset.vocabulary))[labels]
-        weights = np.linalg.solve(scaled[0].T @ scaled[0] + ridge, scaled[0].T @ targets)
-        right += int(((scaled[1] @ weights).argmax(1) == truth).sum())
-        total += len(truth)
-    return right / total
+    n_classes = len(dataset.vocabulary)
+    correct = _ridge_hits(even, odd, n_classes) + _ridge_hits(odd, even, n_classes)
+    return correct / (len(even.labels) + len(odd.labels))
 
 
-def _sampled_rows(
-    dataset: Dataset, names: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return labelled rows (N, D) spread over each of some videos, at most `_WIDEST` columns of them, and labels."""
-    rows, labels = [np.zeros((0, min(dataset.input_dim, _WIDEST)))], [np.zeros(0, np.int64)]
+def _ridge_hits(train: _Rows, test: _Rows, n_classes: int) -> int:
+    """Return the number of test rows that a ridge regression on the training rows gets right."""
+    mean = train.features.mean(0)
+    deviation = train.features.std(0) + 1e-6
+
+    def scaled(features: NDArray[np.float64]) -> NDArray[np.float64]:
+        standardised = ((features - mean) / deviation).clip(-5, 5)
+        return np.pad(standardised, ((0, 0), (0, 1)), constant_values=1)  # (N, D + 1)
+
+    inputs = scaled(train.features)
+    targets = np.eye(n_classes)[train.labels]
+    ridge = _RIDGE * len(inputs) * np.eye(inputs.shape[1])
+    weights = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ targets)
+    predicted = (scaled(test.features) @ weights).argmax(1)
+    return int((predicted == test.labels).sum())
+
+
+def _sampled_rows(dataset: Dataset, names: Sequence[str]) -> _Rows:
+    """Return labelled rows spread over each video, with at most `_WIDEST` columns."""
+    rows = [np.zeros((0, min(dataset.input_dim, _WIDEST)))]
+    labels = [np.zeros(0, np.int64)]
     for name in names:
-        features, truth = dataset.features(name), dataset.labels(name)
-        index = np.arange(0, len(truth), max(1, len(truth) // _ROWS))
-        index = index[truth[index] != IGNORED]
+        features = dataset.features(name)
+        video_labels = dataset.labels(name)
+        index = np.arange(0, len(video_labels), max(1, len(video_labels) // _ROWS))
+        index = index[video_labels[index] != IGNORED]
         rows.append(np.asarray(features[index, :_WIDEST], dtype=np.float64))
-        labels.append(truth[index])
-    return np.concatenate(rows), np.concatenate(labels)
-
-
-def tokens_of(segments: int) -> int:
-    """Return a tenth more tokens than the most segments of a video, in tens."""
-    return 10 * math.ceil(segments * 1.1 / 10)
+        labels.append(video_labels[index])
+    return _Rows(np.concatenate(rows), np.concatenate(labels))
 
 
 def _reading(dataset: Dataset, measures: Measures) -> list[Setting]:
-    # 50 epochs read `ROWS`, but a short segment retains five rows of its own
-    stride = max(1, min(round(50 * measures.frames / ROWS), int(measures.short_segment // 5)))
-    short = f"a short segment has {measures.short_segment:g} rows"
-    settings: list[Setting] = [
-        ("data.stride", stride, f"{measures.frames:,} rows to train on; {short}")
+    """Return how rows are read: stride, standardisation and context."""
+    segment = measures.short_segment
+    stride = round(50 * measures.frames / ROWS)
+    stride = max(1, min(stride, int(segment // ROWS_OF_A_SHORT_SEGMENT)))
+    short = f"a short segment has {segment:g} rows"
+    settings = [
+        Setting("data.stride", stride, f"{measures.frames:,} rows to train on; {short}"),
     ]
     if stride > 1:
-        settings.append(("data.interleave", True, "each row is trained in its turn, and predicted"))
-    windows, why = (
-        list[int](),
-        f"{measures.columns} columns, as of clips of a video, have their context already",
-    )
+        reason = "each row is trained in its turn, and predicted"
+        settings.append(Setting("data.interleave", True, reason))
+    settings.append(_standardize(dataset))
+
+    windows: list[int] = []
     if measures.is_separable:
-        why = f"a linear map names {measures.separability:.0%} of the rows of other training videos: no more columns"
+        share = f"{measures.separability:.0%}"
+        reason = f"a linear map names {share} of the rows of other training videos: no more columns"
     elif measures.columns <= MOST_COLUMNS:
-        half = (
-            2 * int(max(measures.short_segment / 2, 5) / 2) + 1
-        )  # of a short segment, odd, 5 at least
-        windows = [half, 5 * half]
-        why = f"mean and deviation of windows of these rows beside the columns; {short}"
-    return [*settings, _standardize(dataset), ("data.context", windows, why)]
+        half = max(segment / 2, ROWS_OF_A_SHORT_SEGMENT)
+        window = 2 * int(half / 2) + 1  # odd
+        windows = [window, LONG_WINDOW * window]
+        reason = f"mean and deviation of windows of these rows beside the columns; {short}"
+    else:
+        columns = f"{measures.columns} columns, as of clips of a video"
+        reason = f"{columns}, have their context already"
+    settings.append(Setting("data.context", windows, reason))
+    return settings
 
 
 def _standardize(dataset: Dataset) -> Setting:
-    """Standardise columns that are far from zero mean and unit deviation, by rows spread over some training videos."""
+    """Standardise columns that are far from zero mean and unit deviation, by sampled rows."""
     rows = []
     for name in dataset.train[:_VIDEOS]:
         features = dataset.features(name)
-        rows.append(np.asarray(features[:: max(1, len(features) // _ROWS)], dtype=np.float64))
+        step = max(1, len(features) // _ROWS)
+        rows.append(np.asarray(features[::step], dtype=np.float64))
     table = np.concatenate(rows)
-    mean, deviation = float(np.median(np.abs(table.mean(axis=0)))), table.std(axis=0)
-    moving = deviation[deviation > 0]
-    low, high = (float(moving.min()), float(moving.max())) if moving.size else (0.0, 0.0)
-    is_needed = bool(not moving.size or mean > 0.25 or low < 0.5 or high > 2)
-    why = f"deviations of the columns lie between {low:.3g} and {high:.3g}, means about {mean:.3g}"
-    return "data.standardize", is_needed, why
+    mean = float(np.median(np.abs(table.mean(axis=0))))
+    deviations = table.std(axis=0)
+    deviations = deviations[deviations > 0]
+    low = high = 0.0  # where all columns are constant
+    if deviations.size:
+        low = float(deviations.min())
+        high = float(deviations.max())
+    is_needed = mean > LARGEST_MEAN or low < DEVIATIONS[0] or high > DEVIATIONS[1]
+    range_of_deviations = f"deviations of the columns lie between {low:.3g} and {high:.3g}"
+    reason = f"{range_of_deviations}, means about {mean:.3g}"
+    return Setting("data.standardize", is_needed, reason)
 
 
 def _sizes(measures: Measures) -> list[Setting]:
-    hidden, segment = 32 * math.ceil((measures.classes + 1 + WIDTH) / 32), measures.short_segment
-    most, sure = measures.most_segments, "; scores will be too sure" * measures.is_separable
-    # Each frame of a wrong segment adds evidence for it, but not independent evidence, so the penalty grows more slowly
-    # than the length. Scores of a model whose training features have seen the labels are far too sure.
-    penalty = round((3.0 if measures.is_separable else 1.2) * segment**0.8, 1)
-    settings: list[Setting] = [
-        ("model.tokens", tokens_of(most), f"the most segments of a video are {most}"),
-        (
-            "model.input.hidden",
-            hidden,
-            f"{measures.classes} classes and about {WIDTH} channels of features",
-        ),
-        ("decode.switch_penalty", penalty, f"a short segment has {segment:g} rows{sure}"),
+    """Return the sizes of the model, the penalty of decoding, and augmentation."""
+    segment = measures.short_segment
+    most = measures.most_segments
+    hidden = WIDTH_STEP * math.ceil((measures.classes + 1 + WIDTH) / WIDTH_STEP)
+    factor = PENALTY
+    penalty_reason = f"a short segment has {segment:g} rows"
+    if measures.is_separable:
+        factor = PENALTY_IF_SEPARABLE
+        penalty_reason = f"{penalty_reason}; scores will be too sure"
+    penalty = round(factor * segment**PENALTY_POWER, 1)
+    width_reason = f"{measures.classes} classes and about {WIDTH} channels of features"
+    settings = [
+        Setting("model.tokens", tokens_of(most), f"the most segments of a video are {most}"),
+        Setting("model.input.hidden", hidden, width_reason),
+        Setting("decode.switch_penalty", penalty, penalty_reason),
     ]
     if measures.is_separable:
         reason = "against features that name the training rows, and not those of a test"
-        settings += [("augment.channels", 0.6, reason), ("augment.noise", 1, reason)]
+        settings.append(Setting("augment.channels", CHANNELS_DROPPED, reason))
+        settings.append(Setting("augment.noise", NOISE, reason))
     return settings

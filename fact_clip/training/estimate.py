@@ -18,7 +18,7 @@ import torch
 from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
 from fact_clip.core import ConfigKey, InputError
 from fact_clip.core.distributed import Processes, place_in_launch
-from fact_clip.datasets.describe import Proposal, propose
+from fact_clip.datasets.describe import Proposal, Setting, propose
 from fact_clip.training.plan import Note, Plan, resolve, tell
 from fact_clip.training.state import begin
 from fact_clip.training.trainer import Trainer, numerics
@@ -133,13 +133,13 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
         else f", {minutes:g} minutes"
     )
     proposal = proposal.with_settings(
-        ("train.epochs", epochs, f"{estimated.epoch:.2f} s an epoch{reason}")
+        Setting("train.epochs", epochs, f"{estimated.epoch:.2f} s an epoch{reason}")
     )
     took = estimated.total(epochs, config)
     members = min(int(60 * minutes / took), MOST_MEMBERS)
     if members > 1:
         reason = f"as many models as {minutes:g} minutes allow, at most {MOST_MEMBERS}; their scores are averaged"
-        proposal = proposal.with_settings(("train.members", members, reason))
+        proposal = proposal.with_settings(Setting("train.members", members, reason))
     seconds = max(members, 1) * took
     duration = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
     text = f"training will take about {duration} of one core of this machine"

@@ -86,8 +86,8 @@ def test_items_come_with_a_line_now_and_then(clock, caplog):
 def test_long_work_on_videos_says_how_far_it_is(what, tiny_run, workbench, tmp_path, monkeypatch, caplog):
     """Each look at the clock is a minute after the one before, so that every video is due a line."""
     from fact_clip.config import DataConfig
-    from fact_clip.datasets.describe import summarize
     from fact_clip.datasets.inspect import Inspection
+    from fact_clip.datasets.summary import summarize
     from fact_clip.training import evaluate
 
     data = DataConfig(root=str(workbench), name="workbench")

@@ -11,8 +11,9 @@ import pytest
 
 from fact_clip.config import DataConfig
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.describe import Measures, propose, summarize, tokens_of
+from fact_clip.datasets.describe import Measures, propose
 from fact_clip.datasets.inspect import Inspection
+from fact_clip.datasets.summary import summarize, tokens_of
 
 from ..refusals import refused
 from ..small import write_dataset
@@ -138,7 +139,7 @@ def test_tokens_by_hand():
 
 def test_short_videos_of_short_segments(tmp_path):
     root = made_up(tmp_path / "short", videos=6, segments=20, frames=10)
-    found = Measures(Dataset.open(DataConfig(root=str(root), layout="TD")))
+    found = Measures.of(Dataset.open(DataConfig(root=str(root), layout="TD")))
     assert (found.videos, found.frames, found.classes, found.columns) == (5, 1000, 6, 3)
     assert (found.median_video, found.median_segment, found.short_segment, found.most_segments) == (200, 10, 10, 20)
     assert 0.1 < found.separability < 0.3  # noise, of six classes
@@ -177,7 +178,7 @@ def test_features_that_have_seen_the_labels(tmp_path):
         names = (root / f"groundTruth/{path.stem}.txt").read_text().split("\n")
         labels = [classes.index(name) for name in names if name]
         np.save(path, np.eye(6, dtype=np.float32)[labels] + 0.1 * np.load(path))
-    assert Measures(Dataset.open(DataConfig(root=str(root), layout="TD"))).separability == 1
+    assert Measures.of(Dataset.open(DataConfig(root=str(root), layout="TD"))).separability == 1
     settings = settings_of(root)
     assert (settings["data.context"], settings["augment.channels"]) == ([], 0.6)
     assert settings["decode.switch_penalty"] == round(3 * 10**0.8, 1)

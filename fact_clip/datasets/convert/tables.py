@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -199,7 +200,7 @@ def parse_columns(cells: CellTable, columns: Sequence[int]) -> Floats:
         row = [_number(line[column]) for column in columns]
         rows.append(row)
         for column, value in zip(columns, row, strict=True):
-            if not np.isfinite(value):
+            if not math.isfinite(value):
                 name = cells.names[column]
                 title = "" if name == str(column + 1) else f" ({name})"
                 location = FileLocation(cells.path, number, f"column {column + 1}{title}")
