@@ -1,13 +1,15 @@
-"""The procedural workbench: people assemble parts by hand, as synthetic features, labels and films.
+"""The procedural workbench: synthetic features, labels and films of people who assemble parts.
 
-The frames of an action show evidence of its verb, object and tool: one direction per object and tool, and for a verb a
-faint direction and a movement at its own pace. Parts that stay in view, glances away, the style of a person, drift,
-noise and soft borders make single frames hard to recognise. Films have features by ``fact-clip extract`` alone.
+The frames of an action show evidence of its verb, object and tool: one direction per object and
+tool, and for a verb a faint direction and a movement at its own pace. Parts that stay in view,
+glances away, the style of a person, drift, noise and soft borders make single frames hard to
+recognise. Films have features by ``fact-clip extract`` alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,107 +27,135 @@ Floats = NDArray[np.float64]
 World = dict[str, Floats]  # see `_prototypes`
 Image = NDArray[np.uint8]
 
-# Median duration of an action with this verb in seconds, and the pace of its movement in cycles per second.
-VERBS: dict[str, tuple[float, float]] = {
-    "grasp": (1.3, 0.4),
-    "place": (1.8, 0.7),
-    "insert": (2.4, 1.1),
-    "screw": (4.0, 1.7),
-    "tap": (2.5, 2.6),
-    "rotate": (2.2, 3.6),
+
+@dataclass(frozen=True)
+class VerbStyle:
+    """The look of a verb."""
+
+    seconds: float  # median duration of an action
+    pace: float  # of the movement, in cycles per second
+
+
+VERBS = {
+    "grasp": VerbStyle(1.3, 0.4),
+    "place": VerbStyle(1.8, 0.7),
+    "insert": VerbStyle(2.4, 1.1),
+    "screw": VerbStyle(4.0, 1.7),
+    "tap": VerbStyle(2.5, 2.6),
+    "rotate": VerbStyle(2.2, 3.6),
 }
 _IDLE_SECONDS = 1.4
-_SHORTEST, _LONGEST, _SPREAD = 1.0, 8.0, 0.4  # seconds, seconds, deviation of the log-normal
+_SHORTEST = 1.0  # seconds
+_LONGEST = 8.0  # seconds
+_SPREAD = 0.4  # deviation of the log-normal durations
 
-Step = tuple[str, str | None, float]  # verb, tool, probability that the step is done
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the assembly of a part."""
+
+    verb: str
+    tool: str | None = None
+    probability: float = 1.0  # that the step is done
+
+    def action(self, part: str) -> str:
+        """Return the name of the action."""
+        return f"{self.verb} {part} with {self.tool}" if self.tool else f"{self.verb} {part}"
+
+
+_GRASP = Step("grasp")
+_PLACE = Step("place")
+_INSERT = Step("insert")
 
 # The steps of each part, in order.
 STEPS: dict[str, tuple[Step, ...]] = {
-    "shaft": (
-        ("grasp", None, 1.0),
-        ("insert", None, 1.0),
-        ("tap", "mallet", 0.6),
-        ("rotate", None, 0.5),
-    ),
-    "gear": (
-        ("grasp", None, 1.0),
-        ("place", None, 1.0),
-        ("tap", "mallet", 0.5),
-        ("rotate", None, 0.6),
-    ),
-    "bearing": (("grasp", None, 1.0), ("place", None, 1.0), ("tap", "mallet", 0.7)),
-    "bolt": (("grasp", None, 1.0), ("insert", None, 1.0), ("screw", "wrench", 0.6)),
-    "nut": (("grasp", None, 1.0), ("screw", "wrench", 1.0)),
-    "hex screw": (("grasp", None, 1.0), ("insert", None, 1.0), ("screw", "hex screwdriver", 0.9)),
-    "phillips screw": (
-        ("grasp", None, 1.0),
-        ("insert", None, 1.0),
-        ("screw", "phillips screwdriver", 0.9),
-    ),
+    "shaft": (_GRASP, _INSERT, Step("tap", "mallet", 0.6), Step("rotate", probability=0.5)),
+    "gear": (_GRASP, _PLACE, Step("tap", "mallet", 0.5), Step("rotate", probability=0.6)),
+    "bearing": (_GRASP, _PLACE, Step("tap", "mallet", 0.7)),
+    "bolt": (_GRASP, _INSERT, Step("screw", "wrench", 0.6)),
+    "nut": (_GRASP, Step("screw", "wrench")),
+    "hex screw": (_GRASP, _INSERT, Step("screw", "hex screwdriver", 0.9)),
+    "phillips screw": (_GRASP, _INSERT, Step("screw", "phillips screwdriver", 0.9)),
 }
 
 # A part that is assembled after another one, if both are in the video.
 AFTER = {"gear": "shaft", "bearing": "shaft", "nut": "bolt"}
 
 
-def _name(verb: str, part: str, tool: str | None) -> str:
-    return f"{verb} {part} with {tool}" if tool else f"{verb} {part}"
+def _factors() -> dict[str, Factors]:
+    factors: dict[str, Factors] = {NO_ACTION: (None, None, None)}
+    for part, steps in STEPS.items():
+        for step in steps:
+            factors[step.action(part)] = (step.verb, part, step.tool)
+    return factors
 
 
-FACTORS: dict[str, Factors] = {
-    NO_ACTION: (None, None, None),
-    **{
-        _name(verb, part, tool): (verb, part, tool)
-        for part, steps in STEPS.items()
-        for verb, tool, _ in steps
-    },
-}
-"""Class name -> (verb, object, tool), in the order of the class ids; `benchmarks.verb_object_tool` reads the same."""
+FACTORS = _factors()
+"""Class name -> (verb, object, tool), in the order of the class ids."""
 
 UNSEEN = ("insert bolt", "screw nut with wrench", "tap shaft with mallet")
-"""Classes to hold out: each of their verbs, objects and tools is in some other class."""
+"""Classes to hold out. Each of their verbs, objects and tools is in some other class."""
 
 VALIDATION_UNSEEN = ("rotate gear", "place bearing")
-"""Classes to choose settings by; every factor of both groups is in some class outside both."""
+"""Classes to tune settings on. Every factor of both groups is in some class outside both."""
 
-_WORLD = 20240607  # one set of prototypes for every seed, so that a model trained on some videos fits new ones
+# One set of prototypes for every seed, so that a model trained on some videos fits new ones.
+_WORLD = 20240607
 
-# How strong each effect is, against white noise of deviation 1 in every column.
-_VERB, _MOVEMENT, _OBJECT, _TOOL = 2.6, 2.8, 4.0, 3.8
-_IN_VIEW, _GLANCE, _STYLE, _DRIFT, _SLOW_NOISE = 0.9, 0.2, 0.28, 0.3, 0.35
+# Strength of each effect, against white noise of deviation 1 in every column.
+_VERB = 2.6
+_MOVEMENT = 2.8
+_OBJECT = 4.0
+_TOOL = 3.8
+_IN_VIEW = 0.9
+_STYLE = 0.28
+_DRIFT = 0.3
+_SLOW_NOISE = 0.35
+_GLANCE = 0.2  # share of the frames in which part and tool are hidden
+_IDLE = 0.45  # probability of idling after a part
 _BORDER_SECONDS = 0.35
 
 
 def _prototypes(dim: int) -> World:
-    """Draw unit directions: (1, dim) of a verb, object or tool, (2, dim) of a verb's movement, (4, dim) of drift."""
+    """Draw unit directions of verbs (1, dim), movements (2, dim), parts, tools and drift (4, dim)."""
     rng = np.random.default_rng([_WORLD, dim])
-    tools = sorted({tool for steps in STEPS.values() for _, tool, _ in steps if tool})
-    counts = dict.fromkeys(VERBS, 1) | {f"{verb} movement": 2 for verb in VERBS}
-    counts |= dict.fromkeys((*STEPS, *tools), 1) | {"drift": 4}
-    drawn = {name: rng.standard_normal((count, dim)) for name, count in counts.items()}
-    return {
-        name: rows / np.linalg.norm(rows, axis=1, keepdims=True) for name, rows in drawn.items()
-    }
+    tools: set[str] = set()
+    for steps in STEPS.values():
+        tools.update(step.tool for step in steps if step.tool)
+    counts = dict.fromkeys(VERBS, 1)
+    counts |= {f"{verb} movement": 2 for verb in VERBS}
+    counts |= dict.fromkeys(STEPS, 1)
+    counts |= dict.fromkeys(sorted(tools), 1)
+    counts["drift"] = 4
+    world = {}
+    for name, count in counts.items():
+        rows = rng.standard_normal((count, dim))
+        world[name] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return world
 
 
 def _plan(rng: np.random.Generator) -> list[str]:
-    """Plan the actions of one video: some parts in an order that `AFTER` allows, some of their steps, some idling."""
+    """Plan the actions of a video: some parts in an order that `AFTER` allows, some of their steps."""
     parts = list(rng.choice(list(STEPS), size=rng.integers(4, 7), replace=False))
     ordered: list[str] = []
     while parts:
         ready = [part for part in parts if AFTER.get(part) not in parts]
-        ordered.append(ready[rng.integers(len(ready))])
-        parts.remove(ordered[-1])
+        part = ready[rng.integers(len(ready))]
+        ordered.append(part)
+        parts.remove(part)
+
     plan = [NO_ACTION]
     for part in ordered:
         repeats = int(rng.integers(1, 3)) if part.endswith("screw") else 1
         for _ in range(repeats):
-            plan += [
-                _name(verb, part, tool) for verb, tool, share in STEPS[part] if rng.random() < share
-            ]
-            if rng.random() < 0.45:
+            for step in STEPS[part]:
+                if rng.random() < step.probability:
+                    plan.append(step.action(part))
+            if rng.random() < _IDLE:
                 plan.append(NO_ACTION)
-    return plan if plan[-1] == NO_ACTION else [*plan, NO_ACTION]
+    if plan[-1] != NO_ACTION:
+        plan.append(NO_ACTION)
+    return plan
 
 
 def _moving_average(rows: Floats, window: int) -> Floats:
@@ -142,21 +172,20 @@ def _evidence(
     rows = np.zeros((int(frames.sum()), dim))
     in_view = np.zeros(dim)
     for name, part_rows in zip(plan, np.split(rows, np.cumsum(frames)[:-1]), strict=True):
-        count = len(part_rows)
+        n_frames = len(part_rows)
         part_rows += _IN_VIEW * in_view
         verb, part, tool = FACTORS[name]
         if verb is None or part is None:
             continue
-        phase = (
-            2
-            * np.pi
-            * (VERBS[verb][1] * rng.normal(1.0, 0.06) * np.arange(count) / fps + rng.random())
-        )
+
+        pace = VERBS[verb].pace * rng.normal(1.0, 0.06)
+        phase = 2 * np.pi * (pace * np.arange(n_frames) / fps + rng.random())
         swing = np.stack([np.cos(phase), np.sin(phase)], axis=1)  # (T, 2)
         strength = rng.lognormal(0.0, 0.2)
         part_rows += strength * _VERB * world[verb] + _MOVEMENT * swing @ world[f"{verb} movement"]
         # a glance away, or a hand in front, hides part and tool for a moment
-        visible = _moving_average((rng.random((count, 1)) > _GLANCE).astype(np.float64), 3)
+        is_visible = rng.random((n_frames, 1)) > _GLANCE
+        visible = _moving_average(is_visible.astype(np.float64), 3)
         part_rows += visible * (strength * _OBJECT * world[part])
         if tool is not None:
             part_rows += visible * (strength * _TOOL * world[tool])
@@ -165,28 +194,48 @@ def _evidence(
     return rows
 
 
-def _video(
-    person: int, fps: float, world: World, seed: int, number: int
-) -> tuple[NDArray[np.float16], list[str]]:
-    dim: int = world["drift"].shape[1]
+@dataclass(frozen=True, eq=False)
+class _Video:
+    """A synthetic video."""
+
+    features: NDArray[np.float16]  # (T, dim)
+    labels: list[str]  # (T,)
+
+
+def _video(person: int, fps: float, world: World, seed: int, number: int) -> _Video:
+    dim = world["drift"].shape[1]
     habits = np.random.default_rng([_WORLD, seed, person])
-    style, pace = habits.standard_normal(dim), float(habits.uniform(0.85, 1.15))
+    style = habits.standard_normal(dim)
+    pace = float(habits.uniform(0.85, 1.15))
     rng = np.random.default_rng([seed, number])
     plan = _plan(rng)
-    # the duration of an action is log-normal around the median of its verb, times the pace of the person
-    medians = np.array(
-        [_IDLE_SECONDS if name == NO_ACTION else VERBS[name.split()[0]][0] for name in plan]
-    )
-    seconds = np.clip(medians * pace * rng.lognormal(0.0, _SPREAD, len(plan)), _SHORTEST, _LONGEST)
-    frames = np.maximum(np.rint(seconds * fps), 1).astype(np.int64)
-    rows = _moving_average(_evidence(plan, frames, fps, world, rng), round(_BORDER_SECONDS * fps))
+    frames = _durations(plan, pace, fps, rng)
+    evidence = _evidence(plan, frames, fps, world, rng)
+    rows = _moving_average(evidence, round(_BORDER_SECONDS * fps))
+
     # the style of the person, slow drift of the camera, lasting noise and white noise
-    walk = np.cumsum(rng.standard_normal((len(rows), 4)), axis=0) / np.sqrt(max(len(rows), 1))
-    lasting = _moving_average(rng.standard_normal(rows.shape), max(round(fps), 1)) * np.sqrt(fps)
+    steps = rng.standard_normal((len(rows), 4))
+    walk = np.cumsum(steps, axis=0) / np.sqrt(max(len(rows), 1))
+    slow = _moving_average(rng.standard_normal(rows.shape), max(round(fps), 1)) * np.sqrt(fps)
     white = rng.standard_normal(rows.shape)
-    rows += _STYLE * style + _DRIFT * 4 * walk @ world["drift"] + _SLOW_NOISE * lasting + white
-    labels = [name for name, count in zip(plan, frames, strict=True) for _ in range(count)]
-    return rows.astype(np.float16), labels
+    rows += _STYLE * style + _DRIFT * 4 * walk @ world["drift"] + _SLOW_NOISE * slow + white
+    labels = []
+    for name, count in zip(plan, frames, strict=True):
+        labels += [name] * int(count)
+    return _Video(rows.astype(np.float16), labels)
+
+
+def _durations(
+    plan: list[str], pace: float, fps: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw the frames of each action: log-normal around the median of its verb, times the pace."""
+    medians = []
+    for name in plan:
+        verb = FACTORS[name][0]
+        medians.append(_IDLE_SECONDS if verb is None else VERBS[verb].seconds)
+    seconds = np.array(medians) * pace * rng.lognormal(0.0, _SPREAD, len(plan))
+    seconds = np.clip(seconds, _SHORTEST, _LONGEST)
+    return np.maximum(np.rint(seconds * fps), 1).astype(np.int64)
 
 
 @validated()
@@ -199,10 +248,21 @@ def write_workbench(
     fps: float = 15.0,
     persons: int = 6,
 ) -> Path:
-    """Write a synthetic data set in the common layout, for `data.name=workbench`; return `root`.
+    """Write a synthetic data set in the common layout, for `data.name=workbench`.
 
-    The same arguments give the same files, byte for byte. What actions look like depends only on `dim`, so a model
-    trained on one seed fits the videos of another. Other rates than 15 need data.fps. Splits keep persons apart.
+    The same arguments give the same files, byte for byte. Actions look the same for every seed, so
+    a model trained on one seed fits the videos of another. Splits keep persons apart.
+
+    Args:
+        root: the folder.
+        videos: number of videos.
+        seed: of the videos.
+        dim: columns of the features.
+        fps: feature rows a second. Other rates than 15 need data.fps.
+        persons: number of persons.
+
+    Returns:
+        The folder.
     """
     for name, value, least in (
         ("videos", videos, 2),
@@ -214,63 +274,88 @@ def write_workbench(
     root = Path(root)
     write_lines(root / "mapping.txt", (f"{index} {name}" for index, name in enumerate(FACTORS)))
     world = _prototypes(dim)
-    owners: dict[str, int] = {}
+    person_of: dict[str, int] = {}
     for number in range(videos):
         person = number % persons
         name = f"person{person + 1}_video{number // persons + 1}"
-        owners[name] = person
-        features, labels = _video(person, fps, world, seed, number)
+        person_of[name] = person
+        video = _video(person, fps, world, seed, number)
         with whole_file(root / "features" / f"{name}.npy") as unfinished:
-            np.save(unfinished, features)
-        write_lines(root / "groundTruth" / f"{name}.txt", labels)
-    tests = [
-        [name for name in owners if owners[name] % 3 == part]
-        for part in range(min(3, persons, videos))
-    ]
-    splits = [
-        Split(tuple(name for name in owners if name not in test), tuple(test), ()) for test in tests
-    ]
+            np.save(unfinished, video.features)
+        write_lines(root / "groundTruth" / f"{name}.txt", video.labels)
+
+    splits = []
+    for part in range(min(3, persons, videos)):
+        test = tuple(name for name, person in person_of.items() if person % 3 == part)
+        train = tuple(name for name in person_of if name not in test)
+        splits.append(Split(train, test, ()))
     write_splits(root, splits, overwrite=True)
-    holdout = Holdout(UNSEEN, VALIDATION_UNSEEN, "mask", splits[0].train, splits[0].test)
+    first = splits[0]
+    holdout = Holdout(UNSEEN, VALIDATION_UNSEEN, "mask", first.train, first.test)
     holdout.save_json(root / "zero_shot" / "A.json")
     return root
 
 
-WIDTH, HEIGHT = 160, 120
-_CENTRE, _REST = (80.0, 68.0), (80.0, 104.0)  # where parts are worked on, and where the hand rests
-_BESIDE, _BELOW = np.array([14, -4]), np.array([0, 14])  # of a part: its tool, and the hand
-_SKIN, _BENCH = (232, 188, 160), (150, 140, 125)
-_COLOURS = {
-    "shaft": (200, 60, 50), "gear": (60, 160, 75), "bearing": (60, 90, 200), "bolt": (215, 175, 50),
-    "nut": (150, 70, 170), "hex screw": (45, 160, 170), "phillips screw": (235, 120, 40),
-    "mallet": (95, 60, 30), "wrench": (225, 225, 230), "hex screwdriver": (30, 30, 35),
-    "phillips screwdriver": (120, 20, 60),
-}  # fmt: skip
-# Width and height of each part and tool, and whether it has a hole.
-_SHAPES = {
-    "shaft": (6, 26, False), "gear": (20, 20, True), "bearing": (14, 14, True), "bolt": (10, 16, False),
-    "nut": (8, 8, True), "hex screw": (4, 14, False), "phillips screw": (4, 20, False),
-    "mallet": (16, 10, False), "wrench": (5, 24, False), "hex screwdriver": (4, 22, False),
-    "phillips screwdriver": (6, 18, False),
-}  # fmt: skip
+# --- Films of the same actions ---
+
+WIDTH = 160
+HEIGHT = 120
+_CENTRE = (80.0, 68.0)  # where parts are worked on
+_REST = (80.0, 104.0)  # where the hand rests
+_BESIDE = np.array([14, -4])  # from a part to its tool
+_BELOW = np.array([0, 14])  # from a part to the hand
+_SKIN = (232, 188, 160)
+_BENCH = (150, 140, 125)
+
+
+@dataclass(frozen=True)
+class Look:
+    """The picture of a part or a tool."""
+
+    colour: tuple[int, int, int]
+    width: int
+    height: int
+    has_hole: bool = False
+
+
+_LOOKS = {
+    "shaft": Look((200, 60, 50), 6, 26),
+    "gear": Look((60, 160, 75), 20, 20, has_hole=True),
+    "bearing": Look((60, 90, 200), 14, 14, has_hole=True),
+    "bolt": Look((215, 175, 50), 10, 16),
+    "nut": Look((150, 70, 170), 8, 8, has_hole=True),
+    "hex screw": Look((45, 160, 170), 4, 14),
+    "phillips screw": Look((235, 120, 40), 4, 20),
+    "mallet": Look((95, 60, 30), 16, 10),
+    "wrench": Look((225, 225, 230), 5, 24),
+    "hex screwdriver": Look((30, 30, 35), 4, 22),
+    "phillips screwdriver": Look((120, 20, 60), 6, 18),
+}
 
 
 def draw_actions(labels: Sequence[str], fps: float, seed: int = 0) -> Iterator[Image]:
-    """Draw a picture (120, 160, 3) for each label of a video, of the names in `FACTORS`; the same for the same seed."""
+    """Draw a picture for each label of a video, the same for the same seed.
+
+    Args:
+        labels: names of `FACTORS`, (T,).
+        fps: pictures a second.
+        seed: of the table and the movements.
+
+    Yields:
+        T pictures (120, 160, 3).
+    """
     rng = np.random.default_rng(seed)
-    colour = np.array(_BENCH) + rng.normal(0, 6, 3)
-    table = np.clip(colour + rng.normal(0, 4, (HEIGHT, WIDTH, 1)), 0, 255).astype(np.uint8)
-    for column, box in enumerate(STEPS):  # of each part, at the back
-        _blot(table, np.array([14.0 + 22 * column, 12.0]), 12, 8, _COLOURS[box])
+    table = _table(rng)
     hand = np.array(_REST)
     order = list(dict.fromkeys(labels))
     for start, stop, number in runs(np.array([order.index(name) for name in labels])):
         verb, part, tool = FACTORS[order[number]]
         phase = rng.uniform(0, 2 * np.pi)
         for frame in range(stop - start):
-            image, target = table.copy(), np.array(_REST)
+            image = table.copy()
+            target = np.array(_REST)
             if verb is not None and part is not None:
-                angle = 2 * np.pi * VERBS[verb][1] * frame / fps + phase
+                angle = 2 * np.pi * VERBS[verb].pace * frame / fps + phase
                 position = np.array(_CENTRE) + _movement(verb, angle)
                 _paint(image, part, position)
                 if tool is not None:
@@ -281,29 +366,44 @@ def draw_actions(labels: Sequence[str], fps: float, seed: int = 0) -> Iterator[I
             yield image
 
 
+def _table(rng: np.random.Generator) -> Image:
+    """Draw the table, with a box of each part at the back."""
+    colour = np.array(_BENCH) + rng.normal(0, 6, 3)
+    noise = rng.normal(0, 4, (HEIGHT, WIDTH, 1))
+    table = np.clip(colour + noise, 0, 255).astype(np.uint8)
+    for column, part in enumerate(STEPS):
+        _blot(table, np.array([14.0 + 22 * column, 12.0]), 12, 8, _LOOKS[part].colour)
+    return table
+
+
 def _movement(verb: str, angle: float) -> NDArray[np.float64]:
     """Return the offset of an object from the point where it is worked on."""
-    across, down = {
-        "grasp": (0.0, -7 * (1 - np.cos(angle))),
-        "place": (14 * np.sin(angle), 0.0),
-        "insert": (0.0, 12 * np.sin(angle)),
-        "screw": (6 * np.cos(angle), 6 * np.sin(angle)),
+    sine = np.sin(angle)
+    cosine = np.cos(angle)
+    offsets = {
+        "grasp": (0.0, -7 * (1 - cosine)),
+        "place": (14 * sine, 0.0),
+        "insert": (0.0, 12 * sine),
+        "screw": (6 * cosine, 6 * sine),
         "tap": (0.0, -12 * abs(np.sin(angle / 2))),
-        "rotate": (14 * np.cos(angle), 6 * np.sin(angle)),
-    }[verb]
-    return np.array([across, down])
+        "rotate": (14 * cosine, 6 * sine),
+    }
+    return np.array(offsets[verb])
 
 
 def _paint(image: Image, name: str, centre: Floats) -> None:
-    width, height, has_hole = _SHAPES[name]
-    _blot(image, centre, width, height, _COLOURS[name])
-    if has_hole:
-        _blot(image, centre, width // 3, height // 3, _BENCH)
+    look = _LOOKS[name]
+    _blot(image, centre, look.width, look.height, look.colour)
+    if look.has_hole:
+        _blot(image, centre, look.width // 3, look.height // 3, _BENCH)
 
 
 def _blot(
     image: Image, centre: Floats, width: int, height: int, colour: tuple[int, int, int]
 ) -> None:
     """Paint a rectangle about a point, cut off at the border."""
-    left, top = round(float(centre[0])) - width // 2, round(float(centre[1])) - height // 2
-    image[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = colour
+    left = round(float(centre[0])) - width // 2
+    top = round(float(centre[1])) - height // 2
+    rows = slice(max(top, 0), max(top + height, 0))
+    columns = slice(max(left, 0), max(left + width, 0))
+    image[rows, columns] = colour
