@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import read_lines
 
 Array = NDArray[Any]
-Rows = Sequence[Sequence[int]]  # the columns of each object
+Columns = tuple[tuple[int, ...], ...]  # (O, k), the columns of each object
 
 # Correlations from which on ...
 TOGETHER = 0.95  # two columns are zero in the same frames, and belong to one object
@@ -33,103 +34,125 @@ SURE = 0.25  # ... so that it can hardly be chance
 class ObjectColumns:
     """O objects with k columns of a feature file each.
 
-    `fixed` objects keep their identity: those that a word of another slot names (tools), and those that are listed.
+    Attributes:
+        names: of the objects, as words ("baked egg"), "" where unknown.
+        columns: (O, k), with the same kinds of value in the same order for each object.
+        fixed: numbers of the objects that keep their identity: those that a word of another slot
+            names (tools), and those that the configuration lists.
+        slot: number of the slot whose words name objects.
+        width: D, columns of a feature file.
     """
 
-    names: tuple[str, ...]  # of the objects, as words ("baked egg"); "" where unknown
-    columns: tuple[
-        tuple[int, ...], ...
-    ]  # (O, k), with the same kinds of value in the same order for each object
-    fixed: tuple[int, ...]  # numbers of objects
-    slot: int  # number of the slot whose words name objects
-    width: int  # D, columns of a feature file
+    names: tuple[str, ...]
+    columns: Columns
+    fixed: tuple[int, ...]
+    slot: int
+    width: int
 
     @classmethod
     def read(
         cls, config: ObjectData, root: Path | None, vocabulary: Vocabulary
     ) -> ObjectColumns | None:
-        """Read the file that the configuration names; None where it names no file."""
+        """Read the file of the configuration, or return None if it has none.
+
+        Args:
+            config: the file, the slot and the blocks of columns.
+            root: the folder of the data set, None for data in memory.
+            vocabulary: the classes.
+
+        Returns:
+            The objects.
+        """
         if config.file is None:
             return None
         path = (root or Path()) / config.file
-        lines = (
-            " ".join(line.replace("_", " ").split())
-            for line in read_lines(path, "names, one per line")
-        )
-        names = tuple(filter(None, lines))
-        if not names or len(set(map(spelling_key, names))) < len(names):
-            raise InputError(
-                path, "a name twice" if names else "no names", "list each object once, one a line"
-            )
+        names = _read_names(path)
         slot = _slot_of(config, vocabulary)
         for name in config.fixed:
             if name not in names:
                 raise InputError(ConfigKey("data.objects.fixed"), f"no object {name!r} in {path}")
-        words = {entry[slot] for entry in vocabulary.factors}
+        words = {factors[slot] for factors in vocabulary.factors}
         if not words & {*names} and not config.fixed:
-            warnings.warn(
-                f"{path}: none of its names is a word of the slot {config.slot!r} of a class",
-                stacklevel=2,
-            )
-        others = _other_words(vocabulary.factors, slot)
-        fixed = tuple(
-            number for number, name in enumerate(names) if name in config.fixed or name in others
-        )
-        columns: list[tuple[int, ...]] = [()] * len(names)
+            problem = f"none of its names is a word of the slot {config.slot!r} of a class"
+            warnings.warn(f"{path}: {problem}", stacklevel=2)
+
+        fixed_names = {*config.fixed, *_words_of_other_slots(vocabulary.factors, slot)}
+        fixed = tuple(number for number, name in enumerate(names) if name in fixed_names)
+        columns: list[list[int]] = [[] for _ in names]
         width = 0
-        for values in config.blocks or (1,):
-            starts = range(width, width + len(names) * values, values)
-            columns = [
-                (*row, *range(start, start + values))
-                for row, start in zip(columns, starts, strict=True)
-            ]
-            width += len(names) * values
-        return cls(names, tuple(columns), fixed, slot, width)
+        for n_values in config.blocks or (1,):
+            for object_columns in columns:
+                object_columns += range(width, width + n_values)
+                width += n_values
+        return cls(names, tuple(map(tuple, columns)), fixed, slot, width)
 
     @classmethod
     def find(cls, config: ObjectData, dataset: Dataset) -> ObjectColumns:
-        """Detect the objects in the features of training and validation videos, and their names by the training labels.
+        """Detect the objects in the features, and their names by the training labels.
 
-        Objects without a name, and those that a word of another slot names too (tools), keep their identity.
+        Objects without a name, and those that a word of another slot names too (tools), keep their
+        identity.
+
+        Args:
+            config: the slot.
+            dataset: the data set, whose training and validation videos are read.
+
+        Returns:
+            The objects.
         """
-        rows, names, _, trained = _detect(config, dataset, NAMES)
-        if not rows:
+        detected = _detect(config, dataset, NAMES)
+        if not detected.columns:
             problem = "no objects that come and go: no two columns are zero in the same frames"
             raise InputError(ConfigKey("data.objects.find"), problem, "set it to false")
         slot = _slot_of(config, dataset.vocabulary)
-        others = _other_words(trained, slot)
-        fixed = tuple(number for number, name in enumerate(names) if not name or name in others)
-        return cls(names, rows, fixed, slot, dataset.input_dim)
+        fixed_names = {"", *_words_of_other_slots(detected.trained_factors, slot)}
+        fixed = tuple(number for number, name in enumerate(detected.names) if name in fixed_names)
+        return cls(detected.names, detected.columns, fixed, slot, dataset.input_dim)
 
     @classmethod
     def show(cls, config: ObjectData, dataset: Dataset) -> bool:
-        """Return whether features hold objects that come and go, and most trained words of the slot surely name one."""
+        """Return whether features show objects that most trained words of the slot surely name."""
         if config.slot not in dataset.vocabulary.slots:
             return False
-        _, names, words, _ = _detect(config, dataset, SURE)
-        return 2 * sum(map(bool, names)) > len(words)
+        detected = _detect(config, dataset, SURE)
+        n_named = sum(1 for name in detected.names if name)
+        return 2 * n_named > len(detected.words)
 
     def check(self, input_dim: int) -> ObjectColumns:
-        """Return this object; an InputError where the feature files have another width."""
+        """Check the width of the feature files. Return this object."""
         if self.width != input_dim:
-            problem = f"{self.width} columns for {len(self.names)} objects, but the feature files have {input_dim}"
+            objects = f"{self.width} columns for {len(self.names)} objects"
+            problem = f"{objects}, but the feature files have {input_dim}"
             raise InputError(ConfigKey("data.objects.blocks"), problem)
         return self
 
     def kinds(self) -> NDArray[np.int64]:
-        """Return the kind of value of each column, (D,): columns of one kind share their statistics."""
+        """Return the kind of value of each column, (D,). Columns of a kind share statistics."""
         n_kinds = len(self.columns[0])
         kinds = n_kinds + np.arange(self.width)  # a column of no object is a kind of its own
-        for row in self.columns:
-            kinds[list(row)] = np.arange(n_kinds)
+        for object_columns in self.columns:
+            kinds[list(object_columns)] = np.arange(n_kinds)
         return kinds
 
-    def with_context(self, copies: int) -> tuple[tuple[int, ...], ...]:
-        """Return each object's columns among `copies` * D: the features, then means and deviations of windows."""
+    def with_context(self, copies: int) -> Columns:
+        """Return the columns of each object among `copies` * D, the features and their windows."""
         starts = [self.width * copy for copy in range(copies)]
-        return tuple(
-            tuple(start + column for start in starts for column in row) for row in self.columns
-        )
+        columns = []
+        for object_columns in self.columns:
+            in_copies = [np.add(object_columns, start).tolist() for start in starts]
+            columns.append(tuple(chain.from_iterable(in_copies)))
+        return tuple(columns)
+
+
+def _read_names(path: Path) -> tuple[str, ...]:
+    lines = read_lines(path, "names, one per line")
+    words = [" ".join(line.replace("_", " ").split()) for line in lines]
+    names = tuple(name for name in words if name)
+    spellings = {spelling_key(name) for name in names}
+    if not names or len(spellings) < len(names):
+        problem = "a name twice" if names else "no names"
+        raise InputError(path, problem, "list each object once, one a line")
+    return names
 
 
 def _slot_of(config: ObjectData, vocabulary: Vocabulary) -> int:
@@ -141,41 +164,62 @@ def _slot_of(config: ObjectData, vocabulary: Vocabulary) -> int:
     return vocabulary.slots.index(config.slot)
 
 
-def _other_words(factors: Iterable[Factors], slot: int) -> set[str | None]:
-    return {word for entry in factors for number, word in enumerate(entry) if number != slot}
+def _words_of_other_slots(factors: Iterable[Factors], slot: int) -> set[str]:
+    words: set[str] = set()
+    for of_class in factors:
+        words.update(word for word in (*of_class[:slot], *of_class[slot + 1 :]) if word)
+    return words
 
 
-def _detect(
-    config: ObjectData, dataset: Dataset, least: float
-) -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...], tuple[str, ...], list[Factors]]:
-    """Return columns and names of the objects in the features, the words of trained classes, and their factors."""
-    slot, videos, factors = (
-        _slot_of(config, dataset.vocabulary),
-        sorted(dataset.learning),
-        dataset.vocabulary.factors,
-    )
-    rows = find_objects(lambda: (dataset.features(name) for name in videos))
-    trained = [
-        entry
-        for entry, count in zip(factors, dataset.class_counts().tolist(), strict=True)
-        if count
-    ]
-    words = tuple(sorted({entry[slot] or "" for entry in trained} - {""}))
-    if not rows or not words:
-        return rows, ("",) * len(rows), words, trained
-    has_word = np.array([[word in entry for word in words] for entry in factors])  # (C, W)
-    frames = (
-        (dataset.features(name), has_word[labels], labels >= 0)
-        for name, labels in ((name, dataset.labels(name)) for name in dataset.train)
-    )
-    return rows, name_objects(rows, frames, words, least), words, trained
+@dataclass(frozen=True)
+class _Detection:
+    """Objects that were detected in features."""
+
+    columns: Columns
+    names: tuple[str, ...]  # (O,), "" where unknown
+    words: tuple[str, ...]  # of the trained classes, by which objects can be named
+    trained_factors: list[Factors]
 
 
-def find_objects(videos: Callable[[], Iterable[Array]]) -> tuple[tuple[int, ...], ...]:
-    """Return the columns of each object, (O, k), by their first column; none where no two columns go together.
+def _detect(config: ObjectData, dataset: Dataset, least: float) -> _Detection:
+    """Detect objects, named by words with a tie of `least`."""
+    vocabulary = dataset.vocabulary
+    slot = _slot_of(config, vocabulary)
+    videos = sorted(dataset.learning)
+    columns = find_objects(lambda: map(dataset.features, videos))
+    trained = []
+    for factors, count in zip(vocabulary.factors, dataset.class_counts(), strict=True):
+        if count:
+            trained.append(factors)
+    words = tuple(sorted({factors[slot] or "" for factors in trained} - {""}))
+    if not columns or not words:
+        return _Detection(columns, ("",) * len(columns), words, trained)
 
-    Columns that are zero in the same frames belong to one object; a single column joins the object with whose changes
-    it is nonzero. Only objects with the commonest number of columns count. `videos` gives the features (T, D), twice.
+    class_words = []
+    for factors in vocabulary.factors:
+        class_words.append([word in factors for word in words])
+    has_word = np.array(class_words)  # (C, W)
+
+    def frames() -> Iterator[tuple[Array, Array, Array]]:
+        for name in dataset.train:
+            labels = dataset.labels(name)
+            yield dataset.features(name), has_word[labels], labels >= 0
+
+    names = name_objects(columns, frames(), words, least)
+    return _Detection(columns, names, words, trained)
+
+
+def find_objects(videos: Callable[[], Iterable[Array]]) -> Columns:
+    """Find the columns of objects that come and go.
+
+    Columns that are zero in the same frames belong to one object. A single column joins the object
+    with whose changes it is nonzero. Only objects with the commonest number of columns count.
+
+    Args:
+        videos: returns the features (T, D) of the videos. It is called twice.
+
+    Returns:
+        The columns of each object, (O, k), by their first column, () where no two go together.
     """
     nonzero = (array != 0 for array in videos())
     together = correlation((array, array) for array in nonzero)
@@ -184,36 +228,51 @@ def find_objects(videos: Callable[[], Iterable[Array]]) -> tuple[tuple[int, ...]
     members = [np.flatnonzero(group == number).tolist() for number in np.flatnonzero(size > 1)]
     if not members:
         return ()
-    alone = np.flatnonzero((size == 1)[group] & (np.diag(together) > 0))
+
+    is_alone = (size == 1)[group] & (np.diag(together) > 0)
+    alone = np.flatnonzero(is_alone)
     if len(alone):
         follows = correlation((array[:, alone] != 0, changes(array, members)) for array in videos())
-        for column, row in zip(alone.tolist(), follows, strict=True):
-            if row.max() >= FOLLOWS:
-                members[int(row.argmax())].append(column)
-    common = int(np.bincount([len(row) for row in members]).argmax())
-    return tuple(sorted(tuple(sorted(row)) for row in members if len(row) == common))
+        for column, ties in zip(alone.tolist(), follows, strict=True):
+            if ties.max() >= FOLLOWS:
+                members[int(ties.argmax())].append(column)
+    commonest = int(np.bincount([len(columns) for columns in members]).argmax())
+    objects = [tuple(sorted(columns)) for columns in members if len(columns) == commonest]
+    return tuple(sorted(objects))
 
 
 def name_objects(
-    rows: Rows,
+    columns: Sequence[Sequence[int]],
     videos: Iterable[tuple[Array, Array, Array]],
     words: tuple[str, ...],
     least: float = NAMES,
 ) -> tuple[str, ...]:
-    """Return the word of each object, "" where no word has a tie of `least`; each word names at most one object.
+    """Name objects by words. Each word names at most one object.
 
-    A tie is the correlation of the changes of an object with the frames of a word, plus half of that of its presence.
-    `videos` are features (T, D), which of the W words each frame has, (T, W), and whether it is labelled, (T,).
+    A tie is the correlation of the changes of an object with the frames of a word, plus half of
+    that of its presence.
+
+    Args:
+        columns: the columns of each object.
+        videos: features (T, D), which of the W words each frame has, (T, W), and whether it is
+            labelled, (T,).
+        words: the words.
+        least: the least tie of a name.
+
+    Returns:
+        The word of each object, "" where no word has such a tie.
     """
-    both = correlation(
-        (
-            np.hstack([changes(features, rows), _any_column(features != 0, rows)])[labelled],
-            has_word[labelled],
-        )
-        for features, has_word, labelled in videos
-    )
-    ties = both[: len(rows)] + both[len(rows) :] / 2  # (O, W)
-    names = [""] * len(rows)
+
+    def pairs() -> Iterator[tuple[Array, Array]]:
+        for features, has_word, is_labelled in videos:
+            presence = _any_column(features != 0, columns)
+            both = np.hstack([changes(features, columns), presence])  # (T, 2 O)
+            yield both[is_labelled], has_word[is_labelled]
+
+    n_objects = len(columns)
+    correlations = correlation(pairs())  # (2 O, W)
+    ties = correlations[:n_objects] + correlations[n_objects:] / 2  # (O, W)
+    names = [""] * n_objects
     for number, word in zip(*linear_sum_assignment(-ties), strict=True):
         if ties[number, word] >= least:
             names[number] = words[word]
@@ -221,28 +280,31 @@ def name_objects(
 
 
 def correlation(pairs: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
-    """Return correlations (M, N) over the frames of all pairs (T, M) and (T, N); 0 where a column is constant."""
-    count, moments = 0, None
+    """Return correlations (M, N) over the frames of all pairs (T, M) and (T, N).
+
+    They are 0 where a column is constant.
+    """
+    count = 0
+    sums: Any = [0.0] * 5
     for first, second in pairs:
-        a, b = first.astype(np.float64), second.astype(np.float64)
-        sums = (a.sum(0), b.sum(0), (a**2).sum(0), (b**2).sum(0), a.T @ b)
-        moments = (
-            sums if moments is None else tuple(x + y for x, y in zip(moments, sums, strict=True))
-        )
+        a = first.astype(np.float64)
+        b = second.astype(np.float64)
+        moments = (a.sum(0), b.sum(0), (a**2).sum(0), (b**2).sum(0), a.T @ b)
+        sums = [total + moment for total, moment in zip(sums, moments, strict=True)]
         count += len(a)
-    assert moments is not None
-    mean_a, mean_b, square_a, square_b, both = (value / count for value in moments)
+    mean_a, mean_b, square_a, square_b, both = (total / count for total in sums)
     spread = np.sqrt(np.outer(square_a - mean_a**2, square_b - mean_b**2).clip(min=0))
     covariance = both - np.outer(mean_a, mean_b)
     return np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 1e-9)
 
 
-def changes(features: Array, rows: Rows) -> NDArray[np.bool_]:
-    """Return (T, O): whether any column of each object differs from the frame before; false in the first frame."""
+def changes(features: Array, columns: Sequence[Sequence[int]]) -> NDArray[np.bool_]:
+    """Return whether any column of each object differs from the frame before, (T, O)."""
     moved = np.zeros(features.shape, dtype=bool)
     moved[1:] = features[1:] != features[:-1]
-    return _any_column(moved, rows)
+    return _any_column(moved, columns)
 
 
-def _any_column(values: Array, rows: Rows) -> NDArray[np.bool_]:
-    return np.stack([values[:, list(row)].any(1) for row in rows], axis=1)
+def _any_column(values: Array, columns: Sequence[Sequence[int]]) -> NDArray[np.bool_]:
+    of_objects = [values[:, list(object_columns)].any(1) for object_columns in columns]
+    return np.stack(of_objects, axis=1)

@@ -1,4 +1,4 @@
-"""Which videos go together (`data.groups`), and lists of videos to train and test on that keep them together."""
+"""Groups of videos (`data.groups`), and splits that keep groups together."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from fact_clip.datasets.layout import SPLIT_FILES, split_names
 
 Way = Literal["leave-out", "folds", "test"]
 
-# How names of videos say who is in them: subj3_boil, person1_video2, P03_cam01, U0209_S0500, S1_Cheese.
-_WHO = (
+# Persons in names of videos: subj3_boil, person1_video2, P03_cam01, U0209_S0500, S1_Cheese.
+_PERSON_PATTERNS = (
     r"(?i)((?:subject|subj|sub|person|participant|user|actor|operator|volunteer)[-_ ]?)(\d+)",
     r"^([PpUuSs])(\d+)",
 )
@@ -28,9 +28,16 @@ _WHO = (
 def read_groups(
     names: Iterable[str], pattern: str | None, where: Location = "data.groups"
 ) -> dict[str, str]:
-    """Return video -> its group: what the first pair of parentheses of a regular expression finds in its name.
+    """Return video -> its group.
 
-    Without a pattern each video is a group of its own. A pattern that does not fit is an InputError.
+    Args:
+        names: the videos.
+        pattern: a regular expression, whose first pair of parentheses matches the group in a name.
+            None: each video is a group.
+        where: location of the pattern, for errors.
+
+    Raises:
+        InputError: the pattern does not fit.
     """
     videos = tuple(names)
     if pattern is None:
@@ -41,14 +48,18 @@ def read_groups(
         compiled = re.compile(pattern)
     if not compiled.groups:
         raise InputError(where, f"{pattern!r} has no parentheses", example)
-    groups = {video: match[1] for video in videos if (match := compiled.search(video)) and match[1]}
-    missing = [video for video in videos if video not in groups]
+
+    groups = {}
+    missing = []
+    for video in videos:
+        match = compiled.search(video)
+        if match and match[1]:
+            groups[video] = match[1]
+        else:
+            missing.append(repr(video))
     if missing:
-        raise InputError(
-            where,
-            f"{pattern!r} finds no group in {join_names(map(repr, missing))}",
-            "change the pattern",
-        )
+        problem = f"{pattern!r} finds no group in {join_names(missing)}"
+        raise InputError(where, problem, "change the pattern")
     return groups
 
 
@@ -61,8 +72,17 @@ def together(groups: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 
 
 def by_hash(names: Iterable[str]) -> list[str]:
-    """Sort names in an order that depends neither on their order before nor on a seed."""
+    """Sort names in an order that depends neither on their previous order nor on a seed."""
     return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+
+
+@dataclass(frozen=True, order=True)
+class ValidationCost:
+    """Order in which groups of videos are taken for validation: the smallest comes first."""
+
+    missing_unseen: int  # groups that add more validation-unseen classes come first
+    last_seen: int  # seen classes that would lose their last group for training
+    missing_unseen_frames: int  # groups with more frames of validation-unseen classes come first
 
 
 def carve_validation(
@@ -73,57 +93,78 @@ def carve_validation(
     seen: Set[int] = frozenset(),
     validation_unseen: Set[int] = frozenset(),
 ) -> tuple[str, ...]:
-    """Choose the training videos (video -> group) that validate, whole groups, at least one and not all.
+    """Choose the training videos that validate: whole groups, at least one and not all.
 
-    Groups are taken by the hash of their names, but so that the validation-unseen classes occur in them and few seen
-    classes lose their last training video, by `frames` (video -> class index -> frames; docs/protocol.md, Validation).
-    Part 1, 2, ... are chosen so from the groups that no earlier part has; after the last complete one comes part 0.
+    Groups are taken by the hash of their names, but so that the validation-unseen classes occur in
+    them and few seen classes lose their last training video (docs/protocol.md, Validation).
+
+    Args:
+        groups: training video -> its group.
+        share: of the groups.
+        part: 0 takes the first groups. Part 1, 2, ... is chosen from the groups that no earlier
+            part has. After the last complete part comes part 0.
+        frames: video -> class index -> frames, or None without a holdout.
+        seen: indices of the seen classes.
+        validation_unseen: indices of the validation-unseen classes.
+
+    Returns:
+        The videos.
     """
-    sets, frames = together(groups), frames or {}
-    shown = {
-        group: sum((Counter(frames.get(name)) for name in names), Counter[int]())
-        for group, names in sets.items()
-    }
-    count = validation_size(len(sets), share)
-    part %= max(len(sets) // max(count, 1), 1)
-    left, chosen = by_hash(sets), list[str]()
-    for turn in range(count * (part + 1)):
-        if turn % count == 0:
-            chosen = []
-        uncovered = validation_unseen - {index for group in chosen for index in shown[group]}
-        holders = Counter(index for group in sets if group not in chosen for index in shown[group])
-        last = {index for index in seen if holders[index] == 1}
-        cost = {
-            group: (
-                -len(uncovered & shown[group].keys()),
-                len(last & shown[group].keys()),
-                -sum(shown[group][index] for index in validation_unseen),
+    sets = together(groups)
+    counts = {group: _sum_counts(frames or {}, names) for group, names in sets.items()}
+    n_groups = validation_size(len(sets), share)
+    part %= max(len(sets) // max(n_groups, 1), 1)
+    available = by_hash(sets)
+    selected: list[str] = []
+    for turn in range(n_groups * (part + 1)):
+        if turn % n_groups == 0:
+            selected = []
+        covered: set[int] = set()
+        training_groups = Counter[int]()  # of each class
+        for group in sets:
+            if group in selected:
+                covered.update(counts[group])
+            else:
+                training_groups.update(counts[group].keys())
+        uncovered = validation_unseen - covered
+        last = {index for index in seen if training_groups[index] == 1}
+
+        costs = {}
+        for group in available:
+            costs[group] = ValidationCost(
+                missing_unseen=-len(uncovered & counts[group].keys()),
+                last_seen=len(last & counts[group].keys()),
+                missing_unseen_frames=-sum(counts[group][index] for index in validation_unseen),
             )
-            for group in left
-        }
-        chosen.append(min(cost, key=cost.__getitem__))
-        left.remove(chosen[-1])
-    return tuple(video for video, group in groups.items() if group in chosen)
+        best = min(costs, key=costs.__getitem__)
+        selected.append(best)
+        available.remove(best)
+    return tuple(video for video, group in groups.items() if group in selected)
+
+
+def _sum_counts(frames: Mapping[str, Mapping[int, int]], names: Sequence[str]) -> Counter[int]:
+    """Return class index -> frames, over some videos."""
+    total = Counter[int]()
+    for name in names:
+        total += Counter(frames.get(name))
+    return total
 
 
 def validation_size(count: int, share: float) -> int:
     """Return how many of some groups validate: at least one, and not all."""
-    return min(max(round(share * count), 1), count - 1) if share > 0 else 0
+    if share <= 0:
+        return 0
+    return min(max(round(share * count), 1), count - 1)
 
 
 def guess_groups(names: Iterable[str]) -> str | None:
-    """Return a pattern that finds a person in each name; None where none fits all, or none puts two together."""
+    """Return a pattern that matches a person in each name, or None without one that groups any."""
     videos = tuple(names)
-    for pattern in _WHO:
-        matches = [
-            match for match in (re.search(pattern, video) for video in videos) if match is not None
-        ]
-        words = {match[1] for match in matches}
-        if (
-            len(matches) == len(videos)
-            and len(words) == 1
-            and 1 < len({match[2] for match in matches}) < len(videos)
-        ):
+    for pattern in _PERSON_PATTERNS:
+        matches = [re.search(pattern, video) for video in videos]
+        words = {match[1] for match in matches if match}
+        persons = {match[2] for match in matches if match}
+        if all(matches) and len(words) == 1 and 1 < len(persons) < len(videos):
             start = "^" if pattern.startswith("^") else ""
             return f"{start}{re.escape(words.pop())}(\\d+)"
     return None
@@ -131,12 +172,12 @@ def guess_groups(names: Iterable[str]) -> str | None:
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Sort names with their numbers in order of size: subj2 before subj10."""
-    return sorted(
-        names,
-        key=lambda name: [
-            (int(p), p) if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name)
-        ],
-    )
+    return sorted(names, key=_natural_key)
+
+
+def _natural_key(name: str) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", name)
+    return [(int(part) if part.isdigit() else -1, part) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -149,35 +190,43 @@ class Split:
 
 
 def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Split, ...]:
-    """Divide videos (video -> group) so that no group is in both parts; the same call gives the same splits.
+    """Divide videos so that no group is in both parts. The same call gives the same splits.
 
-    "leave-out": a split for each group, which is its test. "folds": `amount` even splits whose tests are together all
-    videos. "test": one split, with a test of about `amount` (a share) of the videos.
+    Args:
+        groups: video -> its group.
+        way: "leave-out" makes a split for each group, which is its test. "folds" makes `amount`
+            even splits whose tests are together all videos. "test" makes one split, with a test of
+            about `amount` (a share) of the videos.
+        amount: see `way`.
+
+    Returns:
+        The splits.
     """
     sizes = {group: len(videos) for group, videos in together(groups).items()}
-    least, option = max(int(amount) if way == "folds" else 2, 2), f"--{way}"
+    least = max(int(amount), 2) if way == "folds" else 2
+    option = CommandOption(f"--{way}")
     if len(sizes) < least:
-        raise InputError(
-            CommandOption(option),
-            f"{len(groups)} videos of {len(sizes)} groups",
-            f"{least} or more are needed",
-        )
+        problem = f"{len(groups)} videos of {len(sizes)} groups"
+        raise InputError(option, problem, f"{least} or more are needed")
     if way == "test" and not 0.5 <= amount * len(groups) <= len(groups) - 0.5:
-        raise InputError(
-            CommandOption(option), f"{amount:g} is none or all of {len(groups)} videos"
-        )
+        raise InputError(option, f"{amount:g} is none or all of {len(groups)} videos")
+
     if way == "leave-out":
         tests = [[group] for group in in_order(sizes)]
+    elif way == "folds":
+        tests = _folds(sizes, least)
     else:
-        tests = _folds(sizes, least) if way == "folds" else [_share(sizes, amount)]
-    return tuple(
-        Split(
-            tuple(in_order(video for video, group in groups.items() if group not in test)),
-            tuple(in_order(video for video, group in groups.items() if group in test)),
-            tuple(in_order(test)),
-        )
-        for test in tests
-    )
+        tests = [_share(sizes, amount)]
+    return tuple(_split(groups, test) for test in tests)
+
+
+def _split(groups: Mapping[str, str], tested: Sequence[str]) -> Split:
+    train = []
+    test = []
+    for video, group in groups.items():
+        part = test if group in tested else train
+        part.append(video)
+    return Split(tuple(in_order(train)), tuple(in_order(test)), tuple(in_order(tested)))
 
 
 def _folds(sizes: Mapping[str, int], count: int) -> list[list[str]]:
@@ -192,45 +241,55 @@ def _folds(sizes: Mapping[str, int], count: int) -> list[list[str]]:
 
 
 def _share(sizes: Mapping[str, int], share: float) -> list[str]:
-    """Take groups by hash while they bring the number of videos nearer to the share; one at least, and not all."""
-    target, chosen, total = share * sum(sizes.values()), list[str](), 0
+    """Take groups by hash while they bring the number of videos nearer to the share.
+
+    At least one group is taken, and not all.
+    """
+    target = share * sum(sizes.values())
+    selected: list[str] = []
+    total = 0
     for group in by_hash(sizes):
-        if len(chosen) < len(sizes) - 1 and abs(total + sizes[group] - target) < abs(
-            total - target
-        ):
-            chosen.append(group)
+        is_nearer = abs(total + sizes[group] - target) < abs(total - target)
+        if len(selected) < len(sizes) - 1 and is_nearer:
+            selected.append(group)
             total += sizes[group]
-    return chosen or [min(by_hash(sizes), key=lambda group: sizes[group])]
+    return selected or [min(by_hash(sizes), key=lambda group: sizes[group])]
 
 
 def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False) -> list[Path]:
-    """Write `root`/splits/train.splitN.bundle and test.splitN.bundle, all or none; existing ones need `overwrite`."""
-    for video in (video for split in splits for video in (*split.train, *split.test)):
-        if not is_file_name(video):
-            raise InputError(
-                root / "splits", f"the video {video!r} is not the name of a file in features"
-            )
+    """Write `root`/splits/train.splitN.bundle and test.splitN.bundle, all or none.
+
+    Args:
+        root: the folder of the data set.
+        splits: the splits.
+        overwrite: whether existing splits are replaced.
+
+    Returns:
+        The files.
+    """
     existing = split_names(root)
+    videos_of: dict[Path, tuple[str, ...]] = {}
+    for number, split in enumerate(splits, start=1):
+        for part, videos in (("train", split.train), ("test", split.test)):
+            for video in videos:
+                if not is_file_name(video):
+                    problem = f"the video {video!r} is not the name of a file in features"
+                    raise InputError(root / "splits", problem)
+            path = SPLIT_FILES[0].format(part=part, name=number)
+            videos_of[inside(root, *path.split("/"))] = videos
     if existing and not overwrite:
-        raise InputError(
-            root / "splits",
-            f"has the splits {', '.join(existing)}",
-            "replace them with --overwrite",
-        )
-    written = {
-        inside(root, *SPLIT_FILES[0].format(part=part, name=number).split("/")): videos
-        for number, split in enumerate(splits, start=1)
-        for part, videos in (("train", split.train), ("test", split.test))
-    }
-    before = [
-        path for part in ("train", "test") for path in root.glob(f"splits/{part}.split*.bundle")
-    ]
-    for path in {*written, *before}:
+        problem = f"has the splits {', '.join(existing)}"
+        raise InputError(root / "splits", problem, "replace them with --overwrite")
+
+    previous: set[Path] = set()
+    for part in ("train", "test"):
+        previous.update(root.glob(f"splits/{part}.split*.bundle"))
+    for path in {*videos_of, *previous}:
         check_place(path)
     with ExitStack() as all_or_none:  # a disk may be full
-        for path, videos in written.items():
+        for path, videos in videos_of.items():
             unfinished = all_or_none.enter_context(whole_file(path))
             unfinished.write_text("".join(f"{video}\n" for video in videos), encoding="utf-8")
-    for path in set(before) - set(written):
+    for path in previous - set(videos_of):
         path.unlink()
-    return list(written)
+    return list(videos_of)
