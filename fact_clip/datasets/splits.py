@@ -221,8 +221,8 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
 
 
 def _split(groups: Mapping[str, str], tested: Sequence[str]) -> Split:
-    train = []
-    test = []
+    train: list[str] = []
+    test: list[str] = []
     for video, group in groups.items():
         part = test if group in tested else train
         part.append(video)
@@ -275,8 +275,8 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
                 if not is_file_name(video):
                     problem = f"the video {video!r} is not the name of a file in features"
                     raise InputError(root / "splits", problem)
-            path = SPLIT_FILES[0].format(part=part, name=number)
-            videos_of[inside(root, *path.split("/"))] = videos
+            list_path = SPLIT_FILES[0].format(part=part, name=number)
+            videos_of[inside(root, *list_path.split("/"))] = videos
     if existing and not overwrite:
         problem = f"has the splits {', '.join(existing)}"
         raise InputError(root / "splits", problem, "replace them with --overwrite")
