@@ -107,6 +107,8 @@ def init(
 
 def _with_relative_root(proposal: Proposal, parent: Path) -> Proposal:
     """Return the proposal with the root relative to the recipe, so that both can be moved."""
+    from fact_clip.datasets.describe import Setting
+
     settings = []
     for key, value, reason in proposal.settings:
         if key == ROOT and Path(str(value)).is_relative_to(parent):
