@@ -274,8 +274,8 @@ class Inspection:
         for video in self.videos:
             with self._noted("features"):
                 stored[video] = self.folder.features(video, "TD")
-        known = self.config.layout or self.folder.benchmark.layout
-        orientation = known or self._guess_layout(stored)
+        orientation = self.config.layout or self.folder.benchmark.layout
+        orientation = orientation or self._guess_layout(stored)
         fps = self.folder.benchmark.fps if self.config.fps is None else self.config.fps
         paths = self.folder.feature_files(stored)
         self._add("features", *features.sidecar_faults(paths, fps, orientation))
