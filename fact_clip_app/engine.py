@@ -83,7 +83,7 @@ class Engine:
 
     @property
     def run_name(self) -> str:
-        """Name of the run that is in use, or "" for the model that the page was started with."""
+        """Return the name of the run in use, or "" for the model that the page was started with."""
         name = str(self.project.setting("model", ""))
         return name if name in self.project.runs() else ""
 
@@ -94,7 +94,7 @@ class Engine:
 
     @property
     def settings(self) -> DecodeSettings:
-        """Settings of decoding that were made on the page."""
+        """Return the settings of decoding that were made on the page."""
         return DecodeSettings(**self.project.setting("adjust", {}))
 
     def names(self) -> tuple[str, ...] | None:

@@ -113,7 +113,7 @@ class Page:
 
     @property
     def training_set(self) -> TrainingSet:
-        """Training set that the page was started with."""
+        """Return the training set that the page was started with."""
         if self.options.training_set is None:
             fix = "start the page with --training-set DIR"
             raise InputError("training set", "there is none", fix)

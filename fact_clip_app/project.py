@@ -29,32 +29,34 @@ MIGRATIONS = (
     """
     CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE action (
-        name TEXT PRIMARY KEY, position INTEGER NOT NULL, colour INTEGER NOT NULL, key TEXT NOT NULL,
-        description TEXT NOT NULL
+        name TEXT PRIMARY KEY, position INTEGER NOT NULL, colour INTEGER NOT NULL,
+        key TEXT NOT NULL, description TEXT NOT NULL
     );
     CREATE TABLE video (
         id TEXT PRIMARY KEY, name TEXT NOT NULL, media TEXT, features TEXT, times BLOB NOT NULL,
-        complete INTEGER NOT NULL, revision INTEGER NOT NULL DEFAULT 0, added REAL NOT NULL, removed REAL
+        complete INTEGER NOT NULL, revision INTEGER NOT NULL DEFAULT 0, added REAL NOT NULL,
+        removed REAL
     );
     CREATE TABLE track (
-        id INTEGER PRIMARY KEY, video TEXT NOT NULL REFERENCES video ON DELETE CASCADE, name TEXT NOT NULL,
-        UNIQUE (video, name)
+        id INTEGER PRIMARY KEY, video TEXT NOT NULL REFERENCES video ON DELETE CASCADE,
+        name TEXT NOT NULL, UNIQUE (video, name)
     );
     CREATE TABLE segment (
-        id INTEGER PRIMARY KEY, track INTEGER NOT NULL REFERENCES track ON DELETE CASCADE, start INTEGER NOT NULL,
-        stop INTEGER NOT NULL, label TEXT NOT NULL,
+        id INTEGER PRIMARY KEY, track INTEGER NOT NULL REFERENCES track ON DELETE CASCADE,
+        start INTEGER NOT NULL, stop INTEGER NOT NULL, label TEXT NOT NULL,
         origin TEXT NOT NULL CHECK (origin IN ('predicted', 'corrected', 'drawn', 'imported')),
         comment TEXT NOT NULL, annotator TEXT NOT NULL, CHECK (0 <= start AND start <= stop)
     );
     CREATE INDEX segment_of_track ON segment (track);
     CREATE TABLE edit (
         id INTEGER PRIMARY KEY AUTOINCREMENT, video TEXT NOT NULL REFERENCES video ON DELETE CASCADE,
-        track INTEGER NOT NULL, time REAL NOT NULL, annotator TEXT NOT NULL, removed TEXT NOT NULL, added TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('done', 'undone', 'dropped'))
+        track INTEGER NOT NULL, time REAL NOT NULL, annotator TEXT NOT NULL, removed TEXT NOT NULL,
+        added TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('done', 'undone', 'dropped'))
     );
     CREATE INDEX edit_of_video ON edit (video, state);
     CREATE TABLE run (
-        name TEXT PRIMARY KEY, path TEXT NOT NULL, track TEXT NOT NULL, made REAL NOT NULL, figures TEXT NOT NULL
+        name TEXT PRIMARY KEY, path TEXT NOT NULL, track TEXT NOT NULL, made REAL NOT NULL,
+        figures TEXT NOT NULL
     );
     """,
 )
@@ -122,7 +124,7 @@ class VideoEntry:
 
     @property
     def n_frames(self) -> int:
-        """Number of frames."""
+        """Return the number of frames."""
         return len(self.times) - 1
 
 
@@ -186,7 +188,7 @@ class Project:
 
     @property
     def token(self) -> str:
-        """Token that opens the page of this project."""
+        """Return the token that opens the page of this project."""
         return str(self._rows("SELECT value FROM setting WHERE key = 'token'")[0][0])
 
     def setting(self, key: str, default: Any = None) -> Any:
@@ -421,13 +423,13 @@ class Project:
         self,
         video: str,
         track: int,
-        before: Sequence[Label],
-        after: Sequence[Label],
+        old: Sequence[Label],
+        new: Sequence[Label],
         annotator: str = "",
     ) -> None:
         """Store an edit as the labels that it removes and adds. Undone edits are dropped."""
-        removed = _as_json(Counter(before) - Counter(after))
-        added = _as_json(Counter(after) - Counter(before))
+        removed = _as_json(Counter(old) - Counter(new))
+        added = _as_json(Counter(new) - Counter(old))
         drop = "UPDATE edit SET state = 'dropped' WHERE video = ? AND state = 'undone'"
         self._base.execute(drop, (video,))
         row = (video, track, time.time(), annotator, removed, added)

@@ -154,7 +154,7 @@ class Upload:
 
     @property
     def ending(self) -> str:
-        """Ending that tells the kind of file: `.npy`, a suffix of videos, or of label files."""
+        """Return the ending, which tells the kind of file."""
         return ending_of(self.name)
 
 

@@ -290,14 +290,14 @@ class Server:
         stored = self._video(video)
         form = format_called(format)
         tracks = self.page.quick.run(lambda: views.tracks_of(self.page, stored))
+        names = list(tracks)
         if track is not None:
-            names = self.project.tracks(video)
-            if track not in names:
+            names = [name for key, name in self.project.tracks(video).items() if key == track]
+            if not names:
                 raise HTTPException(404, "no such track")
-            tracks = {names[track]: tracks[names[track]]}
         elif form.write_tracks is None:
-            first = next(iter(tracks))
-            tracks = {first: tracks[first]}
+            names = names[:1]
+        tracks = {name: tracks[name] for name in names}
         name = f"{file_name(stored.name)}{form.ending}"
         return _download(name, lambda path: views.save(tracks, path, background))
 

@@ -55,7 +55,7 @@ def adapt(page: Page, epochs: int) -> list[str]:
     command = adapt_command(run, training_set.root, out, epochs)
 
     def train(job: Job) -> None:
-        run_training(command, job, out, epochs)
+        run_command(command, job, out / "log.jsonl", epochs)
         page.project.add_run(out, "main", {})
 
     try:
@@ -108,52 +108,45 @@ def learn(page: Page, track: str, minutes: float, teach: bool) -> None:
     if teach and run_of(model) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
     start = model if teach else None
-    page.begin_training(lambda job: _Learning(page, track, start, job).run(videos, minutes))
+    page.begin_training(lambda job: _learn(page, videos, track, minutes, start, job))
 
 
-class _Learning:
-    """A training on the labels of a track, in a folder of the project."""
+def _learn(
+    page: Page,
+    videos: Sequence[VideoEntry],
+    track: str,
+    minutes: float,
+    start: Segmenter | None,
+    job: Job,
+) -> None:
+    """Write the data set, train a new model (or from `start`), and compare the models."""
+    previous = page.engine.model()
+    folder = new_folder(page.project.folder / "runs" / "model")
+    data = folder / "data"
+    recipe = folder / "recipe.yaml"
+    out = folder / folder.name
+    test_videos = write_set(page, videos, track, data, start, job)
 
-    def __init__(self, page: Page, track: str, start: Segmenter | None, job: Job) -> None:
-        self.page = page
-        self.track = track
-        self.start = start  # the model that is taught; None: a new model
-        self.job = job
-        self.folder = new_folder(page.project.folder / "runs" / "model")
-        self.out = self.folder / self.folder.name
+    command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
+    command += ["--minutes", f"{minutes:g}"]
+    run_command(command, job, note="measuring how fast this computer trains")
+    epochs = int(read_mapping(recipe, "a recipe").get("train", {}).get("epochs", 80))
+    if start is None:
+        command = ["fact-clip", "train", str(recipe), "model.head=text", "--out", str(out)]
+    else:
+        command = adapt_command(start.run, data, out, epochs)
+    run_command(command, job, out / "log.jsonl", epochs)
 
-    def run(self, videos: Sequence[VideoEntry], minutes: float) -> None:
-        """Write the data set, train, and compare the models."""
-        page = self.page
-        previous = page.engine.model()
-        data = self.folder / "data"
-        test_videos = write_set(page, videos, self.track, data, self.start, self.job)
-        epochs = self._train(data, minutes)
-        after = measure(page.engine.open(self.out), test_videos)
-        before = None if previous is None else measure(previous, test_videos)
-        figures = {"before": before, "after": after}
-        page.project.add_run(self.out, self.track, figures)
-        if before is None or after["right"] >= before["right"]:
-            page.project.set("model", self.out.name)
-            outcome = "It is used from now on."
-        else:
-            outcome = "The model before was better and is kept."
-        self.job.report(epochs, epochs, f"{figures_text(figures)} {outcome}")
-
-    def _train(self, data: Path, minutes: float) -> int:
-        """Train for as many epochs as the minutes allow, and return their number."""
-        recipe = self.folder / "recipe.yaml"
-        command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
-        command += ["--minutes", f"{minutes:g}"]
-        run_command(command, self.job, note="measuring how fast this computer trains")
-        epochs = int(read_mapping(recipe, "a recipe").get("train", {}).get("epochs", 80))
-        run = run_of(self.start)
-        if run is None:
-            command = ["fact-clip", "train", str(recipe), "model.head=text", "--out", str(self.out)]
-        else:
-            command = adapt_command(run, data, self.out, epochs)
-        run_training(command, self.job, self.out, epochs)
-        return epochs
+    after = measure(page.engine.open(out), test_videos)
+    earlier = None if previous is None else measure(previous, test_videos)
+    figures = {"before": earlier, "after": after}
+    page.project.add_run(out, track, figures)
+    if earlier is not None and earlier["right"] > after["right"]:
+        outcome = "The model before was better and is kept."
+    else:
+        page.project.set("model", out.name)
+        outcome = "It is used from now on."
+    job.report(epochs, epochs, f"{figures_text(figures)} {outcome}")
 
 
 def new_folder(path: Path) -> Path:
@@ -166,20 +159,8 @@ def new_folder(path: Path) -> Path:
     raise AssertionError
 
 
-def run_training(command: Sequence[str], job: Job, out: Path, epochs: int) -> None:
-    """Run a training and report its epochs, as `run_command` does.
-
-    Args:
-        command: the command that trains.
-        job: receives the progress.
-        out: the run folder of the training.
-        epochs: how long it trains.
-    """
-    run_command(command, job, log=out / "log.jsonl", epochs=epochs)
-
-
 def run_command(
-    command: Sequence[str], job: Job, *, log: Path | None = None, epochs: int = 0, note: str = ""
+    command: Sequence[str], job: Job, log: Path | None = None, epochs: int = 0, note: str = ""
 ) -> None:
     """Run a command of ``fact-clip`` in a process of its own, and stop it if the job is cancelled.
 
@@ -206,11 +187,11 @@ def run_command(
         try:
             while process.poll() is None:
                 done = _lines_of(log)
-                text = note or f"epoch {done} of {epochs}"
+                progress = note or f"epoch {done} of {epochs}"
                 if done:
                     seconds = (time.monotonic() - start) * (epochs - done) / done
-                    text += f", {seconds:.0f} s left"
-                job.report(done, epochs, text)
+                    progress += f", {seconds:.0f} s left"
+                job.report(done, epochs, progress)
                 time.sleep(POLL_SECONDS)
         except CancelledError:
             process.terminate()
@@ -282,12 +263,12 @@ def measure(model: Segmenter, videos: Sequence[LabelledVideo]) -> dict[str, Any]
 
 def figures_text(figures: dict[str, Any]) -> str:
     """Return the figures before and after a training as a sentence."""
-    before = figures["before"]
     after = figures["after"]
-    previous = "–"
-    if before is not None:
-        previous = f"{before['right']:.0f} %, {before['found']} of {before['segments']}"
+    previous = figures["before"]
+    previous_text = "–"
+    if previous is not None:
+        previous_text = f"{previous['right']:.0f} %, {previous['found']} of {previous['segments']}"
     return (
         f"On labelled videos that it has not seen: {after['right']:.0f} % of the time right, "
-        f"{after['found']} of {after['segments']} segments found; before: {previous}."
+        f"{after['found']} of {after['segments']} segments found; before: {previous_text}."
     )

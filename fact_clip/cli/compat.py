@@ -262,8 +262,7 @@ def _select(arguments: Namespace) -> None:
     )
     if arguments.output is not None:
         holdout.save_json(arguments.output)
-    _, text = description(dataset, holdout)
-    note(text)
+    note(description(dataset, holdout)[1])
     if arguments.output is None:
         print(json.dumps(holdout.to_dict(), indent=1))
     else:

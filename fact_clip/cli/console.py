@@ -54,8 +54,8 @@ def bars(*titles: str) -> Iterator[Sequence[Progress | None]]:
         def add_bar(title: str) -> Progress:
             task = display.add_task(title, total=None, note="")
 
-            def update(done: int, total: int, text: str) -> None:
-                display.update(task, completed=done, total=total, note=text)
+            def update(done: int, total: int, note: str) -> None:
+                display.update(task, completed=done, total=total, note=note)
 
             return update
 
@@ -116,6 +116,6 @@ def figures_table(head: str, rows: Mapping[str, Mapping[str, float]], keys: Sequ
     return table(lines)
 
 
-def print_result(result: object, text: str, as_json: bool) -> None:
-    """Print a result as JSON or, without `as_json`, as text."""
-    print(json.dumps(result, indent=2) if as_json else text)
+def print_result(result: object, summary: str, as_json: bool) -> None:
+    """Print a result as JSON or, without `as_json`, its summary."""
+    print(json.dumps(result, indent=2) if as_json else summary)

@@ -225,10 +225,10 @@ def _convert_annotations(
     rows.append({"video": "total", **total})
     print_result({"videos": counts, "total": total}, table(rows), as_json)
 
-    texts = {
+    effects = {
         "gaps": f"frames of no segment are {', '.join(backgrounds)}",
         "contested": "frames where segments overlap went to the one that started last",
         "lost": "segments without a frame of their own are left out",
     }
-    notes = [f"{total[key]} {text}" for key, text in texts.items() if total[key]]
+    notes = [f"{total[key]} {effect}" for key, effect in effects.items() if total[key]]
     note("; ".join([f"written: {len(videos)} videos in {printable(str(out))}", *notes]))

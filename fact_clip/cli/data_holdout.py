@@ -97,16 +97,16 @@ def holdout(
         )
     else:
         note(*guesses)
-        rows, text = ranking(dataset, seed)
-        print_result({"ranking": rows}, text, as_json)
+        rows, lines = ranking(dataset, seed)
+        print_result({"ranking": rows}, lines, as_json)
         return
-    result, text = description(dataset, choice)
+    result, summary = description(dataset, choice)
     if any_class and not result["compositional"]:
         lost = ", ".join(map(" ".join, result["lost_factors"]))
         message = f"no seen class has {lost}: these words are known by the text encoder alone"
         warnings.warn(message, stacklevel=2)
     note(*guesses)
-    print_result(result, text, as_json)
+    print_result(result, summary, as_json)
     if out is not None:
         note(f"written: {choice.save_json(out)}; train with data.holdout={out}")
 

@@ -99,8 +99,8 @@ def init(
     for key, value, reason in proposal.settings:
         print(f"  {key} = {json.dumps(value)}" + (f"  ({reason})" if reason else ""))
     print(_parts_table(proposal.vocabulary))
-    for text in proposal.notes[:MAX_NOTES]:
-        print(f"note: {text}")
+    for note in proposal.notes[:MAX_NOTES]:
+        print(f"note: {note}")
     print(time)
     print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
 
