@@ -15,7 +15,8 @@ import numpy as np
 from fact_clip.core import Clock, Segment, Segmentation
 from fact_clip.encoders import Runtime, frame_encoder, text_encoder
 from fact_clip.formats import FORMATS, load, save
-from fact_clip.formats.base import Options, to_frames
+from fact_clip.formats.base import Options
+from fact_clip.formats.gaps import to_frames
 from fact_clip.metrics.frame import Labels
 from fact_clip.metrics.report import METRICS, Metric
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fact_clip.core import Clock, InputError, Segmentation
 from fact_clip.core.io import read_text
 from fact_clip.formats import FORMATS, Format, load
-from fact_clip.formats.base import Annotation, Options, TiersError, Unit, last_frame
+from fact_clip.formats.base import Annotation, Options, TiersError, Unit
+from fact_clip.formats.gaps import last_frame
 from fact_clip_app.drafts import BACKGROUND
 from fact_clip_app.project import Label
 

@@ -19,7 +19,7 @@ from fact_clip.core.io import parse_json
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import file_name, inside
 from fact_clip.formats import format_called, save
-from fact_clip.formats.base import COLUMNS
+from fact_clip.formats.table import COLUMNS
 from fact_clip.inference.batch import result_names
 from fact_clip.inference.scorer import check_features
 from fact_clip.inference.segmenter import FEATURES, Segmenter

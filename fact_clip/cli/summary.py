@@ -84,7 +84,8 @@ class Recording:
 def _read(path: Path, fps: float | None) -> Recording:
     """Read a label file of one video."""
     from fact_clip.formats import format_of, load
-    from fact_clip.formats.base import BACKGROUND, Options, second_of, timed
+    from fact_clip.formats.base import BACKGROUND, Options
+    from fact_clip.formats.times import second_of, timed
 
     file_format = format_of(path)
     if file_format.annotations is None:

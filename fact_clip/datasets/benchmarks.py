@@ -12,7 +12,7 @@ from typing import Literal
 from fact_clip.config import DataConfig
 from fact_clip.core import ConfigKey, Factors, FileLocation, InputError, Vocabulary
 from fact_clip.core.messages import spelling_key, suggest
-from fact_clip.formats.base import read_lines
+from fact_clip.formats.table import read_lines
 from fact_clip.text import havid
 from fact_clip.text.english import ENGLISH, Sentences
 from fact_clip.text.grammar import Grammar

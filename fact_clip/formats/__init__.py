@@ -23,7 +23,8 @@ from fact_clip.formats import (
     textgrid,
     via,
 )
-from fact_clip.formats.base import Gaps, Reader
+from fact_clip.formats.base import Reader
+from fact_clip.formats.gaps import Gaps
 
 __all__ = [
     "FORMATS",
@@ -39,35 +40,41 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Format:
-    """One way to keep a segmentation in a file."""
+    """One way to store a segmentation in a file.
+
+    Args:
+        ending: the suffix of its files, as ".frames.csv".
+        write: writes a file.
+        read: reads a file of `write`; None if the format does not keep the frames.
+        annotations: reads the files of the tool, which may have gaps and overlaps.
+        needs_media: whether the file must name a video.
+        every_frame: whether background is always written.
+        write_tracks: writes several segmentations of one video, by the names of their tracks; None
+            if each needs a file of its own.
+        module: a module of an extra that writing needs, or "".
+    """
 
     ending: str
     write: Callable[[Segmentation, Path], None]
-    read: Callable[[Path, Gaps], Segmentation] | None = (
-        None  # reads back what `write` wrote; None: frames are not kept
-    )
-    annotations: Reader | None = (
-        None  # reads the files of the tool, which may have gaps and overlaps
-    )
-    needs_media: bool = True  # the file must name a video
-    every_frame: bool = False  # background is always written
-    # writes several segmentations of one video into one file, by the names of their tracks; None: a file for each
+    read: Callable[[Path, Gaps], Segmentation] | None = None
+    annotations: Reader | None = None
+    needs_media: bool = True
+    every_frame: bool = False
     write_tracks: Callable[[Mapping[str, Segmentation], Path], None] | None = None
-    module: str = ""  # of an extra, without which it is not written
+    module: str = ""
 
     @property
     def is_installed(self) -> bool:
-        """Return whether the library is there that it is written with."""
+        """Return whether the module that writing needs is installed."""
         return not self.module or find_spec(self.module) is not None
 
 
 def _adopt(name: str, part: Any) -> Format:
-    """Return the row of a plug-in, which has an ending of its own."""
+    """Return the format of a plug-in, which has an ending of its own."""
     if not isinstance(part, Format):
         raise ValueError("not a fact_clip.formats.Format")
-    if not part.ending.startswith(".") or part.ending in (
-        form.ending for form in FORMATS.data.values()
-    ):
+    is_built_in = any(part.ending == form.ending for form in FORMATS.data.values())
+    if is_built_in or not part.ending.startswith("."):
         raise ValueError(f"the ending {part.ending!r} is built in, or does not start with a point")
     return part
 
@@ -104,19 +111,30 @@ _FORMATS: dict[str, Format] = {
 }
 FORMATS = Table("fact_clip.formats", _FORMATS, _adopt)
 
-# What `fact-clip data convert --from` reads: the annotations of `FORMATS`, and two forms that are not written.
-_READERS: dict[str, Reader] = {
-    **{name: form.annotations for name, form in _FORMATS.items() if form.annotations is not None},
-    "runs": json_file.read_runs,
-    "epic": csv_file.read_epic,
-}
+# The formats of `fact-clip data convert --from`: the annotations of `FORMATS`, and two forms that
+# are not written.
+_READERS: dict[str, Reader] = {}
+for _name, _form in _FORMATS.items():
+    if _form.annotations is not None:
+        _READERS[_name] = _form.annotations
+_READERS |= {"runs": json_file.read_runs, "epic": csv_file.read_epic}
 READERS = Table("fact_clip.formats", _READERS, lambda name, part: _adopt(name, part).annotations)
 
 
 def format_called(name: str, where: Location = "format") -> Format:
-    """Return a format by its name or ending ("csv", ".CSV"); errors name `where`."""
+    """Return a format by its name or ending.
+
+    Args:
+        name: as "csv" or ".CSV".
+        where: the location of the name, for an error.
+
+    Returns:
+        The format.
+    """
     key = name.lower().removeprefix(".")
-    return FORMATS[key if key in FORMATS else _format_name(f"x.{key}", where)]
+    if key not in FORMATS:
+        key = _format_name(f"x.{key}", where)
+    return FORMATS[key]
 
 
 @validated()
@@ -127,10 +145,20 @@ def save(
     with_background: bool = False,
     kind: str | None = None,
 ) -> Path:
-    """Write a segmentation in the format of the file's ending, or of that called `kind`; whole, or not at all.
+    """Write a segmentation to a file, atomically.
 
-    Formats that must name a video name `segmentation.media`, else the file without its ending. Segments of
-    `segmentation.background` are left out, unless the format has a label for every frame or `with_background` is set.
+    Formats that must name a video name `segmentation.media`, else the file without its ending.
+    Segments of `segmentation.background` are omitted, unless the format has a label for every
+    frame.
+
+    Args:
+        segmentation: what to write.
+        path: the file.
+        with_background: whether background is written in any format.
+        kind: the name of the format. Default: that of the file's ending.
+
+    Returns:
+        The path.
     """
     path = Path(path)
     form = format_of(path) if kind is None else format_called(kind)
@@ -143,44 +171,58 @@ def save(
 def save_tracks(
     tracks: Mapping[str, Segmentation], path: str | Path, *, with_background: bool = False
 ) -> Path:
-    """Write segmentations of one video, by the names of their tracks, into one file of a format that has tracks."""
+    """Write segmentations of one video to one file of a format that has tracks.
+
+    Args:
+        tracks: name of a track -> its segmentation.
+        path: the file, whose ending names the format.
+        with_background: whether background is written.
+
+    Returns:
+        The path.
+    """
     path = Path(path)
     form = format_of(path)
     if form.write_tracks is None:
-        able = ", ".join(
-            other.ending for other in FORMATS.values() if other.write_tracks is not None
-        )
-        raise InputError(path, "a format without tracks", f"use {able}, or a file for each")
+        endings = [form.ending for form in FORMATS.values() if form.write_tracks is not None]
+        fix = f"use {', '.join(endings)}, or a file for each"
+        raise InputError(path, "a format without tracks", fix)
     with whole_file(path) as unfinished, located(path):
-        shown = {
-            name: _for_file(track, path, form, with_background) for name, track in tracks.items()
-        }
-        form.write_tracks(shown, unfinished)
+        complete = {}
+        for name, track in tracks.items():
+            complete[name] = _for_file(track, path, form, with_background)
+        form.write_tracks(complete, unfinished)
     return path
 
 
 def _for_file(
     segmentation: Segmentation, path: Path, form: Format, with_background: bool
 ) -> Segmentation:
-    """The segmentation with what a file of a format needs, and without what it leaves out."""
+    """Return the segmentation with the background and the media that the file gets."""
+    media = segmentation.media
+    background = segmentation.background
     if with_background and not form.every_frame:
-        segmentation = replace(segmentation, background=())
-    if segmentation.media is None and form.needs_media:
-        return replace(segmentation, media=path.name[: -len(form.ending)])
-    if segmentation.media is not None:  # the path of a video may be no UTF-8
-        media = segmentation.media.encode(errors="surrogatepass").decode(errors="replace")
-        return replace(segmentation, media=media)
-    return segmentation
+        background = ()
+    if media is not None:  # the path of a video may not be UTF-8
+        media = media.encode(errors="surrogatepass").decode(errors="replace")
+    elif form.needs_media:
+        media = path.name[: -len(form.ending)]
+    return replace(segmentation, media=media, background=background)
 
 
 @validated()
 def load(
     path: str | Path, *, background: str | None = None, n_frames: int | None = None
 ) -> Segmentation:
-    """Read a segmentation that :func:`save` wrote, in a format that keeps the frames.
+    """Read a segmentation that `save` wrote, in a format that keeps the frames.
 
-    `background` is the label of the frames that the file leaves out, `n_frames` the length of the video, which such a
-    file does not tell.
+    Args:
+        path: the file.
+        background: label of the frames that the file omits.
+        n_frames: length of the video, if the file omits its end.
+
+    Returns:
+        The segmentation.
     """
     path = Path(path)
     name = _format_name(path.name, path)
@@ -189,28 +231,35 @@ def load(
     read = FORMATS[name].read
     if read is None:
         kind = name.removesuffix(".tsv")
-        readable = ", ".join(name for name, form in FORMATS.items() if form.read is not None)
-        fix = (
-            f"read it with fact-clip data convert --from {kind}"
-            if kind in READERS
-            else f"use one of {readable}"
-        )
+        readable = [name for name, form in FORMATS.items() if form.read is not None]
+        fix = f"use one of {', '.join(readable)}"
+        if kind in READERS:
+            fix = f"read it with fact-clip data convert --from {kind}"
         raise InputError(path, "this format does not keep the frames", fix)
     if n_frames is not None and not 1 <= n_frames <= MAX_FRAMES:
         raise InputError("n_frames", f"{n_frames} is not between 1 and {MAX_FRAMES:,}")
+
     segmentation = read(path, Gaps(background, n_frames))
-    if n_frames is not None and segmentation.n_frames != n_frames:
-        fix = (
-            "name the background that was left out: load(path, background=...)"
-            if background is None
-            else ""
-        )
-        raise InputError(path, f"{segmentation.n_frames} frames, but n_frames is {n_frames}", fix)
-    return segmentation if background is None else replace(segmentation, background=(background,))
+    if n_frames not in (None, segmentation.n_frames):
+        problem = f"{segmentation.n_frames} frames, but n_frames is {n_frames}"
+        fix = ""
+        if background is None:
+            fix = "name the background that was left out: load(path, background=...)"
+        raise InputError(path, problem, fix)
+    if background is None:
+        return segmentation
+    return replace(segmentation, background=(background,))
 
 
 def format_of(path: str | Path) -> Format:
-    """Return the format with the longest ending that a file's name has."""
+    """Return the format of a file: the one with the longest ending that its name has.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The format.
+    """
     path = Path(path)
     return FORMATS[_format_name(path.name, path)]
 
@@ -218,9 +267,9 @@ def format_of(path: str | Path) -> Format:
 def _format_name(file: str, where: Location) -> str:
     """Return the name of the format with the longest ending that the name of a file has."""
     names = [name for name, form in FORMATS.items() if file.lower().endswith(form.ending.lower())]
+    if names:
+        return max(names, key=lambda name: len(FORMATS[name].ending))
     suffix = file.lower().rpartition(".")[2]
-    if not names and suffix in FORMATS:  # a plug-in that does not work
-        return suffix
-    if not names:
+    if suffix not in FORMATS:
         raise InputError(where, f"no format {suffix!r}", f"use one of {', '.join(FORMATS)}")
-    return max(names, key=lambda name: len(FORMATS[name].ending))
+    return suffix  # a plug-in that does not work

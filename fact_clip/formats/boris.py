@@ -1,50 +1,94 @@
-"""BORIS: a project (.boris) to open and correct, and the table of events that BORIS exports (.boris.tsv)."""
+"""BORIS: a project (.boris) to open and correct, and the table of events that BORIS exports."""
 
 from __future__ import annotations
 
 import csv
 import logging
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, Field
 
 from fact_clip.core import FileLocation, InputError, Segmentation
 from fact_clip.core.io import read_value
-from fact_clip.formats import base
-from fact_clip.formats.base import Annotation, Options, Span, choose, read_remark, remark
+from fact_clip.formats.base import (
+    Annotation,
+    Options,
+    Span,
+    choose,
+    name_of,
+    one_line,
+    read_remark,
+    remark,
+    video_name,
+    write_json,
+)
+from fact_clip.formats.table import no_formula, read_table, without_mark
+from fact_clip.formats.times import Number, parse_seconds, picture, picture_rate, second_of, timed
 
 logger = logging.getLogger(__name__)
 
 COLUMNS = (
-    "Observation id", "Observation date", "Description", "Observation duration", "Observation type", "Source",
-    "Time offset (s)", "Media duration (s)", "FPS", "Subject", "Behavior", "Behavioral category", "Behavior type",
-    "Time", "Media file name", "Image index", "Image file path", "Comment",
-)  # fmt: skip
+    "Observation id",
+    "Observation date",
+    "Description",
+    "Observation duration",
+    "Observation type",
+    "Source",
+    "Time offset (s)",
+    "Media duration (s)",
+    "FPS",
+    "Subject",
+    "Behavior",
+    "Behavioral category",
+    "Behavior type",
+    "Time",
+    "Media file name",
+    "Image index",
+    "Image file path",
+    "Comment",
+)
+_BEHAVIOUR = {
+    "key": "",
+    "description": "",
+    "color": "",
+    "category": "",
+    "modifiers": "",
+    "excluded": "",
+    "coding map": "",
+}
 
 
 def write_project(segmentation: Segmentation, path: Path) -> None:
-    """Write a project with one observation: each class is a state behaviour, each segment a start and a stop event."""
+    """Write a project with one observation.
+
+    Each class is a state behaviour, each segment a start and a stop event.
+    """
     video = segmentation.media or "video"
+    name = Path(video).stem
     date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-    events, end = (
-        _events(segmentation, path),
-        base.second_of(path, segmentation, segmentation.n_frames),
-    )
-    empty = dict.fromkeys(
-        ("key", "description", "color", "category", "modifiers", "excluded", "coding map"), ""
-    )
-    codes = sorted({code for _, _, code, _, _ in events})
+    events = _events(segmentation, path)
+    behaviours = {}
+    for number, code in enumerate(sorted({event.code for event in events})):
+        behaviours[str(number)] = {"type": "State event", "code": code, **_BEHAVIOUR}
+    players: dict[str, list[str]] = {str(player): [] for player in range(1, 9)}
+    players["1"] = [video]
+    # a millisecond more, because BORIS drops a last stop that is, as a decimal, above the binary
+    # fraction of the length
+    length = round(round(second_of(path, segmentation, segmentation.n_frames), 3) + 0.001, 3)
+
     observation = {
-        "file": {str(player): [video] if player == 1 else [] for player in range(1, 9)},
+        "file": players,
         "type": "MEDIA",
         "date": date,
         "description": remark(segmentation),
         "time offset": 0.0,
         "events": [
-            [time, "", code, "", comment, frame] for time, _, code, comment, frame in events
+            [event.time, "", event.code, "", event.comment, event.picture] for event in events
         ],
         "observation time interval": [0, 0],
         "independent_variables": {},
@@ -55,9 +99,8 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
         "image_display_duration": 1,
         "close_behaviors_between_videos": False,
         "media_info": {
-            # a millisecond more: BORIS drops a last stop that, as a decimal, is above the binary fraction of the length
-            "length": {video: round(round(end, 3) + 0.001, 3)},
-            "fps": {video: base.picture_rate(segmentation)},
+            "length": {video: length},
+            "fps": {video: picture_rate(segmentation)},
             "hasVideo": {video: True},
             "hasAudio": {video: False},
             "offset": {"1": 0.0},
@@ -66,71 +109,81 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
     project = {
         "time_format": "hh:mm:ss",
         "project_date": date,
-        "project_name": Path(video).stem,
+        "project_name": name,
         "project_description": "written by fact-clip",
         "project_format_version": "7.0",
-        "behaviors_conf": {
-            str(n): {"type": "State event", "code": code, **empty} for n, code in enumerate(codes)
-        },
-        "observations": {Path(video).stem: observation},
-        **{key: [] for key in ("behavioral_categories", "behaviors_coding_map")},
-        **{
-            key: {}
-            for key in ("subjects_conf", "independent_variables", "coding_map", "converters")
-        },
+        "behaviors_conf": behaviours,
+        "observations": {name: observation},
+        "behavioral_categories": [],
+        "behaviors_coding_map": [],
+        "subjects_conf": {},
+        "independent_variables": {},
+        "coding_map": {},
+        "converters": {},
     }
-    base.write_json(path, project)
+    write_json(path, project)
 
 
 def write_events(segmentation: Segmentation, path: Path) -> None:
-    """Write the table that BORIS 8 exports as tabular events: a row START and a row STOP per segment."""
+    """Write the table that BORIS 8 exports as tabular events.
+
+    A segment has a row START and a row STOP.
+    """
     video = segmentation.media or "video"
-    date = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    end = f"{second_of(path, segmentation, segmentation.n_frames):.3f}"
+    row = dict.fromkeys(COLUMNS, "")
+    row |= {
+        "Observation id": Path(video).stem,
+        "Observation date": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
+        "Description": remark(segmentation),
+        "Observation duration": end,
+        "Observation type": "Media file(s)",
+        "Source": f"player #1:{video}",
+        "Time offset (s)": "0.0",
+        "Media duration (s)": end,
+        "FPS": f"{picture_rate(segmentation):.3f}",
+        "Media file name": video,
+        "Image file path": "NA",
+    }
     events = _events(segmentation, path)
-    end = f"{base.second_of(path, segmentation, segmentation.n_frames):.3f}"
-    fixed = [
-        Path(video).stem,
-        date,
-        remark(segmentation),
-        end,
-        "Media file(s)",
-        f"player #1:{video}",
-        "0.0",
-        end,
-    ]
-    fixed += [f"{base.picture_rate(segmentation):.3f}", ""]
     with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, delimiter="\t", lineterminator="\n")
-        rows.writerow(COLUMNS)
-        for time, kind, code, comment, frame in events:
-            rows.writerow(
-                [
-                    *fixed,
-                    base.no_formula(code),
-                    "",
-                    kind,
-                    f"{time:.3f}",
-                    video,
-                    frame,
-                    "NA",
-                    comment,
-                ]
-            )
+        table = csv.DictWriter(file, COLUMNS, delimiter="\t", lineterminator="\n")
+        table.writeheader()
+        for event in events:
+            row |= {
+                "Behavior": no_formula(event.code),
+                "Behavior type": event.kind,
+                "Time": f"{event.time:.3f}",
+                "Image index": str(event.picture),
+                "Comment": event.comment,
+            }
+            table.writerow(row)
 
 
-def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, str, str, int]]:
-    """Return (seconds to the millisecond, START or STOP, class, comment, picture) in the order of time."""
+class _Event(NamedTuple):
+    """The start or the stop of a segment."""
+
+    time: float  # seconds, to the millisecond
+    kind: str  # START, STOP, or "" if a file does not say
+    code: str  # the class
+    comment: str = ""
+    picture: int = 0
+
+
+def _events(segmentation: Segmentation, path: Path) -> list[_Event]:
+    """Return the events of all segments in the order of time."""
     events = []
-    for *times, segment in base.timed(path, segmentation):
-        code = base.one_line(path, segment.label)
-        start, stop = (round(time, 3) for time in times)
+    for start, stop, segment in timed(path, segmentation):
+        code = one_line(path, segment.label)
         comment = "" if segment.confidence is None else f"confidence {segment.confidence!r}"
-        events.append((start, "START", code, comment, base.picture(segmentation, segment.start)))
-        events.append((stop, "STOP", code, "", base.picture(segmentation, segment.stop)))
+        first = picture(segmentation, segment.start)
+        last = picture(segmentation, segment.stop)
+        events.append(_Event(round(start, 3), "START", code, comment, first))
+        events.append(_Event(round(stop, 3), "STOP", code, "", last))
     return events
 
 
-# of seconds, subject and behaviour; what else stands there (modifiers, comment, picture) is not read
+# seconds, subject and behaviour; modifiers, comment and picture are not read
 _first_three = BeforeValidator(lambda event: tuple(event[:3]) if isinstance(event, list) else event)
 
 
@@ -140,15 +193,15 @@ class _Behaviour(BaseModel):
 
 
 class _MediaInfo(BaseModel):
-    length: dict[str, base.Number] = {}
+    length: dict[str, Number] = {}
 
 
 class _Observation(BaseModel):
-    events: list[Annotated[tuple[base.Number, str | None, str], _first_three]] = []
+    events: list[Annotated[tuple[Number, str | None, str], _first_three]] = []
     file: dict[str, list[str]] = {}
     media_info: _MediaInfo = _MediaInfo()
     description: Any = None
-    offset: base.Number | None = Field(None, alias="time offset")
+    offset: Number | None = Field(None, alias="time offset")
 
 
 class _Project(BaseModel):
@@ -157,132 +210,150 @@ class _Project(BaseModel):
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
-    """Read the state events of a BORIS project, or of its table of events (.tsv or .csv, tabular or aggregated).
+    """Read the state events of a BORIS project, or of its table of events.
 
-    A video is named after its media file, or after the observation if that has several.
+    The table is .tsv or .csv, tabular or aggregated. A video is named after its media file, or
+    after the observation if that has several.
     """
     is_table = path.suffix.lower() in (".tsv", ".csv")
-    annotations, n_points = (_read_table if is_table else _read_project)(path, options.tier)
+    read = _read_table if is_table else _read_project
+    annotations, n_points = read(path, options.tier)
     if n_points and not annotations:
-        raise InputError(
-            path, "only point events, which have no length", "make state events of them"
-        )
+        problem = "only point events, which have no length"
+        raise InputError(path, problem, "make state events of them")
     if n_points:
-        logger.warning(
-            "%s: %d point events are left out, since they have no length", path, n_points
-        )
+        message = "%s: %d point events are left out, since they have no length"
+        logger.warning(message, path, n_points)
     return annotations
 
 
 def _read_project(path: Path, tier: str | None) -> tuple[list[Annotation], int]:
-    """Return what a project says of each video, and the number of point events."""
+    """Return the annotation of each video of a project, and the number of point events."""
     project = read_value(_Project, path, "give a BORIS project")
-    behaviours = project.behaviors_conf.values()
-    points = {
-        behaviour.code
-        for behaviour in behaviours
-        if str(behaviour.type).lower().startswith("point")
-    }
-    annotations, n_points = list[Annotation](), 0
+    points = set()
+    for behaviour in project.behaviors_conf.values():
+        if str(behaviour.type).lower().startswith("point"):
+            points.add(behaviour.code)
+
+    annotations = []
+    n_points = 0
     for name, observation in project.observations.items():
         where = FileLocation(path, part=f"observation {name!r}")
         _check_offset(where, observation.offset)
-        events = [
-            (time, subject or "", code)
-            for time, subject, code in observation.events
-            if code not in points
-        ]
-        n_points += len(observation.events) - len(events)
+        events: dict[str, list[_Event]] = {}  # by subject
+        for time, subject, code in observation.events:
+            if code in points:
+                n_points += 1
+            else:
+                events.setdefault(subject or "", []).append(_Event(time, "", code))
         if not events:  # not coded yet
             continue
-        chosen = choose(where, "subject", (subject for _, subject, _ in events), tier)
-        spans = _states(
-            where, [(time, code, "") for time, subject, code in events if subject == chosen]
-        )
+
+        subject = choose(where, "subject", events, tier)
         media = [file for files in observation.file.values() for file in files]
-        video = base.video_name(media[0]) if len(media) == 1 else name
-        lengths, background = (
-            set(observation.media_info.length.values()),
-            read_remark(observation.description),
-        )
-        annotations.append(_annotation(path, video, spans, lengths, background))
+        video = _Video(video_name(media[0]) if len(media) == 1 else name)
+        video.spans = _states(where, events[subject])
+        video.lengths = set(observation.media_info.length.values())
+        video.description = observation.description
+        annotations.append(video.annotation(path))
     return annotations, n_points
 
 
-def _annotation(
-    path: Path, video: str, spans: list[Span], lengths: set[float], background: str | None
-) -> Annotation:
-    end = lengths.pop() if len(lengths) == 1 else None
-    return Annotation(video, tuple(spans), "seconds", path, None, end, background)
+@dataclass
+class _Video:
+    """The data of one video while a file is read."""
+
+    name: str
+    spans: list[Span] = field(default_factory=list)
+    events: list[_Event] = field(default_factory=list)
+    lengths: set[float] = field(default_factory=set)  # of its media files
+    description: object = None
+
+    def annotation(self, path: Path) -> Annotation:
+        """Return the annotation."""
+        return Annotation(
+            name=self.name,
+            spans=tuple(self.spans),
+            unit="seconds",
+            path=path,
+            end=next(iter(self.lengths)) if len(self.lengths) == 1 else None,
+            background=read_remark(self.description),
+        )
 
 
 def _check_offset(where: FileLocation, offset: float | None) -> None:
-    """Raise an InputError where the times are not those of the video, but later."""
+    """Raise an InputError if the times are later than those of the video."""
     if offset:
-        raise InputError(
-            where, f"a time offset of {offset:g} s from the video", "set it to 0 in BORIS"
-        )
+        problem = f"a time offset of {offset:g} s from the video"
+        raise InputError(where, problem, "set it to 0 in BORIS")
 
 
 def _read_table(path: Path, tier: str | None) -> tuple[list[Annotation], int]:
-    """Return what a table of events says of each video, and the number of point events."""
-    rows = list(base.read_table(path, ("Behavior",)))
-    chosen = choose(path, "subject", (row.get("Subject", "") for _, row in rows), tier)
-    kinds = [(row.get("Behavior type") or row.get("Status") or "").upper() for _, row in rows]
-    videos: dict[
-        tuple[str, str], list[tuple[str, base.Row]]
-    ] = {}  # by path and name: a/x.mp4 and b/x.mp4 are two
-    for kind, (where, row) in zip(kinds, rows, strict=True):
-        if offset := row.get("Time offset (s)"):
-            _check_offset(where, base.seconds(where, offset, "Time offset (s)"))
-        if row.get("Subject", "") == chosen and kind != "POINT":
-            media = (
-                row.get("Media file name")
-                or row.get("Media file path")
-                or row.get("Media file")
-                or ""
-            )
-            name = (
-                base.video_name(media) if media else row.get("Observation id") or base.name_of(path)
-            )
-            videos.setdefault((media, name), []).append((kind, (where, row)))
-    annotations = []
-    for (_, name), rows_of_video in videos.items():
-        spans, events, lengths = list[Span](), list[tuple[float, str, str]](), set[float]()
-        for kind, (where, row) in rows_of_video:
-            length = row.get("Media duration (s)") or row.get("Total length") or ""
-            if re.fullmatch(r"[0-9.]+", length):  # of several files, or of none, it is no number
-                lengths.add(base.seconds(where, length, "the length of the video"))
-            label = base.without_mark(row["Behavior"])
-            if row.get("Start (s)") and row.get("Stop (s)"):
-                start, stop = (
-                    base.seconds(where, row[column], column) for column in ("Start (s)", "Stop (s)")
-                )
-                spans.append(Span(start, stop, label, where))
-            elif "Time" in row:
-                events.append((base.seconds(where, row["Time"], "Time"), label, kind))
-            else:
-                raise InputError(where, "neither Time, nor Start (s) and Stop (s)")
-        spans += _states(FileLocation(path, part=repr(name)), events)
-        background = read_remark(rows_of_video[0][1][1].get("Description"))
-        annotations.append(_annotation(path, name, spans, lengths, background))
-    return annotations, kinds.count("POINT")
+    """Return the annotation of each video of a table of events, and the number of point events."""
+    rows = list(read_table(path, ("Behavior",)))
+    subject = choose(path, "subject", (row.get("Subject", "") for _, row in rows), tier)
+    # by path and name: a/x.mp4 and b/x.mp4 are two
+    videos: dict[tuple[str, str], _Video] = {}
+    selected = []
+    n_points = 0
+    for where, row in rows:
+        offset = row.get("Time offset (s)")
+        if offset:
+            _check_offset(where, parse_seconds(where, offset, "Time offset (s)"))
+        kind = (row.get("Behavior type") or row.get("Status") or "").upper()
+        if kind == "POINT":
+            n_points += 1
+        elif row.get("Subject", "") == subject:
+            selected.append((where, row, kind))
+
+    for where, row, kind in selected:
+        media = _first(row, ("Media file name", "Media file path", "Media file"))
+        name = video_name(media) if media else row.get("Observation id") or name_of(path)
+        new_video = _Video(name, description=row.get("Description"))
+        video = videos.setdefault((media, name), new_video)
+        _add_row(video, where, row, kind)
+    for video in videos.values():
+        video.spans += _states(FileLocation(path, part=repr(video.name)), video.events)
+    return [video.annotation(path) for video in videos.values()], n_points
 
 
-def _states(where: FileLocation, events: list[tuple[float, str, str]]) -> list[Span]:
-    """Pair events (seconds, behaviour, START, STOP or unknown): one starts a behaviour and the next one stops it."""
+def _add_row(video: _Video, where: FileLocation, row: Mapping[str, str], kind: str) -> None:
+    """Add a row of a table of events to its video."""
+    length = _first(row, ("Media duration (s)", "Total length"))
+    if re.fullmatch(r"[0-9.]+", length):  # it is no number for several files, or for none
+        video.lengths.add(parse_seconds(where, length, "the length of the video"))
+    label = without_mark(row["Behavior"])
+    if row.get("Start (s)") and row.get("Stop (s)"):
+        start = parse_seconds(where, row["Start (s)"], "Start (s)")
+        stop = parse_seconds(where, row["Stop (s)"], "Stop (s)")
+        video.spans.append(Span(start, stop, label, where))
+    elif "Time" in row:
+        video.events.append(_Event(parse_seconds(where, row["Time"], "Time"), kind, label))
+    else:
+        raise InputError(where, "neither Time, nor Start (s) and Stop (s)")
+
+
+def _first(row: Mapping[str, str], columns: Iterable[str]) -> str:
+    """Return the first cell of some columns that is not empty, or ""."""
+    return next((row[column] for column in columns if row.get(column)), "")
+
+
+def _states(where: FileLocation, events: list[_Event]) -> list[Span]:
+    """Pair events: one starts a behaviour and the next one stops it."""
     spans = []
-    running: dict[str, float] = {}
-    for time, code, kind in sorted(events, key=lambda event: event[0]):
-        if kind == ("START" if code in running else "STOP"):
-            problem = f"{code!r} {'starts again' if code in running else 'stops without a start'} at {time:g} s"
+    start_of: dict[str, float] = {}
+    for event in sorted(events, key=lambda event: event.time):
+        code = event.code
+        is_running = code in start_of
+        if event.kind == ("START" if is_running else "STOP"):
+            fault = "starts again" if is_running else "stops without a start"
+            problem = f"{code!r} {fault} at {event.time:g} s"
             raise InputError(where, problem, "correct it in BORIS")
-        if code in running:
-            spans.append(Span(running.pop(code), time, code, where))
+        if is_running:
+            spans.append(Span(start_of.pop(code), event.time, code, where))
         else:
-            running[code] = time
-    for code, start in running.items():
-        raise InputError(
-            where, f"{code!r} starts at {start:g} s and never stops", "add its stop in BORIS"
-        )
+            start_of[code] = event.time
+    for code, start in start_of.items():
+        problem = f"{code!r} starts at {start:g} s and never stops"
+        raise InputError(where, problem, "add its stop in BORIS")
     return spans

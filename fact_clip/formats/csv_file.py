@@ -1,4 +1,4 @@
-"""CSV: one segment per row, for spreadsheets; segment lists of other programs; the annotations of Epic-Kitchens."""
+"""CSV: a segment per row, for spreadsheets; segment lists of other programs; Epic-Kitchens."""
 
 from __future__ import annotations
 
@@ -6,172 +6,209 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from fact_clip.core import CommandOption, FileLocation, InputError, Segment, Segmentation, located
 from fact_clip.core.messages import is_name, join_names
-from fact_clip.formats import base
-from fact_clip.formats.base import Annotation, Options, Span, Unit
+from fact_clip.formats.base import Annotation, Options, Span, Unit, name_of, video_name
+from fact_clip.formats.gaps import Gaps, gapless
+from fact_clip.formats.table import COLUMNS, Row, cells, read_table, without_mark, write_table
+from fact_clip.formats.times import parse_seconds, picture, rate_of
 
 logger = logging.getLogger(__name__)
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """Write the `COLUMNS` in full precision, without background; cells without a rate or a confidence are empty."""
-    base.write_table(path, [base.COLUMNS, *base.cells(segmentation, segmentation.foreground)])
+    """Write the `COLUMNS` in full precision, without background; unknown cells are empty."""
+    write_table(path, [COLUMNS, *cells(segmentation, segmentation.foreground)])
 
 
-def read(path: Path, gaps: base.Gaps) -> Segmentation:
-    """Read what `write` wrote. The frame rate is worked out from the seconds (`rate_of`); frame times are lost."""
-    segments, times = [], []
-    for where, row in base.read_table(path, base.COLUMNS):
-        start, stop = (base.seconds(where, row[column], column) for column in ("start", "stop"))
+def read(path: Path, gaps: Gaps) -> Segmentation:
+    """Read a file of `write`. The rate follows from the seconds (`rate_of`); times are lost."""
+    segments = []
+    times = []
+    for where, row in read_table(path, COLUMNS):
+        start = parse_seconds(where, row["start"], "start")
+        stop = parse_seconds(where, row["stop"], "stop")
         if not (start.is_integer() and stop.is_integer()):
             raise InputError(where, f"{row['start']} and {row['stop']} are not whole frame numbers")
-        confidence = (
-            base.seconds(where, row["confidence"], "confidence") if row["confidence"] else None
-        )
+        confidence = _confidence(where, row["confidence"])
         with located(where):
-            segments.append(
-                Segment(int(start), int(stop), base.without_mark(row["action"]), confidence)
-            )
+            label = without_mark(row["action"])
+            segments.append(Segment(int(start), int(stop), label, confidence))
         if row["stop_seconds"]:
-            times.append((int(stop), base.seconds(where, row["stop_seconds"], "stop_seconds")))
-    return base.gapless(path, segments, base.rate_of(times), gaps)
+            seconds = parse_seconds(where, row["stop_seconds"], "stop_seconds")
+            times.append((int(stop), seconds))
+    return gapless(path, segments, rate_of(times), gaps)
+
+
+def _confidence(where: FileLocation, cell: str) -> float | None:
+    return parse_seconds(where, cell, "confidence") if cell else None
 
 
 PICTURES = ("frame", "seconds", "action", "confidence")
 
 
 def write_pictures(segmentation: Segmentation, path: Path) -> None:
-    """Write a row for each picture of the video, or for each feature row where rate or seconds are unknown."""
+    """Write a row for each picture of the video, or for each frame if its rate is unknown."""
+    write_table(path, _picture_rows(segmentation))
+
+
+def _picture_rows(segmentation: Segmentation) -> Iterator[Sequence[object]]:
     rate = None if segmentation.seconds(0) is None else segmentation.video_fps
-
-    def rows() -> Iterator[Sequence[object]]:
-        yield PICTURES
-        first = 0
-        for segment in segmentation:
-            last = segment.stop if rate is None else base.picture(segmentation, segment.stop)
-            for frame in range(first, last):
-                seconds = segmentation.seconds(frame) if rate is None else frame / rate
-                yield frame, seconds, segment.label, segment.confidence
-            first = last
-
-    base.write_table(path, rows())
+    yield PICTURES
+    first = 0
+    for segment in segmentation:
+        last = segment.stop if rate is None else picture(segmentation, segment.stop)
+        for frame in range(first, last):
+            seconds = segmentation.seconds(frame) if rate is None else frame / rate
+            yield frame, seconds, segment.label, segment.confidence
+        first = last
 
 
-def read_pictures(path: Path, gaps: base.Gaps) -> Segmentation:
-    """Read what `write_pictures` wrote, a frame a row; rows of one label and one confidence are a segment."""
-    rows = list(base.read_table(path, PICTURES))
-    labels = [(base.without_mark(row["action"]), row["confidence"]) for _, row in rows]
-    segments, times = [], []
+def read_pictures(path: Path, gaps: Gaps) -> Segmentation:
+    """Read a file of `write_pictures`; rows of one label and one confidence are a segment."""
+    rows = list(read_table(path, PICTURES))
+    times = []
     for number, (where, row) in enumerate(rows):
         if row["frame"] != str(number):
-            raise InputError(
-                where, f"frame {row['frame']!r}, not {number}", "give a row for each frame, from 0"
-            )
+            problem = f"frame {row['frame']!r}, not {number}"
+            raise InputError(where, problem, "give a row for each frame, from 0")
         if row["seconds"]:
-            times.append((number, base.seconds(where, row["seconds"], "seconds")))
-    for (label, text), group in groupby(range(len(rows)), key=labels.__getitem__):
-        numbers = list(group)
-        where = rows[numbers[0]][0]
-        confidence = base.seconds(where, text, "confidence") if text else None
+            times.append((number, parse_seconds(where, row["seconds"], "seconds")))
+
+    segments = []
+    start = 0
+    for (label, cell), group in groupby(rows, _action_and_confidence):
+        stop = start + len(list(group))
+        where = rows[start][0]
+        confidence = _confidence(where, cell)
         with located(where):
-            segments.append(Segment(numbers[0], numbers[-1] + 1, label, confidence))
-    return base.gapless(path, segments, base.rate_of(times), gaps)
+            segments.append(Segment(start, stop, label, confidence))
+        start = stop
+    return gapless(path, segments, rate_of(times), gaps)
+
+
+def _action_and_confidence(row: Row) -> tuple[str, str]:
+    return without_mark(row[1]["action"]), row[1]["confidence"]
+
+
+class _Columns(NamedTuple):
+    """The columns of a segment list."""
+
+    start: str
+    stop: str
+    unit: Unit
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read rows of start, stop and label (or action), separated by commas, semicolons or tabs.
 
-    The columns are `start_seconds` and `stop_seconds`, or `start_frame` and `stop_frame`, or `start` and `stop` in
-    `options.unit`. All bad rows are named in one InputError, or left out with a warning each (`options.skip_bad`).
+    The columns are `start_seconds` and `stop_seconds`, or `start_frame` and `stop_frame`, or
+    `start` and `stop` in `options.unit`. All bad rows are named in one InputError, or omitted with
+    a warning each (`options.skip_bad`).
     """
-    faults = list[InputError]()
-    table = base.read_table(path, faults=faults)
-    rows = [(where, {name.lower(): cell for name, cell in row.items()}) for where, row in table]
+    faults: list[InputError] = []
+    rows = []
+    for where, row in read_table(path, faults=faults):
+        rows.append((where, {name.lower(): cell for name, cell in row.items()}))
     header = rows[0][1] if rows else {}
-    label = next((name for name in ("label", "action") if name in header), None)
-    if label is None:
+    label_column = next((name for name in ("label", "action") if name in header), None)
+    if label_column is None:
         problem = f"no column 'label' among {join_names(map(repr, header))}" if rows else "no rows"
         raise InputError(path, problem, "the columns are start, stop, label")
-    start, stop, unit = _columns(path, rows, options.unit)
-    if unit == "seconds" and options.fps is not None and "start_frame" not in header:
-        raise InputError(
-            CommandOption("--source-fps"), f"the times of {path} are seconds", "leave it out"
-        )
-    named = [bool(row.get("video", "").strip()) for _, row in rows]
-    spans: dict[str, list[Span]] = {}  # by the video as it is written: a/x.mp4 and b/x.mp4 are two
-    for (where, row), has_name in zip(rows, named, strict=True):
+    columns = _find_columns(path, rows, options.unit)
+    has_seconds = columns.unit == "seconds" and "start_frame" not in header
+    if has_seconds and options.fps is not None:
+        option = CommandOption("--source-fps")
+        raise InputError(option, f"the times of {path} are seconds", "leave it out")
+
+    has_videos = any(row.get("video", "").strip() for _, row in rows)
+    # by the video as it is written: a/x.mp4 and b/x.mp4 are two
+    spans: dict[str, list[Span]] = {}
+    for where, row in rows:
+        video = row.get("video", "")
         try:
-            if any(named) and not has_name:
+            if has_videos and not video.strip():
                 raise InputError(where, "video is empty, but other rows name theirs")
-            if options.decimal == ",":
-                row |= {name: row[name].replace(",", ".") for name in (start, stop)}
-            times = base.seconds(where, row[start], start), base.seconds(where, row[stop], stop)
-            span = Span(*times, base.without_mark(row[label]), where)
+            start = _time(where, row, columns.start, options)
+            stop = _time(where, row, columns.stop, options)
+            span = Span(start, stop, without_mark(row[label_column]), where)
         except InputError as error:
             faults.append(error)
-            continue
-        spans.setdefault(row.get("video", ""), []).append(span)
+        else:
+            spans.setdefault(video, []).append(span)
     _report(faults, options.skip_bad)
-    names = {video: base.video_name(video) if video else base.name_of(path) for video in spans}
-    return [
-        Annotation(names[video], tuple(of_video), unit, path, options.fps)
-        for video, of_video in spans.items()
-    ]
+
+    annotations = []
+    for video, video_spans in spans.items():
+        name = video_name(video) if video else name_of(path)
+        annotations.append(Annotation(name, tuple(video_spans), columns.unit, path, options.fps))
+    return annotations
+
+
+def _time(where: FileLocation, row: Mapping[str, str], column: str, options: Options) -> float:
+    cell = row[column]
+    if options.decimal == ",":
+        cell = cell.replace(",", ".")
+    return parse_seconds(where, cell, column)
 
 
 def _report(faults: Sequence[InputError], skip: bool) -> None:
-    """Raise the first of the rows' faults, with the lines of the others; if `skip`, warn of each instead."""
-    for fault in faults if skip else ():
-        logger.warning("left out: %s", fault)
-    if faults and not skip:
+    """Raise the first fault of the rows, with the lines of all; if `skip`, warn of each instead."""
+    if skip:
+        for fault in faults:
+            logger.warning("left out: %s", fault)
+    elif faults:
+        first = faults[0]
         lines = [str(fault.where.line) for fault in faults if isinstance(fault.where, FileLocation)]
-        more = f"; {len(lines)} bad rows, lines {', '.join(lines)}" if len(lines) > 1 else ""
-        fix = f"{faults[0].fix or 'correct it'}, or leave bad rows out with --skip-bad"
-        raise InputError(faults[0].where, f"{faults[0].problem}{more}", fix)
+        problem = first.problem
+        if len(lines) > 1:
+            problem += f"; {len(lines)} bad rows, lines {', '.join(lines)}"
+        fix = f"{first.fix or 'correct it'}, or leave bad rows out with --skip-bad"
+        raise InputError(first.where, problem, fix)
 
 
-def _columns(path: Path, rows: Sequence[base.Row], unit: Unit | None) -> tuple[str, str, Unit]:
-    """Return the columns of start and stop, and their unit."""
+def _find_columns(path: Path, rows: Sequence[Row], unit: Unit | None) -> _Columns:
     header = rows[0][1].keys()
     if unit != "frames" and header >= {"start_seconds", "stop_seconds"}:
         if any(row["start_seconds"] for _, row in rows):
-            return "start_seconds", "stop_seconds", "seconds"
-        unit = unit or "frames"  # `write` leaves the seconds empty where it knows no rate
+            return _Columns("start_seconds", "stop_seconds", "seconds")
+        unit = unit or "frames"  # `write` leaves the seconds empty if the rate is unknown
     if unit != "seconds" and header >= {"start_frame", "stop_frame"}:
-        return "start_frame", "stop_frame", "frames"
+        return _Columns("start_frame", "stop_frame", "frames")
     if not header >= {"start", "stop"}:
-        problem = f"no start and stop{f' in {unit}' if unit else ''} among the columns {', '.join(header)}"
+        columns = "start and stop" if unit is None else f"start and stop in {unit}"
+        problem = f"no {columns} among the columns {', '.join(header)}"
         raise InputError(path if unit is None else "--unit", problem, "give start, stop, label")
     if unit is None:
         raise InputError(path, "'start' and 'stop' may be seconds or frames", "set --unit")
-    return "start", "stop", unit
+    return _Columns("start", "stop", unit)
 
 
 def read_epic(path: Path, options: Options) -> list[Annotation]:
-    """Read the annotation CSV of Epic-Kitchens: "verb,noun" per row, by name or (without class files) by number."""
-    columns = ("video_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")
+    """Read the annotation CSV of Epic-Kitchens.
+
+    A label is "verb,noun", by name or, without class files, by number.
+    """
     if (options.verbs is None) != (options.nouns is None):
-        raise InputError(
-            CommandOption("--verbs and --nouns"), "one of them is missing", "give both or neither"
-        )
-    names = {"verb": _class_names(options.verbs), "noun": _class_names(options.nouns)}
+        option = CommandOption("--verbs and --nouns")
+        raise InputError(option, "one of them is missing", "give both or neither")
+    verbs = _class_names(options.verbs)
+    nouns = _class_names(options.nouns)
+    columns = ("video_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")
     spans: dict[str, list[Span]] = {}
-    for where, row in base.read_table(path, columns):
+    for where, row in read_table(path, columns):
         if not row["video_id"].strip():
             raise InputError(where, "video_id is empty")
-        label = ",".join(
-            _class_name(where, row[f"{kind}_class"], kind, names[kind]) for kind in names
-        )
-        start, stop = (
-            base.seconds(where, row[column], column)
-            for column in ("start_timestamp", "stop_timestamp")
-        )
-        spans.setdefault(row["video_id"], []).append(Span(start, stop, label, where))
+        verb = _class_name(where, row["verb_class"], "verb", verbs)
+        noun = _class_name(where, row["noun_class"], "noun", nouns)
+        start = parse_seconds(where, row["start_timestamp"], "start_timestamp")
+        stop = parse_seconds(where, row["stop_timestamp"], "stop_timestamp")
+        span = Span(start, stop, f"{verb},{noun}", where)
+        spans.setdefault(row["video_id"], []).append(span)
     return [
-        Annotation(name, tuple(spans_of_video), "seconds", path)
-        for name, spans_of_video in spans.items()
+        Annotation(name, tuple(video_spans), "seconds", path) for name, video_spans in spans.items()
     ]
 
 
@@ -180,22 +217,21 @@ def _class_names(path: Path | None) -> dict[str, str] | None:
     if path is None:
         return None
     names: dict[str, str] = {}
-    for where, row in base.read_table(path, ("id", "key")):
-        if row["id"] in names or not is_name(row["key"]):
-            raise InputError(
-                where, f"id {row['id']!r}, key {row['key']!r}", "give each id once, with a name"
-            )
-        names[row["id"]] = row["key"]
+    for where, row in read_table(path, ("id", "key")):
+        number = row["id"]
+        if number in names or not is_name(row["key"]):
+            problem = f"id {number!r}, key {row['key']!r}"
+            raise InputError(where, problem, "give each id once, with a name")
+        names[number] = row["key"]
     return names
 
 
 def _class_name(
     where: FileLocation, number: str, kind: str, names: Mapping[str, str] | None
 ) -> str:
-    """Return the name of a verb or noun, or its number where there are no class files."""
+    """Return the name of a verb or noun, or its number without class files."""
     name = number if names is None else names.get(number, "")
     if not name.strip():
-        raise InputError(
-            where, f"{kind}_class {number!r} is empty, or not among the ids of --{kind}s"
-        )
+        problem = f"{kind}_class {number!r} is empty, or not among the ids of --{kind}s"
+        raise InputError(where, problem)
     return name

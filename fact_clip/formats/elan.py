@@ -19,9 +19,9 @@ from fact_clip.formats.base import (
     Span,
     choose,
     library,
-    milliseconds,
     name_of,
 )
+from fact_clip.formats.times import milliseconds
 
 CONFIDENCE = "confidence"
 # XML 1.0 has no way to write these.
@@ -35,12 +35,12 @@ _MIME = {
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """Write annotations to the millisecond, ELAN's unit, on the tier `action`, each with its confidence below it."""
+    """Write annotations to the millisecond, ELAN's unit, on the tier `action`."""
     write_tracks({OURS: segmentation}, path)
 
 
 def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
-    """Write segmentations of one video, each on a tier of its own."""
+    """Write segmentations of one video, each on a tier of its own, with a tier of confidences."""
     pympi = library(path, "pympi.Elan", "pympi-ling", "annotation")
     eaf = pympi.Eaf(author="fact-clip")
     eaf.adocument["DATE"] = datetime.now(UTC).isoformat(timespec="seconds")
@@ -49,16 +49,8 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
     if first.media:
         eaf.add_linked_file(*_link(path, Path(first.media)))
     for tier, segmentation in tracks.items():
-        for text in (
-            tier,
-            segmentation.media or "",
-            *segmentation.background,
-            *segmentation.transcript,
-        ):
-            if _NO_XML.search(text):
-                raise InputError(
-                    path, f"{text!r} has a character that XML cannot hold", "write .csv or .json"
-                )
+        names = (*segmentation.background, *segmentation.transcript)
+        _check_characters(path, (tier, segmentation.media or "", *names))
         eaf.add_tier(tier)
         below = CONFIDENCE if tier == OURS else f"{tier} {CONFIDENCE}"
         if any(segment.confidence is not None for segment in segmentation.foreground):
@@ -68,15 +60,25 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
         for start, stop, segment in milliseconds(path, segmentation):
             eaf.add_annotation(tier, start, stop, segment.label)
             if segment.confidence is not None:
-                # neighbours share an end, so only the middle tells which annotation is meant
+                # neighbours share an end, so only the middle identifies the annotation
                 eaf.add_ref_annotation(below, tier, (start + stop) / 2, repr(segment.confidence))
     if first.background:
         eaf.add_property(BACKGROUND, first.background[0])
     pympi.to_eaf(path, eaf)
 
 
+def _check_characters(path: Path, names: Iterable[str]) -> None:
+    for name in names:
+        if _NO_XML.search(name):
+            problem = f"{name!r} has a character that XML cannot hold"
+            raise InputError(path, problem, "write .csv or .json")
+
+
 def _link(path: Path, video: Path) -> tuple[str, str, str]:
-    """Return the address of a video, unescaped as ELAN has it, its path relative to `path`, and its type."""
+    """Return the address of a video, its path relative to `path`, and its type.
+
+    ELAN does not escape addresses.
+    """
     mime = _MIME.get(video.suffix.lower(), "unknown")
     if not video.is_absolute():
         return video.name, f"./{video.name}", mime
@@ -84,11 +86,7 @@ def _link(path: Path, video: Path) -> tuple[str, str, str]:
         relative = Path(os.path.relpath(video, path.parent.absolute())).as_posix()
     except ValueError:  # on another drive
         relative = video.name
-    return (
-        f"file://{'' if video.as_posix().startswith('/') else '/'}{video.as_posix()}",
-        f"./{relative}",
-        mime,
-    )
+    return f"file:///{video.as_posix().removeprefix('/')}", f"./{relative}", mime
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
@@ -96,43 +94,38 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     root = _document(path)
     slots = _by_id(path, root.iter("TIME_SLOT"), "TIME_SLOT_ID")
     tiers = _by_id(path, root.iter("TIER"), "TIER_ID")
-    aligned = {
-        name: tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION") for name, tier in tiers.items()
-    }
-    # ours is empty where a video is nothing but background
-    names = [name for name in aligned if aligned[name]] or [
-        name for name in aligned if name == OURS
-    ]
-    tier = choose(path, "tier", names, options.tier)
+    aligned = {}
+    for name, tier in tiers.items():
+        aligned[name] = tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION")
+    names = [name for name in aligned if aligned[name]]
+    if not names and OURS in aligned:  # ours is empty if a video is nothing but background
+        names = [OURS]
+    choice = choose(path, "tier", names, options.tier)
+
     spans = []
-    for key, annotation in _by_id(path, aligned[tier], "ANNOTATION_ID").items():
-        where = FileLocation(path, part=f"tier {tier!r}, annotation {key}")
-        ends = (slots.get(annotation.get(f"TIME_SLOT_REF{end}", "")) for end in (1, 2))
-        start, stop = ("" if end is None else end.get("TIME_VALUE", "").strip() for end in ends)
+    for key, annotation in _by_id(path, aligned[choice], "ANNOTATION_ID").items():
+        where = FileLocation(path, part=f"tier {choice!r}, annotation {key}")
+        start = _milliseconds(slots, annotation.get("TIME_SLOT_REF1", ""))
+        stop = _milliseconds(slots, annotation.get("TIME_SLOT_REF2", ""))
         if not re.fullmatch("[0-9]{1,12},[0-9]{1,12}", f"{start},{stop}"):
-            raise InputError(
-                where,
-                f"times of {start!r} and {stop!r}, not milliseconds",
-                "align both ends in ELAN",
-            )
-        spans.append(
-            Span(
-                int(start) / 1000,
-                int(stop) / 1000,
-                annotation.findtext("ANNOTATION_VALUE") or "",
-                where,
-            )
-        )
-    properties = {entry.get("NAME"): entry.text for entry in root.iterfind("HEADER/PROPERTY")}
-    return [
-        Annotation(
-            name_of(path), tuple(spans), "seconds", path, background=properties.get(BACKGROUND)
-        )
-    ]
+            problem = f"times of {start!r} and {stop!r}, not milliseconds"
+            raise InputError(where, problem, "align both ends in ELAN")
+        label = annotation.findtext("ANNOTATION_VALUE") or ""
+        spans.append(Span(int(start) / 1000, int(stop) / 1000, label, where))
+    background = None
+    for element in root.iterfind("HEADER/PROPERTY"):
+        if element.get("NAME") == BACKGROUND:
+            background = element.text
+    return [Annotation(name_of(path), tuple(spans), "seconds", path, background=background)]
+
+
+def _milliseconds(slots: Mapping[str, ElementTree.Element], key: str) -> str:
+    """Return the time of a slot as the file has it, or ""."""
+    return slots[key].get("TIME_VALUE", "").strip() if key in slots else ""
 
 
 class _Builder(ElementTree.TreeBuilder):
-    """Refuses a document type, in which entities are declared that name other files, or multiply."""
+    """Reject DOCTYPE declarations (external entities, entity expansion)."""
 
     def doctype(self, *_: object) -> None:
         raise ValueError("it has a document type, which ELAN writes none of")
@@ -141,21 +134,20 @@ class _Builder(ElementTree.TreeBuilder):
 def _document(path: Path) -> ElementTree.Element:
     """Return the root of an ELAN document whose times are milliseconds of its video."""
     check_file(path, "an ELAN document")
-    kinds = OSError, ElementTree.ParseError, LookupError, ValueError
+    kinds = (OSError, ElementTree.ParseError, LookupError, ValueError)
     with library_errors(path, "not an ELAN document", *kinds, fix="save it again in ELAN"):
         root = ElementTree.parse(path, ElementTree.XMLParser(target=_Builder())).getroot()
     if root.tag != "ANNOTATION_DOCUMENT":
         raise InputError(path, f"XML of <{root.tag}>, not an ELAN document")
     for header in root.iterfind("HEADER"):
-        if (unit := header.get("TIME_UNITS", "milliseconds")) != "milliseconds":
-            raise InputError(
-                path, f"its times are {unit}", "save it in ELAN with times in milliseconds"
-            )
+        unit = header.get("TIME_UNITS", "milliseconds")
+        if unit != "milliseconds":
+            fix = "save it in ELAN with times in milliseconds"
+            raise InputError(path, f"its times are {unit}", fix)
         media = header.find("MEDIA_DESCRIPTOR")
-        if media is not None and media.get("TIME_ORIGIN", "0") != "0":
-            problem = (
-                f"the video begins {media.get('TIME_ORIGIN')} ms before the times (TIME_ORIGIN)"
-            )
+        origin = "0" if media is None else media.get("TIME_ORIGIN", "0")
+        if origin != "0":
+            problem = f"the video begins {origin} ms before the times (TIME_ORIGIN)"
             raise InputError(path, problem, "set its offset to 0 in ELAN")
     return root
 
@@ -163,7 +155,7 @@ def _document(path: Path) -> ElementTree.Element:
 def _by_id(
     path: Path, elements: Iterable[ElementTree.Element], attribute: str
 ) -> dict[str, ElementTree.Element]:
-    """Return elements by their identifier, which no two share."""
+    """Return elements by their identifier, which no two may share."""
     by_id: dict[str, ElementTree.Element] = {}
     for element in elements:
         if by_id.setdefault(element.get(attribute, ""), element) is not element:

@@ -1,4 +1,4 @@
-"""JSON, for other programs: a segmentation as one object, or as one line per segment; run-length labels."""
+"""JSON: a segmentation as one object, or a segment per line; run-length labels."""
 
 from __future__ import annotations
 
@@ -20,8 +20,12 @@ from fact_clip.core import (
     located,
 )
 from fact_clip.core.io import parse_value, read_text, read_value
-from fact_clip.formats import base
-from fact_clip.formats.base import Annotation, Options, Span
+from fact_clip.formats.base import Annotation, Options, Span, write_json, write_text
+from fact_clip.formats.gaps import Gaps, gapless
+from fact_clip.formats.table import COLUMNS, cells
+from fact_clip.formats.times import rate_of
+
+FORMAT = 1  # of a segmentation; files of earlier versions have no number
 
 
 class _Segment(BaseModel):
@@ -31,8 +35,9 @@ class _Segment(BaseModel):
     confidence: float | None = None
     stop_seconds: float | None = None
 
-
-FORMAT = 1  # of a segmentation; files of earlier versions have no number
+    def segment(self) -> Segment:
+        """Return the segment."""
+        return Segment(self.start, self.stop, self.action, self.confidence)
 
 
 class _File(BaseModel):
@@ -48,18 +53,21 @@ class _File(BaseModel):
 
 
 def as_dict(segmentation: Segmentation) -> dict[str, Any]:
-    """Return a segmentation as plain JSON: fps, n_frames, all segments, and what else is known (docs/json.md)."""
+    """Return a segmentation as plain JSON (docs/json.md); unknown and empty values are omitted."""
     tree: dict[str, Any] = {
         "format": FORMAT,
         "fps": segmentation.fps,
         "n_frames": segmentation.n_frames,
     }
-    words = list(map(asdict, segmentation.new_words))
-    more: dict[str, Any] = {"media": segmentation.media, "video_fps": segmentation.video_fps}
-    more |= {"background": list(segmentation.background), "new_words": words}
-    tree |= {key: value for key, value in more.items() if value not in (None, [])}
-    rows = base.cells(segmentation, segmentation.segments)
-    tree["segments"] = [dict(zip(base.COLUMNS, row, strict=True)) for row in rows]
+    optional = {
+        "media": segmentation.media,
+        "video_fps": segmentation.video_fps,
+        "background": list(segmentation.background),
+        "new_words": [asdict(word) for word in segmentation.new_words],
+    }
+    tree |= {key: value for key, value in optional.items() if value not in (None, [])}
+    rows = cells(segmentation, segmentation.segments)
+    tree["segments"] = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
     if segmentation.times is not None:
         tree["times"] = list(segmentation.times)
     return tree
@@ -67,73 +75,77 @@ def as_dict(segmentation: Segmentation) -> dict[str, Any]:
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write `as_dict`."""
-    base.write_json(path, as_dict(segmentation), indent=2)
+    write_json(path, as_dict(segmentation), indent=2)
 
 
-def read(path: Path, gaps: base.Gaps) -> Segmentation:
-    """Read what `write` wrote; n_frames and the seconds may be missing, as frames and fps decide."""
-    return _segmentation(
-        path, read_value(_File, path, "give an object with fps and segments"), gaps
-    )
+def read(path: Path, gaps: Gaps) -> Segmentation:
+    """Read a file of `write`. n_frames and the seconds may be missing, as frames and fps decide."""
+    file = read_value(_File, path, "give an object with fps and segments")
+    return _segmentation(path, file, gaps)
 
 
 def from_dict(path: Path, tree: Mapping[str, Any]) -> Segmentation:
-    """Return the segmentation of which `as_dict` gave `tree`; `path` is named in errors."""
-    return _segmentation(path, parse_value(_File, tree, path), base.Gaps())
+    """Return the segmentation of a tree of `as_dict`; `path` is named in errors."""
+    return _segmentation(path, parse_value(_File, tree, path), Gaps())
 
 
-def _segmentation(path: Path, file: _File, gaps: base.Gaps) -> Segmentation:
-    """Return the segmentation in a file."""
+def _segmentation(path: Path, file: _File, gaps: Gaps) -> Segmentation:
     if file.format > FORMAT:
-        raise InputError(
-            path, f"format {file.format}, but this version reads {FORMAT}", "update fact-clip"
-        )
+        problem = f"format {file.format}, but this version reads {FORMAT}"
+        raise InputError(path, problem, "update fact-clip")
     segments = []
     for number, row in enumerate(file.segments):
         with located(FileLocation(path, part=f"segment {number}")):
-            segments.append(Segment(row.start, row.stop, row.action, row.confidence))
+            segments.append(row.segment())
     if gaps.n_frames is None:
         gaps = replace(gaps, n_frames=file.n_frames)
-    values = {
-        name: getattr(file, name)
-        for name in ("times", "media", "video_fps", "background", "new_words")
-    }
-    segmentation = base.gapless(path, segments, file.fps, gaps, **values)
+    segmentation = gapless(
+        path,
+        segments,
+        file.fps,
+        gaps,
+        times=file.times,
+        media=file.media,
+        video_fps=file.video_fps,
+        background=file.background,
+        new_words=file.new_words,
+    )
     if file.n_frames not in (None, segmentation.n_frames):
-        raise InputError(
-            path, f"segments up to frame {segmentation.n_frames}, but n_frames is {file.n_frames}"
-        )
+        problem = f"segments up to frame {segmentation.n_frames}, but n_frames is {file.n_frames}"
+        raise InputError(path, problem)
     return segmentation
 
 
 def write_lines(segmentation: Segmentation, path: Path) -> None:
     """Write the `segments` of the JSON file, one per line."""
-    lines = [
-        json.dumps(segment, ensure_ascii=False) + "\n"
-        for segment in as_dict(segmentation)["segments"]
-    ]
-    path.write_text("".join(lines), encoding="utf-8", newline="\n")
+    segments = as_dict(segmentation)["segments"]
+    write_text(path, (json.dumps(segment, ensure_ascii=False) + "\n" for segment in segments))
 
 
-def read_lines(path: Path, gaps: base.Gaps) -> Segmentation:
-    """Read what `write_lines` wrote. The frame rate is worked out from the seconds (`rate_of`)."""
-    segments, times = [], []
+def read_lines(path: Path, gaps: Gaps) -> Segmentation:
+    """Read a file of `write_lines`. The rate follows from the seconds (`rate_of`)."""
+    segments = []
+    times = []
     # not splitlines: JSON may contain the other line ends of Unicode
     for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.strip():
-            with located(FileLocation(path, number)):
-                row = parse_value(_Segment, line, path, "give one segment per line")
-                segments.append(Segment(row.start, row.stop, row.action, row.confidence))
-            if row.stop_seconds is not None:
-                times.append((row.stop, row.stop_seconds))
-    return base.gapless(path, segments, base.rate_of(times), gaps)
+        if not line.strip():
+            continue
+        with located(FileLocation(path, number)):
+            row = parse_value(_Segment, line, path, "give one segment per line")
+            segments.append(row.segment())
+        if row.stop_seconds is not None:
+            times.append((row.stop, row.stop_seconds))
+    return gapless(path, segments, rate_of(times), gaps)
 
 
 _Runs = dict[str, list[tuple[Any, Annotated[int, Field(ge=1)]]]]
 
 
 def read_runs(path: Path, options: Options) -> list[Annotation]:
-    """Read run-length labels: NAME -> [[class, frames], ...]; a class is a name or an index into `options.classes`."""
+    """Read run-length labels: NAME -> [[class, frames], ...].
+
+    A class is a name or an index into `options.classes`.
+    """
     annotations = []
     for name, runs in read_value(_Runs, path, "give NAME: [[class, frames], ...]").items():
         spans: list[Span] = []
@@ -143,9 +155,8 @@ def read_runs(path: Path, options: Options) -> list[Annotation]:
             if type(value) is int and 0 <= value < len(options.classes):
                 value = options.classes[value]
             if not isinstance(value, str):
-                raise InputError(
-                    where, f"no class {value!r}", "give names, or with --mapping their index in it"
-                )
+                fix = "give names, or with --mapping their index in it"
+                raise InputError(where, f"no class {value!r}", fix)
             spans.append(Span(start, start + n_frames, value, where))
             start += n_frames
         annotations.append(Annotation(name, tuple(spans), "frames", path, options.fps))

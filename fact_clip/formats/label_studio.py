@@ -1,4 +1,4 @@
-"""Label Studio (.label-studio.json): a task with pre-annotations for timeline labels on a video, and its exports."""
+"""Label Studio (.label-studio.json): a task with pre-annotations for a video, and its exports."""
 
 from __future__ import annotations
 
@@ -10,10 +10,20 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from fact_clip.core import FileLocation, InputError, Segmentation
+from fact_clip.core import FileLocation, InputError, Segment, Segmentation
 from fact_clip.core.io import read_value
-from fact_clip.formats import base
-from fact_clip.formats.base import BACKGROUND, OURS, Annotation, Number, Options, Span, Unit, choose
+from fact_clip.formats.base import (
+    BACKGROUND,
+    OURS,
+    Annotation,
+    Options,
+    Span,
+    Unit,
+    choose,
+    video_name,
+    write_json,
+)
+from fact_clip.formats.times import Number, parse_seconds, picture, picture_rate
 
 logger = logging.getLogger(__name__)
 
@@ -21,39 +31,44 @@ logger = logging.getLogger(__name__)
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write a task with one prediction: one region per segment, whose score is the confidence.
 
-    Label Studio counts frames from 1, both ends included, at the even rate of the video, else of the segmentation.
+    Label Studio counts frames from 1, both ends included, at the even rate of the video, else of
+    the segmentation.
     """
-    rate = base.picture_rate(segmentation)
-    data: dict[str, Any] = {
-        "video": segmentation.media or "video",
-        **({} if rate is None else {"fps": rate}),
-    }
+    data: dict[str, Any] = {"video": segmentation.media or "video"}
+    rate = picture_rate(segmentation)
+    if rate is not None:
+        data["fps"] = rate
     if segmentation.background:
         data[BACKGROUND] = segmentation.background[0]
-    result = []
-    for number, segment in enumerate(segmentation.foreground):
-        start, stop = (base.picture(segmentation, frame) for frame in (segment.start, segment.stop))
-        region = {
-            "id": f"segment-{number}",
-            "type": "timelinelabels",
-            "from_name": OURS,
-            "to_name": "video",
-            "value": {
-                "ranges": [{"start": start + 1, "end": max(stop, start + 1)}],
-                "timelinelabels": [segment.label],
-            },
-        }
-        result.append(
-            region if segment.confidence is None else {**region, "score": segment.confidence}
-        )
-    confidences = [
-        segment.confidence for segment in segmentation.foreground if segment.confidence is not None
+
+    segments = segmentation.foreground
+    prediction: dict[str, Any] = {"model_version": "fact-clip"}
+    scores = [segment.confidence for segment in segments if segment.confidence is not None]
+    if scores:
+        prediction["score"] = sum(scores) / len(scores)
+    prediction["result"] = [
+        _region(f"segment-{number}", segmentation, segment)
+        for number, segment in enumerate(segments)
     ]
-    score = {"score": sum(confidences) / len(confidences)} if confidences else {}
-    tasks = [
-        {"data": data, "predictions": [{"model_version": "fact-clip", **score, "result": result}]}
-    ]
-    base.write_json(path, tasks)
+    write_json(path, [{"data": data, "predictions": [prediction]}])
+
+
+def _region(name: str, segmentation: Segmentation, segment: Segment) -> dict[str, Any]:
+    start = picture(segmentation, segment.start) + 1
+    end = max(picture(segmentation, segment.stop), start)
+    region: dict[str, Any] = {
+        "id": name,
+        "type": "timelinelabels",
+        "from_name": OURS,
+        "to_name": "video",
+        "value": {
+            "ranges": [{"start": start, "end": end}],
+            "timelinelabels": [segment.label],
+        },
+    }
+    if segment.confidence is not None:
+        region["score"] = segment.confidence
+    return region
 
 
 class _Range(BaseModel):
@@ -65,7 +80,7 @@ class _Value(BaseModel):
     ranges: list[_Range] | None = None
     timelinelabels: list[str] | None = None
     labels: list[str] | None = None
-    start: Any = None  # seconds on a sound track; a text in regions of texts
+    start: Any = None  # seconds on a sound track; a string in regions of texts
     end: Any = None
 
 
@@ -76,11 +91,10 @@ class _Region(BaseModel):
 
     @property
     def is_timed(self) -> bool:
-        """Whether it is a stretch of time: frames, or labels on a sound."""
+        """Return whether it is a stretch of time: frames, or labels on a sound."""
         value = self.value
-        return value.ranges is not None or bool(
-            value.timelinelabels or (value.start is not None and value.labels)
-        )
+        is_sound = value.start is not None and bool(value.labels)
+        return value.ranges is not None or bool(value.timelinelabels) or is_sound
 
 
 class _Answer(BaseModel):
@@ -104,78 +118,73 @@ class _Task(BaseModel):
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
-    """Read the timeline labels of a Label Studio export (JSON, not JSON-MIN), or of its pre-annotations.
+    """Read the timeline labels of a Label Studio export (JSON, not JSON-MIN).
 
-    Of several annotations of a task, the last one that was not cancelled is read; without any, the last prediction.
+    Of several annotations of a task, the last one that was not cancelled is read; without any, the
+    last prediction.
     """
-    annotations, n_predicted = list[Annotation](), 0
-    for number, task in enumerate(
-        read_value(list[_Task], path, "export from Label Studio as JSON")
-    ):
-        task_id = number if task.id is None else task.id
-        where = FileLocation(path, part=f"task {task_id}")
-        # Label Studio puts eight digits before an upload
-        name = re.sub(
-            r"^[0-9a-f]{8}-", "", base.video_name(task.file_upload or task.data.video or "")
-        )
+    annotations = []
+    n_predicted = 0
+    tasks = read_value(list[_Task], path, "export from Label Studio as JSON")
+    for number, task in enumerate(tasks):
+        where = FileLocation(path, part=f"task {number if task.id is None else task.id}")
+        media = video_name(task.file_upload or task.data.video or "")
+        name = re.sub(r"^[0-9a-f]{8}-", "", media)  # eight digits that mark an upload
         if not name:
             raise InputError(where, "no video", "name it in data.video")
         answers = [answer for answer in task.annotations or [] if not answer.was_cancelled]
         is_predicted = not answers
-        answers = answers or [
-            answer for answer in task.predictions or [] if isinstance(answer, _Answer)
-        ]
+        if is_predicted:
+            answers = [answer for answer in task.predictions or [] if isinstance(answer, _Answer)]
         if not answers:  # not labelled yet
             continue
-        regions = [region for region in answers[-1].result or [] if region.is_timed]
-        control = choose(
-            where, "control", (str(region.from_name) for region in regions), options.tier
-        )
-        regions = [region for region in regions if str(region.from_name) == control]
-        units: set[Unit] = {
-            "seconds" if region.value.ranges is None else "frames" for region in regions
-        }
-        if len(units) > 1:
-            raise InputError(where, f"the control {control!r} has both frames and seconds")
-        unit, fps = units.pop(), options.fps or task.data.fps
-        # our predictions count feature rows where no rate is known
-        if (
-            unit == "frames"
-            and fps is None
-            and not (is_predicted and answers[-1].version == "fact-clip")
-        ):
-            raise InputError(where, "frames, but no fps in its data", "set --source-fps")
-        spans = tuple(span for region in regions for span in _spans(where, region))
-        annotations.append(
-            Annotation(name, spans, unit, path, fps, background=task.data.background)
-        )
+        annotations.append(_annotation(where, name, task.data, answers[-1], is_predicted, options))
         n_predicted += is_predicted
     if n_predicted:
-        counts = n_predicted, len(annotations)
-        logger.warning(
-            "%s: nobody has annotated %d of %d tasks, so predictions are read", path, *counts
-        )
+        message = "%s: nobody has annotated %d of %d tasks, so predictions are read"
+        logger.warning(message, path, n_predicted, len(annotations))
     return annotations
+
+
+def _annotation(
+    where: FileLocation,
+    name: str,
+    data: _Data,
+    answer: _Answer,
+    is_predicted: bool,
+    options: Options,
+) -> Annotation:
+    """Return the annotation of one task."""
+    regions = [region for region in answer.result or [] if region.is_timed]
+    controls = [str(region.from_name) for region in regions]
+    control = choose(where, "control", controls, options.tier)
+    spans: list[Span] = []
+    units: set[Unit] = set()
+    for region in regions:
+        if str(region.from_name) == control:
+            units.add("seconds" if region.value.ranges is None else "frames")
+            if len(units) > 1:
+                raise InputError(where, f"the control {control!r} has both frames and seconds")
+            spans += _spans(where, region)
+    unit = units.pop()
+    fps = options.fps or data.fps
+    # our predictions count frames of the features if the rate is unknown
+    is_ours = is_predicted and answer.version == "fact-clip"
+    if unit == "frames" and fps is None and not is_ours:
+        raise InputError(where, "frames, but no fps in its data", "set --source-fps")
+    return Annotation(name, tuple(spans), unit, where.path, fps, background=data.background)
 
 
 def _spans(task: FileLocation, region: _Region) -> list[Span]:
     """Return the stretches of a region, frames as [start, stop) from 0."""
-    where, value = replace(task, part=f"{task.part}, region {region.id!r}"), region.value
+    where = replace(task, part=f"{task.part}, region {region.id!r}")
+    value = region.value
     labels = value.timelinelabels or value.labels or []
     if len(labels) != 1:
-        raise InputError(
-            where,
-            f"{len(labels)} labels",
-            "give each region one label in Label Studio, or delete it",
-        )
+        fix = "give each region one label in Label Studio, or delete it"
+        raise InputError(where, f"{len(labels)} labels", fix)
     (label,) = labels
-    if value.ranges is None:
-        return [
-            Span(
-                base.seconds(where, value.start, "start"),
-                base.seconds(where, value.end, "end"),
-                label,
-                where,
-            )
-        ]
-    return [Span(frames.start - 1, frames.end, label, where) for frames in value.ranges]
+    if value.ranges is not None:
+        return [Span(frames.start - 1, frames.end, label, where) for frames in value.ranges]
+    start = parse_seconds(where, value.start, "start")
+    return [Span(start, parse_seconds(where, value.end, "end"), label, where)]

@@ -1,4 +1,4 @@
-"""Neurodata Without Borders (.nwb): a table of intervals with label and confidence; needs pynwb (extra `nwb`)."""
+"""Neurodata Without Borders (.nwb): a table of intervals; needs pynwb (extra `nwb`)."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ from fact_clip.formats.base import (
     name_of,
     read_remark,
     remark,
-    timed,
 )
+from fact_clip.formats.times import timed
 
 TABLE = "action"
-_START = datetime(
-    1970, 1, 1, tzinfo=UTC
-)  # nobody knows when the video was recorded, and the format asks for it
+# the format requires the time of the recording, which nobody knows
+_START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """Write a session with TimeIntervals `action`: start_time and stop_time in seconds, label, confidence (or NaN)."""
+    """Write a session with TimeIntervals `action`.
+
+    The columns are start_time and stop_time in seconds, label, and confidence (or NaN).
+    """
     rows = list(timed(path, segmentation))
-    pynwb, epoch = (
-        library(path, "pynwb", "pynwb", "nwb"),
-        library(path, "pynwb.epoch", "pynwb", "nwb"),
-    )
-    table = epoch.TimeIntervals(
-        name=TABLE, description=remark(segmentation) or "actions by fact-clip"
-    )
+    pynwb = library(path, "pynwb", "pynwb", "nwb")
+    epoch = library(path, "pynwb.epoch", "pynwb", "nwb")
+    description = remark(segmentation) or "actions by fact-clip"
+    table = epoch.TimeIntervals(name=TABLE, description=description)
     table.add_column(name="label", description="name of the action")
     share = "expected share of the interval that is of the action; NaN if unknown"
     table.add_column(name="confidence", description=share)
@@ -56,33 +55,23 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
-    """Read the rows of one table of intervals with a column `label`; `options.tier` names the table."""
+    """Read one table of intervals with a column `label`; `options.tier` names the table."""
     check_file(path, "an NWB file")
     pynwb = library(path, "pynwb", "pynwb", "nwb")
-    kinds = OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError
+    kinds = (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError)
     damaged = library_errors(path, "not an NWB file", *kinds, fix="check it with nwbinspector")
+    descriptions = {}
+    rows = {}
     with damaged, pynwb.NWBHDF5IO(path, "r") as file:
-        tables = {
-            name: (
-                table.description,
-                [[*table[key][:]] for key in ("start_time", "stop_time", "label")],
-            )
-            for name, table in file.read().intervals.items()
-            if "label" in table.colnames
-        }
-    tier = choose(path, "table of intervals", tables, options.tier)
-    description, columns = tables[tier]
-    spans = [
-        Span(
-            float(start),
-            float(stop),
-            str(label),
-            FileLocation(path, part=f"table {tier!r}, row {row}"),
-        )
-        for row, (start, stop, label) in enumerate(zip(*columns, strict=True))
-    ]
-    return [
-        Annotation(
-            name_of(path), tuple(spans), "seconds", path, background=read_remark(description)
-        )
-    ]
+        for name, table in file.read().intervals.items():
+            if "label" in table.colnames:
+                columns = [table[column][:] for column in ("start_time", "stop_time", "label")]
+                descriptions[name] = table.description
+                rows[name] = list(zip(*columns, strict=True))
+    tier = choose(path, "table of intervals", rows, options.tier)
+    spans = []
+    for number, (start, stop, label) in enumerate(rows[tier]):
+        where = FileLocation(path, part=f"table {tier!r}, row {number}")
+        spans.append(Span(float(start), float(stop), str(label), where))
+    background = read_remark(descriptions[tier])
+    return [Annotation(name_of(path), tuple(spans), "seconds", path, background=background)]

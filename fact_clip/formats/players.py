@@ -1,95 +1,97 @@
-"""What players and editors read: subtitles (WebVTT, SubRip), Audacity, RTTM, OpenTimelineIO; and frame labels."""
+"""Files of players and editors: frame labels, subtitles, Audacity, RTTM, OpenTimelineIO."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from fact_clip.core import FileLocation, InputError, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.io import read_text
-from fact_clip.formats import base
-from fact_clip.formats.base import Annotation, Gaps, Options, Span
+from fact_clip.formats.base import (
+    Annotation,
+    Options,
+    Span,
+    library,
+    name_of,
+    one_line,
+    write_text,
+)
+from fact_clip.formats.gaps import Gaps
+from fact_clip.formats.times import milliseconds, parse_seconds, second_of, timed
 
 
 def write_frames(segmentation: Segmentation, path: Path) -> None:
-    """Write one label per line, one line per frame, as in MS-TCN's groundTruth folder; rate and confidence are lost."""
+    """Write one label per line and frame, as in MS-TCN's groundTruth folder.
+
+    Rate and confidence are lost.
+    """
     for label in segmentation.transcript:
         if not label or "\n" in label or "\r" in label:
-            raise InputError(
-                path, f"label {label!r} is not a name of one line", "write .csv or .json"
-            )
-    _write(path, (f"{label}\n" for label in segmentation.to_frames()))
+            problem = f"label {label!r} is not a name of one line"
+            raise InputError(path, problem, "write .csv or .json")
+    write_text(path, (f"{label}\n" for label in segmentation.to_frames()))
 
 
 def read_frames(path: Path, gaps: Gaps) -> Segmentation:
-    """Read maximal runs of equal lines; CRLF is allowed, a blank line before the end is an InputError."""
-    text = read_text(path).replace("\r\n", "\n").rstrip("\r\n")
-    if not text:
+    """Read maximal runs of equal lines. A blank line before the end is an InputError."""
+    content = read_text(path).replace("\r\n", "\n").rstrip("\r\n")
+    if not content:
         raise InputError(path, "no frames", "give one label per line")
-    lines = text.split("\n")
+    lines = content.split("\n")
     if "" in lines:
-        raise InputError(
-            FileLocation(path, lines.index("") + 1), "a blank line", "give one label per line"
-        )
+        where = FileLocation(path, lines.index("") + 1)
+        raise InputError(where, "a blank line", "give one label per line")
     return Segmentation.from_frames(lines)
 
 
 def write_vtt(segmentation: Segmentation, path: Path) -> None:
-    """Write WebVTT: one cue per segment, its confidence in a comment before it, the video in the first line."""
+    """Write WebVTT: a cue per segment, its confidence in a comment, the video in the first line."""
     media = " ".join((segmentation.media or "").split())
-    # an arrow may only stand between times
+    # an arrow may only be between times
     blocks = [f"WEBVTT - {media}\n" if media and "-->" not in media else "WEBVTT\n"]
-    for start, stop, segment in base.milliseconds(path, segmentation):
+    for start, stop, segment in milliseconds(path, segmentation):
         if segment.confidence is not None:
             blocks.append(f"\nNOTE confidence {segment.confidence!r}\n")
-        text = (
-            base.one_line(path, segment.label)
-            .replace("&", "&amp;")
-            .replace("<", "&lt;")
-            .replace(">", "&gt;")
-        )
-        blocks.append(f"\n{_clock(start, '.')} --> {_clock(stop, '.')}\n{text}\n")
-    _write(path, blocks)
+        label = html.escape(one_line(path, segment.label), quote=False)
+        blocks.append(f"\n{_clock(start, '.')} --> {_clock(stop, '.')}\n{label}\n")
+    write_text(path, blocks)
 
 
 def write_srt(segmentation: Segmentation, path: Path) -> None:
     """Write SubRip: one numbered subtitle per segment; the confidence is lost."""
-    blocks = [
-        f"{number}\n{_clock(start, ',')} --> {_clock(stop, ',')}\n{base.one_line(path, segment.label)}\n"
-        for number, (start, stop, segment) in enumerate(
-            base.milliseconds(path, segmentation), start=1
-        )
-    ]
-    _write(path, ["\n".join(blocks)])
+    blocks = []
+    for number, (start, stop, segment) in enumerate(milliseconds(path, segmentation), start=1):
+        clocks = f"{_clock(start, ',')} --> {_clock(stop, ',')}"
+        blocks.append(f"{number}\n{clocks}\n{one_line(path, segment.label)}\n")
+    write_text(path, ["\n".join(blocks)])
 
 
-_CUE = re.compile(
-    r"^(.*?)-->\s*(\S*).*\n((?:.*\S.*\n)*)", re.MULTILINE
-)  # start, stop, and lines up to a blank one
+# start, stop, and lines up to a blank one
+_CUE = re.compile(r"^(.*?)-->\s*(\S*).*\n((?:.*\S.*\n)*)", re.MULTILINE)
 
 
 def read_subtitles(path: Path, options: Options) -> list[Annotation]:
-    """Read the cues of a WebVTT or SubRip file: a segment each, whose name is the text in one line."""
-    spans, text = list[Span](), read_text(path).replace("\r\n", "\n") + "\n"
-    for cue in _CUE.finditer(text):
-        where = FileLocation(path, text.count("\n", 0, cue.start()) + 1)
-        start, stop = (
-            base.seconds(where, time.strip().replace(",", "."), "a time")
-            for time in cue.groups()[:2]
-        )
+    """Read a WebVTT or SubRip file: a segment per cue, named by its text in one line."""
+    content = read_text(path).replace("\r\n", "\n") + "\n"
+    spans = []
+    for cue in _CUE.finditer(content):
+        where = FileLocation(path, content.count("\n", 0, cue.start()) + 1)
+        start = parse_seconds(where, cue[1].strip().replace(",", "."), "a time")
+        stop = parse_seconds(where, cue[2].strip().replace(",", "."), "a time")
         label = " ".join(cue[3].split())
         if path.suffix.lower() == ".vtt":
             label = html.unescape(re.sub(r"<[^>]*>", "", label))
         spans.append(Span(start, stop, label, where))
     if not spans:
         raise InputError(path, "no cue with times", "give a WebVTT or SubRip file")
-    return [Annotation(base.name_of(path), tuple(spans), "seconds", path)]
+    return [Annotation(name_of(path), tuple(spans), "seconds", path)]
 
 
+# A backslash before n, N, h or a brace would be a command. The word joiner, which is in no name,
+# separates them.
 _JOINER = "\u2060"
 _ASS_HEAD = """[Script Info]
 Title: {title}
@@ -97,9 +99,11 @@ ScriptType: v4.00+
 WrapStyle: 0
 
 [V4+ Styles]
-Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
-StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
-Style: Default,Arial,20,&H00FFFFFF,&H00FFFFFF,&H00000000,&H00000000,0,0,0,0,100,100,0,0,1,2,0,2,10,10,10,1
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, \
+Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, \
+Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Arial,20,&H00FFFFFF,&H00FFFFFF,&H00000000,&H00000000,0,0,0,0,100,100,0,0,1,2,0,2,\
+10,10,10,1
 
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
@@ -107,124 +111,127 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 
 
 def write_ass(segmentation: Segmentation, path: Path) -> None:
-    """Write SubStation subtitles to the hundredth second, in the colour of each action; the confidence is a name."""
+    """Write SubStation subtitles to the hundredth second, in the colour of each action.
+
+    The confidence is the name of the speaker.
+    """
     actions = list(dict.fromkeys(segment.label for segment in segmentation.foreground))
     colour_of = dict(zip(actions, palette(len(actions)), strict=True))
     lines = [_ASS_HEAD.format(title=" ".join((segmentation.media or "").split()))]
-    for start, stop, segment in base.timed(path, segmentation):
-        clocks = [_clock(10 * round(100 * time), ".")[1:-1] for time in (start, stop)]
-        if clocks[0] == clocks[1]:
-            raise InputError(
-                path, f"segment {segment.label!r} at {start:g} s is shorter than 10 ms"
-            )
-        red, green, blue = (colour_of[segment.label][offset : offset + 2] for offset in (1, 3, 5))
-        # a backslash before what follows would be a command; the word joiner, which is in no name, parts them
-        text = re.sub(
-            r"[{}]", r"\\\g<0>", base.one_line(path, segment.label).replace("\\", f"\\{_JOINER}")
-        )
+    for start, stop, segment in timed(path, segmentation):
+        first = _hundredths(start)
+        last = _hundredths(stop)
+        if first == last:
+            problem = f"segment {segment.label!r} at {start:g} s is shorter than 10 ms"
+            raise InputError(path, problem)
+        colour = colour_of[segment.label]  # "#rrggbb", and &Hbbggrr& in the file
+        command = f"{{\\c&H{colour[5:7]}{colour[3:5]}{colour[1:3]}&}}"
+        label = one_line(path, segment.label).replace("\\", f"\\{_JOINER}")
+        label = re.sub(r"[{}]", r"\\\g<0>", label)
         name = "" if segment.confidence is None else repr(segment.confidence)
-        lines.append(
-            f"Dialogue: 0,{','.join(clocks)},Default,{name},0,0,0,,{{\\c&H{blue}{green}{red}&}}{text}\n"
-        )
-    _write(path, lines)
+        lines.append(f"Dialogue: 0,{first},{last},Default,{name},0,0,0,,{command}{label}\n")
+    write_text(path, lines)
+
+
+def _hundredths(seconds: float) -> str:
+    """Return seconds as 0:00:00.00."""
+    return _clock(10 * round(100 * seconds), ".")[1:-1]
 
 
 def read_ass(path: Path, options: Options) -> list[Annotation]:
-    """Read the dialogue lines of a SubStation file (.ass, .ssa): a segment each, named by its text without commands."""
-    columns, spans = list[str](), list[Span]()
+    """Read a SubStation file (.ass, .ssa): a segment per dialogue, named by its plain text."""
+    columns: list[str] = []
+    spans = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
-        where, (key, _, value) = FileLocation(path, number), line.partition(":")
+        key, _, value = line.partition(":")
         if key == "Format":  # that of the events comes last
             columns = [name.strip() for name in value.split(",")]
         if key != "Dialogue":
             continue
+        where = FileLocation(path, number)
         cells = dict(zip(columns, value.strip().split(",", max(len(columns) - 1, 0)), strict=False))
         if not {"Start", "End", "Text"} <= cells.keys():
-            raise InputError(
-                where,
-                "a dialogue without times or text",
-                "write Start, End and Text as Format says",
-            )
-        start, stop = (base.seconds(where, cells[name], name) for name in ("Start", "End"))
-        text = re.sub(r"(?<!\\)\{[^}]*\}", "", cells["Text"])
-        text = re.sub(
-            rf"\\([{{}}{_JOINER}])|\\[Nnh]",
-            lambda mark: (mark[1] or " ").replace(_JOINER, "\\"),
-            text,
-        )
-        spans.append(Span(start, stop, " ".join(text.split()), where))
+            problem = "a dialogue without times or text"
+            raise InputError(where, problem, "write Start, End and Text as Format says")
+        start = parse_seconds(where, cells["Start"], "Start")
+        stop = parse_seconds(where, cells["End"], "End")
+        label = re.sub(r"(?<!\\)\{[^}]*\}", "", cells["Text"])
+        label = re.sub(rf"\\([{{}}{_JOINER}])|\\[Nnh]", _without_escape, label)
+        spans.append(Span(start, stop, " ".join(label.split()), where))
     if not spans:
         raise InputError(path, "no dialogue", "give a SubStation file, .ass or .ssa")
-    return [Annotation(base.name_of(path), tuple(spans), "seconds", path)]
+    return [Annotation(name_of(path), tuple(spans), "seconds", path)]
+
+
+def _without_escape(match: re.Match[str]) -> str:
+    return (match[1] or " ").replace(_JOINER, "\\")
 
 
 def _clock(time: int, point: str) -> str:
     """Return milliseconds as 00:00:00.000."""
-    minutes, rest = divmod(time, 60_000)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
+    seconds, fraction = divmod(time, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{point}{fraction:03d}"
 
 
 def write_audacity(segmentation: Segmentation, path: Path) -> None:
-    """Write Audacity's label track: start, stop and label between tabs, to the microsecond; the confidence is lost."""
-    cues = base.timed(path, segmentation)
-    _write(
-        path,
-        (
-            f"{start:.6f}\t{stop:.6f}\t{base.one_line(path, segment.label)}\n"
-            for start, stop, segment in cues
-        ),
-    )
+    """Write Audacity's label track to the microsecond; the confidence is lost."""
+    lines = []
+    for start, stop, segment in timed(path, segmentation):
+        lines.append(f"{start:.6f}\t{stop:.6f}\t{one_line(path, segment.label)}\n")
+    write_text(path, lines)
 
 
 def write_rttm(segmentation: Segmentation, path: Path) -> None:
     """Write NIST's RTTM, a SPEAKER line per segment; blanks in names become underscores."""
-    names = {
-        segment.label: "_".join(base.one_line(path, segment.label).split())
-        for segment in segmentation.foreground
-    }
+    names = {}
+    for segment in segmentation.foreground:
+        names[segment.label] = "_".join(one_line(path, segment.label).split())
     if len(set(names.values())) < len(names):
         raise InputError(path, "two labels that differ in blanks only", "write .csv or .json")
     video = "_".join(Path(segmentation.media or "").stem.split()) or "video"
     lines = []
-    for *times, segment in base.timed(path, segmentation):
-        start, stop = (round(time, 6) for time in times)
+    for start, stop, segment in timed(path, segmentation):
+        start = round(start, 6)
+        duration = round(stop, 6) - start
         confidence = "<NA>" if segment.confidence is None else repr(segment.confidence)
         name = names[segment.label]
-        lines.append(
-            f"SPEAKER {video} 1 {start:.6f} {stop - start:.6f} <NA> <NA> {name} {confidence} <NA>\n"
-        )
-    _write(path, lines)
-
-
-def _write(path: Path, lines: Iterable[str]) -> None:
-    path.write_text("".join(lines), encoding="utf-8", newline="\n")
+        times = f"{start:.6f} {duration:.6f}"
+        lines.append(f"SPEAKER {video} 1 {times} <NA> <NA> {name} {confidence} <NA>\n")
+    write_text(path, lines)
 
 
 def write_otio(segmentation: Segmentation, path: Path) -> None:
-    """Write an OpenTimelineIO track of frames, or of milliseconds if there are frame times; background is a gap."""
-    otio = base.library(path, "opentimelineio", "OpenTimelineIO", "otio")
-    base.second_of(path, segmentation, 0)
+    """Write an OpenTimelineIO track of frames, or of milliseconds with frame times.
+
+    Background is a gap.
+    """
+    otio = library(path, "opentimelineio", "OpenTimelineIO", "otio")
+    second_of(path, segmentation, 0)
     if segmentation.times is None:
         rate = segmentation.fps
         cuts = [(segment.start, segment.stop, segment) for segment in segmentation]
     else:
-        rate, cuts = 1000.0, base.milliseconds(path, replace(segmentation, background=()))
+        rate = 1000.0
+        cuts = milliseconds(path, replace(segmentation, background=()))
     media = segmentation.media or "video"
     video = Path(media)
     address = video.as_uri() if video.is_absolute() else media
+
     track = otio.schema.Track("action", kind=otio.schema.TrackKind.Video)
     for start, stop, segment in cuts:
-        times = [otio.opentime.RationalTime(time, rate) for time in (start, stop - start)]
+        duration = otio.opentime.RationalTime(stop - start, rate)
         if segment.label in segmentation.background:
-            track.append(otio.schema.Gap(duration=times[1]))
+            track.append(otio.schema.Gap(duration=duration))
             continue
+        metadata = {}
+        if segment.confidence is not None:
+            metadata["fact_clip"] = {"confidence": segment.confidence}
+        start_time = otio.opentime.RationalTime(start, rate)
+        source_range = otio.opentime.TimeRange(start_time, duration)
         reference = otio.schema.ExternalReference(target_url=address)
-        metadata = (
-            {} if segment.confidence is None else {"fact_clip": {"confidence": segment.confidence}}
-        )
-        track.append(
-            otio.schema.Clip(segment.label, reference, otio.opentime.TimeRange(*times), metadata)
-        )
+        track.append(otio.schema.Clip(segment.label, reference, source_range, metadata))
     timeline = otio.schema.Timeline(video.stem)
     timeline.tracks.append(track)
     path.write_text(timeline.to_json_string(indent=2) + "\n", encoding="utf-8")

@@ -11,33 +11,34 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from fact_clip.core import FileLocation, InputError, Segmentation
 from fact_clip.core.io import read_value
-from fact_clip.formats import base
 from fact_clip.formats.base import (
     OURS,
     Annotation,
-    Number,
     Options,
     Span,
     choose,
     read_remark,
     remark,
+    video_name,
+    write_json,
 )
+from fact_clip.formats.times import Number, timed
 
 logger = logging.getLogger(__name__)
 
 CONFIDENCE = "confidence"
-TEMPORAL = "FILE1_Z2_XY0"  # what VIA calls an attribute of a stretch of time
+TEMPORAL = "FILE1_Z2_XY0"  # VIA's name for an attribute of a stretch of time
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """Write one temporal segment per segment, in seconds; the action is a choice, the confidence a text beside it."""
+    """Write one temporal segment per segment, in seconds.
+
+    The action is a choice, the confidence a text beside it.
+    """
     video = segmentation.media or "video"
-    classes = {
-        label: label for label in sorted({segment.label for segment in segmentation.foreground})
-    }
-    attribute = {"anchor_id": TEMPORAL, "desc": "", "default_option_id": ""}
+    labels = sorted({segment.label for segment in segmentation.foreground})
     metadata = {}
-    for number, (start, stop, segment) in enumerate(base.timed(path, segmentation)):
+    for number, (start, stop, segment) in enumerate(timed(path, segmentation)):
         values = {"1": segment.label}
         if segment.confidence is not None:
             values["2"] = repr(segment.confidence)
@@ -61,7 +62,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
             "vid_list": ["1"],
         },
         "config": {
-            "file": {"loc_prefix": {str(number): "" for number in range(1, 5)}},
+            "file": {"loc_prefix": {"1": "", "2": "", "3": "", "4": ""}},
             "ui": {
                 "file_content_align": "center",
                 "file_metadata_editor_visible": True,
@@ -76,18 +77,26 @@ def write(segmentation: Segmentation, path: Path) -> None:
             "1": {
                 "aname": OURS,
                 "type": 4,
-                "options": classes,
-                **attribute,
+                "options": {label: label for label in labels},
+                "anchor_id": TEMPORAL,
                 "desc": remark(segmentation),
+                "default_option_id": "",
             },
-            "2": {"aname": CONFIDENCE, "type": 1, "options": {}, **attribute},
+            "2": {
+                "aname": CONFIDENCE,
+                "type": 1,
+                "options": {},
+                "anchor_id": TEMPORAL,
+                "desc": "",
+                "default_option_id": "",
+            },
         },
         # type 4: a video; loc 1: on this computer
         "file": {"1": {"fid": "1", "fname": Path(video).name, "type": 4, "loc": 1, "src": video}},
         "metadata": metadata,
         "view": {"1": {"fid_list": ["1"]}},
     }
-    base.write_json(path, project)
+    write_json(path, project)
 
 
 class _Attribute(BaseModel):
@@ -120,54 +129,64 @@ class _Project(BaseModel):
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
-    """Read the temporal segments of a VIA 3 project, labelled by one attribute; one annotation per video."""
+    """Read the temporal segments of a VIA 3 project, labelled by one attribute."""
     project = read_value(_Project, path, "give a VIA 3 project")
-    temporal = [
-        (key, attribute)
-        for key, attribute in project.attribute.items()
-        if attribute.anchor_id == TEMPORAL
-    ]
-    keys = {attribute.aname: key for key, attribute in temporal}
-    if len(keys) < len(temporal):
-        raise InputError(path, "two attributes of one name", "rename one in VIA")
-    segments = {name: entry for name, entry in project.metadata.items() if len(entry.z) == 2}
-    names = [
-        name for name, key in keys.items() if any(entry.av.get(key) for entry in segments.values())
-    ]
-    tier = choose(path, "attribute", (name for name in names if name != CONFIDENCE), options.tier)
-    key, choices = keys[tier], project.attribute[keys[tier]].options
+    segments = {}
+    n_points = 0
+    for name, segment in project.metadata.items():
+        if len(segment.z) == 2:
+            segments[name] = segment
+        elif len(segment.z) == 1 and not segment.xy:
+            n_points += 1
+
+    key = _choose_attribute(path, project, list(segments.values()), options.tier)
+    attribute = project.attribute[key]
     spans: dict[str, list[Span]] = {}  # by the key of the file: two files may have one name
-    for name, entry in segments.items():
-        if entry.av and key not in entry.av:
+    for name, segment in segments.items():
+        if segment.av and key not in segment.av:
             continue
-        where, label = FileLocation(path, part=f"segment {name!r}"), entry.av.get(key, "")
-        if (
-            label not in choices
-            and (label.isdigit() or not choices.keys().isdisjoint(label.split(",")))
-            and choices
-        ):
-            raise InputError(
-                where, f"{label!r} is not one option of {tier!r}", "make a segment for each action"
-            )
-        files = project.view[entry.vid].fid_list if entry.vid in project.view else []
+        where = FileLocation(path, part=f"segment {name!r}")
+        label = _label(where, segment.av.get(key, ""), attribute)
+        files = project.view[segment.vid].fid_list if segment.vid in project.view else []
         if not files or files[0] not in project.file:
-            raise InputError(where, f"no video {entry.vid!r} in the project")
-        spans.setdefault(files[0], []).append(
-            Span(entry.z[0], entry.z[1], choices.get(label, label), where)
-        )
-    points = sum(len(entry.z) == 1 and not entry.xy for entry in project.metadata.values())
-    if points:
-        logger.warning(
-            "%s: segments of one time, which have no length, are left out: %d", path, points
-        )
-    videos, background = project.file, read_remark(project.attribute[key].desc)
-    return [
-        Annotation(
-            base.video_name(videos[file].fname),
-            tuple(parts),
-            "seconds",
-            path,
-            background=background,
-        )
-        for file, parts in spans.items()
-    ]
+            raise InputError(where, f"no video {segment.vid!r} in the project")
+        spans.setdefault(files[0], []).append(Span(segment.z[0], segment.z[1], label, where))
+    if n_points:
+        message = "%s: segments of one time, which have no length, are left out: %d"
+        logger.warning(message, path, n_points)
+
+    background = read_remark(attribute.desc)
+    annotations = []
+    for file, file_spans in spans.items():
+        name = video_name(project.file[file].fname)
+        annotation = Annotation(name, tuple(file_spans), "seconds", path, background=background)
+        annotations.append(annotation)
+    return annotations
+
+
+def _choose_attribute(
+    path: Path, project: _Project, segments: list[_Metadata], tier: str | None
+) -> str:
+    """Return the key of the attribute that labels the segments."""
+    keys: dict[str, str] = {}
+    for key, attribute in project.attribute.items():
+        if attribute.anchor_id == TEMPORAL:
+            if attribute.aname in keys:
+                raise InputError(path, "two attributes of one name", "rename one in VIA")
+            keys[attribute.aname] = key
+    names = []
+    for name, key in keys.items():
+        if name != CONFIDENCE and any(segment.av.get(key) for segment in segments):
+            names.append(name)
+    return keys[choose(path, "attribute", names, tier)]
+
+
+def _label(where: FileLocation, value: str, attribute: _Attribute) -> str:
+    """Return the label of a segment: a key of the options, or a text if it names none of them."""
+    choices = attribute.options
+    if choices and value not in choices:
+        has_choice = not choices.keys().isdisjoint(value.split(","))
+        if value.isdigit() or has_choice:
+            problem = f"{value!r} is not one option of {attribute.aname!r}"
+            raise InputError(where, problem, "make a segment for each action")
+    return choices.get(value, value)

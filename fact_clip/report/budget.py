@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, library_errors
 from fact_clip.core.paths import whole_file
-from fact_clip.formats.base import write_table
+from fact_clip.formats.table import write_table
 
 Stretch = tuple[float, float, str]  # start and stop in seconds, and the action
 

@@ -1,6 +1,22 @@
-"""Names that are sentences: verb, object, target and tool of "add 1/4 tsp salt to the bowl" (docs/names.md, Sentences).
+"""Names that are sentences: verb, object, target and tool of "add 1/4 tsp salt to the bowl".
 
-A reader by rules: names of actions are imperatives, so that the first word is the verb and word lists do the rest.
+Names of actions are imperatives, so a few rules and word lists replace a parser (docs/names.md,
+Sentences):
+
+1. Only the first sentence is read, in small letters and without text in parentheses.
+2. The first word is the verb, after words that lead to one ("then", "continue to"). If a verb is
+   repeated ("continue to whisk, whisk the curd"), its last repetition counts, and the words
+   between are read too. A second verb after "and" or "or" is skipped. A particle after the verb
+   belongs to it ("take out", "turn on").
+3. The words after the verb are the object, until a preposition opens the next slot: target
+   ("into"), source ("from") or tool ("with"). Without a target the source takes its slot. A
+   particle behind the object belongs to the verb ("take the lid off").
+4. A comma or "and" closes a noun phrase, and the words behind it are dropped. "of" replaces a
+   portion by its substance ("a pinch of salt"), and otherwise opens the target. Words that begin a
+   clause ("until", "which", "to prevent") end the sentence.
+5. A noun phrase loses determiners, quantities with their units, participles, adverbs and
+   adjectives, and its last noun becomes singular. Pronouns are no object, and a few nouns ("heat",
+   "half") are neither target nor tool.
 """
 
 from __future__ import annotations
@@ -18,8 +34,8 @@ SLOTS = ("verb", "object", "target", "tool")
 ENGLISH = "english"  # the value of `data.grammar` that reads names as sentences
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+def _words(line: str) -> frozenset[str]:
+    return frozenset(line.split())
 
 
 _DETERMINERS = _words(
@@ -27,39 +43,42 @@ _DETERMINERS = _words(
 )
 _PRONOUNS = _words("it them everything something itself themselves one")
 _NUMBERS = _words(
-    "zero one two three four five six seven eight nine ten dozen half quarter another few several about approximately "
-    "around more less enough remaining additional extra rest"
+    "zero one two three four five six seven eight nine ten dozen half quarter another few "
+    "several about approximately around more less enough remaining additional extra rest"
 )
 _UNITS = _words(
-    "teaspoon tsp tablespoon tbsp cup ounce oz pound lb gram g kg ml l liter litre inch cm mm minute min second sec "
-    "hour time number spoonful handful package can"
+    "teaspoon tsp tablespoon tbsp cup ounce oz pound lb gram g kg ml l liter litre inch cm "
+    "mm minute min second sec hour time number spoonful handful package can"
 )
 # "a pinch of salt" is salt
 _PORTIONS = _words(
-    "piece slice clove drizzle pinch drop bit dash knob block bunch part end top bottom side surface amount lot pair "
-    "set sheet stack strip cube chunk rest inside dollop center middle number kind sort type"
+    "piece slice clove drizzle pinch drop bit dash knob block bunch part end top bottom "
+    "side surface amount lot pair set sheet stack strip cube chunk rest inside dollop "
+    "center middle number kind sort type"
 )
 _ADJECTIVES = _words(
-    "large small medium big little tiny short long thick thin wide heaped heaping generous fresh raw ripe hot cold "
-    "warm cool dry wet clean dirty empty full new old other entire whole single inner outer left right frozen broken "
-    "low high heavy homemade softened tall upper lower excess same microwavable"
+    "large small medium big little tiny short long thick thin wide heaped heaping generous "
+    "fresh raw ripe hot cold warm cool dry wet clean dirty empty full new old other entire "
+    "whole single inner outer left right frozen broken low high heavy homemade softened "
+    "tall upper lower excess same microwavable"
 )
 _ADVERBS = _words(
-    "well again then also just still almost together gently until once twice first finally next immediately back "
-    "uncovered open very roughly often halfway straight aside thoroughly more slightly evenly"
+    "well again then also just still almost together gently until once twice first finally "
+    "next immediately back uncovered open very roughly often halfway straight aside "
+    "thoroughly more slightly evenly"
 )
-_LEFT_OUT = _DETERMINERS | _ADVERBS | {"or"}
+_OMITTED = _DETERMINERS | _ADVERBS | {"or"}
 _NO_ADVERBS = _words("jelly belly fly family assembly supply apply ply lily curly")
-# What may stand before the verb; the second kind only before "to" or a gerund.
+# Words that lead to the verb; aspects only before "to" or a gerund.
 _LIGHT = _words("then now and to still also again")
 _ASPECTS = _words("continue continuing keep keeping start starting begin try finish proceed repeat")
 _ENDS = _words(
-    "until while so because if unless when where after before once ensuring making leaving as than which or for by at "
-    "during without then that"
+    "until while so because if unless when where after before once ensuring making leaving "
+    "as than which or for by at during without then that"
 )
 _TARGETS = _words(
-    "into onto in on to over under inside around through throughout across against below above between beside beneath "
-    "near towards toward upon within along behind"
+    "into onto in on to over under inside around through throughout across against below "
+    "above between beside beneath near towards toward upon within along behind"
 )
 _TOOLS = _words("with using via")
 _PREPOSITIONS = {
@@ -80,10 +99,22 @@ _TURNS_ON = _words("turn switch plug screw click try")
 _PLURAL_ONLY = _words(
     "contents scissors tongs pliers tweezers clothes goods series molasses asparagus hummus"
 )
-_IRREGULAR = "knives knife cookies cookie pies pie shoes shoe feet foot teeth tooth people person children child men man"
 _SINGULAR = {
-    **{f"{stem}ves": f"{stem}f" for stem in ("lea", "hal", "shel", "loa", "cal", "scar")},
-    **dict(zip(_IRREGULAR.split()[::2], _IRREGULAR.split()[1::2], strict=True)),
+    "leaves": "leaf",
+    "halves": "half",
+    "shelves": "shelf",
+    "loaves": "loaf",
+    "calves": "calf",
+    "scarves": "scarf",
+    "knives": "knife",
+    "cookies": "cookie",
+    "pies": "pie",
+    "shoes": "shoe",
+    "feet": "foot",
+    "teeth": "tooth",
+    "people": "person",
+    "children": "child",
+    "men": "man",
 }
 _ENDINGS = {"ies": "y", "oes": "o", "sses": "ss", "xes": "x", "ches": "ch", "shes": "sh"}
 _IRREGULAR_VERBS = {
@@ -96,90 +127,92 @@ _IRREGULAR_VERBS = {
 
 
 def singular(noun: str) -> str:
-    """Return the singular of a noun by its spelling: "knives" -> "knife", "tomatoes" -> "tomato"."""
-    if (
-        noun in _SINGULAR
-        or noun in _PLURAL_ONLY
-        or not re.search(r"[^siu]s$", noun)
-        or len(noun) < 4
-    ):
-        return _SINGULAR.get(noun, noun)
+    """Return the singular of a noun by its spelling: "knives" -> "knife"."""
+    if noun in _SINGULAR:
+        return _SINGULAR[noun]
+    if noun in _PLURAL_ONLY or len(noun) < 4 or not re.search(r"[^siu]s$", noun):
+        return noun
     for ending, replacement in _ENDINGS.items():
         if noun.endswith(ending):
-            return noun[: -len(ending)] + replacement
+            return noun.removesuffix(ending) + replacement
     return noun[:-1]
 
 
 def base_form(verb: str) -> str:
-    """Return the base form of a verb by its spelling: "wiping" -> "wipe", "cutting" -> "cut"; others as they are."""
+    """Return the base form of a gerund by its spelling: "wiping" -> "wipe", "cutting" -> "cut"."""
     stem = verb.removesuffix("ing")
     if stem == verb or not re.search(r"[aeiouy]", stem):
         return verb
+    if verb in _IRREGULAR_VERBS:
+        return _IRREGULAR_VERBS[verb]
     forms = [stem, f"{stem}e"]
     if re.search(r"([cvzu]|dg|ns|[^aeiouywlr]l|rg|at|rs)$", stem):
         forms.reverse()
     if re.search(r"([^aeioulsz])\1$", stem):  # cutting
         forms = [stem[:-1]]
-    return _IRREGULAR_VERBS.get(verb) or next(
-        (form for form in forms if gerund(form) == verb), verb
-    )
+    return next((form for form in forms if gerund(form) == verb), verb)
 
 
 def read_sentence(name: str) -> Factors:
-    """Return verb, object, target and tool of a name; None where it has none, an InputError without a verb."""
+    """Read a name.
+
+    Args:
+        name: the name of an action. One without a word raises an InputError.
+
+    Returns:
+        Verb, object, target and tool; None for a slot that the name does not fill.
+    """
     words = _tokens(name)
     if not words:
         raise InputError(f"class {name!r}", "no word")
-    start, before = _start(words)
-    verb, position = base_form(words[start]), start + 1
-    while words[position : position + 1] in (["and"], ["or"]):  # "chop or grate the cucumber"
-        position += 2
-    if position < len(words) and (
-        words[position] in _ALWAYS or (words[position] in ("on", "in") and verb in _TURNS_ON)
-    ):
-        verb, position = f"{verb} {words[position]}", position + 1
-    parts = _parts(
-        [word for word in words[before:start] if word not in _LIGHT | _ASPECTS]
-    ) | _parts(words[position:])
+    start, first = _find_verb(words)
+    verb = base_form(words[start])
+    between = [word for word in words[first:start] if word not in _LIGHT | _ASPECTS]
+    following = words[start + 1 :]
+    while following and following[0] in ("and", "or"):  # "chop or grate the cucumber"
+        following = following[2:]
+    if following:
+        particle = following[0]
+        is_on = particle in ("on", "in") and verb in _TURNS_ON
+        if particle in _ALWAYS or is_on:
+            verb = f"{verb} {particle}"
+            following = following[1:]
+
+    parts = _parts(between) | _parts(following)
     if "particle" in parts and " " not in verb:
         verb = f"{verb} {parts['particle']}"
-    return (
-        verb,
-        parts.get("object"),
-        parts.get("target") or parts.get("source"),
-        parts.get("tool"),
-    )
+    target = parts.get("target") or parts.get("source")
+    return verb, parts.get("object"), target, parts.get("tool")
 
 
 def _tokens(name: str) -> list[str]:
-    """Return the words of the first sentence in small letters, commas as words, without what is in parentheses."""
-    text = re.sub(r"\([^)]*\)?", " ", name.replace("_", " ").lower())
-    text = re.split(r"(?<=[a-z]{3})\.(?:\s|$)|[;!?](?:\s|$)", text)[0]
-    return re.findall(r"[^\W_]+(?:['’./-][^\W_]+)*|,", text)
+    """Return the words of the first sentence in small letters, with commas as words."""
+    plain = re.sub(r"\([^)]*\)?", " ", name.replace("_", " ").lower())
+    first = re.split(r"(?<=[a-z]{3})\.(?:\s|$)|[;!?](?:\s|$)", plain)[0]
+    return re.findall(r"[^\W_]+(?:['’./-][^\W_]+)*|,", first)
 
 
-def _start(words: Sequence[str]) -> tuple[int, int]:
-    """Return the position of the verb, and where what belongs to it begins: "then continue to whisk, whisk curd"."""
+def _find_verb(words: Sequence[str]) -> tuple[int, int]:
+    """Return the position of the verb, and that of the first word that belongs to it.
+
+    They differ if a verb is repeated: "then continue to whisk, whisk curd".
+    """
     start = 0
-    while start < len(words) - 1 and (
-        words[start] in _LIGHT
-        or _is_manner(words[start])
-        or (
-            words[start] in _ASPECTS
-            and (words[start + 1] == "to" or words[start + 1].endswith("ing"))
-        )
-    ):
+    while start < len(words) - 1 and _leads_to_verb(words[start], words[start + 1]):
         start += 1
-    again = [
-        index
-        for index in range(start + 1, len(words) - 1)
-        if base_form(words[index]) == base_form(words[start])
-        and (
-            words[index - 1] in (*_LIGHT, *_ASPECTS, ",", words[start])
-            or _is_manner(words[index - 1])
-        )
-    ]
-    return (again[-1], start + 1) if again else (start, start)
+    before_repetition = {*_LIGHT, *_ASPECTS, ",", words[start]}
+    for index in range(len(words) - 2, start, -1):
+        is_same = base_form(words[index]) == base_form(words[start])
+        before = words[index - 1]
+        if is_same and (before in before_repetition or _is_manner(before)):
+            return index, start + 1
+    return start, start
+
+
+def _leads_to_verb(word: str, following: str) -> bool:
+    if word in _LIGHT or _is_manner(word):
+        return True
+    return word in _ASPECTS and (following == "to" or following.endswith("ing"))
 
 
 def _is_manner(word: str) -> bool:
@@ -187,107 +220,126 @@ def _is_manner(word: str) -> bool:
 
 
 def _parts(words: Sequence[str]) -> dict[str, str]:
-    """Return the noun phrases of what follows a verb, by slot, and a "particle" behind the object."""
+    """Return the noun phrases behind a verb by slot, and a "particle" behind the object."""
     parts: dict[str, str] = {}
     phrase: list[str] = []
     slot = "object"
-
-    def close(following: str) -> None:
-        nonlocal slot
-        if (text := _noun(phrase, slot)) is not None:
-            parts.setdefault(slot, text)
-        phrase.clear()
-        slot = following
-
     for word, following in pairwise([*words, ","]):
-        if (
-            word in PARTICLES
-            and slot == "object"
-            and following in {"of", ",", "and", *_ENDS, *_TOOLS, *_TARGETS}
-        ):
-            parts["particle"] = word
-            close("source" if following == "of" else "")
-        elif (
-            (word in _ENDS and not (word == "or" and phrase and _is_modifier(phrase[-1])))
-            or (word == "to" and following in _PURPOSES)
-            or (word[-3:] == "ing" and not slot)
-        ):
-            break
-        elif word in _PREPOSITIONS:
-            close(_PREPOSITIONS[word])
-        elif word in (",", "and"):
-            close("")
-        elif (
-            word == "of"
-            and slot == "object"
-            and phrase
-            and singular(phrase[-1]) not in _PORTIONS | _UNITS
-        ):
-            close("target")
-        else:
+        next_slot = _next_slot(word, following, slot, phrase)
+        if next_slot is None:
             phrase.append(word)
-    close("")
+            continue
+        if slot == "object" and _is_particle(word, following):
+            parts["particle"] = word
+        _add_noun(parts, slot, phrase)
+        phrase = []
+        slot = next_slot
+        if slot == _END:
+            break
+    _add_noun(parts, slot, phrase)
     return parts
 
 
+_END = "end"  # of what is read
+_DROPPED = ""  # the slot of what is dropped
+
+
+def _next_slot(word: str, following: str, slot: str, phrase: Sequence[str]) -> str | None:
+    """Return the slot that a word opens, or None if it belongs to the phrase before."""
+    if slot == "object" and _is_particle(word, following):
+        return "source" if following == "of" else _DROPPED
+    joins_adjectives = word == "or" and bool(phrase) and _is_modifier(phrase[-1])
+    if word in _ENDS and not joins_adjectives:
+        return _END
+    if word == "to" and following in _PURPOSES:
+        return _END
+    if word.endswith("ing") and slot == _DROPPED:
+        return _END
+    if word in _PREPOSITIONS:
+        return _PREPOSITIONS[word]
+    if word in (",", "and"):
+        return _DROPPED
+    if word == "of" and slot == "object" and phrase:
+        is_portion = singular(phrase[-1]) in _PORTIONS | _UNITS
+        return None if is_portion else "target"
+    return None
+
+
+def _is_particle(word: str, following: str) -> bool:
+    return word in PARTICLES and following in {"of", ",", "and", *_ENDS, *_TOOLS, *_TARGETS}
+
+
+def _add_noun(parts: dict[str, str], slot: str, phrase: Sequence[str]) -> None:
+    noun = _noun(phrase, slot)
+    if noun is not None:
+        parts.setdefault(slot, noun)
+
+
 def _noun(words: Sequence[str], slot: str) -> str | None:
-    """Return a noun phrase without determiners, quantities, adjectives and adverbs; its last noun in the singular."""
-    nouns: list[str] = []
-    quantity = False
-    for index, word in enumerate(words):
-        follows = index + 1 < len(words)
-        is_unit = quantity and singular(word) in _UNITS and (follows or singular(word) in _TIMES)
-        if word == "of":  # what was measured or divided
-            nouns = []
-        elif word[0].isnumeric() or word in _NUMBERS:
-            # "measure 1/8 teaspoon of salt": the word before was a verb
-            nouns, quantity = ([] if word[0].isnumeric() else nouns), True
-        elif not (word in _LEFT_OUT or is_unit or _is_manner(word) or _is_modifier(word)):
-            nouns.append(word.split("/")[-1])
-            quantity = False
+    """Return the nouns of a phrase, the last one in the singular; None if there is none."""
+    nouns = _nouns(words)
     while nouns and nouns[0] in _ADJECTIVES:
         del nouns[0]
     while len(nouns) > 1 and nouns[-1] in _ADJECTIVES:  # "pat tofu dry"
         nouns.pop()
-    nouns = [noun for noun in nouns[:-1] if noun not in _ADJECTIVES] + nouns[-1:]
-    if (
-        not nouns
-        or nouns[-1] in _PRONOUNS
-        or (slot in ("target", "tool") and singular(nouns[-1]) in _NO_TARGETS)
-    ):
+    if not nouns or nouns[-1] in _PRONOUNS:
         return None
-    return " ".join([*nouns[:-1], singular(nouns[-1])])
+    last = singular(nouns[-1])
+    if slot in ("target", "tool") and last in _NO_TARGETS:
+        return None
+    return " ".join([*(noun for noun in nouns[:-1] if noun not in _ADJECTIVES), last])
+
+
+def _nouns(words: Sequence[str]) -> list[str]:
+    """Return the words of a phrase without determiners, quantities, participles and adverbs."""
+    nouns: list[str] = []
+    is_quantity = False
+    for word, following in pairwise([*words, ""]):
+        unit = singular(word)
+        is_unit = is_quantity and unit in _UNITS and (following != "" or unit in _TIMES)
+        if word == "of":  # the words before were a measure or a portion
+            nouns = []
+        elif word[0].isnumeric():  # "measure 1/8 teaspoon of salt": the word before was a verb
+            nouns = []
+            is_quantity = True
+        elif word in _NUMBERS:
+            is_quantity = True
+        elif not (word in _OMITTED or is_unit or _is_manner(word) or _is_modifier(word)):
+            nouns.append(word.split("/")[-1])
+            is_quantity = False
+    return nouns
 
 
 def _is_modifier(word: str) -> bool:
-    """Whether a word describes a noun: a participle, or a compound such as "microwave-safe"."""
+    """Return whether a word describes a noun: a participle, or as "microwave-safe"."""
     if "-" in word:
         return not re.search(r"-(and|in)-|^t-", word)
-    return word.endswith(("'s", "’s")) or (
-        word.endswith("ed") and not word.endswith("eed") and len(word) > 4
-    )
+    if word.endswith(("'s", "’s")):
+        return True
+    return word.endswith("ed") and not word.endswith("eed") and len(word) > 4
 
 
 class Sentences:
-    """Reads names as sentences, as a `Grammar` reads them by its pattern; `slots` are those that some `names` fill."""
+    """A reader of names that are sentences, with the interface of `Grammar`.
+
+    Args:
+        names: the names. `slots` are those that some of them fill.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
-        readings = [read_sentence(name) for name in names]
-        self.slots = tuple(
-            slot
-            for index, slot in enumerate(SLOTS)
-            if not index or any(row[index] for row in readings)
-        )
+        used = {"verb"}
+        for name in names:
+            for slot, factor in zip(SLOTS, read_sentence(name), strict=True):
+                if factor:
+                    used.add(slot)
+        self.slots = tuple(slot for slot in SLOTS if slot in used)
 
     def __call__(self, name: str) -> Factors:
-        """Return one factor per slot, None where the name has none; an InputError for a name without a word."""
-        return tuple(
-            factor
-            for slot, factor in zip(SLOTS, read_sentence(name), strict=True)
-            if slot in self.slots
-        )
+        """Return one factor per slot; None for a slot that the name does not fill."""
+        factors = dict(zip(SLOTS, read_sentence(name), strict=True))
+        return tuple(factors[slot] for slot in self.slots)
 
 
 def are_sentences(names: Iterable[str]) -> bool:
-    """Whether names have articles and the like, which a pattern would take for parts of their words."""
+    """Return whether names have articles and the like, which a pattern would take for words."""
     return any(_DETERMINERS & set(_tokens(name)[1:]) for name in names)

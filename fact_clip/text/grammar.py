@@ -1,10 +1,10 @@
-"""How names get parts: patterns such as "{verb} {object} [with {tool}]" (docs/names.md, Factors)."""
+"""Patterns that cut names into factors, as "{verb} {object} [with {tool}]" (docs/names.md)."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,98 +16,119 @@ PARTICLES = ("up", "down", "off", "on", "out", "in", "away", "over", "back", "ap
 
 _MAX_NAME = 400  # characters; a longer one would be read in too many ways
 _PATTERN = re.compile(r"(?:[^][{}]|\{\w*\}|\[(?:[^][{}]|\{\w*\})*\])*")
-_SLOT = "\0"  # stands for a slot where the words of a pattern are looked at
+_SLOT = "\0"  # replaces a slot when the words of a pattern are collected
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """A pattern that cuts names into factors (docs/names.md, Names of your own); called with a name, it gives them.
+    """A pattern that cuts names into factors (docs/names.md, Names of your own).
 
-    Malformed patterns are InputErrors, and so are names that do not parse.
+    A malformed pattern raises an InputError, as does a name that does not fit it.
+
+    Args:
+        pattern: slots in braces, optional groups in brackets. If it has underscores and no blanks,
+            they are blanks in names with underscores.
+        none: names without any factor, such as the background.
+        words: factor -> what to call it.
+        underscores: whether "_" in names is the same as a blank.
     """
 
-    pattern: (
-        str  # if it has underscores and no blanks, they are blanks in names that are written so
-    )
-    none: tuple[str, ...] = ()  # names without any factor, such as the background
-    words: Mapping[str, str] = field(default_factory=dict)  # factor -> what to call it
-    underscores: bool = False  # names have "_" where the pattern has blanks; both are then the same
+    pattern: str
+    none: tuple[str, ...] = ()
+    words: Mapping[str, str] = field(default_factory=dict)
+    underscores: bool = False
 
     def __post_init__(self) -> None:
-        pattern = self.pattern
-        slots, required = _slots(pattern), _slots(re.sub(r"\[[^\]]*\]", "", pattern))
-        twice = next((slot for slot in required if slot and slots.count(slot) > 1), None)
-        if not _PATTERN.fullmatch(pattern):
+        slots = Counter(_slots(self.pattern))
+        required = set(_slots(re.sub(r"\[[^\]]*\]", "", self.pattern))) - {""}
+        repeated = [slot for slot in slots if slot in required and slots[slot] > 1]
+        if not _PATTERN.fullmatch(self.pattern):
             problem = "a stray brace or bracket, or a slot that is not a word,"
-        elif re.search(r"\}[\[\]]*\{", pattern):
+        elif re.search(r"\}[\[\]]*\{", self.pattern):
             problem = "nothing between two slots"
-        elif not any(slots):
+        elif not self.slots:
             problem = "no slot"
-        elif twice is not None:
-            problem = f"{{{twice}}} twice, not in optional groups alone,"
+        elif repeated:
+            problem = f"{{{repeated[0]}}} twice, not in optional groups alone,"
         else:
             return
         fix = 'write it as "{verb} {object} [with {tool}]"'
-        raise InputError(ConfigKey("data.grammar"), f"{problem} in {pattern!r}", fix)
+        raise InputError(ConfigKey("data.grammar"), f"{problem} in {self.pattern!r}", fix)
 
     @classmethod
     def of(cls, pattern: str, actions: Iterable[str]) -> Grammar:
-        """Return the grammar of some names: where none of them has a blank, their underscores are blanks."""
+        """Return the grammar of some names; if none has a blank, their underscores are blanks."""
         return cls(pattern, underscores=not any(" " in name for name in actions))
 
     @cached_property
     def slots(self) -> tuple[str, ...]:
-        """The names of the slots, each once, in the order of the pattern."""
+        """Return the names of the slots, each once, in the order of the pattern."""
         return tuple(dict.fromkeys(filter(None, _slots(self.pattern))))
 
     def __call__(self, name: str) -> Factors:
-        """Return one factor per slot; an InputError for a name that does not parse."""
+        """Return one factor per slot.
+
+        Args:
+            name: the name of an action.
+
+        Returns:
+            The factors; None for the slot of an optional group that is missing.
+        """
         if name in self.none:
             return (None,) * len(self.slots)
-        blank = self.underscores or _has_underscores_alone(self.pattern)
-        words = " ".join((name.replace("_", " ") if blank else name).split())
+        is_blank = self.underscores or _has_underscores_alone(self.pattern)
+        words = " ".join((name.replace("_", " ") if is_blank else name).split())
         match = self._expression.fullmatch(words) if len(words) <= _MAX_NAME else None
+
         factors: dict[str, str] = {}
-        parts = () if match is None else zip(_slots(self.pattern), match.groups(), strict=True)
-        for slot, text in parts:
-            if slot and text is not None:
-                part = " ".join(text.replace("_", " ").split())
-                # two groups of one slot fit, and nothing says which one is meant
-                factors[slot] = "" if slot in factors else self.words.get(part, part)
+        if match is not None:
+            for slot, part in zip(_slots(self.pattern), match.groups(), strict=True):
+                if not slot or part is None:
+                    continue
+                factor = " ".join(part.replace("_", " ").split())
+                # if two groups of one slot fit, nothing says which one is meant
+                is_ambiguous = slot in factors
+                factors[slot] = "" if is_ambiguous else self.words.get(factor, factor)
         if not factors or not all(factors.values()):
             raise InputError(f"class {name!r}", f"this name does not fit {self.pattern}")
         return tuple(factors.get(slot) for slot in self.slots)
 
     @cached_property
     def _expression(self) -> re.Pattern[str]:
-        """A regular expression with one group per part, in the order of the pattern."""
+        """Return a regular expression with one group per slot, in the order of the pattern."""
         tokens = _tokens(_with_blanks_inside(self.pattern))
-        bare = [token for token in tokens if token not in "[]"]
-        flat = "".join(_SLOT if token[0] == "{" else token for token in bare)
+        parts = [token for token in tokens if token not in ("[", "]", " ")]
+        flat = "".join(_SLOT if token[0] == "{" else token for token in tokens)
+        flat = re.sub(r"[][]", "", flat)
         words = [re.escape(word) for word in flat.split() if _SLOT not in word]
-        marks = re.escape(
-            "".join(
-                sorted({char for char in flat if not char.isalnum() and char not in f" {_SLOT}"})
-            )
-        )
+        # a factor does not begin or end with a word of the pattern, and has none of its marks
         no_first = f"(?!(?:{'|'.join(words)})(?: |$))" if words else ""
         no_last = "".join(f"(?<! {word})" for word in words)
-        particles = "|".join(
-            word for word in PARTICLES if word not in (lower.lower() for lower in words)
-        )
-        any_text, verb = (
-            f"[^{marks}]+?" if marks else ".+?",
-            f"[^ {marks}]+(?: (?:{particles})(?= |$))?",
-        )
-        parts, index = list[str](), -1  # of the token among the bare ones
+        marks = {char for char in flat if not char.isalnum() and char not in (" ", _SLOT)}
+        excluded = re.escape("".join(sorted(marks)))
+        anything = f"[^{excluded}]+?" if marks else ".+?"
+        # a verb beside a slot is one word, with its particle
+        lower = [word.lower() for word in words]
+        particles = "|".join(word for word in PARTICLES if word not in lower)
+        verb = f"[^ {excluded}]+(?: (?:{particles})(?= |$))?"
+
+        expression = ""
+        position = -1  # of the token in parts
         for token in tokens:
-            index += token not in "[]"
-            if token[0] == "{":
-                alone = token != "{verb}" or not _stands_beside_a_slot(bare, index)
-                parts.append(f"{no_first}({any_text if alone else verb}){no_last}")
+            if token == "[":
+                expression += "(?:"
+            elif token == "]":
+                expression += ")?"
+            elif token == " ":
+                expression += re.escape(token)
             else:
-                parts.append({"[": "(?:", "]": ")?"}.get(token) or re.escape(token))
-        return re.compile("".join(parts), re.IGNORECASE)
+                position += 1
+                if token[0] != "{":
+                    expression += re.escape(token)
+                    continue
+                is_verb = token == "{verb}" and _is_beside_slot(parts, position)
+                expression += f"({no_first}{verb if is_verb else anything}{no_last})"
+        return re.compile(expression, re.IGNORECASE)
 
 
 def _tokens(pattern: str) -> list[str]:
@@ -126,7 +147,7 @@ def _has_underscores_alone(pattern: str) -> bool:
 
 
 def _with_blanks_inside(pattern: str) -> str:
-    """Return the pattern with blanks for underscores, and blanks moved into the group that goes missing with them."""
+    """Return the pattern with blanks for underscores, and blanks inside optional groups."""
     if _has_underscores_alone(pattern):
         pattern = "".join(
             token if token[0] == "{" else token.replace("_", " ") for token in _tokens(pattern)
@@ -135,15 +156,13 @@ def _with_blanks_inside(pattern: str) -> str:
     return re.sub(r"^\[([^\]]*?) *\] +", r"[\1 ]", pattern)
 
 
-def _stands_beside_a_slot(tokens: Sequence[str], index: int) -> bool:
-    """Whether nothing but a blank lies between this slot and another one; `tokens` without brackets."""
-    before, after = tokens[:index][::-1], tokens[index + 1 :]
-    return any(
-        next((token for token in side if token != " "), "")[:1] == "{" for side in (before, after)
-    )
+def _is_beside_slot(parts: Sequence[str], position: int) -> bool:
+    """Return whether the part before or after a part is a slot."""
+    neighbours = [*parts[:position][-1:], *parts[position + 1 : position + 2]]
+    return any(part.startswith("{") for part in neighbours)
 
 
-# What usually follows a preposition; in the order in which they stand in a name.
+# What usually follows a preposition, in the order in which they stand in a name.
 PREPOSITIONS = {
     "from": "source",
     "into": "target",
@@ -157,39 +176,49 @@ PREPOSITIONS = {
 
 
 def propose(actions: Sequence[str]) -> str | None:
-    """Guess a pattern that all of these names fit: a verb, an object, and what follows a preposition.
+    """Guess a pattern that all names fit: a verb, an object, and what follows a preposition.
 
-    A preposition counts where it stands inside at least two names. None where no two names share a word in one slot.
+    A preposition counts if it is inside at least two names.
+
+    Args:
+        actions: names of actions.
+
+    Returns:
+        The pattern, or None if no two names share a word in one slot.
     """
     for pattern in _candidates(actions):
-        with suppress(InputError):  # a name that does not parse
-            columns = list(zip(*map(Grammar.of(pattern, actions), actions), strict=True))[:2]
-            shared = any(
-                len({*column} - {None}) < sum(factor is not None for factor in column)
-                for column in columns
-            )
-            return pattern if shared else None
+        with suppress(InputError):  # a name that does not fit
+            grammar = Grammar.of(pattern, actions)
+            factors = [grammar(name) for name in actions]
+            is_shared = _has_repetition(factors, 0) or _has_repetition(factors, 1)
+            return pattern if is_shared else None
     return None
 
 
-def _candidates(actions: Sequence[str]) -> list[str]:
-    """Return patterns of a verb and an object, with and without what follows a preposition in two names or more."""
-    marks = Counter({mark: sum(mark in name for name in actions) for mark in (" ", "_", "-", ",")})
-    mark, count = marks.most_common(1)[0]
-    if not count:
-        return []
-    words = [" ".join(name.split(mark)).split() for name in actions]
-    core = (
-        f"{{verb}}{mark}{{object}}"
-        if all(len(words_) > 1 for words_ in words)
-        else f"{{verb}}[{mark}{{object}}]"
-    )
-    inner = Counter(word.lower() for words_ in words for word in set(words_[2:-1]))
-    groups = "".join(
-        f"[{mark}{word}{mark}{{{slot}}}]"
-        for word, slot in PREPOSITIONS.items()
-        if inner[word] >= 2 and mark in (" ", "_")
-    )
-    return [
-        pattern.replace("[ ", " [") for pattern in ((core + groups, core) if groups else (core,))
-    ]
+def _has_repetition(factors: Sequence[Factors], slot: int) -> bool:
+    names = [row[slot] for row in factors if row[slot] is not None]
+    return len(set(names)) < len(names)
+
+
+def _candidates(actions: Sequence[str]) -> Iterator[str]:
+    """Yield patterns of a verb and an object, with and without what follows a preposition."""
+    marks = (" ", "_", "-", ",")
+    counts = {mark: sum(mark in name for name in actions) for mark in marks}
+    mark = max(marks, key=counts.__getitem__)
+    if not counts[mark]:
+        return
+    names = [" ".join(name.split(mark)).split() for name in actions]
+    pattern = f"{{verb}}[{mark}{{object}}]"
+    if all(len(words) > 1 for words in names):
+        pattern = f"{{verb}}{mark}{{object}}"
+    if mark in (" ", "_"):
+        inner: Counter[str] = Counter()
+        for words in names:
+            inner.update(word.lower() for word in set(words[2:-1]))
+        groups = ""
+        for word, slot in PREPOSITIONS.items():
+            if inner[word] >= 2:
+                groups += f"[{mark}{word}{mark}{{{slot}}}]"
+        if groups:
+            yield (pattern + groups).replace("[ ", " [")
+    yield pattern.replace("[ ", " [")

@@ -1,11 +1,13 @@
-"""The grammar of HA-ViD's action codes: verb(1) object(2) [target(2)] [tool(2)], or `null` or `w` alone.
+"""The grammar of HA-ViD's action codes: verb(1) object(2) [target(2)] [tool(2)], or `null` or `w`.
 
-Source: HA-ViD (Zheng et al., 2023), annotation by subject, verb, manipulated object, target object and tool.
+Source: HA-ViD (Zheng et al., 2023), annotation by subject, verb, manipulated object, target object
+and tool.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from fact_clip.core import InputError
 from fact_clip.text import article
@@ -53,12 +55,20 @@ PARTS: dict[str, str] = {
     "us": "USB male",
 }
 
-# Places on the plates. Functional names say what a hole is for, if it is for one part only: the four holes of the
-# cylinder plate take the same screws, so that only their numbers tell them apart.
+# Places on the plates. Functional names say what a hole is for, if it is for one part only. The
+# four holes of the cylinder plate take the same screws, so only their numbers distinguish them.
 HOLES: dict[str, str] = {
-    **{f"c{number}": f"cylinder plate hole {number}" for number in range(1, 5)},
-    **{f"g{number}": f"gear plate hole {number}" for number in range(1, 4)},
-    **{f"n{number}": f"general plate hole {number}" for number in range(1, 5)},
+    "c1": "cylinder plate hole 1",
+    "c2": "cylinder plate hole 2",
+    "c3": "cylinder plate hole 3",
+    "c4": "cylinder plate hole 4",
+    "g1": "gear plate hole 1",
+    "g2": "gear plate hole 2",
+    "g3": "gear plate hole 3",
+    "n1": "general plate hole 1",
+    "n2": "general plate hole 2",
+    "n3": "general plate hole 3",
+    "n4": "general plate hole 4",
     "n5": "general plate stud",
     "n6": "USB female",
 }
@@ -81,61 +91,84 @@ TOOLS: dict[str, str] = {
     "ws": "shaft wrench",
 }
 
-IDLE, WRONG = "null", "w"
-# What the two codes that stand alone mean; `null` is the background and has no factors.
-_ALONE = {IDLE: "do nothing", WRONG: "do something wrong"}
+IDLE = "null"
+WRONG = "w"
+# Meaning of the two codes without parts; `null` is the background and has no factors.
+_WHOLE_CODES = {IDLE: "do nothing", WRONG: "do something wrong"}
 
 _PLACES = PARTS | HOLES
-_CODE = re.compile(
-    "({})({})({})?({})?".format(
-        *("|".join(table) for table in (VERBS, PARTS | TOOLS, _PLACES, TOOLS))
-    )
-)
+
+
+def _any_of(table: Iterable[str]) -> str:
+    return f"({'|'.join(table)})"
+
+
+_CODE = re.compile(f"{_any_of(VERBS)}{_any_of(PARTS | TOOLS)}{_any_of(_PLACES)}?{_any_of(TOOLS)}?")
 
 
 def parse(code: str) -> tuple[str, str, str | None, str | None] | None:
-    """Read a code as keys of `VERBS`, `PARTS` or `TOOLS`, `PARTS` or `HOLES`, and `TOOLS`; None for `null` and `w`."""
-    if code in _ALONE:
+    """Read a code.
+
+    Args:
+        code: an action code.
+
+    Returns:
+        Keys of `VERBS`, of `PARTS` or `TOOLS`, of `PARTS` or `HOLES`, and of `TOOLS`; None for
+        `null` and `w`.
+    """
+    if code in _WHOLE_CODES:
         return None
     match = _CODE.fullmatch(code)
     if match is None:
-        raise InputError(
-            f"HA-ViD code {code!r}",
-            "not an action code",
-            "see the tables of fact_clip/text/havid.py",
-        )
+        fix = "see the tables of fact_clip/text/havid.py"
+        raise InputError(f"HA-ViD code {code!r}", "not an action code", fix)
     return match[1], match[2], match[3], match[4]
 
 
 def factors(code: str, functional: bool = False) -> tuple[str | None, ...]:
-    """Return the words of a code by slot (`SLOTS`), None for an empty slot; `null` has no words.
+    """Return the words of a code by slot.
 
-    `functional` names holes by what they are for ("hole for the worm gear"), if they are for one part only.
+    Args:
+        code: an action code.
+        functional: whether holes that are for one part only are named by it ("hole for the worm
+            gear").
+
+    Returns:
+        One word per slot of `SLOTS`, None for an empty slot; `null` has no words.
     """
     parsed = parse(code)
     if parsed is None:
-        return (None if code == IDLE else _ALONE[code], None, None, None)
+        return (None if code == IDLE else _WHOLE_CODES[code], None, None, None)
     verb, handled, target, tool = parsed
     places = _PLACES | (FUNCTIONAL_HOLES if functional else {})
     return VERBS[verb][0], (PARTS | TOOLS)[handled], target and places[target], tool and TOOLS[tool]
 
 
 def phrase(code: str, functional: bool = False) -> str:
-    """Return a code in words, verb first: "screw a hex screw into cylinder plate hole 1 with a hex screwdriver".
+    """Return a code in words, verb first.
 
     Parts and tools get an article, numbered holes none, and places that exist once get "the".
+
+    Args:
+        code: an action code.
+        functional: as in `factors`.
+
+    Returns:
+        As "screw a hex screw into cylinder plate hole 1 with a hex screwdriver".
     """
     parsed = parse(code)
     if parsed is None:
-        return _ALONE[code]
+        return _WHOLE_CODES[code]
     verb, handled, target, tool = factors(code, functional)
-    words = [verb, article(handled or "")]
+    words = [str(verb), article(str(handled))]
     if target is not None:
-        of_part, numbered = parsed[2] in PARTS, target[-1].isdigit()
-        words += [
-            VERBS[parsed[0]][1],
-            article(target) if of_part else target if numbered else f"the {target}",
-        ]
+        words.append(VERBS[parsed[0]][1])
+        if parsed[2] in PARTS:
+            words.append(article(target))
+        elif target[-1].isdigit():
+            words.append(target)
+        else:
+            words.append(f"the {target}")
     if tool is not None:
         words += ["with", article(tool)]
-    return " ".join(filter(None, words))
+    return " ".join(words)

@@ -19,11 +19,12 @@ class Templates:
     slots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
+_PLAIN = ("{phrase}",)
 _OBJECT = ("a person handles the {phrase}",)
 _OBJECT_ENSEMBLE = ("{phrase}", "the {phrase}", "a photo of the {phrase}", *_OBJECT)
 
 TEMPLATES: dict[str, Templates] = {
-    "plain": Templates(("{phrase}",)),
+    "plain": Templates(_PLAIN),
     "person": Templates(
         ("a person {does}",),
         {
@@ -55,11 +56,18 @@ TEMPLATES: dict[str, Templates] = {
 
 
 def tidy(name: str) -> str:
-    """Return a class name as a phrase: underscores, commas and slashes are spaces ("pour_milk" -> "pour milk")."""
+    """Return a class name as a phrase, with spaces for underscores, commas and slashes.
+
+    Args:
+        name: as "pour_milk".
+
+    Returns:
+        The phrase, as "pour milk".
+    """
     return " ".join(re.sub(r"[_,/\s]+", " ", name).split()) or name
 
 
-# How names are read: class name -> phrase that starts with its verb.
+# Ways to read names: class name -> phrase that starts with its verb.
 PHRASES: dict[str, Callable[[str], str]] = {
     "name": tidy,
     "havid": havid.phrase,
@@ -69,15 +77,23 @@ PHRASES: dict[str, Callable[[str], str]] = {
 
 @dataclass(frozen=True)
 class Prompts:
-    """Texts for an encoder. The vectors of the prompts of one entry are averaged."""
+    """Texts for an encoder, which averages the vectors of the prompts of one class or factor.
+
+    Args:
+        classes: the prompts of each class.
+        slots: slot -> the prompts of each of its factors.
+    """
 
     classes: tuple[tuple[str, ...], ...]
     slots: Mapping[str, tuple[tuple[str, ...], ...]]
 
     def texts(self) -> list[str]:
         """Return every prompt once, in order of appearance."""
-        groups = (self.classes, *self.slots.values())
-        return list(dict.fromkeys(text for group in groups for entry in group for text in entry))
+        prompts: dict[str, None] = {}
+        for group in (self.classes, *self.slots.values()):
+            for sentences in group:
+                prompts |= dict.fromkeys(sentences)
+        return list(prompts)
 
 
 def make_prompts(
@@ -85,31 +101,37 @@ def make_prompts(
 ) -> Prompts:
     """Make prompts of every class and of every factor.
 
-    `templates` is an entry of `TEMPLATES`, `phrase` one of `PHRASES`. Background classes are no actions and keep their
-    name.
+    Background classes are no actions and keep their name.
+
+    Args:
+        vocabulary: the classes.
+        templates: a key of `TEMPLATES`.
+        phrase: a key of `PHRASES`.
+
+    Returns:
+        The prompts.
     """
     for where, table, name in (("templates", TEMPLATES, templates), ("phrase", PHRASES, phrase)):
         if name not in table:
             raise InputError(where, f"no entry {name!r}", f"use one of {', '.join(table)}")
-    wording, worded = TEMPLATES[templates], PHRASES[phrase]
+    wording = TEMPLATES[templates]
+    to_phrase = PHRASES[phrase]
 
-    def of_class(name: str) -> tuple[str, ...]:
-        return _fill(
-            ("{phrase}",) if name in vocabulary.background else wording.classes, worded(name)
-        )
-
-    def of_factor(slot: str, factor: str) -> tuple[str, ...]:
-        if (slot,) != WHOLE_NAME:
-            return _fill(wording.slots.get(slot, ("{phrase}",)), tidy(factor))
-        return of_class(factor) if factor in vocabulary else _fill(wording.classes, factor)
-
-    return Prompts(
-        tuple(of_class(name) for name in vocabulary),
-        {
-            slot: tuple(of_factor(slot, factor) for factor in vocabulary.factor_indices(slot)[0])
-            for slot in vocabulary.slots
-        },
-    )
+    classes = {}
+    for name in vocabulary:
+        is_background = name in vocabulary.background
+        class_templates = _PLAIN if is_background else wording.classes
+        classes[name] = _fill(class_templates, to_phrase(name))
+    slots = {}
+    for slot in vocabulary.slots:
+        factors, _ = vocabulary.factor_indices(slot)
+        if (slot,) == WHOLE_NAME:
+            prompts = [classes.get(name) or _fill(wording.classes, name) for name in factors]
+        else:
+            slot_templates = wording.slots.get(slot, _PLAIN)
+            prompts = [_fill(slot_templates, tidy(factor)) for factor in factors]
+        slots[slot] = tuple(prompts)
+    return Prompts(tuple(classes.values()), slots)
 
 
 def _fill(templates: Iterable[str], phrase: str) -> tuple[str, ...]:

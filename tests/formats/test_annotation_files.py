@@ -12,7 +12,8 @@ from pympi.Elan import Eaf, to_eaf
 from fact_clip.core import Segment, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
 from fact_clip.formats import READERS, save
-from fact_clip.formats.base import Options, to_frames, video_name
+from fact_clip.formats.base import Options, video_name
+from fact_clip.formats.gaps import to_frames
 
 from ..refusals import refused
 

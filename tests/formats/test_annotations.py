@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from fact_clip.core.clock import Clock
 from fact_clip.core.errors import FileLocation
 from fact_clip.datasets.features import read_clock
-from fact_clip.formats.base import Annotation, Span, to_frames
+from fact_clip.formats.base import Annotation, Span
+from fact_clip.formats.gaps import to_frames
 
 from ..refusals import refused
 

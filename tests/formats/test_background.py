@@ -12,7 +12,8 @@ import pytest
 from fact_clip.core import Segment, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
 from fact_clip.formats import FORMATS, READERS, load, save
-from fact_clip.formats.base import Options, to_frames
+from fact_clip.formats.base import Options
+from fact_clip.formats.gaps import to_frames
 
 from ..refusals import refused
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fact_clip.core import Segment, Segmentation
 from fact_clip.core.segments import NewWord
 from fact_clip.formats import FORMATS, format_called, load, save
-from fact_clip.formats.base import rate_of
+from fact_clip.formats.times import rate_of
 
 from ..refusals import refused
 

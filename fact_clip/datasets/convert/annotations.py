@@ -14,7 +14,8 @@ from fact_clip.core.paths import check_place, file_name, inside, write_lines
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import open_array, read_clock
 from fact_clip.formats import READERS, save
-from fact_clip.formats.base import Annotation, Frames, Options, last_frame, to_frames
+from fact_clip.formats.base import Annotation, Options
+from fact_clip.formats.gaps import Frames, last_frame, to_frames
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fact_clip.core import MAX_FRAMES, CommandOption, FileLocation, InputError
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.convert.features import FeatureType, VideoFeatures, write_features
-from fact_clip.formats.base import read_lines as read_cells
+from fact_clip.formats.table import read_lines as read_cells
 
 Floats = NDArray[np.float64]
 

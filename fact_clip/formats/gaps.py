@@ -1,0 +1,151 @@
+"""Segments with gaps and overlaps, converted to one label per frame or to a segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import (
+    MAX_FRAMES,
+    Clock,
+    FileLocation,
+    GapError,
+    InputError,
+    Segment,
+    Segmentation,
+)
+from fact_clip.formats.base import BACKGROUND, Annotation
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """How to fill the frames that a file omits."""
+
+    background: str | None = None  # their label; None: there may be none
+    n_frames: int | None = None  # length of the video; None: to the last segment
+
+    def filled(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+        """Return the segments of a file, in order, with background in all gaps."""
+        if self.background is None:
+            return tuple(segments)
+        filled: list[Segment] = []
+        end = 0
+        for segment in segments:
+            if segment.start > end:
+                filled.append(Segment(end, segment.start, self.background))
+            filled.append(segment)
+            end = segment.stop
+        if self.n_frames is not None and end < self.n_frames:
+            filled.append(Segment(end, self.n_frames, self.background))
+        return tuple(filled)
+
+
+def gapless(
+    path: Path, segments: Sequence[Segment], fps: float | None, gaps: Gaps, **values: Any
+) -> Segmentation:
+    """Return the segmentation of a file.
+
+    Args:
+        path: the file, for errors.
+        segments: its segments in order.
+        fps: its frame rate, if known.
+        gaps: how to fill what it omits.
+        values: other fields of `Segmentation`.
+
+    Returns:
+        The segmentation. A gap that is not filled and an overlap raise an InputError.
+    """
+    segments = gaps.filled(segments)
+    try:
+        return Segmentation(segments, fps, **values)
+    except InputError as error:
+        fix = error.fix
+        has_gaps = not segments or isinstance(error, GapError)
+        if gaps.background is None and has_gaps:
+            fix = "name the background that was left out: load(path, background=...)"
+        raise InputError(FileLocation(path, part=str(error.where)), error.problem, fix) from None
+
+
+@dataclass(frozen=True)
+class Frames:
+    """One label per frame, and the decisions that led to it."""
+
+    labels: list[str]  # (T,) names
+    gaps: int  # frames without a segment
+    contested: int  # frames in segments of different labels
+    lost: int  # segments without a frame, because they are too short or others cover them
+    background: str = BACKGROUND  # label of the gaps
+
+
+def to_frames(annotation: Annotation, clock: Clock, background: str | None = None) -> Frames:
+    """Convert an annotation to one label per frame of the features.
+
+    A segment takes the frames between the boundaries nearest to its ends. **Where segments overlap,
+    the one that started last gets the frame; if they started together, the shorter one.** Segments
+    may reach 10 frames or 1 % beyond the end and are cut off there; more is an InputError.
+
+    Args:
+        annotation: segments with gaps and overlaps.
+        clock: the frames of the features.
+        background: label of frames without a segment; None: that of the file.
+
+    Returns:
+        The labels.
+    """
+    # later spans overwrite earlier ones
+    spans = sorted(annotation.spans, key=lambda span: (span.start, -span.stop))
+    starts = _boundaries(annotation, [span.start for span in spans], clock)
+    stops = _boundaries(annotation, [span.stop for span in spans], clock)
+    reach = int(stops.max(initial=0))
+    n_frames = clock.n_frames
+    if n_frames is None:
+        n_frames = int(_boundaries(annotation, [annotation.end or 0], clock)[0])
+        # a stop may be a moment after the end in the file, but one far from it is a mistake
+        if n_frames == 0 or reach <= last_frame(n_frames):
+            n_frames = max(reach, n_frames)
+    if not 1 <= n_frames <= MAX_FRAMES or reach > last_frame(n_frames):
+        length = min(n_frames, MAX_FRAMES)
+        problem = f"segments of {annotation.name!r} up to frame {reach:,} of {length:,}"
+        fix = "check --fps, --source-fps and the unit of the times"
+        raise InputError(annotation.path, problem, fix)
+
+    owner = np.full(n_frames, -1, dtype=np.int64)  # index of the span of each frame
+    contested = np.zeros(n_frames, dtype=bool)
+    names = np.array([span.label for span in spans], dtype=object)
+    for index, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        covered = owner[start:stop]
+        contested[start:stop] |= (covered >= 0) & (names[covered] != names[index])
+        owner[start:stop] = index
+
+    gap = (background or annotation.background or BACKGROUND).strip()
+    return Frames(
+        labels=[gap if index < 0 else spans[index].label for index in owner],
+        gaps=int((owner < 0).sum()),
+        contested=int(contested.sum()),
+        lost=len(spans) - int((np.unique(owner) >= 0).sum()),
+        background=gap,
+    )
+
+
+def last_frame(n_frames: int) -> int:
+    """Return the last frame to which the segments of a video may reach."""
+    return n_frames + max(n_frames // 100, 10)
+
+
+def _boundaries(annotation: Annotation, values: Sequence[float], clock: Clock) -> NDArray[np.int64]:
+    """Return the frame boundaries of times in the annotation's unit."""
+    if annotation.unit == "seconds":
+        return clock.frames(values, annotation.path)
+    fps = annotation.fps
+    if fps is not None and (clock.fps is not None or clock.times is not None):
+        return clock.frames([value / fps for value in values], annotation.path)
+    for value in values:
+        if value != int(value):
+            problem = f"frame {value:g} is not a whole number"
+            raise InputError(annotation.path, problem, "or are these seconds?")
+    return np.asarray(values, dtype=np.int64)

@@ -1,0 +1,141 @@
+"""Text tables with any separator; the rows of every table of the package are read here."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fact_clip.core import FileLocation, InputError, Segment, Segmentation, library_errors
+from fact_clip.core.io import read_text
+
+COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "action", "confidence")
+
+Row = tuple[FileLocation, Mapping[str, str]]
+"""The location of a row, and its cells by column."""
+
+Line = tuple[int, list[str]]
+"""The number of a line, and its cells."""
+
+# What a spreadsheet takes for the start of a formula, after any number of our marks.
+_FORMULA = re.compile("'*[=+\\-@\t\r]")
+
+
+def no_formula(cell: str) -> str:
+    """Return a cell that a spreadsheet never computes: with a "'" before "=", "+", "-", "@"."""
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def without_mark(cell: str) -> str:
+    """Return the name in a cell of `no_formula`."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def cells(segmentation: Segmentation, segments: Iterable[Segment]) -> Iterator[tuple[Any, ...]]:
+    """Yield the cells of some segments under `COLUMNS`; None for unknown seconds or confidence."""
+    for segment in segments:
+        yield (
+            segment.start,
+            segment.stop,
+            segmentation.seconds(segment.start),
+            segmentation.seconds(segment.stop),
+            segment.label,
+            segment.confidence,
+        )
+
+
+def write_table(path: Path, rows: Iterable[Iterable[object]], end: str = "\r\n") -> None:
+    """Write rows of cells as CSV, none of which a spreadsheet computes."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        # with \r\n as line end, csv quotes either character inside a name
+        writer = csv.writer(file, lineterminator=end)
+        for row in rows:
+            writer.writerow([no_formula(cell) if isinstance(cell, str) else cell for cell in row])
+
+
+def _find_separator(line: str) -> str | None:
+    """Return the separator of a line: tabs, else semicolons, else commas; None if it has none."""
+    return next((separator for separator in "\t;," if separator in line), None)
+
+
+def read_lines(
+    path: Path, expected: str, *, latin: bool = False, comment: str | None = None
+) -> list[Line]:
+    """Read a table without a header.
+
+    Args:
+        path: the file.
+        expected: what it should be, for an error.
+        latin: whether a file that is not UTF-8 is read as latin-1.
+        comment: beginning of lines to omit.
+
+    Returns:
+        The lines that are not blank, cut into stripped cells by the separator of the first line,
+        else by white space.
+    """
+    numbered = []
+    content = read_text(path, expected, latin=latin)
+    for number, line in enumerate(content.splitlines(), start=1):
+        is_comment = comment is not None and line.lstrip().startswith(comment)
+        if line.strip() and not is_comment:
+            numbered.append((number, line))
+    separator = _find_separator(numbered[0][1]) if numbered else None
+    if separator is None:
+        return [(number, line.split()) for number, line in numbered]
+
+    table: list[Line] = []
+    for number, line in numbered:
+        with library_errors(FileLocation(path, number), "not a row of a table", csv.Error):
+            (row,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
+        table.append((number, [cell.strip() for cell in row]))
+    return table
+
+
+def read_table(
+    path: Path, columns: Sequence[str] = (), faults: list[InputError] | None = None
+) -> Iterator[Row]:
+    """Yield the rows of a table with a header.
+
+    Args:
+        path: the file.
+        columns: columns that the header has; it is the first line that has all of them.
+        faults: where rows with more or fewer cells are reported and omitted; None: they raise.
+
+    Yields:
+        The location of each row, and its cells by column.
+    """
+    lines = io.StringIO(read_text(path), newline="")
+    for number, header in enumerate(lines, start=1):
+        if re.match(r"\ufeff?sep=.\r?$", header):  # a separator for Excel
+            continue
+        separator = _find_separator(header) or ","
+        with library_errors(FileLocation(path, number), "not the header of a table", csv.Error):
+            names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+        if any(names) and {*columns} <= {*names}:
+            break
+    else:
+        problem = f"no line with the columns {', '.join(columns)}" if columns else "no rows"
+        raise InputError(path, problem)
+    for name, count in Counter(names).items():
+        if name and count > 1:
+            problem = f"two columns {name!r}"
+            raise InputError(FileLocation(path, number), problem, "give each another name")
+
+    rows = csv.reader(lines, delimiter=separator, strict=True)
+    try:
+        for row in filter(any, rows):
+            where = FileLocation(path, number + rows.line_num)
+            if len(row) == len(names):
+                yield where, dict(zip(names, row, strict=True))
+                continue
+            fault = InputError(where, f"{len(row)} cells, but {len(names)} in the header")
+            if faults is None:
+                raise fault
+            faults.append(fault)
+    except csv.Error as error:
+        where = FileLocation(path, number + rows.line_num)
+        raise InputError(where, f"not a row of a table ({error})") from None

@@ -1,0 +1,149 @@
+"""Seconds, frame rates and picture numbers in files."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from fact_clip.core import FileLocation, InputError, Segment, Segmentation, library_errors
+from fact_clip.core.arguments import is_number
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_CLOCK = re.compile(r"(?:([0-9]+):(?=[0-5]?[0-9]:))?([0-9]+):([0-5]?[0-9](?:\.[0-9]*)?)")
+
+
+def _number(value: object) -> object:
+    """Convert a string to seconds: digits, or 00:01:02.5.
+
+    A fourth part (00:00:00:00) is rejected, because its unit is not known.
+    """
+    if not isinstance(value, str):
+        return value
+    digits = value.strip()
+    if not digits:
+        raise ValueError("empty")
+    clock = _CLOCK.fullmatch(digits)
+    if clock is not None:
+        return 3600.0 * float(clock[1] or 0) + 60.0 * float(clock[2]) + float(clock[3])
+    if not _NUMBER.fullmatch(digits):
+        raise ValueError(f"{value!r} is not a number with a decimal point, or a time as 00:00:00.0")
+    return float(digits)
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+"""A number in a JSON file of another tool, which may be in quotes."""
+
+
+def parse_seconds(where: FileLocation, value: object, column: str) -> float:
+    """Convert a finite number, or a string of one (`_number`), to a float.
+
+    Args:
+        where: the location, for an error.
+        value: the number.
+        column: the column or key, for an error.
+
+    Returns:
+        The number.
+    """
+    with library_errors(where, f"{column} cannot be read", ValueError):
+        number = _number(value)
+        if not is_number(number):
+            raise ValueError(f"{value!r}")
+    return float(number)  # type: ignore[arg-type]
+
+
+def second_of(path: Path, segmentation: Segmentation, frame: int) -> float:
+    """Return the second at which a frame starts. Without seconds an InputError names the file."""
+    time = segmentation.seconds(frame)
+    if time is None:
+        problem = "no frame rate and no frame times, but this format needs seconds"
+        fix = "set the frame rate (data.fps), or write .csv, .json or .txt"
+        raise InputError(path, problem, fix)
+    return time
+
+
+def timed(path: Path, segmentation: Segmentation) -> Iterator[tuple[float, float, Segment]]:
+    """Yield (start, stop, segment) in seconds, without background."""
+    for segment in segmentation.foreground:
+        start = second_of(path, segmentation, segment.start)
+        yield start, second_of(path, segmentation, segment.stop), segment
+
+
+def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int, Segment]]:
+    """Return (start, stop, segment) in whole milliseconds, without background.
+
+    A segment that is shorter than a millisecond raises an InputError.
+    """
+    cues = []
+    for start_seconds, stop_seconds, segment in timed(path, segmentation):
+        start = round(1000 * start_seconds)
+        stop = round(1000 * stop_seconds)
+        if start == stop:
+            problem = f"segment {segment.label!r} at {start} ms is shorter than a millisecond"
+            raise InputError(path, problem)
+        cues.append((start, stop, segment))
+    return cues
+
+
+def picture_rate(segmentation: Segmentation) -> float | None:
+    """Return the pictures per second of the video, else the mean rate of the frames.
+
+    None if neither times nor a rate of the frames are known.
+    """
+    rate = segmentation.fps
+    if rate is None and segmentation.times is not None:
+        rate = segmentation.n_frames / (segmentation.times[-1] - segmentation.times[0])
+    return rate if rate is None else segmentation.video_fps or rate
+
+
+def picture(segmentation: Segmentation, frame: int) -> int:
+    """Return the number of the video's picture, from 0, that starts nearest to a frame.
+
+    Without a rate of the video it is the frame itself.
+    """
+    time = segmentation.seconds(frame)
+    rate = segmentation.video_fps
+    if segmentation.times is not None:
+        rate = picture_rate(segmentation)
+    if time is None or rate is None:
+        return frame
+    # the rounding of a rate and of its product must not decide on a half
+    return math.floor(time * rate + 0.5 + 1e-9)
+
+
+def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
+    """Return the frame rate behind pairs of (frame, seconds) that were written in full precision.
+
+    The seconds are frame / rate, rounded to the nearest float. Dividing back, frame / seconds is
+    therefore the rate up to a few units in the last place, but not always the rate itself, and
+    several neighbouring floats may give exactly the same seconds. So candidates are tried in the
+    order in which people write rates, and the first that gives *all* seconds exactly is taken: the
+    quotient rounded to 0 to 3 decimals (15, 29.97), film rates (30000/1001), the quotient rounded
+    to more decimals, and the four floats above and below it. The largest frame has the most
+    precise quotient.
+
+    Args:
+        times: (frame, seconds) of `Segmentation.seconds`.
+
+    Returns:
+        The rate, or None if no rate gives these seconds.
+    """
+    pairs = [(frame, time) for frame, time in times if frame > 0]
+    if not pairs or any(time <= 0 for _, time in pairs):
+        return None
+    last_frame, last_time = max(pairs)
+    quotient = last_frame / last_time
+    rounded = [round(quotient, decimals) for decimals in range(18)]
+    film = [24000 / 1001, 30000 / 1001, 60000 / 1001]
+    neighbours = [
+        quotient + steps * math.ulp(quotient) for steps in (0, -1, -2, -3, -4, 1, 2, 3, 4)
+    ]
+    for rate in [*rounded[:4], *film, *rounded[4:], *neighbours]:
+        if rate > 0 and all(frame / rate == time for frame, time in pairs):
+            return rate
+    return None
