@@ -1,4 +1,4 @@
-"""Videos to feature files: a thread decodes while the encoder works, and what was interrupted goes on later."""
+"""Extract features from videos. Decoding runs in a thread; interrupted extraction resumes."""
 
 from __future__ import annotations
 
@@ -34,33 +34,51 @@ FORMAT = "fact-clip features 1"
 SAVE_SECONDS = 60.0  # between copies of the rows so far
 _MAX_FPS = 1000  # rows a second; times in files are in milliseconds
 Progress = Callable[[int, int, str], None]
-Batch = tuple[NDArray[np.float64], NDArray[np.float16]]
-"""Times (N,) and rows (N, D)."""
-T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How features are made from a video."""
+    """How features are extracted from a video.
 
-    fps: float = 5.0  # rows per second
-    batch: int = 32  # pictures encoded together
-    keep_going: bool = False  # take what decodes of a damaged file, with a warning
+    Attributes:
+        fps: rows per second.
+        batch: pictures encoded together.
+        keep_going: take the part of a damaged file that decodes, with a warning.
+    """
+
+    fps: float = 5.0
+    batch: int = 32
+    keep_going: bool = False
 
     def __post_init__(self) -> None:
-        number_of(
-            self.fps, "fps", f"rows a second, from {LEAST_FPS:g} to {_MAX_FPS}", LEAST_FPS, _MAX_FPS
-        )
+        rates = f"rows a second, from {LEAST_FPS:g} to {_MAX_FPS}"
+        number_of(self.fps, "fps", rates, LEAST_FPS, _MAX_FPS)
         whole_of(self.batch, "batch", 1, 10_000)
 
 
 @dataclass(frozen=True)
 class Extracted:
-    """What became of a list of videos: extracted, skipped because their features were current, or an error."""
+    """The results for a list of videos: extracted, skipped because of current features, or failed."""
 
     written: list[Path] = field(default_factory=list)
     current: list[Path] = field(default_factory=list)
     failed: list[InputError] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class RowBatch:
+    """Consecutive rows of features."""
+
+    times: NDArray[np.float64]  # (N,) seconds at which their pictures came up
+    rows: NDArray[np.float16]  # (N, D)
+
+    @classmethod
+    def join(cls, batches: Sequence[RowBatch]) -> RowBatch:
+        """Return the rows of all batches."""
+        times = np.concatenate([batch.times for batch in batches])
+        rows = np.concatenate([batch.rows for batch in batches])
+        return cls(times, rows)
 
 
 @validated("encoder")
@@ -73,20 +91,33 @@ def extract_all(
     progress: Progress | None = None,
     within: Progress | None = None,
 ) -> Extracted:
-    """Run `extract` on each video, unless its features are current. A faulty video does not stop the others.
+    """Run `extract` on each video without current features. A faulty video does not stop the others.
 
-    `progress` is called with (videos done, videos, name) before each video, `within` with (rows done, rows expected,
-    name) during one. An encoder that does not load is an InputError.
+    Args:
+        videos: the video files.
+        encoder: the frame encoder.
+        out: the folder of the feature files.
+        settings: of the extraction.
+        progress: called with (videos done, videos, name) before each video.
+        within: called with (rows done, rows expected, name) during a video.
+
+    Returns:
+        The result of each video.
+
+    Raises:
+        InputError: the encoder does not load.
     """
-    chosen, extracted, paths = settings or Settings(), Extracted(), list(map(Path, videos))
+    settings = settings or Settings()
+    paths = [Path(video) for video in videos]
+    extracted = Extracted()
     for video in paced(paths, "extracting", logger, progress, tenths=True):
-        if is_current(video, encoder, out, chosen):
+        if is_current(video, encoder, out, settings):
             logger.debug("%s: current, skipped", video)
             extracted.current.append(video)
             continue
         encoder.load()  # outside of the try: a faulty encoder is not the fault of a video
         try:
-            extract(video, encoder, out, chosen, within)
+            extract(video, encoder, out, settings, within)
             extracted.written.append(video)
         except InputError as error:
             if len(paths) > 1:  # the caller, who gets the error, can tell which one otherwise
@@ -103,133 +134,205 @@ def extract(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write NAME.npy, (T, D) float16, and NAME.json beside it; row n is the picture shown at n / fps seconds.
+    """Write NAME.npy, (T, D) float16, and NAME.json beside it.
 
-    The JSON file holds encoder, rate, video and its rate, and the `core.row_times`. Both files appear only when they
-    are complete. An interrupted extraction leaves NAME.part, and the next call continues there; it decodes what is
-    before, too, so that it knows of damage there, but does not encode it. `progress` is called with (rows done, rows
-    expected, name of the video).
+    Row n is the picture shown at n / fps seconds. The JSON file has the encoder, the rate, the
+    video and its rate, and the `core.row_times`. Both files appear only when they are complete. An
+    interrupted extraction leaves NAME.part, and the next call resumes there. It decodes the part
+    before again, to notice damage there, but does not encode it.
+
+    Args:
+        video: the video file.
+        encoder: the frame encoder.
+        out: the folder of the feature files.
+        settings: of the extraction.
+        progress: called with (rows done, rows expected, name of the video).
+
+    Returns:
+        The feature file.
 
     Raises:
         InputError: see `frames`; an encoder that does not load; a folder that cannot be written.
-        DamagedVideoError: a damaged file, without `keep_going`; nothing is left.
+        DamagedVideoError: a damaged file, without `keep_going`. No file is left.
     """
-    chosen, video, began = settings or Settings(), Path(video), time.monotonic()
-    target = inside(Path(out), f"{file_name(video.stem)}.npy")
-    info = probe(video)
-    expected = round((info.seconds or 0) * chosen.fps)
-    if info.fps and chosen.fps > 1.01 * info.fps:  # 30 of 29.97 are no mistake
-        logger.warning(
-            "%s: %g rows a second of %.4g pictures a second, so rows repeat",
-            video,
-            chosen.fps,
-            info.fps,
-        )
-    identity = {
-        "format": FORMAT,
-        "encoder": encoder.name,
-        "precision": precision_of(encoder),
-        "fps": chosen.fps,
-        "source": _source(video),
-    }
+    settings = settings or Settings()
+    extraction = Extraction(Path(video), encoder, Path(out), settings)
+    extraction.resume()
     damage: str | None = None
-    part, sidecar = (
-        inside(target.parent, f"{target.stem}{ending}") for ending in (".part", ".json")
-    )
-    for written_path in (target, part, sidecar):
-        check_place(written_path)
-    foreign = target if target.is_file() and not sidecar.is_file() else None
-    with suppress(InputError):  # a damaged description is made anew
-        if sidecar.is_file() and read_mapping(sidecar, "a description").get("format") != FORMAT:
-            foreign = sidecar
-    if foreign is not None and not part.is_file():
-        raise InputError(
-            foreign, "fact-clip extract did not make this file", "move it, or name another --out"
-        )
-    batches = _read_part(part, identity)
-    count = sum(len(times) for times, _ in batches)
-    if count:
-        logger.info("%s: continued at row %d", video, count)
-    pace, saved = Pace(count, tenths=False), time.monotonic()
     try:
-        for batch in _encoded(video, encoder, chosen, count):
-            batches.append(batch)
-            count += len(batch[0])
-            if time.monotonic() - saved > SAVE_SECONDS:
-                _write_part(part, identity, batches)
-                saved = time.monotonic()
-            if left := pace.left(count, expected):
-                logger.info("%s: %d of about %d rows, %s left", video, count, expected, left)
+        for batch in _encoded(extraction.video, encoder, settings, first=extraction.count):
+            extraction.append(batch)
             if progress is not None:
-                progress(count, max(expected, count), video.name)
+                n_rows = extraction.count
+                progress(n_rows, max(extraction.expected, n_rows), extraction.video.name)
     except DamagedVideoError as error:
-        if not chosen.keep_going or not batches:
-            part.unlink(missing_ok=True)  # nothing can continue: the same call would fail again
+        if not settings.keep_going or not extraction.count:
+            extraction.discard()  # it cannot be resumed: the same call would fail again
             raise
         damage = error.problem
-        warnings.warn(f"{error.where}: {error.problem}", stacklevel=2)
+        warnings.warn(f"{error.where}: {damage}", stacklevel=2)
     except BaseException:  # such as Ctrl-C
-        if batches:
-            _write_part(part, identity, batches)
+        extraction.save()
         raise
-    shown_at, rows = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
-    times = row_times(shown_at, chosen.fps, info.seconds).round(6).tolist()
-    facts = {
-        **identity,
-        "dim": rows.shape[1],
-        "n_frames": count,
-        "damage": damage,
-        "video": str(video.absolute()),
-    }
-    with whole_file(target) as unfinished, unfinished.open("wb") as file:
-        np.save(file, rows)
-    # last: it completes the features
-    write_lines(sidecar, [json.dumps({**facts, "video_fps": info.fps, "times": times})])
-    part.unlink(missing_ok=True)
-    logger.debug("%s: %d rows in %.1f s", video, count, time.monotonic() - began)
-    return target
+    return extraction.finish(damage)
+
+
+class Extraction:
+    """The extraction of one video, which can be interrupted and resumed.
+
+    Args:
+        video: the video file.
+        encoder: the frame encoder.
+        out: the folder of the feature files.
+        settings: of the extraction.
+    """
+
+    def __init__(self, video: Path, encoder: FrameEncoder, out: Path, settings: Settings) -> None:
+        self.video = video
+        self.settings = settings
+        self.count = 0  # rows so far
+        self._batches: list[RowBatch] = []
+        self._began = time.monotonic()
+        self._saved = self._began
+        self._target = inside(out, f"{file_name(video.stem)}.npy")
+        self._info = probe(video)
+        self.expected = round((self._info.seconds or 0) * settings.fps)  # rows
+        self._identity = {
+            "format": FORMAT,
+            "encoder": encoder.name,
+            "precision": precision_of(encoder),
+            "fps": settings.fps,
+            "source": _source(video),
+        }
+        self._part = inside(self._target.parent, f"{self._target.stem}.part")
+        self._sidecar = inside(self._target.parent, f"{self._target.stem}.json")
+        self._pace = Pace(0, tenths=False)
+
+    def resume(self) -> None:
+        """Check the files to be written, and read the rows of an interrupted extraction."""
+        self._warn_about_rate()
+        for path in (self._target, self._part, self._sidecar):
+            check_place(path)
+        if not self._part.is_file():
+            self._check_existing()
+        self._batches = _read_part(self._part, self._identity)
+        self.count = sum(len(batch.times) for batch in self._batches)
+        if self.count:
+            logger.info("%s: continued at row %d", self.video, self.count)
+        self._pace = Pace(self.count, tenths=False)
+        self._saved = time.monotonic()
+
+    def _warn_about_rate(self) -> None:
+        rate = self._info.fps
+        if rate and self.settings.fps > 1.01 * rate:  # 30 of 29.97 are no mistake
+            rates = "%s: %g rows a second of %.4g pictures a second, so rows repeat"
+            logger.warning(rates, self.video, self.settings.fps, rate)
+
+    def _check_existing(self) -> None:
+        """Reject files of these names that another program wrote."""
+        foreign = None
+        if self._target.is_file() and not self._sidecar.is_file():
+            foreign = self._target
+        if self._sidecar.is_file():
+            with suppress(InputError):  # a damaged description is written anew
+                facts = read_mapping(self._sidecar, "a description")
+                if facts.get("format") != FORMAT:
+                    foreign = self._sidecar
+        if foreign is not None:
+            problem = "fact-clip extract did not make this file"
+            raise InputError(foreign, problem, "move it, or name another --out")
+
+    def append(self, batch: RowBatch) -> None:
+        """Add rows, and save all rows from time to time."""
+        self._batches.append(batch)
+        self.count += len(batch.times)
+        if time.monotonic() - self._saved > SAVE_SECONDS:
+            self.save()
+            self._saved = time.monotonic()
+        left = self._pace.left(self.count, self.expected)
+        if left:
+            message = "%s: %d of about %d rows, %s left"
+            logger.info(message, self.video, self.count, self.expected, left)
+
+    def save(self) -> None:
+        """Write the rows so far to NAME.part, with their origin."""
+        if not self._batches:
+            return
+        joined = RowBatch.join(self._batches)
+        with whole_file(self._part) as unfinished, unfinished.open("wb") as file:
+            identity = json.dumps(self._identity)
+            np.savez(file, identity=identity, times=joined.times, rows=joined.rows)
+
+    def discard(self) -> None:
+        """Delete NAME.part."""
+        self._part.unlink(missing_ok=True)
+
+    def finish(self, damage: str | None) -> Path:
+        """Write the feature file and the JSON file. Return the feature file."""
+        joined = RowBatch.join(self._batches)
+        times = row_times(joined.times, self.settings.fps, self._info.seconds)
+        facts = {
+            **self._identity,
+            "dim": joined.rows.shape[1],
+            "n_frames": self.count,
+            "damage": damage,
+            "video": str(self.video.absolute()),
+            "video_fps": self._info.fps,
+            "times": times.round(6).tolist(),
+        }
+        with whole_file(self._target) as unfinished, unfinished.open("wb") as file:
+            np.save(file, joined.rows)
+        write_lines(self._sidecar, [json.dumps(facts)])  # last: it completes the features
+        self.discard()
+        seconds = time.monotonic() - self._began
+        logger.debug("%s: %d rows in %.1f s", self.video, self.count, seconds)
+        return self._target
 
 
 def describe(features: str | Path) -> dict[str, Any]:
-    """Return what `extract` wrote beside a feature file; an InputError where it did not write it."""
+    """Read the JSON file that `extract` wrote beside a feature file."""
     path = Path(features).with_suffix(".json")
     facts: dict[str, Any] = read_mapping(path, "what fact-clip extract writes beside features")
     if facts.get("format") != FORMAT:
-        raise InputError(
-            path, "fact-clip extract did not write this file", "extract the video again"
-        )
+        problem = "fact-clip extract did not write this file"
+        raise InputError(path, problem, "extract the video again")
     return facts
 
 
 def precision_of(encoder: FrameEncoder) -> str:
-    """The precision that an encoder computes in; features of another one count as other features."""
+    """Return the precision of an encoder. Features of another precision are other features."""
     return str(getattr(encoder, "precision", "float32"))
 
 
 def is_current(
     video: str | Path, encoder: FrameEncoder, out: str | Path, settings: Settings
 ) -> bool:
-    """Whether `out` holds complete features that this encoder made from this very file at this rate."""
+    """Return whether `out` has complete features of this very file, encoder and rate."""
     video = Path(video)
     target = Path(out) / f"{file_name(video.stem)}.npy"
     try:
         facts = describe(target)
-        made_by, source, status = (
-            (facts["encoder"], facts["precision"], facts["fps"]),
-            facts["source"],
-            video.stat(),
-        )
-        # an untouched file is the same: reading hundreds of gigabytes only to skip them would take long
-        is_untouched = status.st_mtime_ns == source["modified_ns"]
-        return (
-            (settings.keep_going or facts["damage"] is None)
-            and made_by == (encoder.name, precision_of(encoder), settings.fps)
-            and np.load(target, mmap_mode="r").shape == (facts["n_frames"], facts["dim"])
-            and status.st_size == source["bytes"]
-            and (is_untouched or _source(video)["sha256"] == source["sha256"])
-        )
+        if facts["damage"] is not None and not settings.keep_going:
+            return False
+        origin = (facts["encoder"], facts["precision"], facts["fps"])
+        if origin != (encoder.name, precision_of(encoder), settings.fps):
+            return False
+        if np.load(target, mmap_mode="r").shape != (facts["n_frames"], facts["dim"]):
+            return False
+        return _is_unchanged(video, facts["source"])
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return False
+
+
+def _is_unchanged(video: Path, source: dict[str, Any]) -> bool:
+    """Return whether a video has the content that its features were extracted from."""
+    status = video.stat()
+    if status.st_size != source["bytes"]:
+        return False
+    # reading hundreds of gigabytes only to skip them would take long
+    if status.st_mtime_ns == source["modified_ns"]:
+        return True
+    return bool(_source(video)["sha256"] == source["sha256"])
 
 
 def _source(video: Path) -> dict[str, Any]:
@@ -244,86 +347,86 @@ def _source(video: Path) -> dict[str, Any]:
     }
 
 
-def _encoded(video: Path, encoder: FrameEncoder, settings: Settings, first: int) -> Iterator[Batch]:
+def _encoded(
+    video: Path, encoder: FrameEncoder, settings: Settings, first: int
+) -> Iterator[RowBatch]:
     """Yield the batches from row `first` on."""
     encoder.load()
-    encode, lead = RowEncoder(encoder, video), min(encoder.context, first)
-    times, batch, damage = list[float](), list[NDArray[Any]](), None
+    encode = RowEncoder(encoder, video)
+    lead = min(encoder.context, first)  # pictures before the first row, for the context
+    times: list[float] = []
+    pictures: list[NDArray[Any]] = []
+    damage = None
     # from the beginning and not by a seek, which would miss what does not decode before
-    pictures = frames(video, fps=settings.fps, size=encoder.size)
-    prepared = (
-        (picture.time, encoder.prepare(picture.image))
-        for picture in islice(pictures, first - lead, None)
-    )
+    decoded = islice(frames(video, fps=settings.fps, size=encoder.size), first - lead, None)
+    prepared = ((frame.time, encoder.prepare(frame.image)) for frame in decoded)
     try:
-        for number, (shown_at, picture) in enumerate(_ahead(prepared, 2 * settings.batch)):
+        for number, (time_of_picture, picture) in enumerate(_ahead(prepared, 2 * settings.batch)):
             if number < lead:
-                encode.before.append(picture)
+                encode.previous.append(picture)
                 continue
-            times.append(shown_at)
-            batch.append(picture)
+            times.append(time_of_picture)
+            pictures.append(picture)
             if len(times) == settings.batch:
-                yield np.array(times), encode(batch)
-                batch, times = [], []
+                yield RowBatch(np.array(times), encode(pictures))
+                times = []
+                pictures = []
     except DamagedVideoError as error:
         damage = error
     if times:
-        yield np.array(times), encode(batch)
+        yield RowBatch(np.array(times), encode(pictures))
     if damage is not None:
         raise damage
 
 
 class RowEncoder:
-    """Turns pictures, which come in order, into rows; `before` are those that the encoder looks back at."""
+    """Encodes consecutive pictures as rows of features.
+
+    Attributes:
+        previous: the prepared pictures that the encoder needs as context of the next ones.
+    """
 
     def __init__(self, encoder: FrameEncoder, where: str | Path) -> None:
-        self._encoder, self._where, self.before = encoder, where, list[NDArray[Any]]()
+        self.previous: list[NDArray[Any]] = []
+        self._encoder = encoder
+        self._where = where
 
     def __call__(self, prepared: Sequence[NDArray[Any]]) -> NDArray[np.float16]:
-        """Return (N, D) of the next N prepared pictures; NaN and infinities are an InputError at `where`."""
+        """Return the rows (N, D) of the next N prepared pictures. Reject NaN and infinities."""
         context = self._encoder.context
-        before = self.before or [prepared[0]] * context  # there is nothing before the first picture
-        pictures = [*before, *prepared]
-        self.before = pictures[len(pictures) - context :]
+        previous = self.previous or [prepared[0]] * context  # the first picture has no past
+        pictures = [*previous, *prepared]
+        self.previous = pictures[len(pictures) - context :]
         features = self._encoder.encode_images(np.stack(pictures))
         if not np.isfinite(features).all():
-            raise InputError(
-                self._where, f"the encoder {self._encoder.name} gives NaN or infinities"
-            )
+            problem = f"the encoder {self._encoder.name} gives NaN or infinities"
+            raise InputError(self._where, problem)
         limit = np.finfo(np.float16).max
         return np.clip(features, -limit, limit).astype(np.float16)
 
 
-def _ahead(items: Generator[T, None, None], depth: int) -> Iterator[T]:
-    """Yield the same items, made by a thread that is up to `depth` ahead; an error keeps its place in the order."""
+def _ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Item]:
+    """Yield items that a thread produces up to `depth` ahead. An error keeps its place in the order."""
     end = object()
     pool = ThreadPoolExecutor(1)
     try:
-        pool.submit(
-            int
-        ).result()  # a thread that a signal catches while it starts is not waited for below
+        # a thread that a signal catches while it starts is not waited for below
+        pool.submit(int).result()
         waiting = deque(pool.submit(next, items, end) for _ in range(depth))
         while True:
             item = waiting.popleft().result()
             if item is end:
                 return
             waiting.append(pool.submit(next, items, end))
-            yield cast(T, item)
+            yield cast(Item, item)
     finally:
         pool.shutdown(cancel_futures=True)
         items.close()
 
 
-def _write_part(path: Path, identity: dict[str, Any], batches: Sequence[Batch]) -> None:
-    """Keep the batches so far, with what they come from, for an extraction that is interrupted."""
-    times, rows = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
-    with whole_file(path) as unfinished, unfinished.open("wb") as file:
-        np.savez(file, identity=json.dumps(identity), times=times, rows=rows)
-
-
-def _read_part(path: Path, identity: dict[str, Any]) -> list[Batch]:
-    """Return what `_write_part` kept; nothing where the file is damaged or comes from something else."""
+def _read_part(path: Path, identity: dict[str, Any]) -> list[RowBatch]:
+    """Read NAME.part. Return no batches if the file is damaged or has another origin."""
     with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(path) as stored:
         if str(stored["identity"]) == json.dumps(identity):
-            return [(stored["times"], stored["rows"])]
+            return [RowBatch(stored["times"], stored["rows"])]
     return []
