@@ -1,4 +1,4 @@
-"""Pictures of a video file by the time at which they are shown. Needs PyAV (extra `video`)."""
+"""Decode the pictures of a video file, with the times at which they are shown. Needs PyAV."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ Image = NDArray[np.uint8]
 SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp"
 )  # fmt: skip
-"""What counts as a video where a folder is searched."""
+"""Suffixes of the files that count as videos in a folder."""
 
-# The containers that FFmpeg may take a file for, whatever its name. Each holds its own pictures; playlists and lists of
-# other files (hls, dash, concat, image2, ...) are none of them.
+# The containers that FFmpeg may open, whatever the name of the file. Each contains its pictures.
+# Playlists and lists of other files (hls, dash, concat, image2, ...) are not among them.
 _CONTAINERS = (
     "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "nut", "dv", "gif", "ivf",
     "h264", "hevc", "m4v", "mjpeg", "obu", "yuv4mpegpipe",
@@ -44,7 +44,8 @@ _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINE
 _ROUNDING = 1e-3  # seconds; Matroska rounds times to milliseconds
 _MAX_FPS = 1000
 _UNKNOWN = 0.04  # seconds that a frame is shown if the file does not say
-_MAX_SHOWN = 3600.0  # seconds that one picture is shown; more is a mistake, and would give millions of equal rows
+# Seconds that one picture is shown. More is a mistake, and would give millions of equal rows.
+_MAX_SHOWN = 3600.0
 _MAX_BACK = (
     0.5  # seconds that times go back, as some recorders number them; more is another recording
 )
@@ -61,7 +62,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file says of itself."""
+    """The properties that a file declares."""
 
     width: int  # of a picture as it is shown
     height: int
@@ -70,12 +71,12 @@ class VideoInfo:
 
 
 class DamagedVideoError(InputError):
-    """Only a part of a file can be decoded. Raised after that part was yielded."""
+    """Only a part of a file can be decoded. It is raised after that part was yielded."""
 
 
 @validated()
 def probe(path: str | Path) -> VideoInfo:
-    """Return what a video file says of itself; decodes its first frame, and raises what `frames` raises."""
+    """Return the properties of a video file. Decodes its first frame, and raises what `frames` raises."""
     with _opened(Path(path)) as source:
         _, frame = next(iter(source))
         height, width = _converter(None)(frame).shape[:2]
@@ -84,24 +85,23 @@ def probe(path: str | Path) -> VideoInfo:
 
 @validated()
 def picture_times(path: str | Path) -> NDArray[np.float64]:
-    """Return the seconds at which the N pictures of a video come up, and its end, (N + 1,), rising; decodes nothing."""
+    """Return the start of each picture of a video and its end, (N + 1,) rising seconds, without decoding."""
     import av
 
     with _opened(Path(path)) as source:
-        stamps, unit, is_avi = list[int](), source.unit, source.is_avi
+        stamps: list[int] = []
         with suppress(av.error.FFmpegError, OSError):  # what is before the damage can be labelled
             for packet in source.container.demux(source.stream):
-                stamp = packet.dts if packet.pts is None or is_avi else packet.pts
+                stamp = packet.dts if packet.pts is None or source.is_avi else packet.pts
                 if stamp is not None and packet.size:
                     stamps.append(stamp)
-        times = np.unique(np.array(stamps, dtype=np.float64) * unit - source.origin)
+        times = np.unique(np.array(stamps, dtype=np.float64) * source.unit - source.origin)
         times = times[times > -_ROUNDING]
         if not len(times):
             raise InputError(
                 Path(path), "no picture with a time", "write it anew: ffmpeg -i IN OUT.mkv"
             )
-        last = 1 / source.rate if source.rate else _UNKNOWN
-        return np.append(np.maximum(times, 0.0), times[-1] + last)
+        return np.append(np.maximum(times, 0.0), times[-1] + source.frame_seconds)
 
 
 @validated()
@@ -112,18 +112,21 @@ def frames(
     size: tuple[int, int] | None = None,
     keep_going: bool = False,
 ) -> Iterator[Frame]:
-    """Yield the pictures of a video in order, one in memory at a time.
+    """Yield the pictures of a video in order, with one in memory at a time.
 
     Args:
         path: video file.
-        fps: pictures per second, also above the rate of the file. Picture n is the one shown at n / fps seconds, even
-            if the rate of the file varies. None: every frame.
-        size: (width, height) to scale to; None: as it is.
-        keep_going: end a damaged file with a warning that says how much was decoded, instead of the error.
+        fps: pictures per second, also above the rate of the file. Picture n is the one shown at
+            n / fps seconds, even if the rate of the file varies. None: every frame.
+        size: (width, height) to scale to. None: that of the file.
+        keep_going: end a damaged file with a warning about the decoded part, instead of the error.
+
+    Yields:
+        The pictures.
 
     Raises:
-        InputError: PyAV is missing; no video with frames that decode and have a time; an argument out of bounds.
-        DamagedVideoError: a file that is cut or has faults, after all that decodes was given.
+        InputError: PyAV is missing, no frame decodes or has a time, or an argument is out of range.
+        DamagedVideoError: a file that is cut or has faults, after its decodable part was yielded.
     """
     if fps is not None and not 0 < fps <= _MAX_FPS:
         raise InputError(
@@ -138,22 +141,29 @@ LIVE = ("rtsp://", "rtsps://", "camera:")
 
 @validated()
 def live_frames(source: str, fps: float, size: tuple[int, int] | None = None) -> Iterator[Frame]:
-    """Yield `fps` pictures a second of a network stream ("rtsp://..."), a camera ("camera:0") or a video file.
+    """Yield pictures of a live source, each when the next one has arrived.
 
-    Each comes when the next one is there; a network stream or camera that breaks off ends with a warning. Arguments and
-    errors as of `frames`.
+    A network stream or camera that breaks off ends with a warning.
+
+    Args:
+        source: a network stream ("rtsp://..."), a camera ("camera:0") or a video file.
+        fps: pictures per second.
+        size: (width, height) to scale to. None: that of the source.
+
+    Yields:
+        The pictures.
     """
     if not source.startswith(LIVE):
         yield from frames(source, fps=fps, size=size)
         return
     where = re.sub(r"//.*@", "//", source)  # a password is in no message
-    url, how = live_input(source)
-    with _container(where, url, how, live=True) as opened:
+    url, arguments = live_input(source)
+    with _container(where, url, arguments, is_live=True) as opened:
         yield from _pictures(opened, fps, size, keep_going=True)
 
 
 def live_input(source: str, platform: str = sys.platform) -> tuple[str, dict[str, Any]]:
-    """Return what `av.open` takes for a network stream or a camera: its file, and further arguments."""
+    """Return the file and the further arguments of `av.open` for a network stream or a camera."""
     kind, _, name = source.partition(":")
     if kind != "camera":
         options = {
@@ -169,24 +179,26 @@ def live_input(source: str, platform: str = sys.platform) -> tuple[str, dict[str
         return f"video={name}", {"format": "dshow"}
     if platform == "darwin":
         return name or "0", {"format": "avfoundation", "options": {"framerate": "30"}}
-    return name if "/" in name else f"/dev/video{name or 0}", {"format": "v4l2"}
+    device = name if "/" in name else f"/dev/video{name or 0}"
+    return device, {"format": "v4l2"}
 
 
 def _pictures(
-    source: _Source, fps: float | None, size: tuple[int, int] | None, keep_going: bool
+    source: _VideoSource, fps: float | None, size: tuple[int, int] | None, keep_going: bool
 ) -> Iterator[Frame]:
     convert = _converter(size)
     for shown_at, frame in source if fps is None else _on_grid(source, fps):
         if shown_at >= -_ROUNDING / 2 or fps is not None:
             yield Frame(shown_at, convert(frame))
-    if (damage := source.damage()) is not None:
+    damage = source.damage()
+    if damage is not None:
         if not keep_going:
             raise damage
         warnings.warn(f"{damage.where}: {damage.problem}", stacklevel=2)
 
 
 def scaled(image: Image, size: tuple[int, int] | None) -> Image:
-    """Return a picture (H, W, 3) at (width, height), as `frames` scales; None: as it is."""
+    """Scale a picture (H, W, 3) to (width, height) as `frames` does. None returns it unchanged."""
     if size in (None, image.shape[1::-1]):
         return image
     _check_av("pictures")
@@ -195,19 +207,21 @@ def scaled(image: Image, size: tuple[int, int] | None) -> Image:
     return _converter(size)(VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"))
 
 
-def _on_grid(source: _Source, fps: float) -> Iterator[tuple[float, VideoFrame]]:
-    row, held = 0, None
+def _on_grid(source: _VideoSource, fps: float) -> Iterator[tuple[float, VideoFrame]]:
+    """Yield the frame shown at n / fps seconds, for n = 0, 1, ..."""
+    row = 0
+    current = None
     # a frame is shown until the next one, the last one until the end of the video
     for following in chain(source, [None]):
         until = source.end if following is None else following[0]
-        while held is not None and row / fps < until - _ROUNDING:
-            yield held
+        while current is not None and row / fps < until - _ROUNDING:
+            yield current
             row += 1
-        held = following
+        current = following
 
 
 def _converter(size: tuple[int, int] | None) -> Callable[[VideoFrame], Image]:
-    """Return what turns decoded frames into RGB arrays, scaled and rotated."""
+    """Return a function from decoded frames to RGB arrays, scaled and rotated."""
     from av.video.reformatter import VideoReformatter
 
     reformatter = VideoReformatter()  # one for all frames, because it keeps its tables
@@ -224,7 +238,7 @@ def _converter(size: tuple[int, int] | None) -> Callable[[VideoFrame], Image]:
 
 
 def file_url(path: Path) -> str:
-    """Return what FFmpeg is given for a file: never taken for an option, or a protocol as "concat:" or "http:"."""
+    """Return the URL of a file for FFmpeg, which it takes for no option or protocol ("concat:")."""
     return f"file:{path.absolute()}"
 
 
@@ -234,8 +248,8 @@ def _check_av(where: Path | str) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[_Source]:
-    """Open the video stream of a file; an InputError where there is none."""
+def _opened(path: Path) -> Iterator[_VideoSource]:
+    """Open the video stream of a file."""
     check_file(path, "a video file")
     with _container(path, file_url(path), {"options": _OPTIONS}) as source:
         yield source
@@ -243,16 +257,16 @@ def _opened(path: Path) -> Iterator[_Source]:
 
 @contextmanager
 def _container(
-    where: Path | str, url: str, how: dict[str, Any], live: bool = False
-) -> Iterator[_Source]:
-    """Open the video stream of what `av.open` takes; an InputError at `where` if there is none."""
+    where: Path | str, url: str, arguments: dict[str, Any], is_live: bool = False
+) -> Iterator[_VideoSource]:
+    """Open the video stream of an argument of `av.open`. An error is located at `where`."""
     _check_av(where)
     import av
     import av.stream
 
-    problem = "cannot be opened" if live else "not a video, or its index is cut off"
+    problem = "cannot be opened" if is_live else "not a video, or its index is cut off"
     with library_errors(where, problem, av.error.FFmpegError, OSError):
-        container = av.open(url, **how)
+        container = av.open(url, **arguments)
     with container:
         cover = av.stream.Disposition.attached_pic
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
@@ -260,62 +274,95 @@ def _container(
             raise InputError(where, "no video stream")
         streams[0].thread_type = "AUTO"
         try:
-            yield _Source(where, container, streams[0], live)
+            yield _VideoSource(where, container, streams[0], is_live)
         finally:
-            # The decoder's threads are joined while Python's lock is held. One that waits for this lock to report
-            # something would be waited for for ever; flushing waits for all of them without the lock.
+            # The decoder's threads are joined while Python's lock is held. A thread that waits for
+            # this lock to report something would never end. Flushing waits for all threads without
+            # the lock.
             streams[0].codec_context.flush_buffers()
 
 
-class _Source:
-    """Gives (time, frame) of a video, and counts what does not decode."""
+class _VideoSource:
+    """Yields the frames of a video with their times, and records the defects of the file.
+
+    Attributes:
+        location: of the video, in errors.
+        container: the opened file.
+        stream: the video stream.
+        rate: mean frames per second, or None if unknown.
+        declared: seconds to the declared end of the file, or None if unknown.
+        unit: seconds of a time stamp.
+        origin: seconds at which the clock of the file starts.
+        is_avi: AVI files have no presentation times.
+        end: seconds at which the last frame so far is no longer shown.
+    """
 
     def __init__(
-        self, path: Path | str, container: InputContainer, stream: VideoStream, live: bool = False
+        self,
+        location: Path | str,
+        container: InputContainer,
+        stream: VideoStream,
+        is_live: bool = False,
     ) -> None:
-        self.path, self.container, self.stream, self._live = path, container, stream, live
+        self.location = location
+        self.container = container
+        self.stream = stream
         self.rate = float(stream.average_rate) if stream.average_rate else None
-        self.origin = (container.start_time or 0) / 1_000_000
-        self.unit = float(stream.time_base or 0)
-        self.is_avi = container.format.name == "avi"
         self.declared = _declared(container, stream)
-        self.end = 0.0  # seconds at which the last frame so far is no longer shown
-        self._sum, self._faults, self._others, self._whole = 0.0, 0, 0.0, False
-        self._jump: float | None = (
-            None  # seconds at which the times first go back, as where files were joined
-        )
+        self.unit = float(stream.time_base or 0)
+        self.origin = (container.start_time or 0) / 1_000_000
+        self.is_avi = container.format.name == "avi"
+        self.end = 0.0
+        self._is_live = is_live  # the clock of a live stream started before
+        self._undecodable = 0  # parts of a corrupt file
+        self._decoded_seconds = 0.0  # shown frames, without the parts that do not decode
+        self._joined_at: float | None = None  # seconds at which a second recording begins
+        self._audio_end = 0.0  # seconds; the declared end may be that of the sound
+        self._is_complete = False  # the stream was read to its end, which may be too early
 
     def __iter__(self) -> Iterator[tuple[float, VideoFrame]]:
         last = -math.inf
         for frame in self._decoded():
-            # AVI keeps no presentation times, and those that FFmpeg makes up jump where a codec reorders frames
-            stamp = frame.dts if frame.pts is None or self.is_avi else frame.pts
-            if stamp is not None:
-                at = stamp * self.unit - self.origin
-            elif self.rate and last >= 0:
-                at = last + 1 / self.rate
-            else:
-                raise InputError(
-                    self.path, "frames without a time", "write it anew: ffmpeg -i IN OUT.mkv"
-                )
-            if self._live and last == -math.inf:  # whose clock began before
-                self.origin, at = self.origin + at, 0.0
-            if at <= last:
-                if at < last - _MAX_BACK and self._jump is None:
-                    self._jump = last
+            time = self._time_of(frame, last)
+            if self._is_live and last == -math.inf:
+                self.origin += time
+                time = 0.0
+            if time <= last:
+                if time < last - _MAX_BACK and self._joined_at is None:
+                    self._joined_at = last
                 continue
-            length = (frame.duration or 0) * self.unit or (1 / self.rate if self.rate else _UNKNOWN)
-            shown = max(length, at - last if last > -math.inf else at)
-            if shown > _MAX_SHOWN:
-                raise self._damage(f"a picture that lasts {shown:.0f} s", self.end)
-            self.end, last = at + length, at
-            self._sum = (self._sum or max(at, 0.0)) + length
-            self._faults += bool(frame.is_corrupt and at >= 0)
-            yield at, frame
+
+            length = (frame.duration or 0) * self.unit or self.frame_seconds
+            time_since_last = time if last == -math.inf else time - last
+            duration = max(length, time_since_last)
+            if duration > _MAX_SHOWN:
+                raise self._damage(f"a picture that lasts {duration:.0f} s", self.end)
+            self.end = time + length
+            last = time
+            self._decoded_seconds = (self._decoded_seconds or max(time, 0.0)) + length
+            self._undecodable += bool(frame.is_corrupt and time >= 0)
+            yield time, frame
         if last == -math.inf:
-            duration = "" if self.declared is None else f" of {self.declared:.1f} s declared"
-            raise InputError(self.path, f"no frame that can be decoded, 0.0 s decoded{duration}")
-        self._whole = True
+            duration_text = "" if self.declared is None else f" of {self.declared:.1f} s declared"
+            problem = f"no frame that can be decoded, 0.0 s decoded{duration_text}"
+            raise InputError(self.location, problem)
+        self._is_complete = True
+
+    @property
+    def frame_seconds(self) -> float:
+        """Return the usual duration of a frame."""
+        return 1 / self.rate if self.rate else _UNKNOWN
+
+    def _time_of(self, frame: VideoFrame, last: float) -> float:
+        """Return the seconds at which a frame is shown. `last` is that of the frame before."""
+        # the presentation times that FFmpeg invents for AVI jump where a codec reorders frames
+        stamp = frame.dts if frame.pts is None or self.is_avi else frame.pts
+        if stamp is not None:
+            return stamp * self.unit - self.origin
+        if self.rate and last >= 0:
+            return last + 1 / self.rate
+        fix = "write it anew: ffmpeg -i IN OUT.mkv"
+        raise InputError(self.location, "frames without a time", fix)
 
     def _decoded(self) -> Iterator[VideoFrame]:
         import av
@@ -323,77 +370,75 @@ class _Source:
         packets = iter(self.container.demux([self.stream, *self.container.streams.audio]))
         while True:
             try:
-                with _complaints() as said:
+                with _complaints() as complaints:
                     packet = next(packets, None)
             except (av.error.FFmpegError, OSError):
-                self._faults += 1
+                self._undecodable += 1
                 return
-            # a reader that meets garbage skips it and only says so
-            self._faults += sum(name == self.container.format.name for _, name, _ in said)
+            # a reader that meets garbage skips it and only reports that
+            for _, component, _ in complaints:
+                self._undecodable += component == self.container.format.name
             if packet is None:
                 return
             if packet.stream.index != self.stream.index:
                 if packet.pts is not None and packet.time_base:
-                    self._others = max(
-                        self._others, float(packet.pts * packet.time_base) - self.origin
-                    )
+                    time = float(packet.pts * packet.time_base) - self.origin
+                    self._audio_end = max(self._audio_end, time)
                 continue
             try:
                 yield from packet.decode()  # type: ignore[misc]
             except av.error.FFmpegError:
-                self._faults += 1
+                self._undecodable += 1
 
     def damage(self) -> DamagedVideoError | None:
-        """Return what is wrong with the part that was read, or None."""
-        if self._faults:
-            fault = (
-                "one part does not decode"
-                if self._faults == 1
-                else f"{self._faults} parts do not decode"
-            )
-            return self._damage(fault, min(self.end, self._sum))
-        if self._jump is not None:
-            fault = f"times that go back at {self._jump:.1f} s, as of files joined by copying (ffmpeg joins videos)"
-            return self._damage(fault, self.end)
-        allowance = max(_SHORT, 3 / self.rate if self.rate else 0.0)
-        reached = max(self.end, self._others)
-        if self._whole and self.declared is not None and reached < self.declared - allowance:
-            return self._damage("ends early", self.end)
+        """Return the defect of the part that was read, or None."""
+        if self._undecodable:
+            fault = f"{self._undecodable} parts do not decode"
+            if self._undecodable == 1:
+                fault = "one part does not decode"
+            return self._damage(fault, min(self.end, self._decoded_seconds))
+        if self._joined_at is not None:
+            fault = f"times that go back at {self._joined_at:.1f} s, as of files joined by copying"
+            return self._damage(f"{fault} (ffmpeg joins videos)", self.end)
+        if self._is_complete and self.declared is not None:
+            allowance = max(_SHORT, 3 / self.rate if self.rate else 0.0)
+            if max(self.end, self._audio_end) < self.declared - allowance:
+                return self._damage("ends early", self.end)
         return None
 
     def _damage(self, fault: str, decoded: float) -> DamagedVideoError:
-        duration = (
-            "of an unknown duration"
-            if self.declared is None
-            else f"of {self.declared:.1f} s declared"
-        )
+        duration = "of an unknown duration"
+        if self.declared is not None:
+            duration = f"of {self.declared:.1f} s declared"
         problem = f"{fault}, {decoded:.1f} s decoded {duration}"
-        return DamagedVideoError(self.path, problem, "--keep-going takes what there is")
+        return DamagedVideoError(self.location, problem, "--keep-going takes what there is")
 
 
 @contextmanager
 def _complaints() -> Iterator[list[Any]]:
-    """Collect what FFmpeg reports meanwhile: (level, part of FFmpeg, text).
+    """Collect the messages of FFmpeg: (level, component, text).
 
-    Not to be used while decoding: FFmpeg's threads would have to wait for Python's lock to report something.
+    Do not use it while decoding: FFmpeg's threads would wait for Python's lock to report a message.
     """
     from av import logging
 
-    before, skips = logging.get_level(), logging.get_skip_repeated()
+    level = logging.get_level()
+    skips = logging.get_skip_repeated()
     logging.set_level(logging.ERROR)
     logging.set_skip_repeated(False)
     try:
-        with logging.Capture(local=False) as said:
-            yield said
+        with logging.Capture(local=False) as messages:
+            yield messages
     finally:
-        if before in (None, logging.PANIC):
-            # Not None again: a decoder's thread that waits for Python's lock still compares its message with the level,
-            # and PyAV prints the traceback. FFmpeg's own reporter asks for no lock, and below "panic" it says nothing.
+        if level in (None, logging.PANIC):
+            # Not None again: a decoder's thread that waits for Python's lock still compares its
+            # message with the level, and PyAV prints the traceback. FFmpeg's own reporter needs no
+            # lock, and below "panic" it is silent.
             logging.set_level(logging.PANIC)
             logging.set_libav_level(logging.PANIC - 8)
             logging.restore_default_callback()
         else:
-            logging.set_level(before)
+            logging.set_level(level)
         logging.set_skip_repeated(skips)
 
 
@@ -401,7 +446,7 @@ def _declared(container: InputContainer, stream: VideoStream) -> float | None:
     """Return the seconds from the start of the file to its declared end."""
     origin = (container.start_time or 0) / 1_000_000
     if container.format.name == "avi" and stream.frames and stream.average_rate:
-        # FFmpeg corrects the duration of a cut AVI file, but leaves the count of frames as it was written
+        # FFmpeg corrects the duration of a cut AVI file, but not its count of frames
         return stream.frames / float(stream.average_rate)
     if stream.duration is not None and stream.time_base is not None:
         return float((stream.duration + (stream.start_time or 0)) * stream.time_base) - origin

@@ -1,4 +1,4 @@
-"""Videos are written here: pictures to a file, and a video with its segmentation burned in."""
+"""Write videos: pictures to a file, and a video with its segmentation burned in."""
 
 from __future__ import annotations
 
@@ -22,15 +22,23 @@ _OTHER = "#d9d9d9"  # labels without a colour of their own
 
 
 def can_write() -> bool:
-    """Whether PyAV, which writes videos, is installed."""
+    """Return whether PyAV, which writes videos, is installed."""
     return importlib.util.find_spec("av") is not None
 
 
 def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
-    """Encode pictures (H, W, 3), uint8, RGB, with even sides, as H.264 at a constant rate; return `path`."""
-    exact = Fraction(
-        number_of(fps, "fps", "pictures a second, 0.001 to 1,000", 1e-3, 1000)
-    ).limit_denominator(1001)
+    """Encode pictures as H.264 at a constant rate.
+
+    Args:
+        path: the file to write.
+        images: (H, W, 3), uint8, RGB, with even sides.
+        fps: pictures a second.
+
+    Returns:
+        The file.
+    """
+    rate = number_of(fps, "fps", "pictures a second, 0.001 to 1,000", 1e-3, 1000)
+    exact_rate = Fraction(rate).limit_denominator(1001)
     if not can_write():
         raise InputError(path, "the package av is not installed", "pip install 'fact-clip[video]'")
     import av
@@ -40,12 +48,10 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
         stream = None
         for image in images:
             if stream is None:
-                stream = container.add_stream("libx264", rate=exact)
-                stream.height, stream.width, stream.pix_fmt = (
-                    image.shape[0],
-                    image.shape[1],
-                    "yuv420p",
-                )
+                stream = container.add_stream("libx264", rate=exact_rate)
+                stream.height = image.shape[0]
+                stream.width = image.shape[1]
+                stream.pix_fmt = "yuv420p"
                 stream.options = {"crf": "23", "preset": "veryfast"}
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         if stream is not None:
@@ -63,14 +69,25 @@ def overlay(
     keep_going: bool = False,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Path:
-    """Write a video with the name of the current action at the top and a bar of all actions at the bottom.
+    """Write a video with the current action at the top and a bar of all actions at the bottom.
 
-    Frames keep their times; `out` is .mp4, .mkv or .mov (H.264, no sound). `colours` has "#rrggbb" for labels, others
-    are grey; `progress` is called with (frames done, frames expected, name of the video).
+    Frames keep their times. There is no sound.
+
+    Args:
+        video: the video file.
+        segmentation: its segments, with times.
+        out: the file to write, .mp4, .mkv or .mov (H.264).
+        colours: label -> "#rrggbb". Other labels are grey.
+        keep_going: take the decodable part of a damaged file.
+        progress: called with (frames done, frames expected, name of the video).
+
+    Returns:
+        The file.
     """
     import av
 
-    out, video = check_suffix(out), Path(video)
+    out = check_suffix(out)
+    video = Path(video)
     if same_place(out, video):
         raise InputError(out, "this is the video itself", "name another file")
     for label, colour in colours.items():
@@ -83,15 +100,18 @@ def overlay(
     # H.264 only takes even sides
     painter = _Painter(segmentation, colours, info.width // 2 * 2, info.height // 2 * 2)
     with whole_file(out) as unfinished, av.open(file_url(unfinished), "w") as container:
-        stream = container.add_stream(
-            "libx264", rate=Fraction(info.fps or 25).limit_denominator(1001)
-        )
-        stream.width, stream.height, stream.pix_fmt = painter.width, painter.height, "yuv420p"
+        rate = Fraction(info.fps or 25).limit_denominator(1001)
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width = painter.width
+        stream.height = painter.height
+        stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = _UNIT
         stream.options = {"crf": "20", "preset": "veryfast"}
         for number, frame in enumerate(frames(video, keep_going=keep_going)):
-            picture = av.VideoFrame.from_ndarray(painter(frame.image, frame.time), format="rgb24")
-            picture.pts, picture.time_base = round(frame.time / _UNIT), _UNIT
+            painted = painter(frame.image, frame.time)
+            picture = av.VideoFrame.from_ndarray(painted, format="rgb24")
+            picture.pts = round(frame.time / _UNIT)
+            picture.time_base = _UNIT
             container.mux(stream.encode(picture))
             if progress is not None:
                 progress(number + 1, max(expected, number + 1), out.name)
@@ -100,42 +120,46 @@ def overlay(
 
 
 def check_suffix(out: str | Path) -> Path:
-    """Return the path; an InputError if its suffix is not one of `SUFFIXES`."""
+    """Check that the suffix is one of `SUFFIXES`. Return the path."""
     path = Path(out)
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(
-            path, f"no video has the suffix {path.suffix!r}", f"use one of {', '.join(SUFFIXES)}"
-        )
+        problem = f"no video has the suffix {path.suffix!r}"
+        raise InputError(path, problem, f"use one of {', '.join(SUFFIXES)}")
     return path
 
 
 class _Painter:
-    """Draws on pictures of one size. The bar and the strip of each name are drawn once, because they do not change."""
+    """Draws on pictures of one size. The bar and the strip of each name are drawn once."""
 
     def __init__(
         self, segmentation: Segmentation, colours: Mapping[str, str], width: int, height: int
     ) -> None:
-        self.width, self.height = width, height
-        self._segments, self._colours = segmentation, colours
-        self._starts = np.array(
-            [segmentation.seconds(row) for row in range(segmentation.n_frames + 1)], dtype=float
-        )
-        self._owner = np.repeat(
-            np.arange(len(segmentation)), [segment.duration for segment in segmentation]
-        )
+        self.width = width
+        self.height = height
+        self._segments = segmentation.segments
+        self._colours = colours
+        seconds = [segmentation.seconds(row) for row in range(segmentation.n_frames + 1)]
+        self._starts = np.array(seconds, dtype=float)
+        durations = [segment.duration for segment in segmentation]
+        self._segment_of_row = np.repeat(np.arange(len(durations)), durations)
         self._bar_height = max(height // 24, 4)
-        texts = (colours.get(segment.label, _OTHER) for segment in segmentation)
-        of_segment = np.array([list(bytes.fromhex(text[1:])) for text in texts], dtype=np.uint8)
-        moments = (np.arange(width) + 0.5) / width * self._starts[-1]
-        self._bar = np.repeat(
-            of_segment[self._at(moments)][None], self._bar_height, axis=0
-        )  # (bar height, W, 3)
+        self._bar = self._draw_bar()  # (bar height, W, 3)
         self._strips: dict[str, NDArray[np.uint8]] = {}
+
+    def _draw_bar(self) -> NDArray[np.uint8]:
+        colours = []
+        for segment in self._segments:
+            colour = self._colours.get(segment.label, _OTHER)
+            colours.append(list(bytes.fromhex(colour[1:])))
+        moments = (np.arange(self.width) + 0.5) / self.width * self._starts[-1]
+        line = np.array(colours, dtype=np.uint8)[self._segment_at(moments)]  # (W, 3)
+        return np.repeat(line[None], self._bar_height, axis=0)
 
     def __call__(self, image: Image, time: float) -> Image:
         """Return a copy of (H, W, 3) with the action at `time` seconds."""
         painted = image[: self.height, : self.width].copy()
-        label = self._segments.segments[self._at(np.array([time + 1e-3]))[0]].label
+        number = self._segment_at(np.array([time + 1e-3]))[0]
+        label = self._segments[number].label
         if label not in self._strips:
             self._strips[label] = self._draw_strip(label)
         strip = self._strips[label]
@@ -145,10 +169,11 @@ class _Painter:
         painted[-2 * self._bar_height :, max(now - 1, 0) : now + 1] = 255
         return painted
 
-    def _at(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _segment_at(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the segment of each moment."""
         rows = np.searchsorted(self._starts, times, side="right") - 1
-        return self._owner[np.clip(rows, 0, len(self._owner) - 1)]
+        last_row = len(self._segment_of_row) - 1
+        return self._segment_of_row[np.clip(rows, 0, last_row)]
 
     def _draw_strip(self, label: str) -> NDArray[np.uint8]:
         """Return the name in white on black, beside a patch of its colour."""
@@ -158,17 +183,13 @@ class _Painter:
 
         size = max(self.height // 16, 10)
         # comes with matplotlib and has the letters of many languages
-        font = ImageFont.truetype(
-            str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size
-        )
+        font_path = Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+        font = ImageFont.truetype(str(font_path), size)
         left, _, right, _ = font.getbbox(label)
-        strip = Pictures.new(
-            "RGB", (min(int(right - left) + 3 * size, self.width), 2 * size), "black"
-        )
+        width = min(int(right - left) + 3 * size, self.width)
+        strip = Pictures.new("RGB", (width, 2 * size), "black")
         draw = ImageDraw.Draw(strip)
-        draw.rectangle(
-            (size // 2, size // 2, 3 * size // 2, 3 * size // 2),
-            fill=self._colours.get(label, _OTHER),
-        )
+        patch = (size // 2, size // 2, 3 * size // 2, 3 * size // 2)
+        draw.rectangle(patch, fill=self._colours.get(label, _OTHER))
         draw.text((2 * size, size), label, font=font, fill="white", anchor="lm")
         return np.asarray(strip)[: self.height]
