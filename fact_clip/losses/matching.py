@@ -1,4 +1,4 @@
-"""Which action token stands for which true segment (FACT section 3.4; docs/method.md, 'Matching')."""
+"""Match action tokens to true segments (FACT section 3.4; docs/method.md, 'Matching')."""
 
 from __future__ import annotations
 
@@ -20,19 +20,28 @@ def matching_cost(
     class_cost: float,
     overlap_cost: float,
 ) -> Tensor:
-    """Cost (B, M, S) = -(class_cost * p_m(class of s) + overlap_cost * IoU[m, s]); meaningless at padding.
+    """Compute the cost -(class_cost * p_m(class of s) + overlap_cost * IoU[m, s]).
 
-    `token_probs` (B, M, C+1) are class probabilities, `attention` (B, T, M) weights of frames on tokens, or None for a
-    model without update blocks. Frames without a label take no part.
+    Frames without a label take no part.
+
+    Args:
+        token_probs: class probabilities (B, M, C+1).
+        attention: weights of frames on tokens (B, T, M), or None without update blocks.
+        truth: the true segments.
+        class_cost: weight of the class probability.
+        overlap_cost: weight of the overlap.
+
+    Returns:
+        (B, M, S), meaningless at padding.
     """
-    (videos, tokens), segments = token_probs.shape[:2], truth.classes.shape[1]
-    classes = truth.classes.clamp(min=0).unsqueeze(1).expand(-1, tokens, -1)
+    n_videos, n_tokens = token_probs.shape[:2]
+    n_segments = truth.classes.shape[1]
+    classes = truth.classes.clamp(min=0).unsqueeze(1).expand(-1, n_tokens, -1)
     cost = -class_cost * token_probs.gather(2, classes)  # (B, M, S)
     if attention is not None:
         index = truth.segment.unsqueeze(-1).expand_as(attention)  # (B, T, M)
-        overlap = attention.new_zeros(videos, segments + 1, tokens).scatter_add_(
-            1, index, attention
-        )[:, :-1]
+        overlap = attention.new_zeros(n_videos, n_segments + 1, n_tokens)
+        overlap = overlap.scatter_add_(1, index, attention)[:, :-1]
         overlap = overlap.transpose(1, 2)  # (B, M, S)
         frames = segment_lengths(truth).to(overlap.dtype)  # (B, S)
         union = overlap.sum(2, keepdim=True) + frames.unsqueeze(1) - overlap
@@ -41,21 +50,23 @@ def matching_cost(
 
 
 def segment_lengths(truth: Truth) -> Tensor:
-    """(B, S) frames of each true segment, 0 at padding."""
-    videos, segments = truth.classes.shape
-    lengths = truth.segment.new_zeros(videos, segments + 1)
+    """Return the frames of each true segment, (B, S), 0 at padding."""
+    n_videos, n_segments = truth.classes.shape
+    lengths = truth.segment.new_zeros(n_videos, n_segments + 1)
     return lengths.scatter_add_(1, truth.segment, torch.ones_like(truth.segment))[:, :-1]
 
 
 def one_to_one(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
-    """``o2o``: the cheapest assignment of tokens to segments; the rest on either side stays unmatched."""
-    return list(zip(*(side.tolist() for side in linear_sum_assignment(cost)), strict=True))
+    """``o2o``: return the cheapest assignment of tokens to segments. The others stay unmatched."""
+    tokens, segments = linear_sum_assignment(cost)
+    return list(zip(tokens.tolist(), segments.tolist(), strict=True))
 
 
 def one_to_many(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
-    """``o2m``: tokens are assigned to classes, then each segment takes the cheapest token of its class."""
+    """``o2m``: assign tokens to classes, then each segment to the cheapest token of its class."""
     present = np.unique(classes)
-    by_class = np.stack([cost[:, classes == label].sum(1) for label in present], axis=1)  # (M, K)
+    class_costs = [cost[:, classes == label].sum(1) for label in present]
+    by_class = np.stack(class_costs, axis=1)  # (M, K)
     owner = by_class.argmin(1)  # the class of each token
     tokens, columns = linear_sum_assignment(by_class)
     owner[tokens] = columns
@@ -68,7 +79,7 @@ def one_to_many(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs
 
 
 def sequential(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
-    """``seq``: token i stands for segment i."""
+    """``seq``: match token i to segment i."""
     return [(index, index) for index in range(min(cost.shape))]
 
 
@@ -76,20 +87,29 @@ MATCHERS = {"o2o": one_to_one, "o2m": one_to_many, "seq": sequential}
 
 
 def match_videos(kind: str, cost: Tensor, truth: Truth, tokens: list[int]) -> tuple[Pairs, ...]:
-    """(token, segment) pairs of each video from costs (B, M, S) and its token count; a FloatingPointError for NaN."""
+    """Return the (token, segment) pairs of each video.
+
+    Args:
+        kind: the matcher, a key of `MATCHERS`.
+        cost: (B, M, S).
+        truth: the true segments.
+        tokens: the number of tokens of each video.
+
+    Raises:
+        FloatingPointError: a cost is not finite.
+    """
     pairs = []
-    for video_cost, count, classes in zip(
-        cost.cpu().numpy(), tokens, truth.transcripts, strict=True
-    ):
-        video_cost = video_cost[:count, : len(classes)]
-        if not np.isfinite(video_cost).all():
+    costs = cost.cpu().numpy()
+    for video_cost, count, classes in zip(costs, tokens, truth.transcripts, strict=True):
+        real_cost = video_cost[:count, : len(classes)]
+        if not np.isfinite(real_cost).all():
             raise FloatingPointError("scores that are not finite")
-        pairs.append(MATCHERS[kind](video_cost, classes) if video_cost.size else [])
+        pairs.append(MATCHERS[kind](real_cost, classes) if real_cost.size else [])
     return tuple(pairs)
 
 
 def token_of_segment(pairs: tuple[Pairs, ...], segments: int, device: torch.device) -> Tensor:
-    """(B, S) the token that each segment is matched to, -1 where there is none."""
+    """Return the token that each segment is matched to, (B, S), -1 for unmatched segments."""
     token = np.full((len(pairs), segments), -1)
     for row, video_pairs in zip(token, pairs, strict=True):
         for matched, segment in video_pairs:
