@@ -123,7 +123,17 @@ def number_of(
 
 
 def whole_of(value: Any, where: str, least: int, most: int) -> int:
-    """Return an integer in bounds, and reject other values; see `number_of`."""
+    """Return an integer in bounds, and reject other values.
+
+    Args:
+        value: the argument; integers of numpy are accepted, booleans are not.
+        where: its name in an error.
+        least: the lowest allowed value.
+        most: the highest allowed value.
+
+    Returns:
+        The integer.
+    """
     expected = f"a whole number, {least:,} to {most:,}"
     number = number_of(value, where, expected, least=least, most=most)
     if not isinstance(value, int | np.integer):
@@ -139,7 +149,13 @@ def is_list(value: Any) -> bool:
 def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]:
     """Check a list of names.
 
-    Reject a single string, non-strings and, with `typed`, unprintable characters.
+    Args:
+        values: the names; a single string and values that are not strings are rejected.
+        where: the name of the argument, for an error.
+        typed: whether unprintable characters are rejected too, see `is_name`.
+
+    Returns:
+        The names.
     """
     if isinstance(values, str | bytes) or not is_list(values):
         raise InputError(where, f"{values!r}, not a list of names")

@@ -1,5 +1,6 @@
 """Metrics of any predictions against any labels: integer arrays in, plain numbers out."""
 
+from fact_clip.metrics.agreement import Agreement, agreement
 from fact_clip.metrics.diagnostics import (
     auroc,
     compositional_gap,
@@ -24,8 +25,10 @@ from fact_clip.metrics.zero_shot import (
 __all__ = [
     "OVERLAPS",
     "PROFILES",
+    "Agreement",
     "FrameCounts",
     "SeenUnseenCurve",
+    "agreement",
     "auroc",
     "ausuc",
     "boundary_scores",

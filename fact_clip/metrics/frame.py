@@ -73,7 +73,15 @@ def _pair(video: str, truth: ArrayLike, guess: ArrayLike, stride: int) -> Video:
 
 
 def without_true(videos: Iterable[Video], classes: Collection[int]) -> list[Video]:
-    """Return the videos without the frames whose true label is one of `classes`."""
+    """Return the videos without frames of some true labels.
+
+    Args:
+        videos: true and predicted labels of each video.
+        classes: class indices.
+
+    Returns:
+        The remaining frames of each video.
+    """
     reduced = []
     for true, predicted in videos:
         mask = ~np.isin(true, sorted(classes))
@@ -82,13 +90,29 @@ def without_true(videos: Iterable[Video], classes: Collection[int]) -> list[Vide
 
 
 def class_set(where: str, classes: Classes) -> frozenset[int]:
-    """Check the class indices of an option, such as background: whole numbers of 0 or more."""
+    """Check the class indices of an option, such as background.
+
+    Args:
+        where: the name of the option, for an error.
+        classes: whole numbers of 0 or more.
+
+    Returns:
+        The class indices.
+    """
     indices = [classes] if isinstance(classes, str | bytes) or not is_list(classes) else classes
     return frozenset(whole_of(value, where, 0, 1 << 62) for value in indices)
 
 
 def percent(part: float, total: float) -> float:
-    """Return 100 · part / total; a share of nothing is 0, never NaN."""
+    """Return a share in percent.
+
+    Args:
+        part: 0 to `total`.
+        total: the whole.
+
+    Returns:
+        100 · part / total; a share of nothing is 0, never NaN.
+    """
     return 100.0 * part / total if total else 0.0
 
 
@@ -134,12 +158,26 @@ class FrameCounts:
         return cls(_counter(total), _counter(right))
 
     def only(self, classes: Collection[int]) -> FrameCounts:
-        """Return the counts of these classes."""
+        """Return the counts of these classes.
+
+        Args:
+            classes: class indices.
+
+        Returns:
+            The counts.
+        """
         frames = {label: count for label, count in self.total.items() if label in classes}
         return FrameCounts(Counter(frames), self.right)
 
     def without(self, classes: Collection[int]) -> FrameCounts:
-        """Return the counts of all classes but these."""
+        """Return the counts of all classes but these.
+
+        Args:
+            classes: class indices.
+
+        Returns:
+            The counts.
+        """
         return self.only(self.total.keys() - set(classes))
 
     def accuracy(self) -> float:

@@ -150,7 +150,14 @@ class SegmentCounts:
         return total
 
     def only(self, classes: Collection[int]) -> SegmentCounts:
-        """Return the counts of these classes."""
+        """Return the counts of these classes.
+
+        Args:
+            classes: class indices.
+
+        Returns:
+            The counts.
+        """
         return SegmentCounts(
             hits=_only(self.hits, classes),
             false_alarms=_only(self.false_alarms, classes),
@@ -158,7 +165,14 @@ class SegmentCounts:
         )
 
     def without(self, classes: Collection[int]) -> SegmentCounts:
-        """Return the counts of all classes but these."""
+        """Return the counts of all classes but these.
+
+        Args:
+            classes: class indices.
+
+        Returns:
+            The counts.
+        """
         counted = self.hits.keys() | self.false_alarms.keys() | self.misses.keys()
         return self.only(counted - set(classes))
 
@@ -193,12 +207,30 @@ def _best_match(run: Run, true: Sequence[Run], first: int) -> tuple[int, int, in
 
 
 def f1_exact(hits: int, false_alarms: int, misses: int) -> float:
-    """Return 100 · 2TP / (2TP + FP + FN); 0 if there is nothing to count."""
+    """Return F1.
+
+    Args:
+        hits: true positives.
+        false_alarms: false positives.
+        misses: false negatives.
+
+    Returns:
+        100 · 2TP / (2TP + FP + FN); 0 if there is nothing to count.
+    """
     return percent(2 * hits, 2 * hits + false_alarms + misses)
 
 
 def f1_smoothed(hits: int, false_alarms: int, misses: int) -> float:
-    """Return F1 in percent with 1e-5 in each denominator, as the field's scripts compute it."""
+    """Return F1 with 1e-5 in each denominator, as the field's scripts compute it.
+
+    Args:
+        hits: true positives.
+        false_alarms: false positives.
+        misses: false negatives.
+
+    Returns:
+        F1 in percent.
+    """
     precision = hits / (hits + false_alarms + _SMOOTHING)
     recall = hits / (hits + misses + _SMOOTHING)
     return 100.0 * 2.0 * precision * recall / (precision + recall + _SMOOTHING)

@@ -42,7 +42,16 @@ class ClassGroups:
 def class_groups(
     unseen: Classes, background: Classes = (), also_unseen: Classes = ()
 ) -> ClassGroups:
-    """Check three groups of classes, no two of which may share one."""
+    """Check three groups of classes, no two of which may share one.
+
+    Args:
+        unseen: classes of U.
+        background: classes that count neither for S nor for U.
+        also_unseen: further classes without training frames.
+
+    Returns:
+        The groups.
+    """
     groups: dict[str, frozenset[int]] = {}
     options = {"unseen": unseen, "background": background, "also_unseen": also_unseen}
     for name, classes in options.items():
@@ -74,7 +83,15 @@ def harmonic_mean(seen: float, unseen: float) -> float:
 
 
 def frame_figures(counts: FrameCounts, groups: ClassGroups) -> dict[str, float]:
-    """Compute frame accuracy and class-mean accuracy of each group, and their harmonic mean."""
+    """Compute frame accuracy and class-mean accuracy of each group, and their harmonic mean.
+
+    Args:
+        counts: frames of each class.
+        groups: the groups.
+
+    Returns:
+        The figures in percent.
+    """
     unseen = counts.only(groups.unseen)
     seen_mean = counts.without(groups.all).class_mean()
     unseen_mean = unseen.class_mean()
@@ -93,6 +110,14 @@ def segment_figures(
     """Compute exact F1 of each group.
 
     A false positive counts for the group of the predicted class, a miss for that of the true one.
+
+    Args:
+        counts: segments of each class.
+        unseen: classes of the unseen group.
+        overlap: lowest IoU of a hit, in percent, for the names of the figures.
+
+    Returns:
+        "seen_f1@10" and "unseen_f1@10", or likewise, in percent.
     """
     return {
         f"seen_f1@{overlap}": f1_exact(*counts.without(unseen).totals()),
@@ -265,7 +290,16 @@ class BestClasses:
 
 
 def best_of_groups(ground_truth: Labellings, scores: Tables, groups: ClassGroups) -> BestClasses:
-    """Compare the best seen and the best unseen class of all frames, see `seen_unseen_curve`."""
+    """Compare the best seen and the best unseen class of all frames.
+
+    Args:
+        ground_truth: as in `seen_unseen_curve`.
+        scores: as in `seen_unseen_curve`.
+        groups: the groups.
+
+    Returns:
+        The best classes of the n frames that are not ignored, and their margins.
+    """
     n_videos = len(ground_truth)
     if n_videos == 0 or n_videos != len(scores):
         problem = f"{len(scores)} videos, but the ground truth has {n_videos}"

@@ -203,8 +203,8 @@ def _find_verb(words: Sequence[str]) -> tuple[int, int]:
     before_repetition = {*_LIGHT, *_ASPECTS, ",", words[start]}
     for index in range(len(words) - 2, start, -1):
         is_same = base_form(words[index]) == base_form(words[start])
-        before = words[index - 1]
-        if is_same and (before in before_repetition or _is_manner(before)):
+        previous = words[index - 1]
+        if is_same and (previous in before_repetition or _is_manner(previous)):
             return index, start + 1
     return start, start
 
