@@ -24,7 +24,7 @@ README = ROOT / "README.md"
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *TUTORIALS]
 MARKER = re.compile(r"<!-- not run: (.+) -->")
-SHOWN = ("fact_clip", "scripts", "docs", "pyproject.toml", "README.md", "LICENSE")
+SHOWN = ("fact_clip", "fact_clip_app", "scripts", "docs", "pyproject.toml", "README.md", "LICENSE")
 """What a block may use of a clone."""
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,6 +103,7 @@ def app(
     options = ModelOptions(
         run=run,
         training_free=training_free,
+        actions=names,
         encoder=encoder,
         fps=fps,
         device=device,
@@ -110,7 +112,7 @@ def app(
         window=window,
         keep_going=keep_going,
     )
-    base = _open_model(options, names)
+    base = _open_model(options)
     # Faults of a training set, and a port in use, are errors before the project is created.
     growing_set = None
     if training_set is not None:
@@ -149,14 +151,14 @@ def app(
         raise typer.Exit(130) from None
 
 
-def _open_model(options: ModelOptions, actions: list[str] | None) -> Segmenter | None:
+def _open_model(options: ModelOptions) -> Segmenter | None:
     """Load the model of the page, or return None if the options select none."""
     if options.run is None and not options.training_free and options.encoder is None:
         return None
     options.check("app")
-    if not actions and options.run is None and options.encoder is not None:
-        actions = ["something"]  # the page waits for names
-    model, _ = options.open(actions)
+    if not options.actions and options.run is None and options.encoder is not None:
+        options = replace(options, actions=["something"])  # the page waits for names
+    model, _ = options.open()
     logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page shows new words
     model.scorer.load()  # so that missing files are an error before the page opens
     return model

@@ -20,6 +20,7 @@ class ModelOptions:
 
     run: Path | None
     training_free: bool
+    actions: list[str] | None  # candidates; None: the classes of the run
     encoder: str | None
     fps: float | None
     device: str
@@ -27,36 +28,33 @@ class ModelOptions:
     prompts: str
     window: float | None
     keep_going: bool
+    more_actions: Sequence[str] = ()  # candidates beside the classes of the run
+    smoothing: float = 1.0
+    trust_encoder: bool = False
 
     def check(self, command: str) -> None:
-        """Raise an InputError unless exactly one of a run and no training is selected."""
+        """Raise an InputError for options that contradict each other."""
         if self.training_free == (self.run is not None):
             raise InputError(command, "give exactly one of --run and --training-free")
+        if self.actions is not None and self.more_actions:
+            problem = "it goes with neither --actions nor --actions-file"
+            fix = "name all actions with --actions, "
+            fix += "or leave it out to have the classes of the run, too"
+            raise InputError(CommandOption("--more-actions"), problem, fix)
 
-    def open(
-        self,
-        actions: list[str] | None,
-        settings: DecodeSettings | None = None,
-        *,
-        more_actions: Sequence[str] = (),
-        smoothing: float = 1.0,
-        trust_encoder: bool = False,
-    ) -> tuple[Segmenter, list[str] | None]:
+    def open(self, settings: DecodeSettings | None = None) -> tuple[Segmenter, list[str] | None]:
         """Load the model.
 
         Args:
-            actions: the candidate actions, or None for those of the run.
             settings: of decoding, which are checked.
-            more_actions: candidates beside the classes of the run.
-            smoothing: seconds over which similarities are averaged, without training.
-            trust_encoder: load an encoder that the run names by a path.
 
         Returns:
             The model, and the names of all candidates (None: the classes of the run).
         """
         from fact_clip.inference.segmenter import load, load_training_free
 
-        self._check_unread(smoothing)
+        self._check_unread()
+        actions = self.actions
         if self.run is not None:
             model = load(
                 self.run,
@@ -65,13 +63,13 @@ class ModelOptions:
                 fps=self.fps,
                 window=self.window,
                 keep_going=self.keep_going,
-                trust_encoder=trust_encoder,
+                trust_encoder=self.trust_encoder,
                 precision=self.precision,
             )
-            if more_actions:
-                actions = [*model.vocabulary, *more_actions]
+            if self.more_actions:
+                actions = [*model.vocabulary, *self.more_actions]
         else:
-            actions = [*(actions or []), *more_actions]
+            actions = [*(actions or []), *self.more_actions]
             if self.encoder is None or not actions:
                 problem = "it needs an encoder and actions"
                 fix = 'give --encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
@@ -81,19 +79,18 @@ class ModelOptions:
                 actions,
                 self.device,
                 prompts=self.prompts,
-                smoothing=smoothing,
+                smoothing=self.smoothing,
                 fps=self.fps,
                 keep_going=self.keep_going,
             )
         model.choose(actions, settings)  # wrong names are no fault of an input
         return model, actions
 
-    def _check_unread(self, smoothing: float) -> None:
+    def _check_unread(self) -> None:
         """Reject options that this kind of model does not read."""
+        unread = {"--prompts": self.prompts != "ensemble", "--smoothing": self.smoothing != 1.0}
         if self.run is None:
             unread = {"--window": self.window is not None}
-        else:
-            unread = {"--prompts": self.prompts != "ensemble", "--smoothing": smoothing != 1.0}
         for name, is_typed in unread.items():
             if is_typed:
                 problem = "this model does not read it"

@@ -145,6 +145,7 @@ def segment(
     options = ModelOptions(
         run=run,
         training_free=training_free,
+        actions=read_actions(actions, actions_file),
         encoder=encoder,
         fps=fps,
         device=device,
@@ -152,6 +153,9 @@ def segment(
         prompts=prompts,
         window=window,
         keep_going=keep_going,
+        more_actions=read_names(more_actions, "--more-actions") or (),
+        smoothing=smoothing,
+        trust_encoder=trust_encoder,
     )
     settings = DecodeSettings(
         threshold=threshold,
@@ -171,29 +175,13 @@ def segment(
         as_json=as_json,
     )
     options.check("segment")
-    candidates = read_actions(actions, actions_file)
-    further = read_names(more_actions, "--more-actions") or []
-    if candidates is not None and further:
-        problem = "it goes with neither --actions nor --actions-file"
-        fix = "name all actions with --actions, or leave it out to have the classes of the run, too"
-        raise InputError(CommandOption("--more-actions"), problem, fix)
     _check_live(live, len(inputs), delay, output)
-
-    def open_model() -> tuple[Segmenter, list[str] | None]:
-        return options.open(
-            candidates,
-            settings,
-            more_actions=further,
-            smoothing=smoothing,
-            trust_encoder=trust_encoder,
-        )
-
     if not live:
-        _segment_files([Path(path) for path in inputs], options, open_model, settings, output)
+        _segment_files([Path(path) for path in inputs], options, settings, output)
         return
     from fact_clip.cli.live import segment_live
 
-    model, names = open_model()
+    model, names = options.open(settings)
     stream = model.stream(5.0 if delay is None else delay, names, settings, fps=fps)
     segment_live(inputs[0], model, stream, output, output.folder(run))
 
@@ -215,7 +203,6 @@ def _check_live(live: bool, n_inputs: int, delay: float | None, output: Output) 
 def _segment_files(
     inputs: Sequence[Path],
     options: ModelOptions,
-    open_model: Any,
     settings: DecodeSettings,
     output: Output,
 ) -> None:
@@ -234,7 +221,7 @@ def _segment_files(
         names_video = output.as_json or any(suffix not in UNNAMED for suffix in suffixes)
         _check_media(output.media, len(paths), names_video)
     _check_outputs(folder, paths, suffixes, output)
-    model, candidates = open_model()
+    model, candidates = options.open(settings)
     truths: dict[Path, Segmentation] = {}
     if output.plot is not None:
         truths = processes.broadcast(lambda: _read_truths(paths, model))
@@ -299,9 +286,8 @@ def _check_outputs(
     folder: Path, inputs: Sequence[Path], suffixes: Sequence[str], output: Output
 ) -> None:
     """Reject, before the work, outputs that cannot be written or would replace other data."""
-    from fact_clip.report.plots import check_suffix
+    from fact_clip.video import overlay
     from fact_clip.video.decode import SUFFIXES
-    from fact_clip.video.overlay import check_suffix as check_video_suffix
 
     stems = [file_name(path.stem) for path in inputs]
     check_place(folder / f"{stems[0]}{suffixes[0]}")
@@ -312,9 +298,11 @@ def _check_outputs(
     if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
         raise InputError(where, f"{folder} has the labels of a data set", "name another folder")
     if output.plot is not None:
+        from fact_clip.report.plots import check_suffix  # it loads matplotlib
+
         check_suffix(output.plot)
     if output.overlay is not None:
-        check_place(check_video_suffix(output.overlay))
+        check_place(overlay.check_suffix(output.overlay))
         is_video = len(inputs) == 1 and inputs[0].suffix.lower() in SUFFIXES
         if not is_video or same_place(output.overlay, inputs[0]):
             fix = "name one video, and another file"

@@ -50,7 +50,7 @@ def classes(shared) -> tuple[str, ...]:
 def clone(classes, tmp_path_factory) -> Path:
     """A folder with the package, the scripts, and data in place: four videos that between them show every class."""
     folder = tmp_path_factory.mktemp("clone")
-    for part in ("fact_clip", "scripts", "pyproject.toml", "README.md", "LICENSE"):
+    for part in ("fact_clip", "fact_clip_app", "scripts", "pyproject.toml", "README.md", "LICENSE"):
         (folder / part).symlink_to(ROOT / part)
     data = folder / "data/HAViD/ActionSegmentation/data"
     root, rng = data / "view0_lh_pt", np.random.default_rng(0)
