@@ -112,11 +112,14 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     rows = []
     for where, row in read_table(path, faults=faults):
         rows.append((where, {name.lower(): cell for name, cell in row.items()}))
-    header = rows[0][1] if rows else {}
-    label_column = next((name for name in ("label", "action") if name in header), None)
-    if label_column is None:
-        problem = f"no column 'label' among {join_names(map(repr, header))}" if rows else "no rows"
-        raise InputError(path, problem, "the columns are start, stop, label")
+    fix = "the columns are start, stop, label"
+    if not rows:
+        raise InputError(path, "no rows", fix)
+    header = rows[0][1]
+    label_column = "label" if "label" in header else "action"
+    if label_column not in header:
+        problem = f"no column 'label' among {join_names(map(repr, header))}"
+        raise InputError(path, problem, fix)
     columns = _find_columns(path, rows, options.unit)
     has_seconds = columns.unit == "seconds" and "start_frame" not in header
     if has_seconds and options.fps is not None:

@@ -98,8 +98,9 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         raise InputError(path, "not a TextGrid", "save it in Praat as a text file, long or short")
     tokens.number()  # the start
     end = tokens.number()
-    exists = tokens.next(3, "<exists> or <absent>") == "<exists>"
-    n_tiers = int(tokens.number()) if exists else 0
+    n_tiers = 0
+    if tokens.next(3, "<exists> or <absent>") == "<exists>":
+        n_tiers = int(tokens.number())
     tiers: dict[str, list[Span]] = {}
     n_points = 0
     for _ in range(n_tiers):

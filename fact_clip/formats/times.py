@@ -98,7 +98,9 @@ def picture_rate(segmentation: Segmentation) -> float | None:
     rate = segmentation.fps
     if rate is None and segmentation.times is not None:
         rate = segmentation.n_frames / (segmentation.times[-1] - segmentation.times[0])
-    return rate if rate is None else segmentation.video_fps or rate
+    if rate is None:
+        return None
+    return segmentation.video_fps or rate
 
 
 def picture(segmentation: Segmentation, frame: int) -> int:

@@ -108,12 +108,12 @@ def timeline(
     bars = [_bars(row, in_seconds) for row in rows.values()]
     _draw_rows(axes, rows, bars, colours)
     axes.set_xlabel("time (s)" if in_seconds else "frame", fontsize=9)
-    height = len(rows) * _ROW + _AXIS
     if title:
         axes.set_title(title, loc="left", fontsize=10, parse_math=False)
-        height += _TITLE
     legend = _legend(figure, legend_rows)
-    height += legend.get_window_extent().height / figure.dpi
+    height = len(rows) * _ROW + legend.get_window_extent().height / figure.dpi + _AXIS
+    if title:
+        height += _TITLE
     figure.set_size_inches(_WIDTH, height)
     figure.draw_without_rendering()  # lays it out
 

@@ -76,8 +76,10 @@ class Grammar:
         """
         if name in self.none:
             return (None,) * len(self.slots)
-        is_blank = self.underscores or _has_underscores_alone(self.pattern)
-        words = " ".join((name.replace("_", " ") if is_blank else name).split())
+        words = name
+        if self.underscores or _has_underscores_alone(self.pattern):
+            words = name.replace("_", " ")
+        words = " ".join(words.split())
         match = self._expression.fullmatch(words) if len(words) <= _MAX_NAME else None
 
         factors: dict[str, str] = {}
@@ -86,9 +88,10 @@ class Grammar:
                 if not slot or part is None:
                     continue
                 factor = " ".join(part.replace("_", " ").split())
-                # if two groups of one slot fit, nothing says which one is meant
-                is_ambiguous = slot in factors
-                factors[slot] = "" if is_ambiguous else self.words.get(factor, factor)
+                factor = self.words.get(factor, factor)
+                if slot in factors:  # two groups of one slot fit, and either may be meant
+                    factor = ""
+                factors[slot] = factor
         if not factors or not all(factors.values()):
             raise InputError(f"class {name!r}", f"this name does not fit {self.pattern}")
         return tuple(factors.get(slot) for slot in self.slots)
@@ -190,8 +193,9 @@ def propose(actions: Sequence[str]) -> str | None:
         with suppress(InputError):  # a name that does not fit
             grammar = Grammar.of(pattern, actions)
             factors = [grammar(name) for name in actions]
-            is_shared = _has_repetition(factors, 0) or _has_repetition(factors, 1)
-            return pattern if is_shared else None
+            if _has_repetition(factors, 0) or _has_repetition(factors, 1):
+                return pattern
+            return None
     return None
 
 

@@ -140,7 +140,9 @@ def factors(code: str, functional: bool = False) -> tuple[str | None, ...]:
     if parsed is None:
         return (None if code == IDLE else _WHOLE_CODES[code], None, None, None)
     verb, handled, target, tool = parsed
-    places = _PLACES | (FUNCTIONAL_HOLES if functional else {})
+    places = _PLACES
+    if functional:
+        places = _PLACES | FUNCTIONAL_HOLES
     return VERBS[verb][0], (PARTS | TOOLS)[handled], target and places[target], tool and TOOLS[tool]
 
 
