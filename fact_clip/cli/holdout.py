@@ -27,11 +27,8 @@ def choose(dataset: Dataset, number: int, n_validation: int, **rules: Any) -> Ho
     """
     counts = dataset.class_counts(dataset.learning)
     test_counts = dataset.class_counts(dataset.test) if dataset.test else counts
-    tested = [
-        name
-        for name, frames in zip(dataset.vocabulary, test_counts.tolist(), strict=True)
-        if frames
-    ]
+    names = dataset.vocabulary.names
+    tested = [names[index] for index in test_counts.nonzero()[0]]
     return select(
         dataset.vocabulary,
         number,
