@@ -1,4 +1,4 @@
-"""Encoders by name: pictures and texts to vectors. Importing this loads no torch; models load when they are used."""
+"""Encoders of pictures and texts, by name. Models and torch are loaded when they are used."""
 
 from __future__ import annotations
 
@@ -20,42 +20,48 @@ from fact_clip.encoders.pretrained import Runtime, looks_local
 from fact_clip.encoders.sentence import HashEncoder, MiniLM, StoredVectors
 
 __all__ = [
-    "FRAME_ENCODERS", "TEXT_ENCODERS", "FrameEncoder", "Runtime", "TextEncoder", "frame_encoder", "is_local",
+    "FRAME_ENCODERS",
+    "TEXT_ENCODERS",
+    "FrameEncoder",
+    "Runtime",
+    "TextEncoder",
+    "frame_encoder",
+    "is_local",
     "text_encoder",
-]  # fmt: skip
+]
 
 
 class FrameEncoder(Protocol):
-    """Anything that turns pictures into rows of features."""
+    """Interface of a frame encoder: pictures to rows of features."""
 
     @property
     def name(self) -> str:
-        """Stands for the content: equal names mean equal features, up to `Runtime.precision`."""
+        """Return an identity: equal names mean equal features, up to `Runtime.precision`."""
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """(width, height) to which pictures are decoded; None: their own."""
+        """Return the (width, height) to which pictures are decoded, or None for that of the video."""
 
     @property
     def context(self) -> int:
-        """How many pictures before the first one `encode_images` also needs."""
+        """Return the number of previous pictures that `encode_images` also needs."""
 
     def load(self) -> None:
-        """Load the weights now; an InputError says how to get missing ones."""
+        """Load the weights now. An InputError says how to get missing ones."""
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[Any]:
-        """Prepare (H, W, 3) -> the model's input for one picture. Runs in another thread than `encode_images`."""
+        """Prepare (H, W, 3) -> the input for one picture, in another thread than `encode_images`."""
 
     def encode_images(self, prepared: NDArray[Any]) -> NDArray[np.float32]:
         """Encode `context` + N prepared pictures -> (N, D), the rows of the last N."""
 
 
 class TextEncoder(Protocol):
-    """Anything that turns texts into unit vectors."""
+    """Interface of a text encoder: texts to unit vectors."""
 
     @property
     def name(self) -> str:
-        """Stands for the content: equal names mean equal vectors."""
+        """Return an identity: equal names mean equal vectors."""
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """Encode N texts -> (N, E), each row of length 1."""
@@ -66,14 +72,17 @@ Encoder = TypeVar("Encoder", covariant=True)
 
 @dataclass(frozen=True)
 class Entry(Generic[Encoder]):
-    """A row of a table."""
+    """A row of a table.
 
-    example: str  # a full name
-    # (what follows the colon, what errors call the encoder, how it runs) -> the encoder, not loaded yet
+    Attributes:
+        example: a full name.
+        build: (text after the colon, location for errors, runtime) -> the encoder, not loaded yet.
+        packages: packages that it needs -> arguments of pip install.
+    """
+
+    example: str
     build: Callable[[str, str, Runtime], Encoder]
-    packages: Mapping[str, str] = field(
-        default_factory=dict
-    )  # packages it needs -> what to give to pip install
+    packages: Mapping[str, str] = field(default_factory=dict)
 
 
 _CLIP = {"open_clip": "'fact-clip[clip]'"}
@@ -112,18 +121,34 @@ TEXT_ENCODERS = Table("fact_clip.encoders", _TEXT, partial(_adopt, "encode_texts
 
 @validated()
 def frame_encoder(name: str, runtime: Runtime | None = None) -> FrameEncoder:
-    """Return the frame encoder of a name, PREFIX or PREFIX:REST (see `FRAME_ENCODERS`). Nothing is loaded yet."""
+    """Return the frame encoder of a name, without loading it.
+
+    Args:
+        name: PREFIX or PREFIX:REST, see `FRAME_ENCODERS`.
+        runtime: how it runs.
+
+    Returns:
+        The encoder.
+    """
     return _build(FRAME_ENCODERS, "frame encoder", name, runtime or Runtime())
 
 
 @validated()
 def text_encoder(name: str, device: str = "auto") -> TextEncoder:
-    """Return the text encoder of a name, PREFIX or PREFIX:REST (see `TEXT_ENCODERS`), as `frame_encoder` does."""
+    """Return the text encoder of a name, without loading it.
+
+    Args:
+        name: PREFIX or PREFIX:REST, see `TEXT_ENCODERS`.
+        device: see `pick_device`.
+
+    Returns:
+        The encoder.
+    """
     return _build(TEXT_ENCODERS, "text encoder", name, Runtime(device))
 
 
 def is_local(name: str) -> bool:
-    """Whether the name of an encoder leads to a model in files of this machine; vectors are no model."""
+    """Return whether an encoder is a model in files of this machine. Stored vectors are not one."""
     prefix, _, rest = name.partition(":")
     if prefix in ("timm", "torchvision"):
         return "/" in rest or ":" in rest
@@ -145,7 +170,6 @@ def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: R
         raise InputError(where, "nothing may follow the name", f"use {prefix}")
     for package, install in table[prefix].packages.items():
         if importlib.util.find_spec(package) is None:
-            raise InputError(
-                where, f"the package {package} is not installed", f"pip install {install}"
-            )
+            problem = f"the package {package} is not installed"
+            raise InputError(where, problem, f"pip install {install}")
     return table[prefix].build(rest, where, runtime)

@@ -1,4 +1,4 @@
-"""Frame encoders: backbones of timm and torchvision, image-text models of open_clip and transformers, and the grid."""
+"""Frame encoders: timm, torchvision, open_clip, transformers, and the grid of cells."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from fact_clip.encoders.pretrained import (
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image as PictureFile
 
     from fact_clip.encoders.pretrained import PictureSide, TextSide
 
 
 class Backbone(PictureModel):
-    """What a classifier of pictures, MODEL or MODEL/FILE, gives to its last layer."""
+    """The input of the last layer of a picture classifier, MODEL or MODEL/FILE."""
 
     library = ""
 
@@ -35,12 +36,10 @@ class Backbone(PictureModel):
         self._file = expanded(weights) if weights else None
         if self._file is not None and not self._file.is_file():
             raise InputError(where, f"no file {self._file}")
-        name = (
-            self._model_name
-            if self._file is None
-            else f"{self._model_name}/{content_name(self._file)}"
-        )
-        super().__init__(f"{self.library}:{name}", where, runtime, is_local=self._file is not None)
+        name = f"{self.library}:{self._model_name}"
+        if self._file is not None:
+            name = f"{name}/{content_name(self._file)}"
+        super().__init__(name, where, runtime, is_local=self._file is not None)
 
 
 class Timm(Backbone):
@@ -49,7 +48,8 @@ class Timm(Backbone):
     library = "timm"
 
     def _copy(self) -> str:
-        return f"copy: download the weights from https://huggingface.co/timm and give timm:{self._model_name}/FILE"
+        site = "https://huggingface.co/timm"
+        return f"copy: download the weights from {site} and give timm:{self._model_name}/FILE"
 
     def _load(self) -> Any:
         import timm
@@ -59,7 +59,8 @@ class Timm(Backbone):
         )
         if self._file is not None:
             head = model.pretrained_cfg.get("classifier") or ()
-            _fill(model, self._file, (head,) if isinstance(head, str) else tuple(head))
+            removed = (head,) if isinstance(head, str) else tuple(head)
+            _load_checkpoint(model, self._file, removed)
         return model
 
     def _picture_side(self) -> PictureSide:
@@ -90,125 +91,122 @@ class Torchvision(Backbone):
         import torch
         from torchvision import models
 
-        downloaded = Path(torch.hub.get_dir()) / "checkpoints" / Path(self._weights().url).name
+        weights = self._weights()
+        downloaded = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
         if self._no_network and not downloaded.is_file():
             raise FileNotFoundError(f"no file {downloaded}")
-        model = models.get_model(
-            self._model_name, weights=self._weights() if self._file is None else None
-        )
-        if self._file is not None:
-            _fill(model, self._file, ())
-        last = [
-            key for key, module in model.named_modules() if isinstance(module, torch.nn.Linear)
-        ][-1]
-        model.set_submodule(last, torch.nn.Identity())
+        if self._file is None:
+            model = models.get_model(self._model_name, weights=weights)
+        else:
+            model = models.get_model(self._model_name, weights=None)
+            _load_checkpoint(model, self._file, ())
+        modules = model.named_modules()
+        layers = [name for name, module in modules if isinstance(module, torch.nn.Linear)]
+        model.set_submodule(layers[-1], torch.nn.Identity())
         return model
 
     def _picture_side(self) -> PictureSide:
         return self._weights().transforms(), self.model
 
 
-def _fill(model: torch.nn.Module, file: Path, left_out: tuple[str, ...]) -> None:
-    """Load a checkpoint strictly, but for the layers that the model no longer has."""
+def _load_checkpoint(model: torch.nn.Module, file: Path, removed: tuple[str, ...]) -> None:
+    """Load a checkpoint strictly, except for the layers that were removed from the model."""
     import torch
     from safetensors.torch import load_file
 
-    state: Any = (
-        load_file(file)
-        if file.suffix == ".safetensors"
-        else torch.load(file, "cpu", weights_only=True)
-    )
-    prefixes = tuple(f"{name}." for name in left_out)
+    state: Any
+    if file.suffix == ".safetensors":
+        state = load_file(file)
+    else:
+        state = torch.load(file, "cpu", weights_only=True)
     state = state.get("state_dict", state)
-    model.load_state_dict(
-        {key: value for key, value in state.items() if not (prefixes and key.startswith(prefixes))}
-    )
+    prefixes = tuple(f"{name}." for name in removed)
+    weights = {name: value for name, value in state.items() if not name.startswith(prefixes)}
+    model.load_state_dict(weights)
 
 
 class ImageTextModel(PictureModel, TextModel):
-    """One loaded model whose pictures and texts lie in one space."""
+    """A model that embeds pictures and texts in one space."""
 
 
 class OpenClip(ImageTextModel):
-    """A model of open_clip: MODEL/TAG (`list_pretrained()`), MODEL/FILE, local-dir:FOLDER or hf-hub:OWNER/NAME."""
+    """A model of open_clip: MODEL/TAG, MODEL/FILE, local-dir:FOLDER or hf-hub:OWNER/NAME."""
 
     def __init__(self, prefix: str, rest: str, where: str, runtime: Runtime) -> None:
-        self._prefix, self._weights = prefix, None
+        self._prefix = prefix
+        self._weights: str | None = None  # a tag or a file; None for a folder or a hub
         schema, _, path = rest.partition(":")
         if schema == "local-dir":
             folder = local_folder(path, where)
-            self._model_name, name, is_local = f"local-dir:{folder}", content_name(folder), True
+            self._model_name = f"local-dir:{folder}"
+            name = content_name(folder)
+            is_local = True
         elif schema == "hf-hub":
-            self._model_name, name, is_local = rest, rest, False
+            self._model_name = rest
+            name = rest
+            is_local = False
         else:
             self._model_name, _, weights = rest.partition("/")
             if not self._model_name or not weights:
-                fix = f"give {prefix}:MODEL/TAG (open_clip.list_pretrained() names them) or {prefix}:MODEL/FILE"
+                tags = "open_clip.list_pretrained() names them"
+                fix = f"give {prefix}:MODEL/TAG ({tags}) or {prefix}:MODEL/FILE"
                 raise InputError(where, "no model and weights", fix)
             file = expanded(weights)
             is_local = file.is_file() or looks_local(weights)
             if is_local and not file.is_file():
                 raise InputError(where, f"no file {file}", f"a folder is {prefix}:local-dir:FOLDER")
             self._weights = str(file) if is_local else weights
-            name = f"{self._model_name}/{content_name(file) if is_local else weights}"
+            weights_name = content_name(file) if is_local else weights
+            name = f"{self._model_name}/{weights_name}"
         super().__init__(f"{prefix}:{name}", where, runtime, is_local)
 
-    def _known(self) -> dict[str, Any]:
-        """Return what the library knows of a tag."""
+    def _tag_settings(self) -> dict[str, Any]:
+        """Return the settings of a tag in the library, {} for other weights."""
+        if not self._weights:
+            return {}
         import open_clip
 
-        return (
-            dict(open_clip.get_pretrained_cfg(self._model_name, self._weights))
-            if self._weights
-            else {}
-        )
+        return dict(open_clip.get_pretrained_cfg(self._model_name, self._weights))
 
     def _copy(self) -> str:
         if self._weights is None:
             hub = self._model_name.removeprefix("hf-hub:")
             return f"folder: hf download {hub} --local-dir DIR, then {self._prefix}:local-dir:DIR"
-        pretrained = self._known()
-        hub, url = str(pretrained.get("hf_hub", "")).strip("/"), pretrained.get("url", "")
-        weights = (
-            f"open_clip_model.safetensors from https://huggingface.co/{hub}"
-            if hub
-            else f"the weights {url}"
-        )
+        settings = self._tag_settings()
+        hub = str(settings.get("hf_hub", "")).strip("/")
+        weights = f"the weights {settings.get('url', '')}".strip()
+        if hub:
+            weights = f"open_clip_model.safetensors from https://huggingface.co/{hub}"
         # a file by itself does not say with which activation it was trained
-        quick = (
-            "-quickgelu"
-            if pretrained.get("quick_gelu") and not self._model_name.endswith("-quickgelu")
-            else ""
-        )
-        return f"copy: download {weights.strip()} and give {self._prefix}:{self._model_name}{quick}/FILE"
+        model = self._model_name
+        if settings.get("quick_gelu") and not model.endswith("-quickgelu"):
+            model = f"{model}-quickgelu"
+        return f"copy: download {weights} and give {self._prefix}:{model}/FILE"
 
     def _load(self) -> Any:
         import open_clip
 
-        if self._weights and not self._is_local and not self._known():
+        settings = self._tag_settings()
+        if self._weights and not self._is_local and not settings:
+            problem = f"no model {self._model_name} with weights {self._weights}"
             fix = f"use one of open_clip.list_pretrained(), or {self._prefix}:MODEL/FILE"
-            raise InputError(
-                self._where, f"no model {self._model_name} with weights {self._weights}", fix
-            )
-        # OpenAI's weights need the activation that they were trained with, whatever the model's name says
-        quick = bool(self._known().get("quick_gelu"))
+            raise InputError(self._where, problem, fix)
         return open_clip.create_model(
             self._model_name,
             self._weights,
             require_pretrained=True,
             weights_only=True,
-            force_quick_gelu=quick,
+            # OpenAI's weights need the activation that they were trained with
+            force_quick_gelu=bool(settings.get("quick_gelu")),
         )
 
     def _picture_side(self) -> PictureSide:
         import open_clip
 
-        settings = open_clip.transform.PreprocessCfg(
-            **open_clip.get_model_preprocess_cfg(self.model)
-        )
-        return open_clip.transform.image_transform_v2(
-            settings, is_train=False
-        ), self.model.encode_image
+        values = open_clip.get_model_preprocess_cfg(self.model)
+        settings = open_clip.transform.PreprocessCfg(**values)
+        transform = open_clip.transform.image_transform_v2(settings, is_train=False)
+        return transform, self.model.encode_image
 
     def _text_side(self) -> TextSide:
         import open_clip
@@ -222,13 +220,12 @@ class OpenClip(ImageTextModel):
 
 
 class Transformers(ImageTextModel):
-    """A CLIP or SigLIP model of transformers, in a folder or OWNER/NAME on the hub: safetensors alone, and no code."""
+    """A CLIP or SigLIP model of transformers, a folder or OWNER/NAME: safetensors only, no code."""
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
         if not rest:
-            raise InputError(
-                where, "no model", "give transformers:FOLDER or transformers:OWNER/NAME"
-            )
+            fix = "give transformers:FOLDER or transformers:OWNER/NAME"
+            raise InputError(where, "no model", fix)
         is_local = expanded(rest).is_dir() or looks_local(rest)
         self._source = str(local_folder(rest, where)) if is_local else rest
         name = content_name(Path(self._source)) if is_local else rest
@@ -242,18 +239,21 @@ class Transformers(ImageTextModel):
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        how = {"output_loading_info": True, "trust_remote_code": False, "use_safetensors": True}
-        model, report = AutoModel.from_pretrained(self._source, **how)
+        model, report = AutoModel.from_pretrained(
+            self._source,
+            output_loading_info=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
         self._missing: list[str] = sorted(report["missing_keys"])
         return model
 
-    def _check_side(self, side: str, *others: str) -> None:
-        """Check that the model has a side, and all its weights but those that `others` begin with."""
+    def _check_side(self, side: str, *unused: str) -> None:
+        """Check that the model has a side with all weights. `unused` are prefixes of the other side."""
         if not hasattr(self.model, f"get_{side}_features"):
-            raise ValueError(
-                f"a model of type {self.model.config.model_type!r}, which has no {side} features"
-            )
-        missing = [key for key in self._missing if not key.startswith((*others, "logit_"))]
+            model_type = self.model.config.model_type
+            raise ValueError(f"a model of type {model_type!r}, which has no {side} features")
+        missing = [key for key in self._missing if not key.startswith((*unused, "logit_"))]
         if missing:
             raise ValueError(f"no weights for {missing[0]}, which would be random")
 
@@ -261,54 +261,56 @@ class Transformers(ImageTextModel):
         from transformers import AutoImageProcessor
 
         self._check_side("image", "text_model", "text_projection")
-        processor, model = (
-            AutoImageProcessor.from_pretrained(self._source, trust_remote_code=False),
-            self.model,
-        )
-        return (
-            lambda image: processor(images=image, return_tensors="pt")["pixel_values"][0],
-            lambda pixels: model.get_image_features(pixel_values=pixels),
-        )
+        processor = AutoImageProcessor.from_pretrained(self._source, trust_remote_code=False)
+        model = self.model
+
+        def transform(image: PictureFile) -> torch.Tensor:
+            return processor(images=image, return_tensors="pt")["pixel_values"][0]
+
+        def features(pixels: torch.Tensor) -> Any:
+            return model.get_image_features(pixel_values=pixels)
+
+        return transform, features
 
     def _text_side(self) -> TextSide:
         from transformers import AutoTokenizer
 
         self._check_side("text", "vision_model")
-        tokeniser, config = (
-            AutoTokenizer.from_pretrained(self._source, trust_remote_code=False),
-            self.model.config,
-        )
+        tokeniser = AutoTokenizer.from_pretrained(self._source, trust_remote_code=False)
+        config = self.model.config
         length = config.text_config.max_position_embeddings
-        # SigLIP was trained on texts padded to full length, without a mask
-        siglip = config.model_type.startswith("siglip")
-        padding: dict[str, Any] = (
-            {"padding": "max_length", "max_length": length} if siglip else {"padding": True}
-        )
+        keys = ["input_ids", "attention_mask"]
+        padding: dict[str, Any] = {"padding": True}
+        if config.model_type.startswith("siglip"):
+            # SigLIP was trained on texts padded to full length, without a mask
+            keys = ["input_ids"]
+            padding = {"padding": "max_length", "max_length": length}
 
         def tokenise(texts: list[str]) -> dict[str, torch.Tensor]:
             tokens = tokeniser(texts, return_tensors="pt", **padding)
-            if tokens["input_ids"].shape[1] > length:
-                raise ValueError(
-                    f"a text of {tokens['input_ids'].shape[1]} tokens, where the model takes {length}"
-                )
-            return {
-                key: tokens[key]
-                for key in (("input_ids",) if siglip else ("input_ids", "attention_mask"))
-            }
+            n_tokens = tokens["input_ids"].shape[1]
+            if n_tokens > length:
+                raise ValueError(f"a text of {n_tokens} tokens, where the model takes {length}")
+            return {key: tokens[key] for key in keys}
 
         return tokenise, self.model.get_text_features
 
 
-_ROWS, _COLUMNS, _CELL = 6, 8, 8  # cells of 8 x 8 pixels
-# Bring gradients, differences and their products, which are small, to the range of a colour.
-_GRADIENT, _MOTION, _FLOW = 4.0, 4.0, 16.0
+_ROWS = 6
+_COLUMNS = 8
+_CELL = 8  # pixels
+# Factors that bring gradients, differences and their products to the range of a colour.
+_GRADIENT = 4.0
+_MOTION = 4.0
+_FLOW = 16.0
 
 
 class GridEncoder:
-    """Colour, edges and motion in 6 x 8 cells of a 64 x 48 picture; NumPy only. It knows no objects.
+    """Colour, edges and motion in 6 x 8 cells of a 64 x 48 picture, by NumPy only.
 
-    A cell gives mean red, green and blue; mean absolute horizontal and vertical gradient; mean absolute change since
-    the picture before; and that change times the gradients, whose sign tells the direction of a movement.
+    A cell has mean red, green and blue, mean absolute horizontal and vertical gradient, mean
+    absolute change since the previous picture, and that change times the gradients, whose sign is
+    the direction of a movement.
     """
 
     name = "grid"
@@ -317,23 +319,24 @@ class GridEncoder:
     dim = _ROWS * _COLUMNS * 8
 
     def load(self) -> None:
-        """Do nothing; there are no weights."""
+        """Do nothing, because there are no weights."""
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the picture, of `size`, as it is."""
+        """Return the picture, of `size`, unchanged."""
         return image
 
     def encode_images(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Encode (1 + N, 48, 64, 3) -> (N, 384) float32; the first picture only serves the motion of the second."""
+        """Encode (1 + N, 48, 64, 3) -> (N, 384) float32. The first picture is context only."""
         colour = _cells(prepared[1:].astype(np.float32) / np.float32(255))  # (N, 6, 8, 3)
         # luma of BT.601 in 1/256, so that the sum stays whole
-        grey = (prepared @ np.array([77, 150, 29], dtype=np.float32)) / np.float32(
-            256 * 255
-        )  # (1 + N, 48, 64)
-        now, change = grey[1:], np.diff(grey, axis=0)
-        across, down = np.zeros_like(now), np.zeros_like(now)
-        across[:, :, 1:-1] = now[:, :, 2:] - now[:, :, :-2]
-        down[:, 1:-1] = now[:, 2:] - now[:, :-2]
+        luma = prepared @ np.array([77, 150, 29], dtype=np.float32)  # (1 + N, 48, 64)
+        grey = luma / np.float32(256 * 255)
+        change = np.diff(grey, axis=0)  # (N, 48, 64)
+        current = grey[1:]
+        across = np.zeros_like(current)
+        down = np.zeros_like(current)
+        across[:, :, 1:-1] = current[:, :, 2:] - current[:, :, :-2]
+        down[:, 1:-1] = current[:, 2:] - current[:, :-2]
         planes = [
             _GRADIENT * np.abs(across),
             _GRADIENT * np.abs(down),
@@ -341,8 +344,10 @@ class GridEncoder:
             -_FLOW * change * across,
             -_FLOW * change * down,
         ]
-        rest = [_cells(plane[..., None].astype(np.float32, copy=False)) for plane in planes]
-        return np.concatenate([colour, *rest], axis=3).reshape(len(now), self.dim)
+        columns = [colour]
+        for plane in planes:
+            columns.append(_cells(plane[..., None].astype(np.float32, copy=False)))
+        return np.concatenate(columns, axis=3).reshape(len(current), self.dim)
 
 
 def _cells(planes: NDArray[np.float32]) -> NDArray[np.float32]:

