@@ -1,4 +1,4 @@
-"""Data sets in the common layout (docs/datasets.md) or in memory: what is known of them, their files, and batches."""
+"""Data sets in the common layout (docs/datasets.md) or in memory, and training batches."""
 
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.memory import DataSource, from_arrays, save

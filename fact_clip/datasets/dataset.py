@@ -212,7 +212,7 @@ class Dataset:
         return hashlib.sha256(names.encode()).hexdigest()[:16]
 
     def videos_of(self, holdout: Holdout) -> SplitVideos:
-        """Return the videos to learn from and to test on: those of the holdout, else of the split."""
+        """Return the videos to learn from and to test on, of the holdout or the split."""
         return holdout_videos(self.split, holdout)
 
     def validation_unseen_group(self, holdout: Holdout, number: int) -> tuple[str, ...]:

@@ -148,7 +148,7 @@ def is_usable(values: Array) -> NDArray[np.bool_]:
 
 
 def _with_context(features: Array, context: Sequence[int]) -> NDArray[np.float32]:
-    """Map (T, D) to (T, D * (1 + 2 * windows)): the columns, then mean and deviation of each window.
+    """Map (T, D) to (T, D * (1 + 2 * windows)): columns, then mean and deviation of each window.
 
     Frame t has those of the frames [t - window // 2, t - window // 2 + window) that exist.
     """
@@ -388,7 +388,7 @@ def _frame_times(values: tuple[float, ...], clock: Clock, path: Path) -> NDArray
 
 
 def _check_rate(times: NDArray[np.float64], fps: float, path: Path) -> None:
-    """Check that the rate of frame times, or their median rate where a recorder paused, is `fps`."""
+    """Check that the rate of frame times is `fps`, or the median rate where a recorder paused."""
     mean_rate = (len(times) - 2) / float(times[-2] - times[0])
     median_rate = 1 / float(np.median(np.diff(times[:-1])))
     for rate in (mean_rate, median_rate):
@@ -401,7 +401,7 @@ def _check_rate(times: NDArray[np.float64], fps: float, path: Path) -> None:
 def sidecar_faults(
     paths: Iterable[Path], fps: float | None, layout: Layout | None
 ) -> Iterator[InputError]:
-    """Yield the faults of the JSON files beside features: damaged, or of another rate or encoder."""
+    """Yield the faults of the JSON files beside features: damage, another rate or encoder."""
     first: dict[str, tuple[Any, object]] = {}
     if fps is not None:
         first["fps"] = (fps, "data.fps")

@@ -126,7 +126,7 @@ class Inspection:
 
     @property
     def videos(self) -> Mapping[str, Location]:
-        """Return the videos of the splits with their first line, or without splits all label files."""
+        """Return the videos of the splits by first line, or all label files without splits."""
         videos: dict[str, Location] = {}
         for parts in self.splits.values():
             for part in parts.values():

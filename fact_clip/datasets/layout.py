@@ -83,7 +83,7 @@ class DataStore(ABC):
     @property
     @abstractmethod
     def mapping(self) -> tuple[tuple[str, ...], list[InputError]]:
-        """Return all names of the mapping, those of ``data.unlabelled`` included, and its faults."""
+        """Return all names of the mapping, ``data.unlabelled`` included, and its faults."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -176,7 +176,7 @@ class DataFolder(DataStore):
 
     @cached_property
     def mapping(self) -> tuple[tuple[str, ...], list[InputError]]:
-        """Return all names of the mapping, those of ``data.unlabelled`` included, and its faults."""
+        """Return all names of the mapping, ``data.unlabelled`` included, and its faults."""
         return parse_mapping(self.mapping_path)
 
     def videos(self, part: str, split: str) -> Videos:

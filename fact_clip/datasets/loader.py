@@ -294,7 +294,7 @@ class TrainingLoader:
             yield replace(batch, gain=gain, share=len(share) / len(names))
 
     def _draw(self, epoch: int) -> list[list[str]]:
-        """Return the names in each batch of an epoch, over all processes. The last may be smaller."""
+        """Return the names in each batch of an epoch, over all processes."""
         seed = self.videos.seed
         size = self.batch_size
         order = sorted(self.names, key=lambda name: (draw("order", seed, epoch, name), name))

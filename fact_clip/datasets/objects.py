@@ -1,4 +1,4 @@
-"""The columns of a feature file that belong to each object, listed or detected (docs/method.md, Object columns)."""
+"""The columns of each object in a feature file (docs/method.md, Object columns)."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def name_objects(
     words: tuple[str, ...],
     least: float = NAMES,
 ) -> tuple[str, ...]:
-    """Name objects by words. Each word names at most one object.
+    """Find the names of objects. Each word names at most one object.
 
     A tie is the correlation of the changes of an object with the frames of a word, plus half of
     that of its presence.

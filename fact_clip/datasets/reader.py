@@ -48,7 +48,7 @@ class VideoReader:
 
     @cached_property
     def layout(self) -> Layout:
-        """Return the layout of the feature files: known, or of the first video that fits one only."""
+        """Return the layout of the feature files, if unset by the first video that fits one."""
         layout = self.config.layout or self.store.benchmark.layout
         if layout is not None:
             return layout
@@ -86,7 +86,7 @@ class VideoReader:
         return rows[:length]
 
     def features(self, name: str) -> NDArray[Any]:
-        """Return the features (T, D) of a video, memory-mapped. Values are checked the first time."""
+        """Return the features (T, D) of a video, memory-mapped, with values checked once."""
         rows = self.open(name)
         if name not in self._finite:
             features.check_finite(self.store.feature_location(name), rows)

@@ -157,7 +157,7 @@ def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> lis
 
 
 def _suggested(vocabulary: Vocabulary, transcript_lengths: Sequence[int]) -> dict[str, float]:
-    """Return a number of tokens, and the null weight that follows from it (docs/method.md, Loss)."""
+    """Return a number of tokens, and the null weight for it (docs/method.md, Loss)."""
     tokens = tokens_of(max(transcript_lengths))
     divisor = float(len(vocabulary))
     if vocabulary.slots == ("verb", "noun"):

@@ -117,7 +117,7 @@ _BORDER_SECONDS = 0.35
 
 
 def _prototypes(dim: int) -> World:
-    """Draw unit directions of verbs (1, dim), movements (2, dim), parts, tools and drift (4, dim)."""
+    """Draw unit directions: 1 of a verb, part or tool, 2 of a movement, 4 of drift, (n, dim)."""
     rng = np.random.default_rng([_WORLD, dim])
     tools: set[str] = set()
     for steps in STEPS.values():
@@ -135,7 +135,7 @@ def _prototypes(dim: int) -> World:
 
 
 def _plan(rng: np.random.Generator) -> list[str]:
-    """Plan the actions of a video: some parts in an order that `AFTER` allows, some of their steps."""
+    """Plan the actions of a video: some parts in an order by `AFTER`, and some of their steps."""
     parts = list(rng.choice(list(STEPS), size=rng.integers(4, 7), replace=False))
     ordered: list[str] = []
     while parts:
@@ -159,7 +159,7 @@ def _plan(rng: np.random.Generator) -> list[str]:
 
 
 def _moving_average(rows: Floats, window: int) -> Floats:
-    """Return the centred mean of (T, D) over `window` frames (an odd number), with the ends repeated."""
+    """Return the centred mean of (T, D) over `window` frames (odd), with the ends repeated."""
     smooth: Floats = uniform_filter1d(rows, 2 * (window // 2) + 1, axis=0, mode="nearest")
     return smooth
 

@@ -40,7 +40,7 @@ class FrameEncoder(Protocol):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Return the (width, height) to which pictures are decoded, or None for that of the video."""
+        """Return the (width, height) of the pictures, or None for that of the video."""
 
     @property
     def context(self) -> int:
@@ -50,7 +50,7 @@ class FrameEncoder(Protocol):
         """Load the weights now. An InputError says how to get missing ones."""
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[Any]:
-        """Prepare (H, W, 3) -> the input for one picture, in another thread than `encode_images`."""
+        """Prepare (H, W, 3) -> the input for one picture. Runs in a thread of its own."""
 
     def encode_images(self, prepared: NDArray[Any]) -> NDArray[np.float32]:
         """Encode `context` + N prepared pictures -> (N, D), the rows of the last N."""

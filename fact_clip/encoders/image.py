@@ -249,7 +249,7 @@ class Transformers(ImageTextModel):
         return model
 
     def _check_side(self, side: str, *unused: str) -> None:
-        """Check that the model has a side with all weights. `unused` are prefixes of the other side."""
+        """Check that the model has all weights of a side. `unused` are prefixes of other weights."""
         if not hasattr(self.model, f"get_{side}_features"):
             model_type = self.model.config.model_type
             raise ValueError(f"a model of type {model_type!r}, which has no {side} features")

@@ -103,7 +103,7 @@ class Pretrained(ABC):
 
     @contextmanager
     def _loading(self) -> Iterator[None]:
-        """Read files in the block without running code in them, and without a network from the cache."""
+        """Read files in the block without running code in them, from the cache if offline."""
         from huggingface_hub import constants
 
         self._no_network = "" if self._is_local else no_network(self.site or constants.ENDPOINT)
@@ -218,7 +218,7 @@ class TextModel(Pretrained):
         return lambda texts: self._run(features, **tokenise(texts))
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
-        """Encode N texts -> (N, E) float32, each row of length 1. Reject a text that is too long."""
+        """Encode N texts -> (N, E) float32, unit rows. Reject a text that is too long."""
         embed = self._texts
         with self._errors():
             if not texts:

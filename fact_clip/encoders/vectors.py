@@ -55,7 +55,7 @@ def embed_as(
     device: str = "auto",
     encoder: TextEncoder | None = None,
 ) -> TextMatrix:
-    """Run `embed` with the settings of a recipe. `encoder` is its encoder, if it is loaded already."""
+    """Run `embed` with the settings of a recipe, and its `encoder` if that is loaded already."""
     encoder = encoder or text_encoder(config.encoder, device)
     return embed(encoder, vocabulary, config.templates, config.phrase)
 
@@ -68,8 +68,8 @@ def class_texts(
 ) -> NDArray[np.float32]:
     """Return the vectors that the text head reads, (C, S, E).
 
-    As ``text.parts`` says, they are the vector of the whole name, then one per slot. They are zero for
-    background classes, which are not embedded, and for factors that a class lacks.
+    As ``text.parts`` says, they are the vector of the whole name, then one per slot. They are zero
+    for background classes, which are not embedded, and for factors that a class lacks.
     """
     if "factors" not in config.parts:  # the words of names need no vectors
         vocabulary = Vocabulary.from_names(vocabulary.names, vocabulary.background)

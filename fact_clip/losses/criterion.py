@@ -97,13 +97,14 @@ class _Target:
 
 
 class Criterion:
-    """Matching and loss for any closed set of classes; ignored frames (label -1) are left out of everything.
+    """Matching and loss for any closed set of classes, without ignored frames (label -1).
 
     Args:
         config: weights and the matcher.
         classes: the class count (and verbs and nouns).
         background: indices of background classes, weighted by ``config.background_weight``.
-        mean_transcript_length: mean number of segments of the training videos, for ``null_weight = -1``.
+        mean_transcript_length: mean number of segments of the training videos, for
+            ``null_weight = -1``.
         unseen: classes left out of the contrastive loss.
         frames: training frames of each class, (C,), where ``config.balance`` is above 0.
     """

@@ -57,13 +57,13 @@ def segment_lengths(truth: Truth) -> Tensor:
 
 
 def one_to_one(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
-    """``o2o``: return the cheapest assignment of tokens to segments. The others stay unmatched."""
+    """Assign tokens to segments at the lowest cost (``o2o``). The others stay unmatched."""
     tokens, segments = linear_sum_assignment(cost)
     return list(zip(tokens.tolist(), segments.tolist(), strict=True))
 
 
 def one_to_many(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
-    """``o2m``: assign tokens to classes, then each segment to the cheapest token of its class."""
+    """Assign tokens to classes, then each segment to the cheapest token of its class (``o2m``)."""
     present = np.unique(classes)
     class_costs = [cost[:, classes == label].sum(1) for label in present]
     by_class = np.stack(class_costs, axis=1)  # (M, K)
@@ -79,7 +79,7 @@ def one_to_many(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs
 
 
 def sequential(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
-    """``seq``: match token i to segment i."""
+    """Match token i to segment i (``seq``)."""
     return [(index, index) for index in range(min(cost.shape))]
 
 

@@ -29,15 +29,16 @@ if TYPE_CHECKING:
 Image = NDArray[np.uint8]
 
 SUFFIXES = (
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp"
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv",
+    ".ogv", ".3gp",
 )  # fmt: skip
 """Suffixes of the files that count as videos in a folder."""
 
 # The containers that FFmpeg may open, whatever the name of the file. Each contains its pictures.
 # Playlists and lists of other files (hls, dash, concat, image2, ...) are not among them.
 _CONTAINERS = (
-    "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "nut", "dv", "gif", "ivf",
-    "h264", "hevc", "m4v", "mjpeg", "obu", "yuv4mpegpipe",
+    "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "nut", "dv",
+    "gif", "ivf", "h264", "hevc", "m4v", "mjpeg", "obu", "yuv4mpegpipe",
 )  # fmt: skip
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
 
@@ -76,7 +77,7 @@ class DamagedVideoError(InputError):
 
 @validated()
 def probe(path: str | Path) -> VideoInfo:
-    """Return the properties of a video file. Decodes its first frame, and raises what `frames` raises."""
+    """Return the properties of a video file. Decodes its first frame. See `frames` for errors."""
     with _opened(Path(path)) as source:
         _, frame = next(iter(source))
         height, width = _converter(None)(frame).shape[:2]
@@ -85,7 +86,7 @@ def probe(path: str | Path) -> VideoInfo:
 
 @validated()
 def picture_times(path: str | Path) -> NDArray[np.float64]:
-    """Return the start of each picture of a video and its end, (N + 1,) rising seconds, without decoding."""
+    """Return the start of each picture and the end, (N + 1,) rising seconds, without decoding."""
     import av
 
     with _opened(Path(path)) as source:

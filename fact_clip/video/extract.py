@@ -59,7 +59,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Extracted:
-    """The results for a list of videos: extracted, skipped because of current features, or failed."""
+    """The results for a list of videos: extracted, skipped as current, or failed."""
 
     written: list[Path] = field(default_factory=list)
     current: list[Path] = field(default_factory=list)
@@ -91,7 +91,7 @@ def extract_all(
     progress: Progress | None = None,
     within: Progress | None = None,
 ) -> Extracted:
-    """Run `extract` on each video without current features. A faulty video does not stop the others.
+    """Run `extract` on each video without current features. A faulty video stops no other.
 
     Args:
         videos: the video files.
@@ -406,7 +406,7 @@ class RowEncoder:
 
 
 def _ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Item]:
-    """Yield items that a thread produces up to `depth` ahead. An error keeps its place in the order."""
+    """Yield items that a thread produces up to `depth` ahead. Errors keep their order."""
     end = object()
     pool = ThreadPoolExecutor(1)
     try:
