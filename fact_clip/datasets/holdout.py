@@ -572,7 +572,7 @@ class HoldoutContext:
         return len(self.groups_of[self.vocabulary.index(name)])
 
     def hides_a_factor(self, names: Sequence[str]) -> bool:
-        """Return whether holding these classes out would lose a factor of them or of unseen ones."""
+        """Return whether holding these classes out loses a factor of them or of unseen ones."""
         lost = lost_factors(self.vocabulary, [*self.unseen, *names], self.frame_counts)
         if any(lost[name] for name in names):
             return True

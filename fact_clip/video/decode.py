@@ -37,8 +37,8 @@ SUFFIXES = (
 # The containers that FFmpeg may open, whatever the name of the file. Each contains its pictures.
 # Playlists and lists of other files (hls, dash, concat, image2, ...) are not among them.
 _CONTAINERS = (
-    "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "nut", "dv",
-    "gif", "ivf", "h264", "hevc", "m4v", "mjpeg", "obu", "yuv4mpegpipe",
+    "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "nut",
+    "dv", "gif", "ivf", "h264", "hevc", "m4v", "mjpeg", "obu", "yuv4mpegpipe",
 )  # fmt: skip
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
 
