@@ -30,15 +30,67 @@ TEXTS = ("stir the pot", "pour milk", "Crack an egg!", "混ぜる eggs", "x")
 ORDER = [3, 0, 4, 1, 2]  # of five texts or classes
 VERBS = (0, 0, 1, 1, 2)  # of five classes
 NOUNS = (0, 1, 0, 2, 1)
-NAMES = (
-    "=cmd|'/c calc'!A1", "+1+1", "-1", "@SUM(A1)", "'=1", "''+1", "'", "' quoted'", '"double"',
-    "a;b", "a,b", "a|b", "<b>bold</b>", "&amp;", "&lt;", "&xxe;", "]]>", "<!-- no -->", "<?php ?>",
-    "{{ 7 * 7 }}", "${HOME}", "%s %d %n", "{0}", "$(touch x)", "`id`", "../../x", "/etc/passwd",
-    "C:\\x", "nul", "a\\nb", "\\u0000", "\\x00", "null", "true", "NaN", "1e5", "0x10", "12:34",
-    "2024-01-01", "~", "- a", "# a", "a: b", "[a]", "{a}", "*a", "&a", "!a", "0 idle", "?", "-->",
-    "00:00:01.000 --> 00:00:02.000", "NOTE x", "WEBVTT", "混ぜる 🥄", "e\u0301", "אבג", "ﬁ", "İ",
-    "a" * 500,
-)  # fmt: skip
+_LINES = r"""
+=cmd|'/c calc'!A1
++1+1
+-1
+@SUM(A1)
+'=1
+''+1
+'
+' quoted'
+"double"
+a;b
+a,b
+a|b
+<b>bold</b>
+&amp;
+&lt;
+&xxe;
+]]>
+<!-- no -->
+<?php ?>
+{{ 7 * 7 }}
+${HOME}
+%s %d %n
+{0}
+$(touch x)
+`id`
+../../x
+/etc/passwd
+C:\x
+nul
+a\nb
+\u0000
+\x00
+null
+true
+NaN
+1e5
+0x10
+12:34
+2024-01-01
+~
+- a
+# a
+a: b
+[a]
+{a}
+*a
+&a
+!a
+0 idle
+?
+-->
+00:00:01.000 --> 00:00:02.000
+NOTE x
+WEBVTT
+混ぜる 🥄
+אבג
+ﬁ
+İ
+"""
+NAMES = (*_LINES.strip().split("\n"), "e\u0301", "a" * 500)
 """Names of actions that a format may take for something else."""
 
 

@@ -248,24 +248,25 @@ class Segmentation:
 
     def _repr_html_(self) -> str:
         """Return the timeline and its legend for a notebook. It loads nothing from elsewhere."""
-        first, end = self.seconds(0), self.seconds(self.n_frames)
+        frames = [0, *(segment.stop for segment in self.segments)]
+        times = [self.seconds(frame) for frame in frames]
         unit = "s"
-        if first is None or end is None:
-            first, end = 0.0, float(self.n_frames)
+        edges = [time for time in times if time is not None]
+        if not edges:
             unit = "frames"
+            edges = [float(frame) for frame in frames]
+        length = edges[-1] - edges[0]
         colours = {}
         labels = list(dict.fromkeys(self.transcript))
         for label, look in class_colours(labels, self.background).items():
             colours[label] = look["colour"] or "rgba(128,128,128,.35)"
 
         bars = []
-        for segment in self.segments:
-            start = segment.start if unit == "frames" else self.seconds(segment.start) or 0.0
-            stop = segment.stop if unit == "frames" else self.seconds(segment.stop) or 0.0
+        for segment, (start, stop) in zip(self.segments, pairwise(edges), strict=True):
             title = f"{segment.label}: {start:.6g} to {stop:.6g} {unit}"
             if segment.confidence is not None:
                 title += f", confidence {segment.confidence:.2f}"
-            width = 100 * (stop - start) / (end - first)
+            width = 100 * (stop - start) / length
             style = f"width:{width:.4f}%;background:{colours[segment.label]}"
             bars.append(f'<span title="{escape(title)}" style="{style}"></span>')
 
@@ -277,7 +278,7 @@ class Segmentation:
                 f'<span style="{swatch};background:{colour}"></span>{escape(label)}</span> '
             )
 
-        summary = f"{len(self)} segments, {first:.6g} to {end:.6g} {unit}"
+        summary = f"{len(self)} segments, {edges[0]:.6g} to {edges[-1]:.6g} {unit}"
         return (
             f'<div style="font:13px system-ui,sans-serif;color:inherit"><div>{summary}</div>'
             f'<div style="display:flex;height:28px;margin:4px 0">{"".join(bars)}</div>'

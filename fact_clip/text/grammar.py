@@ -100,8 +100,8 @@ class Grammar:
     def _expression(self) -> re.Pattern[str]:
         """Return a regular expression with one group per slot, in the order of the pattern."""
         tokens = _tokens(_with_blanks_inside(self.pattern))
-        parts = [token for token in tokens if token not in ("[", "]", " ")]
-        flat = "".join(_SLOT if token[0] == "{" else token for token in tokens)
+        # the pattern with a mark for each slot, and without brackets
+        flat = re.sub(r"\{[^{}]*\}", _SLOT, "".join(tokens))
         flat = re.sub(r"[][]", "", flat)
         words = [re.escape(word) for word in flat.split() if _SLOT not in word]
         # a factor does not begin or end with a word of the pattern, and has none of its marks
@@ -116,21 +116,20 @@ class Grammar:
         verb = f"[^ {excluded}]+(?: (?:{particles})(?= |$))?"
 
         expression = ""
-        position = -1  # of the token in parts
+        index = -1  # of the slot in flat
         for token in tokens:
             if token == "[":
                 expression += "(?:"
             elif token == "]":
                 expression += ")?"
-            elif token == " ":
-                expression += re.escape(token)
+            elif token[0] == "{":
+                index = flat.index(_SLOT, index + 1)
+                factor = anything
+                if token == "{verb}" and _is_beside_slot(flat, index):
+                    factor = verb
+                expression += f"({no_first}{factor}{no_last})"
             else:
-                position += 1
-                if token[0] != "{":
-                    expression += re.escape(token)
-                    continue
-                is_verb = token == "{verb}" and _is_beside_slot(parts, position)
-                expression += f"({no_first}{verb if is_verb else anything}{no_last})"
+                expression += re.escape(token)
         return re.compile(expression, re.IGNORECASE)
 
 
@@ -159,10 +158,11 @@ def _with_blanks_inside(pattern: str) -> str:
     return re.sub(r"^\[([^\]]*?) *\] +", r"[\1 ]", pattern)
 
 
-def _is_beside_slot(parts: Sequence[str], position: int) -> bool:
-    """Return whether the part before or after a part is a slot."""
-    neighbours = [*parts[:position][-1:], *parts[position + 1 : position + 2]]
-    return any(part.startswith("{") for part in neighbours)
+def _is_beside_slot(flat: str, index: int) -> bool:
+    """Return whether only blanks lie between the slot at an index and another one."""
+    left = flat[:index].rstrip(" ")
+    right = flat[index + 1 :].lstrip(" ")
+    return left.endswith(_SLOT) or right.startswith(_SLOT)
 
 
 # What usually follows a preposition, in the order in which they stand in a name.
