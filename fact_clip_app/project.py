@@ -49,8 +49,9 @@ MIGRATIONS = (
     );
     CREATE INDEX segment_of_track ON segment (track);
     CREATE TABLE edit (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, video TEXT NOT NULL REFERENCES video ON DELETE CASCADE,
-        track INTEGER NOT NULL, time REAL NOT NULL, annotator TEXT NOT NULL, removed TEXT NOT NULL,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        video TEXT NOT NULL REFERENCES video ON DELETE CASCADE, track INTEGER NOT NULL,
+        time REAL NOT NULL, annotator TEXT NOT NULL, removed TEXT NOT NULL,
         added TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('done', 'undone', 'dropped'))
     );
     CREATE INDEX edit_of_video ON edit (video, state);
