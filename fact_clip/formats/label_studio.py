@@ -158,20 +158,22 @@ def _annotation(
     regions = [region for region in answer.result or [] if region.is_timed]
     controls = [str(region.from_name) for region in regions]
     control = choose(where, "control", controls, options.tier)
-    spans: list[Span] = []
+    regions = [region for region in regions if str(region.from_name) == control]
     units: set[Unit] = set()
     for region in regions:
-        if str(region.from_name) == control:
-            units.add("seconds" if region.value.ranges is None else "frames")
-            if len(units) > 1:
-                raise InputError(where, f"the control {control!r} has both frames and seconds")
-            spans += _spans(where, region)
+        units.add("seconds" if region.value.ranges is None else "frames")
+    if len(units) > 1:
+        raise InputError(where, f"the control {control!r} has both frames and seconds")
     unit = units.pop()
     fps = options.fps or data.fps
     # our predictions count frames of the features if the rate is unknown
     is_ours = is_predicted and answer.version == "fact-clip"
     if unit == "frames" and fps is None and not is_ours:
         raise InputError(where, "frames, but no fps in its data", "set --source-fps")
+
+    spans: list[Span] = []
+    for region in regions:
+        spans += _spans(where, region)
     return Annotation(name, tuple(spans), unit, where.path, fps, background=data.background)
 
 
