@@ -216,9 +216,9 @@ class Trainer:
                 )
             batch = batch.to(self.device)
             frames = next((length for length in self.lengths if length >= batch.mask.shape[1]), 0)
-            row = processes.all_reduce(
-                self._step(batch.longer(frames) if frames else batch), batch.share
-            )
+            batch = batch.longer(frames) if frames else batch
+            truth = Truth.of(batch.labels).to(self.device)  # cut on the host: no wait for a device
+            row = processes.all_reduce(self._step(batch, truth), batch.share)
             state.terms = {key: state.terms.get(key, 0.0) + value for key, value in row.items()}
             state.step += 1
             if time.monotonic() - self.saved > SAVE_SECONDS:
@@ -228,9 +228,8 @@ class Trainer:
         state.step, state.terms = 0, {}
         return means
 
-    def _step(self, batch: Batch) -> dict[str, Tensor]:
+    def _step(self, batch: Batch, truth: Truth) -> dict[str, Tensor]:
         """One optimiser step; the loss terms, still on the device."""
-        truth = Truth.of(batch.labels).to(self.device)
         transcript = truth.classes if self.run.config.model.transcript else None
         features, text = batch.features, self.text
         share, objects = self.run.config.augment.swap[0], self.model.objects

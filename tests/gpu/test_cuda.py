@@ -164,12 +164,12 @@ def test_synchronisations_of_a_step(blocks, tiny, tmp_path, monkeypatch):
         steps: list[int] = []
 
         class Counted(trainer.Trainer):
-            def _step(self, batch: Any, steps: list[int] = steps) -> Any:
+            def _step(self, batch: Any, truth: Any, steps: list[int] = steps) -> Any:
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
                     torch.cuda.set_sync_debug_mode("warn")
                     try:
-                        answer = super()._step(batch)
+                        answer = super()._step(batch, truth)
                     finally:
                         torch.cuda.set_sync_debug_mode("default")
                 steps.append(sum("synchronizing CUDA operation" in str(each.message) for each in caught))

@@ -32,7 +32,9 @@ def events(monkeypatch) -> list[object]:
         FeatureTransform, "__call__", lambda self, rows: (seen.append("transformed"), transform(self, rows))[1]
     )
     monkeypatch.setattr(
-        trainer.Trainer, "_step", lambda self, batch: (seen.append(("step", *batch.names)), step(self, batch))[1]
+        trainer.Trainer,
+        "_step",
+        lambda self, batch, truth: (seen.append(("step", *batch.names)), step(self, batch, truth))[1],
     )
     return seen
 
