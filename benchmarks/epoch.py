@@ -27,8 +27,8 @@ def main(recipe: str, out: str, overrides: list[str]) -> None:
     now = time.process_time if os.environ.get("CLOCK") == "process" else time.perf_counter
 
     class Timed(trainer.Trainer):
-        def _step(self, batch: Any) -> Any:
-            answer = super()._step(batch)
+        def _step(self, batch: Any, truth: Any) -> Any:
+            answer = super()._step(batch, truth)
             steps.append(now())
             return answer
 

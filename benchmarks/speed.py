@@ -305,10 +305,10 @@ def step(
             super().__init__(*parts)
             self.plain = twin_of(self, shape)
 
-        def _step(self, batch: Any) -> Any:
+        def _step(self, batch: Any, truth: Any) -> Any:
             wait()
             start = clock()
-            answer = super()._step(batch)
+            answer = super()._step(batch, truth)
             wait()
             times["ours"].append(clock() - start)
             wait()
@@ -384,10 +384,10 @@ def memory(name: str, shape: Shape) -> list[Row]:
             super().__init__(*parts)
             self.plain = twin_of(self, shape)
 
-        def _step(self, batch: Any) -> Any:
+        def _step(self, batch: Any, truth: Any) -> Any:
             for optimizer in (self.optimizer, self.plain.optimizer):
                 optimizer.zero_grad(set_to_none=True)
-            terms = noted("ours step", lambda: super(Measured, self)._step(batch))
+            terms = noted("ours step", lambda: super(Measured, self)._step(batch, truth))
             noted("plain step", lambda: self.plain.step(videos_of(batch)))
             with torch.no_grad():
                 noted("ours pass", lambda: self.model.eval()(batch.features))
