@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fact_clip.core import Vocabulary as Vocabulary
     from fact_clip.inference.segmenter import Segmenter as Segmenter
     from fact_clip.inference.segmenter import load as load
-    from fact_clip.run import share as share
+    from fact_clip.sharing import share as share
     from fact_clip.training import evaluate as evaluate
     from fact_clip.training import train as train
 
@@ -43,7 +43,7 @@ _HOME_OF = {
     "Vocabulary": "fact_clip.core",
     "evaluate": "fact_clip.training",
     "load": "fact_clip.inference.segmenter",
-    "share": "fact_clip.run",
+    "share": "fact_clip.sharing",
     "train": "fact_clip.training",
 }
 __all__ = [*_HOME_OF, *_ROOMS]

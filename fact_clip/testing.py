@@ -156,8 +156,7 @@ def _model(head: str, order: Sequence[int] = range(5)) -> FACT:
     from fact_clip.models import FACT, Classes
 
     is_similarity = head == "similarity"
-    tree: dict[str, Any] = {"blocks": "iuU", "tokens": 6, "head": head}
-    tree["input"] = {
+    sizes = {
         "hidden": 24,
         "frame_dim": 16,
         "frame_layers": 3,
@@ -165,9 +164,7 @@ def _model(head: str, order: Sequence[int] = range(5)) -> FACT:
         "action_layers": 1,
         "heads": 2,
     }
-    if is_similarity:
-        tree["similarity"] = {"channels": 8, "layers": 2}
-    config = ModelConfig.model_validate(tree)
+    config = ModelConfig.inheriting(blocks="iuU", tokens=6, head=head, input=sizes)
 
     classes = Classes(5)
     if head == "verb-noun":
@@ -175,7 +172,7 @@ def _model(head: str, order: Sequence[int] = range(5)) -> FACT:
         nouns = tuple(NOUNS[index] for index in order)
         classes = Classes(5, verbs, nouns, 3, 3)
     elif config.is_open:
-        classes = Classes(5, n_slots=2, text_width=4, evidence_width=8 * is_similarity)
+        classes = Classes(5, n_slots=2, text_width=4, evidence_width=16 * is_similarity)
     options: dict[str, Any] = {}
     if config.is_open:
         vectors = torch.randn((5, 2, 4), generator=torch.Generator().manual_seed(2))

@@ -45,9 +45,12 @@ def video(workbench) -> np.ndarray:
 def test_all_names_by_default_with_the_calibration_of_the_run(segmenter):
     choice = segmenter.choose()
     assert choice.vocabulary is segmenter.vocabulary
-    assert choice.text is None
+    assert choice.text_embeddings is None
     assert isinstance(segmenter.scorer.calibration, Calibration)
-    np.testing.assert_array_equal(choice.offset, segmenter.scorer.calibration.offset(segmenter.vocabulary))
+    calibration = segmenter.scorer.calibration
+    seen = calibration.is_seen(segmenter.vocabulary)
+    expected = -calibration.gamma * seen - calibration.weighted_log_prior(segmenter.vocabulary)
+    np.testing.assert_array_equal(choice.offset, expected)
     assert segmenter_of(segmenter.run, segmenter.scorer.model).choose().offset is None
 
 
@@ -56,7 +59,7 @@ def test_fewer_names_in_the_order_given_and_the_background(segmenter):
     assert choice.vocabulary.names == (*KNOWN, "no action")
     assert choice.vocabulary.background == ("no action",)
     place = segmenter.vocabulary.encode(choice.vocabulary.names)
-    torch.testing.assert_close(choice.text, segmenter.scorer.model.text[place.tolist()])
+    torch.testing.assert_close(choice.text_embeddings, segmenter.scorer.model.text[place.tolist()])
     np.testing.assert_allclose(choice.offset, segmenter.choose().offset[place])
     assert segmenter.choose(["no action", "grasp nut", "grasp nut"]).vocabulary.names == ("no action", "grasp nut")
 
@@ -73,9 +76,11 @@ def test_new_names_are_read_by_the_grammar(segmenter, video):
     assert choice.vocabulary.names == ("grasp nut", "polish nut with wrench", "no action")
     assert choice.vocabulary.factors[1] == ("polish", "nut", "wrench")
     words = torch.from_numpy(HashEncoder("32").encode_texts(["polish", "nut", "wrench"]))
-    torch.testing.assert_close(choice.text[1], words)
-    torch.testing.assert_close(choice.text[0], segmenter.scorer.model.text[segmenter.vocabulary.index("grasp nut")])
-    assert (choice.text[2] == 0).all()
+    torch.testing.assert_close(choice.text_embeddings[1], words)
+    torch.testing.assert_close(
+        choice.text_embeddings[0], segmenter.scorer.model.text[segmenter.vocabulary.index("grasp nut")]
+    )
+    assert (choice.text_embeddings[2] == 0).all()
     # a name that was never trained is unseen: gamma is not taken off, the prior of an unknown verb is the mean one
     calibration = dataclasses.replace(segmenter.scorer.calibration, gamma=3.0, prior_weight=0.0)
     calibrated = segmenter_of(segmenter.run, segmenter.scorer.model, calibration=calibration)
@@ -87,7 +92,7 @@ def test_known_names_beside_new_ones_keep_their_place(segmenter):
     names = [*segmenter.vocabulary.names, "polish nut"]
     choice = segmenter.choose(names)
     assert choice.vocabulary.names == tuple(names)
-    torch.testing.assert_close(choice.text[:-1], segmenter.scorer.model.text)
+    torch.testing.assert_close(choice.text_embeddings[:-1], segmenter.scorer.model.text)
 
 
 def test_new_names_are_embedded_once(segmenter, monkeypatch):
@@ -109,7 +114,7 @@ def test_without_a_grammar_any_name_is_a_phrase(segmenter, video):
     choice = segmenter_of(run, Model()).choose(["dance!", "grasp nut"])
     assert choice.vocabulary.names == ("dance!", "grasp nut", "no action")
     assert choice.vocabulary.factors[0] == ("dance!",)
-    torch.testing.assert_close(choice.text[0], torch.from_numpy(HashEncoder("32").encode_texts(["dance!"])))
+    torch.testing.assert_close(choice.text_embeddings[0], torch.from_numpy(HashEncoder("32").encode_texts(["dance!"])))
 
 
 def test_a_name_that_does_not_parse_is_a_whole_phrase_with_one_line(segmenter, caplog):
@@ -117,8 +122,8 @@ def test_a_name_that_does_not_parse_is_a_whole_phrase_with_one_line(segmenter, c
     factors = (("polish", None, None), ("polish", "nut", None), ("dance with", None, None))
     assert choice.vocabulary.factors[:3] == factors
     words = torch.from_numpy(HashEncoder("32").encode_texts(["polish", "dance with"]))
-    torch.testing.assert_close(choice.text[[0, 2], 0], words)
-    assert (choice.text[[0, 2], 1:] == 0).all()
+    torch.testing.assert_close(choice.text_embeddings[[0, 2], 0], words)
+    assert (choice.text_embeddings[[0, 2], 1:] == 0).all()
     [record] = caplog.records
     assert record.levelname == "WARNING"
     assert record.message.startswith("no trained class has these words, so what they find is a guess: ")
@@ -135,7 +140,7 @@ def test_a_name_that_does_not_parse_is_a_whole_phrase_with_one_line(segmenter, c
 def test_another_spelling_of_a_trained_name_is_that_name(segmenter, name, caplog):
     choice = segmenter.choose([name, "grasp nut", "place gear"])
     assert choice.vocabulary.names == ("grasp nut", "place gear", "no action")
-    torch.testing.assert_close(choice.text, segmenter.choose(["grasp nut", "place gear"]).text)
+    torch.testing.assert_close(choice.text_embeddings, segmenter.choose(["grasp nut", "place gear"]).text_embeddings)
     assert choice.new_words == ()
     assert [record.message for record in caplog.records] == [
         f"another spelling of the same name: {name!r} for 'grasp nut'"
@@ -210,8 +215,8 @@ def test_the_run_keeps_the_grammar_of_own_names(own, video, caplog):
     choice = segmenter.choose(["tap nut using mallet"])
     assert choice.vocabulary.factors == (("tap", "nut", "mallet"), (None, None, None))
     words = torch.from_numpy(HashEncoder("32").encode_texts(["tap", "nut", "mallet"]))
-    torch.testing.assert_close(choice.text[0], words)
-    assert (choice.text[1] == 0).all()  # the background
+    torch.testing.assert_close(choice.text_embeddings[0], words)
+    assert (choice.text_embeddings[1] == 0).all()  # the background
     assert not caplog.records
     shown = set(segmenter.segment(video, ["tap nut using mallet"]).to_frames())
     assert shown <= {"tap nut using mallet", "stand still"}

@@ -16,8 +16,9 @@ import fact_clip
 from fact_clip.cli import main
 from fact_clip.core.io import read_mapping
 from fact_clip.encoders import is_local
-from fact_clip.hub import _portable, is_address
+from fact_clip.hub import is_address
 from fact_clip.run import FILES, Run
+from fact_clip.sharing import _portable
 
 from .hub_server import TOKEN, Hub, serving
 from .refusals import refused, refused_line

@@ -178,14 +178,6 @@ def test_weights_of_other_classes_than_the_run_names(change, run):
         load(run)
 
 
-def test_a_training_of_format_1_can_go_on(tmp_path):
-    """Names in its last.safetensors are those of today too."""
-    stored = ("model.channels.own.weight", "average.channels.own.weight", "model.block_list.0.a", "optimizer.0.step")
-    save_weights(tmp_path / "last.safetensors", {name: torch.zeros(1) for name in stored}, {})
-    names = read_weights(tmp_path / "last.safetensors")[0].keys()
-    assert names == {"model.objects.own.weight", "average.objects.own.weight", *stored[2:]}
-
-
 # --- damage -----------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,22 +73,15 @@ def test_the_examples_of_a_page_run(page, tiny, tiny_run, workbench, tmp_path, m
         exec(compile(block, f"docs/{page}", "exec"), names)
 
 
-DEFINED = re.compile(r"`(?P<file>[\w/]+\.py):(?P<line>\d+)`,? `(?P<name>\w+)`")
+DEFINED = re.compile(r"`(?P<file>[\w/]+\.py)`,? `(?P<name>\w+)`")
 
 
-def test_the_tour_names_the_right_lines():
-    """``file.py:LINE` `name``: the line defines the name. FACT_CLIP_UPDATE=1 writes the lines anew."""
-    tour, package = ROOT / "docs/tour.md", ROOT / "fact_clip"
-
-    def right(match: re.Match[str]) -> str:
-        lines = (package / match["file"]).read_text(encoding="utf-8").splitlines()
-        named = re.compile(rf"\s*(?:def {match['name']}\(|class {match['name']}\b|{match['name']}\b.*=)")
-        line = next(number for number, text in enumerate(lines, start=1) if named.match(text))
-        return match[0].replace(f":{match['line']}`", f":{line}`")
-
-    text = tour.read_text(encoding="utf-8")
-    assert len(DEFINED.findall(text)) > 20
-    current = DEFINED.sub(right, text)
-    if os.environ.get("FACT_CLIP_UPDATE"):
-        tour.write_text(current, encoding="utf-8")
-    assert text == current or os.environ.get("FACT_CLIP_UPDATE"), "run it with FACT_CLIP_UPDATE=1"
+def test_the_tour_names_what_is_there():
+    """``file.py`` `name`: the file defines the name."""
+    package = ROOT / "fact_clip"
+    named = DEFINED.findall((ROOT / "docs/tour.md").read_text(encoding="utf-8"))
+    assert len(named) > 20
+    for file, name in named:
+        lines = (package / file).read_text(encoding="utf-8").splitlines()
+        definition = re.compile(rf"\s*(?:def {name}\(|class {name}\b|{name}\b.*=)")
+        assert any(definition.match(line) for line in lines), (file, name)

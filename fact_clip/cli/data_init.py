@@ -68,7 +68,7 @@ def init(
     Example:
       fact-clip data init my_data --fps 15 --background "no action"
     """
-    from fact_clip.config import DataConfig, checked
+    from fact_clip.config import DataConfig, validate_tree
     from fact_clip.datasets.describe import propose
     from fact_clip.training.estimate import with_time
 
@@ -88,7 +88,7 @@ def init(
         "grammar": grammar,
         "unlabelled": tuple(read_names(unlabelled, "--unlabelled") or ()),
     }
-    proposal = propose(checked(DataConfig, values, "data init"))
+    proposal = propose(validate_tree(DataConfig, values, "data init"))
     proposal, time = with_time(proposal, minutes)
     proposal = _with_relative_root(proposal, path.parent.resolve())
     with whole_file(path) as unfinished:

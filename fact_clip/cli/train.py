@@ -63,9 +63,8 @@ def train(
       fact-clip train gtea --sweep data.split=1,2,3,4 --sweep train.seed=0,1,2 --out runs/gtea
     """
     from fact_clip import training
-    from fact_clip.config import with_values
+    from fact_clip.config import warn_of_unused, with_values
     from fact_clip.training.estimate import load_config
-    from fact_clip.training.plan import warn_of_unused
     from fact_clip.training.sweep import read_axes
 
     overrides = overrides or []
@@ -104,7 +103,7 @@ def train(
         print(figures_table("run", rows, [key for key in FIGURES if key in result["metrics"]]))
         return
     command = shlex.join(["fact-clip", "evaluate", str(out)])
-    print(summary_of(result, settings.train.select))
+    print(summary_of(result, shows_score=True))
     print(f"the model is in {out}; score it with: {command}")
 
 
@@ -130,15 +129,15 @@ def training_bar(out: Path, words: Sequence[str]) -> Iterator[Progress | None]:
         raise InterruptedCommandError(hint) from None
 
 
-def summary_of(facts: Mapping[str, Any], select: str = "") -> str:
+def summary_of(facts: Mapping[str, Any], shows_score: bool = False) -> str:
     """Return the result of `training.train` as a line.
 
     Args:
         facts: the result.
-        select: the figure by which weights were selected, whose best value is added.
+        shows_score: add the best validation score.
     """
     line = f"{facts['epoch']} epochs in {facts['seconds']:.0f} s"
     line += f", {facts['parameters']:,} parameters"
-    if select and facts["best"] is not None:
-        line += f", best validation {select} {facts['best']:.1f}"
+    if shows_score and facts["best"] is not None:
+        line += f", best validation score {facts['best']:.1f}"
     return line

@@ -1,4 +1,62 @@
-"""The configuration: frozen values (`schema`), read from short YAML recipes and ``key=value`` overrides (`recipes`)."""
+"""The configuration: frozen values, read from short YAML recipes and ``key=value`` overrides."""
 
-from fact_clip.config.recipes import *  # noqa: F403
-from fact_clip.config.schema import *  # noqa: F403
+from fact_clip.config.faults import REMOVED, validate_tree
+from fact_clip.config.needs import warn_of_unused
+from fact_clip.config.recipes import (
+    RECIPES,
+    merged,
+    read_recipe,
+    recipes,
+    set_key,
+    value_of,
+)
+from fact_clip.config.schema import (
+    WIDEST,
+    AlignmentConfig,
+    AugmentConfig,
+    BlockConfig,
+    Config,
+    Count,
+    DataConfig,
+    DecodeConfig,
+    EvaluationConfig,
+    LossConfig,
+    ModelConfig,
+    Natural,
+    ObjectConfig,
+    ObjectData,
+    Rate,
+    TextConfig,
+    TrainConfig,
+    with_values,
+)
+
+__all__ = [
+    "RECIPES",
+    "REMOVED",
+    "WIDEST",
+    "AlignmentConfig",
+    "AugmentConfig",
+    "BlockConfig",
+    "Config",
+    "Count",
+    "DataConfig",
+    "DecodeConfig",
+    "EvaluationConfig",
+    "LossConfig",
+    "ModelConfig",
+    "Natural",
+    "ObjectConfig",
+    "ObjectData",
+    "Rate",
+    "TextConfig",
+    "TrainConfig",
+    "merged",
+    "read_recipe",
+    "recipes",
+    "set_key",
+    "validate_tree",
+    "value_of",
+    "warn_of_unused",
+    "with_values",
+]

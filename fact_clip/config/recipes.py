@@ -1,7 +1,8 @@
-"""Recipes: short YAML files that hold only what differs from the defaults; ``base: NAME`` builds one on another."""
+"""Recipes: YAML files that hold only what differs from the defaults, and inheritance among them."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,16 @@ from fact_clip.core.messages import suggest
 
 RECIPES = Path(__file__).parents[1] / "configs"
 
+NOT_INHERITED: dict[str, Any] = {
+    "action": "sa",
+    "action_layers": 1,
+    "frame_layers": 5,
+    "segment_layers": 1,
+}
+"""Keys of a block that do not come from the block before it, with their defaults."""
+
+BLOCK_OF_LETTER = {"i": "input", "I": "input", "u": "update", "U": "pooled"}
+
 
 def recipes() -> list[str]:
     """Return the names of the recipes that come with the package."""
@@ -19,56 +30,71 @@ def recipes() -> list[str]:
 
 
 def read_recipe(
-    recipe: str | Path, above: tuple[Path, ...] = (), base: str | None = None
+    recipe: str | Path, parents: tuple[Path, ...] = (), base: str | None = None
 ) -> dict[str, Any]:
-    """Return the tree of a recipe, by name or path, merged into that of its base, or of another `base`.
+    """Read a recipe, merged into the recipe that it builds on (``base: NAME``).
 
-    `above` are the files that build on this one, nearest last; a relative path starts from the last of them.
+    Args:
+        recipe: name or path. A relative path starts from the last of `parents`.
+        parents: files that build on this one, the nearest last.
+        base: recipe to build on in place of the one that the file names.
+
+    Returns:
+        The settings by group.
+
+    Raises:
+        InputError: a file cannot be read, or a recipe builds on itself.
     """
-    path = _find_recipe(recipe, above)
-    if path.resolve() in (file.resolve() for file in above):
-        raise InputError(above[-1], f"base: {recipe} is built on this file", "name another base")
+    path = _find_recipe(recipe, parents)
+    if path.resolve() in [parent.resolve() for parent in parents]:
+        problem = f"base: {recipe} is built on this file"
+        raise InputError(parents[-1], problem, "name another base")
     tree = read_mapping(path, "a YAML recipe")
-    tree = {
-        key: value for key, value in tree.items() if value is not None
-    }  # a group whose keys are all comments
+    # The value of a group whose keys are all comments is None.
+    tree = {key: value for key, value in tree.items() if value is not None}
     _resolve_paths(path, tree)
-    own_base = tree.pop("base", None)
-    base = base or own_base
-    return tree if base is None else merged(read_recipe(str(base), (*above, path)), tree)
+    base_in_file = tree.pop("base", None)
+    base = base or base_in_file
+    if base is None:
+        return tree
+    return merged(read_recipe(str(base), (*parents, path)), tree)
 
 
-def _find_recipe(recipe: str | Path, above: tuple[Path, ...]) -> Path:
-    if str(recipe).endswith((".yaml", ".yml")):
-        return check_file(above[-1].parent / recipe if above else recipe, "a YAML recipe")
+def _find_recipe(recipe: str | Path, parents: tuple[Path, ...]) -> Path:
+    name = str(recipe)
+    if name.endswith((".yaml", ".yml")):
+        path = parents[-1].parent / recipe if parents else recipe
+        return check_file(path, "a YAML recipe")
     names = recipes()
-    if str(recipe) in names:
-        return RECIPES / f"{recipe}.yaml"
-    fix = (
-        suggest(str(recipe), names, 0.4)
-        or f"give the path of a YAML file, or one of {', '.join(names)}"
-    )
-    raise InputError(above[-1] if above else recipe, f"no recipe {str(recipe)!r}", fix)
+    if name in names:
+        return RECIPES / f"{name}.yaml"
+    fix = suggest(name, names, 0.4)
+    if not fix:
+        fix = f"give the path of a YAML file, or one of {', '.join(names)}"
+    where = parents[-1] if parents else recipe
+    raise InputError(where, f"no recipe {name!r}", fix)
 
 
 def _resolve_paths(path: Path, tree: Mapping[str, Any]) -> None:
-    """Make a relative ``data.root`` or ``data.holdout`` absolute, in place, if it lies beside the recipe.
+    """Make a relative ``data.root`` or ``data.holdout`` absolute, in place, if it is beside the recipe.
 
-    A path from the current folder goes before one beside the recipe, unless that is a data set.
+    A path from the current folder takes precedence over one beside the recipe, unless the latter is
+    a data set.
     """
     data = tree.get("data")
     if not isinstance(data, dict):
         return
-    root, holdout = data.get("root"), data.get("holdout")
+    root = data.get("root")
     if isinstance(root, str) and not root.startswith("~"):
         beside = path.parent / root
-        is_data = any((beside / part).exists() for part in ("mapping.txt", "groundTruth"))
-        if beside.is_dir() and (is_data or not Path(root).is_dir()):
+        is_data_set = (beside / "mapping.txt").exists() or (beside / "groundTruth").exists()
+        if beside.is_dir() and (is_data_set or not Path(root).is_dir()):
             data["root"] = str(beside.resolve())
+    holdout = data.get("holdout")
     if isinstance(holdout, str) and not Path(holdout).is_file():
         beside = path.parent / holdout
-        in_root = isinstance(root, str) and Path(data["root"], holdout).is_file()
-        if beside.is_file() and not in_root:
+        is_in_root = isinstance(root, str) and Path(data["root"], holdout).is_file()
+        if beside.is_file() and not is_in_root:
             data["holdout"] = str(beside.resolve())
 
 
@@ -76,38 +102,93 @@ def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     """Return a new tree: `base` with what `top` adds or replaces, group by group."""
     result = dict(base)
     for key, value in top.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else value
+        below = result.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            result[key] = merged(below, value)
+        else:
+            result[key] = value
     return result
 
 
+def inherit_blocks(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a model in which each block has the missing keys of the block before.
+
+    A block that does not occur gets the sizes of the last one that does, so that equal models have
+    equal settings.
+
+    Args:
+        model: the group "model" of a recipe.
+    """
+    letters = str(model.get("blocks", "iuUU"))
+    used = list(dict.fromkeys(BLOCK_OF_LETTER.get(letter, "input") for letter in letters))
+    sizes = _given_sizes(model.get("input"))
+    result = dict(model)
+    for name in used:
+        if name == "input" or not _is_block(model.get(name)):
+            continue
+        sizes = {**sizes, **NOT_INHERITED, **_given_sizes(model.get(name))}
+        result[name] = sizes
+    for name in ("update", "pooled"):
+        if name not in used and _is_block(model.get(name)):
+            # Unknown keys stay, so that they are reported.
+            result[name] = {**_given_sizes(model.get(name)), **sizes, **NOT_INHERITED}
+    return result
+
+
+def _is_block(value: Any) -> bool:
+    """Return whether a value can be the settings of a block; others are reported later."""
+    return value is None or isinstance(value, Mapping)
+
+
+def _given_sizes(block: Any) -> dict[str, Any]:
+    """Return the settings of a block that are not unset."""
+    if not isinstance(block, Mapping):
+        return {}
+    return {key: value for key, value in block.items() if value is not None}
+
+
 def set_key(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -> None:
-    """Set the value of nested keys; a group of keys is merged with what is there."""
+    """Set the value of nested keys; a group of keys is merged with its present value."""
+    group = tree
     for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-        if not isinstance(tree, dict):
+        group = group.setdefault(key, {})
+        if not isinstance(group, dict):
             raise InputError(where, f"{key!r} is a value, not a group of keys")
-    before = tree.get(keys[-1])
-    tree[keys[-1]] = (
-        merged(before, value)
-        if isinstance(before, Mapping) and isinstance(value, Mapping)
-        else value
-    )
+    present = group.get(keys[-1])
+    if isinstance(present, Mapping) and isinstance(value, Mapping):
+        value = merged(present, value)
+    group[keys[-1]] = value
 
 
-def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the tree of a recipe, changed by ``key=value`` settings; of one that is given twice the last counts."""
+def split_base(overrides: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the last ``base=NAME`` among overrides, and the other overrides."""
+    base = None
+    settings = []
+    for override in overrides:
+        if override.startswith("base="):
+            base = override.removeprefix("base=")
+        else:
+            settings.append(override)
+    return base, settings
+
+
+def with_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return a copy of settings with ``key=value`` overrides; of a repeated key the last counts."""
+    result = copy.deepcopy(dict(tree))
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not all(key.split(".")):
-            raise InputError(
-                CommandOption(override), "not a setting", "write key=value, as in train.epochs=20"
-            )
-        set_key(tree, key.split("."), value_of(key, value, key), override)
-    return tree
+            fix = "write key=value, as in train.epochs=20"
+            raise InputError(CommandOption(override), "not a setting", fix)
+        set_key(result, key.split("."), value_of(key, value, key), override)
+    return result
 
 
-def value_of(key: str, text: str, where: str) -> Any:
-    """Return the value of a typed setting, as YAML reads it; a pattern begins with a brace, as a mapping does."""
-    is_pattern = key == "data.grammar" and text[:1] in ("{", "[")
-    return text if is_pattern else parse_yaml(text, where, "put quotes around what has blanks")
+def value_of(key: str, value: str, where: str) -> Any:
+    """Return the value of a typed setting, as YAML reads it.
+
+    A pattern of names is no YAML, although it begins with a brace as a mapping does.
+    """
+    if key == "data.grammar" and value[:1] in ("{", "["):
+        return value
+    return parse_yaml(value, where, "put quotes around what has blanks")

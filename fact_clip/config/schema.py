@@ -1,13 +1,13 @@
-"""Every key of the configuration with its default, bounds and meaning; docs/configuration.md is made from this file."""
+"""Every key of the configuration with its default, bounds and meaning.
+
+docs/configuration.md is generated from this file.
+"""
 
 from __future__ import annotations
 
-import copy
-import difflib
-import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -19,44 +19,59 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
-from fact_clip.config.recipes import read_recipe, set_key, with_overrides
-from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, ConfigKey, InputError, Location, plugins
+from fact_clip.config.faults import first_fault, validate_tree
+from fact_clip.config.recipes import (
+    NOT_INHERITED,
+    inherit_blocks,
+    read_recipe,
+    set_key,
+    split_base,
+    with_overrides,
+)
+from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, ConfigKey, InputError, plugins
 from fact_clip.core.arguments import validated
-from fact_clip.core.decode_settings import SwitchPenalty
 from fact_clip.core.messages import printable
 
-# Bounds far above what anybody means, and below what would fill a memory.
+# Bounds far above any sensible value, and below what would fill the memory.
 WIDEST = 65_536  # values a row inside a model
 LARGEST = 1e6  # weights and costs
 
-# of frames or pictures
-Rate = Annotated[float, Field(ge=LEAST_FPS, le=MOST_FPS)]
-
+Rate = Annotated[float, Field(ge=LEAST_FPS, le=MOST_FPS)]  # of frames or pictures
 Weight = Annotated[float, Field(ge=0, le=LARGEST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Part = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=WIDEST)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Natural = Annotated[int, Field(ge=0, le=1_000_000)]
-_one_or_more = BeforeValidator(lambda value: value if isinstance(value, list | tuple) else [value])
+
+CLOSED_HEADS = ("closed", "verb-noun", "fact-clip")
+"""Heads that score trained classes alone."""
 
 
-def _all_different(values: Any) -> Any:
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _check_unique(values: Any) -> Any:
     if isinstance(values, tuple) and len(set(values)) < len(values):
         raise ValueError("a list with each entry once")
     return values
 
 
-_once = AfterValidator(_all_different)
-
-
-def _block_letters(blocks: str) -> str:
+def _check_block_letters(blocks: str) -> str:
     if blocks[:1] not in ("i", "I") or set(blocks[1:]) - {"u", "U"}:
         raise ValueError("one letter per block: i or I first, then u and U")
     return blocks
+
+
+def _types(annotation: Any) -> set[Any]:
+    """Return the types that a field takes, alone or in a list."""
+    types = {annotation}
+    for part in get_args(annotation):
+        types |= _types(part)
+    return types
 
 
 class _Frozen(BaseModel):
@@ -64,41 +79,36 @@ class _Frozen(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _as_typed(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse what YAML makes of names such as no and on, and text that no setting can be."""
+    def _check_raw(cls, value: Any, info: ValidationInfo) -> Any:
+        """Reject what YAML makes of names such as no and on, and unprintable characters."""
         types = _types(cls.model_fields[str(info.field_name)].annotation)
-        for entry in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(entry, bool) and bool not in types:
+        for item in _as_list(value):
+            if isinstance(item, bool) and bool not in types:
                 raise ValueError("a text or a number; names such as no and on need quotes")
-            if isinstance(entry, str) and (not entry or printable(entry) != entry):
+            if isinstance(item, str) and (not item or printable(item) != item):
                 raise ValueError("a text without control characters")
         return value
-
-
-def _types(annotation: Any) -> set[Any]:
-    """Return the types that a field takes, alone or in a list."""
-    return {annotation, *(inner for kind in get_args(annotation) for inner in _types(kind))}
 
 
 class ObjectData(_Frozen):
     """Which feature columns belong to which named object.
 
-    The file names O objects, one a line. The columns come in blocks: with ``blocks: [1, 2]`` columns 0 to O-1 are the
-    first value of each object, and the next 2 O columns hold two values of each, object by object.
+    The file names O objects, one a line. The columns come in blocks: with ``blocks: [1, 2]``
+    columns 0 to O-1 are the first value of each object, and the next 2 O columns hold two values of
+    each, object by object.
     """
 
     file: str | None = Field(
         None, description="names of the objects, one a line; under data.root. Unset: none"
     )
     find: bool | Literal["auto"] = Field(
-        False, description="without a file: find objects in features; auto: if any"
+        False, description="without a file: find objects in features; auto: if there are any"
     )
     blocks: tuple[Count, ...] = Field(
         (), max_length=100, description="values per object and block; unset: one block"
     )
-    slot: str = Field("object", description="vocabulary slot whose words are names of objects")
     fixed: tuple[str, ...] = Field(
-        (), description="objects that keep their identity, beside the words of other slots"
+        (), description="objects that keep their identity, beside the factors of other slots"
     )
 
 
@@ -118,14 +128,18 @@ class DataConfig(_Frozen):
         None, description="time or channels first; unset: the benchmark's"
     )
     fps: float | None = Field(
-        None, ge=LEAST_FPS, le=MOST_FPS, description="rows per second; unset: the benchmark's"
+        None,
+        ge=LEAST_FPS,
+        le=MOST_FPS,
+        description="rows per second; unset: the benchmark's",
     )
     background: tuple[str, ...] | None = Field(
         None,
-        description="names of background classes; unset: the benchmark's; own data, head 'text': by their names",
+        description="names of background classes; unset: the benchmark's, or for own data, "
+        "by their names",
     )
     unlabelled: tuple[str, ...] = Field(
-        (), description="names of labels that are ignored, beside '?'; no classes"
+        (), description="names of labels that are ignored, beside '?'; they are no classes"
     )
     grammar: str | None = Field(
         None, description="how names are read: '{verb} {object} [with {tool}]', or english"
@@ -139,7 +153,7 @@ class DataConfig(_Frozen):
     standardize: bool = Field(
         False, description="scale columns to mean 0 and variance 1 over the training videos"
     )
-    context: Annotated[tuple[Count, ...], _once] = Field(
+    context: Annotated[tuple[Count, ...], AfterValidator(_check_unique)] = Field(
         (),
         max_length=16,
         description="windows in frames whose mean and deviation become columns too",
@@ -150,11 +164,13 @@ class DataConfig(_Frozen):
     )
     holdout_mode: Literal["mask", "drop", "oracle"] | None = Field(
         None,
-        description="mask frames, drop videos, or hide nothing (upper bound); unset: as in the JSON, else mask",
+        description="mask frames, drop videos, or hide nothing (upper bound); unset: as in the "
+        "JSON, else mask",
     )
     validation_unseen: Literal["auto"] | tuple[str, ...] | None = Field(
         None,
-        description="held-out classes that choose settings; auto: chosen where the hold-out names none",
+        description="held-out classes used to tune settings; auto picks some if the hold-out file "
+        "names none",
     )
     validation: float = Field(
         0.15, ge=0, le=0.5, description="share of the training videos that picks the checkpoint"
@@ -165,18 +181,12 @@ class DataConfig(_Frozen):
     groups: str | None = Field(
         None, description="pattern whose parentheses find subjects, which no two parts share"
     )
-    tolerance: Share = Field(
-        0.01, description="share by which features and labels may differ in length"
-    )
-    tolerance_frames: int = Field(
-        10, ge=0, le=1_000_000_000, description="or this many frames, if that is more"
-    )
 
 
 class BlockConfig(_Frozen):
     """Sizes of one kind of block (docs/method.md, 'Blocks')."""
 
-    hidden: Width = Field(512, description="H, width of what blocks pass on")
+    hidden: Width = Field(512, description="H, width between blocks")
     dropout: Part = Field(0.0, description="dropout in both branches")
     frame: Literal["m", "m2"] = Field("m2", description="frame branch: MS-TCN (m) or MS-TCN++ (m2)")
     frame_dim: Width = Field(512, description="F, width inside the frame branch")
@@ -185,23 +195,14 @@ class BlockConfig(_Frozen):
     frame_groups: Width = Field(1, description="groups of the dilated convolution of 'm'")
     action: Literal["sca", "sa", "gru_om"] = Field(
         "sca",
-        description="action branch: self- and cross-attention, self-attention alone, or a GRU over a transcript",
+        description="action branch: self- and cross-attention, self-attention alone, or a GRU "
+        "over a transcript",
     )
     action_dim: Width = Field(512, description="A, width inside the action branch")
     action_layers: int = Field(6, ge=1, le=100, description="layers of the action branch")
     heads: int = Field(8, ge=1, le=1_000, description="attention heads of the action branch")
     feedforward: Width = Field(512, description="width of its feed-forward layers")
     segment_layers: int = Field(1, ge=1, le=100, description="layers of the segment GRU in 'U'")
-
-
-# what a block does not inherit from the one before it
-_NOT_INHERITED: dict[str, Any] = {
-    "action": "sa",
-    "action_layers": 1,
-    "frame_layers": 5,
-    "segment_layers": 1,
-}
-BLOCK_OF_LETTER = {"i": "input", "I": "input", "u": "update", "U": "pooled"}
 
 
 class AlignmentConfig(_Frozen):
@@ -221,92 +222,55 @@ class ObjectConfig(_Frozen):
     width: Width = Field(16, description="width of an object's evidence")
 
 
-class SimilarityConfig(_Frozen):
-    """Similarity of frames and names (head 'similarity')."""
-
-    channels: Width = Field(16, description="width of the network that all candidates share")
-    layers: int = Field(4, ge=0, le=16, description="its dilated layers")
-    windows: tuple[Count, ...] = Field(
-        (5, 25), description="rows over which similarities are smoothed"
-    )
-    map: bool = Field(
-        False, description="learn a linear map from frames to texts, at first the identity"
-    )
-    text: Weight = Field(0.0, description="weight of the text head's scores beside the evidence")
-
-
 class ModelConfig(_Frozen):
     """The FACT model. Missing keys of ``update`` and ``pooled`` come from the block before them."""
 
-    blocks: Annotated[str, AfterValidator(_block_letters)] = Field(
+    blocks: Annotated[str, AfterValidator(_check_block_letters)] = Field(
         "iuUU", max_length=32, description="one letter per block: i or I first, then u and U"
     )
-    tokens: int = Field(60, ge=0, le=10_000, description="M, action tokens (0 with a transcript)")
+    tokens: int = Field(
+        60, ge=0, le=10_000, description="M, number of action tokens (0 with a transcript)"
+    )
     head: str = Field("closed", description="entry of models/heads.py")
     frame_positions: bool = Field(False, description="sinusoidal frame positions")
     transcript: bool = Field(False, description="tokens are the classes of a given transcript")
     alignment: AlignmentConfig = AlignmentConfig()
     objects: ObjectConfig = ObjectConfig()
-    similarity: SimilarityConfig = SimilarityConfig()
     input: BlockConfig = BlockConfig()
-    update: BlockConfig = BlockConfig(**_NOT_INHERITED)
-    pooled: BlockConfig = BlockConfig(**_NOT_INHERITED)
+    update: BlockConfig = BlockConfig(**NOT_INHERITED)
+    pooled: BlockConfig = BlockConfig(**NOT_INHERITED)
+
+    @classmethod
+    def inheriting(cls, **settings: Any) -> ModelConfig:
+        """Return the configuration of a model, with missing keys of blocks inherited.
+
+        Args:
+            settings: by key; a block may be a mapping or a `BlockConfig`.
+        """
+        plain = {}
+        for key, value in settings.items():
+            plain[key] = value.model_dump() if isinstance(value, BaseModel) else value
+        return cls.model_validate(inherit_blocks(plain))
 
     @property
     def is_open(self) -> bool:
-        """Return whether the head scores candidates by their texts, so that any name can be one."""
-        if self.head in ("closed", "verb-noun", "fact-clip"):
+        """Return whether the head scores candidates by their texts, so that it takes any name."""
+        if self.head in CLOSED_HEADS:
             return False
-        return self.head in ("text", "similarity") or plugins.flag(
-            "fact_clip.heads", self.head, "is_open"
-        )
+        built_in = self.head in ("text", "similarity")
+        return built_in or plugins.flag("fact_clip.heads", self.head, "is_open")
 
     @property
     def reads_text(self) -> bool:
-        """Return whether the head is made from vectors of class names; FACT-CLIP's scores trained classes alone."""
+        """Return whether the head is made from vectors of class names."""
         return self.is_open or self.head == "fact-clip"
 
-    @model_validator(mode="before")
-    @classmethod
-    def _inherit(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping):
-            return values
-        base, blocks = _set_values(values.get("input")), {}
-        used = _used_blocks(str(values.get("blocks", "iuUU")))
-        for name in dict.fromkeys([*used, "update", "pooled"]):
-            block = values.get(name)
-            if name == "input" or not isinstance(
-                block, Mapping | BaseModel | None
-            ):  # pydantic refuses it
-                continue
-            blocks[name] = {**base, **_NOT_INHERITED, **_set_values(block)}
-            base = blocks[name] if name in used else base
-        return {**values, **blocks}
 
-    @model_validator(mode="after")
-    def _reset_unused(self) -> ModelConfig:
-        """Give a block that does not occur the sizes of the one before, so that equal models are equal values."""
-        used = _used_blocks(self.blocks)
-        values = getattr(self, used[-1]).model_dump() | _NOT_INHERITED
-        for name in {"update", "pooled"} - {*used}:
-            object.__setattr__(self, name, BlockConfig(**values))
-        return self
-
-
-def _used_blocks(letters: str) -> list[str]:
-    """Return the blocks of a model, each once, in the order in which sizes are inherited."""
-    return list(dict.fromkeys(BLOCK_OF_LETTER.get(letter, "input") for letter in letters)) or [
-        "input"
-    ]
-
-
-def _set_values(block: Any) -> dict[str, Any]:
-    values = block.model_dump() if isinstance(block, BaseModel) else block
-    return (
-        {key: value for key, value in values.items() if value is not None}
-        if isinstance(values, Mapping)
-        else {}
-    )
+TextParts = Annotated[
+    tuple[Literal["sentence", "factors"], ...],
+    Field(min_length=1),
+    AfterValidator(_check_unique),
+]
 
 
 class TextConfig(_Frozen):
@@ -315,15 +279,10 @@ class TextConfig(_Frozen):
     encoder: str = Field(
         "minilm", description="minilm, hash:64, open_clip:MODEL/WEIGHTS, file:PATH; see encoders/"
     )
-    parts: (
-        Literal["auto"]
-        | Annotated[tuple[Literal["sentence", "factors"], ...], Field(min_length=1), _once]
-    ) = Field(
+    parts: Literal["auto"] | TextParts = Field(
         ("sentence",),
-        description="vectors of a class; auto: the sentence, and factors where names have several slots",
-    )
-    templates: str = Field(
-        "plain", description="prompts around the name: entry of TEMPLATES in text/prompts.py"
+        description="vectors of a class; auto: the sentence, and factors where names have several "
+        "slots",
     )
     phrase: str = Field(
         "name", description="how class names are read: entry of PHRASES in text/prompts.py"
@@ -348,7 +307,10 @@ class LossConfig(_Frozen):
     )
     background_weight: Weight = Field(1.0, description="weight of background classes (bgw)")
     null_weight: float = Field(
-        -1.0, ge=-1, le=LARGEST, description="weight of the null class; -1: by tokens, segments"
+        -1.0,
+        ge=-1,
+        le=LARGEST,
+        description="weight of the null class; -1: by the numbers of tokens and segments",
     )
     balance: Share = Field(0.0, description="a class of n frames weighs n^-this, scaled to mean 1")
     segment_balance: Share = Field(
@@ -367,9 +329,9 @@ class AugmentConfig(_Frozen):
         0.3, description="share of feature columns zeroed for a whole video (cmr)"
     )
     noise: float = Field(
-        0.0, ge=0, le=100, description="deviation of the Gaussian noise that is added to each value"
+        0.0, ge=0, le=100, description="deviation of the Gaussian noise added to each value"
     )
-    swap: Annotated[tuple[Share, ...], _one_or_more] = Field(
+    swap: Annotated[tuple[Share, ...], BeforeValidator(_as_list)] = Field(
         (0.0,),
         min_length=1,
         max_length=100,
@@ -379,7 +341,7 @@ class AugmentConfig(_Frozen):
         0.0, ge=0, le=100, description="play each video up to (1 + this) times faster or slower"
     )
     time_spans: int = Field(
-        5, ge=0, le=10_000, description="number of time spans that are zeroed, at most (0: none)"
+        5, ge=0, le=10_000, description="largest number of time spans that are zeroed (0: none)"
     )
     time_length: int = Field(
         30, ge=1, le=1_000_000_000, description="a span is shorter than this many frames"
@@ -391,43 +353,28 @@ class DecodeConfig(_Frozen):
     """From the model's scores to segments."""
 
     frame_weight: Share = Field(
-        0.1, description="weight of the frame voter against the token voter (mwt)"
+        0.1, description="weight of the frame branch against the token branch (mwt)"
     )
     blocks: Literal["last", "all"] = Field(
-        "last", description="frame voter: the last block or the mean of all"
+        "last", description="frame scores: the last block, or the mean of all"
     )
-    switch_penalty: SwitchPenalty = Field(
+    switch_penalty: Weight = Field(
         0.0, description="cost in nats of changing the action (0: each frame alone)"
     )
     order: Weight = Field(
-        0.0, description="how far the penalty depends on how often one action followed the other"
+        0.0, description="how far the penalty depends on how often one action followed another"
     )
     window: int = Field(
         0, ge=0, le=MAX_FRAMES, description="frames per pass over a long video (0: one pass)"
     )
-    overlap: int | None = Field(
-        None, ge=0, le=MAX_FRAMES, description="frames two passes share; unset: layers' reach"
-    )
-    training_free: Part = Field(
-        0.0, description="share of training-free scores (docs/protocol.md, 'Mixed scores')"
-    )
     factor_weight: Weight = Field(
-        0.0, description="weight of the words of frames around; docs/method.md, 'Decoding'"
-    )
-    factor_frames: float = Field(
-        15.0, gt=0, le=1_000_000, description="... deviation in frames of their Gaussian"
+        0.0, description="weight of the factors of nearby frames; docs/method.md, 'Decoding'"
     )
     prior_weight: Weight = Field(
         0.0, description="classes held out: share of log p(class) that is subtracted"
     )
-    prior: Literal["factors", "frames", "posterior", "frames+posterior"] = Field(
-        "factors", description="where p(class) comes from (docs/protocol.md)"
-    )
-    gamma_rule: Literal["none", "cost", "harmonic"] = Field(
-        "cost", description="choice of gamma (docs/protocol.md)"
-    )
     gamma_cost: Part = Field(
-        0.15, description="rule 'cost': share of seen accuracy that may be lost"
+        0.15, description="classes held out: share of seen accuracy that gamma may cost"
     )
 
 
@@ -438,9 +385,6 @@ class TrainConfig(_Frozen):
     batch_size: int = Field(
         4, ge=1, le=100_000, description="videos per step, for each process of torchrun"
     )
-    similar_lengths: bool = Field(
-        False, description="batches of videos of similar length, so that less is padding"
-    )
     workers: int | None = Field(
         None, ge=0, le=1_000, description="processes that read videos; unset: CUDA 4, else 0"
     )
@@ -450,19 +394,20 @@ class TrainConfig(_Frozen):
     schedule: Literal["step", "cosine", "constant"] = Field(
         "step", description="course of the learning rate"
     )
-    lr_decay: Count = Field(
-        80, description="'step': epochs until the learning rate falls to a tenth"
-    )
-    warmup: Natural = Field(0, description="epochs of linear warm-up")
+    lr_decay: Count = Field(80, description="'step': epochs until the rate falls to a tenth")
     clip_norm: Weight = Field(10.0, description="largest gradient norm (0: no clipping)")
     average: Part = Field(
         0.0, description="decay per step of a moving average of the weights (0: none)"
     )
     members: int = Field(
-        1, ge=1, le=100, description="models trained side by side, a seed each; scores are averaged"
+        1,
+        ge=1,
+        le=100,
+        description="models trained side by side, with a seed each; scores are averaged",
     )
     member_parts: bool = Field(
-        False, description="members validate on videos, and hide chosen classes, of their own"
+        False,
+        description="each member has validation videos, and validation-unseen classes, of its own",
     )
     init: str | None = Field(
         None, description="run folder whose weights the training starts from (docs/app.md)"
@@ -472,23 +417,8 @@ class TrainConfig(_Frozen):
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto", description="auto: bf16 or TF32 on GPUs"
     )
-    compile: bool | None = Field(
-        None, description="compile the temporal convolutions; unset: on CUDA"
-    )
-    checkpointing: bool = Field(
-        False, description="compute activations again in the backward pass: less memory"
-    )
-    deterministic: bool = Field(
-        False, description="deterministic operations wherever torch has them (docs/scaling.md)"
-    )
-    select: str = Field(
-        "score", description="picks the checkpoint; score is the mean of accuracy, edit and F1@10"
-    )
     validate_every: Count = Field(1, description="epochs between validations")
     validate_from: Part = Field(0.0, description="share of the epochs before the first validation")
-    patience: Natural = Field(
-        0, description="stop after this many validations without a better one (0: never)"
-    )
     loggers: tuple[str, ...] = Field(
         (), description="tensorboard, wandb; CSV and JSONL are always written"
     )
@@ -498,7 +428,7 @@ class EvaluationConfig(_Frozen):
     """How predictions are scored."""
 
     profile: str = Field(
-        "fact", description="whose rules: fact, mstcn, mstcn-legacy or ltcontext (docs/metrics.md)"
+        "fact", description="rules: fact, mstcn, mstcn-legacy or ltcontext (docs/metrics.md)"
     )
     count_background: bool = Field(
         True, description="whether background counts in edit and F1 (eval_bg)"
@@ -525,107 +455,75 @@ class Config(_Frozen):
     @classmethod
     @validated()
     def load(cls, recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
-        """Read a recipe, by name (``configs/NAME.yaml``) or path, and apply ``key=value`` overrides.
+        """Read a recipe and apply ``key=value`` overrides.
 
-        ``base=NAME`` among them replaces the recipe that this one builds on. A relative ``data.root`` of a recipe file
-        starts from the file's folder if the data is there, else from the current folder, and so does the file of
-        ``data.holdout``; those of an override start from the current folder.
+        A relative ``data.root`` of a recipe file starts from the file's folder if the data is
+        there, else from the current folder, and so does the file of ``data.holdout``. Those of an
+        override start from the current folder.
+
+        Args:
+            recipe: name (``configs/NAME.yaml``) or path of the recipe.
+            overrides: ``key=value`` settings. ``base=NAME`` among them replaces the recipe that
+                this one builds on.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            InputError: a file cannot be read, or a key or a value is not valid.
         """
-        bases = [text.removeprefix("base=") for text in overrides if text.startswith("base=")]
-        tree = read_recipe(recipe, base=bases[-1] if bases else None)
-        return cls.overridden(
-            tree, [text for text in overrides if not text.startswith("base=")], str(recipe)
-        )
+        base, settings = split_base(overrides)
+        return cls.overridden(read_recipe(recipe, base=base), settings, str(recipe))
 
     @classmethod
     def overridden(cls, tree: dict[str, Any], overrides: Sequence[str], where: str) -> Config:
-        """Check a nested mapping with ``key=value`` overrides on top; an error names the key that an override set."""
-        before = copy.deepcopy(tree)
-        tree = with_overrides(tree, overrides)
+        """Return a configuration from a nested mapping with ``key=value`` overrides on top.
+
+        Args:
+            tree: settings by group.
+            overrides: ``key=value`` settings.
+            where: location of an error of the tree. An error of an override names its key.
+        """
+        overridden = inherit_groups(with_overrides(tree, overrides))
         try:
-            return cls.model_validate(tree)
+            return cls.model_validate(overridden)
         except ValidationError as error:
-            cls.from_tree(before, where)  # an error of the mapping itself comes first
-            key, problem, fix = _first_fault(cls, error, tree)
-            raise InputError(ConfigKey(key), problem, fix) from None
+            cls.from_tree(tree, where)  # an error of the mapping itself comes first
+            fault = first_fault(cls, error, overridden)
+            raise InputError(ConfigKey(fault.key), fault.problem, fault.fix) from None
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:
-        """Check a nested mapping; ``where`` names it in errors."""
-        return checked(cls, tree, where)
+        """Return a configuration from a nested mapping; `where` is the location of an error."""
+        return validate_tree(cls, inherit_groups(tree), where)
 
     def to_yaml(self) -> str:
         """Return the complete configuration, every key with its value."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
-Model = TypeVar("Model", bound=BaseModel)
+def inherit_groups(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with the missing keys of model blocks inherited."""
+    model = tree.get("model")
+    if not isinstance(model, Mapping):
+        return dict(tree)
+    return {**tree, "model": inherit_blocks(model)}
 
 
 def with_values(config: Config, values: Mapping[str, Any], where: str = "") -> Config:
-    """Return the configuration with some keys (with dots) set to other values, checked as those of a recipe are."""
+    """Return the configuration with some keys set to other values.
+
+    Args:
+        config: the configuration.
+        values: by key with dots.
+        where: location of an error; by default the keys.
+
+    Raises:
+        InputError: a value is not valid.
+    """
     if not values:
         return config
     tree = config.model_dump(mode="json")
     for key, value in values.items():
         set_key(tree, key.split("."), value, key)
     return Config.from_tree(tree, where or ", ".join(values))
-
-
-def checked(model: type[Model], tree: Any, where: Location) -> Model:
-    """Return a tree as a model of pydantic; an InputError names the first value that does not fit."""
-    try:
-        return model.model_validate(tree)
-    except ValidationError as error:
-        key, problem, fix = _first_fault(model, error, tree)
-        raise InputError(where, f"{key}: {problem}" if key else problem, fix) from None
-
-
-_PUBLISHED = (
-    "dataset",
-    "aux",
-    "FACT",
-    "Bi",
-    "Bu",
-    "BU",
-    "Loss",
-    "TM",
-    "CLIP",
-)  # groups of the published YAML files
-
-
-def _first_fault(model: type[BaseModel], error: ValidationError, tree: Any) -> tuple[str, str, str]:
-    """Return the key of the first value that does not fit, what is wrong with it, and what to do."""
-    fault, keys, inner = error.errors()[0], list[str](), tree
-    for part in fault[
-        "loc"
-    ]:  # where a value may be of several types, their names are among the parts
-        if (
-            part in inner
-            if isinstance(inner, Mapping)
-            else isinstance(inner, list | tuple) and isinstance(part, int)
-        ):
-            keys.append(str(part))
-            inner = inner[part]
-    key = ".".join(keys)
-    if fault["type"] == "extra_forbidden":
-        nearest = {full.rpartition(".")[2]: full for full in _keys(model)} | {
-            full: full for full in _keys(model)
-        }
-        (closest,) = difflib.get_close_matches(key[:100], nearest, n=1, cutoff=0.0)
-        published = "published YAML files are read by scripts/train.py --cfg"
-        return (
-            key,
-            "unknown key",
-            published if key in _PUBLISHED else f"did you mean {nearest[closest]}?",
-        )
-    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return key, f"{reprlib.repr(fault['input'])} is not {message}", ""
-
-
-def _keys(model: type[BaseModel]) -> Iterator[str]:
-    """Yield the keys of a group with dots, those of its groups after them."""
-    for name, field in model.model_fields.items():
-        yield name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from (f"{name}.{key}" for key in _keys(field.annotation))

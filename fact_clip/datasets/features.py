@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from fact_clip.config import DataConfig, Rate
+from fact_clip.config import Rate
 from fact_clip.core import Clock, InputError, Location, OrientationError, library_errors
 from fact_clip.core.io import BROKEN_ARRAY, check_file, parse_value, read_mapping
 from fact_clip.datasets.benchmarks import Layout
@@ -63,21 +63,24 @@ def load_features(path: str | Path, layout: Layout | None) -> Array:
     return array if layout == "TD" else array.T
 
 
-def lengths_agree(n_rows: int, n_labels: int, config: DataConfig) -> bool:
-    """Return whether two lengths differ by no more than the tolerance of the configuration."""
-    return abs(n_rows - n_labels) <= max(config.tolerance * n_labels, config.tolerance_frames)
+# Lengths of features and labels may differ by this share of the labels, or by so many frames.
+TOLERANCE = 0.01
+TOLERANCE_FRAMES = 10
 
 
-def read_layout(
-    location: Location | Path, shape: tuple[int, ...], n_labels: int, config: DataConfig
-) -> Layout | None:
+def lengths_agree(n_rows: int, n_labels: int) -> bool:
+    """Return whether the lengths of features and labels differ by the tolerance at most."""
+    return abs(n_rows - n_labels) <= max(TOLERANCE * n_labels, TOLERANCE_FRAMES)
+
+
+def read_layout(location: Location | Path, shape: tuple[int, ...], n_labels: int) -> Layout | None:
     """Return which side of a stored array fits the labels, or None if both do.
 
     Raises:
         InputError: neither side fits.
     """
-    rows_fit = lengths_agree(shape[0], n_labels, config)
-    columns_fit = lengths_agree(shape[1], n_labels, config)
+    rows_fit = lengths_agree(shape[0], n_labels)
+    columns_fit = lengths_agree(shape[1], n_labels)
     if rows_fit and columns_fit:
         return None
     if rows_fit:
@@ -94,9 +97,7 @@ def unclear_layout(location: Location) -> OrientationError:
     return OrientationError(location, problem, "set data.layout to TD or DT")
 
 
-def check_length(
-    location: Location, features: Array, layout: Layout, n_labels: int, config: DataConfig
-) -> None:
+def check_length(location: Location, features: Array, layout: Layout, n_labels: int) -> None:
     """Check that features (T, D) are as long as the labels.
 
     Raises:
@@ -104,12 +105,12 @@ def check_length(
         InputError: neither side is.
     """
     n_frames, columns = features.shape
-    if lengths_agree(n_frames, n_labels, config):
+    if lengths_agree(n_frames, n_labels):
         return
     problem = f"{n_frames} feature rows for {n_labels} labels, read as {layout}"
-    if lengths_agree(columns, n_labels, config):
+    if lengths_agree(columns, n_labels):
         raise OrientationError(location, problem, "the other layout fits: set data.layout")
-    fix = "extract features and labels at one frame rate, or raise data.tolerance"
+    fix = "extract features and labels at one frame rate"
     raise InputError(location, problem, fix)
 
 

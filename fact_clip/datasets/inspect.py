@@ -294,7 +294,7 @@ class Inspection:
             with self._noted("length"):
                 location = self.folder.feature_location(video)
                 n_labels = self.lengths[video]
-                features.check_length(location, rows, orientation, n_labels, self.config)
+                features.check_length(location, rows, orientation, n_labels)
                 widths[video] = rows.shape[1]
         if not widths:
             return
@@ -313,7 +313,7 @@ class Inspection:
                 continue
             shape = stored[video].shape
             with suppress(InputError):  # neither side fits
-                orientation = features.read_layout(video, shape, n_labels, self.config)
+                orientation = features.read_layout(video, shape, n_labels)
                 if orientation is not None:
                     votes[orientation] += 1
         return votes.most_common(1)[0][0] if votes else None

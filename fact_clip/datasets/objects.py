@@ -30,6 +30,10 @@ NAMES = 0.04  # an object is tied to a word, and named by it
 SURE = 0.25  # ... so that it can hardly be chance
 
 
+OBJECT_SLOT = "object"
+"""Slot of the vocabulary whose factors are names of objects."""
+
+
 @dataclass(frozen=True)
 class ObjectColumns:
     """O objects with k columns of a feature file each.
@@ -56,7 +60,7 @@ class ObjectColumns:
         """Read the file of the configuration, or return None if it has none.
 
         Args:
-            config: the file, the slot and the blocks of columns.
+            config: the file, the blocks of columns.
             root: the folder of the data set, None for data in memory.
             vocabulary: the classes.
 
@@ -67,13 +71,13 @@ class ObjectColumns:
             return None
         path = (root or Path()) / config.file
         names = _read_names(path)
-        slot = _slot_of(config, vocabulary)
+        slot = _object_slot(vocabulary)
         for name in config.fixed:
             if name not in names:
                 raise InputError(ConfigKey("data.objects.fixed"), f"no object {name!r} in {path}")
         words = {factors[slot] for factors in vocabulary.factors}
         if not words & {*names} and not config.fixed:
-            problem = f"none of its names is a word of the slot {config.slot!r} of a class"
+            problem = f"none of its names is a word of the slot {OBJECT_SLOT!r} of a class"
             warnings.warn(f"{path}: {problem}", stacklevel=2)
 
         fixed_names = {*config.fixed, *_words_of_other_slots(vocabulary.factors, slot)}
@@ -87,34 +91,33 @@ class ObjectColumns:
         return cls(names, tuple(map(tuple, columns)), fixed, slot, width)
 
     @classmethod
-    def find(cls, config: ObjectData, dataset: Dataset) -> ObjectColumns:
+    def find(cls, dataset: Dataset) -> ObjectColumns:
         """Detect the objects in the features, and their names by the training labels.
 
         Objects without a name, and those that a word of another slot names too (tools), keep their
         identity.
 
         Args:
-            config: the slot.
             dataset: the data set, whose training and validation videos are read.
 
         Returns:
             The objects.
         """
-        detected = _detect(config, dataset, NAMES)
+        detected = _detect(dataset, NAMES)
         if not detected.columns:
             problem = "no objects that come and go: no two columns are zero in the same frames"
             raise InputError(ConfigKey("data.objects.find"), problem, "set it to false")
-        slot = _slot_of(config, dataset.vocabulary)
+        slot = _object_slot(dataset.vocabulary)
         fixed_names = {"", *_words_of_other_slots(detected.trained_factors, slot)}
         fixed = tuple(number for number, name in enumerate(detected.names) if name in fixed_names)
         return cls(detected.names, detected.columns, fixed, slot, dataset.input_dim)
 
     @classmethod
-    def show(cls, config: ObjectData, dataset: Dataset) -> bool:
+    def show(cls, dataset: Dataset) -> bool:
         """Return whether features show objects that most trained words of the slot surely name."""
-        if config.slot not in dataset.vocabulary.slots:
+        if OBJECT_SLOT not in dataset.vocabulary.slots:
             return False
-        detected = _detect(config, dataset, SURE)
+        detected = _detect(dataset, SURE)
         n_named = sum(1 for name in detected.names if name)
         return 2 * n_named > len(detected.words)
 
@@ -155,13 +158,13 @@ def _read_names(path: Path) -> tuple[str, ...]:
     return names
 
 
-def _slot_of(config: ObjectData, vocabulary: Vocabulary) -> int:
-    if config.slot not in vocabulary.slots:
+def _object_slot(vocabulary: Vocabulary) -> int:
+    if OBJECT_SLOT not in vocabulary.slots:
         fix = f"use one of {', '.join(vocabulary.slots)}"
         if vocabulary.slots == WHOLE_NAME:
             fix = "say how names are read: data.grammar, ROOT/factors.csv"
-        raise InputError(ConfigKey("data.objects.slot"), f"no slot {config.slot!r}", fix)
-    return vocabulary.slots.index(config.slot)
+        raise InputError(ConfigKey("data.objects"), f"no slot {OBJECT_SLOT!r}", fix)
+    return vocabulary.slots.index(OBJECT_SLOT)
 
 
 def _words_of_other_slots(factors: Iterable[Factors], slot: int) -> set[str]:
@@ -181,10 +184,10 @@ class _Detection:
     trained_factors: list[Factors]
 
 
-def _detect(config: ObjectData, dataset: Dataset, least: float) -> _Detection:
+def _detect(dataset: Dataset, least: float) -> _Detection:
     """Detect objects, named by words with a tie of `least`."""
     vocabulary = dataset.vocabulary
-    slot = _slot_of(config, vocabulary)
+    slot = _object_slot(vocabulary)
     videos = sorted(dataset.learning)
     columns = find_objects(lambda: map(dataset.features, videos))
     trained = []

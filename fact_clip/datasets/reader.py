@@ -56,7 +56,7 @@ class VideoReader:
             stored = self.store.features(name, "TD")
             n_labels = len(self.label_reader.indices(name))
             location = self.store.feature_location(name)
-            layout = features.read_layout(location, stored.shape, n_labels, self.config)
+            layout = features.read_layout(location, stored.shape, n_labels)
             if layout is not None:
                 return layout
         raise features.unclear_layout(self.store.features_location)
@@ -75,7 +75,7 @@ class VideoReader:
         location = self.store.feature_location(name)
         n_labels = len(self.label_reader.indices(name))
         rows = self.store.features(name, self.layout)
-        features.check_length(location, rows, self.layout, n_labels, self.config)
+        features.check_length(location, rows, self.layout, n_labels)
         features.check_width(location, rows, self.input_dim, self.videos[0])
 
         length = min(len(rows), n_labels)

@@ -1,4 +1,4 @@
-"""From the model's output to class scores: the two voters of a frame, their fusion, and evidence of the frames around.
+"""Class scores of frames: the frame and token branches of a model, their fusion, factors of nearby frames.
 
 The fusion is that of FACT, section 3.5; see docs/method.md, 'Decoding'.
 """
@@ -18,135 +18,195 @@ from fact_clip.core import Vocabulary
 from fact_clip.core.arguments import number_of
 from fact_clip.models.output import Output
 
-FLOOR = 1e-3  # Added to the share of a word before its log, so that a word that is nowhere near rules nothing out
+# Added to the share of a factor before its logarithm, so that an absent factor excludes nothing.
+FACTOR_FLOOR = 1e-3
 
-_EPSILON = 1e-6  # keeps the total probability of all actions near a frame above 0
+# Deviation, in frames, of the Gaussian over time that defines which frames are nearby.
+FACTOR_FRAMES = 15.0
+
+# Keeps the total probability of all actions near a frame above 0.
+_EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
 class Voters:
-    """What the two voters say of each frame, before an offset, the fusion and the switching penalty."""
+    """Per-frame scores of the frame and token branches, before calibration and fusion.
 
-    frames: Tensor  # (B, T, C) probabilities of the frame voter
-    # (B, T, C) scores of the token that each frame attends to most, null left out; with a transcript the attention of
-    # each class. None: a model without token attention.
+    Attributes:
+        frames: (B, T, C) class probabilities of the frame branch.
+        tokens: (B, T, C) class scores of the token that each frame attends to most, without the
+            null class. With a transcript: the attention of each class. None if the model has no
+            token attention.
+        has_token: (B, T) whether a frame has a token that is not null. Without one, the frame
+            branch decides alone.
+        aligned: whether a transcript was given, so that tokens are probabilities already and the
+            calibration is not applied.
+    """
+
+    frames: Tensor
     tokens: Tensor | None
-    has_token: Tensor  # (B, T) whether there is a token that is not null; elsewhere the frame voter decides alone
-    aligned: bool = False  # a transcript was given, so the tokens are probabilities already and an offset is not used
+    has_token: Tensor
+    aligned: bool = False
 
     @classmethod
     def joined(cls, parts: Sequence[Voters]) -> Voters:
-        """Join the voters of consecutive stretches of a video."""
+        """Concatenate the voters of consecutive stretches of a video."""
         tokens = [part.tokens for part in parts if part.tokens is not None]
         return cls(
-            torch.cat([part.frames for part in parts], 1),
-            torch.cat(tokens, 1) if tokens else None,
-            torch.cat([part.has_token for part in parts], 1),
-            parts[0].aligned,
+            frames=torch.cat([part.frames for part in parts], 1),
+            tokens=torch.cat(tokens, 1) if tokens else None,
+            has_token=torch.cat([part.has_token for part in parts], 1),
+            aligned=parts[0].aligned,
         )
 
     @classmethod
     def interleaved(cls, parts: Sequence[Voters]) -> Voters:
-        """Join the voters of a video's rows 0, n, 2n, ..., of its rows 1, n + 1, ... and so on."""
+        """Merge the voters of rows 0, n, 2n, ..., of rows 1, n + 1, ... and so on, of one video."""
         if len(parts) == 1:
             return parts[0]
         joined = cls.joined(parts)
-        starts = [
-            torch.arange(start, joined.frames.shape[1], len(parts)) for start in range(len(parts))
-        ]
-        return joined.rows(
-            torch.cat(starts).argsort().to(joined.frames.device)
-        )  # row in time -> row of `joined`
+        n_rows = joined.frames.shape[1]
+        starts = [torch.arange(start, n_rows, len(parts)) for start in range(len(parts))]
+        row_in_joined = torch.cat(starts).argsort().to(joined.frames.device)
+        return joined.rows(row_in_joined)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Voters:
-        """Return them with a function of each tensor in its place."""
-        tokens = None if self.tokens is None else function(self.tokens)
+        """Return the voters with a function applied to each tensor."""
         return replace(
-            self, frames=function(self.frames), tokens=tokens, has_token=function(self.has_token)
+            self,
+            frames=function(self.frames),
+            tokens=None if self.tokens is None else function(self.tokens),
+            has_token=function(self.has_token),
         )
 
     def unpadded(self, index: int, length: int) -> Voters:
-        """Return those of one video of a batch, without its padding."""
+        """Return the voters of one video of a batch, without its padding."""
         return self.map(lambda table: table[index : index + 1, :length])
 
     def rows(self, index: slice | Tensor) -> Voters:
-        """Return those of some frames."""
+        """Return the voters of some frames."""
         return self.map(lambda table: table[:, index])
 
 
 def voters(output: Output, blocks: str = "last") -> Voters:
-    """Return the two voters of an output; the frame voter is the "last" block, or the geometric mean of "all"."""
+    """Return the per-frame scores of both branches of a model.
+
+    Args:
+        output: the model's output.
+        blocks: "last" takes the frame scores of the last block, "all" the geometric mean of all
+            blocks.
+
+    Returns:
+        The voters, with tensors of shape (B, T, C).
+    """
     last = output.blocks[-1]
-    if output.alignment_logits is not None:
-        frames = output.alignment_logits.softmax(-1)  # (B, T, C)
-    elif blocks == "last":
-        frames = output.log_probs(last.frame_logits).exp()
-    else:
-        frames = (
-            torch.stack([output.log_probs(block.frame_logits) for block in output.blocks])
-            .mean(0)
-            .softmax(-1)
-        )
+    frames = _frame_probabilities(output, blocks)
     if last.a2f_attention is None:
-        return Voters(frames, None, output.mask)
+        return Voters(frames=frames, tokens=None, has_token=output.mask)
     if output.transcript is not None:
         return _aligned(output, output.transcript, last.a2f_attention, frames)
+
     scores = last.token_logits[..., :-1]  # (B, M, C)
-    not_null = (last.token_logits.argmax(-1) != scores.shape[-1]) & output.token_mask  # (B, M)
+    n_classes = scores.shape[-1]
+    not_null = (last.token_logits.argmax(-1) != n_classes) & output.token_mask  # (B, M)
     attention = last.a2f_attention.masked_fill(~not_null.unsqueeze(1), -1.0)  # (B, T, M)
-    choice = attention.argmax(-1)  # (B, T)
-    tokens = scores.gather(1, choice.unsqueeze(-1).expand(-1, -1, scores.shape[-1]))  # (B, T, C)
-    return Voters(frames, tokens, not_null.any(1, keepdim=True).expand_as(choice))
+    token_of_frame = attention.argmax(-1)  # (B, T)
+    index = token_of_frame.unsqueeze(-1).expand(-1, -1, n_classes)  # (B, T, C)
+    has_token = not_null.any(1, keepdim=True).expand_as(token_of_frame)  # (B, T)
+    return Voters(frames=frames, tokens=scores.gather(1, index), has_token=has_token)
+
+
+def _frame_probabilities(output: Output, blocks: str) -> Tensor:
+    """Return the class probabilities of the frame branch, (B, T, C)."""
+    if output.alignment_logits is not None:
+        return output.alignment_logits.softmax(-1)
+    if blocks == "last":
+        return output.log_probs(output.blocks[-1].frame_logits).exp()
+    log_probs = torch.stack([output.log_probs(block.frame_logits) for block in output.blocks])
+    return log_probs.mean(0).softmax(-1)
+
+
+def _aligned(output: Output, transcript: Tensor, attention: Tensor, frames: Tensor) -> Voters:
+    """Return the voters for a transcript (B, M): the largest attention of each class in it."""
+    absent = ~output.token_mask.unsqueeze(1)  # (B, 1, M)
+    # The published decoder applies a second softmax to the attention weights.
+    attention = attention.masked_fill(absent, float("-inf")).softmax(-1)  # (B, T, M)
+    index = transcript.clamp(min=0).unsqueeze(1).expand_as(attention)  # (B, T, M)
+    tokens = torch.zeros_like(frames).scatter_reduce(2, index, attention, "amax", include_self=True)
+    frames = frames.masked_fill(tokens == 0, 0.0)
+    if output.log_probabilities:
+        # The verb-noun model aligns by attention alone.
+        frames = tokens
+    return Voters(frames=frames, tokens=tokens, has_token=output.mask, aligned=True)
+
+
+def _safe_log(probabilities: Tensor) -> Tensor:
+    """Return logarithms that are finite for probabilities of 0."""
+    return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
 
 
 def fuse(voters: Voters, frame_weight: float, offset: Tensor | None = None) -> Tensor:
-    """Return (B, T, C) class scores of each frame, (1 - w) * token voter + w * frame voter; larger is likelier.
+    """Mix both branches: (1 - w) * token branch + w * frame branch.
 
-    `offset` (C,) is added to the log scores of both voters before the softmax: calibration, prior correction, and -inf
-    for a class that is not a candidate.
+    Args:
+        voters: scores of both branches, (B, T, C).
+        frame_weight: weight w of the frame branch, 0 to 1.
+        offset: (C,) added to the log scores of both branches before the softmax: calibration,
+            prior correction, and -inf for a class that is not allowed.
+
+    Returns:
+        (B, T, C) class scores of each frame; larger is likelier.
     """
     frames = voters.frames
     if voters.aligned and voters.tokens is not None:
         return (1 - frame_weight) * voters.tokens + frame_weight * frames
     if offset is not None:
-        frames = (frames.clamp(min=torch.finfo(frames.dtype).tiny).log() + offset).softmax(-1)
+        frames = (_safe_log(frames) + offset).softmax(-1)
     if voters.tokens is None:
         return frames
-    tokens = (voters.tokens if offset is None else voters.tokens + offset).softmax(-1)
-    mixed = (1 - frame_weight) * tokens + frame_weight * frames
+    token_scores = voters.tokens if offset is None else voters.tokens + offset
+    mixed = (1 - frame_weight) * token_scores.softmax(-1) + frame_weight * frames
     return torch.where(voters.has_token.unsqueeze(-1), mixed, frames)
 
 
 def fuse_gammas(
     voters: Voters, frame_weight: float, offset: Tensor, trained: Tensor, gammas: Tensor
 ) -> Tensor:
-    """Return (G, T, C) `fuse` of the voters of one video (B = 1) with each of the offsets ``offset - gamma * trained``.
+    """Fuse the voters of one video with each of the offsets ``offset - gamma * trained``.
 
-    Within the trained classes (C,), and within the others, gamma changes no share; it only moves probability between
-    the two groups. So a voter is p(class | its group), computed once, times p(group), a sigmoid for each gamma and
-    frame. The voters are not aligned ones, which use no offset.
+    Gamma changes no share within the trained classes, nor within the other ones. It only moves
+    probability between the two groups. So a branch is p(class | its group), computed once, times
+    p(group), which is a sigmoid for each gamma and frame.
+
+    Args:
+        voters: scores of one video (B = 1), not aligned ones, to which no offset is applied.
+        frame_weight: as in `fuse`.
+        offset: as in `fuse`, without gamma.
+        trained: (C,) the classes from which gamma is subtracted.
+        gammas: (G,) values of gamma in nats.
+
+    Returns:
+        (G, T, C) class scores, as of `fuse`.
     """
-    frames = voters.frames[0].clamp(min=torch.finfo(voters.frames.dtype).tiny).log()  # (T, C)
+    frames = _safe_log(voters.frames[0])  # (T, C)
     has_token = voters.has_token[0].to(frames.dtype)  # (T,)
-    pairs = [(frames, torch.ones_like(has_token))]
-    if voters.tokens is not None:
-        pairs = [
-            (voters.tokens[0], has_token * (1 - frame_weight)),
-            (frames, 1 - has_token * (1 - frame_weight)),
-        ]
-    tables, weights = [], []
-    for logs, weight in pairs:
-        groups = [
-            (logs + offset).masked_fill(left_out, -torch.inf) for left_out in (~trained, trained)
-        ]
-        margin = groups[0].logsumexp(-1) - groups[1].logsumexp(
-            -1
-        )  # (T,) log of p(trained) / p(not trained) at gamma 0
+    if voters.tokens is None:
+        branches = [(frames, torch.ones_like(has_token))]
+    else:
+        token_weight = has_token * (1 - frame_weight)  # (T,)
+        branches = [(voters.tokens[0], token_weight), (frames, 1 - token_weight)]
+
+    tables = []
+    weights = []
+    for logs, weight in branches:
+        in_trained = (logs + offset).masked_fill(~trained, -torch.inf)  # (T, C)
+        in_untrained = (logs + offset).masked_fill(trained, -torch.inf)  # (T, C)
+        # log of p(trained) / p(not trained), at gamma 0 and then at each gamma
+        margin = in_trained.logsumexp(-1) - in_untrained.logsumexp(-1)  # (T,)
         margin = margin.unsqueeze(-1) - gammas  # (T, G)
-        for group, sign in zip(groups, (1, -1), strict=True):
-            tables.append(
-                group.softmax(-1).nan_to_num(0.0)
-            )  # a group without a candidate has no shares
+        for group, sign in ((in_trained, 1), (in_untrained, -1)):
+            # A group without an allowed class has no shares.
+            tables.append(group.softmax(-1).nan_to_num(0.0))
             weights.append(weight.unsqueeze(-1) * (sign * margin).sigmoid())
     scores = torch.stack(weights, -1) @ torch.stack(tables, 1)  # (T, G, 4) @ (T, 4, C)
     return scores.transpose(0, 1)
@@ -158,59 +218,72 @@ def frame_scores(
     blocks: str = "last",
     offset: Tensor | None = None,
 ) -> Tensor:
-    """Return (B, T, C) `fuse` of the `voters` of an output, by default with the model's weight."""
+    """Return the fused class scores of a model's output.
+
+    Args:
+        output: the model's output.
+        frame_weight: weight of the frame branch; None takes the model's.
+        blocks: as in `voters`.
+        offset: as in `fuse`.
+
+    Returns:
+        (B, T, C) class scores of each frame; larger is likelier.
+    """
     weight = output.frame_weight if frame_weight is None else frame_weight
-    return fuse(
-        voters(output, blocks), number_of(weight, "frame_weight", "a share, 0 to 1", 0, 1), offset
-    )
+    weight = number_of(weight, "frame_weight", "a share, 0 to 1", 0, 1)
+    return fuse(voters(output, blocks), weight, offset)
 
 
 def decode(output: Output, frame_weight: float | None = None) -> Tensor:
-    """Return (B, T) the class index of each frame, -1 at padding; ``frame_weight`` as in :func:`frame_scores`."""
+    """Return the best class of each frame, without switching penalty or calibration.
+
+    Args:
+        output: the model's output.
+        frame_weight: weight of the frame branch; None takes the model's.
+
+    Returns:
+        (B, T) class indices, -1 at padding.
+    """
     return frame_scores(output, frame_weight).argmax(-1).masked_fill(~output.mask, -1)
 
 
-def _aligned(output: Output, transcript: Tensor, attention: Tensor, frames: Tensor) -> Voters:
-    """With a transcript (B, M): the attention of each class that stands in it, of its best entry; 0 for the others."""
-    absent = ~output.token_mask.unsqueeze(1)  # (B, 1, M)
-    # The published decoder takes a softmax of the attention weights themselves, once more.
-    attention = attention.masked_fill(absent, float("-inf")).softmax(-1)  # (B, T, M)
-    index = transcript.clamp(min=0).unsqueeze(1).expand_as(attention)
-    tokens = torch.zeros_like(frames).scatter_reduce(2, index, attention, "amax", include_self=True)
-    # The verb-noun model aligns by attention alone.
-    frames = tokens if output.log_probabilities else frames.masked_fill(tokens == 0, 0.0)
-    return Voters(frames, tokens, output.mask, aligned=True)
-
-
 def with_factors(voters: Voters, vocabulary: Vocabulary, weight: float, deviation: float) -> Voters:
-    """Return the voters of one video (B = 1) with `weight` times the log share of each class's factors nearby.
+    """Add the factors of nearby frames as evidence for the actions that have them.
 
-    What is picked up now is put down next: actions near in time often share a word, in another combination. It moves
-    probability between actions alone: that of all actions together, and of each background class, stays. `deviation`
-    is that of the Gaussian over time that "nearby" means, in rows of the voters (docs/method.md, 'Decoding').
+    What is picked up now is put down next: neighbouring actions often share a factor, in another
+    combination. Probability moves between actions alone. The sum over all actions, and each
+    background class, keep theirs (docs/method.md, 'Decoding').
+
+    Args:
+        voters: scores of one video (B = 1).
+        vocabulary: the C classes, with their factors.
+        weight: of the log share of each class's factors.
+        deviation: of the Gaussian over time that defines "nearby", in rows of the voters.
+
+    Returns:
+        The voters with changed scores.
     """
-    actions = np.array(
-        [label for label in range(len(vocabulary)) if label not in vocabulary.background_indices]
-    )
-    logs = voters.frames[0].clamp(min=torch.finfo(voters.frames.dtype).tiny).log()  # (T, C)
-    evidence = factor_evidence(
-        logs.exp().double().detach().cpu().numpy()[:, actions], vocabulary, actions, deviation
-    )
-    added = torch.from_numpy(weight * evidence).to(logs)  # (T, A)
-    frames = _moved(logs, added, actions).exp().unsqueeze(0)
-    tokens = (
-        None if voters.tokens is None else _moved(voters.tokens[0], added, actions).unsqueeze(0)
-    )
+    background = vocabulary.background_indices
+    actions = np.array([label for label in range(len(vocabulary)) if label not in background])
+    logs = _safe_log(voters.frames[0])  # (T, C)
+    shares = logs.exp().double().detach().cpu().numpy()[:, actions]  # (T, A)
+    evidence = factor_evidence(shares, vocabulary, actions, deviation)
+    addition = torch.from_numpy(weight * evidence).to(logs)  # (T, A)
+
+    frames = _move_between_actions(logs, addition, actions).exp().unsqueeze(0)
+    tokens = None
+    if voters.tokens is not None:
+        tokens = _move_between_actions(voters.tokens[0], addition, actions).unsqueeze(0)
     return replace(voters, frames=frames, tokens=tokens)
 
 
-def _moved(logs: Tensor, added: Tensor, actions: NDArray[np.int64]) -> Tensor:
-    """Log scores (T, C) with what is added to actions (T, A), scaled so that the sum over actions stays."""
+def _move_between_actions(logs: Tensor, addition: Tensor, actions: NDArray[np.int64]) -> Tensor:
+    """Add (T, A) to the log scores (T, C) of actions and rescale to keep their sum."""
     columns = torch.from_numpy(actions).to(logs.device)
-    before = logs[:, columns]
-    after = before + added
-    after = after - after.logsumexp(-1, keepdim=True) + before.logsumexp(-1, keepdim=True)
-    return logs.index_copy(1, columns, after)
+    old = logs[:, columns]
+    new = old + addition
+    new = new - new.logsumexp(-1, keepdim=True) + old.logsumexp(-1, keepdim=True)
+    return logs.index_copy(1, columns, new)
 
 
 def factor_evidence(
@@ -219,22 +292,32 @@ def factor_evidence(
     actions: NDArray[np.int64],
     deviation: float,
 ) -> NDArray[np.float64]:
-    """Return (T, A) the sum over slots of the log share of an action's factor in the frames around.
+    """Sum, over slots, the log share of an action's factor in the frames around.
 
-    The share of a factor is the mean probability of the actions that have it, divided by that of all actions. An action
-    without a factor in a slot gets the mean (of logs) of the slot, so that having none is no evidence. `shares` (T, A)
-    are the probabilities of the `actions`, (A,) class indices.
+    The share of a factor is the mean probability of the actions that have it, divided by that of
+    all actions. An action without a factor in a slot gets the mean (of logs) of the slot, so a
+    missing factor is no evidence.
+
+    Args:
+        shares: (T, A) probabilities of the actions.
+        vocabulary: the classes, with their factors.
+        actions: (A,) class indices of the actions.
+        deviation: of the Gaussian over time, in rows.
+
+    Returns:
+        (T, A) evidence in nats.
     """
-    near = gaussian_filter1d(shares, deviation, axis=0, mode="nearest")  # (T, A)
-    all_actions = near.sum(1, keepdims=True) + _EPSILON
+    nearby = gaussian_filter1d(shares, deviation, axis=0, mode="nearest")  # (T, A)
+    all_actions = nearby.sum(1, keepdims=True) + _EPSILON  # (T, 1)
     total = np.zeros_like(shares)
     for slot in vocabulary.slots:
         factors, factor_of_class = vocabulary.factor_indices(slot)
-        index = factor_of_class[actions]
-        has = (index[:, None] == np.arange(len(factors))).astype(np.float64)  # (A, K)
-        has = has[:, has.any(0)]
-        if not has.size:
+        index = factor_of_class[actions]  # (A,)
+        has_factor = (index[:, None] == np.arange(len(factors))).astype(np.float64)  # (A, K)
+        has_factor = has_factor[:, has_factor.any(0)]
+        if not has_factor.size:
             continue
-        logs = np.log(near @ has / all_actions + FLOOR)  # (T, K)
-        total += np.where(index >= 0, logs[:, has.argmax(1)], logs.mean(1, keepdims=True))
+        logs = np.log(nearby @ has_factor / all_actions + FACTOR_FLOOR)  # (T, K)
+        factor_of_action = has_factor.argmax(1)  # (A,)
+        total += np.where(index >= 0, logs[:, factor_of_action], logs.mean(1, keepdims=True))
     return total

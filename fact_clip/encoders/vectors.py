@@ -57,7 +57,7 @@ def embed_as(
 ) -> TextMatrix:
     """Run `embed` with the settings of a recipe, and its `encoder` if that is loaded already."""
     encoder = encoder or text_encoder(config.encoder, device)
-    return embed(encoder, vocabulary, config.templates, config.phrase)
+    return embed(encoder, vocabulary, phrase=config.phrase)
 
 
 def class_texts(

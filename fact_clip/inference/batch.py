@@ -21,6 +21,7 @@ from fact_clip.formats import format_called, save
 from fact_clip.formats.json_file import as_dict, from_dict
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import FEATURES, Segmenter
+from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import FILES
 from fact_clip.video.decode import SUFFIXES
 from fact_clip.video.extract import Progress
@@ -295,6 +296,7 @@ def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> dict[str, 
             "window": scorer.window,
             "adjust": settings.model_dump(),
         }
+    assert isinstance(scorer, SimilarityScorer)
     complete = settings.over(scorer.settings)
     similarity = {
         "templates": scorer.prompts,

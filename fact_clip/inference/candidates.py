@@ -1,9 +1,9 @@
-"""Typed names to the candidates that a trained model names frames with, and their words that it has not learned."""
+"""From names to the candidates that a trained model scores, with the calibration of its run."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -13,60 +13,58 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.core import WHOLE_NAME, InputError, NewWord, Vocabulary
+from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import names_of
 from fact_clip.core.messages import join_names, spelling_key
 from fact_clip.datasets.benchmarks import new_factors
 from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.datasets.objects import OBJECT_SLOT
 from fact_clip.decoding import CandidateSet
-from fact_clip.decoding.scores import change_prices
+from fact_clip.decoding.switching import transition_costs
 from fact_clip.encoders import FRAME_ENCODERS, TextEncoder, is_local, text_encoder
 from fact_clip.encoders.vectors import class_texts
+from fact_clip.inference.new_words import VectorCache, describe_new_word, new_words
 from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run
-from fact_clip.text.prompts import tidy
 
 logger = logging.getLogger(__name__)
 
 NONE_OF_THESE = "none of these"
-"""The label of segments that `DecodeSettings.reject` leaves without an action; files treat it as background."""
+"""Label of segments that `DecodeSettings.reject` leaves without an action, a background in files."""
 
-# A head that reads text scores any name, nonsense included, so each new word is reported beside the trained word that a
-# sentence encoder finds most similar. MiniLM judges for every run: the model's own encoder may know no meanings (hashed
-# words) or put all texts near each other (CLIP).
-JUDGE = "minilm"
-FAR = (
-    0.58  # A word is far if no trained word has at least this cosine (docs/method.md, 'New words')
-)
-
-PHRASE = WHOLE_NAME[0]
-
-ACTION, OBJECT = "the action to {}", "the object {}"
-"""What words are put into: alone, many have several senses ("saw", "turn")."""
-
-Vectors = NDArray[np.float32]
-
-_MAX_SETS = 64  # lists of names that are kept
+_MAX_SETS = 64  # lists of names that are cached
 
 
 class CandidateReader:
-    """Reads lists of names: each list once, and each new name is embedded once, by an encoder that must be trusted."""
+    """Turns lists of names into candidates. Lists and the embeddings of new names are cached.
+
+    Args:
+        loaded: the run with its models.
+        device: where new names are embedded.
+        trust_encoder: load a text encoder that the run names by a path.
+    """
 
     def __init__(self, loaded: LoadedRun, device: torch.device, *, trust_encoder: bool) -> None:
-        self.run, self.calibration = loaded.run, loaded.calibration
-        self.device, self.trust_encoder = device, trust_encoder
+        self.run = loaded.run
+        self.calibration = loaded.calibration
+        self.device = device
+        self.trust_encoder = trust_encoder
         self.model: FACT = loaded.models[0]
         self.vocabulary = loaded.run.vocabulary
         self._read = lru_cache(_MAX_SETS)(self._read_actions)
-        self._vectors = KeptVectors(self._embed)
+        self._embeddings = VectorCache(self._embed)
 
     def read(self, actions: Sequence[str] | None = None) -> CandidateSet:
-        """Return the candidates for these names (None: the classes of the run), with the calibration of the run."""
+        """Return the candidates for names, or for the classes of the run with None.
+
+        Raises:
+            InputError: a name is not valid, or not a class of a run that knows its classes alone.
+        """
         return self._read(None if actions is None else names_of(actions, "actions", typed=True))
 
     def with_run_classes(self, candidates: CandidateSet) -> CandidateSet:
-        """Return candidates beside all classes of the run."""
-        if candidates.text is None:
+        """Return the candidates beside all classes of the run."""
+        if candidates.text_embeddings is None:
             return self.read()
         names = candidates.vocabulary.names
         if set(self.vocabulary) <= set(names):
@@ -76,97 +74,109 @@ class CandidateReader:
     def load(self) -> None:
         """Load what embeds and compares names, where the head reads text."""
         if self.run.config.model.is_open:
-            with suppress(InputError):  # stored vectors know no new names
+            with suppress(InputError):  # stored vectors have none for new names
                 candidates, phrases = self._open_set(("something new",))
                 new_words(candidates.vocabulary, self.vocabulary, phrases, str(self.device))
 
     def _read_actions(self, actions: tuple[str, ...] | None) -> CandidateSet:
-        classes = self.vocabulary
         if actions is None:
-            return self._candidates(classes, None)
-        check_actions(actions, classes.background)
-        actions = self._as_trained(actions)
-        if (
-            not self.run.config.model.is_open
-        ):  # all but some classes and the background are ruled out
-            try:
-                allowed = classes.encode(actions)
-            except InputError as error:
-                fix = (
-                    f"{error.fix} " * bool(error.fix)
-                    + "A run trained with model.head=text takes any name"
-                )
-                raise InputError(error.where, error.problem, fix) from None
-            offset = np.full(len(classes), -np.inf)
-            offset[[*allowed, *classes.background_indices]] = 0
-            return replace(self._candidates(classes, None), offset=offset)
-        candidates, phrases = self._open_set(actions)
-        self._warn_of_unmatched(candidates)
-        trained = classes if self.calibration is None else classes.subset(self.calibration.seen)
+            return self._candidate_set(self.vocabulary, text_embeddings=None)
+        check_actions(actions, self.vocabulary.background)
+        names = self._as_spelled_in_training(actions)
+        if not self.run.config.model.is_open:
+            return self._closed_set(names)
+
+        candidates, phrases = self._open_set(names)
+        self._warn_of_unmatched_objects(candidates)
+        trained = self.vocabulary
+        if self.calibration is not None:
+            trained = trained.subset(self.calibration.seen)
         words = new_words(candidates.vocabulary, trained, phrases, str(self.device))
         if words:
-            text = "no trained class has these words, so what they find is a guess: %s"
-            logger.warning(text, join_names(dict.fromkeys(map(describe_new_word, words))))
+            descriptions = join_names(dict.fromkeys(describe_new_word(word) for word in words))
+            message = "no trained class has these words, so what they find is a guess: %s"
+            logger.warning(message, descriptions)
         return replace(candidates, new_words=words)
 
-    def _candidates(self, vocabulary: Vocabulary, text: Tensor | None) -> CandidateSet:
-        """Candidates with the calibration of the run; without one, gamma is taken from all classes of the run."""
-        if self.calibration is None:
-            trained, gamma, offset = self.vocabulary.names, 0.0, None
-        else:
-            trained, gamma, offset = (
-                self.calibration.seen,
-                self.calibration.gamma,
-                self.calibration.offset(vocabulary),
-            )
-        is_trained, prices = np.array([name in trained for name in vocabulary]), None
-        if (
-            weight := self.run.config.decode.order
-        ):  # what each change costs by the order of the training
-            index, names = (
-                {name: position for position, name in enumerate(vocabulary)},
-                self.vocabulary.names,
-            )
-            named = (
-                (index.get(names[a]), index.get(names[b]), times)
-                for a, b, times in self.run.transitions
-            )
-            pairs = [(a, b, times) for a, b, times in named if a is not None and b is not None]
-            prices = change_prices(pairs, len(index), weight)
-        return CandidateSet(vocabulary, text, offset, is_trained, gamma, prices=prices)
-
-    def _as_trained(self, actions: Sequence[str]) -> tuple[str, ...]:
-        """The names as the run spells them: case, underscores and blanks tell no two names apart."""
-        first = dict[str, str]()  # the first spelling of each new name
-        similar = [self.vocabulary.canonical(name) for name in actions]
-        names = tuple(
-            name if name in self.vocabulary else first.setdefault(spelling_key(name), name)
-            for name in similar
-        )
-        pairs = [
-            f"{typed!r} for {name!r}"
-            for typed, name in zip(actions, names, strict=True)
-            if typed != name
-        ]
-        if pairs:
-            logger.warning(
-                "another spelling of the same name: %s", join_names(dict.fromkeys(pairs))
-            )
-        return names
+    def _closed_set(self, names: Sequence[str]) -> CandidateSet:
+        """Return all classes of the run, of which some and the background are allowed."""
+        try:
+            indices = self.vocabulary.encode(names)
+        except InputError as error:
+            fix = "A run trained with model.head=text takes any name"
+            if error.fix:
+                fix = f"{error.fix} {fix}"
+            raise InputError(error.where, error.problem, fix) from None
+        allowed = np.zeros(len(self.vocabulary), bool)
+        allowed[[*indices, *self.vocabulary.background_indices]] = True
+        candidates = self._candidate_set(self.vocabulary, text_embeddings=None)
+        return replace(candidates, allowed=allowed, log_prior=None, gamma=0.0)
 
     def _open_set(self, actions: Sequence[str]) -> tuple[CandidateSet, Sequence[str]]:
-        """These names and the background for a head that reads text, and those that did not parse."""
-        vocabulary, text, phrases = self.vocabulary, self.model.text, list[str]()
-        assert text is not None
+        """Return names and the background for a head that reads text, and the unparsed names."""
+        vocabulary = self.vocabulary
+        embeddings = self.model.text
+        assert embeddings is not None
+        phrases: Sequence[str] = ()
         names = dict.fromkeys([*actions, *vocabulary.background])
-        new = [name for name in names if name not in vocabulary]
-        if new:
-            factors, phrases = new_factors(self.run.config.data, vocabulary, new)
-            vocabulary = vocabulary.extended(new, factors=factors)
+        new_names = [name for name in names if name not in vocabulary]
+        if new_names:
+            factors, phrases = new_factors(self.run.config.data, vocabulary, new_names)
+            vocabulary = vocabulary.extended(new_names, factors=factors)
             # Trained names keep the vectors that they were trained with.
-            text = torch.cat([text, torch.from_numpy(np.stack(self._vectors(new))).to(text)])
-        chosen = vocabulary.subset(names)
-        return self._candidates(chosen, text[vocabulary.encode(names).tolist()]), phrases
+            rows = torch.from_numpy(np.stack(self._embeddings(new_names)))
+            embeddings = torch.cat([embeddings, rows.to(embeddings)])
+        selected = embeddings[vocabulary.encode(names).tolist()]
+        return self._candidate_set(vocabulary.subset(names), selected), phrases
+
+    def _candidate_set(
+        self, vocabulary: Vocabulary, text_embeddings: Tensor | None
+    ) -> CandidateSet:
+        """Return candidates with the calibration and the transition costs of the run."""
+        candidates = CandidateSet(
+            vocabulary=vocabulary,
+            text_embeddings=text_embeddings,
+            trained=np.array([name in self.vocabulary.names for name in vocabulary]),
+            transition_costs=self._transition_costs(vocabulary),
+        )
+        if self.calibration is None:
+            return candidates
+        return replace(
+            candidates,
+            log_prior=self.calibration.weighted_log_prior(vocabulary),
+            trained=self.calibration.is_seen(vocabulary),
+            gamma=self.calibration.gamma,
+        )
+
+    def _transition_costs(self, vocabulary: Vocabulary) -> NDArray[np.float64] | None:
+        """Return the (C, C) costs of changes between candidates, or None if the order is not used."""
+        weight = self.run.config.decode.order
+        if not weight:
+            return None
+        index = {name: position for position, name in enumerate(vocabulary)}
+        counts = np.zeros((len(index), len(index)))
+        for first, second, times in self.run.transitions:
+            row = index.get(self.vocabulary.names[first])
+            column = index.get(self.vocabulary.names[second])
+            if row is not None and column is not None:
+                counts[row, column] += times
+        return transition_costs(counts, weight)
+
+    def _as_spelled_in_training(self, actions: Sequence[str]) -> tuple[str, ...]:
+        """Return the names as the run spells them, up to case, underscores and blanks."""
+        first_spelling: dict[str, str] = {}
+        names = []
+        changed: dict[str, None] = {}
+        for action in actions:
+            name = self.vocabulary.canonical(action)
+            if name not in self.vocabulary:
+                name = first_spelling.setdefault(spelling_key(name), name)
+            if name != action:
+                changed[f"{action!r} for {name!r}"] = None
+            names.append(name)
+        if changed:
+            logger.warning("another spelling of the same name: %s", join_names(changed))
+        return tuple(names)
 
     @cached_property
     def _encoder(self) -> TextEncoder:
@@ -174,134 +184,77 @@ class CandidateReader:
         check_trust(self.run, encoder, self.trust_encoder)
         return text_encoder(encoder, str(self.device))
 
-    def _embed(self, names: Sequence[str]) -> Vectors:
-        """(N, S, E) of new names."""
+    def _embed(self, names: Sequence[str]) -> NDArray[np.float32]:
+        """Return the text vectors of new names, (N, S, E)."""
         factors, _ = new_factors(self.run.config.data, self.vocabulary, names)
         vocabulary = self.vocabulary.extended(names, factors=factors).subset(names)
         rows = class_texts(self.run.config.text, vocabulary, str(self.device), self._encoder)
         assert self.model.text is not None
-        trained = tuple(self.model.text.shape[1:])
-        if rows.shape[1:] != trained:
-            problem = f"text vectors {rows.shape[1:]} of a name, but the training had {trained}"
+        trained_shape = tuple(self.model.text.shape[1:])
+        if rows.shape[1:] != trained_shape:
+            problem = (
+                f"text vectors {rows.shape[1:]} of a name, but the training had {trained_shape}"
+            )
             raise InputError(self.run.path, problem, "use the text settings of the training")
         return rows
 
-    def _warn_of_unmatched(self, candidates: CandidateSet) -> None:
-        """Warn of new names whose word matches no object column: the columns say nothing of them."""
-        vocabulary = candidates.vocabulary
+    def _warn_of_unmatched_objects(self, candidates: CandidateSet) -> None:
+        """Warn of new names whose object matches no object column of the features."""
         if self.model.objects is None:
             return
-        assert candidates.text is not None
-        slot = vocabulary.slots.index(self.run.config.data.objects.slot)
-        unmatched = self.model.objects.unmatched(candidates.text).tolist()
-        pairs = zip(vocabulary.names, vocabulary.factors, unmatched, strict=True)
-        words = [
-            str(factors[slot])
-            for name, factors, lost in pairs
-            if lost and name not in self.vocabulary
-        ]
+        assert candidates.text_embeddings is not None
+        vocabulary = candidates.vocabulary
+        slot = vocabulary.slots.index(OBJECT_SLOT)
+        unmatched = self.model.objects.unmatched(candidates.text_embeddings).tolist()
+        words: dict[str, None] = {}
+        for name, factors, is_unmatched in zip(
+            vocabulary.names, vocabulary.factors, unmatched, strict=True
+        ):
+            if is_unmatched and name not in self.vocabulary:
+                words[str(factors[slot])] = None
         if words:
-            text = join_names(dict.fromkeys(words))
-            logger.warning(
-                "no object column matches %s; these actions are named without evidence of objects",
-                text,
+            message = (
+                "no object column matches %s; these actions are named without evidence of objects"
             )
+            logger.warning(message, join_names(words))
 
 
 def check_actions(actions: Sequence[str], background: Collection[str] = ()) -> None:
-    """Raise an InputError where there is no action among some names, or one that stands for none in files."""
+    """Check that names contain an action, and none that stands for no action in files.
+
+    Args:
+        actions: the names.
+        background: names that are no actions.
+
+    Raises:
+        InputError: there is no action, or a reserved name.
+    """
     if not set(actions) - set(background):
-        problem = f"only {', '.join(map(repr, actions))}, the background" if actions else "no names"
+        problem = "no names"
+        if actions:
+            problem = f"only {', '.join(map(repr, actions))}, the background"
         raise InputError("actions", problem, "name at least one action")
     for name in (UNLABELLED, NONE_OF_THESE):
         if name in actions:
-            raise InputError(
-                "actions", f"{name!r} stands for frames without an action", "give names of actions"
-            )
+            problem = f"{name!r} stands for frames without an action"
+            raise InputError("actions", problem, "give names of actions")
 
 
-def check_trust(run: Run, encoder: str, trusted: bool, other: str = "") -> None:
-    """Raise an InputError where the run names an encoder by a path that nobody said to trust, or lacks its package."""
-    run.check_plugin(
-        FRAME_ENCODERS, encoder.partition(":")[0]
-    )  # as the table of texts, of the same group
-    if is_local(encoder) and not trusted:
-        fix = f"{other}say --trust-encoder (in Python trust_encoder=True) if you trust these files"
-        raise InputError(run.path, f"the run names its encoder by a path, {encoder}", fix)
+def check_trust(run: Run, encoder: str, trusted: bool, alternative: str = "") -> None:
+    """Check that an encoder which a run names may be loaded.
 
+    Args:
+        run: the run.
+        encoder: name of a frame or text encoder.
+        trusted: whether paths that the run names are trusted.
+        alternative: start of the error's advice, another way to go on.
 
-class KeptVectors:
-    """Keeps the vectors that `encode` makes of texts, because names are typed one by one."""
-
-    MAX_TEXTS = 2_000
-
-    def __init__(self, encode: Callable[[list[str]], Vectors]) -> None:
-        self._encode, self._vectors = encode, dict[str, Vectors]()
-
-    def __call__(self, texts: Sequence[str]) -> list[Vectors]:
-        """Return the vector of each text."""
-        if len(self._vectors) > self.MAX_TEXTS:
-            self._vectors.clear()
-        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
-        if new:
-            self._vectors.update(zip(new, self._encode(new), strict=True))
-        return [self._vectors[text] for text in texts]
-
-
-@lru_cache(maxsize=1)
-def _judge(device: str) -> KeptVectors:
-    return KeptVectors(text_encoder(JUDGE, device).encode_texts)
-
-
-def new_words(
-    candidates: Vocabulary, trained: Vocabulary, phrases: Collection[str] = (), device: str = "auto"
-) -> tuple[NewWord, ...]:
-    """Return the words of the candidates that no trained class has, in the order of the candidates and of the slots.
-
-    Where names have no parts, every name that was not trained is a new word, so only the far ones are returned.
-    `trained` are the classes with training frames, `phrases` the candidates that did not parse and are compared as a
-    whole.
+    Raises:
+        InputError: the run names it by a path that is not trusted, or its package is missing.
     """
-    actions = [name for name in trained if name not in trained.background]
-    words_of_slot = {slot: list(trained.factor_indices(slot)[0]) for slot in trained.slots} | {
-        PHRASE: actions
-    }
-    words = list[tuple[str, str, str]]()  # action, slot, word
-    for name, factors in zip(candidates.names, candidates.factors, strict=True):
-        if name in trained or name in candidates.background:
-            continue
-        if name in phrases or candidates.slots == WHOLE_NAME:
-            words.append((name, PHRASE, name))
-            continue
-        pairs = zip(candidates.slots, factors, strict=True)
-        words += [
-            (name, slot, word)
-            for slot, word in pairs
-            if word is not None and word not in words_of_slot[slot]
-        ]
-    if not words:
-        return ()
-    encode, vectors, results = _judge(device), dict[tuple[str, str], Vectors](), list[NewWord]()
-    for slot in dict.fromkeys(slot for _, slot, _ in words):
-        texts = [
-            *words_of_slot[slot],
-            *dict.fromkeys(word for _, of_word, word in words if of_word == slot),
-        ]
-        template = ACTION if slot in ("verb", PHRASE) else OBJECT
-        of_texts = encode([template.format(tidy(text)) for text in texts])
-        vectors |= zip(((slot, text) for text in texts), of_texts, strict=True)
-    for action, slot, word in words:
-        nearest, similarity = "", 0.0
-        if among := words_of_slot[slot]:
-            cosines = np.stack([vectors[slot, name] for name in among]) @ vectors[slot, word]
-            best = int(cosines.argmax())
-            nearest, similarity = among[best], round(min(float(cosines[best]), 1.0), 3)
-        results.append(NewWord(action, slot, word, nearest, similarity, similarity < FAR))
-    return tuple(word for word in results if word.far or candidates.slots != WHOLE_NAME)
-
-
-def describe_new_word(word: NewWord) -> str:
-    """Describe a new word: 'juggle' (verb, far from all; nearest 'bend', 0.44)."""
-    kind = "read as a whole phrase" if word.slot == PHRASE else word.slot
-    nearest = f"; nearest {word.nearest!r}, {word.similarity:.2f}" if word.nearest else ""
-    return f"{word.word!r} ({kind}{', far from all' * word.far}{nearest})"
+    # The tables of frame and text encoders share one group of plug-ins.
+    run.check_plugin(FRAME_ENCODERS, encoder.partition(":")[0])
+    if is_local(encoder) and not trusted:
+        problem = f"the run names its encoder by a path, {encoder}"
+        fix = "say --trust-encoder (in Python trust_encoder=True) if you trust these files"
+        raise InputError(run.path, problem, f"{alternative}{fix}")

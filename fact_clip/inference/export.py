@@ -7,6 +7,7 @@ import json
 import logging
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,90 +22,136 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 
 SUFFIXES = (".pt2", ".onnx")
-_MOST_ROWS = 1_000_000
+METADATA = "fact_clip"
+
+_MAX_ROWS = 1_000_000
 
 
 class Pass(nn.Module):
-    """One pass of all K models of a run: what is decoded, before an offset, the fusion and the switching penalty."""
+    """One pass of all K models of a run, up to the scores that are decoded outside."""
 
     def __init__(self, models: Sequence[FACT], blocks: str) -> None:
         super().__init__()
-        self.models, self.blocks = nn.ModuleList(models), blocks
+        self.models = nn.ModuleList(models)
+        self.blocks = blocks
 
     def forward(self, features: Tensor, text: Tensor | None = None) -> tuple[Tensor, ...]:
-        """(1, T, D) and (C, S, E) to the frames (K, T, C) of `Voters` and, where tokens vote, tokens and has_token."""
+        """Return the frames (K, T, C) of `Voters` and, where there are tokens, these and has_token.
+
+        Args:
+            features: (1, T, D).
+            text: (C, S, E), for a head that reads text.
+        """
         parts = [voters(model(features, text=text), self.blocks) for model in self.models]
-        frames, has_token = (
-            torch.cat([part.frames for part in parts]),
-            torch.cat([part.has_token for part in parts]),
-        )
+        frames = torch.cat([part.frames for part in parts])
+        has_token = torch.cat([part.has_token for part in parts])
         tokens = [part.tokens for part in parts if part.tokens is not None]
-        return (frames, torch.cat(tokens), has_token) if tokens else (frames,)
+        if not tokens:
+            return (frames,)
+        return frames, torch.cat(tokens), has_token
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """Example inputs of a pass, and which of their dimensions may vary."""
+
+    values: dict[str, Tensor]
+    dimensions: dict[str, Any]
 
 
 def export(scorer: Scorer, path: str | Path) -> Path:
-    """Write the models of a run as a file of `SUFFIXES`; see `Segmenter.export`."""
-    path, config = path_of(path, "path"), scorer.run.config
-    if path.suffix not in SUFFIXES:
-        raise InputError(path, f"the ending {path.suffix!r}", f"give {' or '.join(SUFFIXES)}")
-    check_place(path)
-    lacking = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
-    if path.suffix == ".onnx" and lacking:
-        raise InputError(
-            path, f"the package {lacking[0]} is not installed", "pip install 'fact-clip[onnx]'"
-        )
-    if config.model.transcript:
-        raise InputError(
-            ConfigKey("model.transcript"), "a model that aligns transcripts is not exported"
-        )
-    if pooling := {"U", "I"} & set(config.model.blocks):
-        problem = f"block {min(pooling)} runs a GRU over the segments that it cuts, whose number no exporter knows"
-        raise InputError(
-            ConfigKey("model.blocks"), problem, "train with model.blocks=iu, as data init does"
-        )
-    n_rows = (
-        config.model.tokens + 1
-    )  # with fewer rows than tokens the model multiplies in another order
-    rows, classes = (
-        torch.export.Dim("rows", min=n_rows, max=_MOST_ROWS),
-        torch.export.Dim("classes", min=2),
-    )
-    inputs: dict[str, Tensor] = {
-        "features": torch.zeros(1, n_rows + 37, scorer.run.transform.width)
-    }
-    shapes: dict[str, Any] = {"features": {1: rows}}
-    if config.model.is_open:
-        text = scorer.model.text
-        assert text is not None
-        inputs["text"], shapes["text"] = (
-            text.cpu().clone(),
-            {0: classes},
-        )  # the buffer itself would be taken for one
-    model = Pass([member.cpu() for member in scorer.models], config.decode.blocks).eval()
-    facts = {
-        "names": scorer.vocabulary.names, "background": scorer.vocabulary.background, "fps": scorer.fps,
-        "stride": config.data.stride, "frame_weight": config.decode.frame_weight,
-        "switch_penalty": config.decode.switch_penalty,
-    }  # fmt: skip
+    """Write the models of a run as a file of `SUFFIXES`; see `Segmenter.export`.
+
+    Args:
+        scorer: the models of a run.
+        path: of the file.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: the ending, a missing package, or a model that cannot be exported.
+    """
+    path = path_of(path, "path")
+    _check(scorer, path)
+    inputs = _example_inputs(scorer)
+    metadata = json.dumps(_metadata(scorer))
+    models = [model.cpu() for model in scorer.models]
+    network = Pass(models, scorer.run.config.decode.blocks).eval()
     failure = library_errors(scorer.run.path, "this model cannot be exported", RuntimeError)
     try:
         with failure, torch.no_grad(), whole_file(path) as part, warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch's, of itself
-            program = torch.export.export(model, (), inputs, dynamic_shapes=shapes, strict=False)
+            warnings.simplefilter("ignore", FutureWarning)  # torch's, about itself
+            program = torch.export.export(
+                network, (), inputs.values, dynamic_shapes=inputs.dimensions, strict=False
+            )
             if path.suffix == ".pt2":
-                torch.export.save(program, part, extra_files={"fact_clip.json": json.dumps(facts)})
+                torch.export.save(program, part, extra_files={f"{METADATA}.json": metadata})
             else:
-                logging.getLogger("onnxscript").setLevel(
-                    logging.ERROR
-                )  # it warns of each operator that it leaves
-                names = ["frames", "tokens", "has_token"][
-                    : len(program.graph_signature.user_outputs)
-                ]
-                onnx = torch.onnx.export(program, dynamo=True, verbose=False, output_names=names)
-                assert onnx is not None
-                onnx.model.metadata_props["fact_clip"] = json.dumps(facts)
-                onnx.save(part)
+                _save_onnx(program, part, metadata)
     finally:
-        for member in scorer.models:
-            member.to(scorer.device)
+        for model in scorer.models:
+            model.to(scorer.device)
     return path
+
+
+def _check(scorer: Scorer, path: Path) -> None:
+    """Raise an InputError if the model or the path cannot be exported."""
+    config = scorer.run.config
+    if path.suffix not in SUFFIXES:
+        raise InputError(path, f"the ending {path.suffix!r}", f"give {' or '.join(SUFFIXES)}")
+    check_place(path)
+    if path.suffix == ".onnx":
+        for package in ("onnx", "onnxscript"):
+            if importlib.util.find_spec(package) is None:
+                problem = f"the package {package} is not installed"
+                raise InputError(path, problem, "pip install 'fact-clip[onnx]'")
+    if config.model.transcript:
+        problem = "a model that aligns transcripts is not exported"
+        raise InputError(ConfigKey("model.transcript"), problem)
+    pooling = {"U", "I"} & set(config.model.blocks)
+    if pooling:
+        problem = (
+            f"block {min(pooling)} runs a GRU over the segments that it cuts, "
+            "whose number no exporter knows"
+        )
+        fix = "train with model.blocks=iu, as data init does"
+        raise InputError(ConfigKey("model.blocks"), problem, fix)
+
+
+def _example_inputs(scorer: Scorer) -> _Inputs:
+    # With fewer rows than tokens the model multiplies in another order.
+    n_rows = scorer.run.config.model.tokens + 1
+    rows = torch.export.Dim("rows", min=n_rows, max=_MAX_ROWS)
+    features = torch.zeros(1, n_rows + 37, scorer.run.transform.width)
+    inputs = _Inputs(values={"features": features}, dimensions={"features": {1: rows}})
+    if scorer.run.config.model.is_open:
+        assert scorer.model.text is not None
+        # The exporter would take the buffer itself for a constant.
+        inputs.values["text"] = scorer.model.text.cpu().clone()
+        inputs.dimensions["text"] = {0: torch.export.Dim("classes", min=2)}
+    return inputs
+
+
+def _metadata(scorer: Scorer) -> dict[str, Any]:
+    """Return what decoding needs beside the scores."""
+    config = scorer.run.config
+    return {
+        "names": scorer.vocabulary.names,
+        "background": scorer.vocabulary.background,
+        "fps": scorer.fps,
+        "stride": config.data.stride,
+        "frame_weight": config.decode.frame_weight,
+        "switch_penalty": config.decode.switch_penalty,
+    }
+
+
+def _save_onnx(program: torch.export.ExportedProgram, path: Path, metadata: str) -> None:
+    # The exporter warns of each operator that it leaves as it is.
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    n_outputs = len(program.graph_signature.user_outputs)
+    names = ["frames", "tokens", "has_token"][:n_outputs]
+    onnx = torch.onnx.export(program, dynamo=True, verbose=False, output_names=names)
+    assert onnx is not None
+    onnx.model.metadata_props[METADATA] = metadata
+    onnx.save(path)

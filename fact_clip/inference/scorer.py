@@ -1,75 +1,85 @@
-"""From features to scores, with the models of a run (windows, interleaved strides, several models) or without any."""
+"""From features to scores with the models of a run: windows, interleaved strides, ensembles."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.config import Config
 from fact_clip.core import Clock, ConfigKey, InputError, Location, Vocabulary
-from fact_clip.core.arguments import array_of, names_of, number_of
+from fact_clip.core.arguments import array_of
 from fact_clip.core.distributed import Precision, pick_device, pick_precision
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, load_features, read_clock, read_sidecar
-from fact_clip.datasets.labels import UNLABELLED, unlabelled
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, decode_scores, voters
-from fact_clip.decoding.fusion import with_factors
+from fact_clip.datasets.labels import unlabelled
+from fact_clip.decoding import (
+    Calibration,
+    CandidateSet,
+    Confidence,
+    DecodeSettings,
+    Scores,
+    Voters,
+    class_scores,
+    decode_scores,
+    voters,
+)
+from fact_clip.decoding.fusion import FACTOR_FRAMES, with_factors
 from fact_clip.decoding.scores import Labels
-from fact_clip.decoding.similarity import similarity_probabilities
-from fact_clip.encoders import Runtime, frame_encoder
-from fact_clip.encoders.image import ImageTextModel
-from fact_clip.encoders.vectors import embed
-from fact_clip.inference.candidates import CandidateReader, KeptVectors, check_actions
+from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
+from fact_clip.inference.candidates import CandidateReader, check_trust
+from fact_clip.inference.windows import Rows, Window, cut_windows, grouped
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
-from fact_clip.run import LoadedRun
-from fact_clip.text.prompts import TEMPLATES
+from fact_clip.run import LoadedRun, Run
 from fact_clip.video.decode import probe
-from fact_clip.video.extract import Settings
 
 logger = logging.getLogger(__name__)
 
-ROWS_AT_ONCE, ROWS_AT_ONCE_GPU = 1024, 16_384
-"""Rows of windows that go through a model together, at most; a longer window goes alone. More is no faster on a CPU."""
-
-Rows = NDArray[np.float32]
+# Rows of windows that go through a model together, at most; a longer window goes alone. More is no
+# faster on a CPU.
+ROWS_AT_ONCE = 1024
+ROWS_AT_ONCE_GPU = 16_384
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """The features that a model reads."""
+    """The features that a model reads.
 
-    origin: str  # where this comes from, as errors say it: "RUN was trained with"
-    layout: Layout = "TD"  # of their files
-    fps: float | None = None  # rows a second; None: any
-    encoder: str | None = None  # name of what made them; None: unknown
-    named: bool = False  # whether their files must say which encoder made them
+    Attributes:
+        origin: start of an error about other features, as "RUN was trained with".
+        layout: of feature files, time or channels first.
+        fps: rows a second; None: any.
+        encoder: name of the frame encoder that made them; None: unknown.
+        named: whether their files must name the encoder that made them.
+    """
+
+    origin: str
+    layout: Layout = "TD"
+    fps: float | None = None
+    encoder: str | None = None
+    named: bool = False
 
     def open(self, path: Path) -> tuple[NDArray[Any], Clock]:
-        """Read a feature file, (T, D), and the times of its rows; an InputError for another rate or encoder."""
-        features, clock = load_features(path, self.layout), read_clock(path, self.fps, self.layout)
-        encoder, beside = read_sidecar(path).encoder, path.with_suffix(".json")
+        """Read a feature file, (T, D), and the times of its rows.
+
+        Raises:
+            InputError: the file has another rate or encoder.
+        """
+        features = load_features(path, self.layout)
+        clock = read_clock(path, self.fps, self.layout)
+        sidecar_path = path.with_suffix(".json")
         if self.fps is not None and clock.fps != self.fps:
-            raise InputError(beside, f"{clock.fps:g} rows a second, but {self.origin} {self.fps:g}")
-        if (
-            self.encoder is not None
-            and encoder != self.encoder
-            and (self.named or encoder is not None)
-        ):
-            problem = (
-                f"features by {encoder or 'an unknown encoder'}, but {self.origin} {self.encoder}"
-            )
-            raise InputError(beside, problem, "extract them with that encoder")
+            problem = f"{clock.fps:g} rows a second, but {self.origin} {self.fps:g}"
+            raise InputError(sidecar_path, problem)
+        self._check_encoder(read_sidecar(path).encoder, sidecar_path)
         if clock.video_fps is None and clock.media is not None and Path(clock.media).is_file():
             try:
                 clock = replace(clock, video_fps=probe(clock.media).fps)
@@ -77,9 +87,27 @@ class FeatureSpec:
                 logger.info("the frame rate of the video is unknown: %s", error)
         return features, clock
 
+    def _check_encoder(self, encoder: str | None, sidecar_path: Path) -> None:
+        if self.encoder is None or encoder == self.encoder:
+            return
+        if self.named or encoder is not None:
+            name = encoder or "an unknown encoder"
+            problem = f"features by {name}, but {self.origin} {self.encoder}"
+            raise InputError(sidecar_path, problem, "extract them with that encoder")
+
 
 def check_features(features: Any, where: Location, width: int, origin: str) -> NDArray[Any]:
-    """Return features as an array; an InputError unless these are finite rows (T, `width`), as `origin` has them."""
+    """Return features as an array of finite rows (T, `width`).
+
+    Args:
+        features: array-like, (T, D).
+        where: location of an error.
+        width: columns that the model reads.
+        origin: as of `FeatureSpec`.
+
+    Raises:
+        InputError: another shape or type, or values that are not finite.
+    """
     rows = array_of(features, where, f"an array of numbers, (T, {width})")
     if rows.ndim != 2 or not len(rows) or rows.shape[1] != width:
         raise InputError(where, f"an array of shape {rows.shape}, but {origin} (T, {width})")
@@ -87,15 +115,117 @@ def check_features(features: Any, where: Location, width: int, origin: str) -> N
     return rows
 
 
+class FrameScorer(Protocol):
+    """Scores the frames of a video for a list of candidates, trained or not."""
+
+    @property
+    def run(self) -> Run | None:
+        """The trained run; None: nothing was trained."""
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The score corrections of the run, if it learned any."""
+
+    @property
+    def confidence(self) -> Confidence | None:
+        """The calibrated confidences of the run, if it learned any."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The classes of the run, or the names that the scorer was made with."""
+
+    @property
+    def unlabelled(self) -> Sequence[str]:
+        """Labels that are no classes."""
+
+    @property
+    def settings(self) -> DecodeSettings:
+        """Settings of decoding, where a call gives none."""
+
+    @property
+    def adjustable(self) -> Sequence[str]:
+        """Names of the decoding settings that have an effect."""
+
+    @property
+    def takes_any_name(self) -> bool:
+        """Whether any name can be a candidate."""
+
+    @property
+    def frames_per_score(self) -> int:
+        """Frames that a row of scores stands for."""
+
+    @property
+    def fps(self) -> float | None:
+        """Rows a second of features whose files do not say it; None: unknown."""
+
+    @property
+    def width(self) -> int:
+        """Columns of the features."""
+
+    @property
+    def needs(self) -> FeatureSpec:
+        """The features that the model reads."""
+
+    @property
+    def rows_per_pass(self) -> int | None:
+        """Frames that the model reads at once, at best; None: unknown."""
+
+    def load(self) -> None:
+        """Load what embeds and compares names, where the scorer reads names."""
+
+    def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
+        """Return the candidates for some names; None: those of `vocabulary`."""
+
+    def calibrated(self, shares: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the confidences (T,) of the scores (T,) of labels."""
+
+    def certainty(
+        self,
+        scores: Scores,
+        candidates: CandidateSet,
+        labels: NDArray[np.int64],
+        shares: NDArray[np.floating],
+        gamma: float | None,
+    ) -> NDArray[np.float64]:
+        """Return the confidences (T,) of labels among all classes, for rejection."""
+
+    def score(
+        self,
+        features: NDArray[np.floating],
+        candidates: CandidateSet,
+        clock: Clock | None = None,
+        transcript: Sequence[str] | None = None,
+        *,
+        rivals: bool = False,
+    ) -> Scores:
+        """Score raw features (T, D) for some candidates of `choose`.
+
+        Args:
+            features: (T, D).
+            candidates: the classes that frames may be named with.
+            clock: times of the frames.
+            transcript: the actions in order, for a model that aligns one.
+            rivals: score all classes of the run beside the candidates, too.
+        """
+
+    def frame_encoder(self, video: Location, precision: Precision) -> FrameEncoder:
+        """Return the encoder that makes features from this video."""
+
+    def check_stream(self, fps: float | None) -> None:
+        """Raise an InputError if the scorer cannot read an unfinished video at this rate."""
+
+
 class Scorer:
-    """The models of a run: features in, scores out. `settings` is how the run decodes where nothing else is asked for.
+    """The models of a run: features in, scores out. Implements `FrameScorer`.
 
     Args:
-        loaded: the run with its models; the scores of several are averaged (the mean of their logs).
+        loaded: the run with its models; the scores of several are averaged (the mean of their
+            logs).
         device: where they run: auto, cpu, cuda, cuda:N or mps.
-        window: frames that a model reads in one pass, 0 for all; None: as ``decode.window`` of the run says (see
-            docs/long_videos.md).
-        trust_encoder: load an encoder that the run names by a path; whoever made the run chose that path.
+        window: frames that a model reads in one pass, 0 for all; None: ``decode.window`` of the run
+            (see docs/long_videos.md).
+        trust_encoder: load an encoder that the run names by a path; whoever made the run chose
+            that path.
         precision: of the models' products: float32, bf16, or auto, which is float32.
     """
 
@@ -108,23 +238,21 @@ class Scorer:
         trust_encoder: bool = False,
         precision: Precision = "auto",
     ) -> None:
-        self.run, self.calibration, self.confidence = (
-            loaded.run,
-            loaded.calibration,
-            loaded.confidence,
-        )
+        self.run = loaded.run
+        self.calibration = loaded.calibration
+        self.confidence = loaded.confidence
         self.device = device if isinstance(device, torch.device) else pick_device(device, "device")
         self.bf16 = pick_precision(precision, self.device, "--precision", ()) == "bf16"
         self.models: list[FACT] = [model.to(self.device).eval() for model in loaded.models]
         self.reader = CandidateReader(loaded, self.device, trust_encoder=trust_encoder)
-        self.vocabulary, self.fps, config = self.run.vocabulary, self.run.fps, self.run.config
+        self.vocabulary = self.run.vocabulary
+        self.fps = self.run.fps
+
+        config = self.run.config
         self.unlabelled = unlabelled(config.data)
         self.window = config.decode.window if window is None else window
         self.settings = DecodeSettings(switch_penalty=config.decode.switch_penalty)
         self.frames_per_score = 1 if config.data.interleave else config.data.stride
-        if config.decode.training_free:
-            text = self.model.text if config.model.is_open else None
-            check_joint_space(config, self.width, None if text is None else text.shape[-1])
 
     @property
     def model(self) -> FACT:
@@ -139,31 +267,90 @@ class Scorer:
     @property
     def needs(self) -> FeatureSpec:
         """The features that the run was trained with."""
-        run = self.run
-        return FeatureSpec(f"{run.path} was trained with", run.layout, run.fps, run.encoder)
+        return FeatureSpec(
+            origin=f"{self.run.path} was trained with",
+            layout=self.run.layout,
+            fps=self.run.fps,
+            encoder=self.run.encoder,
+        )
+
+    @property
+    def takes_any_name(self) -> bool:
+        """Return whether the head reads text, so that any name can be a candidate."""
+        return self.run.config.model.is_open
 
     @property
     def adjustable(self) -> tuple[str, ...]:
-        """The settings of decoding that mean something to the run."""
-        gamma = ["gamma"] if self.run.config.model.is_open or self.calibration is not None else []
-        reject = [] if self.confidence is None else ["reject"]
-        return ("threshold", *gamma, "switch_penalty", "shortest", *reject)
+        """The decoding settings that have an effect on the run."""
+        names = ["threshold", "switch_penalty", "shortest"]
+        if self.takes_any_name or self.calibration is not None:
+            names.insert(1, "gamma")
+        if self.confidence is not None:
+            names.append("reject")
+        return tuple(names)
+
+    @property
+    def rows_per_pass(self) -> int | None:
+        """Frames of a window, or else of a training video."""
+        return self.window or self.run.n_frames
 
     def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
         """Return the candidates for some names; None: the classes of the run."""
         return self.reader.read(actions)
 
     def calibrated(self, shares: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the confidences (T,) of the scores (T,) of labels; the scores where the run learned none."""
-        return (
-            shares.astype(np.float64)
-            if self.confidence is None
-            else self.confidence.calibrated(shares)
-        )
+        """Return the confidences (T,) of the scores (T,) of labels.
+
+        They are the scores where the run learned no confidences.
+        """
+        if self.confidence is None:
+            return shares.astype(np.float64)
+        return self.confidence.calibrated(shares)
+
+    def certainty(
+        self,
+        scores: Scores,
+        candidates: CandidateSet,
+        labels: NDArray[np.int64],
+        shares: NDArray[np.floating],
+        gamma: float | None,
+    ) -> NDArray[np.float64]:
+        """Return the confidences (T,) of labels among all classes of the run, as in validation."""
+        everything = self.reader.with_run_classes(candidates)
+        index = everything.vocabulary.encode(candidates.vocabulary)
+        table = class_scores(scores.rivals or scores, everything.with_gamma(gamma))  # (T', C')
+        columns = index[np.minimum(labels, len(index) - 1)]  # (T,)
+        among_all = np.clip(table.cpu().numpy()[scores.row_of_frame, columns], 0, 1)
+        # The background that a threshold adds is no class of the run.
+        return self.calibrated(np.where(labels < len(index), among_all, shares))
 
     def load(self) -> None:
         """Load what embeds and compares names, where the head reads text."""
         self.reader.load()
+
+    def frame_encoder(self, video: Location, precision: Precision) -> FrameEncoder:
+        """Return the encoder of the features that the run was trained on.
+
+        Raises:
+            InputError: the run does not name it, or names it by a path that is not trusted.
+        """
+        name = self.run.encoder
+        # A name with @ describes the content of a local checkpoint, not its path.
+        if name is None or "@" in name:
+            suffix = f", {name}" if name else ""
+            problem = (
+                f"a video needs the encoder of the features that the run was trained on{suffix}"
+            )
+            raise InputError(video, problem, "name it with --encoder, or give the feature file")
+        check_trust(self.run, name, self.reader.trust_encoder, "name it with --encoder, or ")
+        return frame_encoder(name, Runtime(str(self.device), precision))
+
+    def check_stream(self, fps: float | None) -> None:
+        """Raise an InputError if the run cannot read an unfinished video at this rate."""
+        self.run.check_rate(fps, "fps")
+        if self.run.config.model.transcript:
+            problem = "its model aligns the transcript of a whole video"
+            raise InputError(self.run.path, problem, "use segment")
 
     def predict(
         self,
@@ -171,11 +358,16 @@ class Scorer:
         actions: Sequence[str] | None = None,
         transcript: Sequence[str] | None = None,
     ) -> Labels:
-        """Return the index among the candidates and its score for each of T frames, from raw features (T, D)."""
+        """Return the index among the candidates and its score for each of T frames.
+
+        Args:
+            features: raw features (T, D).
+            actions: names of the candidates; None: the classes of the run.
+            transcript: the actions in order, for a model that aligns one.
+        """
         candidates = self.choose(actions)
-        return decode_scores(
-            self.score(features, candidates, transcript=transcript), candidates, self.settings
-        )
+        scores = self.score(features, candidates, transcript=transcript)
+        return decode_scores(scores, candidates, self.settings)
 
     @torch.inference_mode()
     def score(
@@ -187,283 +379,124 @@ class Scorer:
         *,
         rivals: bool = False,
     ) -> Scores:
-        """Return what the models say of raw features (T, D) for some candidates of :meth:`choose`.
-
-        `clock` says when the frames are; `transcript`, for a model that aligns one, has the actions in order. With
-        `rivals` all classes of the run are scored beside the candidates, too.
-        """
-        config, clock = self.run.config, clock or Clock()
-        decode, rows_per_pass = config.decode, config.data.stride if config.data.interleave else 1
-        read = self._voters(features, candidates, self._order(transcript, len(features)))
-        similarity = None
-        if not read[0].aligned:
-            if decode.factor_weight:
-                deviation = decode.factor_frames * rows_per_pass / config.data.stride
-                read = [
-                    with_factors(voter, candidates.vocabulary, decode.factor_weight, deviation)
-                    for voter in read
-                ]
-            if decode.training_free:
-                similarity = self._similarity(features, candidates).to(self.device)
-        everything = self.reader.with_run_classes(candidates) if rivals else candidates
-        others = None
-        if everything.vocabulary.names != candidates.vocabulary.names:
-            others = self.score(features, everything, clock)
-        weights, stride = (decode.frame_weight, decode.training_free), self.frames_per_score
-        rate = (clock.fps or self.fps or 1.0) / stride
-        return Scores(len(features), tuple(read), similarity, *weights, stride, rate, clock, others)
+        """Score raw features (T, D); see `FrameScorer.score`."""
+        clock = clock or Clock()
+        parts = self._voters(features, candidates, self._order(transcript, len(features)))
+        decode = self.run.config.decode
+        if decode.factor_weight and not parts[0].aligned:
+            deviation = FACTOR_FRAMES / self.frames_per_score
+            parts = [
+                with_factors(part, candidates.vocabulary, decode.factor_weight, deviation)
+                for part in parts
+            ]
+        rival_scores = None
+        if rivals:
+            everything = self.reader.with_run_classes(candidates)
+            if everything.vocabulary.names != candidates.vocabulary.names:
+                rival_scores = self.score(features, everything, clock)
+        return Scores(
+            n_frames=len(features),
+            voters=tuple(parts),
+            frame_weight=decode.frame_weight,
+            stride=self.frames_per_score,
+            rate=(clock.fps or self.fps or 1.0) / self.frames_per_score,
+            clock=clock,
+            rivals=rival_scores,
+        )
 
     def _order(self, transcript: Sequence[str] | None, n_frames: int) -> Tensor | None:
-        """(M,) the classes of a transcript."""
-        if self.run.config.model.transcript != (transcript is not None):
-            problem = (
-                "the model aligns a transcript"
-                if transcript is None
-                else "the model reads no transcript"
-            )
-            raise InputError(
-                "transcript", problem, "give one" if transcript is None else "leave it out"
-            )
+        """Return the class indices of a transcript, (M,)."""
         if transcript is None:
+            if self.run.config.model.transcript:
+                raise InputError("transcript", "the model aligns a transcript", "give one")
             return None
+        if not self.run.config.model.transcript:
+            raise InputError("transcript", "the model reads no transcript", "leave it out")
         if len(self._windows(n_frames)) > 1:
-            raise InputError(
-                ConfigKey("decode.window"), f"{self.window}, and a transcript", "set it to 0"
-            )
+            problem = f"{self.window}, and a transcript"
+            raise InputError(ConfigKey("decode.window"), problem, "set it to 0")
         return torch.from_numpy(self.vocabulary.encode(transcript)).to(self.device)
 
     def _voters(
         self, features: NDArray[np.floating], candidates: CandidateSet, order: Tensor | None
     ) -> list[Voters]:
-        """What each model says of raw features (T, D), window by window."""
-        config, windows = self.run.config, self._windows(len(features))
-        # model -> window -> its interleaved starts
+        """Return the voters of each model for raw features (T, D)."""
+        windows = self._windows(len(features))
+        # model -> window -> one element for each of its interleaved starts
         parts: list[list[list[Voters]]] = [[[] for _ in windows] for _ in self.models]
         budget = ROWS_AT_ONCE if self.device.type == "cpu" else ROWS_AT_ONCE_GPU
         for group in grouped(self._passes(features, windows), budget):
+            rows_of_group = [rows for _, rows in group]
             for model, of_model in zip(self.models, parts, strict=True):
-                results = self._read(model, [rows for _, rows in group], candidates, order)
+                results = self._read(model, rows_of_group, candidates, order)
                 for (index, _), result in zip(group, results, strict=True):
                     of_model[index].append(result)
-        scale = (
-            config.data.stride if config.data.interleave else 1
-        )  # rows of scores for a row of a window
-        joined = []
-        for of_model in parts:
-            stretches = []
-            for window, starts in zip(windows, of_model, strict=True):
-                first, last = (scale * (row - window.start) for row in (window.first, window.last))
-                stretches.append(Voters.interleaved(starts).rows(slice(first, last)))
-            joined.append(Voters.joined(stretches))
-        tables = [
-            table for pair in joined for table in (pair.frames, pair.tokens) if table is not None
-        ]
-        if not all((table < math.inf).all() for table in tables):  # NaN is not below it either
-            problem = "scores that are not finite for these features"
-            raise InputError(self.run.path / "model.safetensors", problem, "train the model again")
+        joined = [self._join_windows(windows, of_model) for of_model in parts]
+        for voter in joined:
+            for table in (voter.frames, voter.tokens):
+                # NaN is not below infinity either.
+                if table is not None and not (table < math.inf).all():
+                    where = self.run.path / "model.safetensors"
+                    problem = "scores that are not finite for these features"
+                    raise InputError(where, problem, "train the model again")
         return joined
 
-    def _similarity(self, features: NDArray[np.floating], candidates: CandidateSet) -> Tensor:
-        """(T', C) training-free probabilities of the candidates of raw features (T, D); 0 for one without a text."""
-        config, text = (
-            self.run.config,
-            self.model.text if candidates.text is None else candidates.text,
-        )
-        assert text is not None
-        phrases = text[:, :1] if "sentence" in config.text.parts else text
-        vectors = torch.nn.functional.normalize(phrases.sum(1), dim=-1).cpu().numpy()  # (C, E)
-        named, stride = vectors.any(-1), self.frames_per_score
-        table = np.zeros((-(-len(features) // stride), len(vectors)), dtype=np.float32)
-        if named.any():
-            window = round((self.fps or Settings().fps) / stride)  # a second
-            shares = similarity_probabilities(
-                np.asarray(features)[::stride], vectors[named], window
-            )
-            table[:, named] = np.maximum(shares, np.finfo(np.float32).tiny)
-        return torch.from_numpy(table)
+    def _join_windows(self, windows: Sequence[Window], parts: Sequence[Sequence[Voters]]) -> Voters:
+        """Join the kept rows of the windows of one model."""
+        data = self.run.config.data
+        scores_per_row = data.stride if data.interleave else 1
+        stretches = []
+        for window, starts in zip(windows, parts, strict=True):
+            first = scores_per_row * (window.first - window.start)
+            last = scores_per_row * (window.last - window.start)
+            stretches.append(Voters.interleaved(starts).rows(slice(first, last)))
+        return Voters.joined(stretches)
 
     def _passes(
         self, features: NDArray[np.floating], windows: Sequence[Window]
     ) -> Iterator[tuple[int, Rows]]:
-        """What the model reads, window by window: the index of the window and (T', D'), one for each start of it."""
-        data, margin = self.run.config.data, max(self.run.transform.context, default=0)
+        """Yield what a model reads: the index of a window and its rows (T', D'), for each start."""
+        data = self.run.config.data
+        margin = max(self.run.transform.context, default=0)
         for index, window in enumerate(windows):
-            # context columns see beyond the ends of a window as in one pass
-            start, stop = window.start * data.stride, min(window.stop * data.stride, len(features))
-            before = min(start, margin)
-            frames = self.run.transform(features[start - before : stop + margin])[
-                before : before + stop - start
-            ]
-            for first in range(min(data.stride, len(frames)) if data.interleave else 1):
+            # Context columns reach beyond the ends of a window, as in one pass.
+            start = window.start * data.stride
+            stop = min(window.stop * data.stride, len(features))
+            n_left = min(start, margin)
+            with_margin = self.run.transform(features[start - n_left : stop + margin])
+            frames = with_margin[n_left : n_left + stop - start]
+            n_starts = min(data.stride, len(frames)) if data.interleave else 1
+            for first in range(n_starts):
                 yield index, frames[first :: data.stride]
 
     def _windows(self, n_frames: int) -> list[Window]:
-        """In rows of the model, each of which stands for ``data.stride`` frames."""
-        config = self.run.config
-        stride, overlap = config.data.stride, config.decode.overlap
+        """Return the windows in rows of the model, each of which stands for ``data.stride`` frames."""
+        stride = self.run.config.data.stride
         window = -(-self.window // stride)
-        # unless told, neighbours share what the convolutions see, and at most half a window
-        shared = (
-            min(2 * convolution_reach(config.model), window // 2)
-            if overlap is None
-            else -(-overlap // stride)
-        )
-        return cut_windows(-(-n_frames // stride), window, shared)
+        return cut_windows(-(-n_frames // stride), window, self._overlap(window))
+
+    def _overlap(self, window: int) -> int:
+        """Return the rows that neighbours share: what convolutions reach, at most half a window."""
+        return min(2 * convolution_reach(self.run.config.model), window // 2)
 
     def _read(
         self, model: FACT, passes: Sequence[Rows], candidates: CandidateSet, order: Tensor | None
     ) -> list[Voters]:
-        """The voters of a model on several (T', D') at once, padded to the longest; `order` (M,) is a transcript."""
+        """Return the voters of a model for passes (T', D'), which are padded to the longest."""
         lengths = torch.tensor([len(rows) for rows in passes])
-        values = torch.nn.utils.rnn.pad_sequence(
-            [torch.from_numpy(rows) for rows in passes], batch_first=True
-        )
-        transcript, mask = None if order is None else order.expand(len(passes), -1), None  # (B, M)
+        tensors = [torch.from_numpy(rows) for rows in passes]
+        values = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True)  # (B, T', D')
+        mask = None
         if lengths.min() < values.shape[1]:
-            mask = (torch.arange(values.shape[1]) < lengths.unsqueeze(1)).to(self.device)  # (B, T')
+            mask = torch.arange(values.shape[1]) < lengths.unsqueeze(1)  # (B, T')
+            mask = mask.to(self.device)
+        transcript = None if order is None else order.expand(len(passes), -1)  # (B, M)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             output = model(
-                values.to(self.device), mask=mask, text=candidates.text, transcript=transcript
+                values.to(self.device),
+                mask=mask,
+                text=candidates.text_embeddings,
+                transcript=transcript,
             )
         batch = voters(output, self.run.config.decode.blocks)
         return [batch.unpadded(index, length) for index, length in enumerate(lengths.tolist())]
-
-
-class SimilarityScorer:
-    """Compares frames with the names of actions; used as a `Scorer` is, without having been trained on any.
-
-    The list of actions has no order, and not all of them need to occur. A single action always has probability 1, so
-    that with a background threshold such a list also needs names for what else happens. Arguments as of
-    `load_training_free`; `fps` is the rate of features whose files do not say it.
-    """
-
-    run = calibration = confidence = None
-    unlabelled = (UNLABELLED,)
-    settings = DecodeSettings(shortest=1.0)
-    adjustable = ("threshold", "shortest")
-    window, frames_per_score = 0, 1
-
-    def __init__(
-        self,
-        encoder: str,
-        actions: Sequence[str],
-        prompts: str = "ensemble",
-        smoothing: float = 1.0,
-        fps: float = 5.0,
-        device: str = "auto",
-    ) -> None:
-        if prompts not in TEMPLATES:
-            raise InputError(
-                "prompts",
-                f"no wording {prompts!r} of names",
-                f"choose one of {', '.join(TEMPLATES)}",
-            )
-        self.prompts, self.smoothing = (
-            prompts,
-            number_of(smoothing, "smoothing", "seconds, 0 or more", 0, 1e6),
-        )
-        model = frame_encoder(encoder, Runtime(device))
-        if not isinstance(model, ImageTextModel):
-            fix = "use a model of images and texts, clip:... or transformers:..."
-            raise InputError(f"frame encoder {encoder!r}", "no text side", fix)
-        self.encoder, self.fps = model, fps
-        self._vectors = KeptVectors(
-            lambda names: embed(model, Vocabulary.from_names(names), prompts).classes
-        )
-        self.vocabulary = self.choose(actions).vocabulary
-
-    @property
-    def width(self) -> int:
-        """Columns of the features."""
-        return len(self._vectors(["something new"])[0])
-
-    @property
-    def needs(self) -> FeatureSpec:
-        """The features of the model."""
-        return FeatureSpec("the model needs", encoder=self.encoder.name, named=True)
-
-    def load(self) -> None:
-        """Load both sides of the model; an InputError says what is missing."""
-        self.encoder.load()
-        self._vectors(["something new"])
-
-    def calibrated(self, shares: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the scores (T,) of labels as confidences (T,)."""
-        return shares.astype(np.float64)
-
-    def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
-        """Return the candidates for some names; None: those that the scorer was made with."""
-        if actions is None:
-            return CandidateSet(self.vocabulary)
-        names = names_of(actions, "actions", typed=True)
-        check_actions(names)
-        return CandidateSet(Vocabulary.from_names(names))
-
-    def score(
-        self,
-        features: NDArray[np.floating],
-        candidates: CandidateSet,
-        clock: Clock | None = None,
-        transcript: Sequence[str] | None = None,
-        *,
-        rivals: bool = False,
-    ) -> Scores:
-        """Return the probabilities (T, K) of raw features (T, D); arguments as for `Scorer.score`."""
-        if transcript is not None:
-            raise InputError("transcript", "nothing was trained to align one", "leave it out")
-        clock = clock or Clock()
-        rate, texts = clock.fps or self.fps, np.stack(self._vectors(candidates.vocabulary.names))
-        table = similarity_probabilities(features, texts, round(self.smoothing * rate))
-        return Scores(len(features), similarity=torch.from_numpy(table), rate=rate, clock=clock)
-
-
-def check_joint_space(config: Config, width: int, text_width: int | None) -> None:
-    """Raise an InputError where ``decode.training_free`` is set and frames and texts do not lie in one space."""
-    if config.decode.training_free and width != text_width:
-        texts = "no texts" if text_width is None else f"text vectors of {text_width}"
-        problem = f"{config.decode.training_free:g}, but features of {width} columns and {texts}"
-        fix = "set it to 0, or use features and texts of one model, and a head that reads text"
-        raise InputError(ConfigKey("decode.training_free"), problem, fix)
-
-
-@dataclass(frozen=True)
-class Window:
-    """Rows [start, stop) that a model reads in one pass, and the rows [first, last) of them that are kept."""
-
-    start: int
-    stop: int
-    first: int
-    last: int
-
-
-def grouped(passes: Iterable[tuple[int, Rows]], budget: int) -> Iterator[list[tuple[int, Rows]]]:
-    """Yield consecutive passes in groups that have at most `budget` rows when padded, or one pass each."""
-    group: list[tuple[int, Rows]] = []
-    for item in passes:
-        longest = max(len(rows) for _, rows in [*group, item])
-        if group and longest * (len(group) + 1) > budget:
-            yield group
-            group = []
-        group.append(item)
-    if group:
-        yield group
-
-
-def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
-    """Return windows of equal length over a video; each row is kept from the one in which it lies deepest.
-
-    Two neighbours share `overlap` rows and meet in the middle of them; the last window is moved back to end with the
-    video. With a window of 0, or a video that is no longer, there is one for all.
-    """
-    if window == 0 or n_rows <= window:
-        return [Window(0, n_rows, 0, n_rows)]
-    if not 0 <= overlap < window:
-        raise InputError(
-            ConfigKey("decode.overlap"), f"{overlap} rows of a window of {window}", "overlap fewer"
-        )
-    starts = [*range(0, n_rows - window, window - overlap), n_rows - window]
-    cuts = [(left + window + right) // 2 for left, right in pairwise(starts)]
-    return [
-        Window(start, start + window, first, last)
-        for start, first, last in zip(starts, [0, *cuts], [*cuts, n_rows], strict=True)
-    ]

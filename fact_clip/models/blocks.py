@@ -23,6 +23,7 @@ from fact_clip.models.branches import (
     cut_segments,
     pool_segments,
 )
+from fact_clip.models.evidence import SIMILARITY_REACH
 from fact_clip.models.heads import Candidates, HeadFactory
 from fact_clip.models.kernels import BidirectionalGRU, Linear, linear
 from fact_clip.models.output import BlockOutput, Segments
@@ -226,5 +227,5 @@ def convolution_reach(config: ModelConfig) -> int:
             dilations = [max(pair) for pair in zip(dilations, reversed(dilations), strict=True)]
         total += sum(dilations)
     if config.head == "similarity":
-        total += max(config.similarity.windows, default=0) // 2 + 2**config.similarity.layers - 1
+        total += SIMILARITY_REACH
     return total

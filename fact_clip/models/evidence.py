@@ -8,6 +8,7 @@ similarity curve says (docs/method.md, 'Similarity evidence').
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fact_clip.config import ObjectConfig, SimilarityConfig
+from fact_clip.config import ObjectConfig
 from fact_clip.core.errors import InputError
 from fact_clip.models.kernels import FrameConv, Linear, full_precision
 
@@ -141,6 +142,14 @@ class ObjectEvidence(nn.Module):
 # candidates permutes the result. Heads score a candidate by its evidence.
 
 
+CHANNELS = 16  # width of the network that all candidates share
+LAYERS = 4  # its dilated layers
+WINDOWS = (5, 25)  # rows over which similarities are smoothed
+
+# Rows on each side of a row that the evidence depends on.
+SIMILARITY_REACH = max(WINDOWS) // 2 + 2**LAYERS - 1
+
+
 class SimilarityEvidence(nn.Module):
     """The input (B, T, D) and class texts (C, S, W) to the evidence of the candidates (B, T, E, C).
 
@@ -153,26 +162,27 @@ class SimilarityEvidence(nn.Module):
     centre: Tensor
 
     def __init__(
-        self, config: SimilarityConfig, input_dim: int, slots: int, space: Tensor, centre: Tensor
+        self,
+        input_dim: int,
+        slots: int,
+        space: Tensor,
+        centre: Tensor,
+        channels: int = CHANNELS,
+        layers: int = LAYERS,
+        windows: Sequence[int] = WINDOWS,
     ) -> None:
         super().__init__()
-        self.windows, width = config.windows, space.shape[1]
+        self.windows = windows
         self.register_buffer("space", space)
         self.register_buffer("centre", centre)
-        self.map: nn.Linear | None = None
-        if config.map:
-            self.map = Linear(width, width)
-            nn.init.eye_(self.map.weight)
-            nn.init.zeros_(self.map.bias)
-        self.gain = width**0.5  # the cosine of two random vectors deviates by 1 / gain
-        curves = slots * (3 + 2 * len(self.windows))
-        self.read = Linear(curves, config.channels)
-        self.beside = Linear(input_dim, config.channels, bias=False)
-        layers = range(config.layers)
+        self.gain = space.shape[1] ** 0.5  # the cosine of two random vectors deviates by 1 / gain
+        curves = slots * (3 + 2 * len(windows))
+        self.read = Linear(curves, channels)
+        self.beside = Linear(input_dim, channels, bias=False)
         self.dilated = nn.ModuleList(
-            FrameConv(config.channels, config.channels, 3, 2**layer) for layer in layers
+            FrameConv(channels, channels, 3, 2**layer) for layer in range(layers)
         )
-        self.mix = nn.ModuleList(Linear(config.channels, config.channels) for _ in layers)
+        self.mix = nn.ModuleList(Linear(channels, channels) for _ in range(layers))
 
     def forward(self, x: Tensor, mask: Tensor | None, text: Tensor) -> Tensor:
         """(B, T, D), real frames (B, T) or None, and (C, S, W) to (B, T, E, C); zero for a candidate without words."""
@@ -199,8 +209,6 @@ class SimilarityEvidence(nn.Module):
         """(B, C, S, T) cosines of frames and words, both centred, times sqrt(W); zero where there is no word."""
         scale, shift = self.space
         frames = x[..., : len(scale)] * scale - shift  # (B, T, W)
-        if self.map is not None:
-            frames = self.map(frames)
         frames = nn.functional.normalize(frames, dim=-1)
         words = (
             nn.functional.normalize(text - self.centre, dim=-1) * present.unsqueeze(-1) * self.gain

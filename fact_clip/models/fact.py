@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from fact_clip.config import ModelConfig
 from fact_clip.core.arguments import number_of, whole_of
@@ -32,7 +31,6 @@ class FACT(nn.Module):
         space: (2, E) where the input lies in the space of the texts, for head "similarity"; see `SimilarityEvidence`.
     """
 
-    checkpointing = False
     text_embeddings: Tensor | None
 
     def __init__(
@@ -94,7 +92,7 @@ class FACT(nn.Module):
             if text is None or space is None or space.shape[1] > input_dim:
                 raise InputError("head 'similarity'", "needs features in the space of the texts")
             made_of = input_dim, classes.n_slots, space, centre_of(text)
-            self.similarity = SimilarityEvidence(config.similarity, *made_of)
+            self.similarity = SimilarityEvidence(*made_of)
         self.frame_projection: FrameProjection | None = None
         if config.head == "fact-clip" and text is not None:
             sizes = config.alignment.projection_dim, text.shape[-1], config.alignment.dropout
@@ -142,12 +140,9 @@ class FACT(nn.Module):
             evidence = self.similarity(features, mask if padded else None, candidates.text)
         scene = self._scene(mask, padded, candidates, evidence, transcript)
         blocks: list[BlockOutput] = []
-        for index, block in enumerate(self.block_list, start=1):
+        for block in self.block_list:
             before = blocks[-1] if blocks else features
-            if self.checkpointing and self.training and index < len(self.block_list):
-                blocks.append(checkpoint(block, before, scene, use_reentrant=False))
-            else:
-                blocks.append(block(before, scene))
+            blocks.append(block(before, scene))
         embeddings = similarity = None
         if self.frame_projection is not None and text is not None:
             last = blocks[-1].frame_features
@@ -170,7 +165,7 @@ class FACT(nn.Module):
             expected = f"(C, {self.classes.n_slots}, {self.classes.text_width})"
             raise InputError("model", f"text is {tuple(text.shape)}, not {expected}")
         objects = None if self.objects is None else self.objects.objects_of(text)
-        return Candidates(text, objects, self.config.similarity.text)
+        return Candidates(text, objects)
 
     def _scene(
         self,

@@ -73,9 +73,6 @@ class Candidates:
     objects: Tensor | None = (
         None  # (C, O) how far a class's word means each object, where there are object columns
     )
-    weight: float = (
-        1.0  # of the text head's score of a class with words, where a head scores by similarity too
-    )
 
     @cached_property
     def present(self) -> Tensor:
@@ -250,9 +247,8 @@ class SimilarityHead(TextHead):
     """The evidence of each candidate beside the text head (docs/method.md, 'Similarity evidence').
 
     A candidate's score is the product of its evidence and what the frame, segment or token looks for in any candidate's
-    evidence, plus a share of the score of the text head. The background and null have no evidence, and the whole score
-    of the text head. The expected evidence is fed back too. Where there is no evidence (tokens that have attended to
-    nothing yet) this is the text head.
+    evidence. The background and null have no evidence, and the score of the text head. The expected evidence is fed
+    back too. Where there is no evidence (tokens that have attended to nothing yet) this is the text head.
     """
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
@@ -266,7 +262,7 @@ class SimilarityHead(TextHead):
         if evidence is None:
             return super()._forward(x, text, None)
         keys = self._keys(text)  # (C or C+1, S, P)
-        weight = torch.where(text.present.flatten(1).any(1), text.weight, 1.0)  # (C,)
+        weight = torch.where(text.present.flatten(1).any(1), 0.0, 1.0)  # (C,)
         if self.null_key is not None:  # which has no evidence
             evidence, weight = (
                 nn.functional.pad(evidence, (0, 1)),

@@ -1,4 +1,4 @@
-"""What a training calls while it runs: callbacks of one's own, and logs (CSV and JSONL always, others on request)."""
+"""Callbacks of a training: the interface, and logs (CSV and JSONL always, others on request)."""
 
 from __future__ import annotations
 
@@ -17,71 +17,98 @@ from fact_clip.core.paths import check_place, inside, whole_file, write_lines
 
 
 class StopTraining(Exception):  # noqa: N818
-    """Raised by a callback: the training ends after this epoch, with all that a training leaves."""
+    """Raise in a callback to stop after this epoch. All outputs are still written."""
 
 
 @dataclass(frozen=True)
 class EpochState:
-    """How far a training has come, for callbacks."""
+    """Progress of a training, for callbacks.
 
-    run: Path  # the run folder
-    epoch: int  # epochs done, this one among them; inside an epoch those before it
-    epochs: int  # that are to be done
-    best: (
-        float | None
-    )  # best figure (`train.select`) on the validation videos so far; None before the first one
-    numbers: Mapping[
-        str, float
-    ]  # of the last epoch, as in log.jsonl: "epoch", "lr", "total", the terms of the loss
+    Attributes:
+        run: the run folder.
+        epoch: epochs done, this one included; inside an epoch those before it.
+        epochs: epochs in all.
+        best: best score on the validation videos; None before the first validation.
+        numbers: of the last epoch, as in log.jsonl: "epoch", "lr", "total", the loss terms.
+    """
+
+    run: Path
+    epoch: int
+    epochs: int
+    best: float | None
+    numbers: Mapping[str, float]
 
 
 class Callback:
-    """What a training calls; override what is needed. Only the first process calls it, of an ensemble the first model.
+    """What a training calls; override what is needed.
 
-    `StopTraining` ends the training cleanly after the epoch. Any other exception ends it at once, as an interruption
-    does: `resume` does the epoch again, so an epoch may come twice.
+    Only the first process calls it, and of an ensemble the first model. `StopTraining` ends the
+    training cleanly after the epoch. Any other exception ends it at once, as an interruption does:
+    `resume` does the epoch again, so an epoch may come twice.
     """
 
     def on_epoch(self, state: EpochState) -> None:
-        """Take the numbers of an epoch, those of a validation among them ("validation edit")."""
+        """Receive the numbers of an epoch, with those of a validation ("validation edit").
+
+        Args:
+            state: progress of the training.
+        """
 
     def on_validation(self, state: EpochState, metrics: Mapping[str, float]) -> None:
-        """Take the metrics on the validation videos, and "score": the mean of frame_accuracy, edit and f1@10."""
+        """Receive the metrics on the validation videos.
+
+        Args:
+            state: progress of the training.
+            metrics: by name, with "score": the mean of frame_accuracy, edit and f1@10.
+        """
 
     def on_save(self, state: EpochState, path: Path) -> None:
-        """Take a file that was written: model.safetensors, the weights to keep, or last.safetensors, for `resume`."""
+        """Receive the path of a file that was written.
+
+        Args:
+            state: progress of the training.
+            path: model.safetensors, the best weights, or last.safetensors, for `resume`.
+        """
 
 
 class FileLog(Callback):
-    """``log.jsonl`` and ``log.csv`` in the run folder; rows after `last_epoch`, left by a cut-off run, are dropped."""
+    """``log.jsonl`` and ``log.csv`` in the run folder.
+
+    Args:
+        out: the run folder.
+        last_epoch: of the state that is resumed. Later rows of an interrupted run are dropped.
+    """
 
     def __init__(self, out: Path, last_epoch: int) -> None:
-        self.path, self.table = inside(out, "log.jsonl"), inside(out, "log.csv")
+        self.path = inside(out, "log.jsonl")
+        self.table = inside(out, "log.csv")
         check_place(self.table)
-        lines = (
-            read_text(self.path, "a log of training").splitlines() if self.path.is_file() else []
-        )
-        rows = [
-            parse_json(line, self.path, "a row of numbers an epoch", finite=False) for line in lines
-        ]
-        if not all(isinstance(row, dict) and is_number(row.get("epoch")) for row in rows):
-            raise InputError(self.path, "a line that is no row of the log", "remove the file")
-        self.rows = [row for row in rows if row["epoch"] <= last_epoch]
+        self.rows: list[dict[str, Any]] = []
+        if self.path.is_file():
+            for line in read_text(self.path, "a log of training").splitlines():
+                row = parse_json(line, self.path, "a row of numbers an epoch", finite=False)
+                if not isinstance(row, dict) or not is_number(row.get("epoch")):
+                    problem = "a line that is no row of the log"
+                    raise InputError(self.path, problem, "remove the file")
+                if row["epoch"] <= last_epoch:
+                    self.rows.append(row)
         self._write()
 
     def on_epoch(self, state: EpochState) -> None:
-        """Write both files anew; the columns of the CSV are all that occurred."""
+        """Write both files again; the columns of the CSV are all that occurred."""
         self.rows.append(dict(state.numbers))
         self._write()
 
     def _write(self) -> None:
         write_lines(self.path, map(json.dumps, self.rows))
-        columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        columns: dict[str, None] = {}
+        for row in self.rows:
+            columns.update(dict.fromkeys(row))
         with (
             whole_file(self.table) as unfinished,
             unfinished.open("w", newline="", encoding="utf-8") as file,
         ):
-            writer = csv.DictWriter(file, columns)
+            writer = csv.DictWriter(file, list(columns))
             writer.writeheader()
             writer.writerows(self.rows)
 
@@ -115,15 +142,10 @@ LOGGERS: dict[str, Callable[[Path, Mapping[str, Any]], Callback]] = {
 
 
 def check_loggers(names: Iterable[str]) -> None:
-    """An InputError where a name is not in the table or its package is not installed."""
+    """Raise an InputError for a logger that is unknown or not installed."""
+    key = ConfigKey("train.loggers")
     for name in names:
         if name not in LOGGERS:
-            raise InputError(
-                ConfigKey("train.loggers"), f"no logger {name!r}", f"choose {', '.join(LOGGERS)}"
-            )
+            raise InputError(key, f"no logger {name!r}", f"choose {', '.join(LOGGERS)}")
         if importlib.util.find_spec(name) is None:
-            raise InputError(
-                ConfigKey("train.loggers"),
-                f"{name} is not installed",
-                f"pip install 'fact-clip[{name}]'",
-            )
+            raise InputError(key, f"{name} is not installed", f"pip install 'fact-clip[{name}]'")

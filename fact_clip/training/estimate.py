@@ -1,6 +1,7 @@
-"""What a training can do in a given time on this machine, by some real steps of it; for `data init` and `zero_shot`.
+"""Estimates of how long a training takes on this machine, for `data init` and the recipe `zero_shot`.
 
-On the CPU all times are processor seconds of one core: small models gain little from a second one.
+Some real steps are measured. On the CPU all times are processor seconds of one core, since small
+models gain little from a second one.
 """
 
 from __future__ import annotations
@@ -19,131 +20,173 @@ from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_valu
 from fact_clip.core import ConfigKey, InputError
 from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.datasets.describe import Proposal, Setting, propose
-from fact_clip.training.plan import Note, Plan, resolve, tell
+from fact_clip.training.plan import Note, Plan, report_notes, resolve
 from fact_clip.training.state import begin
 from fact_clip.training.trainer import Trainer, numerics
 
-VIDEOS = 3  # Training videos that are measured, from the shortest to the longest
-MINUTES = 1.5  # That a training takes on one core; `data init --minutes` has the same default
-STEPS, MOST_EPOCHS, MOST_MEMBERS = (
-    1800,
-    300,
-    5,
-)  # After so many steps a model gains little: more time, more models
-MEASURED = "zero_shot"  # The recipe that measures a folder of the user's own
+VIDEOS = 3  # training videos that are measured, from the shortest to the longest
+MINUTES = 1.5  # that a training takes on one core; `data init --minutes` has the same default
+
+# After so many steps a model gains little: further time goes into further models.
+USEFUL_STEPS = 1800
+MIN_EPOCHS = 20
+MAX_EPOCHS = 300
+MAX_MEMBERS = 5
+
+MEASURED_RECIPE = "zero_shot"
+"""The recipe whose data set is measured before a training."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of a training: before the first epoch, of an epoch, and of a validation."""
+    """Durations of the parts of a training, in seconds.
+
+    Attributes:
+        start: before the first epoch.
+        epoch: of an epoch.
+        validation: of a validation.
+        videos: how many videos were measured.
+    """
 
     start: float
     epoch: float
     validation: float
-    videos: int  # that were measured
+    videos: int
 
     def total(self, epochs: int, config: Config) -> float:
-        """Seconds of a training of some epochs, else with the settings of a configuration."""
-        every, before = config.train.validate_every, int(config.train.validate_from * epochs)
-        validations = (
-            epochs // every - before // every + (epochs % every > 0)
-        )  # the last epoch is always validated
-        return self.start + epochs * self.epoch + validations * self.validation
+        """Return the duration of a training of some epochs with the settings of a configuration."""
+        every = config.train.validate_every
+        n_without = int(config.train.validate_from * epochs)
+        n_validations = epochs // every - n_without // every
+        if epochs % every > 0:
+            n_validations += 1  # the last epoch is always validated
+        return self.start + epochs * self.epoch + n_validations * self.validation
 
     def epochs_in(self, seconds: float, config: Config) -> int:
-        """The most epochs whose training takes at most this long; 1 at least, those of the configuration at most."""
-        fitting = (
-            epochs
-            for epochs in range(config.train.epochs, 1, -1)
-            if self.total(epochs, config) <= seconds
-        )
-        return next(fitting, 1)
+        """Return the most epochs that fit a time, from 1 to those of the configuration."""
+        for epochs in range(config.train.epochs, 1, -1):
+            if self.total(epochs, config) <= seconds:
+                return epochs
+        return 1
 
 
 def estimate(config: Config) -> Estimate:
-    """Train a new model for two epochs of three videos, in a temporary folder, and time the second."""
-    one_model = with_values(config, {"train.members": 1, "train.member_parts": False})
-    began = time.process_time()
-    plan = resolve(one_model)
-    resolved = time.process_time() - began
+    """Train a new model for two epochs of three videos, in a temporary folder, and time the second.
+
+    Args:
+        config: of the training.
+
+    Returns:
+        The durations of the complete training, all members in turn.
+    """
+    start_time = time.process_time()
+    plan = resolve(with_values(config, {"train.members": 1, "train.member_parts": False}))
+    resolving = time.process_time() - start_time
+
     dataset = plan.dataset
     frames = {name: len(dataset.labels(name)) for name in dataset.learning}
-    every, validated = (
-        sum(frames[name] for name in names) for names in (dataset.train, dataset.validation)
-    )
-    train = spread(dataset.train, frames, VIDEOS)
-    dataset = dataset.with_videos(train, validation=train[:1])
-    plan = replace(plan, dataset=dataset)
-    some, validated_frames = (
-        sum(frames[name] for name in names) for names in (dataset.train, dataset.validation)
-    )
+    sample_names = spread(dataset.train, frames, VIDEOS)
+    sample = dataset.with_videos(sample_names, validation=sample_names[:1])
+    plan = replace(plan, dataset=sample)
     with tempfile.TemporaryDirectory() as temporary:
-        began = time.process_time()
+        start_time = time.process_time()
         run, texts = begin(plan, Path(temporary) / "run", Processes(plan.device))
-        prepared = time.process_time() - began
+        preparing = time.process_time() - start_time
         with numerics(run.config.train):
-            epoch, validation = timed(plan, Trainer(run, dataset, texts))
-    trained, judged = (
-        config.train.members * every / some,
-        config.train.members * validated / validated_frames,
-    )
+            epoch, validation = timed(plan, Trainer(run, sample, texts))
+
+    def ratio(names: Sequence[str], sample_names: Sequence[str]) -> float:
+        n_frames = sum(frames[name] for name in names)
+        return config.train.members * n_frames / sum(frames[name] for name in sample_names)
+
+    train_ratio = ratio(dataset.train, sample.train)
     return Estimate(
-        resolved + prepared * trained, epoch * trained, validation * judged, len(dataset.train)
+        start=resolving + preparing * train_ratio,
+        epoch=epoch * train_ratio,
+        validation=validation * ratio(dataset.validation, sample.validation),
+        videos=len(sample.train),
     )
 
 
 def spread(names: Sequence[str], frames: dict[str, int], count: int) -> tuple[str, ...]:
-    """`count` names, or all of fewer, from the shortest video to the longest in even steps of rank."""
+    """Return videos from the shortest to the longest, in even steps of rank.
+
+    Args:
+        names: the videos.
+        frames: their lengths.
+        count: how many are returned; all if there are fewer.
+    """
     order = sorted(names, key=lambda name: (frames[name], name))
     if len(order) <= count:
         return tuple(order)
-    return tuple(order[round(step * (len(order) - 1) / (count - 1))] for step in range(count))
+    last = len(order) - 1
+    return tuple(order[round(step * last / (count - 1))] for step in range(count))
 
 
 def timed(plan: Plan, trainer: Trainer) -> tuple[float, float]:
-    """Seconds of an epoch and of a validation of a new model, the second of each; on the CPU of one thread."""
-    threads, on_cpu = torch.get_num_threads(), plan.device.type == "cpu"
-    clock = time.process_time if on_cpu else time.perf_counter
-    torch.set_num_threads(1 if on_cpu else threads)
+    """Measure an epoch and a validation of a new model, the second of each.
+
+    Returns:
+        Both in seconds; on the CPU those of one thread.
+    """
+    threads = torch.get_num_threads()
+    clock = time.perf_counter
+    if plan.device.type == "cpu":
+        clock = time.process_time
+        torch.set_num_threads(1)
     try:
         trainer.train_epoch()
         trainer.validate()
-        began = clock()
+        start = clock()
         trainer.train_epoch()
         trained = clock()
         trainer.validate()
-        return trained - began, clock() - trained
+        validated = clock()
     finally:
         torch.set_num_threads(threads)
+    return trained - start, validated - trained
 
 
 def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
-    """A proposal with the epochs and models that fit the time, and what the training will take, in words."""
+    """Choose epochs and members that fit a time.
+
+    Args:
+        proposal: settings of a training.
+        minutes: of the training, on one core.
+
+    Returns:
+        The proposal with epochs and members, and a sentence about the duration.
+    """
+    most_epochs = math.ceil(USEFUL_STEPS / proposal.measures.videos)
+    most_epochs = min(max(most_epochs, MIN_EPOCHS), MAX_EPOCHS)
     tree = read_recipe(proposal.base)
     for key, value, _ in proposal.settings:
         set_key(tree, key.split("."), value, key)
-    most = min(max(math.ceil(STEPS / proposal.measures.videos), 20), MOST_EPOCHS)
-    set_key(tree, ["train", "epochs"], most, "train.epochs")
+    set_key(tree, ["train", "epochs"], most_epochs, "train.epochs")
     config = Config.from_tree(tree, "the recipe")
+
     estimated = estimate(config)
     epochs = estimated.epochs_in(60 * minutes, config)
-    reason = (
-        f"; a model gains little from more than {most}"
-        if epochs == most
-        else f", {minutes:g} minutes"
-    )
-    proposal = proposal.with_settings(
-        Setting("train.epochs", epochs, f"{estimated.epoch:.2f} s an epoch{reason}")
-    )
-    took = estimated.total(epochs, config)
-    members = min(int(60 * minutes / took), MOST_MEMBERS)
+    reason = f"{estimated.epoch:.2f} s an epoch, {minutes:g} minutes"
+    if epochs == most_epochs:
+        reason = f"{estimated.epoch:.2f} s an epoch; a model gains little from more than {epochs}"
+    proposal = proposal.with_settings(Setting("train.epochs", epochs, reason))
+
+    duration = estimated.total(epochs, config)
+    members = min(int(60 * minutes / duration), MAX_MEMBERS)
     if members > 1:
-        reason = f"as many models as {minutes:g} minutes allow, at most {MOST_MEMBERS}; their scores are averaged"
+        duration *= members
+        reason = (
+            f"as many models as {minutes:g} minutes allow, at most {MAX_MEMBERS}; "
+            "their scores are averaged"
+        )
         proposal = proposal.with_settings(Setting("train.members", members, reason))
-    seconds = max(members, 1) * took
-    duration = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
-    text = f"training will take about {duration} of one core of this machine"
-    return proposal, f"{text}, by steps on {estimated.videos} videos"
+    description = f"{duration:.0f} s" if duration < 100 else f"{duration / 60:.1f} minutes"
+    sentence = (
+        f"training will take about {description} of one core of this machine, "
+        f"by steps on {estimated.videos} videos"
+    )
+    return proposal, sentence
 
 
 def load_config(
@@ -152,34 +195,55 @@ def load_config(
     stored: Path | None = None,
     is_swept: bool = False,
 ) -> Config:
-    """A recipe with overrides, for a training; `zero_shot` is fitted to the folder it reads, as `data init` does it.
+    """Read a recipe for a training; `zero_shot` is fitted to the folder that it reads.
 
-    Epochs are measured too, unless they are set or swept (`is_swept`), or a run goes on, whose config.yaml is `stored`.
+    Epochs are measured too, unless they are set or swept, or a run is resumed.
+
+    Args:
+        recipe: name or path.
+        overrides: ``key=value`` settings.
+        stored: the configuration of a run that is resumed.
+        is_swept: whether the epochs are swept.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        InputError: the recipe or the data are not valid, or epochs would be measured in several
+            processes.
     """
     config = Config.load(recipe, overrides)
-    if recipe != MEASURED or config.data.name != "folder":
+    if recipe != MEASURED_RECIPE or config.data.name != "folder":
         return config
-    keys = ("root", "fps", "layout", "background", "unlabelled", "grammar", "groups")
-    is_all = str(config.data.split) == "all"
-    values = {key: getattr(config.data, key) for key in keys} | {
-        "split": 1 if is_all else config.data.split
-    }
-    proposal = propose(DataConfig(**values))
-    notes, epochs = [Note(str(proposal.measures))], list[str]()
+    trains_all_splits = str(config.data.split) == "all"
+    proposal = propose(_measured_data(config.data, trains_all_splits))
+    notes = [Note(str(proposal.measures))]
+    epochs = []
+    sets_epochs = any(override.startswith("train.epochs=") for override in overrides)
     if stored is not None and stored.is_file():
         epochs = [f"train.epochs={Config.load(stored).train.epochs}"]
-    elif not is_swept and not any(override.startswith("train.epochs=") for override in overrides):
-        if place_in_launch()[1] > 1:
-            problem, fix = (
-                "not measured in several processes",
-                "set it, or train a recipe that `data init` wrote",
-            )
+    elif not is_swept and not sets_epochs:
+        _, world = place_in_launch()
+        if world > 1:
+            problem = "not measured in several processes"
+            fix = "set it, or train a recipe that `data init` wrote"
             raise InputError(ConfigKey("train.epochs"), problem, fix)
-        proposal, time = with_time(proposal, MINUTES)
-        notes.append(Note(time))
-    tell(notes)
-    left_out = ("data.root", "train.members", *(["data.split"] if is_all else []))
+        proposal, sentence = with_time(proposal, MINUTES)
+        notes.append(Note(sentence))
+    report_notes(notes)
+
+    excluded = {"data.root", "train.members"}
+    if trains_all_splits:
+        excluded.add("data.split")
     settings = [
-        f"{key}={json.dumps(value)}" for key, value, _ in proposal.settings if key not in left_out
+        f"{key}={json.dumps(value)}" for key, value, _ in proposal.settings if key not in excluded
     ]
     return Config.load(recipe, [*settings, *epochs, *overrides])
+
+
+def _measured_data(config: DataConfig, trains_all_splits: bool) -> DataConfig:
+    """Return the settings that say which data are measured."""
+    keys = ("root", "fps", "layout", "background", "unlabelled", "grammar", "groups")
+    values = {key: getattr(config, key) for key in keys}
+    values["split"] = 1 if trains_all_splits else config.split
+    return DataConfig(**values)

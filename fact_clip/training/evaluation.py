@@ -1,10 +1,10 @@
-"""Scoring a run on a split."""
+"""Scoring a run on a split of its data set."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from fact_clip import __version__, metrics
-from fact_clip.config import Config
+from fact_clip.config import EvaluationConfig, warn_of_unused
 from fact_clip.core import CommandOption, ConfigKey, InputError, Vocabulary, runs
 from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Precision, Processes, pick_device
@@ -23,18 +23,73 @@ from fact_clip.core.progress import paced
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split, read_lines
 from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
-from fact_clip.decoding import Calibration, CandidateSet, decode_scores, reliability, voter_labels
+from fact_clip.decoding import (
+    Calibration,
+    CandidateSet,
+    Scores,
+    decode_scores,
+    reliability,
+    voter_labels,
+)
+from fact_clip.decoding.scores import Labels
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun, Run, check_classes, commit, evaluation_stem
 from fact_clip.training import zero_shot
-from fact_clip.training.plan import warn_of_unused
-from fact_clip.training.zero_shot import calibrate, judges, learn_confidence
+from fact_clip.training.calibration import (
+    VideoLabels,
+    calibrate,
+    calibration_pairs,
+    learn_confidence,
+)
 from fact_clip.video.extract import Progress
 
 logger = logging.getLogger(__name__)
 
-Rows = dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
-"""Row of `report.record.ROWS` -> class index and confidence of each frame, (T,) and (T,)."""
+PREDICTION = "prediction"
+
+CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "train.members=")
+"""Settings that an evaluation may change."""
+
+TRAINED = (
+    "data.objects",
+    "data.stride=",
+    "data.interleave=",
+    "data.context=",
+    "data.standardize=",
+)
+"""Exceptions from these, since the weights depend on them; `Run.read` checks the columns."""
+
+
+@dataclass(frozen=True)
+class ScoredSplit:
+    """The videos of a split with their labels by a run.
+
+    Attributes:
+        video_names: the videos.
+        candidates: the classes that frames were named with.
+        vocabulary: the classes of the data set, and the candidates that it lacks.
+        truth: true labels of each video, indices of `vocabulary`.
+        rows: by video, the labels and scores of each row of a timeline: "prediction", "frames" and
+            "tokens".
+        scores: of each video, to be decoded in other ways, where classes are held out.
+    """
+
+    video_names: tuple[str, ...]
+    candidates: CandidateSet
+    vocabulary: Vocabulary
+    truth: VideoLabels
+    rows: list[dict[str, Labels]]
+    scores: list[Scores]
+
+    @property
+    def prediction(self) -> VideoLabels:
+        """Predicted labels of each video."""
+        return [rows[PREDICTION][0] for rows in self.rows]
+
+    @property
+    def shares(self) -> list[NDArray[np.float32]]:
+        """Scores of the predicted labels of each video."""
+        return [rows[PREDICTION][1] for rows in self.rows]
 
 
 @validated("data")
@@ -49,111 +104,179 @@ def evaluate(
     precision: Precision = "auto",
     data: DataSource | None = None,
 ) -> dict[str, Any]:
-    """Score a run and write ``RUN/evaluation.json`` (of the test split) or ``RUN/evaluation_SPLIT.json``.
+    """Score a run and write ``RUN/evaluation.json`` (of the test split), or ``RUN/evaluation_SPLIT.json``.
 
-    With `actions` the name ends with ``_actions``, and the result says which names were candidates. Processes share the
-    videos, and the first one writes.
+    With `actions` the name ends with ``_actions``, and the result names the candidates. Processes
+    share the videos, and the first one writes.
 
     Args:
         run_dir: the run folder, or its RUN/ckpts/best.net.
         split: test, validation or train.
-        overrides: ``data.root=...`` where the data has moved, ``decode.switch_penalty=...``; a setting of the model or
-            of its training is an InputError. Gamma (with classes held out) and confidences are learned anew where the
-            decoding, or the number of members, differs from that of the training.
+        overrides: ``data.root=...`` where the data has moved, ``decode.switch_penalty=...``. Gamma
+            (with classes held out) and confidences are learned again where the decoding, or the
+            number of members, differs from that of the training.
         progress: called with (done, total, video name).
-        actions: candidates, see `Segmenter.segment`; another label is an error, and so is a name that the data lacks.
+        actions: candidates, see `Segmenter.segment`. Frames of any other class are errors, and so
+            is a predicted name that the data lacks.
         device: auto, cpu, cuda, cuda:N or mps.
-        trust_encoder: load a text encoder that the run names by a path; one that `overrides` name is trusted.
+        trust_encoder: load a text encoder that the run names by a path; one that `overrides` name
+            is trusted.
         precision: of the model's products: float32, bf16, or auto, which is float32.
         data: data in memory in place of ``data.root``, with the classes of the run; see `train`.
 
     Returns:
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``, see docs/json.md.
-    """
 
+    Raises:
+        InputError: the run or the data cannot be read or do not fit each other, or a setting of the
+            model or its training is overridden.
+    """
     scorer, dataset = open_run(run_dir, overrides, device, precision, data)
-    names_encoder = any(override.startswith("text.encoder=") for override in overrides)
-    scorer.reader.trust_encoder = trust_encoder or names_encoder
-    if actions is None and scorer.run.config.model.is_open and names_encoder:
-        logger.warning(
-            "text.encoder has no effect without new names: trained classes keep the vectors of the training"
-        )
-    run, config = scorer.run, scorer.run.config
-    names, choice = split_names(dataset, split), scorer.choose(actions)
-    vocabulary, column_of = choice.extend(dataset.vocabulary)
-    processes, kind = Processes(scorer.device), split if actions is None else f"{split}_actions"
-    stem = evaluation_stem(split, actions is not None)
-    record, written = (inside(run.path, f"{stem}{ending}") for ending in (".npz", ".json"))
-    for path in (record, written):
-        check_place(path)
-    results, local_videos = [], processes.share(names)
-    dataset.check_sidecars(names)
-    for name in paced(local_videos, "evaluating", logger, progress):
-        features = dataset.features(name)
-        transcript = given_transcript(dataset, name) if config.model.transcript else None
-        scores = scorer.score(features, choice, transcript=transcript)
-        frame_rows = {
-            "prediction": decode_scores(scores, choice, scorer.settings),
-            **voter_labels(scores, choice),
-        }
-        # To be decoded in other ways below; on the CPU, for another process has another GPU.
-        results.append((frame_rows, scores.to("cpu") if dataset.holdout is not None else None))
-    results = processes.gather(results, len(names))
-    rows = [
-        {row: (column_of[labels], part) for row, (labels, part) in by_row.items()}
-        for by_row, _ in results
-    ]
-    prediction = [frame_rows["prediction"][0] for frame_rows in rows]
-    scored = [scores.to(scorer.device) for _, scores in results if scores is not None]
+    _set_trust(scorer, overrides, actions, trust_encoder)
+    kind = split if actions is None else f"{split}_actions"
+    files = _OutputFiles.in_folder(scorer.run.path, split, actions is not None)
+    processes = Processes(scorer.device)
+
+    scored = score_split(scorer, dataset, split, actions, processes, progress)
     if processes.is_main:
-        for name, labels in zip(names, prediction, strict=True):
-            write_lines(
-                inside(run.path, "predictions", kind, f"{name}.txt"), vocabulary.decode(labels)
-            )
-    truth = [dataset.labels(name) for name in names]
-    if not any((labels >= 0).any() for labels in truth):
-        logger.warning("no frame of the %s videos has a label, so all figures are 0 or 100", split)
-    figures = score(config, vocabulary, truth, prediction)
-    result = {"run": str(run.path), "split": split, "videos": list(names), **figures}
-    shares = [frame_rows["prediction"][1] for frame_rows in rows]
-    result["reliability"] = _reliability(scorer, truth, prediction, shares)
+        _write_predictions(scored, scorer.run.path, kind)
+    result: dict[str, Any] = {
+        "run": str(scorer.run.path),
+        "split": split,
+        "videos": list(scored.video_names),
+    }
+    result |= _figures(scorer, dataset, scored, split)
     if actions is not None:
-        result["candidates"] = _candidates(choice, dataset.vocabulary, truth)
+        result["candidates"] = _candidates(scored, dataset.vocabulary)
     if dataset.holdout is not None:
-        result["zero_shot"] = zero_shot.report(scorer, dataset, names, actions, scored)
+        result["zero_shot"] = zero_shot.report(
+            scorer, dataset, scored.video_names, actions, scored.scores
+        )
     if processes.is_main:
-        _save_record(record, scorer, dataset, vocabulary, dict(zip(names, rows, strict=True)))
-        write_value(written, result)
+        _save_record(files.record, scorer, dataset, scored)
+        write_value(files.figures, result)
     return result
 
 
-def _save_record(
-    path: Path, scorer: Scorer, dataset: Dataset, vocabulary: Vocabulary, rows: Mapping[str, Rows]
+@dataclass(frozen=True)
+class _OutputFiles:
+    """Files of an evaluation, beside the predictions."""
+
+    record: Path
+    figures: Path
+
+    @classmethod
+    def in_folder(cls, folder: Path, split: str, has_actions: bool) -> _OutputFiles:
+        """Return the files in a run folder; an InputError where one cannot be written."""
+        stem = evaluation_stem(split, has_actions)
+        files = cls(inside(folder, f"{stem}.npz"), inside(folder, f"{stem}.json"))
+        check_place(files.record)
+        check_place(files.figures)
+        return files
+
+
+def _set_trust(
+    scorer: Scorer, overrides: Sequence[str], actions: Sequence[str] | None, trust_encoder: bool
 ) -> None:
-    """Write what the report needs of each video; predictions have the confidences that `segment` gives them."""
+    """Trust a text encoder that the caller names; warn where it has no effect."""
+    names_encoder = any(override.startswith("text.encoder=") for override in overrides)
+    scorer.reader.trust_encoder = trust_encoder or names_encoder
+    if names_encoder and actions is None and scorer.run.config.model.is_open:
+        logger.warning(
+            "text.encoder has no effect without new names: "
+            "trained classes keep the vectors of the training"
+        )
+
+
+def score_split(
+    scorer: Scorer,
+    dataset: Dataset,
+    split: str,
+    actions: Sequence[str] | None,
+    processes: Processes,
+    progress: Progress | None = None,
+) -> ScoredSplit:
+    """Score and decode the videos of a split, which the processes share.
+
+    Args:
+        scorer: the models of a run.
+        dataset: its data set.
+        split: test, validation or train.
+        actions: names of the candidates; None: the classes of the run.
+        processes: each scores its share.
+        progress: called with (done, total, video name).
+
+    Returns:
+        All videos of the split, in each process.
+    """
+    video_names = split_names(dataset, split)
+    candidates = scorer.choose(actions)
+    vocabulary, class_of_candidate = candidates.extend(dataset.vocabulary)
+    needs_scores = dataset.holdout is not None
+    has_transcript = scorer.run.config.model.transcript
+    dataset.check_sidecars(video_names)
+
+    results = []
+    for name in paced(processes.share(video_names), "evaluating", logger, progress):
+        transcript = given_transcript(dataset, name) if has_transcript else None
+        scores = scorer.score(dataset.features(name), candidates, transcript=transcript)
+        decoded = {PREDICTION: decode_scores(scores, candidates, scorer.settings)}
+        decoded |= voter_labels(scores, candidates)
+        rows = {
+            row: (class_of_candidate[labels], shares) for row, (labels, shares) in decoded.items()
+        }
+        # On the CPU, because another process has another GPU.
+        results.append((rows, scores.to("cpu") if needs_scores else None))
+    results = processes.gather(results, len(video_names))
+    return ScoredSplit(
+        video_names=video_names,
+        candidates=candidates,
+        vocabulary=vocabulary,
+        truth=[dataset.labels(name) for name in video_names],
+        rows=[rows for rows, _ in results],
+        scores=[scores.to(scorer.device) for _, scores in results if scores is not None],
+    )
+
+
+def _write_predictions(scored: ScoredSplit, folder: Path, kind: str) -> None:
+    """Write the predicted names of each video, one a line."""
+    for name, labels in zip(scored.video_names, scored.prediction, strict=True):
+        path = inside(folder, "predictions", kind, f"{name}.txt")
+        write_lines(path, scored.vocabulary.decode(labels))
+
+
+def _figures(scorer: Scorer, dataset: Dataset, scored: ScoredSplit, split: str) -> dict[str, Any]:
+    """Return the metrics, the figures of each class, and the reliability of confidences."""
+    if not any((labels >= 0).any() for labels in scored.truth):
+        logger.warning("no frame of the %s videos has a label, so all figures are 0 or 100", split)
+    figures = score(
+        scorer.run.config.evaluation, scored.vocabulary, scored.truth, scored.prediction
+    )
+    figures["reliability"] = _reliability(scorer, scored)
+    return figures
+
+
+def _save_record(path: Path, scorer: Scorer, dataset: Dataset, scored: ScoredSplit) -> None:
+    """Write what a report needs; predictions have the confidences that `segment` reports."""
     from fact_clip.report.record import Record, Video
 
-    counts = np.zeros(len(vocabulary), dtype=np.int64)
-    counts[: len(dataset.vocabulary)] = (
-        dataset.class_counts()
-    )  # further candidates come after the known classes
-    videos = [
-        Video(
-            name,
-            {"truth": dataset.labels(name)}
-            | {row: labels for row, (labels, _) in frame_rows.items()},
-            {row: shares.astype(np.float16) for row, (_, shares) in frame_rows.items()}
-            | {"prediction": scorer.calibrated(frame_rows["prediction"][1]).astype(np.float16)},
-            dataset.times(name),
-        )
-        for name, frame_rows in rows.items()
-    ]
+    # Candidates that the data set lacks come after its classes.
+    counts = np.zeros(len(scored.vocabulary), dtype=np.int64)
+    counts[: len(dataset.vocabulary)] = dataset.class_counts()
+    videos = []
+    for name, rows in zip(scored.video_names, scored.rows, strict=True):
+        labels = {"truth": dataset.labels(name)}
+        labels |= {row: values for row, (values, _) in rows.items()}
+        confidence = {row: shares.astype(np.float16) for row, (_, shares) in rows.items()}
+        calibrated = scorer.calibrated(rows[PREDICTION][1])
+        confidence[PREDICTION] = calibrated.astype(np.float16)
+        videos.append(Video(name, labels, confidence, dataset.times(name)))
     versions = {
         "fact-clip": __version__,
         "torch": torch.__version__,
         "commit": commit() or "unknown",
     }
-    Record(vocabulary, counts, versions, videos).save(path)
+    Record(scored.vocabulary, counts, versions, videos).save(path)
 
 
 def open_run(
@@ -163,30 +286,40 @@ def open_run(
     precision: Precision = "auto",
     data: DataSource | None = None,
 ) -> tuple[Scorer, Dataset]:
-    """Open a run with overrides, and its data; gamma is chosen anew where decoding differs from the training's."""
-    for override in overrides:
-        if "=" not in override:
-            raise InputError(
-                CommandOption(override),
-                "no '=' in the override",
-                "write key=value, as data.root=FOLDER",
-            )
-        if not override.startswith(_CHANGEABLE) or override.startswith(_TRAINED):
-            fix = f"train a run with it; settings that begin with {', '.join(_CHANGEABLE)} can be changed"
-            raise InputError(CommandOption(override), "this setting belongs to the training", fix)
-    loaded, torch_device = Run.open(run_dir, overrides), pick_device(device, "device")
-    run, calibration, confidence = loaded.run, loaded.calibration, loaded.confidence
-    run = run if data is None else replace(run, config=with_data(run.config, data))
+    """Open a run with overrides, and its data set.
+
+    Gamma and confidences are learned again where the decoding differs from that of the training.
+
+    Args:
+        run_dir: the run folder.
+        overrides: ``key=value`` settings.
+        device: auto, cpu, cuda, cuda:N or mps.
+        precision: of the model's products.
+        data: data in memory in place of ``data.root``.
+
+    Raises:
+        InputError: an override belongs to the training, or the run does not fit the data.
+    """
+    _check_overrides(overrides)
+    loaded = Run.open(run_dir, overrides)
+    torch_device = pick_device(device, "device")
+    run = loaded.run
+    if data is not None:
+        run = replace(run, config=with_data(run.config, data))
     trained = Run.read(run_dir) if overrides else run
     metrics.figure_keys(run.config.evaluation.profile)
     dataset = Dataset.open(run.config.data, None if data is None else MemoryStore(data))
+    calibration = loaded.calibration
+    confidence = loaded.confidence
     _check_data(trained, run, dataset, calibration)
-    if (run.config.decode, run.config.train.members) != (
-        trained.config.decode,
-        trained.config.train.members,
-    ):
+
+    is_decoded_alike = (
+        run.config.decode == trained.config.decode
+        and run.config.train.members == trained.config.train.members
+    )
+    if not is_decoded_alike:
         if calibration is not None and dataset.holdout is not None:
-            calibration = calibrate(judges(run, dataset, torch_device))
+            calibration = calibrate(calibration_pairs(run, dataset, torch_device))
         if confidence is not None:
             confidence = learn_confidence(run, dataset, torch_device, calibration)
     warn_of_unused([run.config], overrides)
@@ -194,114 +327,112 @@ def open_run(
     return Scorer(loaded, torch_device, precision=precision), dataset
 
 
+def _check_overrides(overrides: Sequence[str]) -> None:
+    """Raise an InputError for an override that is no setting, or belongs to the training."""
+    for override in overrides:
+        if "=" not in override:
+            fix = "write key=value, as data.root=FOLDER"
+            raise InputError(CommandOption(override), "no '=' in the override", fix)
+        if not override.startswith(CHANGEABLE) or override.startswith(TRAINED):
+            prefixes = ", ".join(CHANGEABLE)
+            fix = f"train a run with it; settings that begin with {prefixes} can be changed"
+            raise InputError(CommandOption(override), "this setting belongs to the training", fix)
+
+
 def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibration | None) -> None:
-    """Raise an InputError where a run cannot be judged by these data; `trained` is the run without overrides."""
+    """Raise an InputError if these data cannot score a run.
+
+    Args:
+        trained: the run without overrides.
+        run: the run with overrides.
+        dataset: the data.
+        calibration: of the run.
+    """
     _check_split(trained, run, dataset)
-    check_classes(
-        run, dataset.vocabulary.names, dataset.location, "use the data that it was trained on"
-    )
-    dataset.labels(
-        dataset.learning[0]
-    )  # which are as long as its features, unless these lie the other way
+    fix = "use the data that it was trained on"
+    check_classes(run, dataset.vocabulary.names, dataset.location, fix)
+    # Labels have the length of features, unless these have the other orientation.
+    dataset.labels(dataset.learning[0])
     if dataset.input_dim != run.transform.input_dim:
-        problem = f"{dataset.input_dim} columns, but {run.path} was trained with {run.transform.input_dim}"
+        n_trained = run.transform.input_dim
+        problem = f"{dataset.input_dim} columns, but {run.path} was trained with {n_trained}"
         raise InputError(dataset.folder.features_location, problem)
     run.check_rate(dataset.fps, "data.fps")
+    _check_holdout(trained, run, dataset, calibration)
+
+
+def _check_holdout(
+    trained: Run, run: Run, dataset: Dataset, calibration: Calibration | None
+) -> None:
+    """Raise an InputError if a class counts as unseen that the run was trained on."""
     seen = {dataset.vocabulary.names[label] for label in dataset.seen}
-    # by one member of an ensemble, so that others may have learned it
-    hidden_once = (
-        {*(trained.config.data.validation_unseen or ())}
-        if trained.config.train.member_parts
-        else set()
-    )
-    is_same = run.config.data == trained.config.data
-    if (
-        calibration is not None
-        and is_same
-        and not seen <= {*calibration.seen} <= seen | hidden_once
-    ):
-        problem = f"other seen classes than data.holdout of {run.path / 'config.yaml'} leaves"
-        raise InputError(run.path / "calibration.json", problem, "train the run anew")
+    # Classes hidden by one member of an ensemble, so that others may have learned them.
+    hidden_once: set[str] = set()
+    if trained.config.train.member_parts:
+        hidden_once = {*(trained.config.data.validation_unseen or ())}
+    if calibration is not None and run.config.data == trained.config.data:
+        if not seen <= {*calibration.seen} <= seen | hidden_once:
+            config_path = run.path / "config.yaml"
+            problem = f"other seen classes than data.holdout of {config_path} leaves"
+            raise InputError(run.path / "calibration.json", problem, "train the run anew")
+
     trained_on = () if calibration is None else calibration.seen
     if trained.config.data.holdout is None and run.config.data.holdout_mode != "oracle":
         trained_on = trained.vocabulary.names
-    names = (
-        dataset.vocabulary.names[label] for label in (*dataset.unseen, *dataset.validation_unseen)
-    )
-    leaked = next((name for name in names if name in trained_on and name not in hidden_once), None)
-    if leaked is not None:
-        problem = f"{leaked!r} cannot be unseen: the run was trained on it"
-        raise InputError(ConfigKey("data.holdout"), problem, "train a run with this hold-out")
+    for label in (*dataset.unseen, *dataset.validation_unseen):
+        name = dataset.vocabulary.names[label]
+        if name in trained_on and name not in hidden_once:
+            problem = f"{name!r} cannot be unseen: the run was trained on it"
+            fix = "train a run with this hold-out"
+            raise InputError(ConfigKey("data.holdout"), problem, fix)
 
 
 def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
-    """An InputError where another split tests what the run was trained on."""
-    trained_split, split = str(trained.config.data.split), str(run.config.data.split)
+    """Raise an InputError if another split tests videos that the run was trained on."""
+    trained_split = str(trained.config.data.split)
+    split = str(run.config.data.split)
     if trained_split == split or dataset.root is None:
         return
     if find_split(dataset.root, "train", trained_split) is None:
         return
     learned = dataset.folder.videos("train", trained_split)
-    leaked = next((name for name in dataset.test if name in learned), None)
-    if leaked is not None:
-        problem = f"{split}, whose test video {leaked!r} the run was trained on"
-        raise InputError(
-            ConfigKey("data.split"),
-            problem,
-            f"evaluate split {trained_split}, or train a run on it",
-        )
+    for name in dataset.test:
+        if name in learned:
+            problem = f"{split}, whose test video {name!r} the run was trained on"
+            fix = f"evaluate split {trained_split}, or train a run on it"
+            raise InputError(ConfigKey("data.split"), problem, fix)
 
 
-_CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "train.members=")
-"""What an evaluation may set otherwise than the training did."""
-
-_TRAINED = (
-    "data.objects",
-    "data.stride=",
-    "data.interleave=",
-    "data.context=",
-    "data.standardize=",
-)
-"""What it may not, since the weights depend on it; `Run.read` looks at the columns of the model."""
-
-
-def _reliability(
-    scorer: Scorer,
-    truth: list[NDArray[np.int64]],
-    prediction: list[NDArray[np.int64]],
-    scores: list[Any],
-) -> dict[str, Any]:
-    """How scores, and the confidences made of them, agree with the share of labelled frames that is right."""
-    true, guess, score = map(np.concatenate, (truth, prediction, scores))
-    score, right = score[true >= 0].astype(np.float64), (guess == true)[true >= 0]
-    after = (
-        None
-        if scorer.confidence is None
-        else reliability(scorer.confidence.calibrated(score), right)
-    )
-    return {"before": reliability(score, right), "after": after}
+def _reliability(scorer: Scorer, scored: ScoredSplit) -> dict[str, Any]:
+    """Compare scores, and the confidences made of them, with the accuracy of labelled frames."""
+    true = np.concatenate(scored.truth)
+    is_labelled = true >= 0
+    is_right = (np.concatenate(scored.prediction) == true)[is_labelled]
+    shares = np.concatenate(scored.shares)[is_labelled].astype(np.float64)
+    result = {"before": reliability(shares, is_right), "after": None}
+    if scorer.confidence is not None:
+        result["after"] = reliability(scorer.confidence.calibrated(shares), is_right)
+    return result
 
 
-def _candidates(
-    choice: CandidateSet, vocabulary: Vocabulary, truth: list[NDArray[np.int64]]
-) -> dict[str, Any]:
-    """Which names were candidates, and the labelled frames whose label was none of them."""
-    names = [
-        name for name, out in zip(choice.vocabulary.names, choice.ruled_out, strict=True) if not out
-    ]
-    left_out = [name for name in vocabulary if name not in names]
-    labels = np.concatenate(truth)
+def _candidates(scored: ScoredSplit, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Return the names that were candidates, and how many frames have another label."""
+    candidates = scored.candidates
+    pairs = zip(candidates.vocabulary.names, candidates.is_allowed, strict=True)
+    names = [name for name, is_allowed in pairs if is_allowed]
+    excluded = [name for name in vocabulary if name not in names]
+    labels = np.concatenate(scored.truth)
     return {
         "names": names,
         "new": [name for name in names if name not in vocabulary],
-        "left_out": left_out,
-        "frames_left_out": int(np.isin(labels, vocabulary.encode(left_out)).sum()),
+        "left_out": excluded,
+        "frames_left_out": int(np.isin(labels, vocabulary.encode(excluded)).sum()),
         "frames": int((labels >= 0).sum()),
     }
 
 
 def split_names(dataset: Dataset, split: str) -> tuple[str, ...]:
-    """Video names of a split; an InputError where there are none."""
+    """Return the video names of a split; raise an InputError where there are none."""
     parts = {"test": dataset.test, "validation": dataset.validation, "train": dataset.train}
     if not isinstance(split, str) or split not in parts:
         raise InputError("split", f"{split!r}, not one of {', '.join(parts)}")
@@ -311,59 +442,77 @@ def split_names(dataset: Dataset, split: str) -> tuple[str, ...]:
 
 
 def score(
-    config: Config,
-    vocabulary: Vocabulary,
-    truth: list[NDArray[np.int64]],
-    prediction: list[NDArray[np.int64]],
+    config: EvaluationConfig, vocabulary: Vocabulary, truth: VideoLabels, prediction: VideoLabels
 ) -> dict[str, Any]:
-    """Metrics, per-class figures and what they rest on."""
+    """Compute metrics and the figures of each class.
+
+    Args:
+        config: rules of the metrics.
+        vocabulary: the classes.
+        truth: true labels (T,) of each video, -1 where there is none.
+        prediction: predicted labels (T,) of each video.
+
+    Returns:
+        ``{"metrics", "per_class", "background_counted"}``.
+    """
     per_class = metrics.per_class(truth, prediction, len(vocabulary))
     for name, row in zip(vocabulary.names, per_class, strict=True):
         row["name"] = name
-    background, rules = vocabulary.background_indices, config.evaluation.rules
-    figures = metrics.evaluate(truth, prediction, background=background, **rules)
+    background = vocabulary.background_indices
     return {
-        "metrics": figures,
+        "metrics": metrics.evaluate(truth, prediction, background=background, **config.rules),
         "per_class": per_class,
-        "background_counted": config.evaluation.count_background,
+        "background_counted": config.count_background,
     }
 
 
-def validate(scorer: Scorer, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
-    """Metrics of a model in training, in all processes, and ``score``: the mean of accuracy, edit and F1@10."""
-    config, vocabulary = scorer.run.config, dataset.vocabulary
-    truth = [dataset.labels(name) for name in names]
+def validate(scorer: Scorer, dataset: Dataset, video_names: Sequence[str]) -> dict[str, float]:
+    """Compute the metrics of a model in training, with the videos shared by all processes.
 
-    def predicted(name: str) -> NDArray[np.int64]:
+    Args:
+        scorer: the model.
+        dataset: of the videos.
+        video_names: videos of the training set, so that their labels may give transcripts.
+
+    Returns:
+        The metrics and "score", the mean of accuracy, edit and F1@10.
+    """
+    config = scorer.run.config
+    vocabulary = dataset.vocabulary
+
+    def predict(name: str) -> NDArray[np.int64]:
         transcript = None
-        if (
-            config.model.transcript
-        ):  # validation videos are training videos, so their labels may give it
-            transcript = [
-                vocabulary.names[label] for _, _, label in runs(dataset.labels(name)) if label >= 0
-            ]
+        if config.model.transcript:
+            segments = runs(dataset.labels(name))
+            transcript = [vocabulary.names[label] for _, _, label in segments if label >= 0]
         return scorer.predict(dataset.features(name), transcript=transcript)[0]
 
-    prediction = Processes(scorer.device).map(predicted, names)
-    rules = config.evaluation.rules
-    figures = metrics.evaluate(truth, prediction, background=vocabulary.background_indices, **rules)
-    numbers = {
-        key: float(value) for key, value in figures.items() if isinstance(value, int | float)
-    }
+    truth = [dataset.labels(name) for name in video_names]
+    prediction = Processes(scorer.device).map(predict, video_names)
+    background = vocabulary.background_indices
+    figures = metrics.evaluate(truth, prediction, background=background, **config.evaluation.rules)
+    numbers = metrics_only(figures)
     numbers["score"] = (numbers["frame_accuracy"] + numbers["edit"] + numbers["f1@10"]) / 3
     return numbers
 
 
+def metrics_only(figures: Mapping[str, Any]) -> dict[str, float]:
+    """Return the entries of an evaluation's metrics that are numbers."""
+    return {key: float(value) for key, value in figures.items() if isinstance(value, int | float)}
+
+
 def given_transcript(dataset: Dataset, name: str) -> list[str]:
-    """A transcript that came with the data; it is never read off the labels that are scored."""
+    """Read the transcript that came with a video; it is never taken from labels that are scored.
+
+    Raises:
+        InputError: there is no transcript.
+    """
     if dataset.root is None:
         problem = "a model that aligns a transcript needs a folder with transcripts"
         raise InputError(dataset.location, problem)
     path = dataset.root / "transcripts" / f"{name}.txt"
+    content = "one action name a line, in order"
     if not path.is_file():
-        raise InputError(
-            path,
-            "no such file",
-            "this model aligns a transcript: write one action name a line, in order",
-        )
-    return [line for line in read_lines(path, "one action name a line, in order") if line]
+        fix = f"this model aligns a transcript: write {content}"
+        raise InputError(path, "no such file", fix)
+    return [line for line in read_lines(path, content) if line]

@@ -1,4 +1,4 @@
-"""`train`: from a recipe, a configuration or a plan to a run folder, of one model or of the members of an ensemble."""
+"""`train`: from a recipe, a configuration or a plan to a run folder, of one model or of an ensemble."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,32 +28,18 @@ from fact_clip.models.blocks import block_configs
 from fact_clip.models.kernels import products
 from fact_clip.run import member_folders, remove_unfinished
 from fact_clip.training import trainer
+from fact_clip.training.calibration import learn_calibration
 from fact_clip.training.callbacks import Callback
 from fact_clip.training.estimate import load_config
 from fact_clip.training.evaluation import Progress
-from fact_clip.training.plan import Plan, resolve, tell
+from fact_clip.training.plan import Plan, report_notes, resolve
 from fact_clip.training.state import begin, check_free
-from fact_clip.training.zero_shot import learn_calibration
 
-SEED_STEP = 1000  # Member k has the seed of the run + k * this, so that runs of neighbouring seeds share no member
+SEED_STEP = 1000
+"""Member k has the seed of the run + k * this, so runs of neighbouring seeds share no member."""
 
-# A process of its own, not a fork: torch's threads do not survive one. It ends when its parent closes its end of stdin,
-# that is, however the parent ends; on Linux the kernel sees to it, even where no Python runs for a while.
-_MEMBER = """
-import json, os, sys, threading
-threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
-from fact_clip.core.distributed import end_with_parent
-end_with_parent(int(sys.argv[3]))
-from fact_clip.config import Config
-from fact_clip.core import InputError
-from fact_clip.models.kernels import use_products
-from fact_clip.training import train
-use_products(json.loads(sys.argv[4]))
-try:
-    train(Config.load(sys.argv[1]), sys.argv[2], resume="--resume" in sys.argv)
-except InputError as error:
-    sys.exit(f"fact-clip: {error}")
-"""
+# torch splits no operation into parts of fewer numbers (docs/method.md).
+_GRAIN = 32_768
 
 
 @validated("data")
@@ -68,44 +55,47 @@ def train(
 ) -> dict[str, Any]:
     """Train a run into the folder ``out``: one model, or the members of an ensemble side by side.
 
-    The weights that are kept (``model.safetensors``) are the best on the validation videos, a part of the training
-    videos; without validation videos they are the last. The test split is not read.
+    The weights that are kept (``model.safetensors``) are the best on the validation videos, a part
+    of the training videos; without validation videos they are the last. The test split is not read.
 
     Args:
-        config: everything that makes the run, the name or path of a recipe (as `load_config` reads it), or a plan.
+        config: everything that makes the run, the name or path of a recipe (as `load_config` reads
+            it), or a plan.
         out: the run folder; it must be new, unless ``resume``.
         overrides: settings on top of the configuration, as "train.epochs=20"; none with a plan.
-        data: data in memory (`datasets.from_arrays`, or a `datasets.DataSource` of your own) in place of ``data.root``.
-            They are not written anywhere, so an ensemble is an InputError, `evaluate` takes them again, and the recipe
-            `zero_shot` measures nothing.
+        data: data in memory (`datasets.from_arrays`, or a `datasets.DataSource`) in place of
+            ``data.root``. They are not written anywhere, so an ensemble is an InputError,
+            `evaluate` takes them again, and the recipe `zero_shot` measures nothing.
         callbacks: called after epochs, validations and saves; see `Callback`.
-        resume: continue an interrupted run of the same configuration; epochs and members may have become more.
-        progress: called with (epochs done, epochs, a short text).
+        resume: continue an interrupted run of the same configuration; epochs and members may have
+            become more.
+        progress: called with (epochs done, epochs, a short description).
 
     Returns:
         ``{"epoch", "best", "seconds", "parameters"}`` of the (first) model.
+
+    Raises:
+        InputError: settings or data are not valid, or the folder is in use.
     """
     out = Path(out)
-    if not resume and place_in_launch()[0] == 0:  # before a data set is measured
-        check_free(out)
-    plan = _planned(config, overrides, data, out / "config.yaml" if resume else None)
+    if not resume and place_in_launch()[0] == 0:
+        check_free(out)  # before a data set is measured
     if printable(str(out)) != str(out):
-        raise InputError(
-            out, "control characters, or bytes that are not UTF-8, in the name of the folder"
-        )
+        problem = "control characters, or bytes that are not UTF-8, in the name of the folder"
+        raise InputError(out, problem)
+    plan = _planned(config, overrides, data, out / "config.yaml" if resume else None)
     processes = Processes(plan.device)
-    if processes.world > 1 and plan.config.train.members > 1:
+    members = plan.config.train.members
+    if processes.world > 1 and members > 1:
+        problem = f"{members} in {processes.world} processes"
         fix = (
             "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
         )
-        raise InputError(
-            ConfigKey("train.members"),
-            f"{plan.config.train.members} in {processes.world} processes",
-            fix,
-        )
+        raise InputError(ConfigKey("train.members"), problem, fix)
+
     with ExitStack() as while_training:
         if processes.is_main:
-            tell(plan.notes)
+            report_notes(plan.notes)
             while_training.enter_context(locked(out, "a training"))
             while_training.enter_context(_removed_unless_begun(out))
             if resume:
@@ -113,7 +103,14 @@ def train(
         with processes.main_first():
             run, texts = begin(plan, out, processes, resume)
         with members_beside(plan, out, resume) as check_members, trainer.numerics(run.config.train):
-            loop = trainer.Trainer(run, plan.dataset, texts, resume, check_members, callbacks)
+            loop = trainer.Trainer(
+                run=run,
+                dataset=plan.dataset,
+                texts=texts,
+                resume=resume,
+                after_step=check_members,
+                callbacks=callbacks,
+            )
             result = loop.run_all(progress if processes.is_main else None)
         if processes.is_main:
             learn_calibration(run, plan.dataset, plan.device)
@@ -127,137 +124,180 @@ def _planned(
     data: DataSource | None,
     stored: Path | None,
 ) -> Plan:
+    """Return the plan of a training; `stored` is the configuration of the run that is resumed."""
     if isinstance(config, Plan):
         if overrides or data is not None:
-            raise InputError(
-                "config", "a plan, whose settings and data are decided", "give a Config or a recipe"
-            )
+            problem = "a plan, whose settings and data are decided"
+            raise InputError("config", problem, "give a Config or a recipe")
         return config
-    if not isinstance(config, Config):
-        config = (
-            Config.load(config, overrides)
-            if data is not None
-            else load_config(config, overrides, stored)
-        )
-    elif overrides:
-        config = Config.overridden(config.model_dump(mode="json"), overrides, "config")
+    if isinstance(config, Config):
+        if overrides:
+            config = Config.overridden(config.model_dump(mode="json"), overrides, "config")
+    elif data is not None:
+        config = Config.load(config, overrides)
+    else:
+        config = load_config(config, overrides, stored)
+
     if data is None:
         return resolve(config)
     if config.train.members > 1:
         problem = f"{config.train.members}, but other processes cannot read data in memory"
-        raise InputError(
-            ConfigKey("train.members"),
-            problem,
-            "write the data with datasets.save, and set data.root",
-        )
+        fix = "write the data with datasets.save, and set data.root"
+        raise InputError(ConfigKey("train.members"), problem, fix)
     return resolve(with_data(config, data), MemoryStore(data))
 
 
 @contextmanager
 def _removed_unless_begun(out: Path) -> Iterator[None]:
-    """Leave the folder as empty as it was where bad input, or Ctrl-C, ends a training before its first state."""
+    """Empty a new folder if bad input, or Ctrl-C, ends the training before its first saved state."""
     was_empty = not any(out.iterdir())
     try:
         yield
-    except (
-        InputError,
-        MemoryError,
-        RuntimeError,
-        KeyboardInterrupt,
-    ):  # RuntimeError is that of torch without memory
+    # RuntimeError is torch's error when the memory is full.
+    except (InputError, MemoryError, RuntimeError, KeyboardInterrupt):
         if was_empty and not any(out.rglob("last.safetensors")):
             for path in out.iterdir():
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
         raise
 
 
 def useful_threads(plan: Plan) -> int:
-    """Threads that a step gains by: torch cuts no layer into pieces of fewer than 32,768 numbers (docs/method.md)."""
+    """Return the number of threads that make a step faster.
+
+    torch splits an operation into parts of 32,768 numbers at least.
+    """
     if plan.device.type != "cpu":
         return torch.get_num_threads()
-    rows = median_frames(map(plan.dataset.labels, plan.dataset.train)) / plan.config.data.stride
+    labels = map(plan.dataset.labels, plan.dataset.train)
+    rows = median_frames(labels) / plan.config.data.stride
     width = max(block.frame_dim for block in block_configs(plan.config.model))
-    return max(1, int(plan.config.train.batch_size * rows * width) // 32768)
+    n_numbers = int(plan.config.train.batch_size * rows * width)
+    return max(1, n_numbers // _GRAIN)
+
+
+@dataclass(frozen=True)
+class _MemberProcess:
+    """The process that trains a member."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    errors: IO[bytes]
+
+    def check(self) -> None:
+        """Raise an InputError if the training has failed."""
+        if not self.process.poll():
+            return
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").splitlines()
+        last = lines[-1] if lines else ""
+        problem = f"the training of this member ended with exit code {self.process.returncode}"
+        raise InputError(self.folder, problem, last.removeprefix("fact-clip: "))
 
 
 @contextmanager
 def members_beside(plan: Plan, out: Path, resume: bool) -> Iterator[Callable[[], None]]:
-    """Train all members but the first in processes of their own while the block trains the first.
+    """Train all members but the first in other processes while the block trains the first.
 
-    A second training uses a second core better than torch does, so the threads are dealt out, to each no more than its
-    steps gain by. However the block ends, no process is left. What it yields raises an InputError if a member failed.
+    Two trainings use two cores better than one training with two threads, so threads are divided
+    among members. However the block ends, no process is left.
+
+    Args:
+        plan: of the training.
+        out: the run folder.
+        resume: continue interrupted members.
+
+    Yields:
+        A function that raises an InputError if a member has failed.
     """
-    members = plan.config.train.members
-    folders = member_folders(out, members)
-    share = max(1, min(torch.get_num_threads() // members, useful_threads(plan)))
-    running: dict[Path, subprocess.Popen[bytes]] = {}
-    said: dict[Path, IO[bytes]] = {}
+    folders = member_folders(out, plan.config.train.members)
+    threads = torch.get_num_threads()
+    share = max(1, min(threads // (len(folders) + 1), useful_threads(plan)))
+    running: list[_MemberProcess] = []
 
     def check() -> None:
-        for folder, process in running.items():
-            if process.poll():
-                said[folder].seek(0)
-                last = (said[folder].read().decode(errors="replace").splitlines() or [""])[-1]
-                problem = f"the training of this member ended with exit code {process.returncode}"
-                raise InputError(folder, problem, last.removeprefix("fact-clip: "))
+        for member in running:
+            member.check()
 
     with ExitStack() as afterwards:
-        afterwards.callback(torch.set_num_threads, torch.get_num_threads())
+        afterwards.callback(torch.set_num_threads, threads)
         torch.set_num_threads(share)
         for number, folder in enumerate(folders, start=1):
-            said[folder] = afterwards.enter_context(tempfile.TemporaryFile())
-            running[folder] = _start_member(plan, number, folder, resume, share, said[folder])
-            afterwards.callback(running[folder].wait)
-            afterwards.callback(running[folder].kill)
+            errors = afterwards.enter_context(tempfile.TemporaryFile())
+            recipe = _write_recipe(plan, number, folder)
+            process = _start_member(recipe, folder, resume, share, errors)
+            afterwards.callback(process.wait)
+            afterwards.callback(process.kill)
+            running.append(_MemberProcess(folder, process, errors))
         yield check
-        for process in running.values():
-            while process.poll() is None:
+        for member in running:
+            while member.process.poll() is None:
                 check()
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout=0.5)
+                    member.process.wait(timeout=0.5)
         check()
 
 
-def _start_member(
-    plan: Plan, number: int, folder: Path, resume: bool, threads: int, said: IO[bytes]
-) -> subprocess.Popen[bytes]:
-    out = folder.parent.parent
+def _write_recipe(plan: Plan, number: int, folder: Path) -> Path:
+    """Write the configuration of a member, and return its path."""
     config = member_config(plan.config, number, plan.dataset.validation_parts)
-    data, holdout = plan.dataset.config, plan.dataset.holdout
-    if (
-        config.train.member_parts
-        and data.validation_unseen == "auto"
-        and data.validation > 0
-        and holdout is not None
-    ):
+    # The setting of the recipe, since that of the plan has the classes of the first member.
+    data = plan.dataset.config
+    holdout = plan.dataset.holdout
+    is_auto = data.validation_unseen == "auto" and data.validation > 0
+    if config.train.member_parts and is_auto and holdout is not None:
         group = plan.dataset.validation_unseen_group(holdout, number)
         config = with_values(config, {"data.validation_unseen": group})
-    recipe = inside(out, "members", f"{folder.name}.yaml")
+    recipe = inside(folder.parent.parent, "members", f"{folder.name}.yaml")
     write_lines(recipe, config.to_yaml().splitlines())
-    inside(out, "members", folder.name)
-    resumed = resume and (folder / "run.json").is_file()
-    chosen = json.dumps(
-        products() if plan.device.type == "cpu" else {}
-    )  # all members multiply in one way
-    words = [str(recipe), str(folder), str(os.getpid()), chosen, *(["--resume"] if resumed else [])]
-    command = [sys.executable, "-c", _MEMBER, *words]
-    # A session of its own: Ctrl-C reaches the parent alone, which ends its members.
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    return recipe
+
+
+def _start_member(
+    recipe: Path, folder: Path, resume: bool, threads: int, errors: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start the training of a member; see `training.member`."""
+    inside(folder.parent.parent, "members", folder.name)
+    command = [
+        sys.executable,
+        "-m",
+        "fact_clip.training.member",
+        str(recipe),
+        str(folder),
+        str(os.getpid()),
+        json.dumps(products()),
+    ]
+    if resume and (folder / "run.json").is_file():
+        command.append("--resume")
     return subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stderr=said, start_new_session=True
+        command,
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+        stdin=subprocess.PIPE,
+        stderr=errors,
+        # A session of its own: Ctrl-C reaches the parent alone, which ends its members.
+        start_new_session=True,
     )
 
 
 def member_config(config: Config, number: int, validation_parts: int = 1) -> Config:
-    """The recipe of one member, with its seed, swaps and validation videos; number 0 is the run itself."""
-    swap = config.augment.swap[number % len(config.augment.swap)]
+    """Return the configuration of a member: its seed, swaps, device and validation videos.
+
+    Args:
+        config: of the run.
+        number: of the member; 0 is the run itself.
+        validation_parts: number of disjoint parts of validation videos.
+    """
     part = config.data.validation_part
     if config.train.member_parts and number:
         part = (part + number) % validation_parts
     init = config.train.init
     if init is not None:
         member = Path(init) / "members" / str(number + 1)
-        init = str(member) if member.is_dir() else init
+        if member.is_dir():
+            init = str(member)
+    swap = config.augment.swap
     values = {
         "train.init": init,
         "train.members": 1,
@@ -265,11 +305,13 @@ def member_config(config: Config, number: int, validation_parts: int = 1) -> Con
         "train.device": member_device(config.train.device, number, torch.cuda.device_count()),
         "train.loggers": [],
         "data.validation_part": part,
-        "augment.swap": [swap],
+        "augment.swap": [swap[number % len(swap)]],
     }
     return with_values(config, values)
 
 
 def member_device(device: str, number: int, gpus: int) -> str:
-    """Where a member trains: with "auto" and several GPUs they take turns."""
-    return f"cuda:{number % gpus}" if device in ("auto", "cuda") and gpus > 1 else device
+    """Return where a member trains: with "auto" and several GPUs they take turns."""
+    if device in ("auto", "cuda") and gpus > 1:
+        return f"cuda:{number % gpus}"
+    return device

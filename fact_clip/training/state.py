@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -16,16 +17,23 @@ from torch import Tensor, nn
 
 from fact_clip.core import ConfigKey, InputError, Vocabulary
 from fact_clip.core.distributed import Processes
-from fact_clip.core.io import parse_value
+from fact_clip.core.io import parse_value, read_text
 from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
+from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.datasets.statistics import mean_transcript_length, median_frames, transitions
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
+from fact_clip.models.evidence import CHANNELS
 from fact_clip.models.kernels import products, use_products
 from fact_clip.run import Run, check_classes, classes_of, load_strictly, read_weights, save_weights
 from fact_clip.training.plan import Plan
+
+_FIX = "resume with the settings of the run, or use a new --out"
+
+# Settings that may change when a training is resumed.
+_MAY_CHANGE = {"train": {"epochs", "members", "workers", "device", "batch_size"}}
 
 
 def begin(
@@ -33,8 +41,20 @@ def begin(
 ) -> tuple[Run, dict[str, Tensor]]:
     """Write the description of a new run, or check that it is that of the run to be resumed.
 
-    The first process alone writes, before the others come here. Returns the run, and what its model is made from
-    besides sizes: ``{"text", "object_text", "space"}`` where its head reads them.
+    The first process alone writes, before the others come here.
+
+    Args:
+        plan: of the training.
+        out: the run folder.
+        processes: of the training.
+        resume: continue the run in the folder.
+
+    Returns:
+        The run, and the text vectors that its model is made from: "text", "object_text" and
+        "space", where its head reads them.
+
+    Raises:
+        InputError: sizes do not fit together, or the run was begun with other settings.
     """
     if resume or not processes.is_main:
         run = _resumed(plan, out, processes.world)
@@ -43,198 +63,277 @@ def begin(
     check_free(out)
     run = _new_run(plan, out, processes.world)
     texts = {**plan.texts, **_joint_space(run, plan.dataset)}
-    run.new_model(**texts)  # sizes that do not go together are reported here
-    make_criterion(run, plan.dataset).null_weight(
-        plan.config.model.tokens, plan.config.model.transcript
-    )
+    # Sizes that do not fit together are reported here, before anything is written.
+    run.new_model(**texts)
+    model = plan.config.model
+    make_criterion(run, plan.dataset).null_weight(model.tokens, model.transcript)
     run.write()
     return run, texts
 
 
 def check_free(out: Path) -> None:
-    """Raise an InputError for a folder that has something in it, but for a run that was killed in its first epoch."""
-    began = ("last.safetensors", "model.safetensors")
-    killed = (out / "run.json").is_file() and not any(
-        path.name in began for path in out.rglob("*.safetensors")
+    """Raise an InputError for a folder with files, unless they are of a run without a saved epoch."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    has_weights = any(
+        path.name in ("last.safetensors", "model.safetensors")
+        for path in out.rglob("*.safetensors")
     )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not killed:
+    if has_weights or not (out / "run.json").is_file():
         raise InputError(out, "the folder is not empty", "name another --out, or give --resume")
 
 
+def has_progress(folder: Path) -> bool:
+    """Return whether a run folder holds a training that can be resumed from a saved state.
+
+    A run that was interrupted before anything was saved starts again.
+    """
+    if os.path.lexists(folder / "last.safetensors"):
+        return True
+    log = folder / "log.jsonl"
+    if not log.is_file():
+        # Converted weights have no log, and must not be trained over.
+        return (folder / "model.safetensors").is_file()
+    # A second row of the log comes after the first state, which therefore was there.
+    return len(read_text(log, "a log of training").splitlines()) > 1
+
+
 def _resumed(plan: Plan, out: Path, world: int) -> Run:
-    """The run in the folder, with settings that may change; a step keeps the number of videos that it began with."""
-    config, dataset = plan.config, plan.dataset
-    run, may_grow = (
-        Run.read(out),
-        {"train": {"epochs", "members", "workers", "device", "batch_size"}},
-    )
-    before, now = (
-        dict(_settings(settings.model_dump(exclude=may_grow))) for settings in (run.config, config)
-    )
-    fix = "resume with the settings of the run, or use a new --out"
-    if key := next((key for key in before if before[key] != now.get(key)), None):
-        raise InputError(ConfigKey(key), f"{now.get(key)!r}, but the run has {before[key]!r}", fix)
-    check_classes(
-        run, dataset.vocabulary.names, dataset.location, "use the data that it was trained on"
-    )
+    """Return the run in the folder with the settings that may change.
+
+    A step keeps the number of videos that the training began with.
+    """
+    config = plan.config
+    dataset = plan.dataset
+    run = Run.read(out)
+    old_settings = dict(_settings(run.config.model_dump(exclude=_MAY_CHANGE)))
+    new_settings = dict(_settings(config.model_dump(exclude=_MAY_CHANGE)))
+    for key, value in old_settings.items():
+        if new_settings.get(key) != value:
+            problem = f"{new_settings.get(key)!r}, but the run has {value!r}"
+            raise InputError(ConfigKey(key), problem, _FIX)
+    fix = "use the data that it was trained on"
+    check_classes(run, dataset.vocabulary.names, dataset.location, fix)
     if run.videos not in (None, dataset.digest):
-        raise InputError(
-            dataset.location, f"the run {out} began with other training or validation videos", fix
+        problem = f"the run {out} began with other training or validation videos"
+        raise InputError(dataset.location, problem, _FIX)
+    videos_a_step = run.videos_a_step or run.config.train.batch_size
+    batch_size = config.train.batch_size
+    if batch_size != run.config.train.batch_size and batch_size * world != videos_a_step:
+        problem = (
+            f"{batch_size} in {world} processes, but the run began with {videos_a_step} "
+            "videos a step"
         )
-    began, size = run.videos_a_step or run.config.train.batch_size, config.train.batch_size
-    if size != run.config.train.batch_size and size * world != began:
-        problem = f"{size} in {world} processes, but the run began with {began} videos a step"
         raise InputError(ConfigKey("train.batch_size"), problem)
-    return replace(run, config=config, videos_a_step=began)
+    return replace(run, config=config, videos_a_step=videos_a_step)
 
 
-def _settings(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def _settings(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the settings of a configuration, ("train.lr", 0.001), ..."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _settings(value, f"{above}{key}.")
+            yield from _settings(value, f"{prefix}{key}.")
         else:
-            yield f"{above}{key}", value
+            yield f"{prefix}{key}", value
 
 
 def _new_run(plan: Plan, out: Path, world: int) -> Run:
-    config, dataset, objects, start = plan.config, plan.dataset, plan.objects, plan.start
-    kinds = None if objects is None else objects.check(dataset.input_dim).kinds()
-    transform = FeatureTransform(config.data.context, None, None, dataset.input_dim)
-    if start is not None:  # its weights belong to its statistics
-        transform = start.transform
-    elif config.data.standardize:  # one pass over the training videos
-        # Members share the statistics of the first one, so they are those of all learning videos.
-        learning = sorted((*dataset.train, *dataset.validation))
-        names = learning if config.train.member_parts else dataset.train
-        raw = (dataset.features(name) for name in names)
-        transform = FeatureTransform.fit(raw, config.data.context, kinds)
-    classes, spec = classes_of(dataset.vocabulary, config.model.head), None
-    if config.model.is_open:
-        _, n_slots, width = plan.texts["text"].shape
-        evidence = config.model.similarity.channels if config.model.head == "similarity" else 0
-        classes = Classes(
-            len(dataset.vocabulary), n_slots=n_slots, text_width=width, evidence_width=evidence
+    """Return the description of a new run."""
+    config = plan.config
+    dataset = plan.dataset
+    transform = _feature_transform(plan)
+    classes = _classes(plan)
+    spec = None
+    if plan.objects is not None:
+        spec = _object_spec(plan, plan.objects, transform)
+        width = config.model.objects.width
+        classes = replace(classes, evidence_slot=spec.slot, evidence_width=width)
+    if plan.start is not None and plan.start.objects is not None:
+        spec = plan.start.objects
+        classes = replace(
+            classes,
+            evidence_slot=plan.start.classes.evidence_slot,
+            evidence_width=plan.start.classes.evidence_width,
         )
-    if objects is not None:
-        copies = transform.width // transform.input_dim
-        slot = objects.slot + int("sentence" in config.text.parts)
-        spec = ObjectSpec(objects.with_context(copies), objects.fixed, slot)
-        classes = replace(classes, evidence_slot=slot, evidence_width=config.model.objects.width)
-    if start is not None and config.model.head == "closed":
-        classes = replace(classes, channels=_grown_channels(start, dataset.vocabulary))
-    if start is not None and start.objects is not None:
-        of_start = start.classes.evidence_slot, start.classes.evidence_width
-        spec, classes = (
-            start.objects,
-            replace(classes, evidence_slot=of_start[0], evidence_width=of_start[1]),
-        )
+    train_labels = [dataset.labels(name) for name in dataset.train]
     return Run(
-        classes=classes,
-        layout=dataset.layout,
-        fps=dataset.fps,
-        mean_transcript_length=mean_transcript_length(map(dataset.labels, dataset.train)),
-        transitions=transitions(map(dataset.labels, dataset.train)),
-        objects=spec,
-        encoder=dataset.encoder,
         path=out,
         config=config,
         vocabulary=dataset.vocabulary,
         transform=transform,
+        classes=classes,
+        layout=dataset.layout,
+        fps=dataset.fps,
+        mean_transcript_length=mean_transcript_length(train_labels),
+        transitions=transitions(train_labels),
+        objects=spec,
+        encoder=dataset.encoder,
         videos_a_step=config.train.batch_size * world,
         videos=dataset.digest,
         products=products() if plan.device.type == "cpu" else None,
-        n_frames=round(median_frames(map(dataset.labels, dataset.train))),
+        n_frames=round(median_frames(train_labels)),
     )
+
+
+def _feature_transform(plan: Plan) -> FeatureTransform:
+    """Return the transform of the features; with statistics, after one pass over the videos."""
+    data = plan.config.data
+    dataset = plan.dataset
+    if plan.start is not None:
+        # The weights of the starting run belong to its statistics.
+        return plan.start.transform
+    kinds = None
+    if plan.objects is not None:
+        kinds = plan.objects.check(dataset.input_dim).kinds()
+    if not data.standardize:
+        return FeatureTransform(data.context, None, None, dataset.input_dim)
+    names = dataset.train
+    if plan.config.train.member_parts:
+        # Members share the statistics of the first one, so these are of all learning videos.
+        names = tuple(sorted((*dataset.train, *dataset.validation)))
+    features = (dataset.features(name) for name in names)
+    return FeatureTransform.fit(features, data.context, kinds)
+
+
+def _classes(plan: Plan) -> Classes:
+    """Return what the heads need of the vocabulary."""
+    model = plan.config.model
+    vocabulary = plan.dataset.vocabulary
+    if model.is_open:
+        _, n_slots, width = plan.texts["text"].shape
+        return Classes(
+            len(vocabulary),
+            n_slots=n_slots,
+            text_width=width,
+            evidence_width=CHANNELS if model.head == "similarity" else 0,
+        )
+    classes = classes_of(vocabulary, model.head)
+    if plan.start is not None and model.head == "closed":
+        classes = replace(classes, channels=_grown_channels(plan.start, vocabulary))
+    return classes
+
+
+def _object_spec(plan: Plan, objects: ObjectColumns, transform: FeatureTransform) -> ObjectSpec:
+    """Return the object columns of the model's input."""
+    copies = transform.width // transform.input_dim
+    n_sentences = int("sentence" in plan.config.text.parts)
+    return ObjectSpec(objects.with_context(copies), objects.fixed, objects.slot + n_sentences)
 
 
 def _grown_channels(start: Run, vocabulary: Vocabulary) -> tuple[int, ...]:
-    """The score channel of each class: new ones come first, so that those of the starting run stay where they were."""
+    """Return the score channel of each class.
+
+    New classes come first, so that those of the starting run stay where they were.
+    """
     if start.vocabulary.names == vocabulary.names:
         return start.classes.channels
-    more, of_start = (
-        len(vocabulary) - len(start.vocabulary),
-        start.classes.channels or range(len(start.vocabulary)),
-    )
-    channel = {
-        name: more + number for name, number in zip(start.vocabulary.names, of_start, strict=True)
-    }
-    free = iter(range(more))
-    return tuple(channel[name] if name in channel else next(free) for name in vocabulary.names)
+    n_new = len(vocabulary) - len(start.vocabulary)
+    old_channels = start.classes.channels or range(len(start.vocabulary))
+    channel_of = {}
+    for name, channel in zip(start.vocabulary.names, old_channels, strict=True):
+        channel_of[name] = n_new + channel
+    free = iter(range(n_new))
+    channels = []
+    for name in vocabulary.names:
+        channels.append(channel_of[name] if name in channel_of else next(free))
+    return tuple(channels)
 
 
 def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
-    """``{"space": (2, W)}`` for head "similarity": what makes centred vectors of the columns that its model reads."""
+    """Return "space" (2, W) for head "similarity".
+
+    It turns the columns that its model reads into centred vectors.
+    """
     if run.config.model.head != "similarity":
         return {}
-    width, transform = run.classes.text_width, run.transform
+    width = run.classes.text_width
     if dataset.input_dim != width:
         problem = f"similarity, features of {dataset.input_dim} columns and text vectors of {width}"
-        fix = "extract the features with a model of images and texts, and name its text side in text.encoder"
+        fix = (
+            "extract the features with a model of images and texts, "
+            "and name its text side in text.encoder"
+        )
         raise InputError(ConfigKey("model.head"), problem, fix)
-    if transform.std is not None:  # the columns are centred already
-        rows = (transform.std[:width], np.zeros_like(transform.std[:width]))
+    if run.transform.std is not None:
+        # The columns are centred already.
+        scale = run.transform.std[:width]
+        rows = (scale, np.zeros_like(scale))
     else:
-        mean = FeatureTransform.fit((dataset.features(name) for name in dataset.train), ()).mean
+        features = (dataset.features(name) for name in dataset.train)
+        mean = FeatureTransform.fit(features, ()).mean
         assert mean is not None
         rows = (np.ones_like(mean), mean)
     return {"space": torch.from_numpy(np.stack(rows))}
 
 
-def candidates(run: Run, dataset: Dataset) -> tuple[int, ...]:
-    """The classes that training scores: with a text head those that it may see, else all, one output each."""
-    return dataset.learned if run.config.model.is_open else tuple(range(len(run.vocabulary)))
+def scored_classes(run: Run, dataset: Dataset) -> tuple[int, ...]:
+    """Return the classes that training scores.
+
+    With a head that reads text these are the classes that it may see, else all, one output each.
+    """
+    if run.config.model.is_open:
+        return dataset.learned
+    return tuple(range(len(run.vocabulary)))
 
 
 def make_criterion(run: Run, dataset: Dataset) -> Criterion:
-    """The criterion over the classes that training scores."""
-    chosen = candidates(run, dataset)
+    """Return the criterion over the classes that training scores."""
+    labels = scored_classes(run, dataset)
     background = [
-        index for index, label in enumerate(chosen) if label in run.vocabulary.background_indices
+        index for index, label in enumerate(labels) if label in run.vocabulary.background_indices
     ]
-    unseen = () if len(chosen) < len(run.vocabulary) else dataset.hidden
-    frames = dataset.class_counts(dataset.train)[list(chosen)].tolist()
-    classes = replace(run.classes, count=len(chosen))
+    has_all_classes = len(labels) == len(run.vocabulary)
     return Criterion(
-        run.config.loss, classes, background, run.mean_transcript_length, unseen, frames
+        run.config.loss,
+        replace(run.classes, count=len(labels)),
+        background,
+        run.mean_transcript_length,
+        dataset.hidden if has_all_classes else (),
+        dataset.class_counts(dataset.train)[list(labels)].tolist(),
     )
 
 
 def load_start(model: FACT, run: Run) -> None:
-    """Give a new model the weights of ``train.init``, but for text vectors and outputs of new classes."""
+    """Load the weights of ``train.init`` into a new model.
+
+    Text vectors, and the outputs of new classes, keep their values.
+    """
     start = Run.read(str(run.config.train.init))
     path = start.path / "model.safetensors"
     weights, _ = read_weights(path)
     if model.text is not None:
         weights["text_embeddings"] = model.text
-    count, more = run.classes.count, run.classes.count - start.classes.count
-    if run.config.model.head == "closed" and more:
+    count = run.classes.count
+    n_new = count - start.classes.count
+    if run.config.model.head == "closed" and n_new:
         fresh = model.state_dict()
         for name, weight in weights.items():
             layer = name.rpartition(".")[0]
             if layer.endswith(("frame_branch.conv_out", "seg_combine")):
-                weight[-count : more - count] = fresh[name][-count : more - count]
-            elif layer.endswith(
-                ("action_branch.out_linear", "action_branch.out_map")
-            ):  # null is the last channel
-                weight[-count - 1 : more - count - 1] = fresh[name][-count - 1 : more - count - 1]
+                new = slice(-count, n_new - count)
+                weight[new] = fresh[name][new]
+            elif layer.endswith(("action_branch.out_linear", "action_branch.out_map")):
+                # The null class is the last channel.
+                new = slice(-count - 1, n_new - count - 1)
+                weight[new] = fresh[name][new]
     load_strictly(model, weights, str(path))
 
 
 @dataclass
 class TrainingState:
-    """How far a training has come, as its last.safetensors says."""
+    """Progress of a training, as stored in its last.safetensors.
+
+    Attributes:
+        epoch: epochs done.
+        best: best score on the validation videos; minus infinity before the first validation.
+        step: steps done of the current epoch.
+        terms: sums of the loss terms of the current epoch.
+    """
 
     epoch: Annotated[int, Field(ge=0)] = 0
-    best: Annotated[
-        float, Field(lt=math.inf)
-    ] = -math.inf  # minus infinity before the first validation
-    since_best: Annotated[int, Field(ge=0)] = 0
-    # runs of earlier versions were saved after whole epochs alone
-    step: Annotated[int, Field(ge=0)] = 0  # of this epoch
-    terms: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = field(
-        default_factory=dict
-    )  # sums of this epoch
+    best: Annotated[float, Field(lt=math.inf)] = -math.inf
+    step: Annotated[int, Field(ge=0)] = 0
+    terms: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = field(default_factory=dict)
 
 
 def save_state(
@@ -243,18 +342,22 @@ def save_state(
     models: Mapping[str, nn.Module],
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Write models (by prefix, "model." and "average.") and the optimiser; a run resumed from it continues exactly."""
-    tensors = {
-        f"{prefix}{name}": tensor
-        for prefix, model in models.items()
-        for name, tensor in model.state_dict().items()
-    }
+    """Write the state of a training; a run resumed from it continues exactly.
+
+    Args:
+        run: the run, into whose folder it is written.
+        state: the progress.
+        models: by prefix, "model." and "average.".
+        optimizer: of the training.
+    """
+    tensors = {}
+    for prefix, model in models.items():
+        for name, tensor in model.state_dict().items():
+            tensors[f"{prefix}{name}"] = tensor
     for index, values in optimizer.state_dict()["state"].items():
-        tensors |= {
-            f"optimizer.{index}.{key}": torch.as_tensor(v)
-            for key, v in values.items()
-            if v is not None
-        }
+        for key, value in values.items():
+            if value is not None:
+                tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
     facts = {**asdict(state), "classes": run.vocabulary.names}
     save_weights(inside(run.path, "last.safetensors"), tensors, facts)
 
@@ -262,8 +365,15 @@ def save_state(
 def restore_state(
     run: Run, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
 ) -> TrainingState:
-    """Load what `save_state` wrote; strict."""
-    path, settings = run.path / "last.safetensors", run.config.train
+    """Load what `save_state` wrote into the models and the optimiser.
+
+    Returns:
+        The progress.
+
+    Raises:
+        InputError: the file is damaged or belongs to another training.
+    """
+    path = run.path / "last.safetensors"
     tensors, facts = read_weights(path)
     check_classes(run, facts.get("classes"), path)
     for prefix, model in models.items():
@@ -276,19 +386,24 @@ def restore_state(
     state = parse_value(TrainingState, facts, path, "train the run anew")
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        if match := re.fullmatch(r"optimizer\.([0-9]+)\.(\w+)", name):
+        match = re.fullmatch(r"optimizer\.([0-9]+)\.(\w+)", name)
+        if match:
             moments.setdefault(int(match[1]), {})[match[2]] = tensor
-    if state.epoch and not moments:
+    _check_state(run, state, bool(moments))
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    return state
+
+
+def _check_state(run: Run, state: TrainingState, has_moments: bool) -> None:
+    """Raise an InputError if a state does not fit its run."""
+    settings = run.config.train
+    if state.epoch and not has_moments:
+        path = run.path / "last.safetensors"
         raise InputError(path, f"no state of {settings.optimizer}", "train the run anew")
     if state.epoch > settings.epochs:
-        raise InputError(
-            ConfigKey("train.epochs"), f"{settings.epochs}, but {state.epoch} are done", "give more"
-        )
-    if state.epoch and not (run.path / "model.safetensors").is_file():
-        raise InputError(
-            run.path / "model.safetensors", "no such file; it holds the best weights so far"
-        )
-    optimizer.load_state_dict(
-        {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
-    return state
+        problem = f"{settings.epochs}, but {state.epoch} are done"
+        raise InputError(ConfigKey("train.epochs"), problem, "give more")
+    weights = run.path / "model.safetensors"
+    if state.epoch and not weights.is_file():
+        raise InputError(weights, "no such file; it holds the best weights so far")

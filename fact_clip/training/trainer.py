@@ -1,4 +1,4 @@
-"""The training loop of one model, which continues where it was cut off; what holds then is in README.md."""
+"""The training loop of one model, with exact resume (see README.md)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import copy
 import gc
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 from fact_clip.config import TrainConfig
 from fact_clip.core import ConfigKey, InputError
 from fact_clip.core.distributed import Processes, pick_device, pick_precision
-from fact_clip.core.io import read_text
 from fact_clip.core.paths import inside
 from fact_clip.core.progress import Pace
 from fact_clip.datasets.dataset import Dataset
@@ -29,23 +27,26 @@ from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
 from fact_clip.inference.scorer import Scorer
 from fact_clip.losses.truth import Truth
+from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run, save_weights
 from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog, StopTraining
 from fact_clip.training.evaluation import Progress, validate
 from fact_clip.training.state import (
     TrainingState,
-    candidates,
+    has_progress,
     load_start,
     make_criterion,
     restore_state,
     save_state,
+    scored_classes,
 )
 
 logger = logging.getLogger(__name__)
 
-GPU_WORKERS = 4  # Processes that read videos for a GPU, unless ``train.workers`` says otherwise
-SAVE_SECONDS = 600  # Inside an epoch the state is saved after this time, so that a long epoch need not be done again
-UNUSUAL = 1e4  # Of a feature; scores of larger ones may overflow
+GPU_WORKERS = 4  # processes that read videos for a GPU, where ``train.workers`` is unset
+SAVE_SECONDS = 600  # time after which the state is saved inside a long epoch
+COMPILED_DEVICES = ("cuda",)  # where the temporal convolutions are compiled
+LARGE_FEATURE = 1e4  # features above this may overflow
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -55,7 +56,16 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 class Trainer:
-    """The training of the model of a run that `state.begin` has described; `texts` are those that the model reads."""
+    """The training of the model of a run.
+
+    Args:
+        run: as `state.begin` described it.
+        dataset: the videos.
+        texts: text vectors that the model is made from.
+        resume: continue from the saved state, if there is one.
+        after_step: called after each step.
+        callbacks: called after epochs, validations and saves, in the first process.
+    """
 
     def __init__(
         self,
@@ -66,198 +76,250 @@ class Trainer:
         after_step: Callable[[], None] = lambda: None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        torch.manual_seed(run.config.train.seed)
-        self.run, self.dataset, self.settings, self.after_step = (
-            run,
-            dataset,
-            run.config.train,
-            after_step,
-        )
+        self.run = run
+        self.dataset = dataset
+        self.settings = run.config.train
+        self.after_step = after_step
         self.device = pick_device(self.settings.device, "train.device")
-        self.bf16 = (
-            pick_precision(self.settings.precision, self.device, "train.precision") == "bf16"
-        )
-        self.model = run.new_model(**texts).to(self.device)
-        if run.config.train.init is not None:
-            load_start(self.model, run)
-        self.parameters: list[Tensor] = [*self.model.parameters()]
-        # Fused is one pass over all parameters a step; torch's loop over them takes twice as long on the CPU.
-        settings, kind = self.settings, OPTIMIZERS[self.settings.optimizer]
-        self.optimizer = kind(
-            self.parameters, lr=settings.lr, weight_decay=settings.weight_decay, fused=True
-        )
-        # What is validated and saved: the model itself, or the exponential moving average of its weights.
-        self.best_model = copy.deepcopy(self.model) if self.settings.average else self.model
-        self.averages: list[Tensor] = (
-            [*self.best_model.parameters()] if self.settings.average else []
-        )
-        self.model.checkpointing = self.settings.checkpointing
-        self.lengths = list[int]()  # to which batches are padded for a compiled model
-        if self.device.type == "cuda" if self.settings.compile is None else self.settings.compile:
-            for block in self.model.block_list:
-                cast(nn.Module, block.frame_branch).compile(dynamic=True)
-            stride, slowest = run.config.data.stride, 1 + run.config.augment.speed
-            frames = (len(dataset.labels(name)) for name in dataset.train)
-            self.lengths = padded_lengths(
-                [math.ceil(-(-count // stride) * slowest) for count in frames]
-            )
-        self.criterion = make_criterion(run, dataset)
+        precision = pick_precision(self.settings.precision, self.device, "train.precision")
+        self.bf16 = precision == "bf16"
         self.processes = Processes(self.device)
-        self.state, self.saved = TrainingState(), time.monotonic()
-        last, model, log = (
-            run.path / name for name in ("last.safetensors", "model.safetensors", "log.jsonl")
-        )
-        # Cut off before anything was saved: start again. Converted weights have no log and are not trained over, and a
-        # second row of the log comes after the first state.
-        epochs = len(read_text(log, "a log of training").splitlines()) if log.is_file() else 0
-        if resume and (
-            os.path.lexists(last) or epochs > 1 or (model.is_file() and not log.is_file())
-        ):
-            self.state = restore_state(run, self._models(), self.optimizer)
-        self.parallel = self.processes.parallel(self.model)
-        self.text, self.loader = self._candidates()
-        config = run.config.model_dump(mode="json")
-        self.callbacks, self.numbers, self.stopped = list[Callback](), dict[str, float](), False
-        if self.processes.is_main:
-            extra = [LOGGERS[name](run.path, config) for name in self.settings.loggers]
-            self.callbacks = [FileLog(run.path, self.state.epoch), *extra, *callbacks]
-            if resume:  # nothing is refused from here on
-                run.write()
 
-    def _candidates(self) -> tuple[Tensor | None, TrainingLoader]:
-        """Texts of the classes that training scores, and videos whose labels are places among them (-1: none)."""
-        config, settings = self.run.config, self.settings
-        chosen = list(candidates(self.run, self.dataset))
-        target_of = np.full(len(self.run.vocabulary) + 1, IGNORED)  # the last one is for label -1
-        target_of[chosen] = np.arange(len(chosen))
-        text = (
-            self.model.text[chosen]
-            if self.model.text is not None and config.model.is_open
-            else None
+        # The seed comes first: the initial weights follow from it.
+        torch.manual_seed(self.settings.seed)
+        self.model = self._setup_model(texts)
+        self.parameters: list[Tensor] = [*self.model.parameters()]
+        self.optimizer = self._setup_optimizer()
+        self._setup_average()
+        # After the copy that is averaged, which is not compiled.
+        self.lengths = self._setup_compile()
+        self.criterion = make_criterion(run, dataset)
+        self.state = self._setup_state(resume)
+        # After the state was loaded into the model itself.
+        self.parallel = self.processes.parallel(self.model)
+        self.text, self.loader = self._setup_data()
+
+        self.numbers: dict[str, float] = {}
+        self.is_stopped = False
+        self.save_time = time.monotonic()
+        self.callbacks = self._setup_callbacks(callbacks)
+        if resume and self.processes.is_main:
+            # Last, because nothing is refused from here on.
+            run.write()
+
+    def _setup_model(self, texts: dict[str, Tensor]) -> FACT:
+        """Return a new model, with the weights of ``train.init`` if it is set."""
+        model = self.run.new_model(**texts).to(self.device)
+        if self.run.config.train.init is not None:
+            load_start(model, self.run)
+        return model
+
+    def _setup_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimiser. Fused is one pass over all parameters, twice as fast on the CPU."""
+        return OPTIMIZERS[self.settings.optimizer](
+            self.parameters,
+            lr=self.settings.lr,
+            weight_decay=self.settings.weight_decay,
+            fused=True,
         )
-        stride, on_gpu = (config.data.stride, config.data.interleave), self.device.type == "cuda"
+
+    def _setup_average(self) -> None:
+        """Set up what is validated and saved: the model, or a moving average of its weights."""
+        self.best_model = self.model
+        self.averages: list[Tensor] = []
+        if self.settings.average:
+            self.best_model = copy.deepcopy(self.model)
+            self.averages = [*self.best_model.parameters()]
+
+    def _setup_compile(self) -> list[int]:
+        """Compile the temporal convolutions; return the lengths that batches are padded to."""
+        if self.device.type not in COMPILED_DEVICES:
+            return []
+        for block in self.model.block_list:
+            cast(nn.Module, block.frame_branch).compile(dynamic=True)
+        stride = self.run.config.data.stride
+        slowest = 1 + self.run.config.augment.speed
+        n_rows = []
+        for name in self.dataset.train:
+            n_frames = len(self.dataset.labels(name))
+            n_rows.append(math.ceil(-(-n_frames // stride) * slowest))
+        return padded_lengths(n_rows)
+
+    def _setup_state(self, resume: bool) -> TrainingState:
+        """Return the state to start from: that of an interrupted training, or a new one."""
+        if resume and has_progress(self.run.path):
+            return restore_state(self.run, self._models(), self.optimizer)
+        return TrainingState()
+
+    def _setup_data(self) -> tuple[Tensor | None, TrainingLoader]:
+        """Return the texts of the scored classes, and videos whose labels are indices of these."""
+        config = self.run.config
+        classes = list(scored_classes(self.run, self.dataset))
+        # The last element is for label -1.
+        target_of = np.full(len(self.run.vocabulary) + 1, IGNORED)
+        target_of[classes] = np.arange(len(classes))
+        text = None
+        if self.model.text is not None and config.model.is_open:
+            text = self.model.text[classes]
+
         videos = TrainingVideos(
-            self.dataset, self.run.transform, config.augment, settings.seed, *stride, target_of
+            self.dataset,
+            self.run.transform,
+            config.augment,
+            self.settings.seed,
+            config.data.stride,
+            config.data.interleave,
+            target_of,
         )
+        on_gpu = self.device.type == "cuda"
+        workers = self.settings.workers
+        if workers is None:
+            # On the CPU all cores are busy with the model.
+            workers = GPU_WORKERS if on_gpu else 0
         loader = TrainingLoader(
             videos,
             self.dataset.train,
-            self.run.videos_a_step or settings.batch_size * self.processes.world,
-            # On the CPU all cores are busy with the model.
-            workers=(GPU_WORKERS if on_gpu else 0)
-            if settings.workers is None
-            else settings.workers,
-            similar_lengths=settings.similar_lengths,
+            self.run.videos_a_step or self.settings.batch_size * self.processes.world,
+            workers=workers,
             pin=on_gpu,
             rank=self.processes.rank,
             world=self.processes.world,
         )
         return text, loader
 
+    def _setup_callbacks(self, callbacks: Sequence[Callback]) -> list[Callback]:
+        """Return the logs and the callbacks of the caller; only the first process has any."""
+        if not self.processes.is_main:
+            return []
+        config = self.run.config.model_dump(mode="json")
+        logs: list[Callback] = [FileLog(self.run.path, self.state.epoch)]
+        for name in self.settings.loggers:
+            logs.append(LOGGERS[name](self.run.path, config))
+        return [*logs, *callbacks]
+
     def run_all(self, progress: Progress | None) -> dict[str, Any]:
-        """Train the epochs that are left; return the facts of the training."""
-        started, state, epochs = time.perf_counter(), self.state, self.settings.epochs
+        """Train the epochs that are left.
+
+        Args:
+            progress: called with (epochs done, epochs, a short description).
+
+        Returns:
+            ``{"epoch", "best", "seconds", "parameters"}``.
+        """
+        start_time = time.perf_counter()
+        state = self.state
+        n_epochs = self.settings.epochs
         pace = Pace(state.epoch)
-        while (
-            not self.stopped
-            and state.epoch < epochs
-            and not 0 < self.settings.patience <= state.since_best
-        ):
-            row = self._one_epoch()
+        while not self.is_stopped and state.epoch < n_epochs:
+            numbers = self._one_epoch()
             self._call(lambda callback, now: callback.on_epoch(now))
-            # Last: a run that is cut off before this does the epoch again, and its rows are dropped.
+            # Last: a run that is interrupted before this does the epoch again.
             self._save_state()
-            self.stopped = self.processes.broadcast(
-                lambda: self.stopped
-            )  # the first one alone has callbacks
-            if not self.processes.is_main:
-                continue
-            text = f"loss {row['total']:.3f}"
-            if self._best is not None:
-                text = f"{text}, best {self.settings.select} {self._best:.1f}"
-            if left := pace.left(state.epoch, epochs):
-                logger.info("epoch %d of %d: %s, %s left", state.epoch, epochs, text, left)
-            if progress is not None:
-                progress(state.epoch, epochs, text)
+            # The first process alone has callbacks.
+            self.is_stopped = self.processes.broadcast(lambda: self.is_stopped)
+            if self.processes.is_main:
+                self._report(numbers["total"], pace, progress)
         return {
             "epoch": state.epoch,
             "best": self._best,
-            "seconds": time.perf_counter() - started,
+            "seconds": time.perf_counter() - start_time,
             "parameters": sum(parameter.numel() for parameter in self.parameters),
         }
 
+    def _report(self, loss: float, pace: Pace, progress: Progress | None) -> None:
+        """Log the epoch now and then, and call `progress`."""
+        epoch = self.state.epoch
+        description = f"loss {loss:.3f}"
+        if self._best is not None:
+            description += f", best score {self._best:.1f}"
+        time_left = pace.left(epoch, self.settings.epochs)
+        if time_left:
+            message = "epoch %d of %d: %s, %s left"
+            logger.info(message, epoch, self.settings.epochs, description, time_left)
+        if progress is not None:
+            progress(epoch, self.settings.epochs, description)
+
     def _one_epoch(self) -> dict[str, float]:
-        """Train one epoch, validate when due, and keep the better model; the numbers of the log."""
+        """Train one epoch, validate when due, keep the better model; return the numbers of the log."""
         terms = self.train_epoch()
         self.state.epoch += 1
-        epoch, settings = self.state.epoch, self.settings
-        row = self.numbers = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"], **terms}
-        late = epoch > settings.validate_from * settings.epochs
-        due = epoch == settings.epochs or (late and epoch % settings.validate_every == 0)
-        if self.dataset.validation and due:
+        epoch = self.state.epoch
+        lr = self.optimizer.param_groups[0]["lr"]
+        self.numbers = {"epoch": epoch, "lr": lr, **terms}
+        if self.dataset.validation and self._is_validation_due(epoch):
             figures = self.validate()
-            row.update({f"validation {key}": value for key, value in figures.items()})
+            for key, value in figures.items():
+                self.numbers[f"validation {key}"] = value
             self._call(lambda callback, now: callback.on_validation(now, figures))
         elif not self.dataset.validation or not (self.run.path / "model.safetensors").is_file():
             self._save_model({"epoch": epoch})
-        return row
+        return self.numbers
+
+    def _is_validation_due(self, epoch: int) -> bool:
+        settings = self.settings
+        if epoch == settings.epochs:
+            return True
+        is_late = epoch > settings.validate_from * settings.epochs
+        return is_late and epoch % settings.validate_every == 0
 
     def train_epoch(self) -> dict[str, float]:
-        """Do the steps of an epoch that are left; the means of the loss terms."""
-        settings, processes, state = self.settings, self.processes, self.state
+        """Do the steps of an epoch that are left; return the means of the loss terms."""
+        state = self.state
         self.model.train()
         for batch in self.loader.epoch(state.epoch, state.step):
-            torch.manual_seed(
-                draw("dropout", settings.seed, state.epoch, f"{state.step} {processes.rank}")
-            )
-            for group in self.optimizer.param_groups:
-                group["lr"] = settings.lr * lr_factor(
-                    settings, state.epoch + state.step / self.loader.n_batches
-                )
-            batch = batch.to(self.device)
-            frames = next((length for length in self.lengths if length >= batch.mask.shape[1]), 0)
-            batch = batch.longer(frames) if frames else batch
-            truth = Truth.of(batch.labels).to(self.device)  # cut on the host: no wait for a device
-            row = processes.all_reduce(self._step(batch, truth), batch.share)
-            state.terms = {key: state.terms.get(key, 0.0) + value for key, value in row.items()}
+            self._seed_step()
+            self._set_lr(state.epoch + state.step / self.loader.n_batches)
+            batch = self._padded(batch.to(self.device))
+            # Labels are on the host here, so the segments are cut without waiting for the device.
+            truth = Truth.of(batch.labels).to(self.device)
+            step_terms = self._step(batch, truth)
+            for key, value in self.processes.all_reduce(step_terms, batch.share).items():
+                state.terms[key] = state.terms.get(key, 0.0) + value
             state.step += 1
-            if time.monotonic() - self.saved > SAVE_SECONDS:
+            if time.monotonic() - self.save_time > SAVE_SECONDS:
                 self._save_state()
             self.after_step()
         means = {key: float(value) / state.step for key, value in state.terms.items()}
-        state.step, state.terms = 0, {}
+        state.step = 0
+        state.terms = {}
         return means
 
+    def _seed_step(self) -> None:
+        """Seed dropout by (seed, epoch, step, rank), so that a resumed step draws the same numbers."""
+        step = f"{self.state.step} {self.processes.rank}"
+        torch.manual_seed(draw("dropout", self.settings.seed, self.state.epoch, step))
+
+    def _set_lr(self, epoch: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.lr * lr_factor(self.settings, epoch)
+
+    def _padded(self, batch: Batch) -> Batch:
+        """Pad a batch to the next length that a compiled model is planned for."""
+        for length in self.lengths:
+            if length >= batch.mask.shape[1]:
+                return batch.longer(length)
+        return batch
+
     def _step(self, batch: Batch, truth: Truth) -> dict[str, Tensor]:
-        """One optimiser step; the loss terms, still on the device."""
-        transcript = truth.classes if self.run.config.model.transcript else None
-        features, text = batch.features, self.text
-        share, objects = self.run.config.augment.swap[0], self.model.objects
-        if share and objects is not None and text is not None and float(torch.rand(())) < share:
-            features, text = objects.swapped(features, text)
+        """Do one optimiser step; return the loss terms, still on the device."""
+        features, text = self._swap_objects(batch.features)
         try:
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
                 output = self.parallel(
-                    features, batch.mask if batch.padded else None, text, transcript
+                    features,
+                    batch.mask if batch.padded else None,
+                    text,
+                    truth.classes if self.run.config.model.transcript else None,
                 )
                 terms = self.criterion(output, truth)
             if not math.isfinite(terms.total.item()):
                 raise FloatingPointError("loss that is not finite")
         except FloatingPointError as error:
-            problem, largest = (
-                f"{error} in epoch {self.state.epoch + 1}",
-                float(batch.features.abs().max()),
-            )
-            if largest > UNUSUAL:  # the rate of learning is not to blame
-                problem = f"values up to {largest:.3g}, {problem}"
-                raise InputError(
-                    self.dataset.folder.features_location, problem, "set data.standardize=true"
-                ) from None
-            raise InputError(ConfigKey("train.lr"), problem, "lower it") from None
+            raise self._overflow(str(error), batch) from None
+
         self.optimizer.zero_grad(set_to_none=True)
-        (
-            terms.total * batch.share * self.processes.world
-        ).backward()  # gradients become the mean over processes
+        # Gradients become the mean over processes.
+        (terms.total * batch.share * self.processes.world).backward()
         if self.settings.clip_norm:
             clip_gradients(self.parameters, self.settings.clip_norm)
         self.optimizer.step()
@@ -266,15 +328,39 @@ class Trainer:
                 torch._foreach_lerp_(self.averages, self.parameters, 1 - self.settings.average)
         return terms.detached()
 
+    def _swap_objects(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return features and texts, in which named objects are swapped in a share of the steps."""
+        share = self.run.config.augment.swap[0]
+        objects = self.model.objects
+        if not share or objects is None or self.text is None:
+            return features, self.text
+        if float(torch.rand(())) >= share:
+            return features, self.text
+        return objects.swapped(features, self.text)
+
+    def _overflow(self, problem: str, batch: Batch) -> InputError:
+        """Return the error for a loss that is not finite: large features, or the learning rate."""
+        problem = f"{problem} in epoch {self.state.epoch + 1}"
+        largest = float(batch.features.abs().max())
+        if largest > LARGE_FEATURE:
+            location = self.dataset.folder.features_location
+            problem = f"values up to {largest:.3g}, {problem}"
+            return InputError(location, problem, "set data.standardize=true")
+        return InputError(ConfigKey("train.lr"), problem, "lower it")
+
     def validate(self) -> dict[str, float]:
-        """Score the validation videos, and keep the model if it is the best so far; the figures."""
-        segmenter = Scorer(LoadedRun(self.run, [self.best_model]), self.device)
+        """Score the validation videos, and save the model if it is the best so far.
+
+        Returns:
+            The figures of `evaluation.validate`.
+        """
+        scorer = Scorer(LoadedRun(self.run, [self.best_model]), self.device)
         # Whole videos, each of another length, are not compiled for.
-        with torch.compiler.set_stance("force_eager") if self.lengths else nullcontext():
-            figures = validate(segmenter, self.dataset, self.dataset.validation)
-        self.state.since_best += 1
-        if figures[self.settings.select] > self.state.best:
-            self.state.best, self.state.since_best = figures[self.settings.select], 0
+        eager = torch.compiler.set_stance("force_eager") if self.lengths else nullcontext()
+        with eager:
+            figures = validate(scorer, self.dataset, self.dataset.validation)
+        if figures["score"] > self.state.best:
+            self.state.best = figures["score"]
             self._save_model({"epoch": self.state.epoch, "validation": figures})
         return figures
 
@@ -286,88 +372,94 @@ class Trainer:
             self._call(lambda callback, now: callback.on_save(now, path))
 
     def _save_state(self) -> None:
-        self.saved = time.monotonic()
+        self.save_time = time.monotonic()
         if self.processes.is_main:
             terms = {key: float(value) for key, value in self.state.terms.items()}
             save_state(self.run, replace(self.state, terms=terms), self._models(), self.optimizer)
-            self._call(
-                lambda callback, now: callback.on_save(now, self.run.path / "last.safetensors")
-            )
+            path = self.run.path / "last.safetensors"
+            self._call(lambda callback, now: callback.on_save(now, path))
 
     @property
     def _best(self) -> float | None:
-        """The best figure on the validation videos so far; None before the first validation."""
+        """The best score on the validation videos so far; None before the first validation."""
         return self.state.best if self.state.best > -math.inf else None
 
     def _call(self, method: Callable[[Callback, EpochState], None]) -> None:
         """Call a method of all callbacks, and remember whether one stops the training."""
         now = EpochState(
-            self.run.path, self.state.epoch, self.settings.epochs, self._best, self.numbers
+            run=self.run.path,
+            epoch=self.state.epoch,
+            epochs=self.settings.epochs,
+            best=self._best,
+            numbers=self.numbers,
         )
         for callback in self.callbacks:
             try:
                 method(callback, now)
             except StopTraining as reason:
-                self.stopped = True
-                logger.info("stopped by a callback%s", f": {reason}" if str(reason) else "")
+                self.is_stopped = True
+                suffix = f": {reason}" if str(reason) else ""
+                logger.info("stopped by a callback%s", suffix)
 
     def _models(self) -> dict[str, nn.Module]:
-        """The model and, where there is one, the moving average of its weights; by prefix in last.safetensors."""
+        """Return the model and, if there is one, its moving average, by prefix in last.safetensors."""
         models: dict[str, nn.Module] = {"model.": self.model}
-        return models | ({"average.": self.best_model} if self.averages else {})
+        if self.averages:
+            models["average."] = self.best_model
+        return models
 
 
 def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:
-    """At most `count` lengths in equal ratios, shortest to longest video, which a compiled model is planned for."""
-    shortest, longest = min(rows), max(rows)
-    return sorted(
-        {
-            math.ceil(shortest * (longest / shortest) ** (step / (count - 1)))
-            for step in range(count)
-        }
-    )
+    """Return the lengths that a compiled model is planned for.
+
+    Args:
+        rows: rows of each video.
+        count: largest number of lengths.
+
+    Returns:
+        Lengths in equal ratios, from the shortest to the longest video.
+    """
+    shortest = min(rows)
+    ratio = max(rows) / shortest
+    lengths = {math.ceil(shortest * ratio ** (step / (count - 1))) for step in range(count)}
+    return sorted(lengths)
 
 
 def clip_gradients(parameters: Sequence[Tensor], largest: float) -> None:
-    """``torch.nn.utils.clip_grad_norm_``, which on the CPU multiplies nothing where nothing is too large."""
+    """Clip gradients to a norm, as ``torch.nn.utils.clip_grad_norm_`` does.
+
+    On the CPU, gradients below the norm are not multiplied. On other devices the comparison would
+    wait for the device.
+    """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
-    if (
-        norm.device.type != "cpu" or norm > largest
-    ):  # elsewhere the comparison would wait for the device
+    if norm.device.type != "cpu" or norm > largest:
         torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
 
 
 def lr_factor(settings: TrainConfig, epoch: float) -> float:
-    """Share of ``train.lr`` at a time counted in epochs (fractions are steps inside one)."""
-    warm = min(1.0, (epoch + 1e-3) / settings.warmup) if settings.warmup else 1.0
+    """Return the share of ``train.lr`` at a time in epochs; fractions are steps inside an epoch."""
     if settings.schedule == "step":
-        return warm * 0.1 ** (int(epoch) // settings.lr_decay)
+        return 0.1 ** (int(epoch) // settings.lr_decay)
     if settings.schedule == "cosine":
-        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / settings.epochs)))
-    return warm
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / settings.epochs)))
+    return 1.0
 
 
 @contextmanager
 def numerics(settings: TrainConfig) -> Iterator[None]:
-    """Set how a training computes (on CUDA in TF32 unless ``train.precision`` is float32), and undo it."""
-    products = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    algorithms = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
+    """Set the precision of a training in the block: TF32 on CUDA unless float32 is asked for."""
+    matmul_precision = torch.get_float32_matmul_precision()
+    allow_tf32 = torch.backends.cudnn.allow_tf32
     if pick_device(settings.device, "train.device").type == "cuda":
-        exact = settings.precision == "float32"
-        torch.set_float32_matmul_precision("highest" if exact else "high")
-        torch.backends.cudnn.allow_tf32 = not exact
-    if settings.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS needs for it
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    gc.freeze()  # what is there already is not searched for garbage again and again: 3 % of a small model's step
+        is_exact = settings.precision == "float32"
+        torch.set_float32_matmul_precision("highest" if is_exact else "high")
+        torch.backends.cudnn.allow_tf32 = not is_exact
+    # Existing objects are not searched for garbage again and again: 3 % of a small model's step.
+    gc.freeze()
     try:
         yield
     finally:
         gc.unfreeze()
-        torch.set_float32_matmul_precision(products[0])
-        torch.backends.cudnn.allow_tf32 = products[1]
-        torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
+        torch.set_float32_matmul_precision(matmul_precision)
+        torch.backends.cudnn.allow_tf32 = allow_tf32

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
-from fact_clip.inference.segmenter import load_training_free
+from fact_clip.inference.training_free import load_training_free
 from fact_clip.run import Run
 from fact_clip_app.engine import Engine
 from fact_clip_app.guard import HttpProtocol

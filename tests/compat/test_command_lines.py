@@ -334,9 +334,9 @@ def test_files_merge_in_order_and_both_namings_meet(tmp_path):
     second.write_text(yaml.safe_dump({"Bi": {"f_dim": 24}, "lr": 0.5, "data": {"stride": 2}}))
     third.write_text("train: {epochs: 4}")
     files = [str(path) for path in (first, second, third)]
-    config = read_settings(files, ["lr", "1e-2", "data.tolerance", "0.5", "TM.use", "false"])
+    config = read_settings(files, ["lr", "1e-2", "data.validation", "0.25", "TM.use", "false"])
     assert (config.model.input.hidden, config.model.input.frame_dim, config.model.update.frame_dim) == (48, 24, 24)
-    assert (config.train.epochs, config.train.lr, config.data.stride, config.data.tolerance) == (4, 0.01, 2, 0.5)
+    assert (config.train.epochs, config.train.lr, config.data.stride, config.data.validation) == (4, 0.01, 2, 0.25)
     assert config.augment.time_spans == 0
     assert read_settings(files, ["TM.use", "true"]).augment.time_spans == 3
     assert read_settings([files[2], files[0]]).train.epochs == 9

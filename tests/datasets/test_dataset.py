@@ -92,14 +92,6 @@ def test_lengths_within_the_tolerance_are_cut_with_one_warning(open_set, root, r
         assert dataset.features("a").shape == (kept, 5)
 
 
-def test_tolerance_is_the_larger_of_share_and_frames(open_set, root):
-    np.save(root / "features" / "a.npy", np.ones((36, 5), np.float32))
-    with refused("a.npy"):
-        open_set(layout="TD", tolerance=0.05, tolerance_frames=3).features("a")  # 2 or 3 of 40
-    with pytest.warns(UserWarning, match="cut to 36"):
-        open_set(layout="TD", tolerance=0.1, tolerance_frames=0).features("a")  # 4 of 40
-
-
 def test_turned_files_are_read_by_their_shapes(open_set, root):
     for path in (root / "features").glob("*.npy"):
         np.save(path, np.load(path).T)

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fact_clip.config import DataConfig
 from fact_clip.core.errors import OrientationError
 from fact_clip.datasets.features import (
     LIMIT,
@@ -121,28 +120,28 @@ def test_arrays_there_and_back(standardize):
     ("rows", "labels", "agree"), [(990, 1000, True), (989, 1000, False), (2020, 2000, True), (2021, 2000, False)]
 )
 def test_lengths_agree(rows, labels, agree):
-    assert lengths_agree(rows, labels, DataConfig(tolerance=0.01, tolerance_frames=10)) is agree
+    assert lengths_agree(rows, labels) is agree
 
 
 def test_layouts(tmp_path):
-    stored, config = np.arange(60.0).reshape(20, 3), DataConfig(tolerance_frames=5)
+    stored = np.arange(60.0).reshape(20, 3)
     np.save(tmp_path / "td.npy", stored)
     np.save(tmp_path / "dt.npy", stored.T)
     for name, layout in (("td", "TD"), ("dt", "DT")):
         loaded = load_features(tmp_path / f"{name}.npy", layout)
         np.testing.assert_array_equal(loaded, stored)
         assert not loaded.flags.writeable
-        assert read_layout("v", np.load(tmp_path / f"{name}.npy").shape, 20, config) == layout
-        check_length(Path("v"), loaded, layout, 20, config)
-    assert read_layout("v", (20, 17), 18, config) is None
+        assert read_layout("v", np.load(tmp_path / f"{name}.npy").shape, 20) == layout
+        check_length(Path("v"), loaded, layout, 20)
+    assert read_layout("v", (20, 17), 18) is None
     with refused("v"):
-        read_layout("v", (20, 3), 60, config)
+        read_layout("v", (20, 3), 60)
     with refused("td.npy"):
         load_features(tmp_path / "td.npy", None)
     with refused("v", OrientationError):
-        check_length(Path("v"), load_features(tmp_path / "td.npy", "DT"), "DT", 20, config)
+        check_length(Path("v"), load_features(tmp_path / "td.npy", "DT"), "DT", 20)
     with refused("v"):
-        check_length(Path("v"), stored, "TD", 60, config)
+        check_length(Path("v"), stored, "TD", 60)
 
 
 def test_large_files_stay_on_disk(tmp_path):

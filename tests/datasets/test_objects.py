@@ -46,9 +46,6 @@ def test_blocks_by_hand(root):
     assert found.kinds().tolist() == [0, 0, 0, 0, 1, 2, 1, 2, 1, 2, 1, 2]
     with refused("data.objects.blocks"):
         found.check(10)
-    alone = read(root, slot="tool")
-    assert alone.columns == ((0,), (1,), (2,), (3,))
-    assert (alone.slot, alone.fixed) == (2, (0, 1))
 
 
 def test_context_columns_stand_behind_as_whole_copies(root):
@@ -181,7 +178,7 @@ class _Videos:
 
 
 def test_columns_are_found_and_named():
-    found = ObjectColumns.find(ObjectData(find=True), _Videos())
+    found = ObjectColumns.find(_Videos())
     assert (found.names, found.columns) == (("a", "b", ""), PLACES)
     assert found.fixed == (0, 2)  # a is a tool too, and nobody knows the third
     assert (found.slot, found.width) == (1, 11)
@@ -206,18 +203,14 @@ class Unrelated(_Videos):
 
 
 def test_objects_show_where_words_surely_go_with_them():
-    auto = ObjectData(find="auto")
-    assert ObjectColumns.show(auto, _Videos())
-    assert not ObjectColumns.show(auto, Dense())
-    assert not ObjectColumns.show(auto, Unrelated())
-    assert not ObjectColumns.show(ObjectData(find="auto", slot="noun"), _Videos())
+    assert ObjectColumns.show(_Videos())
+    assert not ObjectColumns.show(Dense())
+    assert not ObjectColumns.show(Unrelated())
 
 
 def test_features_without_objects_are_refused():
     with refused("data.objects.find"):
-        ObjectColumns.find(ObjectData(find=True), Dense())
-    with refused("data.objects.slot"):
-        ObjectColumns.find(ObjectData(find=True, slot="noun"), _Videos())
+        ObjectColumns.find(Dense())
 
 
 @pytest.mark.parametrize("setting", ["A", "B"])
@@ -226,7 +219,7 @@ def test_the_objects_of_kscgr(shared, setting):
     root = shared / "data" / "kscgr"
     config = Config.load("kscgr_zero_shot_plain", [f"data.root={root}", f"data.holdout=zero_shot/{setting}.json"])
     dataset = Dataset.open(config.data)
-    found = ObjectColumns.find(config.data.objects, dataset)
+    found = ObjectColumns.find(dataset)
     listed = [line.replace("_", " ") for line in (root / "objects.txt").read_text().split()]
     # column 0 to 29: there or not, in the order of the list; table and stove are always there
     assert [row[0] for row in found.columns] == list(range(28))

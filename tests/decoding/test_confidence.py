@@ -11,8 +11,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from fact_clip.core.io import read_value
-from fact_clip.decoding import Confidence, calibration, reliability
-from fact_clip.decoding.calibration import over_segments
+from fact_clip.decoding import Confidence, confidence, reliability
+from fact_clip.decoding.confidence import over_segments
 
 from ..refusals import refused
 
@@ -67,11 +67,11 @@ def test_videos_without_an_error_give_finite_numbers():
     assert worst.quantiles == (1.0,) * 101  # nothing is sure enough
 
 
-def few(seed: int, videos: int) -> list[tuple[np.ndarray, np.ndarray, int]]:
+def few(seed: int, videos: int) -> list[confidence.JudgedVideo]:
     """Logits, whether right, and three segments for each video: so few that the prior counts."""
     rng = np.random.default_rng(seed)
     logits = [rng.normal(2, 1, rng.integers(5, 9)) for _ in range(videos)]
-    return [(own, rng.uniform(size=len(own)) < expit(own / 3), 3) for own in logits]
+    return [confidence.JudgedVideo(own, rng.uniform(size=len(own)) < expit(own / 3), 3) for own in logits]
 
 
 def test_the_fit_has_the_highest_posterior():
@@ -79,34 +79,38 @@ def test_the_fit_has_the_highest_posterior():
 
     def loss(values):
         """Six segments' worth of the mean of -log p, and a normal prior of deviation 1/2 around 1 and 0."""
-        odds = [(values[0] * x + values[1], r) for own, right, _ in videos for x, r in zip(own, right, strict=True)]
+        odds = [
+            (values[0] * x + values[1], right)
+            for video in videos
+            for x, right in zip(video.logits, video.is_right, strict=True)
+        ]
         likelihood = sum(-np.log(expit(z if r else -z)) for z, r in odds) / len(odds)
         return 6 * likelihood + 2 * (values[0] - 1) ** 2 + 2 * values[1] ** 2
 
     best = minimize(loss, [0.5, 0.5], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-12}).x
     assert abs(best - [1, 0]).min() > 0.05  # neither number stays where it began
-    assert calibration._fitted(videos) == pytest.approx(tuple(best), abs=1e-4)
+    assert confidence._fit(videos) == pytest.approx(tuple(best), abs=1e-4)
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 23])
 def test_the_gain_is_that_of_fits_to_the_other_parts(n, monkeypatch):
     """Every tenth video is a part; a stand-in for the fit says which videos it was given."""
     videos = few(1, n)
-    numbers = {id(own): place for place, (own, *_) in enumerate(videos)}
+    numbers = {id(video): place for place, video in enumerate(videos)}
 
     def stand_in(others):
-        seen = [numbers[id(own)] for own, *_ in others]
+        seen = [numbers[id(video)] for video in others]
         return 1 + sum(seen) / 100, len(seen) / 100
 
-    monkeypatch.setattr(calibration, "_fitted", stand_in)
+    monkeypatch.setattr(confidence, "_fit", stand_in)
     expected = 0.0
-    for place, (own, right, _) in enumerate(videos):
+    for place, video in enumerate(videos):
         others = [other for other in range(n) if other % min(10, n) != place % min(10, n)]
         slope, intercept = 1 + sum(others) / 100, len(others) / 100
-        for x, r in zip(own, right, strict=True):
+        for x, r in zip(video.logits, video.is_right, strict=True):
             before, after = expit(x if r else -x), expit((slope * x + intercept) * (1 if r else -1))
             expected += np.log(after) - np.log(before)
-    assert calibration._gain(videos) == pytest.approx(expected)
+    assert confidence._gain(videos) == pytest.approx(expected)
 
 
 def test_scores_stay_where_nothing_tells_that_a_fit_helps():

@@ -10,7 +10,7 @@ import torch
 
 from fact_clip.core import Vocabulary
 from fact_clip.decoding import Voters
-from fact_clip.decoding.fusion import FLOOR, factor_evidence, with_factors
+from fact_clip.decoding.fusion import FACTOR_FLOOR, factor_evidence, with_factors
 
 NAMES = {
     "idle": (None, None),
@@ -32,8 +32,8 @@ def voters(frames: int = 7, seed: int = 0) -> Voters:
 def test_one_frame_by_hand():
     shares = np.array([[0.4, 0.1, 0.2, 0.1]])  # 0.2 of the frame is background
     found = factor_evidence(shares, KITCHEN, ACTIONS, deviation=1.0)
-    verb = [math.log(share / 0.8 + FLOOR) for share in (0.4, 0.3, 0.1)]  # take, put, wave
-    cup, jar = (math.log(share / 0.8 + FLOOR) for share in (0.5, 0.2))
+    verb = [math.log(share / 0.8 + FACTOR_FLOOR) for share in (0.4, 0.3, 0.1)]  # take, put, wave
+    cup, jar = (math.log(share / 0.8 + FACTOR_FLOOR) for share in (0.5, 0.2))
     expected = [verb[0] + cup, verb[1] + cup, verb[1] + jar, verb[2] + (cup + jar) / 2]
     np.testing.assert_allclose(found[0], expected, atol=1e-4)
 
@@ -41,7 +41,7 @@ def test_one_frame_by_hand():
 def test_where_there_is_hardly_an_action_no_word_is_near():
     """Actions of a millionth part: half of what is there is a word, and half nothing."""
     found = factor_evidence(np.array([[1e-6, 0.0, 0.0, 0.0]]), KITCHEN, ACTIONS, deviation=1.0)
-    known, none = math.log(0.5 + FLOOR), math.log(FLOOR)  # of take and cup; of put, wave and jar
+    known, none = math.log(0.5 + FACTOR_FLOOR), math.log(FACTOR_FLOOR)  # of take and cup; of put, wave and jar
     expected = [2 * known, none + known, 2 * none, none + (known + none) / 2]
     np.testing.assert_allclose(found[0], expected, rtol=1e-6)
 
@@ -49,7 +49,7 @@ def test_where_there_is_hardly_an_action_no_word_is_near():
 def test_a_slot_that_no_action_fills_says_nothing():
     words = Vocabulary.from_names(("a", "b"), (), {"a": (None, "cup"), "b": (None, "jar")}, ("verb", "object"))
     found = factor_evidence(np.array([[0.75, 0.25]]), words, np.array([0, 1]), deviation=1.0)
-    np.testing.assert_allclose(found[0], np.log([0.75 + FLOOR, 0.25 + FLOOR]), atol=1e-5)
+    np.testing.assert_allclose(found[0], np.log([0.75 + FACTOR_FLOOR, 0.25 + FACTOR_FLOOR]), atol=1e-5)
 
 
 def test_against_loops_over_frames_and_words():
@@ -71,7 +71,9 @@ def test_against_loops_over_frames_and_words():
             words = sorted({row[slot] for row in rows if row[slot]})
             whole = near(table[:, 1:].sum(1), t) + 1e-6
             logs = {
-                word: math.log(near(sum(table[:, c] for c in range(1, 5) if rows[c][slot] == word), t) / whole + FLOOR)
+                word: math.log(
+                    near(sum(table[:, c] for c in range(1, 5) if rows[c][slot] == word), t) / whole + FACTOR_FLOOR
+                )
                 for word in words
             }
             for c in added:

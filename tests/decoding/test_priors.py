@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
 
 import numpy as np
 import pytest
 
-from fact_clip.config import DecodeConfig
-from fact_clip.decoding.calibration import ASKS_MODEL, factor_frames, factor_log_shares, log_mean_posterior, log_prior
+from fact_clip.decoding.calibration import factor_frames, factor_log_shares, log_mean_posterior, log_prior
 
 from .words import FRAMES, WORDS
 
@@ -57,27 +55,15 @@ def test_mean_posterior_by_hand():
 
 def test_frames_count_for_a_trained_class_and_factors_on_the_same_scale_for_another():
     expected = np.log([0.2, 0.4, 0.1, 0.3])
-    own = np.log([1 / 6, 3 / 6, 2 / 6])  # of 60 frames
-    shift = np.mean(own - expected[:3])
-    np.testing.assert_allclose(log_prior("frames", expected, FRAMES), [*own, expected[3] + shift])
-    # What the factors let expect may be off by a constant: only the class without frames knew it, and it is put right.
-    np.testing.assert_allclose(log_prior("frames", expected + 7, FRAMES), [*own, expected[3] + shift])
+    posterior = np.log([0.5, 0.1, 0.1, 0.3])
+    trained = np.log([1 / 6, 3 / 6, 2 / 6])  # of 60 frames
+    shift = np.mean(trained - expected[:3])
+    of_frames = np.array([*trained, expected[3] + shift])
+    np.testing.assert_allclose(log_prior(expected, FRAMES, posterior), (of_frames + posterior) / 2)
+    # A constant in what the factors suggest changes nothing: only the class without frames has it, on another scale.
+    np.testing.assert_allclose(log_prior(expected + 7, FRAMES, posterior), (of_frames + posterior) / 2)
 
 
 def test_a_class_of_one_frame_is_trained():
-    log_shares = log_prior("frames", np.zeros(2), np.array([1, 3]))
-    np.testing.assert_allclose(log_shares, np.log([1 / 4, 3 / 4]))
-
-
-def test_rules_by_hand():
-    expected, posterior = np.log([0.2, 0.4, 0.1, 0.3]), np.log([0.5, 0.1, 0.1, 0.3])
-    assert log_prior("factors", expected, FRAMES).tolist() == expected.tolist()
-    assert log_prior("posterior", expected, FRAMES, posterior).tolist() == posterior.tolist()
-    both = log_prior("frames+posterior", expected, FRAMES, posterior)
-    np.testing.assert_allclose(both, (log_prior("frames", expected, FRAMES) + posterior) / 2)
-
-
-@pytest.mark.parametrize("rule", get_args(DecodeConfig.model_fields["prior"].annotation))
-def test_rules_that_ask_the_model_are_listed(rule):
-    posterior = np.zeros(4) if rule in ASKS_MODEL else None
-    assert log_prior(rule, np.zeros(4), FRAMES, posterior).shape == (4,)
+    log_shares = log_prior(np.zeros(2), np.array([1, 3]), np.zeros(2))
+    np.testing.assert_allclose(log_shares, np.log([1 / 4, 3 / 4]) / 2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fact_clip.decoding import decode_switching
-from fact_clip.decoding.scores import change_prices
+from fact_clip.decoding.switching import transition_costs
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.4, 1.5, 9.0])
@@ -82,7 +82,8 @@ def test_prices_of_changes_against_all_labellings():
 
 def test_prices_by_the_order_of_the_training():
     # a is followed by b three times and by c once; b by a twice; nothing is known of d
-    prices = change_prices([(0, 1, 3), (0, 2, 1), (1, 0, 2)], 4, weight=1.0)
+    counts = np.array([[0, 3, 1, 0], [2, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    prices = transition_costs(counts, weight=1.0)
     follows = np.array([2, 3, 1, 0]) / 6
     surprise_ab, surprise_ac = -np.log((3 + follows[1]) / 5), -np.log((1 + follows[2]) / 5)
     surprise_ba, surprise_bc = -np.log((2 + follows[0]) / 3), -np.log(follows[2] / 3)
@@ -92,4 +93,4 @@ def test_prices_by_the_order_of_the_training():
     assert prices[1, 2] == pytest.approx((1 + surprise_bc) / usual)
     assert prices[3, 0] == prices[0, 3] == 1
     assert not prices.diagonal().any()
-    assert (change_prices([], 2, 1.0) == [[0, 1], [1, 0]]).all()
+    assert (transition_costs(np.zeros((2, 2)), 1.0) == [[0, 1], [1, 0]]).all()

@@ -91,7 +91,7 @@ def test_recorded_numbers(name, shared):
 def small() -> tuple[FACT, Criterion]:
     torch.manual_seed(3)
     sizes = {"hidden": 24, "frame_dim": 16, "frame_layers": 4, "action_dim": 16, "heads": 2, "feedforward": 16}
-    model = FACT(ModelConfig(blocks="iuUU", tokens=7, input=sizes), 6, Classes(5))
+    model = FACT(ModelConfig.inheriting(blocks="iuUU", tokens=7, input=sizes), 6, Classes(5))
     return model.cuda(), Criterion(LossConfig(smoothing=2.0, null_weight=0.3), Classes(5), background=(0,))
 
 
@@ -164,12 +164,12 @@ def test_synchronisations_of_a_step(blocks, tiny, tmp_path, monkeypatch):
         steps: list[int] = []
 
         class Counted(trainer.Trainer):
-            def _step(self, batch: Any, truth: Any, steps: list[int] = steps) -> Any:
+            def _step(self, *arguments: Any, steps: list[int] = steps) -> Any:
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
                     torch.cuda.set_sync_debug_mode("warn")
                     try:
-                        answer = super()._step(batch, truth)
+                        answer = super()._step(*arguments)
                     finally:
                         torch.cuda.set_sync_debug_mode("default")
                 steps.append(sum("synchronizing CUDA operation" in str(each.message) for each in caught))

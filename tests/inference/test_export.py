@@ -13,7 +13,7 @@ import torch
 
 import fact_clip
 from fact_clip.inference.export import Pass
-from fact_clip.inference.segmenter import load_training_free
+from fact_clip.inference.training_free import load_training_free
 
 from ..refusals import refused
 from ..small import segmenter_of

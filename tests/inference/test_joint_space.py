@@ -1,4 +1,4 @@
-"""Head "similarity" and mixed scores: training, the order of candidates, and the one way of decoding."""
+"""Head "similarity": training, the order of candidates, and the one way of decoding."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import pytest
 
 import fact_clip
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.decoding import class_scores, decode_gammas, decode_scores
-from fact_clip.decoding.similarity import similarity_probabilities
-from fact_clip.encoders.vectors import class_texts
+from fact_clip.decoding import decode_gammas, decode_scores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
-from fact_clip.training import evaluate, train
+from fact_clip.training import train
 
 from ..refusals import refused
 
@@ -26,7 +24,7 @@ def run(tiny, tmp_path_factory):
     out = tmp_path_factory.mktemp("joint") / "run"
     config = tiny(
         data={"holdout": "zero_shot/A.json", "standardize": True, "interleave": True},
-        model={"head": "similarity", "similarity": {"channels": 4, "layers": 1}},
+        model={"head": "similarity"},
         text={"encoder": "hash:8", "parts": ["sentence", "factors"]},
         train={"epochs": 1},
     )
@@ -41,11 +39,10 @@ def opened(run, *overrides):
 def test_the_order_of_typed_names_changes_nothing(run, workbench):
     features = np.load(workbench / "features" / "person1_video1.npy")
     names = ["polish the lens", "insert bolt", "grasp shaft", "rotate gear"]
-    for weight in (0, 0.5):
-        segmenter = opened(run, f"decode.training_free={weight}")
-        found = segmenter.segment(features, names)
-        assert set(found.transcript) <= {*names, "no action"}
-        assert segmenter.segment(features, names[::-1]) == found
+    segmenter = opened(run)
+    found = segmenter.segment(features, names)
+    assert set(found.transcript) <= {*names, "no action"}
+    assert segmenter.segment(features, names[::-1]) == found
 
 
 def test_frames_are_centred_by_the_training_videos(run, workbench):
@@ -69,34 +66,16 @@ def test_frames_are_centred_where_columns_are_not_standardised(tiny, tmp_path, w
     np.testing.assert_allclose(shift, rows.mean(0), atol=1e-4)
 
 
-def test_mixed_scores(run, workbench):
+def test_the_curve_of_gammas_decodes_as_one_video_with_each_gamma(run, workbench):
     features = np.load(workbench / "features" / "person1_video1.npy")
-    plain, mixed = opened(run).scorer, opened(run, "decode.training_free=0.25").scorer
-    choice = mixed.choose()
-    trained = class_scores(plain.score(features, choice), choice).numpy()
-    found = class_scores(mixed.score(features, choice), choice).numpy()
-    assert found.shape == trained.shape == (len(features), 23)
-    sentences = class_texts(mixed.run.config.text, mixed.vocabulary)[:, 0]
-    q = similarity_probabilities(features, sentences[1:], 15, 0.01)  # class 0 is the background
-    expected = trained[:, 1:] ** 0.75 * q**0.25
-    expected *= ((1 - trained[:, 0]) / expected.sum(1))[:, None]
-    np.testing.assert_allclose(found[:, 1:], expected, rtol=2e-3, atol=1e-6)
-    np.testing.assert_allclose(found[:, 0], trained[:, 0], rtol=1e-5)
-
-    # the curve of gammas decodes as `decode` does
-    seen = np.array([name in mixed.calibration.seen for name in mixed.vocabulary])
-    scores, gammas = mixed.score(features, choice), [0.0, 1.5]
-    start = np.zeros(23)
-    labels = decode_gammas(scores, replace(choice, offset=start), seen, gammas, mixed.settings)
+    scorer = opened(run).scorer
+    choice = replace(scorer.choose(), log_prior=None, gamma=0.0)
+    seen = np.array([name in scorer.calibration.seen for name in scorer.vocabulary])
+    scores, gammas = scorer.score(features, choice), [0.0, 1.5]
+    labels = decode_gammas(scores, choice, seen, gammas, scorer.settings)
     for gamma, own in zip(gammas, labels, strict=True):
-        alone = decode_scores(scores, replace(choice, offset=start - gamma * seen), mixed.settings)[0]
+        alone = decode_scores(scores, replace(choice, trained=seen, gamma=gamma), scorer.settings)[0]
         assert (alone == own).mean() > 0.999
-
-
-def test_evaluation_mixes(run):
-    plain, mixed = evaluate(run), evaluate(run, overrides=["decode.training_free=0.5"])
-    assert plain["zero_shot"]["ausuc"] >= 0
-    assert mixed["metrics"] != plain["metrics"]
 
 
 def test_other_spaces_are_refused(tiny, tmp_path):
@@ -104,10 +83,4 @@ def test_other_spaces_are_refused(tiny, tmp_path):
     config = tiny(model={"head": "similarity"}, text=text)
     with refused("model.head"):
         train(config, tmp_path / "a")
-    config = tiny(model={"head": "text"}, text=text, decode={"training_free": 0.5})
-    with refused("decode.training_free"):
-        train(config, tmp_path / "b")
-    config = tiny(decode={"training_free": 0.5})
-    with refused("decode.training_free"):
-        train(config, tmp_path / "c")
-    assert not any((tmp_path / name).exists() for name in "abc")
+    assert not (tmp_path / "a").exists()

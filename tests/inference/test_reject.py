@@ -13,7 +13,7 @@ import pytest
 import fact_clip
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import DecodeSettings, class_scores
-from fact_clip.decoding.calibration import over_segments
+from fact_clip.decoding.confidence import over_segments
 from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train

@@ -12,7 +12,7 @@ import fact_clip
 from fact_clip.core import runs
 from fact_clip.core.clock import Clock
 from fact_clip.decoding import Calibration, DecodeSettings, class_scores, decode_scores, decode_switching
-from fact_clip.decoding.scores import absorb_short, raise_background
+from fact_clip.decoding.switching import absorb_short, raise_background
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun
 

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 import fact_clip
 from fact_clip import Segment, Vocabulary
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, decode_scores
-from fact_clip.decoding.scores import absorb_short, decode_switching
+from fact_clip.decoding.switching import absorb_short, decode_switching
 from fact_clip.encoders import frame_encoder
 from fact_clip.inference import stream as stream_module
 from fact_clip.inference.scorer import FeatureSpec
-from fact_clip.inference.segmenter import Segmenter, load_training_free
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.training_free import load_training_free
 from fact_clip.training import train
 from fact_clip.video.decode import frames
 
@@ -32,7 +33,8 @@ LETTERS = ("a", "b", "c")
 class Direct:
     """A scorer whose features are the scores: a row has the log-probabilities of three classes in its first columns."""
 
-    run = calibration = confidence = None
+    run = calibration = confidence = rows_per_pass = None
+    takes_any_name = False
     unlabelled, adjustable = (), ("switch_penalty", "shortest")
     vocabulary, needs = Vocabulary.from_names(LETTERS), FeatureSpec("the test needs")
 
@@ -45,6 +47,9 @@ class Direct:
 
     def calibrated(self, shares):
         return shares.astype(np.float64)
+
+    def check_stream(self, fps) -> None:
+        pass
 
     def score(self, features, candidates, clock, transcript=None, *, rivals=False) -> Scores:
         self.lengths.append(len(features))
@@ -132,7 +137,7 @@ def test_decoding_goes_on_from_the_frame_before():
     prices = np.array([[0.0, 0.8], [2.0, 0.0]])
     assert decode_switching(scores, 1.3, prices, previous=0).tolist() == [1, 1, 1]
     final = np.array([2, 2, 0, 0])
-    scores = Direct(step=2).score(rows_of("aabbcccc"), None, fact_clip.core.segments.Clock(fps=1.0))
+    scores = Direct(step=2).score(rows_of("aabbcccc"), None, fact_clip.core.Clock(fps=1.0))
     labels, confidence = decode_scores(scores, CandidateSet(Direct.vocabulary), DecodeSettings(), final)
     assert labels.tolist() == [2, 2, 0, 0, 2, 2, 2, 2]
     assert confidence[0] < 0.2 < confidence[-1]

@@ -14,7 +14,7 @@ from fact_clip.decoding.similarity import smoothed
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.image import OpenClip
 from fact_clip.encoders.vectors import embed
-from fact_clip.inference.segmenter import load_training_free
+from fact_clip.inference.training_free import load_training_free
 
 from ..refusals import refused
 

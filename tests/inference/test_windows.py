@@ -36,8 +36,6 @@ def test_windows_by_hand():
         Window(9, 15, 11, 15),
     ]
     assert cut_windows(5, 2, 0) == [Window(0, 2, 0, 2), Window(2, 4, 2, 3), Window(3, 5, 3, 5)]
-    with refused("decode.overlap"):
-        cut_windows(15, 6, 6)
 
 
 @given(n_rows=st.integers(1, 200), window=st.integers(1, 60), data=st.data())
@@ -54,7 +52,7 @@ def test_every_row_is_kept_once_and_deep_enough(n_rows, window, data):
 
 def model_config(blocks: str, **block: object) -> ModelConfig:
     small = {"hidden": 24, "frame_dim": 8, "action_dim": 8, "action_layers": 1, "heads": 2, "feedforward": 8, **block}
-    return ModelConfig.model_validate({"blocks": blocks, "tokens": 4, "input": small})
+    return ModelConfig.inheriting(blocks=blocks, tokens=4, input=small)
 
 
 @pytest.mark.parametrize(("frame", "layers", "far"), [("m", 3, 7), ("m2", 3, 10), ("m", 1, 1), ("m2", 4, 24)])
@@ -84,9 +82,12 @@ def test_similarities_are_compared_with_the_whole_video():
 
 def windowed(segmenter: Segmenter, window: int, overlap: int | None = None) -> Segmenter:
     config = segmenter.run.config
-    decode = config.decode.model_copy(update={"window": window, "overlap": overlap})
+    decode = config.decode.model_copy(update={"window": window})
     run = dataclasses.replace(segmenter.run, config=config.model_copy(update={"decode": decode}))
-    return segmenter_of(run, segmenter.scorer.model, calibration=segmenter.scorer.calibration)
+    result = segmenter_of(run, segmenter.scorer.model, calibration=segmenter.scorer.calibration)
+    if overlap is not None:  # in frames
+        result.scorer._overlap = lambda window: -(-overlap // config.data.stride)
+    return result
 
 
 @pytest.fixture(
@@ -170,7 +171,7 @@ def test_a_long_file_is_never_held_at_once(tiny_run, tmp_path, monkeypatch):
 @pytest.mark.parametrize("blocks", ["last", "all"])
 def test_windows_read_together_are_each_alone(tiny, tmp_path, monkeypatch, interleave, blocks):
     """Interleaved, the last window has 13 rows from its first starts and 12 from the others: it is padded."""
-    settings = {"data": {"interleave": interleave}, "decode": {"window": 50, "overlap": 8, "blocks": blocks}}
+    settings = {"data": {"interleave": interleave}, "decode": {"window": 50, "blocks": blocks}}
     train(tiny(**settings, train={"epochs": 2}), tmp_path / "run")
     features = np.random.default_rng(5).normal(size=(997, 8)).astype(np.float32).cumsum(0) / 4
     together, alone = fact_clip.load(tmp_path / "run"), fact_clip.load(tmp_path / "run")
@@ -198,7 +199,7 @@ def test_a_transcript_is_aligned_in_one_pass(tiny, tmp_path):
 def test_evaluate_validate_and_segment_read_the_same_windows(tiny, workbench, tmp_path, monkeypatch):
     """The three name each frame alike, none reads more than a window at once, and the windows matter."""
     folder = tmp_path / "run"
-    train(tiny(decode={"window": 64, "overlap": 16}, train={"epochs": 3, "validate_every": 3}), folder)
+    train(tiny(decode={"window": 64}, train={"epochs": 3, "validate_every": 3}), folder)
     lengths, real = [], FACT.forward
     monkeypatch.setattr(
         FACT, "forward", lambda self, x, *rest, **how: lengths.append(x.shape[1]) or real(self, x, *rest, **how)
@@ -224,7 +225,7 @@ def test_evaluate_validate_and_segment_read_the_same_windows(tiny, workbench, tm
 def test_calibration_reads_the_same_windows(tiny, tmp_path, monkeypatch):
     """With classes held out, gamma and every way of the report come from windows too."""
     lengths, real = [], FACT.forward
-    decode = {"window": 64, "overlap": 16, "prior": "frames+posterior", "prior_weight": 0.3}
+    decode = {"window": 64, "prior_weight": 0.3}
     train(tiny(**ZERO_SHOT, decode=decode), tmp_path / "run")
     monkeypatch.setattr(
         FACT, "forward", lambda self, x, *rest, **how: lengths.append(x.shape[1]) or real(self, x, *rest, **how)

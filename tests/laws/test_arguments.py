@@ -16,7 +16,7 @@ from fact_clip.datasets.holdout import Holdout, rank, select
 from fact_clip.datasets.splits import divide
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.decoding import Confidence, DecodeSettings
-from fact_clip.inference.segmenter import load_training_free
+from fact_clip.inference.training_free import load_training_free
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 from fact_clip.video.decode import frames
@@ -33,7 +33,7 @@ TIMED = Segmentation((Segment(0, 2, "a"),), times=(0, 0.1, 0.3))
 ONE = {"x": Segmentation.from_frames(["a", "b"], fps=5.0)}
 STEPS = tuple(np.linspace(0, 1, 101).tolist())
 BLOCK = BlockConfig(hidden=8, action_dim=8, action_layers=1, frame_dim=8, frame_layers=1)
-MODEL = ModelConfig(blocks="iu", tokens=3, input=BLOCK)
+MODEL = ModelConfig.inheriting(blocks="iu", tokens=3, input=BLOCK)
 
 CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
     "core": [

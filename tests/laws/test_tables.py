@@ -24,7 +24,7 @@ from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.decoding import Voters, decode_switching
 from fact_clip.decoding.fusion import fuse, fuse_gammas, with_factors
-from fact_clip.decoding.similarity import mix, similarity_probabilities, transport
+from fact_clip.decoding.similarity import similarity_probabilities, transport
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
 from fact_clip.formats import FORMATS, READERS
 from fact_clip.formats.base import Options
@@ -84,9 +84,6 @@ DECODERS: dict[str, Callable[[list[int]], NDArray[Any]]] = {
     "fuse, offset": lambda order: fuse(voters_of(order), 0.3, torch.tensor([0.5, 0, -1, 0, 2.0])[order]).numpy(),
     "fuse_gammas": _with_gammas,
     "similarity": lambda order: similarity_probabilities(_FEATURES, _TEXTS[order], 5, 0.1),
-    "mix": lambda order: mix(
-        torch.from_numpy(some_scores()[:, order]), torch.from_numpy(some_scores(3)[:, order]), 0.4
-    ).numpy(),
     "factors": lambda order: with_factors(
         voters_of(order), WORDS.subset([WORDS.names[place] for place in order]), 0.5, 2.0
     ).frames.numpy(),

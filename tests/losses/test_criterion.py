@@ -21,7 +21,7 @@ SMALL = {**SIZES, "hidden": 16, "frame_dim": 8, "action_dim": 8, "feedforward": 
 
 def model_of(tokens: int, blocks: str = "iuU", classes: int = 4) -> FACT:
     torch.manual_seed(0)
-    return FACT(ModelConfig(blocks=blocks, tokens=tokens, input=SMALL), 5, Classes(classes))
+    return FACT(ModelConfig.inheriting(blocks=blocks, tokens=tokens, input=SMALL), 5, Classes(classes))
 
 
 def features(length: int) -> torch.Tensor:

@@ -76,7 +76,7 @@ def test_the_frame_term_is_weighed_by_segments():
 def test_terms_of_tokens_and_attention_weigh_less():
     sizes = {"hidden": 16, "frame_dim": 8, "frame_layers": 3, "action_dim": 8, "heads": 2, "feedforward": 8}
     torch.manual_seed(0)
-    model = FACT(ModelConfig(blocks="iu", tokens=6, input=sizes), 5, Classes(3))
+    model = FACT(ModelConfig.inheriting(blocks="iu", tokens=6, input=sizes), 5, Classes(3))
     output, labels = model(torch.randn(1, 20, 5)), torch.arange(20) // 5 % 3
     one, less = (
         Criterion(LossConfig(null_weight=0.2, token_weight=weight), Classes(3))(output, labels) for weight in (1, 0.25)

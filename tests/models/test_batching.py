@@ -24,8 +24,8 @@ CASES = {
     ),
     "IUU verb-noun": ({"blocks": "IUU", "head": "verb-noun", "frame_positions": True}, VERB_NOUN),
     "iuU similarity": (
-        {"blocks": "iuU", "head": "similarity", "similarity": {"channels": 8, "layers": 3, "map": True}},
-        Classes(5, n_slots=2, text_width=4, evidence_width=8),
+        {"blocks": "iuU", "head": "similarity"},
+        Classes(5, n_slots=2, text_width=4, evidence_width=16),
     ),
     "iuU text, objects": (
         {"blocks": "iuU", "head": "text", "objects": {"hidden": 10, "width": 6}},
@@ -47,7 +47,7 @@ def build(name: str) -> tuple[FACT, Criterion]:
     if classes.evidence_slot:
         objects = ObjectSpec(columns=((0, 3), (1, 4), (2, 5)), fixed=(2,), slot=1)
         joint = {"text": text, "objects": objects, "object_text": text[1:4, 1]}
-    model = FACT(ModelConfig(**values), 6, classes, **joint)
+    model = FACT(ModelConfig.inheriting(**values), 6, classes, **joint)
     match = "seq" if values.get("transcript") else "o2m" if "IUU" in name else "o2o"
     loss = LossConfig(match=match, smoothing=2.0, null_weight=0.3, background_weight=0.5)
     return model, Criterion(loss, classes, background=(0,))

@@ -166,7 +166,9 @@ def test_a_model_by_onednn_is_that_by_blas(
     """Rows that are added once a branch, sums in one pass: what two videos give, and all gradients."""
     monkeypatch.setattr(kernels, "NARROWEST", 1)
     monkeypatch.setattr(kernels, "FEWEST_TRAINED", 1)
-    config = ModelConfig(blocks="iuU", tokens=35, input=BlockConfig(frame=branch, hidden=24, frame_dim=16, heads=4))
+    config = ModelConfig.inheriting(
+        blocks="iuU", tokens=35, input=BlockConfig(frame=branch, hidden=24, frame_dim=16, heads=4)
+    )
     model, x = FACT(config, 10, Classes(5)), torch.randn(2, frames, 10)
     mask = torch.arange(frames) < torch.tensor([[frames], [frames - 7 if padded else frames]])
     weight = torch.randn(2, frames, 5) * mask.unsqueeze(-1)

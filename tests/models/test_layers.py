@@ -193,8 +193,8 @@ def test_verb_noun_split_by_hand():
 
 def test_transcript_is_needed_exactly_where_it_is_read():
     sizes = {**CONFIG.model_dump(), "hidden": 12}
-    plain = FACT(ModelConfig(blocks="iu", tokens=3, input=sizes), 2, Classes(3))
-    reads = FACT(ModelConfig(blocks="iu", tokens=0, transcript=True, input=sizes), 2, Classes(3))
+    plain = FACT(ModelConfig.inheriting(blocks="iu", tokens=3, input=sizes), 2, Classes(3))
+    reads = FACT(ModelConfig.inheriting(blocks="iu", tokens=0, transcript=True, input=sizes), 2, Classes(3))
     with refused("model"):
         plain(torch.zeros(1, 4, 2), transcript=torch.zeros(1, 2, dtype=torch.long))
     with refused("model"):

@@ -35,7 +35,7 @@ def unit(*shape: int, seed: int) -> torch.Tensor:
 
 def model_of(head: str) -> FACT:
     torch.manual_seed(0)
-    config = ModelConfig(blocks="iuUU", tokens=7, head=head, input=SIZES)
+    config = ModelConfig.inheriting(blocks="iuUU", tokens=7, head=head, input=SIZES)
     texts = (unit(5, 2, 12, seed=1), SPEC, unit(4, 12, seed=2)) if head == "text" else ()
     return FACT(config, 8, HEADS[head], *texts)
 

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from fact_clip.config import ModelConfig, SimilarityConfig
+from fact_clip.config import ModelConfig
 from fact_clip.models import FACT, Classes
-from fact_clip.models.evidence import SimilarityEvidence, centre_of
+from fact_clip.models.evidence import CHANNELS, SimilarityEvidence, centre_of
 from fact_clip.models.heads import Candidates, SimilarityHead, TextHead
 
 from ..refusals import refused
@@ -30,23 +30,22 @@ def texts(n_classes=5, seed=0):
 SPACE = torch.stack([drawn(WIDTH, seed=3).abs() + 0.5, drawn(WIDTH, seed=4)])
 
 
-def evidence(text=None, **settings):
+def evidence(text=None):
     torch.manual_seed(0)
-    config = SimilarityConfig(channels=5, layers=2, windows=(3, 4), **{"map": False, **settings})
-    return SimilarityEvidence(config, COLUMNS, SLOTS, SPACE, centre_of(texts() if text is None else text))
+    centre = centre_of(texts() if text is None else text)
+    return SimilarityEvidence(COLUMNS, SLOTS, SPACE, centre, channels=5, layers=2, windows=(3, 4))
 
 
-def model(blocks="iuU", **settings):
+def model(blocks="iuU"):
     torch.manual_seed(1)
     small = {"hidden": 16, "frame_dim": 8, "frame_layers": 2, "action_dim": 8, "action_layers": 1, "heads": 2}
-    config = ModelConfig(
+    config = ModelConfig.inheriting(
         blocks=blocks,
         tokens=7,
         head="similarity",
-        similarity=SimilarityConfig(channels=5, layers=2, windows=(3,), **settings),
         input={**small, "feedforward": 16},
     )
-    classes = Classes(5, n_slots=SLOTS, text_width=WIDTH, evidence_width=5)
+    classes = Classes(5, n_slots=SLOTS, text_width=WIDTH, evidence_width=CHANNELS)
     return FACT(config, COLUMNS, classes, texts(), space=SPACE).eval()
 
 
@@ -96,9 +95,9 @@ def test_a_constant_gap_is_removed():
     """Frames moved by a vector, with the statistics of the moved training frames, give the same evidence."""
     x, gap = drawn(1, 20, COLUMNS), drawn(WIDTH, seed=8)
     torch.manual_seed(0)
-    raw, settings = torch.ones(WIDTH), SimilarityConfig(channels=5, layers=2, map=False)
-    here = SimilarityEvidence(settings, COLUMNS, SLOTS, torch.stack([raw, 0 * raw]), centre_of(texts()))
-    there = SimilarityEvidence(settings, COLUMNS, SLOTS, torch.stack([raw, gap]), centre_of(texts()))
+    raw = torch.ones(WIDTH)
+    here = SimilarityEvidence(COLUMNS, SLOTS, torch.stack([raw, 0 * raw]), centre_of(texts()))
+    there = SimilarityEvidence(COLUMNS, SLOTS, torch.stack([raw, gap]), centre_of(texts()))
     there.load_state_dict({**here.state_dict(), "space": there.space})
     moved = x.clone()
     moved[..., :WIDTH] += gap
@@ -106,9 +105,8 @@ def test_a_constant_gap_is_removed():
     torch.testing.assert_close(here.cosines(x, texts(), present), there.cosines(moved, texts(), present))
 
 
-@pytest.mark.parametrize("with_map", [False, True])
-def test_the_number_of_candidates_is_free(with_map):
-    built, x, text = model(map=with_map), drawn(1, 40, COLUMNS, seed=2), texts()
+def test_the_number_of_candidates_is_free():
+    built, x, text = model(), drawn(1, 40, COLUMNS, seed=2), texts()
     for count in (1, 2, 9):
         more = torch.cat([texts(count + 1, seed=6)[:count], text[-1:]]) if count > 1 else text[-2:]
         frames = built(x, text=more).blocks[-1].frame_logits
@@ -124,11 +122,10 @@ def test_a_candidate_without_words_has_no_evidence():
     assert (found[..., :-1] != 0).any(2).any(1).all()
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
-def test_scores_are_those_of_the_text_head_and_the_evidence(weight):
+def test_scores_are_those_of_the_evidence_and_without_it_of_the_text_head():
     torch.manual_seed(1)
     classes = Classes(5, n_slots=SLOTS, text_width=WIDTH, evidence_width=3)
-    head, x, text = SimilarityHead(16, classes, null=True), drawn(1, 4, 16), Candidates(texts(), weight=weight)
+    head, x, text = SimilarityHead(16, classes, null=True), drawn(1, 4, 16), Candidates(texts())
     own = drawn(1, 4, 3, 5, seed=5)
     own[..., -1] = 0
     features, scores = head(x, text, own)
@@ -139,17 +136,10 @@ def test_scores_are_those_of_the_text_head_and_the_evidence(weight):
         for label in range(6):
             expected = plain[1][0, frame, label].item()
             if label < 4:  # the background and null have no evidence
-                expected = weight * expected + (sought[0, frame] @ own[0, frame, :, label]).item()
+                expected = (sought[0, frame] @ own[0, frame, :, label]).item()
             assert scores[0, frame, label].item() == pytest.approx(expected, abs=1e-4)
     # tokens of the first block have attended to nothing yet
     torch.testing.assert_close(head(x, text), plain)
-
-
-def test_the_map_starts_as_the_identity():
-    x = drawn(1, 12, COLUMNS)
-    with_map, without = evidence(map=True), evidence()
-    with_map.load_state_dict({**with_map.state_dict(), **without.state_dict()})
-    torch.testing.assert_close(with_map(x, None, texts()), without(x, None, texts()))
 
 
 def test_features_elsewhere_are_refused():

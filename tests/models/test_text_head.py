@@ -36,7 +36,7 @@ def model(seed=0, objects=True, blocks="iuU"):
     torch.manual_seed(seed)
     evidence = {"evidence_slot": 1, "evidence_width": 6} if objects else {}
     classes = Classes(5, n_slots=2, text_width=12, **evidence)
-    config = ModelConfig(
+    config = ModelConfig.inheriting(
         blocks=blocks,
         tokens=7,
         head="text",

@@ -21,7 +21,9 @@ from .make import CANDIDATES, KINDS
 
 SHELF = Path(__file__).resolve().parent
 DATA = SHELF / "data"
-RUNS = sorted(path.parent for path in SHELF.glob("*/*/run.json"))
+EVERY_RUN = sorted(path.parent for path in SHELF.glob("*/*/run.json"))
+OLD_RUNS = [run for run in EVERY_RUN if run.parent.name == "0.1.0"]  # of format 1
+RUNS = [run for run in EVERY_RUN if run not in OLD_RUNS]
 
 each_run = pytest.mark.parametrize("run", RUNS, ids=lambda path: f"{path.parent.name}-{path.name}")
 
@@ -36,8 +38,9 @@ def copied(run: Path, to: Path) -> Path:
 
 
 def test_every_format_is_on_the_shelf_with_every_kind():
-    found = {(read(run / "run.json")["format"], run.name) for run in RUNS}
+    found = {(read(run / "run.json")["format"], run.name) for run in EVERY_RUN}
     assert found == {(number, kind) for number in range(1, FORMAT + 1) for kind in KINDS}
+    assert {read(run / "run.json")["format"] for run in RUNS} == {FORMAT}
 
 
 @each_run
@@ -74,12 +77,12 @@ def test_the_segments_of_an_old_run(run):
             assert (np.array(found.to_frames(), dtype=object) == frames(expected)).mean() > 0.99
 
 
-# --- settings of format 1 -----------------------------------------------------------------------------------
+# --- settings that were removed -----------------------------------------------------------------------------
 
 
 def with_settings(to: Path, **settings: object) -> Path:
-    """A copy of a run of format 1 with object columns; `settings` are values of "group__key" in its configuration."""
-    copy = copied(next(run for run in RUNS if run.parent.name == "0.1.0" and run.name == "text"), to)
+    """A copy of a run with object columns; `settings` are values of "group__key" in its configuration."""
+    copy = copied(next(run for run in RUNS if run.parent.name == "0.2.0" and run.name == "text"), to)
     tree = yaml.safe_load((copy / "config.yaml").read_text())
     for name, value in settings.items():
         *groups, last = name.split("__")
@@ -91,31 +94,29 @@ def with_settings(to: Path, **settings: object) -> Path:
     return copy
 
 
-def test_settings_of_format_1_have_their_names_of_today(tmp_path):
-    old = Run.read(with_settings(tmp_path, data__holdout_mode="show"))
-    data, model = old.config.data, old.config.model
-    assert (data.objects.file, data.objects.fixed, data.holdout_mode) == ("objects.txt", ("shaft",), "oracle")
-    assert (model.objects.hidden, model.objects.width, old.config.decode.frame_weight) == (8, 8, 0.8)
-    assert (old.objects.columns[1], old.objects.fixed, old.objects.slot) == ((1, 9, 10), (0,), 1)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model__similarity__channels", 8),
+        ("text__templates", "ensemble"),
+        ("decode__overlap", 7),
+        ("decode__training_free", 0.5),
+        ("decode__factor_frames", 3.0),
+    ],
+)
+def test_a_run_that_uses_what_is_gone(name, value, tmp_path):
+    old = with_settings(tmp_path, **{name: value})
+    with refused("config.yaml"):
+        Run.read(old)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("model__head", "factored"),
-        ("model__key_width", 32),
-        ("model__channels__words", False),
-        ("model__channels__layers", 2),
-        ("model__channels__heads", 2),
-        ("model__channels__dropout", 0.1),
-        ("loss__prior", 0.5),
-        ("decode__method", "transport"),
-    ],
+    [("train__patience", 3), ("train__select", "edit"), ("decode__gamma_rule", "harmonic"), ("data__tolerance", 0.5)],
 )
-def test_a_run_of_format_1_that_uses_what_is_gone(name, value, tmp_path):
+def test_what_is_gone_and_had_its_effect_in_the_training_is_dropped(name, value, tmp_path):
     old = with_settings(tmp_path, **{name: value})
-    with refused("run"):
-        Run.read(old)
+    assert Run.read(old).config == Run.read(old.parent / "run").config
 
 
 # --- what is not read ---------------------------------------------------------------------------------------
@@ -130,6 +131,12 @@ def test_a_run_of_another_format_is_one_line(number, tmp_path, capsys):
     video = str(next((DATA / "features").iterdir()))
     for command in (["evaluate", str(copy)], ["segment", video, "--run", str(copy)], ["report", str(copy)]):
         assert "9.8.7" in refused_line((main(command), *capsys.readouterr()), "run.json")
+
+
+@pytest.mark.parametrize("run", OLD_RUNS, ids=lambda path: path.name)
+def test_a_run_of_format_1_says_which_version_reads_it(run, tmp_path, capsys):
+    copy = copied(run, tmp_path)
+    assert "0.2.0" in refused_line((main(["evaluate", str(copy)]), *capsys.readouterr()), "run.json")
 
 
 def test_a_member_of_another_format_is_one_line(tmp_path, capsys):

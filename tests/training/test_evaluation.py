@@ -122,5 +122,5 @@ def test_foreground_is_without_background_whether_that_counts_or_not(counted):
     config = Config.load("folder", [f"evaluation.count_background={counted}"])
     vocabulary = Vocabulary.from_names(["idle", "pour"], background=["idle"])
     truth, guess = [np.array([0, 0, 1, 1])], [np.array([0, 0, 1, 0])]
-    figures = score(config, vocabulary, truth, guess)["metrics"]
+    figures = score(config.evaluation, vocabulary, truth, guess)["metrics"]
     assert (figures["frame_accuracy"], figures["frame_accuracy_foreground"]) == (75, 50)

@@ -1,4 +1,4 @@
-"""Options that change how a training computes and not what: checkpointing, compiling, deterministic operations."""
+"""Compiling and padding change how a training computes, and not what."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from fact_clip.config import TrainConfig
 from fact_clip.losses import Criterion
 from fact_clip.losses.truth import Truth
-from fact_clip.training import train
-from fact_clip.training.trainer import numerics, padded_lengths
+from fact_clip.training import train, trainer
+from fact_clip.training.trainer import padded_lengths
 
-from .runs import assert_same, log_of, weights
+from .runs import log_of, weights
 
 
 def trained(
@@ -24,25 +23,6 @@ def trained(
     """The weights and the losses of two epochs."""
     train(tiny(model={"blocks": blocks, "input": {"dropout": dropout}}, train={"epochs": 2, **settings}), out)
     return weights(out), [row["total"] for row in log_of(out)]
-
-
-def test_checkpointing_changes_nothing(tiny: Any, tmp_path: Path) -> None:
-    """The same weights to the bit: the second computation draws the same dropout."""
-    plain, losses = trained(tiny, tmp_path / "plain")
-    again, same = trained(tiny, tmp_path / "again", checkpointing=True)
-    assert same == losses
-    assert_same(again, plain)
-
-
-def test_deterministic_operations_are_for_the_training_alone(tiny: Any, tmp_path: Path) -> None:
-    plain, losses = trained(tiny, tmp_path / "plain")
-    again, same = trained(tiny, tmp_path / "again", deterministic=True)
-    assert same == pytest.approx(losses, rel=1e-6)
-    assert plain.keys() == again.keys()
-    with numerics(TrainConfig(device="cpu", deterministic=True)):
-        assert torch.are_deterministic_algorithms_enabled()
-    assert not torch.are_deterministic_algorithms_enabled()
-    assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_lengths_to_pad_to() -> None:
@@ -60,7 +40,7 @@ def test_a_longer_batch_has_the_same_loss() -> None:
 
     torch.manual_seed(0)
     sizes = {"hidden": 24, "frame_dim": 16, "frame_layers": 4, "action_dim": 16, "heads": 2, "feedforward": 16}
-    model = FACT(ModelConfig(blocks="iuUU", tokens=7, input=sizes), 6, Classes(5))
+    model = FACT(ModelConfig.inheriting(blocks="iuUU", tokens=7, input=sizes), 6, Classes(5))
     criterion = Criterion(LossConfig(smoothing=2.0, null_weight=0.3), Classes(5), background=(0,))
     x, truth = torch.randn(2, 50, 6), Truth.of((torch.arange(50) // 9 % 5).repeat(2, 1))
     mask = torch.arange(64).expand(2, -1) < 50
@@ -72,7 +52,9 @@ def test_a_longer_batch_has_the_same_loss() -> None:
 
 
 @pytest.mark.slow
-def test_a_compiled_model_learns_the_same_and_does_not_compile_again(tiny: Any, tmp_path: Path) -> None:
+def test_a_compiled_model_learns_the_same_and_does_not_compile_again(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Compiled for the CPU, which needs a C++ compiler. Each branch is compiled once for all lengths.
 
     Without dropout: a compiled one draws other numbers.
@@ -81,6 +63,7 @@ def test_a_compiled_model_learns_the_same_and_does_not_compile_again(tiny: Any, 
 
     _, losses = trained(tiny, tmp_path / "plain", 0.0, "iu")
     counters.clear()
-    _, found = trained(tiny, tmp_path / "compiled", 0.0, "iu", compile=True)
+    monkeypatch.setattr(trainer, "COMPILED_DEVICES", ("cpu",))
+    _, found = trained(tiny, tmp_path / "compiled", 0.0, "iu")
     assert found == pytest.approx(losses, rel=1e-3)
     assert 0 < counters["stats"]["unique_graphs"] <= 4

@@ -63,10 +63,10 @@ def test_names_say_background_parts_and_vectors(folder):
     assert config.data.background == ("no action",)
     assert config.data.grammar == "{verb} {object} [with {tool}]"
     assert config.text.parts == ("sentence", "factors")
-    assert len([note for note in plan.notes if "no action" in note.text]) == 1
+    assert len([note for note in plan.notes if "no action" in note.message]) == 1
     again = resolve(config)
     assert again.config == config
-    assert not any("no action" in note.text for note in again.notes)
+    assert not any("no action" in note.message for note in again.notes)
     given = settings(folder, "data.background=[]", "text.parts=[sentence]")
     assert (resolve(given).config.data.background, resolve(given).config.text.parts) == ((), ("sentence",))
 
@@ -122,7 +122,7 @@ def test_other_recipes_warn_and_choose_nothing(folder):
     plan = resolve(settings(folder, "data.validation_unseen=null"))
     assert plan.dataset.validation_unseen == ()
     assert plan.config.data.validation_unseen is None
-    assert any(note.level == logging.WARNING and "data.validation_unseen=auto" in note.text for note in plan.notes)
+    assert any(note.level == logging.WARNING and "data.validation_unseen=auto" in note.message for note in plan.notes)
 
 
 def test_the_recipe_of_init_takes_it_as_its_base(folder, tmp_path):

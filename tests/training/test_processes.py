@@ -31,13 +31,13 @@ from fact_clip.training import train, trainer
 recipe, out, cut, *more = sys.argv[1:]
 step, rank, count = trainer.Trainer._step, os.environ.get("RANK", "0"), [0]
 trainer.SAVE_SECONDS = -1
-def noted(self, batch):
+def noted(self, batch, truth):
     count[0] += 1
     if count[0] == int(cut) and rank == "0":
         os.kill(os.getpid(), signal.SIGKILL)
     with Path(f"{out}.{rank}.txt").open("a") as file:
         file.write(f"{self.state.epoch} {self.state.step} {' '.join(batch.names) if batch.share else '-'}\\n")
-    return step(self, batch)
+    return step(self, batch, truth)
 trainer.Trainer._step = noted
 train(Config.load(recipe), out, resume="--resume" in more)
 """
@@ -108,7 +108,7 @@ def test_two_processes_are_one_with_the_doubled_batch(config, by_two, tmp_path, 
     """Three steps an epoch, the last of which has a video for one process alone."""
     order, step = [], trainer.Trainer._step
     monkeypatch.setattr(
-        trainer.Trainer, "_step", lambda self, batch: (order.append([*batch.names]), step(self, batch))[1]
+        trainer.Trainer, "_step", lambda self, batch, truth: (order.append([*batch.names]), step(self, batch, truth))[1]
     )
     train(of_size(config, 2), tmp_path / "one")
     assert [len(names) for names in order] == [2, 2, 1] * 2
@@ -136,7 +136,7 @@ def test_a_run_of_two_processes_goes_on_in_new_ones(config, by_two, trained):
 
 def test_a_run_of_one_process_goes_on_inside_an_epoch(tiny, tmp_path, monkeypatch):
     """With everything random that there is; the step before the cut counts in the log."""
-    config = tiny(**RANDOM, train={"epochs": 2, "batch_size": 1, "average": 0.9, "similar_lengths": True})
+    config = tiny(**RANDOM, train={"epochs": 2, "batch_size": 1, "average": 0.9})
     train(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "SAVE_SECONDS", -1)

@@ -6,14 +6,12 @@ import warnings
 
 import pytest
 
-from fact_clip.config import Config
-from fact_clip.training.plan import NEEDS, warn_of_unused
+from fact_clip.config import Config, warn_of_unused
+from fact_clip.config.needs import NEEDS
 
 FREE = {
     "model.head": "fact-clip",
     "data.stride": "2",
-    "decode.window": "1000",
-    "decode.factor_weight": "1",
     "data.holdout": "[stir]",
     "decode.prior_weight": "1",
 }
@@ -30,10 +28,10 @@ def told(*overrides: str) -> list[str]:
     ("overrides", "needs"),
     [
         (("text.encoder=hash:64",), "a head that reads text, as model.head=text"),
-        (("model.similarity.map=true", "model.head=text"), "model.head=similarity"),
-        (("decode.overlap=10",), "decode.window"),
+        (("model.alignment.dropout=.2", "model.head=text"), "model.head=fact-clip"),
+        (("decode.gamma_cost=.1",), "data.holdout"),
         (("train.lr_decay=10", "train.schedule=cosine"), "train.schedule=step"),
-        (("train.patience=3", "data.validation=0"), "data.validation"),
+        (("train.validate_every=3", "data.validation=0"), "data.validation"),
         (("model.pooled.hidden=8", "model.blocks=iu"), "a block U in model.blocks"),
     ],
 )
@@ -43,14 +41,14 @@ def test_a_setting_beside_what_makes_it_idle(overrides, needs):
 
 def test_settings_with_what_they_need():
     free = [f"{key}={value}" for key, value in FREE.items()]
-    assert told(*free, "text.encoder=hash:64", "decode.overlap=10", "decode.prior=frames", "decode.gamma_cost=.1") == []
-    assert told("model.tokens=10", "train.epochs=3", "train.select=edit", "loss.balance=.5", "decode.overlap=") == []
+    assert told(*free, "text.encoder=hash:64", "decode.gamma_cost=.1") == []
+    assert told("model.tokens=10", "train.epochs=3", "loss.balance=.5", "data.fps=") == []
 
 
 def test_every_entry_names_a_key():
     known = Config().model_dump()
-    for key, _, _ in NEEDS:
+    for need in NEEDS:
         tree = known
-        for part in key.split("."):
-            assert part in tree, key
+        for part in need.setting.split("."):
+            assert part in tree, need.setting
             tree = tree[part]

@@ -23,16 +23,14 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run
 from fact_clip.training import evaluate, train, zero_shot
-from fact_clip.training.zero_shot import GAMMAS, Scored, calibrate, judges
-
-from ..refusals import refused
+from fact_clip.training.calibration import GAMMAS, CalibrationPair, ScoredVideos, calibrate, calibration_pairs
 
 SETTINGS = {
     "data": {"holdout": "zero_shot/A.json", "validation": 0.25},
     "model": {"head": "text"},
     "text": {"encoder": "hash:32", "parts": ["factors"]},
     "train": {"epochs": 12, "lr": 4e-3, "batch_size": 1},
-    "decode": {"prior_weight": 0.1, "gamma_rule": "cost"},
+    "decode": {"prior_weight": 0.1},
 }
 
 
@@ -141,15 +139,15 @@ def test_the_report_is_that_of_loops_over_frames(segmenter, dataset):
 def test_the_diagnostics_are_those_of_loops_over_frames(segmenter, dataset):
     names, used = dataset.test, segmenter.calibration
     found = zero_shot.report(segmenter, dataset, names)
-    scored = Scored(segmenter, dataset, names)
-    tables = scored.tables(used)
+    scored = ScoredVideos(segmenter, dataset, names)
+    tables = scored.log_score_tables(used)
     guesses = scored.calibrated(used)
     assert [table.argmax(1).tolist() for table in tables] == [guess.tolist() for guess in guesses]  # no switching price
 
     seen, unseen = groups_of(dataset)
     free = [*unseen, *dataset.validation_unseen]
     margins = {True: [], False: []}
-    for name, table in zip(names, scored.tables(dataclasses.replace(used, gamma=0.0)), strict=True):
+    for name, table in zip(names, scored.log_score_tables(dataclasses.replace(used, gamma=0.0)), strict=True):
         for label, row in zip(dataset.labels(name), table, strict=True):
             best = max(row[c] for c in free) - max(row[c] for c in range(len(row)) if c not in free)
             if label in (*seen, *unseen):
@@ -217,7 +215,7 @@ def test_gammas_decoded_together_are_each_alone_label_by_label(segmenter, datase
         for parameter in other.parameters():
             parameter.mul_(1.1)
     asked.models = [segmenter.model, other][:members]
-    scored, used = Scored(asked, dataset, dataset.train, actions), segmenter.calibration
+    scored, used = ScoredVideos(asked, dataset, dataset.train, actions), segmenter.calibration
     together = list(scored.with_gammas(used))
     for place, gamma in enumerate(GAMMAS):
         for found, alone in zip(together, scored.calibrated(dataclasses.replace(used, gamma=gamma)), strict=True):
@@ -297,42 +295,38 @@ def between(gamma):
     return [low + step * (high - low) / 8 for low, high in itertools.pairwise(ends) for step in range(9)]
 
 
-def test_each_rule_reads_its_gamma_off_the_validation_videos(segmenter, dataset):
+def calibrated(scorer: Scorer, dataset: Dataset):
+    return calibrate([CalibrationPair(scorer, dataset)])
+
+
+def test_gamma_is_read_off_the_validation_videos(segmenter, dataset):
     names = dataset.validation
     truth = [dataset.labels(name).tolist() for name in names]
     assert any(label in dataset.validation_unseen for true in truth for label in true)
     assert not any(label in dataset.unseen for true in truth for label in true)
-    seen, chosen_by = groups_of(dataset)[0], list(dataset.validation_unseen)
-    start = calibrate([(with_rule(segmenter, gamma_rule="none"), dataset)])
-    assert (start.gamma, start.prior_weight) == (0.0, 0.1)
+    seen = groups_of(dataset)[0]
+    found = calibrated(with_rule(segmenter, gamma_cost=0.3), dataset)
+    start = dataclasses.replace(found, gamma=0.0)
+    assert start.prior_weight == 0.1
     assert start.seen == tuple(dataset.vocabulary.names[label] for label in dataset.seen)
     assert start.frames == factor_frames(dataset.vocabulary, dataset.class_counts(dataset.train))
 
-    def point(gamma):
+    def accuracy(gamma):
         guesses = predictions(segmenter, dataset, names, dataclasses.replace(start, gamma=gamma))
-        return class_mean(truth, guesses, seen), class_mean(truth, guesses, chosen_by)
+        return class_mean(truth, guesses, seen)
 
     def largest_within(curve):
-        return max(gamma for gamma, (s, _) in curve.items() if s >= 0.7 * curve[0.0][0] - 1e-9)
+        return max(gamma for gamma, value in curve.items() if value >= 0.7 * curve[0.0] - 1e-9)
 
-    def best_mean(curve):
-        top = max(harmonic(*each) for each in curve.values())
-        return min((gamma for gamma, each in curve.items() if harmonic(*each) >= top - 1e-9), key=abs)
-
-    coarse = {gamma: point(gamma) for gamma in GAMMAS}
-    assert coarse[0.0][0] > 0
-    for settings, rule in (
-        ({"gamma_rule": "cost", "gamma_cost": 0.3}, largest_within),
-        ({"gamma_rule": "harmonic"}, best_mean),
-    ):
-        fine = {0.0: coarse[0.0]} | {gamma: point(gamma) for gamma in between(rule(coarse))}
-        assert calibrate([(with_rule(segmenter, **settings), dataset)]).gamma == pytest.approx(rule(fine), abs=1e-9)
-    assert segmenter.calibration == calibrate([(with_rule(segmenter), dataset)])  # what training wrote
+    coarse = {gamma: accuracy(gamma) for gamma in GAMMAS}
+    assert coarse[0.0] > 0
+    fine = {0.0: coarse[0.0]} | {gamma: accuracy(gamma) for gamma in between(largest_within(coarse))}
+    assert found.gamma == pytest.approx(largest_within(fine), abs=1e-9)
+    assert segmenter.calibration == calibrated(with_rule(segmenter), dataset)  # what training wrote
 
 
 def test_the_posterior_is_that_of_validation_videos_and_the_frames_those_of_training(segmenter, dataset):
-    asked = with_rule(segmenter, prior="frames+posterior", gamma_rule="none")
-    found = calibrate([(asked, dataset)])
+    found = calibrated(with_rule(segmenter), dataset)
     plain, total, frames = Scorer(LoadedRun(segmenter.run, [segmenter.model])), 0.0, 0
     for name in dataset.validation:
         rows = torch.from_numpy(plain.run.transform(dataset.features(name))[::4]).unsqueeze(0)
@@ -351,8 +345,6 @@ def test_the_posterior_is_that_of_validation_videos_and_the_frames_those_of_trai
             share = np.log(learned[place] / sum(learned))
             assert found.prior[name] == pytest.approx((share + posterior[place]) / 2, abs=1e-4)
     assert tuple(found.prior) == names
-    only = calibrate([(with_rule(segmenter, prior="posterior", gamma_rule="none"), dataset)])
-    np.testing.assert_allclose(list(only.prior.values()), posterior, atol=1e-4)
 
 
 def test_test_labels_have_no_say(run, segmenter, workbench, tmp_path):
@@ -367,18 +359,13 @@ def test_test_labels_have_no_say(run, segmenter, workbench, tmp_path):
         path.write_text("\n".join(lines) + "\n")
     after = Dataset.open(config)
     assert (after.train, after.validation, after.test) == (before.train, before.validation, before.test)
-    for rule in ("cost", "harmonic"):
-        assert calibrate([(with_rule(segmenter, gamma_rule=rule), after)]) == calibrate(
-            [(with_rule(segmenter, gamma_rule=rule), before)]
-        )
+    assert calibrated(segmenter, after) == calibrated(segmenter, before)
 
 
 def test_without_validation_unseen_frames(segmenter, dataset):
     holdout = dataclasses.replace(dataset.holdout, validation_unseen=())
     other = dataset.with_holdout(holdout)
-    with refused("decode.gamma_rule"):
-        calibrate([(with_rule(segmenter, gamma_rule="harmonic"), other)])
-    assert calibrate([(with_rule(segmenter, gamma_rule="cost"), other)]).gamma >= 0
+    assert calibrated(segmenter, other).gamma >= 0
 
 
 def test_candidates_in_evaluation(run, tmp_path):
@@ -479,10 +466,10 @@ def test_gamma_of_members_is_read_off_what_each_did_not_learn(parts):
 def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
     run = Path(shutil.copytree(request.getfixturevalue(folder), tmp_path / "run"))
     stored = fact_clip.load(run).scorer.calibration
-    overrides = ["decode.prior_weight=0.4", "decode.gamma_rule=harmonic"]
+    overrides = ["decode.prior_weight=0.4", "decode.gamma_cost=0.3"]
     config = Config.load(run / "config.yaml", overrides)
     opened = dataclasses.replace(Run.read(run), config=config)
-    anew = calibrate(judges(opened, Dataset.open(config.data), "cpu"))
+    anew = calibrate(calibration_pairs(opened, Dataset.open(config.data), "cpu"))
     figures = evaluate(run, overrides=overrides)["zero_shot"]
     assert (figures["gamma"], figures["prior_weight"]) == (anew.gamma, 0.4)
     assert evaluate(run)["zero_shot"]["gamma"] == stored.gamma

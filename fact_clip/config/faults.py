@@ -1,0 +1,119 @@
+"""Messages about configurations that are not valid."""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from fact_clip.core import InputError, Location
+
+Model = TypeVar("Model", bound=BaseModel)
+
+# Groups of the published YAML files.
+_PUBLISHED = ("dataset", "aux", "FACT", "Bi", "Bu", "BU", "Loss", "TM", "CLIP")
+
+REMOVED: dict[str, Any] = {
+    "data.tolerance": 0.01,
+    "data.tolerance_frames": 10,
+    "data.objects.slot": "object",
+    "model.similarity.channels": 16,
+    "model.similarity.layers": 4,
+    "model.similarity.windows": [5, 25],
+    "model.similarity.map": False,
+    "model.similarity.text": 0.0,
+    "text.templates": "plain",
+    "decode.overlap": None,
+    "decode.training_free": 0.0,
+    "decode.factor_frames": 15.0,
+    "decode.prior": "frames+posterior",
+    "decode.gamma_rule": "cost",
+    "train.similar_lengths": False,
+    "train.checkpointing": False,
+    "train.compile": None,
+    "train.deterministic": False,
+    "train.patience": 0,
+    "train.select": "score",
+    "train.warmup": 0,
+}
+"""Keys of version 0.2 that are gone, each with the value that is always used now."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A value that is not valid.
+
+    Attributes:
+        key: with dots; "" for the whole.
+        problem: what is wrong.
+        fix: what to do.
+    """
+
+    key: str
+    problem: str
+    fix: str = ""
+
+
+def validate_tree(model: type[Model], tree: Any, where: Location) -> Model:
+    """Return a tree as a pydantic model.
+
+    Raises:
+        InputError: names the first value that is not valid.
+    """
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        fault = first_fault(model, error, tree)
+        problem = f"{fault.key}: {fault.problem}" if fault.key else fault.problem
+        raise InputError(where, problem, fault.fix) from None
+
+
+def first_fault(model: type[BaseModel], error: ValidationError, tree: Any) -> Fault:
+    """Return the first value that is not valid."""
+    details = error.errors()[0]
+    key = _key_of(details["loc"], tree)
+    if details["type"] == "extra_forbidden":
+        return Fault(key, "unknown key", _suggest_key(model, key))
+    message = details["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return Fault(key, f"{reprlib.repr(details['input'])} is not {message}")
+
+
+def _key_of(location: tuple[int | str, ...], tree: Any) -> str:
+    """Return the key with dots of a location of pydantic, which also holds names of types."""
+    keys = []
+    value = tree
+    for part in location:
+        is_index = isinstance(value, list | tuple) and isinstance(part, int)
+        is_key = isinstance(value, Mapping) and part in value
+        if is_index or is_key:
+            keys.append(str(part))
+            value = value[part]
+    return ".".join(keys)
+
+
+def _suggest_key(model: type[BaseModel], key: str) -> str:
+    """Return what to do about an unknown key."""
+    if key in _PUBLISHED:
+        return "published YAML files are read by scripts/train.py --cfg"
+    if key in REMOVED:
+        return "it was removed in 0.3.0; delete the line"
+    full_names = {}
+    for full_name in _keys(model):
+        full_names[full_name.rpartition(".")[2]] = full_name
+    for full_name in _keys(model):
+        full_names[full_name] = full_name
+    (closest,) = difflib.get_close_matches(key[:100], full_names, n=1, cutoff=0.0)
+    return f"did you mean {full_names[closest]}?"
+
+
+def _keys(model: type[BaseModel]) -> Iterator[str]:
+    """Yield the keys of a group with dots, those of its groups after them."""
+    for name, field in model.model_fields.items():
+        yield name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            for key in _keys(field.annotation):
+                yield f"{name}.{key}"

@@ -1,0 +1,214 @@
+"""From the score of a label to the probability that the label is right (docs/method.md, 'Confidence').
+
+The two parameters are fitted to validation videos. The sigmoid is that of Platt, "Probabilistic
+Outputs for Support Vector Machines" (1999), section 2, here around the score itself. The
+calibration error in bins is that of Guo et al., "On Calibration of Modern Neural Networks"
+(ICML 2017), section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from fact_clip.core import InputError, runs
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Labels = NDArray[np.int64]
+
+BINS = 10  # bins of equal width from 0 to 1
+FOLDS = 10  # parts of the validation videos on which a fit to the other parts is tested
+
+_N_STEPS = 100  # quantiles are stored for each hundredth
+_EDGE = 1e-6  # distance from 0 and 1, where the logit is infinite
+_PRIOR_DEVIATION = 0.5  # of slope and intercept, around 1 and 0
+_MIN_SLOPE = 0.1  # a higher score never has a lower confidence
+
+
+@dataclass(frozen=True)
+class JudgedVideo:
+    """The labelled frames of a video."""
+
+    logits: Floats  # (N,) of their scores
+    is_right: Bools  # (N,)
+    n_segments: int
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """Calibrated confidences, learned from validation videos.
+
+    Attributes:
+        slope: confidence = 1 / (1 + exp(-(slope * logit(score) + intercept))).
+        intercept: see `slope`.
+        quantiles: (101,) of the confidences of correctly labelled frames, each that of its whole
+            segment; ones where no frame was labelled correctly.
+        frames: how many frames this was learned from.
+    """
+
+    slope: Annotated[float, Field(gt=0, le=1e6)]
+    intercept: Annotated[float, Field(ge=-1e6, le=1e6)]
+    quantiles: tuple[Annotated[float, Field(ge=0, le=1)], ...]
+    frames: Annotated[int, Field(ge=0)]
+
+    def __post_init__(self) -> None:
+        is_sorted = list(self.quantiles) == sorted(self.quantiles)
+        if len(self.quantiles) not in (0, _N_STEPS + 1) or not is_sorted:
+            raise InputError("quantiles", f"not {_N_STEPS + 1} numbers in order")
+
+    @classmethod
+    def learned(
+        cls, labels: Sequence[Labels], scores: Sequence[Floats], truth: Sequence[Any]
+    ) -> Confidence:
+        """Learn the confidences from videos, at least one frame of which is labelled.
+
+        Scores stay as they are (slope 1, intercept 0) unless a fit to the other videos describes a
+        video better than its scores do, by the likelihood of all videos. A single video decides
+        nothing.
+
+        Args:
+            labels: predicted labels (T,) of each video.
+            scores: their scores (T,), 0 to 1.
+            truth: true labels (T,), -1 where there is none.
+        """
+        videos = []
+        correct = []
+        for guess, score, true in zip(labels, scores, truth, strict=True):
+            is_judged = true >= 0
+            if is_judged.any():
+                video = JudgedVideo(
+                    logits=_logits(score[is_judged]),
+                    is_right=(guess == true)[is_judged],
+                    n_segments=len(runs(guess[is_judged])),
+                )
+                videos.append(video)
+        slope = 1.0
+        intercept = 0.0
+        if len(videos) > 1 and _gain(videos) > 0:
+            slope, intercept = _fit(videos)
+
+        n_frames = sum(len(video.is_right) for video in videos)
+        start = cls(slope=slope, intercept=intercept, quantiles=(), frames=n_frames)
+        for guess, score, true in zip(labels, scores, truth, strict=True):
+            means = over_segments(guess, start.calibrated(score))
+            is_correct = (true >= 0) & (guess == true)
+            correct.append(means[is_correct])
+        values = np.concatenate(correct)
+        quantiles = np.ones(_N_STEPS + 1)
+        if values.size:
+            quantiles = np.quantile(values, np.linspace(0, 1, _N_STEPS + 1))
+        return cls(slope, intercept, tuple(quantiles.tolist()), n_frames)
+
+    def calibrated(self, scores: ArrayLike) -> Floats:
+        """Return the confidences (T,) of scores (T,) in [0, 1]."""
+        logits = _logits(np.asarray(scores, np.float64))
+        return expit(self.slope * logits + self.intercept)
+
+    def least(self, share: float) -> float:
+        """Return the confidence that a share of the correct validation frames does not reach.
+
+        Args:
+            share: 0 to 1.
+        """
+        return float(np.interp(share * _N_STEPS, np.arange(_N_STEPS + 1), self.quantiles))
+
+
+def _fit(videos: Sequence[JudgedVideo]) -> tuple[float, float]:
+    """Return slope and intercept of highest posterior, with a normal prior around 1 and 0.
+
+    Frames of a segment are right or wrong together, so the likelihood counts as that of as many
+    observations as there are segments.
+    """
+    x = np.concatenate([video.logits for video in videos])
+    is_right = np.concatenate([video.is_right for video in videos])
+    n_segments = sum(video.n_segments for video in videos)
+
+    def loss(values: Floats) -> tuple[float, Floats]:
+        z = values[0] * x + values[1]
+        deviation = values - (1.0, 0.0)
+        error = expit(z) - is_right
+        likelihood = n_segments * float((np.logaddexp(0, z) - is_right * z).mean())
+        gradient = n_segments * np.array([(error * x).mean(), error.mean()])
+        prior = float((deviation**2).sum()) / (2 * _PRIOR_DEVIATION**2)
+        return likelihood + prior, gradient + deviation / _PRIOR_DEVIATION**2
+
+    bounds = [(_MIN_SLOPE, None), (None, None)]
+    fit = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=bounds)
+    return float(fit.x[0]), float(fit.x[1])
+
+
+def _gain(videos: Sequence[JudgedVideo]) -> float:
+    """Return by how much fits to the other videos lower the loss, summed over all videos."""
+    gain = 0.0
+    n_folds = min(FOLDS, len(videos))
+    for fold in range(n_folds):
+        training = [video for number, video in enumerate(videos) if number % n_folds != fold]
+        slope, intercept = _fit(training)
+        gain += sum(
+            _loss(1.0, 0.0, video) - _loss(slope, intercept, video)
+            for video in videos[fold::n_folds]
+        )
+    return gain
+
+
+def _loss(slope: float, intercept: float, video: JudgedVideo) -> float:
+    """Return the negative log-likelihood, summed over frames."""
+    z = slope * video.logits + intercept
+    return float(np.logaddexp(0, np.where(video.is_right, -z, z)).sum())
+
+
+def _logits(scores: Floats) -> Floats:
+    return logit(np.clip(scores, _EDGE, 1 - _EDGE))
+
+
+def over_segments(labels: Labels, values: Floats) -> Floats:
+    """Return, for each frame, the mean of `values` over its segment.
+
+    Args:
+        labels: (T,) class indices.
+        values: (T,) numbers.
+
+    Returns:
+        (T,) means.
+    """
+    parts = [np.full(stop - start, values[start:stop].mean()) for start, stop, _ in runs(labels)]
+    return np.concatenate(parts)
+
+
+def reliability(confidence: Floats, right: Bools) -> dict[str, Any]:
+    """Compare confidences with what is right: expected calibration error and bins.
+
+    Args:
+        confidence: (N,) of frames, 0 to 1.
+        right: (N,) whether each frame is labelled correctly.
+
+    Returns:
+        "ece", the mean over frames of |confidence - accuracy| of their bins, in percent; "bins",
+        each with its edges, frames, mean confidence and accuracy (None for an empty bin).
+    """
+    bin_of_frame = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    rows: list[dict[str, Any]] = []
+    error = 0.0
+    for number in range(BINS):
+        inside = bin_of_frame == number
+        row: dict[str, Any] = {
+            "from": number / BINS,
+            "to": (number + 1) / BINS,
+            "frames": int(inside.sum()),
+            "confidence": None,
+            "accuracy": None,
+        }
+        if inside.any():
+            row["confidence"] = float(confidence[inside].mean())
+            row["accuracy"] = float(right[inside].mean())
+            error += 100 * float(inside.mean()) * abs(row["confidence"] - row["accuracy"])
+        rows.append(row)
+    return {"ece": error, "bins": rows}

@@ -1,0 +1,174 @@
+"""Label sequences from frame scores: switching penalty, transition costs, threshold, short segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import runs
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+def decode_switching(
+    scores: NDArray[np.floating],
+    penalty: float,
+    costs: Floats | None = None,
+    previous: int | None = None,
+) -> Labels:
+    """Find the labels y that maximise sum_t scores[t, y_t] - penalty * (number of changes in y).
+
+    Args:
+        scores: (T, C) log-probabilities, -inf where a class is not allowed. (G, T, C) are G videos
+            of one length, or one video scored in G ways, decoded in one pass over the frames.
+        penalty: cost of a change in nats.
+        costs: (C, C) of `transition_costs`: a change from class c to d costs
+            ``penalty * costs[c, d]``. None: each change costs ``penalty``.
+        previous: class of the frame before the first one. A change from it costs as any other.
+
+    Returns:
+        (T,) or (G, T) class indices. Memory is O(G * T * C); time is the same, or O(G * T * C^2)
+        with costs.
+    """
+    if penalty == 0:
+        return scores.argmax(-1)
+    n_frames, n_classes = scores.shape[-2:]
+    # (T, G, C); frame by frame, in place, from scores to the value of the best path so far
+    time_first = np.moveaxis(scores, -2, 0)
+    totals = np.array(time_first, np.float64, order="C").reshape(n_frames, -1, n_classes)
+    if previous is not None:
+        if costs is None:
+            totals[0] -= penalty * (np.arange(n_classes) != previous)
+        else:
+            totals[0] -= penalty * costs[previous]
+    if costs is None:
+        sources = _forward(totals, penalty)
+    else:
+        sources = _forward_with_costs(totals, penalty * costs)
+
+    labels = totals.argmax(-1)  # (T, G)
+    ways = np.arange(labels.shape[1])
+    for frame in range(n_frames - 2, -1, -1):
+        labels[frame] = sources[frame, ways, labels[frame + 1]]
+    return labels.T.reshape(scores.shape[:-1])
+
+
+def _forward(totals: Floats, penalty: float) -> Labels:
+    """Accumulate the best totals in place; return the best predecessor of each class, (T, G, C)."""
+    for last, row in pairwise(totals):
+        row += np.maximum(last, last.max(-1, keepdims=True) - penalty)
+    best = totals.argmax(-1)[..., None]  # a change after the frame comes from this class
+    continues = totals >= np.take_along_axis(totals, best, -1) - penalty
+    return np.where(continues, np.arange(totals.shape[-1]), best)
+
+
+def _forward_with_costs(totals: Floats, costs: Floats) -> Labels:
+    """Accumulate as `_forward`, where a change from class c to d costs ``costs[c, d]``."""
+    n_classes = totals.shape[-1]
+    sources = np.empty(totals.shape, np.int64)
+    cost_to_from = np.ascontiguousarray(costs.T)
+    values = np.empty((len(totals[0]), n_classes, n_classes))  # (G, to, from)
+    for last, row, source in zip(totals, totals[1:], sources, strict=False):
+        np.subtract(last[:, None], cost_to_from, out=values)
+        values.argmax(-1, out=source)
+        row += values.max(-1)
+    return sources
+
+
+def transition_costs(counts: Floats, weight: float) -> Floats:
+    """Compute the cost of each change of class, where the usual change costs 1.
+
+    A change of surprise s = -log p(next class | class) costs (1 + weight * s) / (1 + weight * S),
+    with S the mean over the training. The probabilities are the counts, mixed with how often a
+    class follows any class, as if that had been seen once more. A class without transitions costs
+    1 both ways.
+
+    Args:
+        counts: (C, C) number of training segments of class c that are followed by class d.
+        weight: dependence on the order; 0 gives costs of 1.
+
+    Returns:
+        (C, C) costs, 0 on the diagonal.
+    """
+    n_changes = max(counts.sum(), 1)
+    follows = counts.sum(0) / n_changes
+    shares = (counts + follows) / (counts.sum(1, keepdims=True) + 1)
+    surprise = -np.log(np.maximum(shares, 1e-6))
+    mean = (counts * surprise).sum() / n_changes
+    costs = (1 + weight * surprise) / (1 + weight * mean)
+    absent = counts.sum(0) + counts.sum(1) == 0
+    costs[absent] = 1
+    costs[:, absent] = 1
+    np.fill_diagonal(costs, 0)
+    return costs
+
+
+def raise_background(
+    scores: NDArray[np.floating], background: Sequence[int], threshold: float
+) -> NDArray[np.floating]:
+    """Return scores (T, C) in which the background has at least `threshold`.
+
+    It is the first background class, or a new last column where there is none.
+    """
+    if background:
+        raised = scores.copy()
+        first = background[0]
+        raised[:, first] = np.maximum(raised[:, first], threshold)
+        return raised
+    column = np.full((len(scores), 1), threshold, dtype=scores.dtype)
+    return np.concatenate([scores, column], axis=1)
+
+
+def absorb_short(
+    labels: Labels, scores: NDArray[np.floating], shortest: int, n_final: int = 0
+) -> Labels:
+    """Give short segments, the shortest first, to the neighbour with the higher mean score.
+
+    Args:
+        labels: (T,) class indices.
+        scores: (T, K) class scores.
+        shortest: length in frames below which a segment is short.
+        n_final: segments that begin in the first `n_final` frames stay, however short.
+
+    Returns:
+        (T,) class indices.
+    """
+    labels = labels.copy()
+    segments = runs(labels)
+    stop_of = {start: stop for start, stop, _ in segments}
+    label_of = {start: label for start, _, label in segments}
+    start_of = {stop: start for start, stop, _ in segments}
+    queue = [(stop - start, start) for start, stop, _ in segments]
+    heapify(queue)
+    while queue and len(stop_of) > 1:
+        length, start = heappop(queue)
+        stop = start + length
+        was_merged = stop_of.get(start) != stop
+        if was_merged or start < n_final:
+            continue
+        if length >= shortest:
+            break
+        neighbours = [start_of.get(start), stop]
+        candidates = [label_of[neighbour] for neighbour in neighbours if neighbour in stop_of]
+        means = [float(scores[start:stop, label].mean()) for label in candidates]
+        winner = candidates[means.index(max(means))]
+        labels[start:stop] = winner
+
+        # Merge with the neighbours of the same label.
+        first = start
+        if start in start_of and label_of[start_of[start]] == winner:
+            first = start_of[start]
+            del stop_of[start]
+        end = stop
+        if stop in stop_of and label_of[stop] == winner:
+            end = stop_of.pop(stop)
+        stop_of[first] = end
+        label_of[first] = winner
+        start_of[end] = first
+        heappush(queue, (end - first, first))
+    return labels

@@ -1,0 +1,189 @@
+"""Segmenting without training: an image-text model compares frames with the names of actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fact_clip.core import Clock, InputError, Location, Vocabulary
+from fact_clip.core.arguments import names_of, number_of, validated
+from fact_clip.core.distributed import Precision
+from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.decoding import CandidateSet, DecodeSettings, Scores
+from fact_clip.decoding.similarity import similarity_probabilities
+from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
+from fact_clip.encoders.image import ImageTextModel
+from fact_clip.encoders.vectors import embed
+from fact_clip.inference.candidates import check_actions
+from fact_clip.inference.new_words import VectorCache
+from fact_clip.inference.scorer import FeatureSpec
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.text.prompts import TEMPLATES
+from fact_clip.video.extract import Settings
+
+
+class SimilarityScorer:
+    """Score frames by similarity to action names, without training. Implements `FrameScorer`.
+
+    The list of actions has no order, and not all of them need to occur. A single action always has
+    probability 1, so with a background threshold such a list also needs names for what else
+    happens.
+
+    Args:
+        encoder: the image-text model, as "clip:ViT-B-32/openai".
+        actions: names of the actions.
+        prompts: wording around the names: plain, person or ensemble.
+        smoothing: seconds over which similarities are averaged.
+        fps: rows a second of features whose files do not say it.
+        device: auto, cpu, cuda, cuda:N or mps.
+    """
+
+    run = None
+    calibration = None
+    confidence = None
+    unlabelled = (UNLABELLED,)
+    settings = DecodeSettings(shortest=1.0)
+    adjustable = ("threshold", "shortest")
+    takes_any_name = True
+    frames_per_score = 1
+    rows_per_pass = None
+
+    def __init__(
+        self,
+        encoder: str,
+        actions: Sequence[str],
+        prompts: str = "ensemble",
+        smoothing: float = 1.0,
+        fps: float = 5.0,
+        device: str = "auto",
+    ) -> None:
+        if prompts not in TEMPLATES:
+            fix = f"choose one of {', '.join(TEMPLATES)}"
+            raise InputError("prompts", f"no wording {prompts!r} of names", fix)
+        self.smoothing = number_of(smoothing, "smoothing", "seconds, 0 or more", 0, 1e6)
+        model = frame_encoder(encoder, Runtime(device))
+        if not isinstance(model, ImageTextModel):
+            fix = "use a model of images and texts, clip:... or transformers:..."
+            raise InputError(f"frame encoder {encoder!r}", "no text side", fix)
+        self.encoder = model
+        self.fps = fps
+        self.prompts = prompts
+        self._embeddings = VectorCache(self._embed)
+        self.vocabulary = self.choose(actions).vocabulary
+
+    def _embed(self, names: Sequence[str]) -> NDArray[np.float32]:
+        """Return the vectors of names, (N, E)."""
+        return embed(self.encoder, Vocabulary.from_names(names), self.prompts).classes
+
+    @property
+    def width(self) -> int:
+        """Columns of the features."""
+        return len(self._embeddings(["something new"])[0])
+
+    @property
+    def needs(self) -> FeatureSpec:
+        """The features of the model."""
+        return FeatureSpec("the model needs", encoder=self.encoder.name, named=True)
+
+    def load(self) -> None:
+        """Load the image and the text side of the model.
+
+        Raises:
+            InputError: weights or packages are missing.
+        """
+        self.encoder.load()
+        self._embeddings(["something new"])
+
+    def calibrated(self, shares: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the scores (T,) of labels as confidences (T,)."""
+        return shares.astype(np.float64)
+
+    def certainty(
+        self,
+        scores: Scores,
+        candidates: CandidateSet,
+        labels: NDArray[np.int64],
+        shares: NDArray[np.floating],
+        gamma: float | None,
+    ) -> NDArray[np.float64]:
+        """Return the scores (T,) of labels, since there are no classes beside the candidates."""
+        return self.calibrated(shares)
+
+    def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
+        """Return the candidates for names; None: those that the scorer was made with."""
+        if actions is None:
+            return CandidateSet(self.vocabulary)
+        names = names_of(actions, "actions", typed=True)
+        check_actions(names)
+        return CandidateSet(Vocabulary.from_names(names))
+
+    def score(
+        self,
+        features: NDArray[np.floating],
+        candidates: CandidateSet,
+        clock: Clock | None = None,
+        transcript: Sequence[str] | None = None,
+        *,
+        rivals: bool = False,
+    ) -> Scores:
+        """Return the probabilities (T, K) of raw features (T, D); see `FrameScorer.score`."""
+        if transcript is not None:
+            raise InputError("transcript", "nothing was trained to align one", "leave it out")
+        clock = clock or Clock()
+        rate = clock.fps or self.fps
+        texts = np.stack(self._embeddings(candidates.vocabulary.names))  # (K, E)
+        table = similarity_probabilities(features, texts, round(self.smoothing * rate))
+        return Scores(
+            n_frames=len(features), similarity=torch.from_numpy(table), rate=rate, clock=clock
+        )
+
+    def frame_encoder(self, video: Location, precision: Precision) -> FrameEncoder:
+        """Return the image side of the model."""
+        return self.encoder
+
+    def check_stream(self, fps: float | None) -> None:
+        """Accept any unfinished video."""
+
+
+@validated()
+def load_training_free(
+    encoder: str,
+    actions: Sequence[str],
+    device: str = "auto",
+    *,
+    prompts: str = "ensemble",
+    smoothing: float = 1.0,
+    fps: float | None = None,
+    keep_going: bool = False,
+) -> Segmenter:
+    """Return a segmenter that was not trained: it compares frames with the names of actions.
+
+    Args:
+        encoder: the model, as "clip:ViT-B-32/openai" or "transformers:FOLDER".
+        actions: the names; :meth:`Segmenter.segment` takes others.
+        device: auto, cpu, cuda, cuda:N or mps.
+        prompts: wording around the names, plain, person or ensemble.
+        smoothing: seconds over which similarities are averaged.
+        fps: rows a second of features that are made from videos; None: 5.
+        keep_going: decode what can be decoded of a damaged video, with a warning.
+
+    Returns:
+        The segmenter.
+
+    Raises:
+        InputError: the encoder cannot read names, or a name is not valid.
+    """
+    rate = Settings().fps if fps is None else fps
+    extraction = Settings(fps=rate, keep_going=keep_going)
+    scorer = SimilarityScorer(
+        encoder=encoder,
+        actions=actions,
+        prompts=prompts,
+        smoothing=smoothing,
+        fps=extraction.fps,
+        device=device,
+    )
+    return Segmenter(scorer, scorer.encoder, extraction)

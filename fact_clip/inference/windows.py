@@ -1,0 +1,62 @@
+"""Windows in which a model reads a long video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows [start, stop) that a model reads in one pass; of them, rows [first, last) are kept."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
+    """Return windows of equal length over a video.
+
+    Each row is kept from the window in which it is farthest from an end. Two neighbours share
+    `overlap` rows and meet in the middle of them. The last window is moved back to end with the
+    video.
+
+    Args:
+        n_rows: rows of the video.
+        window: rows of a window; 0: one window for all.
+        overlap: rows that neighbours share, fewer than those of a window.
+    """
+    if window == 0 or n_rows <= window:
+        return [Window(start=0, stop=n_rows, first=0, last=n_rows)]
+    starts = [*range(0, n_rows - window, window - overlap), n_rows - window]
+    cuts = [(left + window + right) // 2 for left, right in pairwise(starts)]
+    return [
+        Window(start=start, stop=start + window, first=first, last=last)
+        for start, first, last in zip(starts, [0, *cuts], [*cuts, n_rows], strict=True)
+    ]
+
+
+def grouped(passes: Iterable[tuple[int, Rows]], budget: int) -> Iterator[list[tuple[int, Rows]]]:
+    """Yield consecutive passes in groups of at most `budget` padded rows, or one pass each.
+
+    Args:
+        passes: the index of a window and the rows (T', D') of a pass.
+        budget: rows of a group, padded to its longest pass.
+    """
+    group: list[tuple[int, Rows]] = []
+    for item in passes:
+        longest = max(len(rows) for _, rows in [*group, item])
+        if group and longest * (len(group) + 1) > budget:
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group

@@ -1,0 +1,50 @@
+"""One member of an ensemble, trained in a process of its own: ``python -m fact_clip.training.member``.
+
+Arguments: the recipe, the run folder, the number of the parent process, what multiplies matrices as
+JSON, and ``--resume`` to continue. It is no fork, because torch's threads do not survive one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+
+from fact_clip.core.distributed import end_with_parent
+
+
+def _end_with_stdin() -> None:
+    """End this process when its parent closes its end of stdin, that is, however the parent ends."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+def main(recipe: str, out: str, parent: str, products: str, *options: str) -> None:
+    """Train one member.
+
+    Args:
+        recipe: path of its configuration.
+        out: its run folder.
+        parent: number of the parent process.
+        products: JSON of `kernels.products`, so that all members multiply in one way.
+        options: ``--resume`` to continue an interrupted training.
+    """
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    # On Linux the kernel ends the process too, even where no Python runs for a while.
+    end_with_parent(int(parent))
+
+    from fact_clip.config import Config
+    from fact_clip.core import InputError
+    from fact_clip.models.kernels import use_products
+    from fact_clip.training.runs import train
+
+    use_products(json.loads(products))
+    try:
+        train(Config.load(recipe), out, resume="--resume" in options)
+    except InputError as error:
+        sys.exit(f"fact-clip: {error}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
