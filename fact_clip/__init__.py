@@ -1,7 +1,7 @@
 """FACT-CLIP cuts untrimmed videos into actions.
 
-The names below are public. Each is loaded when it is first used, so that ``import fact_clip`` costs nothing and a
-program that only scores predictions never loads torch.
+The names below are public. Each is loaded when it is first used, so ``import fact_clip`` costs
+nothing, and a program that only scores predictions never loads torch.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _LOGIN = "log in with 'hf auth login', or set HF_TOKEN"
 
 
 def is_address(path: str | Path) -> bool:
-    """Return whether a path is an address of the hub; as a `Path` it has lost one of its slashes."""
+    """Return whether a path is an address of the hub; a `Path` has lost one of its slashes."""
     return re.match(r"hf:[/\\]", str(path)) is not None
 
 

@@ -587,7 +587,7 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | P
 
 
 def commit() -> str | None:
-    """Return the git commit of this package's checkout, with "+" if files differ, or None without git."""
+    """Return the git commit of the checkout, with "+" if files differ, or None without git."""
     folder = Path(__file__).resolve().parents[1]
     if not (folder / ".git").exists():
         return None
@@ -600,7 +600,7 @@ def commit() -> str | None:
 
 
 def evaluation_stem(split: str, has_actions: bool = False) -> str:
-    """Return the name, without suffix, of the files that `training.evaluate` writes into a run folder."""
+    """Return the name, without suffix, of the files that an evaluation writes into a run."""
     stem = "evaluation"
     if split != "test":
         stem += f"_{split}"

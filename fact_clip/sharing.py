@@ -21,8 +21,8 @@ from fact_clip.run import PATTERNS, LoadedRun, Run
 _EVALUATION = "evaluation.json"
 _CARD = Path(__file__).parent / "configs" / "model_card.md"
 
-# An absolute path, alone or behind the name of an encoder (transformers:/home/a, timm:MODEL//home/a),
-# and its last part.
+# An absolute path and its last part, alone or behind the name of an encoder
+# (transformers:/home/a, timm:MODEL//home/a).
 _LOCAL = re.compile(r"((?:[^\\]*?[:/])??)(?:/|~/|[A-Za-z]:[/\\]|\\\\).*?([^/\\]*)[/\\]*", re.DOTALL)
 
 

@@ -59,7 +59,15 @@ class Fault:
 
 
 def validate_tree(model: type[Model], tree: Any, where: Location) -> Model:
-    """Return a tree as a pydantic model.
+    """Convert a tree to a pydantic model.
+
+    Args:
+        model: class of the model.
+        tree: nested mappings and lists.
+        where: location of an error.
+
+    Returns:
+        The model.
 
     Raises:
         InputError: names the first value that is not valid.

@@ -104,7 +104,12 @@ NEEDS = (
 
 
 def warn_of_unused(configs: Sequence[Config], overrides: Iterable[str]) -> None:
-    """Warn of each ``key=value`` override that has no effect in any of the configurations."""
+    """Warn of each override that has no effect in any of the configurations.
+
+    Args:
+        configs: the configurations.
+        overrides: ``key=value`` settings.
+    """
     for override in overrides:
         key, _, value = override.partition("=")
         if not value:

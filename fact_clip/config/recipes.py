@@ -25,7 +25,11 @@ BLOCK_OF_LETTER = {"i": "input", "I": "input", "u": "update", "U": "pooled"}
 
 
 def recipes() -> list[str]:
-    """Return the names of the recipes that come with the package."""
+    """List the recipes that come with the package.
+
+    Returns:
+        Their names, sorted.
+    """
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
@@ -76,7 +80,7 @@ def _find_recipe(recipe: str | Path, parents: tuple[Path, ...]) -> Path:
 
 
 def _resolve_paths(path: Path, tree: Mapping[str, Any]) -> None:
-    """Make a relative ``data.root`` or ``data.holdout`` absolute, in place, if it is beside the recipe.
+    """Make ``data.root`` and ``data.holdout`` absolute, in place, if they are beside the recipe.
 
     A path from the current folder takes precedence over one beside the recipe, unless the latter is
     a data set.
@@ -99,7 +103,15 @@ def _resolve_paths(path: Path, tree: Mapping[str, Any]) -> None:
 
 
 def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a new tree: `base` with what `top` adds or replaces, group by group."""
+    """Merge two trees of settings, group by group.
+
+    Args:
+        base: settings.
+        top: settings that replace those of `base`, or are added to them.
+
+    Returns:
+        A new tree.
+    """
     result = dict(base)
     for key, value in top.items():
         below = result.get(key)
@@ -148,7 +160,17 @@ def _given_sizes(block: Any) -> dict[str, Any]:
 
 
 def set_key(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -> None:
-    """Set the value of nested keys; a group of keys is merged with its present value."""
+    """Set the value of nested keys; a group of keys is merged with its present value.
+
+    Args:
+        tree: settings, which are changed.
+        keys: path of the value, from the outermost group on.
+        value: the value, or a group of values.
+        where: location of an error.
+
+    Raises:
+        InputError: a key on the way is a value.
+    """
     group = tree
     for key in keys[:-1]:
         group = group.setdefault(key, {})
@@ -185,9 +207,17 @@ def with_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
 
 
 def value_of(key: str, value: str, where: str) -> Any:
-    """Return the value of a typed setting, as YAML reads it.
+    """Read the value of a typed setting as YAML.
 
     A pattern of names is no YAML, although it begins with a brace as a mapping does.
+
+    Args:
+        key: the key with dots.
+        value: the characters after ``key=``.
+        where: location of an error.
+
+    Returns:
+        The value.
     """
     if key == "data.grammar" and value[:1] in ("{", "["):
         return value

@@ -436,7 +436,7 @@ class EvaluationConfig(_Frozen):
 
     @property
     def rules(self) -> dict[str, Any]:
-        """Both, as arguments of `metrics.evaluate`."""
+        """Return both as arguments of `metrics.evaluate`."""
         return {"profile": self.profile, "count_background": self.count_background}
 
 
@@ -517,6 +517,9 @@ def with_values(config: Config, values: Mapping[str, Any], where: str = "") -> C
         config: the configuration.
         values: by key with dots.
         where: location of an error; by default the keys.
+
+    Returns:
+        A new configuration.
 
     Raises:
         InputError: a value is not valid.

@@ -1,4 +1,4 @@
-"""From the score of a label to the probability that the label is right (docs/method.md, 'Confidence').
+"""Probabilities that labels are right, from their scores (docs/method.md, 'Confidence').
 
 The two parameters are fitted to validation videos. The sigmoid is that of Platt, "Probabilistic
 Outputs for Support Vector Machines" (1999), section 2, here around the score itself. The

@@ -1,4 +1,4 @@
-"""Class scores of frames: the frame and token branches of a model, their fusion, factors of nearby frames.
+"""Class scores of frames: frame and token branches, their fusion, factors of nearby frames.
 
 The fusion is that of FACT, section 3.5; see docs/method.md, 'Decoding'.
 """

@@ -1,4 +1,4 @@
-"""From the scores of a video to labels: `decode_scores` decodes for everything that names frames."""
+"""From the scores of a video to labels: `decode_scores`, which everything decodes with."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class CandidateSet:
 
     @property
     def offset(self) -> Floats | None:
-        """(C,) added to the log scores, -inf for a class that is not allowed; None: nothing."""
+        """Return what is added to the log scores, (C,), -inf for a class that is not allowed."""
         if self.log_prior is None and self.gamma == 0 and self.allowed is None:
             return None
         trained = self.trained
@@ -66,7 +66,7 @@ class CandidateSet:
 
     @property
     def is_allowed(self) -> Bools:
-        """(C,) whether each class may be predicted."""
+        """Return whether each class may be predicted, (C,)."""
         return np.ones(len(self.vocabulary), bool) if self.allowed is None else self.allowed
 
     def with_gamma(self, gamma: float | None) -> CandidateSet:
@@ -74,7 +74,7 @@ class CandidateSet:
         return self if gamma is None else replace(self, gamma=gamma)
 
     def extend(self, vocabulary: Vocabulary) -> tuple[Vocabulary, NDArray[np.int64]]:
-        """Return a vocabulary with the candidates that it lacks, and the index of each candidate."""
+        """Return a vocabulary with all candidates, and the index of each candidate in it."""
         factors = dict(zip(self.vocabulary.names, self.vocabulary.factors, strict=True))
         new = [name for name in factors if name not in vocabulary]
         if new:
@@ -108,12 +108,12 @@ class Scores:
 
     @property
     def row_of_frame(self) -> NDArray[np.int64]:
-        """(T,) the row that names each frame."""
+        """Return the row that names each frame, (T,)."""
         return np.arange(self.n_frames) // self.stride
 
     @property
     def nbytes(self) -> int:
-        """Size in main memory, in bytes."""
+        """Return the size in main memory, in bytes."""
         parts: list[Tensor | Scores | None] = [self.similarity, self.rivals]
         for voter in self.voters:
             parts += [voter.frames, voter.tokens, voter.has_token]
@@ -278,7 +278,7 @@ def decode_gammas(
 
 
 def _average(tables: list[Tensor]) -> Tensor:
-    """Return the probabilities (..., T', C) of one model, or the normalised mean of several logs."""
+    """Return probabilities (..., T', C) of one model, or the normalised mean of several logs."""
     if len(tables) == 1:
         return tables[0]
     probabilities = torch.stack(tables)

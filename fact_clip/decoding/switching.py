@@ -1,4 +1,4 @@
-"""Label sequences from frame scores: switching penalty, transition costs, threshold, short segments."""
+"""Label sequences from frame scores: penalties, costs, threshold, short segments."""
 
 from __future__ import annotations
 

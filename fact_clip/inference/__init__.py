@@ -1,1 +1,20 @@
 """The front door: features or videos in, segmentations out."""
+
+from fact_clip.inference.batch import FileResult, segment_files
+from fact_clip.inference.scorer import FeatureSpec, FrameScorer, Scorer
+from fact_clip.inference.segmenter import Segmenter, load
+from fact_clip.inference.stream import Stream
+from fact_clip.inference.training_free import SimilarityScorer, load_training_free
+
+__all__ = [
+    "FeatureSpec",
+    "FileResult",
+    "FrameScorer",
+    "Scorer",
+    "Segmenter",
+    "SimilarityScorer",
+    "Stream",
+    "load",
+    "load_training_free",
+    "segment_files",
+]

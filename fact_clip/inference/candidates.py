@@ -30,7 +30,7 @@ from fact_clip.run import LoadedRun, Run
 logger = logging.getLogger(__name__)
 
 NONE_OF_THESE = "none of these"
-"""Label of segments that `DecodeSettings.reject` leaves without an action, a background in files."""
+"""Label of segments that `DecodeSettings.reject` leaves without an action."""
 
 _MAX_SETS = 64  # lists of names that are cached
 
@@ -149,7 +149,7 @@ class CandidateReader:
         )
 
     def _transition_costs(self, vocabulary: Vocabulary) -> NDArray[np.float64] | None:
-        """Return the (C, C) costs of changes between candidates, or None if the order is not used."""
+        """Return the (C, C) costs of changes of candidates, or None if the order is not used."""
         weight = self.run.config.decode.order
         if not weight:
             return None

@@ -120,55 +120,55 @@ class FrameScorer(Protocol):
 
     @property
     def run(self) -> Run | None:
-        """The trained run; None: nothing was trained."""
+        """Return the trained run, or None if nothing was trained."""
 
     @property
     def calibration(self) -> Calibration | None:
-        """The score corrections of the run, if it learned any."""
+        """Return the score corrections of the run, if it learned any."""
 
     @property
     def confidence(self) -> Confidence | None:
-        """The calibrated confidences of the run, if it learned any."""
+        """Return the calibrated confidences of the run, if it learned any."""
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The classes of the run, or the names that the scorer was made with."""
+        """Return the classes of the run, or the names that the scorer was made with."""
 
     @property
     def unlabelled(self) -> Sequence[str]:
-        """Labels that are no classes."""
+        """Return labels that are no classes."""
 
     @property
     def settings(self) -> DecodeSettings:
-        """Settings of decoding, where a call gives none."""
+        """Return the decoding settings for calls that give none."""
 
     @property
     def adjustable(self) -> Sequence[str]:
-        """Names of the decoding settings that have an effect."""
+        """Return the names of the decoding settings that have an effect."""
 
     @property
     def takes_any_name(self) -> bool:
-        """Whether any name can be a candidate."""
+        """Return whether any name can be a candidate."""
 
     @property
     def frames_per_score(self) -> int:
-        """Frames that a row of scores stands for."""
+        """Return how many frames a row of scores stands for."""
 
     @property
     def fps(self) -> float | None:
-        """Rows a second of features whose files do not say it; None: unknown."""
+        """Return the default rows a second of features, or None if unknown."""
 
     @property
     def width(self) -> int:
-        """Columns of the features."""
+        """Return the number of feature columns."""
 
     @property
     def needs(self) -> FeatureSpec:
-        """The features that the model reads."""
+        """Return the features that the model reads."""
 
     @property
     def rows_per_pass(self) -> int | None:
-        """Frames that the model reads at once, at best; None: unknown."""
+        """Return how many frames the model reads at once, at best, or None if unknown."""
 
     def load(self) -> None:
         """Load what embeds and compares names, where the scorer reads names."""
@@ -256,17 +256,17 @@ class Scorer:
 
     @property
     def model(self) -> FACT:
-        """The model, or the first of several."""
+        """Return the model, or the first of several."""
         return self.models[0]
 
     @property
     def width(self) -> int:
-        """Columns of the features."""
+        """Return the number of feature columns."""
         return self.run.transform.input_dim
 
     @property
     def needs(self) -> FeatureSpec:
-        """The features that the run was trained with."""
+        """Return the features that the run was trained with."""
         return FeatureSpec(
             origin=f"{self.run.path} was trained with",
             layout=self.run.layout,
@@ -281,7 +281,7 @@ class Scorer:
 
     @property
     def adjustable(self) -> tuple[str, ...]:
-        """The decoding settings that have an effect on the run."""
+        """Return the decoding settings that have an effect on the run."""
         names = ["threshold", "switch_penalty", "shortest"]
         if self.takes_any_name or self.calibration is not None:
             names.insert(1, "gamma")
@@ -291,7 +291,7 @@ class Scorer:
 
     @property
     def rows_per_pass(self) -> int | None:
-        """Frames of a window, or else of a training video."""
+        """Return the frames of a window, or else of a training video."""
         return self.window or self.run.n_frames
 
     def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
@@ -455,7 +455,7 @@ class Scorer:
     def _passes(
         self, features: NDArray[np.floating], windows: Sequence[Window]
     ) -> Iterator[tuple[int, Rows]]:
-        """Yield what a model reads: the index of a window and its rows (T', D'), for each start."""
+        """Yield the index of a window and its rows (T', D'), for each start."""
         data = self.run.config.data
         margin = max(self.run.transform.context, default=0)
         for index, window in enumerate(windows):
@@ -470,7 +470,7 @@ class Scorer:
                 yield index, frames[first :: data.stride]
 
     def _windows(self, n_frames: int) -> list[Window]:
-        """Return the windows in rows of the model, each of which stands for ``data.stride`` frames."""
+        """Return the windows in rows of the model, which stand for ``data.stride`` frames each."""
         stride = self.run.config.data.stride
         window = -(-self.window // stride)
         return cut_windows(-(-n_frames // stride), window, self._overlap(window))

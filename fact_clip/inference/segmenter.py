@@ -75,14 +75,14 @@ class Segmenter:
 
     @property
     def run(self) -> Run:
-        """The description of the run folder."""
+        """Return the description of the run folder."""
         if self.scorer.run is None:
             raise AttributeError("a segmenter without training has no run")
         return self.scorer.run
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The classes of the run, or the names that a training-free segmenter was made with."""
+        """Return the classes of the run, or the names of a training-free segmenter."""
         return self.scorer.vocabulary
 
     @property

@@ -161,12 +161,12 @@ class Stream:
 
     @property
     def fps(self) -> float | None:
-        """Rows a second, if known."""
+        """Return the rows a second, if known."""
         return self._clock.fps
 
     @property
     def _n_final(self) -> int:
-        """Rows whose label is final."""
+        """Return the number of rows whose label is final."""
         n_in_memory = sum(len(part) for part in self._parts)
         return self._n_rows - n_in_memory + len(self._final)
 
@@ -207,7 +207,7 @@ class Stream:
         return segments
 
     def _encode(self, pictures: NDArray[Any]) -> NDArray[np.float16]:
-        """Return the features (T, D) of pictures (T, H, W, 3), as those of a video file are made."""
+        """Return the features (T, D) of pictures (T, H, W, 3), made as those of a video file."""
         images = array_of(pictures, "pictures", "uint8, (T, H, W, 3)", "u")
         if images.dtype != np.uint8 or images.shape[3] != 3 or not images.size:
             problem = f"{images.dtype} of shape {images.shape}, not uint8, (T, H, W, 3)"

@@ -80,12 +80,12 @@ class SimilarityScorer:
 
     @property
     def width(self) -> int:
-        """Columns of the features."""
+        """Return the number of feature columns."""
         return len(self._embeddings(["something new"])[0])
 
     @property
     def needs(self) -> FeatureSpec:
-        """The features of the model."""
+        """Return the features of the model."""
         return FeatureSpec("the model needs", encoder=self.encoder.name, named=True)
 
     def load(self) -> None:

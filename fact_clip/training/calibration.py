@@ -66,7 +66,7 @@ class ClassGroups:
 
     @property
     def in_no_group(self) -> tuple[int, ...]:
-        """Classes whose frames count neither as seen nor as unseen."""
+        """Return the classes whose frames count neither as seen nor as unseen."""
         return (*self.background, *self.ignored)
 
 
@@ -236,7 +236,7 @@ def calibration_pairs(
     device: torch.device | str,
     calibration: Calibration | None = None,
 ) -> list[CalibrationPair]:
-    """Return the scorers for calibration, each with the data set whose validation videos it decodes.
+    """Return the scorers for calibration, each with a data set whose validation videos it decodes.
 
     Args:
         run: the trained run.
@@ -316,7 +316,7 @@ def _calibration_videos(
 
 
 def _choose_gamma(parts: Sequence[CalibrationVideos], cost: float) -> float:
-    """Choose gamma by its cost in accuracy of seen classes, first coarsely, then between neighbours."""
+    """Choose gamma by its cost in seen accuracy, first coarsely, then between neighbours."""
     coarse = choose_gamma_by_cost(curve_over_gammas(parts, GAMMAS), cost)
     index = GAMMAS.index(coarse)
     lower = GAMMAS[max(index - 1, 0)]

@@ -106,11 +106,11 @@ def embedding_spaces(
                 labels[kind].append(classes)
     texts = {"features": None, "frames": of_frames.keys, "tokens": of_tokens.keys}
     spaces = {}
-    for kind, text in texts.items():
+    for kind, keys in texts.items():
         spaces[kind] = Space(
             np.concatenate(rows[kind]),
             np.concatenate(labels[kind]),
-            None if text is None else text.cpu().numpy(),
+            None if keys is None else keys.cpu().numpy(),
         )
     return dataset.vocabulary, spaces
 

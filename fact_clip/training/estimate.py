@@ -1,4 +1,4 @@
-"""Estimates of how long a training takes on this machine, for `data init` and the recipe `zero_shot`.
+"""Estimates of the duration of a training, for `data init` and the recipe `zero_shot`.
 
 Some real steps are measured. On the CPU all times are processor seconds of one core, since small
 models gain little from a second one.

@@ -83,12 +83,12 @@ class ScoredSplit:
 
     @property
     def prediction(self) -> VideoLabels:
-        """Predicted labels of each video."""
+        """Return the predicted labels of each video."""
         return [rows[PREDICTION][0] for rows in self.rows]
 
     @property
     def shares(self) -> list[NDArray[np.float32]]:
-        """Scores of the predicted labels of each video."""
+        """Return the scores of the predicted labels of each video."""
         return [rows[PREDICTION][1] for rows in self.rows]
 
 
@@ -104,7 +104,7 @@ def evaluate(
     precision: Precision = "auto",
     data: DataSource | None = None,
 ) -> dict[str, Any]:
-    """Score a run and write ``RUN/evaluation.json`` (of the test split), or ``RUN/evaluation_SPLIT.json``.
+    """Score a run and write ``RUN/evaluation.json``, or ``RUN/evaluation_SPLIT.json``.
 
     With `actions` the name ends with ``_actions``, and the result names the candidates. Processes
     share the videos, and the first one writes.

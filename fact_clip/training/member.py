@@ -1,4 +1,4 @@
-"""One member of an ensemble, trained in a process of its own: ``python -m fact_clip.training.member``.
+"""One member of an ensemble, trained by ``python -m fact_clip.training.member``.
 
 Arguments: the recipe, the run folder, the number of the parent process, what multiplies matrices as
 JSON, and ``--resume`` to continue. It is no fork, because torch's threads do not survive one.
@@ -15,7 +15,7 @@ from fact_clip.core.distributed import end_with_parent
 
 
 def _end_with_stdin() -> None:
-    """End this process when its parent closes its end of stdin, that is, however the parent ends."""
+    """End this process when its parent closes its end of stdin, however the parent ends."""
     os.read(0, 1)
     os._exit(1)
 

@@ -1,4 +1,4 @@
-"""The plan of a training: every ``auto`` decided, the data set opened once, texts and objects read."""
+"""The plan of a training: every ``auto`` decided, the data opened, texts and objects read."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _decide_paths(config: Config, dataset: Dataset) -> Decision:
 
 
 def _decide_validation_unseen(config: Config, dataset: Dataset) -> Decision:
-    """Name the validation-unseen classes that the data set selected, for ``auto``."""
+    """Replace ``auto`` by the validation-unseen classes that the data set selected."""
     setting = config.data.validation_unseen
     holdout = dataset.holdout
     if holdout is None or setting not in (None, "auto"):

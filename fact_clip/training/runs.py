@@ -1,4 +1,4 @@
-"""`train`: from a recipe, a configuration or a plan to a run folder, of one model or of an ensemble."""
+"""`train`: from a recipe, a configuration or a plan to the run folder of one or more models."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _planned(
 
 @contextmanager
 def _removed_unless_begun(out: Path) -> Iterator[None]:
-    """Empty a new folder if bad input, or Ctrl-C, ends the training before its first saved state."""
+    """Empty a new folder if bad input, or Ctrl-C, ends the training before its first state."""
     was_empty = not any(out.iterdir())
     try:
         yield

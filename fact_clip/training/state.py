@@ -1,4 +1,4 @@
-"""What a training writes and reads back: the description of its run, and its state for ``--resume``."""
+"""Files of a training: the description of its run, and its state for ``--resume``."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def begin(
 
 
 def check_free(out: Path) -> None:
-    """Raise an InputError for a folder with files, unless they are of a run without a saved epoch."""
+    """Raise an InputError for a folder with files, unless its run has no saved epoch."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     has_weights = any(

@@ -1,4 +1,4 @@
-"""A sweep: a run for each combination of some settings (splits, seeds, data sets, ...), with one table."""
+"""A sweep: a run for each combination of settings (splits, seeds, data sets, ...)."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class Trainer:
         self.state = self._setup_state(resume)
         # After the state was loaded into the model itself.
         self.parallel = self.processes.parallel(self.model)
-        self.text, self.loader = self._setup_data()
+        self.text_embeddings, self.loader = self._setup_data()
 
         self.numbers: dict[str, float] = {}
         self.is_stopped = False
@@ -158,9 +158,9 @@ class Trainer:
         # The last element is for label -1.
         target_of = np.full(len(self.run.vocabulary) + 1, IGNORED)
         target_of[classes] = np.arange(len(classes))
-        text = None
+        text_embeddings = None
         if self.model.text is not None and config.model.is_open:
-            text = self.model.text[classes]
+            text_embeddings = self.model.text[classes]
 
         videos = TrainingVideos(
             self.dataset,
@@ -185,7 +185,7 @@ class Trainer:
             rank=self.processes.rank,
             world=self.processes.world,
         )
-        return text, loader
+        return text_embeddings, loader
 
     def _setup_callbacks(self, callbacks: Sequence[Callback]) -> list[Callback]:
         """Return the logs and the callbacks of the caller; only the first process has any."""
@@ -240,7 +240,7 @@ class Trainer:
             progress(epoch, self.settings.epochs, description)
 
     def _one_epoch(self) -> dict[str, float]:
-        """Train one epoch, validate when due, keep the better model; return the numbers of the log."""
+        """Train an epoch, validate when due, keep the better model; return numbers of the log."""
         terms = self.train_epoch()
         self.state.epoch += 1
         epoch = self.state.epoch
@@ -285,7 +285,7 @@ class Trainer:
         return means
 
     def _seed_step(self) -> None:
-        """Seed dropout by (seed, epoch, step, rank), so that a resumed step draws the same numbers."""
+        """Seed dropout by (seed, epoch, step, rank), so resumed steps draw the same numbers."""
         step = f"{self.state.step} {self.processes.rank}"
         torch.manual_seed(draw("dropout", self.settings.seed, self.state.epoch, step))
 
@@ -302,13 +302,13 @@ class Trainer:
 
     def _step(self, batch: Batch, truth: Truth) -> dict[str, Tensor]:
         """Do one optimiser step; return the loss terms, still on the device."""
-        features, text = self._swap_objects(batch.features)
+        features, text_embeddings = self._swap_objects(batch.features)
         try:
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
                 output = self.parallel(
                     features,
                     batch.mask if batch.padded else None,
-                    text,
+                    text_embeddings,
                     truth.classes if self.run.config.model.transcript else None,
                 )
                 terms = self.criterion(output, truth)
@@ -332,11 +332,11 @@ class Trainer:
         """Return features and texts, in which named objects are swapped in a share of the steps."""
         share = self.run.config.augment.swap[0]
         objects = self.model.objects
-        if not share or objects is None or self.text is None:
-            return features, self.text
+        if not share or objects is None or self.text_embeddings is None:
+            return features, self.text_embeddings
         if float(torch.rand(())) >= share:
-            return features, self.text
-        return objects.swapped(features, self.text)
+            return features, self.text_embeddings
+        return objects.swapped(features, self.text_embeddings)
 
     def _overflow(self, problem: str, batch: Batch) -> InputError:
         """Return the error for a loss that is not finite: large features, or the learning rate."""
@@ -381,7 +381,7 @@ class Trainer:
 
     @property
     def _best(self) -> float | None:
-        """The best score on the validation videos so far; None before the first validation."""
+        """Return the best validation score so far, or None before the first validation."""
         return self.state.best if self.state.best > -math.inf else None
 
     def _call(self, method: Callable[[Callback, EpochState], None]) -> None:
@@ -402,7 +402,7 @@ class Trainer:
                 logger.info("stopped by a callback%s", suffix)
 
     def _models(self) -> dict[str, nn.Module]:
-        """Return the model and, if there is one, its moving average, by prefix in last.safetensors."""
+        """Return the model and its moving average, if any, by prefix in last.safetensors."""
         models: dict[str, nn.Module] = {"model.": self.model}
         if self.averages:
             models["average."] = self.best_model
