@@ -130,29 +130,31 @@ def evaluate(
         videos = without_true(videos, removed)
 
     frames = FrameCounts.of(videos)
-    cut = []
+    segment_pairs = []
     for true, guess in videos:
-        true_runs = segments(true, removed, rules.last_ends_early)
-        cut.append((true_runs, segments(guess, removed, rules.last_ends_early)))
+        true_segments = segments(true, removed, rules.last_ends_early)
+        guessed_segments = segments(guess, removed, rules.last_ends_early)
+        segment_pairs.append((true_segments, guessed_segments))
 
     result: dict[str, Any] = {"profile": profile, "frame_accuracy": frames.accuracy()}
     if rules.foreground:
         result["frame_accuracy_foreground"] = frames.without(groups.background).accuracy()
-    result["edit"] = float(np.mean([edit_of(true, guess) for true, guess in cut]))
+    result["edit"] = float(np.mean([edit_of(true, guess) for true, guess in segment_pairs]))
     by_group = frame_figures(frames, groups)
     for overlap in OVERLAPS:
-        counts = [SegmentCounts.of(true, guess, overlap) for true, guess in cut]
+        counts = [SegmentCounts.of(true, guess, overlap) for true, guess in segment_pairs]
         pooled = SegmentCounts.pooled(counts)
-        result[f"f1@{overlap}"] = (
-            _f1(counts) if rules.f1_per_video else f1_smoothed(*pooled.totals())
-        )
+        figure = f1_smoothed(*pooled.totals())
+        if rules.f1_per_video:
+            figure = _mean_f1(counts)
+        result[f"f1@{overlap}"] = figure
         by_group |= segment_figures(pooled, groups.unseen, overlap)
     if groups.unseen:
         result |= by_group
     return result | _plugin_figures(videos)
 
 
-def _f1(counts: Sequence[SegmentCounts]) -> float:
+def _mean_f1(counts: Sequence[SegmentCounts]) -> float:
     """Return the mean of exact F1 over the videos that have a segment on either side."""
     values = [f1_exact(*part.totals()) for part in counts if any(part.totals())]
     return float(np.mean(values)) if values else 0.0

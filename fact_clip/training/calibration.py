@@ -33,6 +33,7 @@ from fact_clip.decoding.calibration import (
     log_prior,
 )
 from fact_clip.inference.scorer import Scorer
+from fact_clip.metrics.zero_shot import ClassGroups, class_groups
 from fact_clip.run import LoadedRun, Run, member_folders
 
 logger = logging.getLogger(__name__)
@@ -48,26 +49,6 @@ _SMOOTHING = 0.005
 
 VideoLabels = list[NDArray[np.int64]]
 """Class indices (T,) of each video."""
-
-
-@dataclass(frozen=True)
-class ClassGroups:
-    """Class indices by the role that they play in zero-shot metrics.
-
-    Attributes:
-        unseen: held-out classes.
-        background: classes that are no action.
-        ignored: classes that count in no group.
-    """
-
-    unseen: Sequence[int]
-    background: Sequence[int]
-    ignored: Sequence[int] = ()
-
-    @property
-    def in_no_group(self) -> tuple[int, ...]:
-        """Return the classes whose frames count neither as seen nor as unseen."""
-        return (*self.background, *self.ignored)
 
 
 class ScoredVideos:
@@ -208,7 +189,7 @@ def curve_over_gammas(
         background |= {*groups.background}
         decoded = part.scored.with_gammas(part.calibration, gammas)
         for truth, predictions in zip(part.scored.truth, decoded, strict=True):
-            is_counted = (truth >= 0) & ~np.isin(truth, [*groups.ignored])
+            is_counted = (truth >= 0) & ~np.isin(truth, [*groups.also_unseen])
             is_unseen = np.isin(truth, [*groups.unseen])
             index = np.where(is_unseen, truth + n_classes, truth)
             total += np.bincount(index[is_counted], minlength=2 * n_classes)
@@ -302,14 +283,14 @@ def _calibration_videos(
     parts = []
     for videos, dataset in zip(scored, datasets, strict=True):
         unseen = dataset.validation_unseen
-        ignored = dataset.unseen
+        also_unseen = dataset.unseen
         if not has_unseen_frames:
             unseen = dataset.unseen
-            ignored = dataset.validation_unseen
+            also_unseen = dataset.validation_unseen
         part = CalibrationVideos(
             scored=videos,
             calibration=replace(start, seen=uncalibrated([dataset]).seen),
-            groups=ClassGroups(unseen, dataset.vocabulary.background_indices, ignored),
+            groups=class_groups(unseen, dataset.vocabulary.background_indices, also_unseen),
         )
         parts.append(part)
     return parts

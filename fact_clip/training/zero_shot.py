@@ -16,9 +16,9 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import Factor, level, lost_factors
 from fact_clip.decoding import Calibration, Scores
 from fact_clip.inference.scorer import Scorer
+from fact_clip.metrics.zero_shot import ClassGroups, class_groups
 from fact_clip.training.calibration import (
     CalibrationVideos,
-    ClassGroups,
     ScoredVideos,
     VideoLabels,
     curve_over_gammas,
@@ -86,10 +86,10 @@ def report(
         if vocabulary.names[label] not in calibration.seen
     ]
     added = range(len(vocabulary), len(scored.vocabulary))
-    groups = ClassGroups(
+    groups = class_groups(
         unseen=(*dataset.unseen, *added),
         background=vocabulary.background_indices,
-        ignored=validation_unseen,
+        also_unseen=validation_unseen,
     )
     occurring = np.unique(np.concatenate(scored.truth))
     if dataset.unseen and not np.isin(dataset.unseen, occurring).any():
@@ -137,7 +137,7 @@ def _figures(
     truth: VideoLabels, prediction: VideoLabels, groups: ClassGroups, rules: Mapping[str, Any]
 ) -> dict[str, float]:
     """Return S, U, H, the figures of all classes, and F1 of each group."""
-    not_counted = groups.in_no_group
+    not_counted = groups.background | groups.also_unseen
     seen_mean, unseen_mean = metrics.class_means(truth, prediction, groups.unseen, not_counted)
     of_all_classes = metrics.evaluate(truth, prediction, background=groups.background, **rules)
     figures = {
@@ -173,11 +173,11 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
     shares: dict[str, float | None] = {"auroc": None}
 
     allowed_classes = scored.class_of_candidate[scored.candidates.is_allowed]
-    is_untrained = np.isin(allowed_classes, (*groups.unseen, *groups.ignored))
+    is_untrained = np.isin(allowed_classes, (*groups.unseen, *groups.also_unseen))
     if is_untrained.any() and not is_untrained.all():
         tables = scored.log_score_tables(replace(evaluation.calibration, gamma=0.0))
         shares["auroc"] = metrics.seen_unseen_auroc(
-            scored.truth, tables, groups.unseen, groups.background, groups.ignored
+            scored.truth, tables, groups.unseen, groups.background, groups.also_unseen
         )
 
     frames = np.zeros(len(vocabulary), np.int64)
@@ -212,10 +212,10 @@ def _by_level(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
     for level_name, names in names_of_level.items():
         classes = evaluation.dataset.vocabulary.encode(names).tolist()
         of_other_levels = [label for label in groups.unseen if label not in classes]
-        level_groups = ClassGroups(
+        level_groups = class_groups(
             unseen=classes,
             background=groups.background,
-            ignored=(*groups.ignored, *of_other_levels),
+            also_unseen=(*groups.also_unseen, *of_other_levels),
         )
         figures = _figures(
             evaluation.scored.truth, evaluation.prediction, level_groups, evaluation.rules
