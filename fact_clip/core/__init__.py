@@ -5,20 +5,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fact_clip.core.errors import (
+    CommandOption,
+    ConfigKey,
+    FileLocation,
+    GapError,
+    InputError,
+    Location,
+    MissingDataError,
+    OrientationError,
+    library_errors,
+    located,
+)
+
 if TYPE_CHECKING:
     from fact_clip.core.clock import Clock, row_times
-    from fact_clip.core.errors import (
-        CommandOption,
-        ConfigKey,
-        FileLocation,
-        GapError,
-        InputError,
-        Location,
-        MissingDataError,
-        OrientationError,
-        library_errors,
-        located,
-    )
     from fact_clip.core.frames import frame_labels, majority_stride, runs, stretch
     from fact_clip.core.segments import (
         LEAST_FPS,
@@ -59,41 +60,20 @@ __all__ = [
     "stretch",
 ]
 
-# A file is imported when one of its names is used first, so that the command line can import
-# `InputError` without numpy.
-_HOME_OF = {
-    "Clock": "clock",
-    "row_times": "clock",
-    "CommandOption": "errors",
-    "ConfigKey": "errors",
-    "FileLocation": "errors",
-    "GapError": "errors",
-    "InputError": "errors",
-    "Location": "errors",
-    "MissingDataError": "errors",
-    "OrientationError": "errors",
-    "library_errors": "errors",
-    "located": "errors",
-    "frame_labels": "frames",
-    "majority_stride": "frames",
-    "runs": "frames",
-    "stretch": "frames",
-    "LEAST_FPS": "segments",
-    "MAX_FRAMES": "segments",
-    "MOST_FPS": "segments",
-    "NewWord": "segments",
-    "Segment": "segments",
-    "Segmentation": "segments",
-    "WHOLE_NAME": "vocabulary",
-    "Factors": "vocabulary",
-    "Vocabulary": "vocabulary",
-    "parse_mapping": "vocabulary",
+# A file that loads numpy is imported when one of its names is used first, so that the command line
+# can import `InputError` without it.
+_HEAVY = {
+    "clock": ("Clock", "row_times"),
+    "frames": ("frame_labels", "majority_stride", "runs", "stretch"),
+    "segments": ("LEAST_FPS", "MAX_FRAMES", "MOST_FPS", "NewWord", "Segment", "Segmentation"),
+    "vocabulary": ("WHOLE_NAME", "Factors", "Vocabulary", "parse_mapping"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    for module, names in _HEAVY.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -52,28 +52,28 @@ def runs(labels: ArrayLike) -> list[tuple[int, int, int]]:
     return [(start, stop, int(array[start])) for start, stop in pairwise(edges)]
 
 
-def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray[np.int64]:
+def majority_stride(labels: ArrayLike, stride: int) -> NDArray[np.int64]:
     """Return the most frequent label of each stride; of equally frequent ones the first.
+
+    Ignored frames have no vote. A stride is ignored only if all its frames are.
 
     Args:
         labels: class indices (T,), T > 0.
         stride: frames of a stride.
-        ignore: label without a vote. A stride gets it only if all its frames have it.
 
     Returns:
         Labels (ceil(T / stride),).
     """
     whole_of(stride, "stride", 1, _MOST)
     array = _some_labels(labels)
-    ignore = whole_of(ignore, "ignore", -_MOST, _MOST)
 
     stride = min(stride, array.size)  # a longer stride is the complete video as well
-    padding = np.full(-array.size % stride, ignore, dtype=np.int64)
+    padding = np.full(-array.size % stride, -1, dtype=np.int64)
     windows = np.append(array, padding).reshape(-1, stride)  # (N, stride)
     votes = np.zeros(windows.shape, dtype=np.int64)
     for offset in range(stride):
         votes += windows == windows[:, offset : offset + 1]
-    votes[windows == ignore] = 0
+    votes[windows == -1] = 0
 
     # argmax returns the first frame of the highest count, hence the label that comes first
     winners = votes.argmax(axis=1)  # (N,)

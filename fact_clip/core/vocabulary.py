@@ -215,28 +215,21 @@ class Vocabulary:
                 indices[index] = numbers.setdefault(factor, len(numbers))
         return tuple(numbers), indices
 
-    def extended(
-        self,
-        names: Iterable[str],
-        background: Iterable[str] = (),
-        factors: FactorSource | None = None,
-    ) -> Vocabulary:
+    def extended(self, names: Iterable[str], factors: FactorSource | None = None) -> Vocabulary:
         """Return a vocabulary with further names after these, in the same slots.
 
         Args:
             names: the further names.
-            background: as in `from_names`.
             factors: as in `from_names`.
 
         Returns:
             The longer vocabulary.
         """
         new_names = names_of(names, "names")
-        new_background = names_of(background, "background")
         _, new_factors = _resolve_factors(new_names, factors, self.slots)
         return Vocabulary(
             names=self.names + new_names,
-            background=self.background + new_background,
+            background=self.background,
             slots=self.slots,
             factors=self.factors + new_factors,
         )

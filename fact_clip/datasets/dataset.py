@@ -7,14 +7,13 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError, Location, Vocabulary
+from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import validated
 from fact_clip.datasets import features, statistics
 from fact_clip.datasets.benchmarks import Layout
@@ -43,6 +42,20 @@ class Dataset:
         split: the videos of the split.
         reader: reads features and labels of single videos.
         roles: the roles of videos and classes.
+        root: the folder of the data set, or None for data in memory.
+        location: the location of the data set, for errors.
+        fps: feature rows per second, or None if unknown.
+        train: names of the training videos.
+        validation: names of the validation videos.
+        test: names of the test videos.
+        learning: the training videos, then the validation videos.
+        validation_parts: how many parts of the training videos can validate in turn.
+        holdout: the held-out classes, or None.
+        seen: indices of the classes that are not held out.
+        unseen: indices of the test-unseen classes.
+        validation_unseen: indices of the held-out classes that settings are tuned by.
+        learned: indices of the classes that training may see.
+        hidden: indices of the classes that training must not see.
     """
 
     def __init__(
@@ -60,6 +73,22 @@ class Dataset:
         self.split = split
         self.reader = reader
         self.roles = roles
+
+        self.root = folder.root
+        self.location = folder.location
+        self.fps = reader.fps
+        self.train = roles.train
+        self.validation = roles.validation
+        self.test = roles.test
+        self.learning = (*roles.train, *roles.validation)
+        self.validation_parts = roles.validation_parts
+        self.holdout = roles.holdout
+        classes = roles.classes
+        self.seen = classes.seen
+        self.unseen = classes.unseen
+        self.validation_unseen = classes.validation_unseen
+        self.learned = classes.learned
+        self.hidden = classes.hidden
 
     @classmethod
     @validated()
@@ -116,23 +145,6 @@ class Dataset:
             raise InputError(root, "no splits", WRITE_SPLITS)
         return names
 
-    # --- The data set ---
-
-    @property
-    def root(self) -> Path | None:
-        """Return the folder of the data set, or None for data in memory."""
-        return self.folder.root
-
-    @property
-    def location(self) -> Location:
-        """Return the location of the data set, for errors."""
-        return self.folder.location
-
-    @property
-    def fps(self) -> float | None:
-        """Return the feature rows per second, or None if unknown."""
-        return self.reader.fps
-
     @property
     def layout(self) -> Layout:
         """Return the layout of the feature files."""
@@ -147,63 +159,6 @@ class Dataset:
     def encoder(self) -> str | None:
         """Return the frame encoder that made the training features, or None if unknown."""
         return self.reader.encoder(self.train)
-
-    # --- Roles of videos and classes ---
-
-    @property
-    def train(self) -> tuple[str, ...]:
-        """Return the names of the training videos."""
-        return self.roles.train
-
-    @property
-    def validation(self) -> tuple[str, ...]:
-        """Return the names of the validation videos."""
-        return self.roles.validation
-
-    @property
-    def test(self) -> tuple[str, ...]:
-        """Return the names of the test videos."""
-        return self.roles.test
-
-    @property
-    def learning(self) -> tuple[str, ...]:
-        """Return the training videos, then the validation videos."""
-        return (*self.train, *self.validation)
-
-    @property
-    def validation_parts(self) -> int:
-        """Return how many parts of the training videos can validate in turn."""
-        return self.roles.validation_parts
-
-    @property
-    def holdout(self) -> Holdout | None:
-        """Return the held-out classes, or None."""
-        return self.roles.holdout
-
-    @property
-    def seen(self) -> tuple[int, ...]:
-        """Return the indices of the classes that are not held out."""
-        return self.roles.classes.seen
-
-    @property
-    def unseen(self) -> tuple[int, ...]:
-        """Return the indices of the test-unseen classes."""
-        return self.roles.classes.unseen
-
-    @property
-    def validation_unseen(self) -> tuple[int, ...]:
-        """Return the indices of the held-out classes that settings are tuned by."""
-        return self.roles.classes.validation_unseen
-
-    @property
-    def learned(self) -> tuple[int, ...]:
-        """Return the indices of the classes that training may see."""
-        return self.roles.classes.learned
-
-    @property
-    def hidden(self) -> tuple[int, ...]:
-        """Return the indices of the classes that training must not see."""
-        return self.roles.classes.hidden
 
     @property
     def digest(self) -> str:
@@ -316,12 +271,9 @@ class Dataset:
             warn(f"{context}; the longest video has {longest}")
 
         unused = [name for name in config.unlabelled if name not in self.folder.class_names]
-        if unused and not self._has_ignored_frames():
+        labels = map(self.reader.label_reader.indices, self.reader.videos)
+        if unused and not any((indices == IGNORED).any() for indices in labels):
             warn(f"data.unlabelled names no label of this split: {', '.join(unused)}")
-
-    def _has_ignored_frames(self) -> bool:
-        read = self.reader.label_reader.indices
-        return any((read(name) == IGNORED).any() for name in self.reader.videos)
 
     def check_sidecars(self, names: Sequence[str]) -> None:
         """Raise the first fault of the JSON files beside the features of videos."""

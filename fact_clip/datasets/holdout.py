@@ -249,30 +249,22 @@ class FactorSupport:
         for values, least in zip((counts, segments), MIN_WELL_FILLED, strict=True):
             if values is not None:
                 is_well_filled &= np.asarray(values) >= least
-        self._classes = defaultdict[Factor, set[str]](set)
-        self._well_filled = defaultdict[Factor, set[str]](set)
+        self.classes = defaultdict[Factor, set[str]](set)  # the seen classes with a factor
+        self.well_filled = defaultdict[Factor, set[str]](set)
         for name in self.seen:
             for factor in factors_of(vocabulary, name):
-                self._classes[factor].add(name)
+                self.classes[factor].add(name)
                 if is_well_filled[vocabulary.index(name)]:
-                    self._well_filled[factor].add(name)
-
-    def classes(self, factor: Factor, without: str = "") -> set[str]:
-        """Return the seen classes with a factor, without one of them."""
-        return self._classes[factor] - {without}
-
-    def well_filled(self, factor: Factor, without: str = "") -> set[str]:
-        """Return the well-filled seen classes with a factor, without one of them."""
-        return self._well_filled[factor] - {without}
+                    self.well_filled[factor].add(name)
 
     def weakest(self, name: str) -> Support:
         """Return the support of the rarest factor of a class by other classes."""
         supports = [
             Support(
                 name=name,
-                classes=len(self.classes(factor, without=name)),
+                classes=len(self.classes[factor] - {name}),
                 rarest=factor,
-                well_filled=len(self.well_filled(factor, without=name)),
+                well_filled=len(self.well_filled[factor] - {name}),
             )
             for factor in factors_of(self.vocabulary, name)
         ]
@@ -287,7 +279,7 @@ class FactorSupport:
         for name in names:
             counts = []
             for factor in factors_of(self.vocabulary, name):
-                counts.append(len(self.well_filled(factor, without)))
+                counts.append(len(self.well_filled[factor] - {without}))
             total += min(min(counts, default=0), 2)
         return total
 
@@ -332,7 +324,7 @@ def lost_factors(
     lost = {}
     for name in held_out:
         factors = factors_of(vocabulary, name)
-        lost[name] = tuple(factor for factor in factors if not support.classes(factor))
+        lost[name] = tuple(factor for factor in factors if not support.classes[factor])
     return lost
 
 
@@ -420,8 +412,8 @@ def resting_on_one(
     for name in names:
         resting[name] = {}
         for factor in factors_of(vocabulary, name):
-            classes = support.classes(factor)
-            well_filled = support.well_filled(factor)
+            classes = support.classes[factor]
+            well_filled = support.well_filled[factor]
             if len(well_filled) == 1:
                 resting[name][factor] = min(well_filled)
             elif not well_filled and len(classes) == 1:
@@ -563,14 +555,6 @@ class HoldoutContext:
         background = self.vocabulary.background_indices
         return [index for index in self.groups_of if index not in background]
 
-    def frames_of(self, name: str) -> int:
-        """Return the training frames of a class."""
-        return int(self.frame_counts[self.vocabulary.index(name)])
-
-    def n_groups(self, name: str) -> int:
-        """Return the number of groups of training videos with a class."""
-        return len(self.groups_of[self.vocabulary.index(name)])
-
     def hides_a_factor(self, names: Sequence[str]) -> bool:
         """Return whether holding these classes out loses a factor of them or of unseen ones."""
         lost = lost_factors(self.vocabulary, [*self.unseen, *names], self.frame_counts)
@@ -592,9 +576,12 @@ def candidate_preferences(
     preferences = []
     for support in ranked:
         name = support.name
-        if name in excluded or support.classes < 1 or context.n_groups(name) < MIN_GROUPS:
+        index = context.vocabulary.index(name)
+        n_groups = len(context.groups_of[index])
+        n_frames = int(context.frame_counts[index])
+        if name in excluded or support.classes < 1 or n_groups < MIN_GROUPS:
             continue
-        if not MIN_FRAMES <= context.frames_of(name) <= budget:
+        if not MIN_FRAMES <= n_frames <= budget:
             continue
         if context.hides_a_factor([*selected, name]):
             continue
@@ -602,8 +589,8 @@ def candidate_preferences(
             shares_all_factors=name in context.twins,
             missing_well_filled=-min(support.well_filled, 2),
             missing_classes=-min(support.classes, 2),
-            missing_groups=-context.n_groups(name),
-            frames=context.frames_of(name),
+            missing_groups=-n_groups,
+            frames=n_frames,
             name=name,
         )
         preferences.append(preference)

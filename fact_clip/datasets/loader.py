@@ -26,8 +26,6 @@ from fact_clip.datasets.labels import IGNORED, Labels
 
 Key = tuple[int, str]  # epoch and name of a video
 
-_BUCKET = 16  # batches sorted together by length, few enough that each epoch mixes them anew
-
 
 @dataclass(frozen=True)
 class Item:
@@ -200,7 +198,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
         rows = self.dataset.transformed(name, self.transform, self.cache_bytes)
         # a copy, because a tensor over the read-only rows could write into them
         features = torch.from_numpy(rows[first :: self.stride].copy(order="C"))
-        labels = majority_stride(labels[first:], self.stride, IGNORED)
+        labels = majority_stride(labels[first:], self.stride)
         if self.label_map is not None:
             labels = self.label_map[labels]
         return self._augment(Item(name, features, labels), generator)
@@ -237,7 +235,6 @@ class TrainingLoader:
         names: their names.
         batch_size: videos a step, over all processes.
         workers: processes that read ahead. 0: this process reads.
-        similar_lengths: whether batches have videos of similar length.
         pin: whether batches are in page-locked memory.
         rank: the number of this process.
         world: the number of processes.
@@ -250,7 +247,6 @@ class TrainingLoader:
         batch_size: int,
         *,
         workers: int = 0,
-        similar_lengths: bool = False,
         pin: bool = False,
         rank: int = 0,
         world: int = 1,
@@ -260,7 +256,6 @@ class TrainingLoader:
         self.videos = videos
         self.names = names
         self.batch_size = batch_size
-        self.similar_lengths = similar_lengths
         self.rank = rank
         self.world = world
         self.n_batches = math.ceil(len(names) / batch_size)
@@ -295,25 +290,10 @@ class TrainingLoader:
 
     def _draw(self, epoch: int) -> list[list[str]]:
         """Return the names in each batch of an epoch, over all processes."""
-        seed = self.videos.seed
         size = self.batch_size
+        seed = self.videos.seed
         order = sorted(self.names, key=lambda name: (draw("order", seed, epoch, name), name))
-        if not self.similar_lengths:
-            return _cut(order, size)
-
-        lengths = {name: len(self.videos.dataset.labels(name)) for name in self.names}
-        full: list[list[str]] = []
-        smaller: list[list[str]] = []
-        for bucket in _cut(order, _BUCKET * size):
-            by_length = sorted(bucket, key=lambda name: -lengths[name])
-            for names in _cut(by_length, size):
-                group = full if len(names) == size else smaller
-                group.append(names)
-        return sorted(full, key=lambda names: draw("batch", seed, epoch, names[0])) + smaller
-
-
-def _cut(names: list[str], size: int) -> list[list[str]]:
-    return [names[start : start + size] for start in range(0, len(names), size)]
+        return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def _begin_worker(parent: int, worker: int) -> None:

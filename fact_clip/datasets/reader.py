@@ -44,7 +44,9 @@ class VideoReader:
         self.fps = store.benchmark.fps if config.fps is None else config.fps
         self._lengths: dict[str, int] = {}  # to which labels and features are cut
         self._finite: set[str] = set()  # videos whose values have been checked
-        self._cache = TransformCache()
+        self._transform: FeatureTransform | None = None  # of the cached inputs
+        self._inputs: dict[str, Input] = {}
+        self._cached_bytes = 0
 
     @cached_property
     def layout(self) -> Layout:
@@ -143,39 +145,21 @@ class VideoReader:
         It is float16 if the file is and the transform changes nothing, else float32. Results are
         cached while their total is below `cache_bytes`, by default `CACHE_BYTES`.
         """
-        cached = self._cache.get(name, transform)
-        if cached is not None:
-            return cached
+        if transform is not self._transform:
+            self._transform = transform
+            self._inputs.clear()
+            self._cached_bytes = 0
+        if name in self._inputs:
+            return self._inputs[name]
 
         raw = self.features(name)
         is_plain = transform.changes_nothing and raw.shape[1] == transform.input_dim
         is_unchanged = is_plain and raw.dtype in (np.float32, np.float16)
         rows: Input = raw if is_unchanged else transform(raw)
-        if self._cache.size + rows.nbytes < (CACHE_BYTES if cache_bytes is None else cache_bytes):
+        if self._cached_bytes + rows.nbytes < (CACHE_BYTES if cache_bytes is None else cache_bytes):
             if is_unchanged:
                 rows = np.array(rows, order="C")  # read from the file once
-            self._cache.add(name, rows)
+            self._inputs[name] = rows
+            self._cached_bytes += rows.nbytes
         rows.flags.writeable = False
         return rows
-
-
-class TransformCache:
-    """The transformed features of videos, of the transform that was used last."""
-
-    def __init__(self) -> None:
-        self._transform: FeatureTransform | None = None
-        self._rows: dict[str, Input] = {}
-        self.size = 0  # bytes
-
-    def get(self, name: str, transform: FeatureTransform) -> Input | None:
-        """Return the features of a video, or None. Another transform empties the cache."""
-        if transform is not self._transform:
-            self._transform = transform
-            self._rows.clear()
-            self.size = 0
-        return self._rows.get(name)
-
-    def add(self, name: str, rows: Input) -> None:
-        """Keep the features of a video."""
-        self._rows[name] = rows
-        self.size += rows.nbytes

@@ -112,7 +112,8 @@ class VideoRoles:
         )
         train = tuple(name for name in split.learning if name not in validation)
         if holdout is not None and holdout.mode == "drop":
-            train = _without_classes(train, set(classes.hidden), frames)
+            hidden = set(classes.hidden)
+            train = tuple(name for name in train if not hidden & frames[name].keys())
         if not train:
             problem = f"'drop' leaves none of {len(split.learning)} training videos"
             raise InputError("holdout.mode", problem, "use mask")
@@ -204,10 +205,3 @@ def validation_unseen_group(
             group = choose_validation_unseen(vocabulary, holdout.unseen, frames, groups, excluded)
         excluded += group
     return group
-
-
-def _without_classes(
-    videos: Sequence[str], classes: set[int], frames: FrameCounts
-) -> tuple[str, ...]:
-    """Return the videos without a frame of these classes."""
-    return tuple(name for name in videos if not classes & frames[name].keys())

@@ -194,15 +194,10 @@ def _evidence(
     return rows
 
 
-@dataclass(frozen=True, eq=False)
-class _Video:
-    """A synthetic video."""
-
-    features: NDArray[np.float16]  # (T, dim)
-    labels: list[str]  # (T,)
-
-
-def _video(person: int, fps: float, world: World, seed: int, number: int) -> _Video:
+def _video(
+    person: int, fps: float, world: World, seed: int, number: int
+) -> tuple[NDArray[np.float16], list[str]]:
+    """Return the features (T, dim) and the labels (T,) of a video."""
     dim = world["drift"].shape[1]
     habits = np.random.default_rng([_WORLD, seed, person])
     style = habits.standard_normal(dim)
@@ -222,7 +217,7 @@ def _video(person: int, fps: float, world: World, seed: int, number: int) -> _Vi
     labels = []
     for name, count in zip(plan, frames, strict=True):
         labels += [name] * int(count)
-    return _Video(rows.astype(np.float16), labels)
+    return rows.astype(np.float16), labels
 
 
 def _durations(
@@ -279,10 +274,10 @@ def write_workbench(
         person = number % persons
         name = f"person{person + 1}_video{number // persons + 1}"
         person_of[name] = person
-        video = _video(person, fps, world, seed, number)
+        rows, labels = _video(person, fps, world, seed, number)
         with whole_file(root / "features" / f"{name}.npy") as unfinished:
-            np.save(unfinished, video.features)
-        write_lines(root / "groundTruth" / f"{name}.txt", video.labels)
+            np.save(unfinished, rows)
+        write_lines(root / "groundTruth" / f"{name}.txt", labels)
 
     splits = []
     for part in range(min(3, persons, videos)):

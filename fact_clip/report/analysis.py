@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from fact_clip import metrics
 from fact_clip.core import Vocabulary, runs
+from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.report.record import Labels, Video
 
 MOST_CELLS = 4000  # of a confusion matrix; the largest ones
 TOLERANCES = {"s": (0.5, 1.0, 2.0, 5.0), "frames": (1.0, 5.0, 10.0, 25.0)}
 """Unit -> largest distances of a predicted boundary from the true one."""
-
-Run = tuple[int, int, int]  # start, stop and label of a segment
 
 
 class Cell(NamedTuple):
@@ -25,11 +24,6 @@ class Cell(NamedTuple):
     true: int
     predicted: int
     frames: int
-
-
-def segments(labels: Labels) -> list[Run]:
-    """Return the runs of one label, without those of unlabelled frames (-1)."""
-    return [run for run in runs(labels) if run[2] >= 0]
 
 
 def labellings(videos: Sequence[Video]) -> tuple[list[Labels], list[Labels]]:
@@ -79,8 +73,8 @@ def cuts(truth: Sequence[Labels], prediction: Sequence[Labels]) -> dict[str, int
     """
     counts = dict.fromkeys(("true", "predicted", "over", "under", "once"), 0)
     for true_labels, predicted_labels in zip(truth, prediction, strict=True):
-        true = np.array(segments(true_labels)).reshape(-1, 3)
-        predicted = np.array(segments(predicted_labels)).reshape(-1, 3)
+        true = np.array(labelled_segments(true_labels)).reshape(-1, 3)
+        predicted = np.array(labelled_segments(predicted_labels)).reshape(-1, 3)
         parts = _count_inside(predicted, true)
         counts["true"] += len(true)
         counts["predicted"] += len(predicted)
@@ -141,7 +135,7 @@ def boundaries(videos: Sequence[Video]) -> dict[str, Any]:
 
 def _edges(labels: Labels) -> Labels:
     """Return the first frame of each segment but the first."""
-    return np.array([run[0] for run in segments(labels)[1:]], dtype=np.int64)
+    return np.array([run[0] for run in labelled_segments(labels)[1:]], dtype=np.int64)
 
 
 def _offsets(true: Labels, predicted: Labels) -> list[int]:

@@ -202,7 +202,7 @@ def scaled(image: Image, size: tuple[int, int] | None) -> Image:
     """Scale a picture (H, W, 3) to (width, height) as `frames` does. None returns it unchanged."""
     if size in (None, image.shape[1::-1]):
         return image
-    _check_av("pictures")
+    check_av("pictures")
     from av import VideoFrame
 
     return _converter(size)(VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"))
@@ -243,7 +243,8 @@ def file_url(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
-def _check_av(where: Path | str) -> None:
+def check_av(where: Path | str) -> None:
+    """Raise an InputError if PyAV is not installed."""
     if importlib.util.find_spec("av") is None:
         raise InputError(where, "the package av is not installed", "pip install 'fact-clip[video]'")
 
@@ -261,7 +262,7 @@ def _container(
     where: Path | str, url: str, arguments: dict[str, Any], is_live: bool = False
 ) -> Iterator[_VideoSource]:
     """Open the video stream of an argument of `av.open`. An error is located at `where`."""
-    _check_av(where)
+    check_av(where)
     import av
     import av.stream
 

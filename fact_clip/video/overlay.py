@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.arguments import number_of, validated
 from fact_clip.core.paths import same_place, whole_file
-from fact_clip.video.decode import Image, file_url, frames, probe
+from fact_clip.video.decode import Image, check_av, file_url, frames, probe
 
 SUFFIXES = (".mp4", ".mkv", ".mov")
 _UNIT = Fraction(1, 90_000)  # seconds; finer than any frame rate, and MPEG's own
@@ -39,8 +39,7 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
     """
     rate = number_of(fps, "fps", "pictures a second, 0.001 to 1,000", 1e-3, 1000)
     exact_rate = Fraction(rate).limit_denominator(1001)
-    if not can_write():
-        raise InputError(path, "the package av is not installed", "pip install 'fact-clip[video]'")
+    check_av(path)
     import av
 
     path = Path(path)

@@ -32,7 +32,6 @@ def test_majority_stride_by_hand() -> None:
     #          majority 1 | tie: 2 came first | all ignored | ignored has no vote | short last stride
     labels = [0, 1, 1, 2, 0, -1, -1, -1, -1, -1, -1, 5, 3]
     assert majority_stride(labels, 3).tolist() == [1, 2, -1, 5, 3]
-    assert majority_stride([0, 0, 1], 3, ignore=0).tolist() == [1]
     assert majority_stride([3, 1, 3, 1], 4).tolist() == [3]
 
 

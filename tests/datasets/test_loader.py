@@ -277,12 +277,10 @@ def test_the_order_stays_that_of_earlier_versions(seed, epoch, expected):
     assert "".join(order_of(TrainingLoader(videos, "abcdefg", 2).epoch(epoch))) == expected
 
 
-@pytest.mark.parametrize("similar_lengths", [False, True])
-def test_readers_change_nothing(similar_lengths):
+def test_readers_change_nothing():
     """Batches of two processes over two epochs, the second taken up in the middle, are those of this process."""
     augment = AugmentConfig(channels=0.5, time_share=0.5, speed=0.3)
-    options = {"augment": augment, "similar_lengths": similar_lengths}
-    alone, two = loader(**options), loader(workers=2, **options)
+    alone, two = loader(augment=augment), loader(augment=augment, workers=2)
     for epoch, first in ((0, 0), (1, 20)):
         batches = list(alone.epoch(epoch, first))
         assert len(batches) == alone.n_batches - first
@@ -307,23 +305,6 @@ def test_a_fault_is_told_as_itself_by_another_process(open_set, root, workers):
     videos = TrainingVideos(open_set(), IDENTITY, PLAIN, 3)
     with refused("b.npy"):
         list(TrainingLoader(videos, TRAIN, 1, workers=workers).epoch(0))
-
-
-def test_similar_lengths_take_each_video_once_by_the_seed():
-    batches = list(loader(size=2, similar_lengths=True).epoch(0))
-    assert sorted(order_of(batches)) == sorted(Rows.names)
-    assert [len(batch.names) for batch in batches] == [2] * 22 + [1]
-    # 32 videos of lengths 1 to 105 sorted together: neighbours are a few frames apart, strangers dozens
-    padding = [int((~batch.mask).sum()) for batch in batches]
-    drawn = [int((~batch.mask).sum()) for batch in loader(size=2).epoch(0)]
-    assert sum(padding) < sum(drawn) / 4
-    again, others = (loader(size=2, similar_lengths=True), loader(size=2, seed=4, similar_lengths=True))
-    assert order_of(again.epoch(0)) == order_of(batches)
-    assert order_of(again.epoch(1)) != order_of(batches) != order_of(others.epoch(0))
-    # long and short ones take turns
-    lengths = [batch.mask.shape[1] for batch in batches]
-    assert lengths != sorted(lengths)
-    assert lengths != sorted(lengths, reverse=True)
 
 
 def test_processes_share_each_batch():

@@ -45,7 +45,6 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: TIMED.seconds(3), "frame"),
         (lambda: TIMED.seconds("1"), "frame"),
         (lambda: TIMED.without(3), "labels"),
-        (lambda: majority_stride([0, 1], 2, NAN), "ignore"),
         (lambda: row_times([NAN], 5.0), "picture_times"),
         (lambda: Vocabulary("ab", (), ("s",), (("a",), ("b",))), "names"),
         (lambda: Vocabulary.from_mapping(3), "mapping"),

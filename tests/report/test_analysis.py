@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fact_clip.core import Vocabulary
+from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.report.analysis import (
     boundaries,
     common_rate,
@@ -14,7 +15,6 @@ from fact_clip.report.analysis import (
     factor_confusions,
     histogram,
     least_certain,
-    segments,
     step_of,
 )
 from fact_clip.report.record import Video
@@ -132,7 +132,7 @@ def test_the_nearest_boundary_is_that_of_all_pairs(seed):
     rng = np.random.default_rng(seed)
     rows = {row: np.repeat(rng.integers(0, 3, 12), 5)[rng.integers(0, 4) :][:50] for row in ("truth", "prediction")}
     rows = {row: np.where(rng.random(50) < 0.1, 3, own[:50]) for row, own in rows.items()}
-    edges, guesses = ([run[0] for run in segments(rows[row])[1:]] for row in ("truth", "prediction"))
+    edges, guesses = ([run[0] for run in labelled_segments(rows[row])[1:]] for row in ("truth", "prediction"))
     expected = []
     for edge in edges:
         distances = [abs(guess - edge) for guess in guesses]
