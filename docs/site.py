@@ -17,6 +17,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[1]
 ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
     "benchmarks/results.md": "benchmarks/results.md",
     "benchmarks/results_gpu.md": "benchmarks/results_gpu.md",
     "benchmarks/results_parts.md": "benchmarks/results_parts.md",

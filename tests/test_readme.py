@@ -21,8 +21,9 @@ from fact_clip.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *TUTORIALS]
+PAGES = [README, CONTRIBUTING, *sorted((ROOT / "docs").glob("*.md")), *TUTORIALS]
 MARKER = re.compile(r"<!-- not run: (.+) -->")
 SHOWN = ("fact_clip", "fact_clip_app", "scripts", "docs", "pyproject.toml", "README.md", "LICENSE")
 """What a block may use of a clone."""
@@ -93,7 +94,7 @@ def run(block: Block, folder: Path) -> None:
 # --- README -----------------------------------------------------------------------------------------------
 
 BLOCKS = [block for block in blocks(README.read_text(encoding="utf-8")) if block.language in ("bash", "python")]
-WITH_OWN_DATA = ("My own data", "Name actions nobody trained")  # which test_stranger.py runs on a folder of its own
+WITH_OWN_DATA = ("2. My own labels", "Actions without examples")  # which test_stranger.py runs on a folder of its own
 SECTIONS = dict.fromkeys(block.section for block in BLOCKS if not block.not_run and block.section not in WITH_OWN_DATA)
 
 
@@ -103,6 +104,17 @@ def folder(tmp_path_factory) -> Path:
     made = clone(tmp_path_factory.mktemp("readme") / "clone")
     run(Block("Start", "bash", "fact-clip demo --out demo-out | tee demo.txt", 0), made)
     return made
+
+
+def test_readme_is_short_and_shows_four_jobs_in_order():
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    headings = [line.lstrip("# ") for line in text.splitlines() if line.startswith("## ")]
+    jobs = ["1. Type names", "2. My own labels", "3. In the labelling page", "4. In Python"]
+    assert headings == ["Install", *jobs, "Results", "More"]
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert len(pictures) == 2
+    assert all((ROOT / path).is_file() for path in pictures)
 
 
 @pytest.mark.slow

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -20,7 +17,8 @@ from fact_clip.datasets.features import FeatureTransform
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 
-ROOT = Path(__file__).resolve().parents[2]
+from ..scripts import load_script
+
 # The recordings of closed-set models without frame positions and transcripts, matched one to one.
 RECORDED = (
     "all_tokens_null",
@@ -33,12 +31,8 @@ RECORDED = (
 
 
 def load(name: str) -> ModuleType:
-    """A file of benchmarks/, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    """Import a file of benchmarks/."""
+    return load_script(f"benchmarks/{name}.py")
 
 
 plain = load("plain")

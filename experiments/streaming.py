@@ -1,6 +1,6 @@
 """The price of a short delay: the test videos of runs as streams, beside `segment` (docs/streaming.md).
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 python benchmarks/streaming.py RUN... [--delays 1,2,5,10,30]
+    PYTHONPATH=. OMP_NUM_THREADS=1 python experiments/streaming.py RUN... [--delays 1,2,5,10,30]
 
 All delays read a video together, so a window that several of them score is scored once.
 """

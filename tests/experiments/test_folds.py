@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .test_plain import load
+from ..scripts import load_script
 
-folds = load("folds")
+folds = load_script("experiments/folds.py")
 
 
 def made(root, *videos):

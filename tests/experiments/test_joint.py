@@ -9,9 +9,9 @@ from fact_clip.core import Vocabulary
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.vectors import embed
 
-from .test_plain import load
+from ..scripts import load_script
 
-joint = load("joint")
+joint = load_script("experiments/joint.py")
 
 
 def shown(root, name):

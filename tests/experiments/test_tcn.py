@@ -9,9 +9,9 @@ import torch
 
 from fact_clip.datasets.synthetic import write_workbench
 
-from .test_plain import load
+from ..scripts import load_script
 
-tcn = load("tcn")
+tcn = load_script("experiments/tcn.py")
 
 
 def test_a_frame_sees_511_on_each_side():

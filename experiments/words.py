@@ -1,10 +1,10 @@
-"""How well `inference.candidates` tells synonyms of trained words from words of other worlds, by threshold.
+"""How well `inference.new_words` tells synonyms of trained words from words of other worlds, by threshold.
 
 Trained words are those of some mapping files (ROOT/mapping.txt in the common layout, verb first), and ten verbs and
 thirty nouns drawn from the annotations of Epic-Kitchens 100, thirty times. The annotations list synonyms for each
 class, some of them loose ("draw" for "take")::
 
-    .venv/bin/python benchmarks/words.py EPIC_100_verb_classes.csv EPIC_100_noun_classes_v2.csv mapping.txt ...
+    .venv/bin/python experiments/words.py EPIC_100_verb_classes.csv EPIC_100_noun_classes_v2.csv mapping.txt ...
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import Vocabulary
 from fact_clip.encoders import text_encoder
-from fact_clip.inference.candidates import ACTION, FAR, JUDGE, OBJECT
+from fact_clip.inference.new_words import ACTION_TEMPLATE, FAR, JUDGE, OBJECT_TEMPLATE
 from fact_clip.text.prompts import tidy
 
 DRAWS = 30
@@ -69,7 +69,7 @@ class Cosines:
 
     def __call__(self, words: list[str], known: list[str], slot: str) -> NDArray[np.float32]:
         """(N,) for N words and a list of trained ones."""
-        template = ACTION if slot == "verb" else OBJECT
+        template = ACTION_TEMPLATE if slot == "verb" else OBJECT_TEMPLATE
         texts = [[template.format(word) for word in each] for each in (words, known)]
         new = list(dict.fromkeys(text for each in texts for text in each if text not in self.rows))
         self.rows.update(zip(new, self.encoder.encode_texts(new), strict=True))

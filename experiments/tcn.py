@@ -1,6 +1,6 @@
 """A plain dilated convolution, the baseline that the recipe of ``fact-clip data init`` has to beat on a small data set.
 
-OMP_NUM_THREADS=1 python benchmarks/tcn.py ROOT [SPLIT]
+OMP_NUM_THREADS=1 python experiments/tcn.py ROOT [SPLIT]
 
 One stage of MS-TCN (Farha and Gall, CVPR 2019) on standardised columns, beside which stand the mean and the deviation
 of windows of 5 and 25 frames: 9 dilated layers of 64 channels, dropout 0.3 on the columns and in the layers, smoothing

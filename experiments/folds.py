@@ -1,6 +1,6 @@
 """The data that the recipe of ``fact-clip data init`` is chosen on: folds of real sets, and made-up hands.
 
-PYTHONPATH=. python benchmarks/folds.py KSCGR OPENPACK OUT
+PYTHONPATH=. python experiments/folds.py KSCGR OPENPACK OUT
 
 Writes data sets in the common layout under OUT, with links to the features and labels of the originals. No fold tests
 KSCGR's subject 5 or uses OpenPack's test boxes, which the recipe is scored on (docs/results.md).

@@ -1,6 +1,6 @@
 """What an hour of labelling is worth: whole videos in order or at random, or the least certain segments of all videos.
 
-PYTHONPATH=. OMP_NUM_THREADS=1 python benchmarks/labelling.py RECIPE... --out FOLDER [--seeds 0,1,2] [--rounds 3]
+PYTHONPATH=. OMP_NUM_THREADS=1 python experiments/labelling.py RECIPE... --out FOLDER [--seeds 0,1,2] [--rounds 3]
 
 Two videos are labelled. In each round a model is trained on what is labelled; then predicted segments of other training
 videos get their true labels until so many true segments were looked at. RECIPE is what `fact-clip data init` writes.

@@ -1,0 +1,195 @@
+"""The tutorial of the labelling page, from nothing to files for ELAN and BORIS, and the pictures that it shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("av")
+pytest.importorskip("uvicorn")
+
+import fact_clip
+from fact_clip.formats import boris, elan
+from fact_clip.formats.base import Options
+
+from .test_page import (
+    FPS,
+    ROOT,
+    TRAINED,
+    asked,
+    at,
+    film,
+    parts,
+    picture,
+    place,
+    served,
+    settled,
+    shown,
+    trained,
+    until,
+    upload,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
+
+PAGE = ROOT / "docs/tutorials/first_labels.md"
+ACTIONS = TRAINED[1:]
+PLANS = {
+    "bench_01": (2, 0, 3, 1, 4, 0, 2, 3, 1, 4),
+    "bench_02": (0, 1, 4, 2, 3, 0, 4, 1, 3, 2),
+    "bench_03": (1, 0, 3, 4, 2, 0, 1, 2, 4, 3),
+    "bench_04": (0, 3, 2, 1, 4, 0, 2, 4, 1, 3),
+}
+"""Actions of a film, by their places in TRAINED; each takes some seconds."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film and its true segments, in pictures."""
+
+    path: Path
+    truth: tuple[tuple[str, int, int], ...]
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory) -> list[Film]:
+    folder = tmp_path_factory.mktemp("films")
+    made = []
+    for number, (name, order) in enumerate(PLANS.items()):
+        plan = [(2 + (number + position) % 3, TRAINED[index]) for position, index in enumerate(order)]
+        rows = film(folder / f"{name}.mp4", plan, seed=20 + number)
+        segments = fact_clip.Segmentation.from_frames(rows)
+        truth = tuple((one.label, 3 * one.start, 3 * one.stop) for one in segments)
+        made.append(Film(folder / f"{name}.mp4", truth))
+    return made
+
+
+def label(page, *segments: tuple[str, int, int]) -> None:
+    """Label as step 4 says: I where an action begins, its key, O where it ends."""
+    page.locator("#timeline canvas").focus()
+    for key, start, stop in segments:
+        at(page, start / FPS)
+        page.keyboard.press("i")
+        page.keyboard.press(key)
+        at(page, stop / FPS)
+        page.keyboard.press("o")
+        settled(page)
+
+
+def test_the_tutorial_of_the_page(films, browser, tmp_path):
+    keys = {name: str(number) for number, name in enumerate(ACTIONS, start=1)}
+    with (
+        served(tmp_path / "my_project") as address,
+        browser.page(1100, 1200, accept_downloads=True) as page,
+    ):
+        # 2. open the page
+        page.goto(address)
+        until(page, "document.querySelector('#empty-text').textContent !== ''")
+        page.evaluate("document.querySelector('#note').textContent = "
+                      "document.querySelector('#note').textContent.replace(/Project .*my_project/, "
+                      "'Project /home/ada/my_project')")  # fmt: skip
+        picture(page, "tutorial-1-empty", clip={"x": 0, "y": 0, "width": 1100, "height": 620})
+
+        # 3. videos and actions
+        upload(page, *(each.path for each in films))
+        page.fill("#actions", "\n".join(ACTIONS))
+        settled(page)
+        until(page, "document.querySelectorAll('#legend li').length === 4")
+        at(page, 4.0)
+        until(page, "document.querySelector('video').readyState === 4")
+        picture(page, "tutorial-2-videos", clip={"x": 0, "y": 0, "width": 1100, "height": 830})
+
+        # 4. label three films
+        for number, each in enumerate(films[:3]):
+            page.click(f"#videos li:nth-child({number + 1}) button")
+            settled(page)
+            label(page, *((keys[name], start, stop) for name, start, stop in each.truth if name in keys))
+            expected = sorted((start, stop, name) for name, start, stop in each.truth if name in keys)
+            assert parts(shown(page, number)["tracks"][0]["segments"]) == expected
+        page.click("#videos li:nth-child(4) button")
+        settled(page)
+        page.mouse.move(*place(page, 5.0, longest="main"))
+        page.mouse.down()
+        page.mouse.move(*place(page, 8.0, longest="main"), steps=5)
+        page.mouse.up()
+        settled(page)
+        page.keyboard.press("3")
+        settled(page)
+        (segment,) = shown(page, 3)["tracks"][0]["segments"]
+        assert segment["label"] == ACTIONS[2]
+        for _ in range(2):
+            page.keyboard.press("Control+z")
+            settled(page)
+        assert shown(page, 3)["tracks"][0]["segments"] == []
+        page.click("#videos li:nth-child(1) button")
+        settled(page)
+        page.mouse.click(*place(page, 8.0, longest="main"))
+        settled(page)
+        until(page, "document.querySelector('video').readyState === 4")
+        page.mouse.move(5, 5)  # no tooltip
+        page.evaluate("window.scrollTo(0, 0)")
+        picture(page, "tutorial-3-label", clip={"x": 0, "y": 0, "width": 1100, "height": 1000})
+
+        # 5. train
+        figures = trained(page, "#train", "model-1", 0.2)
+        assert figures["after"]["right"] > 60
+        until(page, "document.querySelector('#training-note').textContent.startsWith('trained.')")
+        settled(page)
+        page.locator("#train-box").scroll_into_view_if_needed()
+        box = page.locator("#train-box").bounding_box()
+        clip = {"x": box["x"] - 10, "y": box["y"] - 130, "width": box["width"] + 20, "height": box["height"] + 140}
+        picture(page, "tutorial-4-train", clip=clip)
+
+        # 6. correct the drafts of the fourth film
+        page.evaluate("window.scrollTo(0, 0)")
+        page.click("#videos li:nth-child(4) button")
+        until(page, "document.querySelector('#videos progress') === null", 60)
+        settled(page)
+        drafts = shown(page, 3)["drafts"]
+        assert {one["label"] for one in drafts} <= {"background", *ACTIONS}
+        first = next(index for index, one in enumerate(drafts) if one["label"] in keys)
+        middle = (drafts[first]["start"] + drafts[first]["stop"]) / 2
+        page.locator("#timeline canvas").focus()
+        at(page, middle / FPS)
+        for _ in range(first + 1):
+            page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        settled(page)
+        assert asked(page, "/api/state")["videos"][3]["labels"] == 1
+        page.keyboard.press("ArrowRight")
+        at(page, middle / FPS)
+        until(page, "document.querySelector('video').readyState === 4")
+        picture(page, "tutorial-5-correct", clip={"x": 0, "y": 0, "width": 1100, "height": 1060})
+
+        # 7. files for ELAN and BORIS
+        for number in (1, 4):
+            page.click(f"#videos li:nth-child({number}) button")
+            settled(page)
+            for kind in ("eaf", "boris"):
+                page.select_option("#format", kind)
+                with page.expect_download() as download:
+                    page.click("#download")
+                assert download.value.suggested_filename == f"bench_0{number}.{kind}"
+                download.value.save_as(tmp_path / download.value.suggested_filename)
+        exported = [one for one in shown(page, 3)["tracks"][0]["segments"] if one["label"] in keys]
+    assert len(exported) > 4  # a label, and drafts
+    (annotation,) = elan.read_annotations(tmp_path / "bench_04.eaf", Options())
+    assert len(annotation.spans) == len(exported)
+    expected = sorted((start / FPS, stop / FPS, name) for name, start, stop in films[0].truth if name in keys)
+    for name, read in (("bench_01.eaf", elan.read_annotations), ("bench_01.boris", boris.read_annotations)):
+        (annotation,) = read(tmp_path / name, Options())
+        found = sorted((span.start, span.stop, span.label) for span in annotation.spans)
+        assert [one for *_, one in found] == [one for *_, one in expected]
+        times = [time for start, stop, _ in expected for time in (start, stop)]
+        assert [time for start, stop, _ in found for time in (start, stop)] == pytest.approx(times, abs=0.001)
+
+
+def test_the_tutorial_shows_its_pictures():
+    """Each picture of the test is on the page, and each picture of the page is of the test."""
+    written = Path(__file__).read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
+    for image in sorted((ROOT / "docs/images").glob("tutorial-*.png")):
+        assert f'"{image.stem}"' in written
+        assert f"../images/{image.name}" in text
