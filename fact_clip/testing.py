@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fact_clip.core import Clock, Segment, Segmentation
+from fact_clip.core import Clock, Json, Segment, Segmentation
 from fact_clip.encoders import Runtime, frame_encoder, text_encoder
 from fact_clip.formats import FORMATS, Format, load, save
 from fact_clip.formats.base import Options
@@ -173,7 +173,7 @@ def _model(head: str, order: Sequence[int] = range(5)) -> FACT:
         classes = Classes(5, verbs, nouns, 3, 3)
     elif config.is_open:
         classes = Classes(5, n_slots=2, text_width=4, evidence_width=16 * is_similarity)
-    options: dict[str, Any] = {}
+    options: Json = {}
     if config.is_open:
         vectors = torch.randn((5, 2, 4), generator=torch.Generator().manual_seed(2))
         vectors[0] = 0  # the background has no word

@@ -1,7 +1,5 @@
 """The command line. A command's module is imported when it runs, so that --help is quick."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence
@@ -14,7 +12,7 @@ from typer.main import get_command
 
 from fact_clip import __version__
 from fact_clip.cli.errors import run_command
-from fact_clip.core.errors import InputError
+from fact_clip.core import InputError, Json
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": (
@@ -102,7 +100,7 @@ class _Command(TyperCommand):
 
 def make_app() -> typer.Typer:
     """Return the program with every command of the table."""
-    look: dict[str, Any] = {"cls": _Group, "rich_markup_mode": None}
+    look: Json = {"cls": _Group, "rich_markup_mode": None}
     app = typer.Typer(epilog="Start with: fact-clip demo", pretty_exceptions_enable=False, **look)
     app.callback()(_program)
     groups = {"": app}

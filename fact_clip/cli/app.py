@@ -32,7 +32,7 @@ from fact_clip.cli.options import (
     argument,
     option,
 )
-from fact_clip.core.errors import CommandOption, InputError, library_errors
+from fact_clip.core import CommandOption, InputError, Names, library_errors
 from fact_clip.core.paths import whole_file
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _add_actions(
     store.add_actions(name for name in names or () if name not in background)
 
 
-def _print_addresses(host: str, port: int, proxy_names: tuple[str, ...], token: str) -> None:
+def _print_addresses(host: str, port: int, proxy_names: Names, token: str) -> None:
     addresses = []
     for name in _reachable(host):
         literal = f"[{name}]" if ":" in name else name

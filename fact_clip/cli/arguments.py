@@ -11,7 +11,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fact_clip.core.errors import CommandOption, InputError, library_errors
+from fact_clip.core import CommandOption, InputError, library_errors
 from fact_clip.core.messages import describe_invalid_name, is_name, suggest
 
 if TYPE_CHECKING:

@@ -1,7 +1,5 @@
 """The command lines of the published code, which the files of ``scripts/`` call."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import warnings
@@ -18,8 +16,8 @@ from fact_clip.cli.holdout import choose, description, open_whole
 from fact_clip.cli.train import summary_of, training_bar
 from fact_clip.compat.reference import convert_for, device, overrides, read_settings
 from fact_clip.config import Config
+from fact_clip.core import CommandOption, InputError
 from fact_clip.core.distributed import pick_device
-from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.paths import file_name, inside
 from fact_clip.run import Run, evaluation_stem, run_folder
 from fact_clip.training.embeddings import frame_states

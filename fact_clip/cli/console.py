@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from fact_clip.core import Progress
 from fact_clip.core.messages import printable
-
-Progress = Callable[[int, int, str], None]
 
 
 def is_secondary() -> bool:

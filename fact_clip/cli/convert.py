@@ -1,7 +1,5 @@
 """fact-clip convert."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 from typing import Annotated

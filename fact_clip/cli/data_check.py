@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fact_clip.cli.arguments import data_config
 from fact_clip.cli.console import note, progress
 from fact_clip.cli.options import AsJson, DataSet, Overrides, option
+from fact_clip.core import Json
 
 if TYPE_CHECKING:
     from fact_clip.datasets.inspect import Finding, Inspection
@@ -69,7 +70,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _as_dict(finding: Finding) -> dict[str, Any]:
+def _as_dict(finding: Finding) -> Json:
     return {
         "severity": _severity(finding),
         "kind": finding.kind,

@@ -11,7 +11,7 @@ import typer
 from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, Layout, argument, option
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core import CommandOption, InputError
 from fact_clip.core.messages import printable
 
 if TYPE_CHECKING:

@@ -1,7 +1,5 @@
 """fact-clip data holdout."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Annotated, Literal
 from fact_clip.cli.arguments import data_config, read_names
 from fact_clip.cli.console import note, print_result
 from fact_clip.cli.options import AsJson, DataSet, Overrides, option
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core import CommandOption, InputError
 
 
 def holdout(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import table
 from fact_clip.cli.options import Layout, argument, option
-from fact_clip.core.errors import InputError
+from fact_clip.core import InputError
 from fact_clip.core.paths import whole_file
 
 if TYPE_CHECKING:

@@ -1,7 +1,5 @@
 """fact-clip data sample."""
 
-from __future__ import annotations
-
 import logging
 import shlex
 from pathlib import Path

@@ -7,11 +7,11 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, argument, option
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core import CommandOption, InputError, Json
 
 if TYPE_CHECKING:
     from fact_clip.datasets.splits import Split
@@ -123,7 +123,7 @@ def _find_videos(folder: Path) -> tuple[Path, list[str], list[str]]:
     return root, labelled, videos
 
 
-def _row(root: Path, split: Split) -> dict[str, Any]:
+def _row(root: Path, split: Split) -> Json:
     """Return the videos of a split, and the classes that its test has and its training has not."""
     return {
         "train": split.train,

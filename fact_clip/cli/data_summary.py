@@ -1,13 +1,12 @@
 """fact-clip data summary."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
 from fact_clip.cli.arguments import data_config
 from fact_clip.cli.console import print_result, progress, table
 from fact_clip.cli.options import AsJson, DataSet, Overrides
+from fact_clip.core import Json
 
 MAX_TRANSITIONS = 15
 """Transitions that are printed. --json has all."""
@@ -65,7 +64,7 @@ def _as_text(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _class_table(classes: list[dict[str, Any]]) -> str:
+def _class_table(classes: list[Json]) -> str:
     rows = []
     for counts in classes:
         row = {
@@ -82,7 +81,7 @@ def _class_table(classes: list[dict[str, Any]]) -> str:
     return table(rows)
 
 
-def _transition_table(transitions: list[dict[str, Any]]) -> str:
+def _transition_table(transitions: list[Json]) -> str:
     rows = [
         {
             "from": row["from"],

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fact_clip.cli.console import figures_table, progress
 from fact_clip.cli.options import option
-from fact_clip.core.errors import InputError
+from fact_clip.core import InputError, Json
 from fact_clip.core.paths import locked
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def demo(
     print(f"8. The report of both models, to open in a browser: {page.resolve().as_uri()}")
 
 
-def _train_and_score(config: Config, run: Path) -> dict[str, Any]:
+def _train_and_score(config: Config, run: Path) -> Json:
     """Train into a run folder, replacing that of an earlier demo, and return its evaluation."""
     from fact_clip import training
     from fact_clip.cli.train import summary_of
@@ -87,7 +87,7 @@ def _train_and_score(config: Config, run: Path) -> dict[str, Any]:
         return training.evaluate(run, progress=report)
 
 
-def _comparison(results: dict[str, dict[str, Any]]) -> str:
+def _comparison(results: dict[str, Json]) -> str:
     rows = {}
     for name, result in results.items():
         zero_shot = result["zero_shot"]

@@ -1,7 +1,5 @@
 """The run of one command: exit codes, and errors, warnings and logs as lines on stderr."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

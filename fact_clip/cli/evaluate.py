@@ -1,7 +1,5 @@
 """fact-clip evaluate, and evaluations as text."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +7,7 @@ from typing import Annotated, Any
 from fact_clip.cli.arguments import read_actions
 from fact_clip.cli.console import is_secondary, note, print_result, progress, table
 from fact_clip.cli.options import AsJson, Device, Precision, Split, TrustEncoder, argument, option
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core import CommandOption, InputError
 
 FIGURES = (
     "S",

@@ -1,7 +1,5 @@
 """fact-clip extract."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +9,7 @@ from fact_clip.cli.arguments import read_paths
 from fact_clip.cli.console import bars, note
 from fact_clip.cli.options import Device, KeepGoing, argument, option
 from fact_clip.cli.signals import InterruptedCommandError
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core import CommandOption, InputError
 
 
 def extract(

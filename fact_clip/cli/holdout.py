@@ -1,7 +1,5 @@
 """Selection and description of hold-outs, for ``data holdout`` and the published script."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence
@@ -9,7 +7,7 @@ from typing import Any, Literal
 
 from fact_clip.cli.console import table
 from fact_clip.config import DataConfig
-from fact_clip.core import CommandOption, InputError, library_errors
+from fact_clip.core import CommandOption, InputError, Json, library_errors
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import guess_names
 from fact_clip.datasets.holdout import Holdout, level, lost_factors, rank, resting_on_one, select
@@ -96,7 +94,7 @@ def open_with_guesses(config: DataConfig) -> tuple[Dataset, list[str]]:
     return open_whole(guessed, folder), lines
 
 
-def ranking(dataset: Dataset, seed: int) -> tuple[list[dict[str, Any]], str]:
+def ranking(dataset: Dataset, seed: int) -> tuple[list[Json], str]:
     """Rank the classes that could be held out.
 
     Args:
@@ -112,7 +110,7 @@ def ranking(dataset: Dataset, seed: int) -> tuple[list[dict[str, Any]], str]:
     rows = []
     cells = []
     for support in rank(vocabulary, (), counts, seed, segments):
-        row: dict[str, Any] = {
+        row: Json = {
             "name": support.name,
             "support": support.classes,
             "well_filled": support.well_filled,
@@ -126,7 +124,7 @@ def ranking(dataset: Dataset, seed: int) -> tuple[list[dict[str, Any]], str]:
     return rows, f"{head}; {legend}\n{table(cells)}"
 
 
-def description(dataset: Dataset, holdout: Holdout) -> tuple[dict[str, Any], str]:
+def description(dataset: Dataset, holdout: Holdout) -> tuple[Json, str]:
     """Describe a hold-out.
 
     Args:

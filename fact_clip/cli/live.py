@@ -1,20 +1,16 @@
 """Segments of a live input for ``fact-clip segment --live``."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fact_clip.cli.console import note
 from fact_clip.cli.output import Output
-from fact_clip.core import FileLocation, InputError, Segment
+from fact_clip.core import Array, FileLocation, InputError, Segment
 from fact_clip.core.io import parse_json
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import file_name, inside
@@ -98,7 +94,7 @@ def _line(segment: Segment, fps: float | None, as_json: bool) -> str:
     return printable(line)
 
 
-def _read_parts(source: str, model: Segmenter) -> Iterator[NDArray[Any]]:
+def _read_parts(source: str, model: Segmenter) -> Iterator[Array]:
     """Yield rows (1, D) of stdin or a feature file, or pictures (1, H, W, 3), as they come."""
     scorer = model.scorer
     if source == "-":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core import CommandOption, InputError, Names
 
 if TYPE_CHECKING:
     from fact_clip.core.decode_settings import DecodeSettings
@@ -97,7 +97,7 @@ class ModelOptions:
                 problem = "this model does not read it"
                 raise InputError(CommandOption(name), problem, "leave it out")
 
-    def command(self) -> tuple[str, ...]:
+    def command(self) -> Names:
         """Return the words of ``fact-clip segment`` with the options that select the model."""
         words = ["fact-clip", "segment"]
         if self.run is None:

@@ -1,7 +1,5 @@
 """What ``fact-clip segment`` writes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

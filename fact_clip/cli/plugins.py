@@ -1,7 +1,5 @@
 """fact-clip plugins."""
 
-from __future__ import annotations
-
 from fact_clip.cli.console import print_result, table
 from fact_clip.cli.options import AsJson
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import note
 from fact_clip.cli.options import argument, option
-from fact_clip.core.errors import InputError
+from fact_clip.core import InputError
 
 if TYPE_CHECKING:
     from fact_clip_app.page import Page

@@ -1,14 +1,12 @@
 """fact-clip report."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from fact_clip.cli.console import progress
 from fact_clip.cli.options import Device, Split, argument, option
-from fact_clip.core.errors import CommandOption, InputError, MissingDataError
+from fact_clip.core import CommandOption, InputError, MissingDataError
 
 
 def report(

@@ -34,8 +34,8 @@ from fact_clip.cli.options import (
 )
 from fact_clip.cli.output import Output
 from fact_clip.cli.signals import InterruptedCommandError
+from fact_clip.core import CommandOption, InputError
 from fact_clip.core.decode_settings import DecodeSettings
-from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.messages import is_name, join_names, printable
 from fact_clip.core.paths import check_place, file_name, same_place
 

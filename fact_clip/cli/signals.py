@@ -1,7 +1,5 @@
 """Signals that end a command as Ctrl-C does."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,15 +1,13 @@
 """fact-clip summary."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fact_clip.cli.console import print_result, table
 from fact_clip.cli.options import AsJson, argument, option
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core import CommandOption, InputError, Json
 
 STEP = 1 / 25
 """Seconds between the moments at which two labellings are compared."""
@@ -53,7 +51,7 @@ def summary(
     parts = {name: recording.parts for name, recording in recordings.items()}
     seconds = {name: recording.seconds for name, recording in recordings.items()}
 
-    tables: dict[str, list[dict[str, Any]]] = {
+    tables: dict[str, list[Json]] = {
         "time": time_budget(parts, seconds),
         "transitions": transitions(parts.values()),
     }
@@ -116,14 +114,14 @@ def _read(path: Path, fps: float | None) -> Recording:
     return Recording(parts, max([(annotation.end or 0.0) / scale, *ends]))
 
 
-def _agreement(first: Recording, second: Recording) -> dict[str, Any]:
+def _agreement(first: Recording, second: Recording) -> Json:
     """Return the agreement of two labellings, as a row of the table."""
     from fact_clip.metrics.agreement import agreement
     from fact_clip.report.budget import boundary_distance, duration_icc
 
     count = max(round(max(first.seconds, second.seconds) / STEP), 1)
     figures = agreement(_sampled(first, count), _sampled(second, count), ["background"]).figures
-    row: dict[str, Any] = {"kappa": figures["kappa"], "accuracy": figures["frame_accuracy"]}
+    row: Json = {"kappa": figures["kappa"], "accuracy": figures["frame_accuracy"]}
     for key, value in figures.items():
         if key.startswith("f1@"):
             row[key] = value

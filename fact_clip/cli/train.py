@@ -1,7 +1,5 @@
 """fact-clip train."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fact_clip.cli.arguments import check_new
-from fact_clip.cli.console import Progress, figures_table, is_secondary, progress
+from fact_clip.cli.console import figures_table, is_secondary, progress
 from fact_clip.cli.options import Overrides, Recipe, option
 from fact_clip.cli.signals import InterruptedCommandError
-from fact_clip.core.errors import ConfigKey, InputError
+from fact_clip.core import ConfigKey, InputError, Progress
 
 MAX_COMBINATIONS = 1000
 

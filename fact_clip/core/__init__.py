@@ -17,8 +17,10 @@ from fact_clip.core.errors import (
     library_errors,
     located,
 )
+from fact_clip.core.types import Json, Names, Progress
 
 if TYPE_CHECKING:
+    from fact_clip.core.arrays import Array, Flags, Floats, Image, Integers, Singles
     from fact_clip.core.clock import Clock, row_times
     from fact_clip.core.frames import frame_labels, majority_stride, runs, stretch
     from fact_clip.core.segments import (
@@ -36,19 +38,28 @@ __all__ = [
     "MAX_FRAMES",
     "MOST_FPS",
     "WHOLE_NAME",
+    "Array",
     "Clock",
     "CommandOption",
     "ConfigKey",
     "Factors",
     "FileLocation",
+    "Flags",
+    "Floats",
     "GapError",
+    "Image",
     "InputError",
+    "Integers",
+    "Json",
     "Location",
     "MissingDataError",
+    "Names",
     "NewWord",
     "OrientationError",
+    "Progress",
     "Segment",
     "Segmentation",
+    "Singles",
     "Vocabulary",
     "frame_labels",
     "library_errors",
@@ -63,6 +74,7 @@ __all__ = [
 # A file that loads numpy is imported when one of its names is used first, so that the command line
 # can import `InputError` without it.
 _HEAVY = {
+    "arrays": ("Array", "Flags", "Floats", "Image", "Integers", "Singles"),
     "clock": ("Clock", "row_times"),
     "frames": ("frame_labels", "majority_stride", "runs", "stretch"),
     "segments": ("LEAST_FPS", "MAX_FRAMES", "MOST_FPS", "NewWord", "Segment", "Segmentation"),

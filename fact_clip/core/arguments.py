@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fact_clip.core.arrays import Array
 from fact_clip.core.errors import InputError, Location, library_errors
 from fact_clip.core.messages import describe_invalid_name, is_name, pydantic_problem
+from fact_clip.core.types import Names
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -146,7 +147,7 @@ def is_list(value: Any) -> bool:
     return isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0
 
 
-def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]:
+def names_of(values: Any, where: str, *, typed: bool = False) -> Names:
     """Check a list of names.
 
     Args:
@@ -172,7 +173,7 @@ def check_name(value: Any, where: Location, *, legacy: bool = False) -> None:
         raise InputError(where, describe_invalid_name(value))
 
 
-def array_of(value: Any, where: Location, expected: str, kinds: str = "fiub") -> NDArray[Any]:
+def array_of(value: Any, where: Location, expected: str, kinds: str = "fiub") -> Array:
     """Return a value as an array.
 
     Args:
@@ -193,9 +194,7 @@ def array_of(value: Any, where: Location, expected: str, kinds: str = "fiub") ->
     return array
 
 
-def table_of(
-    value: Any, where: str, shape: tuple[int | str, ...], *, finite: bool = True
-) -> NDArray[Any]:
+def table_of(value: Any, where: str, shape: tuple[int | str, ...], *, finite: bool = True) -> Array:
     """Return a value as an array of numbers of a shape.
 
     Args:
@@ -221,7 +220,7 @@ def table_of(
     return array
 
 
-def _has_shape(array: NDArray[Any], shape: tuple[int | str, ...]) -> bool:
+def _has_shape(array: Array, shape: tuple[int | str, ...]) -> bool:
     if array.ndim != len(shape):
         return False
     for length, expected in zip(array.shape, shape, strict=True):

@@ -1,24 +1,21 @@
 """The times at which the frames of a video start."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fact_clip.core.arguments import table_of
+from fact_clip.core.arrays import Floats, Integers
 from fact_clip.core.errors import InputError
 from fact_clip.core.segments import Segmentation
 
 _ROUNDING = 1.5e-3  # seconds; files round times to milliseconds
 
 
-def row_times(
-    picture_times: ArrayLike, fps: float, end: float | None = None
-) -> NDArray[np.float64]:
+def row_times(picture_times: ArrayLike, fps: float, end: float | None = None) -> Floats:
     """Return the start times of rows that were sampled from a video at n / fps seconds.
 
     A row starts with the picture that it shows, which came up at n / fps or a moment before. If
@@ -52,7 +49,7 @@ class Clock:
     n_frames: int | None = None  # None: as many as the annotation has
     fps: float | None = None  # frames per second; None if unknown
     # seconds at the start of each frame and at the end, (n_frames + 1,); None: they follow from fps
-    times: NDArray[np.float64] | None = None
+    times: Floats | None = None
     media: str | None = None  # path of the video
     video_fps: float | None = None  # pictures per second of the video; None if unknown
 
@@ -65,14 +62,14 @@ class Clock:
             segmentation, fps=self.fps, times=times, media=self.media, video_fps=self.video_fps
         )
 
-    def _is_regular(self, times: NDArray[np.float64]) -> bool:
+    def _is_regular(self, times: Floats) -> bool:
         """Return whether the frame times follow from the rate."""
         if not self.fps:
             return False
         deviation = np.abs(times - np.arange(len(times)) / self.fps)
         return bool(deviation.max() < _ROUNDING)
 
-    def frames(self, seconds: Sequence[float], where: str | Path) -> NDArray[np.int64]:
+    def frames(self, seconds: Sequence[float], where: str | Path) -> Integers:
         """Return the frame boundary nearest to each time.
 
         Args:
@@ -89,7 +86,7 @@ class Clock:
             beyond = np.maximum(values - self.times[-1], 0) / step
             middles = (self.times[1:] + self.times[:-1]) / 2
             within = np.searchsorted(middles, values, side="right").astype(np.int64)
-            frames: NDArray[np.int64] = within + np.floor(beyond + 0.5).astype(np.int64)
+            frames: Integers = within + np.floor(beyond + 0.5).astype(np.int64)
             return frames
         if self.fps is None:
             problem = "times in seconds, but no frame rate is known"

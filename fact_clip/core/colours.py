@@ -1,16 +1,15 @@
 """Colours of classes, the same in pictures, in the report and on the page; no matplotlib."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import product
 from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fact_clip.core.arguments import names_of
+from fact_clip.core.arrays import Floats
+from fact_clip.core.types import Names
 
 BACKGROUND = "#d9d9d9"
 _WHITE = "#ffffff"
@@ -34,15 +33,15 @@ _OPPONENTS = np.array(
 )
 
 
-def oklab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
+def oklab(rgb: Floats) -> Floats:
     """Convert sRGB in [0, 1] (N, 3) to OKLab (N, 3), whose Euclidean distances match perception."""
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    lab: NDArray[np.float64] = np.cbrt(linear @ _CONES.T) @ _OPPONENTS.T
+    lab: Floats = np.cbrt(linear @ _CONES.T) @ _OPPONENTS.T
     return lab
 
 
 @lru_cache(maxsize=8)
-def palette(count: int) -> tuple[str, ...]:
+def palette(count: int) -> Names:
     """Return colours that are easily told apart.
 
     Each next colour is the one of a grid of sRGB that is farthest in OKLab from the previous ones,
@@ -77,7 +76,7 @@ def _rgb(colour: str) -> list[float]:
     return [value / 255 for value in bytes.fromhex(colour[1:])]
 
 
-def _hex(rgb: NDArray[np.float64]) -> str:
+def _hex(rgb: Floats) -> str:
     return "#" + bytes(round(255 * value) for value in rgb).hex()
 
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from fact_clip.core.errors import InputError
+from fact_clip.core.types import Json
 
 if TYPE_CHECKING:
     import torch
@@ -204,7 +205,7 @@ class Processes:
         results = [function()] if self.is_main else []
         return self.gather(results, 1)[0]
 
-    def all_reduce(self, values: Mapping[str, float | Tensor], scale: float) -> dict[str, Any]:
+    def all_reduce(self, values: Mapping[str, float | Tensor], scale: float) -> Json:
         """Sum `scale` times each value over all ranks."""
         if self.world == 1:
             return dict(values)
@@ -224,7 +225,7 @@ class Processes:
             return model
         from torch.nn.parallel import DistributedDataParallel
 
-        options: dict[str, Any] = {"gradient_as_bucket_view": True, "find_unused_parameters": True}
+        options: Json = {"gradient_as_bucket_view": True, "find_unused_parameters": True}
         if self.device.type == "cuda":
             options["device_ids"] = [self.device]
         # Buffers are the same everywhere. Torch 2.13 renames the option that leaves them alone.

@@ -1,19 +1,18 @@
 """Per-frame labels: class indices as int64 arrays (T,), where -1 is an ignored frame."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fact_clip.core.arguments import array_of, whole_of
+from fact_clip.core.arrays import Integers
 from fact_clip.core.errors import InputError
 
 _MOST = 1 << 62
 
 
-def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
+def frame_labels(labels: ArrayLike, where: str) -> Integers:
     """Check per-frame labels.
 
     Args:
@@ -30,7 +29,7 @@ def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
     return array.astype(np.int64, copy=False)
 
 
-def _some_labels(labels: ArrayLike) -> NDArray[np.int64]:
+def _some_labels(labels: ArrayLike) -> Integers:
     array = frame_labels(labels, "labels")
     if array.size == 0:
         raise InputError("labels", "no frames")
@@ -52,7 +51,7 @@ def runs(labels: ArrayLike) -> list[tuple[int, int, int]]:
     return [(start, stop, int(array[start])) for start, stop in pairwise(edges)]
 
 
-def majority_stride(labels: ArrayLike, stride: int) -> NDArray[np.int64]:
+def majority_stride(labels: ArrayLike, stride: int) -> Integers:
     """Return the most frequent label of each stride; of equally frequent ones the first.
 
     Ignored frames have no vote. A stride is ignored only if all its frames are.
@@ -77,11 +76,11 @@ def majority_stride(labels: ArrayLike, stride: int) -> NDArray[np.int64]:
 
     # argmax returns the first frame of the highest count, hence the label that comes first
     winners = votes.argmax(axis=1)  # (N,)
-    majority: NDArray[np.int64] = windows[np.arange(len(windows)), winners]
+    majority: Integers = windows[np.arange(len(windows)), winners]
     return majority
 
 
-def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
+def stretch(labels: ArrayLike, stride: int, n_frames: int) -> Integers:
     """Repeat labels of strides at full rate: frame t gets label t // stride.
 
     Args:

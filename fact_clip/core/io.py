@@ -1,7 +1,5 @@
 """Strict reading of text, JSON, YAML, stored values and archives of arrays."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re
@@ -17,11 +15,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
+from fact_clip.core.arrays import Array
 from fact_clip.core.errors import FileLocation, InputError, Location, library_errors
 from fact_clip.core.messages import pydantic_problem
 from fact_clip.core.paths import whole_file
+from fact_clip.core.types import Json
 
 T = TypeVar("T")
 
@@ -67,7 +66,7 @@ def read_lines(path: Path, expected: str) -> list[str]:
     return content.split("\n")  # splitlines would cut at characters that names have
 
 
-def read_mapping(path: Path, expected: str) -> dict[str, Any]:
+def read_mapping(path: Path, expected: str) -> Json:
     """Read the keys and values of a JSON file (suffix .json) or a YAML file, which may be empty."""
     if path.suffix == ".json":
         content = read_text(path, f"{expected}, JSON in UTF-8")
@@ -113,9 +112,9 @@ def _refuse_constant(constant: str) -> Any:
     raise ValueError(f"{constant} is not a number")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> Json:
     """Return a JSON object with each key once; Python would silently take the last."""
-    values: dict[str, Any] = {}
+    values: Json = {}
     for key, value in pairs:
         if key in values:
             raise ValueError(f"the key {key!r} twice in one object")
@@ -141,7 +140,7 @@ BROKEN_ARRAY: tuple[type[Exception], ...] = (
 )
 
 
-def read_npz(path: Path, expected: str, fix: str = "") -> dict[str, NDArray[Any]]:
+def read_npz(path: Path, expected: str, fix: str = "") -> dict[str, Array]:
     """Read the arrays of a .npz file by name, without pickles."""
     check_file(path, expected)
     damaged = library_errors(path, "damaged, not readable", *BROKEN_ARRAY, fix=fix)

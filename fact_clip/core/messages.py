@@ -1,7 +1,5 @@
 """Wording of messages: suggested names, shortened lists, visible characters."""
 
-from __future__ import annotations
-
 import difflib
 import re
 import unicodedata

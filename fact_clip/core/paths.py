@@ -1,7 +1,5 @@
 """File names, paths inside a folder, atomic writing, and locks of folders."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

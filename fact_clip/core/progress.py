@@ -1,12 +1,12 @@
 """Progress lines of long work: when the next one is due, and how much time is left."""
 
-from __future__ import annotations
-
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TypeVar
+
+from fact_clip.core.types import Progress
 
 Item = TypeVar("Item")
 
@@ -59,7 +59,7 @@ def paced(
     items: Collection[Item],
     what: str,
     logger: logging.Logger,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
     *,
     tenths: bool = False,
 ) -> Iterator[Item]:

@@ -15,6 +15,7 @@ import numpy as np
 from fact_clip.core.arguments import names_of, number_of, table_of, whole_of
 from fact_clip.core.colours import class_colours
 from fact_clip.core.errors import GapError, InputError, library_errors
+from fact_clip.core.types import Names
 
 LEAST_FPS = 1e-6  # frames a second: one in twelve days
 MOST_FPS = 100_000.0  # frames a second: twice what sound has
@@ -94,7 +95,7 @@ class Segmentation:
     times: tuple[float, ...] | None = None
     media: str | None = field(default=None, compare=False)
     video_fps: float | None = field(default=None, compare=False)
-    background: tuple[str, ...] = field(default=(), compare=False)
+    background: Names = field(default=(), compare=False)
     new_words: tuple[NewWord, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -173,7 +174,7 @@ class Segmentation:
         return labels
 
     @property
-    def transcript(self) -> tuple[str, ...]:
+    def transcript(self) -> Names:
         """Return the labels of the segments in order."""
         return tuple(segment.label for segment in self.segments)
 

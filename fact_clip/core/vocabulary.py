@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fact_clip.core.arguments import check_name, names_of, path_of
+from fact_clip.core.arrays import Integers
 from fact_clip.core.errors import FileLocation, InputError
 from fact_clip.core.frames import frame_labels
 from fact_clip.core.io import read_lines
 from fact_clip.core.messages import normalize, spelling_key, suggest
+from fact_clip.core.types import Json, Names
 
 Factors: TypeAlias = tuple[str | None, ...]
 OneClass: TypeAlias = Sequence[str | None] | Mapping[str, str | None]
@@ -38,9 +40,9 @@ class Vocabulary:
         factors: C tuples with a factor per slot, or None if a class has no such factor.
     """
 
-    names: tuple[str, ...]
-    background: tuple[str, ...]
-    slots: tuple[str, ...]
+    names: Names
+    background: Names
+    slots: Names
     factors: tuple[Factors, ...]
 
     def __post_init__(self) -> None:
@@ -163,7 +165,7 @@ class Vocabulary:
         """
         return name if name in self else self._by_spelling.get(spelling_key(name), name)
 
-    def encode(self, labels: Iterable[str]) -> NDArray[np.int64]:
+    def encode(self, labels: Iterable[str]) -> Integers:
         """Convert names to class indices.
 
         Args:
@@ -194,7 +196,7 @@ class Vocabulary:
         """Return the class indices of the background names, in the order of `background`."""
         return tuple(self.index(name) for name in self.background)
 
-    def factor_indices(self, slot: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    def factor_indices(self, slot: str) -> tuple[Names, Integers]:
         """Return the factors of one slot, and their numbers by class.
 
         Args:
@@ -251,7 +253,7 @@ class Vocabulary:
             factors=tuple(self.factors[self.index(name)] for name in subset),
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Return plain JSON: names, background, slots, factors."""
         return {
             "names": list(self.names),
@@ -261,7 +263,7 @@ class Vocabulary:
         }
 
 
-def _check_names(where: str, names: tuple[str, ...]) -> None:
+def _check_names(where: str, names: Names) -> None:
     if not names:
         raise InputError(where, "no names")
     by_look: dict[str, str] = {}
@@ -276,8 +278,8 @@ def _check_names(where: str, names: tuple[str, ...]) -> None:
 
 
 def _resolve_factors(
-    names: tuple[str, ...], source: FactorSource | None, slots: Sequence[str] | None
-) -> tuple[tuple[str, ...], tuple[Factors, ...]]:
+    names: Names, source: FactorSource | None, slots: Sequence[str] | None
+) -> tuple[Names, tuple[Factors, ...]]:
     """Return the slots, and the factors of each name; arguments as in `Vocabulary.from_names`."""
     if source is None:
         slot_names = WHOLE_NAME if slots is None else names_of(slots, "slots")
@@ -302,7 +304,7 @@ def _resolve_factors(
     return slot_names, tuple(rows)
 
 
-def _infer_slots(classes: Sequence[OneClass | None]) -> tuple[str, ...]:
+def _infer_slots(classes: Sequence[OneClass | None]) -> Names:
     """Return the keys of classes that are mappings, else numbers for the longest tuple."""
     slots: dict[str, None] = {}
     for factors in classes:
@@ -319,7 +321,7 @@ def _infer_slots(classes: Sequence[OneClass | None]) -> tuple[str, ...]:
 _LINE = re.compile(r"([0-9]{1,9})[ \t]+(.+)")
 
 
-def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
+def parse_mapping(file: Path) -> tuple[Names, list[InputError]]:
     """Read the names and all faults of a mapping file.
 
     A line is "id name". The ids are 0 to C-1, each once in any order, and names may have spaces.

@@ -1,7 +1,5 @@
 """How published data sets are read (docs/benchmarks.md), and the factors of class names."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -10,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from fact_clip.config import DataConfig
-from fact_clip.core import ConfigKey, Factors, FileLocation, InputError, Vocabulary
+from fact_clip.core import ConfigKey, Factors, FileLocation, InputError, Names, Vocabulary
 from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.formats.table import read_lines
 from fact_clip.text import havid
@@ -43,7 +41,7 @@ class Benchmark:
     layout: Layout | None = None
     fps: float | None = None
     background: tuple[str | int, ...] = ()
-    slots: tuple[str, ...] | None = None
+    slots: Names | None = None
     factors: ReadFactors | None = None
     folder: str = ""
     splits: int = 0
@@ -136,7 +134,7 @@ def find_benchmark(name: str) -> Benchmark:
 
 def class_factors(
     config: DataConfig, root: Path | None, names: Sequence[str], background: Sequence[str]
-) -> tuple[ReadFactors | None, tuple[str, ...] | None]:
+) -> tuple[ReadFactors | None, Names | None]:
     """Return how the factors of class names are read, and their slots.
 
     ``root/factors.csv`` comes first, then ``data.grammar`` for the classes that it lacks. Without
@@ -193,8 +191,8 @@ def class_factors(
 
 
 def _grammar_reader(
-    pattern: str, actions: Iterable[str], slots: tuple[str, ...] | None
-) -> tuple[ReadFactors, tuple[str, ...]]:
+    pattern: str, actions: Iterable[str], slots: Names | None
+) -> tuple[ReadFactors, Names]:
     """Return the reader of ``data.grammar`` for some slots, by default those of the grammar."""
     grammar = Sentences(actions) if pattern == ENGLISH else Grammar.of(pattern, actions)
     slots = slots or grammar.slots
@@ -212,7 +210,7 @@ def _grammar_reader(
 
 def parse_factors(
     path: Path, names: Sequence[str]
-) -> tuple[tuple[str, ...], dict[str, Factors], list[InputError]]:
+) -> tuple[Names, dict[str, Factors], list[InputError]]:
     """Read a factors.csv: its slots, the factors of each class that it lists, and all its faults.
 
     The first line is "class" and the names of the slots. An empty cell is a factor that the class

@@ -7,13 +7,11 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Array, Floats, InputError, Integers, Names, Vocabulary
 from fact_clip.core.arguments import validated
 from fact_clip.datasets import features, statistics
 from fact_clip.datasets.benchmarks import Layout
@@ -129,7 +127,7 @@ class Dataset:
         """Return the same split with other classes held out, or none."""
         return self.build(self.config, self.folder, self.vocabulary, holdout)
 
-    def with_videos(self, train: tuple[str, ...], validation: tuple[str, ...]) -> Dataset:
+    def with_videos(self, train: Names, validation: Names) -> Dataset:
         """Return the data set with other training and validation videos of its own."""
         roles = replace(self.roles, train=train, validation=validation)
         return Dataset(
@@ -170,7 +168,7 @@ class Dataset:
         """Return the videos to learn from and to test on, of the holdout or the split."""
         return holdout_videos(self.split, holdout)
 
-    def validation_unseen_group(self, holdout: Holdout, number: int) -> tuple[str, ...]:
+    def validation_unseen_group(self, holdout: Holdout, number: int) -> Names:
         """Return a group of validation-unseen classes, of which each ensemble member can have one.
 
         Args:
@@ -187,7 +185,7 @@ class Dataset:
 
     # --- Videos ---
 
-    def features(self, name: str) -> NDArray[Any]:
+    def features(self, name: str) -> Array:
         """Return the raw features of a video.
 
         Args:
@@ -219,7 +217,7 @@ class Dataset:
         masked.flags.writeable = False
         return masked
 
-    def times(self, name: str) -> NDArray[np.float64] | None:
+    def times(self, name: str) -> Floats | None:
         """Return the start of each frame and the end, (T + 1,) seconds, or None if unknown."""
         return self.reader.times(name)
 
@@ -279,12 +277,12 @@ class Dataset:
         """Raise the first fault of the JSON files beside the features of videos."""
         self.reader.check_sidecars(names)
 
-    def class_counts(self, names: Iterable[str] | None = None) -> NDArray[np.int64]:
+    def class_counts(self, names: Iterable[str] | None = None) -> Integers:
         """Count the frames of each class, (C,), in some videos, by default the training videos."""
         labels = map(self.labels, self.train if names is None else names)
         return statistics.class_counts(labels, len(self.vocabulary))
 
-    def segment_counts(self, names: Iterable[str]) -> NDArray[np.int64]:
+    def segment_counts(self, names: Iterable[str]) -> Integers:
         """Count the segments of each class, (C,), in some videos."""
         return statistics.segment_counts(map(self.labels, names), len(self.vocabulary))
 

@@ -7,13 +7,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import Vocabulary
+from fact_clip.core import Floats, Integers, Json, Names, Vocabulary
 from fact_clip.datasets.benchmarks import FACTORS_FILE
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import read_sidecar
@@ -86,7 +85,7 @@ def guess_names(
     Returns:
         The configuration with the guesses, and a reason for each of the three keys.
     """
-    guesses: dict[str, Any] = {}
+    guesses: Json = {}
     reasons = dict.fromkeys(("background", "unlabelled", "grammar"), "as given")
     if config.background is None:
         background = tuple(name for name in names if name.lower() in BACKGROUND_NAMES)
@@ -196,7 +195,7 @@ class Proposal:
     settings: tuple[Setting, ...]
     measures: Measures
     videos: int
-    notes: tuple[str, ...]
+    notes: Names
     vocabulary: Vocabulary
 
     def with_settings(self, *settings: Setting) -> Proposal:
@@ -310,8 +309,8 @@ def _validation(
 class _Rows:
     """Labelled rows sampled from some videos."""
 
-    features: NDArray[np.float64]  # (N, D)
-    labels: NDArray[np.int64]  # (N,)
+    features: Floats  # (N, D)
+    labels: Integers  # (N,)
 
 
 def separability(dataset: Dataset) -> float:
@@ -330,7 +329,7 @@ def _ridge_hits(train: _Rows, test: _Rows, n_classes: int) -> int:
     mean = train.features.mean(0)
     deviation = train.features.std(0) + 1e-6
 
-    def scaled(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    def scaled(features: Floats) -> Floats:
         standardised = ((features - mean) / deviation).clip(-5, 5)
         return np.pad(standardised, ((0, 0), (0, 1)), constant_values=1)  # (N, D + 1)
 

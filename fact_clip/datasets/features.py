@@ -10,15 +10,24 @@ from pathlib import Path
 from typing import Annotated, Any, TypeGuard
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fact_clip.config import Rate
-from fact_clip.core import Clock, InputError, Location, OrientationError, library_errors
+from fact_clip.core import (
+    Array,
+    Clock,
+    Flags,
+    Floats,
+    InputError,
+    Integers,
+    Location,
+    OrientationError,
+    Singles,
+    library_errors,
+)
 from fact_clip.core.io import BROKEN_ARRAY, check_file, parse_value, read_mapping
 from fact_clip.datasets.benchmarks import Layout
 
-Array = NDArray[Any]
 EXTRACT_AGAIN = "extract the features of this video again"
 
 _ROWS = 2048  # frames checked together, to bound the memory of a pass over a mapped file
@@ -141,14 +150,14 @@ def is_constant(features: Array) -> bool:
     return len(features) > 1 and bool((features[::step] == features[0]).all())
 
 
-def is_usable(values: Array) -> NDArray[np.bool_]:
+def is_usable(values: Array) -> Flags:
     """Return which values are finite, also in float32 and after a few multiplications."""
     if values.dtype.itemsize == 2:
         return np.isfinite(values)
     return np.abs(values) <= MAX_VALUE
 
 
-def _with_context(features: Array, context: Sequence[int]) -> NDArray[np.float32]:
+def _with_context(features: Array, context: Sequence[int]) -> Singles:
     """Map (T, D) to (T, D * (1 + 2 * windows)): columns, then mean and deviation of each window.
 
     Frame t has those of the frames [t - window // 2, t - window // 2 + window) that exist.
@@ -201,8 +210,8 @@ class FeatureTransform:
     """
 
     context: tuple[int, ...]
-    mean: NDArray[np.float32] | None  # (width,) of the standardisation, which clips at +-LIMIT
-    std: NDArray[np.float32] | None  # (width,); both are None without standardisation
+    mean: Singles | None  # (width,) of the standardisation, which clips at +-LIMIT
+    std: Singles | None  # (width,); both are None without standardisation
     input_dim: int  # D, columns of a feature file
 
     def __post_init__(self) -> None:
@@ -212,7 +221,7 @@ class FeatureTransform:
             problem = f"mean and std are not {self.width} numbers and deviations"
             raise InputError("feature transform", problem)
 
-    def _is_valid(self, values: NDArray[np.float32] | None) -> TypeGuard[NDArray[np.float32]]:
+    def _is_valid(self, values: Singles | None) -> TypeGuard[Singles]:
         return (
             values is not None and values.shape == (self.width,) and bool(np.isfinite(values).all())
         )
@@ -232,7 +241,7 @@ class FeatureTransform:
         cls,
         features: Iterable[Array],
         context: Sequence[int],
-        kinds: NDArray[np.int64] | None = None,
+        kinds: Integers | None = None,
     ) -> FeatureTransform:
         """Fit the standardisation on training videos, with one video in memory at a time.
 
@@ -273,7 +282,7 @@ class FeatureTransform:
         std[std <= 1e-6 * np.abs(mean)] = 1.0
         return replace(transform, mean=mean.astype(np.float32), std=std.astype(np.float32))
 
-    def __call__(self, features: Array) -> NDArray[np.float32]:
+    def __call__(self, features: Array) -> Singles:
         """Map features (T, D) to a new float32 array (T, width)."""
         if features.ndim != 2 or features.shape[1] != self.input_dim:
             fix = f"give (T, {self.input_dim}), as in training"
@@ -312,9 +321,7 @@ class FeatureTransform:
         )
 
 
-def _share_statistics(
-    mean: NDArray[np.float64], variance: NDArray[np.float64], kinds: NDArray[np.int64]
-) -> None:
+def _share_statistics(mean: Floats, variance: Floats, kinds: Integers) -> None:
     """Give the columns of each kind, in every block of context, one mean and variance, in place."""
     dim = len(kinds)
     blocks = [kinds + block * dim for block in range(len(mean) // dim)]
@@ -373,7 +380,7 @@ def read_clock(
     return replace(clock, times=times)
 
 
-def _frame_times(values: tuple[float, ...], clock: Clock, path: Path) -> NDArray[np.float64]:
+def _frame_times(values: tuple[float, ...], clock: Clock, path: Path) -> Floats:
     """Return the start of each frame and the end of the last one, (T + 1,), in seconds."""
     n_frames = clock.n_frames or 0
     times = np.asarray(values, dtype=np.float64)
@@ -388,7 +395,7 @@ def _frame_times(values: tuple[float, ...], clock: Clock, path: Path) -> NDArray
     return times
 
 
-def _check_rate(times: NDArray[np.float64], fps: float, path: Path) -> None:
+def _check_rate(times: Floats, fps: float, path: Path) -> None:
     """Check that the rate of frame times is `fps`, or the median rate where a recorder paused."""
     mean_rate = (len(times) - 2) / float(times[-2] - times[0])
     median_rate = 1 / float(np.median(np.diff(times[:-1])))

@@ -11,10 +11,19 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fact_clip.config import RECIPES, Count, DataConfig, Natural
-from fact_clip.core import ConfigKey, FileLocation, InputError, Location, Vocabulary
+from fact_clip.core import (
+    ConfigKey,
+    FileLocation,
+    InputError,
+    Integers,
+    Json,
+    Location,
+    Names,
+    Vocabulary,
+)
 from fact_clip.core.arguments import names_of, validated
 from fact_clip.core.io import parse_json, parse_value
 from fact_clip.core.messages import suggest
@@ -42,11 +51,11 @@ class Holdout:
         file: the file that it was read from.
     """
 
-    unseen: tuple[str, ...]
-    validation_unseen: tuple[str, ...] = ()
+    unseen: Names
+    validation_unseen: Names = ()
     mode: Mode = "mask"
-    train_videos: tuple[str, ...] | None = None
-    test_videos: tuple[str, ...] | None = None
+    train_videos: Names | None = None
+    test_videos: Names | None = None
     file: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -97,7 +106,7 @@ class Holdout:
         fields = {key: values[key] for key in _KEYS if values.get(key) is not None}
         return replace(parse_value(cls, fields, path), file=path)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Return plain JSON for `read`, without attributes that are None."""
         values = {}
         for key in _KEYS:
@@ -112,7 +121,7 @@ class Holdout:
         return path
 
     @property
-    def hidden(self) -> tuple[str, ...]:
+    def hidden(self) -> Names:
         """Return the classes of both groups."""
         return (*self.unseen, *self.validation_unseen)
 
@@ -140,7 +149,7 @@ class Holdout:
 
 
 def check_leak(
-    labels: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, hidden: Sequence[int]
+    labels: Mapping[str, Integers], vocabulary: Vocabulary, hidden: Sequence[int]
 ) -> None:
     """Check that training sees no frame of a hidden class.
 
@@ -192,7 +201,7 @@ def _holdout_path(source: str, root: Path | None) -> Path:
     return Path(source)
 
 
-def _class_names(classes: Sequence[str | int], vocabulary: Vocabulary) -> tuple[str, ...]:
+def _class_names(classes: Sequence[str | int], vocabulary: Vocabulary) -> Names:
     """Return the names of classes that are listed by name or number."""
     names = []
     for name in classes:
@@ -603,7 +612,7 @@ def choose_validation_unseen(
     frames: Mapping[str, Mapping[int, int]],
     groups: Mapping[str, str] | None = None,
     excluded: Collection[str] = (),
-) -> tuple[str, ...]:
+) -> Names:
     """Choose seen actions to hold out for tuning, if any can be (docs/protocol.md, Validation).
 
     They are half as many as the unseen classes, at least two, and at most an eighth of the seen

@@ -1,22 +1,26 @@
 """All faults of a data set, for `fact-clip data check`. Readers raise only the first one."""
 
-from __future__ import annotations
-
 import logging
 import math
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import FileLocation, InputError, Location, OrientationError, Vocabulary
+from fact_clip.core import (
+    Array,
+    FileLocation,
+    InputError,
+    Location,
+    Names,
+    OrientationError,
+    Progress,
+    Vocabulary,
+)
 from fact_clip.core.messages import suggest
 from fact_clip.core.progress import paced
 from fact_clip.datasets import features, layout
@@ -27,7 +31,6 @@ from fact_clip.datasets.splits import in_order, read_groups
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int, str], None]
 
 # Kinds of findings with which training and scoring still work. All others are errors.
 NOTES = ("never trained", "spelling", "coverage", "shared groups", "constant", "unlabelled")
@@ -83,13 +86,13 @@ class Inspection:
             self.split_names = [split]
         self.findings: list[Finding] = []
         self.splits: dict[str, dict[str, layout.Videos]] = {}  # split, part, video
-        self.class_names: tuple[str, ...] = ()
+        self.class_names: Names = ()
         self.classes: dict[str, set[str]] = {}  # by video, without unknown ones
         self.lengths: dict[str, int] = {}  # labels of each video
         self.columns: int | None = None  # D of most feature files; None without any
         self.checked_share = 1.0  # of the feature values, for NaN
         self._vocabulary: Vocabulary | None = None  # None where there is an error in the classes
-        self._features: dict[str, NDArray[Any]] = {}  # (T, D) of each video
+        self._features: dict[str, Array] = {}  # (T, D) of each video
 
     def __iter__(self) -> Iterator[Finding]:
         """Inspect everything, and yield the findings."""
@@ -156,7 +159,7 @@ class Inspection:
             with self._noted("holdout"):
                 find_holdout(self.config, self.root, self._vocabulary)
 
-    def _inspect_factors(self, background: tuple[str, ...]) -> None:
+    def _inspect_factors(self, background: Names) -> None:
         path = self.root / FACTORS_FILE
         if os.path.lexists(path):
             *_, faults = parse_factors(path, (*self.class_names, *unlabelled(self.config)))
@@ -270,7 +273,7 @@ class Inspection:
             self._report("never trained", self.folder.mapping_path, problem)
 
     def _inspect_features(self) -> None:
-        stored: dict[str, NDArray[Any]] = {}  # as in the files, until the layout is known
+        stored: dict[str, Array] = {}  # as in the files, until the layout is known
         for video in self.videos:
             with self._noted("features"):
                 stored[video] = self.folder.features(video, "TD")
@@ -305,7 +308,7 @@ class Inspection:
                 location = self.folder.feature_location(video)
                 features.check_width(location, self._features[video], self.columns, "most files")
 
-    def _guess_layout(self, stored: dict[str, NDArray[Any]]) -> Layout | None:
+    def _guess_layout(self, stored: dict[str, Array]) -> Layout | None:
         """Return the layout that fits the labels of most videos, or None."""
         votes: Counter[Layout] = Counter()
         for video, n_labels in self.lengths.items():

@@ -1,26 +1,23 @@
 """The labels of videos: one class name a frame, and the class indices that follow from them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError, Location
+from fact_clip.core import InputError, Integers, Location, Names
 from fact_clip.core.messages import suggest
 
-Labels = NDArray[np.int64]
+Labels = Integers
 
 IGNORED = -1  # label of frames that no loss and no metric looks at, and of padding
 UNLABELLED = "?"  # the label of a frame whose action nobody knows
 
 
-def unlabelled(config: DataConfig) -> tuple[str, ...]:
+def unlabelled(config: DataConfig) -> Names:
     """Return the label names that are ignored."""
     return (*config.unlabelled, UNLABELLED)
 
@@ -71,8 +68,8 @@ class LabelReader:
         self,
         read_lines: Callable[[str], list[str]],
         locate: Callable[[str, int | None], Location],
-        class_names: tuple[str, ...],
-        ignored: tuple[str, ...],
+        class_names: Names,
+        ignored: Names,
     ) -> None:
         self.read_lines = read_lines
         self.locate = locate

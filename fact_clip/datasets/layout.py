@@ -1,7 +1,5 @@
 """The common layout (docs/datasets.md): the folder of a data set, its classes and its splits."""
 
-from __future__ import annotations
-
 import os
 import re
 import warnings
@@ -13,11 +11,13 @@ from typing import Any
 
 from fact_clip.config import DataConfig
 from fact_clip.core import (
+    Array,
     ConfigKey,
     FileLocation,
     InputError,
     Location,
     MissingDataError,
+    Names,
     Vocabulary,
     parse_mapping,
 )
@@ -25,7 +25,7 @@ from fact_clip.core.io import read_lines as raw_lines
 from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.core.paths import expanded, is_file_name
 from fact_clip.datasets.benchmarks import Benchmark, Layout, class_factors, find_benchmark
-from fact_clip.datasets.features import Array, load_features
+from fact_clip.datasets.features import load_features
 from fact_clip.datasets.labels import LabelReader, unlabelled
 
 # The lists of a split, by part ("train", "test") and name of the split.
@@ -82,11 +82,11 @@ class DataStore(ABC):
 
     @property
     @abstractmethod
-    def mapping(self) -> tuple[tuple[str, ...], list[InputError]]:
+    def mapping(self) -> tuple[Names, list[InputError]]:
         """Return all names of the mapping, ``data.unlabelled`` included, and its faults."""
 
     @property
-    def class_names(self) -> tuple[str, ...]:
+    def class_names(self) -> Names:
         """Return all names of the mapping. Raise its first fault."""
         names, faults = self.mapping
         for error in faults:
@@ -122,7 +122,7 @@ class DataStore(ABC):
         factors, slots = class_factors(config, self.root, names, background)
         return Vocabulary.from_names(names, background, factors, slots)
 
-    def labels(self, config: DataConfig, class_names: tuple[str, ...]) -> LabelReader:
+    def labels(self, config: DataConfig, class_names: Names) -> LabelReader:
         """Return the reader of labels for these class names."""
         key = (class_names, config.unlabelled)
         if key not in self._labels:
@@ -175,7 +175,7 @@ class DataFolder(DataStore):
         return [self.feature_path(video) for video in videos]
 
     @cached_property
-    def mapping(self) -> tuple[tuple[str, ...], list[InputError]]:
+    def mapping(self) -> tuple[Names, list[InputError]]:
         """Return all names of the mapping, ``data.unlabelled`` included, and its faults."""
         return parse_mapping(self.mapping_path)
 
@@ -235,7 +235,7 @@ def find_root(config: DataConfig) -> Path:
 
 def background_classes(
     config: DataConfig, class_names: Sequence[str], location: Location
-) -> tuple[tuple[str, ...], list[InputError]]:
+) -> tuple[Names, list[InputError]]:
     """Return the background classes, and the faults of background and unlabelled names."""
     ignored = unlabelled(config)
     names = tuple(name for name in class_names if name not in ignored)
@@ -265,7 +265,7 @@ def background_classes(
 
 def _published_background(
     config: DataConfig, class_names: Sequence[str], ignored: Sequence[str]
-) -> tuple[str, ...]:
+) -> Names:
     """Return the background classes of a benchmark, which may give them by id."""
     background = []
     for name in find_benchmark(config.name).background:

@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from fact_clip.config import AugmentConfig
-from fact_clip.core import InputError, majority_stride
+from fact_clip.core import InputError, Names, majority_stride
 from fact_clip.core.distributed import end_with_parent
 from fact_clip.datasets import reader
 from fact_clip.datasets.dataset import Dataset
@@ -43,7 +43,7 @@ class Batch:
     features: Tensor  # (B, T, D), zero at padding
     labels: Tensor  # (B, T) int64, on the host, -1 at padding and at ignored frames
     mask: Tensor  # (B, T) bool, true at real frames
-    names: tuple[str, ...]
+    names: Names
     gain: float = 1.0  # float16 features are multiplied by it when they become float32
     share: float = 1.0  # of the videos of this step, less than 1 where processes share a step
     padded: bool = True  # some frames are padding

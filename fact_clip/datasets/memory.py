@@ -1,7 +1,5 @@
 """Data sets in memory: arrays and lists of names, or an object of a user's own class."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fact_clip.config import Config, with_values
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Array, InputError, Names, Vocabulary
 from fact_clip.core.arguments import array_of, names_of
 from fact_clip.core.errors import Argument
 from fact_clip.core.paths import inside, is_file_name, whole_file, write_lines
 from fact_clip.datasets.benchmarks import Layout, find_benchmark
-from fact_clip.datasets.features import Array
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.layout import IN_MEMORY, DataStore, Videos
 from fact_clip.datasets.splits import Split, write_splits
@@ -215,7 +212,7 @@ class MemoryStore(DataStore):
         self._class_names = Vocabulary.from_names(class_names).names
 
     @property
-    def mapping(self) -> tuple[tuple[str, ...], list[InputError]]:
+    def mapping(self) -> tuple[Names, list[InputError]]:
         """Return the class names, and no faults."""
         return self._class_names, []
 

@@ -10,17 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import connected_components
 
 from fact_clip.config import ObjectData
-from fact_clip.core import WHOLE_NAME, ConfigKey, Factors, InputError, Vocabulary
+from fact_clip.core import (
+    WHOLE_NAME,
+    Array,
+    ConfigKey,
+    Factors,
+    Flags,
+    Floats,
+    InputError,
+    Integers,
+    Names,
+    Vocabulary,
+)
 from fact_clip.core.messages import spelling_key
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import read_lines
 
-Array = NDArray[Any]
 Columns = tuple[tuple[int, ...], ...]  # (O, k), the columns of each object
 
 # Correlations from which on ...
@@ -47,7 +56,7 @@ class ObjectColumns:
         width: D, columns of a feature file.
     """
 
-    names: tuple[str, ...]
+    names: Names
     columns: Columns
     fixed: tuple[int, ...]
     slot: int
@@ -129,7 +138,7 @@ class ObjectColumns:
             raise InputError(ConfigKey("data.objects.blocks"), problem)
         return self
 
-    def kinds(self) -> NDArray[np.int64]:
+    def kinds(self) -> Integers:
         """Return the kind of value of each column, (D,). Columns of a kind share statistics."""
         n_kinds = len(self.columns[0])
         kinds = n_kinds + np.arange(self.width)  # a column of no object is a kind of its own
@@ -147,7 +156,7 @@ class ObjectColumns:
         return tuple(columns)
 
 
-def _read_names(path: Path) -> tuple[str, ...]:
+def _read_names(path: Path) -> Names:
     lines = read_lines(path, "names, one per line")
     words = [" ".join(line.replace("_", " ").split()) for line in lines]
     names = tuple(name for name in words if name)
@@ -179,8 +188,8 @@ class _Detection:
     """Objects that were detected in features."""
 
     columns: Columns
-    names: tuple[str, ...]  # (O,), "" where unknown
-    words: tuple[str, ...]  # of the trained classes, by which objects can be named
+    names: Names  # (O,), "" where unknown
+    words: Names  # of the trained classes, by which objects can be named
     trained_factors: list[Factors]
 
 
@@ -247,9 +256,9 @@ def find_objects(videos: Callable[[], Iterable[Array]]) -> Columns:
 def name_objects(
     columns: Sequence[Sequence[int]],
     videos: Iterable[tuple[Array, Array, Array]],
-    words: tuple[str, ...],
+    words: Names,
     least: float = NAMES,
-) -> tuple[str, ...]:
+) -> Names:
     """Find the names of objects. Each word names at most one object.
 
     A tie is the correlation of the changes of an object with the frames of a word, plus half of
@@ -282,7 +291,7 @@ def name_objects(
     return tuple(names)
 
 
-def correlation(pairs: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
+def correlation(pairs: Iterable[tuple[Array, Array]]) -> Floats:
     """Return correlations (M, N) over the frames of all pairs (T, M) and (T, N).
 
     They are 0 where a column is constant.
@@ -301,13 +310,13 @@ def correlation(pairs: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
     return np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 1e-9)
 
 
-def changes(features: Array, columns: Sequence[Sequence[int]]) -> NDArray[np.bool_]:
+def changes(features: Array, columns: Sequence[Sequence[int]]) -> Flags:
     """Return whether any column of each object differs from the frame before, (T, O)."""
     moved = np.zeros(features.shape, dtype=bool)
     moved[1:] = features[1:] != features[:-1]
     return _any_column(moved, columns)
 
 
-def _any_column(values: Array, columns: Sequence[Sequence[int]]) -> NDArray[np.bool_]:
+def _any_column(values: Array, columns: Sequence[Sequence[int]]) -> Flags:
     of_objects = [values[:, list(object_columns)].any(1) for object_columns in columns]
     return np.stack(of_objects, axis=1)

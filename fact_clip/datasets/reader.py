@@ -1,18 +1,15 @@
 """The features and labels of single videos, checked and cut to one length."""
 
-from __future__ import annotations
-
 import warnings
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import Clock
+from fact_clip.core import Array, Clock, Floats
 from fact_clip.datasets import features
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
@@ -68,7 +65,7 @@ class VideoReader:
         """Return D, the columns of the feature file of the first video."""
         return self.store.features(self.videos[0], self.layout).shape[1]
 
-    def open(self, name: str) -> NDArray[Any]:
+    def open(self, name: str) -> Array:
         """Open the features (T, D) of a video, memory-mapped, with only the header checked.
 
         Labels and features whose lengths differ within the tolerance are cut to the shorter, with
@@ -87,7 +84,7 @@ class VideoReader:
         self._lengths[name] = length
         return rows[:length]
 
-    def features(self, name: str) -> NDArray[Any]:
+    def features(self, name: str) -> Array:
         """Return the features (T, D) of a video, memory-mapped, with values checked once."""
         rows = self.open(name)
         if name not in self._finite:
@@ -110,7 +107,7 @@ class VideoReader:
         """Return video -> class index -> frames."""
         return {name: Counter(self.labels(name).tolist()) for name in names}
 
-    def times(self, name: str) -> NDArray[np.float64] | None:
+    def times(self, name: str) -> Floats | None:
         """Return the start of each frame and the end, (T + 1,) seconds, or None if unknown."""
         clock = Clock(fps=self.fps)
         for path in self.store.feature_files([name]):

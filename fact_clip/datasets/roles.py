@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fact_clip.config import DataConfig
-from fact_clip.core import ConfigKey, InputError, Vocabulary
+from fact_clip.core import ConfigKey, InputError, Names, Vocabulary
 from fact_clip.core.messages import suggest
 from fact_clip.datasets.holdout import Holdout, choose_validation_unseen
 from fact_clip.datasets.layout import DataStore, overlaps
@@ -21,8 +21,8 @@ FrameCounts = Mapping[str, Counter[int]]
 class SplitVideos(NamedTuple):
     """The videos of a split."""
 
-    learning: tuple[str, ...]  # for training and validation
-    test: tuple[str, ...]
+    learning: Names  # for training and validation
+    test: Names
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class VideoRoles:
     Labels are hidden as docs/protocol.md says under Masking.
     """
 
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    test: tuple[str, ...]
+    train: Names
+    validation: Names
+    test: Names
     validation_parts: int  # parts of the training videos that can validate in turn
     holdout: Holdout | None  # with its validation-unseen classes decided
     classes: ClassRoles
@@ -132,7 +132,7 @@ class VideoRoles:
         )
 
 
-def read_split_videos(config: DataConfig, store: DataStore) -> tuple[SplitVideos, tuple[str, ...]]:
+def read_split_videos(config: DataConfig, store: DataStore) -> tuple[SplitVideos, Names]:
     """Read the lists of a split. Return its videos, and all of them in the order of the lists."""
     split = str(config.split)
     if split == "all":
@@ -192,7 +192,7 @@ def validation_unseen_group(
     number: int,
     frames: FrameCounts,
     groups: Mapping[str, str],
-) -> tuple[str, ...]:
+) -> Names:
     """Return a group of validation-unseen classes.
 
     Group 0 is that of the holdout, if it names some, else chosen. Group 1, 2, ..., for members of

@@ -1,7 +1,5 @@
 """Groups of videos (`data.groups`), and splits that keep groups together."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections import Counter
@@ -11,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fact_clip.core import CommandOption, InputError, Location, library_errors
+from fact_clip.core import CommandOption, InputError, Location, Names, library_errors
 from fact_clip.core.messages import join_names
 from fact_clip.core.paths import check_place, inside, is_file_name, whole_file
 from fact_clip.datasets.layout import SPLIT_FILES, split_names
@@ -63,7 +61,7 @@ def read_groups(
     return groups
 
 
-def together(groups: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def together(groups: Mapping[str, str]) -> dict[str, Names]:
     """Return group -> its videos, both in the order of `groups`."""
     videos: dict[str, list[str]] = {}
     for video, group in groups.items():
@@ -92,7 +90,7 @@ def carve_validation(
     frames: Mapping[str, Mapping[int, int]] | None = None,
     seen: Set[int] = frozenset(),
     validation_unseen: Set[int] = frozenset(),
-) -> tuple[str, ...]:
+) -> Names:
     """Choose the training videos that validate: whole groups, at least one and not all.
 
     Groups are taken by the hash of their names, but so that the validation-unseen classes occur in
@@ -184,9 +182,9 @@ def _natural_key(name: str) -> list[tuple[int, str]]:
 class Split:
     """One split: its videos, and the groups of its test videos."""
 
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-    tested: tuple[str, ...]
+    train: Names
+    test: Names
+    tested: Names
 
 
 def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Split, ...]:
@@ -268,7 +266,7 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
         The files.
     """
     existing = split_names(root)
-    videos_of: dict[Path, tuple[str, ...]] = {}
+    videos_of: dict[Path, Names] = {}
     for number, split in enumerate(splits, start=1):
         for part, videos in (("train", split.train), ("test", split.test)):
             for video in videos:

@@ -1,16 +1,13 @@
 """Statistics of the labels of videos."""
 
-from __future__ import annotations
-
 import statistics
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import runs
+from fact_clip.core import Integers, runs
 from fact_clip.datasets.labels import IGNORED, Labels
 
 Run = tuple[int, int, int]  # start, stop and class of a segment
@@ -21,7 +18,7 @@ def labelled_segments(labels: Labels) -> list[Run]:
     return [run for run in runs(labels) if run[2] != IGNORED]
 
 
-def class_counts(videos: Iterable[Labels], n_classes: int) -> NDArray[np.int64]:
+def class_counts(videos: Iterable[Labels], n_classes: int) -> Integers:
     """Count the frames of each class, (C,), without ignored ones."""
     counts = np.zeros(n_classes, dtype=np.int64)
     for labels in videos:
@@ -29,7 +26,7 @@ def class_counts(videos: Iterable[Labels], n_classes: int) -> NDArray[np.int64]:
     return counts
 
 
-def segment_counts(videos: Iterable[Labels], n_classes: int) -> NDArray[np.int64]:
+def segment_counts(videos: Iterable[Labels], n_classes: int) -> Integers:
     """Count the segments of each class, (C,), without ignored ones."""
     counts = np.zeros(n_classes, dtype=np.int64)
     for labels in videos:

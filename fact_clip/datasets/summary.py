@@ -1,20 +1,16 @@
 """Counts of a data set, for `fact-clip data summary`."""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core import InputError, Json, Progress, Vocabulary, runs
 from fact_clip.core.progress import paced
-from fact_clip.datasets.inspect import Progress
 from fact_clip.datasets.layout import DataFolder, split_names
 from fact_clip.datasets.statistics import Run, count_transitions, labelled_segments
 
@@ -30,7 +26,7 @@ def tokens_of(segments: int) -> int:
     return 10 * math.ceil(segments * SPARE_TOKENS / 10)
 
 
-def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str, Any]:
+def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
     """Count videos, frames, segments and transitions over all splits.
 
     Args:
@@ -99,7 +95,7 @@ class _ClassSegments:
     transcript_lengths: dict[int, int] = field(default_factory=dict)  # by number of the video
 
 
-def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
+def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[Json]:
     classes = [_ClassSegments() for _ in vocabulary]
     for number, video in enumerate(videos):
         for start, stop, label in video:
@@ -127,7 +123,7 @@ def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[
     return rows
 
 
-def _balance(frames: Sequence[int]) -> dict[str, Any]:
+def _balance(frames: Sequence[int]) -> Json:
     """Return the entropy of the classes over that of equal classes, and the largest ratio."""
     counts = np.array([count for count in frames if count], dtype=np.float64)
     shares = counts / counts.sum()
@@ -139,7 +135,7 @@ def _balance(frames: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
+def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[Json]:
     pairs = count_transitions(videos)
     leaving = Counter[int]()
     for (first, _), count in pairs.items():

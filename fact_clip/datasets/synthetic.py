@@ -6,8 +6,6 @@ glances away, the style of a person, drift, noise and soft borders make single f
 recognise. Films have features by ``fact-clip extract`` alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from fact_clip.core import Factors, runs
+from fact_clip.core import Factors, Floats, Image, Integers, runs
 from fact_clip.core.arguments import number_of, validated
 from fact_clip.core.paths import whole_file, write_lines
 from fact_clip.datasets.benchmarks import NO_ACTION
 from fact_clip.datasets.holdout import Holdout
 from fact_clip.datasets.splits import Split, write_splits
 
-Floats = NDArray[np.float64]
 World = dict[str, Floats]  # see `_prototypes`
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -165,7 +161,7 @@ def _moving_average(rows: Floats, window: int) -> Floats:
 
 
 def _evidence(
-    plan: list[str], frames: NDArray[np.int64], fps: float, world: World, rng: np.random.Generator
+    plan: list[str], frames: Integers, fps: float, world: World, rng: np.random.Generator
 ) -> Floats:
     """Return the evidence of the actions, (T, dim), with sharp borders."""
     dim = world["drift"].shape[1]
@@ -220,9 +216,7 @@ def _video(
     return rows.astype(np.float16), labels
 
 
-def _durations(
-    plan: list[str], pace: float, fps: float, rng: np.random.Generator
-) -> NDArray[np.int64]:
+def _durations(plan: list[str], pace: float, fps: float, rng: np.random.Generator) -> Integers:
     """Draw the frames of each action: log-normal around the median of its verb, times the pace."""
     medians = []
     for name in plan:
@@ -371,7 +365,7 @@ def _table(rng: np.random.Generator) -> Image:
     return table
 
 
-def _movement(verb: str, angle: float) -> NDArray[np.float64]:
+def _movement(verb: str, angle: float) -> Floats:
     """Return the offset of an object from the point where it is worked on."""
     sine = np.sin(angle)
     cosine = np.cos(angle)

@@ -1,7 +1,5 @@
 """Encoders of pictures and texts, by name. Models and torch are loaded when they are used."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import InputError
+from fact_clip.core import Array, InputError, Singles
 from fact_clip.core.arguments import validated
 from fact_clip.core.paths import expanded
 from fact_clip.core.plugins import Table
@@ -49,10 +47,10 @@ class FrameEncoder(Protocol):
     def load(self) -> None:
         """Load the weights now. An InputError says how to get missing ones."""
 
-    def prepare(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+    def prepare(self, image: NDArray[np.uint8]) -> Array:
         """Prepare (H, W, 3) -> the input for one picture. Runs in a thread of its own."""
 
-    def encode_images(self, prepared: NDArray[Any]) -> NDArray[np.float32]:
+    def encode_images(self, prepared: Array) -> Singles:
         """Encode `context` + N prepared pictures -> (N, D), the rows of the last N."""
 
 
@@ -63,7 +61,7 @@ class TextEncoder(Protocol):
     def name(self) -> str:
         """Return an identity: equal names mean equal vectors."""
 
-    def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+    def encode_texts(self, texts: list[str]) -> Singles:
         """Encode N texts -> (N, E), each row of length 1."""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Json, Names, Singles
 from fact_clip.core.paths import expanded
 from fact_clip.encoders.pretrained import (
     PictureModel,
@@ -109,7 +109,7 @@ class Torchvision(Backbone):
         return self._weights().transforms(), self.model
 
 
-def _load_checkpoint(model: torch.nn.Module, file: Path, removed: tuple[str, ...]) -> None:
+def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None:
     """Load a checkpoint strictly, except for the layers that were removed from the model."""
     import torch
     from safetensors.torch import load_file
@@ -160,7 +160,7 @@ class OpenClip(ImageTextModel):
             name = f"{self._model_name}/{weights_name}"
         super().__init__(f"{prefix}:{name}", where, runtime, is_local)
 
-    def _tag_settings(self) -> dict[str, Any]:
+    def _tag_settings(self) -> Json:
         """Return the settings of a tag in the library, {} for other weights."""
         if not self._weights:
             return {}
@@ -280,7 +280,7 @@ class Transformers(ImageTextModel):
         config = self.model.config
         length = config.text_config.max_position_embeddings
         keys = ["input_ids", "attention_mask"]
-        padding: dict[str, Any] = {"padding": True}
+        padding: Json = {"padding": True}
         if config.model_type.startswith("siglip"):
             # SigLIP was trained on texts padded to full length, without a mask
             keys = ["input_ids"]
@@ -325,7 +325,7 @@ class GridEncoder:
         """Return the picture, of `size`, unchanged."""
         return image
 
-    def encode_images(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def encode_images(self, prepared: NDArray[np.uint8]) -> Singles:
         """Encode (1 + N, 48, 64, 3) -> (N, 384) float32. The first picture is context only."""
         colour = _cells(prepared[1:].astype(np.float32) / np.float32(255))  # (N, 6, 8, 3)
         # luma of BT.601 in 1/256, so that the sum stays whole
@@ -350,7 +350,7 @@ class GridEncoder:
         return np.concatenate(columns, axis=3).reshape(len(current), self.dim)
 
 
-def _cells(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+def _cells(planes: Singles) -> Singles:
     """Average over cells: (N, 48, 64, C) -> (N, 6, 8, C)."""
     n, _, _, channels = planes.shape
     return planes.reshape(n, _ROWS, _CELL, _COLUMNS, _CELL, channels).mean(axis=(2, 4))

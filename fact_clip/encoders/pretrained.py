@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Singles
 from fact_clip.core.distributed import Precision, pick_device, pick_precision
 from fact_clip.core.paths import expanded
 
@@ -132,7 +132,7 @@ class Pretrained(ABC):
                 problem = f"{problem} ({note})"
             raise InputError(self._where, problem, fix()) from error
 
-    def _run(self, function: Callable[..., Any], **inputs: torch.Tensor) -> NDArray[np.float32]:
+    def _run(self, function: Callable[..., Any], **inputs: torch.Tensor) -> Singles:
         """Run a side of the model on inputs on any device. Return (N, E) in main memory."""
         import torch
 
@@ -178,13 +178,13 @@ class PictureModel(Pretrained):
         """Load the weights now. An InputError says how to get missing ones."""
         _ = self._pictures
 
-    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def prepare(self, image: NDArray[np.uint8]) -> Singles:
         """Prepare (H, W, 3) -> (3, h, w) float32."""
         from PIL import Image
 
         return self._pictures[0](Image.fromarray(image)).numpy()
 
-    def encode_images(self, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
+    def encode_images(self, prepared: Singles) -> Singles:
         """Encode (N, 3, h, w) -> (N, D) float32, not normalised."""
         import torch
 
@@ -201,7 +201,7 @@ class TextModel(Pretrained):
         """Return the tokeniser and the model, of the loaded weights."""
 
     @cached_property
-    def _texts(self) -> Callable[[list[str]], NDArray[np.float32]]:
+    def _texts(self) -> Callable[[list[str]], Singles]:
         import torch
 
         _ = self.model
@@ -217,7 +217,7 @@ class TextModel(Pretrained):
             self._run(features, **first)
         return lambda texts: self._run(features, **tokenise(texts))
 
-    def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+    def encode_texts(self, texts: list[str]) -> Singles:
         """Encode N texts -> (N, E) float32, unit rows. Reject a text that is too long."""
         embed = self._texts
         with self._errors():

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from fact_clip.config import WIDEST
-from fact_clip.core import InputError, library_errors
+from fact_clip.core import Floats, InputError, Singles, library_errors
 from fact_clip.core.io import check_file, read_npz
 from fact_clip.core.paths import expanded
 from fact_clip.encoders.pretrained import Runtime, TextModel, content_name
@@ -157,7 +156,7 @@ class HashEncoder:
         self.size = int(size)
         self.name = f"hash:{self.size}"
 
-    def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+    def encode_texts(self, texts: list[str]) -> Singles:
         """Encode N texts -> (N, size), each row of length 1."""
         rows = np.zeros((len(texts), self.size), dtype=np.float64)
         for row, sentence in zip(rows, texts, strict=True):
@@ -172,7 +171,7 @@ class HashEncoder:
         # sums of signs are exact, so that the result does not depend on the machine
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
-    def _signs(self, feature: str) -> NDArray[np.float64]:
+    def _signs(self, feature: str) -> Floats:
         raw = hashlib.shake_256(feature.encode()).digest(-(-self.size // 8))
         bits = np.unpackbits(np.frombuffer(raw, dtype=np.uint8), count=self.size)
         return np.where(bits, np.float64(1), np.float64(-1))
@@ -197,7 +196,7 @@ class StoredVectors:
         return f"file:{content_name(self.path)}"
 
     @cached_property
-    def _vectors(self) -> dict[str, NDArray[np.float32]]:
+    def _vectors(self) -> dict[str, Singles]:
         expected = "text vectors by name, .npz or .safetensors"
         kinds = (OSError, SafetensorError, KeyError, TypeError)  # NumPy lacks bfloat16
         with library_errors(self.path, "not readable", *kinds):
@@ -213,7 +212,7 @@ class StoredVectors:
             raise InputError(self.path, f"{arrays}, not number vectors (E,) of one length")
         return {tidy(name): vector.astype(np.float32) for name, vector in stored.items()}
 
-    def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+    def encode_texts(self, texts: list[str]) -> Singles:
         """Encode N texts -> (N, E), each row of length 1. A missing vector is an InputError."""
         missing = [sentence for sentence in texts if tidy(sentence) not in self._vectors]
         if missing:

@@ -1,15 +1,12 @@
 """The vectors of a vocabulary's classes and factors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fact_clip.config import TextConfig
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import InputError, Names, Singles, Vocabulary
 from fact_clip.encoders import TextEncoder, text_encoder
 from fact_clip.text.prompts import make_prompts
 
@@ -23,8 +20,8 @@ class TextMatrix:
         slots: slot -> (K, E), unit rows, in the order of `factor_indices`.
     """
 
-    classes: NDArray[np.float32]
-    slots: Mapping[str, NDArray[np.float32]]
+    classes: Singles
+    slots: Mapping[str, Singles]
 
 
 def embed(
@@ -39,7 +36,7 @@ def embed(
     rows = check_vectors(encoder.name, encoder.encode_texts(texts), texts)
     row_of = dict(zip(texts, rows, strict=True))
 
-    def matrix(items: Sequence[tuple[str, ...]]) -> NDArray[np.float32]:
+    def matrix(items: Sequence[Names]) -> Singles:
         means = np.zeros((len(items), rows.shape[1]), dtype=np.float32)
         for number, item_prompts in enumerate(items):
             means[number] = _mean(np.stack([row_of[prompt] for prompt in item_prompts]))
@@ -65,7 +62,7 @@ def class_texts(
     vocabulary: Vocabulary,
     device: str = "auto",
     encoder: TextEncoder | None = None,
-) -> NDArray[np.float32]:
+) -> Singles:
     """Return the vectors that the text head reads, (C, S, E).
 
     As ``text.parts`` says, they are the vector of the whole name, then one per slot. They are zero
@@ -91,15 +88,13 @@ def class_texts(
     return texts
 
 
-def class_vectors(
-    config: TextConfig, vocabulary: Vocabulary, device: str = "auto"
-) -> NDArray[np.float32]:
+def class_vectors(config: TextConfig, vocabulary: Vocabulary, device: str = "auto") -> Singles:
     """Return one vector per class from its whole name, (C, E), also for background classes."""
     names = Vocabulary.from_names(vocabulary.names, vocabulary.background)
     return embed_as(config, names, device).classes
 
 
-def _mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def _mean(rows: Singles) -> Singles:
     """Return the mean of unit rows (N, E), scaled to length 1."""
     if len(rows) == 1:
         return rows[0]
@@ -107,9 +102,7 @@ def _mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return (mean / np.linalg.norm(mean)).astype(np.float32)
 
 
-def check_vectors(
-    name: str, vectors: NDArray[np.float32], texts: Sequence[str]
-) -> NDArray[np.float32]:
+def check_vectors(name: str, vectors: Singles, texts: Sequence[str]) -> Singles:
     """Check that the vectors of an encoder are (N, E) float32 in unit rows. Return them."""
     is_matrix = vectors.ndim == 2 and len(vectors) == len(texts) and vectors.dtype == np.float32
     # NaN is not below the bound

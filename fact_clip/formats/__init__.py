@@ -1,7 +1,5 @@
 """Segmentations to files and back, and the annotation files of other tools."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec

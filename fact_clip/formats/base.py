@@ -1,7 +1,5 @@
 """What all readers and writers share: options, annotations with gaps and overlaps, tiers, names."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import logging
@@ -11,9 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
-from fact_clip.core import LEAST_FPS, MOST_FPS, FileLocation, InputError, Location, Segmentation
+from fact_clip.core import (
+    LEAST_FPS,
+    MOST_FPS,
+    FileLocation,
+    InputError,
+    Location,
+    Names,
+    Segmentation,
+    library_errors,
+)
 from fact_clip.core.arguments import check_name
-from fact_clip.core.errors import library_errors
 from fact_clip.core.messages import is_name, join_names
 
 logger = logging.getLogger(__name__)
@@ -34,7 +40,7 @@ class Options:
     unit: Unit | None = None  # of the columns `start` and `stop` (CSV)
     # of the frame numbers; None: the rate in the file, else that of the features
     fps: float | None = None
-    classes: tuple[str, ...] = ()  # names by index (run-length JSON)
+    classes: Names = ()  # names by index (run-length JSON)
     verbs: Path | None = None  # the class files of Epic-Kitchens, both or neither
     nouns: Path | None = None
     decimal: Literal[".", ","] = "."  # in the times (CSV)
@@ -98,7 +104,7 @@ def read_remark(value: object) -> str | None:
 class TiersError(InputError):
     """Segments of several tiers without a choice of one; `tiers` are their names."""
 
-    tiers: tuple[str, ...] = ()
+    tiers: Names = ()
 
 
 def choose(where: Location, kind: str, names: Iterable[str], tier: str | None) -> str:

@@ -1,7 +1,5 @@
 """BORIS: a project (.boris) to open and correct, and the table of events that BORIS exports."""
 
-from __future__ import annotations
-
 import csv
 import logging
 import re

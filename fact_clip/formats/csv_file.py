@@ -1,7 +1,5 @@
 """CSV: a segment per row, for spreadsheets; segment lists of other programs; Epic-Kitchens."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby

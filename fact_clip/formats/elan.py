@@ -1,7 +1,5 @@
 """ELAN (.eaf): actions on one tier, their confidence on a tier below it; written by pympi."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable, Mapping

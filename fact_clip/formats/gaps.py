@@ -1,14 +1,11 @@
 """Segments with gaps and overlaps, converted to one label per frame or to a segmentation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fact_clip.core import (
     MAX_FRAMES,
@@ -16,6 +13,7 @@ from fact_clip.core import (
     FileLocation,
     GapError,
     InputError,
+    Integers,
     Segment,
     Segmentation,
 )
@@ -137,7 +135,7 @@ def last_frame(n_frames: int) -> int:
     return n_frames + max(n_frames // 100, 10)
 
 
-def _boundaries(annotation: Annotation, values: Sequence[float], clock: Clock) -> NDArray[np.int64]:
+def _boundaries(annotation: Annotation, values: Sequence[float], clock: Clock) -> Integers:
     """Return the frame boundaries of times in the annotation's unit."""
     if annotation.unit == "seconds":
         return clock.frames(values, annotation.path)

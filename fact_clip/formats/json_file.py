@@ -1,7 +1,5 @@
 """JSON: a segmentation as one object, or a segment per line; run-length labels."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -14,6 +12,8 @@ from fact_clip.core import (
     MAX_FRAMES,
     FileLocation,
     InputError,
+    Json,
+    Names,
     NewWord,
     Segment,
     Segmentation,
@@ -48,13 +48,13 @@ class _File(BaseModel):
     times: tuple[float, ...] | None = None
     media: str | None = None
     video_fps: float | None = None
-    background: tuple[str, ...] = ()
+    background: Names = ()
     new_words: tuple[NewWord, ...] = ()
 
 
-def as_dict(segmentation: Segmentation) -> dict[str, Any]:
+def as_dict(segmentation: Segmentation) -> Json:
     """Return a segmentation as plain JSON (docs/json.md); unknown and empty values are omitted."""
-    tree: dict[str, Any] = {
+    tree: Json = {
         "format": FORMAT,
         "fps": segmentation.fps,
         "n_frames": segmentation.n_frames,

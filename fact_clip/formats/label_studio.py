@@ -1,7 +1,5 @@
 """Label Studio (.label-studio.json): a task with pre-annotations for a video, and its exports."""
 
-from __future__ import annotations
-
 import logging
 import re
 from dataclasses import replace
@@ -10,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from fact_clip.core import FileLocation, InputError, Segment, Segmentation
+from fact_clip.core import FileLocation, InputError, Json, Segment, Segmentation
 from fact_clip.core.io import read_value
 from fact_clip.formats.base import (
     BACKGROUND,
@@ -34,7 +32,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     Label Studio counts frames from 1, both ends included, at the even rate of the video, else of
     the segmentation.
     """
-    data: dict[str, Any] = {"video": segmentation.media or "video"}
+    data: Json = {"video": segmentation.media or "video"}
     rate = picture_rate(segmentation)
     if rate is not None:
         data["fps"] = rate
@@ -42,7 +40,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
         data[BACKGROUND] = segmentation.background[0]
 
     segments = segmentation.foreground
-    prediction: dict[str, Any] = {"model_version": "fact-clip"}
+    prediction: Json = {"model_version": "fact-clip"}
     scores = [segment.confidence for segment in segments if segment.confidence is not None]
     if scores:
         prediction["score"] = sum(scores) / len(scores)
@@ -53,10 +51,10 @@ def write(segmentation: Segmentation, path: Path) -> None:
     write_json(path, [{"data": data, "predictions": [prediction]}])
 
 
-def _region(name: str, segmentation: Segmentation, segment: Segment) -> dict[str, Any]:
+def _region(name: str, segmentation: Segmentation, segment: Segment) -> Json:
     start = picture(segmentation, segment.start) + 1
     end = max(picture(segmentation, segment.stop), start)
-    region: dict[str, Any] = {
+    region: Json = {
         "id": name,
         "type": "timelinelabels",
         "from_name": OURS,

@@ -1,7 +1,5 @@
 """Neurodata Without Borders (.nwb): a table of intervals; needs pynwb (extra `nwb`)."""
 
-from __future__ import annotations
-
 import math
 from datetime import UTC, datetime
 from pathlib import Path

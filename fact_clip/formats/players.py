@@ -1,7 +1,5 @@
 """Files of players and editors: frame labels, subtitles, Audacity, RTTM, OpenTimelineIO."""
 
-from __future__ import annotations
-
 import html
 import re
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Text tables with any separator; the rows of every table of the package are read here."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -3,8 +3,6 @@
 Long and short text files are read.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Seconds, frame rates and picture numbers in files."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Iterator

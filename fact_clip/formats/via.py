@@ -1,7 +1,5 @@
 """VGG Image Annotator 3 (.via.json): a project with temporal segments of videos."""
 
-from __future__ import annotations
-
 import logging
 import time
 from pathlib import Path

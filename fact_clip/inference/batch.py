@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import InputError, Segmentation
+from fact_clip.core import InputError, Progress, Segmentation
 from fact_clip.core.distributed import Processes
 from fact_clip.core.io import parse_json, read_text
 from fact_clip.core.paths import file_name, inside, write_lines
@@ -24,7 +24,6 @@ from fact_clip.inference.segmenter import FEATURES, Segmenter
 from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import FILES
 from fact_clip.video.decode import SUFFIXES
-from fact_clip.video.extract import Progress
 
 RECORDS = ".results"
 """Folder with the records, inside the output folder."""

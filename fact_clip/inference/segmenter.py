@@ -18,6 +18,7 @@ from fact_clip.core import (
     FileLocation,
     InputError,
     Location,
+    Progress,
     Segmentation,
     Vocabulary,
 )
@@ -34,7 +35,7 @@ from fact_clip.inference.scorer import FrameScorer, Scorer, check_features
 from fact_clip.inference.stream import Stream, check_delay
 from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES
-from fact_clip.video.extract import Progress, Settings, extract
+from fact_clip.video.extract import Settings, extract
 
 FEATURES = ".npy"
 KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"

@@ -1,7 +1,5 @@
 """Agreement of two labellings of one video, such as those of two people."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

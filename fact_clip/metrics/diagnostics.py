@@ -3,16 +3,14 @@
 All are in percent, and None if nothing can be counted.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Floats, InputError, Vocabulary
 from fact_clip.core.arguments import array_of, table_of
 from fact_clip.metrics.frame import Classes, Labellings, class_set, paired, percent
 from fact_clip.metrics.zero_shot import Tables, best_of_groups, class_groups
@@ -40,7 +38,7 @@ def auroc(positive: ArrayLike, negative: ArrayLike) -> float | None:
     return 100 * float((below + up_to).mean()) / (2 * low.size)
 
 
-def _comparable(values: ArrayLike) -> NDArray[np.float64]:
+def _comparable(values: ArrayLike) -> Floats:
     array = array_of(values, "values", "numbers").ravel()
     if np.isnan(array).any():
         raise InputError("values", "NaN is not a number to compare")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from fact_clip.core import InputError, frame_labels, stretch
+from fact_clip.core import InputError, Integers, frame_labels, stretch
 from fact_clip.core.arguments import is_list, whole_of
 
 Labellings: TypeAlias = Sequence[ArrayLike]
@@ -18,7 +18,7 @@ Labellings: TypeAlias = Sequence[ArrayLike]
 
 Classes: TypeAlias = Iterable[int]
 
-Labels: TypeAlias = NDArray[np.int64]
+Labels: TypeAlias = Integers
 Video: TypeAlias = tuple[Labels, Labels]
 """True and predicted labels of one video, both (T,). T is 0 if all frames are ignored."""
 

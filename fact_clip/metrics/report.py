@@ -1,14 +1,12 @@
 """All figures at once, by the rules of a named profile, and figures by class (docs/metrics.md)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fact_clip.core import InputError, library_errors
+from fact_clip.core import InputError, Json, Names, library_errors
 from fact_clip.core.arguments import number_of, validated, whole_of
 from fact_clip.core.plugins import Table
 from fact_clip.metrics.frame import (
@@ -58,7 +56,7 @@ def _rules(profile: str) -> Profile:
     return PROFILES[profile]
 
 
-def figure_keys(profile: str = "fact") -> tuple[str, ...]:
+def figure_keys(profile: str = "fact") -> Names:
     """Return the keys of the figures of `evaluate`, without those of seen and unseen classes.
 
     Args:
@@ -100,7 +98,7 @@ def evaluate(
     profile: str = "fact",
     stride: int = 1,
     count_background: bool = False,
-) -> dict[str, Any]:
+) -> Json:
     """Score predictions against labels.
 
     Args:
@@ -136,7 +134,7 @@ def evaluate(
         guessed_segments = segments(guess, removed, rules.last_ends_early)
         segment_pairs.append((true_segments, guessed_segments))
 
-    result: dict[str, Any] = {"profile": profile, "frame_accuracy": frames.accuracy()}
+    result: Json = {"profile": profile, "frame_accuracy": frames.accuracy()}
     if rules.foreground:
         result["frame_accuracy_foreground"] = frames.without(groups.background).accuracy()
     result["edit"] = float(np.mean([edit_of(true, guess) for true, guess in segment_pairs]))
@@ -178,7 +176,7 @@ def _plugin_figures(videos: Sequence[Video]) -> dict[str, float]:
 
 def per_class(
     ground_truth: Labellings, prediction: Labellings, n_classes: int, overlap: float = 50
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """Score each class, all videos pooled.
 
     Args:

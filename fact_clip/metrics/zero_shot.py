@@ -5,21 +5,18 @@ Empirical Study and Analysis of Generalized Zero-Shot Learning" (ECCV 2016): a c
 subtracted from the scores of seen classes (calibrated stacking).
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from fact_clip.core import InputError, frame_labels
+from fact_clip.core import Flags, Floats, InputError, frame_labels
 from fact_clip.core.arguments import number_of, table_of, whole_of
 from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, Labels, class_set, paired
 from fact_clip.metrics.segmental import OVERLAPS, SegmentCounts, count_segments, f1_exact
 
-Floats: TypeAlias = NDArray[np.float64]
 Tables: TypeAlias = Sequence[ArrayLike]
 
 _ROUNDING = 1e-6  # by which a mean of percentages may end above 100
@@ -417,7 +414,7 @@ def ausuc(
     return seen_unseen_curve(ground_truth, scores, unseen, background, also_unseen).ausuc()
 
 
-def _best(table: Floats, is_member: NDArray[np.bool_], group: str) -> tuple[Labels, Floats]:
+def _best(table: Floats, is_member: Flags, group: str) -> tuple[Labels, Floats]:
     """Return the best class of a group in each frame (n,), and its score (n,)."""
     classes = np.flatnonzero(is_member)
     if not len(classes):
@@ -429,7 +426,7 @@ def _best(table: Floats, is_member: NDArray[np.bool_], group: str) -> tuple[Labe
     return classes[scores.argmax(axis=1)], best
 
 
-def _weights(true: Labels, right: NDArray[np.bool_], classes: Collection[int]) -> Floats:
+def _weights(true: Labels, right: Flags, classes: Collection[int]) -> Floats:
     """Return what each correct frame adds to the class mean of these classes, in percent (n,)."""
     present = sorted(set(true.tolist()) & set(classes))
     weights = np.zeros(len(true))

@@ -1,7 +1,5 @@
 """Results as pictures and pages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

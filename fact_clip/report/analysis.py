@@ -1,15 +1,12 @@
 """Analyses of labellings: confusions, boundaries, over-segmentation, uncertain segments."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fact_clip import metrics
-from fact_clip.core import Vocabulary, runs
+from fact_clip.core import Floats, Json, Vocabulary, runs
 from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.report.record import Labels, Video
 
@@ -45,7 +42,7 @@ def confusion(truth: Sequence[Labels], prediction: Sequence[Labels]) -> list[Cel
 
 def factor_confusions(
     vocabulary: Vocabulary, truth: Sequence[Labels], prediction: Sequence[Labels]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Json]:
     """Return `confusion` of the factors of true and predicted classes.
 
     The result is slot -> {"names", "cells"}, where "none" is the last name. It is empty for a
@@ -96,7 +93,7 @@ def _count_inside(inner: Labels, outer: Labels) -> Labels:
     return np.bincount(first[lies_inside.any(axis=1)], minlength=len(outer))
 
 
-def boundaries(videos: Sequence[Video]) -> dict[str, Any]:
+def boundaries(videos: Sequence[Video]) -> Json:
     """Score the changes of label.
 
     The "unit" is s if all videos have one rate, else frames. "tolerances" has rows of tolerance,
@@ -157,7 +154,7 @@ def common_rate(videos: Sequence[Video]) -> float | None:
     return 1 / step if step else None
 
 
-def step_of(times: NDArray[np.float64] | None) -> float | None:
+def step_of(times: Floats | None) -> float | None:
     """Return the seconds between frames that are evenly spaced from 0 on, else None.
 
     Times may deviate by a millisecond and a half, because files round them.
@@ -188,7 +185,7 @@ def histogram(offsets: Sequence[float], unit: str) -> list[tuple[str, int]]:
     return rows
 
 
-def least_certain(videos: Sequence[Video], most: int = 50) -> list[dict[str, Any]]:
+def least_certain(videos: Sequence[Video], most: int = 50) -> list[Json]:
     """Return the predicted segments with the lowest mean confidence.
 
     "video" and "index" count videos and segments, "start" and "stop" are frames. "true" is the most
@@ -212,7 +209,7 @@ def least_certain(videos: Sequence[Video], most: int = 50) -> list[dict[str, Any
     return [_finish(row, videos) for row in rows[:most]]
 
 
-def _finish(row: Mapping[str, Any], videos: Sequence[Video]) -> dict[str, Any]:
+def _finish(row: Mapping[str, Any], videos: Sequence[Video]) -> Json:
     """Round the confidence of a row of `least_certain`, and add its true label."""
     truth = videos[row["video"]].labels["truth"][row["start"] : row["stop"]]
     labels, counts = np.unique(truth, return_counts=True)

@@ -1,7 +1,5 @@
 """Time budgets: how long, how often and when each action is done; agreement in time."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, pairwise
@@ -9,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import InputError, library_errors
+from fact_clip.core import Floats, InputError, Json, library_errors
 from fact_clip.core.paths import whole_file
 from fact_clip.formats.table import write_table
 
@@ -22,7 +19,7 @@ COLUMNS = ("video", "action", "seconds", "share", "count", "mean", "deviation", 
 
 def time_budget(
     videos: Mapping[str, Sequence[Stretch]], seconds: Mapping[str, float]
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """Return a row for each video and action, and for each action in all videos (video "all").
 
     Args:
@@ -44,7 +41,7 @@ def time_budget(
     return rows
 
 
-def _budget(video: str, parts: Sequence[Stretch], duration: float) -> list[dict[str, Any]]:
+def _budget(video: str, parts: Sequence[Stretch], duration: float) -> list[Json]:
     lengths: dict[str, list[float]] = {}
     starts: dict[str, float] = {}
     for start, stop, action in parts:
@@ -70,7 +67,7 @@ def _budget(video: str, parts: Sequence[Stretch], duration: float) -> list[dict[
     return rows
 
 
-def transitions(videos: Iterable[Sequence[Stretch]]) -> list[dict[str, Any]]:
+def transitions(videos: Iterable[Sequence[Stretch]]) -> list[Json]:
     """Count how often an action follows another within a video, most frequent first."""
     counts: Counter[tuple[str, str]] = Counter()
     for parts in videos:
@@ -151,7 +148,7 @@ def boundary_distance(first: Sequence[Stretch], second: Sequence[Stretch]) -> fl
     return float(np.concatenate([distances.min(1), distances.min(0)]).mean())
 
 
-def _edge_times(parts: Sequence[Stretch]) -> NDArray[np.float64]:
+def _edge_times(parts: Sequence[Stretch]) -> Floats:
     times = [part[:2] for part in parts]
     return np.unique(np.array(times, dtype=np.float64))
 

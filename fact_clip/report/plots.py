@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from fact_clip.core import InputError, Segmentation, Vocabulary
+from fact_clip.core import Floats, InputError, Json, Segmentation, Vocabulary
 from fact_clip.core.colours import BACKGROUND, class_colours
 from fact_clip.core.paths import check_place, whole_file
 from fact_clip.report.analysis import confusion, factor_confusions, labellings
@@ -121,7 +121,7 @@ def timeline(
     for index, row in enumerate(bars):
         for bar in row:
             if bar.width * inches >= _NARROWEST and bar.label in marks:
-                style: dict[str, Any] = {"size": 7, "ha": "center", "va": "center"}
+                style: Json = {"size": 7, "ha": "center", "va": "center"}
                 style["color"] = _ink(colours[bar.label])
                 axes.text(bar.left + bar.width / 2, index, marks[bar.label], **style)
     return figure
@@ -348,8 +348,8 @@ def draw_frames(
 
 
 def principal_components(
-    rows: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    rows: Floats,
+) -> tuple[Floats, Floats]:
     """Project rows on their two principal axes.
 
     Each axis points to where its largest coefficient is positive, so that equal rows give equal
@@ -424,21 +424,21 @@ def space(
     return figure
 
 
-def _centred(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+def _centred(rows: NDArray[np.floating]) -> Floats:
     rows = np.asarray(rows, dtype=np.float64)
     return rows - rows.mean(axis=0)
 
 
 def _draw_texts(
-    axes: Axes, points: NDArray[np.float64], colours: Sequence[str], unseen: Collection[int]
+    axes: Axes, points: Floats, colours: Sequence[str], unseen: Collection[int]
 ) -> None:
     for label, (x, y) in enumerate(points.tolist()):
-        style: dict[str, Any] = {"marker": "o", "s": 40}
+        style: Json = {"marker": "o", "s": 40}
         if label in unseen:
             style = {"marker": "*", "s": 130}
         style |= {"color": colours[label], "edgecolors": "black", "linewidths": 1.2, "zorder": 3}
         axes.scatter([x], [y], **style)
-    look: dict[str, Any] = {"linestyle": "", "color": "white", "markeredgecolor": "black"}
+    look: Json = {"linestyle": "", "color": "white", "markeredgecolor": "black"}
     marks = [Line2D([], [], marker=marker, **look) for marker in "o*"]
     names = ["text of a seen class", "text of an unseen class"]
     axes.legend(marks, names, loc="best", fontsize=7)

@@ -10,12 +10,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import InputError, Vocabulary, library_errors
+from fact_clip.core import Array, Floats, InputError, Integers, Json, Vocabulary, library_errors
 from fact_clip.core.io import parse_value, read_npz
 from fact_clip.core.paths import whole_file
 
@@ -25,7 +24,7 @@ ROWS = ("truth", "prediction", "frames", "tokens")
 
 FIX = "run fact-clip evaluate again"
 
-Labels = NDArray[np.int64]
+Labels = Integers
 Shares = NDArray[np.float16]
 
 
@@ -39,10 +38,10 @@ class Video:
     # row of `ROWS` except "truth" -> probability of the class in that row (T,)
     confidence: Mapping[str, Shares]
     # seconds at the start of each frame and at the end, (T + 1,); None if unknown
-    times: NDArray[np.float64] | None = None
+    times: Floats | None = None
 
     def __post_init__(self) -> None:
-        arrays: list[NDArray[Any]] = [*self.labels.values(), *self.confidence.values()]
+        arrays: list[Array] = [*self.labels.values(), *self.confidence.values()]
         for values in arrays:
             if values.shape != (len(self),) or not len(self):
                 raise ValueError(f"{self.name} has rows of other lengths")
@@ -91,7 +90,7 @@ class Record:
     def save(self, path: Path) -> None:
         """Write to a .npz file, atomically."""
         label_type = np.int16 if len(self.vocabulary) < 2**15 else np.int32
-        arrays: dict[str, Any] = {}
+        arrays: Json = {}
         for row in ROWS:
             labels = [video.labels.get(row, np.full(len(video), -1)) for video in self.videos]
             arrays[row] = np.concatenate(labels).astype(label_type)
@@ -135,7 +134,7 @@ class Record:
             )
 
 
-def _split_videos(about: _About, arrays: Mapping[str, NDArray[Any]]) -> list[Video]:
+def _split_videos(about: _About, arrays: Mapping[str, Array]) -> list[Video]:
     """Cut the concatenated arrays of a file into videos."""
     lengths = dict(zip(about.videos, arrays["lengths"].tolist(), strict=True))
     videos = []

@@ -1,7 +1,5 @@
 """The report: one HTML file that needs neither network nor other files, and its data as JSON."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -18,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip import metrics
-from fact_clip.core import InputError, Vocabulary, library_errors, runs
+from fact_clip.core import Floats, InputError, Integers, Json, Vocabulary, library_errors, runs
 from fact_clip.core.colours import class_colours
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import whole_file
@@ -42,7 +40,7 @@ class Evaluated:
     record: Record
 
 
-def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[dict[str, Any]]]:
+def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[Json]]:
     """Return the run folders of some folders, and the results of sweeps.
 
     The folder of a sweep stands for the folders of its runs.
@@ -133,9 +131,7 @@ def _read_assets(*names: str) -> str:
     return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in names)
 
 
-def summary(
-    evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, Any]:
+def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Mapping[str, Any]] = ()) -> Json:
     """Return what page.js reads, see there. Classes and videos are merged by name."""
     class_names: dict[str, None] = {}
     video_names: dict[str, None] = {}
@@ -167,7 +163,7 @@ def _intact(evaluated: Evaluated) -> AbstractContextManager[None]:
     return library_errors(evaluated.run.path / "evaluation.json", "damaged", *kinds, fix=FIX)
 
 
-def _classes(names: Sequence[str], evaluated_runs: Sequence[Evaluated]) -> list[dict[str, Any]]:
+def _classes(names: Sequence[str], evaluated_runs: Sequence[Evaluated]) -> list[Json]:
     """Return name, colour, number, group and factors of each class.
 
     The group of a class is that in the first run that has one.
@@ -202,7 +198,7 @@ def _classes(names: Sequence[str], evaluated_runs: Sequence[Evaluated]) -> list[
 
 def _run(
     evaluated: Evaluated, class_index: Mapping[str, int], video_index: Mapping[str, int]
-) -> dict[str, Any]:
+) -> Json:
     """Return the data of a run apart from the timelines. Classes and videos are indices."""
     vocabulary = evaluated.record.vocabulary
     videos = evaluated.record.videos
@@ -248,11 +244,11 @@ def _run(
 
 
 def _uncertain(
-    row: dict[str, Any],
+    row: Json,
     videos: Sequence[Video],
-    index_of: NDArray[np.int64],
+    index_of: Integers,
     video_index: Mapping[str, int],
-) -> dict[str, Any]:
+) -> Json:
     """Convert a row of `least_certain` to the indices of the page, and to seconds if known."""
     video = videos[row["video"]]
     if video.times is not None:
@@ -346,7 +342,7 @@ def unseen_errors(
     vocabulary: Vocabulary,
     truth: Sequence[Labels],
     prediction: Sequence[Labels],
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """Return the facts of each unseen class, its "product" and the most frequent wrong names.
 
     The product is that of the accuracies of its factors, in percent. The accuracy of a factor is
@@ -393,12 +389,10 @@ def _share_factor(vocabulary: Vocabulary, first: int, second: int) -> bool:
     return any(a is not None and a == b for a, b in factors)
 
 
-def _video(
-    name: str, evaluated_runs: Sequence[Evaluated], class_index: Mapping[str, int]
-) -> dict[str, Any]:
+def _video(name: str, evaluated_runs: Sequence[Evaluated], class_index: Mapping[str, int]) -> Json:
     """Return times, truth, and the rows and figures of each run of a video; None without it."""
-    run_data: list[dict[str, Any] | None] = []
-    data: dict[str, Any] = {"name": name, "runs": run_data}
+    run_data: list[Json | None] = []
+    data: Json = {"name": name, "runs": run_data}
     for evaluated in evaluated_runs:
         videos = {video.name: video for video in evaluated.record.videos}
         video = videos.get(name)
@@ -415,7 +409,7 @@ def _video(
             problem = f"{len(video)} frames of {name}, not {data['frames']}, as in {first}"
             raise InputError(evaluated.run.path, problem)
 
-        rows: dict[str, Any] = {}
+        rows: Json = {}
         for row in ROWS[1:]:
             if row in video.labels:
                 rows[row[0]] = run_numbers(index_of[video.labels[row]], video.confidence[row])
@@ -425,12 +419,12 @@ def _video(
     return data
 
 
-def _index_of(vocabulary: Vocabulary, class_index: Mapping[str, int]) -> NDArray[np.int64]:
+def _index_of(vocabulary: Vocabulary, class_index: Mapping[str, int]) -> Integers:
     """Return the index on the page of each class of a run (C + 1,); the last is for label -1."""
     return np.array([*(class_index[name] for name in vocabulary), -1])
 
 
-def video_figures(video: Video, evaluated: Evaluated) -> dict[str, Any]:
+def video_figures(video: Video, evaluated: Evaluated) -> Json:
     """Return the figures of one video, by the rules of the evaluation."""
     is_counted = evaluated.result["background_counted"]
     background = () if is_counted else evaluated.record.vocabulary.background_indices
@@ -442,7 +436,7 @@ def video_figures(video: Video, evaluated: Evaluated) -> dict[str, Any]:
     )
 
 
-def _times(times: NDArray[np.float64] | None) -> dict[str, Any]:
+def _times(times: Floats | None) -> Json:
     """Return {"step": seconds} for even frames, {"starts": ...} for others."""
     if times is None:
         return {"step": 1, "unit": "frames"}

@@ -1,7 +1,5 @@
 """Action names to sentences; here, articles and verb forms of English."""
 
-from __future__ import annotations
-
 import re
 
 __all__ = ["article", "gerund", "third_person"]

@@ -19,8 +19,6 @@ Sentences):
    "half") are neither target nor tool.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise

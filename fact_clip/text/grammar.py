@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from fact_clip.core import ConfigKey, Factors, InputError
+from fact_clip.core import ConfigKey, Factors, InputError, Names
 
 PARTICLES = ("up", "down", "off", "on", "out", "in", "away", "over", "back", "apart", "together")
 """Words that belong to the verb before them, unless they are words of the pattern."""
@@ -34,7 +34,7 @@ class Grammar:
     """
 
     pattern: str
-    none: tuple[str, ...] = ()
+    none: Names = ()
     words: Mapping[str, str] = field(default_factory=dict)
     underscores: bool = False
 
@@ -61,7 +61,7 @@ class Grammar:
         return cls(pattern, underscores=not any(" " in name for name in actions))
 
     @cached_property
-    def slots(self) -> tuple[str, ...]:
+    def slots(self) -> Names:
         """Return the names of the slots, each once, in the order of the pattern."""
         return tuple(dict.fromkeys(filter(None, _slots(self.pattern))))
 

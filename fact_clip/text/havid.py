@@ -4,8 +4,6 @@ Source: HA-ViD (Zheng et al., 2023), annotation by subject, verb, manipulated ob
 and tool.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 

@@ -1,13 +1,11 @@
 """A vocabulary to prompts: one or more sentences for each class, and phrases for each factor."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from fact_clip.core import WHOLE_NAME, InputError, Vocabulary
+from fact_clip.core import WHOLE_NAME, InputError, Names, Vocabulary
 from fact_clip.text import gerund, havid, third_person
 
 
@@ -15,8 +13,8 @@ from fact_clip.text import gerund, havid, third_person
 class Templates:
     """Wordings: "{phrase}" is "cut ham", "{does}" is "cuts ham", "{doing}" is "cutting ham"."""
 
-    classes: tuple[str, ...]
-    slots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    classes: Names
+    slots: Mapping[str, Names] = field(default_factory=dict)
 
 
 _PLAIN = ("{phrase}",)
@@ -84,8 +82,8 @@ class Prompts:
         slots: slot -> the prompts of each of its factors.
     """
 
-    classes: tuple[tuple[str, ...], ...]
-    slots: Mapping[str, tuple[tuple[str, ...], ...]]
+    classes: tuple[Names, ...]
+    slots: Mapping[str, tuple[Names, ...]]
 
     def texts(self) -> list[str]:
         """Return every prompt once, in order of appearance."""
@@ -134,7 +132,7 @@ def make_prompts(
     return Prompts(tuple(classes.values()), slots)
 
 
-def _fill(templates: Iterable[str], phrase: str) -> tuple[str, ...]:
+def _fill(templates: Iterable[str], phrase: str) -> Names:
     # two wordings may give the same text, which would count twice in the mean
     words = {"phrase": phrase, "does": third_person(phrase), "doing": gerund(phrase)}
     return tuple(dict.fromkeys(template.format(**words) for template in templates))

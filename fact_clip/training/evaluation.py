@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fact_clip import __version__, metrics
 from fact_clip.config import EvaluationConfig, warn_of_unused
-from fact_clip.core import CommandOption, ConfigKey, InputError, Vocabulary, runs
+from fact_clip.core import CommandOption, ConfigKey, InputError, Progress, Vocabulary, runs
 from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Precision, Processes, pick_device
 from fact_clip.core.io import write_value
@@ -41,7 +41,6 @@ from fact_clip.training.calibration import (
     calibration_pairs,
     learn_confidence,
 )
-from fact_clip.video.extract import Progress
 
 logger = logging.getLogger(__name__)
 

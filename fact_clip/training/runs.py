@@ -17,7 +17,7 @@ from typing import IO, Any
 import torch
 
 from fact_clip.config import Config, with_values
-from fact_clip.core import ConfigKey, InputError
+from fact_clip.core import ConfigKey, InputError, Progress
 from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.core.messages import printable
@@ -31,7 +31,6 @@ from fact_clip.training import trainer
 from fact_clip.training.calibration import learn_calibration
 from fact_clip.training.callbacks import Callback
 from fact_clip.training.estimate import load_config
-from fact_clip.training.evaluation import Progress
 from fact_clip.training.plan import Plan, report_notes, resolve
 from fact_clip.training.state import begin, check_free
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.config import Config, with_values
-from fact_clip.core import CommandOption, InputError
+from fact_clip.core import CommandOption, InputError, Progress
 from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Processes
 from fact_clip.core.io import parse_yaml, write_value
 from fact_clip.core.paths import file_name, inside, locked
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataFolder
-from fact_clip.training.evaluation import Progress, evaluate, metrics_only
+from fact_clip.training.evaluation import evaluate, metrics_only
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.runs import train
 from fact_clip.training.zero_shot import IN_USE

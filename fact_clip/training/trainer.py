@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from fact_clip.config import TrainConfig
-from fact_clip.core import ConfigKey, InputError
+from fact_clip.core import ConfigKey, InputError, Progress
 from fact_clip.core.distributed import Processes, pick_device, pick_precision
 from fact_clip.core.paths import inside
 from fact_clip.core.progress import Pace
@@ -30,7 +30,7 @@ from fact_clip.losses.truth import Truth
 from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run, save_weights
 from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog, StopTraining
-from fact_clip.training.evaluation import Progress, validate
+from fact_clip.training.evaluation import validate
 from fact_clip.training.state import (
     TrainingState,
     has_progress,

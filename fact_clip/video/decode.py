@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import InputError, library_errors
+from fact_clip.core import Floats, Image, InputError, Json, library_errors
 from fact_clip.core.arguments import validated
 from fact_clip.core.io import check_file
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-Image = NDArray[np.uint8]
 
 SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv",
@@ -85,7 +83,7 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 @validated()
-def picture_times(path: str | Path) -> NDArray[np.float64]:
+def picture_times(path: str | Path) -> Floats:
     """Return the start of each picture and the end, (N + 1,) rising seconds, without decoding."""
     import av
 
@@ -163,7 +161,7 @@ def live_frames(source: str, fps: float, size: tuple[int, int] | None = None) ->
         yield from _pictures(opened, fps, size, keep_going=True)
 
 
-def live_input(source: str, platform: str = sys.platform) -> tuple[str, dict[str, Any]]:
+def live_input(source: str, platform: str = sys.platform) -> tuple[str, Json]:
     """Return the file and the further arguments of `av.open` for a network stream or a camera."""
     kind, _, name = source.partition(":")
     if kind != "camera":
@@ -259,7 +257,7 @@ def _opened(path: Path) -> Iterator[_VideoSource]:
 
 @contextmanager
 def _container(
-    where: Path | str, url: str, arguments: dict[str, Any], is_live: bool = False
+    where: Path | str, url: str, arguments: Json, is_live: bool = False
 ) -> Iterator[_VideoSource]:
     """Open the video stream of an argument of `av.open`. An error is located at `where`."""
     check_av(where)

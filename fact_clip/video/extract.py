@@ -8,19 +8,19 @@ import logging
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import LEAST_FPS, InputError, row_times
+from fact_clip.core import LEAST_FPS, Array, Floats, InputError, Json, Progress, row_times
 from fact_clip.core.arguments import number_of, validated, whole_of
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import check_place, file_name, inside, whole_file, write_lines
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 FORMAT = "fact-clip features 1"
 SAVE_SECONDS = 60.0  # between copies of the rows so far
 _MAX_FPS = 1000  # rows a second; times in files are in milliseconds
-Progress = Callable[[int, int, str], None]
 Item = TypeVar("Item")
 
 
@@ -70,7 +69,7 @@ class Extracted:
 class RowBatch:
     """Consecutive rows of features."""
 
-    times: NDArray[np.float64]  # (N,) seconds at which their pictures came up
+    times: Floats  # (N,) seconds at which their pictures came up
     rows: NDArray[np.float16]  # (N, D)
 
     @classmethod
@@ -289,10 +288,10 @@ class Extraction:
         return self._target
 
 
-def describe(features: str | Path) -> dict[str, Any]:
+def describe(features: str | Path) -> Json:
     """Read the JSON file that `extract` wrote beside a feature file."""
     path = Path(features).with_suffix(".json")
-    facts: dict[str, Any] = read_mapping(path, "what fact-clip extract writes beside features")
+    facts: Json = read_mapping(path, "what fact-clip extract writes beside features")
     if facts.get("format") != FORMAT:
         problem = "fact-clip extract did not write this file"
         raise InputError(path, problem, "extract the video again")
@@ -324,7 +323,7 @@ def is_current(
         return False
 
 
-def _is_unchanged(video: Path, source: dict[str, Any]) -> bool:
+def _is_unchanged(video: Path, source: Json) -> bool:
     """Return whether a video has the content that its features were extracted from."""
     status = video.stat()
     if status.st_size != source["bytes"]:
@@ -335,7 +334,7 @@ def _is_unchanged(video: Path, source: dict[str, Any]) -> bool:
     return bool(_source(video)["sha256"] == source["sha256"])
 
 
-def _source(video: Path) -> dict[str, Any]:
+def _source(video: Path) -> Json:
     status = video.stat()
     with video.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -355,7 +354,7 @@ def _encoded(
     encode = RowEncoder(encoder, video)
     lead = min(encoder.context, first)  # pictures before the first row, for the context
     times: list[float] = []
-    pictures: list[NDArray[Any]] = []
+    pictures: list[Array] = []
     damage = None
     # from the beginning and not by a seek, which would miss what does not decode before
     decoded = islice(frames(video, fps=settings.fps, size=encoder.size), first - lead, None)
@@ -387,11 +386,11 @@ class RowEncoder:
     """
 
     def __init__(self, encoder: FrameEncoder, where: str | Path) -> None:
-        self.previous: list[NDArray[Any]] = []
+        self.previous: list[Array] = []
         self._encoder = encoder
         self._where = where
 
-    def __call__(self, prepared: Sequence[NDArray[Any]]) -> NDArray[np.float16]:
+    def __call__(self, prepared: Sequence[Array]) -> NDArray[np.float16]:
         """Return the rows (N, D) of the next N prepared pictures. Reject NaN and infinities."""
         context = self._encoder.context
         previous = self.previous or [prepared[0]] * context  # the first picture has no past
@@ -424,7 +423,7 @@ def _ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Item]:
         items.close()
 
 
-def _read_part(path: Path, identity: dict[str, Any]) -> list[RowBatch]:
+def _read_part(path: Path, identity: Json) -> list[RowBatch]:
     """Read NAME.part. Return no batches if the file is damaged or has another origin."""
     with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(path) as stored:
         if str(stored["identity"]) == json.dumps(identity):

@@ -1,20 +1,17 @@
 """Write videos: pictures to a file, and a video with its segmentation burned in."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import InputError, Segmentation
+from fact_clip.core import Floats, Image, InputError, Integers, Progress, Segmentation
 from fact_clip.core.arguments import number_of, validated
 from fact_clip.core.paths import same_place, whole_file
-from fact_clip.video.decode import Image, check_av, file_url, frames, probe
+from fact_clip.video.decode import check_av, file_url, frames, probe
 
 SUFFIXES = (".mp4", ".mkv", ".mov")
 _UNIT = Fraction(1, 90_000)  # seconds; finer than any frame rate, and MPEG's own
@@ -66,7 +63,7 @@ def overlay(
     colours: Mapping[str, str],
     *,
     keep_going: bool = False,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write a video with the current action at the top and a bar of all actions at the bottom.
 
@@ -143,9 +140,9 @@ class _Painter:
         self._segment_of_row = np.repeat(np.arange(len(durations)), durations)
         self._bar_height = max(height // 24, 4)
         self._bar = self._draw_bar()  # (bar height, W, 3)
-        self._strips: dict[str, NDArray[np.uint8]] = {}
+        self._strips: dict[str, Image] = {}
 
-    def _draw_bar(self) -> NDArray[np.uint8]:
+    def _draw_bar(self) -> Image:
         colours = []
         for segment in self._segments:
             colour = self._colours.get(segment.label, _OTHER)
@@ -168,13 +165,13 @@ class _Painter:
         painted[-2 * self._bar_height :, max(now - 1, 0) : now + 1] = 255
         return painted
 
-    def _segment_at(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _segment_at(self, times: Floats) -> Integers:
         """Return the segment of each moment."""
         rows = np.searchsorted(self._starts, times, side="right") - 1
         last_row = len(self._segment_of_row) - 1
         return self._segment_of_row[np.clip(rows, 0, last_row)]
 
-    def _draw_strip(self, label: str) -> NDArray[np.uint8]:
+    def _draw_strip(self, label: str) -> Image:
         """Return the name in white on black, beside a patch of its colour."""
         from matplotlib import get_data_path
         from PIL import Image as Pictures

@@ -37,7 +37,17 @@ def test_the_help_of_commands_loads_no_heavy_library():
 
 def test_help_loads_no_command():
     own = {name for name in loaded_by("--help") if name.split(".")[0] == "fact_clip"}
-    light = ("", ".cli", ".cli.console", ".cli.errors", ".cli.signals", ".core", ".core.errors", ".core.messages")
+    light = (
+        "",
+        ".cli",
+        ".cli.console",
+        ".cli.errors",
+        ".cli.signals",
+        ".core",
+        ".core.errors",
+        ".core.messages",
+        ".core.types",
+    )
     assert own == {f"fact_clip{name}" for name in light}
 
 

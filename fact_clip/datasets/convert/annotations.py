@@ -1,7 +1,5 @@
 """Annotation files to label files and a mapping."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace

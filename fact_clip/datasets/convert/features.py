@@ -1,7 +1,5 @@
 """Feature files and databases of frame features to feature files of the common layout."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,11 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import CommandOption, FileLocation, InputError
+from fact_clip.core import Array, CommandOption, FileLocation, InputError, Singles, library_errors
 from fact_clip.core.arguments import validated
-from fact_clip.core.errors import library_errors
 from fact_clip.core.io import check_file
 from fact_clip.core.paths import file_name, inside, same_place, whole_file
 from fact_clip.datasets.convert.annotations import video_file_name
@@ -32,7 +28,7 @@ class VideoFeatures:
     path: Path  # the file that they were read from
     video: str
     columns: str  # in words; the same for all videos
-    rows: NDArray[Any]  # (T, D)
+    rows: Array  # (T, D)
 
 
 @validated()
@@ -98,7 +94,7 @@ def write_features(
                 unfinished.write_text(content, encoding="utf-8")
 
 
-def _converted(video: VideoFeatures, dtype: str | None) -> NDArray[Any]:
+def _converted(video: VideoFeatures, dtype: str | None) -> Array:
     with np.errstate(over="ignore"):
         rows = np.ascontiguousarray(video.rows, dtype=dtype)
     if not np.isfinite(rows).all():
@@ -107,7 +103,7 @@ def _converted(video: VideoFeatures, dtype: str | None) -> NDArray[Any]:
     return rows
 
 
-def read_array(path: Path, axes: str) -> NDArray[Any]:
+def read_array(path: Path, axes: str) -> Array:
     """Read features (T, D) in the type of the file, or float32 where crops are averaged.
 
     `axes` has one letter per axis of the file: T time, D channels, C crops. "DT" is I3D as MS-TCN
@@ -131,7 +127,7 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
 _FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>[0-9]{1,12})(?:\.\w+)?")
 
 
-def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
     """Yield the name and the features (T, D) of each video of an LMDB of float32 frame vectors."""
     lmdb = library(path, "lmdb", "lmdb", "lmdb")
     check_file(path / "data.mdb" if path.is_dir() else path, "a database of frame features")

@@ -1,7 +1,5 @@
 """Tables of numbers, such as those of motion sensors, to feature files."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -10,14 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import MAX_FRAMES, CommandOption, FileLocation, InputError
+from fact_clip.core import MAX_FRAMES, CommandOption, FileLocation, Floats, InputError, Names
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.convert.features import FeatureType, VideoFeatures, write_features
 from fact_clip.formats.table import read_lines as read_cells
-
-Floats = NDArray[np.float64]
 
 # Columns of times. As a feature they would give away the time in the recording.
 _TIME_NAMES = re.compile(
@@ -41,7 +36,7 @@ class Sampling:
         decimal: the decimal mark.
     """
 
-    columns: tuple[str, ...] = ()
+    columns: Names = ()
     time: str | None = None
     milliseconds: bool = False
     rate: float | None = None
@@ -53,7 +48,7 @@ class Sampling:
 class NumberTable:
     """The numbers of a table."""
 
-    names: tuple[str, ...]  # of the D feature columns
+    names: Names  # of the D feature columns
     seconds: Floats | None  # (N,) time of each row, from 0 on, if known
     values: Floats  # (N, D)
 
@@ -113,7 +108,7 @@ class CellTable:
     """The cells of a table, whose lines are equally long."""
 
     path: Path
-    names: tuple[str, ...]  # of the columns: those of the header, else their numbers from 1
+    names: Names  # of the columns: those of the header, else their numbers from 1
     lines: list[tuple[int, list[str]]]  # number and cells of each line
 
     def column(self, name: str, option: str) -> int:

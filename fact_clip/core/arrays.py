@@ -1,0 +1,13 @@
+"""Types of arrays, by what they hold."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+Flags: TypeAlias = NDArray[np.bool_]
+Floats: TypeAlias = NDArray[np.float64]
+Image: TypeAlias = NDArray[np.uint8]  # (H, W, 3), RGB
+Integers: TypeAlias = NDArray[np.int64]
+Singles: TypeAlias = NDArray[np.float32]

@@ -1,0 +1,8 @@
+"""Types of plain values that many rooms use."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, Any]  # an object of JSON
+Names: TypeAlias = tuple[str, ...]
+Progress: TypeAlias = Callable[[int, int, str], None]  # called with (done, total, note)
