@@ -4,7 +4,7 @@ import json
 import shutil
 import warnings
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -69,43 +69,41 @@ class _Parser(ArgumentParser):
         self.add_changes()
 
 
-def _run(
-    command: Callable[[Namespace], None], parser: ArgumentParser, argv: Sequence[str] | None
-) -> int:
+def _run(command: Callable[[Namespace], None], parser: ArgumentParser) -> int:
     """Run a script and return its exit code, as `fact_clip.cli.main` does."""
-    return run_command(lambda: command(parser.parse_args(argv)), leave=argv is None)
+    return run_command(lambda: command(parser.parse_args()), leave=True)
 
 
-def train(argv: Sequence[str] | None = None) -> int:
+def train() -> int:
     """Run scripts/train.py and return its exit code."""
     parser = _Parser(description="Train into logs/RECIPE/SPLIT/RUN.")
     parser.add_config(required=True)
     parser.add_changes()
-    return _run(_train, parser, argv)
+    return _run(_train, parser)
 
 
-def run_eval(argv: Sequence[str] | None = None) -> int:
+def run_eval() -> int:
     """Run scripts/run_eval.py and return its exit code."""
     parser = _Parser(description="Score a run, or weights of the published code.")
     parser.add_checkpoint(required=True)
-    return _run(_score, parser, argv)
+    return _run(_score, parser)
 
 
-def evaluate(argv: Sequence[str] | None = None) -> int:
+def evaluate() -> int:
     """Run scripts/eval.py and return its exit code."""
     parser = _Parser(description="Score a run, or weights of the published code.")
     parser.add_checkpoint("; without it, the newest run in logs/")
-    return _run(_score, parser, argv)
+    return _run(_score, parser)
 
 
-def eval_holdout(argv: Sequence[str] | None = None) -> int:
+def eval_holdout() -> int:
     """Run scripts/eval_holdout.py and return its exit code."""
     parser = _Parser(description="Score held-out classes.")
     parser.add_checkpoint(required=True)
-    return _run(_score_holdout, parser, argv)
+    return _run(_score_holdout, parser)
 
 
-def select_holdout_classes(argv: Sequence[str] | None = None) -> int:
+def select_holdout_classes() -> int:
     """Run scripts/select_holdout_classes.py and return its exit code."""
     parser = _Parser(description="Choose classes to hold out, so that every word is trained.")
     add = parser.add_argument
@@ -118,10 +116,10 @@ def select_holdout_classes(argv: Sequence[str] | None = None) -> int:
     add("--seed", type=int, default=0, help="breaks ties")
     help_text = "JSON for data.holdout; without it, it is printed"
     add("--output", type=Path, metavar="FILE", help=help_text)
-    return _run(_select, parser, argv)
+    return _run(_select, parser)
 
 
-def visualise(argv: Sequence[str] | None = None) -> int:
+def visualise() -> int:
     """Run scripts/fact_input_emb_logit_viz.py and return its exit code."""
     parser = _Parser(description="Draw the input, features and class scores of a run.")
     add = parser.add_argument
@@ -132,7 +130,7 @@ def visualise(argv: Sequence[str] | None = None) -> int:
     add("--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures")
     help_text = "videos whose class scores are drawn"
     add("--videos", type=int, default=4, metavar="N", help=help_text)
-    return _run(_draw, parser, argv)
+    return _run(_draw, parser)
 
 
 def _train(arguments: Namespace) -> None:

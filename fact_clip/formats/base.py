@@ -4,7 +4,7 @@ import importlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
@@ -70,7 +70,7 @@ class Annotation:
     """The annotation of one video in a file."""
 
     name: str  # of the video, without folder and suffix
-    spans: tuple[Span, ...]  # in any order, with gaps and overlaps
+    spans: Sequence[Span]  # in any order, with gaps and overlaps
     unit: Unit
     path: Path  # the file, for errors
     fps: float | None = None  # of the frame numbers; None: they are frames of the features

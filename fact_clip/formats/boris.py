@@ -271,7 +271,7 @@ class _Video:
         """Return the annotation."""
         return Annotation(
             name=self.name,
-            spans=tuple(self.spans),
+            spans=self.spans,
             unit="seconds",
             path=path,
             end=next(iter(self.lengths)) if len(self.lengths) == 1 else None,

@@ -144,7 +144,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     annotations = []
     for video, video_spans in spans.items():
         name = video_name(video) if video else name_of(path)
-        annotations.append(Annotation(name, tuple(video_spans), columns.unit, path, options.fps))
+        annotations.append(Annotation(name, video_spans, columns.unit, path, options.fps))
     return annotations
 
 
@@ -208,9 +208,7 @@ def read_epic(path: Path, options: Options) -> list[Annotation]:
         stop = parse_seconds(where, row["stop_timestamp"], "stop_timestamp")
         span = Span(start, stop, f"{verb},{noun}", where)
         spans.setdefault(row["video_id"], []).append(span)
-    return [
-        Annotation(name, tuple(video_spans), "seconds", path) for name, video_spans in spans.items()
-    ]
+    return [Annotation(name, video_spans, "seconds", path) for name, video_spans in spans.items()]
 
 
 def _class_names(path: Path | None) -> dict[str, str] | None:

@@ -114,7 +114,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     for element in root.iterfind("HEADER/PROPERTY"):
         if element.get("NAME") == BACKGROUND:
             background = element.text
-    return [Annotation(name_of(path), tuple(spans), "seconds", path, background=background)]
+    return [Annotation(name_of(path), spans, "seconds", path, background=background)]
 
 
 def _milliseconds(slots: Mapping[str, ElementTree.Element], key: str) -> str:

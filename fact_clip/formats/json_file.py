@@ -159,5 +159,5 @@ def read_runs(path: Path, options: Options) -> list[Annotation]:
                 raise InputError(where, f"no class {value!r}", fix)
             spans.append(Span(start, start + n_frames, value, where))
             start += n_frames
-        annotations.append(Annotation(name, tuple(spans), "frames", path, options.fps))
+        annotations.append(Annotation(name, spans, "frames", path, options.fps))
     return annotations

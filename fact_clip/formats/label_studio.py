@@ -172,7 +172,7 @@ def _annotation(
     spans: list[Span] = []
     for region in regions:
         spans += _spans(where, region)
-    return Annotation(name, tuple(spans), unit, where.path, fps, background=data.background)
+    return Annotation(name, spans, unit, where.path, fps, background=data.background)
 
 
 def _spans(task: FileLocation, region: _Region) -> list[Span]:

@@ -72,4 +72,4 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         where = FileLocation(path, part=f"table {tier!r}, row {number}")
         spans.append(Span(float(start), float(stop), str(label), where))
     background = read_remark(descriptions[tier])
-    return [Annotation(name_of(path), tuple(spans), "seconds", path, background=background)]
+    return [Annotation(name_of(path), spans, "seconds", path, background=background)]

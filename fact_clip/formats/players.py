@@ -85,7 +85,7 @@ def read_subtitles(path: Path, options: Options) -> list[Annotation]:
         spans.append(Span(start, stop, label, where))
     if not spans:
         raise InputError(path, "no cue with times", "give a WebVTT or SubRip file")
-    return [Annotation(name_of(path), tuple(spans), "seconds", path)]
+    return [Annotation(name_of(path), spans, "seconds", path)]
 
 
 # A backslash before n, N, h or a brace would be a command. The word joiner, which is in no name,
@@ -158,7 +158,7 @@ def read_ass(path: Path, options: Options) -> list[Annotation]:
         spans.append(Span(start, stop, " ".join(label.split()), where))
     if not spans:
         raise InputError(path, "no dialogue", "give a SubStation file, .ass or .ssa")
-    return [Annotation(name_of(path), tuple(spans), "seconds", path)]
+    return [Annotation(name_of(path), spans, "seconds", path)]
 
 
 def _without_escape(match: re.Match[str]) -> str:

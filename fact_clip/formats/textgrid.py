@@ -129,7 +129,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     if OURS in names:  # then confidences are those of our actions
         names = [name for name in names if name != CONFIDENCE]
     tier = choose(path, "tier", names, options.tier)
-    return [Annotation(name_of(path), tuple(tiers[tier]), "seconds", path, end=end)]
+    return [Annotation(name_of(path), tiers[tier], "seconds", path, end=end)]
 
 
 class _Tokens:

@@ -277,7 +277,7 @@ def _called(argv: list[str]) -> int:
         "scripts/fact_input_emb_logit_viz": compat.visualise,
     }
     if argv and argv[0] in scripts:
-        return scripts[argv[0]](argv[1:])
+        return scripts[argv[0]]()
     return program(argv)
 
 
