@@ -102,7 +102,7 @@ def _segment_first(out: Path, dataset: Dataset) -> None:
     from fact_clip import load
     from fact_clip.cli.segment import segment_table
     from fact_clip.core import Segmentation
-    from fact_clip.report.plots import save_timeline
+    from fact_clip.report.plots import save_figure, timeline
 
     name = dataset.test[0]
     print(f"6. Segmenting the test video {name}.")
@@ -111,12 +111,11 @@ def _segment_first(out: Path, dataset: Dataset) -> None:
     labels = dataset.vocabulary.decode(dataset.labels(name))
     truth = Segmentation.from_frames(labels, dataset.fps)
     files = [prediction.save(out / f"{name}{suffix}") for suffix in (".csv", ".json")]
+    figure = timeline(
+        {"truth": truth, "prediction": prediction},
+        background=dataset.vocabulary.background,
+        title=f"{name} (synthetic)",
+    )
     for suffix in (".png", ".svg"):
-        picture = save_timeline(
-            {"truth": truth, "prediction": prediction},
-            out / f"timeline{suffix}",
-            background=dataset.vocabulary.background,
-            title=f"{name} (synthetic)",
-        )
-        files.append(picture)
+        files.append(save_figure(figure, out / f"timeline{suffix}"))
     print("7. Written: " + ", ".join(map(str, files)))

@@ -337,7 +337,7 @@ def _draw_timelines(
 ) -> Path:
     """Draw the timelines of all inputs, each below its true labels if there are some."""
     from fact_clip.datasets.labels import UNLABELLED
-    from fact_clip.report.plots import save_timeline
+    from fact_clip.report.plots import save_figure, timeline
 
     is_single = len(segmented) == 1
     rows = {}
@@ -354,7 +354,7 @@ def _draw_timelines(
         rows[f"{prefix}prediction"] = prediction
     title = next(iter(segmented)).stem if is_single else ""
     background = (*model.vocabulary.background, UNLABELLED)
-    return save_timeline(rows, plot, background=background, title=title)
+    return save_figure(timeline(rows, background=background, title=title), plot)
 
 
 def _burn_in(

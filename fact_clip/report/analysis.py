@@ -1,5 +1,6 @@
 """Analyses of labellings: confusions, boundaries, over-segmentation, uncertain segments."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -31,13 +32,15 @@ def labellings(videos: Sequence[Video]) -> tuple[list[Labels], list[Labels]]:
 
 def confusion(truth: Sequence[Labels], prediction: Sequence[Labels]) -> list[Cell]:
     """Return the cells of all pairs that occur, most frequent first; at most `MOST_CELLS`."""
-    true = np.concatenate(truth)
-    guess = np.concatenate(prediction)
-    is_labelled = true >= 0
-    labelled = np.stack([true[is_labelled], guess[is_labelled]])  # (2, N)
-    pairs, counts = np.unique(labelled, axis=1, return_counts=True)  # (2, P), (P,)
-    order = np.argsort(-counts, kind="stable")[:MOST_CELLS]
-    return [Cell(int(pairs[0, i]), int(pairs[1, i]), int(counts[i])) for i in order]
+    counts = Counter[tuple[int, int]]()
+    for true, guess in zip(truth, prediction, strict=True):
+        counts.update(zip(true.tolist(), guess.tolist(), strict=True))
+    cells = []
+    for (label, predicted), frames in counts.items():
+        if label >= 0:
+            cells.append(Cell(label, predicted, frames))
+    cells.sort(key=lambda cell: (-cell.frames, cell.true, cell.predicted))
+    return cells[:MOST_CELLS]
 
 
 def factor_confusions(
@@ -132,7 +135,8 @@ def boundaries(videos: Sequence[Video]) -> Json:
 
 def _edges(labels: Labels) -> Labels:
     """Return the first frame of each segment but the first."""
-    return np.array([run[0] for run in labelled_segments(labels)[1:]], dtype=np.int64)
+    starts = [start for start, _, _ in labelled_segments(labels)]
+    return np.array(starts[1:], dtype=np.int64)
 
 
 def _offsets(true: Labels, predicted: Labels) -> list[int]:

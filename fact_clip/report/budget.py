@@ -14,6 +14,8 @@ from fact_clip.formats.table import write_table
 
 Stretch = tuple[float, float, str]  # start and stop in seconds, and the action
 
+Rows = Sequence[Mapping[str, Any]]
+
 COLUMNS = ("video", "action", "seconds", "share", "count", "mean", "deviation", "first")
 
 
@@ -79,7 +81,7 @@ def transitions(videos: Iterable[Sequence[Stretch]]) -> list[Json]:
     return rows
 
 
-def write_tables(path: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Path]:
+def write_tables(path: Path, tables: Mapping[str, Rows]) -> list[Path]:
     """Write tables to one .xlsx file, a sheet each, or to .csv files.
 
     Args:
@@ -105,7 +107,7 @@ def write_tables(path: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]]) 
     return paths
 
 
-def _write_workbook(path: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+def _write_workbook(path: Path, tables: Mapping[str, Rows]) -> None:
     fix = "pip install openpyxl, or write .csv"
     with library_errors(path, "not written", ModuleNotFoundError, fix=fix):
         from openpyxl import Workbook
@@ -123,7 +125,7 @@ def _write_workbook(path: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]
         book.save(unfinished)
 
 
-def _cells(rows: Sequence[Mapping[str, Any]]) -> Iterable[list[Any]]:
+def _cells(rows: Rows) -> Iterable[list[Any]]:
     """Yield the header and the rows, with numbers to a millisecond."""
     yield list(rows[0]) if rows else ["nothing"]
     for row in rows:

@@ -41,17 +41,6 @@ _MOST_COLUMNS = 8
 _NARROWEST = 0.16  # inches; narrower segments do not get their number written on them
 
 
-def save_timeline(
-    rows: Mapping[str, Segmentation],
-    path: Path,
-    *,
-    background: Collection[str] = (),
-    title: str = "",
-) -> Path:
-    """Draw `timeline` into a picture file whose suffix names the format (.png, .svg, .pdf)."""
-    return save_figure(timeline(rows, background=background, title=title), path)
-
-
 def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
     """Write a figure to a file, atomically; the suffix names the format (.png, .svg, .pdf)."""
     check_suffix(path)
@@ -94,10 +83,12 @@ def timeline(
     """
     labels = dict.fromkeys(segment.label for row in rows.values() for segment in row)
     looks = class_colours(list(dict.fromkeys([*names, *labels])), background)
-    colours = {label: look["colour"] or BACKGROUND for label, look in looks.items()}
-    actions = {look["number"]: label for label, look in looks.items() if label in labels}
-    actions.pop(None, None)
-    marks = {label: str(number) for number, label in actions.items()}
+    colours = {}
+    marks = {}
+    for label, look in looks.items():
+        colours[label] = look["colour"] or BACKGROUND
+        if look["number"] and label in labels:
+            marks[label] = str(look["number"])
     legend_rows = [(f"{mark}  {label}", colours[label]) for label, mark in marks.items()]
     legend_rows += [(label, BACKGROUND) for label in labels if label in background]
 
@@ -155,9 +146,11 @@ def _draw_rows(
             linewidth=0,
             antialiased=False,
         )
-    axes.set_xlim(0, max(bars[-1].left + bars[-1].width for bars in rows))
+    ends = [bars[-1].left + bars[-1].width for bars in rows]
+    axes.set_xlim(0, max(ends))
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(rows)), [_shortened(name, 30) for name in names], parse_math=False)
+    labels = [_shortened(name, 30) for name in names]
+    axes.set_yticks(range(len(rows)), labels, parse_math=False)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="both", labelsize=9)
     axes.spines[["top", "left", "right"]].set_visible(False)
@@ -208,7 +201,13 @@ def curve(zero_shot: Mapping[str, Any]) -> Figure:
     points = zero_shot["curve"]
     in_use = zero_shot["ways"]["in use"]
     axes.plot(points["unseen"], points["seen"], label=f"AUSUC {zero_shot['ausuc']:.1f}")
-    axes.plot([in_use["U"]], [in_use["S"]], "o", color="black", label="gamma in use")
+    axes.plot(
+        [in_use["U"]],
+        [in_use["S"]],
+        "o",
+        color="black",
+        label="gamma in use",
+    )
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="unseen class-mean accuracy, U (%)")
     axes.set_ylabel("seen class-mean accuracy, S (%)")
     axes.legend(loc="upper right")
@@ -262,11 +261,14 @@ def _figures(
 
 def chosen_videos(evaluated: Evaluated) -> list[Video]:
     """Return at most `MOST_TIMELINES` videos, evenly spread from lowest to highest accuracy."""
-    ranked = sorted(
-        evaluated.record.videos, key=lambda video: video_figures(video, evaluated)["frame_accuracy"]
-    )
-    ranks = np.linspace(0, len(ranked) - 1, min(len(ranked), MOST_TIMELINES)).round().astype(int)
-    return [ranked[index] for index in ranks]
+
+    def accuracy(video: Video) -> float:
+        return float(video_figures(video, evaluated)["frame_accuracy"])
+
+    ranked = sorted(evaluated.record.videos, key=accuracy)
+    count = min(len(ranked), MOST_TIMELINES)
+    ranks = np.linspace(0, len(ranked) - 1, count).round()
+    return [ranked[int(rank)] for rank in ranks]
 
 
 def _rows(video: Video, vocabulary: Vocabulary) -> dict[str, Segmentation]:
@@ -470,7 +472,13 @@ def class_scores(
         vmin=_FLOOR,
         vmax=0,
     )
-    axes.step(np.arange(len(truth)), row_of[truth], where="mid", color="white", linewidth=1)
+    axes.step(
+        np.arange(len(truth)),
+        row_of[truth],
+        where="mid",
+        color="white",
+        linewidth=1,
+    )
     labels = [names[label] for label in classes]
     axes.set_yticks(range(len(classes)), labels, fontsize=7, parse_math=False)
     axes.set_xlabel("frame")

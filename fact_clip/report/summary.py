@@ -209,7 +209,9 @@ def _run(
 
     confusion = []
     for cell in analysis.confusion(truth, prediction):
-        confusion.append([int(index_of[cell.true]), int(index_of[cell.predicted]), cell.frames])
+        true = int(index_of[cell.true])
+        predicted = int(index_of[cell.predicted])
+        confusion.append([true, predicted, cell.frames])
     uncertain = []
     for row in analysis.least_certain(videos):
         uncertain.append(_uncertain(row, videos, index_of, video_index))

@@ -303,7 +303,7 @@ def test_run_lengths_add_up(tmp_path):
     one, empty = READERS["runs"](path, Options(classes=("x", "y"), fps=5.0))
     assert [(span.start, span.stop, span.label) for span in one.spans] == [(0, 1, "a"), (1, 4, "y"), (4, 6, "b")]
     assert (one.name, one.unit, one.path, one.fps) == ("v", "frames", path, 5.0)
-    assert (empty.name, empty.spans) == ("w", ())
+    assert (empty.name, empty.spans) == ("w", [])
 
 
 def test_breakfast_runs_are_those_published(shared):

@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from fact_clip.core import Segment, Segmentation
 from fact_clip.core.colours import BACKGROUND, palette
-from fact_clip.report.plots import curve, save_timeline, timeline
+from fact_clip.report.plots import curve, save_figure, timeline
 
 SHORT = Segmentation((Segment(0, 30, "no action"), Segment(30, 40, "pour milk"), Segment(40, 60, "stir")), fps=10.0)
 
@@ -84,20 +84,20 @@ def test_numbers_stand_on_wide_segments_only():
 
 def test_pictures_are_written_by_suffix(tmp_path):
     rows = {"truth": many(60), "prediction": many(60, shift=1)}
-    png = save_timeline(rows, tmp_path / "plots/a.png", background=["no action"])
+    png = save_figure(timeline(rows, background=["no action"]), tmp_path / "plots/a.png")
     height, width = imread(png).shape[:2]
     assert width == 1800
     assert 300 < height < 1800
-    svg = save_timeline(rows, tmp_path / "plots/a.SVG")
+    svg = save_figure(timeline(rows), tmp_path / "plots/a.SVG")
     text = svg.read_text()
     assert "60  screw part number 59 with the hex screwdriver" in text
-    assert save_timeline(rows, tmp_path / "b.svg").read_bytes() == svg.read_bytes()
+    assert save_figure(timeline(rows), tmp_path / "b.svg").read_bytes() == svg.read_bytes()
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["a.SVG", "a.png", "b.svg"]
 
 
 def test_a_dollar_is_a_dollar(tmp_path):
     name = "pay $5 and _$"
-    path = save_timeline({"_a $b$": Segmentation((Segment(0, 5, name),))}, tmp_path / "a.svg")
+    path = save_figure(timeline({"_a $b$": Segmentation((Segment(0, 5, name),))}), tmp_path / "a.svg")
     assert name in path.read_text()
     assert "_a $b$" in path.read_text()
 
