@@ -27,38 +27,74 @@ or by path, and single settings as `KEY=VALUE`:
 ```bash
 fact-clip train kscgr data.split=5 train.epochs=20 'data.context=[5, 25]' --out runs/k5
 ```
+"""
 
+# The keys that decide most, in the order in which a user meets them, and when to change each.
+FIRST_KEYS = {
+    "data.root": "Your data set lies in another folder.",
+    "data.fps": "Your features have another rate: windows, durations and times in seconds follow from it.",
+    "data.background": 'The class that means "no action" has an unusual name.',
+    "data.grammar": "Action names have parts (verb, object, tool), and new names should be understood by them.",
+    "data.groups": "Several videos show one person, who must not be in training and validation at once.",
+    "data.stride": "Videos are long or the rate is high: a stride of 2 halves the time of a training.",
+    "model.head": "You want to score names that were not trained: `text` in place of `closed`.",
+    "train.epochs": "The loss still falls at the end, or a training takes too long.",
+    "train.members": "You have more time: the averaged scores of 3 to 5 models are better by about a point.",
+    "decode.switch_penalty": "Predicted segments are too short and too many (raise it), or short actions are lost (lower it).",
+}
+
+FIRST_KEYS_TEXT = """\
+`fact-clip data init` chooses most of them for your folder and says why. With classes held out (`data.holdout`)
+gamma is learned on validation videos and is no key; `decode.gamma_cost` limits what it may cost.
+"""
+
+BLOCKS_TEXT = """\
+Keys of `model.input` (blocks `i`, `I`), `model.update` (`u`) and `model.pooled` (`U`). `update` and `pooled` inherit
+missing keys from the block before, in the order of `model.blocks`.
+"""
+
+RULES = """\
 - `base: NAME` (or a path) builds a recipe on another one. Groups are merged key by key; lists are replaced.
 - An unknown key is an error that names the nearest valid one.
 - `RUN/config.yaml` holds the whole configuration of a run; it is a recipe, too.
-- "Unset" is `null` in YAML, or nothing: `data.fps=`.
-- Of a setting that is given twice on the command line the last one counts; in a file a key stands once.
-- You are warned about settings that have no effect, such as `text.encoder` with a closed head.
-- 010 and 1:30, which YAML reads as 8 and 90, are refused. Names such as `no`, `on` and `12` need quotes.
+- "Unset" is `null` in YAML, or nothing on the command line: `data.fps=`.
+- If the command line sets a key twice, the last value counts. In a file a key stands once.
+- A warning names settings that have no effect, such as `text.encoder` with a closed head.
+- 010 and 1:30, which YAML reads as 8 and 90, are errors. Names such as `no`, `on` and `12` need quotes.
 """
 
 
 def page() -> str:
-    """The text of docs/configuration.md."""
-    parts = [INTRODUCTION, "## Recipes\n", *_recipes(), "## Keys\n"]
+    """Return the text of docs/configuration.md."""
+    parts = [INTRODUCTION, "## Ten keys to change first\n", _first_keys(), FIRST_KEYS_TEXT]
+    parts += ["## Recipes\n", RULES, *_recipes(), "## Keys\n"]
     for name, field in Config.model_fields.items():
         parts += _group(name, field.annotation)
     return "\n".join(parts).rstrip() + "\n"
 
 
+def _first_keys() -> str:
+    """Return the table of the keys to change first."""
+    rows = []
+    for key, reason in FIRST_KEYS.items():
+        model: type[BaseModel] = Config
+        *groups, name = key.split(".")
+        for group in groups:
+            model = model.model_fields[group].annotation
+        rows.append([f"`{key}`", _default(model.model_fields[name].default), reason])
+    return _table(["key", "default", "change it if"], rows)
+
+
 def _recipes() -> list[str]:
-    """A row per recipe with the first sentence of its comment; those without one are listed with their base."""
-    rows, built_on = [], dict[str, list[str]]()
+    """Return a table of the recipes with comments, and a list of those without by their base."""
+    rows = []
+    built_on: dict[str, list[str]] = {}
     for name in recipes():
         text = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
         comment = [line[2:] for line in text.splitlines() if line.startswith("# ")]
         if comment:
-            rows.append(
-                [
-                    f"[`{name}`](../fact_clip/configs/{name}.yaml)",
-                    " ".join(comment).split(". ")[0].rstrip("."),
-                ]
-            )
+            first_sentence = " ".join(comment).split(". ")[0].rstrip(".")
+            rows.append([f"[`{name}`](../fact_clip/configs/{name}.yaml)", first_sentence])
         else:
             built_on.setdefault(yaml.safe_load(text)["base"], []).append(f"`{name}`")
     lists = [
@@ -69,87 +105,96 @@ def _recipes() -> list[str]:
 
 
 def _group(prefix: str, model: type[BaseModel]) -> list[str]:
-    """A heading, the docstring and a table of keys, with those of the groups inside at its end."""
+    """Return a heading, the docstring and a table of keys, inner groups at its end."""
     texts, rows = _rows(prefix, model)
     table = _table(["key", "type", "default", "meaning"], rows)
-    return [
-        f"### {prefix}",
-        "\n".join(texts) + "\n",
-        table,
-        *(_blocks() if model is ModelConfig else []),
-    ]
+    parts = [f"### {prefix}", "\n".join(texts) + "\n", table]
+    if model is ModelConfig:
+        parts += _blocks()
+    return parts
 
 
 def _rows(prefix: str, model: type[BaseModel]) -> tuple[list[str], list[list[str]]]:
-    """What a group and the groups inside are for, and a row a key."""
-    texts, rows, inner = [_first(model)], [], []
+    """Return what a group and its inner groups are for, and a row for each key."""
+    texts = [_first_paragraph(model)]
+    rows = []
+    inner_rows = []
     for name, field in model.model_fields.items():
-        key, annotation = f"{prefix}.{name}", field.annotation
+        key = f"{prefix}.{name}"
+        annotation = field.annotation
         if annotation is BlockConfig:
             continue
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            (text, *_), more = _rows(key, annotation)
-            texts.append(f"`{key}`: {text[0].lower() if text[1].islower() else text[0]}{text[1:]}")
-            inner += more
+            group_texts, group_rows = _rows(key, annotation)
+            text = group_texts[0]
+            if text[1].islower():
+                text = text[0].lower() + text[1:]
+            texts.append(f"`{key}`: {text}")
+            inner_rows += group_rows
         else:
-            rows.append(
-                [f"`{key}`", _kind(field), _default(field.default), _linked(str(field.description))]
-            )
-    return texts, rows + inner
+            rows.append([f"`{key}`", *_cells(field)])
+    return texts, rows + inner_rows
+
+
+def _cells(field: FieldInfo) -> list[str]:
+    """Return the type, the default and the meaning of a key."""
+    return [_kind(field), _default(field.default), _linked(str(field.description))]
 
 
 def _blocks() -> list[str]:
-    """One table for the three kinds of blocks, which have the same keys."""
-    later, rows = ModelConfig.model_fields["update"].default, []
+    """Return one table for the three kinds of blocks, which have the same keys."""
+    later = ModelConfig.model_fields["update"].default
+    rows = []
     for name, field in BlockConfig.model_fields.items():
-        own = f"`{getattr(later, name)}`" if name in later.model_fields_set else "inherited"
-        rows.append(
-            [
-                f"`{name}`",
-                _kind(field),
-                _default(field.default),
-                own,
-                _linked(str(field.description)),
-            ]
-        )
-    text = (
-        "Keys of `model.input` (blocks `i`, `I`), `model.update` (`u`) and `model.pooled` (`U`). A key of `update` or "
-        "`pooled` that is not given is inherited from the block before, in the order of `model.blocks`.\n"
-    )
+        kind, default, meaning = _cells(field)
+        later_default = "inherited"
+        if name in later.model_fields_set:
+            later_default = f"`{getattr(later, name)}`"
+        rows.append([f"`{name}`", kind, default, later_default, meaning])
     header = ["key", "type", "default, `input`", "default, `update`, `pooled`", "meaning"]
     return [
         "### model.input, model.update, model.pooled",
-        f"{_first(BlockConfig)}",
-        text,
+        f"{_first_paragraph(BlockConfig)}",
+        BLOCKS_TEXT,
         _table(header, rows),
     ]
 
 
-def _first(model: type[BaseModel]) -> str:
-    return _linked(" ".join(str(model.__doc__).split("\n\n")[0].split()).replace("``", "`"))
+def _first_paragraph(model: type[BaseModel]) -> str:
+    """Return the first paragraph of a docstring."""
+    paragraph = str(model.__doc__).split("\n\n")[0]
+    return _linked(" ".join(paragraph.split()).replace("``", "`"))
 
 
 def _linked(text: str) -> str:
+    """Turn paths of pages into links."""
     return re.sub(r"docs/(\w+)\.md", r"[\1](\1.md)", text)
 
 
+BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+
 def _kind(field: FieldInfo) -> str:
-    """A type and its bounds in words: "int, at least 1"."""
+    """Return a type and its bounds in words, as "int, at least 1"."""
     limits = {}
     for limit in [*field.metadata, *_inner_limits(field.annotation)]:
-        for what, words in {
-            "ge": "at least",
-            "gt": "more than",
-            "le": "at most",
-            "lt": "less than",
-        }.items():
-            if isinstance(limit, annotated_types.BaseMetadata) and hasattr(limit, what):
-                limits[words] = f"{words} {getattr(limit, what):g}"
+        if not isinstance(limit, annotated_types.BaseMetadata):
+            continue
+        for attribute, words in BOUNDS.items():
+            if hasattr(limit, attribute):
+                limits[words] = f"{words} {_number(getattr(limit, attribute))}"
     return ", ".join([_type(field.annotation), *limits.values()])
 
 
+def _number(value: float) -> str:
+    """Return a bound as people write it: 65,536 and 0.5."""
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"
+
+
 def _type(annotation: typing.Any) -> str:
-    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    """Return a type in words."""
+    origin = typing.get_origin(annotation)
+    parts = typing.get_args(annotation)
     if origin is typing.Annotated:
         return _type(parts[0])
     if origin is typing.Literal:
@@ -162,26 +207,32 @@ def _type(annotation: typing.Any) -> str:
 
 
 def _inner_limits(annotation: typing.Any) -> list[typing.Any]:
-    """The bounds on the elements of a list or of a type that may be unset."""
-    found = []
+    """Return the bounds on the elements of a list or of a type that may be unset."""
+    limits = []
     for part in typing.get_args(annotation):
         for limit in getattr(part, "__metadata__", ()):
-            found += limit.metadata if isinstance(limit, FieldInfo) else [limit]
-        found += _inner_limits(part) if typing.get_origin(part) is not typing.Literal else []
-    return found
+            limits += limit.metadata if isinstance(limit, FieldInfo) else [limit]
+        if typing.get_origin(part) is not typing.Literal:
+            limits += _inner_limits(part)
+    return limits
 
 
 def _default(value: typing.Any) -> str:
+    """Return a default as YAML writes it."""
     if value is None:
         return "unset"
     if isinstance(value, tuple):
         return f"`[{', '.join(map(str, value))}]`"
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value}`"
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines = [header, ["---"] * len(header), *cells]
+    """Return a table in Markdown."""
+    lines = [header, ["---"] * len(header)]
+    for row in rows:
+        lines.append([cell.replace("|", "\\|") for cell in row])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 

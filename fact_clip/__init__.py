@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fact_clip.training import evaluate as evaluate
     from fact_clip.training import train as train
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _ROOMS = (
     "compat",
