@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
@@ -168,7 +169,10 @@ def test_the_page_of_keys_is_current():
     page = generate["page"]()
     assert generate["PAGE"].read_text(encoding="utf-8") == page, "run: python docs/generate.py"
     rows = dict(line.strip("| ").split(" | ", 1) for line in page.splitlines() if line.startswith("| `"))
-    assert rows["`train.lr`"] == "float, more than 0, at most 1000 | `0.0001` | learning rate"
+    assert rows["`train.lr`"] == "float, more than 0, at most 1,000 | `0.0001` | learning rate"
+    first = page.partition("## Ten keys to change first")[2].partition("\n## ")[0]
+    assert page.index("## Ten keys") < page.index("## Recipes")
+    assert len(re.findall(r"^\| `\w+(?:\.\w+)+` \|", first, re.MULTILINE)) == 10
     assert rows["`frame_layers`"] == "int, at least 1, at most 16 | `10` | `5` | layers of the frame branch"
     assert {key for key, _ in leaves() if "." in key and key.split(".")[1] not in ("input", "update", "pooled")} <= {
         key.strip("`") for key in rows
