@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,46 +72,26 @@ def gapless(
 ) -> tuple[Segment, ...]:
     """Return the segments for a file, from the first frame to the last.
 
-    A part of a draft joins a neighbour of its name. Two labels of one name stay apart, because
-    somebody cut them. An instant gets one frame, unless a segment covers it. Confidence is that of
-    the model, and None for segments that hold a label.
+    An instant gets one frame, unless a segment covers it.
 
     Args:
-        parts: labels and drafts.
+        parts: labels, or drafts with their confidence.
         n_frames: the length of the video.
         background: the label of gaps.
     """
     segments: list[Segment] = []
-    is_label = False  # whether the last segment holds a label
-    for part in _without_gaps(parts, n_frames, background):
-        by_hand = isinstance(part, Label)
-        joins = bool(segments) and segments[-1].label == part.label and not (is_label and by_hand)
-        if joins:
-            segments[-1] = Segment(segments[-1].start, part.stop, part.label)
-            is_label = is_label or by_hand
-        else:
-            confidence = part.confidence if isinstance(part, Draft) else None
-            segments.append(Segment(part.start, part.stop, part.label, confidence))
-            is_label = by_hand
-    return tuple(segments)
-
-
-def _without_gaps(
-    parts: Iterable[Draft | Label], n_frames: int, background: str
-) -> list[Draft | Label]:
-    """Fill gaps with drafts of background, and give an instant a frame or drop it."""
-    pieces: list[Draft | Label] = []
     end = 0
     for part in sorted(parts, key=lambda part: (part.start, part.start == part.stop)):
         if part.start < end:  # an instant within a segment
             continue
         if part.start > end:
-            pieces.append(Draft(end, part.start, background))
+            segments.append(Segment(end, part.start, background))
         end = max(part.stop, part.start + 1)
-        pieces.append(replace(part, stop=end))
+        confidence = part.confidence if isinstance(part, Draft) else None
+        segments.append(Segment(part.start, end, part.label, confidence))
     if end < n_frames:
-        pieces.append(Draft(end, n_frames, background))
-    return pieces
+        segments.append(Segment(end, n_frames, background))
+    return tuple(segments)
 
 
 def row_labels(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from fact_clip_app.drafts import BACKGROUND, Draft, row_labels
 from fact_clip_app.engine import open_features, row_starts, run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Label, VideoEntry
+from fact_clip_app.project import Label, Rest, VideoEntry
 from fact_clip_app.training_set import TrainingSet
 
 logger = logging.getLogger(__name__)
@@ -48,30 +48,105 @@ class LabelledVideo:
     labels: list[str]  # (T,)
 
 
-def labelled_videos(page: Page, track: str) -> list[VideoEntry]:
-    """Return the videos with labels on a track. Raise an InputError if they are fewer than two."""
+@dataclass(frozen=True)
+class IncompleteVideo:
+    """A labelled video of which it is not said what the unlabelled frames are."""
+
+    id: str
+    name: str
+    labelled_to: float  # seconds at which the last label ends
+    duration: float  # seconds
+
+
+def labelled_videos(
+    page: Page, track: str, rest: Mapping[str, Rest] | None = None
+) -> list[VideoEntry]:
+    """Return the videos with labels on a track, without those to skip.
+
+    Args:
+        page: the page.
+        track: the name of the track.
+        rest: what the unlabelled frames are, by the id of a video.
+
+    Raises:
+        InputError: if there are fewer than two.
+    """
     videos = []
     for video in page.project.full_videos():
-        labels = page.project.labels(video.id)
-        for key, name in page.project.tracks(video.id).items():
-            if name == track and labels[key]:
-                videos.append(video)
-    if len(videos) < 2:
-        fix = "label two, so that one can be measured on"
-        raise InputError("train", f"{len(videos)} labelled videos", fix)
+        skips = rest is not None and rest.get(video.id) == "skip"
+        if not skips and _labels(page, video, track):
+            videos.append(video)
+    if len(videos) == 1:
+        fix = "label a second one, which is kept aside to test the model"
+        raise InputError("train", "only 1 video is labelled", fix)
+    if not videos:
+        fix = "label two: one is kept aside to test the model"
+        raise InputError("train", "no video is labelled", fix)
     return videos
 
 
-def export_set(page: Page, track: str, root: Path) -> None:
+def _labels(page: Page, video: VideoEntry, track: str) -> list[Label]:
+    """Return the labels of a track by its name; none if the video does not have the track."""
+    labels = page.project.labels(video.id)
+    for key, name in page.project.tracks(video.id).items():
+        if name == track:
+            return labels[key]
+    return []
+
+
+def incomplete_videos(
+    page: Page, videos: Iterable[VideoEntry], track: str
+) -> list[IncompleteVideo]:
+    """Return the videos that are not complete and have unlabelled frames."""
+    incomplete = []
+    for video in videos:
+        labels = _labels(page, video, track)
+        covered = sum(label.stop - label.start for label in labels)
+        if not video.complete and covered < video.n_frames:
+            start = video.times[0]
+            last_stop = max(label.stop for label in labels)
+            incomplete.append(
+                IncompleteVideo(
+                    id=video.id,
+                    name=video.name,
+                    labelled_to=float(video.times[last_stop] - start),
+                    duration=float(video.times[-1] - start),
+                )
+            )
+    return incomplete
+
+
+def check_rest(
+    page: Page, videos: Iterable[VideoEntry], track: str, rest: Mapping[str, Rest]
+) -> None:
+    """Raise an InputError if it is not said what the unlabelled frames of a video are."""
+    for video in incomplete_videos(page, videos, track):
+        if video.id not in rest:
+            problem = f"labelled to {video.labelled_to:.1f} s of {video.duration:.1f} s"
+            fix = "say whether the rest is background or unlabelled, or skip the video"
+            raise InputError(video.name, problem, fix)
+
+
+def export_set(page: Page, track: str, root: Path, rest: Rest | None = None) -> None:
     """Write the labelled videos of a track as a data set with a test split.
 
     Args:
         page: the page.
         track: the name of the track.
         root: the folder of the data set.
+        rest: what the unlabelled frames of videos are that are not complete.
+
+    Raises:
+        InputError: if there are fewer than two videos, or `rest` is missing.
     """
+    answers: dict[str, Rest] = {}
+    if rest is not None:
+        incomplete = incomplete_videos(page, labelled_videos(page, track), track)
+        answers = {video.id: rest for video in incomplete}
+    videos = labelled_videos(page, track, answers)
+    check_rest(page, videos, track, answers)
     job = Job("export", lambda job: None)
-    write_set(page, labelled_videos(page, track), track, root, None, job)
+    write_set(page, videos, track, root, None, answers, job)
 
 
 def write_set(
@@ -80,6 +155,7 @@ def write_set(
     track: str,
     root: Path,
     model: Segmenter | None,
+    rest: Mapping[str, Rest],
     job: Job,
 ) -> list[LabelledVideo]:
     """Write labelled videos as a data set, encoding those without features.
@@ -90,6 +166,7 @@ def write_set(
         track: the name of the track with the labels.
         root: the folder of the data set.
         model: the model that learns from it, whose training videos are added, or None.
+        rest: what the unlabelled frames are, for each video that is not complete, by its id.
         job: receives the progress.
 
     Returns:
@@ -114,10 +191,9 @@ def write_set(
     for number, video in enumerate(videos):
         features = page.engine.features_by(video, encoder, extraction)
         features = features or page.engine.encode(video, job, encoder, extraction)
-        tracks = page.project.tracks(video.id)
-        key = next(key for key, name in tracks.items() if name == track)
-        labels = page.project.labels(video.id)[key]
-        other = background if video.complete else UNLABELLED
+        labels = _labels(page, video, track)
+        is_background = video.complete or rest.get(video.id) == "background"
+        other = background if is_background else UNLABELLED
         name, labelled = add_video(training_set, video, labels, other, features, model)
         is_test[name] = number % TEST_EVERY == 1
         if is_test[name]:

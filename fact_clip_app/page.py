@@ -76,8 +76,7 @@ class Page:
     def refer(self, name: str, media: Path | None, features: Path | None) -> VideoEntry:
         """Add a video by reference, and queue its encoding if the model needs it."""
         times = self.engine.frame_times(media, features)
-        complete = self.engine.model() is None
-        video = self.project.video(self.project.add_video(name, media, features, times, complete))
+        video = self.project.video(self.project.add_video(name, media, features, times))
         assert video is not None
         self.encode([video])
         return video
@@ -152,11 +151,15 @@ class Page:
             self.project.replace(video.id, track, labels, None, annotator)
         return {name: len(labels) for name, labels in tracks.items()}
 
+    def drafts(self, video: VideoEntry) -> list[Draft]:
+        """Return what a model predicts for a video that is not complete, else nothing."""
+        return [] if video.complete else self.engine.drafts(video)
+
     def timelines(self, video: VideoEntry) -> dict[int, list[Draft | Label]]:
         """Return the labels of each track, and on the first track drafts between them."""
         timelines: dict[int, list[Draft | Label]] = {}
         for track, labels in self.project.labels(video.id).items():
-            drafts = [] if timelines else self.engine.drafts(video)
+            drafts = [] if timelines else self.drafts(video)
             timelines[track] = overlaid(drafts, labels)
         return timelines
 

@@ -23,6 +23,8 @@ from fact_clip.core import InputError
 
 DATABASE = "project.sqlite"
 Origin = Literal["predicted", "corrected", "drawn", "imported"]
+Rest = Literal["background", "unlabelled", "skip"]
+"""What the unlabelled frames of a video are to a training; or it is left out."""
 
 # Each script leads to the next version, which a project stores (PRAGMA user_version).
 MIGRATIONS = (
@@ -259,7 +261,7 @@ class Project:
         media: Path | None,
         features: Path | None,
         times: NDArray[np.float64],
-        complete: bool = True,
+        complete: bool = False,
     ) -> str:
         """Add a video with one track.
 

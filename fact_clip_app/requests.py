@@ -19,7 +19,7 @@ from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.io import read_mapping
 from fact_clip.formats import FORMATS
 from fact_clip.video.decode import SUFFIXES
-from fact_clip_app.project import Action, Annotator, Label, Name
+from fact_clip_app.project import Action, Annotator, Label, Name, Rest
 
 
 class _Body(BaseModel):
@@ -94,11 +94,16 @@ class Adaptation(_Body):
 
 
 class Training(_Body):
-    """A training on a track: minutes that it may take, and whether to teach the run in use."""
+    """A training on a track.
+
+    It says how many minutes the training may take, whether it teaches the run in use, and, for
+    each video that is not complete, by its id, what its unlabelled frames are.
+    """
 
     minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 5.0
     track: Name = "main"
     teach: bool = False
+    rest: dict[str, Rest] = {}
 
 
 class Comparison(_Body):

@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,12 +31,12 @@ from fact_clip.video.decode import SUFFIXES
 from fact_clip_app import requests, teach, views
 from fact_clip_app.drafts import BACKGROUND, Draft, row_labels
 from fact_clip_app.engine import Engine, reads_names
-from fact_clip_app.export import add_video, export_set
+from fact_clip_app.export import add_video, export_set, incomplete_videos, labelled_videos
 from fact_clip_app.guard import ERRORS, Guard, error_response
 from fact_clip_app.jobs import BusyError
 from fact_clip_app.label_files import read_tracks
 from fact_clip_app.page import Options, Page
-from fact_clip_app.project import Label, VideoEntry
+from fact_clip_app.project import Label, Rest, VideoEntry
 from fact_clip_app.requests import FEATURES, Upload, base_name, ending_of, receive_file, too_large
 
 STATIC = Path(__file__).parent / "static"
@@ -281,41 +282,64 @@ class Server:
         return {**self._edited(video), "imported": counts}
 
     def export(
-        self, video: str, format: str = "", background: bool = False, track: int | None = None
+        self,
+        video: str,
+        format: str = "",
+        background: bool = False,
+        track: int | None = None,
+        drafts: bool = False,
     ) -> Response:
-        """Return a video as a file: a track, or all of them if the format has tracks.
+        """Return the labels of a video as a file: a track, or all if the format has tracks.
 
-        Without a track, a format that has no tracks gets the first one.
+        Without a track, a format that has no tracks gets the first one. Drafts are a track of their
+        own, so that a format that has no tracks gets a zip of two files.
         """
         stored = self._video(video)
         form = format_called(format)
-        tracks = self.page.quick.run(lambda: views.tracks_of(self.page, stored))
-        names = list(tracks)
+        tracks = self.page.quick.run(lambda: views.tracks_of(self.page, stored, drafts))
+        labelled = list(self.project.tracks(video).values())
+        names = labelled
         if track is not None:
             names = [name for key, name in self.project.tracks(video).items() if key == track]
             if not names:
                 raise HTTPException(404, "no such track")
         elif form.write_tracks is None:
-            names = names[:1]
+            names = labelled[:1]
+        names = [*names, *(name for name in tracks if name not in labelled)]
         tracks = {name: tracks[name] for name in names}
-        name = f"{file_name(stored.name)}{form.ending}"
-        return _download(name, lambda path: views.save(tracks, path, background))
+        files = views.files_of(tracks, stored.name, form)
+
+        def write(folder: Path) -> None:
+            for title, parts in files.items():
+                views.save(parts, folder / f"{title}{form.ending}", background)
+
+        if len(files) > 1:
+            return _download_folder(file_name(stored.name), write)
+        (title,) = files
+        return _download(f"{title}{form.ending}", lambda path: write(path.parent))
 
     def export_all(
-        self, format: Annotated[list[str] | None, Query()] = None, background: bool = False
+        self,
+        format: Annotated[list[str] | None, Query()] = None,
+        background: bool = False,
+        drafts: bool = False,
     ) -> Response:
-        """Return every track of every video as a zip of files in some formats."""
+        """Return the tracks of every labelled video as a zip of files in some formats."""
         formats = format or ["json"]
 
         def write(folder: Path) -> None:
-            for _ in views.export_files(self.page, folder, formats, background):
+            folder.mkdir()
+            for _ in views.export_files(self.page, folder, formats, background, drafts):
                 pass
 
         return _download_folder("labels", write)
 
-    def export_training(self, track: str) -> Response:
-        """Return the labelled videos of a track as a zip of a data set with features."""
-        return _download_folder("training", lambda path: export_set(self.page, track, path))
+    def export_training(self, track: str, rest: Rest | None = None) -> Response:
+        """Return the labelled videos of a track as a zip of a data set with features.
+
+        `rest` says what the unlabelled frames of videos are that are not complete.
+        """
+        return _download_folder("training", lambda path: export_set(self.page, track, path, rest))
 
     def summary(self, format: Literal["json", "csv", "xlsx"] = "json") -> Answer | Response:
         """Return how long, how often and when actions were labelled, as JSON or as a table."""
@@ -350,8 +374,13 @@ class Server:
 
     def train(self, body: requests.Training) -> Answer:
         """Start a training on the labels of a track, of a new model or of the run in use."""
-        teach.learn(self.page, body.track, body.minutes, body.teach)
+        teach.learn(self.page, body.track, body.minutes, body.teach, body.rest)
         return {}
+
+    def incomplete(self, track: str) -> Answer:
+        """Return the labelled videos of a track of which it is not said what the rest is."""
+        videos = labelled_videos(self.page, track)
+        return {"videos": [asdict(part) for part in incomplete_videos(self.page, videos, track)]}
 
     def compare(self, video: str, body: requests.Comparison) -> Answer:
         """Compare two labellings of a video."""
@@ -366,8 +395,9 @@ class Server:
             "shown": next(iter(timelines.values())),
             "predicted": self.engine.drafts(video),
         }
+        labels = self.project.labels(video.id)
         for track, name in self.project.tracks(video.id).items():
-            labellings[f"track {name}"] = timelines[track]
+            labellings[f"track {name}"] = labels[track]
         name = key
         if key in labellings:
             parts = labellings[key]
@@ -415,6 +445,7 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         ("GET", "/export/training", server.export_training),
         ("GET", "/summary", server.summary),
         ("POST", "/adapt", server.adapt),
+        ("GET", "/train", server.incomplete),
         ("POST", "/train", server.train),
         ("GET", video, server.video),
         ("PATCH", video, server.change_video),

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -27,10 +27,10 @@ from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
 from fact_clip_app.drafts import BACKGROUND
 from fact_clip_app.engine import reads_names, run_of
-from fact_clip_app.export import LabelledVideo, labelled_videos, write_set
+from fact_clip_app.export import LabelledVideo, check_rest, labelled_videos, write_set
 from fact_clip_app.jobs import CancelledError, Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import VideoEntry
+from fact_clip_app.project import Rest, VideoEntry
 
 POLL_SECONDS = 0.5
 """Seconds between looks at the log of a training."""
@@ -92,7 +92,7 @@ def adapt_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
     return ["fact-clip", "train", str(run.path / "config.yaml"), *overrides, "--out", str(out)]
 
 
-def learn(page: Page, track: str, minutes: float, teach: bool) -> None:
+def learn(page: Page, track: str, minutes: float, teach: bool, rest: Mapping[str, Rest]) -> None:
     """Queue a training on the labels of a track, and its test on labelled videos.
 
     The better one of the new model and the one in use is used from then on.
@@ -102,13 +102,15 @@ def learn(page: Page, track: str, minutes: float, teach: bool) -> None:
         track: the name of the track.
         minutes: how long it may take.
         teach: start with the run in use, which learns new names, instead of a new model.
+        rest: what the unlabelled frames are, for each video that is not complete, by its id.
     """
-    videos = labelled_videos(page, track)
+    videos = labelled_videos(page, track, rest)
+    check_rest(page, videos, track, rest)
     model = page.engine.model()
     if teach and run_of(model) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
     start = model if teach else None
-    page.begin_training(lambda job: _learn(page, videos, track, minutes, start, job))
+    page.begin_training(lambda job: _learn(page, videos, track, minutes, start, rest, job))
 
 
 def _learn(
@@ -117,6 +119,7 @@ def _learn(
     track: str,
     minutes: float,
     start: Segmenter | None,
+    rest: Mapping[str, Rest],
     job: Job,
 ) -> None:
     """Write the data set, train a new model (or from `start`), and compare the models."""
@@ -125,7 +128,7 @@ def _learn(
     data = folder / "data"
     recipe = folder / "recipe.yaml"
     out = folder / folder.name
-    test_videos = write_set(page, videos, track, data, start, job)
+    test_videos = write_set(page, videos, track, data, start, rest, job)
 
     command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
     command += ["--minutes", f"{minutes:g}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from fact_clip.core import Clock, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.paths import file_name
-from fact_clip.formats import FORMATS, format_called, save_tracks
+from fact_clip.formats import FORMATS, Format, format_called, save_tracks
 from fact_clip.metrics.agreement import agreement
 from fact_clip.report.budget import (
     Stretch,
@@ -29,6 +29,9 @@ from fact_clip_app.engine import run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
 from fact_clip_app.project import Label, VideoEntry
+
+DRAFTS = "drafts"
+"""The track of a file that holds what the model predicts."""
 
 MAX_UNCERTAIN = 30
 """Segments on the list of the least certain ones."""
@@ -130,7 +133,7 @@ def video(page: Page, video: VideoEntry) -> dict[str, Any]:
     project = page.project
     timelines = page.timelines(video)
     track_names = project.tracks(video.id)
-    drafts = page.engine.drafts(video)
+    drafts = page.drafts(video)
     names = dict.fromkeys(action.name for action in project.actions())
     for parts in timelines.values():
         names |= dict.fromkeys(part.label for part in parts)
@@ -204,7 +207,7 @@ def uncertain(page: Page) -> list[dict[str, Any]]:
     """Return the least certain drafts of all videos, least certain first."""
     rows = []
     for video in page.project.full_videos():
-        if page.engine.work(video.id).prediction is None:
+        if video.complete or page.engine.work(video.id).prediction is None:
             continue
         first_track = next(iter(page.timelines(video).values()))
         for part in first_track:
@@ -220,54 +223,110 @@ def uncertain(page: Page) -> list[dict[str, Any]]:
     return rows[:MAX_UNCERTAIN]
 
 
-def tracks_of(page: Page, video: VideoEntry) -> dict[str, Segmentation]:
-    """Return the segmentation of each track by its name. Unlabelled frames are background."""
+def tracks_of(page: Page, video: VideoEntry, with_drafts: bool = False) -> dict[str, Segmentation]:
+    """Return the labels of each track as a segmentation. Unlabelled frames are background.
+
+    Args:
+        page: the page.
+        video: the video.
+        with_drafts: whether what the model predicts between the labels of the first track follows
+            as a track of its own, named DRAFTS.
+
+    Returns:
+        The name of a track -> its segmentation.
+    """
+    names = page.project.tracks(video.id)
+    tracks: dict[str, Sequence[Draft | Label]] = {}
+    for track, labels in page.project.labels(video.id).items():
+        tracks[names[track]] = labels
+    if with_drafts:
+        first_track = next(iter(page.timelines(video).values()))
+        drafts = [part for part in first_track if isinstance(part, Draft)]
+        if drafts:
+            tracks[_free_name(DRAFTS, tracks)] = drafts
+
     background = background_of(page, BACKGROUND)
+    clock = _clock(video)
+    segmentations = {}
+    for name, parts in tracks.items():
+        segments = gapless(parts, video.n_frames, background[0])
+        segmentation = Segmentation(segments, background=tuple(background))
+        segmentations[name] = clock.apply_to(segmentation)
+    return segmentations
+
+
+def _free_name(name: str, taken: Container[str]) -> str:
+    """Return the name, with a number if it is taken."""
+    free = name
+    for number in count(2):
+        if free not in taken:
+            break
+        free = f"{name} {number}"
+    return free
+
+
+def _clock(video: VideoEntry) -> Clock:
     length = float(video.times[-1] - video.times[0])
     rate = round(video.n_frames / length, 6) if length > 0 else None
     if video.media is None:
-        clock = Clock(video.n_frames, rate, video.times)
-    else:
-        clock = Clock(video.n_frames, rate, video.times, video.name + video.media.suffix, rate)
-    names = page.project.tracks(video.id)
-    tracks = {}
-    for track, parts in page.timelines(video).items():
-        segments = gapless(parts, video.n_frames, background[0])
-        segmentation = Segmentation(segments, background=tuple(background))
-        tracks[names[track]] = clock.apply_to(segmentation)
-    return tracks
+        return Clock(video.n_frames, rate, video.times)
+    return Clock(video.n_frames, rate, video.times, video.name + video.media.suffix, rate)
 
 
 def export_files(
-    page: Page, folder: Path, formats: Iterable[str], background: bool
+    page: Page,
+    folder: Path,
+    formats: Iterable[str],
+    background: bool,
+    with_drafts: bool = False,
+    videos: Iterable[VideoEntry] | None = None,
 ) -> Iterator[Path]:
-    """Write every track of every video.
+    """Write every track of every video that has labels.
 
     Args:
         page: the page.
         folder: the folder to write to.
         formats: names of formats. Tracks share a file where the format has tracks.
         background: write background to formats that leave it out.
+        with_drafts: also write what the model predicts, as a track of its own.
+        videos: the videos; None: all of the project.
 
     Yields:
         Each file. If two videos have one name, the second file is named after its id too.
     """
     written = set[Path]()
-    for video in page.project.full_videos():
-        tracks = tracks_of(page, video)
+    labelled = page.project.count()
+    for video in page.project.full_videos() if videos is None else videos:
+        tracks = tracks_of(page, video, with_drafts)
+        if video.id not in labelled and not with_drafts:
+            continue
         for kind in formats:
             form = format_called(kind)
-            files = {f"{video.name}.{track}": {track: part} for track, part in tracks.items()}
-            if form.write_tracks is not None or len(tracks) == 1:
-                files = {video.name: tracks}
-            for title, parts in files.items():
-                name = file_name(title)
-                path = folder / f"{name}{form.ending}"
+            for title, parts in files_of(tracks, video.name, form).items():
+                path = folder / f"{title}{form.ending}"
                 if path in written:
-                    path = folder / f"{name}-{video.id}{form.ending}"
+                    path = folder / f"{title}-{video.id}{form.ending}"
                 written.add(path)
                 save(parts, path, background)
                 yield path
+
+
+def files_of(
+    tracks: Mapping[str, Segmentation], name: str, form: Format
+) -> dict[str, Mapping[str, Segmentation]]:
+    """Return the tracks of each file: one file if the format has tracks, else one a track.
+
+    Args:
+        tracks: the tracks of a video.
+        name: the name of the video.
+        form: the format.
+
+    Returns:
+        The name of a file, without its ending -> its tracks.
+    """
+    if form.write_tracks is not None or len(tracks) == 1:
+        return {file_name(name): tracks}
+    return {file_name(f"{name}.{track}"): {track: part} for track, part in tracks.items()}
 
 
 def save(tracks: Mapping[str, Segmentation], path: Path, background: bool) -> None:
@@ -286,6 +345,8 @@ def budget(page: Page) -> dict[str, list[dict[str, Any]]]:
         times = video.times.tolist()
         tracks = page.project.tracks(video.id)
         for track, labels in page.project.labels(video.id).items():
+            if not labels:
+                continue
             name = video.name if len(tracks) == 1 else f"{video.name}, {tracks[track]}"
             if name in stretches:
                 name = f"{name} ({video.id})"

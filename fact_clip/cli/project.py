@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import note
@@ -81,15 +81,25 @@ def export(
         str, option('Formats, "eaf, csv" (docs/formats.md), or all.', "--format")
     ] = "csv",
     with_background: Annotated[bool, option("Write what is not labelled, too.")] = False,
+    with_drafts: Annotated[
+        bool, option("Write what the model of the project predicts, as the track 'drafts'.")
+    ] = False,
     training: Annotated[
         str | None,
         option("Write a data set to train on, by the labels of this track.", metavar="TRACK"),
     ] = None,
+    rest: Annotated[
+        Literal["background", "unlabelled", "skip"] | None,
+        option(
+            "With --training: what the unlabelled frames are of videos that are not marked"
+            " complete; skip leaves these videos out."
+        ),
+    ] = None,
 ) -> None:
     """Write the labels of a project.
 
-    A file for each track of each video, in each format; or, with --training, a data set in the
-    common layout with features and a split, every fourth labelled video a test video.
+    A file for each track of each labelled video, in each format; or, with --training, a data set in
+    the common layout with features and a split, every fourth labelled video a test video.
 
     \b
     Example:
@@ -108,10 +118,10 @@ def export(
         format_called(name, "--format")
     with closing(_open_page(project)) as page:
         if training is not None:
-            export_set(page, training, out)
+            export_set(page, training, out, rest)
             print(out)
             return
-        for path in export_files(page, out, names, with_background):
+        for path in export_files(page, out, names, with_background, with_drafts):
             print(path)
 
 

@@ -702,11 +702,42 @@ async function download(path) {
 	$("saved").textContent = `${link.download} was downloaded.`;
 }
 
-const chosenFormat = () => ({format: $("format").value, background: $("with-background").checked ? "1" : "0"});
+const chosenFormat = () => ({
+	format: $("format").value,
+	background: $("with-background").checked ? "1" : "0",
+	drafts: $("with-drafts").checked ? "1" : "0",
+});
 $("download").onclick = () => tried(() =>
 	download(`/api/videos/${video.id}/export?${new URLSearchParams({...chosenFormat(), track: video.tracks[row].id})}`));
 $("download-all").onclick = () => tried(() => download(`/api/export?${new URLSearchParams(chosenFormat())}`));
-$("download-training").onclick = () => tried(() => download(`/api/export/training?${new URLSearchParams({track: video.tracks[row].name})}`));
+$("download-training").onclick = () => tried(async () => {
+	const track = video.tracks[row].name;
+	const answers = await askRest(track, false);
+	if (answers) await download(`/api/export/training?${new URLSearchParams({track, ...answers})}`);
+});
+
+const REST = {"": "choose …", background: "background (nothing happens there)", unlabelled: "not labelled yet", skip: "leave this video out"};
+
+/** Ask what the unlabelled parts of videos are: of each one, or of all together. Null: the person cancelled. */
+async function askRest(track, each) {
+	const {videos} = await ask(`/api/train?${new URLSearchParams({track})}`);
+	if (!videos.length) return {};
+	const choice = (key, text) => {
+		const options = Object.entries(REST).map(([value, textContent]) => node("option", {value, textContent}));
+		return node("label", {}, text, " ", node("select", {name: key, required: true}, ...options));
+	};
+	const lines = videos.map(({name, labelled_to, duration}) =>
+		`${name} is labelled to ${labelled_to.toFixed(0)} s of ${duration.toFixed(0)} s.`);
+	const rows = each
+		? videos.map(({id}, index) => node("p", {}, choice(id, lines[index])))
+		: [...lines.map((textContent) => node("p", {textContent})), node("p", {}, choice("rest", "The rest of each is"))];
+	$("rest-videos").replaceChildren(...rows);
+	const dialog = $("rest");
+	dialog.returnValue = "no";
+	dialog.showModal();
+	await new Promise((resolve) => dialog.addEventListener("close", resolve, {once: true}));
+	return dialog.returnValue === "yes" ? Object.fromEntries(new FormData(dialog.querySelector("form"))) : null;
+}
 
 async function load(id, file) {
 	const key = (await sendPatiently(file)).file;
@@ -729,7 +760,10 @@ $("add").onclick = () => tried(async () => {
 });
 
 const train = (teach) => tried(async () => {
-	await ask("/api/train", "POST", {minutes: Number($("minutes").value), track: video.tracks[row].name, teach});
+	const track = video.tracks[row].name;
+	const rest = await askRest(track, true);
+	if (!rest) return;
+	await ask("/api/train", "POST", {minutes: Number($("minutes").value), track, teach, rest});
 	await refresh();
 	poll();
 });
@@ -745,7 +779,7 @@ $("adapt").onclick = () => tried(async () => {
 
 $("budget").onclick = () => tried(async () => {
 	const {time} = await ask("/api/summary");
-	const HEAD = {video: "Video", action: "Action", seconds: "Seconds", share: "%", count: "Number", mean: "Mean", deviation: "SD", first: "First"};
+	const HEAD = {video: "Video", action: "Action", seconds: "Seconds", share: "%", count: "Count", mean: "Mean", deviation: "SD", first: "First"};
 	const cell = (value) => typeof value === "number" && !Number.isInteger(value) ? value.toFixed(2) : value ?? "–";
 	$("budget-table").tHead.replaceChildren(node("tr", {}, ...Object.values(HEAD).map((textContent) => node("th", {scope: "col", textContent}))));
 	$("budget-table").tBodies[0].replaceChildren(...time.map((one) =>
@@ -760,11 +794,11 @@ const files = new Map(); // of labels to compare, by key
 
 function listSides() {
 	const tracks = video.tracks.map(({name}) => [`track ${name}`, `track ${name}`]);
-	const sides = new Map([["shown", "result"], ["predicted", "prediction"], ...tracks.slice(1), ...files]);
+	const sides = new Map([...tracks, ["predicted", "prediction"], ["shown", "labels over the prediction"], ...files]);
 	for (const id of ["first", "second"]) {
 		const before = $(id).value;
 		$(id).replaceChildren(...[...sides].map(([value, textContent]) => node("option", {value, textContent})));
-		$(id).value = sides.has(before) ? before : id === "first" ? "shown" : "predicted";
+		$(id).value = sides.has(before) ? before : id === "first" ? tracks[0][0] : "predicted";
 	}
 }
 

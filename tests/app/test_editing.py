@@ -55,16 +55,9 @@ def test_what_is_left_of_a_prediction_lies_between_the_labels(labels, expected):
     assert [(part.start, part.stop, part.label, isinstance(part, Label)) for part in parts] == expected
 
 
-def test_a_file_joins_what_nobody_cut_and_has_no_gaps():
-    parts = [
-        Draft(1, 2, "a", 0.5),
-        Label(2, 4, "a"),
-        Label(4, 5, "a"),
-        Draft(5, 6, "a"),
-        Label(8, 9, "b"),
-        Label(9, 9, "c"),
-    ]
-    expected = (0, 1, "no"), (1, 4, "a"), (4, 6, "a"), (6, 8, "no"), (8, 9, "b"), (9, 10, "c")
+def test_a_file_has_no_gaps_and_joins_nothing():
+    parts = [Label(2, 4, "a"), Label(3, 3, "d"), Label(4, 5, "a"), Label(8, 9, "b"), Label(9, 9, "c")]
+    expected = (0, 2, "no"), (2, 4, "a"), (4, 5, "a"), (5, 8, "no"), (8, 9, "b"), (9, 10, "c")
     assert gapless(parts, 10, "no") == tuple(Segment(*each) for each in expected)
     assert gapless([], 3, "no") == (Segment(0, 3, "no"),)
     assert gapless([Draft(0, 3, "a", 0.5)], 3)[0].confidence == 0.5
@@ -190,7 +183,7 @@ def test_without_a_model_the_page_labels(opened, rows, tmp_path):
     user = opened(run=None)()
     video = user.add(rows)
     state = user.ask("GET", "/api/state")
-    assert (state["model"]["exists"], state["actions"], state["videos"][0]["complete"]) == (False, [], True)
+    assert (state["model"]["exists"], state["actions"], state["videos"][0]["complete"]) == (False, [], False)
     shown = user.label(video, (3, 9, "stir"), (20, 20, "beep"))
     assert main(shown) == [(3, 9, "stir"), (20, 20, "beep")]
     assert (shown["drafts"], shown["command"], shown["undo"], shown["redo"]) == ([], "", True, False)
@@ -209,7 +202,8 @@ def test_without_a_model_the_page_labels(opened, rows, tmp_path):
     assert [(track["name"], [part["label"] for part in track["segments"]]) for track in tracks] == [
         ("main", ["stir", "beep"]), ("left hand", ["hold"]),
     ]  # fmt: skip
-    answer = user.client.get("/api/export/training", params={"track": "left hand"})
+    training = {"track": "left hand", "rest": "background"}
+    answer = user.client.get("/api/export/training", params=training)
     names = {*zipfile.ZipFile(io.BytesIO(answer.content)).namelist()}
     assert {"training/mapping.txt", "training/splits/test.split1.bundle", f"training/features/{rows.name}"} < names
     user.ask("DELETE", f"/api/videos/{again}")
@@ -254,7 +248,7 @@ def test_the_least_certain_drafts_come_first_and_labels_are_certain(user, rows, 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_can_be_downloaded_and_read_back(user, rows, tmp_path, name):
     video = user.add(rows)
-    found = user.label(video, (10, 25, "peel apple"))
+    user.label(video, (10, 25, "peel apple"))
     answer = user.client.get(f"/api/videos/{video}/export", params={"format": name, "background": "1"})
     assert answer.status_code == 200, answer.text
     ending = FORMATS[name].ending
@@ -262,15 +256,68 @@ def test_every_format_can_be_downloaded_and_read_back(user, rows, tmp_path, name
     path = tmp_path / f"x{ending}"
     path.write_bytes(answer.content)
     if FORMATS[name].read is not None:
-        labels = [label for start, stop, label in main(found) for _ in range(start, stop)]
+        n_frames = len(np.load(rows))
+        labels = ["no action"] * 10 + ["peel apple"] * 15 + ["no action"] * (n_frames - 25)
         assert Segmentation.load(path).to_frames() == labels
     assert b"peel" in answer.content
     assert str(user.page.project.folder).encode() not in answer.content
     if FORMATS[name].annotations is not None:  # what was downloaded can be loaded
         loaded = user.ask("POST", f"/api/videos/{video}/labels", json={"file": user.upload(path)})
-        assert [each for each in main(loaded) if each[2] != "no action"] == [
-            each for each in main(found) if each[2] != "no action"
-        ]
+        labels = [each for each in loaded["tracks"][0]["segments"] if each["origin"] != "draft"]
+        assert segments(labels) == [(10, 25, "peel apple")]
+
+
+def test_labels_are_exported_alone_and_drafts_only_by_name(user, rows, tmp_path):
+    """Each model cuts differently; files, totals and agreement of labels stay the same."""
+    video = user.add(rows)
+    user.add(rows)  # a video without labels
+    hand_made = [(10, 25, "peel apple"), (25, 30, "peel apple"), (60, 70, "grasp shaft")]
+    shown = user.label(video, *hand_made)
+    assert len(main(shown)) > len(hand_made)
+
+    def read(path="export", **parameters):
+        answer = user.client.get(f"/api/videos/{video}/{path}", params={"format": "json", **parameters})
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    (tmp_path / "x.json").write_bytes(read())
+    saved = Segmentation.load(tmp_path / "x.json")
+    assert [each for each in of(saved) if each[2] != "no action"] == hand_made
+    rows_of_budget = user.ask("GET", "/api/summary")["time"]
+    assert {row["video"] for row in rows_of_budget} == {"person1_video1"}
+    assert {row["action"]: row["count"] for row in rows_of_budget} == {"peel apple": 2, "grasp shaft": 1}
+    archive = zipfile.ZipFile(io.BytesIO(user.client.get("/api/export").content))
+    assert archive.namelist() == ["labels/person1_video1.json"]
+
+    archive = zipfile.ZipFile(io.BytesIO(read(drafts="1")))
+    stem = "person1_video1/person1_video1"
+    assert sorted(archive.namelist()) == [f"{stem}.drafts.json", f"{stem}.main.json"]
+    archive.extractall(tmp_path)
+    assert Segmentation.load(tmp_path / f"{stem}.main.json").to_frames() == saved.to_frames()
+    drafts = Segmentation.load(tmp_path / f"{stem}.drafts.json")
+    assert [each for each in of(drafts) if each[2] != "no action"] == [
+        each for each in main(shown) if each not in hand_made and each[2] != "no action"
+    ]
+
+    body = {"first": "track main", "second": "track main"}
+    user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})
+    user.label(video, (10, 30, "peel apple"), track=1)
+    body["second"] = "track second"
+    kappa = user.ask("POST", f"/api/videos/{video}/compare", json=body)["figures"]["kappa"]
+    first = ["peel apple"] * 20 + ["grasp shaft"] * 10
+    second = ["peel apple"] * 20 + ["-"] * 10
+    n_frames = len(np.load(rows))
+    first += ["-"] * (n_frames - 30)
+    second += ["-"] * (n_frames - 30)
+    agree = np.mean([a == b for a, b in zip(first, second, strict=True)])
+    chance = sum(first.count(name) * second.count(name) for name in {*first}) / n_frames**2
+    assert kappa == pytest.approx((agree - chance) / (1 - chance))
+
+    complete = user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
+    assert (main(complete), complete["drafts"]) == (hand_made, [])
+    assert read(drafts="1", track=shown["tracks"][0]["id"]) == read(track=shown["tracks"][0]["id"])
+    uncertain = user.ask("GET", "/api/uncertain")["segments"]
+    assert video not in {each["video"] for each in uncertain}
 
 
 def test_a_corrected_video_becomes_a_training_video(opened, text_run, rows, tmp_path):

@@ -54,11 +54,48 @@ def test_a_model_is_measured_by_hand(tiny_run, rows):
 def test_two_labelled_videos_are_needed(opened, tiny_run, rows):
     user = opened(run=tiny_run)()
     user.label(user.add(rows), (0, 5, "grasp shaft"))
-    assert user.ask("POST", "/api/train", 400, json={})["error"].startswith("train: 1 labelled videos")
+    assert user.ask("POST", "/api/train", 400, json={})["error"].startswith("train: only 1 video is labelled")
     with refused("train"):
         from fact_clip_app.export import labelled_videos
 
         labelled_videos(user.page, "left hand")
+
+
+def test_a_training_asks_what_the_unlabelled_rest_is(opened, rows, workbench):
+    user = opened(run=None)()
+    videos = [user.add(rows), user.add(workbench / "features" / "person2_video1.npy")]
+    for video in videos:
+        user.label(video, (0, 5, "stir"), (5, 12, "pour"))
+    duration = float(len(np.load(rows)))
+    incomplete = user.ask("GET", "/api/train", params={"track": "main"})["videos"]
+    assert [video["id"] for video in incomplete] == videos
+    assert incomplete[0]["labelled_to"] == 12.0  # features without a rate have a row a second
+    assert incomplete[0]["duration"] == pytest.approx(duration, abs=1e-3)
+    error = user.ask("POST", "/api/train", 400, json={})["error"]
+    assert error == (
+        f"person1_video1: labelled to 12.0 s of {duration:.1f} s. "
+        "Say whether the rest is background or unlabelled, or skip the video."
+    )
+    rest = {videos[0]: "background", videos[1]: "skip"}
+    assert "only 1 video" in user.ask("POST", "/api/train", 400, json={"rest": rest})["error"]
+    user.ask("PATCH", f"/api/videos/{videos[0]}", json={"complete": True})
+    incomplete = user.ask("GET", "/api/train", params={"track": "main"})["videos"]
+    assert [video["id"] for video in incomplete] == videos[1:]
+
+
+@pytest.mark.parametrize(("rest", "other"), [("background", "background"), ("unlabelled", "?")])
+def test_the_answer_becomes_the_label_of_the_rest(opened, rows, workbench, tmp_path, rest, other):
+    from fact_clip_app.export import export_set
+
+    user = opened(run=None)()
+    for path in (rows, workbench / "features" / "person2_video1.npy"):
+        user.label(user.add(path), (0, 5, "stir"))
+    with refused("person1_video1"):
+        export_set(user.page, "main", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    export_set(user.page, "main", tmp_path / "set", rest)
+    labels = (tmp_path / "set/groundTruth/person1_video1.txt").read_text().splitlines()
+    assert labels == ["stir"] * 5 + [other] * (len(labels) - 5)
 
 
 def plans(rng, number, *more):

@@ -363,9 +363,15 @@ def by_keys(page, *segments: tuple[str, int, int]) -> None:
 
 
 def trained(page, button: str, run: str, minutes: float) -> dict:
-    """Press a button and wait for its model; the figures before and after."""
+    """Press a button, say that the rest of each video is background, and wait; the figures before and after."""
     page.fill("#minutes", str(minutes))
     page.click(button)
+    until(page, "document.querySelector('#rest').open")
+    questions = page.locator("#rest-videos p")
+    for number in range(questions.count()):
+        assert "is labelled to" in questions.nth(number).text_content()
+        questions.nth(number).locator("select").select_option("background")
+    page.click("#rest button[value=yes]")
     until(page, f"fetch('/api/state').then((one) => one.json()).then((state) => !!state.runs['{run}'] || "
                 "state.training?.state === 'failed')", 300)  # fmt: skip
     state = asked(page, "/api/state")
@@ -478,6 +484,7 @@ def test_how_it_looks(bench, browser, tmp_path):
             page.keyboard.press("Control+z")
             settled(page)
             assert drawn(page) == before
+            page.select_option("#first", "shown")  # without labels this is the prediction
             page.click("#compare")
             settled(page)
             assert page.locator("#figures td").all_text_contents() == ["100.0"] * 5 + ["1.000", "0.00", "1.000"]

@@ -67,7 +67,10 @@ def test_training_data_are_a_data_set_that_trains(rows, tmp_path):
         (tmp_path / f"v{number}.csv").write_text("start,stop,label\n1.0,2.0,stir\n2.0,3.0,pour milk\n")
     files = [*sorted(features.iterdir()), *tmp_path.glob("v*.csv")]
     assert main(["project", "import", str(project), *map(str, files)]) == 0
-    assert main(["project", "export", str(project), "--training", "main", "--out", str(tmp_path / "data")]) == 0
+    training = ["project", "export", str(project), "--training", "main", "--out", str(tmp_path / "data")]
+    assert main(training) == 2  # what is the rest?
+    assert not (tmp_path / "data").exists()
+    assert main([*training, "--rest", "background"]) == 0
     assert main(["data", "check", str(tmp_path / "data")]) == 0
     assert main(["project", "export", str(project), "--training", "other", "--out", str(tmp_path / "no")]) == 2
     assert not (tmp_path / "no").exists()
