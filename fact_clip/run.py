@@ -39,7 +39,7 @@ from torch import Tensor, nn
 
 from fact_clip import __version__, hub
 from fact_clip.config import REMOVED, Config, Rate
-from fact_clip.core import ConfigKey, FileLocation, InputError, Location, Vocabulary, library_errors
+from fact_clip.core import FileLocation, InputError, Location, Vocabulary, library_errors
 from fact_clip.core.io import (
     check_file,
     parse_json,
@@ -423,7 +423,7 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
         return Classes(len(vocabulary))
     if len(vocabulary.slots) < 2:
         problem = "verb-noun needs a vocabulary with the slots verb and noun"
-        raise InputError(ConfigKey("model.head"), problem)
+        raise InputError("model.head", problem)
     verbs, verb = vocabulary.factor_indices(vocabulary.slots[0])
     nouns, noun = vocabulary.factor_indices(vocabulary.slots[1])
     # Classes without a factor (the background) share one of their own.

@@ -32,7 +32,7 @@ from fact_clip.cli.options import (
     argument,
     option,
 )
-from fact_clip.core import CommandOption, InputError, Names, library_errors
+from fact_clip.core import InputError, Names, library_errors
 from fact_clip.core.paths import whole_file
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def _reachable(host: str) -> list[str]:
 def _listen(host: str, port: int) -> socket.socket:
     """Open a socket. Raise an InputError if the address is not of this machine, or in use."""
     with library_errors(
-        CommandOption("--host"),
+        "--host",
         f"{host}, port {port}",
         OSError,
         UnicodeError,

@@ -11,7 +11,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fact_clip.core import CommandOption, InputError, library_errors
+from fact_clip.core import InputError, library_errors
 from fact_clip.core.messages import describe_invalid_name, is_name, suggest
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def read_names(value: str | None, option: str) -> list[str] | None:
             (cells,) = csv.reader([value], skipinitialspace=True, strict=True)
     names = [cell.strip() for cell in cells if cell.strip()]
     if value and not names:
-        raise InputError(CommandOption(option), f"no names in {value!r}")
+        raise InputError(option, f"no names in {value!r}")
     check_names(names, option)
     return names
 
@@ -58,7 +58,7 @@ def read_actions(actions: str | None, file: Path | None) -> list[str] | None:
         return read_names(actions, "--actions")
     if actions is not None:
         problem = "give only one of --actions and --actions-file"
-        raise InputError(CommandOption("--actions"), problem)
+        raise InputError("--actions", problem)
     lines = [line for line in read_lines(file, "action names, one a line") if line]
     is_json_or_table = any(re.match(r"[\[{]|\d+[;,\t]", line) for line in lines[:2])
     if not lines or is_json_or_table:

@@ -16,7 +16,7 @@ from fact_clip.cli.holdout import choose, description, open_whole
 from fact_clip.cli.train import summary_of, training_bar
 from fact_clip.compat.reference import convert_for, device, overrides, read_settings
 from fact_clip.config import Config
-from fact_clip.core import CommandOption, InputError
+from fact_clip.core import InputError
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.paths import file_name, inside
 from fact_clip.run import Run, evaluation_stem, run_folder
@@ -213,7 +213,7 @@ def _scored_run(arguments: Namespace) -> Path:
         if (trained.name, str(trained.split)) != (data.name, str(data.split)):
             problem = f"{run} was trained on {trained.name}, split {trained.split}"
             problem += f", not on {data.name}, {data.split}"
-            raise InputError(CommandOption("--cfg"), problem)
+            raise InputError("--cfg", problem)
     return run
 
 
@@ -278,7 +278,7 @@ def _draw(arguments: Namespace) -> None:
         trained = str(Run.read(folder).config.data.split)
         if split != trained:
             problem = f"{folder} has split{trained}"
-            raise InputError(CommandOption("--split"), problem, f"give split{trained} or test")
+            raise InputError("--split", problem, f"give split{trained} or test")
         part = "test"
     vocabulary, states = frame_states(folder, part)
     pictures = draw_frames(

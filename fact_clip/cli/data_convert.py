@@ -11,7 +11,7 @@ import typer
 from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, Layout, argument, option
-from fact_clip.core import CommandOption, InputError
+from fact_clip.core import InputError
 from fact_clip.core.messages import printable
 
 if TYPE_CHECKING:
@@ -189,14 +189,14 @@ def _typed_options(context: typer.Context) -> set[str]:
 def _check_options(kind: str, typed: set[str], unit: str | None) -> None:
     for name in sorted(typed - READABLE[kind]):
         kinds = ", ".join(other for other, readable in READABLE.items() if name in readable)
-        where = CommandOption(f"--{name.replace('_', '-')}")
+        where = f"--{name.replace('_', '-')}"
         raise InputError(where, f"--from {kind} does not read it, but {kinds}", "leave it out")
     if unit is not None and unit not in UNITS[kind]:
         fix = f"use {' or '.join(UNITS[kind])}"
-        raise InputError(CommandOption("--unit"), f"{unit} with --from {kind}", fix)
+        raise InputError("--unit", f"{unit} with --from {kind}", fix)
     name, needed = ("unit", "time") if kind == "table" else ("layout", "features")
     if name in typed and needed not in typed:
-        raise InputError(CommandOption(f"--{name}"), f"it needs --{needed}", f"give --{needed} too")
+        raise InputError(f"--{name}", f"it needs --{needed}", f"give --{needed} too")
 
 
 def _convert_annotations(

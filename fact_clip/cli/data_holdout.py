@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fact_clip.cli.arguments import data_config, read_names
 from fact_clip.cli.console import note, print_result
 from fact_clip.cli.options import AsJson, DataSet, Overrides, option
-from fact_clip.core import CommandOption, InputError
+from fact_clip.core import InputError
 
 
 def holdout(
@@ -67,7 +67,7 @@ def holdout(
     if n_choices > 1:
         raise InputError("data holdout", "give only one of --unseen, --file, --only-in and --count")
     if validation_unseen is not None and unseen is None:
-        where = CommandOption("--validation-unseen")
+        where = "--validation-unseen"
         raise InputError(where, "it needs --unseen", "give --unseen too")
     _check_count_options(count, validation_count, min_support, any_class)
     _check_out(out, n_choices > 0)
@@ -121,10 +121,10 @@ def _check_count_options(
         }
         for name, is_typed in unread.items():
             if is_typed:
-                raise InputError(CommandOption(name), "it needs --count", "give --count too")
+                raise InputError(name, "it needs --count", "give --count too")
     if any_class and min_support > 1:
         problem = "it takes classes without support"
-        raise InputError(CommandOption("--any"), problem, "leave out --min-support")
+        raise InputError("--any", problem, "leave out --min-support")
 
 
 def _check_out(out: Path | None, has_choice: bool) -> None:
@@ -136,4 +136,4 @@ def _check_out(out: Path | None, has_choice: bool) -> None:
         raise InputError(out, problem, "name a new file with --out")
     if not has_choice:
         fix = "give --unseen, --file, --only-in or --count too"
-        raise InputError(CommandOption("--out"), "nothing is chosen", fix)
+        raise InputError("--out", "nothing is chosen", fix)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, argument, option
-from fact_clip.core import CommandOption, InputError, Json
+from fact_clip.core import InputError, Json
 
 if TYPE_CHECKING:
     from fact_clip.datasets.splits import Split
@@ -60,7 +60,7 @@ def split(
         raise InputError("data split", "give exactly one of --leave-out, --folds and --test")
     if leave_out is not None and re.search(r"[()\\\[\]+*]", leave_out):
         fix = "name it with a word, such as subject, and give the pattern with --pattern"
-        raise InputError(CommandOption("--leave-out"), f"{leave_out!r} is a pattern", fix)
+        raise InputError("--leave-out", f"{leave_out!r} is a pattern", fix)
     root, labelled, videos = _find_videos(folder)
     guess = guess_groups(videos)
     if leave_out is not None and pattern is None:
@@ -68,7 +68,7 @@ def split(
         if pattern is None:
             problem = f"the names of the videos do not show a {leave_out} ({videos[0]!r}, ...)"
             fix = r"give a regular expression such as 'subj(\d+)'"
-            raise InputError(CommandOption("--pattern"), problem, fix)
+            raise InputError("--pattern", problem, fix)
     groups = read_groups(videos, pattern, "--pattern")
     if folds is not None:
         splits = divide(groups, "folds", folds)

@@ -13,7 +13,7 @@ import typer
 
 from fact_clip.cli.console import is_secondary
 from fact_clip.cli.signals import InterruptedCommandError, interruptible
-from fact_clip.core.errors import Argument, CommandOption, InputError
+from fact_clip.core.errors import InputError
 from fact_clip.core.messages import printable, shortened
 
 INTERRUPTED = 128 + int(signal.SIGINT)
@@ -83,8 +83,8 @@ def _exit_code(command: Callable[[], object]) -> int:
 def error_message(error: Exception) -> str | None:
     """Return the line that reports an error to the user, or None for a bug in the program."""
     if isinstance(error, InputError):
-        if isinstance(error.where, Argument) and error.where in OPTIONS:
-            error = error.at(CommandOption(OPTIONS[error.where]))
+        if isinstance(error.where, str) and error.where in OPTIONS:
+            error = error.at(OPTIONS[error.where])
         return str(error)
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fact_clip.cli.arguments import read_actions
 from fact_clip.cli.console import is_secondary, note, print_result, progress, table
 from fact_clip.cli.options import AsJson, Device, Precision, Split, TrustEncoder, argument, option
-from fact_clip.core import CommandOption, InputError
+from fact_clip.core import InputError
 
 FIGURES = (
     "S",
@@ -79,7 +79,7 @@ def evaluate(
         check_suffix(plot)
         if Run.read(run, overrides).config.data.holdout is None:
             problem = f"{run} has no unseen classes"
-            raise InputError(CommandOption("--plot"), problem, "train one with data.holdout")
+            raise InputError("--plot", problem, "train one with data.holdout")
     with progress("evaluating") as report:
         result = training.evaluate(
             run,

@@ -9,7 +9,7 @@ from fact_clip.cli.arguments import read_paths
 from fact_clip.cli.console import bars, note
 from fact_clip.cli.options import Device, KeepGoing, argument, option
 from fact_clip.cli.signals import InterruptedCommandError
-from fact_clip.core import CommandOption, InputError
+from fact_clip.core import InputError
 
 
 def extract(
@@ -54,7 +54,7 @@ def extract(
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
     if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
         problem = "grid takes no --device, --precision and --compile"
-        raise InputError(CommandOption("--encoder"), problem, "leave them out")
+        raise InputError("--encoder", problem, "leave them out")
     settings = Settings(fps, batch, keep_going)
     try:
         with bars("extracting", "") as (overall, within):

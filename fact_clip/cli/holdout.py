@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from fact_clip.cli.console import table
 from fact_clip.config import DataConfig
-from fact_clip.core import CommandOption, InputError, Json, library_errors
+from fact_clip.core import InputError, Json, library_errors
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import guess_names
 from fact_clip.datasets.holdout import Holdout, level, lost_factors, rank, resting_on_one, select
@@ -49,7 +49,7 @@ def of_videos(dataset: Dataset, pattern: str, mode: Literal["mask", "drop"]) -> 
         pattern: a regular expression for names of videos.
         mode: mask the frames of unseen classes in training, or drop their videos.
     """
-    where = CommandOption("--only-in")
+    where = "--only-in"
     videos = (*dataset.learning, *dataset.test)
     with library_errors(where, f"{pattern!r} is not a regular expression", re.error):
         matching = {name for name in videos if re.search(pattern, name)}

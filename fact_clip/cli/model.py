@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fact_clip.core import CommandOption, InputError, Names
+from fact_clip.core import InputError, Names
 
 if TYPE_CHECKING:
     from fact_clip.core.decode_settings import DecodeSettings
@@ -40,7 +40,7 @@ class ModelOptions:
             problem = "it goes with neither --actions nor --actions-file"
             fix = "name all actions with --actions, "
             fix += "or leave it out to have the classes of the run, too"
-            raise InputError(CommandOption("--more-actions"), problem, fix)
+            raise InputError("--more-actions", problem, fix)
 
     def open(self, settings: DecodeSettings | None = None) -> tuple[Segmenter, list[str] | None]:
         """Load the model.
@@ -74,7 +74,7 @@ class ModelOptions:
             if self.encoder is None or not actions:
                 problem = "it needs an encoder and actions"
                 fix = 'give --encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
-                raise InputError(CommandOption("--training-free"), problem, fix)
+                raise InputError("--training-free", problem, fix)
             model = load_training_free(
                 self.encoder,
                 actions,
@@ -95,7 +95,7 @@ class ModelOptions:
         for name, is_typed in unread.items():
             if is_typed:
                 problem = "this model does not read it"
-                raise InputError(CommandOption(name), problem, "leave it out")
+                raise InputError(name, problem, "leave it out")
 
     def command(self) -> Names:
         """Return the words of ``fact-clip segment`` with the options that select the model."""

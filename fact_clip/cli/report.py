@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fact_clip.cli.console import progress
 from fact_clip.cli.options import Device, Split, argument, option
-from fact_clip.core import CommandOption, InputError, MissingDataError
+from fact_clip.core import InputError, MissingDataError
 
 
 def report(
@@ -38,7 +38,7 @@ def report(
     from fact_clip.core.distributed import pick_device
 
     if out is not None:
-        where = CommandOption("--out")
+        where = "--out"
         if plots is not None:
             raise InputError(where, "--plots writes no page", "give one of --out and --plots")
         if out.suffix.lower() not in (".html", ".htm"):

@@ -34,7 +34,7 @@ from fact_clip.cli.options import (
 )
 from fact_clip.cli.output import Output
 from fact_clip.cli.signals import InterruptedCommandError
-from fact_clip.core import CommandOption, InputError
+from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.messages import is_name, join_names, printable
 from fact_clip.core.paths import check_place, file_name, same_place
@@ -190,14 +190,14 @@ def _check_live(live: bool, n_inputs: int, delay: float | None, output: Output) 
     """Reject options that do not go with --live, or only with it."""
     if not live:
         if delay is not None:
-            raise InputError(CommandOption("--delay"), "only --live reads it", "leave it out")
+            raise InputError("--delay", "only --live reads it", "leave it out")
         return
     unread = {"--plot": output.plot, "--overlay": output.overlay, "--media": output.media}
     for name, value in unread.items():
         if value is not None:
-            raise InputError(CommandOption(name), "it does not go with --live", "leave it out")
+            raise InputError(name, "it does not go with --live", "leave it out")
     if n_inputs != 1:
-        raise InputError(CommandOption("--live"), f"{n_inputs} inputs", "give one")
+        raise InputError("--live", f"{n_inputs} inputs", "give one")
 
 
 def _segment_files(
@@ -273,7 +273,7 @@ def _segment_files(
 
 def _check_media(media: str, n_videos: int, names_video: bool) -> None:
     """Reject a --media that is no address, is shared by videos, or appears in no output."""
-    where = CommandOption("--media")
+    where = "--media"
     if not names_video:
         raise InputError(where, "no format of these names its video", "add --format json")
     is_address = is_name(media) and not re.search(r"[{}]", media.replace("{name}", ""))
@@ -291,7 +291,7 @@ def _check_outputs(
 
     stems = [file_name(path.stem) for path in inputs]
     check_place(folder / f"{stems[0]}{suffixes[0]}")
-    where = CommandOption("--out")
+    where = "--out"
     if ".json" in suffixes and any((folder / f"{stem}.npy").is_file() for stem in stems):
         problem = f"NAME.json describes the features in {folder}"
         raise InputError(where, problem, "name another folder")
@@ -306,7 +306,7 @@ def _check_outputs(
         is_video = len(inputs) == 1 and inputs[0].suffix.lower() in SUFFIXES
         if not is_video or same_place(output.overlay, inputs[0]):
             fix = "name one video, and another file"
-            raise InputError(CommandOption("--overlay"), f"not for {join_names(inputs)}", fix)
+            raise InputError("--overlay", f"not for {join_names(inputs)}", fix)
 
 
 def _read_truths(inputs: Sequence[Path], model: Segmenter) -> dict[Path, Segmentation]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fact_clip.cli.console import print_result, table
 from fact_clip.cli.options import AsJson, argument, option
-from fact_clip.core import CommandOption, InputError, Json
+from fact_clip.core import InputError, Json
 
 STEP = 1 / 25
 """Seconds between the moments at which two labellings are compared."""
@@ -42,7 +42,7 @@ def summary(
 
     if against and len(against) != len(labels):
         problem = f"{len(against)} files for {len(labels)}"
-        raise InputError(CommandOption("--against"), problem, "give one for each")
+        raise InputError("--against", problem, "give one for each")
     stems = [path.stem for path in labels]
     recordings = {}
     for path in labels:

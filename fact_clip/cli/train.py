@@ -11,7 +11,7 @@ from fact_clip.cli.arguments import check_new
 from fact_clip.cli.console import figures_table, is_secondary, progress
 from fact_clip.cli.options import Overrides, Recipe, option
 from fact_clip.cli.signals import InterruptedCommandError
-from fact_clip.core import ConfigKey, InputError, Progress
+from fact_clip.core import InputError, Progress
 
 MAX_COMBINATIONS = 1000
 
@@ -72,7 +72,7 @@ def train(
     for override in overrides:
         key = override.partition("=")[0]
         if key in axes:
-            raise InputError(ConfigKey(key), "set to one value and swept", "give it once")
+            raise InputError(key, "set to one value and swept", "give it once")
     is_new = not resume or not out.is_dir()
     if is_new:
         check_new(out, "give --resume to continue the run there, or another --out")

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fact_clip.config import Config, merged, read_recipe, set_key, value_of
-from fact_clip.core import CommandOption, InputError, Vocabulary
+from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import validated
 from fact_clip.core.io import check_file, read_mapping
 from fact_clip.core.messages import suggest
@@ -228,9 +228,7 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Flat reference keys, and the tree of our keys, in the words of ``--set``: KEY VALUE KEY VALUE ..."""
     if len(pairs) % 2:
         joined = next((word for word in pairs[::2] if "=" in word), pairs[-1])
-        raise InputError(
-            CommandOption("--set"), f"{joined!r} has no value", "write KEY VALUE KEY VALUE ..."
-        )
+        raise InputError("--set", f"{joined!r} has no value", "write KEY VALUE KEY VALUE ...")
     flat, ours, gpu = dict[str, Any](), dict[str, Any](), None
     for key, text in zip(pairs[::2], pairs[1::2], strict=True):
         value = value_of(key, text, f"--set {key}")
@@ -241,9 +239,7 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         elif key in KEYS or key in SWITCHES or key.startswith("aux."):
             flat[key] = None if value == "None" else value
         else:
-            raise InputError(
-                CommandOption("--set"), f"unknown key {key}", suggest(key, [*KEYS, *SWITCHES, _GPU])
-            )
+            raise InputError("--set", f"unknown key {key}", suggest(key, [*KEYS, *SWITCHES, _GPU]))
     return flat, ours if gpu is None else merged({"train": {"device": _device(gpu)}}, ours)
 
 

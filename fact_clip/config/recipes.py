@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core.errors import InputError
 from fact_clip.core.io import check_file, parse_yaml, read_mapping
 from fact_clip.core.messages import suggest
 
@@ -201,7 +201,7 @@ def with_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
         key, equals, value = override.partition("=")
         if not equals or not all(key.split(".")):
             fix = "write key=value, as in train.epochs=20"
-            raise InputError(CommandOption(override), "not a setting", fix)
+            raise InputError(override, "not a setting", fix)
         set_key(result, key.split("."), value_of(key, value, key), override)
     return result
 

@@ -30,7 +30,7 @@ from fact_clip.config.recipes import (
     split_base,
     with_overrides,
 )
-from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, ConfigKey, InputError, plugins
+from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, InputError, plugins
 from fact_clip.core.arguments import validated
 from fact_clip.core.messages import printable
 
@@ -490,7 +490,7 @@ class Config(_Frozen):
         except ValidationError as error:
             cls.from_tree(tree, where)  # an error of the mapping itself comes first
             fault = first_fault(cls, error, overridden)
-            raise InputError(ConfigKey(fault.key), fault.problem, fault.fix) from None
+            raise InputError(fault.key, fault.problem, fault.fix) from None
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:

@@ -6,8 +6,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fact_clip.core.errors import (
-    CommandOption,
-    ConfigKey,
     FileLocation,
     GapError,
     InputError,
@@ -40,8 +38,6 @@ __all__ = [
     "WHOLE_NAME",
     "Array",
     "Clock",
-    "CommandOption",
-    "ConfigKey",
     "Factors",
     "FileLocation",
     "Flags",

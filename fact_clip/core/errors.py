@@ -28,23 +28,8 @@ class FileLocation:
         return location
 
 
-class ConfigKey(str):
-    """A key of the configuration, as "data.root"."""
-
-
-class CommandOption(str):
-    """An option of the command line, as "--run"."""
-
-
-class Argument(str):
-    """An argument of a function, or a value in it ("labels", "class 'pour'")."""
-
-
 Location: TypeAlias = FileLocation | Path | str
-"""The location of bad input, which a front end may render in its own words.
-
-A plain string is the name of an argument.
-"""
+"""The location of bad input. A string names an argument, an option or a key of the configuration."""
 
 
 class InputError(ValueError):
@@ -59,8 +44,6 @@ class InputError(ValueError):
     def __init__(self, where: Location, problem: str, fix: str = "") -> None:
         if isinstance(where, Path):
             where = FileLocation(where)
-        if type(where) is str:
-            where = Argument(where)
         self.where: Location = where
         self.problem = problem
         self.fix = fix

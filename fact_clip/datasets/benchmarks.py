@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from fact_clip.config import DataConfig
-from fact_clip.core import ConfigKey, Factors, FileLocation, InputError, Names, Vocabulary
+from fact_clip.core import Factors, FileLocation, InputError, Names, Vocabulary
 from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.formats.table import read_lines
 from fact_clip.text import havid
@@ -128,7 +128,7 @@ def find_benchmark(name: str) -> Benchmark:
     """Return the benchmark of that name."""
     if name not in BENCHMARKS:
         fix = f"use one of {', '.join(BENCHMARKS)}; your own data set is 'folder'"
-        raise InputError(ConfigKey("data.name"), f"no data set {name!r}", fix)
+        raise InputError("data.name", f"no data set {name!r}", fix)
     return BENCHMARKS[name]
 
 
@@ -199,7 +199,7 @@ def _grammar_reader(
     for slot in grammar.slots:
         if slot not in slots:
             problem = f"the classes have no slot {slot!r}"
-            raise InputError(ConfigKey("data.grammar"), problem, f"use {', '.join(slots)}")
+            raise InputError("data.grammar", problem, f"use {', '.join(slots)}")
 
     def read(name: str) -> Factors:
         by_slot = dict(zip(grammar.slots, grammar(name), strict=True))

@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 
 from fact_clip.config import RECIPES, Count, DataConfig, Natural
 from fact_clip.core import (
-    ConfigKey,
     FileLocation,
     InputError,
     Integers,
@@ -208,7 +207,7 @@ def _class_names(classes: Sequence[str | int], vocabulary: Vocabulary) -> Names:
         if isinstance(name, int):
             if not 0 <= name < len(vocabulary):
                 fix = f"use 0 to {len(vocabulary) - 1}"
-                raise InputError(ConfigKey("data.holdout"), f"no class number {name}", fix)
+                raise InputError("data.holdout", f"no class number {name}", fix)
             names.append(vocabulary.names[name])
         else:
             names.append(name)

@@ -12,7 +12,6 @@ from typing import Any
 from fact_clip.config import DataConfig
 from fact_clip.core import (
     Array,
-    ConfigKey,
     FileLocation,
     InputError,
     Location,
@@ -211,7 +210,7 @@ def find_root(config: DataConfig) -> Path:
     if config.root == IN_MEMORY:
         fix = "call fact_clip.evaluate(RUN, data=...), or set it to a folder where you saved them"
         problem = "the data were in memory, not in a folder"
-        raise MissingDataError(ConfigKey("data.root"), problem, fix)
+        raise MissingDataError("data.root", problem, fix)
 
     benchmark = find_benchmark(config.name)
     published = Path(benchmark.folder or config.name)
@@ -241,7 +240,7 @@ def background_classes(
     names = tuple(name for name in class_names if name not in ignored)
     if not names:
         problem = f"no class is left of the {len(class_names)} in {location}"
-        return (), [InputError(ConfigKey("data.unlabelled"), problem)]
+        return (), [InputError("data.unlabelled", problem)]
 
     configured = config.background
     if configured is None:
@@ -250,7 +249,7 @@ def background_classes(
     for name in configured:
         if name in ignored:
             problem = f"{name!r} is in data.background too"
-            faults.append(InputError(ConfigKey("data.unlabelled"), problem, "remove it from one"))
+            faults.append(InputError("data.unlabelled", problem, "remove it from one"))
         elif name not in names:
             problem = f"no class {name!r}, which data.background names"
             fix = suggest(name, names, 0.6) or "set data.background"

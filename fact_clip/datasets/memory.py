@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from fact_clip.config import Config, with_values
 from fact_clip.core import Array, InputError, Names, Vocabulary
 from fact_clip.core.arguments import array_of, names_of
-from fact_clip.core.errors import Argument
 from fact_clip.core.paths import inside, is_file_name, whole_file, write_lines
 from fact_clip.datasets.benchmarks import Layout, find_benchmark
 from fact_clip.datasets.labels import UNLABELLED
@@ -188,9 +187,9 @@ class MemoryStore(DataStore):
     """Data in memory, read as a data set. Raises an InputError if the object lacks something."""
 
     root = None
-    location = Argument("data")
-    mapping_location = Argument("data.class_names")
-    features_location = Argument("data.features")
+    location = "data"
+    mapping_location = "data.class_names"
+    features_location = "data.features"
 
     def __init__(self, data: DataSource) -> None:
         super().__init__()
@@ -219,16 +218,16 @@ class MemoryStore(DataStore):
     def videos(self, part: str, split: str) -> Videos:
         """Return the videos of "train" or "test"."""
         names = self._train if part == "train" else self._test
-        return dict.fromkeys(names, Argument(f"data.{part}"))
+        return dict.fromkeys(names, f"data.{part}")
 
-    def label_location(self, video: str, line: int | None = None) -> Argument:
+    def label_location(self, video: str, line: int | None = None) -> str:
         """Return the call that returns the labels of a video, and the number of the frame."""
         call = f"data.labels({video!r})"
-        return Argument(call if line is None else f"{call}:{line}")
+        return call if line is None else f"{call}:{line}"
 
-    def feature_location(self, video: str) -> Argument:
+    def feature_location(self, video: str) -> str:
         """Return the call that returns the features of a video."""
-        return Argument(f"data.features({video!r})")
+        return f"data.features({video!r})"
 
     def label_lines(self, video: str) -> list[str]:
         """Return the label of each frame of a video."""

@@ -17,7 +17,6 @@ from fact_clip.config import ObjectData
 from fact_clip.core import (
     WHOLE_NAME,
     Array,
-    ConfigKey,
     Factors,
     Flags,
     Floats,
@@ -83,7 +82,7 @@ class ObjectColumns:
         slot = _object_slot(vocabulary)
         for name in config.fixed:
             if name not in names:
-                raise InputError(ConfigKey("data.objects.fixed"), f"no object {name!r} in {path}")
+                raise InputError("data.objects.fixed", f"no object {name!r} in {path}")
         words = {factors[slot] for factors in vocabulary.factors}
         if not words & {*names} and not config.fixed:
             problem = f"none of its names is a word of the slot {OBJECT_SLOT!r} of a class"
@@ -115,7 +114,7 @@ class ObjectColumns:
         detected = _detect(dataset, NAMES)
         if not detected.columns:
             problem = "no objects that come and go: no two columns are zero in the same frames"
-            raise InputError(ConfigKey("data.objects.find"), problem, "set it to false")
+            raise InputError("data.objects.find", problem, "set it to false")
         slot = _object_slot(dataset.vocabulary)
         fixed_names = {"", *_words_of_other_slots(detected.trained_factors, slot)}
         fixed = tuple(number for number, name in enumerate(detected.names) if name in fixed_names)
@@ -135,7 +134,7 @@ class ObjectColumns:
         if self.width != input_dim:
             objects = f"{self.width} columns for {len(self.names)} objects"
             problem = f"{objects}, but the feature files have {input_dim}"
-            raise InputError(ConfigKey("data.objects.blocks"), problem)
+            raise InputError("data.objects.blocks", problem)
         return self
 
     def kinds(self) -> Integers:
@@ -172,7 +171,7 @@ def _object_slot(vocabulary: Vocabulary) -> int:
         fix = f"use one of {', '.join(vocabulary.slots)}"
         if vocabulary.slots == WHOLE_NAME:
             fix = "say how names are read: data.grammar, ROOT/factors.csv"
-        raise InputError(ConfigKey("data.objects"), f"no slot {OBJECT_SLOT!r}", fix)
+        raise InputError("data.objects", f"no slot {OBJECT_SLOT!r}", fix)
     return vocabulary.slots.index(OBJECT_SLOT)
 
 

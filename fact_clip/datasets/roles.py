@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fact_clip.config import DataConfig
-from fact_clip.core import ConfigKey, InputError, Names, Vocabulary
+from fact_clip.core import InputError, Names, Vocabulary
 from fact_clip.core.messages import suggest
 from fact_clip.datasets.holdout import Holdout, choose_validation_unseen
 from fact_clip.datasets.layout import DataStore, overlaps
@@ -137,7 +137,7 @@ def read_split_videos(config: DataConfig, store: DataStore) -> tuple[SplitVideos
     split = str(config.split)
     if split == "all":
         problem = "'all' is not one split"
-        raise InputError(ConfigKey("data.split"), problem, "open one split at a time")
+        raise InputError("data.split", problem, "open one split at a time")
     learning = store.videos("train", split)
     test = store.videos("test", split)
     for error in overlaps(learning, test):
@@ -169,7 +169,7 @@ def group_videos(config: DataConfig, learning: Sequence[str]) -> dict[str, str]:
     needs_two = config.groups is not None and config.validation > 0
     if needs_two and len(set(groups.values())) == 1:
         fix = "set data.groups=null, or data.validation=0"
-        raise InputError(ConfigKey("data.groups"), "all training videos are of one group", fix)
+        raise InputError("data.groups", "all training videos are of one group", fix)
     return groups
 
 
@@ -182,7 +182,7 @@ def count_validation_parts(config: DataConfig, groups: Mapping[str, str]) -> int
         parts = max(n_groups // max(size, 1), 1)
     if config.validation_part >= parts:
         problem = f"{config.validation_part} is not one of {parts} parts, from 0 on"
-        raise InputError(ConfigKey("data.validation_part"), problem)
+        raise InputError("data.validation_part", problem)
     return parts
 
 

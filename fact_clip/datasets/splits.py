@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fact_clip.core import CommandOption, InputError, Location, Names, library_errors
+from fact_clip.core import InputError, Location, Names, library_errors
 from fact_clip.core.messages import join_names
 from fact_clip.core.paths import check_place, inside, is_file_name, whole_file
 from fact_clip.datasets.layout import SPLIT_FILES, split_names
@@ -202,7 +202,7 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
     """
     sizes = {group: len(videos) for group, videos in together(groups).items()}
     least = max(int(amount), 2) if way == "folds" else 2
-    option = CommandOption(f"--{way}")
+    option = f"--{way}"
     if len(sizes) < least:
         problem = f"{len(groups)} videos of {len(sizes)} groups"
         raise InputError(option, problem, f"{least} or more are needed")

@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from fact_clip.core import CommandOption, FileLocation, InputError, Segment, Segmentation, located
+from fact_clip.core import FileLocation, InputError, Segment, Segmentation, located
 from fact_clip.core.messages import is_name, join_names
 from fact_clip.formats.base import Annotation, Options, Span, Unit, name_of, video_name
 from fact_clip.formats.gaps import Gaps, gapless
@@ -121,7 +121,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     columns = _find_columns(path, rows, options.unit)
     has_seconds = columns.unit == "seconds" and "start_frame" not in header
     if has_seconds and options.fps is not None:
-        option = CommandOption("--source-fps")
+        option = "--source-fps"
         raise InputError(option, f"the times of {path} are seconds", "leave it out")
 
     has_videos = any(row.get("video", "").strip() for _, row in rows)
@@ -193,7 +193,7 @@ def read_epic(path: Path, options: Options) -> list[Annotation]:
     A label is "verb,noun", by name or, without class files, by number.
     """
     if (options.verbs is None) != (options.nouns is None):
-        option = CommandOption("--verbs and --nouns")
+        option = "--verbs and --nouns"
         raise InputError(option, "one of them is missing", "give both or neither")
     verbs = _class_names(options.verbs)
     nouns = _class_names(options.nouns)

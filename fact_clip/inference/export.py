@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fact_clip.core import ConfigKey, InputError, library_errors
+from fact_clip.core import InputError, library_errors
 from fact_clip.core.arguments import path_of
 from fact_clip.core.paths import check_place, whole_file
 from fact_clip.decoding import voters
@@ -108,7 +108,7 @@ def _check(scorer: Scorer, path: Path) -> None:
                 raise InputError(path, problem, "pip install 'fact-clip[onnx]'")
     if config.model.transcript:
         problem = "a model that aligns transcripts is not exported"
-        raise InputError(ConfigKey("model.transcript"), problem)
+        raise InputError("model.transcript", problem)
     pooling = {"U", "I"} & set(config.model.blocks)
     if pooling:
         problem = (
@@ -116,7 +116,7 @@ def _check(scorer: Scorer, path: Path) -> None:
             "whose number no exporter knows"
         )
         fix = "train with model.blocks=iu, as data init does"
-        raise InputError(ConfigKey("model.blocks"), problem, fix)
+        raise InputError("model.blocks", problem, fix)
 
 
 def _example_inputs(scorer: Scorer) -> _Inputs:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.core import Clock, ConfigKey, InputError, Location, Vocabulary
+from fact_clip.core import Clock, InputError, Location, Vocabulary
 from fact_clip.core.arguments import array_of
 from fact_clip.core.distributed import Precision, pick_device, pick_precision
 from fact_clip.datasets.benchmarks import Layout
@@ -414,7 +414,7 @@ class Scorer:
             raise InputError("transcript", "the model reads no transcript", "leave it out")
         if len(self._windows(n_frames)) > 1:
             problem = f"{self.window}, and a transcript"
-            raise InputError(ConfigKey("decode.window"), problem, "set it to 0")
+            raise InputError("decode.window", problem, "set it to 0")
         return torch.from_numpy(self.vocabulary.encode(transcript)).to(self.device)
 
     def _voters(

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from fact_clip.core import (
     Clock,
-    CommandOption,
     FileLocation,
     InputError,
     Location,
@@ -379,7 +378,7 @@ def load(
         named_encoder = frame_encoder(encoder, Runtime(str(torch_device), precision))
         if run.encoder not in (None, named_encoder.name):
             problem = f"{named_encoder.name}, but {run.path} was trained with {run.encoder}"
-            raise InputError(CommandOption("--encoder"), problem)
+            raise InputError("--encoder", problem)
     rate = run.fps or Settings().fps
     if fps is not None:
         rate = fps
@@ -388,7 +387,7 @@ def load(
     if window is not None:
         if fps is None and run.fps is None and named_encoder is None:
             problem = f"seconds, but {run.path} has no frame rate"
-            raise InputError(CommandOption("--window"), problem, "set --fps")
+            raise InputError("--window", problem, "set --fps")
         meaning = f"seconds, two rows at {rate:g} a second at least"
         number_of(window, "--window", meaning, 2 / rate, 1e7)
         window_rows = round(window * rate)

@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 
 from fact_clip.config import LossConfig
 from fact_clip.core.arguments import number_of, table_of, whole_of
-from fact_clip.core.errors import ConfigKey, InputError
+from fact_clip.core.errors import InputError
 from fact_clip.losses.matching import (
     Pairs,
     match_videos,
@@ -227,13 +227,13 @@ class Criterion:
             return self.config.null_weight
         if self.mean_transcript_length is None:
             problem = "-1 (automatic) needs the mean transcript length"
-            raise InputError(ConfigKey("loss.null_weight"), problem, "give it, or a weight")
+            raise InputError("loss.null_weight", problem, "give it, or a weight")
         spare = n_tokens - self.mean_transcript_length
         if spare <= 0:
             length = f"{self.mean_transcript_length:.1f} segments per video on average"
             problem = f"{n_tokens} tokens for {length}"
             fix = "raise model.tokens, or give loss.null_weight"
-            raise InputError(ConfigKey("model.tokens"), problem, fix)
+            raise InputError("model.tokens", problem, fix)
         return n_tokens / (spare * self.classes.null_divisor)
 
     def _block(self, output: Output, block: BlockOutput, target: _Target) -> BlockTerms:
@@ -399,7 +399,7 @@ def class_weights(
     if config.balance:
         if frames is None:
             problem = "above 0 needs the frames of each class"
-            raise InputError(ConfigKey("loss.balance"), problem, "give frames")
+            raise InputError("loss.balance", problem, "give frames")
         action_frames = [0 if label in background else frames[label] for label in range(count)]
         counts = torch.tensor(action_frames).double()
         powers = counts.clamp(min=1) ** -config.balance

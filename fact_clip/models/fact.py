@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fact_clip.config import ModelConfig
 from fact_clip.core.arguments import number_of, whole_of
-from fact_clip.core.errors import ConfigKey, InputError
+from fact_clip.core.errors import InputError
 from fact_clip.models.blocks import BLOCKS, Scene, block_configs
 from fact_clip.models.branches import sinusoidal_positions
 from fact_clip.models.evidence import ObjectEvidence, ObjectSpec, SimilarityEvidence, centre_of
@@ -47,9 +47,7 @@ class FACT(nn.Module):
         super().__init__()
         keep_freed_memory()
         if config.head not in HEADS:
-            raise InputError(
-                ConfigKey("model.head"), f"no head {config.head!r}", f"choose {', '.join(HEADS)}"
-            )
+            raise InputError("model.head", f"no head {config.head!r}", f"choose {', '.join(HEADS)}")
         whole_of(input_dim, "input_dim", 1, 1_000_000)
         number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
         reads_text = config.reads_text

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from fact_clip.core import ConfigKey, Factors, InputError, Names
+from fact_clip.core import Factors, InputError, Names
 
 PARTICLES = ("up", "down", "off", "on", "out", "in", "away", "over", "back", "apart", "together")
 """Words that belong to the verb before them, unless they are words of the pattern."""
@@ -53,7 +53,7 @@ class Grammar:
         else:
             return
         fix = 'write it as "{verb} {object} [with {tool}]"'
-        raise InputError(ConfigKey("data.grammar"), f"{problem} in {self.pattern!r}", fix)
+        raise InputError("data.grammar", f"{problem} in {self.pattern!r}", fix)
 
     @classmethod
     def of(cls, pattern: str, actions: Iterable[str]) -> Grammar:

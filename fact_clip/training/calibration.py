@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fact_clip import metrics
 from fact_clip.config import DecodeConfig
-from fact_clip.core import ConfigKey, InputError
+from fact_clip.core import InputError
 from fact_clip.core.io import write_value
 from fact_clip.core.paths import inside
 from fact_clip.core.progress import paced
@@ -312,7 +312,7 @@ def check_posterior(config: DecodeConfig, dataset: Dataset) -> None:
     """Raise an InputError if the prior needs validation videos and there are none."""
     if config.prior_weight and not dataset.validation:
         problem = "the prior needs validation videos"
-        raise InputError(ConfigKey("decode.prior_weight"), problem, "set data.validation")
+        raise InputError("decode.prior_weight", problem, "set data.validation")
 
 
 def _has_unseen_frames(dataset: Dataset) -> bool:

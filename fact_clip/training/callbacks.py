@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import ConfigKey, InputError
+from fact_clip.core import InputError
 from fact_clip.core.arguments import is_number
 from fact_clip.core.io import parse_json, read_text
 from fact_clip.core.paths import check_place, inside, whole_file, write_lines
@@ -143,7 +143,7 @@ LOGGERS: dict[str, Callable[[Path, Mapping[str, Any]], Callback]] = {
 
 def check_loggers(names: Iterable[str]) -> None:
     """Raise an InputError for a logger that is unknown or not installed."""
-    key = ConfigKey("train.loggers")
+    key = "train.loggers"
     for name in names:
         if name not in LOGGERS:
             raise InputError(key, f"no logger {name!r}", f"choose {', '.join(LOGGERS)}")

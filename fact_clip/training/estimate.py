@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
-from fact_clip.core import ConfigKey, InputError
+from fact_clip.core import InputError
 from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.datasets.describe import Proposal, Setting, propose
 from fact_clip.training.plan import Note, Plan, report_notes, resolve
@@ -227,7 +227,7 @@ def load_config(
         if world > 1:
             problem = "not measured in several processes"
             fix = "set it, or train a recipe that `data init` wrote"
-            raise InputError(ConfigKey("train.epochs"), problem, fix)
+            raise InputError("train.epochs", problem, fix)
         proposal, sentence = with_time(proposal, MINUTES)
         notes.append(Note(sentence))
     report_notes(notes)

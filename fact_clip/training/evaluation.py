@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fact_clip import __version__, metrics
 from fact_clip.config import EvaluationConfig, warn_of_unused
-from fact_clip.core import CommandOption, ConfigKey, InputError, Progress, Vocabulary, runs
+from fact_clip.core import InputError, Progress, Vocabulary, runs
 from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Precision, Processes, pick_device
 from fact_clip.core.io import write_value
@@ -331,11 +331,11 @@ def _check_overrides(overrides: Sequence[str]) -> None:
     for override in overrides:
         if "=" not in override:
             fix = "write key=value, as data.root=FOLDER"
-            raise InputError(CommandOption(override), "no '=' in the override", fix)
+            raise InputError(override, "no '=' in the override", fix)
         if not override.startswith(CHANGEABLE) or override.startswith(TRAINED):
             prefixes = ", ".join(CHANGEABLE)
             fix = f"train a run with it; settings that begin with {prefixes} can be changed"
-            raise InputError(CommandOption(override), "this setting belongs to the training", fix)
+            raise InputError(override, "this setting belongs to the training", fix)
 
 
 def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibration | None) -> None:
@@ -383,7 +383,7 @@ def _check_holdout(
         if name in trained_on and name not in hidden_once:
             problem = f"{name!r} cannot be unseen: the run was trained on it"
             fix = "train a run with this hold-out"
-            raise InputError(ConfigKey("data.holdout"), problem, fix)
+            raise InputError("data.holdout", problem, fix)
 
 
 def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
@@ -399,7 +399,7 @@ def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
         if name in learned:
             problem = f"{split}, whose test video {name!r} the run was trained on"
             fix = f"evaluate split {trained_split}, or train a run on it"
-            raise InputError(ConfigKey("data.split"), problem, fix)
+            raise InputError("data.split", problem, fix)
 
 
 def _reliability(scorer: Scorer, scored: ScoredSplit) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fact_clip import metrics
 from fact_clip.config import Config, ObjectData, TextConfig, with_values
-from fact_clip.core import WHOLE_NAME, ConfigKey, InputError, Vocabulary
+from fact_clip.core import WHOLE_NAME, InputError, Vocabulary
 from fact_clip.core.distributed import pick_device
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import guess_names
@@ -235,7 +235,7 @@ def _check(config: Config, dataset: Dataset) -> None:
     if config.loss.match == "seq" and not config.model.transcript:
         problem = "seq matches the tokens of a transcript, and the model has none"
         fix = "choose o2o or o2m, or set model.transcript=true"
-        raise InputError(ConfigKey("loss.match"), problem, fix)
+        raise InputError("loss.match", problem, fix)
     members = config.train.members
     if config.train.member_parts and 1 < dataset.validation_parts < members:
         message = f"{members} members share {dataset.validation_parts} parts of validation videos"
@@ -252,7 +252,7 @@ def _starting_run(config: Config, dataset: Dataset) -> Run:
     """
     run = Run.read(str(config.train.init))
     _check_same_settings(run, config)
-    key = ConfigKey("train.init")
+    key = "train.init"
     n_columns = run.transform.input_dim
     if n_columns != dataset.input_dim:
         problem = f"features of {dataset.input_dim} columns, but {run.path} reads {n_columns}"
@@ -276,14 +276,14 @@ def _check_same_settings(run: Run, config: Config) -> None:
                 recipe = shlex.quote(str(run.path / "config.yaml"))
                 problem = f"{run.path} was trained with another {group}.{name}"
                 fix = f"use its settings: fact-clip train {recipe} ..."
-                raise InputError(ConfigKey("train.init"), problem, fix)
+                raise InputError("train.init", problem, fix)
 
 
 def _check_classes(run: Run, config: Config, vocabulary: Vocabulary) -> None:
     """Raise an InputError if a starting run cannot be trained on these classes."""
     if config.model.is_open or run.vocabulary.names == vocabulary.names:
         return
-    key = ConfigKey("train.init")
+    key = "train.init"
     if config.model.head != "closed" or config.model.transcript:
         problem = (
             f"{run.path} can only name its {len(run.vocabulary)} classes; the data set has others"
@@ -300,14 +300,14 @@ def _object_columns(config: Config, dataset: Dataset) -> ObjectColumns | None:
     data: ObjectData = config.data.objects
     if data.find and data.file is not None:
         problem = f"true, beside the file {data.file}"
-        raise InputError(ConfigKey("data.objects.find"), problem, "give one of them")
+        raise InputError("data.objects.find", problem, "give one of them")
     if data.find:
         objects: ObjectColumns | None = ObjectColumns.find(dataset)
     else:
         objects = ObjectColumns.read(data, dataset.root, dataset.vocabulary)
     if any(config.augment.swap) and objects is None:
         fix = "set it to 0, or data.objects"
-        raise InputError(ConfigKey("augment.swap"), "no object columns to swap", fix)
+        raise InputError("augment.swap", "no object columns to swap", fix)
     return objects
 
 
@@ -334,12 +334,12 @@ def model_texts(
     if "factors" in parts and vocabulary.slots == WHOLE_NAME:
         problem = f"{list(parts)}, but the names have no parts"
         fix = "choose sentence, or say how names are read: data.grammar, ROOT/factors.csv"
-        raise InputError(ConfigKey("text.parts"), problem, fix)
+        raise InputError("text.parts", problem, fix)
     texts = {"text": torch.from_numpy(class_texts(config.text, vocabulary, device))}
     if objects is not None:
         if "factors" not in parts:
             problem = "object columns are tied to factors"
-            raise InputError(ConfigKey("text.parts"), problem, "add factors")
+            raise InputError("text.parts", problem, "add factors")
         texts["object_text"] = _object_texts(config.text, objects, device)
     return texts
 

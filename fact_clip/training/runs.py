@@ -17,7 +17,7 @@ from typing import IO, Any
 import torch
 
 from fact_clip.config import Config, with_values
-from fact_clip.core import ConfigKey, InputError, Progress
+from fact_clip.core import InputError, Progress
 from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.core.messages import printable
@@ -90,7 +90,7 @@ def train(
         fix = (
             "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
         )
-        raise InputError(ConfigKey("train.members"), problem, fix)
+        raise InputError("train.members", problem, fix)
 
     with ExitStack() as while_training:
         if processes.is_main:
@@ -142,7 +142,7 @@ def _planned(
     if config.train.members > 1:
         problem = f"{config.train.members}, but other processes cannot read data in memory"
         fix = "write the data with datasets.save, and set data.root"
-        raise InputError(ConfigKey("train.members"), problem, fix)
+        raise InputError("train.members", problem, fix)
     return resolve(with_data(config, data), MemoryStore(data))
 
 

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fact_clip.core import ConfigKey, InputError, Vocabulary
+from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.distributed import Processes
 from fact_clip.core.io import parse_value, read_text
 from fact_clip.core.paths import inside
@@ -111,7 +111,7 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     for key, value in old_settings.items():
         if new_settings.get(key) != value:
             problem = f"{new_settings.get(key)!r}, but the run has {value!r}"
-            raise InputError(ConfigKey(key), problem, _FIX)
+            raise InputError(key, problem, _FIX)
     fix = "use the data that it was trained on"
     check_classes(run, dataset.vocabulary.names, dataset.location, fix)
     if run.videos not in (None, dataset.digest):
@@ -124,7 +124,7 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
             f"{batch_size} in {world} processes, but the run began with {videos_a_step} "
             "videos a step"
         )
-        raise InputError(ConfigKey("train.batch_size"), problem)
+        raise InputError("train.batch_size", problem)
     return replace(run, config=config, videos_a_step=videos_a_step)
 
 
@@ -253,7 +253,7 @@ def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
             "extract the features with a model of images and texts, "
             "and name its text side in text.encoder"
         )
-        raise InputError(ConfigKey("model.head"), problem, fix)
+        raise InputError("model.head", problem, fix)
     if run.transform.std is not None:
         # The columns are centred already.
         scale = run.transform.std[:width]
@@ -403,7 +403,7 @@ def _check_state(run: Run, state: TrainingState, has_moments: bool) -> None:
         raise InputError(path, f"no state of {settings.optimizer}", "train the run anew")
     if state.epoch > settings.epochs:
         problem = f"{settings.epochs}, but {state.epoch} are done"
-        raise InputError(ConfigKey("train.epochs"), problem, "give more")
+        raise InputError("train.epochs", problem, "give more")
     weights = run.path / "model.safetensors"
     if state.epoch and not weights.is_file():
         raise InputError(weights, "no such file; it holds the best weights so far")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.config import Config, with_values
-from fact_clip.core import CommandOption, InputError, Progress
+from fact_clip.core import InputError, Progress
 from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Processes
 from fact_clip.core.io import parse_yaml, write_value
@@ -47,7 +47,7 @@ def read_axes(options: Sequence[str]) -> dict[str, list[Any]]:
         is_repeated = key in axes or len({str(value) for value in values}) != len(values)
         if not key or None in values or is_repeated:
             fix = "write each value once, as train.seed=0,1,2"
-            raise InputError(CommandOption("--sweep"), f"{option!r}", fix)
+            raise InputError("--sweep", f"{option!r}", fix)
         axes[key] = values
     return axes
 
@@ -159,7 +159,7 @@ def _combinations(config: Config, axes: Mapping[str, Sequence[Any]]) -> dict[str
             label = "/".join(_label(key, value) for key, value in settings.items())
             if label in configs or run_config in configs.values():
                 problem = f"{label} is given twice"
-                raise InputError(CommandOption("--sweep"), problem, "give runs that differ")
+                raise InputError("--sweep", problem, "give runs that differ")
             configs[label] = run_config
     return configs
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from fact_clip.config import TrainConfig
-from fact_clip.core import ConfigKey, InputError, Progress
+from fact_clip.core import InputError, Progress
 from fact_clip.core.distributed import Processes, pick_device, pick_precision
 from fact_clip.core.paths import inside
 from fact_clip.core.progress import Pace
@@ -346,7 +346,7 @@ class Trainer:
             location = self.dataset.folder.features_location
             problem = f"values up to {largest:.3g}, {problem}"
             return InputError(location, problem, "set data.standardize=true")
-        return InputError(ConfigKey("train.lr"), problem, "lower it")
+        return InputError("train.lr", problem, "lower it")
 
     def validate(self) -> dict[str, float]:
         """Score the validation videos, and save the model if it is the best so far.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fact_clip.core import Array, CommandOption, FileLocation, InputError, Singles, library_errors
+from fact_clip.core import Array, FileLocation, InputError, Singles, library_errors
 from fact_clip.core.arguments import validated
 from fact_clip.core.io import check_file
 from fact_clip.core.paths import file_name, inside, same_place, whole_file
@@ -112,7 +112,7 @@ def read_array(path: Path, axes: str) -> Array:
     letters = axes.upper()
     if letters.count("T") != 1 or letters.count("D") != 1 or not set(letters) <= set("TDC"):
         fix = "use a letter for each, as in TD, DT, CTD"
-        raise InputError(CommandOption("--axes"), f"{axes} are not axes", fix)
+        raise InputError("--axes", f"{axes} are not axes", fix)
     array = open_array(path)
     if array.ndim != len(letters):
         problem = f"an array of shape {array.shape} has not the axes {letters}"

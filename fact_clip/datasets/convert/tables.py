@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from fact_clip.core import MAX_FRAMES, CommandOption, FileLocation, Floats, InputError, Names
+from fact_clip.core import MAX_FRAMES, FileLocation, Floats, InputError, Names
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.convert.features import FeatureType, VideoFeatures, write_features
 from fact_clip.formats.table import read_lines as read_cells
@@ -77,7 +77,7 @@ def convert_tables(
     for option, value in (("--time", sampling.time), ("--source-fps", sampling.rate)):
         if value is not None and sampling.fps is None:
             problem = "the features need a frame rate with it"
-            raise InputError(CommandOption(option), problem, "give --fps")
+            raise InputError(option, problem, "give --fps")
     counts: dict[str, dict[str, int]] = {}
 
     def videos() -> Iterator[VideoFeatures]:
@@ -119,7 +119,7 @@ class CellTable:
             return int(name) - 1
         problem = f"no column {name!r} in {self.path}"
         fix = f"the columns are {', '.join(self.names)}"
-        raise InputError(CommandOption(option), problem, fix)
+        raise InputError(option, problem, fix)
 
 
 def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
