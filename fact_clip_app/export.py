@@ -87,10 +87,9 @@ def labelled_videos(
 
 def _labels(page: Page, video: VideoEntry, track: str) -> list[Label]:
     """Return the labels of a track by its name; none if the video does not have the track."""
-    labels = page.project.labels(video.id)
-    for key, name in page.project.tracks(video.id).items():
-        if name == track:
-            return labels[key]
+    for candidate in page.project.labelled_tracks(video.id):
+        if candidate.name == track:
+            return candidate.labels
     return []
 
 

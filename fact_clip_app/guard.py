@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import reprlib
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -130,7 +132,9 @@ def _limited(receive: Receive, patience: float) -> Receive:
 
 def error_line(status: int, message: str, **fields: Any) -> JSONResponse:
     """Return an error as a response of one line."""
-    return JSONResponse({"error": " ".join(message.split()), **fields}, status_code=status)
+    # half of a surrogate pair, which JSON can hold, is not UTF-8
+    line = " ".join(message.split()).encode(errors="backslashreplace").decode()
+    return JSONResponse({"error": line, **fields}, status_code=status)
 
 
 def error_response(error: Exception, line: Callable[[InputError], str]) -> Response:
@@ -154,6 +158,10 @@ def error_response(error: Exception, line: Callable[[InputError], str]) -> Respo
         return error_line(400, _first_fault(error))
     if isinstance(error, HTTPException):
         return error_line(error.status_code, error.detail)
+    if isinstance(error, sqlite3.OperationalError):  # a full disk, or a folder that is gone
+        return error_line(507, f"not stored ({error}); free space on the disk and try again")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return error_line(507, f"not stored ({error.strerror}); free space on the disk")
     return error_line(500, "an internal error; the log of the server has it")
 
 
@@ -164,6 +172,8 @@ ERRORS = (
     ConflictError,
     RequestValidationError,
     ClientDisconnect,
+    sqlite3.OperationalError,
+    OSError,
     Exception,
 )
 """Errors that `error_response` handles."""

@@ -16,6 +16,9 @@ from fact_clip.formats.gaps import last_frame
 from fact_clip_app.drafts import BACKGROUND
 from fact_clip_app.project import Label
 
+MAX_OVERLAPS = 20
+"""Segments of one tier that overlap, at most. Each needs a track."""
+
 MAIN = "main"
 """The track of a file that has one tier."""
 
@@ -52,7 +55,7 @@ def read_tracks(
         (annotation,) = videos
         ignored = {*background, BACKGROUND, annotation.background or BACKGROUND}
         labels = _of_spans(annotation, times, ignored)
-        for number, part in enumerate(_apart(labels, len(times) - 1), start=1):
+        for number, part in enumerate(_apart(path, labels, len(times) - 1), start=1):
             tracks[tier if number == 1 else f"{tier} {number}"] = part
     return tracks
 
@@ -134,7 +137,7 @@ def _frames(
     return np.minimum(frames, n_frames)
 
 
-def _apart(labels: Iterable[Label], n_frames: int) -> list[list[Label]]:
+def _apart(path: Path, labels: Iterable[Label], n_frames: int) -> list[list[Label]]:
     """Distribute labels over tracks so that those of a track do not overlap."""
     tracks: list[list[Label]] = [[]]
     for label in sorted(labels):
@@ -146,4 +149,7 @@ def _apart(labels: Iterable[Label], n_frames: int) -> list[list[Label]]:
                 break
         else:
             tracks.append([label])
+        if len(tracks) > MAX_OVERLAPS:
+            problem = f"more than {MAX_OVERLAPS} segments overlap at frame {label.start}"
+            raise InputError(path, problem, "give each subject or rater a file or tier of its own")
     return tracks

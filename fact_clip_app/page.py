@@ -7,17 +7,19 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from fact_clip.core import FileLocation, InputError
+from fact_clip.core.paths import locked
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.extract import Settings
 from fact_clip_app.drafts import Draft, overlaid
 from fact_clip_app.engine import Engine
 from fact_clip_app.jobs import BusyError, Job, Queue, Quick
 from fact_clip_app.label_files import read_tracks
-from fact_clip_app.project import Label, VideoEntry
+from fact_clip_app.project import Label, Track, VideoEntry
 from fact_clip_app.requests import Upload, sorted_by_kind
 from fact_clip_app.training_set import TrainingSet
 
@@ -32,6 +34,15 @@ class Options:
     run: Path | None = None  # folder of the model, if it is a run
     recent: Sequence[str] = ()  # folders of projects that were opened before
     served_as: tuple[str, ...] = ()  # host names under which a proxy serves the page
+    trust_encoder: bool = False  # whether encoders that a run names by a path may be loaded
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A track as the page shows it."""
+
+    track: Track
+    parts: Sequence[Draft | Label]  # its labels, and drafts between them
 
 
 class Page:
@@ -49,6 +60,17 @@ class Page:
         self.files: dict[str, Upload] = {}
         self.uploads = Counter[str]()  # in progress, by address
         self.incoming = self.project.folder / "incoming"  # files that belong to no video yet
+        self._lock_of_server = ExitStack()
+
+    def begin_to_serve(self) -> None:
+        """Reserve the project for this server, back it up, and delete what an earlier one has left.
+
+        Raises:
+            InputError: if another page of the project is open, or its database is damaged.
+        """
+        holder = "another page of this project"
+        self._lock_of_server.enter_context(locked(self.project.folder, holder))
+        self.project.back_up()
         shutil.rmtree(self.incoming, ignore_errors=True)
 
     def add_video(self, uploads: Sequence[Upload]) -> VideoEntry:
@@ -155,19 +177,24 @@ class Page:
         """Return what a model predicts for a video that is not complete, else nothing."""
         return [] if video.complete else self.engine.drafts(video)
 
-    def timelines(self, video: VideoEntry) -> dict[int, list[Draft | Label]]:
+    def timelines(self, video: VideoEntry) -> list[Timeline]:
         """Return the labels of each track, and on the first track drafts between them."""
-        timelines: dict[int, list[Draft | Label]] = {}
-        for track, labels in self.project.labels(video.id).items():
-            drafts = [] if timelines else self.drafts(video)
-            timelines[track] = overlaid(drafts, labels)
+        first, *rest = self.project.labelled_tracks(video.id)
+        timelines = [Timeline(first, overlaid(self.drafts(video), first.labels))]
+        for track in rest:
+            timelines.append(Timeline(track, track.labels))
         return timelines
 
-    def line(self, error: InputError | str) -> str:
-        """Return an error as a line, with files by the names that users know and no folders."""
+    def line(self, error: InputError | str, uploads: Iterable[Upload] = ()) -> str:
+        """Return an error as a line, with files by the names that users know and no folders.
+
+        Args:
+            error: the error.
+            uploads: files that no later request can name.
+        """
         if isinstance(error, str) or not isinstance(error.where, FileLocation):
             return str(error)
-        names = {upload.path: upload.name for upload in self.files.values()}
+        names = {upload.path: upload.name for upload in (*self.files.values(), *uploads)}
         for video in self.project.videos():
             for file in (video.media, video.features):
                 if file is not None:
@@ -181,3 +208,4 @@ class Page:
         """Stop all work and close the project."""
         self.queue.close()
         self.project.close()
+        self._lock_of_server.close()

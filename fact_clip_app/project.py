@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, replace
 from itertools import count, pairwise
 from pathlib import Path
@@ -20,8 +20,12 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, ConfigDict, Field
 
 from fact_clip.core import InputError
+from fact_clip.core.paths import whole_file
 
 DATABASE = "project.sqlite"
+BACKUP = "project.backup.sqlite"
+"""A copy of the database, made whenever a page of the project is opened."""
+
 Origin = Literal["predicted", "corrected", "drawn", "imported"]
 Rest = Literal["background", "unlabelled", "skip"]
 """What the unlabelled frames of a video are to a training; or it is left out."""
@@ -131,6 +135,15 @@ class VideoEntry:
         return len(self.times) - 1
 
 
+@dataclass(frozen=True)
+class Track:
+    """A track of a video."""
+
+    id: int
+    name: str
+    labels: list[Label]  # in order of time
+
+
 class ConflictError(Exception):
     """Raised if somebody else has changed the labels of the video in the meantime."""
 
@@ -142,21 +155,26 @@ class Project:
     """
 
     def __init__(self, folder: Path) -> None:
+        path = folder / DATABASE
         is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-        if not is_free and not (folder / DATABASE).is_file():
+        if not is_free and not path.is_file():
             fix = "name a new folder, or one with project.sqlite"
             raise InputError(folder, "not a project", fix)
+        if path.is_file() and not path.stat().st_size:
+            raise InputError(path, "empty", _remedy(folder))
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._base = sqlite3.connect(
-                folder / DATABASE, timeout=30, isolation_level=None, check_same_thread=False
+                path, timeout=30, isolation_level=None, check_same_thread=False
             )
             self._base.execute("PRAGMA foreign_keys = ON")
             self._lock = threading.RLock()
             self.folder = folder.resolve()
             self._migrate()
-        except (OSError, sqlite3.DatabaseError) as error:
-            raise InputError(folder / DATABASE, f"cannot be opened ({error})") from None
+        except (OSError, sqlite3.OperationalError) as error:
+            raise InputError(path, f"cannot be opened ({error})") from None
+        except sqlite3.DatabaseError as error:
+            raise InputError(path, f"damaged ({error})", _remedy(folder)) from None
 
     def _migrate(self) -> None:
         with self._change():
@@ -171,6 +189,33 @@ class Project:
                 self._base.execute(f"PRAGMA user_version = {number}")
             self._base.execute(
                 "INSERT OR IGNORE INTO setting VALUES ('token', ?)", (secrets.token_urlsafe(32),)
+            )
+
+    def back_up(self) -> None:
+        """Copy the database to BACKUP, which stays as it is if the database is damaged.
+
+        Raises:
+            InputError: if the database is damaged.
+        """
+        path = self.folder / DATABASE
+        try:
+            (problem,) = self._rows("PRAGMA quick_check(1)")[0]
+        except sqlite3.DatabaseError as error:
+            problem = str(error)
+        if problem != "ok":
+            raise InputError(path, f"damaged ({problem})", _remedy(self.folder))
+        with (
+            whole_file(self.folder / BACKUP) as unfinished,
+            closing(sqlite3.connect(unfinished)) as copy,
+            self._lock,
+        ):
+            self._base.backup(copy)
+
+    def renew_token(self) -> None:
+        """Replace the token, so that browsers with the old one are not let in any more."""
+        with self._change():
+            self._base.execute(
+                "UPDATE setting SET value = ? WHERE key = 'token'", (secrets.token_urlsafe(32),)
             )
 
     def close(self) -> None:
@@ -212,16 +257,25 @@ class Project:
         return [Action(*row) for row in rows]
 
     def set_actions(
-        self, actions: Sequence[Action], renamed: tuple[str, str] | None = None
+        self,
+        actions: Sequence[Action],
+        renamed: tuple[str, str] | None = None,
+        base: Iterable[str] | None = None,
     ) -> None:
         """Replace the actions.
 
         Args:
             actions: all actions. Those without a colour keep theirs, or get the first free one.
             renamed: the old and new name of an action, whose segments are renamed as an edit.
+            base: the names that were edited. Actions that somebody else has added meanwhile are
+                kept. None: nothing is kept.
         """
         with self._change():
-            colours = {action.name: action.colour for action in self.actions()}
+            stored = self.actions()
+            if base is not None:
+                ours = {*base, *(action.name for action in actions)}
+                actions = [*actions, *(action for action in stored if action.name not in ours)]
+            colours = {action.name: action.colour for action in stored}
             if renamed is not None and renamed[0] in colours:
                 colours.setdefault(renamed[1], colours[renamed[0]])
             coloured = []
@@ -249,11 +303,10 @@ class Project:
 
     def add_actions(self, names: Iterable[str]) -> None:
         """Add the names that are not actions yet."""
-        actions = self.actions()
-        existing = {action.name for action in actions}
+        existing = {action.name for action in self.actions()}
         new = [Action(name) for name in dict.fromkeys(names) if name not in existing]
         if new:
-            self.set_actions([*actions, *new])
+            self.set_actions(new, base=())
 
     def add_video(
         self,
@@ -357,20 +410,27 @@ class Project:
     def remove_track(self, video: str, track: int) -> None:
         """Remove a track. Raise an InputError if it has segments, or is the only one."""
         with self._change():
-            if self.labels(video)[track] or len(self.tracks(video)) == 1:
+            labels = self.labels(video)
+            if labels.get(track) or len(labels) == 1:
                 problem = "it has segments, or is the only one"
                 raise InputError("track", problem, "delete its segments first")
             self._base.execute("DELETE FROM track WHERE id = ?", (track,))
 
+    def labelled_tracks(self, video: str) -> list[Track]:
+        """Return the tracks of a video with their labels, as they are at one moment."""
+        query = """SELECT track.id, name, start, stop, label, origin, comment, annotator
+                   FROM track LEFT JOIN segment ON segment.track = track.id
+                   WHERE video = ? ORDER BY track.id, start, stop, label"""
+        tracks: dict[int, Track] = {}
+        for key, name, start, *row in self._rows(query, video):
+            track = tracks.setdefault(key, Track(key, name, []))
+            if start is not None:
+                track.labels.append(Label(start, *row))
+        return list(tracks.values())
+
     def labels(self, video: str) -> dict[int, list[Label]]:
         """Return the labels of each track of a video, in order of time."""
-        labels: dict[int, list[Label]] = {track: [] for track in self.tracks(video)}
-        query = """SELECT track, start, stop, label, origin, comment, annotator FROM segment
-                   WHERE track IN (SELECT id FROM track WHERE video = ?)
-                   ORDER BY start, stop, label"""
-        for track, *row in self._rows(query, video):
-            labels[track].append(Label(*row))
-        return labels
+        return {track.id: track.labels for track in self.labelled_tracks(video)}
 
     def count(self) -> dict[str, int]:
         """Return the number of labels of each video that has any."""
@@ -486,6 +546,15 @@ class Project:
         row = (path.name, self._stored(path), track, time.time(), json.dumps(figures))
         with self._change():
             self._base.execute("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?)", row)
+
+
+def _remedy(folder: Path) -> str:
+    """Return what to do about a damaged database."""
+    copy = folder / BACKUP
+    if not copy.is_file():
+        return "restore it from a copy of yours, or name a new folder"
+    moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(copy.stat().st_mtime))
+    return f"{BACKUP} is a good copy of {moment}: rename it to {DATABASE}"
 
 
 def _as_json(labels: Counter[Label]) -> str:

@@ -40,10 +40,14 @@ class VideoChange(_Body):
 
 
 class NewActions(_Body):
-    """All actions of the project in order, and the old and new name of a renamed one."""
+    """All actions of the project in order, and the old and new name of a renamed one.
+
+    With `base`, the names that were edited, actions that somebody else has added meanwhile stay.
+    """
 
     actions: Annotated[list[Action], Field(max_length=500)]
     renamed: tuple[Name, Name] | None = None
+    base: list[Name] | None = None
 
 
 class NewSettings(_Body):

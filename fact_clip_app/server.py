@@ -68,7 +68,7 @@ class Server:
         return hmac.compare_digest(value.encode(), self.cookie.encode())
 
     def _is_token(self, token: str) -> bool:
-        return hmac.compare_digest(token.encode(), self.project.token.encode())
+        return bool(token) and hmac.compare_digest(token.encode(), self.project.token.encode())
 
     def authorise(self, request: Request) -> None:
         """Reject browsers without the cookie, and programs that do not send the token."""
@@ -136,26 +136,38 @@ class Server:
         if excess >= 0:
             raise BusyError(excess + 1)
 
-    def _uploads(self, keys: list[str]) -> list[Upload]:
-        if not all(key in self.page.files for key in keys):
-            raise InputError("files", "no such file; upload it first")
-        return [self.page.files[key] for key in keys]
+    def _upload(self, key: str) -> Upload:
+        """Return an uploaded file, which stays for further requests."""
+        if key not in self.page.files:
+            raise InputError("files", "no such file", "upload it first")
+        return self.page.files[key]
+
+    def _take_uploads(self, keys: list[str]) -> list[Upload]:
+        """Return uploaded files, and remove them from those that later requests can name."""
+        with self.page.lock:
+            if len(set(keys)) < len(keys):
+                raise InputError("files", "one file twice", "give each file once")
+            uploads = [self._upload(key) for key in keys]
+            for key in keys:
+                del self.page.files[key]
+        return uploads
 
     def add_video(self, body: requests.NewVideo) -> Answer:
-        """Create a video from uploaded files."""
-        uploads = self._uploads(body.files)
+        """Create a video from uploaded files, which are deleted if that fails."""
         count = len(self.project.videos())
         if count >= self.limits.videos:
             raise InputError("videos", f"{count} already", "begin another project")
+        uploads = self._take_uploads(body.files)
         try:
             video = self.page.quick.run(lambda: self.page.add_video(uploads))
+        except BusyError:  # the client asks again
+            self.page.files.update(zip(body.files, uploads, strict=True))
+            raise
         except InputError as error:
-            line = self.page.line(error)  # it names the files, which are deleted next
-            for key in body.files:
-                self.page.files.pop(key).path.unlink(missing_ok=True)
+            line = self.page.line(error, uploads)
+            for upload in uploads:
+                upload.path.unlink(missing_ok=True)
             raise HTTPException(400, line) from None
-        for key in body.files:
-            self.page.files.pop(key, None)
         return {"video": video.id}
 
     def _video(self, video: str) -> VideoEntry:
@@ -213,7 +225,7 @@ class Server:
             background = model.vocabulary.background
             names = [name for name in actions if name not in background]
             model.choose(names or None)  # raises an InputError for names that it cannot take
-        self.project.set_actions(list(actions.values()), body.renamed)
+        self.project.set_actions(list(actions.values()), body.renamed, body.base)
         return self.state()
 
     def settings(self, body: requests.NewSettings) -> Answer:
@@ -271,7 +283,7 @@ class Server:
 
     def import_labels(self, video: str, body: requests.NewLabels) -> Answer:
         """Replace the segments of tracks by those of the tiers of a label file."""
-        (upload,) = self._uploads([body.file])
+        upload = self._upload(body.file)
         counts = self.page.load_labels(
             self._video(video),
             upload.path,
@@ -364,9 +376,9 @@ class Server:
         name, _ = add_video(training_set, stored, parts, other, features, model)
         return {"name": name, "folder": str(training_set.root)}
 
-    def _first_timeline(self, video: VideoEntry) -> list[Draft | Label]:
+    def _first_timeline(self, video: VideoEntry) -> Sequence[Draft | Label]:
         timelines = self.page.quick.run(lambda: self.page.timelines(video))
-        return next(iter(timelines.values()))
+        return timelines[0].parts
 
     def adapt(self, body: requests.Adaptation) -> Answer:
         """Start a training from the run in use, on the training set."""
@@ -392,17 +404,16 @@ class Server:
         """Return the name and the frame labels (N,) of an upload, a track, or the page."""
         timelines = self.page.quick.run(lambda: self.page.timelines(video))
         labellings: dict[str, Sequence[Draft | Label]] = {
-            "shown": next(iter(timelines.values())),
+            "shown": timelines[0].parts,
             "predicted": self.engine.drafts(video),
         }
-        labels = self.project.labels(video.id)
-        for track, name in self.project.tracks(video.id).items():
-            labellings[f"track {name}"] = labels[track]
+        for timeline in timelines:
+            labellings[f"track {timeline.track.name}"] = timeline.track.labels
         name = key
         if key in labellings:
             parts = labellings[key]
         else:
-            (upload,) = self._uploads([key])
+            upload = self._upload(key)
             background = views.background_of(self.page)
             tracks = read_tracks(upload.path, upload.ending, video.times, background)
             if len(tracks) > 1:
@@ -417,6 +428,7 @@ class Server:
 def make_app(engine: Engine, options: Options) -> FastAPI:
     """Return the page as an ASGI application."""
     page = Page(engine, options)
+    page.begin_to_serve()
     server = Server(page)
 
     @asynccontextmanager

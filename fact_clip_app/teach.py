@@ -22,6 +22,7 @@ from fact_clip.core.distributed import PARENT
 from fact_clip.core.io import read_mapping
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.layout import split_names
+from fact_clip.inference.candidates import check_trust
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
@@ -51,11 +52,12 @@ def adapt(page: Page, epochs: int) -> list[str]:
         raise InputError("adapt", "this model was not trained", "start the page with --run RUN")
     name = page.engine.run_name
     run = Run.read(page.project.runs()[name][0] if name else page.options.run)
+    check_trust(run, run.config.text.encoder, page.options.trust_encoder)
     out = new_folder(training_set.root / "runs" / "adapted")
     command = adapt_command(run, training_set.root, out, epochs)
 
     def train(job: Job) -> None:
-        run_command(command, job, out / "log.jsonl", epochs)
+        run_command(command, job, out / "log.jsonl", epochs, folder=training_set.root)
         page.project.add_run(out, "main", {})
 
     try:
@@ -110,6 +112,8 @@ def learn(page: Page, track: str, minutes: float, teach: bool, rest: Mapping[str
     if teach and run_of(model) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
     start = model if teach else None
+    if start is not None:
+        check_trust(start.run, start.run.config.text.encoder, page.options.trust_encoder)
     page.begin_training(lambda job: _learn(page, videos, track, minutes, start, rest, job))
 
 
@@ -138,7 +142,7 @@ def _learn(
         command = ["fact-clip", "train", str(recipe), "model.head=text", "--out", str(out)]
     else:
         command = adapt_command(start.run, data, out, epochs)
-    run_command(command, job, out / "log.jsonl", epochs)
+    run_command(command, job, out / "log.jsonl", epochs, folder=folder)
 
     after = measure(page.engine.open(out), test_videos)
     earlier = None if previous is None else measure(previous, test_videos)
@@ -163,7 +167,12 @@ def new_folder(path: Path) -> Path:
 
 
 def run_command(
-    command: Sequence[str], job: Job, log: Path | None = None, epochs: int = 0, note: str = ""
+    command: Sequence[str],
+    job: Job,
+    log: Path | None = None,
+    epochs: int = 0,
+    note: str = "",
+    folder: Path | None = None,
 ) -> None:
     """Run a command of ``fact-clip`` in a process of its own, and stop it if the job is cancelled.
 
@@ -173,9 +182,10 @@ def run_command(
         log: the log of a training, a line an epoch.
         epochs: how long the training takes.
         note: what to report without a log.
+        folder: a folder without which the command is stopped.
 
     Raises:
-        InputError: with the last line of the command, if it fails.
+        InputError: with the last line of the command, if it fails, or the folder is gone.
     """
     arguments = [sys.executable, "-m", "fact_clip", *command[1:]]
     # However the page ends, its training ends with it.
@@ -189,6 +199,9 @@ def run_command(
     ):
         try:
             while process.poll() is None:
+                if folder is not None and not folder.is_dir():
+                    process.terminate()
+                    raise InputError(folder, "the folder of the training is gone")
                 done = _lines_of(log)
                 progress = note or f"epoch {done} of {epochs}"
                 if done:

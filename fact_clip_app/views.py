@@ -132,17 +132,17 @@ def video(page: Page, video: VideoEntry) -> dict[str, Any]:
     """Return a video with its tracks and drafts, in frames."""
     project = page.project
     timelines = page.timelines(video)
-    track_names = project.tracks(video.id)
     drafts = page.drafts(video)
     names = dict.fromkeys(action.name for action in project.actions())
-    for parts in timelines.values():
-        names |= dict.fromkeys(part.label for part in parts)
+    for timeline in timelines:
+        names |= dict.fromkeys(part.label for part in timeline.parts)
     names |= dict.fromkeys(draft.label for draft in drafts)
     unseen = page.engine.unseen(names)
     tracks = []
-    for track, parts in timelines.items():
-        segments = [_segment(part, unseen) for part in parts]
-        tracks.append({"id": track, "name": track_names[track], "segments": segments})
+    for timeline in timelines:
+        track = timeline.track
+        segments = [_segment(part, unseen) for part in timeline.parts]
+        tracks.append({"id": track.id, "name": track.name, "segments": segments})
     can_undo, can_redo = project.can_step(video.id)
     return {
         **_facts(video),
@@ -209,8 +209,8 @@ def uncertain(page: Page) -> list[dict[str, Any]]:
     for video in page.project.full_videos():
         if video.complete or page.engine.work(video.id).prediction is None:
             continue
-        first_track = next(iter(page.timelines(video).values()))
-        for part in first_track:
+        first_timeline = page.timelines(video)[0]
+        for part in first_timeline.parts:
             if isinstance(part, Draft) and part.confidence is not None:
                 row = {
                     "video": video.id,
@@ -235,13 +235,12 @@ def tracks_of(page: Page, video: VideoEntry, with_drafts: bool = False) -> dict[
     Returns:
         The name of a track -> its segmentation.
     """
-    names = page.project.tracks(video.id)
+    timelines = page.timelines(video)
     tracks: dict[str, Sequence[Draft | Label]] = {}
-    for track, labels in page.project.labels(video.id).items():
-        tracks[names[track]] = labels
+    for timeline in timelines:
+        tracks[timeline.track.name] = timeline.track.labels
     if with_drafts:
-        first_track = next(iter(page.timelines(video).values()))
-        drafts = [part for part in first_track if isinstance(part, Draft)]
+        drafts = [part for part in timelines[0].parts if isinstance(part, Draft)]
         if drafts:
             tracks[_free_name(DRAFTS, tracks)] = drafts
 
@@ -343,14 +342,14 @@ def budget(page: Page) -> dict[str, list[dict[str, Any]]]:
     durations = {}
     for video in page.project.full_videos():
         times = video.times.tolist()
-        tracks = page.project.tracks(video.id)
-        for track, labels in page.project.labels(video.id).items():
-            if not labels:
+        tracks = page.project.labelled_tracks(video.id)
+        for track in tracks:
+            if not track.labels:
                 continue
-            name = video.name if len(tracks) == 1 else f"{video.name}, {tracks[track]}"
+            name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
             if name in stretches:
                 name = f"{name} ({video.id})"
-            stretches[name] = _stretches(labels, times)
+            stretches[name] = _stretches(track.labels, times)
             durations[name] = times[-1] - times[0]
     return {
         "time": time_budget(stretches, durations),

@@ -28,6 +28,7 @@ from fact_clip.cli.options import (
     Prompts,
     RunFolder,
     TrainingFree,
+    TrustEncoder,
     WindowSeconds,
     argument,
     option,
@@ -71,6 +72,10 @@ def app(
         str | None, option("Host names, with commas, under which a proxy serves the page.")
     ] = None,
     port: Annotated[int, option("Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    new_token: Annotated[
+        bool, option("Replace the token, so that old addresses open the page no more.")
+    ] = False,
+    trust_encoder: TrustEncoder = False,
     max_megabytes: Annotated[float, option("Size of a file, at most.", min=1, max=1e6)] = 2000,
     max_minutes: Annotated[float, option("Duration of a video, at most.", min=0.1, max=1e5)] = 120,
 ) -> None:
@@ -111,6 +116,7 @@ def app(
         prompts=prompts,
         window=window,
         keep_going=keep_going,
+        trust_encoder=trust_encoder,
     )
     base = _open_model(options)
     # Faults of a training set, and a port in use, are errors before the project is created.
@@ -120,6 +126,8 @@ def app(
     listener = _listen(host, port)
     folder, recent = _open_folder(project)
     store = Project(folder)
+    if new_token:
+        store.renew_token()
     _add_actions(store, names, run, base)
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
     engine = Engine(store, base, lambda path: load(path, device, precision=precision), limits)
@@ -130,6 +138,7 @@ def app(
         run=run,
         recent=recent,
         served_as=proxy_names,
+        trust_encoder=trust_encoder,
     )
     config = uvicorn.Config(
         make_app(engine, page_options),

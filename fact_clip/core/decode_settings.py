@@ -49,7 +49,7 @@ class DecodeSettings(BaseModel):
         "these.",
     )
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:

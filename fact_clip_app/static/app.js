@@ -647,7 +647,8 @@ $("actions").addEventListener("input", () => {
 	clearTimeout(waitingNames);
 	waitingNames = setTimeout(() => {
 		const actions = typedActions(), names = actions.map(({name}) => name);
-		change("/api/actions", "PUT", {actions, renamed: renamed(state.actions.map(({name}) => name), names)}, "actions-fault");
+		const base = state.actions.map(({name}) => name);
+		change("/api/actions", "PUT", {actions, base, renamed: renamed(base, names)}, "actions-fault");
 	}, 300);
 });
 $("actions").addEventListener("keydown", (event) => {

@@ -1,0 +1,205 @@
+"""Faults that are answered in one line, and lose nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from fact_clip_app.label_files import MAX_OVERLAPS, read_tracks
+from fact_clip_app.project import BACKUP, DATABASE, Action, Project
+from fact_clip_app.teach import run_command
+
+from ..refusals import refused
+from .test_editing import main
+
+
+def test_a_second_page_is_refused_and_commands_keep_uploads(opened, rows, tmp_path, capsys):
+    from fact_clip import cli
+
+    user = opened(run=None)()
+    key = user.upload(rows)
+    with refused("project") as refusal:
+        opened(run=None)
+    assert "another page of this project" in refusal.message
+    (tmp_path / "take.csv").write_text("start,stop,label\n1,2,stir\n")
+    project = str(user.page.project.folder)
+    assert cli.main(["project", "import", project, str(rows)]) == 0
+    assert cli.main(["project", "export", project, "--out", str(tmp_path / "out")]) == 0
+    capsys.readouterr()
+    assert user.ask("POST", "/api/videos", json={"files": [key]})["video"]
+    user.page.close()
+    assert opened(run=None)().ask("GET", "/api/state")["videos"]
+
+
+def test_no_name_is_lost_when_many_add_actions(opened):
+    enter = opened(run=None)
+    user = enter()
+    user.act("stir")
+    base = ["stir"]
+
+    def add(number):
+        names = [*base, *(f"action {number} {step}" for step in range(5))]
+        enter().act(*names, base=base)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(16)))
+    names = [action["name"] for action in user.ask("GET", "/api/state")["actions"]]
+    assert set(names) == {"stir", *(f"action {number} {step}" for number in range(16) for step in range(5))}
+    user.act("pour", base=names)  # what was there is deleted, and only that
+    assert [action["name"] for action in user.ask("GET", "/api/state")["actions"]] == ["pour"]
+
+
+def test_an_action_that_came_meanwhile_keeps_its_colour_and_key(tmp_path):
+    project = Project(tmp_path / "p")
+    project.set_actions([Action("stir"), Action("pour", key="p")])
+    project.set_actions([Action("stir"), Action("cut")], base=["stir"])
+    assert project.actions() == [Action("stir", 0), Action("cut", 2), Action("pour", 1, "p")]
+    project.close()
+
+
+def test_a_file_is_used_once(user, rows):
+    key = user.upload(rows)
+    assert user.ask("POST", "/api/videos", 400, json={"files": [key, key]})["error"].startswith("files: one file twice")
+
+    def add(_):
+        return user.client.post("/api/videos", json={"files": [key]}).status_code
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(add, range(2))) == [200, 400]
+
+
+@pytest.mark.parametrize("adjust", [{"\ud800": 1}, {"self": 1}, {"threshold": "\ud800"}, []])
+def test_odd_keys_of_settings_are_refused(user, adjust):
+    user.ask("POST", "/api/settings", 400, content=json.dumps({"adjust": adjust}))
+
+
+@pytest.mark.parametrize(
+    "error", [sqlite3.OperationalError("database or disk is full"), OSError(errno.ENOSPC, "No space left on device")]
+)
+def test_a_full_disk_has_its_own_status(user, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(user.page.project, "set_actions", fail)
+    answer = user.ask("PUT", "/api/actions", 507, json={"actions": []})
+    assert answer["error"].startswith("not stored (")
+
+
+def test_tracks_come_and_go_while_they_are_read(opened, rows):
+    enter = opened(run=None)
+    user = enter()
+    video = user.add(rows)
+
+    def change(_):
+        for _ in range(20):
+            track = user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "left"})["tracks"][-1]["id"]
+            user.ask("DELETE", f"/api/videos/{video}/tracks/{track}")
+
+    def read(_):
+        other = enter()
+        for _ in range(30):
+            other.ask("GET", f"/api/videos/{video}")
+            other.ask("GET", "/api/summary")
+
+    with ThreadPoolExecutor(3) as pool:
+        writing = pool.submit(change, 0)
+        for reading in [pool.submit(read, number) for number in range(2)]:
+            reading.result()
+        writing.result()
+
+
+def test_overlaps_of_a_label_file_are_limited(tmp_path):
+    times = np.arange(101) / 10
+    path = tmp_path / "many.csv"
+    rows = [f"{number / 1000},{9 + number / 1000},label" for number in range(MAX_OVERLAPS + 1)]
+    path.write_text("\n".join(["start,stop,label", *rows[:-1]]))
+    assert len(read_tracks(path, ".csv", times)) == MAX_OVERLAPS
+    path.write_text("\n".join(["start,stop,label", *rows]))
+    with refused(path) as refusal:
+        read_tracks(path, ".csv", times)
+    assert f"more than {MAX_OVERLAPS} segments overlap" in refusal.message
+
+
+def test_a_damaged_database_names_the_good_copy(opened, rows, tmp_path):
+    user = opened(run=None)()
+    user.label(user.add(rows), (3, 9, "stir"))
+    user.page.close()
+    folder = tmp_path / "project"
+    opened(run=None)().page.close()  # copies the database
+    for content in (b"", b"not a database" * 100):
+        (folder / DATABASE).write_bytes(content)
+        with refused(folder / DATABASE) as refusal:
+            Project(folder)
+        assert BACKUP in refusal.message
+    shutil.copy(folder / BACKUP, folder / DATABASE)
+    again = opened(run=None)()
+    (video,) = again.ask("GET", "/api/state")["videos"]
+    assert main(again.ask("GET", f"/api/videos/{video['id']}")) == [(3, 9, "stir")]
+
+
+def test_a_page_of_a_damaged_database_keeps_the_good_copy(tmp_path):
+    project = Project(tmp_path / "p")
+    project.set("x", "y" * 50_000)
+    project.back_up()
+    project.close()
+    good = (tmp_path / "p" / BACKUP).read_bytes()
+    content = bytearray((tmp_path / "p" / DATABASE).read_bytes())
+    middle = slice(len(content) // 2, len(content))
+    content[middle] = b"\xff" * len(content[middle])
+    (tmp_path / "p" / DATABASE).write_bytes(content)
+    project = Project(tmp_path / "p")
+    with refused(project.folder / DATABASE) as refusal:
+        project.back_up()
+    assert "damaged" in refusal.message
+    project.close()
+    assert (tmp_path / "p" / BACKUP).read_bytes() == good
+
+
+def test_an_empty_token_lets_nobody_in_and_a_token_can_be_renewed(user, rows):
+    store = user.page.project
+    old = store.token
+    store.renew_token()
+    assert store.token != old
+    for value, token, status in ((store.token, old, 403), (store.token, store.token, 200), ("", "", 403)):
+        with closing(sqlite3.connect(store.folder / DATABASE)) as base, base:
+            base.execute("UPDATE setting SET value = ? WHERE key = 'token'", (value,))
+        headers = {"Authorization": f"Bearer {token}"}
+        user.client.cookies.clear()
+        assert user.client.get("/api/state", headers=headers).status_code == status
+        assert user.client.get("/", params={"token": token}).status_code == status
+        user.client.cookies.clear()
+
+
+def test_a_training_whose_folder_is_gone_ends(tmp_path):
+    from fact_clip_app.jobs import Job
+
+    job = Job("training", lambda job: None)
+    with refused(tmp_path / "gone") as refusal:
+        run_command(["fact-clip", "bench", "--help"], job, folder=tmp_path / "gone")
+    assert "the folder of the training is gone" in refusal.message
+
+
+def test_teach_reads_no_encoder_that_a_run_names_by_a_path(opened, text_run, rows, workbench, tmp_path):
+    user = opened(training_set=tmp_path / "set")()
+    for path in (rows, workbench / "features" / "person2_video1.npy"):
+        video = user.add(path)
+        user.label(video, (0, 5, "grasp shaft"))
+        user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
+    run = user.page.engine.base.run
+    text = run.config.text.model_copy(update={"encoder": "transformers:/some/folder"})
+    object.__setattr__(run, "config", run.config.model_copy(update={"text": text}))
+    error = user.ask("POST", "/api/train", 400, json={"teach": True})["error"]
+    assert "--trust-encoder" in error
+
+
+def test_the_answer_to_a_surrogate_is_utf_8():
+    from fact_clip_app.guard import error_line
+
+    assert error_line(400, "\ud800").body == b'{"error":"\\\\ud800"}'
