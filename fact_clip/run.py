@@ -438,7 +438,7 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
     )
 
 
-def check_classes(run: Run, names: object, path: Location | Path, fix: str = _COPY) -> None:
+def check_classes(run: Run, names: object, path: Location, fix: str = _COPY) -> None:
     """Check that data or weights have the classes of a run, in the same order.
 
     Args:

@@ -375,7 +375,13 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     opened = {"root": str(folder.root.resolve()), "fps": dataset.fps}
     config = config.model_copy(update={"data": config.data.model_copy(update=opened)})
     _write(
-        out, config, dataset.layout, dataset.vocabulary, folder.mapping_path, weights, checkpoint
+        out,
+        config,
+        dataset.layout,
+        dataset.vocabulary,
+        folder.mapping_location,
+        weights,
+        checkpoint,
     )
     return out
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, TypeGuard
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -25,6 +25,7 @@ from fact_clip.core import (
     Singles,
     library_errors,
 )
+from fact_clip.core.arguments import table_of
 from fact_clip.core.io import BROKEN_ARRAY, check_file, parse_value, read_mapping
 from fact_clip.datasets.benchmarks import Layout
 
@@ -82,7 +83,7 @@ def lengths_agree(n_rows: int, n_labels: int) -> bool:
     return abs(n_rows - n_labels) <= max(TOLERANCE * n_labels, TOLERANCE_FRAMES)
 
 
-def read_layout(location: Location | Path, shape: tuple[int, ...], n_labels: int) -> Layout | None:
+def read_layout(location: Location, shape: tuple[int, ...], n_labels: int) -> Layout | None:
     """Return which side of a stored array fits the labels, or None if both do.
 
     Raises:
@@ -217,14 +218,10 @@ class FeatureTransform:
     def __post_init__(self) -> None:
         if self.mean is None and self.std is None:
             return
-        if not self._is_valid(self.mean) or not self._is_valid(self.std) or self.std.min() <= 0:
-            problem = f"mean and std are not {self.width} numbers and deviations"
-            raise InputError("feature transform", problem)
-
-    def _is_valid(self, values: Singles | None) -> TypeGuard[Singles]:
-        return (
-            values is not None and values.shape == (self.width,) and bool(np.isfinite(values).all())
-        )
+        table_of(self.mean, "mean of the feature transform", (self.width,))
+        std = table_of(self.std, "std of the feature transform", (self.width,))
+        if std.min() <= 0:
+            raise InputError("std of the feature transform", "a deviation that is not positive")
 
     @property
     def width(self) -> int:

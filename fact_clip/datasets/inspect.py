@@ -102,7 +102,7 @@ class Inspection:
         if self._has_folder(self.folder.labels_path):
             self._inspect_labels()
             self._inspect_coverage()
-        if self._has_folder(self.folder.features_path):
+        if self._has_folder(self.folder.features_location):
             self._inspect_features()
             self._inspect_values()
             self._inspect_objects()
@@ -116,7 +116,7 @@ class Inspection:
     def _add(self, kind: str, *errors: InputError) -> None:
         self.findings += [Finding(kind, error) for error in errors]
 
-    def _report(self, kind: str, where: Location | Path, problem: str, fix: str = "") -> None:
+    def _report(self, kind: str, where: Location, problem: str, fix: str = "") -> None:
         self._add(kind, InputError(where, problem, fix))
 
     @contextmanager
@@ -136,7 +136,7 @@ class Inspection:
                 for video, location in part.items():
                     videos.setdefault(video, location)
         if not videos:
-            return {path.stem: FileLocation(path) for path in layout.label_files(self.root)}
+            return {path.stem: path for path in layout.label_files(self.root)}
         return videos
 
     def _inspect_classes(self) -> None:
@@ -175,7 +175,7 @@ class Inspection:
             try:
                 factors(name)
             except InputError as error:
-                location = FileLocation(self.folder.mapping_path, part=str(error.where))
+                location = FileLocation(self.folder.mapping_location, part=str(error.where))
                 self._add("factors", error.at(location))
 
     def _inspect_lists(self) -> None:
@@ -270,7 +270,7 @@ class Inspection:
         unused = [name for name in self.class_names if name not in occurring]
         if unused and self.classes:
             problem = f"{len(unused)} classes that no video has: {', '.join(unused)}"
-            self._report("never trained", self.folder.mapping_path, problem)
+            self._report("never trained", self.folder.mapping_location, problem)
 
     def _inspect_features(self) -> None:
         stored: dict[str, Array] = {}  # as in the files, until the layout is known
@@ -329,12 +329,12 @@ class Inspection:
         self.checked_share = 1 / step
         for video in paced(self._features, "reading features", logger, self.progress):
             array = self._features[video]
-            path = self.folder.feature_path(video)
+            path = self.folder.feature_location(video)
             stored = array if array.flags.c_contiguous else array.T  # whose rows are contiguous
             with self._noted("not finite"):
                 if step > 1 and features.is_usable(stored[::step]).all():
                     continue
-                features.check_finite(FileLocation(path), array)
+                features.check_finite(path, array)
                 if features.is_constant(array):
                     fix = "extract the features again"
                     self._report("constant", path, "all frames have the same values", fix)

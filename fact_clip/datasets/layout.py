@@ -135,30 +135,26 @@ class DataFolder(DataStore):
     """The files of a data set in the common layout."""
 
     root: Path
+    mapping_location: Path
+    features_location: Path
 
     def __init__(self, config: DataConfig) -> None:
         super().__init__()
         self.benchmark = find_benchmark(config.name)
         self.root = find_root(config)
-        self.mapping_path = self.root / self.benchmark.mapping
         self.labels_path = self.root / "groundTruth"
-        self.features_path = self.root / self.benchmark.features
-        self.location = FileLocation(self.root)
-        self.mapping_location = FileLocation(self.mapping_path)
-        self.features_location = FileLocation(self.features_path)
+        self.location = self.root
+        self.mapping_location = self.root / self.benchmark.mapping
+        self.features_location = self.root / self.benchmark.features
         self._lists: dict[tuple[str, str], Videos] = {}
 
     def label_location(self, video: str, line: int | None = None) -> FileLocation:
         """Return the label file of a video, and the line."""
         return FileLocation(self.labels_path / f"{video}.txt", line)
 
-    def feature_location(self, video: str) -> FileLocation:
+    def feature_location(self, video: str) -> Path:
         """Return the feature file of a video."""
-        return FileLocation(self.feature_path(video))
-
-    def feature_path(self, video: str) -> Path:
-        """Return the path of the feature file of a video."""
-        return self.features_path / f"{video}.npy"
+        return self.features_location / f"{video}.npy"
 
     def label_lines(self, video: str) -> list[str]:
         """Return the label of each frame of a video."""
@@ -167,16 +163,16 @@ class DataFolder(DataStore):
 
     def features(self, video: str, layout: Layout) -> Array:
         """Return the features (T, D) of a video, memory-mapped."""
-        return load_features(self.feature_path(video), layout)
+        return load_features(self.feature_location(video), layout)
 
     def feature_files(self, videos: Iterable[str]) -> list[Path]:
         """Return the feature files of videos, which may have JSON files beside them."""
-        return [self.feature_path(video) for video in videos]
+        return [self.feature_location(video) for video in videos]
 
     @cached_property
     def mapping(self) -> tuple[Names, list[InputError]]:
         """Return all names of the mapping, ``data.unlabelled`` included, and its faults."""
-        return parse_mapping(self.mapping_path)
+        return parse_mapping(self.mapping_location)
 
     def videos(self, part: str, split: str) -> Videos:
         """Return the videos of one part ("train" or "test") of a split. Raise its first fault."""

@@ -53,7 +53,7 @@ def convert_features(
         for path in files:
             arrays = read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]
             for name, array in arrays:
-                check_finite(FileLocation(path), array)
+                check_finite(path, array)
                 shapes[file_name(name)] = array.shape
                 yield VideoFeatures(path, name, f"{array.shape[1]} columns", array)
 
