@@ -57,8 +57,7 @@ def read_actions(actions: str | None, file: Path | None) -> list[str] | None:
     if file is None:
         return read_names(actions, "--actions")
     if actions is not None:
-        problem = "give only one of --actions and --actions-file"
-        raise InputError("--actions", problem)
+        raise InputError("--actions", "give only one of --actions and --actions-file")
     lines = [line for line in read_lines(file, "action names, one a line") if line]
     is_json_or_table = any(re.match(r"[\[{]|\d+[;,\t]", line) for line in lines[:2])
     if not lines or is_json_or_table:

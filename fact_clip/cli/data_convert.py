@@ -192,8 +192,7 @@ def _check_options(kind: str, typed: set[str], unit: str | None) -> None:
         where = f"--{name.replace('_', '-')}"
         raise InputError(where, f"--from {kind} does not read it, but {kinds}", "leave it out")
     if unit is not None and unit not in UNITS[kind]:
-        fix = f"use {' or '.join(UNITS[kind])}"
-        raise InputError("--unit", f"{unit} with --from {kind}", fix)
+        raise InputError("--unit", f"{unit} with --from {kind}", f"use {' or '.join(UNITS[kind])}")
     name, needed = ("unit", "time") if kind == "table" else ("layout", "features")
     if name in typed and needed not in typed:
         raise InputError(f"--{name}", f"it needs --{needed}", f"give --{needed} too")

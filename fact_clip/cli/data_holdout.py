@@ -123,8 +123,7 @@ def _check_count_options(
             if is_typed:
                 raise InputError(name, "it needs --count", "give --count too")
     if any_class and min_support > 1:
-        problem = "it takes classes without support"
-        raise InputError("--any", problem, "leave out --min-support")
+        raise InputError("--any", "it takes classes without support", "leave out --min-support")
 
 
 def _check_out(out: Path | None, has_choice: bool) -> None:

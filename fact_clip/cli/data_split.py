@@ -67,8 +67,7 @@ def split(
         pattern = guess
         if pattern is None:
             problem = f"the names of the videos do not show a {leave_out} ({videos[0]!r}, ...)"
-            fix = r"give a regular expression such as 'subj(\d+)'"
-            raise InputError("--pattern", problem, fix)
+            raise InputError("--pattern", problem, r"give a regular expression such as 'subj(\d+)'")
     groups = read_groups(videos, pattern, "--pattern")
     if folds is not None:
         splits = divide(groups, "folds", folds)

@@ -62,8 +62,7 @@ def of_videos(dataset: Dataset, pattern: str, mode: Literal["mask", "drop"]) -> 
     train = tuple(name for name in dataset.learning if name not in matching)
     if not unseen or not test or not train:
         counts_text = f"{len(unseen)} actions occur only in the {len(matching)} videos that match"
-        problem = f"{counts_text}, {len(test)} of the test"
-        raise InputError(where, problem, "give another pattern")
+        raise InputError(where, f"{counts_text}, {len(test)} of the test", "give another pattern")
     return Holdout(unseen, mode=mode, train_videos=train, test_videos=test)
 
 

@@ -72,9 +72,8 @@ class ModelOptions:
         else:
             actions = [*(actions or []), *self.more_actions]
             if self.encoder is None or not actions:
-                problem = "it needs an encoder and actions"
                 fix = 'give --encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
-                raise InputError("--training-free", problem, fix)
+                raise InputError("--training-free", "it needs an encoder and actions", fix)
             model = load_training_free(
                 self.encoder,
                 actions,
@@ -94,8 +93,7 @@ class ModelOptions:
             unread = {"--window": self.window is not None}
         for name, is_typed in unread.items():
             if is_typed:
-                problem = "this model does not read it"
-                raise InputError(name, problem, "leave it out")
+                raise InputError(name, "this model does not read it", "leave it out")
 
     def command(self) -> Names:
         """Return the words of ``fact-clip segment`` with the options that select the model."""

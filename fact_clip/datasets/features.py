@@ -120,15 +120,13 @@ def check_length(location: Location, features: Array, layout: Layout, n_labels: 
     problem = f"{n_frames} feature rows for {n_labels} labels, read as {layout}"
     if lengths_agree(columns, n_labels):
         raise OrientationError(location, problem, "the other layout fits: set data.layout")
-    fix = "extract features and labels at one frame rate"
-    raise InputError(location, problem, fix)
+    raise InputError(location, problem, "extract features and labels at one frame rate")
 
 
 def check_width(location: Location, features: Array, columns: int, reference: str) -> None:
     """Check that features (T, D) have as many columns as those of the reference."""
     if features.shape[1] != columns:
-        problem = f"{features.shape[1]} columns, but {columns} in {reference}"
-        raise InputError(location, problem)
+        raise InputError(location, f"{features.shape[1]} columns, but {columns} in {reference}")
 
 
 def check_finite(location: Location, features: Array) -> None:

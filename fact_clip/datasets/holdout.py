@@ -177,8 +177,7 @@ def find_holdout(config: DataConfig, root: Path | None, vocabulary: Vocabulary) 
         for key in ("holdout_mode", "validation_unseen"):
             value = getattr(config, key)
             if value not in (None, "auto"):
-                problem = f"{value!r}, but data.holdout names no classes"
-                raise InputError(f"data.{key}", problem)
+                raise InputError(f"data.{key}", f"{value!r}, but data.holdout names no classes")
         return None
 
     if isinstance(source, str):

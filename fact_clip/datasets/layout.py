@@ -205,8 +205,7 @@ def find_root(config: DataConfig) -> Path:
     """
     if config.root == IN_MEMORY:
         fix = "call fact_clip.evaluate(RUN, data=...), or set it to a folder where you saved them"
-        problem = "the data were in memory, not in a folder"
-        raise MissingDataError("data.root", problem, fix)
+        raise MissingDataError("data.root", "the data were in memory, not in a folder", fix)
 
     benchmark = find_benchmark(config.name)
     published = Path(benchmark.folder or config.name)

@@ -136,8 +136,7 @@ def read_split_videos(config: DataConfig, store: DataStore) -> tuple[SplitVideos
     """Read the lists of a split. Return its videos, and all of them in the order of the lists."""
     split = str(config.split)
     if split == "all":
-        problem = "'all' is not one split"
-        raise InputError("data.split", problem, "open one split at a time")
+        raise InputError("data.split", "'all' is not one split", "open one split at a time")
     learning = store.videos("train", split)
     test = store.videos("test", split)
     for error in overlaps(learning, test):

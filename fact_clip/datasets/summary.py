@@ -48,8 +48,7 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
     labels = [reader.indices(name) for name in paced(names, "counting", logger, progress)]
     segments = [labelled_segments(video) for video in labels]
     if not any(segments):
-        fix = "write a class name per frame"
-        raise InputError(folder.labels_path, "no frame has a label", fix)
+        raise InputError(folder.labels_path, "no frame has a label", "write a class name per frame")
 
     transcript_lengths = [len(video) for video in segments]
     video_lengths = [len(video) for video in labels]

@@ -345,8 +345,7 @@ def _states(where: FileLocation, events: list[_Event]) -> list[Span]:
         is_running = code in start_of
         if event.kind == ("START" if is_running else "STOP"):
             fault = "starts again" if is_running else "stops without a start"
-            problem = f"{code!r} {fault} at {event.time:g} s"
-            raise InputError(where, problem, "correct it in BORIS")
+            raise InputError(where, f"{code!r} {fault} at {event.time:g} s", "correct it in BORIS")
         if is_running:
             spans.append(Span(start_of.pop(code), event.time, code, where))
         else:

@@ -116,8 +116,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     header = rows[0][1]
     label_column = "label" if "label" in header else "action"
     if label_column not in header:
-        problem = f"no column 'label' among {join_names(map(repr, header))}"
-        raise InputError(path, problem, fix)
+        raise InputError(path, f"no column 'label' among {join_names(map(repr, header))}", fix)
     columns = _find_columns(path, rows, options.unit)
     has_seconds = columns.unit == "seconds" and "start_frame" not in header
     if has_seconds and options.fps is not None:

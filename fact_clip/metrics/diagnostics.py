@@ -197,5 +197,4 @@ def _check_within(vocabulary: Vocabulary, classes: Iterable[int]) -> None:
     """Raise an InputError for a class index that a vocabulary does not have."""
     highest = max(classes, default=-1)
     if highest >= len(vocabulary):
-        problem = f"class {highest}, but the vocabulary has {len(vocabulary)}"
-        raise InputError("classes", problem)
+        raise InputError("classes", f"class {highest}, but the vocabulary has {len(vocabulary)}")

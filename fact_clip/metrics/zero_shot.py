@@ -299,8 +299,7 @@ def best_of_groups(ground_truth: Labellings, scores: Tables, groups: ClassGroups
     """
     n_videos = len(ground_truth)
     if n_videos == 0 or n_videos != len(scores):
-        problem = f"{len(scores)} videos, but the ground truth has {n_videos}"
-        raise InputError("scores", problem)
+        raise InputError("scores", f"{len(scores)} videos, but the ground truth has {n_videos}")
     labels: list[Labels] = []
     tables: list[Floats] = []
     width: int | str = "C"

@@ -180,6 +180,5 @@ def _new_mapping(
     unknown = sorted(labels - set(classes))
     if unknown:
         fix = "name the class of the gaps with --background" if unknown == background else ""
-        problem = f"no class {join_names(unknown)}, which the files have"
-        raise InputError(allowed, problem, fix)
+        raise InputError(allowed, f"no class {join_names(unknown)}, which the files have", fix)
     return classes

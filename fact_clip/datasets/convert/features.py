@@ -141,8 +141,7 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
             location = FileLocation(path, part=repr(video))
             order = sorted(key_of_frame)
             if order != list(range(order[0], order[-1] + 1)):
-                problem = f"not every frame of {order[0]} to {order[-1]} is there"
-                raise InputError(location, problem)
+                raise InputError(location, f"not every frame of {order[0]} to {order[-1]} is there")
 
             vectors = [transaction.get(key_of_frame[frame], b"") for frame in order]
             sizes = {len(vector) for vector in vectors}
@@ -159,7 +158,6 @@ def _frame_keys(path: Path, transaction: Any) -> dict[str, dict[int, bytes]]:
     for key in transaction.cursor().iternext(values=False):
         match = _FRAME_KEY.fullmatch(key.decode("utf-8", errors="replace"))
         if match is None:
-            problem = f"the key {key!r} is not a frame, as VIDEO/frame_0000000001.jpg"
-            raise InputError(path, problem)
+            raise InputError(path, f"the key {key!r} is not a frame, as VIDEO/frame_0000000001.jpg")
         videos.setdefault(match["video"], {})[int(match["frame"])] = key
     return videos

@@ -76,8 +76,7 @@ def convert_tables(
         raise InputError("data convert", problem, "leave one out")
     for option, value in (("--time", sampling.time), ("--source-fps", sampling.rate)):
         if value is not None and sampling.fps is None:
-            problem = "the features need a frame rate with it"
-            raise InputError(option, problem, "give --fps")
+            raise InputError(option, "the features need a frame rate with it", "give --fps")
     counts: dict[str, dict[str, int]] = {}
 
     def videos() -> Iterator[VideoFeatures]:
@@ -117,9 +116,8 @@ class CellTable:
             return self.names.index(name)
         if name.isascii() and name.isdecimal() and 1 <= int(name) <= len(self.names):
             return int(name) - 1
-        problem = f"no column {name!r} in {self.path}"
         fix = f"the columns are {', '.join(self.names)}"
-        raise InputError(option, problem, fix)
+        raise InputError(option, f"no column {name!r} in {self.path}", fix)
 
 
 def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
