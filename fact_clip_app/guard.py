@@ -153,7 +153,7 @@ def error_response(error: Exception, line: Callable[[InputError], str]) -> Respo
     if isinstance(error, InputError):
         return error_line(400, line(error))
     if isinstance(error, ConflictError):
-        return error_line(409, "this video was changed elsewhere meanwhile; look at it again")
+        return error_line(409, str(error))
     if isinstance(error, RequestValidationError):
         return error_line(400, _first_fault(error))
     if isinstance(error, HTTPException):

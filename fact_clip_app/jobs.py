@@ -21,7 +21,7 @@ class BusyError(Exception):
 
     def __init__(self, position: int) -> None:
         self.position = position
-        super().__init__(f"busy, place {position}")
+        super().__init__(f"waiting, place {position} in line")
 
 
 class CancelledError(Exception):

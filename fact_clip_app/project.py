@@ -147,6 +147,13 @@ class Track:
 class ConflictError(Exception):
     """Raised if somebody else has changed the labels of the video in the meantime."""
 
+    def __init__(self, annotator: str) -> None:
+        name = annotator or "Somebody else"
+        super().__init__(
+            f"{name} changed this video a moment ago. Your last edit was not stored; please repeat"
+            " it."
+        )
+
 
 class Project:
     """The store, for several threads and processes. A new one is created.
@@ -459,7 +466,7 @@ class Project:
         """
         stored = self.video(video)
         assert stored is not None
-        checked = check_labels(labels, stored.n_frames)
+        checked = check_labels(labels, stored.times)
         with self._change():
             self._check(video, revision)
             tracks = self.labels(video)
@@ -480,7 +487,9 @@ class Project:
 
     def _check(self, video: str, revision: int | None) -> None:
         if revision is not None and revision != self._revision(video):
-            raise ConflictError
+            query = "SELECT annotator FROM edit WHERE video = ? ORDER BY id DESC LIMIT 1"
+            annotators = [row[0] for row in self._rows(query, video)]
+            raise ConflictError("".join(annotators))
 
     def _edit(
         self,
@@ -561,12 +570,17 @@ def _as_json(labels: Counter[Label]) -> str:
     return json.dumps([astuple(label) for label in sorted(labels.elements())])
 
 
-def check_labels(labels: Iterable[Label], n_frames: int) -> list[Label]:
+def check_labels(labels: Iterable[Label], times: NDArray[np.float64]) -> list[Label]:
     """Return labels in order of time.
 
+    Args:
+        labels: the labels of a track.
+        times: seconds at which the frames of the video start, and the end, (N + 1,).
+
     Raises:
-        InputError: if labels overlap, or exceed a video of `n_frames` frames.
+        InputError: if labels overlap, or exceed the video.
     """
+    n_frames = len(times) - 1
     labels = list(labels)
     for number, label in enumerate(labels, start=1):
         if not 0 <= label.start <= label.stop <= n_frames or label.start == n_frames:
@@ -576,6 +590,8 @@ def check_labels(labels: Iterable[Label], n_frames: int) -> list[Label]:
     for first, second in pairwise(ordered):
         is_same = (first.start, first.stop) == (second.start, second.stop)
         if is_same or second.start < first.stop:
-            problem = f"two segments share frame {second.start}"
-            raise InputError("segments", problem, "use another track")
+            start = times[first.start]
+            stop = times[first.stop]
+            problem = f"this overlaps {first.label!r} ({start:.2f} to {stop:.2f} s)"
+            raise InputError("segments", problem, "shorten it, or use another track")
     return ordered

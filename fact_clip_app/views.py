@@ -164,10 +164,10 @@ def _new_words(prediction: Segmentation | None) -> list[str]:
     lines: dict[str, None] = {}
     for word in () if prediction is None else prediction.new_words:
         if word.far:
-            line = f"{word.word}: far from every trained {word.slot}"
+            line = f'"{word.word}" is new to the model'
             if word.nearest:
-                line += f", the nearest is {word.nearest}"
-            lines[line] = None
+                line += f" (closest trained {word.slot}: {word.nearest})"
+            lines[f"{line}. Label some examples before you trust it."] = None
     return list(lines)
 
 

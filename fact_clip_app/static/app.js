@@ -196,13 +196,15 @@ function show(found) {
 	showTraining();
 }
 
+const waiting = (job) => job.place ? `Waiting (number ${job.place} in line)` : "Waiting";
+
 function videoRow(one) {
 	const name = node("button", {type: "button", className: "link", textContent: one.name, onclick: () => tried(() => open(one.id))});
 	name.setAttribute("aria-current", String(video?.id === one.id));
 	const remove = node("button", {type: "button", textContent: "×", title: "Remove", onclick: () => tried(() => forget(one))});
 	remove.setAttribute("aria-label", `Remove ${one.name}`);
 	const row = node("li", {}, name, remove), job = one.job;
-	if (job?.state === "waiting") row.append(node("small", {textContent: `busy, place ${job.place}`}));
+	if (job?.state === "waiting") row.append(node("small", {textContent: waiting(job)}));
 	if (job?.state === "running") {
 		const bar = node("progress", {max: Math.max(job.total, 1), value: job.done});
 		bar.setAttribute("aria-label", `Encoding ${one.name}`);
@@ -245,7 +247,7 @@ function showTraining() {
 	bar.hidden = !job || job.state === "failed";
 	if (!job) return;
 	Object.assign(bar, {max: Math.max(job.total, 1), value: job.done});
-	const told = {waiting: `busy, place ${job.place}`, running: job.note, done: `trained. ${job.note}`, failed: job.error};
+	const told = {waiting: waiting(job), running: job.note, done: `Trained. ${job.note}`, failed: job.error};
 	$("training-note").textContent = told[job.state];
 }
 
@@ -294,7 +296,7 @@ function confirmed(text) {
 }
 
 async function forget(one) {
-	const has = one.labels ? ` It has ${one.labels} labelled segments.` : "";
+	const has = one.labels ? ` It has ${one.labels} labelled segment${one.labels === 1 ? "" : "s"}.` : "";
 	if (!await confirmed(`Remove ${one.name} from the project?${has} You can put it back.`)) return;
 	await ask(`/api/videos/${one.id}`, "DELETE");
 	if (video?.id === one.id) close();
@@ -349,7 +351,7 @@ async function reload() {
 $("video").addEventListener("error", () => {
 	if (!video?.media) return;
 	$("silent").hidden = false;
-	$("silent").textContent = "This browser cannot play the file; everything else works.";
+	$("silent").textContent = "Your browser cannot play this format. Convert it to MP4 (H.264) to see it; everything else works.";
 });
 
 const segmentsOf = (place = row) => video?.tracks[place]?.segments ?? [];
@@ -561,10 +563,17 @@ function accept() {
 	});
 }
 
+/** Seconds of "63.4", "1:03.4" or "1:01:03"; NaN for anything else. */
+function typedSeconds(text) {
+	const parts = text.trim().replace(",", ".").split(":");
+	const isClock = parts.length <= 3 && parts.every((part, place) => /^\d+(\.\d*)?$/.test(part) && (place === parts.length - 1 || !part.includes(".")));
+	return isClock ? parts.reduce((seconds, part) => 60 * seconds + Number(part), 0) : NaN;
+}
+
 function typedFrame(id) { // of a time that was typed; a line where it cannot be
-	const time = Number($(id).value.replace(",", ".")), last = video.times.at(-1);
+	const time = typedSeconds($(id).value), last = video.times.at(-1);
 	if ($(id).value.trim() === "" || !(time >= 0 && time <= last + 5e-4)) {
-		fault(`${$(id).value || "nothing"} is not a time of this video, 0 to ${last.toFixed(3)} s.`);
+		fault(`Enter a time between 0 and ${Timeline.clock(last, 3)}, not "${$(id).value}".`);
 		return null;
 	}
 	return frameAt(time);
@@ -814,8 +823,8 @@ $("label-files").onchange = () => tried(async () => {
 $("compare").onclick = () => tried(async () => {
 	const found = await ask(`/api/videos/${video.id}/compare`, "POST", {first: $("first").value, second: $("second").value});
 	const NAMES = {
-		frame_accuracy: ["Frames, %", 1], "f1@10": ["F1@10", 1], "f1@25": ["F1@25", 1], "f1@50": ["F1@50", 1], edit: ["Edit", 1],
-		kappa: ["Cohen's kappa", 3], edges_s: ["Distance of edges, s", 2], icc: ["ICC of total times", 3],
+		frame_accuracy: ["Frame agreement (%)", 1], "f1@10": ["F1@10", 1], "f1@25": ["F1@25", 1], "f1@50": ["F1@50", 1], edit: ["Edit", 1],
+		kappa: ["Cohen's kappa", 3], edges_s: ["Mean boundary error (s)", 2], icc: ["ICC of total times", 3],
 	};
 	$("figures").tBodies[0].replaceChildren(...Object.entries(NAMES).map(([key, [name, digits]]) => {
 		const head = node("th", {scope: "row", textContent: name});

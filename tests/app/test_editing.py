@@ -158,9 +158,18 @@ def test_two_browsers_are_told_of_a_conflict(opened, rows):
     shown = other.ask("GET", f"/api/videos/{video}")
     one.label(video, (0, 5, "grasp shaft"))
     body = {"track": shown["tracks"][0]["id"], "revision": shown["revision"], "segments": []}
-    assert "elsewhere" in other.ask("PUT", f"/api/videos/{video}/segments", 409, json=body)["error"]
+    error = other.ask("PUT", f"/api/videos/{video}/segments", 409, json=body)["error"]
+    assert error == "Somebody else changed this video a moment ago. Your last edit was not stored; please repeat it."
+    body |= {
+        "revision": shown["revision"] + 1,
+        "segments": [{"start": 7, "stop": 9, "label": "peel"}],
+        "annotator": "Bernd",
+    }
+    one.ask("PUT", f"/api/videos/{video}/segments", json=body)
+    body["annotator"] = "Anna"
+    assert other.ask("PUT", f"/api/videos/{video}/segments", 409, json=body)["error"].startswith("Bernd changed this")
     assert other.ask("POST", f"/api/videos/{video}/undo", 409, json={"revision": 0})
-    assert (0, 5, "grasp shaft") in main(other.ask("GET", f"/api/videos/{video}"))
+    assert (7, 9, "peel") in main(other.ask("GET", f"/api/videos/{video}"))
 
 
 @pytest.mark.parametrize(

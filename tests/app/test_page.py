@@ -230,7 +230,7 @@ def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
         assert (90, 165, NEW) in drawn(page)
         page.fill("#start", "900")
         page.press("#start", "Enter")
-        assert page.locator("#fault-text").text_content().startswith("900 is not a time")
+        assert page.locator("#fault-text").text_content().startswith("Enter a time between 0 and")
         page.click("#dismiss")
 
         # a name that looks like HTML is text everywhere
@@ -261,7 +261,7 @@ def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
         base = share_of_new(drawn(page, 1), truth)
         page.fill("#epochs", "40")
         page.click("#adapt")
-        until(page, "document.querySelector('#training-note').textContent.startsWith('trained')", 120)
+        until(page, "document.querySelector('#training-note').textContent.startsWith('Trained')", 120)
         page.select_option("#model", "adapted-1")
         settled(page)
         assert (90, 165, NEW) in drawn(page)

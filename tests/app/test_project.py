@@ -24,6 +24,7 @@ from ..refusals import refused
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 40
+TIMES = np.arange(FRAMES + 1) / 10
 
 
 def new(folder: Path) -> tuple[Project, str, int]:
@@ -108,11 +109,11 @@ def test_the_later_of_two_who_saw_the_same_is_told(tmp_path):
 )
 def test_segments_that_cannot_be_are_refused(segments, place):
     with refused(place):
-        check_labels([Label(*segment, "a") for segment in segments], FRAMES)
+        check_labels([Label(*segment, "a") for segment in segments], TIMES)
 
 
 def test_an_instant_may_begin_a_segment_and_names_keep_their_colours(tmp_path):
-    assert len(check_labels([Label(2, 2, "a"), Label(2, 5, "b"), Label(5, 5, "c")], FRAMES)) == 3
+    assert len(check_labels([Label(2, 2, "a"), Label(2, 5, "b"), Label(5, 5, "c")], TIMES)) == 3
     project, _, _ = new(tmp_path / "p")
     project.add_actions(["a", "b", "c"])
     project.set_actions([Action("c"), Action("d"), Action("a")])
@@ -202,3 +203,10 @@ def test_what_was_answered_survives_any_kill(tmp_path):
         assert [json.loads(added)[0][1] for (added,) in edits] == list(range(1, segments[-1].stop + 1))
         last = segments[-1].stop
         project.close()
+
+
+def test_an_overlap_is_named_with_its_time():
+    with refused("segments") as refusal:
+        check_labels([Label(10, 25, "eat"), Label(20, 30, "dig")], TIMES)
+    expected = "segments: this overlaps 'eat' (1.00 to 2.50 s). Shorten it, or use another track."
+    assert refusal.message == expected
