@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
+
+from fact_clip.config import REMOVED
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -71,6 +74,57 @@ def test_the_examples_of_a_page_run(page, tiny, tiny_run, workbench, tmp_path, m
     names: dict[str, object] = {}
     for block in re.findall(r"```python\n(.*?)```", text.partition("## Models elsewhere")[0], re.DOTALL):  # test_export
         exec(compile(block, f"docs/{page}", "exec"), names)
+
+
+# --- the pages ----------------------------------------------------------------------------------------------
+
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "docs/**/*.md", "*/README.md", "fact_clip/**/README.md")
+    for path in ROOT.glob(pattern)
+    if not {"site", "demo-out", "CHANGELOG.md"} & {*path.relative_to(ROOT).parts}
+)
+MEASURED = ("docs/results.md", "docs/experiments", "experiments/README.md")
+"""Figures of earlier commits, with the keys of that time."""
+
+
+def cells(text: str) -> Iterator[tuple[int, str]]:
+    """The line and text of each cell of the tables of a page."""
+    is_code = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith("```"):
+            is_code = not is_code
+        elif line.startswith("|") and not is_code:
+            for cell in re.split(r"(?<!\\)\|", line.strip("|")):
+                yield number, re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", cell)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_cell_of_a_table_has_at_most_25_words(path):
+    if path.parent.name in ("models", "compat"):
+        pytest.skip("rewritten at this moment")
+    text = path.read_text(encoding="utf-8")
+    assert [(number, cell) for number, cell in cells(text) if len(cell.split()) > 25] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_page_names_a_removed_key(path):
+    if str(path.relative_to(ROOT)).startswith(MEASURED):
+        pytest.skip("figures of earlier commits")
+    text = path.read_text(encoding="utf-8")
+    assert [key for key in REMOVED if re.search(rf"{re.escape(key)}(?![\w.])", text)] == []
+
+
+def test_the_glossary_defines_each_term_once():
+    text = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    terms = [
+        term.strip()
+        for row in re.findall(r"^\| ([^|]+) \| [^|]+ \|$", text, re.MULTILINE)
+        for term in row.split(",")
+        if term != "term" and not term.startswith("---")
+    ]
+    assert len(terms) > 60
+    assert sorted({*terms}) == sorted(terms)
 
 
 DEFINED = re.compile(r"`(?P<file>[\w/]+\.py)`,? `(?P<name>\w+)`")
