@@ -96,7 +96,6 @@ class RunFacts:
         transitions: (class, next class, times) of the segments of the training videos.
         videos_a_step: of the training, over all its processes.
         videos: `Dataset.digest` of the training.
-        products: what multiplied matrices in the training, on the CPU.
         packages: "GROUP:NAME" of each plug-in that the run uses, and its package.
         n_frames: median length of a training video.
     """
@@ -110,7 +109,6 @@ class RunFacts:
     transitions: tuple[tuple[_Index, _Index, Annotated[int, Field(ge=1)]], ...] = ()
     videos_a_step: Annotated[int, Field(ge=1)] | None = None
     videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None
-    products: dict[str, str] | None = None
     packages: dict[str, str] | None = None
     n_frames: Annotated[int, Field(ge=1)] | None = None
 

@@ -13,6 +13,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from fact_clip.config import BlockConfig, ModelConfig
 from fact_clip.models.branches import (
@@ -25,7 +26,7 @@ from fact_clip.models.branches import (
 )
 from fact_clip.models.evidence import SIMILARITY_REACH
 from fact_clip.models.heads import Candidates, HeadFactory
-from fact_clip.models.kernels import BidirectionalGRU, Linear, linear
+from fact_clip.models.kernels import BidirectionalGRU
 from fact_clip.models.output import BlockOutput, Segments
 
 
@@ -72,7 +73,7 @@ class _Block(nn.Module):
 
     def _build_segments(self, width: int, hidden: int, layers: int, head: HeadFactory) -> None:
         self.seg_update = BidirectionalGRU(width, hidden // 2, layers)
-        self.seg_combine = Linear(2 * (hidden // 2), hidden)
+        self.seg_combine = nn.Linear(2 * (hidden // 2), hidden)
         self.segment_head = head(hidden, False)
 
     def _encode_segments(
@@ -144,7 +145,7 @@ class UpdateBlock(_Block):
         self.frame_head, self.token_head = head(config.hidden, False), head(config.hidden, True)
         if pools:
             self.sf_merge = nn.Sequential(
-                Linear(config.frame_dim + input_dim, config.frame_dim), nn.ReLU()
+                nn.Linear(config.frame_dim + input_dim, config.frame_dim), nn.ReLU()
             )
 
     def forward(self, before: BlockOutput, scene: Scene) -> BlockOutput:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fact_clip.config import ObjectConfig
 from fact_clip.core.errors import InputError
-from fact_clip.models.kernels import FrameConv, Linear, full_precision
+from fact_clip.models.kernels import FrameConv, full_precision
 
 # --- object columns ---------------------------------------------------------------------------------------------------
 #
@@ -177,12 +177,12 @@ class SimilarityEvidence(nn.Module):
         self.register_buffer("centre", centre)
         self.gain = space.shape[1] ** 0.5  # the cosine of two random vectors deviates by 1 / gain
         curves = slots * (3 + 2 * len(windows))
-        self.read = Linear(curves, channels)
-        self.beside = Linear(input_dim, channels, bias=False)
+        self.read = nn.Linear(curves, channels)
+        self.beside = nn.Linear(input_dim, channels, bias=False)
         self.dilated = nn.ModuleList(
             FrameConv(channels, channels, 3, 2**layer) for layer in range(layers)
         )
-        self.mix = nn.ModuleList(Linear(channels, channels) for _ in range(layers))
+        self.mix = nn.ModuleList(nn.Linear(channels, channels) for _ in range(layers))
 
     def forward(self, x: Tensor, mask: Tensor | None, text: Tensor) -> Tensor:
         """(B, T, D), real frames (B, T) or None, and (C, S, W) to (B, T, E, C); zero for a candidate without words."""

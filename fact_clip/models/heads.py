@@ -15,10 +15,11 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from fact_clip.core.errors import InputError
 from fact_clip.core.plugins import Table
-from fact_clip.models.kernels import Linear, full_precision, linear
+from fact_clip.models.kernels import full_precision
 
 KEY_WIDTH = 64  # Width in which the text head compares features and text
 
@@ -171,7 +172,7 @@ class TextHead(Head):
         self.fed = [
             slot for slot in range(self.n_slots) if not evidence or slot != classes.evidence_slot
         ]
-        self.query = Linear(width, self.n_slots * KEY_WIDTH)
+        self.query = nn.Linear(width, self.n_slots * KEY_WIDTH)
         self.key = nn.Parameter(torch.empty(self.n_slots, KEY_WIDTH, classes.text_width))
         for slot in self.key:
             nn.init.orthogonal_(slot)
@@ -182,9 +183,9 @@ class TextHead(Head):
             if null
             else None
         )
-        self.point = Linear(width, evidence) if evidence else None
-        self.ask = Linear(len(self.fed) * KEY_WIDTH, evidence, bias=False) if evidence else None
-        self.feed = Linear(len(self.fed) * KEY_WIDTH + evidence, width)
+        self.point = nn.Linear(width, evidence) if evidence else None
+        self.ask = nn.Linear(len(self.fed) * KEY_WIDTH, evidence, bias=False) if evidence else None
+        self.feed = nn.Linear(len(self.fed) * KEY_WIDTH + evidence, width)
 
     def forward(
         self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None
@@ -253,8 +254,8 @@ class SimilarityHead(TextHead):
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__(width, replace(classes, evidence_width=0), null)
-        self.look = Linear(width, classes.evidence_width)
-        self.feed_evidence = Linear(classes.evidence_width, width, bias=False)
+        self.look = nn.Linear(width, classes.evidence_width)
+        self.feed_evidence = nn.Linear(classes.evidence_width, width, bias=False)
 
     def _forward(
         self, x: Tensor, text: Candidates, evidence: Tensor | None
@@ -299,7 +300,7 @@ class FrameProjection(nn.Module):
 
     def __init__(self, input_dim: int, hidden: int, output_dim: int, dropout: float) -> None:
         super().__init__()
-        first, last = Linear(input_dim, hidden), Linear(hidden, output_dim)
+        first, last = nn.Linear(input_dim, hidden), nn.Linear(hidden, output_dim)
         self.projection = nn.Sequential(
             first, nn.LayerNorm(hidden), nn.ReLU(), nn.Dropout(dropout), last
         )

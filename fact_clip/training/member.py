@@ -6,7 +6,6 @@ JSON, and ``--resume`` to continue. It is no fork, because torch's threads do no
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -20,14 +19,13 @@ def _end_with_stdin() -> None:
     os._exit(1)
 
 
-def main(recipe: str, out: str, parent: str, products: str, *options: str) -> None:
+def main(recipe: str, out: str, parent: str, *options: str) -> None:
     """Train one member.
 
     Args:
         recipe: path of its configuration.
         out: its run folder.
         parent: number of the parent process.
-        products: JSON of `kernels.products`, so that all members multiply in one way.
         options: ``--resume`` to continue an interrupted training.
     """
     threading.Thread(target=_end_with_stdin, daemon=True).start()
@@ -36,10 +34,8 @@ def main(recipe: str, out: str, parent: str, products: str, *options: str) -> No
 
     from fact_clip.config import Config
     from fact_clip.core import InputError
-    from fact_clip.models.kernels import use_products
     from fact_clip.training.runs import train
 
-    use_products(json.loads(products))
     try:
         train(Config.load(recipe), out, resume="--resume" in options)
     except InputError as error:

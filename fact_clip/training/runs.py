@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -25,7 +24,6 @@ from fact_clip.core.paths import inside, locked, write_lines
 from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
 from fact_clip.datasets.statistics import median_frames
 from fact_clip.models.blocks import block_configs
-from fact_clip.models.kernels import products
 from fact_clip.run import member_folders, remove_unfinished
 from fact_clip.training import trainer
 from fact_clip.training.calibration import learn_calibration
@@ -266,7 +264,6 @@ def _start_member(
         str(recipe),
         str(folder),
         str(os.getpid()),
-        json.dumps(products()),
     ]
     if resume and (folder / "run.json").is_file():
         command.append("--resume")

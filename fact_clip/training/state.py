@@ -26,7 +26,6 @@ from fact_clip.datasets.statistics import mean_transcript_length, median_frames,
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.evidence import CHANNELS
-from fact_clip.models.kernels import products, use_products
 from fact_clip.run import Run, check_classes, classes_of, load_strictly, read_weights, save_weights
 from fact_clip.training.plan import Plan
 
@@ -58,7 +57,6 @@ def begin(
     """
     if resume or not processes.is_main:
         run = _resumed(plan, out, processes.world)
-        use_products(run.products or {})
         return run, {**plan.texts, **_joint_space(run, plan.dataset)}
     check_free(out)
     run = _new_run(plan, out, processes.world)
@@ -170,7 +168,6 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         encoder=dataset.encoder,
         videos_a_step=config.train.batch_size * world,
         videos=dataset.digest,
-        products=products() if plan.device.type == "cpu" else None,
         n_frames=round(median_frames(train_labels)),
     )
 

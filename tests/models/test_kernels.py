@@ -6,10 +6,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fact_clip.config import BlockConfig, ModelConfig
-from fact_clip.models import FACT, Classes, kernels
+from fact_clip.config import BlockConfig
 from fact_clip.models.branches import MSTCNPlusPlus
-from fact_clip.models.kernels import BidirectionalGRU, Dropout, FrameConv, Linear, Taps
+from fact_clip.models.kernels import (
+    BidirectionalGRU,
+    Dropout,
+    FrameConv,
+    convolve_sum,
+    merge_taps,
+    multiply_taps,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -124,80 +130,29 @@ def test_dropout_is_a_function_of_the_seed() -> None:
     assert torch.equal(first, again)
 
 
-@pytest.mark.parametrize(("frames", "relu"), [(33, False), (100, True), (1000, True)])
+@pytest.mark.parametrize("frames", [33, 100, 1000])
 @pytest.mark.parametrize("dilations", [(3,), (1, 8), (8, 64), (4, 4)])
-def test_both_libraries_multiply_alike(frames: int, relu: bool, dilations: tuple[int, ...]) -> None:
-    """Sums of taps and their gradients by oneDNN and by BLAS; lengths that are rounded up, taps beyond the ends."""
-    x, bias = torch.randn(2, frames, 20), torch.randn(12)
-    taps = Taps.of([(torch.randn(12, 20, 3), dilation) for dilation in dilations], bias)
-    fixed = x, taps.weights, taps.offsets, bias, relu
-    torch.testing.assert_close(kernels._onednn_taps(*fixed), kernels._blas_taps(*fixed), rtol=1e-5, atol=1e-4)
-    grad = torch.randn(2, frames, 12)
-    pairs = zip(
-        kernels._onednn_weights(grad, x, taps.offsets), kernels._blas_weights(grad, x, taps.offsets), strict=True
+def test_a_sum_of_convolutions_is_that_of_torch(frames: int, dilations: tuple[int, ...]) -> None:
+    """Values and gradients, for taps that coincide and taps beyond the ends."""
+    x, bias = torch.randn(2, frames, 20, requires_grad=True), torch.randn(12, requires_grad=True)
+    convolutions = [(torch.randn(12, 20, 3, requires_grad=True), dilation) for dilation in dilations]
+    expected = sum(
+        nn.functional.conv1d(x.transpose(1, 2), weight, padding=dilation, dilation=dilation)
+        for weight, dilation in convolutions
     )
-    for ours, theirs in pairs:
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-3)
+    expected = (expected + bias.unsqueeze(-1)).transpose(1, 2)
+    found = multiply_taps(x, merge_taps(convolutions), bias)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(convolve_sum(x, convolutions, bias), expected, rtol=1e-5, atol=1e-4)
+    inputs = [x, bias, *(weight for weight, _ in convolutions)]
+    grad = torch.randn_like(expected)
+    ours = torch.autograd.grad(found, inputs, grad)
+    theirs = torch.autograd.grad(expected, inputs, grad)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-3)
 
 
-def test_the_gradient_of_rows_with_gaps() -> None:
-    """Columns of a wider tensor, of a length that needs no padding: oneDNN as it is takes ten seconds for these."""
-    x, grad = torch.randn(1, 1024, 640)[..., :512], torch.randn(1, 1024, 512)
-    (ours,), (theirs,) = (f(grad, x, ((0,),)) for f in (kernels._onednn_weights, kernels._blas_weights))
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-3)
-
-
-@pytest.mark.parametrize("library", ["onednn", "blas"])
-def test_a_linear_layer_is_that_of_torch(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "_choice", dict.fromkeys(kernels.products(), library))
-    monkeypatch.setattr(kernels, "NARROWEST", 1)
-    monkeypatch.setattr(kernels, "FEWEST_TRAINED", 1)
-    layer, x = Linear(9, 7), torch.randn(2, 3, 40, 9, requires_grad=True)
-    expected = torch.relu(nn.functional.linear(x, layer.weight, layer.bias))
-    same(layer(x, relu=True), expected, [x, layer.weight, layer.bias])
-
-
-@pytest.mark.parametrize("padded", [False, True])
-@pytest.mark.parametrize("frames", [40, 100, 1025])
-@pytest.mark.parametrize("branch", ["m", "m2"])
-def test_a_model_by_onednn_is_that_by_blas(
-    branch: str, frames: int, padded: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rows that are added once a branch, sums in one pass: what two videos give, and all gradients."""
-    monkeypatch.setattr(kernels, "NARROWEST", 1)
-    monkeypatch.setattr(kernels, "FEWEST_TRAINED", 1)
-    config = ModelConfig.inheriting(
-        blocks="iuU", tokens=35, input=BlockConfig(frame=branch, hidden=24, frame_dim=16, heads=4)
-    )
-    model, x = FACT(config, 10, Classes(5)), torch.randn(2, frames, 10)
-    mask = torch.arange(frames) < torch.tensor([[frames], [frames - 7 if padded else frames]])
-    weight = torch.randn(2, frames, 5) * mask.unsqueeze(-1)
-    for module in model.modules():  # which rows it would drop depends on their number
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    found = {}
-    for library in ("blas", "onednn"):
-        monkeypatch.setattr(kernels, "_choice", dict.fromkeys(kernels.products(), library))
-        blocks = model.train()(x, mask).blocks
-        loss = sum((block.frame_logits * weight).sum() + block.token_logits.sum() for block in blocks)
-        gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
-        with torch.no_grad():
-            quiet = model.eval()(x, mask).blocks
-        found[library] = blocks, quiet, gradients
-    (blocks, _, gradients), (ours, quiet, our_gradients) = found["blas"], found["onednn"]
-    for block, *others in zip(blocks, ours, quiet, strict=True):
-        for other in others:
-            torch.testing.assert_close(other.frame_logits[mask], block.frame_logits[mask], rtol=1e-4, atol=1e-4)
-            torch.testing.assert_close(other.token_logits, block.token_logits, rtol=1e-4, atol=1e-4)
-    for one, other in zip(our_gradients, gradients, strict=True):
-        if other is not None:
-            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3 * float(other.abs().max()) + 1e-5)
-
-
-def test_what_multiplied_is_used_again_on_the_same_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    stored = kernels.products()
-    monkeypatch.setattr(kernels, "_choice", {})
-    kernels.use_products({**stored, "torch": "0.1"})
-    assert not kernels._choice
-    kernels.use_products({**stored, "wide": "onednn"})
-    assert kernels.products() == {**stored, "wide": "onednn"}
+def test_taps_of_the_same_frame_are_one_product() -> None:
+    weights = torch.randn(2, 4, 5, 3)
+    assert list(merge_taps([(weights[0], 1), (weights[1], 8)])) == [-1, 0, 1, -8, 8]
+    assert list(merge_taps([(weights[0], 4), (weights[1], 4)])) == [-4, 0, 4]

@@ -1,0 +1,87 @@
+"""When the operations of this package are used, and a cache of tensors computed from weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+def use_cpu_kernel(x: Tensor) -> bool:
+    """Return whether this package computes on ``x``: on the CPU, without autocast or compiler.
+
+    Elsewhere torch's own operations are as fast, and compilers and exporters know them.
+
+    Args:
+        x: the input.
+
+    Returns:
+        Whether to use the operation that is written here.
+    """
+    on_cpu = x.device.type == "cpu"
+    return on_cpu and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[Any]:
+    """Leave autocast in a ``with`` block.
+
+    Args:
+        x: a tensor on the device of the computation.
+
+    Returns:
+        The context. It does nothing without autocast, since exporters would record it.
+    """
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
+
+
+class CachesWeights(nn.Module):
+    """A module that caches tensors computed from its weights during inference.
+
+    A fused optimiser changes weights without a trace. Call ``eval()`` after such a step.
+    """
+
+    def cached(self, key: Hashable, modules: Iterable[nn.Module], make: Callable[[], T]) -> T:
+        """Return ``make()``, or its earlier result if the weights are still the same.
+
+        Args:
+            key: name of the result.
+            modules: modules whose weights ``make`` reads.
+            make: computes the result.
+
+        Returns:
+            The result. It is computed anew in training mode and with gradients.
+        """
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return make()
+
+        weights = [weight for module in modules for weight in module.parameters()]
+        if any(weight.is_inference() for weight in weights):  # torch does not count their changes
+            return make()
+
+        cache = self.__dict__.setdefault("_cached", {})
+        versions = [(weight.data_ptr(), weight._version) for weight in weights]
+        if key not in cache or cache[key][0] != versions:
+            cache[key] = (versions, make())
+        result: T = cache[key][1]
+        return result
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode and empty the cache."""
+        self.__dict__.pop("_cached", None)
+        return super().train(mode)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep up to 64 MB of freed memory (``mallopt(3)``).
+
+    Otherwise the memory of each video is returned to the system and cleared again for the next.
+    """
+    torch.empty(2**25 - 2**16, dtype=torch.uint8)

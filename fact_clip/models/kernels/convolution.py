@@ -1,0 +1,194 @@
+"""Convolutions over time, computed as matrix products with shifted rows.
+
+A convolution of k taps with dilation d is a sum of k matrix products,
+
+    y[t] = bias + sum over taps j of  W_j x[t + (j - k // 2) d].
+
+Frames are stored as rows (B, T, D), so each tap multiplies a shifted view of the input by a matrix
+and adds to the result. Nothing is copied, transposed or padded, and frames beyond the ends of a
+video, which count as zero, are left out of the product. ``nn.Conv1d`` wants (B, D, T) and computes
+the products with those zeros too. A sum of convolutions of one input is the same sum with more taps,
+and taps that read the same frame are added up before they are multiplied (docs/method.md, 'Speed').
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import conv1d
+
+from fact_clip.models.kernels.base import CachesWeights, use_cpu_kernel
+
+# Weights (out, in, taps) as in ``nn.Conv1d``, with an odd number of taps, and the dilation.
+Convolution = tuple[Tensor, int]
+
+# Frames that a tap reads before or after its own, and its matrix (out, in). The first is offset 0.
+Taps = dict[int, Tensor]
+
+
+class FrameConv(CachesWeights, nn.Conv1d):
+    """Convolve over time: (B, T, in) to (B, T, out), with zeros beyond the ends.
+
+    Args:
+        input_dim: channels of the input.
+        output_dim: channels of the result.
+        taps: frames that a result reads; an odd number.
+        dilation: distance between these frames.
+        groups: groups of channels that are convolved apart.
+    """
+
+    def __init__(
+        self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            taps,
+            padding=taps // 2 * dilation,
+            dilation=dilation,
+            groups=groups,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, T, out) for (B, T, in)."""
+        if self.groups > 1 or not use_cpu_kernel(x):
+            return super().forward(x.transpose(1, 2)).transpose(1, 2)
+        if self.kernel_size[0] == 1:
+            return nn.functional.linear(x, self.weight.squeeze(-1), self.bias)
+
+        convolution = (self.weight, self.dilation[0])
+        taps = self.cached("taps", [self], lambda: merge_taps([convolution]))
+        return multiply_taps(x, taps, self.bias)
+
+
+def convolve_sum(x: Tensor, convolutions: Sequence[Convolution], bias: Tensor) -> Tensor:
+    """Return the sum of several convolutions of one input, by ``conv1d``.
+
+    Args:
+        x: (B, T, in).
+        convolutions: weights and dilation of each.
+        bias: (out,) of the sum.
+
+    Returns:
+        (B, T, out), a view of (B, out, T).
+    """
+    channels_first = x.transpose(1, 2)
+    total: Tensor | None = None
+    for weight, dilation in convolutions:
+        reach = weight.shape[2] // 2 * dilation
+        if total is None:
+            total = conv1d(channels_first, weight, bias, padding=reach, dilation=dilation)
+        else:
+            total = total + conv1d(channels_first, weight, padding=reach, dilation=dilation)
+    assert total is not None
+    return total.transpose(1, 2)
+
+
+def merge_taps(convolutions: Sequence[Convolution]) -> Taps:
+    """Return the matrices of a sum of convolutions by offset. Taps that read the same frame are one.
+
+    Two convolutions of three taps share the middle one, so they are five products a frame.
+
+    Args:
+        convolutions: weights and dilation of each.
+
+    Returns:
+        The matrix (out, in) of each offset, in the order in which they are multiplied.
+    """
+    taps: Taps = {}
+    for weight, dilation in convolutions:
+        middle = weight.shape[2] // 2
+        matrices = weight.permute(2, 0, 1).contiguous()  # (k, out, in)
+        for tap, matrix in enumerate(matrices):
+            offset = (tap - middle) * dilation
+            if offset in taps:
+                matrix = taps[offset] + matrix
+            taps[offset] = matrix
+    return taps
+
+
+def multiply_taps(x: Tensor, taps: Taps, bias: Tensor | None) -> Tensor:
+    """Return the sum of matrix products of shifted frames.
+
+    Args:
+        x: (B, T, in).
+        taps: the matrices by offset, from `merge_taps`.
+        bias: (out,).
+
+    Returns:
+        (B, T, out).
+    """
+    result: Tensor = _SumOfTaps.apply(x, bias, tuple(taps), *taps.values())  # type: ignore[no-untyped-call]
+    return result
+
+
+class _SumOfTaps(torch.autograd.Function):
+    """The gradients are sums of products with shifted rows, too, which autograd would not find."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, bias: Tensor, offsets: tuple[int, ...], *matrices: Tensor
+    ) -> Tensor:
+        ctx.offsets = offsets
+        ctx.save_for_backward(x, *matrices)
+        transposed = [matrix.T for matrix in matrices]
+        return _shifted_products(x, transposed, offsets, bias)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, *matrices = ctx.saved_tensors
+        grad = grad.contiguous()
+        grad_matrices = [_matrix_gradient(grad, x, offset) for offset in ctx.offsets]
+
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            mirrored = [-offset for offset in ctx.offsets]
+            grad_x = _shifted_products(grad, matrices, mirrored, None)
+
+        grad_bias = grad.sum(1).sum(0)
+        return grad_x, grad_bias, None, *grad_matrices
+
+
+def _overlap(frames: int, offset: int) -> tuple[slice, slice]:
+    """Return the frames t, and the frames t + offset, for which both are in the video."""
+    here = slice(max(-offset, 0), frames - max(offset, 0))
+    there = slice(max(offset, 0), frames - max(-offset, 0))
+    return here, there
+
+
+def _shifted_products(
+    x: Tensor, matrices: Sequence[Tensor], offsets: Sequence[int], bias: Tensor | None
+) -> Tensor:
+    """Return the sum of x[t + offset] @ matrix, (B, T, out), for matrices (in, out)."""
+    videos, frames, _ = x.shape
+    rows = x.flatten(0, 1)  # (B * T, in)
+    centre = matrices[offsets.index(0)]
+    # No view of a product: autograd forbids in-place changes of a view that a Function returns.
+    result = x.new_empty(videos, frames, centre.shape[1])
+    if bias is None:
+        torch.mm(rows, centre, out=result.flatten(0, 1))
+    else:
+        torch.addmm(bias, rows, centre, out=result.flatten(0, 1))
+
+    for offset, matrix in zip(offsets, matrices, strict=True):
+        if 0 < abs(offset) < frames:
+            here, there = _overlap(frames, offset)
+            result[:, here].baddbmm_(x[:, there], matrix.expand(videos, -1, -1))
+    return result
+
+
+def _matrix_gradient(grad: Tensor, x: Tensor, offset: int) -> Tensor:
+    """Return the gradient (out, in) of the matrix of a tap, for that of the result (B, T, out)."""
+    frames = x.shape[1]
+    if abs(offset) >= frames:
+        return grad.new_zeros(grad.shape[2], x.shape[2])
+
+    here, there = _overlap(frames, offset)
+    if len(x) == 1 or offset == 0:
+        return grad[:, here].flatten(0, 1).T @ x[:, there].flatten(0, 1)
+    return (grad[:, here].transpose(1, 2) @ x[:, there]).sum(0)
