@@ -39,7 +39,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fact_clip import decoding
 from fact_clip.config import Config
 from fact_clip.core.distributed import Processes, cpu_has_bf16
-from fact_clip.models import FACT, Classes, kernels
+from fact_clip.models import FACT, Classes
 from fact_clip.training import trainer
 from fact_clip.training.plan import resolve
 from fact_clip.training.state import begin
@@ -203,15 +203,10 @@ def inference(
     weight, features = config.decode.frame_weight, video(shape, shape.frames)[0].to(device)
     check(name, ours, plain, features, weight)
     model, batch = wrap(ours), features.unsqueeze(0)
-    chosen = kernels.products()
-    kernels.use_products(
-        {key: "blas" if name == "onednn" else name for key, name in chosen.items()}
-    )  # whose products are counted, and no rounded frame
     with torch.no_grad(), counter() as counted:
         segments = [
             int(b.segments.mask.sum()) for b in ours(batch).blocks if b.segments is not None
         ]
-    kernels.use_products(chosen)
     with torch.no_grad(), counter() as plain_counted:
         plain(features)
     flops, plain_flops = counted.get_total_flops(), plain_counted.get_total_flops()
@@ -221,24 +216,16 @@ def inference(
         for size in PRODUCTS
     }
 
-    def product(size: tuple[int, int, int], multiply: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def product(size: tuple[int, int, int]) -> None:
         for _ in range(repeats):
-            multiply(*factors[size])
+            torch.mm(*factors[size])
 
-    multiply: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mm": torch.mm}
-    if device.type == "cpu":  # the fastest product that torch has on this processor is the measure
-        multiply["onednn"] = lambda a, b: torch.ops.mkldnn._linear_pointwise(
-            a, b.T, None, "none", [], ""
-        )
     calls: dict[Any, Callable[[], Any]] = {
         "ours": lambda: decoding.decode(model(batch)).cpu(),
         "plain": lambda: decode(plain(features), weight).cpu(),
-        **{
-            (name, size): partial(product, size, call)
-            for name, call in multiply.items()
-            for size in PRODUCTS
-        },
     }
+    for size in PRODUCTS:
+        calls[size] = partial(product, size)
     has_bf16 = device.type == "cpu" and cpu_has_bf16()
     if has_bf16:
 
@@ -250,11 +237,7 @@ def inference(
         calls["bf16"] = in_bf16
     with torch.no_grad(), around():
         times = alternate(calls, rounds, waiter(device), clock)
-    rate = max(
-        2 * np.prod(key[1]) * repeats / statistics.median(times[key])
-        for key in calls
-        if len(key) == 2
-    )
+    rate = max(2 * np.prod(size) * repeats / statistics.median(times[size]) for size in PRODUCTS)
     shares = sorted(flops / seconds / rate for seconds in times["ours"])
     what = f"inference, {name}, T = {shape.frames:,}"
     done = (

@@ -1,7 +1,7 @@
 """The blocks of FACT: input (``i``, ``I``), update (``u``), and update over segments (``U``).
 
-A block maps the previous one's frames and tokens to a :class:`BlockOutput`, and keeps nothing (docs/method.md,
-'Blocks'). f2a: tokens query frames or segments; a2f: frames or segments query tokens.
+A block maps the frames and tokens of the previous one to a :class:`BlockOutput`. It stores nothing
+(docs/method.md, 'Blocks'). f2a: tokens query frames or segments. a2f: frames or segments query tokens.
 """
 
 from __future__ import annotations
@@ -24,73 +24,87 @@ from fact_clip.models.branches import (
     cut_segments,
     pool_segments,
 )
-from fact_clip.models.evidence import SIMILARITY_REACH
 from fact_clip.models.heads import Candidates, HeadFactory
 from fact_clip.models.kernels import BidirectionalGRU
 from fact_clip.models.output import BlockOutput, Segments
+from fact_clip.models.similarity import SIMILARITY_REACH
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What all blocks share about a batch."""
+    """Facts of a batch that all blocks share."""
 
     mask: Tensor  # (B, T) real frames
     padded: bool  # whether some frames are not
     frame_position: Tensor | None  # (1, T, P)
     token_mask: Tensor | None  # (B, M) real tokens; None: all are
-    token_content: Tensor  # (B, M, A) what tokens start from
+    token_content: Tensor  # (B, M, A) the tokens before the first block
     token_position: Tensor  # (B or 1, M, A)
     text: Candidates | None  # for heads that read text
     evidence: Tensor | None = None  # (B, T, E, O) of object columns
 
     @property
     def padding(self) -> Tensor | None:
-        """The mask where some frames are padded, else None."""
+        """Return the mask if some frames are padded, else None."""
         return self.mask if self.padded else None
 
-    def of_frames(self, features: Tensor) -> Context:
-        """Frame features (B, T, D) as a context."""
+    def frame_context(self, features: Tensor) -> Context:
+        """Return frame features (B, T, D) as a context."""
         return Context(features, self.frame_position, self.padding)
 
-    def of_segments(self, features: Tensor, segments: Segments) -> Context:
-        """Segment features (B, S, D) as a context, each at the position of its middle frame."""
-        position = None if self.frame_position is None else self.frame_position[0][segments.centre]
-        return Context(features, position, segments.mask if len(features) > 1 else None)
+    def segment_context(self, features: Tensor, segments: Segments) -> Context:
+        """Return segment features (B, S, D) as a context, at the positions of their middle frames."""
+        position = None
+        if self.frame_position is not None:
+            position = self.frame_position[0][segments.centre]  # (B, S, P)
+        mask = segments.mask if len(features) > 1 else None
+        return Context(features, position, mask)
 
     def segment_evidence(self, segments: Segments) -> Tensor | None:
-        """(B, S, E, O): the mean evidence of each segment."""
+        """Return the mean evidence of each segment, (B, S, E, O)."""
         if self.evidence is None:
             return None
-        return pool_segments(self.evidence.flatten(2), segments, self.padding).unflatten(
-            -1, self.evidence.shape[2:]
-        )
+        pooled = pool_segments(self.evidence.flatten(2), segments, self.padding)  # (B, S, E * O)
+        return pooled.unflatten(-1, self.evidence.shape[2:])
+
+
+@dataclass(frozen=True)
+class _EncodedSegments:
+    """Predicted segments, for blocks that pool frames over them."""
+
+    segments: Segments
+    features: Tensor  # (B, S, H)
+    scores: Tensor  # (B, S, C)
 
 
 class _Block(nn.Module):
-    """What both kinds of block share: the encoder of segments, for blocks that pool frames over them."""
-
-    pools: bool
+    """Base of both kinds of block: the encoder of segments, for blocks that pool."""
 
     def _build_segments(self, width: int, hidden: int, layers: int, head: HeadFactory) -> None:
         self.seg_update = BidirectionalGRU(width, hidden // 2, layers)
         self.seg_combine = nn.Linear(2 * (hidden // 2), hidden)
         self.segment_head = head(hidden, False)
 
-    def _encode_segments(
-        self, features: Tensor, scores: Tensor, scene: Scene
-    ) -> tuple[Segments, Tensor, Tensor]:
-        """The segments of (B, T, C) scores, their features (B, S, H) and scores (B, S, C)."""
+    def _encode_segments(self, features: Tensor, scores: Tensor, scene: Scene) -> _EncodedSegments:
+        """Cut frames (B, T, D) into segments by their scores (B, T, C), and encode these."""
         segments = cut_segments(scores, scene.mask)
         pooled = pool_segments(features, segments, scene.padding)  # (B, S, D)
         pooled = self.seg_update(pooled, segments.mask, segments.count)
         pooled = self.seg_combine(torch.relu(pooled))  # (B, S, H)
-        return segments, *self.segment_head(pooled, scene.text, scene.segment_evidence(segments))
+        evidence = scene.segment_evidence(segments)
+        return _EncodedSegments(segments, *self.segment_head(pooled, scene.text, evidence))
 
 
 class InputBlock(_Block):
-    """``i``: temporal convolutions on the input; tokens attend to the resulting frames.
+    """``i``: temporal convolutions on the input. Tokens attend to the resulting frames.
 
-    ``I`` (verb-noun model) ``pools``: tokens attend to the segments of the block's own frame output.
+    ``I`` (verb-noun model) ``pools``: tokens attend to segments of the block's own frame output.
+
+    Args:
+        config: sizes.
+        input_dim: D.
+        head: makes a head.
+        pools: whether this is ``I``.
     """
 
     def __init__(
@@ -100,30 +114,47 @@ class InputBlock(_Block):
         self.pools = pools
         self.frame_branch = FRAME_BRANCHES[config.frame](config, input_dim)
         self.action_branch = ACTION_BRANCHES[config.action](config, config.hidden)
-        self.frame_head, self.token_head = head(config.hidden, False), head(config.hidden, True)
+        self.frame_head = head(config.hidden, False)
+        self.token_head = head(config.hidden, True)
         if pools:
             self._build_segments(config.hidden, config.hidden, 2, head)
 
     def forward(self, x: Tensor, scene: Scene) -> BlockOutput:
-        """(B, T, D) to the first :class:`BlockOutput`."""
-        frames, scores = self.frame_head(
-            self.frame_branch(x, scene.padding), scene.text, scene.evidence
-        )
-        context, segments, segment_scores = scene.of_frames(frames), None, None
+        """Return the output of this block for features (B, T, D)."""
+        frames = self.frame_branch(x, scene.padding)  # (B, T, H)
+        frames, scores = self.frame_head(frames, scene.text, scene.evidence)
+
+        encoded = None
+        context = scene.frame_context(frames)
         if self.pools:
-            segments, pooled, segment_scores = self._encode_segments(frames, scores, scene)
-            context = scene.of_segments(pooled, segments)
+            encoded = self._encode_segments(frames, scores, scene)
+            context = scene.segment_context(encoded.features, encoded.segments)
+
         tokens = self.action_branch(
             scene.token_content, scene.token_position, scene.token_mask, context
-        )
+        )  # (B, M, H)
         tokens, token_scores = self.token_head(tokens, scene.text)
-        return BlockOutput(frames, scores, tokens, token_scores, segments, segment_scores)
+        return BlockOutput(
+            frame_features=frames,
+            frame_logits=scores,
+            token_features=tokens,
+            token_logits=token_scores,
+            segments=None if encoded is None else encoded.segments,
+            segment_logits=None if encoded is None else encoded.scores,
+        )
 
 
 class UpdateBlock(_Block):
     """``u``: f2a, the action branch among tokens, a2f, temporal convolutions.
 
-    ``U`` ``pools``: both attentions are over segments, and their result is repeated to frames (temporal down-sampling).
+    ``U`` ``pools`` (temporal down-sampling): both attentions are over segments, and their result is
+    repeated to frames.
+
+    Args:
+        config: sizes.
+        input_dim: D, width of the previous block.
+        head: makes a head.
+        pools: whether this is ``U``.
     """
 
     def __init__(
@@ -131,75 +162,83 @@ class UpdateBlock(_Block):
     ) -> None:
         super().__init__()
         self.pools = pools
-        width = config.hidden if pools else input_dim  # of what tokens attend to
+        hidden = config.hidden
+        context_dim = hidden if pools else input_dim
         if pools:
-            self._build_segments(input_dim, config.hidden, config.segment_layers, head)
+            self._build_segments(input_dim, hidden, config.segment_layers, head)
         self.f2a_layer = CrossAttention(
-            width, input_dim, config.hidden, config.action_dim, config.dropout
+            x_dim=context_dim,
+            y_dim=input_dim,
+            hidden=hidden,
+            out_dim=config.action_dim,
+            dropout=config.dropout,
         )
-        self.action_branch = ACTION_BRANCHES[config.action](config, width)
+        self.action_branch = ACTION_BRANCHES[config.action](config, context_dim)
         self.a2f_layer = CrossAttention(
-            config.hidden, width, config.hidden, config.frame_dim, config.dropout
+            x_dim=hidden,
+            y_dim=context_dim,
+            hidden=hidden,
+            out_dim=config.frame_dim,
+            dropout=config.dropout,
         )
         self.frame_branch = FRAME_BRANCHES[config.frame](config, None)
-        self.frame_head, self.token_head = head(config.hidden, False), head(config.hidden, True)
+        self.frame_head = head(hidden, False)
+        self.token_head = head(hidden, True)
         if pools:
-            self.sf_merge = nn.Sequential(
-                nn.Linear(config.frame_dim + input_dim, config.frame_dim), nn.ReLU()
-            )
+            merge = nn.Linear(config.frame_dim + input_dim, config.frame_dim)
+            self.sf_merge = nn.Sequential(merge, nn.ReLU())
 
-    def forward(self, before: BlockOutput, scene: Scene) -> BlockOutput:
-        """The previous block's output to this one's; N below is T, or S over segments."""
-        context, evidence = scene.of_frames(before.frame_features), scene.evidence
-        segments = segment_scores = None
+    def forward(self, previous: BlockOutput, scene: Scene) -> BlockOutput:
+        """Return the output of this block. N below is T, or S over segments."""
+        encoded = None
+        context = scene.frame_context(previous.frame_features)
+        evidence = scene.evidence  # (B, N, E, O)
         if self.pools:
-            segments, pooled, segment_scores = self._encode_segments(
-                before.frame_features, before.frame_logits, scene
-            )
-            context, evidence = (
-                scene.of_segments(pooled, segments),
-                scene.segment_evidence(segments),
-            )
-        position, mask = scene.token_position, scene.token_mask
-        queried, attended, f2a_logits = self.f2a_layer(
-            before.token_features, position, context
+            encoded = self._encode_segments(previous.frame_features, previous.frame_logits, scene)
+            context = scene.segment_context(encoded.features, encoded.segments)
+            evidence = scene.segment_evidence(encoded.segments)
+
+        position = scene.token_position
+        tokens, f2a_weights, f2a_logits = self.f2a_layer(
+            previous.token_features, position, context
         )  # (B, M, A), (B, M, N)
-        if (
-            evidence is not None
-        ):  # a token has the evidence of the frames or segments that it attends to
-            evidence = (attended @ evidence.flatten(2)).unflatten(
-                -1, evidence.shape[2:]
-            )  # (B, M, E, O)
-        queried = self.action_branch(queried, position, mask, context)  # (B, M, H)
-        tokens, token_scores = self.token_head(queried, scene.text, evidence)
-        of_tokens = Context(tokens, position, mask)
-        frames, weights, a2f_logits = self.a2f_layer(
-            context.features, context.position, of_tokens
-        )  # (B, N, F)
-        if segments is not None:
-            frames = self._merged(frames, before.frame_features, segments)
-            weights = segments.to_frames(weights)  # (B, T, M)
-        frames, scores = self.frame_head(
-            self.frame_branch(frames, scene.padding), scene.text, scene.evidence
-        )
+        if evidence is not None:  # a token has the evidence of what it attends to
+            attended = f2a_weights @ evidence.flatten(2)  # (B, M, E * O)
+            evidence = attended.unflatten(-1, evidence.shape[2:])  # (B, M, E, O)
+        tokens = self.action_branch(tokens, position, scene.token_mask, context)  # (B, M, H)
+        tokens, token_scores = self.token_head(tokens, scene.text, evidence)
+
+        token_context = Context(tokens, position, scene.token_mask)
+        frames, a2f_weights, a2f_logits = self.a2f_layer(
+            context.features, context.position, token_context
+        )  # (B, N, F), (B, N, M)
+        if encoded is not None:
+            frames = self._merged(frames, previous.frame_features, encoded.segments)  # (B, T, F)
+            a2f_weights = encoded.segments.to_frames(a2f_weights)  # (B, T, M)
+        frames = self.frame_branch(frames, scene.padding)  # (B, T, H)
+        frames, scores = self.frame_head(frames, scene.text, scene.evidence)
         return BlockOutput(
-            frames,
-            scores,
-            tokens,
-            token_scores,
-            segments,
-            segment_scores,
-            weights,
-            a2f_logits,
-            f2a_logits,
+            frame_features=frames,
+            frame_logits=scores,
+            token_features=tokens,
+            token_logits=token_scores,
+            segments=None if encoded is None else encoded.segments,
+            segment_logits=None if encoded is None else encoded.scores,
+            a2f_attention=a2f_weights,
+            a2f_attention_logits=a2f_logits,
+            f2a_attention_logits=f2a_logits,
         )
 
-    def _merged(self, of_segments: Tensor, of_frames: Tensor, segments: Segments) -> Tensor:
-        """``sf_merge`` of (B, S, F) and (B, T, D) to (B, T, F): segments are multiplied before they are repeated."""
+    def _merged(self, segment_x: Tensor, frame_x: Tensor, segments: Segments) -> Tensor:
+        """Return ``sf_merge`` of (B, S, F) and (B, T, D), which is (B, T, F).
+
+        Segments are multiplied before they are repeated to frames.
+        """
         merge = cast(nn.Linear, self.sf_merge[0])
-        first, second = merge.weight.split([of_segments.shape[-1], of_frames.shape[-1]], dim=1)
-        repeated = segments.to_frames(linear(of_segments, first))
-        return torch.relu_(linear(of_frames, second, merge.bias) + repeated)
+        widths = [segment_x.shape[-1], frame_x.shape[-1]]
+        segment_weight, frame_weight = merge.weight.split(widths, dim=1)
+        repeated = segments.to_frames(linear(segment_x, segment_weight))
+        return torch.relu_(linear(frame_x, frame_weight, merge.bias) + repeated)
 
 
 BLOCKS: dict[str, Callable[[BlockConfig, int, HeadFactory], nn.Module]] = {
@@ -211,21 +250,29 @@ BLOCKS: dict[str, Callable[[BlockConfig, int, HeadFactory], nn.Module]] = {
 
 
 def block_configs(config: ModelConfig) -> list[BlockConfig]:
-    """The sizes of each block in ``config.blocks``, in order."""
+    """Return the sizes of each block in ``config.blocks``, in order."""
     by_letter = {"i": config.input, "I": config.input, "u": config.update, "U": config.pooled}
     return [by_letter[letter] for letter in config.blocks]
 
 
 def convolution_reach(config: ModelConfig) -> int:
-    """Rows on each side of a row that the temporal convolutions of all blocks, and of the evidence, can see together.
+    """Return the rows on each side of a row that all temporal convolutions together can see.
 
-    A layer of dilation d reaches d rows: 2^l in layer l of ``m``, the larger of 2^l and 2^(L-1-l) in ``m2``.
+    A layer of dilation d reaches d rows: 2^l in layer l of ``m``, the larger of 2^l and 2^(L-1-l) in
+    ``m2``.
+
+    Args:
+        config: the architecture.
+
+    Returns:
+        Rows, those of the similarity evidence included.
     """
     total = 0
     for block in block_configs(config):
         dilations = [2**layer for layer in range(block.frame_layers)]
         if block.frame == "m2":
-            dilations = [max(pair) for pair in zip(dilations, reversed(dilations), strict=True)]
+            pairs = zip(dilations, reversed(dilations), strict=True)
+            dilations = [max(pair) for pair in pairs]
         total += sum(dilations)
     if config.head == "similarity":
         total += SIMILARITY_REACH

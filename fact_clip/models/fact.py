@@ -10,25 +10,30 @@ from fact_clip.core.arguments import number_of, whole_of
 from fact_clip.core.errors import InputError
 from fact_clip.models.blocks import BLOCKS, Scene, block_configs
 from fact_clip.models.branches import sinusoidal_positions
-from fact_clip.models.evidence import ObjectEvidence, ObjectSpec, SimilarityEvidence, centre_of
 from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection
 from fact_clip.models.kernels import keep_freed_memory
+from fact_clip.models.objects import ObjectEvidence, ObjectSpec
 from fact_clip.models.output import BlockOutput, Output
+from fact_clip.models.similarity import SimilarityEvidence, centre_of
 
 
 class FACT(nn.Module):
-    """Features, and class texts where a head reads them, to an :class:`Output`.
+    """Convert features, and class texts where a head reads them, to an :class:`Output`.
 
     Args:
         config: the architecture.
         input_dim: D, feature columns.
-        classes: the class count, and what else the heads must know.
-        text: unit text vectors of the vocabulary, kept as a buffer, for heads that read text: (C, E), or (C, slots, E)
-            for the text head, zero where a class has no word.
-        objects: which columns belong to which named object, or None.
+        classes: vocabulary facts that the heads need.
+        text: unit text vectors of the vocabulary, for heads that read text: (C, E), or (C, slots, E)
+            for the text head, zero where a class has no word. They are stored as a buffer.
+        objects: input columns of named objects, or None.
         object_text: (O, E) unit text vectors of their names.
-        frame_weight: the share of the frame voter with which outputs are decoded unless another is given.
-        space: (2, E) where the input lies in the space of the texts, for head "similarity"; see `SimilarityEvidence`.
+        frame_weight: share of the frame branch with which outputs are decoded by default.
+        space: (2, E) where the input lies in the space of the texts, for head "similarity" (see
+            `SimilarityEvidence`).
+
+    Raises:
+        InputError: the arguments do not fit the architecture.
     """
 
     text_embeddings: Tensor | None
@@ -47,59 +52,72 @@ class FACT(nn.Module):
         super().__init__()
         keep_freed_memory()
         if config.head not in HEADS:
-            raise InputError("model.head", f"no head {config.head!r}", f"choose {', '.join(HEADS)}")
+            choices = f"choose {', '.join(HEADS)}"
+            raise InputError("model.head", f"no head {config.head!r}", choices)
         whole_of(input_dim, "input_dim", 1, 1_000_000)
         number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
-        reads_text = config.reads_text
-        if reads_text and (text is None or text.dim() not in (2, 3) or len(text) != classes.count):
-            shape = "(C, slots, E)" if config.is_open else "(C, E)"
-            raise InputError(
-                f"head {config.head!r}", f"needs text vectors {shape} of {classes.count} classes"
-            )
+        if config.reads_text:
+            _check_class_texts(text, config, classes)
         head_type = HEADS[config.head]
-        self.config, self.input_dim, self.classes = config, input_dim, classes
+        self.config = config
+        self.input_dim = input_dim
+        self.classes = classes
         self.frame_weight = frame_weight
         self.log_probabilities = head_type.log_probabilities
-        if config.transcript:
-            self.action_embed = nn.Embedding(classes.count, config.input.action_dim)
-        elif config.tokens < 1:
-            raise InputError(
-                "model", "model.tokens is 0", "give a token count, or model.transcript=true"
-            )
-        else:
-            self.action_query = nn.Parameter(torch.randn(config.tokens, 1, config.input.action_dim))
-        # Before the objects: the states of optimisers are stored in the order of the parameters.
+
+        # The order of the parameters is that in which optimiser states are stored.
+        self._setup_tokens()
         self.block_list = nn.ModuleList()
-        width = input_dim
-        self.objects: ObjectEvidence | None = None
-        if objects is not None:
-            if config.head != "text" or object_text is None:
-                raise InputError(
-                    "objects",
-                    "object columns need model.head=text and the text vectors of their names",
-                )
-            self.objects = ObjectEvidence(config.objects, objects, object_text)
-            width = self.objects.width
+        self.objects = self._setup_objects(objects, object_text)
+        width = input_dim if self.objects is None else self.objects.width
         for letter, block in zip(config.blocks, block_configs(config), strict=True):
             self.block_list.append(
                 BLOCKS[letter](block, width, lambda w, null: head_type(w, classes, null))
             )
             width = block.hidden
-        self.similarity: SimilarityEvidence | None = None
-        if config.head == "similarity":
-            if text is None or space is None or space.shape[1] > input_dim:
-                raise InputError("head 'similarity'", "needs features in the space of the texts")
-            made_of = input_dim, classes.n_slots, space, centre_of(text)
-            self.similarity = SimilarityEvidence(*made_of)
+        self.similarity = self._setup_similarity(text, space)
         self.frame_projection: FrameProjection | None = None
         if config.head == "fact-clip" and text is not None:
-            sizes = config.alignment.projection_dim, text.shape[-1], config.alignment.dropout
-            self.frame_projection = FrameProjection(width - classes.count, *sizes)
-        self.register_buffer("text_embeddings", text if reads_text else None)
+            self.frame_projection = FrameProjection(
+                input_dim=width - classes.count,
+                hidden=config.alignment.projection_dim,
+                output_dim=text.shape[-1],
+                dropout=config.alignment.dropout,
+            )
+        self.register_buffer("text_embeddings", text if config.reads_text else None)
+
+    def _setup_tokens(self) -> None:
+        width = self.config.input.action_dim
+        if self.config.transcript:
+            self.action_embed = nn.Embedding(self.classes.count, width)
+        elif self.config.tokens < 1:
+            fix = "give a token count, or model.transcript=true"
+            raise InputError("model", "model.tokens is 0", fix)
+        else:
+            self.action_query = nn.Parameter(torch.randn(self.config.tokens, 1, width))
+
+    def _setup_objects(
+        self, objects: ObjectSpec | None, object_text: Tensor | None
+    ) -> ObjectEvidence | None:
+        if objects is None:
+            return None
+        if self.config.head != "text" or object_text is None:
+            problem = "object columns need model.head=text and the text vectors of their names"
+            raise InputError("objects", problem)
+        return ObjectEvidence(self.config.objects, objects, object_text)
+
+    def _setup_similarity(
+        self, text: Tensor | None, space: Tensor | None
+    ) -> SimilarityEvidence | None:
+        if self.config.head != "similarity":
+            return None
+        if text is None or space is None or space.shape[1] > self.input_dim:
+            raise InputError("head 'similarity'", "needs features in the space of the texts")
+        return SimilarityEvidence(self.input_dim, self.classes.n_slots, space, centre_of(text))
 
     @property
     def text(self) -> Tensor | None:
-        """The text vectors of the training vocabulary, where the head reads text."""
+        """Return the text vectors of the training vocabulary, if the head reads text."""
         return self.text_embeddings
 
     def forward(
@@ -109,50 +127,80 @@ class FACT(nn.Module):
         text: Tensor | None = None,
         transcript: Tensor | None = None,
     ) -> Output:
-        """Run all blocks; nothing is kept and no label is read.
+        """Run all blocks. No label is read, and nothing is stored on modules.
 
         Args:
             features: (B, T, D).
-            mask: (B, T) true at real frames, which come first; None: all are real, which is faster.
+            mask: (B, T) true at real frames, which come first. None: all are real, which is faster.
             text: (C', E) or (C', slots, E) class texts in place of the training vocabulary's.
-            transcript: (B, M) classes in order, -1 at padding; needed exactly when ``model.transcript`` is on.
+            transcript: (B, M) classes in order, -1 at padding, exactly if ``model.transcript`` is on.
+
+        Returns:
+            The output of each block.
+
+        Raises:
+            InputError: an argument has another type or shape.
         """
+        self._check_features(features, mask)
+        padding = mask
+        if mask is None:
+            mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
+        if text is None:
+            text = self.text_embeddings
+
+        evidence = None
+        if self.objects is not None:
+            features, evidence = self.objects(features)  # (B, T, width), (B, T, E, O)
+        candidates = self._candidates(text)
+        if self.similarity is not None and candidates is not None:
+            evidence = self.similarity(features, padding, candidates.text)  # (B, T, E, C)
+
+        token_content, token_position, token_mask = self._tokens(len(mask), transcript, mask.device)
+        scene = Scene(
+            mask=mask,
+            padded=padding is not None,
+            frame_position=self._frame_position(mask),
+            token_mask=token_mask,
+            token_content=token_content,
+            token_position=token_position,
+            text=candidates,
+            evidence=evidence,
+        )
+        blocks: list[BlockOutput] = []
+        for block in self.block_list:
+            block_input = blocks[-1] if blocks else features
+            blocks.append(block(block_input, scene))
+
+        embeddings = None
+        alignment_logits = None
+        if self.frame_projection is not None and text is not None:
+            # Without the scores, which the last channels hold.
+            frames = blocks[-1].frame_features[..., : -self.classes.count]
+            embeddings = self.frame_projection(frames)  # (B, T, E)
+            alignment_logits = embeddings @ text.T / self.config.alignment.temperature  # (B, T, C)
+        if token_mask is None:
+            tokens = blocks[-1].token_features  # (B, M, H)
+            token_mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        return Output(
+            blocks=tuple(blocks),
+            mask=mask,
+            token_mask=token_mask,
+            transcript=transcript,
+            frame_weight=self.frame_weight,
+            log_probabilities=self.log_probabilities,
+            frame_embeddings=embeddings,
+            alignment_logits=alignment_logits,
+        )
+
+    def _check_features(self, features: Tensor, mask: Tensor | None) -> None:
         fits = features.dim() == 3 and features.shape[-1] == self.input_dim and features.numel()
         if not fits or not features.is_floating_point():
             problem = f"features of type {features.dtype} and shape {tuple(features.shape)}"
-            raise InputError(
-                "model", f"{problem}, not floating-point numbers, (B, T, {self.input_dim})"
-            )
+            expected = f"floating-point numbers, (B, T, {self.input_dim})"
+            raise InputError("model", f"{problem}, not {expected}")
         if mask is not None and (mask.shape != features.shape[:2] or mask.dtype != torch.bool):
             problem = f"a mask of type {mask.dtype} and shape {tuple(mask.shape)}"
             raise InputError("model", f"{problem}, not booleans, {tuple(features.shape[:2])}")
-        padded = mask is not None
-        if mask is None:
-            mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
-        text = self.text if text is None else text
-        evidence = None
-        if self.objects is not None:
-            features, evidence = self.objects(features)
-        candidates = self._candidates(text)
-        if self.similarity is not None and candidates is not None:
-            evidence = self.similarity(features, mask if padded else None, candidates.text)
-        scene = self._scene(mask, padded, candidates, evidence, transcript)
-        blocks: list[BlockOutput] = []
-        for block in self.block_list:
-            before = blocks[-1] if blocks else features
-            blocks.append(block(before, scene))
-        embeddings = similarity = None
-        if self.frame_projection is not None and text is not None:
-            last = blocks[-1].frame_features
-            embeddings = self.frame_projection(
-                last[..., : last.shape[-1] - self.classes.count]
-            )  # (B, T, E)
-            similarity = embeddings @ text.T / self.config.alignment.temperature  # (B, T, C)
-        tokens, token_mask = blocks[-1].token_features, scene.token_mask
-        if token_mask is None:
-            token_mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        how = self.frame_weight, self.log_probabilities
-        return Output(tuple(blocks), mask, token_mask, transcript, *how, embeddings, similarity)
 
     def _candidates(self, text: Tensor | None) -> Candidates | None:
         if text is None or not self.config.is_open:
@@ -165,43 +213,37 @@ class FACT(nn.Module):
         objects = None if self.objects is None else self.objects.objects_of(text)
         return Candidates(text, objects)
 
-    def _scene(
-        self,
-        mask: Tensor,
-        padded: bool,
-        text: Candidates | None,
-        evidence: Tensor | None,
-        transcript: Tensor | None,
-    ) -> Scene:
-        """Positions, and the tokens that the first block starts from (docs/method.md, 'Inputs')."""
-        batch, frames = mask.shape
-        frame_position = None
-        if self.config.frame_positions:
-            frame_position = sinusoidal_positions(
-                frames, self.config.input.hidden, mask.device
-            ).unsqueeze(0)
-        if self.config.transcript:
-            if transcript is None:
-                raise InputError(
-                    "model", "it reads a transcript (model.transcript), and none was given"
-                )
-            if transcript.shape[:1] != (batch,) or transcript.dim() != 2 or not transcript.shape[1]:
-                raise InputError(
-                    "transcript",
-                    f"shape {tuple(transcript.shape)}, not ({batch}, M), one entry at least",
-                )
-            token_mask: Tensor | None = transcript >= 0
-            content = self.action_embed(transcript.clamp(min=0))  # (B, M, A)
-            content = content + sinusoidal_positions(
-                transcript.shape[1], content.shape[2], mask.device
-            )
-            position = content.new_zeros(1, *content.shape[1:])
-        else:
+    def _frame_position(self, mask: Tensor) -> Tensor | None:
+        """Return (1, T, P), if frames have positions."""
+        if not self.config.frame_positions:
+            return None
+        width = self.config.input.hidden
+        return sinusoidal_positions(mask.shape[1], width, mask.device).unsqueeze(0)
+
+    def _tokens(
+        self, batch: int, transcript: Tensor | None, device: torch.device
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the first content (B, M, A), position (B or 1, M, A) and mask (B, M) of tokens."""
+        if not self.config.transcript:
             if transcript is not None:
-                raise InputError(
-                    "model", "a transcript was given to a model without model.transcript"
-                )
+                problem = "a transcript was given to a model without model.transcript"
+                raise InputError("model", problem)
             position = self.action_query.view(1, *self.action_query.shape[::2])  # (1, M, A)
-            token_mask = None
-            content = position.new_zeros(batch, *position.shape[1:])
-        return Scene(mask, padded, frame_position, token_mask, content, position, text, evidence)
+            return position.new_zeros(batch, *position.shape[1:]), position, None
+
+        if transcript is None:
+            problem = "it reads a transcript (model.transcript), and none was given"
+            raise InputError("model", problem)
+        if transcript.shape[:1] != (batch,) or transcript.dim() != 2 or not transcript.shape[1]:
+            problem = f"shape {tuple(transcript.shape)}, not ({batch}, M), one entry at least"
+            raise InputError("transcript", problem)
+        content = self.action_embed(transcript.clamp(min=0))  # (B, M, A)
+        content = content + sinusoidal_positions(transcript.shape[1], content.shape[2], device)
+        return content, content.new_zeros(1, *content.shape[1:]), transcript >= 0
+
+
+def _check_class_texts(text: Tensor | None, config: ModelConfig, classes: Classes) -> None:
+    if text is None or text.dim() not in (2, 3) or len(text) != classes.count:
+        shape = "(C, slots, E)" if config.is_open else "(C, E)"
+        problem = f"needs text vectors {shape} of {classes.count} classes"
+        raise InputError(f"head {config.head!r}", problem)

@@ -1,7 +1,7 @@
-"""Heads: from a block's H-wide result to class scores and the features that are passed on, H wide again.
+"""Heads: from the H-wide result of a block to class scores and features of the same width.
 
-A head is called as ``head(x, text, evidence) -> (features, scores)`` with x (B, N, H). Blocks know no class count:
-they make their heads through a ``HeadFactory`` and hand the candidates' text through.
+A head is called as ``head(x, text, evidence) -> (features, scores)`` with x (B, N, H). Blocks know
+no class count: they make their heads through a ``HeadFactory`` and pass the candidates' text on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, normalize, pad
 
 from fact_clip.core.errors import InputError
 from fact_clip.core.plugins import Table
@@ -30,64 +30,79 @@ _Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 
 @dataclass(frozen=True)
 class Classes:
-    """What a head must know of the vocabulary: of the C classes, their verbs and nouns, or the sizes of their texts."""
+    """Vocabulary facts that a head needs.
 
-    count: _Positive  # C
-    verb: tuple[int, ...] = ()  # verb index of each class, for a verb-noun head
+    Attributes:
+        count: C, the number of classes.
+        verb: verb index of each class, for a verb-noun head.
+        noun: noun index of each class, likewise.
+        n_verbs: the number of verbs.
+        n_nouns: the number of nouns.
+        n_slots: text vectors of a class, for a text head.
+        text_width: width of a text vector.
+        evidence_slot: the slot whose words are names of object columns.
+        evidence_width: width of the evidence of object columns; 0 without such columns.
+        channels: score channel of each class, for a closed head that has learned more classes
+            later. Empty: in order.
+    """
+
+    count: _Positive
+    verb: tuple[int, ...] = ()
     noun: tuple[int, ...] = ()
     n_verbs: _Size = 0
     n_nouns: _Size = 0
-    n_slots: _Size = 0  # text vectors of a class, for a text head
+    n_slots: _Size = 0
     text_width: _Size = 0
-    evidence_slot: _Size = 0  # the slot whose words are names of object columns
-    evidence_width: _Size = 0  # width of the evidence of object columns; 0: there are none
-    channels: tuple[
-        int, ...
-    ] = ()  # score channel of each class, for a closed head that has learned more; (): in order
+    evidence_slot: _Size = 0
+    evidence_width: _Size = 0
+    channels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, indices, size in (
-            ("verb", self.verb, self.n_verbs),
-            ("noun", self.noun, self.n_nouns),
-        ):
-            if indices and (
-                len(indices) != self.count or not 0 <= min(indices) <= max(indices) < size
-            ):
-                raise InputError(
-                    f"classes.{name}",
-                    f"expected one index below {size} for each of {self.count} classes",
-                )
+        self._check_indices("verb", self.verb, self.n_verbs)
+        self._check_indices("noun", self.noun, self.n_nouns)
         if self.channels and sorted(self.channels) != list(range(self.count)):
             raise InputError("classes.channels", f"expected a permutation of {self.count} channels")
 
+    def _check_indices(self, name: str, indices: tuple[int, ...], size: int) -> None:
+        if not indices:
+            return
+        in_range = min(indices) >= 0 and max(indices) < size
+        if len(indices) != self.count or not in_range:
+            problem = f"expected one index below {size} for each of {self.count} classes"
+            raise InputError(f"classes.{name}", problem)
+
     @property
     def null_divisor(self) -> float:
-        """The class count in the automatic null weight (docs/method.md, 'Loss')."""
+        """Return the class count in the automatic null weight (docs/method.md, 'Loss')."""
         return (self.n_verbs + self.n_nouns) / 2 if self.verb else self.count
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The classes to choose from, for heads that read text."""
+    """The candidate classes, for heads that read text."""
 
-    text: Tensor  # (C, S, W) one vector per slot; zero where a class has no word (the background has none at all)
-    objects: Tensor | None = (
-        None  # (C, O) how far a class's word means each object, where there are object columns
-    )
+    text: Tensor  # (C, S, W) zero where a class has no word (the background has none at all)
+    objects: Tensor | None = None  # (C, O) how far a class's word means each object
 
     @cached_property
     def present(self) -> Tensor:
-        """(C, S, 1) true where a class has a word."""
+        """Return (C, S, 1), true where a class has a word."""
         return (self.text != 0).any(-1, keepdim=True)
 
 
 class Head(nn.Module):
-    """What every head is: ``head(x, text, evidence)``, made from a width, the classes, and whether null is scored."""
+    """Base class of heads, called as ``head(x, text, evidence)``.
 
-    log_probabilities = (
-        False  # the scores are log-probabilities already and are not normalised again
-    )
-    is_open = False  # of a plug-in: scores the candidates of `text`, so that any name can be one
+    Args:
+        width: H.
+        classes: vocabulary facts.
+        null: whether the head scores the null class, too.
+    """
+
+    # Whether the scores are log-probabilities already, which are not normalised again.
+    log_probabilities = False
+    # Of a plug-in: whether it scores the candidates of `text`, so that any name can be one.
+    is_open = False
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__()
@@ -95,42 +110,44 @@ class Head(nn.Module):
 
 def _check_width(scores: int, width: int) -> None:
     if scores >= width:
-        raise InputError(
-            "head",
-            f"{scores} class scores do not fit in {width} channels",
-            "raise model.input.hidden",
-        )
+        problem = f"{scores} class scores do not fit in {width} channels"
+        raise InputError("head", problem, "raise model.input.hidden")
 
 
 class ClosedSetHead(Head):
-    """As published: the last C channels (with null C+1) are the scores, and their softmax is fed back.
+    """As published: the last C channels (with null C+1) are the scores; their softmax is fed back.
 
-    Classes that were added to a trained model have the channels before those of the others.
+    Classes that were added to a trained model have the channels before those of the earlier ones.
     """
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__(width, classes, null)
         self.scores = classes.count + int(null)
         _check_width(self.scores, width)
-        self.channels = (
-            [*classes.channels, *range(classes.count, self.scores)] if classes.channels else None
-        )
+        self.channels: list[int] | None = None
+        if classes.channels:
+            self.channels = [*classes.channels, *range(classes.count, self.scores)]
 
     def forward(
         self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """(B, N, H) to features (B, N, H), without gradients in the place of ``x``, and scores (B, N, C or C+1)."""
+        """Return features (B, N, H) and scores (B, N, C or C+1).
+
+        Without gradients the features take the memory of ``x``.
+        """
         in_place = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
         scores = x[..., -self.scores :].to(torch.float32, copy=in_place)
         if in_place:
             x[..., -self.scores :] = scores.softmax(-1)
         else:
             x = torch.cat([x[..., : -self.scores], scores.softmax(-1)], dim=-1)
-        return x, scores if self.channels is None else scores[..., self.channels]
+        if self.channels is not None:
+            scores = scores[..., self.channels]
+        return x, scores
 
 
 class VerbNounHead(Head):
-    """For Epic-Kitchens, as published: an action's score is log p(verb) + log p(noun)."""
+    """For Epic-Kitchens, as published: the score of an action is log p(verb) + log p(noun)."""
 
     log_probabilities = True
     verb: Tensor
@@ -142,114 +159,145 @@ class VerbNounHead(Head):
             raise InputError("head 'verb-noun'", "the vocabulary has no verbs and nouns")
         self.sizes = (classes.n_verbs + int(null), classes.n_nouns + int(null))
         _check_width(sum(self.sizes), width)
-        nulls = (classes.n_verbs, classes.n_nouns) if null else ()
-        self.register_buffer("verb", torch.tensor([*classes.verb, *nulls[:1]]), persistent=False)
-        self.register_buffer("noun", torch.tensor([*classes.noun, *nulls[1:]]), persistent=False)
+        verb = [*classes.verb]
+        noun = [*classes.noun]
+        if null:
+            verb.append(classes.n_verbs)
+            noun.append(classes.n_nouns)
+        self.register_buffer("verb", torch.tensor(verb), persistent=False)
+        self.register_buffer("noun", torch.tensor(noun), persistent=False)
 
     def forward(
         self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """(B, N, H) to features (B, N, H) and action log-probabilities (B, N, C or C+1)."""
-        rest, verb, noun = x.split([x.shape[-1] - sum(self.sizes), *self.sizes], dim=-1)
-        verb, noun = verb.float(), noun.float()
-        features = torch.cat([rest, verb.softmax(-1), noun.softmax(-1)], dim=-1)
+        """Return features (B, N, H) and action log-probabilities (B, N, C or C+1)."""
+        n_verbs, n_nouns = self.sizes
+        features, verb, noun = x.split([x.shape[-1] - n_verbs - n_nouns, n_verbs, n_nouns], dim=-1)
+        verb = verb.float()
+        noun = noun.float()
+        features = torch.cat([features, verb.softmax(-1), noun.softmax(-1)], dim=-1)
         scores = verb.log_softmax(-1)[..., self.verb] + noun.log_softmax(-1)[..., self.noun]
         return features, scores
 
 
 class TextHead(Head):
-    """Open set: a class scores the sum over slots of exp(tau) * cos(W x, V t) (docs/method.md, 'Text head').
+    """Open set: a class scores the sum over slots of exp(tau) * cos(W x, V t).
 
-    One slot is a text head on sentences, several make a factored one. A slot without a word (no tool; the background
-    has no word in any slot) has a learned key, and so has null. What is fed back is the expected key of each slot,
-    under the softmax of the scores. With object columns the words of their slot are also scored by pointing at the
-    evidence, and the expected evidence is fed back in place of that slot's key, so that no identity comes in.
+    One slot is a text head on sentences, several make a factored one. A slot without a word (no
+    tool; the background has no word in any slot) has a learned key, and so has null. The features
+    receive the expected key of each slot, under the softmax of the scores. With object columns the
+    words of their slot are also scored by pointing at the evidence, and the expected evidence is fed
+    back in place of that slot's key, so that no identity comes in (docs/method.md, 'Text head').
     """
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__(width, classes, null)
-        self.n_slots, evidence = classes.n_slots, classes.evidence_width
-        self.fed = [
-            slot for slot in range(self.n_slots) if not evidence or slot != classes.evidence_slot
-        ]
+        self.n_slots = classes.n_slots
+        evidence = classes.evidence_width
+        evidence_slot = classes.evidence_slot if evidence else None
+        self.fed_slots = [slot for slot in range(self.n_slots) if slot != evidence_slot]
+        fed_width = len(self.fed_slots) * KEY_WIDTH
+
         self.query = nn.Linear(width, self.n_slots * KEY_WIDTH)
         self.key = nn.Parameter(torch.empty(self.n_slots, KEY_WIDTH, classes.text_width))
         for slot in self.key:
             nn.init.orthogonal_(slot)
-        self.absent = nn.Parameter(torch.randn(self.n_slots, KEY_WIDTH) / math.sqrt(KEY_WIDTH))
+        self.absent = self._random_keys()
         self.log_scale = nn.Parameter(torch.full((self.n_slots,), math.log(1 / 0.07)))
-        self.null_key = (
-            nn.Parameter(torch.randn(self.n_slots, KEY_WIDTH) / math.sqrt(KEY_WIDTH))
-            if null
-            else None
-        )
+        self.null_key = self._random_keys() if null else None
         self.point = nn.Linear(width, evidence) if evidence else None
-        self.ask = nn.Linear(len(self.fed) * KEY_WIDTH, evidence, bias=False) if evidence else None
-        self.feed = nn.Linear(len(self.fed) * KEY_WIDTH + evidence, width)
+        self.ask = nn.Linear(fed_width, evidence, bias=False) if evidence else None
+        self.feed = nn.Linear(fed_width + evidence, width)
+
+    def _random_keys(self) -> nn.Parameter:
+        return nn.Parameter(torch.randn(self.n_slots, KEY_WIDTH) / math.sqrt(KEY_WIDTH))
 
     def forward(
         self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """(B, N, H), and evidence (B, N, E, O), to features (B, N, H) and scores (B, N, C or C+1)."""
+        """Score the candidates, in float32.
+
+        Args:
+            x: (B, N, H).
+            text: the candidates.
+            evidence: (B, N, E, O) of object columns.
+
+        Returns:
+            Features (B, N, H) and scores (B, N, C or C+1).
+        """
         if text is None:
             raise InputError("text", "none for a head that reads it")
         with full_precision(x):  # a cosine times 100 needs more digits than bfloat16 has
-            return self._forward(x.float(), text, None if evidence is None else evidence.float())
+            if evidence is not None:
+                evidence = evidence.float()
+            return self._forward(x.float(), text, evidence)
 
     def compared(self, x: Tensor, text: Candidates) -> tuple[Tensor, Tensor]:
-        """(B, N, S, P) and (C or C+1, S, P): the unit vectors of features and of classes whose cosines are scored."""
+        """Return the unit vectors whose cosines are scored.
+
+        Args:
+            x: (B, N, H).
+            text: the candidates.
+
+        Returns:
+            Those of features (B, N, S, P) and of classes (C or C+1, S, P).
+        """
         return self._queries(x), self._keys(text)
 
     def _queries(self, x: Tensor) -> Tensor:
-        return nn.functional.normalize(self.query(x).unflatten(-1, (self.n_slots, -1)), dim=-1)
+        return normalize(self.query(x).unflatten(-1, (self.n_slots, -1)), dim=-1)
 
     def _forward(
         self, x: Tensor, text: Candidates, evidence: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         keys = self._keys(text)  # (C or C+1, S, P)
         scores = self._word_scores(x, keys)
-        fed_keys = keys[:, self.fed].flatten(1)
-        # What is fed back is multiplied by the keys of all classes, of which there are fewer than frames.
-        of_keys, of_evidence = self.feed.weight.split(
-            [fed_keys.shape[1], self.feed.in_features - fed_keys.shape[1]], 1
-        )
-        fed = fed_keys @ of_keys.T  # (C or C+1, H)
+        fed_keys = keys[:, self.fed_slots].flatten(1)  # (C or C+1, S' * P)
+        fed_width = fed_keys.shape[1]
+        evidence_width = self.feed.in_features - fed_width
+        key_weight, evidence_weight = self.feed.weight.split([fed_width, evidence_width], dim=1)
+        # Keys of classes are projected before they are averaged: classes are fewer than frames.
+        fed = fed_keys @ key_weight.T  # (C or C+1, H)
         if self.point is None or self.ask is None or evidence is None or text.objects is None:
             return x + (scores.softmax(-1) @ fed + self.feed.bias), scores
-        objects = nn.functional.pad(
-            text.objects, (0, 0, 0, int(self.null_key is not None))
-        )  # (C or C+1, O)
-        # A class is scored by the evidence of its own object, sum over e and o of objects[c, o] evidence[e, o]
-        # (point[e] + asked[c, e]), taken apart so that nothing is as large as frames x evidence x classes.
+
+        objects = text.objects  # (C, O)
+        if self.null_key is not None:
+            objects = pad(objects, (0, 0, 0, 1))  # (C+1, O)
+        # A class is scored by the evidence of its object, the sum over e and o of
+        # objects[c, o] evidence[e, o] (point[e] + asked[c, e]). The two terms are computed apart, so
+        # that nothing is as large as frames x evidence x classes.
         pointed = (self.point(x).unsqueeze(-2) @ evidence).squeeze(-2)  # (B, N, O)
-        wanted = self.ask(fed_keys)  # (C or C+1, E), what its verb and tool look for
-        sought = (wanted.unsqueeze(-1) * objects.unsqueeze(1)).flatten(1)  # (C or C+1, E*O)
-        scores = scores + pointed @ objects.T + evidence.flatten(-2) @ sought.T
+        asked = self.ask(fed_keys)  # (C or C+1, E), what the verb and tool look for
+        of_objects = (asked.unsqueeze(-1) * objects.unsqueeze(1)).flatten(1)  # (C or C+1, E * O)
+        scores = scores + pointed @ objects.T + evidence.flatten(-2) @ of_objects.T
+
         probs = scores.softmax(-1)
-        matched = (evidence @ (probs @ objects).unsqueeze(-1)).squeeze(-1)  # (B, N, E)
-        return x + (probs @ fed + linear(matched, of_evidence, self.feed.bias)), scores
+        expected = (evidence @ (probs @ objects).unsqueeze(-1)).squeeze(-1)  # (B, N, E)
+        return x + (probs @ fed + linear(expected, evidence_weight, self.feed.bias)), scores
 
     def _word_scores(self, x: Tensor, keys: Tensor) -> Tensor:
-        """(B, N, C or C+1) scores by the keys (C or C+1, S, P) alone."""
+        """Return (B, N, C or C+1) scores by the keys (C or C+1, S, P) alone."""
         query = self._queries(x)  # (B, N, S, P)
-        scale = self.log_scale.clamp(max=math.log(100.0)).exp().unsqueeze(-1)
+        scale = self.log_scale.clamp(max=math.log(100.0)).exp().unsqueeze(-1)  # (S, 1)
         return query.flatten(-2) @ (keys * scale).flatten(1).T
 
     def _keys(self, text: Candidates) -> Tensor:
-        """(C or C+1, S, P) unit keys of the classes and, for a token head, of null."""
+        """Return (C or C+1, S, P) unit keys of the classes and, for a token head, of null."""
         keys = torch.einsum("csw,spw->csp", text.text, self.key)
         keys = torch.where(text.present, keys, self.absent)
         if self.null_key is not None:
             keys = torch.cat([keys, self.null_key.unsqueeze(0)])
-        return nn.functional.normalize(keys, dim=-1)
+        return normalize(keys, dim=-1)
 
 
 class SimilarityHead(TextHead):
-    """The evidence of each candidate beside the text head (docs/method.md, 'Similarity evidence').
+    """Score the evidence of each candidate beside the text head.
 
-    A candidate's score is the product of its evidence and what the frame, segment or token looks for in any candidate's
-    evidence. The background and null have no evidence, and the score of the text head. The expected evidence is fed
-    back too. Where there is no evidence (tokens that have attended to nothing yet) this is the text head.
+    A candidate's score is the product of its evidence and of what the frame, segment or token looks
+    for in any candidate's evidence. The background and null have no evidence, and the score of the
+    text head. The expected evidence is fed back, too. Without evidence (tokens that have attended to
+    nothing yet) this is the text head (docs/method.md, 'Similarity evidence').
     """
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
@@ -263,14 +311,14 @@ class SimilarityHead(TextHead):
         if evidence is None:
             return super()._forward(x, text, None)
         keys = self._keys(text)  # (C or C+1, S, P)
-        weight = torch.where(text.present.flatten(1).any(1), 0.0, 1.0)  # (C,)
-        if self.null_key is not None:  # which has no evidence
-            evidence, weight = (
-                nn.functional.pad(evidence, (0, 1)),
-                nn.functional.pad(weight, (0, 1), value=1.0),
-            )
-        looked_for = (self.look(x).unsqueeze(-2) @ evidence).squeeze(-2)  # (B, N, C or C+1)
-        scores = self._word_scores(x, keys) * weight + looked_for
+        has_words = text.present.flatten(1).any(1)  # (C,)
+        weight = torch.where(has_words, 0.0, 1.0)
+        if self.null_key is not None:  # null has no evidence
+            evidence = pad(evidence, (0, 1))
+            weight = pad(weight, (0, 1), value=1.0)
+        evidence_scores = (self.look(x).unsqueeze(-2) @ evidence).squeeze(-2)  # (B, N, C or C+1)
+        scores = self._word_scores(x, keys) * weight + evidence_scores
+
         probs = scores.softmax(-1)
         expected = (evidence @ probs.unsqueeze(-1)).squeeze(-1)  # (B, N, E)
         fed = keys.flatten(1) @ self.feed.weight.T  # (C or C+1, H)
@@ -296,15 +344,25 @@ HeadFactory = Callable[[int, bool], Head]
 
 
 class FrameProjection(nn.Module):
-    """FACT-CLIP's alignment: unit vectors in the text space, z = normalise(W2 dropout(relu(LayerNorm(W1 x))))."""
+    """FACT-CLIP's alignment: z = normalise(W2 dropout(relu(LayerNorm(W1 x)))) in the text space.
+
+    Args:
+        input_dim: width of x.
+        hidden: width between the two layers.
+        output_dim: E, width of the texts.
+        dropout: share of channels that is dropped.
+    """
 
     def __init__(self, input_dim: int, hidden: int, output_dim: int, dropout: float) -> None:
         super().__init__()
-        first, last = nn.Linear(input_dim, hidden), nn.Linear(hidden, output_dim)
         self.projection = nn.Sequential(
-            first, nn.LayerNorm(hidden), nn.ReLU(), nn.Dropout(dropout), last
+            nn.Linear(input_dim, hidden),
+            nn.LayerNorm(hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, output_dim),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, input_dim) to (B, T, E)."""
-        return nn.functional.normalize(self.projection(x), dim=-1)
+        """Return unit vectors (B, T, E) for (B, T, input_dim)."""
+        return normalize(self.projection(x), dim=-1)

@@ -25,7 +25,7 @@ from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.datasets.statistics import mean_transcript_length, median_frames, transitions
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
-from fact_clip.models.evidence import CHANNELS
+from fact_clip.models.similarity import CHANNELS
 from fact_clip.run import Run, check_classes, classes_of, load_strictly, read_weights, save_weights
 from fact_clip.training.plan import Plan
 

@@ -7,8 +7,8 @@ import torch
 
 from fact_clip.config import ModelConfig
 from fact_clip.models import FACT, Classes
-from fact_clip.models.evidence import CHANNELS, SimilarityEvidence, centre_of
 from fact_clip.models.heads import Candidates, SimilarityHead, TextHead
+from fact_clip.models.similarity import CHANNELS, SimilarityEvidence, centre_of
 
 from ..refusals import refused
 

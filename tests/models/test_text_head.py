@@ -7,8 +7,8 @@ import torch
 
 from fact_clip.config import BlockConfig, ModelConfig, ObjectConfig
 from fact_clip.models import FACT, Classes, ObjectSpec
-from fact_clip.models.evidence import ObjectEvidence
 from fact_clip.models.heads import Candidates, TextHead
+from fact_clip.models.objects import ObjectEvidence
 
 SPEC = ObjectSpec(columns=((0, 4), (1, 5), (2, 6), (3, 7)), fixed=(3,), slot=1)
 BLOCK = BlockConfig(

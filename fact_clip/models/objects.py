@@ -1,0 +1,150 @@
+"""Evidence of object columns: input columns of named objects (docs/method.md, 'Object columns').
+
+A detector gives the same few columns (box, motion) of each of O named objects. One small network,
+shared by all of them, reads the columns of one object beside those of the fixed ones and returns the
+evidence of that object. The rest of the model sees the objects without their names: pooled evidence
+and the fixed columns. A head names an object by pointing at its evidence, so a word that was never
+trained works like one that was.
+
+A class's word means the object whose name is most similar to it, if the cosine is at least 0.6. A
+word below that has no evidence (`unmatched`). On Epic-Kitchens' nouns, which no reported figure
+uses, this ties 64 % of their synonyms to the right one and 7 % of the words of other nouns: the best
+mean of the two from 0.4 to 0.85.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from fact_clip.config import ObjectConfig
+from fact_clip.core.errors import InputError
+from fact_clip.models.kernels import full_precision
+
+_SHARPNESS = 50.0  # of the softmax over names: a cosine of 1 against .85 is 1 against .0006
+_HEADS = 4  # of the attention that pools the evidence of the free objects
+_MIN_COSINE = 0.6  # of a word and the name of the object that it means
+
+_Index = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+@dataclass(frozen=True)
+class ObjectSpec:
+    """Input columns of each object.
+
+    Attributes:
+        columns: O rows of k input columns, of the same kinds in the same order for each object.
+        fixed: objects that keep their identity (tools, the person). Others lose their names.
+        slot: slot of an action's factors whose words are names of objects.
+    """
+
+    columns: tuple[tuple[_Index, ...], ...]
+    fixed: tuple[_Index, ...]
+    slot: _Index
+
+    def __post_init__(self) -> None:
+        widths = {len(row) for row in self.columns}
+        if len(widths) != 1 or 0 in widths or max(self.fixed, default=0) >= len(self.columns):
+            problem = "expected one object or more, each with as many columns, and indices of them"
+            raise InputError("columns", problem)
+
+
+class ObjectEvidence(nn.Module):
+    """Convert the input to a frame stream without identities, and the evidence of each object.
+
+    Args:
+        config: widths of the network.
+        spec: input columns of the objects.
+        names: (O, W) unit text vectors of the objects' names, zero for an object without one.
+    """
+
+    columns: Tensor  # (O, k)
+    fixed: Tensor
+    free: Tensor
+    names: Tensor
+
+    def __init__(self, config: ObjectConfig, spec: ObjectSpec, names: Tensor) -> None:
+        super().__init__()
+        kinds = len(spec.columns[0])
+        fixed_width = len(spec.fixed) * kinds
+        free = [index for index in range(len(spec.columns)) if index not in spec.fixed]
+        self.slot = spec.slot
+        self.register_buffer("columns", torch.tensor(spec.columns), persistent=False)
+        self.register_buffer("fixed", torch.tensor(spec.fixed, dtype=torch.long), persistent=False)
+        self.register_buffer("free", torch.tensor(free), persistent=False)
+        self.register_buffer("names", names)
+        self.own = nn.Linear(kinds, config.hidden)
+        with warnings.catch_warnings():  # torch warns of a layer without inputs (no fixed object)
+            warnings.filterwarnings("ignore", "Initializing zero-element")
+            self.beside = nn.Linear(fixed_width, config.hidden, bias=False)
+        self.out = nn.Linear(config.hidden, config.width)
+        self.attend = nn.Linear(config.width, _HEADS)
+        self.width = fixed_width + (_HEADS + 1) * config.width
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the stream (B, T, width) and the evidence (B, T, E, O) of (B, T, D)."""
+        columns = x[..., self.columns]  # (B, T, O, k)
+        fixed = columns[..., self.fixed, :].flatten(2)  # (B, T, F * k)
+        hidden = torch.relu(self.own(columns) + self.beside(fixed).unsqueeze(2))
+        evidence = torch.relu(self.out(hidden))  # (B, T, O, E)
+
+        free = evidence[..., self.free, :]  # (B, T, O', E)
+        weights = self.attend(free).softmax(2)  # (B, T, O', heads)
+        pooled = (weights.transpose(2, 3) @ free).flatten(2)  # (B, T, heads * E)
+        stream = torch.cat([fixed, pooled, free.amax(2)], dim=-1)  # (B, T, width)
+        return stream, evidence.transpose(2, 3).contiguous()
+
+    def objects_of(self, text: Tensor) -> Tensor:
+        """Return how far the word of each class means each object.
+
+        Args:
+            text: (C, S, W) class texts.
+
+        Returns:
+            (C, O). A row sums to 1, or to 0 where the word means none of the objects.
+        """
+        share = self._cosine(_SHARPNESS * text).softmax(-1)
+        return share * (self._cosine(text).amax(-1, keepdim=True) >= _MIN_COSINE)
+
+    def unmatched(self, text: Tensor) -> Tensor:
+        """Return the classes with a word that means none of the objects, (C,) booleans.
+
+        Args:
+            text: (C, S, W) class texts.
+        """
+        has_word = text[:, self.slot].any(-1)
+        return has_word & (self._cosine(text).amax(-1) < _MIN_COSINE)
+
+    def _cosine(self, text: Tensor) -> Tensor:
+        with full_precision(text):
+            return text[:, self.slot] @ self.names.T  # (C, O)
+
+    def swapped(self, x: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Put the free objects in a random order (swap augmentation).
+
+        A frame of "move ham" then has the columns of the ham as those of the plate, and its class
+        has the plate's word.
+
+        Args:
+            x: (B, T, D) input.
+            text: (C, S, W) class texts.
+
+        Returns:
+            The changed input and class texts.
+        """
+        order = self.free[torch.randperm(len(self.free), device=x.device)]
+        x = x.clone()
+        x[..., self.columns[order]] = x[..., self.columns[self.free]]
+
+        share, meaning = self.objects_of(text).max(-1)  # (C,)
+        target = torch.arange(len(self.names), device=x.device)
+        target[self.free] = order
+        moved = (share > 0.5) & (target[meaning] != meaning)
+        text = text.clone()
+        text[moved, self.slot] = self.names[target[meaning[moved]]]
+        return x, text
