@@ -14,7 +14,8 @@ from fact_clip.cli.errors import run_command
 from fact_clip.cli.evaluate import evaluation_text
 from fact_clip.cli.holdout import choose, description, open_whole
 from fact_clip.cli.train import summary_of, training_bar
-from fact_clip.compat.reference import convert_for, device, overrides, read_settings
+from fact_clip.compat.settings import device, overrides, read_settings
+from fact_clip.compat.weights import convert_for
 from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.core.distributed import pick_device

@@ -1,4 +1,4 @@
-"""Features (and a text matrix) to per-block frame, token and segment scores."""
+"""The model, from features and class texts to scores of each block, and its heads."""
 
 from fact_clip.models.fact import FACT
 from fact_clip.models.heads import HEADS, Classes

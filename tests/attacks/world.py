@@ -98,7 +98,7 @@ def _checkpoint(folder: Path) -> None:
     import torch
     import yaml
 
-    from fact_clip.compat.reference import read_config
+    from fact_clip.compat.settings import read_config
     from fact_clip.models import FACT, Classes
 
     reference = yaml.safe_load(REFERENCE)

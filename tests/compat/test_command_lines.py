@@ -18,7 +18,7 @@ import yaml
 
 from fact_clip import training
 from fact_clip.cli import main
-from fact_clip.compat.reference import device, read_settings
+from fact_clip.compat.settings import device, read_settings
 from fact_clip.config import Config, recipes
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fact_clip.compat.reference import flatten, read_config
+from fact_clip.compat.settings import flatten, read_config
 from fact_clip.config import Config
 
 

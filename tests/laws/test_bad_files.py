@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fact_clip import Config, Segment, Segmentation, Vocabulary
-from fact_clip.compat.reference import read_state
+from fact_clip.compat.weights import read_state
 from fact_clip.core.io import read_npz
 from fact_clip.datasets.convert import Target, convert_annotations
 from fact_clip.datasets.features import load_features, read_sidecar

@@ -1,0 +1,330 @@
+"""Settings of the published FACT and FACT-CLIP code (docs/method.md, 'Reference configuration')."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fact_clip.config import Config, merged, read_recipe, set_key, value_of
+from fact_clip.core import InputError
+from fact_clip.core.io import read_mapping
+from fact_clip.core.messages import suggest
+from fact_clip.datasets.benchmarks import BENCHMARKS
+from fact_clip.datasets.holdout import named_holdout
+
+_BLOCK_KEYS = {
+    "hid_dim": "hidden",
+    "dropout": "dropout",
+    "a": "action",
+    "a_nhead": "heads",
+    "a_ffdim": "feedforward",
+    "a_layers": "action_layers",
+    "a_dim": "action_dim",
+    "f": "frame",
+    "f_layers": "frame_layers",
+    "f_ln": "frame_norm",
+    "f_dim": "frame_dim",
+    "f_ngp": "frame_groups",
+    "s_layers": "segment_layers",
+}
+
+
+def _block_keys() -> dict[str, str]:
+    keys = {}
+    for reference, block in {"Bi": "input", "Bu": "update", "BU": "pooled"}.items():
+        for key, name in _BLOCK_KEYS.items():
+            keys[f"{reference}.{key}"] = f"model.{block}.{name}"
+    return keys
+
+
+# Reference key -> our key.
+KEYS: dict[str, str] = {
+    **_block_keys(),
+    "FACT.ntoken": "model.tokens",
+    "FACT.block": "model.blocks",
+    "FACT.trans": "model.transcript",
+    "FACT.fpos": "model.frame_positions",
+    "FACT.mwt": "decode.frame_weight",
+    "FACT.cmr": "augment.channels",
+    "CLIP.temp": "model.alignment.temperature",
+    "CLIP.projection_hidden_dim": "model.alignment.projection_dim",
+    "CLIP.projection_dropout": "model.alignment.dropout",
+    "CLIP.fact_loss_weight": "loss.fact_weight",
+    "CLIP.contrastive_weight": "loss.contrastive_weight",
+    "Loss.pc": "loss.class_cost",
+    "Loss.a2fc": "loss.overlap_cost",
+    "Loss.match": "loss.match",
+    "Loss.bgw": "loss.background_weight",
+    "Loss.nullw": "loss.null_weight",
+    "Loss.sw": "loss.smoothing",
+    "TM.t": "augment.time_length",
+    "TM.p": "augment.time_share",
+    "TM.m": "augment.time_spans",
+    "lr": "train.lr",
+    "optimizer": "train.optimizer",
+    "epoch": "train.epochs",
+    "lr_decay": "train.lr_decay",
+    "clip_grad_norm": "train.clip_norm",
+    "weight_decay": "train.weight_decay",
+    "batch_size": "train.batch_size",
+    "sr": "data.stride",
+    "eval_bg": "evaluation.count_background",
+    "split": "data.split",
+}
+# Reference keys that need more than a new name: see `translate`.
+SWITCHES = {"use_clip", "holdout_mode", "holdout_classes", "TM.use", "dataset", "FACT.cmr"}
+# What a reference configuration means by leaving a key out, where that is not our default.
+_ABSENT: dict[str, Any] = {"dataset": "", "TM.use": False, "FACT.cmr": 0.0, "Loss.pc": 1.0}
+# Keys that mean something only together.
+_TOGETHER = ({"TM.use", "TM.m"}, {"holdout_mode", "holdout_classes"})
+_GPU = "aux.gpu"
+_GROUPS = tuple(Config.model_fields)  # of our keys
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Settings of a file or of ``--set``."""
+
+    reference: Tree = field(default_factory=dict)  # flat reference keys
+    tree: Tree = field(default_factory=dict)  # our keys
+
+
+def read_config(
+    reference: Mapping[str, Any],
+    *,
+    verb_noun: bool = False,
+    where: str | Path = "reference configuration",
+) -> tuple[Config, tuple[str, ...]]:
+    """Convert a reference configuration to ours.
+
+    Args:
+        reference: the reference keys, flat or nested.
+        verb_noun: whether the model scores verbs and nouns; that of Epic-Kitchens always does.
+        where: location for errors.
+
+    Returns:
+        Our configuration, and the reference keys that have no meaning here.
+
+    Raises:
+        InputError: a value is not valid.
+    """
+    flat = flatten(reference)
+    return Config.from_tree(_complete_tree(flat, verb_noun), str(where)), _meaningless(flat)
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
+    """Return a nested mapping as flat dotted keys. Flat keys stay as they are."""
+    flat: Tree = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = _null_or(value)
+    return flat
+
+
+def _null_or(value: Any) -> Any:
+    # Some published files write null the Python way, which YAML reads as a string.
+    return None if value == "None" else value
+
+
+def _meaningless(flat: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(sorted(key for key in flat if key not in KEYS and key not in SWITCHES))
+
+
+def _complete_tree(flat: Mapping[str, Any], verb_noun: bool = False) -> Tree:
+    """Return our settings for a complete reference configuration, its defaults included."""
+    present = {key: value for key, value in flat.items() if value is not None or key == "lr_decay"}
+    return translate({**_ABSENT, **present}, verb_noun=verb_noun)
+
+
+def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> Tree:
+    """Return the tree of our settings that flat reference keys change.
+
+    Null changes nothing, except for ``lr_decay``. Unknown keys are ignored.
+
+    Args:
+        flat: the reference keys.
+        verb_noun: whether the model scores verbs and nouns.
+    """
+    ours = {KEYS[key]: value for key, value in flat.items() if key in KEYS and value is not None}
+    _translate_training(flat, ours)
+    _translate_data(flat, ours)
+    if flat.get("use_clip"):
+        ours["model.head"] = "fact-clip"
+    elif verb_noun or ours.get("data.name") == "epic":
+        ours["model.head"] = "verb-noun"
+    elif "use_clip" in flat:
+        ours["model.head"] = "closed"
+
+    tree: Tree = {}
+    for key, value in ours.items():
+        set_key(tree, key.split("."), value, key)
+    return tree
+
+
+def _translate_training(flat: Mapping[str, Any], ours: Tree) -> None:
+    if "lr_decay" in flat:
+        # Epochs until the rate falls to a tenth. With null or a number below one it is constant.
+        decay = flat["lr_decay"]
+        constant = decay is None or (isinstance(decay, int) and decay <= 0)
+        ours["train.schedule"] = "constant" if constant else "step"
+        if constant:
+            ours.pop("train.lr_decay", None)
+    if "TM.use" in flat:
+        spans = ours.get("augment.time_spans", 5)
+        ours["augment.time_spans"] = spans if flat["TM.use"] else 0
+    optimizer = str(ours.get("train.optimizer")).lower()
+    if optimizer in ("adam", "adamw", "sgd"):
+        ours["train.optimizer"] = optimizer
+
+
+def _translate_data(flat: Mapping[str, Any], ours: Tree) -> None:
+    if flat.get("split") is not None:  # "split4" is part of a file name there, and split 4 here
+        name = str(flat["split"]).removeprefix("split")
+        ours["data.split"] = int(name) if re.fullmatch("0|[1-9][0-9]*", name) else name
+    if "dataset" in flat:
+        ours["data.name"] = known_data_set(str(flat["dataset"] or "")) or "folder"
+        if ours["data.name"].startswith("havid"):
+            ours["text.phrase"] = "havid"  # its names are codes
+    classes = flat.get("holdout_classes")
+    if flat.get("holdout_mode") and classes:
+        ours["data.holdout"] = named_holdout(classes) if isinstance(classes, list) else [classes]
+
+
+def known_data_set(name: str) -> str | None:
+    """Return the name in datasets/benchmarks.py of a reference data set, or None.
+
+    One name is the other, or begins with it.
+    """
+    if name in BENCHMARKS or not name:
+        return name or None
+    for benchmark in BENCHMARKS:
+        if benchmark.startswith(name) or name.startswith(benchmark):
+            return benchmark
+    return None
+
+
+def read_settings(files: Sequence[str], pairs: Sequence[str] = ()) -> Config:
+    """Read the configuration of ``--cfg`` and ``--set``. Warns of keys without a meaning here.
+
+    Args:
+        files: reference files, or names of our recipes.
+        pairs: KEY VALUE KEY VALUE ...
+
+    Returns:
+        Our configuration.
+
+    Raises:
+        InputError: a file or a value is not valid.
+    """
+    sources = [*map(_read_file, files), read_pairs(pairs)]
+    tree: Tree = {}
+    reference: Tree = {}
+    meaningless: list[str] = []
+    for source in sources:
+        changes = _changes(source.reference, tree, reference)
+        tree = merged(merged(tree, changes), source.tree)
+        reference.update(source.reference)
+        meaningless += _meaningless(source.reference)
+    if meaningless:
+        keys = ", ".join(dict.fromkeys(meaningless))
+        warnings.warn(f"keys without a meaning here: {keys}", stacklevel=2)
+    if reference.get("holdout_mode") and not reference.get("holdout_classes"):
+        warnings.warn("holdout_mode without holdout_classes: nothing is held out", stacklevel=2)
+    names = [*files]
+    if pairs:
+        names.append("--set")
+    return Config.from_tree(tree, " + ".join(names))
+
+
+def _read_file(name: str) -> _Source:
+    path = Path(name)
+    if not path.is_file():
+        return _Source(tree=read_recipe(name))
+    tree = read_mapping(path, "a YAML file")
+    flat = flatten({key: value for key, value in tree.items() if key not in _GROUPS})
+    if not any(key in KEYS or key in SWITCHES for key in flat):
+        return _Source(tree=read_recipe(name))
+    ours = {key: value for key, value in tree.items() if key in _GROUPS}
+    return _with_device(flat, ours, flat.pop(_GPU, None))
+
+
+def _with_device(flat: Tree, ours: Tree, gpu: Any) -> _Source:
+    if gpu is not None:
+        ours = merged({"train": {"device": _device(gpu)}}, ours)
+    return _Source(flat, ours)
+
+
+def _changes(flat: Mapping[str, Any], tree: Tree, earlier: Mapping[str, Any]) -> Tree:
+    """Return the changes of reference keys to a tree that has the `earlier` reference keys."""
+    if not flat:
+        return {}
+    if not tree:
+        return _complete_tree(flat)
+    changes = dict(flat)
+    for group in _TOGETHER:
+        if group & flat.keys():
+            missing = group & earlier.keys()
+            changes = {**{key: earlier[key] for key in missing}, **changes}
+    if not changes.get("use_clip", True) and tree.get("model", {}).get("head") != "fact-clip":
+        del changes["use_clip"]  # it is off already, and the head may be verb-noun
+    return translate(changes)
+
+
+def read_pairs(pairs: Sequence[str]) -> _Source:
+    """Read the words of ``--set``: KEY VALUE KEY VALUE ..."""
+    option = "--set"
+    if len(pairs) % 2:
+        assignments = [word for word in pairs[::2] if "=" in word]
+        word = assignments[0] if assignments else pairs[-1]
+        raise InputError(option, f"{word!r} has no value", "write KEY VALUE KEY VALUE ...")
+    flat: Tree = {}
+    ours: Tree = {}
+    gpu = None
+    for key, word in zip(pairs[::2], pairs[1::2], strict=True):
+        value = value_of(key, word, f"--set {key}")
+        if key.split(".")[0] in _GROUPS:
+            set_key(ours, key.split("."), value, key)
+        elif key == _GPU:
+            gpu = value
+        elif key in KEYS or key in SWITCHES or key.startswith("aux."):
+            flat[key] = _null_or(value)
+        else:
+            suggestion = suggest(key, [*KEYS, *SWITCHES, _GPU])
+            raise InputError(option, f"unknown key {key}", suggestion)
+    return _with_device(flat, ours, gpu)
+
+
+def overrides(pairs: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """Return the changes of ``--set`` to some groups of our keys, as KEY=VALUE."""
+    source = read_pairs(pairs)
+    tree = merged(translate(source.reference), source.tree)
+    changes = flatten({group: keys for group, keys in tree.items() if group in groups})
+    return [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+
+
+def device(pairs: Sequence[str]) -> str:
+    """Return the device of ``--set``, from train.device or aux.gpu, else "auto"."""
+    return str(read_pairs(pairs).tree.get("train", {}).get("device", "auto"))
+
+
+def _device(gpu: Any) -> str:
+    if not isinstance(gpu, int) or isinstance(gpu, bool):
+        raise InputError(_GPU, f"{gpu!r} is not the number of a GPU, or -1 for the CPU")
+    if gpu < 0:
+        return "cpu"
+    if not torch.cuda.is_available():
+        return "auto"  # scripts/train.py warns
+    if gpu >= torch.cuda.device_count():
+        raise InputError(_GPU, f"{gpu}, but this machine has {torch.cuda.device_count()} GPUs")
+    return f"cuda:{gpu}"
