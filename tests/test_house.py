@@ -102,7 +102,7 @@ NOT_NAMES = frozenset(
 )
 """Pronouns and participles: a name is a noun that says what the value is. "seen" may be said of seen classes alone."""
 
-SAVED = {("fact_clip/models/evidence.py", "own")}  # in the names of saved weights
+SAVED = {("fact_clip/models/objects.py", "own")}  # in the names of saved weights
 
 
 def names_of(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -1,7 +1,8 @@
 """The blocks of FACT: input (``i``, ``I``), update (``u``), and update over segments (``U``).
 
 A block maps the frames and tokens of the previous one to a :class:`BlockOutput`. It stores nothing
-(docs/method.md, 'Blocks'). f2a: tokens query frames or segments. a2f: frames or segments query tokens.
+(docs/method.md, 'Blocks'). f2a: tokens query frames or segments. a2f: frames or segments query
+tokens.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Scene:
         return Context(features, self.frame_position, self.padding)
 
     def segment_context(self, features: Tensor, segments: Segments) -> Context:
-        """Return segment features (B, S, D) as a context, at the positions of their middle frames."""
+        """Return segment features (B, S, D) as a context, at their middle frames."""
         position = None
         if self.frame_position is not None:
             position = self.frame_position[0][segments.centre]  # (B, S, P)
@@ -258,8 +259,8 @@ def block_configs(config: ModelConfig) -> list[BlockConfig]:
 def convolution_reach(config: ModelConfig) -> int:
     """Return the rows on each side of a row that all temporal convolutions together can see.
 
-    A layer of dilation d reaches d rows: 2^l in layer l of ``m``, the larger of 2^l and 2^(L-1-l) in
-    ``m2``.
+    A layer of dilation d reaches d rows: 2^l in layer l of ``m``, the larger of 2^l and 2^(L-1-l)
+    in ``m2``.
 
     Args:
         config: the architecture.

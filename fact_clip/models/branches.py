@@ -225,8 +225,8 @@ class MSTCN(nn.Module):
 class MSTCNPlusPlus(CachesWeights):
     """Dual dilated layers of MS-TCN++ (Li et al. 2020): dilations 2^(L-1-l) and 2^l side by side.
 
-    A layer joins two convolutions by a 1x1 with nothing between, so it is one convolution of at most
-    five taps: 5 F^2 products a frame in place of 8 F^2. Folding its weights takes 6 F^3 products.
+    A layer joins two convolutions by a 1x1 with nothing between, so it is one convolution of at
+    most five taps: 5 F^2 products a frame in place of 8 F^2. Folding its weights takes 6 F^3 products.
     They are cached in inference. In training that pays off over more than 2F frames.
     """
 
@@ -381,8 +381,8 @@ def _multi_head(
 class TokenAttention(nn.Module):
     """Attention among tokens.
 
-    ``sca``: layers of self-attention, cross-attention to the context and feed-forward, a final norm,
-    A to H. ``sa`` does not read the context: layers of self-attention and feed-forward, A to H.
+    ``sca``: layers of self-attention, cross-attention to the context and feed-forward, a final
+    norm, A to H. ``sa`` does not read the context: layers of self-attention and feed-forward, A to H.
     """
 
     def __init__(self, config: BlockConfig, context_dim: int, crosses: bool) -> None:

@@ -1,4 +1,4 @@
-"""The model: frame-action cross-attention for temporal action segmentation (Lu and Elhamifar, CVPR 2024)."""
+"""The model: frame-action cross-attention (Lu and Elhamifar, CVPR 2024)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class FACT(nn.Module):
         config: the architecture.
         input_dim: D, feature columns.
         classes: vocabulary facts that the heads need.
-        text: unit text vectors of the vocabulary, for heads that read text: (C, E), or (C, slots, E)
-            for the text head, zero where a class has no word. They are stored as a buffer.
+        text: unit text vectors of the vocabulary, for heads that read text: (C, E), or (C, slots,
+            E) for the text head, zero where a class has no word. They are stored as a buffer.
         objects: input columns of named objects, or None.
         object_text: (O, E) unit text vectors of their names.
         frame_weight: share of the frame branch with which outputs are decoded by default.
@@ -131,9 +131,9 @@ class FACT(nn.Module):
 
         Args:
             features: (B, T, D).
-            mask: (B, T) true at real frames, which come first. None: all are real, which is faster.
+            mask: (B, T) true at real frames, which come first. None: all are, which is faster.
             text: (C', E) or (C', slots, E) class texts in place of the training vocabulary's.
-            transcript: (B, M) classes in order, -1 at padding, exactly if ``model.transcript`` is on.
+            transcript: (B, M) classes in order, -1 at padding, if ``model.transcript`` is on.
 
         Returns:
             The output of each block.

@@ -186,8 +186,8 @@ class TextHead(Head):
     One slot is a text head on sentences, several make a factored one. A slot without a word (no
     tool; the background has no word in any slot) has a learned key, and so has null. The features
     receive the expected key of each slot, under the softmax of the scores. With object columns the
-    words of their slot are also scored by pointing at the evidence, and the expected evidence is fed
-    back in place of that slot's key, so that no identity comes in (docs/method.md, 'Text head').
+    words of their slot are also scored by pointing at the evidence, and the expected evidence is
+    fed back in place of that slot's key, so that no identity comes in (docs/method.md, 'Text head').
     """
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
@@ -265,11 +265,11 @@ class TextHead(Head):
         if self.null_key is not None:
             objects = pad(objects, (0, 0, 0, 1))  # (C+1, O)
         # A class is scored by the evidence of its object, the sum over e and o of
-        # objects[c, o] evidence[e, o] (point[e] + asked[c, e]). The two terms are computed apart, so
-        # that nothing is as large as frames x evidence x classes.
+        # objects[c, o] evidence[e, o] (point[e] + query[c, e]). The two terms are computed apart,
+        # so that nothing is as large as frames x evidence x classes.
         pointed = (self.point(x).unsqueeze(-2) @ evidence).squeeze(-2)  # (B, N, O)
-        asked = self.ask(fed_keys)  # (C or C+1, E), what the verb and tool look for
-        of_objects = (asked.unsqueeze(-1) * objects.unsqueeze(1)).flatten(1)  # (C or C+1, E * O)
+        query = self.ask(fed_keys)  # (C or C+1, E), what the verb and tool look for
+        of_objects = (query.unsqueeze(-1) * objects.unsqueeze(1)).flatten(1)  # (C or C+1, E * O)
         scores = scores + pointed @ objects.T + evidence.flatten(-2) @ of_objects.T
 
         probs = scores.softmax(-1)
@@ -296,8 +296,8 @@ class SimilarityHead(TextHead):
 
     A candidate's score is the product of its evidence and of what the frame, segment or token looks
     for in any candidate's evidence. The background and null have no evidence, and the score of the
-    text head. The expected evidence is fed back, too. Without evidence (tokens that have attended to
-    nothing yet) this is the text head (docs/method.md, 'Similarity evidence').
+    text head. The expected evidence is fed back, too. Without evidence (tokens that have attended
+    to nothing yet) this is the text head (docs/method.md, 'Similarity evidence').
     """
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:

@@ -2,8 +2,8 @@
 
 docs/method.md, "Similarity evidence", has the formulas.
 
-Frames and names are compared by their cosine. One small network over time, shared by all candidates,
-reads the curves of one candidate: its cosine, the same smoothed, less its mean over the video, and
+Frames and names are compared by their cosine. One small network over time, shared by all
+candidates, reads the curves of one candidate: its cosine, the same smoothed, less its mean over the video, and
 less the best of the other candidates. It knows no class, so a name that was never trained is read
 like one that was. A permutation of the candidates permutes the result. Heads score a candidate by
 its evidence.
@@ -31,7 +31,7 @@ class SimilarityEvidence(nn.Module):
 
     The first W columns of the input are the frame's vector in the space of the texts, before
     ``data.standardize`` scaled them: column * space[0] - space[1] is that vector less its mean over
-    the training frames. Texts are taken less `centre`, so a constant gap between both has no effect.
+    the training frames. Texts are taken less `centre`, so a constant gap has no effect.
 
     Args:
         input_dim: D.
@@ -118,7 +118,7 @@ class SimilarityEvidence(nn.Module):
         return (words.flatten(0, 1) @ frames.transpose(1, 2)).unflatten(1, present.shape)
 
     def _curves(self, cosines: Tensor, mask: Tensor | None, present: Tensor) -> Tensor:
-        """Return (B, C, T, S*K): each word's cosine, smoothed, less its mean, less the best other."""
+        """Return (B, C, T, S*K): each word's cosine, smoothed, less its mean and others."""
         if mask is None:
             real = cosines.new_ones(1, 1, cosines.shape[-1])
         else:

@@ -7,8 +7,8 @@ A convolution of k taps with dilation d is a sum of k matrix products,
 Frames are stored as rows (B, T, D), so each tap multiplies a shifted view of the input by a matrix
 and adds to the result. Nothing is copied, transposed or padded, and frames beyond the ends of a
 video, which count as zero, are left out of the product. ``nn.Conv1d`` wants (B, D, T) and computes
-the products with those zeros too. A sum of convolutions of one input is the same sum with more taps,
-and taps that read the same frame are added up before they are multiplied (docs/method.md, 'Speed').
+the products with those zeros too. A sum of convolutions of one input is the same sum with more
+taps, and taps that read the same frame are added up before they are multiplied (docs/method.md, 'Speed').
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def convolve_sum(x: Tensor, convolutions: Sequence[Convolution], bias: Tensor) -
 
 
 def merge_taps(convolutions: Sequence[Convolution]) -> Taps:
-    """Return the matrices of a sum of convolutions by offset. Taps that read the same frame are one.
+    """Return the matrices of a sum of convolutions by offset, one for taps of the same frame.
 
     Two convolutions of three taps share the middle one, so they are five products a frame.
 
