@@ -1,7 +1,7 @@
-"""What `mkdocs build` needs beside docs/: pages that lie elsewhere in the repository, and links that leave docs/.
+"""Hooks of `mkdocs build`: pages from elsewhere in the repository, and links that leave docs/.
 
-The pages of docs/ link to files of the checkout (``../benchmarks/results.md``), as one reads them there. In the site a
-link to a page of ELSEWHERE leads to that page, and one to any other file outside docs/ becomes its path.
+The pages of docs/ link to files of the checkout (``../benchmarks/results.md``). In the site a link to a
+page of ELSEWHERE leads to that page, and a link to any other file outside docs/ becomes its path.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ELSEWHERE = {
     "benchmarks/results_parts.md": "benchmarks/results_parts.md",
     "docs/tutorials/notebook.ipynb": "tutorials/notebook.md",
 }
-"""A file of the repository and its page in the site."""
+"""Files of the repository and their pages in the site."""
 
 LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 
@@ -31,10 +31,11 @@ LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages of ELSEWHERE."""
     for source, page in ELSEWHERE.items():
-        content = {"content": notebook_page(ROOT / source)} if source.endswith(".ipynb") else {}
-        files.append(
-            File.generated(config, page, **(content or {"abs_src_path": str(ROOT / source)}))
-        )
+        path = ROOT / source
+        content: dict[str, str] = {"abs_src_path": str(path)}
+        if source.endswith(".ipynb"):
+            content = {"content": notebook_page(path)}
+        files.append(File.generated(config, page, **content))
     return files
 
 
@@ -43,30 +44,43 @@ def notebook_page(path: Path) -> str:
     parts = []
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])
-        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+        if cell["cell_type"] == "markdown":
+            parts.append(text)
+            continue
+        parts.append(f"```python\n{text}\n```")
         for output in cell.get("outputs", ()):
-            data = output.get("data", {})
-            plain = "".join(output.get("text", data.get("text/plain", []))).rstrip()
-            parts.append(
-                "".join(data["text/html"]) if "text/html" in data else f"```text\n{plain}\n```"
-            )
+            parts.append(_output(output))
     return "\n\n".join(parts) + "\n"
 
 
+def _output(output: dict[str, Any]) -> str:
+    """Return what a cell printed or showed, as HTML if it has any."""
+    data = output.get("data", {})
+    if "text/html" in data:
+        return "".join(data["text/html"])
+    text = "".join(output.get("text", data.get("text/plain", []))).rstrip()
+    return f"```text\n{text}\n```"
+
+
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Lead links that leave docs/ to a page of the site, or show what they name."""
-    origins = {there: here for here, there in ELSEWHERE.items()}
+    """Lead links that leave docs/ to a page of the site, or replace them by the path."""
+    source_of = {page_path: source for source, page_path in ELSEWHERE.items()}
     address = page.file.src_uri
-    home = posixpath.dirname(origins.get(address, f"docs/{address}"))
+    folder = posixpath.dirname(source_of.get(address, f"docs/{address}"))
 
-    def lead(match: re.Match[str]) -> str:
-        text, target, anchor = match[1], match[2], match[3] or ""
-        path = posixpath.normpath(posixpath.join(home, target))
-        inside = ELSEWHERE.get(
-            path, path.removeprefix("docs/") if path.startswith("docs/") else None
-        )
-        if inside is None:
-            return f"{text} (`{path}`)" if text.strip("`") != path else f"`{path}`"
-        return f"[{text}]({posixpath.relpath(inside, posixpath.dirname(address) or '.')}{anchor})"
+    def replace(match: re.Match[str]) -> str:
+        text, target = match[1], match[2]
+        anchor = match[3] or ""
+        path = posixpath.normpath(posixpath.join(folder, target))
+        if path in ELSEWHERE:
+            destination = ELSEWHERE[path]
+        elif path.startswith("docs/"):
+            destination = path.removeprefix("docs/")
+        elif text.strip("`") == path:
+            return f"`{path}`"
+        else:
+            return f"{text} (`{path}`)"
+        link = posixpath.relpath(destination, posixpath.dirname(address) or ".")
+        return f"[{text}]({link}{anchor})"
 
-    return LINK.sub(lead, markdown)
+    return LINK.sub(replace, markdown)

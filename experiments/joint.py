@@ -1,20 +1,20 @@
 """Score trained and training-free methods in a synthetic joint space of frames and texts.
 
-A frame of an action of the workbench is x = normalise(R (a t_object + b t_action) + g + v + noise) with the text
-vectors t of a real sentence encoder, a constant gap g between both sides, a vector v for each video, and b < a: verbs
-are fainter than objects. The methods are given t, but not R, g and v. Figures of this space say nothing about real
-video. docs/experiments/joint_space.md has the table.
+    OMP_NUM_THREADS=1 PYTHONPATH=. python experiments/joint.py --out runs/joint --levels 2 4 8
 
-    OMP_NUM_THREADS=1 .venv/bin/python experiments/joint.py --out runs/joint --levels 2 4 8 --seeds 0 1 2
+A frame of an action of the workbench is x = normalise(R (a t_object + b t_action) + g + v + noise), with
+the text vectors t of a sentence encoder, a constant gap g between both sides, a vector v for each video,
+and b < a, because verbs are fainter than objects. The methods read x and t, not R, g and v. The figures of
+this space say nothing about real video. docs/experiments/joint_space.md has the table.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,8 @@ TREE: dict[str, Any] = {
 }
 TREE["data"] |= {"standardize": True, "stride": 2, "interleave": True}
 
+# Whether R is unknown. A joint model such as CLIP returns texts as R t, so R is the identity for its user.
 SPACES = {"given": False, "unknown": True}
-"""Whether R is unknown. A joint model such as CLIP gives its texts as R t, so that R is the identity for its user."""
 
 MODELS: dict[str, dict[str, Any]] = {
     "text head": {"head": "text"},
@@ -105,22 +105,17 @@ class JointSpace:
 def write_joint_space(root: Path, space: JointSpace, videos: int = 36) -> Path:
     """Write the workbench in the common layout with the features of a joint space, (T, W) float16."""
     write_workbench(root, videos=videos, seed=space.seed, fps=FPS)
-    actions = [name for name, (verb, _, _) in FACTORS.items() if verb is not None]
-    objects = list(dict.fromkeys(str(FACTORS[name][1]) for name in actions))
-    whole, part = _vectors(space.encoder, actions), _vectors(space.encoder, objects)
-    width = len(whole[actions[0]])
-    shown = {name: np.zeros(width) for name in FACTORS}
-    for name in actions:
-        shown[name] = space.of_object * part[str(FACTORS[name][1])] + space.of_action * whole[name]
+    shown = _class_vectors(space)
+    width = len(next(iter(shown.values())))
+
     rng = np.random.default_rng([20261126, space.seed])
-    rotation = (
-        np.linalg.qr(rng.standard_normal((width, width)))[0] if space.rotated else np.eye(width)
-    )
+    rotation = np.eye(width)
+    if space.rotated:
+        rotation = np.linalg.qr(rng.standard_normal((width, width)))[0]
     gap = space.gap * _direction(rng, width)
     for path in sorted((root / "groundTruth").glob("*.txt")):
-        rows = np.stack(
-            [shown[label] for label in path.read_text(encoding="utf-8").splitlines()]
-        )  # (T, W)
+        labels = path.read_text(encoding="utf-8").splitlines()
+        rows = np.stack([shown[label] for label in labels])  # (T, W)
         rows = rows @ rotation.T + gap + space.nuisance * _direction(rng, width)
         rows += space.noise / np.sqrt(width) * rng.standard_normal(rows.shape)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -128,7 +123,21 @@ def write_joint_space(root: Path, space: JointSpace, videos: int = 36) -> Path:
     return root
 
 
-def _vectors(encoder: str, names: list[str]) -> dict[str, Floats]:
+def _class_vectors(space: JointSpace) -> dict[str, Floats]:
+    """Return what a frame of each class shows, (W,); zeros for the background."""
+    actions = [name for name, (verb, _, _) in FACTORS.items() if verb is not None]
+    objects = list(dict.fromkeys(str(FACTORS[name][1]) for name in actions))
+    action_vectors = _text_vectors(space.encoder, actions)
+    object_vectors = _text_vectors(space.encoder, objects)
+    width = len(action_vectors[actions[0]])
+    shown = {name: np.zeros(width) for name in FACTORS}
+    for name in actions:
+        object_vector = object_vectors[str(FACTORS[name][1])]
+        shown[name] = space.of_object * object_vector + space.of_action * action_vectors[name]
+    return shown
+
+
+def _text_vectors(encoder: str, names: list[str]) -> dict[str, Floats]:
     rows = embed(text_encoder(encoder), Vocabulary.from_names(names)).classes.astype(np.float64)
     return dict(zip(names, rows, strict=True))
 
@@ -138,130 +147,134 @@ def _direction(rng: np.random.Generator, width: int) -> Floats:
     return drawn / np.linalg.norm(drawn)
 
 
-def compared(
+def compare(
     folder: Path, space: JointSpace, models: list[str]
 ) -> Iterator[tuple[str, dict[str, float]]]:
-    """The figures of the methods in one space: (name, figures) as they are found."""
+    """Yield the name and the figures of each method in one space."""
     root = write_joint_space(folder / "data", space)
-    config = Config.from_tree(
-        merged(TREE, {"data": {"root": str(root)}, "train": {"seed": space.seed}}), "joint"
-    )
+    changes = {"data": {"root": str(root)}, "train": {"seed": space.seed}}
+    config = Config.from_tree(merged(TREE, changes), "joint")
     yield "training-free", training_free(Dataset.open(config.data), space.encoder)
     for name in models:
         out = folder / name.replace(" ", "-")
-        train(Config.from_tree(merged(config.model_dump(), {"model": MODELS[name]}), "joint"), out)
-        yield name, figures(evaluate(out))
+        tree = merged(config.model_dump(), {"model": MODELS[name]})
+        train(Config.from_tree(tree, "joint"), out)
+        yield name, figures_of(evaluate(out))
         if name == "similarity":
             yield f"{name}, names in another order", permuted(out)
 
 
-def merged(tree: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """A tree with the values of another on top."""
-    nested = {
-        key: merged(tree[key], value)
-        for key, value in top.items()
-        if isinstance(value, dict) and key in tree
-    }
-    return {**tree, **top, **nested}
+def merged(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a tree with the values of another one on top."""
+    result = {**tree, **changes}
+    for key, value in changes.items():
+        if isinstance(value, dict) and key in tree:
+            result[key] = merged(tree[key], value)
+    return result
 
 
-def figures(result: dict[str, Any]) -> dict[str, float]:
-    """The columns of the table, as in use: gamma was chosen on validation videos and validation-unseen classes."""
+def figures_of(result: dict[str, Any]) -> dict[str, float]:
+    """Return the columns of the table, decoded as in use, with gamma chosen on validation videos."""
     report = result["zero_shot"]
-    rest = {"unseen labels only": report["unseen_labels_only"], "AUSUC": report["ausuc"]}
-    return {key: float({**report["ways"]["in use"], **rest}[key]) for key in COLUMNS}
+    values = {
+        **report["ways"]["in use"],
+        "unseen labels only": report["unseen_labels_only"],
+        "AUSUC": report["ausuc"],
+    }
+    return {key: float(values[key]) for key in COLUMNS}
 
 
 def training_free(dataset: Dataset, encoder: str) -> dict[str, float]:
-    """`fact-clip segment --training-free` with all actions as candidates; the background is never named."""
-    known = dataset.vocabulary
-    actions = [name for name in known if name not in known.background]
-    texts, place = (
-        embed(text_encoder(encoder), Vocabulary.from_names(actions)).classes,
-        known.encode(actions),
-    )
-    left_out = (*known.background_indices, *dataset.validation_unseen)
-    truth, found, alone = [], [], []
-    unseen = np.array([actions.index(known.names[label]) for label in dataset.unseen])
+    """Score `segment --training-free` with all actions as candidates, never background."""
+    vocabulary = dataset.vocabulary
+    actions = [name for name in vocabulary if name not in vocabulary.background]
+    texts = embed(text_encoder(encoder), Vocabulary.from_names(actions)).classes
+    class_of_action = vocabulary.encode(actions)
+    unseen = np.array([actions.index(vocabulary.names[label]) for label in dataset.unseen])
+    uncounted = (*vocabulary.background_indices, *dataset.validation_unseen)
 
-    def decoded(table: NDArray[np.float32]) -> NDArray[np.int64]:
+    def decoded(rows: NDArray[Any], candidates: NDArray[np.float32]) -> NDArray[np.int64]:
+        table = similarity_probabilities(rows, candidates, round(FPS))
         scores = Scores(len(table), similarity=torch.from_numpy(table), rate=FPS)
-        return decode_scores(scores, CandidateSet(known), DecodeSettings(shortest=1.0))[0]
+        return decode_scores(scores, CandidateSet(vocabulary), DecodeSettings(shortest=1.0))[0]
 
+    truth = []
+    predictions = []
+    unseen_predictions = []  # with the unseen classes as the only candidates
     for name in dataset.test:
         rows = dataset.features(name)
         truth.append(dataset.labels(name))
-        found.append(place[decoded(similarity_probabilities(rows, texts, round(FPS)))])
-        alone.append(
-            place[unseen[decoded(similarity_probabilities(rows, texts[unseen], round(FPS)))]]
-        )
-    seen_mean, unseen_mean = metrics.class_means(truth, found, dataset.unseen, left_out)
-    only = [np.where(np.isin(labels, dataset.unseen), labels, -1) for labels in truth]
+        predictions.append(class_of_action[decoded(rows, texts)])
+        unseen_predictions.append(class_of_action[unseen[decoded(rows, texts[unseen])]])
+
+    seen_mean, unseen_mean = metrics.class_means(truth, predictions, dataset.unseen, uncounted)
+    unseen_truth = [np.where(np.isin(row, dataset.unseen), row, -1) for row in truth]
+    only = metrics.class_means(unseen_truth, unseen_predictions, dataset.unseen, uncounted)
+    all_figures = metrics.evaluate(truth, predictions, background=vocabulary.background_indices)
     return {
         "S": seen_mean,
         "U": unseen_mean,
         "H": metrics.harmonic_mean(seen_mean, unseen_mean),
-        "unseen labels only": metrics.class_means(only, alone, dataset.unseen, left_out)[1],
-        "AUSUC": float("nan"),  # it knows no seen classes
-        "edit": metrics.evaluate(truth, found, background=known.background_indices)["edit"],
+        "unseen labels only": only[1],
+        "AUSUC": float("nan"),  # there are no seen classes
+        "edit": all_figures["edit"],
     }
 
 
 def permuted(out: Path) -> dict[str, float]:
-    """S, U and H with all names typed in a random order: those of the vocabulary's order, but for rounding."""
+    """Score a run with all names typed in a random order, which must not matter but for rounding."""
     loaded = Run.open(out)
     dataset = Dataset.open(loaded.run.config.data)
+    vocabulary = dataset.vocabulary
     segmenter = Segmenter(Scorer(loaded, "cpu"))
-    order = np.random.default_rng(0).permutation(len(dataset.vocabulary))
-    names = [dataset.vocabulary.names[label] for label in order]
-    truth = [dataset.labels(name) for name in dataset.test]
-    found = [
-        dataset.vocabulary.encode(segmenter.segment(dataset.features(name), names).to_frames())
-        for name in dataset.test
-    ]
-    left_out = (*dataset.vocabulary.background_indices, *dataset.validation_unseen)
-    seen_mean, unseen_mean = metrics.class_means(truth, found, dataset.unseen, left_out)
+    order = np.random.default_rng(0).permutation(len(vocabulary))
+    names = [vocabulary.names[label] for label in order]
+    truth = []
+    predictions = []
+    for name in dataset.test:
+        truth.append(dataset.labels(name))
+        segmentation = segmenter.segment(dataset.features(name), names)
+        predictions.append(vocabulary.encode(segmentation.to_frames()))
+    uncounted = (*vocabulary.background_indices, *dataset.validation_unseen)
+    seen_mean, unseen_mean = metrics.class_means(truth, predictions, dataset.unseen, uncounted)
     return {"S": seen_mean, "U": unseen_mean, "H": metrics.harmonic_mean(seen_mean, unseen_mean)}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Mean and deviation over the seeds, in Markdown."""
+    """Return mean and deviation over the seeds, in Markdown."""
     lines = [
         "| R | noise | method | " + " | ".join(COLUMNS) + " |",
         "|---" * (3 + len(COLUMNS)) + "|",
     ]
-    for key in dict.fromkeys((row["space"], row["noise"], row["method"]) for row in rows):
-        own = [row for row in rows if (row["space"], row["noise"], row["method"]) == key]
-        cells = []
-        for column in COLUMNS:
-            values = np.array([row.get(column, np.nan) for row in own])
-            cells.append(
-                "" if np.isnan(values).any() else f"{values.mean():.1f} ± {values.std():.1f}"
-            )
-        lines.append(f"| {key[0]} | {key[1]:g} | {key[2]} | " + " | ".join(cells) + " |")
+    groups: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["space"], row["noise"], row["method"]), []).append(row)
+    for (space, noise, method), group in groups.items():
+        cells = [_cell([row.get(column, np.nan) for row in group]) for column in COLUMNS]
+        lines.append(f"| {space} | {noise:g} | {method} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def summary(rows: list[dict[str, Any]], column: str) -> str:
-    """Mean and deviation over the seeds of one column: methods down, spaces and levels of noise across."""
+    """Return mean and deviation of one column: methods down, spaces and levels of noise across."""
     spaces = sorted({(row["space"], row["noise"]) for row in rows})
-    lines = [
-        f"| {column} | "
-        + " | ".join(f"R {space}, noise {noise:g}" for space, noise in spaces)
-        + " |",
-        "|---" * (1 + len(spaces)) + "|",
-    ]
+    titles = [f"R {space}, noise {noise:g}" for space, noise in spaces]
+    lines = [f"| {column} | " + " | ".join(titles) + " |", "|---" * (1 + len(spaces)) + "|"]
     for method in dict.fromkeys(row["method"] for row in rows):
-        cells = []
-        for key in spaces:
-            own = [
-                row[column]
-                for row in rows
-                if (row["space"], row["noise"]) == key and row["method"] == method
-            ]
-            cells.append(f"{np.mean(own):.1f} ± {np.std(own):.1f}" if own else "")
+        values: dict[tuple[str, float], list[float]] = {space: [] for space in spaces}
+        for row in rows:
+            if row["method"] == method:
+                values[row["space"], row["noise"]].append(row[column])
+        cells = [_cell(numbers) for numbers in values.values()]
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _cell(numbers: list[float]) -> str:
+    """Return mean and deviation; nothing without numbers."""
+    if not numbers or np.isnan(numbers).any():
+        return ""
+    return f"{np.mean(numbers):.1f} ± {np.std(numbers):.1f}"
 
 
 def main() -> int:
@@ -269,37 +282,43 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder of data, runs and results.jsonl"
-    )
+    parser.add_argument("--out", type=Path, required=True, help="data, runs and results.jsonl")
     parser.add_argument("--spaces", nargs="+", choices=SPACES, default=list(SPACES))
     parser.add_argument("--levels", nargs="+", type=float, default=[2.0, 4.0, 8.0])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    path = asked.out / "results.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-    done = {(row["space"], row["noise"], row["seed"], row["method"]) for row in rows}
-    for name in asked.spaces:
-        for noise in asked.levels:
-            for seed in asked.seeds:
-                models = [model for model in asked.models if (name, noise, seed, model) not in done]
-                folder = asked.out / f"{name}-{noise:g}-{seed}"
-                for method, own in (
-                    compared(folder, JointSpace(noise, SPACES[name], seed), models)
-                    if models
-                    else ()
-                ):
-                    row = {"space": name, "noise": noise, "seed": seed, "method": method, **own}
-                    if (name, noise, seed, method) in done:
-                        continue
-                    rows.append(row)
-                    with path.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(row) + "\n")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    path = arguments.out / "results.jsonl"
+    rows = []
+    if path.is_file():
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for settings in product(arguments.spaces, arguments.levels, arguments.seeds):
+        rows += measure(settings, arguments.models, arguments.out, rows)
     print(summary(rows, "H"), summary(rows, "U"), table(rows), sep="\n\n")
     return 0
 
 
+def measure(
+    settings: tuple[str, float, int], models: list[str], out: Path, rows: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Measure the models that `rows` lack in a space, and append them to OUT/results.jsonl."""
+    space, noise, seed = settings
+    key = {"space": space, "noise": noise, "seed": seed}
+    done = {row["method"] for row in rows if key.items() <= row.items()}
+    missing = [model for model in models if model not in done]
+    if not missing:
+        return []
+    folder = out / f"{space}-{noise:g}-{seed}"
+    new = []
+    for method, figures in compare(folder, JointSpace(noise, SPACES[space], seed), missing):
+        if method in done:
+            continue
+        new.append({**key, "method": method, **figures})
+        with (out / "results.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(new[-1]) + "\n")
+    return new
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,12 +1,12 @@
-"""A plain dilated convolution, the baseline that the recipe of ``fact-clip data init`` has to beat on a small data set.
+"""Train a plain dilated convolution: the baseline for the recipe of ``fact-clip data init``.
 
-OMP_NUM_THREADS=1 python experiments/tcn.py ROOT [SPLIT]
+    OMP_NUM_THREADS=1 python experiments/tcn.py ROOT [SPLIT]
 
-One stage of MS-TCN (Farha and Gall, CVPR 2019) on standardised columns, beside which stand the mean and the deviation
-of windows of 5 and 25 frames: 9 dilated layers of 64 channels, dropout 0.3 on the columns and in the layers, smoothing
-0.15, Adam at 2e-3 with a cosine, one video a step, until 60 CPU-seconds are spent. The epoch and the price of a change
-of action are chosen on the validation videos. It shares the reading of data, the metrics and the decoding with
-fact_clip, and nothing of the model.
+One stage of MS-TCN (Farha and Gall, CVPR 2019) reads standardised columns, with the mean and the
+deviation of windows of 5 and 25 frames: 9 dilated layers of 64 channels, dropout 0.3 on the columns and
+in the layers, smoothing 0.15, Adam at 2e-3 with a cosine, one video per step, until 60 processor seconds
+are spent. The epoch and the switching penalty are chosen on the validation videos. The script shares the
+reading of data, the metrics and the decoding with fact_clip, and nothing of the model.
 """
 
 from __future__ import annotations
@@ -32,9 +32,14 @@ from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.layout import find_benchmark
 from fact_clip.decoding import decode_switching
 
-WINDOWS, LAYERS, WIDTH, DROPOUT, SMOOTHING, LR = (5, 25), 9, 64, 0.3, 0.15, 2e-3
-PRICES = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
-VALIDATIONS = 20  # over the time budget
+WINDOWS = (5, 25)
+LAYERS = 9
+WIDTH = 64
+DROPOUT = 0.3
+SMOOTHING = 0.15
+LR = 2e-3
+PENALTIES = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+VALIDATIONS = 20  # during the time budget
 FIGURES = ("frame_accuracy", "edit", "f1@10", "f1@25", "f1@50")
 CHOSEN_BY = FIGURES[:3]
 
@@ -51,9 +56,9 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, F, T) to (B, F, T)."""
-        out: Tensor = x + self.dropout(self.mix(torch.relu(self.dilated(x))))
-        return out
+        """Map (B, F, T) to (B, F, T)."""
+        change: Tensor = self.dropout(self.mix(torch.relu(self.dilated(x))))
+        return x + change
 
 
 class TCN(nn.Module):
@@ -69,24 +74,25 @@ class TCN(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(T, D) to log-probabilities (T, C)."""
+        """Map (T, D) to log-probabilities (T, C)."""
         scores: Tensor = self.layers(x.T.unsqueeze(0))[0].T
         return scores.log_softmax(-1)
 
 
 def loss_of(logp: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy and the truncated squared change of the log-probabilities."""
+    """Return cross entropy plus the truncated squared change of the log-probabilities (T, C)."""
     change = (logp[1:] - logp[:-1].detach()).square().clamp(max=16)
-    return nn.functional.nll_loss(logp, labels, ignore_index=-1) + SMOOTHING * change.mean()
+    cross_entropy = nn.functional.nll_loss(logp, labels, ignore_index=-1)
+    return cross_entropy + SMOOTHING * change.mean()
 
 
 @dataclass
-class Kept:
+class Best:
     """The best model so far, by its validation."""
 
     score: float = -math.inf
     epoch: int = 0
-    price: float = 0.0
+    penalty: float = 0.0
     state: dict[str, Tensor] | None = None
 
 
@@ -95,82 +101,91 @@ class Training:
 
     def __init__(self, dataset: Dataset, seconds: float, seed: int) -> None:
         torch.manual_seed(seed)
-        self.dataset, self.seconds = dataset, seconds
+        self.dataset = dataset
+        self.seconds = seconds
         self.background = dataset.vocabulary.background_indices
-        transform = FeatureTransform.fit(
-            (dataset.features(name) for name in dataset.train), WINDOWS
-        )
-        names = (*dataset.train, *dataset.validation, *dataset.test)
-        self.inputs = {name: torch.from_numpy(transform(dataset.features(name))) for name in names}
-        self.labels = {name: dataset.labels(name) for name in names}
-        self.model, self.kept = TCN(transform.width, len(dataset.vocabulary)), Kept()
+        train_features = (dataset.features(name) for name in dataset.train)
+        transform = FeatureTransform.fit(train_features, WINDOWS)
+        self.inputs: dict[str, Tensor] = {}  # (T, D) by video
+        self.labels: dict[str, Labels] = {}
+        for name in (*dataset.train, *dataset.validation, *dataset.test):
+            self.inputs[name] = torch.from_numpy(transform(dataset.features(name)))
+            self.labels[name] = dataset.labels(name)
+        self.model = TCN(transform.width, len(dataset.vocabulary))
+        self.best = Best()
 
     def run(self) -> int:
-        """Train until the time is spent; the number of epochs begun."""
+        """Train until the time is spent and return the number of epochs that were begun."""
         optimizer = torch.optim.Adam(self.model.parameters(), lr=LR)
         order = np.random.default_rng(0)
-        started, epoch, due = time.process_time(), 0, 1
+        start = time.process_time()
+        epoch = 0
+        due = 1
         while True:
             epoch += 1
             for name in order.permutation(self.dataset.train):
-                share = (time.process_time() - started) / self.seconds
+                share = (time.process_time() - start) / self.seconds
                 if share >= 1:
                     self._validate(epoch)
                     return epoch
-                for group in optimizer.param_groups:
-                    group["lr"] = LR * 0.5 * (1 + math.cos(math.pi * share))
-                self.model.train()
-                loss = loss_of(
-                    self.model(self.inputs[name]), torch.from_numpy(self.labels[name].copy())
-                )
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
+                self._step(optimizer, name, share)
             if share * VALIDATIONS >= due:
                 self._validate(epoch)
                 due = int(share * VALIDATIONS) + 1
 
+    def _step(self, optimizer: torch.optim.Optimizer, name: str, share: float) -> None:
+        """Train on one video, at the learning rate of a share of the time."""
+        for group in optimizer.param_groups:
+            group["lr"] = LR * 0.5 * (1 + math.cos(math.pi * share))
+        self.model.train()
+        labels = torch.from_numpy(self.labels[name].copy())
+        loss = loss_of(self.model(self.inputs[name]), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
     def _validate(self, epoch: int) -> None:
+        """Keep the model if it is the best so far with one of the penalties."""
         names = self.dataset.validation
         scores = self.scores(names)
-        for price in PRICES:
-            figures = self.figures(names, [decode_switching(each, price) for each in scores])
+        for penalty in PENALTIES:
+            figures = self.figures(names, [decode_switching(table, penalty) for table in scores])
             score = sum(figures[key] for key in CHOSEN_BY) / len(CHOSEN_BY)
-            if score > self.kept.score:
+            if score > self.best.score:
                 state = {key: value.clone() for key, value in self.model.state_dict().items()}
-                self.kept = Kept(score, epoch, price, state)
+                self.best = Best(score, epoch, penalty, state)
 
     @torch.inference_mode()
     def scores(self, names: Sequence[str]) -> list[NDArray[np.float32]]:
-        """Log-probabilities (T, C) of each video."""
+        """Return the log-probabilities (T, C) of each video."""
         self.model.eval()
         return [self.model(self.inputs[name]).numpy() for name in names]
 
     def figures(self, names: Sequence[str], predicted: list[Labels]) -> dict[str, float]:
-        """Metrics of some videos."""
+        """Return the metrics of some videos."""
         truth = [self.labels[name] for name in names]
-        found = metrics.evaluate(truth, predicted, background=self.background)
-        return {key: float(found[key]) for key in FIGURES}
+        figures = metrics.evaluate(truth, predicted, background=self.background)
+        return {key: float(figures[key]) for key in FIGURES}
 
     def tested(self) -> dict[str, float]:
-        """Metrics of the kept model on the test videos."""
-        assert self.kept.state is not None
-        self.model.load_state_dict(self.kept.state)
+        """Return the metrics of the best model on the test videos."""
+        assert self.best.state is not None
+        self.model.load_state_dict(self.best.state)
         names = self.dataset.test
-        return self.figures(
-            names, [decode_switching(each, self.kept.price) for each in self.scores(names)]
-        )
+        labels = [decode_switching(table, self.best.penalty) for table in self.scores(names)]
+        return self.figures(names, labels)
 
 
-def opened(root: str, split: str, name: str) -> Dataset:
-    """A split of a data set; the background is guessed by its name, as ``data init`` does."""
+def open_split(root: str, split: str, name: str) -> Dataset:
+    """Open a split; the background is guessed by its name, as ``data init`` does."""
     config = DataConfig(root=root, name=name, split=split)
-    listed = parse_mapping(Path(root) / find_benchmark(name).mapping)[0]
-    return Dataset.open(guess_names(config, listed, Path(root))[0])
+    class_names = parse_mapping(Path(root) / find_benchmark(name).mapping)[0]
+    config = guess_names(config, class_names, Path(root))[0]
+    return Dataset.open(config)
 
 
 def main() -> int:
-    """Train, and print a line a seed."""
+    """Train, and print a line for each seed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -181,16 +196,18 @@ def main() -> int:
         "--seconds", type=float, default=60.0, help="CPU-seconds of training, validation included"
     )
     parser.add_argument("--seeds", default="0", help="as 0,1,2")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    for seed in given.seeds.split(","):
-        started = time.process_time()
-        training = Training(opened(given.root, given.split, given.name), given.seconds, int(seed))
+    for seed in arguments.seeds.split(","):
+        start = time.process_time()
+        dataset = open_split(arguments.root, arguments.split, arguments.name)
+        training = Training(dataset, arguments.seconds, int(seed))
         epochs = training.run()
         figures = " / ".join(f"{value:.1f}" for value in training.tested().values())
-        kept = training.kept
-        print(f"seed {seed}: frame / edit / F1@10,25,50 {figures}; {time.process_time() - started:.0f} CPU-s, "
-              f"{epochs} epochs, kept {kept.epoch}, price {kept.price:g}", flush=True)  # fmt: skip
+        seconds = time.process_time() - start
+        best = training.best
+        print(f"seed {seed}: frame / edit / F1@10,25,50 {figures}; {seconds:.0f} CPU-s, ", end="")
+        print(f"{epochs} epochs, best {best.epoch}, penalty {best.penalty:g}", flush=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""One part of each kind that a package can add to FACT-CLIP; pyproject.toml names them as entry points."""
+"""One part of each kind that a package can add to FACT-CLIP. pyproject.toml names them as entry points."""
 
 from __future__ import annotations
 
@@ -14,56 +14,71 @@ from fact_clip.models.heads import Candidates, Classes, Head
 
 
 class Tiles:
-    """A frame encoder, ``tiles`` or ``tiles:8``: mean colours of the tiles of a picture, 4 by 4 by default."""
+    """A frame encoder: the mean colours of the tiles of a picture. ``tiles:8`` has 8 by 8 of them."""
 
-    size = (64, 64)  # to which pictures are decoded
-    context = 0  # pictures before the first one that are needed
+    size = (64, 64)  # size of the decoded pictures
+    context = 0  # earlier pictures that the encoder needs
 
     def __init__(self, rest: str, where: str, runtime: Any) -> None:
-        """Take what follows the colon, how errors call this encoder, and device and precision."""
+        """Create the encoder.
+
+        Args:
+            rest: the text after the colon.
+            where: the name of the encoder in errors.
+            runtime: device and precision.
+        """
         self.count = int(rest or 4)
-        self.name = f"tiles:{self.count}"  # equal names mean equal features
+        self.name = f"tiles:{self.count}"  # encoders of one name give equal features
 
     def load(self) -> None:
-        """Load weights; there are none."""
+        """Do nothing, because there are no weights."""
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) pictures to (tiles, tiles, 3) mean colours."""
+        """Return the mean colours (tiles, tiles, 3) of a picture (H, W, 3)."""
         side = 64 // self.count
-        parts = image[: side * self.count, : side * self.count].reshape(
-            self.count, side, self.count, side, 3
-        )
-        return parts.mean(axis=(1, 3), dtype=np.float32) / 255
+        square = image[: side * self.count, : side * self.count]
+        tiles = square.reshape(self.count, side, self.count, side, 3)
+        return tiles.mean(axis=(1, 3), dtype=np.float32) / 255
 
     def encode_images(self, prepared: np.ndarray) -> np.ndarray:
-        """(N, tiles, tiles, 3) to (N, D)."""
+        """Return features (N, D) of prepared pictures (N, tiles, tiles, 3)."""
         return prepared.reshape(len(prepared), -1)
 
 
 class LinearHead(Head):
-    """Class scores by one linear layer; what they say is added to the features. It names the trained classes alone."""
+    """Class scores by one linear layer, which are mapped back and added to the features.
+
+    It scores trained classes only.
+    """
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__(width, classes, null)
-        self.score = nn.Linear(width, classes.count + int(null))
-        self.feed = nn.Linear(classes.count + int(null), width)
+        n_scores = classes.count + int(null)
+        self.score = nn.Linear(width, n_scores)
+        self.feed = nn.Linear(n_scores, width)
 
     def forward(
         self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """(B, N, H) to features (B, N, H) and scores (B, N, C or C+1)."""
+        """Return features (B, N, H) and scores (B, N, C or C+1) of (B, N, H)."""
         scores = self.score(x)
         return x + self.feed(scores.softmax(-1)), scores
 
 
 def _write(segmentation: Segmentation, path: Path) -> None:
-    lines = (f"{segment.start}\t{segment.stop}\t{segment.label}\n" for segment in segmentation)
+    """Write a line for each segment: start, stop and label."""
+    lines = [f"{segment.start}\t{segment.stop}\t{segment.label}\n" for segment in segmentation]
     path.write_text("".join(lines), encoding="utf-8")
 
 
 def _read(path: Path, gaps: Any) -> Segmentation:
-    rows = (line.split("\t") for line in path.read_text(encoding="utf-8").split("\n") if line)
-    return Segmentation(tuple(Segment(int(start), int(stop), label) for start, stop, label in rows))
+    """Read a file of `_write`."""
+    segments = []
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        if line:
+            start, stop, label = line.split("\t")
+            segments.append(Segment(int(start), int(stop), label))
+    return Segmentation(tuple(segments))
 
 
 SPANS = Format(".spans", _write, _read, needs_media=False, every_frame=True)
@@ -71,7 +86,9 @@ SPANS = Format(".spans", _write, _read, needs_media=False, every_frame=True)
 
 def segments_ratio(truth: list[np.ndarray], prediction: list[np.ndarray]) -> float:
     """Return how many segments are predicted for a hundred true ones."""
-    true, predicted = (
-        sum(1 + np.count_nonzero(np.diff(row)) for row in rows) for rows in (truth, prediction)
-    )
-    return 100 * predicted / true
+    return 100 * _count_segments(prediction) / _count_segments(truth)
+
+
+def _count_segments(labellings: list[np.ndarray]) -> int:
+    """Count the segments of labellings (T,)."""
+    return sum(1 + np.count_nonzero(np.diff(labels)) for labels in labellings)

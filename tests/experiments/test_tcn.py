@@ -36,10 +36,10 @@ def test_loss_by_hand():
 def test_it_learns_a_little_in_seconds(tmp_path):
     """Above the share of the commonest class after two seconds; the kept epoch was validated."""
     root = write_workbench(tmp_path / "data", videos=12, persons=6, dim=16)
-    training = tcn.Training(tcn.opened(str(root), "1", "workbench"), seconds=2.0, seed=0)
+    training = tcn.Training(tcn.open_split(str(root), "1", "workbench"), seconds=2.0, seed=0)
     epochs = training.run()
     figures = training.tested()
     assert list(figures) == list(tcn.FIGURES)
     assert figures["frame_accuracy"] > 20
-    assert 1 <= training.kept.epoch <= epochs
-    assert training.kept.price in tcn.PRICES
+    assert 1 <= training.best.epoch <= epochs
+    assert training.best.penalty in tcn.PENALTIES
