@@ -147,7 +147,9 @@ def test_the_tutorial_of_the_page(films, browser, tmp_path):
         settled(page)
         page.locator("#train-box").scroll_into_view_if_needed()
         box = page.locator("#train-box").bounding_box()
-        clip = {"x": box["x"] - 10, "y": box["y"] - 130, "width": box["width"] + 20, "height": box["height"] + 140}
+        top = page.locator("#save-title").bounding_box()["y"] - 10
+        height = box["y"] + box["height"] + 10 - top
+        clip = {"x": box["x"] - 10, "y": top, "width": box["width"] + 20, "height": height}
         picture(page, "tutorial-4-train", clip=clip)
 
         # 6. correct the drafts of the fourth film
