@@ -168,7 +168,8 @@ class Criterion:
             target, matches = self._match(output, truth)
         blocks = tuple(self._block(output, block, target) for block in output.blocks)
         fact = torch.stack([block.total for block in blocks]).mean()
-        contrastive, total = None, fact
+        contrastive = None
+        total = fact
         if output.alignment_logits is not None:
             contrastive = info_nce(output.alignment_logits.float(), truth.labels, self.seen)
             total = self.config.fact_weight * fact + self.config.contrastive_weight * contrastive
@@ -302,15 +303,19 @@ def _frame_term(logp: Tensor, target: _Target) -> Tensor:
     """Compute the weighted negative log-likelihood of labelled frames, divided by their number."""
     picked = logp.gather(2, target.labels.unsqueeze(2)).squeeze(2)  # (B, T)
     weights = target.class_weights[target.labels] * target.frame_weights * target.labelled
-    return -(weights * picked).sum(1) / target.frames
+    terms = weights * picked
+    return -terms.sum(1) / target.frames
 
 
 def _segment_term(logp: Tensor, units: _Units, target: _Target) -> Tensor:
     """Compute the cross entropy of predicted segments (B, N, C) and the labels inside each."""
     share = torch.zeros_like(logp).flatten(1)  # (B, N*C)
-    share.scatter_add_(1, units.of_frame * logp.shape[2] + target.labels, target.labelled.float())
-    share = share.view_as(logp) / units.frames.clamp(min=1).unsqueeze(2)  # (B, N, C)
-    return -(share * logp * target.class_weights[:-1]).sum((1, 2)) / units.count
+    index = units.of_frame * logp.shape[2] + target.labels  # (B, T)
+    share.scatter_add_(1, index, target.labelled.float())
+    unit_frames = units.frames.clamp(min=1).unsqueeze(2)  # (B, N, 1)
+    share = share.view_as(logp) / unit_frames  # (B, N, C)
+    terms = share * logp * target.class_weights[:-1]
+    return -terms.sum((1, 2)) / units.count
 
 
 def _token_term(logp: Tensor, target: _Target, mean: bool) -> Tensor:
@@ -319,7 +324,8 @@ def _token_term(logp: Tensor, target: _Target, mean: bool) -> Tensor:
     It is the weighted mean, or with `mean` the mean of the weighted terms (verb-noun).
     """
     weights = target.class_weights[target.token_classes] * target.token_mask  # (B, M)
-    terms = -weights * logp.gather(2, target.token_classes.unsqueeze(2)).squeeze(2)  # (B, M)
+    picked = logp.gather(2, target.token_classes.unsqueeze(2)).squeeze(2)  # (B, M)
+    terms = -weights * picked
     divisor = target.token_mask if mean else weights
     return terms.sum(1) / divisor.sum(1)
 
@@ -331,22 +337,27 @@ def _attention_terms(block: BlockOutput, units: _Units, target: _Target) -> tupl
     to the unit.
     """
     if block.a2f_attention_logits is None or block.f2a_attention_logits is None:
-        return torch.zeros_like(target.some), torch.zeros_like(target.some)
+        zeros = torch.zeros_like(target.some)
+        return zeros, zeros
     # over tokens, each as often as segments are matched to it
     a2f = block.a2f_attention_logits.float()  # (B, N, M)
-    a2f = a2f.masked_fill((target.of_token == 0).unsqueeze(1), _LOWEST)
+    unmatched = (target.of_token == 0).unsqueeze(1)  # (B, 1, M)
+    a2f = a2f.masked_fill(unmatched, _LOWEST)
     log_counts = target.of_token.clamp(min=1).log().unsqueeze(1)
     of_unit = (a2f + log_counts).logsumexp(2)  # (B, N)
     # over the units that have a labelled frame
     f2a = block.f2a_attention_logits.float()  # (B, M, N)
-    f2a = f2a.masked_fill((units.frames == 0).unsqueeze(1), _LOWEST)
+    unlabelled = (units.frames == 0).unsqueeze(1)  # (B, 1, N)
+    f2a = f2a.masked_fill(unlabelled, _LOWEST)
     of_token = f2a.logsumexp(2)  # (B, M)
 
     unit_frames = units.frames.gather(1, units.of_frame).clamp(min=1)  # (B, T)
     weights = target.class_weights[target.labels] * target.matched  # (B, T)
     weights = weights / unit_frames / units.count.unsqueeze(1)
-    to_token = a2f.flatten(1).gather(1, units.of_frame * a2f.shape[2] + target.token)  # (B, T)
-    to_unit = f2a.flatten(1).gather(1, target.token * f2a.shape[2] + units.of_frame)  # (B, T)
+    token_index = units.of_frame * a2f.shape[2] + target.token  # (B, T)
+    unit_index = target.token * f2a.shape[2] + units.of_frame  # (B, T)
+    to_token = a2f.flatten(1).gather(1, token_index)  # (B, T)
+    to_unit = f2a.flatten(1).gather(1, unit_index)  # (B, T)
     a2f_terms = weights * (of_unit.gather(1, units.of_frame) - to_token)
     f2a_terms = weights * (of_token.gather(1, target.token) - to_unit)
     return f2a_terms.sum(1), a2f_terms.sum(1)
@@ -367,15 +378,16 @@ def _smooth_term(logp: Tensor, block: BlockOutput, target: _Target) -> Tensor:
 
     unreal = ~target.token_mask.unsqueeze(1) | ~target.labelled.unsqueeze(2)  # (B, T, M)
     for attention in (a2f, f2a.transpose(1, 2)):
-        logs = attention.float().masked_fill(unreal, _LOWEST).log_softmax(2)
-        logs = logs.masked_fill(unreal, 0.0)
+        logits = attention.float().masked_fill(unreal, _LOWEST)
+        logs = logits.log_softmax(2).masked_fill(unreal, 0.0)
         total = total + _changes(logs, both) / (pairs * target.token_mask.sum(1))
     return total
 
 
 def _changes(values: Tensor, both: Tensor) -> Tensor:
     """Sum the squared changes of (B, T, K), at most 16 each, where both neighbours count: (B,)."""
-    squares = ((values[:, 1:] - values[:, :-1]) ** 2).clamp(max=16)
+    changes = values[:, 1:] - values[:, :-1]  # (B, T-1, K)
+    squares = (changes**2).clamp(max=16)
     return (squares * both.unsqueeze(2)).sum((1, 2))
 
 
@@ -427,12 +439,14 @@ def frame_weights(truth: Truth, is_action: Tensor, exponent: float) -> Tensor:
     if not exponent:
         return torch.ones(truth.labels.shape, device=truth.labels.device)
     lengths = segment_lengths(truth).float()
-    action = is_action[truth.classes.clamp(min=0)] & (truth.classes >= 0)  # (B, S)
+    classes = truth.classes.clamp(min=0)  # (B, S)
+    action = is_action[classes] & (truth.classes >= 0)  # (B, S)
     powers = torch.where(action, lengths**-exponent, 0.0)
     frames = torch.where(action, lengths, 0.0)
     mean = (powers * frames).sum(1, keepdim=True) / frames.sum(1, keepdim=True)
-    weights = torch.where(action, powers / mean, 1.0)
-    return pad(weights, (0, 1), value=1.0).gather(1, truth.segment)
+    weights = torch.where(action, powers / mean, 1.0)  # (B, S)
+    weights = pad(weights, (0, 1), value=1.0)
+    return weights.gather(1, truth.segment)
 
 
 def info_nce(similarity: Tensor, labels: Tensor, seen: Tensor) -> Tensor:
@@ -446,19 +460,22 @@ def info_nce(similarity: Tensor, labels: Tensor, seen: Tensor) -> Tensor:
     Returns:
         A scalar.
     """
-    column = seen.new_full((similarity.shape[2] + 1,), -1)  # the last element is for label -1
+    n_classes = similarity.shape[2]
+    column = seen.new_full((n_classes + 1,), -1)  # the last element is for label -1
     column[seen] = torch.arange(len(seen), device=seen.device)
     target = column[labels]  # (B, T) position among the seen classes
     used = (target >= 0).float()
     index = target.clamp(min=0)
     scores = similarity[..., seen]  # (B, T, K)
 
-    of_label = scores.log_softmax(2).gather(2, index.unsqueeze(2)).squeeze(2)  # (B, T)
+    over_texts = scores.log_softmax(2)  # (B, T, K)
+    of_label = over_texts.gather(2, index.unsqueeze(2)).squeeze(2)  # (B, T)
     n_frames = used.sum(1).clamp(min=1)
     to_text = -(of_label * used).sum(1) / n_frames  # (B,)
 
     lowest = torch.finfo(scores.dtype).min
-    over_time = scores.masked_fill((used == 0).unsqueeze(2), lowest).log_softmax(1)
+    ignored = (used == 0).unsqueeze(2)  # (B, T, 1)
+    over_time = scores.masked_fill(ignored, lowest).log_softmax(1)
     picked = over_time.gather(2, index.unsqueeze(2)).squeeze(2) * used  # (B, T)
     counts = torch.zeros_like(scores[:, 0]).scatter_add_(1, index, used)  # (B, K)
     sums = torch.zeros_like(counts).scatter_add(1, index, -picked)

@@ -53,7 +53,8 @@ def segment_lengths(truth: Truth) -> Tensor:
     """Return the frames of each true segment, (B, S), 0 at padding."""
     n_videos, n_segments = truth.classes.shape
     lengths = truth.segment.new_zeros(n_videos, n_segments + 1)
-    return lengths.scatter_add_(1, truth.segment, torch.ones_like(truth.segment))[:, :-1]
+    ones = torch.ones_like(truth.segment)
+    return lengths.scatter_add_(1, truth.segment, ones)[:, :-1]
 
 
 def one_to_one(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
@@ -74,7 +75,8 @@ def one_to_many(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs
     for segment, label in enumerate(classes):
         owned = np.flatnonzero(present[owner] == label)
         if owned.size:
-            pairs.append((int(owned[cost[owned, segment].argmin()]), segment))
+            cheapest = cost[owned, segment].argmin()
+            pairs.append((int(owned[cheapest]), segment))
     return pairs
 
 

@@ -28,6 +28,7 @@ from fact_clip.models.kernels import (
     convolve_sum,
     merge_taps,
     multiply_taps,
+    product_dtype,
     use_cpu_kernel,
 )
 from fact_clip.models.output import Segments
@@ -226,8 +227,8 @@ class MSTCNPlusPlus(CachesWeights):
     """Dual dilated layers of MS-TCN++ (Li et al. 2020): dilations 2^(L-1-l) and 2^l side by side.
 
     A layer joins two convolutions by a 1x1 with nothing between, so it is one convolution of at
-    most five taps: 5 F^2 products a frame in place of 8 F^2. Folding its weights takes 6 F^3 products.
-    They are cached in inference. In training that pays off over more than 2F frames.
+    most five taps: 5 F^2 products a frame in place of 8 F^2. Folding its weights takes 6 F^3
+    products. They are cached in inference. In training that pays off over more than 2F frames.
     """
 
     def __init__(self, config: BlockConfig, input_dim: int | None) -> None:
@@ -267,10 +268,13 @@ class MSTCNPlusPlus(CachesWeights):
             return torch.relu_(fusion(torch.cat([first(x), second(x)], dim=-1)))
 
         modules = (first, second, fusion)
+        dtype = product_dtype(x)
         if use_cpu_kernel(x):
-            taps, bias = self.cached(("taps", layer), modules, partial(_fold_taps, *modules))
+            fold = partial(_fold_taps, *modules, dtype)
+            taps, bias = self.cached(("taps", layer, dtype), modules, fold)
             return torch.relu_(multiply_taps(x, taps, bias))
-        convolutions, bias = self.cached(("folded", layer), modules, partial(_fold, *modules))
+        fold_weights = partial(_fold, *modules)
+        convolutions, bias = self.cached(("weights", layer, dtype), modules, fold_weights)
         return torch.relu_(convolve_sum(x, convolutions, bias))
 
 
@@ -288,9 +292,11 @@ def _fold(
     return convolutions, torch.addmv(cast(Tensor, fusion.bias), weight, biases)
 
 
-def _fold_taps(first: FrameConv, second: FrameConv, fusion: FrameConv) -> tuple[Taps, Tensor]:
+def _fold_taps(
+    first: FrameConv, second: FrameConv, fusion: FrameConv, dtype: torch.dtype
+) -> tuple[Taps, Tensor]:
     convolutions, bias = _fold(first, second, fusion)
-    return merge_taps(convolutions), bias
+    return merge_taps(convolutions, dtype), bias
 
 
 class _TokenLayer(nn.Module):
@@ -382,7 +388,8 @@ class TokenAttention(nn.Module):
     """Attention among tokens.
 
     ``sca``: layers of self-attention, cross-attention to the context and feed-forward, a final
-    norm, A to H. ``sa`` does not read the context: layers of self-attention and feed-forward, A to H.
+    norm, A to H. ``sa`` does not read the context: layers of self-attention and feed-forward,
+    A to H.
     """
 
     def __init__(self, config: BlockConfig, context_dim: int, crosses: bool) -> None:

@@ -187,7 +187,8 @@ class TextHead(Head):
     tool; the background has no word in any slot) has a learned key, and so has null. The features
     receive the expected key of each slot, under the softmax of the scores. With object columns the
     words of their slot are also scored by pointing at the evidence, and the expected evidence is
-    fed back in place of that slot's key, so that no identity comes in (docs/method.md, 'Text head').
+    fed back in place of that slot's key, so that no identity comes in (docs/method.md,
+    'Text head').
     """
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:

@@ -2,9 +2,9 @@
 
 A detector gives the same few columns (box, motion) of each of O named objects. One small network,
 shared by all of them, reads the columns of one object beside those of the fixed ones and returns
-the evidence of that object. The rest of the model sees the objects without their names: pooled evidence
-and the fixed columns. A head names an object by pointing at its evidence, so a word that was never
-trained works like one that was.
+the evidence of that object. The rest of the model sees the objects without their names: pooled
+evidence and the fixed columns. A head names an object by pointing at its evidence, so a word that
+was never trained works like one that was.
 
 A class's word means the object whose name is most similar to it, if the cosine is at least 0.6. A
 word below that has no evidence (`unmatched`). On Epic-Kitchens' nouns, which no reported figure

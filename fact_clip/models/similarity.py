@@ -3,10 +3,10 @@
 docs/method.md, "Similarity evidence", has the formulas.
 
 Frames and names are compared by their cosine. One small network over time, shared by all
-candidates, reads the curves of one candidate: its cosine, the same smoothed, less its mean over the video, and
-less the best of the other candidates. It knows no class, so a name that was never trained is read
-like one that was. A permutation of the candidates permutes the result. Heads score a candidate by
-its evidence.
+candidates, reads the curves of one candidate: its cosine, the same smoothed, less its mean over
+the video, and less the best of the other candidates. It knows no class, so a name that was never
+trained is read like one that was. A permutation of the candidates permutes the result. Heads score
+a candidate by its evidence.
 """
 
 from __future__ import annotations

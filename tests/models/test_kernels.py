@@ -141,7 +141,7 @@ def test_a_sum_of_convolutions_is_that_of_torch(frames: int, dilations: tuple[in
         for weight, dilation in convolutions
     )
     expected = (expected + bias.unsqueeze(-1)).transpose(1, 2)
-    found = multiply_taps(x, merge_taps(convolutions), bias)
+    found = multiply_taps(x, merge_taps(convolutions, torch.float32), bias)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(convolve_sum(x, convolutions, bias), expected, rtol=1e-5, atol=1e-4)
     inputs = [x, bias, *(weight for weight, _ in convolutions)]
@@ -154,5 +154,5 @@ def test_a_sum_of_convolutions_is_that_of_torch(frames: int, dilations: tuple[in
 
 def test_taps_of_the_same_frame_are_one_product() -> None:
     weights = torch.randn(2, 4, 5, 3)
-    assert list(merge_taps([(weights[0], 1), (weights[1], 8)])) == [-1, 0, 1, -8, 8]
-    assert list(merge_taps([(weights[0], 4), (weights[1], 4)])) == [-4, 0, 4]
+    assert list(merge_taps([(weights[0], 1), (weights[1], 8)], torch.float32)) == [-1, 0, 1, -8, 8]
+    assert list(merge_taps([(weights[0], 4), (weights[1], 4)], torch.float32)) == [-4, 0, 4]

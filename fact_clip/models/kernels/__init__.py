@@ -1,9 +1,10 @@
-"""Operations that the model spends its time in, written for the CPU in float32."""
+"""Operations that the model spends its time in, written for the CPU."""
 
 from fact_clip.models.kernels.base import (
     CachesWeights,
     full_precision,
     keep_freed_memory,
+    product_dtype,
     use_cpu_kernel,
 )
 from fact_clip.models.kernels.convolution import (
@@ -29,5 +30,6 @@ __all__ = [
     "keep_freed_memory",
     "merge_taps",
     "multiply_taps",
+    "product_dtype",
     "use_cpu_kernel",
 ]

@@ -1,4 +1,4 @@
-"""When the operations of this package are used, and a cache of tensors computed from weights."""
+"""Conditions of the operations of this package, and a cache of tensors computed from weights."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 def use_cpu_kernel(x: Tensor) -> bool:
-    """Return whether this package computes on ``x``: on the CPU, without autocast or compiler.
+    """Return whether this package computes on ``x``: on the CPU, unless torch compiles.
 
-    Elsewhere torch's own operations are as fast, and compilers and exporters know them.
+    On other devices torch's own operations are as fast, and compilers and exporters know them.
 
     Args:
         x: the input.
@@ -23,8 +23,15 @@ def use_cpu_kernel(x: Tensor) -> bool:
     Returns:
         Whether to use the operation that is written here.
     """
-    on_cpu = x.device.type == "cpu"
-    return on_cpu and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def product_dtype(x: Tensor) -> torch.dtype:
+    """Return the type of matrix products with ``x``, which is that of autocast if it is enabled."""
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return x.dtype
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[Any]:

@@ -8,7 +8,8 @@ Frames are stored as rows (B, T, D), so each tap multiplies a shifted view of th
 and adds to the result. Nothing is copied, transposed or padded, and frames beyond the ends of a
 video, which count as zero, are left out of the product. ``nn.Conv1d`` wants (B, D, T) and computes
 the products with those zeros too. A sum of convolutions of one input is the same sum with more
-taps, and taps that read the same frame are added up before they are multiplied (docs/method.md, 'Speed').
+taps, and taps that read the same frame are added up before they are multiplied (docs/method.md,
+'Speed').
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv1d
 
-from fact_clip.models.kernels.base import CachesWeights, use_cpu_kernel
+from fact_clip.models.kernels.base import CachesWeights, product_dtype, use_cpu_kernel
 
 # Weights (out, in, taps) as in ``nn.Conv1d``, with an odd number of taps, and the dilation.
 Convolution = tuple[Tensor, int]
@@ -60,8 +61,10 @@ class FrameConv(CachesWeights, nn.Conv1d):
         if self.kernel_size[0] == 1:
             return nn.functional.linear(x, self.weight.squeeze(-1), self.bias)
 
+        dtype = product_dtype(x)
         convolution = (self.weight, self.dilation[0])
-        taps = self.cached("taps", [self], lambda: merge_taps([convolution]))
+        taps = self.cached(dtype, [self], lambda: merge_taps([convolution], dtype))
+        assert self.bias is not None
         return multiply_taps(x, taps, self.bias)
 
 
@@ -88,13 +91,14 @@ def convolve_sum(x: Tensor, convolutions: Sequence[Convolution], bias: Tensor) -
     return total.transpose(1, 2)
 
 
-def merge_taps(convolutions: Sequence[Convolution]) -> Taps:
+def merge_taps(convolutions: Sequence[Convolution], dtype: torch.dtype) -> Taps:
     """Return the matrices of a sum of convolutions by offset, one for taps of the same frame.
 
     Two convolutions of three taps share the middle one, so they are five products a frame.
 
     Args:
         convolutions: weights and dilation of each.
+        dtype: of the matrices.
 
     Returns:
         The matrix (out, in) of each offset, in the order in which they are multiplied.
@@ -108,10 +112,10 @@ def merge_taps(convolutions: Sequence[Convolution]) -> Taps:
             if offset in taps:
                 matrix = taps[offset] + matrix
             taps[offset] = matrix
-    return taps
+    return {offset: matrix.to(dtype) for offset, matrix in taps.items()}
 
 
-def multiply_taps(x: Tensor, taps: Taps, bias: Tensor | None) -> Tensor:
+def multiply_taps(x: Tensor, taps: Taps, bias: Tensor) -> Tensor:
     """Return the sum of matrix products of shifted frames.
 
     Args:
@@ -120,8 +124,11 @@ def multiply_taps(x: Tensor, taps: Taps, bias: Tensor | None) -> Tensor:
         bias: (out,).
 
     Returns:
-        (B, T, out).
+        (B, T, out), of the type of the matrices.
     """
+    dtype = taps[0].dtype
+    x = x.to(dtype)
+    bias = bias.to(dtype)
     result: Tensor = _SumOfTaps.apply(x, bias, tuple(taps), *taps.values())  # type: ignore[no-untyped-call]
     return result
 
