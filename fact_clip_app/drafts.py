@@ -75,7 +75,7 @@ def gapless(
     An instant gets one frame, unless a segment covers it.
 
     Args:
-        parts: labels, or drafts with their confidence.
+        parts: labels with their comment, or drafts with their confidence.
         n_frames: the length of the video.
         background: the label of gaps.
     """
@@ -87,8 +87,11 @@ def gapless(
         if part.start > end:
             segments.append(Segment(end, part.start, background))
         end = max(part.stop, part.start + 1)
-        confidence = part.confidence if isinstance(part, Draft) else None
-        segments.append(Segment(part.start, end, part.label, confidence))
+        if isinstance(part, Draft):
+            segment = Segment(part.start, end, part.label, part.confidence)
+        else:
+            segment = Segment(part.start, end, part.label, comment=part.comment)
+        segments.append(segment)
     if end < n_frames:
         segments.append(Segment(end, n_frames, background))
     return tuple(segments)

@@ -7,20 +7,23 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
-from fact_clip.core import Clock, InputError, Segmentation
+from fact_clip.core import Clock, InputError, Location, Segment, Segmentation
 from fact_clip.core.io import read_text
 from fact_clip.formats import FORMATS, Format, load
-from fact_clip.formats.base import Annotation, Options, TiersError, Unit
+from fact_clip.formats.base import Annotation, Options, Span, TiersError, Unit
 from fact_clip.formats.gaps import last_frame
 from fact_clip_app.drafts import BACKGROUND
-from fact_clip_app.project import Label
+from fact_clip_app.project import MAX_COMMENT, Label, Text
 
 MAX_OVERLAPS = 20
 """Segments of one tier that overlap, at most. Each needs a track."""
 
 MAIN = "main"
 """The track of a file that has one tier."""
+
+_COMMENT = TypeAdapter(Text)
 
 
 def read_tracks(
@@ -106,7 +109,7 @@ def _of_frames(path: Path, segmentation: Segmentation, times: NDArray[np.float64
         start = int(edges[part.start])
         stop = int(edges[part.stop])
         if start < stop:
-            labels.append(Label(start, stop, part.label, "imported"))
+            labels.append(_label(path, start, stop, part))
     return labels
 
 
@@ -121,8 +124,19 @@ def _of_spans(annotation: Annotation, times: NDArray[np.float64], ignored: set[s
         frames = values.astype(np.int64)
     labels = []
     for span, start, stop in zip(spans, frames[::2], frames[1::2], strict=True):
-        labels.append(Label(int(start), int(stop), span.label, "imported"))
+        labels.append(_label(span.where, int(start), int(stop), span))
     return labels
+
+
+def _label(where: Location, start: int, stop: int, part: Segment | Span) -> Label:
+    """Return the label of a segment. A comment that the page does not allow is an InputError."""
+    try:
+        _COMMENT.validate_python(part.comment)
+    except ValidationError:
+        problem = f"the comment of {part.label!r} is too long or has control characters"
+        fix = f"use at most {MAX_COMMENT:,} characters, without tabs"
+        raise InputError(where, problem, fix) from None
+    return Label(start, stop, part.label, "imported", part.comment)
 
 
 def _frames(

@@ -72,6 +72,9 @@ MIGRATIONS = (
 MAX_NAME = 200
 """Characters of an action name, at most."""
 
+MAX_COMMENT = 2000
+"""Characters of a comment or a description, at most."""
+
 
 def _one_line(name: str) -> str:
     name = name.strip()
@@ -88,7 +91,7 @@ def _printable(value: str) -> str:
 
 # Constraints of requests (requests.py). The store does not check them.
 Name = Annotated[str, AfterValidator(_one_line)]
-Text = Annotated[str, Field(max_length=2000), AfterValidator(_printable)]
+Text = Annotated[str, Field(max_length=MAX_COMMENT), AfterValidator(_printable)]
 Annotator = Annotated[str, Field(max_length=80), AfterValidator(_printable)]
 Frame = Annotated[int, Field(ge=0, le=10**9, strict=True)]
 

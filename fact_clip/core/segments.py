@@ -33,17 +33,21 @@ class Segment:
         stop: frame after the last one.
         label: name of the action.
         confidence: 0 to 1, or None if unknown.
+        comment: a remark of an annotator. It and the confidence do not count for equality.
     """
 
     start: int
     stop: int
     label: str
     confidence: float | None = field(default=None, compare=False)
+    comment: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         where = f"segment {self.label!r}"
         if not isinstance(self.label, str):
             raise InputError(where, "label is not a string")
+        if not isinstance(self.comment, str):
+            raise InputError(where, "comment is not a string")
         # plain integers, so that numpy's own never reach a file
         object.__setattr__(self, "start", whole_of(self.start, where, 0, MAX_FRAMES))
         object.__setattr__(self, "stop", whole_of(self.stop, where, self.start + 1, MAX_FRAMES))

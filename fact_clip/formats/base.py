@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 Unit = Literal["seconds", "frames"]
 LATEST = 1e9  # seconds (30 years) or frames; no video ends later
 OURS = "action"  # the tier, attribute or control that our writers use
+COMMENT = "comment"  # the tier, column or key of the comments of segments
 BACKGROUND = "background"  # label of gaps without a name
 _REMARK = "background: "  # beginning of the remark of our writers that names omitted background
 
@@ -55,6 +56,7 @@ class Span:
     stop: float
     label: str
     where: FileLocation = field(repr=False, compare=False)  # its location, for errors
+    comment: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label.strip())

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from fact_clip.core import FileLocation, InputError, Segmentation
+from fact_clip.core import FileLocation, InputError, Segment, Segmentation
 from fact_clip.core.io import read_value
 from fact_clip.formats.base import (
     Annotation,
@@ -50,6 +50,8 @@ COLUMNS = (
     "Image file path",
     "Comment",
 )
+# the beginning of a comment of our writers
+_CONFIDENCE = re.compile(r"\Aconfidence (unknown|[0-9.e+-]+)(; |\Z)")
 _BEHAVIOUR = {
     "key": "",
     "description": "",
@@ -153,7 +155,7 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
                 "Behavior type": event.kind,
                 "Time": f"{event.time:.3f}",
                 "Image index": str(event.picture),
-                "Comment": event.comment,
+                "Comment": no_formula(event.comment),
             }
             table.writerow(row)
 
@@ -173,16 +175,38 @@ def _events(segmentation: Segmentation, path: Path) -> list[_Event]:
     events = []
     for start, stop, segment in timed(path, segmentation):
         code = one_line(path, segment.label)
-        comment = "" if segment.confidence is None else f"confidence {segment.confidence!r}"
         first = picture(segmentation, segment.start)
         last = picture(segmentation, segment.stop)
-        events.append(_Event(round(start, 3), "START", code, comment, first))
+        events.append(_Event(round(start, 3), "START", code, _comment_cell(segment), first))
         events.append(_Event(round(stop, 3), "STOP", code, "", last))
     return events
 
 
-# seconds, subject and behaviour; modifiers, comment and picture are not read
-_first_three = BeforeValidator(lambda event: tuple(event[:3]) if isinstance(event, list) else event)
+def _comment_cell(segment: Segment) -> str:
+    """Return the comment of an event: the confidence of a segment, then its comment."""
+    parts = []
+    if segment.confidence is not None:
+        parts.append(f"confidence {segment.confidence!r}")
+    elif _CONFIDENCE.match(segment.comment):  # it would be read as a confidence
+        parts.append("confidence unknown")
+    if segment.comment:
+        parts.append(segment.comment)
+    return "; ".join(parts)
+
+
+def _read_comment(cell: str) -> str:
+    """Return the comment of an event without the confidence that our writers put before it."""
+    return _CONFIDENCE.sub("", cell)
+
+
+def _four_of(event: object) -> object:
+    """Return seconds, subject, behaviour and comment. Modifiers and picture are not read."""
+    if not isinstance(event, list):
+        return event
+    comment = ""
+    if len(event) > 4 and isinstance(event[4], str):
+        comment = _read_comment(event[4])
+    return (*event[:3], comment)
 
 
 class _Behaviour(BaseModel):
@@ -195,7 +219,7 @@ class _MediaInfo(BaseModel):
 
 
 class _Observation(BaseModel):
-    events: list[Annotated[tuple[Number, str | None, str], _first_three]] = []
+    events: list[Annotated[tuple[Number, str | None, str, str], BeforeValidator(_four_of)]] = []
     file: dict[str, list[str]] = {}
     media_info: _MediaInfo = _MediaInfo()
     description: Any = None
@@ -239,11 +263,11 @@ def _read_project(path: Path, tier: str | None) -> tuple[list[Annotation], int]:
         where = FileLocation(path, part=f"observation {name!r}")
         _check_offset(where, observation.offset)
         events: dict[str, list[_Event]] = {}  # by subject
-        for time, subject, code in observation.events:
+        for time, subject, code, comment in observation.events:
             if code in points:
                 n_points += 1
             else:
-                events.setdefault(subject or "", []).append(_Event(time, "", code))
+                events.setdefault(subject or "", []).append(_Event(time, "", code, comment))
         if not events:  # not coded yet
             continue
 
@@ -321,12 +345,15 @@ def _add_row(video: _Video, where: FileLocation, row: Mapping[str, str], kind: s
     if re.fullmatch(r"[0-9.]+", length):  # it is no number for several files, or for none
         video.lengths.add(parse_seconds(where, length, "the length of the video"))
     label = without_mark(row["Behavior"])
+    comment = _first(row, ("Comment", "Comment start", "Comment stop"))
+    comment = _read_comment(without_mark(comment))
     if row.get("Start (s)") and row.get("Stop (s)"):
         start = parse_seconds(where, row["Start (s)"], "Start (s)")
         stop = parse_seconds(where, row["Stop (s)"], "Stop (s)")
-        video.spans.append(Span(start, stop, label, where))
+        video.spans.append(Span(start, stop, label, where, comment))
     elif "Time" in row:
-        video.events.append(_Event(parse_seconds(where, row["Time"], "Time"), kind, label))
+        time = parse_seconds(where, row["Time"], "Time")
+        video.events.append(_Event(time, kind, label, comment))
     else:
         raise InputError(where, "neither Time, nor Start (s) and Stop (s)")
 
@@ -339,7 +366,7 @@ def _first(row: Mapping[str, str], columns: Iterable[str]) -> str:
 def _states(where: FileLocation, events: list[_Event]) -> list[Span]:
     """Pair events: one starts a behaviour and the next one stops it."""
     spans = []
-    start_of: dict[str, float] = {}
+    start_of: dict[str, _Event] = {}
     for event in sorted(events, key=lambda event: event.time):
         code = event.code
         is_running = code in start_of
@@ -347,10 +374,12 @@ def _states(where: FileLocation, events: list[_Event]) -> list[Span]:
             fault = "starts again" if is_running else "stops without a start"
             raise InputError(where, f"{code!r} {fault} at {event.time:g} s", "correct it in BORIS")
         if is_running:
-            spans.append(Span(start_of.pop(code), event.time, code, where))
+            start = start_of.pop(code)
+            comment = start.comment or event.comment
+            spans.append(Span(start.time, event.time, code, where, comment))
         else:
-            start_of[code] = event.time
+            start_of[code] = event
     for code, start in start_of.items():
-        problem = f"{code!r} starts at {start:g} s and never stops"
+        problem = f"{code!r} starts at {start.time:g} s and never stops"
         raise InputError(where, problem, "add its stop in BORIS")
     return spans

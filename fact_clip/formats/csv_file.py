@@ -8,7 +8,15 @@ from typing import NamedTuple
 
 from fact_clip.core import FileLocation, InputError, Segment, Segmentation, located
 from fact_clip.core.messages import is_name, join_names
-from fact_clip.formats.base import Annotation, Options, Span, Unit, name_of, video_name
+from fact_clip.formats.base import (
+    COMMENT,
+    Annotation,
+    Options,
+    Span,
+    Unit,
+    name_of,
+    video_name,
+)
 from fact_clip.formats.gaps import Gaps, gapless
 from fact_clip.formats.table import COLUMNS, Row, cells, read_table, without_mark, write_table
 from fact_clip.formats.times import parse_seconds, picture, rate_of
@@ -17,8 +25,17 @@ logger = logging.getLogger(__name__)
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """Write the `COLUMNS` in full precision, without background; unknown cells are empty."""
-    write_table(path, [COLUMNS, *cells(segmentation, segmentation.foreground)])
+    """Write the `COLUMNS` in full precision, without background; unknown cells are empty.
+
+    Comments are a further column, if there are some.
+    """
+    segments = segmentation.foreground
+    table = [COLUMNS, *cells(segmentation, segments)]
+    comments = [segment.comment for segment in segments]
+    if any(comments):
+        column = [COMMENT, *comments]
+        table = [(*row, cell) for row, cell in zip(table, column, strict=True)]
+    write_table(path, table)
 
 
 def read(path: Path, gaps: Gaps) -> Segmentation:
@@ -33,11 +50,15 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
         confidence = _confidence(where, row["confidence"])
         with located(where):
             label = without_mark(row["action"])
-            segments.append(Segment(int(start), int(stop), label, confidence))
+            segments.append(Segment(int(start), int(stop), label, confidence, _comment(row)))
         if row["stop_seconds"]:
             seconds = parse_seconds(where, row["stop_seconds"], "stop_seconds")
             times.append((int(stop), seconds))
     return gapless(path, segments, rate_of(times), gaps)
+
+
+def _comment(row: Mapping[str, str]) -> str:
+    return without_mark(row.get(COMMENT, ""))
 
 
 def _confidence(where: FileLocation, cell: str) -> float | None:
@@ -133,7 +154,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
                 raise InputError(where, "video is empty, but other rows name theirs")
             start = _time(where, row, columns.start, options)
             stop = _time(where, row, columns.stop, options)
-            span = Span(start, stop, without_mark(row[label_column]), where)
+            span = Span(start, stop, without_mark(row[label_column]), where, _comment(row))
         except InputError as error:
             faults.append(error)
         else:

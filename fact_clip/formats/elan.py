@@ -1,16 +1,18 @@
-"""ELAN (.eaf): actions on one tier, their confidence on a tier below it; written by pympi."""
+"""ELAN (.eaf): actions on a tier, confidences and comments on tiers below; written by pympi."""
 
 import os
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from fact_clip.core import FileLocation, InputError, Segmentation, library_errors
 from fact_clip.core.io import check_file
 from fact_clip.formats.base import (
     BACKGROUND,
+    COMMENT,
     OURS,
     Annotation,
     Options,
@@ -22,6 +24,7 @@ from fact_clip.formats.base import (
 from fact_clip.formats.times import milliseconds
 
 CONFIDENCE = "confidence"
+_COMMENTS = re.compile(r"\bcomments?$", re.IGNORECASE)
 # XML 1.0 has no way to write these.
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MIME = {
@@ -38,7 +41,10 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 
 def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
-    """Write segmentations of one video, each on a tier of its own, with a tier of confidences."""
+    """Write segmentations of one video, each on a tier of its own.
+
+    Confidences and comments are on tiers below it.
+    """
     pympi = library(path, "pympi.Elan", "pympi-ling", "annotation")
     eaf = pympi.Eaf(author="fact-clip")
     eaf.adocument["DATE"] = datetime.now(UTC).isoformat(timespec="seconds")
@@ -50,19 +56,38 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
         names = (*segmentation.background, *segmentation.transcript)
         _check_characters(path, (tier, segmentation.media or "", *names))
         eaf.add_tier(tier)
-        below = CONFIDENCE if tier == OURS else f"{tier} {CONFIDENCE}"
-        if any(segment.confidence is not None for segment in segmentation.foreground):
-            if CONFIDENCE not in eaf.get_linguistic_type_names():
-                eaf.add_linguistic_type(CONFIDENCE, "Symbolic_Association", timealignable=False)
-            eaf.add_tier(below, CONFIDENCE, parent=tier)
+        confidences = {}
+        comments = {}
         for start, stop, segment in milliseconds(path, segmentation):
             eaf.add_annotation(tier, start, stop, segment.label)
+            # neighbours share an end, so only the middle identifies the annotation
+            middle = (start + stop) / 2
             if segment.confidence is not None:
-                # neighbours share an end, so only the middle identifies the annotation
-                eaf.add_ref_annotation(below, tier, (start + stop) / 2, repr(segment.confidence))
+                confidences[middle] = repr(segment.confidence)
+            if segment.comment:
+                comments[middle] = segment.comment
+        _check_characters(path, comments.values())
+        _add_below(eaf, CONFIDENCE, tier, confidences, tracks)
+        _add_below(eaf, COMMENT, tier, comments, tracks)
     if first.background:
         eaf.add_property(BACKGROUND, first.background[0])
     pympi.to_eaf(path, eaf)
+
+
+def _add_below(
+    eaf: Any, kind: str, tier: str, values: Mapping[float, str], tracks: Iterable[str]
+) -> None:
+    """Add a tier of values, by the middle of their annotation, unless there are none."""
+    if not values:
+        return
+    if kind not in eaf.get_linguistic_type_names():
+        eaf.add_linguistic_type(kind, "Symbolic_Association", timealignable=False)
+    name = kind if tier == OURS else f"{tier} {kind}"
+    while name in tracks:
+        name += "'"
+    eaf.add_tier(name, kind, parent=tier)
+    for middle, value in values.items():
+        eaf.add_ref_annotation(name, tier, middle, value)
 
 
 def _check_characters(path: Path, names: Iterable[str]) -> None:
@@ -88,7 +113,10 @@ def _link(path: Path, video: Path) -> tuple[str, str, str]:
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
-    """Read the aligned annotations of one tier, in seconds; the video is named after the file."""
+    """Read the aligned annotations of one tier, in seconds; the video is named after the file.
+
+    Comments are those of a tier below, whose name or type is "comment" or ends so.
+    """
     root = _document(path)
     slots = _by_id(path, root.iter("TIME_SLOT"), "TIME_SLOT_ID")
     tiers = _by_id(path, root.iter("TIER"), "TIER_ID")
@@ -100,6 +128,13 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         names = [OURS]
     choice = choose(path, "tier", names, options.tier)
 
+    comments = {}
+    for tier in tiers.values():
+        if tier.get("PARENT_REF") == choice and _has_comments(tier):
+            for annotation in tier.iterfind("ANNOTATION/REF_ANNOTATION"):
+                parent = annotation.get("ANNOTATION_REF")
+                comments[parent] = annotation.findtext("ANNOTATION_VALUE") or ""
+
     spans = []
     for key, annotation in _by_id(path, aligned[choice], "ANNOTATION_ID").items():
         where = FileLocation(path, part=f"tier {choice!r}, annotation {key}")
@@ -109,12 +144,18 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             problem = f"times of {start!r} and {stop!r}, not milliseconds"
             raise InputError(where, problem, "align both ends in ELAN")
         label = annotation.findtext("ANNOTATION_VALUE") or ""
-        spans.append(Span(int(start) / 1000, int(stop) / 1000, label, where))
+        comment = comments.get(key, "")
+        spans.append(Span(int(start) / 1000, int(stop) / 1000, label, where, comment))
     background = None
     for element in root.iterfind("HEADER/PROPERTY"):
         if element.get("NAME") == BACKGROUND:
             background = element.text
     return [Annotation(name_of(path), spans, "seconds", path, background=background)]
+
+
+def _has_comments(tier: ElementTree.Element) -> bool:
+    names = (tier.get("TIER_ID", ""), tier.get("LINGUISTIC_TYPE_REF", ""))
+    return any(_COMMENTS.search(name) for name in names)
 
 
 def _milliseconds(slots: Mapping[str, ElementTree.Element], key: str) -> str:

@@ -20,7 +20,7 @@ from fact_clip.core import (
     located,
 )
 from fact_clip.core.io import parse_value, read_text, read_value
-from fact_clip.formats.base import Annotation, Options, Span, write_json, write_text
+from fact_clip.formats.base import COMMENT, Annotation, Options, Span, write_json, write_text
 from fact_clip.formats.gaps import Gaps, gapless
 from fact_clip.formats.table import COLUMNS, cells
 from fact_clip.formats.times import rate_of
@@ -34,10 +34,11 @@ class _Segment(BaseModel):
     action: str
     confidence: float | None = None
     stop_seconds: float | None = None
+    comment: str = ""
 
     def segment(self) -> Segment:
         """Return the segment."""
-        return Segment(self.start, self.stop, self.action, self.confidence)
+        return Segment(self.start, self.stop, self.action, self.confidence, self.comment)
 
 
 class _File(BaseModel):
@@ -68,6 +69,9 @@ def as_dict(segmentation: Segmentation) -> Json:
     tree |= {key: value for key, value in optional.items() if value not in (None, [])}
     rows = cells(segmentation, segmentation.segments)
     tree["segments"] = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    for segment, row in zip(segmentation, tree["segments"], strict=True):
+        if segment.comment:
+            row[COMMENT] = segment.comment
     if segmentation.times is not None:
         tree["times"] = list(segmentation.times)
     return tree

@@ -7,6 +7,7 @@ from pathlib import Path
 from fact_clip.core import FileLocation, Segmentation, library_errors
 from fact_clip.core.io import check_file
 from fact_clip.formats.base import (
+    COMMENT,
     Annotation,
     Options,
     Span,
@@ -26,7 +27,8 @@ _START = datetime(1970, 1, 1, tzinfo=UTC)
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write a session with TimeIntervals `action`.
 
-    The columns are start_time and stop_time in seconds, label, and confidence (or NaN).
+    The columns are start_time and stop_time in seconds, label, confidence (or NaN), and comment if
+    there are some.
     """
     rows = list(timed(path, segmentation))
     pynwb = library(path, "pynwb", "pynwb", "nwb")
@@ -36,11 +38,15 @@ def write(segmentation: Segmentation, path: Path) -> None:
     table.add_column(name="label", description="name of the action")
     share = "expected share of the interval that is of the action; NaN if unknown"
     table.add_column(name="confidence", description=share)
+    has_comments = any(segment.comment for *_, segment in rows)
+    if has_comments:
+        table.add_column(name=COMMENT, description="remark of the annotator")
     for start, stop, segment in rows:
-        confidence = math.nan if segment.confidence is None else segment.confidence
-        table.add_interval(
-            start_time=start, stop_time=stop, label=segment.label, confidence=confidence
-        )
+        row = {"start_time": start, "stop_time": stop, "label": segment.label}
+        row["confidence"] = math.nan if segment.confidence is None else segment.confidence
+        if has_comments:
+            row[COMMENT] = segment.comment
+        table.add_interval(**row)
     media = segmentation.media or "video"
     session = pynwb.NWBFile(
         session_description=f"actions in {media}",
@@ -64,12 +70,14 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         for name, table in file.read().intervals.items():
             if "label" in table.colnames:
                 columns = [table[column][:] for column in ("start_time", "stop_time", "label")]
+                has_comments = COMMENT in table.colnames
+                columns.append(table[COMMENT][:] if has_comments else [""] * len(table))
                 descriptions[name] = table.description
                 rows[name] = list(zip(*columns, strict=True))
     tier = choose(path, "table of intervals", rows, options.tier)
     spans = []
-    for number, (start, stop, label) in enumerate(rows[tier]):
+    for number, (start, stop, label, comment) in enumerate(rows[tier]):
         where = FileLocation(path, part=f"table {tier!r}, row {number}")
-        spans.append(Span(float(start), float(stop), str(label), where))
+        spans.append(Span(float(start), float(stop), str(label), where, str(comment)))
     background = read_remark(descriptions[tier])
     return [Annotation(name_of(path), spans, "seconds", path, background=background)]

@@ -1,4 +1,4 @@
-"""Praat (.TextGrid): actions on one interval tier, their confidence on another.
+"""Praat (.TextGrid): actions on one interval tier, confidences and comments on further ones.
 
 Long and short text files are read.
 """
@@ -7,10 +7,20 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from fact_clip.core import FileLocation, InputError, Segmentation, library_errors
 from fact_clip.core.io import check_file, read_text
-from fact_clip.formats.base import OURS, Annotation, Options, Span, choose, name_of, one_line
+from fact_clip.formats.base import (
+    COMMENT,
+    OURS,
+    Annotation,
+    Options,
+    Span,
+    choose,
+    name_of,
+    one_line,
+)
 from fact_clip.formats.times import second_of, timed
 
 logger = logging.getLogger(__name__)
@@ -30,19 +40,22 @@ Interval = tuple[float, float, str]
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """Write a long text file: tier `action`, and `confidence` if there are some.
+    """Write a long text file: tier `action`, and `confidence` and `comment` if there are some.
 
     Background is an empty interval.
     """
     actions: list[Interval] = []
     confidences: list[Interval] = []
+    comments: list[Interval] = []
     for start, stop, segment in timed(path, segmentation):
         actions.append((start, stop, one_line(path, segment.label)))
         mark = "" if segment.confidence is None else repr(segment.confidence)
         confidences.append((start, stop, mark))
+        comments.append((start, stop, segment.comment))
     tiers = {OURS: actions}
-    if any(mark for *_, mark in confidences):
-        tiers[CONFIDENCE] = confidences
+    for name, intervals in ((CONFIDENCE, confidences), (COMMENT, comments)):
+        if any(label for *_, label in intervals):
+            tiers[name] = intervals
 
     end = second_of(path, segmentation, segmentation.n_frames)
     lines = [
@@ -56,16 +69,16 @@ def write(segmentation: Segmentation, path: Path) -> None:
         "item []:",
     ]
     for number, (name, labelled) in enumerate(tiers.items(), start=1):
-        intervals = list(_without_gaps(labelled, end))
+        complete = list(_without_gaps(labelled, end))
         lines += [
             f"    item [{number}]:",
             '        class = "IntervalTier"',
             f'        name = "{name}"',
             "        xmin = 0",
             f"        xmax = {end!r}",
-            f"        intervals: size = {len(intervals)}",
+            f"        intervals: size = {len(complete)}",
         ]
-        for index, (start, stop, label) in enumerate(intervals, start=1):
+        for index, (start, stop, label) in enumerate(complete, start=1):
             quoted = label.replace('"', '""')
             lines += [
                 f"        intervals [{index}]:",
@@ -89,6 +102,15 @@ def _without_gaps(intervals: list[Interval], end: float) -> Iterator[Interval]:
         yield last, end, ""
 
 
+class _Mark(NamedTuple):
+    """An interval of a file that is not empty."""
+
+    start: float
+    stop: float
+    label: str
+    where: FileLocation
+
+
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read the labelled intervals of one tier, in seconds. Points are omitted."""
     tokens = _Tokens(path)
@@ -99,7 +121,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     n_tiers = 0
     if tokens.next(3, "<exists> or <absent>") == "<exists>":
         n_tiers = int(tokens.number())
-    tiers: dict[str, list[Span]] = {}
+    tiers: dict[str, list[_Mark]] = {}
     n_points = 0
     for _ in range(n_tiers):
         kind = tokens.string()
@@ -119,17 +141,24 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
                 n_points += 1
             label = tokens.string()
             if label.strip() and stop > start:
-                tiers[name].append(Span(start, stop, label, tokens.where))
+                tiers[name].append(_Mark(start, stop, label, tokens.where))
     if n_points:
         logger.warning("%s: points, which have no length, are left out: %d", path, n_points)
 
-    names = [name for name, spans in tiers.items() if spans]
+    names = [name for name, marks in tiers.items() if marks]
     if not names and OURS in tiers:
         names = [OURS]
-    if OURS in names:  # then confidences are those of our actions
-        names = [name for name in names if name != CONFIDENCE]
+    if OURS in names:  # then confidences and comments are those of our actions
+        names = [name for name in names if name not in (CONFIDENCE, COMMENT)]
     tier = choose(path, "tier", names, options.tier)
-    return [Annotation(name_of(path), tiers[tier], "seconds", path, end=end)]
+    comments = {}
+    if tier == OURS:
+        for mark in tiers.get(COMMENT, []):
+            comments[mark.start, mark.stop] = mark.label
+    spans = []
+    for mark in tiers[tier]:
+        spans.append(Span(*mark, comments.get((mark.start, mark.stop), "")))
+    return [Annotation(name_of(path), spans, "seconds", path, end=end)]
 
 
 class _Tokens:

@@ -276,6 +276,38 @@ def test_every_format_can_be_downloaded_and_read_back(user, rows, tmp_path, name
         assert segments(labels) == [(10, 25, "peel apple")]
 
 
+@pytest.mark.parametrize("name", ["csv", "json", "eaf", "textgrid", "nwb", "boris"])
+def test_comments_are_downloaded_and_loaded(user, rows, tmp_path, name):
+    video = user.add(rows)
+    shown = user.ask("GET", f"/api/videos/{video}")
+    body = {"track": shown["tracks"][0]["id"], "revision": shown["revision"]}
+    comments = ['Mühe, "laut"; 手\nleise', ""]
+    body["segments"] = [
+        {"start": 10, "stop": 25, "label": "peel apple", "comment": comments[0]},
+        {"start": 25, "stop": 30, "label": "peel apple", "comment": comments[1]},
+    ]
+    user.ask("PUT", f"/api/videos/{video}/segments", json=body)
+    answer = user.client.get(f"/api/videos/{video}/export", params={"format": name})
+    path = tmp_path / f"x{FORMATS[name].ending}"
+    path.write_bytes(answer.content)
+    again = user.add(rows)
+    loaded = user.ask("POST", f"/api/videos/{again}/labels", json={"file": user.upload(path)})
+    labels = [each for each in loaded["tracks"][0]["segments"] if each["origin"] != "draft"]
+    assert segments(labels) == [(10, 25, "peel apple"), (25, 30, "peel apple")]
+    assert [each["comment"] for each in labels] == comments
+
+
+def test_a_file_with_a_comment_that_is_too_long_stores_nothing(user, rows, tmp_path):
+    video = user.add(rows)
+    n_frames = len(np.load(rows))
+    path = tmp_path / "x.json"
+    Segmentation((Segment(0, 5, "stir"), Segment(5, n_frames, "pour", comment="x" * 2001))).save(path)
+    error = user.ask("POST", f"/api/videos/{video}/labels", 400, json={"file": user.upload(path)})["error"]
+    assert error.startswith("x.json")
+    labels = user.ask("GET", f"/api/videos/{video}")["tracks"][0]["segments"]
+    assert {each["origin"] for each in labels} <= {"draft"}
+
+
 def test_labels_are_exported_alone_and_drafts_only_by_name(user, rows, tmp_path):
     """Each model cuts differently; files, totals and agreement of labels stay the same."""
     video = user.add(rows)

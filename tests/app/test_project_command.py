@@ -13,7 +13,7 @@ from fact_clip.core import Segment, Segmentation
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
 from fact_clip_app.label_files import read_tracks
-from fact_clip_app.project import Project
+from fact_clip_app.project import Label, Project
 
 from ..films import numbered, write_video
 from ..refusals import refused, refused_line
@@ -57,6 +57,50 @@ def test_what_is_exported_comes_back_in_every_format(film, tmp_path, capsys):
         project = tmp_path / f"q{number}"
         assert main(["project", "import", str(project), str(film), str(path)]) == 0, path
         assert of(project) == [LABELS], path
+
+
+COMMENTS = ["Grüße, 手", "", 'she says "stop"; then\nstops']
+HAS_COMMENTS = {"csv", "json", "jsonl", "eaf", "textgrid", "nwb", "boris"}
+
+
+def test_comments_come_back_in_every_format_that_has_a_place_for_them(film, tmp_path, capsys):
+    store = Project(tmp_path / "p")
+    store.close()
+    assert main(["project", "import", str(tmp_path / "p"), str(film)]) == 0
+    store = Project(tmp_path / "p")
+    (video,) = store.videos()
+    for name in ("main", "left hand"):
+        labels = [Label(*part, comment=comment) for part, comment in zip(LABELS, COMMENTS, strict=True)]
+        store.replace(video.id, store.add_track(video.id, name), labels, None, "Anna")
+    store.close()
+    export = ["project", "export", str(tmp_path / "p"), "--format", ",".join(READ_BACK)]
+    assert main([*export, "--out", str(tmp_path / "out")]) == 0
+    for number, name in enumerate(READ_BACK):
+        ending = FORMATS[name].ending
+        tracks = ["main", "left hand"] if name == "eaf" else ["main"]
+        path = tmp_path / f"out/take{ending}"
+        if name != "eaf":
+            (tmp_path / f"out/take.main{ending}").rename(path)
+        project = tmp_path / f"q{number}"
+        assert main(["project", "import", str(project), str(film), str(path)]) == 0, path
+        store = Project(project)
+        loaded = {track.name: track.labels for track in store.labelled_tracks(store.videos()[0].id)}
+        store.close()
+        assert list(loaded) == tracks
+        for labels in loaded.values():
+            assert parts(labels) == LABELS
+            assert [label.comment for label in labels] == (COMMENTS if name in HAS_COMMENTS else ["", "", ""]), name
+
+
+@pytest.mark.parametrize("comment", ["x" * 2001, "a\tb", "a\x07b"])
+@pytest.mark.parametrize("ending", [".csv", ".json", ".boris", ".TextGrid"])
+def test_a_comment_that_the_page_does_not_allow_is_refused(comment, ending, film, tmp_path, capsys):
+    path = tmp_path / f"take{ending}"
+    Segmentation((Segment(0, 30, "stir"), Segment(30, 60, "pour", comment=comment)), fps=15.0).save(path)
+    capsys.readouterr()
+    answer = main(["project", "import", str(tmp_path / "p"), str(film), str(path)])
+    assert refused_line((answer, *capsys.readouterr())).startswith(str(path))
+    assert of(tmp_path / "p") == [[]]
 
 
 def test_training_data_are_a_data_set_that_trains(rows, tmp_path):
