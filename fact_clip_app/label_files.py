@@ -136,7 +136,7 @@ def _label(where: Location, start: int, stop: int, part: Segment | Span) -> Labe
         problem = f"the comment of {part.label!r} is too long or has control characters"
         fix = f"use at most {MAX_COMMENT:,} characters, without tabs"
         raise InputError(where, problem, fix) from None
-    return Label(start, stop, part.label, "imported", part.comment)
+    return Label(start, stop, part.label, "imported", comment=part.comment)
 
 
 def _frames(

@@ -51,7 +51,7 @@ COLUMNS = (
     "Comment",
 )
 # the beginning of a comment of our writers
-_CONFIDENCE = re.compile(r"\Aconfidence (unknown|[0-9.e+-]+)(; |\Z)")
+_CONFIDENCE = re.compile(r"\Aconfidence (unknown|[01]|[01]\.[0-9]+|[0-9.]+e-[0-9]+)(; |\Z)")
 _BEHAVIOUR = {
     "key": "",
     "description": "",
@@ -350,7 +350,7 @@ def _add_row(video: _Video, where: FileLocation, row: Mapping[str, str], kind: s
     if row.get("Start (s)") and row.get("Stop (s)"):
         start = parse_seconds(where, row["Start (s)"], "Start (s)")
         stop = parse_seconds(where, row["Stop (s)"], "Stop (s)")
-        video.spans.append(Span(start, stop, label, where, comment))
+        video.spans.append(Span(start, stop, label, where, comment=comment))
     elif "Time" in row:
         time = parse_seconds(where, row["Time"], "Time")
         video.events.append(_Event(time, kind, label, comment))
@@ -376,7 +376,7 @@ def _states(where: FileLocation, events: list[_Event]) -> list[Span]:
         if is_running:
             start = start_of.pop(code)
             comment = start.comment or event.comment
-            spans.append(Span(start.time, event.time, code, where, comment))
+            spans.append(Span(start.time, event.time, code, where, comment=comment))
         else:
             start_of[code] = event
     for code, start in start_of.items():

@@ -50,7 +50,8 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
         confidence = _confidence(where, row["confidence"])
         with located(where):
             label = without_mark(row["action"])
-            segments.append(Segment(int(start), int(stop), label, confidence, _comment(row)))
+            segment = Segment(int(start), int(stop), label, confidence, comment=_comment(row))
+            segments.append(segment)
         if row["stop_seconds"]:
             seconds = parse_seconds(where, row["stop_seconds"], "stop_seconds")
             times.append((int(stop), seconds))
@@ -154,7 +155,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
                 raise InputError(where, "video is empty, but other rows name theirs")
             start = _time(where, row, columns.start, options)
             stop = _time(where, row, columns.stop, options)
-            span = Span(start, stop, without_mark(row[label_column]), where, _comment(row))
+            label = without_mark(row[label_column])
+            span = Span(start, stop, label, where, comment=_comment(row))
         except InputError as error:
             faults.append(error)
         else:

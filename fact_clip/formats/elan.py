@@ -145,7 +145,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             raise InputError(where, problem, "align both ends in ELAN")
         label = annotation.findtext("ANNOTATION_VALUE") or ""
         comment = comments.get(key, "")
-        spans.append(Span(int(start) / 1000, int(stop) / 1000, label, where, comment))
+        span = Span(int(start) / 1000, int(stop) / 1000, label, where, comment=comment)
+        spans.append(span)
     background = None
     for element in root.iterfind("HEADER/PROPERTY"):
         if element.get("NAME") == BACKGROUND:

@@ -38,7 +38,7 @@ class _Segment(BaseModel):
 
     def segment(self) -> Segment:
         """Return the segment."""
-        return Segment(self.start, self.stop, self.action, self.confidence, self.comment)
+        return Segment(self.start, self.stop, self.action, self.confidence, comment=self.comment)
 
 
 class _File(BaseModel):

@@ -78,6 +78,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     spans = []
     for number, (start, stop, label, comment) in enumerate(rows[tier]):
         where = FileLocation(path, part=f"table {tier!r}, row {number}")
-        spans.append(Span(float(start), float(stop), str(label), where, str(comment)))
+        span = Span(float(start), float(stop), str(label), where, comment=str(comment))
+        spans.append(span)
     background = read_remark(descriptions[tier])
     return [Annotation(name_of(path), spans, "seconds", path, background=background)]

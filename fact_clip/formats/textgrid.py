@@ -157,7 +157,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             comments[mark.start, mark.stop] = mark.label
     spans = []
     for mark in tiers[tier]:
-        spans.append(Span(*mark, comments.get((mark.start, mark.stop), "")))
+        comment = comments.get((mark.start, mark.stop), "")
+        spans.append(Span(mark.start, mark.stop, mark.label, mark.where, comment=comment))
     return [Annotation(name_of(path), spans, "seconds", path, end=end)]
 
 
