@@ -101,8 +101,6 @@ def cells(text: str) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_cell_of_a_table_has_at_most_25_words(path):
-    if path.parent.name in ("models", "compat"):
-        pytest.skip("rewritten at this moment")
     text = path.read_text(encoding="utf-8")
     assert [(number, cell) for number, cell in cells(text) if len(cell.split()) > 25] == []
 
