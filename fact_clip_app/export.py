@@ -24,7 +24,7 @@ from fact_clip_app.drafts import BACKGROUND, Draft, row_labels
 from fact_clip_app.engine import open_features, row_starts, run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Label, Rest, VideoEntry
+from fact_clip_app.project import Label, Unlabelled, VideoEntry
 from fact_clip_app.training_set import TrainingSet
 
 logger = logging.getLogger(__name__)
@@ -59,21 +59,21 @@ class IncompleteVideo:
 
 
 def labelled_videos(
-    page: Page, track: str, rest: Mapping[str, Rest] | None = None
+    page: Page, track: str, unlabelled: Mapping[str, Unlabelled] | None = None
 ) -> list[VideoEntry]:
     """Return the videos with labels on a track, without those to skip.
 
     Args:
         page: the page.
         track: the name of the track.
-        rest: what the unlabelled frames are, by the id of a video.
+        unlabelled: what the unlabelled frames are, by the id of a video.
 
     Raises:
         InputError: if there are fewer than two.
     """
     videos = []
     for video in page.project.full_videos():
-        skips = rest is not None and rest.get(video.id) == "skip"
+        skips = unlabelled is not None and unlabelled.get(video.id) == "skip"
         if not skips and _labels(page, video, track):
             videos.append(video)
     if len(videos) == 1:
@@ -115,35 +115,35 @@ def incomplete_videos(
     return incomplete
 
 
-def check_rest(
-    page: Page, videos: Iterable[VideoEntry], track: str, rest: Mapping[str, Rest]
+def check_unlabelled(
+    page: Page, videos: Iterable[VideoEntry], track: str, unlabelled: Mapping[str, Unlabelled]
 ) -> None:
     """Raise an InputError if it is not said what the unlabelled frames of a video are."""
     for video in incomplete_videos(page, videos, track):
-        if video.id not in rest:
+        if video.id not in unlabelled:
             problem = f"labelled to {video.labelled_to:.1f} s of {video.duration:.1f} s"
             fix = "say whether the rest is background or unlabelled, or skip the video"
             raise InputError(video.name, problem, fix)
 
 
-def export_set(page: Page, track: str, root: Path, rest: Rest | None = None) -> None:
+def export_set(page: Page, track: str, root: Path, unlabelled: Unlabelled | None = None) -> None:
     """Write the labelled videos of a track as a data set with a test split.
 
     Args:
         page: the page.
         track: the name of the track.
         root: the folder of the data set.
-        rest: what the unlabelled frames of videos are that are not complete.
+        unlabelled: what the unlabelled frames of videos are that are not complete.
 
     Raises:
-        InputError: if there are fewer than two videos, or `rest` is missing.
+        InputError: if there are fewer than two videos, or `unlabelled` is missing.
     """
-    answers: dict[str, Rest] = {}
-    if rest is not None:
+    answers: dict[str, Unlabelled] = {}
+    if unlabelled is not None:
         incomplete = incomplete_videos(page, labelled_videos(page, track), track)
-        answers = {video.id: rest for video in incomplete}
+        answers = {video.id: unlabelled for video in incomplete}
     videos = labelled_videos(page, track, answers)
-    check_rest(page, videos, track, answers)
+    check_unlabelled(page, videos, track, answers)
     job = Job("export", lambda job: None)
     write_set(page, videos, track, root, None, answers, job)
 
@@ -154,7 +154,7 @@ def write_set(
     track: str,
     root: Path,
     model: Segmenter | None,
-    rest: Mapping[str, Rest],
+    unlabelled: Mapping[str, Unlabelled],
     job: Job,
 ) -> list[LabelledVideo]:
     """Write labelled videos as a data set, encoding those without features.
@@ -165,7 +165,7 @@ def write_set(
         track: the name of the track with the labels.
         root: the folder of the data set.
         model: the model that learns from it, whose training videos are added, or None.
-        rest: what the unlabelled frames are, for each video that is not complete, by its id.
+        unlabelled: what the unlabelled frames are, for each video that is not complete, by its id.
         job: receives the progress.
 
     Returns:
@@ -191,7 +191,7 @@ def write_set(
         features = page.engine.features_by(video, encoder, extraction)
         features = features or page.engine.encode(video, job, encoder, extraction)
         labels = _labels(page, video, track)
-        is_background = video.complete or rest.get(video.id) == "background"
+        is_background = video.complete or unlabelled.get(video.id) == "background"
         other = background if is_background else UNLABELLED
         name, labelled = add_video(training_set, video, labels, other, features, model)
         is_test[name] = number % TEST_EVERY == 1

@@ -179,9 +179,9 @@ class Page:
 
     def timelines(self, video: VideoEntry) -> list[Timeline]:
         """Return the labels of each track, and on the first track drafts between them."""
-        first, *rest = self.project.labelled_tracks(video.id)
+        first, *further = self.project.labelled_tracks(video.id)
         timelines = [Timeline(first, overlaid(self.drafts(video), first.labels))]
-        for track in rest:
+        for track in further:
             timelines.append(Timeline(track, track.labels))
         return timelines
 

@@ -27,8 +27,8 @@ BACKUP = "project.backup.sqlite"
 """A copy of the database, made whenever a page of the project is opened."""
 
 Origin = Literal["predicted", "corrected", "drawn", "imported"]
-Rest = Literal["background", "unlabelled", "skip"]
-"""What the unlabelled frames of a video are to a training; or it is left out."""
+Unlabelled = Literal["background", "ignore", "skip"]
+"""What a training does with the unlabelled frames of a video, or with the whole video."""
 
 # Each script leads to the next version, which a project stores (PRAGMA user_version).
 MIGRATIONS = (
@@ -283,8 +283,8 @@ class Project:
         with self._change():
             stored = self.actions()
             if base is not None:
-                ours = {*base, *(action.name for action in actions)}
-                actions = [*actions, *(action for action in stored if action.name not in ours)]
+                edited = {*base, *(action.name for action in actions)}
+                actions = [*actions, *(action for action in stored if action.name not in edited)]
             colours = {action.name: action.colour for action in stored}
             if renamed is not None and renamed[0] in colours:
                 colours.setdefault(renamed[1], colours[renamed[0]])

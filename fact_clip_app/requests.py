@@ -19,7 +19,7 @@ from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.io import read_mapping
 from fact_clip.formats import FORMATS
 from fact_clip.video.decode import SUFFIXES
-from fact_clip_app.project import Action, Annotator, Label, Name, Rest
+from fact_clip_app.project import Action, Annotator, Label, Name, Unlabelled
 
 
 class _Body(BaseModel):
@@ -107,7 +107,7 @@ class Training(_Body):
     minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 5.0
     track: Name = "main"
     teach: bool = False
-    rest: dict[str, Rest] = {}
+    unlabelled: dict[str, Unlabelled] = {}
 
 
 class Comparison(_Body):

@@ -36,7 +36,7 @@ from fact_clip_app.guard import ERRORS, Guard, error_response
 from fact_clip_app.jobs import BusyError
 from fact_clip_app.label_files import read_tracks
 from fact_clip_app.page import Options, Page
-from fact_clip_app.project import Label, Rest, VideoEntry
+from fact_clip_app.project import Label, Unlabelled, VideoEntry
 from fact_clip_app.requests import FEATURES, Upload, base_name, ending_of, receive_file, too_large
 
 STATIC = Path(__file__).parent / "static"
@@ -346,12 +346,14 @@ class Server:
 
         return _download_folder("labels", write)
 
-    def export_training(self, track: str, rest: Rest | None = None) -> Response:
+    def export_training(self, track: str, unlabelled: Unlabelled | None = None) -> Response:
         """Return the labelled videos of a track as a zip of a data set with features.
 
-        `rest` says what the unlabelled frames of videos are that are not complete.
+        `unlabelled` says what the unlabelled frames of videos are that are not complete.
         """
-        return _download_folder("training", lambda path: export_set(self.page, track, path, rest))
+        return _download_folder(
+            "training", lambda path: export_set(self.page, track, path, unlabelled)
+        )
 
     def summary(self, format: Literal["json", "csv", "xlsx"] = "json") -> Answer | Response:
         """Return how long, how often and when actions were labelled, as JSON or as a table."""
@@ -386,7 +388,7 @@ class Server:
 
     def train(self, body: requests.Training) -> Answer:
         """Start a training on the labels of a track, of a new model or of the run in use."""
-        teach.learn(self.page, body.track, body.minutes, body.teach, body.rest)
+        teach.learn(self.page, body.track, body.minutes, body.teach, body.unlabelled)
         return {}
 
     def incomplete(self, track: str) -> Answer:

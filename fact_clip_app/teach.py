@@ -28,10 +28,10 @@ from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
 from fact_clip_app.drafts import BACKGROUND
 from fact_clip_app.engine import reads_names, run_of
-from fact_clip_app.export import LabelledVideo, check_rest, labelled_videos, write_set
+from fact_clip_app.export import LabelledVideo, check_unlabelled, labelled_videos, write_set
 from fact_clip_app.jobs import CancelledError, Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Rest, VideoEntry
+from fact_clip_app.project import Unlabelled, VideoEntry
 
 POLL_SECONDS = 0.5
 """Seconds between looks at the log of a training."""
@@ -94,7 +94,9 @@ def adapt_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
     return ["fact-clip", "train", str(run.path / "config.yaml"), *overrides, "--out", str(out)]
 
 
-def learn(page: Page, track: str, minutes: float, teach: bool, rest: Mapping[str, Rest]) -> None:
+def learn(
+    page: Page, track: str, minutes: float, teach: bool, unlabelled: Mapping[str, Unlabelled]
+) -> None:
     """Queue a training on the labels of a track, and its test on labelled videos.
 
     The better one of the new model and the one in use is used from then on.
@@ -104,17 +106,17 @@ def learn(page: Page, track: str, minutes: float, teach: bool, rest: Mapping[str
         track: the name of the track.
         minutes: how long it may take.
         teach: start with the run in use, which learns new names, instead of a new model.
-        rest: what the unlabelled frames are, for each video that is not complete, by its id.
+        unlabelled: what the unlabelled frames are, for each video that is not complete, by its id.
     """
-    videos = labelled_videos(page, track, rest)
-    check_rest(page, videos, track, rest)
+    videos = labelled_videos(page, track, unlabelled)
+    check_unlabelled(page, videos, track, unlabelled)
     model = page.engine.model()
     if teach and run_of(model) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
     start = model if teach else None
     if start is not None:
         check_trust(start.run, start.run.config.text.encoder, page.options.trust_encoder)
-    page.begin_training(lambda job: _learn(page, videos, track, minutes, start, rest, job))
+    page.begin_training(lambda job: _learn(page, videos, track, minutes, start, unlabelled, job))
 
 
 def _learn(
@@ -123,7 +125,7 @@ def _learn(
     track: str,
     minutes: float,
     start: Segmenter | None,
-    rest: Mapping[str, Rest],
+    unlabelled: Mapping[str, Unlabelled],
     job: Job,
 ) -> None:
     """Write the data set, train a new model (or from `start`), and compare the models."""
@@ -132,7 +134,7 @@ def _learn(
     data = folder / "data"
     recipe = folder / "recipe.yaml"
     out = folder / folder.name
-    test_videos = write_set(page, videos, track, data, start, rest, job)
+    test_videos = write_set(page, videos, track, data, start, unlabelled, job)
 
     command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
     command += ["--minutes", f"{minutes:g}"]

@@ -227,7 +227,7 @@ def test_public_functions_describe_arguments_and_results():
         signature, docstring = inspect.signature(function), inspect.getdoc(function) or ""
         if signature.parameters and "Args:" not in docstring:
             wrong.append(f"{name}: no Args")
-        returns = signature.return_annotation not in (None, "None", inspect.Signature.empty)
+        returns = signature.return_annotation not in (None, "None", "Iterator[None]", inspect.Signature.empty)
         if returns and not re.search("(Returns|Yields):", docstring):
             wrong.append(f"{name}: no Returns")
     assert not wrong, "\n".join(wrong)

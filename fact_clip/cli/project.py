@@ -88,8 +88,8 @@ def export(
         str | None,
         option("Write a data set to train on, by the labels of this track.", metavar="TRACK"),
     ] = None,
-    rest: Annotated[
-        Literal["background", "unlabelled", "skip"] | None,
+    unlabelled: Annotated[
+        Literal["background", "ignore", "skip"] | None,
         option(
             "With --training: what the unlabelled frames are of videos that are not marked"
             " complete; skip leaves these videos out."
@@ -118,7 +118,7 @@ def export(
         format_called(name, "--format")
     with closing(_open_page(project)) as page:
         if training is not None:
-            export_set(page, training, out, rest)
+            export_set(page, training, out, unlabelled)
             print(out)
             return
         for path in export_files(page, out, names, with_background, with_drafts):

@@ -146,7 +146,14 @@ def text_encoder(name: str, device: str = "auto") -> TextEncoder:
 
 
 def is_local(name: str) -> bool:
-    """Return whether an encoder is a model in files of this machine. Stored vectors are not one."""
+    """Return whether an encoder is a model in files of this machine.
+
+    Args:
+        name: the name of a frame or text encoder.
+
+    Returns:
+        True if the name contains a path. Stored vectors ("file:PATH") are numbers, not a model.
+    """
     prefix, _, reference = name.partition(":")
     if prefix in ("timm", "torchvision"):
         return "/" in reference or ":" in reference

@@ -726,7 +726,7 @@ $("download-training").onclick = () => tried(async () => {
 	if (answers) await download(`/api/export/training?${new URLSearchParams({track, ...answers})}`);
 });
 
-const REST = {"": "choose …", background: "background (nothing happens there)", unlabelled: "not labelled yet", skip: "leave this video out"};
+const REST = {"": "choose …", background: "background (nothing happens there)", ignore: "not labelled yet", skip: "leave this video out"};
 
 /** Ask what the unlabelled parts of videos are: of each one, or of all together. Null: the person cancelled. */
 async function askRest(track, each) {
@@ -740,7 +740,7 @@ async function askRest(track, each) {
 		`${name} is labelled to ${labelled_to.toFixed(0)} s of ${duration.toFixed(0)} s.`);
 	const rows = each
 		? videos.map(({id}, index) => node("p", {}, choice(id, lines[index])))
-		: [...lines.map((textContent) => node("p", {textContent})), node("p", {}, choice("rest", "The rest of each is"))];
+		: [...lines.map((textContent) => node("p", {textContent})), node("p", {}, choice("unlabelled", "The rest of each is"))];
 	$("rest-videos").replaceChildren(...rows);
 	const dialog = $("rest");
 	dialog.returnValue = "no";
@@ -771,9 +771,9 @@ $("add").onclick = () => tried(async () => {
 
 const train = (teach) => tried(async () => {
 	const track = video.tracks[row].name;
-	const rest = await askRest(track, true);
-	if (!rest) return;
-	await ask("/api/train", "POST", {minutes: Number($("minutes").value), track, teach, rest});
+	const unlabelled = await askRest(track, true);
+	if (!unlabelled) return;
+	await ask("/api/train", "POST", {minutes: Number($("minutes").value), track, teach, unlabelled});
 	await refresh();
 	poll();
 });

@@ -211,7 +211,7 @@ def test_without_a_model_the_page_labels(opened, rows, tmp_path):
     assert [(track["name"], [part["label"] for part in track["segments"]]) for track in tracks] == [
         ("main", ["stir", "beep"]), ("left hand", ["hold"]),
     ]  # fmt: skip
-    training = {"track": "left hand", "rest": "background"}
+    training = {"track": "left hand", "unlabelled": "background"}
     answer = user.client.get("/api/export/training", params=training)
     names = {*zipfile.ZipFile(io.BytesIO(answer.content)).namelist()}
     assert {"training/mapping.txt", "training/splits/test.split1.bundle", f"training/features/{rows.name}"} < names

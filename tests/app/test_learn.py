@@ -76,15 +76,15 @@ def test_a_training_asks_what_the_unlabelled_rest_is(opened, rows, workbench):
         f"person1_video1: labelled to 12.0 s of {duration:.1f} s. "
         "Say whether the rest is background or unlabelled, or skip the video."
     )
-    rest = {videos[0]: "background", videos[1]: "skip"}
-    assert "only 1 video" in user.ask("POST", "/api/train", 400, json={"rest": rest})["error"]
+    unlabelled = {videos[0]: "background", videos[1]: "skip"}
+    assert "only 1 video" in user.ask("POST", "/api/train", 400, json={"unlabelled": unlabelled})["error"]
     user.ask("PATCH", f"/api/videos/{videos[0]}", json={"complete": True})
     incomplete = user.ask("GET", "/api/train", params={"track": "main"})["videos"]
     assert [video["id"] for video in incomplete] == videos[1:]
 
 
-@pytest.mark.parametrize(("rest", "other"), [("background", "background"), ("unlabelled", "?")])
-def test_the_answer_becomes_the_label_of_the_rest(opened, rows, workbench, tmp_path, rest, other):
+@pytest.mark.parametrize(("unlabelled", "other"), [("background", "background"), ("ignore", "?")])
+def test_the_answer_becomes_the_label_of_the_rest(opened, rows, workbench, tmp_path, unlabelled, other):
     from fact_clip_app.export import export_set
 
     user = opened(run=None)()
@@ -93,7 +93,7 @@ def test_the_answer_becomes_the_label_of_the_rest(opened, rows, workbench, tmp_p
     with refused("person1_video1"):
         export_set(user.page, "main", tmp_path / "none")
     assert not (tmp_path / "none").exists()
-    export_set(user.page, "main", tmp_path / "set", rest)
+    export_set(user.page, "main", tmp_path / "set", unlabelled)
     labels = (tmp_path / "set/groundTruth/person1_video1.txt").read_text().splitlines()
     assert labels == ["stir"] * 5 + [other] * (len(labels) - 5)
 
