@@ -104,7 +104,7 @@ def read_config(
     verb_noun: bool = False,
     where: str | Path = "reference configuration",
 ) -> tuple[Config, tuple[str, ...]]:
-    """Convert a reference configuration to ours.
+    """Convert a reference configuration to one of this package.
 
     Args:
         reference: the reference keys, flat or nested.
@@ -156,49 +156,53 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> Tree:
         flat: the reference keys.
         verb_noun: whether the model scores verbs and nouns.
     """
-    ours = {KEYS[key]: value for key, value in flat.items() if key in KEYS and value is not None}
-    _translate_training(flat, ours)
-    _translate_data(flat, ours)
+    settings = {
+        KEYS[key]: value for key, value in flat.items() if key in KEYS and value is not None
+    }
+    _translate_training(flat, settings)
+    _translate_data(flat, settings)
     if flat.get("use_clip"):
-        ours["model.head"] = "fact-clip"
-    elif verb_noun or ours.get("data.name") == "epic":
-        ours["model.head"] = "verb-noun"
+        settings["model.head"] = "fact-clip"
+    elif verb_noun or settings.get("data.name") == "epic":
+        settings["model.head"] = "verb-noun"
     elif "use_clip" in flat:
-        ours["model.head"] = "closed"
+        settings["model.head"] = "closed"
 
     tree: Tree = {}
-    for key, value in ours.items():
+    for key, value in settings.items():
         set_key(tree, key.split("."), value, key)
     return tree
 
 
-def _translate_training(flat: Mapping[str, Any], ours: Tree) -> None:
+def _translate_training(flat: Mapping[str, Any], settings: Tree) -> None:
     if "lr_decay" in flat:
         # Epochs until the rate falls to a tenth. With null or a number below one it is constant.
         decay = flat["lr_decay"]
         constant = decay is None or (isinstance(decay, int) and decay <= 0)
-        ours["train.schedule"] = "constant" if constant else "step"
+        settings["train.schedule"] = "constant" if constant else "step"
         if constant:
-            ours.pop("train.lr_decay", None)
+            settings.pop("train.lr_decay", None)
     if "TM.use" in flat:
-        spans = ours.get("augment.time_spans", 5)
-        ours["augment.time_spans"] = spans if flat["TM.use"] else 0
-    optimizer = str(ours.get("train.optimizer")).lower()
+        spans = settings.get("augment.time_spans", 5)
+        settings["augment.time_spans"] = spans if flat["TM.use"] else 0
+    optimizer = str(settings.get("train.optimizer")).lower()
     if optimizer in ("adam", "adamw", "sgd"):
-        ours["train.optimizer"] = optimizer
+        settings["train.optimizer"] = optimizer
 
 
-def _translate_data(flat: Mapping[str, Any], ours: Tree) -> None:
+def _translate_data(flat: Mapping[str, Any], settings: Tree) -> None:
     if flat.get("split") is not None:  # "split4" is part of a file name there, and split 4 here
         name = str(flat["split"]).removeprefix("split")
-        ours["data.split"] = int(name) if re.fullmatch("0|[1-9][0-9]*", name) else name
+        settings["data.split"] = int(name) if re.fullmatch("0|[1-9][0-9]*", name) else name
     if "dataset" in flat:
-        ours["data.name"] = known_data_set(str(flat["dataset"] or "")) or "folder"
-        if ours["data.name"].startswith("havid"):
-            ours["text.phrase"] = "havid"  # its names are codes
+        settings["data.name"] = known_data_set(str(flat["dataset"] or "")) or "folder"
+        if settings["data.name"].startswith("havid"):
+            settings["text.phrase"] = "havid"  # its names are codes
     classes = flat.get("holdout_classes")
     if flat.get("holdout_mode") and classes:
-        ours["data.holdout"] = named_holdout(classes) if isinstance(classes, list) else [classes]
+        settings["data.holdout"] = (
+            named_holdout(classes) if isinstance(classes, list) else [classes]
+        )
 
 
 def known_data_set(name: str) -> str | None:
@@ -251,18 +255,18 @@ def _read_file(name: str) -> _Source:
     path = Path(name)
     if not path.is_file():
         return _Source(tree=read_recipe(name))
-    tree = read_mapping(path, "a YAML file")
-    flat = flatten({key: value for key, value in tree.items() if key not in _GROUPS})
+    content = read_mapping(path, "a YAML file")
+    flat = flatten({key: value for key, value in content.items() if key not in _GROUPS})
     if not any(key in KEYS or key in SWITCHES for key in flat):
         return _Source(tree=read_recipe(name))
-    ours = {key: value for key, value in tree.items() if key in _GROUPS}
-    return _with_device(flat, ours, flat.pop(_GPU, None))
+    tree = {key: value for key, value in content.items() if key in _GROUPS}
+    return _with_device(flat, tree, flat.pop(_GPU, None))
 
 
-def _with_device(flat: Tree, ours: Tree, gpu: Any) -> _Source:
+def _with_device(flat: Tree, tree: Tree, gpu: Any) -> _Source:
     if gpu is not None:
-        ours = merged({"train": {"device": _device(gpu)}}, ours)
-    return _Source(flat, ours)
+        tree = merged({"train": {"device": _device(gpu)}}, tree)
+    return _Source(flat, tree)
 
 
 def _changes(flat: Mapping[str, Any], tree: Tree, earlier: Mapping[str, Any]) -> Tree:
@@ -289,12 +293,12 @@ def read_pairs(pairs: Sequence[str]) -> _Source:
         word = assignments[0] if assignments else pairs[-1]
         raise InputError(option, f"{word!r} has no value", "write KEY VALUE KEY VALUE ...")
     flat: Tree = {}
-    ours: Tree = {}
+    tree: Tree = {}
     gpu = None
     for key, word in zip(pairs[::2], pairs[1::2], strict=True):
         value = value_of(key, word, f"--set {key}")
         if key.split(".")[0] in _GROUPS:
-            set_key(ours, key.split("."), value, key)
+            set_key(tree, key.split("."), value, key)
         elif key == _GPU:
             gpu = value
         elif key in KEYS or key in SWITCHES or key.startswith("aux."):
@@ -302,7 +306,7 @@ def read_pairs(pairs: Sequence[str]) -> _Source:
         else:
             suggestion = suggest(key, [*KEYS, *SWITCHES, _GPU])
             raise InputError(option, f"unknown key {key}", suggestion)
-    return _with_device(flat, ours, gpu)
+    return _with_device(flat, tree, gpu)
 
 
 def overrides(pairs: Sequence[str], groups: Sequence[str]) -> list[str]:

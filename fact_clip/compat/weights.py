@@ -1,4 +1,4 @@
-"""Checkpoints of the published FACT and FACT-CLIP code, read strictly. Parameter names are ours."""
+"""Checkpoints of the published FACT and FACT-CLIP code, read strictly. Parameter names are those of this package."""
 
 from __future__ import annotations
 
@@ -98,19 +98,27 @@ def load_reference(
             n_verbs=n_verbs or max(verb) + 1,
             n_nouns=n_nouns or max(noun) + 1,
         )
-    ours, _ = read_config(config, verb_noun=bool(classes.verb))
+    settings, _ = read_config(config, verb_noun=bool(classes.verb))
     weights = {name: value for name, value in state_dict.items() if not _is_position(name)}
-    text = weights.get("text_embeddings") if text_embeddings is None else text_embeddings
-    if ours.model.head == "fact-clip" and text is not None:
-        text = torch.as_tensor(text)
-        weights["text_embeddings"] = text
-    model = FACT(ours.model, input_dim, classes, text, frame_weight=ours.decode.frame_weight)
+    vectors = text_embeddings
+    if vectors is None:
+        vectors = weights.get("text_embeddings")
+    if settings.model.head == "fact-clip" and vectors is not None:
+        vectors = torch.as_tensor(vectors)
+        weights["text_embeddings"] = vectors
+    model = FACT(
+        settings.model,
+        input_dim,
+        classes,
+        vectors,
+        frame_weight=settings.decode.frame_weight,
+    )
     load_strictly(model, weights, "reference checkpoint")
     flat = flatten(config)
     unseen = ()
     if flat.get("holdout_mode"):
         unseen = flat.get("holdout_classes") or ()
-    criterion = Criterion(ours.loss, classes, background, mean_transcript_length, unseen)
+    criterion = Criterion(settings.loss, classes, background, mean_transcript_length, unseen)
     return model.eval(), criterion
 
 
@@ -151,15 +159,15 @@ def convert(
     if layout is None:
         fix = f"name one of {', '.join(BENCHMARKS)}, or give --layout"
         raise InputError(config, f"unknown dataset {name!r}", fix)
-    ours, unknown = read_config(reference, where=config)
-    data = ours.data.model_copy(
+    settings, unknown = read_config(reference, where=config)
+    data = settings.data.model_copy(
         update={"layout": layout, "fps": benchmark.fps, "background": tuple(background)}
     )
     vocabulary = Vocabulary.from_mapping(mapping, background=background)
     weights = read_state(checkpoint)
     _write(
         out,
-        config=ours.model_copy(update={"data": data}),
+        config=settings.model_copy(update={"data": data}),
         layout=layout,
         vocabulary=vocabulary,
         mapping=mapping,
@@ -172,7 +180,7 @@ def convert(
 
 
 def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
-    """Convert a checkpoint as `convert` does, with a configuration of ours and its data.
+    """Convert a checkpoint as `convert` does, with a configuration of this package and its data.
 
     Class texts that the checkpoint lacks are computed.
     """
