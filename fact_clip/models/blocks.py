@@ -41,7 +41,7 @@ class Scene:
     token_mask: Tensor | None  # (B, M) real tokens; None: all are
     token_content: Tensor  # (B, M, A) the tokens before the first block
     token_position: Tensor  # (B or 1, M, A)
-    text: Candidates | None  # for heads that read text
+    candidates: Candidates | None  # for heads that read text
     evidence: Tensor | None = None  # (B, T, E, O) of object columns
 
     @property
@@ -93,7 +93,7 @@ class _Block(nn.Module):
         pooled = self.seg_update(pooled, segments.mask, segments.count)
         pooled = self.seg_combine(torch.relu(pooled))  # (B, S, H)
         evidence = scene.segment_evidence(segments)
-        return _EncodedSegments(segments, *self.segment_head(pooled, scene.text, evidence))
+        return _EncodedSegments(segments, *self.segment_head(pooled, scene.candidates, evidence))
 
 
 class InputBlock(_Block):
@@ -123,7 +123,7 @@ class InputBlock(_Block):
     def forward(self, x: Tensor, scene: Scene) -> BlockOutput:
         """Return the output of this block for features (B, T, D)."""
         frames = self.frame_branch(x, scene.padding)  # (B, T, H)
-        frames, scores = self.frame_head(frames, scene.text, scene.evidence)
+        frames, scores = self.frame_head(frames, scene.candidates, scene.evidence)
 
         encoded = None
         context = scene.frame_context(frames)
@@ -134,7 +134,7 @@ class InputBlock(_Block):
         tokens = self.action_branch(
             scene.token_content, scene.token_position, scene.token_mask, context
         )  # (B, M, H)
-        tokens, token_scores = self.token_head(tokens, scene.text)
+        tokens, token_scores = self.token_head(tokens, scene.candidates)
         return BlockOutput(
             frame_features=frames,
             frame_logits=scores,
@@ -207,7 +207,7 @@ class UpdateBlock(_Block):
             attended = f2a_weights @ evidence.flatten(2)  # (B, M, E * O)
             evidence = attended.unflatten(-1, evidence.shape[2:])  # (B, M, E, O)
         tokens = self.action_branch(tokens, position, scene.token_mask, context)  # (B, M, H)
-        tokens, token_scores = self.token_head(tokens, scene.text, evidence)
+        tokens, token_scores = self.token_head(tokens, scene.candidates, evidence)
 
         token_context = Context(tokens, position, scene.token_mask)
         frames, a2f_weights, a2f_logits = self.a2f_layer(
@@ -217,7 +217,7 @@ class UpdateBlock(_Block):
             frames = self._merged(frames, previous.frame_features, encoded.segments)  # (B, T, F)
             a2f_weights = encoded.segments.to_frames(a2f_weights)  # (B, T, M)
         frames = self.frame_branch(frames, scene.padding)  # (B, T, H)
-        frames, scores = self.frame_head(frames, scene.text, scene.evidence)
+        frames, scores = self.frame_head(frames, scene.candidates, scene.evidence)
         return BlockOutput(
             frame_features=frames,
             frame_logits=scores,

@@ -145,15 +145,14 @@ class FACT(nn.Module):
         padding = mask
         if mask is None:
             mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
-        if text is None:
-            text = self.text_embeddings
+        class_text = self.text_embeddings if text is None else text
 
         evidence = None
         if self.objects is not None:
             features, evidence = self.objects(features)  # (B, T, width), (B, T, E, O)
-        candidates = self._candidates(text)
+        candidates = self._candidates(class_text)
         if self.similarity is not None and candidates is not None:
-            evidence = self.similarity(features, padding, candidates.text)  # (B, T, E, C)
+            evidence = self.similarity(features, padding, candidates.embeddings)  # (B, T, E, C)
 
         token_content, token_position, token_mask = self._tokens(len(mask), transcript, mask.device)
         scene = Scene(
@@ -163,7 +162,7 @@ class FACT(nn.Module):
             token_mask=token_mask,
             token_content=token_content,
             token_position=token_position,
-            text=candidates,
+            candidates=candidates,
             evidence=evidence,
         )
         blocks: list[BlockOutput] = []
@@ -173,11 +172,13 @@ class FACT(nn.Module):
 
         embeddings = None
         alignment_logits = None
-        if self.frame_projection is not None and text is not None:
+        if self.frame_projection is not None and class_text is not None:
             # Without the scores, which the last channels hold.
             frames = blocks[-1].frame_features[..., : -self.classes.count]
             embeddings = self.frame_projection(frames)  # (B, T, E)
-            alignment_logits = embeddings @ text.T / self.config.alignment.temperature  # (B, T, C)
+            alignment_logits = (
+                embeddings @ class_text.T / self.config.alignment.temperature
+            )  # (B, T, C)
         if token_mask is None:
             tokens = blocks[-1].token_features  # (B, M, H)
             token_mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
@@ -205,13 +206,12 @@ class FACT(nn.Module):
     def _candidates(self, text: Tensor | None) -> Candidates | None:
         if text is None or not self.config.is_open:
             return None
-        if text.dim() == 2:
-            text = text.unsqueeze(1)
-        if text.shape[1:] != (self.classes.n_slots, self.classes.text_width):
+        embeddings = text.unsqueeze(1) if text.dim() == 2 else text
+        if embeddings.shape[1:] != (self.classes.n_slots, self.classes.text_width):
             expected = f"(C, {self.classes.n_slots}, {self.classes.text_width})"
-            raise InputError("model", f"text is {tuple(text.shape)}, not {expected}")
-        objects = None if self.objects is None else self.objects.objects_of(text)
-        return Candidates(text, objects)
+            raise InputError("model", f"text is {tuple(embeddings.shape)}, not {expected}")
+        objects = None if self.objects is None else self.objects.objects_of(embeddings)
+        return Candidates(embeddings, objects)
 
     def _frame_position(self, mask: Tensor) -> Tensor | None:
         """Return (1, T, P), if frames have positions."""

@@ -81,13 +81,13 @@ class Classes:
 class Candidates:
     """The candidate classes, for heads that read text."""
 
-    text: Tensor  # (C, S, W) zero where a class has no word (the background has none at all)
+    embeddings: Tensor  # (C, S, W) zero where a class has no word (the background has none at all)
     objects: Tensor | None = None  # (C, O) how far a class's word means each object
 
     @cached_property
     def present(self) -> Tensor:
         """Return (C, S, 1), true where a class has a word."""
-        return (self.text != 0).any(-1, keepdim=True)
+        return (self.embeddings != 0).any(-1, keepdim=True)
 
 
 class Head(nn.Module):
@@ -285,7 +285,7 @@ class TextHead(Head):
 
     def _keys(self, text: Candidates) -> Tensor:
         """Return (C or C+1, S, P) unit keys of the classes and, for a token head, of null."""
-        keys = torch.einsum("csw,spw->csp", text.text, self.key)
+        keys = torch.einsum("csw,spw->csp", text.embeddings, self.key)
         keys = torch.where(text.present, keys, self.absent)
         if self.null_key is not None:
             keys = torch.cat([keys, self.null_key.unsqueeze(0)])

@@ -145,6 +145,6 @@ class ObjectEvidence(nn.Module):
         target = torch.arange(len(self.names), device=x.device)
         target[self.free] = order
         moved = (share > 0.5) & (target[meaning] != meaning)
-        text = text.clone()
-        text[moved, self.slot] = self.names[target[meaning[moved]]]
-        return x, text
+        swapped_text = text.clone()
+        swapped_text[moved, self.slot] = self.names[target[meaning[moved]]]
+        return x, swapped_text
