@@ -105,10 +105,11 @@ def test_a_cell_of_a_table_has_at_most_25_words(path):
     assert [(number, cell) for number, cell in cells(text) if len(cell.split()) > 25] == []
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+CURRENT = [path for path in DOCUMENTS if not str(path.relative_to(ROOT)).startswith(MEASURED)]
+
+
+@pytest.mark.parametrize("path", CURRENT, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_page_names_a_removed_key(path):
-    if str(path.relative_to(ROOT)).startswith(MEASURED):
-        pytest.skip("figures of earlier commits")
     text = path.read_text(encoding="utf-8")
     assert [key for key in REMOVED if re.search(rf"{re.escape(key)}(?![\w.])", text)] == []
 

@@ -1,4 +1,4 @@
-"""One part of each kind that a package can add to FACT-CLIP. pyproject.toml names them as entry points."""
+"""One part of each kind that a package can add. pyproject.toml names them as entry points."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fact_clip.models.heads import Candidates, Classes, Head
 
 
 class Tiles:
-    """A frame encoder: the mean colours of the tiles of a picture. ``tiles:8`` has 8 by 8 of them."""
+    """A frame encoder: the mean colours of the tiles of a picture, 8 by 8 for ``tiles:8``."""
 
     size = (64, 64)  # size of the decoded pictures
     context = 0  # earlier pictures that the encoder needs

@@ -1,4 +1,4 @@
-"""Checkpoints of the published FACT and FACT-CLIP code, read strictly. Parameter names are those of this package."""
+"""Checkpoints of the published FACT and FACT-CLIP code, read strictly."""
 
 from __future__ import annotations
 

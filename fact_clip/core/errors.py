@@ -29,7 +29,7 @@ class FileLocation:
 
 
 Location: TypeAlias = FileLocation | Path | str
-"""The location of bad input. A string names an argument, an option or a key of the configuration."""
+"""The location of bad input. A string is an argument, an option or a key of the configuration."""
 
 
 class InputError(ValueError):
