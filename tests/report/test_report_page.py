@@ -17,7 +17,7 @@ from fact_clip.report.summary import Evaluated, save_report
 from fact_clip.run import Run
 
 from ..browser import Browser, shoot
-from .conftest import NAMES, NASTY, rows_of
+from .conftest import NASTY, rows_of
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +46,10 @@ def many(count: int = 8, classes: int = 5, frames: int = 400, seed: int = 0, err
         guess = np.where(wrong, np.repeat(rng.integers(0, classes, 40), 10)[:frames], truth)
         videos.append(rows_of(truth, guess, f"video {number}", np.arange(frames + 1) / 10))
     return videos
+
+
+COOKING = ("no action", "pour milk", "stir milk", "crack egg", "pour egg")
+"""Names of the pictures for the docs."""
 
 
 def at_timelines(page: Any, at_least: int = 1) -> Any:
@@ -195,7 +199,8 @@ def test_two_runs_stand_side_by_side(browser, opened, evaluated):
 
 
 def test_two_runs_of_many_videos(browser, opened, evaluated):
-    first, second = (evaluated(many(errors=share), title=title) for share, title in ((0.05, "before"), (0.01, "after")))
+    first = evaluated(many(errors=0.05), COOKING, title="before")
+    second = evaluated(many(errors=0.01), COOKING, title="after")
     with browser.page(height=900) as page:
         opened(page, [first, second])
         page.get_by_label("order").select_option("change of accuracy, largest first")
@@ -220,7 +225,7 @@ def test_sixty_classes(browser, opened, evaluated, scheme):
 
 def test_a_narrow_window_does_not_scroll_sideways(browser, opened, evaluated):
     with browser.page(380, 800) as page:
-        opened(page, [evaluated(many(), unseen=[NAMES[2]])])
+        opened(page, [evaluated(many(), COOKING, unseen=["stir milk"])])
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         at_timelines(page)
         shoot(page, "report-narrow")
