@@ -1,4 +1,4 @@
-"""From the scores of a video to segments with confidences: `SegmentDecoder`."""
+"""`SegmentDecoder`: from the scores of a video to segments with confidences."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class FrameLabels:
     """Labels of T frames, before they are joined to segments.
 
     Attributes:
-        labels: (T,) index among the candidates; the index after the last one is the background of
-            a threshold.
-        confidence: (T,) of the label among the candidates.
-        certainty: (T,) of the label among all classes of the run, which `reject` is applied to.
+        labels: (T,) index among the C candidates. Index C is the background of a threshold.
+        confidence: (T,) confidence in the label, as opposed to the other candidates.
+        certainty: (T,) confidence in the label, as opposed to all classes of the run, which
+            `reject` is applied to. Without `reject`, it equals `confidence`.
     """
 
     labels: NDArray[np.int64]
@@ -43,73 +43,12 @@ class FrameLabels:
         return FrameLabels(self.labels[index], self.confidence[index], self.certainty[index])
 
 
-class SegmentBuilder:
-    """Joins labelled frames, which come in order, to segments.
-
-    The last segment stays open until its label changes. Segments whose mean certainty is too low
-    become `NONE_OF_THESE`.
-
-    Args:
-        names: label of each index.
-        least_certainty: mean certainty below which a segment is rejected.
-    """
-
-    def __init__(self, names: Sequence[str], least_certainty: float = -math.inf) -> None:
-        self.names = names
-        self.least_certainty = least_certainty
-        self.start = 0  # of the open segment
-        self.stop = 0
-        self._label: int | None = None
-        self._confidence = 0.0  # sums over the frames of the open segment
-        self._certainty = 0.0
-
-    def add(self, frames: FrameLabels, is_last: bool = False) -> list[Segment]:
-        """Add frames and return the segments that have ended.
-
-        Args:
-            frames: the next frames.
-            is_last: whether the video ends after them, so that the open segment ends too.
-        """
-        segments: list[Segment] = []
-        first = self.stop
-        for start, stop, label in runs(frames.labels) if frames.labels.size else ():
-            if label != self._label:
-                self._close(segments)
-                self._label = label
-                self.start = first + start
-            self.stop = first + stop
-            self._confidence += float(frames.confidence[start:stop].sum())
-            self._certainty += float(frames.certainty[start:stop].sum())
-        if is_last:
-            self._close(segments)
-        return segments
-
-    @property
-    def has_open(self) -> bool:
-        """Return whether a segment is open."""
-        return self._label is not None
-
-    def _close(self, segments: list[Segment]) -> None:
-        """Append the open segment; a rejected one is joined with a rejected one before it."""
-        if self._label is None:
-            return
-        n_frames = self.stop - self.start
-        if self._certainty / n_frames >= self.least_certainty:
-            confidence = min(self._confidence / n_frames, 1.0)
-            name = self.names[self._label]
-            segments.append(Segment(self.start, self.stop, name, confidence))
-        elif segments and segments[-1].label == NONE_OF_THESE:
-            segments[-1] = replace(segments[-1], stop=self.stop)
-        else:
-            segments.append(Segment(self.start, self.stop, NONE_OF_THESE))
-        self._label = None
-        self._confidence = 0.0
-        self._certainty = 0.0
-
-
 @dataclass(frozen=True)
 class SegmentDecoder:
     """Decodes the scores of videos to segments.
+
+    `segmentation` is `label`, `builder` and `finish` in this order. A stream calls them itself,
+    since its frames come in parts.
 
     Attributes:
         scorer: source of the scores.
@@ -123,7 +62,8 @@ class SegmentDecoder:
 
     def segmentation(self, scores: Scores) -> Segmentation:
         """Return the segmentation of a scored video."""
-        segments = self.builder().add(self.label(scores), is_last=True)
+        frames = self.label(scores)
+        segments = self.builder().add(frames, is_last=True)
         return self.finish(segments, scores.clock)
 
     def label(self, scores: Scores, final: NDArray[np.int64] | None = None) -> FrameLabels:
@@ -134,15 +74,15 @@ class SegmentDecoder:
             final: labels of the first frames, which stay, as in `decode_scores`.
         """
         settings = self.settings
-        labels, shares = decode_scores(scores, self.candidates, settings, final)
-        confidence = self.scorer.calibrated(shares)
+        labels, label_scores = decode_scores(scores, self.candidates, settings, final)
+        confidence = self.scorer.calibrated(label_scores)
         certainty = confidence
         if settings.reject is not None:
             certainty = self.scorer.certainty(
                 scores=scores,
                 candidates=self.candidates,
                 labels=labels,
-                shares=shares,
+                shares=label_scores,
                 gamma=settings.gamma,
             )
         return FrameLabels(labels, confidence, certainty)
@@ -156,11 +96,88 @@ class SegmentDecoder:
         return SegmentBuilder(names, least_certainty)
 
     def finish(self, segments: Sequence[Segment], clock: Clock) -> Segmentation:
-        """Return all segments of a video with its clock, background and new words."""
+        """Return all segments of a video with its clock, background names and new words."""
         background = self.candidates.vocabulary.background
         if self.settings.threshold is not None and not background:
             background = (BACKGROUND,)
         if self.settings.reject is not None:
-            background = tuple(dict.fromkeys((*background, NONE_OF_THESE)))
-        result = clock.apply_to(Segmentation(tuple(segments)))
-        return replace(result, background=background, new_words=self.candidates.new_words)
+            background = tuple(dict.fromkeys((*background, NONE_OF_THESE)))  # each name once
+
+        segmentation = clock.apply_to(Segmentation(tuple(segments)))
+        return replace(segmentation, background=background, new_words=self.candidates.new_words)
+
+
+class SegmentBuilder:
+    """Joins labelled frames, which come in order, to segments.
+
+    The last segment stays open until its label changes. Segments whose mean certainty is too low
+    become `NONE_OF_THESE`. A stream adds frames to a `copy.copy` of its builder to look ahead, so
+    attributes may be replaced, but not changed in place.
+
+    Args:
+        names: name of each label index.
+        least_certainty: mean certainty below which a segment is rejected.
+
+    Attributes:
+        start: first frame of the open segment.
+        stop: number of frames that were added, which is the end of the open segment.
+    """
+
+    def __init__(self, names: Sequence[str], least_certainty: float = -math.inf) -> None:
+        self.names = names
+        self.least_certainty = least_certainty
+        self.start = 0
+        self.stop = 0
+        self._open_label: int | None = None  # None: no segment is open
+        self._confidence_sum = 0.0  # over the frames of the open segment, like the next
+        self._certainty_sum = 0.0
+
+    @property
+    def has_open(self) -> bool:
+        """Return whether a segment is open."""
+        return self._open_label is not None
+
+    def add(self, frames: FrameLabels, is_last: bool = False) -> list[Segment]:
+        """Add frames and return the segments that have ended.
+
+        Args:
+            frames: the next frames.
+            is_last: whether the video ends after them, so that the open segment ends too.
+        """
+        segments: list[Segment] = []
+        first_frame = self.stop
+        label_runs = runs(frames.labels) if frames.labels.size else []  # `runs` needs a frame
+        for run_start, run_stop, label in label_runs:
+            if label != self._open_label:
+                self._close(segments)
+                self._open_label = label
+                self.start = first_frame + run_start
+            self.stop = first_frame + run_stop
+            self._confidence_sum += float(frames.confidence[run_start:run_stop].sum())
+            self._certainty_sum += float(frames.certainty[run_start:run_stop].sum())
+        if is_last:
+            self._close(segments)
+        return segments
+
+    def _close(self, segments: list[Segment]) -> None:
+        """Append the open segment, if any, to the segments that this call of `add` returns.
+
+        A rejected segment extends the last of them if that was rejected too.
+        """
+        if self._open_label is None:
+            return
+
+        n_frames = self.stop - self.start
+        is_accepted = self._certainty_sum / n_frames >= self.least_certainty
+        if is_accepted:
+            name = self.names[self._open_label]
+            confidence = min(self._confidence_sum / n_frames, 1.0)  # a sum may be rounded up
+            segments.append(Segment(self.start, self.stop, name, confidence))
+        elif segments and segments[-1].label == NONE_OF_THESE:
+            segments[-1] = replace(segments[-1], stop=self.stop)
+        else:
+            segments.append(Segment(self.start, self.stop, NONE_OF_THESE))
+
+        self._open_label = None
+        self._confidence_sum = 0.0
+        self._certainty_sum = 0.0

@@ -19,9 +19,10 @@ from fact_clip.encoders import text_encoder
 from fact_clip.text.prompts import tidy
 
 JUDGE = "minilm"
+"""Name of the sentence encoder that compares words."""
 
-# A word is far if no trained word has at least this cosine (docs/method.md, 'New words').
 FAR = 0.58
+"""Cosine below which a word is far from its nearest trained word (docs/method.md, 'New words')."""
 
 PHRASE = WHOLE_NAME[0]
 """Slot of names that are compared as a whole."""
@@ -31,6 +32,9 @@ ACTION_TEMPLATE = "the action to {}"
 OBJECT_TEMPLATE = "the object {}"
 
 Vectors = NDArray[np.float32]
+
+# The unit vector (E,) of each word, by its slot and the word.
+WordVectors = dict[tuple[str, str], Vectors]
 
 
 class VectorCache:
@@ -44,28 +48,24 @@ class VectorCache:
 
     def __init__(self, encode: Callable[[list[str]], Vectors]) -> None:
         self._encode = encode
-        self._vectors: dict[str, Vectors] = {}
+        self._vectors: dict[str, Vectors] = {}  # each (...)
 
     def __call__(self, strings: Sequence[str]) -> list[Vectors]:
-        """Return the vector of each string."""
+        """Return the vector (...) of each string."""
         if len(self._vectors) > self.MAX_STRINGS:
             self._vectors.clear()
         missing = [string for string in dict.fromkeys(strings) if string not in self._vectors]
         if missing:
-            self._vectors.update(zip(missing, self._encode(missing), strict=True))
+            vectors = self._encode(missing)  # (N, ...)
+            self._vectors.update(zip(missing, vectors, strict=True))
         return [self._vectors[string] for string in strings]
 
 
-@lru_cache(maxsize=1)
-def _judge(device: str) -> VectorCache:
-    return VectorCache(text_encoder(JUDGE, device).encode_texts)
-
-
 @dataclass(frozen=True)
-class _Word:
-    """A word of a candidate that no trained class has."""
+class _UntrainedWord:
+    """A word of a candidate that no trained class has, before it is compared with any."""
 
-    action: str
+    action: str  # name of the candidate
     slot: str
     word: str
 
@@ -87,17 +87,21 @@ def new_words(
     Returns:
         The words, in the order of the candidates and of the slots.
     """
+    # The words that new ones are compared with, by slot. Those of `PHRASE` are names.
     trained_words = {slot: list(trained.factor_indices(slot)[0]) for slot in trained.slots}
     trained_words[PHRASE] = [name for name in trained if name not in trained.background]
-    words = _untrained_words(candidates, trained, phrases, trained_words)
-    if not words:
+
+    untrained_words = _untrained_words(candidates, trained, phrases, trained_words)
+    if not untrained_words:
         return ()
-    vectors = _embed(words, trained_words, device)
+
+    vectors = _embed_words(untrained_words, trained_words, device)
+    names_have_parts = candidates.slots != WHOLE_NAME
     results = []
-    for word in words:
-        compared = _compare(word, trained_words[word.slot], vectors)
-        if compared.far or candidates.slots != WHOLE_NAME:
-            results.append(compared)
+    for untrained_word in untrained_words:
+        new_word = _compare(untrained_word, trained_words[untrained_word.slot], vectors)
+        if new_word.far or names_have_parts:
+            results.append(new_word)
     return tuple(results)
 
 
@@ -106,51 +110,63 @@ def _untrained_words(
     trained: Vocabulary,
     phrases: Collection[str],
     trained_words: dict[str, list[str]],
-) -> list[_Word]:
+) -> list[_UntrainedWord]:
     words = []
     for name, factors in zip(candidates.names, candidates.factors, strict=True):
         if name in trained or name in candidates.background:
             continue
+
         if name in phrases or candidates.slots == WHOLE_NAME:
-            words.append(_Word(action=name, slot=PHRASE, word=name))
+            words.append(_UntrainedWord(action=name, slot=PHRASE, word=name))
             continue
+
         for slot, factor in zip(candidates.slots, factors, strict=True):
             if factor is not None and factor not in trained_words[slot]:
-                words.append(_Word(action=name, slot=slot, word=factor))
+                words.append(_UntrainedWord(action=name, slot=slot, word=factor))
     return words
 
 
-def _embed(
-    words: Sequence[_Word], trained_words: dict[str, list[str]], device: str
-) -> dict[tuple[str, str], Vectors]:
-    """Return the vectors of new and trained words, by slot and word."""
-    vectors: dict[tuple[str, str], Vectors] = {}
-    for slot in dict.fromkeys(word.slot for word in words):
-        new = dict.fromkeys(word.word for word in words if word.slot == slot)
-        strings = [*trained_words[slot], *new]
-        template = ACTION_TEMPLATE if slot in ("verb", PHRASE) else OBJECT_TEMPLATE
-        rows = _judge(device)([template.format(tidy(string)) for string in strings])
-        for string, row in zip(strings, rows, strict=True):
-            vectors[slot, string] = row
+def _embed_words(
+    untrained_words: Sequence[_UntrainedWord], trained_words: dict[str, list[str]], device: str
+) -> WordVectors:
+    """Return the vectors of untrained words, and of the trained words of their slots."""
+    encode = _sentence_vectors(device)
+    vectors: WordVectors = {}
+    for slot in dict.fromkeys(word.slot for word in untrained_words):
+        in_slot = dict.fromkeys(word.word for word in untrained_words if word.slot == slot)
+        slot_words = [*trained_words[slot], *in_slot]
+
+        is_action = slot in ("verb", PHRASE)
+        template = ACTION_TEMPLATE if is_action else OBJECT_TEMPLATE
+        prompts = [template.format(tidy(word)) for word in slot_words]
+        for word, vector in zip(slot_words, encode(prompts), strict=True):
+            vectors[slot, word] = vector
     return vectors
 
 
+@lru_cache(maxsize=1)
+def _sentence_vectors(device: str) -> VectorCache:
+    """Return the sentence encoder `JUDGE`, which is loaded once."""
+    return VectorCache(text_encoder(JUDGE, device).encode_texts)
+
+
 def _compare(
-    word: _Word, trained_words: Sequence[str], vectors: dict[tuple[str, str], Vectors]
+    untrained_word: _UntrainedWord, trained_words: Sequence[str], vectors: WordVectors
 ) -> NewWord:
-    """Return a new word with the most similar trained word of its slot."""
+    """Return an untrained word with the most similar trained word of its slot."""
     nearest = ""
     similarity = 0.0
     if trained_words:
-        rows = np.stack([vectors[word.slot, trained_word] for trained_word in trained_words])
-        cosines = rows @ vectors[word.slot, word.word]
+        vector = vectors[untrained_word.slot, untrained_word.word]  # (E,)
+        rows = np.stack([vectors[untrained_word.slot, word] for word in trained_words])  # (N, E)
+        cosines = rows @ vector  # (N,)
         best = int(cosines.argmax())
         nearest = trained_words[best]
         similarity = round(min(float(cosines[best]), 1.0), 3)
     return NewWord(
-        action=word.action,
-        slot=word.slot,
-        word=word.word,
+        action=untrained_word.action,
+        slot=untrained_word.slot,
+        word=untrained_word.word,
         nearest=nearest,
         similarity=similarity,
         far=similarity < FAR,
@@ -158,7 +174,7 @@ def _compare(
 
 
 def describe_new_word(word: NewWord) -> str:
-    """Describe a new word: 'juggle' (verb, far from all; nearest 'bend', 0.44)."""
+    """Describe a new word, as "'juggle' (verb, far from all; nearest 'bend', 0.44)"."""
     description = "read as a whole phrase" if word.slot == PHRASE else word.slot
     if word.far:
         description += ", far from all"

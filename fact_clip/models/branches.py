@@ -3,6 +3,10 @@
 A frame branch (temporal convolutions) maps (B, T, in) to (B, T, H). Padded frames are zero before
 every convolution, like frames beyond the ends of a video. An action branch (attention or a GRU over
 tokens) maps (B, M, A) to (B, M, H). A mask is None where nothing is padded, which saves work.
+
+Symbols: B videos, T frames, S segments, M tokens, F width of a frame branch, A width of an action
+branch, H width of both results, P width of positions. Attributes of modules are the names of saved
+weights, and their order is that of the optimiser's state.
 """
 
 from __future__ import annotations
@@ -38,16 +42,17 @@ def sinusoidal_positions(length: int, width: int, device: torch.device | None = 
     """Return sine positions on even columns and cosine on odd ones (Vaswani et al. 2017).
 
     Args:
-        length: positions.
-        width: columns.
-        device: where the result is.
+        length: number of positions.
+        width: number of columns.
+        device: of the result.
 
     Returns:
         (length, width).
     """
-    steps = torch.arange(length, device=device, dtype=torch.float32).unsqueeze(1)  # (T, 1)
-    even = torch.arange(0, width, 2, device=device, dtype=torch.float32)
-    angles = steps * torch.exp(even * (-math.log(10000.0) / width))  # (T, ceil(W/2))
+    steps = torch.arange(length, device=device, dtype=torch.float32).unsqueeze(1)  # (length, 1)
+    even_columns = torch.arange(0, width, 2, device=device, dtype=torch.float32)
+    frequencies = torch.exp(even_columns * (-math.log(10000.0) / width))  # (ceil(width / 2),)
+    angles = steps * frequencies  # (length, ceil(width / 2))
     table = torch.zeros(length, width, device=device)
     table[:, 0::2] = torch.sin(angles)
     table[:, 1::2] = torch.cos(angles)[:, : width // 2]
@@ -58,9 +63,9 @@ def add_position(x: Tensor, position: Tensor | None) -> Tensor:
     """Add a position (B or 1, N, P) to the first P channels of ``x`` (B, N, D)."""
     if position is None:
         return x
-    missing = x.shape[-1] - position.shape[-1]
-    if missing:
-        position = nn.functional.pad(position, (0, missing))
+    n_other_channels = x.shape[-1] - position.shape[-1]
+    if n_other_channels:
+        position = nn.functional.pad(position, (0, n_other_channels))
     return x + position
 
 
@@ -75,19 +80,26 @@ def cut_segments(scores: Tensor, mask: Tensor) -> Segments:
         The segments of all videos.
     """
     label = scores.detach().argmax(-1)  # (B, T)
-    change = torch.zeros_like(label)
-    change[:, 1:] = (label[:, 1:] != label[:, :-1]) & mask[:, 1:]
-    of_frame = change.cumsum(1) * mask  # (B, T)
+    is_change = torch.zeros_like(label)  # (B, T), 1 where a segment after the first one starts
+    is_change[:, 1:] = (label[:, 1:] != label[:, :-1]) & mask[:, 1:]
+    segment_of_frame = is_change.cumsum(1) * mask  # (B, T)
 
-    count = (of_frame.amax(1) + 1).cpu()  # (B,)
-    slots = torch.arange(int(count.max()))
-    exists = (slots < count.unsqueeze(1)).to(label.device, non_blocking=True)  # (B, S)
+    count = (segment_of_frame.amax(1) + 1).cpu()  # (B,), waits for the device
+    index = torch.arange(int(count.max()))  # (S,)
+    exists = (index < count.unsqueeze(1)).to(label.device, non_blocking=True)  # (B, S)
 
     length = torch.zeros(exists.shape, dtype=torch.long, device=label.device)
-    length.scatter_add_(1, of_frame, mask.long())  # (B, S)
-    stop = length.cumsum(1)  # (B, S), segments are contiguous from frame 0
-    centre = ((2 * stop - length - 1) // 2) * exists
-    return Segments(of_frame, exists, centre, length, count)
+    length.scatter_add_(1, segment_of_frame, mask.long())  # (B, S)
+    stop = length.cumsum(1)  # (B, S), since segments are contiguous from frame 0
+    first = stop - length
+    last = stop - 1
+    return Segments(
+        of_frame=segment_of_frame,
+        mask=exists,
+        centre=((first + last) // 2) * exists,
+        length=length,
+        count=count,
+    )
 
 
 def pool_segments(x: Tensor, segments: Segments, mask: Tensor | None) -> Tensor:
@@ -105,24 +117,27 @@ def pool_segments(x: Tensor, segments: Segments, mask: Tensor | None) -> Tensor:
     if mask is not None:
         x = x * mask.unsqueeze(-1)
     index = segments.of_frame.unsqueeze(-1).expand_as(x)  # (B, T, D)
-    total = x.new_zeros(*segments.mask.shape, x.shape[-1]).scatter_add(1, index, x)
+    zeros = x.new_zeros(*segments.mask.shape, x.shape[-1])
+    total = zeros.scatter_add(1, index, x)  # (B, S, D)
     return total / segments.length.clamp(min=1).unsqueeze(-1)
 
 
 @dataclass(frozen=True)
 class Context:
-    """The frames, segments or tokens that attention reads."""
+    """The N frames, segments or tokens that attention reads."""
 
     features: Tensor  # (B, N, D)
     position: Tensor | None  # (B or 1, N, P)
-    mask: Tensor | None  # (B, N) real elements
+    mask: Tensor | None  # (B, N) true at real elements
 
 
 class CrossAttention(nn.Module):
     """Attend with one head (FACT section 3.2): out = W_y dropout([y, softmax(Q K^T / sqrt(H)) V]).
 
-    Tokens are few and frames are many, so products start on the side of the tokens: with W_k x as
-    key, (q W_k) x needs no key of a frame. The result is the same to rounding.
+    The context x gives keys and values, and y the queries. One of the two is the tokens, the other
+    the frames or segments. Tokens are few and frames are many, so products start on the side of the
+    tokens: with W_k x as key, (q W_k) x needs no key of a frame. The result is the same to
+    rounding.
 
     Args:
         x_dim: width of the context x.
@@ -155,7 +170,7 @@ class CrossAttention(nn.Module):
         """
         queries = add_position(y, position)
         keys = add_position(context.features, context.position)
-        tokens_query = y.shape[1] < keys.shape[1]  # tokens query frames or segments
+        tokens_query = y.shape[1] < keys.shape[1]  # the shorter side is taken for the tokens
         if tokens_query:
             logits = _projected_products(keys, self.X_K, self.Y_Q(queries)).transpose(1, 2)
         else:
@@ -166,22 +181,35 @@ class CrossAttention(nn.Module):
         weights = logits.softmax(-1)
 
         if tokens_query:
-            attended = self.X_V(weights @ context.features)  # (B, N_y, H), as weights sum to one
-            result = self.Y_W(self.dropout(torch.cat([y, attended], dim=-1)))
-            return result, weights, logits
+            result = self._read_frames(y, weights, context.features)
+        else:
+            result = self._read_tokens(y, weights, context.features)
+        return result, weights, logits
 
-        values = self.X_V(context.features)  # (B, N_x, H)
+    def _read_frames(self, y: Tensor, weights: Tensor, frames: Tensor) -> Tensor:
+        """Return the result (B, N_y, out) for tokens y. Frames are averaged, then projected."""
+        attended = self.X_V(weights @ frames)  # (B, N_y, H), as weights sum to one
+        return self.Y_W(self.dropout(torch.cat([y, attended], dim=-1)))
+
+    def _read_tokens(self, y: Tensor, weights: Tensor, tokens: Tensor) -> Tensor:
+        """Return the result (B, N_y, out) for frames y. Tokens are projected, then averaged."""
+        values = self.X_V(tokens)  # (B, N_x, H)
         y_weight, attended_weight = self.Y_W.weight.split([y.shape[-1], values.shape[-1]], dim=1)
-        if self.training and self.dropout.p:
+        if self.training and self.dropout.p:  # dropout acts on the average of values
             change = linear(self.dropout(weights @ values), attended_weight)
         else:
             change = weights @ linear(values, attended_weight)  # (B, N_y, out)
-        return linear(self.dropout(y), y_weight, self.Y_W.bias) + change, weights, logits
+        return linear(self.dropout(y), y_weight, self.Y_W.bias) + change
 
 
 def _projected_products(x: Tensor, projection: nn.Linear, y: Tensor) -> Tensor:
-    """Return ``projection(x) @ y.T``, (B, N, M), without the projection of x (B, N, D)."""
-    return x @ (y @ projection.weight).transpose(1, 2) + (y @ projection.bias).unsqueeze(1)
+    """Return ``projection(x) @ y.T``, (B, N, M), for x (B, N, D) and y (B, M, H).
+
+    x is not projected: y is multiplied by the weight and bias of the projection.
+    """
+    products = x @ (y @ projection.weight).transpose(1, 2)  # (B, N, M)
+    offsets = (y @ projection.bias).unsqueeze(1)  # (B, 1, M)
+    return products + offsets
 
 
 class _DilatedLayer(nn.Module):
@@ -197,9 +225,12 @@ class _DilatedLayer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Return (B, T, F) for (B, T, F). ``mask`` is (B, T, 1)."""
-        hidden = self.conv_dilated(x if mask is None else x * mask).relu_()
+        masked = x if mask is None else x * mask
+        hidden = self.conv_dilated(masked).relu_()
         x = x + self.dropout(self.conv_1x1(hidden))
-        return x if self.norm is None else self.norm(x)
+        if self.norm is not None:
+            x = self.norm(x)
+        return x
 
 
 class MSTCN(nn.Module):
@@ -234,12 +265,12 @@ class MSTCNPlusPlus(CachesWeights):
     def __init__(self, config: BlockConfig, input_dim: int | None) -> None:
         super().__init__()
         width = config.frame_dim
-        small = [2**layer for layer in range(config.frame_layers)]
-        large = list(reversed(small))
+        rising = [2**layer for layer in range(config.frame_layers)]  # dilations by layer
+        falling = list(reversed(rising))
         self.conv_1x1_in = None if input_dim is None else FrameConv(input_dim, width)
-        self.conv_dilated_1 = nn.ModuleList(FrameConv(width, width, 3, d) for d in large)
-        self.conv_dilated_2 = nn.ModuleList(FrameConv(width, width, 3, d) for d in small)
-        self.conv_fusion = nn.ModuleList(FrameConv(2 * width, width) for _ in small)
+        self.conv_dilated_1 = nn.ModuleList(FrameConv(width, width, 3, d) for d in falling)
+        self.conv_dilated_2 = nn.ModuleList(FrameConv(width, width, 3, d) for d in rising)
+        self.conv_fusion = nn.ModuleList(FrameConv(2 * width, width) for _ in rising)
         self.conv_out = FrameConv(width, config.hidden)
         self.dropout = Dropout(config.dropout)
 
@@ -248,59 +279,73 @@ class MSTCNPlusPlus(CachesWeights):
         frame_mask = None if mask is None else mask.unsqueeze(-1).to(x.dtype)  # (B, T, 1)
         if self.conv_1x1_in is not None:
             x = self.conv_1x1_in(x)  # (B, T, F)
-        last = len(self.conv_fusion) - 1
-        for layer in range(last + 1):
+        n_layers = len(self.conv_fusion)
+        for layer_index in range(n_layers):
             if frame_mask is not None:
                 x = x * frame_mask
-            change = self._layer(x, layer)  # (B, T, F)
-            if layer < last:
+            change = self._layer(x, layer_index)  # (B, T, F)
+            is_last = layer_index == n_layers - 1
+            if not is_last:
                 change = self.dropout(change)
             x = x + change
         return self.conv_out(x)
 
-    def _layer(self, x: Tensor, layer: int) -> Tensor:
-        """Return the ReLU of one layer, folded where that pays off."""
-        first = cast(FrameConv, self.conv_dilated_1[layer])
-        second = cast(FrameConv, self.conv_dilated_2[layer])
-        fusion = cast(FrameConv, self.conv_fusion[layer])
-        videos, frames, width = x.shape
-        if torch.is_grad_enabled() and videos * frames <= 2 * width:
-            return torch.relu_(fusion(torch.cat([first(x), second(x)], dim=-1)))
+    def _layer(self, x: Tensor, layer_index: int) -> Tensor:
+        """Return the ReLU of one layer, (B, T, F), folded where that pays off."""
+        first = cast(FrameConv, self.conv_dilated_1[layer_index])
+        second = cast(FrameConv, self.conv_dilated_2[layer_index])
+        fusion = cast(FrameConv, self.conv_fusion[layer_index])
 
-        modules = (first, second, fusion)
+        n_videos, n_frames, width = x.shape
+        if torch.is_grad_enabled() and n_videos * n_frames <= 2 * width:
+            both = torch.cat([first(x), second(x)], dim=-1)  # (B, T, 2F)
+            return torch.relu_(fusion(both))
+
+        modules = [first, second, fusion]
         dtype = product_dtype(x)
         if use_cpu_kernel(x):
-            fold = partial(_fold_taps, *modules, dtype)
-            taps, bias = self.cached(("taps", layer, dtype), modules, fold)
+            fold_taps = partial(_fold_taps, first, second, fusion, dtype)
+            taps, bias = self.cached(("taps", layer_index, dtype), modules, fold_taps)
             return torch.relu_(multiply_taps(x, taps, bias))
-        fold_weights = partial(_fold, *modules)
-        convolutions, bias = self.cached(("weights", layer, dtype), modules, fold_weights)
+
+        fold = partial(_fold, first, second, fusion)
+        convolutions, bias = self.cached(("weights", layer_index, dtype), modules, fold)
         return torch.relu_(convolve_sum(x, convolutions, bias))
-
-
-def _fold(
-    first: FrameConv, second: FrameConv, fusion: FrameConv
-) -> tuple[list[Convolution], Tensor]:
-    """Return ``fusion([first(x), second(x)])`` as convolutions of x, and the bias of their sum."""
-    weight = fusion.weight.squeeze(-1)  # (F, 2F)
-    convolutions = []
-    for conv, half in zip((first, second), weight.chunk(2, dim=1), strict=True):
-        folded = half @ conv.weight.flatten(1)  # (F, F * taps)
-        convolutions.append((folded.view_as(conv.weight), conv.dilation[0]))
-
-    biases = torch.cat([cast(Tensor, first.bias), cast(Tensor, second.bias)])  # (2F,)
-    return convolutions, torch.addmv(cast(Tensor, fusion.bias), weight, biases)
 
 
 def _fold_taps(
     first: FrameConv, second: FrameConv, fusion: FrameConv, dtype: torch.dtype
 ) -> tuple[Taps, Tensor]:
+    """Return ``fusion([first(x), second(x)])`` as taps of x in `dtype`, and their bias (F,)."""
     convolutions, bias = _fold(first, second, fusion)
     return merge_taps(convolutions, dtype), bias
 
 
+def _fold(
+    first: FrameConv, second: FrameConv, fusion: FrameConv
+) -> tuple[list[Convolution], Tensor]:
+    """Return ``fusion([first(x), second(x)])`` as convolutions of x, and their bias (F,)."""
+    fusion_weight = fusion.weight.squeeze(-1)  # (F, 2F)
+    first_half, second_half = fusion_weight.chunk(2, dim=1)  # (F, F) each
+    convolutions = [_fold_one(first, first_half), _fold_one(second, second_half)]
+
+    biases = torch.cat([cast(Tensor, first.bias), cast(Tensor, second.bias)])  # (2F,)
+    bias = torch.addmv(cast(Tensor, fusion.bias), fusion_weight, biases)  # (F,)
+    return convolutions, bias
+
+
+def _fold_one(conv: FrameConv, matrix: Tensor) -> Convolution:
+    """Return a convolution followed by the product with a matrix (F, F), without bias."""
+    weight = matrix @ conv.weight.flatten(1)  # (F, F * taps)
+    return weight.view_as(conv.weight), conv.dilation[0]
+
+
 class _TokenLayer(nn.Module):
-    """Post-norm transformer layer over tokens. Values have no positions, queries and keys do."""
+    """Post-norm transformer layer over tokens. Values have no positions, queries and keys do.
+
+    With a context it is self-attention, cross-attention and feed-forward, without one it is
+    self-attention and feed-forward. FACT calls the last attention ``multihead_attn`` in both.
+    """
 
     def __init__(self, config: BlockConfig, context_dim: int | None = None) -> None:
         super().__init__()
@@ -330,6 +375,7 @@ class _TokenLayer(nn.Module):
         if not self.crosses:
             x = self.norm1(self._attend(self.multihead_attn, x, position, tokens))
             return self.norm2(self._feed_forward(x))
+
         x = self.norm1(self._attend(self.self_attn, x, position, tokens))
         x = self.norm2(self._attend(self.multihead_attn, x, position, context))
         return self.norm3(self._feed_forward(x))
@@ -337,8 +383,9 @@ class _TokenLayer(nn.Module):
     def _attend(
         self, attention: nn.MultiheadAttention, x: Tensor, position: Tensor, context: Context
     ) -> Tensor:
+        """Return x plus the attention from x (B, M, A) to a context."""
         query = add_position(x, position)
-        if context.features is x:
+        if context.features is x:  # self-attention
             key = query
         else:
             key = add_position(context.features, context.position)
@@ -346,8 +393,10 @@ class _TokenLayer(nn.Module):
         return x + self.dropout(change)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
+        """Return x plus the feed-forward network of x (B, M, A)."""
         hidden = torch.relu_(self.linear1(x))
-        return x + self.dropout(self.linear2(self.dropout(hidden)))
+        change = self.linear2(self.dropout(hidden))
+        return x + self.dropout(change)
 
 
 def _multi_head(
@@ -357,8 +406,11 @@ def _multi_head(
     context: Context,
     dropout: Dropout,
 ) -> Tensor:
-    """Return ``attention`` of (B, N, A) to (B, K, D), with the dropout of this package."""
-    if attention.in_proj_weight is None:
+    """Return ``attention`` of (B, N, A) to (B, K, D), with the dropout of this package.
+
+    `key` is the features of the context with positions, and its values are without.
+    """
+    if attention.in_proj_weight is None:  # keys and values have another width than queries
         q_weight = attention.q_proj_weight
         k_weight = attention.k_proj_weight
         v_weight = attention.v_proj_weight
@@ -372,14 +424,16 @@ def _multi_head(
     q = split_heads(linear(query, q_weight, q_bias))  # (B, heads, N, A / heads)
     k = split_heads(linear(key, k_weight, k_bias))  # (B, heads, K, A / heads)
     v = split_heads(linear(context.features, v_weight, v_bias))
-    mask = None if context.mask is None else context.mask[:, None, None]
+    mask = None if context.mask is None else context.mask[:, None, None]  # (B, 1, 1, K)
+
     if not dropout.training or not dropout.p:
         attended = nn.functional.scaled_dot_product_attention(q, k, v, mask)
     else:
         logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (B, heads, N, K)
         if mask is not None:
             logits = logits.masked_fill(~mask, float("-inf"))
-        attended = dropout(logits.softmax(-1)) @ v
+        attended = dropout(logits.softmax(-1)) @ v  # (B, heads, N, A / heads)
+
     merged = attended.transpose(1, 2).flatten(2)  # (B, N, A)
     return linear(merged, attention.out_proj.weight, attention.out_proj.bias)
 
@@ -394,8 +448,10 @@ class TokenAttention(nn.Module):
 
     def __init__(self, config: BlockConfig, context_dim: int, crosses: bool) -> None:
         super().__init__()
-        width = context_dim if crosses else None
-        self.layers = nn.ModuleList(_TokenLayer(config, width) for _ in range(config.action_layers))
+        kv_dim = context_dim if crosses else None
+        self.layers = nn.ModuleList(
+            _TokenLayer(config, kv_dim) for _ in range(config.action_layers)
+        )
         self.norm = nn.LayerNorm(config.action_dim) if crosses else nn.Identity()
         self.out_linear = nn.Linear(config.action_dim, config.hidden)
 
@@ -412,17 +468,19 @@ class TokenGRU(nn.Module):
     def __init__(self, config: BlockConfig, context_dim: int) -> None:
         super().__init__()
         width = config.action_dim
-        half = width // 2
-        self.gru = BidirectionalGRU(width, half, config.action_layers)
-        self.layernorm = nn.LayerNorm(2 * half)
-        self.out_map = nn.Linear(2 * half, config.hidden)
+        direction_width = width // 2
+        self.gru = BidirectionalGRU(width, direction_width, config.action_layers)
+        self.layernorm = nn.LayerNorm(2 * direction_width)
+        self.out_map = nn.Linear(2 * direction_width, config.hidden)
 
     def forward(self, x: Tensor, position: Tensor, mask: Tensor | None, context: Context) -> Tensor:
         """Return (B, M, H) for (B, M, A). The context is not read."""
         x = add_position(x, position)
         if mask is None:
             mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        return self.out_map(self.layernorm(self.gru(x, mask, mask.sum(1).cpu())))
+        lengths = mask.sum(1).cpu()  # (B,)
+        states = self.gru(x, mask, lengths)  # (B, M, 2 * (A // 2))
+        return self.out_map(self.layernorm(states))
 
 
 FRAME_BRANCHES: dict[str, type[nn.Module]] = {"m": MSTCN, "m2": MSTCNPlusPlus}

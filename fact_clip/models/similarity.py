@@ -7,6 +7,9 @@ candidates, reads the curves of one candidate: its cosine, the same smoothed, le
 the video, and less the best of the other candidates. It knows no class, so a name that was never
 trained is read like one that was. A permutation of the candidates permutes the result. Heads score
 a candidate by its evidence.
+
+Symbols: B videos, T frames, D input columns, C candidates, S words of a candidate (one a slot), W
+width of the space, K curves of a word, E channels of the evidence.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from torch import Tensor, nn
 from fact_clip.models.kernels import FrameConv, full_precision
 
 CHANNELS = 16  # width of the network that all candidates share
-LAYERS = 4  # its dilated layers
+LAYERS = 4  # dilated layers of that network
 WINDOWS = (5, 25)  # rows over which similarities are smoothed
 
 # Rows on each side of a row that the evidence depends on.
@@ -29,17 +32,18 @@ SIMILARITY_REACH = max(WINDOWS) // 2 + 2**LAYERS - 1
 class SimilarityEvidence(nn.Module):
     """Convert the input and class texts to the evidence of each candidate.
 
-    The first W columns of the input are the frame's vector in the space of the texts, before
-    ``data.standardize`` scaled them: column * space[0] - space[1] is that vector less its mean over
-    the training frames. Texts are taken less `centre`, so a constant gap has no effect.
+    The first W columns of the input are the frame's vector in the space of the texts, as scaled by
+    ``data.standardize``: column * space[0] - space[1] is that vector less its mean over the
+    training frames. Texts are taken less `centre`, so a constant gap between frames and texts has
+    no effect.
 
     Args:
         input_dim: D.
-        slots: S, text vectors of a class.
+        slots: S, words of a candidate.
         space: (2, W) scale and shift of the frame vectors.
         centre: (S, W) mean of the texts of the training classes.
         channels: E, width of the network.
-        layers: its dilated layers.
+        layers: dilated layers of the network.
         windows: rows over which curves are smoothed.
     """
 
@@ -61,8 +65,12 @@ class SimilarityEvidence(nn.Module):
         self.register_buffer("space", space)
         self.register_buffer("centre", centre)
         self.gain = space.shape[1] ** 0.5  # the cosine of two random vectors deviates by 1 / gain
-        curves = slots * (3 + 2 * len(windows))
-        self.read = nn.Linear(curves, channels)
+
+        n_levels = 1 + len(windows)  # a curve, and the same over each window
+        n_curves = 2 * n_levels + 1  # K: levels, their margins, and the curve less its mean
+
+        # In the formulas: R, R', W_1 and W_2. The names are those of saved weights.
+        self.read = nn.Linear(slots * n_curves, channels)
         self.beside = nn.Linear(input_dim, channels, bias=False)
         self.dilated = nn.ModuleList(
             FrameConv(channels, channels, 3, 2**layer) for layer in range(layers)
@@ -75,87 +83,109 @@ class SimilarityEvidence(nn.Module):
         Args:
             x: (B, T, D).
             mask: (B, T) true at real frames, or None.
-            text: (C, S, W) class texts.
+            text: (C, S, W) class texts. A vector of zeros is no word.
 
         Returns:
             (B, T, E, C), zero for a candidate without words.
         """
         with full_precision(x):  # differences of cosines need more digits than bfloat16 has
             x = x.float()
-            present = (text != 0).any(-1)  # (C, S)
-            curves = self._curves(self.cosines(x, text, present), mask, present)
-            hidden = self.read(curves)  # (B, C, T, E)
-            hidden = torch.relu(hidden + self.beside(x).unsqueeze(1)).flatten(0, 1)  # (B*C, T, E)
+            has_word = (text != 0).any(-1)  # (C, S)
+            cosines = self.cosines(x, text, has_word)  # (B, C, S, T)
+            curves = self._curves(cosines, mask, has_word)  # (B, C, T, S*K)
+            input_part = self.beside(x).unsqueeze(1)  # (B, 1, T, E), the same for all candidates
+            hidden = torch.relu(self.read(curves) + input_part)  # (B, C, T, E)
+
+            # The network over time reads each candidate of each video as a sequence.
+            hidden = hidden.flatten(0, 1)  # (B*C, T, E)
             frame_mask = None
             if mask is not None:
-                of_candidates = mask.unsqueeze(1).expand(-1, len(text), -1)  # (B, C, T)
-                frame_mask = of_candidates.flatten(0, 1).unsqueeze(-1)  # (B*C, T, 1)
-
+                candidate_mask = mask.unsqueeze(1).expand(-1, len(text), -1)  # (B, C, T)
+                frame_mask = candidate_mask.flatten(0, 1).unsqueeze(-1)  # (B*C, T, 1)
             for dilated, mix in zip(self.dilated, self.mix, strict=True):
                 masked = hidden if frame_mask is None else hidden * frame_mask
                 hidden = hidden + mix(torch.relu(dilated(masked)))
 
             evidence = torch.relu(hidden).unflatten(0, (len(x), len(text)))  # (B, C, T, E)
-            evidence = evidence * present.any(-1)[:, None, None]
+            has_words = has_word.any(-1)  # (C,)
+            evidence = evidence * has_words[:, None, None]
             return evidence.permute(0, 2, 3, 1).contiguous()
 
-    def cosines(self, x: Tensor, text: Tensor, present: Tensor) -> Tensor:
+    def cosines(self, x: Tensor, text: Tensor, has_word: Tensor) -> Tensor:
         """Return the cosines of frames and words, both centred, times sqrt(W).
 
         Args:
             x: (B, T, D).
             text: (C, S, W) class texts.
-            present: (C, S) true where there is a word.
+            has_word: (C, S) true where there is a word.
 
         Returns:
             (B, C, S, T), zero where there is no word.
         """
-        scale, shift = self.space
+        scale, shift = self.space  # (W,) both
         frames = x[..., : len(scale)] * scale - shift  # (B, T, W)
         frames = nn.functional.normalize(frames, dim=-1)
         words = nn.functional.normalize(text - self.centre, dim=-1)  # (C, S, W)
-        words = words * present.unsqueeze(-1) * self.gain
-        return (words.flatten(0, 1) @ frames.transpose(1, 2)).unflatten(1, present.shape)
+        words = words * has_word.unsqueeze(-1) * self.gain
+        products = words.flatten(0, 1) @ frames.transpose(1, 2)  # (B, C*S, T)
+        return products.unflatten(1, has_word.shape)
 
-    def _curves(self, cosines: Tensor, mask: Tensor | None, present: Tensor) -> Tensor:
-        """Return (B, C, T, S*K): each word's cosine, smoothed, less its mean and others."""
+    def _curves(self, cosines: Tensor, mask: Tensor | None, has_word: Tensor) -> Tensor:
+        """Return the curves (B, C, T, S*K) of each candidate for cosines (B, C, S, T).
+
+        The curves of a word are its levels (the cosine, and its mean over each window), the cosine
+        less its mean over the video, and the margin of each level.
+        """
         if mask is None:
-            real = cosines.new_ones(1, 1, cosines.shape[-1])
+            is_real = cosines.new_ones(1, 1, cosines.shape[-1])  # (1, 1, T)
         else:
-            real = mask.unsqueeze(1).to(cosines.dtype)  # (B, 1, T)
-        curve = cosines.flatten(1, 2) * real  # (B, C*S, T)
+            is_real = mask.unsqueeze(1).to(cosines.dtype)  # (B, 1, T), 1 at real frames
+
+        curve = cosines.flatten(1, 2) * is_real  # (B, C*S, T)
         levels = [curve]
         for window in self.windows:
-            weight = _smoothed(real, window).clamp(min=1e-6)
-            levels.append(_smoothed(curve, window) / weight)
+            real_share = _smoothed(is_real, window).clamp(min=1e-6)  # of the frames of the window
+            levels.append(_smoothed(curve, window) / real_share)
 
-        mean = curve.sum(-1, keepdim=True) / real.sum(-1, keepdim=True)
-        margins = [_margin(level, present) for level in levels]
-        stacked = torch.stack([*levels, curve - mean, *margins], -1)  # (B, C*S, T, K)
-        return stacked.unflatten(1, present.shape).transpose(2, 3).flatten(3)
+        mean = curve.sum(-1, keepdim=True) / is_real.sum(-1, keepdim=True)  # (B, C*S, 1)
+        margins = [_margin(level, has_word) for level in levels]
+        curves = torch.stack([*levels, curve - mean, *margins], -1)  # (B, C*S, T, K)
+        by_word = curves.unflatten(1, has_word.shape)  # (B, C, S, T, K)
+        return by_word.transpose(2, 3).flatten(3)
+
+
+def _smoothed(curves: Tensor, window: int) -> Tensor:
+    """Return the centred mean of (B, N, T) over a window, with zeros beyond the ends.
+
+    An even window is one frame longer, since a centred one is odd.
+    """
+    half = window // 2
+    return nn.functional.avg_pool1d(curves, 2 * half + 1, stride=1, padding=half)
+
+
+def _margin(level: Tensor, has_word: Tensor) -> Tensor:
+    """Return a level (B, C*S, T) less that of the best other candidate, in the same slot and frame.
+
+    It is 0 where the candidate or all others have no word.
+    """
+    n_candidates = len(has_word)
+    by_slot = level.unflatten(1, has_word.shape)  # (B, C, S, T)
+    word_levels = by_slot.masked_fill(~has_word.unsqueeze(-1), -torch.inf)
+    highest = word_levels.topk(min(2, n_candidates), dim=1).values  # (B, 1 or 2, S, T)
+    best = highest[:, :1]  # (B, 1, S, T)
+    if n_candidates > 1:
+        second_best = highest[:, 1:]
+    else:
+        second_best = torch.full_like(best, -torch.inf)
+
+    # The best of the others is the best of all, except for the best candidate itself.
+    best_other = torch.where(by_slot < best, best, second_best)  # (B, C, S, T)
+    is_compared = has_word.unsqueeze(-1) & (best_other > -torch.inf)
+    margin = by_slot - best_other.masked_fill(~is_compared, 0.0)  # no infinity in the gradient
+    return torch.where(is_compared, margin, 0.0).flatten(1, 2)
 
 
 def centre_of(text: Tensor) -> Tensor:
     """Return the mean (S, W) of the words in (C, S, W), where zeros are no words."""
     count = (text != 0).any(-1, keepdim=True).sum(0)  # (S, 1)
     return text.sum(0) / count.clamp(min=1)
-
-
-def _smoothed(curves: Tensor, window: int) -> Tensor:
-    """Return the centred mean of (B, N, T) over an odd `window`, with zeros beyond the ends."""
-    half = window // 2
-    return nn.functional.avg_pool1d(curves, 2 * half + 1, stride=1, padding=half)
-
-
-def _margin(curves: Tensor, present: Tensor) -> Tensor:
-    """Return (B, C*S, T) less the best other word of the slot, 0 without a word or another one."""
-    curve = curves.unflatten(1, present.shape)  # (B, C, S, T)
-    candidates = curve.masked_fill(~present.unsqueeze(-1), -torch.inf)
-    best = candidates.topk(min(2, len(present)), dim=1).values
-    first = best[:, :1]  # (B, 1, S, T)
-    second = best[:, 1:] if len(present) > 1 else torch.full_like(first, -torch.inf)
-
-    other = torch.where(curve < first, first, second)  # (B, C, S, T)
-    is_compared = present.unsqueeze(-1) & (other > -torch.inf)
-    margin = curve - other.masked_fill(~is_compared, 0.0)
-    return torch.where(is_compared, margin, 0.0).flatten(1, 2)

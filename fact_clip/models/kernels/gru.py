@@ -3,6 +3,8 @@
 torch's own runs one direction after the other, records a dozen operations a step for the gradient,
 and adds a gradient as large as the recurrent weights in each of them. Here a step computes both
 directions in one product, and the gradient of the weights is one product over all steps.
+
+Symbols: B sequences, N steps, D input width, H state width of a direction, G = 2 directions.
 """
 
 from __future__ import annotations
@@ -19,13 +21,13 @@ from fact_clip.models.kernels.base import CachesWeights, full_precision, use_cpu
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """Weights of one layer, with an axis for the two directions."""
+class _LayerWeights:
+    """Weights of one layer in both directions. An axis of 3H has the gates r, z and n in order."""
 
     input_weight: Tensor  # (2, 3H, D)
-    input_bias: Tensor  # (2, 3H)
+    input_bias: Tensor  # (2, 3H), with the bias of the state for r and z, which is added likewise
     state_weight: Tensor  # (2, H, 3H)
-    new_bias: Tensor  # (2, H), inside the reset gate
+    new_bias: Tensor  # (2, H), bias of the state for n, which the reset gate multiplies
 
 
 class BidirectionalGRU(CachesWeights, nn.GRU):
@@ -55,122 +57,159 @@ class BidirectionalGRU(CachesWeights, nn.GRU):
             x = x.float()
             if not use_cpu_kernel(x):
                 packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-                output = super().forward(packed)[0]
-                return pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])[0]
+                packed_states, _ = super().forward(packed)
+                states, _ = pad_packed_sequence(
+                    packed_states, batch_first=True, total_length=x.shape[1]
+                )
+                return states
 
+            # The step that each step trades places with, within its sequence. Padding stays.
             steps = torch.arange(x.shape[1])
-            mirrored = torch.where(mask, lengths.unsqueeze(1) - 1 - steps, steps)  # (B, N)
-            for layer in self.cached("layers", [self], self._layers):
-                x = _both_directions(x, mirrored.unsqueeze(-1), layer) * mask.unsqueeze(-1)
+            mirror = torch.where(mask, lengths.unsqueeze(1) - 1 - steps, steps)  # (B, N)
+            for weights in self.cached("layers", [self], self._layer_weights):
+                x = _run_layer(x, mirror.unsqueeze(-1), weights) * mask.unsqueeze(-1)
             return x
 
-    def _layers(self) -> list[_Layer]:
+    def _layer_weights(self) -> list[_LayerWeights]:
+        width = self.hidden_size
         layers = []
-        for layer in range(self.num_layers):
-            input_bias = self._both("bias_ih", layer)  # (2, 3H)
-            state_bias = self._both("bias_hh", layer)  # (2, 3H)
-            reset_update, new = state_bias.split([2 * self.hidden_size, self.hidden_size], dim=1)
-            layers.append(
-                _Layer(
-                    input_weight=self._both("weight_ih", layer),
-                    input_bias=input_bias + nn.functional.pad(reset_update, (0, self.hidden_size)),
-                    state_weight=self._both("weight_hh", layer).transpose(1, 2).contiguous(),
-                    new_bias=new,
-                )
+        for index in range(self.num_layers):
+            input_bias = self._stack_directions("bias_ih", index)  # (2, 3H)
+            state_bias = self._stack_directions("bias_hh", index)  # (2, 3H)
+            state_weight = self._stack_directions("weight_hh", index)  # (2, 3H, H)
+            reset_update_bias, new_bias = state_bias.split([2 * width, width], dim=1)
+            weights = _LayerWeights(
+                input_weight=self._stack_directions("weight_ih", index),
+                input_bias=input_bias + nn.functional.pad(reset_update_bias, (0, width)),
+                state_weight=state_weight.transpose(1, 2).contiguous(),
+                new_bias=new_bias,
             )
+            layers.append(weights)
         return layers
 
-    def _both(self, name: str, layer: int) -> Tensor:
-        """Return a weight of both directions."""
-        forwards = getattr(self, f"{name}_l{layer}")
-        backwards = getattr(self, f"{name}_l{layer}_reverse")
+    def _stack_directions(self, name: str, layer_index: int) -> Tensor:
+        """Return the parameter `name` of ``nn.GRU`` in both directions, (2, ...)."""
+        forwards = getattr(self, f"{name}_l{layer_index}")
+        backwards = getattr(self, f"{name}_l{layer_index}_reverse")
         return torch.stack([forwards, backwards])
 
 
-def _both_directions(x: Tensor, mirrored: Tensor, layer: _Layer) -> Tensor:
-    """Run a layer, (B, N, D) to (B, N, 2H).
+def _run_layer(x: Tensor, mirror: Tensor, weights: _LayerWeights) -> Tensor:
+    """Run a layer in both directions, (B, N, D) to (B, N, 2H).
 
-    The second direction runs over each sequence mirrored within its own length: `mirrored`
-    (B, N, 1) has the index of each element.
+    The second direction runs over each sequence mirrored within its length: element n of it is
+    element ``mirror[b, n]`` of sequence b. `mirror` is (B, N, 1).
     """
-    backwards_x = x.gather(1, mirrored.expand_as(x))  # (B, N, D)
+    mirrored_x = x.gather(1, mirror.expand_as(x))  # (B, N, D)
     inputs = torch.stack(
         [
-            nn.functional.linear(x, layer.input_weight[0], layer.input_bias[0]),
-            nn.functional.linear(backwards_x, layer.input_weight[1], layer.input_bias[1]),
+            nn.functional.linear(x, weights.input_weight[0], weights.input_bias[0]),
+            nn.functional.linear(mirrored_x, weights.input_weight[1], weights.input_bias[1]),
         ]
     )  # (2, B, N, 3H)
     inputs = inputs.permute(2, 0, 1, 3)  # (N, 2, B, 3H)
-    states: Tensor = _Recurrence.apply(inputs, layer.state_weight, layer.new_bias)  # type: ignore[no-untyped-call]
+    states: Tensor = _Recurrence.apply(  # type: ignore[no-untyped-call]
+        inputs, weights.state_weight, weights.new_bias
+    )  # (N, 2, B, H)
 
-    forwards, backwards = states.transpose(0, 2).unbind(1)  # (B, N, H) each
-    backwards = backwards.gather(1, mirrored.expand_as(backwards))
+    forwards, mirrored_backwards = states.transpose(0, 2).unbind(1)  # (B, N, H) each
+    backwards = mirrored_backwards.gather(1, mirror.expand_as(mirrored_backwards))
     return torch.cat([forwards, backwards], dim=-1)
 
 
 class _Recurrence(torch.autograd.Function):
     """The recurrent part of a GRU in G directions at once (Cho et al. 2014, as torch computes it).
 
-    r = sigmoid(x_r + h U_r)
-    z = sigmoid(x_z + h U_z)
-    n = tanh(x_n + r (h U_n + b))
-    h' = n + z (h - n)
+    r = sigmoid(x_r + h U_r)             reset gate
+    z = sigmoid(x_z + h U_z)             update gate
+    n = tanh(x_n + r (h U_n + b))        new gate
+    h' = n + z (h - n)                   next state
+
+    The x are the inputs, U the recurrent weights and b the bias. Names that end in `_t` are of one
+    step: views that the loops write to.
     """
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the states (N, G, B, H).
+        """Return the states h' of all steps, (N, G, B, H), from a first state of zeros.
 
         `inputs` (N, G, B, 3H) and `weight` (G, H, 3H) are in the order r, z, n; `bias` is (G, H).
         """
         width = weight.shape[1]
-        gates = inputs.clone(memory_format=torch.contiguous_format)  # h U is added in place
-        sigmoids = gates[..., : 2 * width]  # r and z
-        h_new = gates[..., 2 * width :]
-        h_new.copy_(bias.unsqueeze(1))
-        reset, update = sigmoids.chunk(2, dim=-1)
-        x_new = inputs[..., 2 * width :]
+
+        # They begin as x_r, x_z and b. A step adds h U in place, so they end as r, z and h U_n + b.
+        gates = inputs.clone(memory_format=torch.contiguous_format)  # (N, G, B, 3H)
+        r_z = gates[..., : 2 * width]
+        h_n = gates[..., 2 * width :]
+        h_n.copy_(bias.unsqueeze(1))
+        r, z = r_z.chunk(2, dim=-1)  # (N, G, B, H) each
+        x_n = inputs[..., 2 * width :]
         states = gates.new_empty(*gates.shape[:3], width)
-        news = torch.empty_like(states)
+        n = torch.empty_like(states)
 
         # Views of all steps are made at once, since indexing in each step is slow.
-        tensors = (gates, sigmoids, reset, update, x_new, h_new, news, states)
-        rows = zip(*(tensor.unbind(0) for tensor in tensors), strict=True)
+        steps = zip(
+            gates.unbind(0),
+            r_z.unbind(0),
+            r.unbind(0),
+            z.unbind(0),
+            x_n.unbind(0),
+            h_n.unbind(0),
+            n.unbind(0),
+            states.unbind(0),
+            strict=True,
+        )
         state = gates.new_zeros(states.shape[1:])  # (G, B, H)
-        for gate, sigmoid, r, z, x_n, h_n, new, next_state in rows:
-            gate.baddbmm_(state, weight)
-            sigmoid.sigmoid_()
-            torch.addcmul(x_n, r, h_n, out=new).tanh_()
-            state = torch.lerp(new, state, z, out=next_state)
-        ctx.save_for_backward(gates, news, states, weight)
+        for gates_t, r_z_t, r_t, z_t, x_n_t, h_n_t, n_t, state_t in steps:
+            gates_t.baddbmm_(state, weight)
+            r_z_t.sigmoid_()
+            torch.addcmul(x_n_t, r_t, h_n_t, out=n_t).tanh_()
+            state = torch.lerp(n_t, state, z_t, out=state_t)
+        ctx.save_for_backward(gates, n, states, weight)
         return states
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        gates, news, states, weight = ctx.saved_tensors
+        """Return the gradients of `inputs`, `weight` and `bias` for that of the states.
+
+        `grad` is (N, G, B, H).
+        """
+        gates, n, states, weight = ctx.saved_tensors
         r, z, h_n = gates.unflatten(-1, (3, -1)).unbind(-2)  # (N, G, B, H) each
-        previous = torch.cat([torch.zeros_like(states[:1]), states[:-1]])
+        previous = torch.cat([torch.zeros_like(states[:1]), states[:-1]])  # h, (N, G, B, H)
 
-        # Factors from the gradient of a state to those of the inputs of r, z, h U_n + b, and x_n.
-        to_new = (1 - z) * (1 - news * news)
-        to_reset = to_new * h_n * r * (1 - r)
-        to_update = (previous - news) * z * (1 - z)
-        factors = torch.stack([to_reset, to_update, to_new * r, to_new], dim=-2)
+        # Factors from the gradient of h' to those of x_r + h U_r, x_z + h U_z, h U_n + b and x_n.
+        to_n = (1 - z) * (1 - n * n)
+        to_r = to_n * h_n * r * (1 - r)
+        to_z = (previous - n) * z * (1 - z)
+        factors = torch.stack([to_r, to_z, to_n * r, to_n], dim=-2)  # (N, G, B, 4, H)
 
+        # The gradients of the same four, which the loop fills in, and a view of those of h U.
         gradients = torch.empty_like(factors)  # (N, G, B, 4, H)
-        recurrent = gradients[..., :3, :].flatten(-2)  # (N, G, B, 3H), a view
+        grad_products = gradients[..., :3, :].flatten(-2)  # (N, G, B, 3H)
         transposed = weight.transpose(1, 2).contiguous()  # (G, 3H, H)
-        tensors = (grad, factors, z, gradients, recurrent)
-        rows = list(zip(*(tensor.unbind(0) for tensor in tensors), strict=True))
-        carried = torch.zeros_like(states[0])  # (G, B, H)
-        for row_grad, factor, update, row_gradients, gate in reversed(rows):
-            carried += row_grad
-            torch.mul(carried.unsqueeze(-2), factor, out=row_gradients)
-            carried = carried.mul_(update).baddbmm_(gate, transposed)
+        steps = zip(
+            reversed(grad.unbind(0)),
+            reversed(factors.unbind(0)),
+            reversed(z.unbind(0)),
+            reversed(gradients.unbind(0)),
+            reversed(grad_products.unbind(0)),
+            strict=True,
+        )
+        grad_state = torch.zeros_like(states[0])  # (G, B, H), from the later steps
+        for grad_t, factors_t, z_t, gradients_t, grad_products_t in steps:
+            grad_state += grad_t
+            torch.mul(grad_state.unsqueeze(-2), factors_t, out=gradients_t)
+            grad_state = grad_state.mul_(z_t).baddbmm_(grad_products_t, transposed)
 
-        all_states = previous.permute(1, 3, 0, 2).flatten(2)  # (G, H, N * B)
-        grad_weight = all_states @ recurrent.transpose(0, 1).flatten(1, 2)  # (G, H, 3H)
-        grad_inputs = torch.cat([gradients[..., :2, :].flatten(-2), gradients[..., 3, :]], dim=-1)
-        grad_bias = gradients[..., 2, :].sum((0, 2))
+        # Sums over all steps and sequences: one product for the weight.
+        state_columns = previous.permute(1, 3, 0, 2).flatten(2)  # (G, H, N*B)
+        product_rows = grad_products.transpose(0, 1).flatten(1, 2)  # (G, N*B, 3H)
+        grad_weight = state_columns @ product_rows  # (G, H, 3H)
+        grad_bias = gradients[..., 2, :].sum((0, 2))  # (G, H)
+
+        grad_r_z = gradients[..., :2, :].flatten(-2)  # (N, G, B, 2H)
+        grad_x_n = gradients[..., 3, :]  # (N, G, B, H)
+        grad_inputs = torch.cat([grad_r_z, grad_x_n], dim=-1)  # (N, G, B, 3H)
         return grad_inputs, grad_weight, grad_bias
