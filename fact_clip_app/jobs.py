@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+STOPPED = "stopped"
+"""The error of a job that was cancelled."""
+
 
 class BusyError(Exception):
     """Raised when too much is waiting. `position` is where the request would have stood."""
@@ -81,6 +84,8 @@ class Queue:
                 job.stop.set()
                 if self._jobs[job].cancel():  # it was waiting
                     del self._jobs[job]
+                    job.state = "failed"
+                    job.error = STOPPED
 
     def close(self) -> None:
         """Cancel all jobs and wait for the running one."""
@@ -94,7 +99,7 @@ class Queue:
             job.run(job)
             job.state = "done"
         except CancelledError:
-            job.error = "stopped"
+            job.error = STOPPED
         except InputError as error:
             job.error = error
         except Exception:  # a fault of one job must not stop the queue

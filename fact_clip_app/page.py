@@ -23,6 +23,9 @@ from fact_clip_app.project import Label, Track, VideoEntry
 from fact_clip_app.requests import Upload, sorted_by_kind
 from fact_clip_app.training_set import TrainingSet
 
+TRAINING = "training"
+"""The setting of a project that says that a training is under way."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -72,6 +75,10 @@ class Page:
         self._lock_of_server.enter_context(locked(self.project.folder, holder))
         self.project.back_up()
         shutil.rmtree(self.incoming, ignore_errors=True)
+        if self.project.setting(TRAINING, False):
+            self.project.set(TRAINING, False)
+            message = "the page was closed during a training; start the training again"
+            self.training = Job("training", lambda job: None, state="failed", error=message)
 
     def add_video(self, uploads: Sequence[Upload]) -> VideoEntry:
         """Create a video from uploaded files, which are moved into the project."""
@@ -144,8 +151,20 @@ class Page:
         """Queue a training, unless there is one already."""
         with self.lock:
             if self.training is not None and self.training.state in ("waiting", "running"):
-                raise InputError("train", "a training is under way", "wait for it")
-            self.training = self.queue.add(Job("training", run))
+                raise InputError("train", "a training is under way", "wait for it, or cancel it")
+
+            def run_and_record(job: Job) -> None:
+                self.project.set(TRAINING, True)
+                try:
+                    run(job)
+                finally:
+                    self.project.set(TRAINING, False)
+
+            self.training = self.queue.add(Job("training", run_and_record))
+
+    def cancel_training(self) -> None:
+        """Stop the training that is waiting or under way, if there is one."""
+        self.queue.cancel(lambda job: job is self.training)
 
     def load_labels(
         self,

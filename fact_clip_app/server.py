@@ -391,6 +391,11 @@ class Server:
         teach.learn(self.page, body.track, body.minutes, body.teach, body.unlabelled)
         return {}
 
+    def cancel_training(self) -> Answer:
+        """Stop the training that is waiting or under way."""
+        self.page.cancel_training()
+        return {}
+
     def incomplete(self, track: str) -> Answer:
         """Return the labelled videos of a track of which it is not said what the rest is."""
         videos = labelled_videos(self.page, track)
@@ -461,6 +466,7 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         ("POST", "/adapt", server.adapt),
         ("GET", "/train", server.incomplete),
         ("POST", "/train", server.train),
+        ("DELETE", "/train", server.cancel_training),
         ("GET", video, server.video),
         ("PATCH", video, server.change_video),
         ("DELETE", video, server.remove_video),

@@ -192,7 +192,8 @@ def run_command(
     arguments = [sys.executable, "-m", "fact_clip", *command[1:]]
     # However the page ends, its training ends with it.
     environment = {**os.environ, PARENT: str(os.getpid())}
-    start = time.monotonic()
+    first_epochs = 0  # that were complete when the log was first seen
+    first_seen = 0.0
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output,
         subprocess.Popen(
@@ -206,9 +207,12 @@ def run_command(
                     raise InputError(folder, "the folder of the training is gone")
                 done = _lines_of(log)
                 progress = note or f"epoch {done} of {epochs}"
-                if done:
-                    seconds = (time.monotonic() - start) * (epochs - done) / done
-                    progress += f", {seconds:.0f} s left"
+                if done and not first_epochs:
+                    first_epochs = done
+                    first_seen = time.monotonic()
+                if done > first_epochs:  # the start-up, which is long, counts in no epoch
+                    seconds_each = (time.monotonic() - first_seen) / (done - first_epochs)
+                    progress += f", about {seconds_each * (epochs - done):.0f} s left"
                 job.report(done, epochs, progress)
                 time.sleep(POLL_SECONDS)
         except CancelledError:

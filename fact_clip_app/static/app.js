@@ -244,7 +244,8 @@ function showSettings() {
 function showTraining() {
 	const job = state.training, bar = $("training");
 	for (const id of ["adapt", "train", "teach"]) $(id).disabled = job && !["done", "failed"].includes(job.state);
-	bar.hidden = !job || job.state === "failed";
+	bar.hidden = !job || ["done", "failed"].includes(job.state);
+	$("cancel").hidden = bar.hidden;
 	if (!job) return;
 	Object.assign(bar, {max: Math.max(job.total, 1), value: job.done});
 	const told = {waiting: waiting(job), running: job.note, done: `Trained. ${job.note}`, failed: job.error};
@@ -778,6 +779,10 @@ const train = (teach) => tried(async () => {
 	poll();
 });
 $("train").onclick = () => train(false);
+$("cancel").onclick = () => tried(async () => {
+	await ask("/api/train", "DELETE");
+	await refresh();
+});
 $("teach").onclick = () => train(true);
 
 $("adapt").onclick = () => tried(async () => {

@@ -6,13 +6,16 @@ import errno
 import json
 import shutil
 import sqlite3
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import numpy as np
 import pytest
 
+from fact_clip_app.jobs import Job
 from fact_clip_app.label_files import MAX_OVERLAPS, read_tracks
+from fact_clip_app.page import TRAINING
 from fact_clip_app.project import BACKUP, DATABASE, Action, Project
 from fact_clip_app.teach import run_command
 
@@ -178,12 +181,42 @@ def test_an_empty_token_lets_nobody_in_and_a_token_can_be_renewed(user, rows):
 
 
 def test_a_training_whose_folder_is_gone_ends(tmp_path):
-    from fact_clip_app.jobs import Job
-
     job = Job("training", lambda job: None)
     with refused(tmp_path / "gone") as refusal:
         run_command(["fact-clip", "bench", "--help"], job, folder=tmp_path / "gone")
     assert "the folder of the training is gone" in refusal.message
+
+
+def test_a_training_can_be_cancelled_while_it_waits_or_runs(opened):
+    user = opened(run=None)()
+    free, began = threading.Event(), threading.Event()
+
+    def train(job):
+        began.set()
+        while not free.wait(0.01):
+            job.report(0, 1)
+
+    user.page.begin_training(train)
+    assert began.wait(10)
+    assert user.page.project.setting(TRAINING) is True
+    assert user.ask("DELETE", "/api/train") == {}
+    assert user.settle()["training"]["error"] == "stopped"
+    assert user.page.project.setting(TRAINING) is False
+
+    user.page.queue.add(Job("a video", lambda job: free.wait(10)))
+    user.page.begin_training(train)
+    user.ask("DELETE", "/api/train")
+    assert user.ask("GET", "/api/state")["training"]["error"] == "stopped"
+    free.set()
+
+
+def test_a_training_that_was_killed_with_its_server_is_reported(opened):
+    page = opened(run=None)().page
+    page.project.set(TRAINING, True)  # as SIGKILL leaves it
+    page.close()
+    training = opened(run=None)().ask("GET", "/api/state")["training"]
+    assert training["state"] == "failed"
+    assert "start the training again" in training["error"]
 
 
 def test_teach_reads_no_encoder_that_a_run_names_by_a_path(opened, text_run, rows, workbench, tmp_path):
