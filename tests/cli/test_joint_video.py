@@ -45,7 +45,6 @@ def test_film_to_features_to_a_trained_head_to_other_names(tmp_path, capsys):
         f"data: {{name: workbench, root: {root}, fps: {FPS}, standardize: true, validation: 0}}\n"
         f"model: {{blocks: iu, tokens: 10, head: similarity, input: {sizes}}}\n"
         f"text: {{encoder: 'open_clip:ViT-B-32/{weights}', parts: [sentence, factors]}}\n"
-        "decode: {training_free: 0.3}\n"
         "train: {epochs: 4, batch_size: 1, device: cpu}\n"
     )
     assert main(["train", str(recipe), "--out", str(tmp_path / "run")]) == 0

@@ -36,7 +36,7 @@ KINDS: dict[str, Kind] = {
     "sidecar": Kind(f"data/features/{VIDEO}.json", TRAIN, ("data",), '{"fps": 15}', "json"),
     "factors": Kind("data/factors.csv", TEXT, ("data",), "class,verb\ninsert bolt,insert\n"),
     "holdout": Kind("h.json", f"{TEXT} data.holdout=h.json", ("data",), '["insert bolt"]', "json"),
-    "object names": Kind("data/o.txt", f"{TRAIN} data.objects.file=o.txt data.objects.slot=object", ("data",), "bolt\n" * 8),
+    "object names": Kind("data/o.txt", f"{TRAIN} data.objects.file=o.txt", ("data",), "bolt\n" * 8),
     "vectors": Kind("v.npz", f"{TRAIN} model.head=text text.encoder=file:v.npz", ("data",), b"PK", "binary"),
     "run.json": Kind("run/run.json", f"{SEGMENT} run", ("run",), form="json"),
     "config.yaml": Kind("run/config.yaml", f"{SEGMENT} run", ("run",)),

@@ -76,9 +76,10 @@ def _run_folders() -> Iterator[Row]:
     for what, content in CALIBRATION.items():
         files = {"words/calibration.json": content}
         yield Row(f"calibration/{what}", f"{SEGMENT} words", "calibration.json", files, words)
-    for names in (["no action", "grasp shaft"], [f"c{number}" for number in range(23)]):
-        yield Row(f"run/{len(names)} other classes", f"{SEGMENT} run", WEIGHTS, classes(names), run)
-        yield Row(f"evaluate/{len(names)} other classes", "evaluate run", WEIGHTS, classes(names), run)
+    fewer, more = ["no action", "grasp shaft"], [f"c{number}" for number in range(23)]
+    for names, place in ((fewer, "run.json"), (more, WEIGHTS)):  # transitions name classes that fewer lack
+        yield Row(f"run/{len(names)} other classes", f"{SEGMENT} run", place, classes(names), run)
+        yield Row(f"evaluate/{len(names)} other classes", "evaluate run", place, classes(names), run)
     mixed: Content = lambda path: path.write_bytes((path.parent.parent / "run" / path.name).read_bytes())  # noqa: E731
     yield Row("run/weights of another head", f"{SEGMENT} words", WEIGHTS, {f"words/{WEIGHTS}": mixed}, (*run, *words))
     width = {"words/config.yaml": replaced("hash:16", "hash:32")}
