@@ -308,18 +308,21 @@ class Server:
         """
         stored = self._video(video)
         form = format_called(format)
-        tracks = self.page.quick.run(lambda: views.tracks_of(self.page, stored, drafts))
-        labelled = list(self.project.tracks(video).values())
-        names = labelled
+        tracks = self.project.labelled_tracks(video)
+        selected = tracks
         if track is not None:
-            names = [name for key, name in self.project.tracks(video).items() if key == track]
-            if not names:
+            selected = [candidate for candidate in tracks if candidate.id == track]
+            if not selected:
                 raise HTTPException(404, "no such track")
         elif form.write_tracks is None:
-            names = labelled[:1]
-        names = [*names, *(name for name in tracks if name not in labelled)]
-        tracks = {name: tracks[name] for name in names}
-        files = views.files_of(tracks, stored.name, form)
+            selected = tracks[:1]
+        segmentations = self.page.quick.run(
+            lambda: views.segmentations_of(self.page, stored, tracks, drafts)
+        )
+        for candidate in tracks:
+            if candidate not in selected:
+                del segmentations[candidate.name]
+        files = views.files_of(segmentations, stored.name, form)
 
         def write(folder: Path) -> None:
             for title, parts in files.items():
@@ -409,27 +412,26 @@ class Server:
 
     def _labelling(self, video: VideoEntry, key: str) -> tuple[str, list[str]]:
         """Return the name and the frame labels (N,) of an upload, a track, or the page."""
-        timelines = self.page.quick.run(lambda: self.page.timelines(video))
-        labellings: dict[str, Sequence[Draft | Label]] = {
-            "shown": timelines[0].parts,
-            "predicted": self.engine.drafts(video),
-        }
-        for timeline in timelines:
-            labellings[f"track {timeline.track.name}"] = timeline.track.labels
-        name = key
-        if key in labellings:
-            parts = labellings[key]
-        else:
-            upload = self._upload(key)
-            background = views.background_of(self.page)
-            tracks = read_tracks(upload.path, upload.ending, video.times, background)
-            if len(tracks) > 1:
-                fix = "load it as labels, and compare the tracks"
-                raise InputError(upload.path, f"{len(tracks)} tracks", fix)
-            name = upload.name
-            parts = next(iter(tracks.values()))
+        name, parts = self._named_parts(video, key)
         other = views.background_of(self.page, BACKGROUND)[0]
         return name, row_labels(parts, video.times, video.times, other)
+
+    def _named_parts(self, video: VideoEntry, key: str) -> tuple[str, Sequence[Draft | Label]]:
+        """Return the name and the parts of a labelling. The model is run only where it is shown."""
+        if key == "shown":
+            return key, self._first_timeline(video)
+        if key == "predicted":
+            return key, self.page.quick.run(lambda: self.engine.drafts(video))
+        for track in self.project.labelled_tracks(video.id):
+            if key == f"track {track.name}":
+                return key, track.labels
+        upload = self._upload(key)
+        background = views.background_of(self.page)
+        tracks = read_tracks(upload.path, upload.ending, video.times, background)
+        if len(tracks) > 1:
+            fix = "load it as labels, and compare the tracks"
+            raise InputError(upload.path, f"{len(tracks)} tracks", fix)
+        return upload.name, next(iter(tracks.values()))
 
 
 def make_app(engine: Engine, options: Options) -> FastAPI:

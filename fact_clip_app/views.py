@@ -28,7 +28,7 @@ from fact_clip_app.drafts import BACKGROUND, Draft, gapless
 from fact_clip_app.engine import run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Label, VideoEntry
+from fact_clip_app.project import Label, Track, VideoEntry
 
 DRAFTS = "drafts"
 """The track of a file that holds what the model predicts."""
@@ -223,31 +223,32 @@ def uncertain(page: Page) -> list[dict[str, Any]]:
     return rows[:MAX_UNCERTAIN]
 
 
-def tracks_of(page: Page, video: VideoEntry, with_drafts: bool = False) -> dict[str, Segmentation]:
+def segmentations_of(
+    page: Page, video: VideoEntry, tracks: Iterable[Track], with_drafts: bool = False
+) -> dict[str, Segmentation]:
     """Return the labels of each track as a segmentation. Unlabelled frames are background.
 
     Args:
         page: the page.
         video: the video.
+        tracks: its tracks. The model is run only for drafts.
         with_drafts: whether what the model predicts between the labels of the first track follows
             as a track of its own, named DRAFTS.
 
     Returns:
         The name of a track -> its segmentation.
     """
-    timelines = page.timelines(video)
-    tracks: dict[str, Sequence[Draft | Label]] = {}
-    for timeline in timelines:
-        tracks[timeline.track.name] = timeline.track.labels
+    parts_of: dict[str, Sequence[Draft | Label]] = {track.name: track.labels for track in tracks}
     if with_drafts:
-        drafts = [part for part in timelines[0].parts if isinstance(part, Draft)]
+        first_timeline = page.timelines(video)[0]
+        drafts = [part for part in first_timeline.parts if isinstance(part, Draft)]
         if drafts:
-            tracks[_free_name(DRAFTS, tracks)] = drafts
+            parts_of[_free_name(DRAFTS, parts_of)] = drafts
 
     background = background_of(page, BACKGROUND)
     clock = _clock(video)
     segmentations = {}
-    for name, parts in tracks.items():
+    for name, parts in parts_of.items():
         segments = gapless(parts, video.n_frames, background[0])
         segmentation = Segmentation(segments, background=tuple(background))
         segmentations[name] = clock.apply_to(segmentation)
@@ -257,9 +258,9 @@ def tracks_of(page: Page, video: VideoEntry, with_drafts: bool = False) -> dict[
 def _free_name(name: str, taken: Container[str]) -> str:
     """Return the name, with a number if it is taken."""
     free = name
-    for number in count(2):
-        if free not in taken:
-            break
+    number = 1
+    while free in taken:
+        number += 1
         free = f"{name} {number}"
     return free
 
@@ -278,7 +279,6 @@ def export_files(
     formats: Iterable[str],
     background: bool,
     with_drafts: bool = False,
-    videos: Iterable[VideoEntry] | None = None,
 ) -> Iterator[Path]:
     """Write every track of every video that has labels.
 
@@ -288,20 +288,20 @@ def export_files(
         formats: names of formats. Tracks share a file where the format has tracks.
         background: write background to formats that leave it out.
         with_drafts: also write what the model predicts, as a track of its own.
-        videos: the videos; None: all of the project.
 
     Yields:
         Each file. If two videos have one name, the second file is named after its id too.
     """
     written = set[Path]()
-    labelled = page.project.count()
-    for video in page.project.full_videos() if videos is None else videos:
-        tracks = tracks_of(page, video, with_drafts)
-        if video.id not in labelled and not with_drafts:
+    for video in page.project.full_videos():
+        tracks = page.project.labelled_tracks(video.id)
+        has_labels = any(track.labels for track in tracks)
+        if not has_labels and not with_drafts:
             continue
+        segmentations = segmentations_of(page, video, tracks, with_drafts)
         for kind in formats:
             form = format_called(kind)
-            for title, parts in files_of(tracks, video.name, form).items():
+            for title, parts in files_of(segmentations, video.name, form).items():
                 path = folder / f"{title}{form.ending}"
                 if path in written:
                     path = folder / f"{title}-{video.id}{form.ending}"

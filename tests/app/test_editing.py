@@ -308,6 +308,21 @@ def test_a_file_with_a_comment_that_is_too_long_stores_nothing(user, rows, tmp_p
     assert {each["origin"] for each in labels} <= {"draft"}
 
 
+def test_labels_are_exported_and_compared_without_the_model(user, rows, monkeypatch):
+    video = user.add(rows)
+    track = user.label(video, (10, 25, "peel apple"))["tracks"][0]["id"]
+
+    def fail(*_):
+        raise AssertionError("the model was run")
+
+    monkeypatch.setattr(user.page.engine, "predict", fail)
+    for path in (f"/api/videos/{video}/export?format=csv&track={track}", "/api/export"):
+        assert user.client.get(path).status_code == 200
+    monkeypatch.undo()
+    body = {"first": "track main", "second": "predicted"}
+    assert user.ask("POST", f"/api/videos/{video}/compare", json=body)["rows"][0]["name"] == "track main"
+
+
 def test_labels_are_exported_alone_and_drafts_only_by_name(user, rows, tmp_path):
     """Each model cuts differently; files, totals and agreement of labels stay the same."""
     video = user.add(rows)
