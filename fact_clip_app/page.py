@@ -19,6 +19,7 @@ from fact_clip_app.drafts import Draft, overlaid
 from fact_clip_app.engine import Engine
 from fact_clip_app.jobs import BusyError, Job, Queue, Quick
 from fact_clip_app.label_files import read_tracks
+from fact_clip_app.media import Conversions
 from fact_clip_app.project import Label, Track, VideoEntry
 from fact_clip_app.requests import Upload, sorted_by_kind
 from fact_clip_app.training_set import TrainingSet
@@ -58,6 +59,7 @@ class Page:
         self.project = engine.project
         self.queue = Queue(self.limits.waiting)
         self.quick = Quick(self.limits.quick)
+        self.conversions = Conversions(self.project)
         self.training: Job | None = None
         self.lock = threading.Lock()  # held while a training is started
         self.files: dict[str, Upload] = {}
@@ -226,5 +228,6 @@ class Page:
     def close(self) -> None:
         """Stop all work and close the project."""
         self.queue.close()
+        self.conversions.close()
         self.project.close()
         self._lock_of_server.close()

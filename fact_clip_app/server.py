@@ -35,17 +35,13 @@ from fact_clip_app.export import add_video, export_set, incomplete_videos, label
 from fact_clip_app.guard import ERRORS, Guard, error_response
 from fact_clip_app.jobs import BusyError
 from fact_clip_app.label_files import read_tracks
+from fact_clip_app.media import MEDIA_TYPES
 from fact_clip_app.page import Options, Page
 from fact_clip_app.project import Label, Unlabelled, VideoEntry
 from fact_clip_app.requests import FEATURES, Upload, base_name, ending_of, receive_file, too_large
 
 STATIC = Path(__file__).parent / "static"
 TIMELINE = Path(report.__file__).parent
-_MEDIA_TYPES = {
-    **dict.fromkeys((".mp4", ".m4v", ".mov"), "video/mp4"),
-    ".webm": "video/webm",
-    ".ogv": "video/ogg",
-}
 Answer = dict[str, Any]
 
 
@@ -185,6 +181,7 @@ class Server:
         """Hide a video. Nothing is deleted."""
         self._video(video)
         self.page.queue.cancel(lambda job: job.owner == video)
+        self.page.conversions.cancel(video)
         self.project.change_video(video, removed=time.time())
         return {}
 
@@ -195,14 +192,15 @@ class Server:
         return {}
 
     def media(self, video: str) -> Response:
-        """Return the video file, or a range of it."""
-        media = self._video(video).media
-        if media is None:
-            raise HTTPException(404, "no video file")
-        if not media.is_file():
+        """Return a video file that browsers play, or a range of it."""
+        playback = self.page.conversions.playback(self._video(video))
+        path = playback.path
+        if path is None:
+            raise HTTPException(404, playback.problem)
+        if not path.is_file():
             raise HTTPException(404, "the video file is not where it was")
-        kind = _MEDIA_TYPES.get(media.suffix.lower(), "application/octet-stream")
-        return FileResponse(media, media_type=kind, content_disposition_type="inline")
+        kind = MEDIA_TYPES[path.suffix.lower()]
+        return FileResponse(path, media_type=kind, content_disposition_type="inline")
 
     def state(self) -> Answer:
         """Return everything but the segments."""

@@ -93,6 +93,7 @@ def _video_state(page: Page, video: VideoEntry, counts: Mapping[str, int]) -> di
     return {
         **_facts(video),
         "job": job(page, work.job),
+        **_playback(page, video),
         "labels": counts.get(video.id, 0),
         "predicted": work.prediction is not None,
     }
@@ -105,6 +106,12 @@ def _facts(video: VideoEntry) -> dict[str, Any]:
         "revision": video.revision,
         "complete": video.complete,
     }
+
+
+def _playback(page: Page, video: VideoEntry) -> dict[str, Any]:
+    """Return what a browser plays of a video, and the conversion to that."""
+    playback = page.conversions.playback(video)
+    return {"media": playback.kind, "conversion": job(page, playback.job)}
 
 
 def background_of(page: Page, *default: str) -> list[str]:
@@ -124,7 +131,7 @@ def job(page: Page, job: Job | None) -> dict[str, Any] | None:
         "total": job.total,
         "note": job.note,
         "error": page.line(job.error),
-        "place": page.queue.position(job),
+        "place": page.queue.position(job) or page.conversions.queue.position(job),
     }
 
 
@@ -147,7 +154,7 @@ def video(page: Page, video: VideoEntry) -> dict[str, Any]:
     return {
         **_facts(video),
         "job": job(page, page.engine.work(video.id).job),
-        "media": video.media is not None,
+        **_playback(page, video),
         "undo": can_undo,
         "redo": can_redo,
         "tracks": tracks,

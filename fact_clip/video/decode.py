@@ -38,7 +38,8 @@ _CONTAINERS = (
     "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "nut",
     "dv", "gif", "ivf", "h264", "hevc", "m4v", "mjpeg", "obu", "yuv4mpegpipe",
 )  # fmt: skip
-_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
+OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
+"""Options of `av.open` for a file that may be any file."""
 
 _ROUNDING = 1e-3  # seconds; Matroska rounds times to milliseconds
 _MAX_FPS = 1000
@@ -67,6 +68,10 @@ class VideoInfo:
     height: int
     fps: float | None  # mean frames per second, None if unknown
     seconds: float | None  # declared duration, None if unknown
+    container: str  # FFmpeg's names of the format, with commas ("matroska,webm")
+    codec: str  # FFmpeg's name, as "h264"
+    pixels: str  # FFmpeg's name of the format of a picture, as "yuv420p"
+    origin: float  # seconds at which the clock of the file starts
 
 
 class DamagedVideoError(InputError):
@@ -79,7 +84,16 @@ def probe(path: str | Path) -> VideoInfo:
     with _opened(Path(path)) as source:
         _, frame = next(iter(source))
         height, width = _converter(None)(frame).shape[:2]
-        return VideoInfo(width, height, source.rate, source.declared)
+        return VideoInfo(
+            width=width,
+            height=height,
+            fps=source.rate,
+            seconds=source.declared,
+            container=source.container.format.name,
+            codec=source.stream.codec.canonical_name,
+            pixels=source.stream.codec_context.pix_fmt or "",
+            origin=source.origin,
+        )
 
 
 @validated()
@@ -251,7 +265,7 @@ def check_av(where: Path | str) -> None:
 def _opened(path: Path) -> Iterator[_VideoSource]:
     """Open the video stream of a file."""
     check_file(path, "a video file")
-    with _container(path, file_url(path), {"options": _OPTIONS}) as source:
+    with _container(path, file_url(path), {"options": OPTIONS}) as source:
         yield source
 
 
@@ -324,8 +338,8 @@ class _VideoSource:
         last = -math.inf
         for frame in self._decoded():
             time = self._time_of(frame, last)
-            if self._is_live and last == -math.inf:
-                self.origin += time
+            if (self._is_live or self.is_avi) and last == -math.inf:
+                self.origin += time  # of AVI, the frames by which a codec that reorders is late
                 time = 0.0
             if time <= last:
                 if time < last - _MAX_BACK and self._joined_at is None:

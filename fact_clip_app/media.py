@@ -1,0 +1,276 @@
+"""Whether browsers play a video file, and a proxy of each file that they do not play."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from fact_clip.core import Floats, Image, InputError
+from fact_clip.core.paths import whole_file
+from fact_clip.video.decode import OPTIONS, DamagedVideoError, VideoInfo, file_url, frames, probe
+from fact_clip_app.jobs import STOPPED, Job, Queue
+from fact_clip_app.project import Project, VideoEntry
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+
+MEDIA_TYPES = {
+    **dict.fromkeys((".mp4", ".m4v", ".mov"), "video/mp4"),
+    ".webm": "video/webm",
+}
+"""Suffixes of the files that browsers may play."""
+
+_CONTAINERS = {"video/mp4": "mp4", "video/webm": "webm"}  # a part of FFmpeg's names
+_CODECS = {"video/mp4": ("h264", "av1"), "video/webm": ("vp8", "vp9", "av1")}
+_PIXELS = ("yuv420p", "yuvj420p")  # 8 bit
+
+_MAX_WIDTH = 1280  # of a proxy
+_KEY_SECONDS = 0.5  # between key frames, from which a browser decodes to the frame that it shows
+_UNIT = Fraction(1, 90_000)  # seconds; that of MPEG
+_SOUND_RATE = 48_000  # samples a second
+_ROUNDING = 1e-3  # seconds
+_MAX_WAITING = 10_000  # conversions
+
+Kind = Literal["original", "proxy", "converting", "failed"]
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How proxies are written."""
+
+    ending: str
+    video: str  # FFmpeg's name of an encoder
+    sound: str
+    options: dict[str, str]  # of the video encoder
+
+
+# Without B-frames, frames are stored in the order of their times.
+H264 = Coding(".mp4", "libx264", "aac", {"preset": "veryfast", "crf": "23", "bf": "0"})
+VP9 = Coding(
+    ".webm", "libvpx-vp9", "libopus", {"deadline": "realtime", "cpu-used": "8", "crf": "33"}
+)
+
+
+def coding() -> Coding:
+    """Return the coding that this build of PyAV has: H.264, else VP9."""
+    import av
+
+    return H264 if H264.video in av.codecs_available else VP9
+
+
+def is_playable(path: Path) -> bool:
+    """Return whether Chromium and Firefox play a video file, at the times that PyAV reads.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: if it is not a video.
+    """
+    info = probe(path)
+    kind = MEDIA_TYPES.get(path.suffix.lower())
+    if kind is None or _CONTAINERS[kind] not in info.container.split(","):
+        return False
+    if info.codec not in _CODECS[kind] or info.pixels not in _PIXELS:
+        return False
+    # The clock of a browser starts at 0, that of the project at the first picture or sound.
+    return abs(info.origin) <= _ROUNDING
+
+
+def write_proxy(path: Path, out: Path, times: Floats, job: Job) -> None:
+    """Write a video that browsers play, whose frames start at given times, atomically.
+
+    Args:
+        path: the video file.
+        out: the file to write, with the ending of `coding`.
+        times: seconds at which its frames start, and the end, (N + 1,).
+        job: receives the progress.
+
+    Raises:
+        InputError: if no frame decodes. What decodes of a damaged file is written.
+    """
+    import av
+
+    info = probe(path)
+    size = _proxy_size(info)
+    middles = (times[1:-1] + times[:-2]) / 2  # between the starts of two frames
+    with ExitStack() as stack:
+        unfinished = stack.enter_context(whole_file(out))
+        options = {"movflags": "faststart"} if out.suffix == H264.ending else {}
+        target = stack.enter_context(av.open(file_url(unfinished), "w", options=options))
+        pictures = _Pictures(target, size, info.fps or 25.0)
+        source = stack.enter_context(av.open(file_url(path), options=OPTIONS))
+        sound = _Sound(target, source, info.origin) if _has_sound(source) else None
+
+        number = -1
+        with suppress(DamagedVideoError):
+            for frame in frames(path, size=size):
+                nearest = int(np.searchsorted(middles, frame.time))
+                if nearest > number:
+                    number = nearest
+                    start, stop = times[number : number + 2].tolist()
+                    pictures.write(frame.image, start, stop)
+                    if sound is not None:
+                        sound.copy_until(stop)
+                job.report(number + 1, len(times) - 1)
+        pictures.close()
+        if sound is not None:
+            sound.close()
+
+
+def _proxy_size(info: VideoInfo) -> tuple[int, int]:
+    """Return the width and height of a proxy, even as 4:2:0 needs."""
+    scale = min(1.0, _MAX_WIDTH / info.width)
+    width, height = (max(2 * round(side * scale / 2), 2) for side in (info.width, info.height))
+    return width, height
+
+
+class _Pictures:
+    """The video stream of a proxy."""
+
+    def __init__(self, target: OutputContainer, size: tuple[int, int], fps: float) -> None:
+        self._target = target
+        form = coding()
+        rate = Fraction(fps).limit_denominator(1001)
+        stream: Any = target.add_stream(form.video, rate=rate, options=dict(form.options))
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = _UNIT
+        self._stream = stream
+        self._next_key = 0.0  # seconds
+
+    def write(self, image: Image, start: float, stop: float) -> None:
+        """Encode a picture that is shown between two times in seconds."""
+        from av.video.frame import PictureType, VideoFrame
+
+        frame = VideoFrame.from_ndarray(image, format="rgb24")
+        frame.time_base = _UNIT
+        frame.pts = round(start / _UNIT)
+        frame.duration = round(stop / _UNIT) - frame.pts
+        if start >= self._next_key:
+            frame.pict_type = PictureType.I
+            self._next_key = start + _KEY_SECONDS
+        self._target.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Write what the encoder holds back."""
+        self._target.mux(self._stream.encode(None))
+
+
+def _has_sound(source: InputContainer) -> bool:
+    """Return whether the first sound of a file can be decoded."""
+    streams = source.streams.audio
+    return bool(streams) and bool(streams[0].codec_context and streams[0].rate)
+
+
+class _Sound:
+    """The sound of a proxy."""
+
+    def __init__(self, target: OutputContainer, source: InputContainer, origin: float) -> None:
+        from av.audio.resampler import AudioResampler
+
+        self._target = target
+        stream: Any = target.add_stream(coding().sound, rate=_SOUND_RATE, layout="stereo")
+        self._stream = stream
+        self._resampler = AudioResampler(stream.format, "stereo", _SOUND_RATE)
+        self._frames = self._decoded(source, origin)
+        self._end = 0.0  # seconds up to which it is written
+
+    def _decoded(self, source: InputContainer, origin: float) -> Iterator[Any]:
+        """Yield the sound after the origin, until it ends or does not decode."""
+        import av
+
+        with suppress(av.error.FFmpegError):
+            for frame in source.decode(source.streams.audio[0]):
+                if frame.pts is None or frame.time_base is None:
+                    continue
+                frame.pts -= round(origin / frame.time_base)
+                if frame.pts >= 0:
+                    self._end = float(frame.pts * frame.time_base)
+                    yield from self._resampler.resample(frame)
+
+    def copy_until(self, seconds: float) -> None:
+        """Write the sound up to a time in seconds, beside the pictures of that time."""
+        while self._end < seconds:
+            frame = next(self._frames, None)
+            if frame is None:
+                return
+            self._target.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Write what the encoder holds back."""
+        self._target.mux(self._stream.encode(None))
+
+
+@dataclass(frozen=True)
+class Playback:
+    """What a browser plays of a video, and the conversion to that."""
+
+    kind: Kind | None  # None: there are only features
+    path: Path | None = None
+    job: Job | None = None
+
+    @property
+    def problem(self) -> str:
+        """Return why there is no file to play."""
+        if self.job is None:
+            return "no video file"
+        if self.kind == "failed":
+            return "the video file is not where it was, or cannot be converted"
+        return "the video is being converted for browsers; ask again later"
+
+
+class Conversions:
+    """The proxies of a project, written one at a time into its folder when they are missing."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.queue = Queue(_MAX_WAITING)
+        self._jobs: dict[str, Job] = {}  # by video
+        self._playable: set[Path] = set()
+        self._lock = threading.Lock()
+
+    def playback(self, video: VideoEntry) -> Playback:
+        """Return what a browser plays of a video. Queue its conversion if it is needed."""
+        if video.media is None:
+            return Playback(None)
+        proxy = self.project.folder / "proxies" / f"{video.id}{coding().ending}"
+        with self._lock:
+            if video.media in self._playable:
+                return Playback("original", video.media)
+            if proxy.is_file():
+                return Playback("proxy", proxy)
+            job = self._jobs.get(video.id)
+            if job is None or job.state == "done" or job.error == STOPPED:
+                try:
+                    if is_playable(video.media):
+                        self._playable.add(video.media)
+                        return Playback("original", video.media)
+                    job = self.queue.add(Job(video.id, self._conversion(video, proxy)))
+                except InputError as error:
+                    job = Job(video.id, lambda job: None, state="failed", error=error)
+                self._jobs[video.id] = job
+        return Playback("failed" if job.state == "failed" else "converting", job=job)
+
+    def _conversion(self, video: VideoEntry, proxy: Path) -> Callable[[Job], None]:
+        def run(job: Job) -> None:
+            stored = self.project.video(video.id)  # with its times
+            if stored is not None and stored.media is not None:
+                write_proxy(stored.media, proxy, stored.times, job)
+
+        return run
+
+    def cancel(self, video: str) -> None:
+        """Stop the conversion of a video, by its id."""
+        self.queue.cancel(lambda job: job.owner == video)
+
+    def close(self) -> None:
+        """Stop all conversions. They start again when the page is opened."""
+        self.queue.close()

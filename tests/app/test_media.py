@@ -1,0 +1,282 @@
+"""Videos that browsers do not play get a proxy with the same frames at the same times."""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fact_clip.core import InputError
+from fact_clip.video.decode import frames, picture_times
+from fact_clip_app import media
+from fact_clip_app.jobs import CancelledError, Job
+from fact_clip_app.media import coding, is_playable, write_proxy
+
+from ..films import av, number_of, numbered
+from ..refusals import refused
+
+COUNT, RATE = 40, 25
+UNEVEN = np.cumsum([0.0, *np.random.default_rng(3).choice([0.02, 0.04, 0.13, 0.5], COUNT - 1)])
+
+PLAYED = {
+    "h264.mp4": {"codec": "libx264"},
+    "h264.mov": {"codec": "libx264"},
+    "vp9.webm": {"codec": "libvpx-vp9"},
+    "vp8.webm": {"codec": "libvpx"},
+    "av1.mp4": {"codec": "libsvtav1"},
+}
+NOT_PLAYED = {
+    "xvid.avi": {"codec": "mpeg4"},
+    "reordered.avi": {"codec": "mpeg4", "b_frames": 2},
+    "h264.avi": {"codec": "libx264"},
+    "mjpeg.avi": {"codec": "mjpeg", "pixels": "yuvj420p"},
+    "mpeg4.mp4": {"codec": "mpeg4"},
+    "hevc.mp4": {"codec": "libx265"},
+    "wide.mp4": {"codec": "libx264", "pixels": "yuv444p"},
+    "deep.mp4": {"codec": "libx264", "pixels": "yuv420p10le"},
+    "mpeg2.ts": {"codec": "mpeg2video", "b_frames": 2},
+    "h264.ts": {"codec": "libx264"},
+    "mpeg2.mpg": {"codec": "mpeg2video"},
+    "h264.mkv": {"codec": "libx264"},
+    "vp9.mkv": {"codec": "libvpx-vp9"},
+    "wmv.wmv": {"codec": "wmv2"},
+    "uneven.mkv": {"codec": "libx264", "times": UNEVEN},
+    "uneven.mp4": {"codec": "libx265", "times": UNEVEN},
+    "late.mp4": {"codec": "libx264", "times": UNEVEN + 0.7},
+    "odd.avi": {"codec": "mjpeg", "pixels": "yuvj444p", "size": (72, 51)},
+    "sound.avi": {"codec": "mpeg4", "sound": "libmp3lame"},
+    "late_pictures.mkv": {"codec": "libx264", "times": UNEVEN + 0.3, "sound": "aac"},
+}
+
+
+def film(
+    path: Path,
+    codec: str,
+    pixels: str = "yuv420p",
+    *,
+    b_frames: int | None = None,
+    times: np.ndarray | None = None,
+    size: tuple[int, int] = (64, 48),
+    sound: str = "",
+    count: int = COUNT,
+) -> Path:
+    """A video whose pictures show their number, at a constant rate or at some seconds."""
+    if codec not in av.codecs_available:
+        pytest.skip(f"no encoder {codec}")
+    unit = Fraction(1, RATE) if times is None else Fraction(1, 1000)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=RATE)
+        stream.width, stream.height = size
+        stream.pix_fmt = pixels
+        if times is not None:
+            stream.codec_context.time_base = unit
+        if b_frames is not None:
+            stream.codec_context.max_b_frames = b_frames
+        if sound:
+            add_tone(container, container.add_stream(sound, rate=44_100), 1.6)
+        for number, image in enumerate(numbered(count, *size)):
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            picture.time_base = unit
+            picture.pts = number if times is None else round(1000 * times[number])
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path
+
+
+def add_tone(container, stream, seconds: float) -> None:
+    """Write a tone of 440 Hz."""
+    samples = np.sin(2 * np.pi * 440 * np.arange(round(44_100 * seconds)) / 44_100).astype(np.float32)
+    for first in range(0, len(samples), 1152):
+        part = samples[None, first : first + 1152]
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 44_100, first, Fraction(1, 44_100)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def job() -> Job:
+    return Job("a", lambda job: None)
+
+
+def stamps(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The seconds of the pictures of a file as browsers read them, in order, and those of its key frames."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(container.streams.video[0]) if packet.size]
+        seconds = [float(packet.pts * packet.time_base) for packet in packets]
+        keys = [second for packet, second in zip(packets, seconds, strict=True) if packet.is_keyframe]
+    return np.sort(seconds), np.array(keys)
+
+
+@pytest.mark.parametrize("name", PLAYED)
+def test_what_browsers_play_is_left_as_it_is(name, tmp_path):
+    assert is_playable(film(tmp_path / name, **PLAYED[name]))
+
+
+@pytest.mark.parametrize("name", NOT_PLAYED)
+def test_proxies_show_the_same_frames_at_the_same_times(name, tmp_path):
+    path = film(tmp_path / name, **NOT_PLAYED[name])
+    times = picture_times(path)
+    assert len(times) == COUNT + 1
+    assert not is_playable(path)
+    out = tmp_path / f"proxy{coding().ending}"
+    work = job()
+    write_proxy(path, out, times, work)
+    seconds, keys = stamps(out)
+    assert len(seconds) == COUNT
+    assert np.abs(seconds - times[:-1]).max() < 1e-3
+    assert [number_of(frame.image) for frame in frames(out)] == list(range(COUNT))
+    assert (work.done, work.total) == (COUNT, COUNT)
+    # a key frame is due after half a second, and comes with the next frame
+    gaps = np.diff([*keys, times[-2]])
+    assert gaps.max() <= 0.5 + np.diff(times).max()
+
+
+def test_sound_is_carried_over_in_time(tmp_path):
+    path = film(tmp_path / "a.mkv", "libx264", times=UNEVEN + 0.3, sound="aac")
+    write_proxy(path, tmp_path / "b.mp4", picture_times(path), job())
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        (stream,) = container.streams.audio
+        parts = list(container.decode(stream))
+    assert stream.codec_context.name == "aac"
+    assert abs(parts[0].time) < 0.03
+    assert abs(sum(part.samples for part in parts) / stream.rate - 1.6) < 0.1
+    tone = np.concatenate([part.to_ndarray()[0] for part in parts])
+    peak = np.abs(np.fft.rfft(tone)).argmax() * stream.rate / len(tone)
+    assert abs(peak - 440) < 2
+
+
+def test_large_and_odd_pictures_get_even_sides_and_a_limit(tmp_path):
+    path = film(tmp_path / "a.avi", "mjpeg", "yuvj420p", size=(1936, 1090), count=2)
+    write_proxy(path, tmp_path / "b.mp4", picture_times(path), job())
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height, stream.pix_fmt) == (1280, 720, "yuv420p")
+
+
+def test_without_h264_the_proxy_is_vp9(tmp_path, monkeypatch):
+    monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264"})
+    assert coding() is media.VP9
+    path = film(tmp_path / "a.avi", "mpeg4", sound="libmp3lame")
+    times = picture_times(path)
+    write_proxy(path, tmp_path / "b.webm", times, job())
+    monkeypatch.undo()
+    assert np.abs(stamps(tmp_path / "b.webm")[0] - times[:-1]).max() < 1e-3
+    assert [number_of(frame.image) for frame in frames(tmp_path / "b.webm")] == list(range(COUNT))
+
+
+def test_a_damaged_video_is_shown_as_far_as_it_decodes(tmp_path):
+    path = film(tmp_path / "a.ts", "mpeg2video")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 4000] = bytes(4000)
+    path.write_bytes(data)
+    times = picture_times(path)
+    write_proxy(path, tmp_path / "b.mp4", times, job())
+    seconds = stamps(tmp_path / "b.mp4")[0]
+    assert COUNT // 2 <= len(seconds) < COUNT
+    assert np.abs(seconds[:, None] - times[:-1]).min(axis=1).max() < 1e-3
+
+
+def test_a_conversion_that_is_stopped_leaves_no_file(tmp_path):
+    path = film(tmp_path / "a.avi", "mpeg4")
+    work = job()
+    work.stop.set()
+    with pytest.raises(CancelledError):
+        write_proxy(path, tmp_path / "out" / "b.mp4", picture_times(path), work)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_video_is_refused(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"\0" * 5000)
+    with refused("a.mp4"):
+        is_playable(tmp_path / "a.mp4")
+    with pytest.raises(InputError):
+        is_playable(tmp_path / "none.mp4")
+
+
+# --- the page ------------------------------------------------------------------------------------------------
+
+
+def converted(user, video: str) -> dict:
+    """The video in the state, once no conversion is under way."""
+    while True:
+        (entry,) = [entry for entry in user.ask("GET", "/api/state")["videos"] if entry["id"] == video]
+        if entry["media"] != "converting":
+            return entry
+        assert entry["conversion"]["state"] in ("waiting", "running", "done")
+        time.sleep(0.05)
+
+
+def test_the_page_serves_what_browsers_play(opened, tmp_path):
+    user = opened(run=None)()
+    played = user.add(film(tmp_path / "a.mp4", "libx264"))
+    entry = converted(user, played)
+    assert (entry["media"], entry["conversion"]) == ("original", None)
+    assert user.client.get(f"/api/videos/{played}/media").content == (tmp_path / "a.mp4").read_bytes()
+
+    path = film(tmp_path / "b.avi", "mpeg4")
+    video = user.add(path)
+    assert converted(user, video)["media"] == "proxy"
+    shown = user.ask("GET", f"/api/videos/{video}")
+    assert (shown["media"], shown["conversion"]) == ("proxy", None)
+    answer = user.client.get(f"/api/videos/{video}/media")
+    assert answer.headers["content-type"] == "video/mp4"
+    (tmp_path / "c.mp4").write_bytes(answer.content)
+    assert np.abs(stamps(tmp_path / "c.mp4")[0] - np.array(shown["times"][:-1])).max() < 1e-3
+    stored = user.page.project.video(video)
+    assert stored.media.read_bytes() == path.read_bytes()  # for features
+
+
+def test_conversions_are_reported_and_stopped_ones_start_again(opened, tmp_path, monkeypatch):
+    user = opened(run=None)()
+    waits = [True]
+
+    def wait(path, out, times, job):
+        while waits[0]:
+            job.report(10, 40)
+            time.sleep(0.01)
+        write_proxy(path, out, times, job)
+
+    monkeypatch.setattr(media, "write_proxy", wait)
+    video = user.add(film(tmp_path / "b.avi", "mpeg4"))
+    while True:
+        (entry,) = user.ask("GET", "/api/state")["videos"]
+        assert entry["media"] == "converting"
+        if entry["conversion"]["state"] == "running" and entry["conversion"]["total"]:
+            break
+    assert (entry["conversion"]["done"], entry["conversion"]["total"]) == (10, 40)
+    assert "is being converted" in user.ask("GET", f"/api/videos/{video}/media", 404)["error"]
+    second = user.add(film(tmp_path / "c.avi", "mpeg4"))
+    assert user.ask("GET", f"/api/videos/{second}")["conversion"]["place"] == 2
+
+    user.ask("DELETE", f"/api/videos/{video}")
+    waits[0] = False
+    assert converted(user, second)["media"] == "proxy"
+    user.ask("POST", f"/api/videos/{video}/restore")
+    assert converted(user, video)["media"] == "proxy"
+
+
+def test_a_page_that_was_closed_while_converting_starts_again(opened, tmp_path):
+    project = tmp_path / "old"
+    user = opened(run=None, project=project)()
+    video = user.add(film(tmp_path / "b.avi", "mpeg4"))
+    converted(user, video)
+    user.page.close()
+    (proxy,) = (project / "proxies").iterdir()
+    proxy.unlink()  # as in a project that was made before there were proxies
+    user = opened(run=None, project=project)()
+    assert converted(user, video)["media"] == "proxy"
+    assert proxy.is_file()
+
+
+def test_a_file_that_is_gone_is_a_failure_in_a_line(opened, tmp_path):
+    user = opened(run=None)()
+    path = film(tmp_path / "b.mp4", "libx264")
+    video = user.page.refer("b", path, None).id
+    path.unlink()
+    entry = converted(user, video)
+    assert (entry["media"], entry["conversion"]["state"]) == ("failed", "failed")
+    assert entry["conversion"]["error"].startswith("b.mp4: ")
+    assert "not where it was" in user.ask("GET", f"/api/videos/{video}/media", 404)["error"]
