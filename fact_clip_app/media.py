@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,7 +29,7 @@ MEDIA_TYPES = {
 """Suffixes of the files that browsers may play."""
 
 _CONTAINERS = {"video/mp4": "mp4", "video/webm": "webm"}  # a part of FFmpeg's names
-_CODECS = {"video/mp4": ("h264", "av1"), "video/webm": ("vp8", "vp9", "av1")}
+_CODECS = {"video/mp4": ("h264", "vp9", "av1"), "video/webm": ("vp8", "vp9", "av1")}
 _PIXELS = ("yuv420p", "yuvj420p")  # 8 bit
 
 _MAX_WIDTH = 1280  # of a proxy
@@ -36,40 +37,32 @@ _KEY_SECONDS = 0.5  # between key frames, from which a browser decodes to the fr
 _UNIT = Fraction(1, 90_000)  # seconds; that of MPEG
 _SOUND_RATE = 48_000  # samples a second
 _ROUNDING = 1e-3  # seconds
+_UNEVEN = 3e-3  # seconds by which the lengths of frames may differ, as times are rounded
 _MAX_WAITING = 10_000  # conversions
 
 Kind = Literal["original", "proxy", "converting", "failed"]
 
 
-@dataclass(frozen=True)
-class Coding:
-    """How proxies are written."""
-
-    ending: str
-    video: str  # FFmpeg's name of an encoder
-    sound: str
-    options: dict[str, str]  # of the video encoder
+# Without B-frames, which Chromium shows at wrong times if frames last unequally long.
+_ENCODERS = {
+    "libx264": {"preset": "veryfast", "crf": "23", "bf": "0"},
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "crf": "33"},
+}
 
 
-# Without B-frames, frames are stored in the order of their times.
-H264 = Coding(".mp4", "libx264", "aac", {"preset": "veryfast", "crf": "23", "bf": "0"})
-VP9 = Coding(
-    ".webm", "libvpx-vp9", "libopus", {"deadline": "realtime", "cpu-used": "8", "crf": "33"}
-)
-
-
-def coding() -> Coding:
-    """Return the coding that this build of PyAV has: H.264, else VP9."""
+def encoder_name() -> str:
+    """Return the encoder of proxies that this build of PyAV has: H.264, else VP9."""
     import av
 
-    return H264 if H264.video in av.codecs_available else VP9
+    return next(name for name in _ENCODERS if name in av.codecs_available)
 
 
-def is_playable(path: Path) -> bool:
-    """Return whether Chromium and Firefox play a video file, at the times that PyAV reads.
+def is_playable(path: Path, times: Floats) -> bool:
+    """Return whether Chromium and Firefox play a video file, each frame at its time.
 
     Args:
         path: the file.
+        times: seconds at which its frames start, and the end, (N + 1,).
 
     Raises:
         InputError: if it is not a video.
@@ -80,6 +73,10 @@ def is_playable(path: Path) -> bool:
         return False
     if info.codec not in _CODECS[kind] or info.pixels not in _PIXELS:
         return False
+    # Chromium guesses how long frames last in WebM, and by the order of the file in MP4.
+    lengths = np.diff(times[:-1])
+    if (kind == "video/webm" or info.reorders) and np.ptp(lengths) > _UNEVEN:
+        return False
     # The clock of a browser starts at 0, that of the project at the first picture or sound.
     return abs(info.origin) <= _ROUNDING
 
@@ -89,7 +86,7 @@ def write_proxy(path: Path, out: Path, times: Floats, job: Job) -> None:
 
     Args:
         path: the video file.
-        out: the file to write, with the ending of `coding`.
+        out: the file to write, .mp4.
         times: seconds at which its frames start, and the end, (N + 1,).
         job: receives the progress.
 
@@ -103,7 +100,7 @@ def write_proxy(path: Path, out: Path, times: Floats, job: Job) -> None:
     middles = (times[1:-1] + times[:-2]) / 2  # between the starts of two frames
     with ExitStack() as stack:
         unfinished = stack.enter_context(whole_file(out))
-        options = {"movflags": "faststart"} if out.suffix == H264.ending else {}
+        options = {"movflags": "faststart", "movie_timescale": str(_UNIT.denominator)}
         target = stack.enter_context(av.open(file_url(unfinished), "w", options=options))
         pictures = _Pictures(target, size, info.fps or 25.0)
         source = stack.enter_context(av.open(file_url(path), options=OPTIONS))
@@ -137,9 +134,9 @@ class _Pictures:
 
     def __init__(self, target: OutputContainer, size: tuple[int, int], fps: float) -> None:
         self._target = target
-        form = coding()
+        name = encoder_name()
         rate = Fraction(fps).limit_denominator(1001)
-        stream: Any = target.add_stream(form.video, rate=rate, options=dict(form.options))
+        stream: Any = target.add_stream(name, rate=rate, options=dict(_ENCODERS[name]))
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = _UNIT
@@ -152,8 +149,8 @@ class _Pictures:
 
         frame = VideoFrame.from_ndarray(image, format="rgb24")
         frame.time_base = _UNIT
-        frame.pts = round(start / _UNIT)
-        frame.duration = round(stop / _UNIT) - frame.pts
+        frame.pts = _stamp(start)
+        frame.duration = _stamp(stop) - frame.pts
         if start >= self._next_key:
             frame.pict_type = PictureType.I
             self._next_key = start + _KEY_SECONDS
@@ -162,6 +159,11 @@ class _Pictures:
     def close(self) -> None:
         """Write what the encoder holds back."""
         self._target.mux(self._stream.encode(None))
+
+
+def _stamp(seconds: float) -> int:
+    """Return the stamp of a time, never later, so that a seek to a rounded time shows its frame."""
+    return max(math.floor((seconds - 1e-6) / _UNIT), 0)
 
 
 def _has_sound(source: InputContainer) -> bool:
@@ -177,7 +179,7 @@ class _Sound:
         from av.audio.resampler import AudioResampler
 
         self._target = target
-        stream: Any = target.add_stream(coding().sound, rate=_SOUND_RATE, layout="stereo")
+        stream: Any = target.add_stream("aac", rate=_SOUND_RATE, layout="stereo")
         self._stream = stream
         self._resampler = AudioResampler(stream.format, "stereo", _SOUND_RATE)
         self._frames = self._decoded(source, origin)
@@ -187,14 +189,17 @@ class _Sound:
         """Yield the sound after the origin, until it ends or does not decode."""
         import av
 
+        samples = 0  # up to the end of the frame
         with suppress(av.error.FFmpegError):
             for frame in source.decode(source.streams.audio[0]):
-                if frame.pts is None or frame.time_base is None:
-                    continue
-                frame.pts -= round(origin / frame.time_base)
-                if frame.pts >= 0:
-                    self._end = float(frame.pts * frame.time_base)
+                if not samples and frame.time is not None:
+                    samples = round((frame.time - origin) * frame.rate)
+                if samples >= 0:
+                    frame.time_base = Fraction(1, frame.rate)
+                    frame.pts = samples
                     yield from self._resampler.resample(frame)
+                samples += frame.samples
+                self._end = samples / frame.rate
 
     def copy_until(self, seconds: float) -> None:
         """Write the sound up to a time in seconds, beside the pictures of that time."""
@@ -241,7 +246,7 @@ class Conversions:
         """Return what a browser plays of a video. Queue its conversion if it is needed."""
         if video.media is None:
             return Playback(None)
-        proxy = self.project.folder / "proxies" / f"{video.id}{coding().ending}"
+        proxy = self.project.folder / "proxies" / f"{video.id}.mp4"
         with self._lock:
             if video.media in self._playable:
                 return Playback("original", video.media)
@@ -249,23 +254,31 @@ class Conversions:
                 return Playback("proxy", proxy)
             job = self._jobs.get(video.id)
             if job is None or job.state == "done" or job.error == STOPPED:
-                try:
-                    if is_playable(video.media):
-                        self._playable.add(video.media)
-                        return Playback("original", video.media)
-                    job = self.queue.add(Job(video.id, self._conversion(video, proxy)))
-                except InputError as error:
-                    job = Job(video.id, lambda job: None, state="failed", error=error)
+                job = self._begin(video.id, video.media, proxy)
+                if job is None:
+                    self._playable.add(video.media)
+                    return Playback("original", video.media)
                 self._jobs[video.id] = job
         return Playback("failed" if job.state == "failed" else "converting", job=job)
 
-    def _conversion(self, video: VideoEntry, proxy: Path) -> Callable[[Job], None]:
-        def run(job: Job) -> None:
-            stored = self.project.video(video.id)  # with its times
-            if stored is not None and stored.media is not None:
-                write_proxy(stored.media, proxy, stored.times, job)
+    def _begin(self, video: str, media: Path, proxy: Path) -> Job | None:
+        """Queue the conversion of a video unless browsers play it."""
+        times = self._times(video)
 
-        return run
+        def convert(job: Job) -> None:
+            write_proxy(media, proxy, times, job)
+
+        try:
+            if is_playable(media, times):
+                return None
+        except InputError as error:
+            return Job(video, convert, state="failed", error=error)
+        return self.queue.add(Job(video, convert))
+
+    def _times(self, video: str) -> Floats:
+        """Return the times of the frames of a video, which lists of videos do not have."""
+        stored = self.project.video(video)
+        return np.zeros(1) if stored is None else stored.times
 
     def cancel(self, video: str) -> None:
         """Stop the conversion of a video, by its id."""

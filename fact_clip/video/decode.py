@@ -71,6 +71,7 @@ class VideoInfo:
     container: str  # FFmpeg's names of the format, with commas ("matroska,webm")
     codec: str  # FFmpeg's name, as "h264"
     pixels: str  # FFmpeg's name of the format of a picture, as "yuv420p"
+    reorders: bool  # whether the order of the frames in the file may be another than in time
     origin: float  # seconds at which the clock of the file starts
 
 
@@ -92,6 +93,7 @@ def probe(path: str | Path) -> VideoInfo:
             container=source.container.format.name,
             codec=source.stream.codec.canonical_name,
             pixels=source.stream.codec_context.pix_fmt or "",
+            reorders=source.stream.codec_context.has_b_frames,
             origin=source.origin,
         )
 

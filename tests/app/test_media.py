@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -13,12 +14,13 @@ from fact_clip.core import InputError
 from fact_clip.video.decode import frames, picture_times
 from fact_clip_app import media
 from fact_clip_app.jobs import CancelledError, Job
-from fact_clip_app.media import coding, is_playable, write_proxy
+from fact_clip_app.media import MEDIA_TYPES, encoder_name, is_playable, write_proxy
 
 from ..films import av, number_of, numbered
 from ..refusals import refused
 
 COUNT, RATE = 40, 25
+TONE_RATE = 48_000
 UNEVEN = np.cumsum([0.0, *np.random.default_rng(3).choice([0.02, 0.04, 0.13, 0.5], COUNT - 1)])
 
 PLAYED = {
@@ -27,6 +29,7 @@ PLAYED = {
     "vp9.webm": {"codec": "libvpx-vp9"},
     "vp8.webm": {"codec": "libvpx"},
     "av1.mp4": {"codec": "libsvtav1"},
+    "uneven.mp4": {"codec": "libx264", "times": UNEVEN, "b_frames": 0},
 }
 NOT_PLAYED = {
     "xvid.avi": {"codec": "mpeg4"},
@@ -45,6 +48,8 @@ NOT_PLAYED = {
     "wmv.wmv": {"codec": "wmv2"},
     "uneven.mkv": {"codec": "libx264", "times": UNEVEN},
     "uneven.mp4": {"codec": "libx265", "times": UNEVEN},
+    "uneven_reordered.mp4": {"codec": "libx264", "times": UNEVEN},
+    "uneven.webm": {"codec": "libvpx-vp9", "times": UNEVEN, "sound": "libopus"},
     "late.mp4": {"codec": "libx264", "times": UNEVEN + 0.7},
     "odd.avi": {"codec": "mjpeg", "pixels": "yuvj444p", "size": (72, 51)},
     "sound.avi": {"codec": "mpeg4", "sound": "libmp3lame"},
@@ -76,7 +81,7 @@ def film(
         if b_frames is not None:
             stream.codec_context.max_b_frames = b_frames
         if sound:
-            add_tone(container, container.add_stream(sound, rate=44_100), 1.6)
+            add_tone(container, container.add_stream(sound, rate=TONE_RATE), 1.6)
         for number, image in enumerate(numbered(count, *size)):
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             picture.time_base = unit
@@ -88,11 +93,11 @@ def film(
 
 def add_tone(container, stream, seconds: float) -> None:
     """Write a tone of 440 Hz."""
-    samples = np.sin(2 * np.pi * 440 * np.arange(round(44_100 * seconds)) / 44_100).astype(np.float32)
-    for first in range(0, len(samples), 1152):
-        part = samples[None, first : first + 1152]
+    samples = np.sin(2 * np.pi * 440 * np.arange(round(TONE_RATE * seconds)) / TONE_RATE).astype(np.float32)
+    for first in range(0, len(samples), 960):
+        part = samples[None, first : first + 960]
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), format="fltp", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = 44_100, first, Fraction(1, 44_100)
+        frame.sample_rate, frame.pts, frame.time_base = TONE_RATE, first, Fraction(1, TONE_RATE)
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
 
@@ -112,7 +117,8 @@ def stamps(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("name", PLAYED)
 def test_what_browsers_play_is_left_as_it_is(name, tmp_path):
-    assert is_playable(film(tmp_path / name, **PLAYED[name]))
+    path = film(tmp_path / name, **PLAYED[name])
+    assert is_playable(path, picture_times(path))
 
 
 @pytest.mark.parametrize("name", NOT_PLAYED)
@@ -120,8 +126,8 @@ def test_proxies_show_the_same_frames_at_the_same_times(name, tmp_path):
     path = film(tmp_path / name, **NOT_PLAYED[name])
     times = picture_times(path)
     assert len(times) == COUNT + 1
-    assert not is_playable(path)
-    out = tmp_path / f"proxy{coding().ending}"
+    assert not is_playable(path, times)
+    out = tmp_path / "proxy.mp4"
     work = job()
     write_proxy(path, out, times, work)
     seconds, keys = stamps(out)
@@ -158,13 +164,14 @@ def test_large_and_odd_pictures_get_even_sides_and_a_limit(tmp_path):
 
 def test_without_h264_the_proxy_is_vp9(tmp_path, monkeypatch):
     monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264"})
-    assert coding() is media.VP9
+    assert encoder_name() == "libvpx-vp9"
     path = film(tmp_path / "a.avi", "mpeg4", sound="libmp3lame")
     times = picture_times(path)
-    write_proxy(path, tmp_path / "b.webm", times, job())
+    write_proxy(path, tmp_path / "b.mp4", times, job())
     monkeypatch.undo()
-    assert np.abs(stamps(tmp_path / "b.webm")[0] - times[:-1]).max() < 1e-3
-    assert [number_of(frame.image) for frame in frames(tmp_path / "b.webm")] == list(range(COUNT))
+    assert is_playable(tmp_path / "b.mp4", times)
+    assert np.abs(stamps(tmp_path / "b.mp4")[0] - times[:-1]).max() < 1e-3
+    assert [number_of(frame.image) for frame in frames(tmp_path / "b.mp4")] == list(range(COUNT))
 
 
 def test_a_damaged_video_is_shown_as_far_as_it_decodes(tmp_path):
@@ -191,9 +198,9 @@ def test_a_conversion_that_is_stopped_leaves_no_file(tmp_path):
 def test_what_is_no_video_is_refused(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"\0" * 5000)
     with refused("a.mp4"):
-        is_playable(tmp_path / "a.mp4")
+        is_playable(tmp_path / "a.mp4", np.arange(3.0))
     with pytest.raises(InputError):
-        is_playable(tmp_path / "none.mp4")
+        is_playable(tmp_path / "none.mp4", np.arange(3.0))
 
 
 # --- the page ------------------------------------------------------------------------------------------------
@@ -280,3 +287,66 @@ def test_a_file_that_is_gone_is_a_failure_in_a_line(opened, tmp_path):
     assert (entry["media"], entry["conversion"]["state"]) == ("failed", "failed")
     assert entry["conversion"]["error"].startswith("b.mp4: ")
     assert "not where it was" in user.ask("GET", f"/api/videos/{video}/media", 404)["error"]
+
+
+# --- in a browser --------------------------------------------------------------------------------------------
+
+SEEK = """async ([type, data, times]) => {
+	const video = document.createElement("video");
+	video.muted = true;
+	video.src = `data:${type};base64,${data}`;
+	await new Promise((done, fail) => {
+		video.onloadeddata = done;
+		video.onerror = () => fail(new Error(video.error.message));
+	});
+	const canvas = document.createElement("canvas");
+	canvas.width = video.videoWidth;
+	canvas.height = video.videoHeight;
+	const context = canvas.getContext("2d", {willReadFrequently: true});
+	const numbers = [];
+	for (const time of times) {
+		const seeked = new Promise(done => { video.onseeked = done; });
+		video.currentTime = time;
+		await seeked;
+		await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+		context.drawImage(video, 0, 0);
+		const width = canvas.width / 8, height = Math.floor(canvas.height / 4);
+		let number = 0;
+		for (let bit = 0; bit < 8; bit++) {
+			const {data} = context.getImageData(Math.floor((bit + 0.5) * width), height, 1, 1);
+			if (data[0] > 127) number += 1 << bit;
+		}
+		numbers.push(number);
+	}
+	return numbers;
+}"""
+
+
+def numbers_in_browser(page, path: Path, times: list[float]) -> list[int]:
+    """The numbers of the pictures that Chromium shows at some seconds."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    return page.evaluate(SEEK, [MEDIA_TYPES[path.suffix], data, times])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PLAYED)
+def test_a_browser_shows_each_frame_of_an_original_at_its_time(name, tmp_path, browser):
+    path = film(tmp_path / name, **PLAYED[name])
+    starts = picture_times(path)[:-1].round(6) + 0.002  # as the page seeks
+    with browser.page() as page:
+        page.goto("about:blank")
+        assert numbers_in_browser(page, path, starts.tolist()) == list(range(COUNT))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["libx264", "libvpx-vp9"])
+@pytest.mark.parametrize("name", NOT_PLAYED)
+def test_a_browser_shows_each_frame_of_a_proxy_at_its_time(name, encoder, tmp_path, browser, monkeypatch):
+    path = film(tmp_path / name, **NOT_PLAYED[name])
+    monkeypatch.setattr(media, "encoder_name", lambda: encoder)
+    times = picture_times(path)
+    write_proxy(path, tmp_path / "proxy.mp4", times, job())
+    with browser.page() as page:
+        page.goto("about:blank")
+        seen = numbers_in_browser(page, tmp_path / "proxy.mp4", times[:-1].round(6).tolist())
+    assert seen == list(range(COUNT))
