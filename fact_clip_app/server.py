@@ -21,11 +21,11 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 from starlette.staticfiles import StaticFiles
 
-from fact_clip import report
 from fact_clip.core import InputError
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import format_called
+from fact_clip.report.assets import FOLDER, TIMELINE, read_assets
 from fact_clip.report.budget import write_tables
 from fact_clip.video.decode import SUFFIXES
 from fact_clip_app import requests, teach, views
@@ -41,7 +41,6 @@ from fact_clip_app.project import Label, Unlabelled, VideoEntry
 from fact_clip_app.requests import FEATURES, Upload, base_name, ending_of, receive_file, too_large
 
 STATIC = Path(__file__).parent / "static"
-TIMELINE = Path(report.__file__).parent
 Answer = dict[str, Any]
 
 
@@ -496,8 +495,13 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
     app.add_api_route("/", server.index, methods=["GET"], include_in_schema=False)
     app.add_api_route("/health", lambda: {"status": "ok"}, methods=["GET"])
     app.include_router(api)
-    for name in ("timeline.js", "timeline.css"):
-        add_file(app, f"/static/{name}", TIMELINE / name)
+    app.add_api_route(
+        "/static/timeline.js",
+        lambda: Response(read_assets(*TIMELINE), media_type="text/javascript"),
+        methods=["GET"],
+        include_in_schema=False,
+    )
+    add_file(app, "/static/timeline.css", FOLDER / "timeline.css")
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(Guard, options.host, engine.limits.patience, options.served_as)
     app.state.page = page

@@ -21,10 +21,10 @@ from fact_clip.core.colours import class_colours
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import whole_file
 from fact_clip.report import analysis
+from fact_clip.report.assets import FOLDER, TIMELINE, read_assets
 from fact_clip.report.record import FIX, ROWS, Labels, Record, Video
 from fact_clip.run import Run, run_folder
 
-FOLDER = Path(__file__).parent
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
 _TOP = 3  # wrong names of an unseen class that the page lists
 
@@ -120,15 +120,11 @@ def page(data: Mapping[str, Any], title: str) -> str:
     template = Template((FOLDER / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(title),
-        style=_read_assets("timeline.css", "page.css"),
+        style=read_assets("timeline.css", "page.css"),
         # "<" is escaped, so that no name ends the script element or opens a comment in it
         data=content.replace("<", "\\u003c"),
-        script=_read_assets("timeline.js", "page.js"),
+        script=read_assets(*TIMELINE, "page.js"),
     )
-
-
-def _read_assets(*names: str) -> str:
-    return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in names)
 
 
 def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Mapping[str, Any]] = ()) -> Json:
