@@ -12,7 +12,7 @@ from fact_clip.core.arrays import Floats
 from fact_clip.core.types import Names
 
 BACKGROUND = "#d9d9d9"
-_WHITE = "#ffffff"
+_PAPER = ("#ffffff", "#15181c")  # of the light and of the dark theme
 _FIRST = "#1f77b4"  # a calm blue to begin with
 
 # OKLab: linear sRGB -> cone responses -> cube root -> lightness and two opponent axes
@@ -45,8 +45,8 @@ def palette(count: int) -> Names:
     """Return colours that are easily told apart.
 
     Each next colour is the one of a grid of sRGB that is farthest in OKLab from the previous ones,
-    from white (paper) and from the grey of background. Greyish, glaring, very dark and very light
-    ones are omitted.
+    from paper and from the grey of background. Greyish, glaring, very dark and very light ones are
+    omitted, and reds, which would read as errors.
 
     Args:
         count: how many colours.
@@ -58,11 +58,13 @@ def palette(count: int) -> Names:
     perceived = oklab(grid)
     lightness = perceived[:, 0]
     chroma = np.hypot(perceived[:, 1], perceived[:, 2])
-    usable = (lightness > 0.36) & (lightness < 0.90) & (chroma > 0.055) & (chroma < 0.26)
+    hue = np.degrees(np.arctan2(perceived[:, 2], perceived[:, 1]))
+    is_red = (hue > -10) & (hue < 50) & (chroma > 0.09)
+    usable = (lightness > 0.42) & (lightness < 0.84) & (chroma > 0.05) & (chroma < 0.15) & ~is_red
     grid = grid[usable]
     perceived = perceived[usable]
 
-    taken = oklab(np.array([_rgb(_WHITE), _rgb(BACKGROUND)]))
+    taken = oklab(np.array([_rgb(colour) for colour in (*_PAPER, BACKGROUND)]))
     distance = np.min(np.linalg.norm(perceived[:, None] - taken[None], axis=2), axis=1)  # (G,)
     indices = [int(np.argmin(np.linalg.norm(grid - _rgb(_FIRST), axis=1)))]
     while len(indices) < count:
