@@ -20,7 +20,7 @@ Drawn and dragged edges go to those of neighbours and to the cursor within 7 pix
 
 tl.setRows(rows), .select(row, index), .seek(seconds), .zoom(from, to), .destroy(); .time: where the cursor is;
 what keys do: .play(), .speed(factor), .loop() and .looping, .nudge("start" or "stop", frames), .step(segments, rows),
-.pan(share of the visible part), .zoomBy(factor of its length), .press(key, isShift): true if the key is one of KEYS. */
+.pan(share of the visible part), .zoomBy(factor of its length), .press(key, isShift): true if the key is one of these. */
 class Timeline {
 	static MOVES = "Arrows: segments and rows. + -: zoom. 0: all. Home, End: start and end. Shift and arrows: pan. Double click: zoom in.";
 	static KEYS = `${Timeline.MOVES} Space: play. L: loop the segment. Comma, full stop: move its start; with Shift its end. [ ]: speed.`;
@@ -679,6 +679,9 @@ class Timeline {
 		"+": () => this.zoomBy(0.5),
 		"-": () => this.zoomBy(2),
 		0: () => this.zoom(0, this.#scale.duration),
+	};
+
+	#ends = { // for the timeline itself: elsewhere these keys scroll the page, or move a slider
 		Home: () => this.seek(0),
 		End: () => this.seek(this.#scale.duration),
 	};
@@ -703,9 +706,10 @@ class Timeline {
 	}
 
 	#type(event) {
-		const isDropped = event.key === "Escape" && this.#drag?.isMoved;
-		if (isDropped) this.#cancel();
-		else if (event.ctrlKey || event.metaKey || event.altKey || !this.press(event.key, event.shiftKey)) return;
+		if (event.ctrlKey || event.metaKey || event.altKey) return;
+		if (event.key === "Escape" && this.#drag?.isMoved) this.#cancel();
+		else if (this.#ends[event.key]) this.#ends[event.key]();
+		else if (!this.press(event.key, event.shiftKey)) return;
 		event.preventDefault();
 	}
 }
