@@ -50,9 +50,9 @@ class Timeline {
 	#observers = [];
 
 	constructor(element, {duration, rows = [], video, ...options}) {
-		const defaults = {label: "Timeline", unit: "s", rowHeight: 26, overview: false, keys: true};
+		const {label = "Timeline", unit = "s", rowHeight = 26, overview = false, keys = true} = options;
 		this.#element = element;
-		this.#options = {...defaults, ...options};
+		this.#options = {...options, label, unit, rowHeight, overview, keys};
 		this.#scale = new TimelineTools.Scale(Math.max(duration, 0.04));
 		this.#video = video;
 		this.#build();
