@@ -58,10 +58,43 @@ class IncompleteVideo:
     duration: float  # seconds
 
 
-def labelled_videos(
-    page: Page, track: str, unlabelled: Mapping[str, Unlabelled] | None = None
-) -> list[VideoEntry]:
-    """Return the videos with labels on a track, without those to skip.
+@dataclass(frozen=True)
+class Example:
+    """A labelled video with its labels on the track of a training."""
+
+    video: VideoEntry
+    labels: list[Label]
+    complete: bool  # whether the track is
+
+    @property
+    def incomplete(self) -> IncompleteVideo | None:
+        """Return how far it is labelled, or None if nothing is left to say."""
+        video = self.video
+        covered = sum(label.stop - label.start for label in self.labels)
+        if self.complete or covered >= video.n_frames:
+            return None
+        start = video.times[0]
+        last_stop = max(label.stop for label in self.labels)
+        return IncompleteVideo(
+            id=video.id,
+            name=video.name,
+            labelled_to=float(video.times[last_stop] - start),
+            duration=float(video.times[-1] - start),
+        )
+
+
+def labelled_videos(page: Page, track: str) -> list[Example]:
+    """Return the videos with labels on a track, by its name."""
+    examples = []
+    for video in page.project.full_videos():
+        for candidate in page.project.labelled_tracks(video.id):
+            if candidate.name == track and candidate.labels:
+                examples.append(Example(video, candidate.labels, candidate.complete))
+    return examples
+
+
+def training_videos(page: Page, track: str, unlabelled: Mapping[str, Unlabelled]) -> list[Example]:
+    """Return the labelled videos of a track, without those to skip.
 
     Args:
         page: the page.
@@ -69,61 +102,30 @@ def labelled_videos(
         unlabelled: what the unlabelled frames are, by the id of a video.
 
     Raises:
-        InputError: if there are fewer than two.
+        InputError: if there are fewer than two, or `unlabelled` lacks one that is not complete.
     """
-    videos = []
-    for video in page.project.full_videos():
-        skips = unlabelled is not None and unlabelled.get(video.id) == "skip"
-        if not skips and _labels(page, video, track):
-            videos.append(video)
-    if len(videos) == 1:
-        fix = "label a second one, which is kept aside to test the model"
-        raise InputError("train", "only 1 video is labelled", fix)
-    if not videos:
-        fix = "label two: one is kept aside to test the model"
-        raise InputError("train", "no video is labelled", fix)
-    return videos
-
-
-def _labels(page: Page, video: VideoEntry, track: str) -> list[Label]:
-    """Return the labels of a track by its name; none if the video does not have the track."""
-    for candidate in page.project.labelled_tracks(video.id):
-        if candidate.name == track:
-            return candidate.labels
-    return []
-
-
-def incomplete_videos(
-    page: Page, videos: Iterable[VideoEntry], track: str
-) -> list[IncompleteVideo]:
-    """Return the videos that are not complete and have unlabelled frames."""
-    incomplete = []
-    for video in videos:
-        labels = _labels(page, video, track)
-        covered = sum(label.stop - label.start for label in labels)
-        if not video.complete and covered < video.n_frames:
-            start = video.times[0]
-            last_stop = max(label.stop for label in labels)
-            incomplete.append(
-                IncompleteVideo(
-                    id=video.id,
-                    name=video.name,
-                    labelled_to=float(video.times[last_stop] - start),
-                    duration=float(video.times[-1] - start),
-                )
-            )
-    return incomplete
-
-
-def check_unlabelled(
-    page: Page, videos: Iterable[VideoEntry], track: str, unlabelled: Mapping[str, Unlabelled]
-) -> None:
-    """Raise an InputError if it is not said what the unlabelled frames of a video are."""
-    for video in incomplete_videos(page, videos, track):
-        if video.id not in unlabelled:
+    examples = []
+    for example in labelled_videos(page, track):
+        if unlabelled.get(example.video.id) != "skip":
+            examples.append(example)
+    check_number(examples)
+    for example in examples:
+        video = example.incomplete
+        if video is not None and video.id not in unlabelled:
             problem = f"labelled to {video.labelled_to:.1f} s of {video.duration:.1f} s"
             fix = "say whether the rest is background or unlabelled, or skip the video"
             raise InputError(video.name, problem, fix)
+    return examples
+
+
+def check_number(examples: Sequence[Example]) -> None:
+    """Raise an InputError if there are fewer than two videos."""
+    if len(examples) == 1:
+        fix = "label a second one, which is kept aside to test the model"
+        raise InputError("train", "only 1 video is labelled", fix)
+    if not examples:
+        fix = "label two: one is kept aside to test the model"
+        raise InputError("train", "no video is labelled", fix)
 
 
 def export_set(page: Page, track: str, root: Path, unlabelled: Unlabelled | None = None) -> None:
@@ -140,18 +142,14 @@ def export_set(page: Page, track: str, root: Path, unlabelled: Unlabelled | None
     """
     answers: dict[str, Unlabelled] = {}
     if unlabelled is not None:
-        incomplete = incomplete_videos(page, labelled_videos(page, track), track)
-        answers = {video.id: unlabelled for video in incomplete}
-    videos = labelled_videos(page, track, answers)
-    check_unlabelled(page, videos, track, answers)
+        answers = {example.video.id: unlabelled for example in labelled_videos(page, track)}
     job = Job("export", lambda job: None)
-    write_set(page, videos, track, root, None, answers, job)
+    write_set(page, training_videos(page, track, answers), root, None, answers, job)
 
 
 def write_set(
     page: Page,
-    videos: Sequence[VideoEntry],
-    track: str,
+    examples: Sequence[Example],
     root: Path,
     model: Segmenter | None,
     unlabelled: Mapping[str, Unlabelled],
@@ -161,8 +159,7 @@ def write_set(
 
     Args:
         page: the page.
-        videos: the videos.
-        track: the name of the track with the labels.
+        examples: the videos.
         root: the folder of the data set.
         model: the model that learns from it, whose training videos are added, or None.
         unlabelled: what the unlabelled frames are, for each video that is not complete, by its id.
@@ -179,7 +176,8 @@ def write_set(
         background = next(iter(model.vocabulary.background), BACKGROUND)
         is_test |= dict.fromkeys(_add_first_videos(training_set, run), False)
     encoder_model = model or page.engine.model()
-    media = next((video.media for video in videos if video.media is not None), None)
+    films = [example.video.media for example in examples]
+    media = next((film for film in films if film is not None), None)
     if encoder_model is None or media is None:
         encoder = frame_encoder(ENCODER, Runtime("cpu"))
         extraction = Settings()
@@ -187,13 +185,13 @@ def write_set(
         encoder = encoder_model.encoder_for(media)
         extraction = encoder_model.extraction
     test_videos = []
-    for number, video in enumerate(videos):
+    for number, example in enumerate(examples):
+        video = example.video
         features = page.engine.features_by(video, encoder, extraction)
         features = features or page.engine.encode(video, job, encoder, extraction)
-        labels = _labels(page, video, track)
-        is_background = video.complete or unlabelled.get(video.id) == "background"
+        is_background = example.complete or unlabelled.get(video.id) == "background"
         other = background if is_background else UNLABELLED
-        name, labelled = add_video(training_set, video, labels, other, features, model)
+        name, labelled = add_video(training_set, video, example.labels, other, features, model)
         is_test[name] = number % TEST_EVERY == 1
         if is_test[name]:
             test_videos.append(labelled)

@@ -25,8 +25,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fact_clip.core import InputError
 from fact_clip.core.messages import pydantic_problem
+from fact_clip_app.history import ConflictError
 from fact_clip_app.jobs import BusyError
-from fact_clip_app.project import ConflictError
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -43,6 +43,9 @@ _HEADERS = {
 }
 WILDCARDS = ("0.0.0.0", "::")
 """Hosts that stand for every address of this machine."""
+
+EVENTS = "/api/events"
+"""The path of a response that does not end before the server."""
 
 BODY_BYTES = 4 << 20
 """Size of a request that is no upload, at most."""
@@ -153,16 +156,27 @@ def error_response(error: Exception, line: Callable[[InputError], str]) -> Respo
     if isinstance(error, InputError):
         return error_line(400, line(error))
     if isinstance(error, ConflictError):
-        return error_line(409, str(error))
+        return error_line(409, str(error), **error.fields)
     if isinstance(error, RequestValidationError):
         return error_line(400, _first_fault(error))
     if isinstance(error, HTTPException):
         return error_line(error.status_code, error.detail)
+    if isinstance(error, sqlite3.OperationalError) and _is_locked(error):
+        response = error_line(503, f"not stored ({error}); try again")
+        response.headers["retry-after"] = "2"
+        return response
     if isinstance(error, sqlite3.OperationalError):  # a full disk, or a folder that is gone
         return error_line(507, f"not stored ({error}); free space on the disk and try again")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return error_line(507, f"not stored ({error.strerror}); free space on the disk")
     return error_line(500, "an internal error; the log of the server has it")
+
+
+def _is_locked(error: sqlite3.OperationalError) -> bool:
+    """Return whether another process holds the database."""
+    # The lower byte is the code. The upper ones say more about it.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 ERRORS = (
@@ -209,6 +223,13 @@ class HttpProtocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         super().send_400_response(msg)
+
+    def shutdown(self) -> None:
+        """Close the connection when the server stops, at once if it has no end of its own."""
+        if self.scope is not None and self.scope["path"] == EVENTS:
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def _watch(self) -> None:
         """Close the connection if no request starts in time, and check again after that."""

@@ -77,6 +77,11 @@ class Queue:
                 return 0
             return list(self._jobs).index(job) + 1
 
+    def progress(self) -> list[tuple[str, str, int, str]]:
+        """Return the owner, state, completed part and note of each job that is not over."""
+        with self._lock:
+            return [(job.owner, job.state, job.done, job.note) for job in self._jobs]
+
     def cancel(self, matches: Callable[[Job], bool]) -> None:
         """Drop waiting jobs that match, and stop the running one."""
         with self._lock:

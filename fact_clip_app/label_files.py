@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from fact_clip.formats import FORMATS, Format, load
 from fact_clip.formats.base import Annotation, Options, Span, TiersError, Unit
 from fact_clip.formats.gaps import last_frame
 from fact_clip_app.drafts import BACKGROUND
-from fact_clip_app.project import MAX_COMMENT, Label, Text
+from fact_clip_app.project import MAX_COMMENT, Label, Project, Text
 
 MAX_OVERLAPS = 20
 """Segments of one tier that overlap, at most. Each needs a track."""
@@ -24,6 +25,67 @@ MAIN = "main"
 """The track of a file that has one tier."""
 
 _COMMENT = TypeAdapter(Text)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What a label file changes."""
+
+    tracks: dict[str, list[Label]]  # the new labels, by the name of the track
+    replaced: dict[str, int]  # the number of labels of tracks that have some
+    actions: list[str]  # names that are new
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the number of new labels of each track."""
+        return {name: len(labels) for name, labels in self.tracks.items()}
+
+
+def plan(
+    project: Project,
+    video: str,
+    path: Path,
+    tiers: Mapping[str, list[Label]],
+    track: int | None = None,
+    name: str | None = None,
+) -> Loading:
+    """Return what the tiers of a file would change.
+
+    Args:
+        project: the project.
+        video: the id of the video.
+        path: the file.
+        tiers: its labels by tier (`read_tracks`).
+        track: the track for a file with one tier.
+        name: the name of the track, or the beginning of its name if there are several tiers.
+            Without either, the tracks are named as the tiers.
+
+    Raises:
+        InputError: if there is no such track, or `track` is for several tiers.
+    """
+    stored = project.labelled_tracks(video)
+    if track is not None:
+        if len(tiers) != 1:
+            fix = "load them onto new tracks"
+            raise InputError(path, f"{len(tiers)} tiers for one track", fix)
+        name = next((candidate.name for candidate in stored if candidate.id == track), None)
+        if name is None:
+            raise InputError("track", "no such track")
+    tracks = {}
+    for tier, labels in tiers.items():
+        title = name or tier
+        if name is not None and len(tiers) > 1:
+            title = f"{name}: {tier}"
+        tracks[title] = labels
+    replaced = {}
+    for candidate in stored:
+        if candidate.labels and candidate.name in tracks:
+            replaced[candidate.name] = len(candidate.labels)
+    existing = {action.name for action in project.actions()}
+    names: dict[str, None] = {}
+    for labels in tracks.values():
+        names |= dict.fromkeys(label.label for label in labels)
+    return Loading(tracks, replaced, [label for label in names if label not in existing])
 
 
 def read_tracks(

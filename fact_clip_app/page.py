@@ -17,8 +17,8 @@ from fact_clip.encoders import FrameEncoder
 from fact_clip.video.extract import Settings
 from fact_clip_app.drafts import Draft, overlaid
 from fact_clip_app.engine import Engine
+from fact_clip_app.history import History
 from fact_clip_app.jobs import BusyError, Job, Queue, Quick
-from fact_clip_app.label_files import read_tracks
 from fact_clip_app.media import Conversions
 from fact_clip_app.project import Label, Track, VideoEntry
 from fact_clip_app.requests import Upload, sorted_by_kind
@@ -41,14 +41,6 @@ class Options:
     trust_encoder: bool = False  # whether encoders that a run names by a path may be loaded
 
 
-@dataclass(frozen=True)
-class Timeline:
-    """A track as the page shows it."""
-
-    track: Track
-    parts: Sequence[Draft | Label]  # its labels, and drafts between them
-
-
 class Page:
     """The project, the models and the work of a page."""
 
@@ -57,6 +49,7 @@ class Page:
         self.options = options
         self.limits = engine.limits
         self.project = engine.project
+        self.history = History(self.project)
         self.queue = Queue(self.limits.waiting)
         self.quick = Quick(self.limits.quick)
         self.conversions = Conversions(self.project)
@@ -65,6 +58,7 @@ class Page:
         self.files: dict[str, Upload] = {}
         self.uploads = Counter[str]()  # in progress, by address
         self.incoming = self.project.folder / "incoming"  # files that belong to no video yet
+        self.is_closed = False
         self._lock_of_server = ExitStack()
 
     def begin_to_serve(self) -> None:
@@ -168,43 +162,14 @@ class Page:
         """Stop the training that is waiting or under way, if there is one."""
         self.queue.cancel(lambda job: job is self.training)
 
-    def load_labels(
-        self,
-        video: VideoEntry,
-        path: Path,
-        ending: str,
-        annotator: str,
-        background: Iterable[str] = (),
-    ) -> dict[str, int]:
-        """Replace tracks of a video by those of a label file.
+    def drafts(self, video: VideoEntry, track: Track) -> list[Draft]:
+        """Return what a model predicts for a video, or nothing if its first track is complete."""
+        return [] if track.complete else self.engine.drafts(video)
 
-        Args:
-            video: the video.
-            path: the label file.
-            ending: the ending of its format.
-            annotator: who labelled.
-            background: labels that are left out.
-
-        Returns:
-            Track -> the number of its segments.
-        """
-        tracks = read_tracks(path, ending, video.times, background)
-        for name, labels in tracks.items():
-            track = self.project.add_track(video.id, name)
-            self.project.replace(video.id, track, labels, None, annotator)
-        return {name: len(labels) for name, labels in tracks.items()}
-
-    def drafts(self, video: VideoEntry) -> list[Draft]:
-        """Return what a model predicts for a video that is not complete, else nothing."""
-        return [] if video.complete else self.engine.drafts(video)
-
-    def timelines(self, video: VideoEntry) -> list[Timeline]:
-        """Return the labels of each track, and on the first track drafts between them."""
-        first, *further = self.project.labelled_tracks(video.id)
-        timelines = [Timeline(first, overlaid(self.drafts(video), first.labels))]
-        for track in further:
-            timelines.append(Timeline(track, track.labels))
-        return timelines
+    def first_timeline(self, video: VideoEntry) -> list[Draft | Label]:
+        """Return the labels of the first track, and drafts between them."""
+        track = self.project.labelled_tracks(video.id)[0]
+        return overlaid(self.drafts(video, track), track.labels)
 
     def line(self, error: InputError | str, uploads: Iterable[Upload] = ()) -> str:
         """Return an error as a line, with files by the names that users know and no folders.
@@ -227,6 +192,7 @@ class Page:
 
     def close(self) -> None:
         """Stop all work and close the project."""
+        self.is_closed = True
         self.queue.close()
         self.conversions.close()
         self.project.close()

@@ -4,70 +4,23 @@ from __future__ import annotations
 
 import json
 import secrets
-import sqlite3
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, ConfigDict, Field
 
 from fact_clip.core import InputError
-from fact_clip.core.paths import whole_file
-
-DATABASE = "project.sqlite"
-BACKUP = "project.backup.sqlite"
-"""A copy of the database, made whenever a page of the project is opened."""
+from fact_clip_app.database import Database, free_key
 
 Origin = Literal["predicted", "corrected", "drawn", "imported"]
 Unlabelled = Literal["background", "ignore", "skip"]
 """What a training does with the unlabelled frames of a video, or with the whole video."""
-
-# Each script leads to the next version, which a project stores (PRAGMA user_version).
-MIGRATIONS = (
-    """
-    CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-    CREATE TABLE action (
-        name TEXT PRIMARY KEY, position INTEGER NOT NULL, colour INTEGER NOT NULL,
-        key TEXT NOT NULL, description TEXT NOT NULL
-    );
-    CREATE TABLE video (
-        id TEXT PRIMARY KEY, name TEXT NOT NULL, media TEXT, features TEXT, times BLOB NOT NULL,
-        complete INTEGER NOT NULL, revision INTEGER NOT NULL DEFAULT 0, added REAL NOT NULL,
-        removed REAL
-    );
-    CREATE TABLE track (
-        id INTEGER PRIMARY KEY, video TEXT NOT NULL REFERENCES video ON DELETE CASCADE,
-        name TEXT NOT NULL, UNIQUE (video, name)
-    );
-    CREATE TABLE segment (
-        id INTEGER PRIMARY KEY, track INTEGER NOT NULL REFERENCES track ON DELETE CASCADE,
-        start INTEGER NOT NULL, stop INTEGER NOT NULL, label TEXT NOT NULL,
-        origin TEXT NOT NULL CHECK (origin IN ('predicted', 'corrected', 'drawn', 'imported')),
-        comment TEXT NOT NULL, annotator TEXT NOT NULL, CHECK (0 <= start AND start <= stop)
-    );
-    CREATE INDEX segment_of_track ON segment (track);
-    CREATE TABLE edit (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        video TEXT NOT NULL REFERENCES video ON DELETE CASCADE, track INTEGER NOT NULL,
-        time REAL NOT NULL, annotator TEXT NOT NULL, removed TEXT NOT NULL,
-        added TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('done', 'undone', 'dropped'))
-    );
-    CREATE INDEX edit_of_video ON edit (video, state);
-    CREATE TABLE run (
-        name TEXT PRIMARY KEY, path TEXT NOT NULL, track TEXT NOT NULL, made REAL NOT NULL,
-        figures TEXT NOT NULL
-    );
-    """,
-)
-
 
 MAX_NAME = 200
 """Characters of an action name, at most."""
@@ -93,6 +46,8 @@ def _printable(value: str) -> str:
 Name = Annotated[str, AfterValidator(_one_line)]
 Text = Annotated[str, Field(max_length=MAX_COMMENT), AfterValidator(_printable)]
 Annotator = Annotated[str, Field(max_length=80), AfterValidator(_printable)]
+Key = Annotated[str, Field(max_length=1), AfterValidator(_printable)]
+Paint = Annotated[str, Field(pattern="^(#[0-9a-f]{6})?$")]
 Frame = Annotated[int, Field(ge=0, le=10**9, strict=True)]
 
 
@@ -116,8 +71,9 @@ class Action:
     __pydantic_config__ = ConfigDict(extra="forbid")
     name: Name
     colour: Annotated[int, Field(ge=-1, le=10_000)] = -1  # -1: the first that is free
-    key: Annotated[str, Field(max_length=1), AfterValidator(_printable)] = ""
+    key: Key = ""  # of a new action: the first that is free
     description: Text = ""
+    paint: Paint = ""  # the colour that a person has chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +85,8 @@ class VideoEntry:
     media: Path | None
     features: Path | None  # a file from the user, not extracted from `media`
     times: NDArray[np.float64]  # (N + 1,) seconds at which its frames start, and the end
-    complete: bool  # frames without a segment are background, not merely unlabelled
-    revision: int  # how often its labels were changed
+    complete: bool  # all of its tracks are complete
+    revision: int  # how often it was changed
 
     @property
     def n_frames(self) -> int:
@@ -144,179 +100,91 @@ class Track:
 
     id: int
     name: str
-    labels: list[Label]  # in order of time
+    labels: list[Label] = field(default_factory=list)  # in order of time
+    revision: int = 0  # how often its labels were changed
+    complete: bool = False  # frames without a segment are background, not merely unlabelled
+    annotator: str = ""  # whose track it is, or ""
 
 
-class ConflictError(Exception):
-    """Raised if somebody else has changed the labels of the video in the meantime."""
+class ActionRow(NamedTuple):
+    """An action as it is stored."""
 
-    def __init__(self, annotator: str) -> None:
-        name = annotator or "Somebody else"
-        super().__init__(
-            f"{name} changed this video a moment ago. Your last edit was not stored; please repeat"
-            " it."
-        )
+    name: str
+    position: float
+    colour: int
+    key: str
+    paint: str
+    description: str
 
 
-class Project:
-    """The store, for several threads and processes. A new one is created.
+@dataclass(frozen=True)
+class Tally:
+    """The number of segments with a label by one person in a video."""
 
-    Every change is complete in the database when its method returns.
+    video: str
+    label: str
+    annotator: str
+    count: int
+
+
+class Project(Database):
+    """The store. Every change is complete in the database when its method returns.
+
+    Changes of labels and of stored actions are steps (history.py).
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / DATABASE
-        is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-        if not is_free and not path.is_file():
-            fix = "name a new folder, or one with project.sqlite"
-            raise InputError(folder, "not a project", fix)
-        if path.is_file() and not path.stat().st_size:
-            raise InputError(path, "empty", _remedy(folder))
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._base = sqlite3.connect(
-                path, timeout=30, isolation_level=None, check_same_thread=False
-            )
-            self._base.execute("PRAGMA foreign_keys = ON")
-            self._lock = threading.RLock()
-            self.folder = folder.resolve()
-            self._migrate()
-        except (OSError, sqlite3.OperationalError) as error:
-            raise InputError(path, f"cannot be opened ({error})") from None
-        except sqlite3.DatabaseError as error:
-            raise InputError(path, f"damaged ({error})", _remedy(folder)) from None
+        super().__init__(folder)
+        self._durations: dict[str, float] = {}
 
-    def _migrate(self) -> None:
-        with self._change():
-            version = self._base.execute("PRAGMA user_version").fetchone()[0]
-            if version > len(MIGRATIONS):
-                raise InputError(
-                    self.folder, f"a project of a later version ({version})", "update fact-clip"
-                )
-            for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-                for statement in script.split(";"):
-                    self._base.execute(statement)
-                self._base.execute(f"PRAGMA user_version = {number}")
-            self._base.execute(
-                "INSERT OR IGNORE INTO setting VALUES ('token', ?)", (secrets.token_urlsafe(32),)
-            )
-
-    def back_up(self) -> None:
-        """Copy the database to BACKUP, which stays as it is if the database is damaged.
-
-        Raises:
-            InputError: if the database is damaged.
-        """
-        path = self.folder / DATABASE
-        try:
-            (problem,) = self._rows("PRAGMA quick_check(1)")[0]
-        except sqlite3.DatabaseError as error:
-            problem = str(error)
-        if problem != "ok":
-            raise InputError(path, f"damaged ({problem})", _remedy(self.folder))
-        with (
-            whole_file(self.folder / BACKUP) as unfinished,
-            closing(sqlite3.connect(unfinished)) as copy,
-            self._lock,
-        ):
-            self._base.backup(copy)
-
-    def renew_token(self) -> None:
-        """Replace the token, so that browsers with the old one are not let in any more."""
-        with self._change():
-            self._base.execute(
-                "UPDATE setting SET value = ? WHERE key = 'token'", (secrets.token_urlsafe(32),)
-            )
-
-    def close(self) -> None:
-        """Close the database."""
-        with self._lock:
-            self._base.close()
-
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        """Run the block as one transaction."""
-        with self._lock, self._base:
-            self._base.execute("BEGIN IMMEDIATE")
-            yield
-
-    def _rows(self, query: str, *values: object) -> list[Any]:
-        with self._lock:
-            return self._base.execute(query, values).fetchall()
-
-    @property
-    def token(self) -> str:
-        """Return the token that opens the page of this project."""
-        return str(self._rows("SELECT value FROM setting WHERE key = 'token'")[0][0])
-
-    def setting(self, key: str, default: Any = None) -> Any:
-        """Return a setting."""
-        rows = self._rows("SELECT value FROM setting WHERE key = ?", key)
-        return json.loads(rows[0][0]) if rows else default
-
-    def set(self, key: str, value: Any) -> None:
-        """Store a setting."""
-        with self._change():
-            self._base.execute(
-                "INSERT OR REPLACE INTO setting VALUES (?, ?)", (key, json.dumps(value))
-            )
+    def action_rows(self) -> list[ActionRow]:
+        """Return the actions as they are stored, in order."""
+        columns = ", ".join(ActionRow._fields)
+        rows = self.rows(f"SELECT {columns} FROM action ORDER BY position, name")
+        return [ActionRow(*row) for row in rows]
 
     def actions(self) -> list[Action]:
         """Return the actions in order."""
-        rows = self._rows("SELECT name, colour, key, description FROM action ORDER BY position")
-        return [Action(*row) for row in rows]
+        actions = []
+        for row in self.action_rows():
+            action = Action(row.name, row.colour, row.key, row.description, row.paint)
+            actions.append(action)
+        return actions
 
-    def set_actions(
-        self,
-        actions: Sequence[Action],
-        renamed: tuple[str, str] | None = None,
-        base: Iterable[str] | None = None,
-    ) -> None:
-        """Replace the actions.
+    def add_actions(self, actions: Iterable[str | Action]) -> None:
+        """Append the actions whose names are new, with the first free colour and key."""
+        with self.change():
+            rows = self.action_rows()
+            new = [Action(action) if isinstance(action, str) else action for action in actions]
+            names = {row.name for row in rows}
+            colours = {row.colour for row in rows} | {action.colour for action in new}
+            keys = {row.key.lower() for row in rows} | {action.key.lower() for action in new}
+            position = max((row.position for row in rows), default=-1.0)
+            for action in new:
+                if action.name in names:
+                    continue
+                colour = action.colour
+                if colour < 0:
+                    colour = next(number for number in count() if number not in colours)
+                key = action.key or free_key(keys)
+                position += 1
+                row = ActionRow(
+                    name=action.name,
+                    position=position,
+                    colour=colour,
+                    key=key,
+                    paint=action.paint,
+                    description=action.description,
+                )
+                self.insert_action(row)
+                names.add(action.name)
+                colours.add(colour)
+                keys.add(key.lower())
 
-        Args:
-            actions: all actions. Those without a colour keep theirs, or get the first free one.
-            renamed: the old and new name of an action, whose segments are renamed as an edit.
-            base: the names that were edited. Actions that somebody else has added meanwhile are
-                kept. None: nothing is kept.
-        """
-        with self._change():
-            stored = self.actions()
-            if base is not None:
-                edited = {*base, *(action.name for action in actions)}
-                actions = [*actions, *(action for action in stored if action.name not in edited)]
-            colours = {action.name: action.colour for action in stored}
-            if renamed is not None and renamed[0] in colours:
-                colours.setdefault(renamed[1], colours[renamed[0]])
-            coloured = []
-            for action in actions:
-                colour = max(action.colour, colours.get(action.name, -1))
-                coloured.append(replace(action, colour=colour))
-            taken = {action.colour for action in coloured}
-            free = (number for number in count() if number not in taken)
-            self._base.execute("DELETE FROM action")
-            for position, action in enumerate(coloured):
-                colour = action.colour if action.colour >= 0 else next(free)
-                row = (action.name, position, colour, action.key, action.description)
-                self._base.execute("INSERT INTO action VALUES (?, ?, ?, ?, ?)", row)
-            if renamed is not None:
-                self._rename(*renamed)
-
-    def _rename(self, old: str, new: str) -> None:
-        """Rename the segments of an action, as one edit of each track."""
-        query = """SELECT DISTINCT video, track FROM segment JOIN track ON track.id = track
-                   WHERE label = ?"""
-        for video, track in self._rows(query, old):
-            labels = self.labels(video)[track]
-            after = [replace(label, label=new) if label.label == old else label for label in labels]
-            self._edit(video, track, labels, after)
-
-    def add_actions(self, names: Iterable[str]) -> None:
-        """Add the names that are not actions yet."""
-        existing = {action.name for action in self.actions()}
-        new = [Action(name) for name in dict.fromkeys(names) if name not in existing]
-        if new:
-            self.set_actions(new, base=())
+    def insert_action(self, row: ActionRow) -> None:
+        """Insert an action within a change."""
+        columns = ", ".join(ActionRow._fields)
+        self.run(f"INSERT INTO action ({columns}) VALUES (?, ?, ?, ?, ?, ?)", *row)
 
     def add_video(
         self,
@@ -345,14 +213,15 @@ class Project:
             self._stored(media),
             self._stored(features),
             np.asarray(times, np.float64).tobytes(),
-            complete,
             time.time(),
         )
         query = """INSERT INTO video (id, name, media, features, times, complete, added)
-                   VALUES (?, ?, ?, ?, ?, ?, ?)"""
-        with self._change():
-            self._base.execute(query, row)
-            self._base.execute("INSERT INTO track (video, name) VALUES (?, 'main')", (key,))
+                   VALUES (?, ?, ?, ?, ?, 0, ?)"""
+        track_query = "INSERT INTO track (video, name, complete) VALUES (?, 'main', ?)"
+        with self.change():
+            self.run(query, *row)
+            self.run("INSERT INTO revision VALUES (?, 0)", key)
+            self.run(track_query, key, complete)
         return key
 
     def _stored(self, path: Path | None) -> str | None:
@@ -380,9 +249,11 @@ class Project:
         return next(iter(self._videos("id = ? AND removed IS NULL", key)), None)
 
     def _videos(self, condition: str, *values: object, times: str = "times") -> list[VideoEntry]:
-        columns = f"id, name, media, features, {times}, complete, revision"
+        is_complete = "(SELECT min(complete) FROM track WHERE track.video = video.id)"
+        columns = f"id, name, media, features, {times}, {is_complete}, number"
+        tables = "video JOIN revision ON revision.video = video.id"
         videos = []
-        for row in self._rows(f"SELECT {columns} FROM video WHERE {condition}", *values):
+        for row in self.rows(f"SELECT {columns} FROM {tables} WHERE {condition}", *values):
             key, name, media, features, seconds, complete, revision = row
             video = VideoEntry(
                 id=key,
@@ -399,155 +270,131 @@ class Project:
     def _path(self, stored: str | None) -> Path | None:
         return None if stored is None else self.folder / stored
 
-    def change_video(self, key: str, **values: object) -> None:
-        """Change values of a video: name, complete, or removed (a time, or None)."""
-        with self._change():
-            for column, value in values.items():
-                self._base.execute(f"UPDATE video SET {column} = ? WHERE id = ?", (value, key))
+    def duration(self, video: str) -> float:
+        """Return the seconds from the first frame of a video to its end."""
+        if video not in self._durations:
+            (row,) = self.rows("SELECT times FROM video WHERE id = ?", video)
+            times = np.frombuffer(row[0])
+            self._durations[video] = float(times[-1] - times[0])
+        return self._durations[video]
+
+    def touch(self, video: str) -> None:
+        """Count a change of a video within a change."""
+        self.run("UPDATE revision SET number = number + 1 WHERE video = ?", video)
+
+    def change_video(
+        self, key: str, *, name: str | None = None, complete: bool | None = None
+    ) -> None:
+        """Rename a video, or set whether all of its tracks are complete."""
+        with self.change():
+            if name is not None:
+                self.run("UPDATE video SET name = ? WHERE id = ?", name, key)
+            if complete is not None:
+                self.run("UPDATE track SET complete = ? WHERE video = ?", complete, key)
+            self.touch(key)
+
+    def remove_video(self, key: str, moment: float | None) -> None:
+        """Set when a video was removed. None restores it."""
+        with self.change():
+            self.run("UPDATE video SET removed = ? WHERE id = ?", moment, key)
+            self.touch(key)
 
     def tracks(self, video: str) -> dict[int, str]:
         """Return the names of the tracks of a video, in order."""
-        return dict(self._rows("SELECT id, name FROM track WHERE video = ? ORDER BY id", video))
+        return dict(self.rows("SELECT id, name FROM track WHERE video = ? ORDER BY id", video))
 
-    def add_track(self, video: str, name: str) -> int:
+    def add_track(self, video: str, name: str, annotator: str = "") -> int:
         """Add a track and return its id, or that of the track with this name."""
-        insertion = "INSERT OR IGNORE INTO track (video, name) VALUES (?, ?)"
-        with self._change():
-            self._base.execute(insertion, (video, name))
-            query = "SELECT id FROM track WHERE video = ? AND name = ?"
-            return int(self._rows(query, video, name)[0][0])
+        query = "SELECT id FROM track WHERE video = ? AND name = ?"
+        insertion = "INSERT INTO track (video, name, annotator) VALUES (?, ?, ?)"
+        with self.change():
+            if not self.rows(query, video, name):
+                self.run(insertion, video, name, annotator)
+                self.touch(video)
+            return int(self.rows(query, video, name)[0][0])
+
+    def change_track(
+        self,
+        video: str,
+        track: int,
+        *,
+        name: str | None = None,
+        complete: bool | None = None,
+        annotator: str | None = None,
+    ) -> None:
+        """Change values of a track. Raise an InputError for the name of another track."""
+        with self.change():
+            if name is not None:
+                taken = self.rows("SELECT id FROM track WHERE video = ? AND name = ?", video, name)
+                if taken and taken[0][0] != track:
+                    raise InputError("track", f"{name!r} exists", "choose another name")
+                self.run("UPDATE track SET name = ? WHERE id = ?", name, track)
+            if complete is not None:
+                self.run("UPDATE track SET complete = ? WHERE id = ?", complete, track)
+            if annotator is not None:
+                self.run("UPDATE track SET annotator = ? WHERE id = ?", annotator, track)
+            self.touch(video)
 
     def remove_track(self, video: str, track: int) -> None:
-        """Remove a track. Raise an InputError if it has segments, or is the only one."""
-        with self._change():
-            labels = self.labels(video)
-            if labels.get(track) or len(labels) == 1:
+        """Remove a track. Raise an InputError if it has segments, or is the only one.
+
+        Its part of steps goes with it, since a later track may get its id.
+        """
+        with self.change():
+            tracks = {track.id: track.labels for track in self.labelled_tracks(video)}
+            if tracks.get(track) or len(tracks) == 1:
                 problem = "it has segments, or is the only one"
                 raise InputError("track", problem, "delete its segments first")
-            self._base.execute("DELETE FROM track WHERE id = ?", (track,))
+            self.run("DELETE FROM part WHERE track = ?", track)
+            self.run("DELETE FROM track WHERE id = ?", track)
+            self.run(
+                """DELETE FROM step WHERE video = ? AND actions = '[[], []]'
+                   AND id NOT IN (SELECT step FROM part)""",
+                video,
+            )
+            self.touch(video)
 
-    def labelled_tracks(self, video: str) -> list[Track]:
-        """Return the tracks of a video with their labels, as they are at one moment."""
-        query = """SELECT track.id, name, start, stop, label, origin, comment, annotator
+    def labelled_tracks(self, video: str, annotators: Collection[str] | None = None) -> list[Track]:
+        """Return the tracks of a video with their labels, as they are at one moment.
+
+        Args:
+            video: the id of the video.
+            annotators: whose labels. None stands for all people.
+        """
+        query = """SELECT track.id, name, revision, complete, track.annotator,
+                          start, stop, label, origin, comment, segment.annotator
                    FROM track LEFT JOIN segment ON segment.track = track.id
                    WHERE video = ? ORDER BY track.id, start, stop, label"""
         tracks: dict[int, Track] = {}
-        for key, name, start, *row in self._rows(query, video):
-            track = tracks.setdefault(key, Track(key, name, []))
-            if start is not None:
-                track.labels.append(Label(start, *row))
+        for key, name, revision, complete, annotator, *row in self.rows(query, video):
+            if key not in tracks:
+                tracks[key] = Track(key, name, [], revision, bool(complete), annotator)
+            is_label = row[0] is not None
+            if is_label and (annotators is None or row[-1] in annotators):
+                tracks[key].labels.append(Label(*row))
         return list(tracks.values())
+
+    def track_labels(self, track: int) -> list[Label]:
+        """Return the labels of a track in order of time."""
+        query = """SELECT start, stop, label, origin, comment, annotator FROM segment
+                   WHERE track = ? ORDER BY start, stop, label"""
+        return [Label(*row) for row in self.rows(query, track)]
 
     def labels(self, video: str) -> dict[int, list[Label]]:
         """Return the labels of each track of a video, in order of time."""
         return {track.id: track.labels for track in self.labelled_tracks(video)}
 
-    def count(self) -> dict[str, int]:
-        """Return the number of labels of each video that has any."""
-        query = """SELECT video, count(*) FROM segment JOIN track ON track.id = segment.track
-                   GROUP BY video"""
-        return dict(self._rows(query))
-
-    def replace(
-        self, video: str, track: int, labels: Iterable[Label], revision: int | None, annotator: str
-    ) -> int:
-        """Replace the labels of a track, as one edit.
-
-        Args:
-            video: the id of the video.
-            track: the id of the track.
-            labels: its labels.
-            revision: the revision that was edited; None stands for any.
-            annotator: who made the labels that are new.
-
-        Returns:
-            The new revision of the video.
-
-        Raises:
-            ConflictError: if the video has another revision.
-            InputError: if labels overlap or exceed the video, or there is no such track.
-        """
-        stored = self.video(video)
-        assert stored is not None
-        checked = check_labels(labels, stored.times)
-        with self._change():
-            self._check(video, revision)
-            tracks = self.labels(video)
-            if track not in tracks:
-                raise InputError("track", "no such track")
-            old = tracks[track]
-            annotators = {replace(label, annotator=""): label.annotator for label in old}
-            new = []
-            for label in checked:
-                unsigned = replace(label, annotator="")
-                new.append(replace(label, annotator=annotators.get(unsigned, annotator)))
-            if Counter(new) != Counter(old):
-                self._edit(video, track, old, new, annotator)
-        return self._revision(video)
-
-    def _revision(self, video: str) -> int:
-        return int(self._rows("SELECT revision FROM video WHERE id = ?", video)[0][0])
-
-    def _check(self, video: str, revision: int | None) -> None:
-        if revision is not None and revision != self._revision(video):
-            query = "SELECT annotator FROM edit WHERE video = ? ORDER BY id DESC LIMIT 1"
-            annotators = [row[0] for row in self._rows(query, video)]
-            raise ConflictError("".join(annotators))
-
-    def _edit(
-        self,
-        video: str,
-        track: int,
-        old: Sequence[Label],
-        new: Sequence[Label],
-        annotator: str = "",
-    ) -> None:
-        """Store an edit as the labels that it removes and adds. Undone edits are dropped."""
-        removed = _as_json(Counter(old) - Counter(new))
-        added = _as_json(Counter(new) - Counter(old))
-        drop = "UPDATE edit SET state = 'dropped' WHERE video = ? AND state = 'undone'"
-        self._base.execute(drop, (video,))
-        row = (video, track, time.time(), annotator, removed, added)
-        query = """INSERT INTO edit (video, track, time, annotator, removed, added, state)
-                   VALUES (?, ?, ?, ?, ?, ?, 'done')"""
-        self._base.execute(query, row)
-        self._exchange(video, track, removed, added)
-
-    def _exchange(self, video: str, track: int, removed: str, added: str) -> None:
-        """Delete and insert labels, which are JSON."""
-        old = [(track, *row) for row in json.loads(removed)]
-        new = [(track, *row) for row in json.loads(added)]
-        columns = "track, start, stop, label, origin, comment, annotator"
-        same = f"SELECT id FROM segment WHERE ({columns}) = (?, ?, ?, ?, ?, ?, ?) LIMIT 1"
-        self._base.executemany(f"DELETE FROM segment WHERE id = ({same})", old)
-        self._base.executemany(f"INSERT INTO segment ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", new)
-        self._base.execute("UPDATE video SET revision = revision + 1 WHERE id = ?", (video,))
-
-    def step(self, video: str, revision: int | None, *, back: bool) -> None:
-        """Undo the last edit of a video, or redo the one that was undone last, if there is one."""
-        query = "SELECT id, track, removed, added FROM edit WHERE video = ? AND state = ? "
-        query += "ORDER BY id DESC LIMIT 1" if back else "ORDER BY id ASC LIMIT 1"
-        state, next_state = ("done", "undone") if back else ("undone", "done")
-        with self._change():
-            self._check(video, revision)
-            for key, track, removed, added in self._rows(query, video, state):
-                if back:
-                    self._exchange(video, track, added, removed)
-                else:
-                    self._exchange(video, track, removed, added)
-                update = "UPDATE edit SET state = ? WHERE id = ?"
-                self._base.execute(update, (next_state, key))
-
-    def can_step(self, video: str) -> tuple[bool, bool]:
-        """Return whether there is an edit to undo, and one to redo."""
-        query = "SELECT sum(state = 'done'), sum(state = 'undone') FROM edit WHERE video = ?"
-        done, undone = self._rows(query, video)[0]
-        return bool(done), bool(undone)
+    def tallies(self) -> list[Tally]:
+        """Return how many segments each person has given each label in each video."""
+        query = """SELECT video, label, segment.annotator, count(*)
+                   FROM segment JOIN track ON track.id = segment.track
+                   GROUP BY video, label, segment.annotator"""
+        return [Tally(*row) for row in self.rows(query)]
 
     def runs(self) -> dict[str, tuple[Path, str, dict[str, Any]]]:
         """Return the folder, the track and the figures (before, after) of each trained run."""
         runs = {}
-        for name, path, track, figures in self._rows(
+        for name, path, track, figures in self.rows(
             "SELECT name, path, track, figures FROM run ORDER BY made"
         ):
             runs[name] = (self.folder / path, track, json.loads(figures))
@@ -556,21 +403,8 @@ class Project:
     def add_run(self, path: Path, track: str, figures: dict[str, Any]) -> None:
         """Add a trained run."""
         row = (path.name, self._stored(path), track, time.time(), json.dumps(figures))
-        with self._change():
+        with self.change():
             self._base.execute("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?)", row)
-
-
-def _remedy(folder: Path) -> str:
-    """Return what to do about a damaged database."""
-    copy = folder / BACKUP
-    if not copy.is_file():
-        return "restore it from a copy of yours, or name a new folder"
-    moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(copy.stat().st_mtime))
-    return f"{BACKUP} is a good copy of {moment}: rename it to {DATABASE}"
-
-
-def _as_json(labels: Counter[Label]) -> str:
-    return json.dumps([astuple(label) for label in sorted(labels.elements())])
 
 
 def check_labels(labels: Iterable[Label], times: NDArray[np.float64]) -> list[Label]:

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import anyio
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -19,11 +19,45 @@ from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.io import read_mapping
 from fact_clip.formats import FORMATS
 from fact_clip.video.decode import SUFFIXES
-from fact_clip_app.project import Action, Annotator, Label, Name, Unlabelled
+from fact_clip_app.history import History, Part, Person
+from fact_clip_app.project import (
+    Action,
+    Annotator,
+    Key,
+    Label,
+    Name,
+    Paint,
+    Text,
+    Unlabelled,
+)
+
+_Labels = Annotated[list[Label], Field(max_length=20_000)]
+
+
+def _token(value: str) -> str:
+    if value and not value.isprintable():
+        raise ValueError("an id is one line")
+    return value
+
+
+Token = Annotated[str, Field(max_length=64), AfterValidator(_token)]
+"""A random id that a browser has made."""
 
 
 class _Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Signed(_Body):
+    """A request of a person, who can undo it in the same browser."""
+
+    browser: Token = ""
+    annotator: Annotator = ""
+
+    @property
+    def person(self) -> Person:
+        """Return who makes the request."""
+        return Person(self.browser, self.annotator)
 
 
 class NewVideo(_Body):
@@ -50,39 +84,151 @@ class NewActions(_Body):
     base: list[Name] | None = None
 
 
+class AddActions(Signed):
+    """New actions. A key, colour or description is for one."""
+
+    do: Literal["add"]
+    names: Annotated[list[Name], Field(min_length=1, max_length=500)]
+    key: Key = ""
+    paint: Paint = ""
+    description: Text = ""
+
+    @property
+    def new_names(self) -> list[str]:
+        """Return the names that the model must take."""
+        return list(dict.fromkeys(self.names))
+
+    def apply(self, history: History) -> None:
+        """Make the change."""
+        if self.key and len(self.new_names) > 1:
+            raise InputError("key", "of several actions", "add them one at a time")
+        actions = []
+        for name in self.new_names:
+            action = Action(name, -1, self.key, self.description, self.paint)
+            actions.append(action)
+        history.add(actions, self.person)
+
+
+class ChangeAction(Signed):
+    """New values of an action; None changes nothing."""
+
+    do: Literal["change"]
+    name: Name
+    to: Name | None = None
+    key: Key | None = None
+    paint: Paint | None = None
+    description: Text | None = None
+
+    @property
+    def new_names(self) -> list[str]:
+        """Return the names that the model must take."""
+        return [] if self.to is None else [self.to]
+
+    def apply(self, history: History) -> None:
+        """Make the change."""
+        values = self.model_dump(include={"key", "paint", "description"}, exclude_none=True)
+        if self.to is not None:
+            values["name"] = self.to
+        history.change(self.name, values, self.person)
+
+
+class MergeActions(Signed):
+    """An action whose segments become those of another one."""
+
+    do: Literal["merge"]
+    name: Name
+    into: Name
+    new_names: tuple[()] = ()
+
+    def apply(self, history: History) -> None:
+        """Make the change."""
+        history.merge(self.name, self.into, self.person)
+
+
+class DeleteAction(Signed):
+    """An action that is deleted with its segments."""
+
+    do: Literal["delete"]
+    name: Name
+    new_names: tuple[()] = ()
+
+    def apply(self, history: History) -> None:
+        """Make the change."""
+        history.delete(self.name, self.person)
+
+
+class MoveAction(Signed):
+    """An action that moves before another one, or to the end."""
+
+    do: Literal["move"]
+    name: Name
+    successor: Annotated[Name | None, Field(alias="before")] = None
+    new_names: tuple[()] = ()
+
+    def apply(self, history: History) -> None:
+        """Make the change."""
+        history.move(self.name, self.successor, self.person)
+
+
+ActionChange = AddActions | ChangeAction | MergeActions | DeleteAction | MoveAction
+
+
 class NewSettings(_Body):
-    """New settings of decoding, or the model to use; None changes nothing."""
+    """New settings of decoding, the model, or blind labelling; None changes nothing."""
 
     model: str | None = None
     adjust: DecodeSettings | None = None
+    blind: bool | None = None
 
 
-class Segments(_Body):
-    """All segments of a track, and the revision of the video that was edited (null: any)."""
+class Segments(Signed):
+    """All segments of a track, and the revision of the track that was edited (null: any)."""
 
     track: int
     revision: int | None
-    segments: Annotated[list[Label], Field(max_length=20_000)]
-    annotator: Annotator = ""
+    segments: _Labels
 
 
-class Step(_Body):
-    """The revision at which an edit is undone or redone."""
+class Edit(Signed):
+    """Segments to remove and to add, and the id of the edit, so that it can be sent again."""
 
-    revision: int | None = None
+    track: int
+    removed: _Labels
+    added: _Labels
+    edit: Token = ""
+
+    @property
+    def part(self) -> Part:
+        """Return the change."""
+        return Part(self.track, self.removed, self.added)
 
 
 class NewTrack(_Body):
-    """A track of a video."""
+    """A track of a video, and whose it is."""
 
     name: Name
+    annotator: Annotator = ""
 
 
-class NewLabels(_Body):
-    """A label file for a video: the key of an upload."""
+class TrackChange(_Body):
+    """New values of a track; None changes nothing."""
+
+    name: Name | None = None
+    complete: bool | None = None
+    annotator: Annotator | None = None
+
+
+class NewLabels(Signed):
+    """A label file for a video: the key of an upload, and the track, or the name of a new one.
+
+    It says whether labels that are there are replaced, and whether to try without storing.
+    """
 
     file: str
-    annotator: Annotator = ""
+    track: int | None = None
+    name: Name | None = None
+    replace: bool = False
+    dry: bool = False
 
 
 class NewTrainingVideo(_Body):
@@ -111,7 +257,7 @@ class Training(_Body):
 
 
 class Comparison(_Body):
-    """Two labellings: keys of uploads, "shown", "predicted", or "track NAME"."""
+    """Two labellings: keys of uploads, "shown", "predicted", "track NAME", "annotator NAME"."""
 
     first: str
     second: str

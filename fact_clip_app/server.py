@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import secrets
 import shlex
 import tempfile
 import time
 import zipfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse
+from anyio import sleep, to_thread
+from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse, StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.staticfiles import StaticFiles
 
@@ -31,17 +33,33 @@ from fact_clip.video.decode import SUFFIXES
 from fact_clip_app import requests, teach, views
 from fact_clip_app.drafts import BACKGROUND, Draft, row_labels
 from fact_clip_app.engine import Engine, reads_names
-from fact_clip_app.export import add_video, export_set, incomplete_videos, labelled_videos
-from fact_clip_app.guard import ERRORS, Guard, error_response
+from fact_clip_app.export import add_video, check_number, export_set, labelled_videos
+from fact_clip_app.guard import ERRORS, EVENTS, Guard, error_response
+from fact_clip_app.history import ConflictError, Person
 from fact_clip_app.jobs import BusyError
-from fact_clip_app.label_files import read_tracks
+from fact_clip_app.label_files import plan, read_tracks
 from fact_clip_app.media import MEDIA_TYPES
 from fact_clip_app.page import Options, Page
-from fact_clip_app.project import Label, Unlabelled, VideoEntry
+from fact_clip_app.project import Annotator, Label, Unlabelled, VideoEntry
 from fact_clip_app.requests import FEATURES, Upload, base_name, ending_of, receive_file, too_large
 
 STATIC = Path(__file__).parent / "static"
+EVENT_SECONDS = 0.25
+"""Seconds between two looks for changes."""
+
+SILENCE_SECONDS = 15.0
+"""Seconds after which a stream of events sends a comment, so that nobody closes it."""
+
 Answer = dict[str, Any]
+People = Annotated[list[str] | None, Query()]
+
+
+def person(browser: requests.Token = "", annotator: Annotator = "") -> Person:
+    """Return who asks, by the query of a request."""
+    return Person(browser, annotator)
+
+
+Asker = Annotated[Person, Depends(person)]
 
 
 class Server:
@@ -51,6 +69,7 @@ class Server:
         self.page = page
         self.limits = page.limits
         self.project = page.project
+        self.history = page.history
         self.engine = page.engine
         # The cookie of a browser that has opened the address with the token.
         self.cookie = hashlib.sha256(f"cookie {page.project.token}".encode()).hexdigest()
@@ -171,22 +190,23 @@ class Server:
             raise HTTPException(404, "no such video")
         return stored
 
-    def change_video(self, video: str, body: requests.VideoChange) -> Answer:
+    def change_video(self, video: str, body: requests.VideoChange, person: Asker) -> Answer:
         """Change values of a video."""
-        self.project.change_video(self._video(video).id, **body.model_dump(exclude_none=True))
-        return self._view(video)
+        values = body.model_dump(exclude_none=True)
+        self.project.change_video(self._video(video).id, **values)
+        return self._view(video, person)
 
     def remove_video(self, video: str) -> Answer:
         """Hide a video. Nothing is deleted."""
         self._video(video)
         self.page.queue.cancel(lambda job: job.owner == video)
         self.page.conversions.cancel(video)
-        self.project.change_video(video, removed=time.time())
+        self.project.remove_video(video, time.time())
         return {}
 
     def restore_video(self, video: str) -> Answer:
         """Restore a removed video."""
-        self.project.change_video(video, removed=None)
+        self.project.remove_video(video, None)
         self.page.encode([self._video(video)])
         return {}
 
@@ -206,27 +226,67 @@ class Server:
         self.page.encode(self.project.videos())
         return views.state(self.page)
 
-    def video(self, video: str) -> Answer:
+    async def events(self) -> Response:
+        """Return an endless stream that says when anything has changed."""
+        return StreamingResponse(self._events(), media_type="text/event-stream")
+
+    async def _events(self) -> AsyncIterator[str]:
+        last_stamp = ""
+        last_time = 0.0
+        while not self.page.is_closed:
+            stamp = await to_thread.run_sync(views.stamp, self.page)
+            if stamp != last_stamp:
+                last_stamp = stamp
+                last_time = time.monotonic()
+                yield f"event: change\ndata: {json.dumps({'stamp': stamp})}\n\n"
+            elif time.monotonic() > last_time + SILENCE_SECONDS:
+                last_time = time.monotonic()
+                yield ": nothing new\n\n"
+            await sleep(EVENT_SECONDS)
+
+    def video(self, video: str, person: Asker) -> Answer:
         """Return a video with its segments, and the seconds of its frames."""
         times = self._video(video).times.round(6).tolist()
-        return {**self._view(video), "times": times}
+        return {**self._view(video, person), "times": times}
 
-    def _view(self, video: str) -> Answer:
-        return self.page.quick.run(lambda: views.video(self.page, self._video(video)))
+    def _view(self, video: str, person: Person) -> Answer:
+        return self.page.quick.run(lambda: views.video(self.page, self._video(video), person))
 
     def actions(self, body: requests.NewActions) -> Answer:
         """Replace the actions. The segments of a renamed action are renamed."""
         actions = {action.name: action for action in body.actions}
+        self._check_names(actions)
+        self.history.set_actions(list(actions.values()), body.renamed, body.base)
+        return self.state()
+
+    def change_actions(
+        self, body: Annotated[requests.ActionChange, Body(discriminator="do")]
+    ) -> Answer:
+        """Add, change, merge, delete or move actions, as one step of the project."""
+        self._check_names(body.new_names)
+        body.apply(self.history)
+        return self.state()
+
+    def _check_names(self, names: Iterable[str]) -> None:
+        """Raise an InputError for names that the model cannot take."""
         model = self.engine.model()
-        if model is not None and actions and reads_names(model):
+        if model is not None and reads_names(model):
             background = model.vocabulary.background
-            names = [name for name in actions if name not in background]
-            model.choose(names or None)  # raises an InputError for names that it cannot take
-        self.project.set_actions(list(actions.values()), body.renamed, body.base)
+            new_names = [name for name in names if name not in background]
+            model.choose(new_names or None)
+
+    def undo_actions(self, body: requests.Signed) -> Answer:
+        """Undo the last step of a person that is one of the project."""
+        self.history.step(None, body.person, back=True)
+        return self.state()
+
+    def redo_actions(self, body: requests.Signed) -> Answer:
+        """Redo the step of the project that was undone last."""
+        self.history.step(None, body.person, back=False)
         return self.state()
 
     def settings(self, body: requests.NewSettings) -> Answer:
-        """Change settings of decoding, or the model."""
+        """Change settings of decoding, the model, or whether people label blindly."""
         if body.model is not None:
             if body.model not in ("", *self.project.runs()):
                 raise InputError("model", f"no model {body.model!r} in this project")
@@ -234,6 +294,8 @@ class Server:
             self.project.set("model", body.model)
         if body.adjust is not None:
             self.project.set("adjust", body.adjust.model_dump(exclude_none=True))
+        if body.blind is not None:
+            self.project.set("blind", body.blind)
         return self.state()
 
     def uncertain(self) -> Answer:
@@ -242,53 +304,93 @@ class Server:
             self.page.quick.run(partial(self.engine.predict, video))
         return {"segments": views.uncertain(self.page)}
 
-    def label(self, video: str, body: requests.Segments) -> Answer:
-        """Replace the segments of a track, as one edit."""
-        self._video(video)
-        self.project.replace(video, body.track, body.segments, body.revision, body.annotator)
-        return self._edited(video)
-
-    def undo(self, video: str, body: requests.Step) -> Answer:
-        """Undo the last edit of a video."""
-        self.project.step(self._video(video).id, body.revision, back=True)
-        return self._edited(video)
-
-    def redo(self, video: str, body: requests.Step) -> Answer:
-        """Redo the edit that was undone last."""
-        self.project.step(self._video(video).id, body.revision, back=False)
-        return self._edited(video)
-
-    def _edited(self, video: str) -> Answer:
-        """Add new labels to the actions, and return the video."""
+    def edit(self, video: str, body: requests.Edit) -> Answer:
+        """Remove and add segments of a track, as one step."""
+        stored = self._video(video)
         background = views.background_of(self.page)
-        for labels in self.project.labels(video).values():
-            names = [label.label for label in labels]
-            self.project.add_actions(name for name in names if name not in background)
-        return self._view(video)
+        try:
+            edit = self.history.edit(video, body.part, body.person, body.edit, background)
+        except ConflictError as error:
+            for track in views.tracks(self.page, stored, body.person):
+                if track["id"] == body.track:
+                    error.fields["track"] = track
+            raise
+        return {**asdict(edit), **views.steps(self.page, video, body.person)}
 
-    def add_track(self, video: str, body: requests.NewTrack) -> Answer:
-        """Add a track to a video."""
-        self.project.add_track(self._video(video).id, body.name)
-        return self._view(video)
-
-    def remove_track(self, video: str, track: int) -> Answer:
-        """Remove a track without segments."""
-        if track not in self.project.tracks(self._video(video).id):
-            raise HTTPException(404, "no such track")
-        self.project.remove_track(video, track)
-        return self._view(video)
-
-    def import_labels(self, video: str, body: requests.NewLabels) -> Answer:
-        """Replace the segments of tracks by those of the tiers of a label file."""
-        upload = self._upload(body.file)
-        counts = self.page.load_labels(
-            self._video(video),
-            upload.path,
-            upload.ending,
-            annotator=body.annotator or upload.name,
+    def label(self, video: str, body: requests.Segments) -> Answer:
+        """Replace the segments of a track, as one step."""
+        self.history.replace(
+            self._video(video).id,
+            body.track,
+            body.segments,
+            revision=body.revision,
+            person=body.person,
             background=views.background_of(self.page),
         )
-        return {**self._edited(video), "imported": counts}
+        return self._view(video, body.person)
+
+    def undo(self, video: str, body: requests.Signed) -> Answer:
+        """Undo the last step of a person on a video, or of the project."""
+        return self._step(video, body.person, back=True)
+
+    def redo(self, video: str, body: requests.Signed) -> Answer:
+        """Redo the step that a person has undone last."""
+        return self._step(video, body.person, back=False)
+
+    def _step(self, video: str, person: Person, *, back: bool) -> Answer:
+        actions_changed = self.history.step(self._video(video).id, person, back=back)
+        return {**self._view(video, person), "actions_changed": actions_changed}
+
+    def add_track(self, video: str, body: requests.NewTrack, person: Asker) -> Answer:
+        """Add a track to a video."""
+        self.project.add_track(self._video(video).id, body.name, body.annotator)
+        return self._view(video, person)
+
+    def change_track(
+        self, video: str, track: int, body: requests.TrackChange, person: Asker
+    ) -> Answer:
+        """Change values of a track."""
+        self._check_track(video, track)
+        values = body.model_dump(exclude_none=True)
+        self.project.change_track(video, track, **values)
+        return self._view(video, person)
+
+    def remove_track(self, video: str, track: int, person: Asker) -> Answer:
+        """Remove a track without segments."""
+        self._check_track(video, track)
+        self.project.remove_track(video, track)
+        return self._view(video, person)
+
+    def _check_track(self, video: str, track: int) -> None:
+        if track not in self.project.tracks(self._video(video).id):
+            raise HTTPException(404, "no such track")
+
+    def import_labels(self, video: str, body: requests.NewLabels) -> Answer:
+        """Replace the segments of tracks by those of the tiers of a label file, as one step."""
+        stored = self._video(video)
+        upload = self._upload(body.file)
+        background = views.background_of(self.page)
+        loading = plan(
+            self.project,
+            video,
+            upload.path,
+            read_tracks(upload.path, upload.ending, stored.times, background),
+            track=body.track,
+            name=body.name,
+        )
+        if body.dry:
+            return {
+                "tracks": loading.counts,
+                "replaces": loading.replaced,
+                "classes": loading.actions,
+            }
+        if loading.replaced and not body.replace:
+            names = ", ".join(loading.replaced)
+            message = f"{names}: there are labels already. Replace them, or use another track."
+            raise ConflictError(message, replaces=loading.replaced)
+        person = Person(body.browser, body.annotator or upload.name)
+        self.history.load(video, loading.tracks, person, f"load {upload.name}", background)
+        return {**self._view(video, body.person), "imported": loading.counts}
 
     def export(
         self,
@@ -297,6 +399,7 @@ class Server:
         background: bool = False,
         track: int | None = None,
         drafts: bool = False,
+        annotator: People = None,
     ) -> Response:
         """Return the labels of a video as a file: a track, or all if the format has tracks.
 
@@ -305,7 +408,7 @@ class Server:
         """
         stored = self._video(video)
         form = format_called(format)
-        tracks = self.project.labelled_tracks(video)
+        tracks = views.tracks_by(self.page, video, annotator)
         selected = tracks
         if track is not None:
             selected = [candidate for candidate in tracks if candidate.id == track]
@@ -335,13 +438,21 @@ class Server:
         format: Annotated[list[str] | None, Query()] = None,
         background: bool = False,
         drafts: bool = False,
+        annotator: People = None,
     ) -> Response:
         """Return the tracks of every labelled video as a zip of files in some formats."""
         formats = format or ["json"]
 
         def write(folder: Path) -> None:
             folder.mkdir()
-            for _ in views.export_files(self.page, folder, formats, background, drafts):
+            for _ in views.export_files(
+                self.page,
+                folder,
+                formats,
+                background=background,
+                with_drafts=drafts,
+                annotators=annotator,
+            ):
                 pass
 
         return _download_folder("labels", write)
@@ -355,9 +466,11 @@ class Server:
             "training", lambda path: export_set(self.page, track, path, unlabelled)
         )
 
-    def summary(self, format: Literal["json", "csv", "xlsx"] = "json") -> Answer | Response:
+    def summary(
+        self, format: Literal["json", "csv", "xlsx"] = "json", annotator: People = None
+    ) -> Answer | Response:
         """Return how long, how often and when actions were labelled, as JSON or as a table."""
-        tables = views.budget(self.page)
+        tables = views.budget(self.page, annotator)
         if format == "json":
             return tables
         return _download(f"time.{format}", lambda path: write_tables(path, tables))
@@ -379,8 +492,7 @@ class Server:
         return {"name": name, "folder": str(training_set.root)}
 
     def _first_timeline(self, video: VideoEntry) -> Sequence[Draft | Label]:
-        timelines = self.page.quick.run(lambda: self.page.timelines(video))
-        return timelines[0].parts
+        return self.page.quick.run(lambda: self.page.first_timeline(video))
 
     def adapt(self, body: requests.Adaptation) -> Answer:
         """Start a training from the run in use, on the training set."""
@@ -398,8 +510,14 @@ class Server:
 
     def incomplete(self, track: str) -> Answer:
         """Return the labelled videos of a track of which it is not said what the rest is."""
-        videos = labelled_videos(self.page, track)
-        return {"videos": [asdict(part) for part in incomplete_videos(self.page, videos, track)]}
+        examples = labelled_videos(self.page, track)
+        check_number(examples)
+        videos = [example.incomplete for example in examples]
+        return {"videos": [asdict(video) for video in videos if video is not None]}
+
+    def agreement(self, first: str, second: str) -> Answer:
+        """Return the agreement of two tracks or two people in all videos that both labelled."""
+        return views.agreement_of_all(self.page, first, second)
 
     def compare(self, video: str, body: requests.Comparison) -> Answer:
         """Compare two labellings of a video."""
@@ -419,9 +537,9 @@ class Server:
             return key, self._first_timeline(video)
         if key == "predicted":
             return key, self.page.quick.run(lambda: self.engine.drafts(video))
-        for track in self.project.labelled_tracks(video.id):
-            if key == f"track {track.name}":
-                return key, track.labels
+        labels = views.side(self.project.labelled_tracks(video.id), key)
+        if labels is not None:
+            return key, labels
         upload = self._upload(key)
         background = views.background_of(self.page)
         tracks = read_tracks(upload.path, upload.ending, video.times, background)
@@ -454,14 +572,19 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
     video = "/videos/{video}"
     for method, path, endpoint in (
         ("GET", "/state", server.state),
+        ("GET", EVENTS.removeprefix("/api"), server.events),
         ("POST", "/files", server.upload),
         ("POST", "/videos", server.add_video),
         ("PUT", "/actions", server.actions),
+        ("POST", "/actions", server.change_actions),
+        ("POST", "/actions/undo", server.undo_actions),
+        ("POST", "/actions/redo", server.redo_actions),
         ("POST", "/settings", server.settings),
         ("GET", "/uncertain", server.uncertain),
         ("GET", "/export", server.export_all),
         ("GET", "/export/training", server.export_training),
         ("GET", "/summary", server.summary),
+        ("GET", "/agreement", server.agreement),
         ("POST", "/adapt", server.adapt),
         ("GET", "/train", server.incomplete),
         ("POST", "/train", server.train),
@@ -472,9 +595,11 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         ("POST", f"{video}/restore", server.restore_video),
         ("GET", f"{video}/media", server.media),
         ("PUT", f"{video}/segments", server.label),
+        ("POST", f"{video}/edits", server.edit),
         ("POST", f"{video}/undo", server.undo),
         ("POST", f"{video}/redo", server.redo),
         ("POST", f"{video}/tracks", server.add_track),
+        ("PATCH", f"{video}/tracks/{{track}}", server.change_track),
         ("DELETE", f"{video}/tracks/{{track}}", server.remove_track),
         ("POST", f"{video}/labels", server.import_labels),
         ("GET", f"{video}/export", server.export),

@@ -28,10 +28,10 @@ from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
 from fact_clip_app.drafts import BACKGROUND
 from fact_clip_app.engine import reads_names, run_of
-from fact_clip_app.export import LabelledVideo, check_unlabelled, labelled_videos, write_set
+from fact_clip_app.export import Example, LabelledVideo, training_videos, write_set
 from fact_clip_app.jobs import CancelledError, Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Unlabelled, VideoEntry
+from fact_clip_app.project import Unlabelled
 
 POLL_SECONDS = 0.5
 """Seconds between looks at the log of a training."""
@@ -108,20 +108,19 @@ def learn(
         teach: start with the run in use, which learns new names, instead of a new model.
         unlabelled: what the unlabelled frames are, for each video that is not complete, by its id.
     """
-    videos = labelled_videos(page, track, unlabelled)
-    check_unlabelled(page, videos, track, unlabelled)
+    examples = training_videos(page, track, unlabelled)
     model = page.engine.model()
     if teach and run_of(model) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
     start = model if teach else None
     if start is not None:
         check_trust(start.run, start.run.config.text.encoder, page.options.trust_encoder)
-    page.begin_training(lambda job: _learn(page, videos, track, minutes, start, unlabelled, job))
+    page.begin_training(lambda job: _learn(page, examples, track, minutes, start, unlabelled, job))
 
 
 def _learn(
     page: Page,
-    videos: Sequence[VideoEntry],
+    examples: Sequence[Example],
     track: str,
     minutes: float,
     start: Segmenter | None,
@@ -134,7 +133,7 @@ def _learn(
     data = folder / "data"
     recipe = folder / "recipe.yaml"
     out = folder / folder.name
-    test_videos = write_set(page, videos, track, data, start, unlabelled, job)
+    test_videos = write_set(page, examples, data, start, unlabelled, job)
 
     command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
     command += ["--minutes", f"{minutes:g}"]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import shlex
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections import Counter
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import Clock, Segment, Segmentation
+import numpy as np
+
+from fact_clip.core import Clock, InputError, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.paths import file_name
 from fact_clip.formats import FORMATS, Format, format_called, save_tracks
-from fact_clip.metrics.agreement import agreement
+from fact_clip.metrics.agreement import agreement, agreement_figures
 from fact_clip.report.budget import (
     Stretch,
     boundary_distance,
@@ -24,11 +28,12 @@ from fact_clip.report.budget import (
     transitions,
 )
 from fact_clip_app.controls import CONTROLS
-from fact_clip_app.drafts import BACKGROUND, Draft, gapless
+from fact_clip_app.drafts import BACKGROUND, Draft, gapless, row_labels
 from fact_clip_app.engine import run_of
+from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Label, Track, VideoEntry
+from fact_clip_app.project import Label, Tally, Track, VideoEntry
 
 DRAFTS = "drafts"
 """The track of a file that holds what the model predicts."""
@@ -44,12 +49,18 @@ def state(page: Page) -> dict[str, Any]:
     run = page.options.run
     training_set = page.options.training_set
     actions = project.actions()
-    counts = project.count()
+    videos = project.videos()
+    tallies = _Tallies(project.tallies(), {video.id for video in videos})
     title = "none" if engine.base is None else "no training"
     if engine.base is not None and run is not None:
         title = run.name
     return {
-        "project": {"folder": str(project.folder), "recent": list(page.options.recent)},
+        "project": {
+            "folder": str(project.folder),
+            "name": project.folder.name,
+            "recent": list(page.options.recent),
+            "blind": project.setting("blind", False),
+        },
         "model": {
             "title": title,
             "exists": engine.model() is not None,
@@ -57,14 +68,14 @@ def state(page: Page) -> dict[str, Any]:
             "chosen": engine.run_name,
             "models": ["", *project.runs()],
         },
-        "actions": [asdict(action) for action in actions],
+        "actions": [{**asdict(action), **tallies.usage(action.name)} for action in actions],
         "colours": _colours(page, [action.name for action in actions]),
         "background": background_of(page),
         "unseen": sorted(engine.unseen(action.name for action in actions)),
         "adjust": engine.settings.model_dump(),
         "sliders": {name: asdict(control) for name, control in CONTROLS.items()},
         **_decoding(page),
-        "videos": [_video_state(page, video, counts) for video in project.videos()],
+        "videos": [_video_state(page, video, tallies) for video in videos],
         "removed": [{"id": video.id, "name": video.name} for video in project.videos(removed=True)],
         "training_set": None if training_set is None else str(training_set.root),
         "can_adapt": training_set is not None and run is not None,
@@ -72,7 +83,37 @@ def state(page: Page) -> dict[str, Any]:
         "runs": {name: figures for name, (_, _, figures) in project.runs().items()},
         "formats": list(FORMATS),
         "limits": {"megabytes": page.limits.file_bytes / 1e6, "minutes": page.limits.minutes},
+        "stamp": stamp(page),
     }
+
+
+def stamp(page: Page) -> str:
+    """Return a text that changes when anything changes."""
+    progress = [*page.queue.progress(), *page.conversions.queue.progress()]
+    jobs = zlib.crc32(repr(progress).encode(errors="backslashreplace"))
+    return f"{id(page)}.{page.project.stamp()}.{jobs}"
+
+
+class _Tallies:
+    """The segments of the videos of a project, by their label, video and annotator."""
+
+    def __init__(self, tallies: Iterable[Tally], videos: Container[str]) -> None:
+        self.counts = Counter[str]()  # by video
+        self.annotators: dict[str, set[str]] = {}  # by video
+        self._labels = Counter[str]()
+        self._videos: dict[str, set[str]] = {}  # by label
+        for tally in tallies:
+            if tally.video not in videos:
+                continue
+            self.counts[tally.video] += tally.count
+            self._labels[tally.label] += tally.count
+            self._videos.setdefault(tally.label, set()).add(tally.video)
+            if tally.annotator:
+                self.annotators.setdefault(tally.video, set()).add(tally.annotator)
+
+    def usage(self, name: str) -> dict[str, int]:
+        """Return how many segments an action has, and in how many videos."""
+        return {"count": self._labels[name], "videos": len(self._videos.get(name, ()))}
 
 
 def _decoding(page: Page) -> dict[str, Any]:
@@ -88,23 +129,29 @@ def _decoding(page: Page) -> dict[str, Any]:
     return {"adjustable": list(scorer.adjustable), "defaults": defaults}
 
 
-def _video_state(page: Page, video: VideoEntry, counts: Mapping[str, int]) -> dict[str, Any]:
+def _video_state(page: Page, video: VideoEntry, tallies: _Tallies) -> dict[str, Any]:
     work = page.engine.work(video.id)
+    count = tallies.counts[video.id]
     return {
-        **_facts(video),
-        "job": job(page, work.job),
-        **_playback(page, video),
-        "labels": counts.get(video.id, 0),
+        **_facts(page, video, count),
+        "labels": count,
+        "annotators": sorted(tallies.annotators.get(video.id, ())),
         "predicted": work.prediction is not None,
     }
 
 
-def _facts(video: VideoEntry) -> dict[str, Any]:
+def _facts(page: Page, video: VideoEntry, count: int) -> dict[str, Any]:
+    """Return what is said of a video with a number of labels wherever it occurs."""
+    progress = "started" if count else "unlabelled"
     return {
         "id": video.id,
         "name": video.name,
         "revision": video.revision,
         "complete": video.complete,
+        "progress": "complete" if video.complete else progress,
+        "duration": page.project.duration(video.id),
+        **_playback(page, video),
+        "job": job(page, page.engine.work(video.id).job),
     }
 
 
@@ -135,34 +182,58 @@ def job(page: Page, job: Job | None) -> dict[str, Any] | None:
     }
 
 
-def video(page: Page, video: VideoEntry) -> dict[str, Any]:
-    """Return a video with its tracks and drafts, in frames."""
+def video(page: Page, video: VideoEntry, person: Person) -> dict[str, Any]:
+    """Return a video with its tracks and drafts, in frames, for one person."""
     project = page.project
-    timelines = page.timelines(video)
-    drafts = page.drafts(video)
+    rows = tracks(page, video, person)
+    first_track = project.labelled_tracks(video.id)[0]
+    drafts = page.drafts(video, first_track)
     names = dict.fromkeys(action.name for action in project.actions())
-    for timeline in timelines:
-        names |= dict.fromkeys(part.label for part in timeline.parts)
+    count = 0
+    for row in rows:
+        count += len(row["segments"])
+        names |= dict.fromkeys(segment["label"] for segment in row["segments"])
     names |= dict.fromkeys(draft.label for draft in drafts)
-    unseen = page.engine.unseen(names)
-    tracks = []
-    for timeline in timelines:
-        track = timeline.track
-        segments = [_segment(part, unseen) for part in timeline.parts]
-        tracks.append({"id": track.id, "name": track.name, "segments": segments})
-    can_undo, can_redo = project.can_step(video.id)
     return {
-        **_facts(video),
-        "job": job(page, page.engine.work(video.id).job),
-        **_playback(page, video),
-        "undo": can_undo,
-        "redo": can_redo,
-        "tracks": tracks,
-        "drafts": [_segment(draft, unseen) for draft in drafts],
+        **_facts(page, video, count),
+        **steps(page, video.id, person),
+        "tracks": rows,
+        "drafts": [asdict(draft) for draft in drafts],
+        "unseen": sorted(page.engine.unseen(names)),
         "background": background_of(page),
         "colours": _colours(page, list(names)),
         "new_words": _new_words(page.engine.work(video.id).prediction),
         "command": command(page, video),
+    }
+
+
+def tracks(page: Page, video: VideoEntry, person: Person) -> list[dict[str, Any]]:
+    """Return the tracks of a video. In a blind project, those of other people are hidden."""
+    stored = page.project.labelled_tracks(video.id)
+    are_complete = all(track.complete for track in stored if track.annotator)
+    is_blind = page.project.setting("blind", False) and not are_complete
+    rows = []
+    for track in stored:
+        is_hidden = is_blind and track.annotator not in ("", person.annotator)
+        segments = [] if is_hidden else [asdict(label) for label in track.labels]
+        row = {
+            "id": track.id,
+            "name": track.name,
+            "revision": track.revision,
+            "complete": track.complete,
+            "annotator": track.annotator,
+            "hidden": is_hidden,
+            "segments": segments,
+        }
+        rows.append(row)
+    return rows
+
+
+def steps(page: Page, video: str, person: Person) -> dict[str, str | None]:
+    """Return what a person would undo and redo."""
+    return {
+        "undo": page.history.title(video, person, back=True),
+        "redo": page.history.title(video, person, back=False),
     }
 
 
@@ -178,35 +249,29 @@ def _new_words(prediction: Segmentation | None) -> list[str]:
     return list(lines)
 
 
-def _segment(part: Draft | Label, unseen: Iterable[str]) -> dict[str, Any]:
-    segment: dict[str, Any] = {"start": part.start, "stop": part.stop, "label": part.label}
-    if isinstance(part, Label):
-        segment |= {"confidence": None, "origin": part.origin, "comment": part.comment}
-    else:
-        segment |= {"confidence": part.confidence, "origin": "draft", "comment": ""}
-    segment["corrected"] = isinstance(part, Label)
-    segment["unseen"] = part.label in unseen
-    return segment
-
-
 def _colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
-    """Return the colour and number of each name. Those of an action never change."""
+    """Return the colour and the sign of each name. Those of an action never change."""
     background = background_of(page)
     numbers = {}
-    for action in page.project.actions():
-        if action.name not in background:
-            numbers[action.name] = action.colour
+    paints = {}
+    signs = {}
+    for position, action in enumerate(page.project.actions(), start=1):
+        numbers[action.name] = action.colour
+        paints[action.name] = action.paint
+        signs[action.name] = action.key.upper() or f"#{position}"
     taken = set(numbers.values())
     free = (number for number in count() if number not in taken)
     for name in names:
         if name not in numbers and name not in background:
             numbers[name] = next(free)
+            signs[name] = f"#{len(numbers)}"
     colours = palette(max(numbers.values(), default=-1) + 1)
     result: dict[str, Any] = {}
     for name in [*names, *background]:
         result[name] = {"colour": None, "number": None}
-        if name in numbers:
-            result[name] = {"colour": colours[numbers[name]], "number": numbers[name] + 1}
+        if name not in background:
+            colour = paints.get(name) or colours[numbers[name]]
+            result[name] = {"colour": colour, "number": signs[name]}
     return result
 
 
@@ -214,20 +279,27 @@ def uncertain(page: Page) -> list[dict[str, Any]]:
     """Return the least certain drafts of all videos, least certain first."""
     rows = []
     for video in page.project.full_videos():
-        if video.complete or page.engine.work(video.id).prediction is None:
+        if page.engine.work(video.id).prediction is None:
             continue
-        first_timeline = page.timelines(video)[0]
-        for part in first_timeline.parts:
+        for part in page.first_timeline(video):
             if isinstance(part, Draft) and part.confidence is not None:
                 row = {
                     "video": video.id,
                     "name": video.name,
                     "time": float(video.times[part.start]),
-                    **_segment(part, ()),
+                    **asdict(part),
                 }
                 rows.append(row)
     rows.sort(key=lambda row: row["confidence"])
     return rows[:MAX_UNCERTAIN]
+
+
+def tracks_by(page: Page, video: str, annotators: Collection[str] | None) -> list[Track]:
+    """Return the tracks of a video, or the tracks with labels of some people, with these alone."""
+    tracks = page.project.labelled_tracks(video, annotators)
+    if annotators is None:
+        return tracks
+    return [track for track in tracks if track.labels] or tracks[:1]
 
 
 def segmentations_of(
@@ -247,8 +319,8 @@ def segmentations_of(
     """
     parts_of: dict[str, Sequence[Draft | Label]] = {track.name: track.labels for track in tracks}
     if with_drafts:
-        first_timeline = page.timelines(video)[0]
-        drafts = [part for part in first_timeline.parts if isinstance(part, Draft)]
+        timeline = page.first_timeline(video)
+        drafts = [part for part in timeline if isinstance(part, Draft)]
         if drafts:
             parts_of[_free_name(DRAFTS, parts_of)] = drafts
 
@@ -286,6 +358,7 @@ def export_files(
     formats: Iterable[str],
     background: bool,
     with_drafts: bool = False,
+    annotators: Collection[str] | None = None,
 ) -> Iterator[Path]:
     """Write every track of every video that has labels.
 
@@ -295,13 +368,14 @@ def export_files(
         formats: names of formats. Tracks share a file where the format has tracks.
         background: write background to formats that leave it out.
         with_drafts: also write what the model predicts, as a track of its own.
+        annotators: whose labels. None stands for all people.
 
     Yields:
         Each file. If two videos have one name, the second file is named after its id too.
     """
     written = set[Path]()
     for video in page.project.full_videos():
-        tracks = page.project.labelled_tracks(video.id)
+        tracks = tracks_by(page, video.id, annotators)
         has_labels = any(track.labels for track in tracks)
         if not has_labels and not with_drafts:
             continue
@@ -343,13 +417,15 @@ def save(tracks: Mapping[str, Segmentation], path: Path, background: bool) -> No
         next(iter(tracks.values())).save(path, with_background=background)
 
 
-def budget(page: Page) -> dict[str, list[dict[str, Any]]]:
+def budget(
+    page: Page, annotators: Collection[str] | None = None
+) -> dict[str, list[dict[str, Any]]]:
     """Return the tables of how long, how often and when actions were labelled on each track."""
     stretches: dict[str, list[Stretch]] = {}
     durations = {}
     for video in page.project.full_videos():
         times = video.times.tolist()
-        tracks = page.project.labelled_tracks(video.id)
+        tracks = page.project.labelled_tracks(video.id, annotators)
         for track in tracks:
             if not track.labels:
                 continue
@@ -404,6 +480,70 @@ def comparison(
         _timeline_row("differences", result.differences),
     ]
     return {"figures": figures, "rows": rows, "colours": _colours(page, names)}
+
+
+def side(tracks: Iterable[Track], key: str) -> list[Label] | None:
+    """Return the labels of one side of a comparison, or None if a video does not have it.
+
+    Args:
+        tracks: the tracks of the video.
+        key: "track NAME", or "annotator NAME" for a person's labels on all tracks.
+    """
+    kind, _, name = key.partition(" ")
+    has_side = False
+    labels = []
+    for track in tracks:
+        if kind == "track" and track.name == name:
+            labels += track.labels
+            has_side |= track.complete
+        elif kind == "annotator":
+            labels += [label for label in track.labels if label.annotator == name]
+            has_side |= track.complete and track.annotator == name
+    return sorted(labels) if labels or has_side else None
+
+
+def agreement_of_all(page: Page, first: str, second: str) -> dict[str, Any]:
+    """Return the agreement of two sides in the videos that have both, and their confusion.
+
+    Args:
+        page: the page.
+        first: "track NAME" or "annotator NAME".
+        second: the other side.
+
+    Returns:
+        The figures of each video, those of all frames, and the seconds in which the first side has
+        one name (rows) and the second another (columns).
+    """
+    other = background_of(page, BACKGROUND)[0]
+    videos = []
+    labellings: tuple[list[list[str]], list[list[str]]] = ([], [])
+    seconds = Counter[tuple[str, str]]()
+    for video in page.project.full_videos():
+        tracks = page.project.labelled_tracks(video.id)
+        sides = [side(tracks, key) for key in (first, second)]
+        pair = []
+        for labels in sides:
+            if labels is not None:
+                pair.append(row_labels(labels, video.times, video.times, other))
+        if len(pair) < 2:
+            continue
+        figures = comparison(page, video, list(zip((first, second), pair, strict=True)))["figures"]
+        videos.append({"id": video.id, "name": video.name, "figures": figures})
+        durations = np.diff(video.times).tolist()
+        for name, other_name, duration in zip(*pair, durations, strict=True):
+            seconds[name, other_name] += duration
+        labellings[0].append(pair[0])
+        labellings[1].append(pair[1])
+    if not videos:
+        fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
+        raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
+    names = sorted({name for names in seconds for name in names})
+    matrix = [[round(seconds[name, column], 3) for column in names] for name in names]
+    return {
+        "videos": videos,
+        "figures": agreement_figures(*labellings, background_of(page)),
+        "confusion": {"names": names, "seconds": matrix},
+    }
 
 
 def _timeline_row(name: str, segments: Iterable[Segment]) -> dict[str, Any]:

@@ -20,13 +20,16 @@ Folder = Annotated[Path, argument("PROJECT", "Folder of the project.")]
 def import_files(
     project: Folder,
     files: Annotated[list[Path], argument("FILE", "Videos, feature files, and label files.")],
+    *,
+    replace: Annotated[
+        bool, option("Replace the segments of tracks that have some already.")
+    ] = False,
 ) -> None:
     """Add videos to a project of the page, and load label files.
 
     Videos are referred to, not copied. A label file belongs to the video of its name, and is of any
     format that the page reads: ELAN, BORIS, VIA, Label Studio, CSV, JSON, SRT, VTT, or a label a
-    line. Tiers and subjects become tracks, whose segments are replaced; that can be undone on the
-    page.
+    line. Tiers and subjects become tracks.
 
     \b
     Example:
@@ -59,18 +62,29 @@ def import_files(
             if stem not in videos:
                 problem = f"no video {stem!r} in the project"
                 raise InputError(path, problem, "name the file after its video")
-            print(f"{path}: {_load_labels(page, videos[stem], path, ending)}")
+            loaded = _load_labels(page, videos[stem], path, ending, replace=replace)
+            print(f"{path}: {loaded}")
     note(f"{project}: {len(videos)} videos")
 
 
-def _load_labels(page: Page, video_id: str, path: Path, ending: str) -> str:
+def _load_labels(page: Page, video_id: str, path: Path, ending: str, *, replace: bool) -> str:
     """Load a label file and return what was loaded, as text."""
+    from fact_clip_app.history import Person
+    from fact_clip_app.label_files import plan, read_tracks
+
     video = page.project.video(video_id)
     assert video is not None
-    counts = page.load_labels(video, path, ending, path.name)
-    for labels in page.project.labels(video_id).values():
-        page.project.add_actions(label.label for label in labels)
-    return ", ".join(f"{count} segments on track {track}" for track, count in counts.items())
+    tiers = read_tracks(path, ending, video.times)
+    loading = plan(page.project, video_id, path, tiers)
+    for name, count in loading.replaced.items():
+        if not replace:
+            raise InputError(path, f"track {name} has {count} segments", "name --replace")
+    page.history.load(video_id, loading.tracks, Person("", path.name), f"load {path.name}")
+    lines = []
+    for track, count in loading.counts.items():
+        noun = "segment" if count == 1 else "segments"
+        lines.append(f"{count} {noun} on track {track}")
+    return ", ".join(lines)
 
 
 def export(
@@ -128,9 +142,10 @@ def export(
 def _open_page(folder: Path, *, is_new: bool = False) -> Page:
     """Open the page of a project without a model, which must exist unless `is_new`."""
     from fact_clip.inference.segmenter import load
+    from fact_clip_app.database import DATABASE
     from fact_clip_app.engine import Engine
     from fact_clip_app.page import Options, Page
-    from fact_clip_app.project import DATABASE, Project
+    from fact_clip_app.project import Project
     from fact_clip_app.requests import Limits
 
     if not is_new and not (folder / DATABASE).is_file():

@@ -163,7 +163,7 @@ def duration_icc(first: Sequence[Stretch], second: Sequence[Stretch]) -> float |
         second: segments of the other.
 
     Returns:
-        The coefficient, or None with fewer than two actions or if all times are equal.
+        The coefficient, or None with fewer than two actions or if the times do not vary.
     """
     names = sorted({name for _, _, name in (*first, *second)})
     times = np.array([[_total(first, name), _total(second, name)] for name in names])  # (N, 2)
@@ -177,7 +177,10 @@ def duration_icc(first: Sequence[Stretch], second: Sequence[Stretch]) -> float |
     rows = 2 * ((row_means - mean) ** 2).sum() / (n_names - 1)
     columns = n_names * ((column_means - mean) ** 2).sum()
     error = (residuals**2).sum() / (n_names - 1)
-    return float((rows - error) / (rows + error + 2 * (columns - error) / n_names))
+    total = rows + error + 2 * (columns - error) / n_names
+    if total == 0:
+        return None
+    return float((rows - error) / total)
 
 
 def _total(parts: Sequence[Stretch], action: str) -> float:

@@ -51,7 +51,7 @@ class User:
     def label(self, video: str, *segments: tuple[int, int, str], track: int = 0, status: int = 200) -> Any:
         """Give a track, by its place, these segments."""
         shown = self.ask("GET", f"/api/videos/{video}")
-        body = {"track": shown["tracks"][track]["id"], "revision": shown["revision"]}
+        body = {"track": shown["tracks"][track]["id"], "revision": shown["tracks"][track]["revision"]}
         body["segments"] = [{"start": start, "stop": stop, "label": label} for start, stop, label in segments]
         return self.ask("PUT", f"/api/videos/{video}/segments", status, json=body)
 

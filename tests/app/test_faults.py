@@ -13,10 +13,12 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from fact_clip_app.database import BACKUP, DATABASE
+from fact_clip_app.history import History
 from fact_clip_app.jobs import Job
 from fact_clip_app.label_files import MAX_OVERLAPS, read_tracks
 from fact_clip_app.page import TRAINING
-from fact_clip_app.project import BACKUP, DATABASE, Action, Project
+from fact_clip_app.project import Action, Project
 from fact_clip_app.teach import run_command
 
 from ..refusals import refused
@@ -61,9 +63,10 @@ def test_no_name_is_lost_when_many_add_actions(opened):
 
 def test_an_action_that_came_meanwhile_keeps_its_colour_and_key(tmp_path):
     project = Project(tmp_path / "p")
-    project.set_actions([Action("stir"), Action("pour", key="p")])
-    project.set_actions([Action("stir"), Action("cut")], base=["stir"])
-    assert project.actions() == [Action("stir", 0), Action("cut", 2), Action("pour", 1, "p")]
+    history = History(project)
+    history.set_actions([Action("stir"), Action("pour", key="p")])
+    history.set_actions([Action("stir"), Action("cut")], base=["stir"])
+    assert project.actions() == [Action("stir", 0, "1"), Action("cut", 2, "2"), Action("pour", 1, "p")]
     project.close()
 
 
@@ -90,7 +93,7 @@ def test_a_full_disk_has_its_own_status(user, monkeypatch, error):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(user.page.project, "set_actions", fail)
+    monkeypatch.setattr(user.page.history, "set_actions", fail)
     answer = user.ask("PUT", "/api/actions", 507, json={"actions": []})
     assert answer["error"].startswith("not stored (")
 

@@ -56,9 +56,9 @@ def test_two_labelled_videos_are_needed(opened, tiny_run, rows):
     user.label(user.add(rows), (0, 5, "grasp shaft"))
     assert user.ask("POST", "/api/train", 400, json={})["error"].startswith("train: only 1 video is labelled")
     with refused("train"):
-        from fact_clip_app.export import labelled_videos
+        from fact_clip_app.export import training_videos
 
-        labelled_videos(user.page, "left hand")
+        training_videos(user.page, "left hand", {})
 
 
 def test_a_training_asks_what_the_unlabelled_rest_is(opened, rows, workbench):

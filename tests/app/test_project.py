@@ -18,7 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fact_clip_app.project import MIGRATIONS, Action, ConflictError, Label, Project, check_labels
+from fact_clip_app.database import MIGRATIONS
+from fact_clip_app.history import ConflictError, History, Person
+from fact_clip_app.project import Action, Label, Project, check_labels
 
 from ..refusals import refused
 
@@ -44,57 +46,68 @@ def labels(draw):
 steps = st.lists(st.one_of(labels(), st.sampled_from(["undo", "redo", "reload", "rename"])), max_size=12)
 
 
+ANN, BOB = Person("b1", "ann"), Person("b2", "bob")
+
+
 @settings(max_examples=60)
 @given(steps=steps)
 def test_edits_undo_redo_and_reload_are_those_of_a_list(steps, tmp_path_factory):
     folder = tmp_path_factory.mktemp("project") / "p"
     project, video, track = new(folder)
+    history = History(project)
+    names = ["stir", "pour", "<b>", "a'; DROP TABLE segment", "stir!"]
+    project.add_actions(names)
     current, undone, redone, revision = [], [], [], 0
     for step in steps:
         if step == "reload":
             project.close()
             project = Project(folder)
+            history = History(project)
         elif step == "undo":
-            project.step(video, revision, back=True)
+            history.step(video, ANN, back=True)
             if undone:
                 redone.append(current)
                 current = undone.pop()
                 revision += 1
         elif step == "redo":
-            project.step(video, revision, back=False)
+            history.step(video, ANN, back=False)
             if redone:
                 undone.append(current)
                 current = redone.pop()
                 revision += 1
         else:
             stirred = [replace(one, label="stir!") if one.label == "stir" else one for one in current]
-            after = stirred if step == "rename" else step
+            after = stirred if step == "rename" else [replace(one, annotator="ann") for one in step]
             if step == "rename":
-                project.set_actions([Action("stir!")], ("stir", "stir!"))
+                if after != current:
+                    history.merge("stir", "stir!", ANN)
             else:
-                assert project.replace(video, track, step, revision, "") == revision + (step != current)
+                assert history.replace(video, track, step, revision, ANN) == revision + (after != current)
             if after != current:
                 undone.append(current)
                 current, redone = after, []
                 revision += 1
-        assert project.labels(video)[track] == current
-        assert project.can_step(video) == (bool(undone), bool(redone))
-        entry = project.video(video)
-        assert entry is not None
-        assert entry.revision == revision
+        assert project.track_labels(track) == current
+        titles = [history.title(video, ANN, back=back) for back in (True, False)]
+        assert [title is not None for title in titles] == [bool(undone), bool(redone)]
+        assert project.labelled_tracks(video)[0].revision == revision
+        assert {label.label for label in current} <= {action.name for action in project.actions()} <= {*names}
     project.close()
 
 
 def test_the_later_of_two_who_saw_the_same_is_told(tmp_path):
     project, video, track = new(tmp_path / "p")
-    other = Project(tmp_path / "p")  # as another process has it
-    first = project.replace(video, track, [Label(0, 5, "stir")], 0, "ann")
-    with pytest.raises(ConflictError):
-        other.replace(video, track, [Label(0, 9, "pour")], 0, "bob")
-    with pytest.raises(ConflictError):
-        other.step(video, 0, back=True)
-    assert other.replace(video, track, [Label(0, 5, "stir"), Label(5, 9, "pour")], first, "bob") == 2
-    assert [(one.label, one.annotator) for one in project.labels(video)[track]] == [("stir", "ann"), ("pour", "bob")]
+    history = History(project)
+    other = History(Project(tmp_path / "p"))  # as another process has it
+    first = history.replace(video, track, [Label(0, 5, "stir")], 0, ANN)
+    with pytest.raises(ConflictError, match="ann changed track main a moment ago"):
+        other.replace(video, track, [Label(0, 9, "pour")], 0, BOB)
+    assert other.replace(video, track, [Label(0, 5, "stir"), Label(5, 9, "pour")], first, BOB) == 2
+    labels = project.track_labels(track)
+    assert [(one.label, one.annotator) for one in labels] == [("stir", "ann"), ("pour", "bob")]
+    other.step(video, BOB, back=True)
+    other.step(video, BOB, back=True)  # the first step is of somebody else
+    assert [one.label for one in project.track_labels(track)] == ["stir"]
 
 
 @pytest.mark.parametrize(
@@ -116,23 +129,30 @@ def test_an_instant_may_begin_a_segment_and_names_keep_their_colours(tmp_path):
     assert len(check_labels([Label(2, 2, "a"), Label(2, 5, "b"), Label(5, 5, "c")], TIMES)) == 3
     project, _, _ = new(tmp_path / "p")
     project.add_actions(["a", "b", "c"])
-    project.set_actions([Action("c"), Action("d"), Action("a")])
+    History(project).set_actions([Action("c"), Action("d"), Action("a")])
     assert {action.name: action.colour for action in project.actions()} == {"c": 2, "d": 1, "a": 0}
+    assert {action.name: action.key for action in project.actions()} == {"c": "3", "d": "2", "a": "1"}
 
 
 def test_what_was_removed_comes_back_and_tracks_go_when_they_are_empty(tmp_path):
     project, video, main = new(tmp_path / "p")
+    history = History(project)
     left = project.add_track(video, "left hand")
-    project.replace(video, left, [Label(0, 5, "stir")], None, "")
+    history.replace(video, left, [Label(0, 5, "stir")])
     with refused("track"):
         project.remove_track(video, left)
-    project.change_video(video, removed=1.0)
+    project.remove_video(video, 1.0)
     assert (project.videos(), project.video(video)) == ([], None)
     assert [entry.id for entry in project.videos(removed=True)] == [video]
-    project.change_video(video, removed=None)
-    assert project.labels(video) == {main: [], left: [Label(0, 5, "stir")]}
-    project.step(video, None, back=True)
+    project.remove_video(video, None)
+    labels = {track.id: track.labels for track in project.labelled_tracks(video)}
+    assert labels == {main: [], left: [Label(0, 5, "stir")]}
+    history.step(video, Person(), back=True)
     project.remove_track(video, left)
+    right = project.add_track(video, "right hand")  # it may get the id of the one that is gone
+    history.step(video, Person(), back=False)
+    assert project.track_labels(right) == []
+    project.remove_track(video, right)
     with refused("track"):
         project.remove_track(video, main)
 
@@ -166,16 +186,20 @@ def test_a_project_may_be_moved_with_what_lies_in_it(tmp_path):
 KILLS = """
 import sys, numpy as np
 from pathlib import Path
+from fact_clip_app.history import History, Part, Person
 from fact_clip_app.project import Label, Project
 project = Project(Path(sys.argv[1]))
+history = History(project)
 video = (project.videos() or [None])[0]
 key = project.add_video("a", None, None, np.arange(100001) / 10) if video is None else video.id
 track = next(iter(project.tracks(key)))
-labels = project.labels(key)[track]
+stop = max([label.stop for label in project.track_labels(track)], default=0)
 while True:
-    labels = labels[-5:] + [Label(labels[-1].stop if labels else 0, (labels[-1].stop if labels else 0) + 1, "stir")]
-    project.replace(key, track, labels, None, "")
-    print(labels[-1].stop, flush=True)
+    new = [Label(stop, stop + 1, "stir")]
+    old = [label for label in project.track_labels(track) if label.stop == stop - 5]
+    history.edit(key, Part(track, old, new), Person(), f"edit {stop}")
+    stop += 1
+    print(stop, flush=True)
 """
 
 
@@ -195,11 +219,13 @@ def test_what_was_answered_survives_any_kill(tmp_path):
         last = max([last, *(int(line) for line in answered if line.endswith("\n"))])
         project = Project(tmp_path / "p")
         (video,) = project.videos()
-        (segments,) = project.labels(video.id).values()
+        (track,) = project.labelled_tracks(video.id)
+        segments = track.labels
         assert segments[-1].stop in (last, last + 1)
+        assert track.revision == segments[-1].stop
         with sqlite3.connect(tmp_path / "p/project.sqlite") as base:
             assert base.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-            edits = base.execute("SELECT added FROM edit ORDER BY id").fetchall()
+            edits = base.execute("SELECT added FROM part ORDER BY step").fetchall()
         assert [json.loads(added)[0][1] for (added,) in edits] == list(range(1, segments[-1].stop + 1))
         last = segments[-1].stop
         project.close()

@@ -12,6 +12,7 @@ from fact_clip.config import DataConfig
 from fact_clip.core import Segment, Segmentation
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
+from fact_clip_app.history import History, Person
 from fact_clip_app.label_files import read_tracks
 from fact_clip_app.project import Label, Project
 
@@ -33,9 +34,9 @@ def parts(labels):
 
 def of(project, video=0):
     store = Project(project)
-    tracks = store.labels(store.videos()[video].id)
+    tracks = store.labelled_tracks(store.videos()[video].id)
     store.close()
-    return [parts(labels) for labels in tracks.values()]
+    return [parts(track.labels) for track in tracks]
 
 
 def test_what_is_exported_comes_back_in_every_format(film, tmp_path, capsys):
@@ -71,7 +72,8 @@ def test_comments_come_back_in_every_format_that_has_a_place_for_them(film, tmp_
     (video,) = store.videos()
     for name in ("main", "left hand"):
         labels = [Label(*part, comment=comment) for part, comment in zip(LABELS, COMMENTS, strict=True)]
-        store.replace(video.id, store.add_track(video.id, name), labels, None, "Anna")
+        person = Person("", "Anna")
+        History(store).replace(video.id, store.add_track(video.id, name), labels, person=person)
     store.close()
     export = ["project", "export", str(tmp_path / "p"), "--format", ",".join(READ_BACK)]
     assert main([*export, "--out", str(tmp_path / "out")]) == 0
@@ -121,7 +123,7 @@ def test_training_data_are_a_data_set_that_trains(rows, tmp_path):
     dataset = Dataset.open(DataConfig(root=str(tmp_path / "data"), validation=0))
     assert (dataset.train, dataset.test) == (("v1", "v3", "v4", "v5"), ("v2",))
     store = Project(project)
-    (label, _), *_ = store.labels(store.videos()[0].id).values()
+    label = store.labelled_tracks(store.videos()[0].id)[0].labels[0]
     store.close()
     assert dataset.vocabulary.names[dataset.labels("v2")[label.start]] == "stir"
     assert np.array_equal(dataset.features("v2"), np.load(features / "v2.npy"))
@@ -162,6 +164,13 @@ def test_what_cannot_be_imported_is_refused(film, tmp_path, capsys):
 
     refuses(tmp_path / "none", "project", "export", tmp_path / "none", "--out", tmp_path / "out")
     refuses(tmp_path / "other.csv", "project", "import", tmp_path / "p", film, tmp_path / "other.csv")
+    (tmp_path / "take.csv").write_text("start,stop,label\n1.0,2.0,stir\n")
+    assert main(["project", "import", str(tmp_path / "p"), str(tmp_path / "take.csv")]) == 0
+    capsys.readouterr()
+    refuses(tmp_path / "take.csv", "project", "import", tmp_path / "p", tmp_path / "take.csv")
+    assert main(["project", "import", str(tmp_path / "p"), str(tmp_path / "take.csv"), "--replace"]) == 0
+    assert of(tmp_path / "p") == [[(15, 30, "stir")]]
+    capsys.readouterr()
     refuses("--format", "project", "export", tmp_path / "p", "--format", "xyz", "--out", tmp_path / "out")
 
 

@@ -1,0 +1,244 @@
+"""The database of a project: tables, migrations, transactions and the good copy."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from fact_clip.core import InputError
+from fact_clip.core.paths import whole_file
+
+DATABASE = "project.sqlite"
+BACKUP = "project.backup.sqlite"
+"""A copy of the database, made whenever a page of the project is opened."""
+
+KEYS = "123456789abcdefghnqrtuvwxyz"
+"""Keys of the keyboard that actions get by themselves."""
+
+# Each script leads to the next version, which a project stores (PRAGMA user_version).
+MIGRATIONS = (
+    """
+    CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE action (
+        name TEXT PRIMARY KEY, position INTEGER NOT NULL, colour INTEGER NOT NULL,
+        key TEXT NOT NULL, description TEXT NOT NULL
+    );
+    CREATE TABLE video (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, media TEXT, features TEXT, times BLOB NOT NULL,
+        complete INTEGER NOT NULL, revision INTEGER NOT NULL DEFAULT 0, added REAL NOT NULL,
+        removed REAL
+    );
+    CREATE TABLE track (
+        id INTEGER PRIMARY KEY, video TEXT NOT NULL REFERENCES video ON DELETE CASCADE,
+        name TEXT NOT NULL, UNIQUE (video, name)
+    );
+    CREATE TABLE segment (
+        id INTEGER PRIMARY KEY, track INTEGER NOT NULL REFERENCES track ON DELETE CASCADE,
+        start INTEGER NOT NULL, stop INTEGER NOT NULL, label TEXT NOT NULL,
+        origin TEXT NOT NULL CHECK (origin IN ('predicted', 'corrected', 'drawn', 'imported')),
+        comment TEXT NOT NULL, annotator TEXT NOT NULL, CHECK (0 <= start AND start <= stop)
+    );
+    CREATE INDEX segment_of_track ON segment (track);
+    CREATE TABLE edit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        video TEXT NOT NULL REFERENCES video ON DELETE CASCADE, track INTEGER NOT NULL,
+        time REAL NOT NULL, annotator TEXT NOT NULL, removed TEXT NOT NULL,
+        added TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('done', 'undone', 'dropped'))
+    );
+    CREATE INDEX edit_of_video ON edit (video, state);
+    CREATE TABLE run (
+        name TEXT PRIMARY KEY, path TEXT NOT NULL, track TEXT NOT NULL, made REAL NOT NULL,
+        figures TEXT NOT NULL
+    );
+    """,
+    """
+    ALTER TABLE track ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE track ADD COLUMN complete INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE track ADD COLUMN annotator TEXT NOT NULL DEFAULT '';
+    UPDATE track SET complete = (SELECT complete FROM video WHERE video.id = track.video);
+    ALTER TABLE action ADD COLUMN paint TEXT NOT NULL DEFAULT '';
+    CREATE TABLE revision (
+        video TEXT PRIMARY KEY REFERENCES video ON DELETE CASCADE, number INTEGER NOT NULL
+    );
+    INSERT INTO revision SELECT id, revision FROM video;
+    CREATE TABLE step (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, video TEXT REFERENCES video ON DELETE CASCADE,
+        edit TEXT UNIQUE, time REAL NOT NULL, author TEXT NOT NULL, annotator TEXT NOT NULL,
+        title TEXT NOT NULL, actions TEXT NOT NULL, revision INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('done', 'undone', 'dropped'))
+    );
+    CREATE INDEX step_of_author ON step (author, state);
+    CREATE TABLE part (
+        step INTEGER NOT NULL REFERENCES step ON DELETE CASCADE, track INTEGER NOT NULL,
+        removed TEXT NOT NULL, added TEXT NOT NULL, revision INTEGER NOT NULL
+    );
+    CREATE INDEX part_of_step ON part (step);
+    CREATE INDEX part_of_track ON part (track);
+    INSERT INTO step SELECT id, video, NULL, time, '', annotator, 'edit', '[[], []]', 0, state
+        FROM edit;
+    INSERT INTO part SELECT id, track, removed, added, 0 FROM edit;
+    DROP TABLE edit;
+    DROP INDEX segment_of_track;
+    CREATE INDEX segment_of_track ON segment (track, start);
+    CREATE INDEX segment_of_label ON segment (label);
+    """,
+)
+"""Tables of a project.
+
+Version 2: `video.complete` and `video.revision` are not used any more, since a change of a row of
+`video` writes its times, too. A step of no video is one of the whole project. Its `actions` are the
+rows of `action` that it removed and added.
+"""
+
+
+class Database:
+    """The database of a project, for several threads and processes. A new one is created."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / DATABASE
+        is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+        if not is_free and not path.is_file():
+            fix = "name a new folder, or one with project.sqlite"
+            raise InputError(folder, "not a project", fix)
+        if path.is_file() and not path.stat().st_size:
+            raise InputError(path, "empty", _remedy(folder))
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._base = sqlite3.connect(
+                path, timeout=30, isolation_level=None, check_same_thread=False
+            )
+            self._base.execute("PRAGMA foreign_keys = ON")
+            self._lock = threading.RLock()
+            self.folder = folder.resolve()
+            self._migrate()
+        except (OSError, sqlite3.OperationalError) as error:
+            raise InputError(path, f"cannot be opened ({error})") from None
+        except sqlite3.DatabaseError as error:
+            raise InputError(path, f"damaged ({error})", _remedy(folder)) from None
+
+    def _migrate(self) -> None:
+        with self.change():
+            version = self._base.execute("PRAGMA user_version").fetchone()[0]
+            if version > len(MIGRATIONS):
+                raise InputError(
+                    self.folder, f"a project of a later version ({version})", "update fact-clip"
+                )
+            for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+                for statement in script.split(";"):
+                    self._base.execute(statement)
+                self._base.execute(f"PRAGMA user_version = {number}")
+            if version < 2:
+                self._store_keys()
+            self._base.execute(
+                "INSERT OR IGNORE INTO setting VALUES ('token', ?)", (secrets.token_urlsafe(32),)
+            )
+
+    def _store_keys(self) -> None:
+        """Store the keys that the page gave to actions without one. No two have one key."""
+        keys = set[str]()
+        unkeyed = []
+        for name, key in self.rows("SELECT name, key FROM action ORDER BY position"):
+            if key and key.lower() not in keys:
+                keys.add(key.lower())
+            else:
+                unkeyed.append(name)
+        for name in unkeyed:
+            key = free_key(keys)
+            keys.add(key)
+            self.run("UPDATE action SET key = ? WHERE name = ?", key, name)
+
+    def back_up(self) -> None:
+        """Copy the database to BACKUP, which stays as it is if the database is damaged.
+
+        Raises:
+            InputError: if the database is damaged.
+        """
+        path = self.folder / DATABASE
+        try:
+            (problem,) = self.rows("PRAGMA quick_check(1)")[0]
+        except sqlite3.DatabaseError as error:
+            problem = str(error)
+        if problem != "ok":
+            raise InputError(path, f"damaged ({problem})", _remedy(self.folder))
+        with (
+            whole_file(self.folder / BACKUP) as unfinished,
+            closing(sqlite3.connect(unfinished)) as copy,
+            self._lock,
+        ):
+            self._base.backup(copy)
+
+    def renew_token(self) -> None:
+        """Replace the token, so that browsers with the old one are not let in any more."""
+        with self.change():
+            self._base.execute(
+                "UPDATE setting SET value = ? WHERE key = 'token'", (secrets.token_urlsafe(32),)
+            )
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._base.close()
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Run the block as one transaction, or as part of the one that it is in."""
+        with self._lock:
+            if self._base.in_transaction:
+                yield
+                return
+            with self._base:
+                self._base.execute("BEGIN IMMEDIATE")
+                yield
+
+    def rows(self, query: str, *values: object) -> list[Any]:
+        """Return the rows of a query."""
+        with self._lock:
+            return self._base.execute(query, values).fetchall()
+
+    def run(self, query: str, *values: object) -> int:
+        """Run a statement within a change, and return how many rows it has changed."""
+        return self._base.execute(query, values).rowcount
+
+    def stamp(self) -> str:
+        """Return a text that changes with the database, by whatever process."""
+        with self._lock:
+            version = self._base.execute("PRAGMA data_version").fetchone()[0]
+            return f"{self._base.total_changes}.{version}"
+
+    @property
+    def token(self) -> str:
+        """Return the token that opens the page of this project."""
+        return str(self.rows("SELECT value FROM setting WHERE key = 'token'")[0][0])
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        """Return a setting."""
+        rows = self.rows("SELECT value FROM setting WHERE key = ?", key)
+        return json.loads(rows[0][0]) if rows else default
+
+    def set(self, key: str, value: Any) -> None:
+        """Store a setting."""
+        with self.change():
+            self._base.execute(
+                "INSERT OR REPLACE INTO setting VALUES (?, ?)", (key, json.dumps(value))
+            )
+
+
+def _remedy(folder: Path) -> str:
+    """Return what to do about a damaged database."""
+    copy = folder / BACKUP
+    if not copy.is_file():
+        return "restore it from a copy of yours, or name a new folder"
+    moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(copy.stat().st_mtime))
+    return f"{BACKUP} is a good copy of {moment}: rename it to {DATABASE}"
+
+
+def free_key(taken: Collection[str]) -> str:
+    """Return the first key that no action has, or "" if there is none."""
+    return next((key for key in KEYS if key not in taken), "")

@@ -1,0 +1,590 @@
+"""Changes of labels and actions as steps, which the person who made them can undo."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from typing import Any
+
+from fact_clip.core import InputError
+from fact_clip_app.project import Action, ActionRow, Label, Project, check_labels
+
+REPEAT = "Your last edit was not stored; please repeat it."
+
+_COLUMNS = "track, start, stop, label, origin, comment, annotator"
+_DELETION = f"""DELETE FROM segment WHERE id = (
+    SELECT id FROM segment WHERE ({_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?) LIMIT 1)"""
+_INSERTION = f"INSERT INTO segment ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_OVERLAP = """SELECT start, stop, label, origin, comment, annotator FROM segment
+    WHERE track = ? AND start <= ? AND stop >= ?
+    AND ((start = ? AND stop = ?) OR (start < ? AND stop > ?)) LIMIT 1"""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who makes a step. A step can be undone in the same browser."""
+
+    browser: str = ""  # its random id, or "" for programs
+    annotator: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The change of one track."""
+
+    track: int
+    removed: Sequence[Label]
+    added: Sequence[Label]
+
+
+@dataclass(frozen=True)
+class StoredEdit:
+    """An edit as it was stored, with the revisions of its track and its video after it."""
+
+    track: int
+    revision: int
+    video_revision: int
+    added: list[Label]
+
+
+class ConflictError(Exception):
+    """Raised if a change does not fit what is stored. `fields` belong to the response."""
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        self.fields = fields
+
+
+class History:
+    """The steps of a project. Each is one transaction."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    # --- labels ---------------------------------------------------------------------------------
+
+    def edit(
+        self,
+        video: str,
+        part: Part,
+        person: Person,
+        edit: str = "",
+        background: Collection[str] = (),
+    ) -> StoredEdit:
+        """Remove and add labels of a track. Their names become actions.
+
+        Args:
+            video: the id of the video.
+            part: the change. Added labels get the annotator of `person`.
+            person: who makes it.
+            edit: the id of the edit. One that is stored already is not stored again.
+            background: names that do not become actions.
+
+        Raises:
+            ConflictError: if a removed label is not there, or one of somebody else overlaps.
+            InputError: if labels overlap or exceed the video, or there is no such track.
+        """
+        stored = self.project.video(video)
+        assert stored is not None
+        checked = check_labels(part.added, stored.times)
+        signed = [replace(label, annotator=person.annotator) for label in checked]
+        signed_part = Part(part.track, part.removed, signed)
+        with self.project.change():
+            query = """SELECT track, part.revision, step.revision, added
+                       FROM step JOIN part ON part.step = step.id WHERE edit = ?"""
+            for track, revision, video_revision, added in self.project.rows(query, edit):
+                return StoredEdit(track, revision, video_revision, _from_json(added))
+            self._check_track(video, part.track)
+            if part.removed or signed:
+                rows = self._add_labels(signed, background)
+                title = _edit_title(signed_part)
+                self._record(video, person, title, [signed_part], rows, edit or None)
+            return StoredEdit(part.track, self._revision(part.track), self._count(video), signed)
+
+    def replace(
+        self,
+        video: str,
+        track: int,
+        labels: Iterable[Label],
+        revision: int | None = None,
+        person: Person | None = None,
+        background: Collection[str] = (),
+    ) -> int:
+        """Replace the labels of a track.
+
+        Args:
+            video: the id of the video.
+            track: the id of the track.
+            labels: its labels.
+            revision: the revision of the track that was edited; None stands for any.
+            person: who made the labels that are new; None stands for a program.
+            background: names that do not become actions.
+
+        Returns:
+            The new revision of the track.
+
+        Raises:
+            ConflictError: if the track has another revision.
+            InputError: if labels overlap or exceed the video, or there is no such track.
+        """
+        person = person or Person()
+        with self.project.change():
+            self._check_track(video, track)
+            if revision is not None and revision != self._revision(track):
+                subject = f"track {self._track_name(track)}"
+                raise self._conflict(self._latest(track), subject)
+            part = self._replacement(video, track, labels, person.annotator)
+            if part.removed or part.added:
+                rows = self._add_labels(part.added, background)
+                self._record(video, person, _edit_title(part), [part], rows)
+            return self._revision(track)
+
+    def load(
+        self,
+        video: str,
+        tracks: Mapping[str, Sequence[Label]],
+        person: Person,
+        title: str,
+        background: Collection[str] = (),
+    ) -> None:
+        """Replace the labels of tracks, by name, as one step. Tracks are added where needed."""
+        with self.project.change():
+            parts = []
+            for name, labels in tracks.items():
+                track = self.project.add_track(video, name)
+                parts.append(self._replacement(video, track, labels, person.annotator))
+            rows = self.project.action_rows()
+            for part in parts:
+                self._add_labels(part.added, background)
+            self._record(video, person, title, parts, rows)
+
+    def _replacement(self, video: str, track: int, labels: Iterable[Label], annotator: str) -> Part:
+        """Return the difference of a track to new labels. Labels that stay keep their annotator."""
+        stored = self.project.video(video)
+        assert stored is not None
+        old = self.project.track_labels(track)
+        annotators = {replace(label, annotator=""): label.annotator for label in old}
+        new = []
+        for label in check_labels(labels, stored.times):
+            unsigned = replace(label, annotator="")
+            new.append(replace(label, annotator=annotators.get(unsigned, annotator)))
+        removed = sorted((Counter(old) - Counter(new)).elements())
+        added = sorted((Counter(new) - Counter(old)).elements())
+        return Part(track, removed, added)
+
+    def _add_labels(self, labels: Iterable[Label], background: Collection[str]) -> list[ActionRow]:
+        """Add new names to the actions, and return the actions without them."""
+        rows = self.project.action_rows()
+        names = dict.fromkeys(label.label for label in labels)
+        self.project.add_actions(name for name in names if name not in background)
+        return rows
+
+    # --- actions --------------------------------------------------------------------------------
+
+    def set_actions(
+        self,
+        actions: Sequence[Action],
+        renamed: tuple[str, str] | None = None,
+        base: Iterable[str] | None = None,
+    ) -> None:
+        """Replace the actions.
+
+        Args:
+            actions: all actions. Those without a colour or key keep theirs, or get the first free.
+            renamed: the old and new name of an action, whose segments are renamed.
+            base: the names that were edited. Actions that somebody else has added meanwhile are
+                kept. None: nothing is kept.
+        """
+        with self.project.change():
+            rows = self.project.action_rows()
+            stored = {action.name: action for action in self.project.actions()}
+            if base is not None:
+                edited = {*base, *(action.name for action in actions)}
+                actions = [*actions, *(stored[name] for name in stored if name not in edited)]
+            if renamed is not None and renamed[0] in stored:
+                stored.setdefault(renamed[1], stored[renamed[0]])
+            completed = []
+            for action in actions:
+                earlier = stored.get(action.name, action)
+                colour = action.colour if action.colour >= 0 else earlier.colour
+                key = action.key or earlier.key
+                paint = action.paint or earlier.paint
+                completed.append(replace(action, colour=colour, key=key, paint=paint))
+            self.project.run("DELETE FROM action")
+            for action in completed:
+                self._check_key(action.name, action.key, completed)
+            self.project.add_actions(completed)
+            parts = [] if renamed is None else self._relabelled(*renamed)
+            self._record(None, Person(), "change the classes", parts, rows)
+
+    def add(self, actions: Sequence[Action], person: Person) -> None:
+        """Append new actions. A ConflictError names one that exists, or whose key is taken."""
+        with self.project.change():
+            rows = self.project.action_rows()
+            names = {row.name for row in rows}
+            for action in actions:
+                if action.name in names:
+                    message = f'the class "{action.name}" exists'
+                    raise ConflictError(message, taken=action.name)
+                self._check_key(action.name, action.key, rows)
+            self.project.add_actions(actions)
+            title = f"add {len(actions)} classes"
+            if len(actions) == 1:
+                title = f"add class {actions[0].name}"
+            self._record(None, person, title, [], rows)
+
+    def change(self, name: str, values: Mapping[str, Any], person: Person) -> None:
+        """Change values of an action. Its segments follow a new name.
+
+        Args:
+            name: the action.
+            values: its new name, key, paint or description.
+            person: who changes it.
+
+        Raises:
+            ConflictError: if the action is gone, or its new name or key is taken.
+        """
+        with self.project.change():
+            rows = self.project.action_rows()
+            row = self._action(name, rows, person)
+            new_row = row._replace(**values)
+            if new_row.name != name and new_row.name in {row.name for row in rows}:
+                message = f'the class "{new_row.name}" exists; merge the two, or choose a name'
+                raise ConflictError(message, taken=new_row.name)
+            self._check_key(name, new_row.key, rows)
+            self._remove_action(name)
+            self.project.insert_action(new_row)
+            title = f"change class {name}"
+            parts = []
+            if new_row.name != name:
+                parts = self._relabelled(name, new_row.name)
+                title = f"rename {name} to {new_row.name} ({_segments(parts)})"
+            self._record(None, person, title, parts, rows)
+
+    def merge(self, name: str, target: str, person: Person) -> None:
+        """Give the segments of an action to another one, and remove it."""
+        with self.project.change():
+            rows = self.project.action_rows()
+            self._action(name, rows, person)
+            self._action(target, rows, person)
+            if name == target:
+                raise InputError("into", f"{name!r} is the class itself", "name another class")
+            self._remove_action(name)
+            parts = self._relabelled(name, target)
+            title = f"merge {name} into {target} ({_segments(parts)})"
+            self._record(None, person, title, parts, rows)
+
+    def delete(self, name: str, person: Person) -> None:
+        """Remove an action and its segments."""
+        with self.project.change():
+            rows = self.project.action_rows()
+            self._action(name, rows, person)
+            self._remove_action(name)
+            parts = self._relabelled(name, None)
+            title = f"delete class {name} ({_segments(parts)})"
+            self._record(None, person, title, parts, rows)
+
+    def move(self, name: str, successor: str | None, person: Person) -> None:
+        """Move an action to the position before another one, or to the end."""
+        with self.project.change():
+            rows = self.project.action_rows()
+            row = self._action(name, rows, person)
+            remaining = [candidate for candidate in rows if candidate.name != name]
+            index = len(remaining)
+            if successor is not None and successor != name:
+                index = remaining.index(self._action(successor, rows, person))
+            neighbours = [
+                candidate.position for candidate in remaining[max(index - 1, 0) : index + 1]
+            ]
+            position = row.position
+            if len(neighbours) == 2:
+                position = sum(neighbours) / 2
+            elif index:
+                position = neighbours[0] + 1
+            elif neighbours:
+                position = neighbours[0] - 1
+            if successor != name:
+                query = "UPDATE action SET position = ? WHERE name = ?"
+                self.project.run(query, position, name)
+            self._record(None, person, f"move class {name}", [], rows)
+
+    def _action(self, name: str, rows: Iterable[ActionRow], person: Person) -> ActionRow:
+        """Return an action. A ConflictError says who has removed it."""
+        for row in rows:
+            if row.name == name:
+                return row
+        raise self._conflict(self._action_changed_by(name, person), f'class "{name}"')
+
+    def _check_key(self, name: str, key: str, actions: Iterable[Action | ActionRow]) -> None:
+        """Raise a ConflictError if another action has a key."""
+        for action in actions:
+            if key and action.name != name and action.key.lower() == key.lower():
+                message = f"key {key} belongs to {action.name}"
+                raise ConflictError(message, taken=action.name)
+
+    def _remove_action(self, name: str) -> None:
+        self.project.run("DELETE FROM action WHERE name = ?", name)
+
+    def _relabelled(self, name: str, new_name: str | None) -> list[Part]:
+        """Return the change of each track with a label: to a new name, or to nothing."""
+        removed: dict[int, list[Label]] = {}
+        query = f"SELECT {_COLUMNS} FROM segment WHERE label = ? ORDER BY track, start, stop"
+        for track, *row in self.project.rows(query, name):
+            removed.setdefault(track, []).append(Label(*row))
+        parts = []
+        for track, labels in removed.items():
+            added = []
+            if new_name is not None:
+                added = [replace(label, label=new_name) for label in labels]
+            parts.append(Part(track, labels, added))
+        return parts
+
+    # --- steps ----------------------------------------------------------------------------------
+
+    def _record(
+        self,
+        video: str | None,
+        person: Person,
+        title: str,
+        parts: Sequence[Part],
+        rows: Sequence[ActionRow],
+        edit: str | None = None,
+    ) -> None:
+        """Apply the parts of a step and store it. Its person cannot redo earlier steps any more.
+
+        Args:
+            video: the id of its video, or None for a step of the project.
+            person: who makes it.
+            title: what it does, for the page.
+            parts: the changes of tracks, which are not made yet.
+            rows: the actions before the step, whose changes are made already.
+            edit: the id of the edit.
+        """
+        current = self.project.action_rows()
+        removed_rows = [row for row in rows if row not in current]
+        added_rows = [row for row in current if row not in rows]
+        changed = [part for part in parts if part.removed or part.added]
+        if not changed and not removed_rows and not added_rows:
+            return
+        drop = """UPDATE step SET state = 'dropped' WHERE author = ? AND state = 'undone'
+                  AND (? IS NULL OR video IS NULL OR video = ?)"""
+        self.project.run(drop, person.browser, video, video)
+        revisions = [self._exchange(part, person) for part in changed]
+        values = (
+            video,
+            edit,
+            time.time(),
+            person.browser,
+            person.annotator,
+            title,
+            json.dumps([removed_rows, added_rows]),
+            0 if video is None else self._count(video),
+        )
+        query = """INSERT INTO step (video, edit, time, author, annotator, title, actions,
+                   revision, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'done')"""
+        self.project.run(query, *values)
+        ((step,),) = self.project.rows("SELECT last_insert_rowid()")
+        query = "INSERT INTO part VALUES (?, ?, ?, ?, ?)"
+        for part, revision in zip(changed, revisions, strict=True):
+            removed = _as_json(part.removed)
+            self.project.run(query, step, part.track, removed, _as_json(part.added), revision)
+
+    def step(self, video: str | None, person: Person, *, back: bool) -> bool:
+        """Undo the last step of a person, or redo the one that was undone last.
+
+        Args:
+            video: whose steps, beside those of the project. None: those of the project alone.
+            person: whose steps.
+            back: undo, in place of redo.
+
+        Returns:
+            Whether the actions have changed.
+
+        Raises:
+            ConflictError: if somebody else has changed what the step would restore.
+        """
+        outcome = f"Your last step cannot be {'undone' if back else 'redone'}."
+        with self.project.change():
+            row = self._next(video, person, back=back)
+            if row is None:
+                return False
+            step, step_video, _, actions = row
+            query = "SELECT track, removed, added FROM part WHERE step = ? ORDER BY rowid"
+            for track, *lists in self.project.rows(query, step):
+                removed, added = _reversed_if(back, [_from_json(content) for content in lists])
+                self._exchange(Part(track, removed, added), person, outcome)
+            removed_rows, added_rows = _reversed_if(back, json.loads(actions))
+            is_strict = step_video is None
+            self._exchange_actions(removed_rows, added_rows, is_strict, person, outcome)
+            state = "undone" if back else "done"
+            self.project.run("UPDATE step SET state = ? WHERE id = ?", state, step)
+            return bool(removed_rows or added_rows)
+
+    def title(self, video: str | None, person: Person, *, back: bool) -> str | None:
+        """Return what `step` would undo or redo, or None."""
+        row = self._next(video, person, back=back)
+        return None if row is None else str(row[2])
+
+    def _next(self, video: str | None, person: Person, *, back: bool) -> Any:
+        """Return the id, video, title and actions of the step to undo or redo, or None."""
+        query = """SELECT id, video, title, actions FROM step
+                   WHERE author = ? AND state = ? AND (video IS NULL OR video = ?) ORDER BY id """
+        query += "DESC LIMIT 1" if back else "ASC LIMIT 1"
+        state = "done" if back else "undone"
+        return next(iter(self.project.rows(query, person.browser, state, video)), None)
+
+    def _exchange(self, part: Part, person: Person, outcome: str = REPEAT) -> int:
+        """Delete and insert the labels of a track, and return its new revision."""
+        for label in part.removed:
+            if not self.project.run(_DELETION, part.track, *astuple(label)):
+                annotator = self._changed_by(part.track, label, person)
+                raise self._label_conflict(part.track, label, annotator or "", outcome)
+        for label in part.added:
+            for row in self._overlap(part.track, label):
+                other = Label(*row)
+                annotator = self._changed_by(part.track, other, person)
+                if annotator is None and outcome == REPEAT:
+                    fix = "shorten it, or use another track"
+                    raise InputError("segments", f"this overlaps {other.label!r}", fix)
+                raise self._label_conflict(
+                    part.track, other, annotator or person.annotator, outcome
+                )
+            self.project.run(_INSERTION, part.track, *astuple(label))
+        self.project.run("UPDATE track SET revision = revision + 1 WHERE id = ?", part.track)
+        ((video,),) = self.project.rows("SELECT video FROM track WHERE id = ?", part.track)
+        self.project.touch(video)
+        return self._revision(part.track)
+
+    def _overlap(self, track: int, label: Label) -> list[Any]:
+        """Return a stored label that overlaps, if there is one."""
+        start = label.start
+        stop = label.stop
+        return self.project.rows(_OVERLAP, track, stop, start, start, stop, stop, start)
+
+    def _exchange_actions(
+        self,
+        removed: Iterable[Sequence[Any]],
+        added: Iterable[Sequence[Any]],
+        is_strict: bool,
+        person: Person,
+        outcome: str,
+    ) -> None:
+        """Delete and insert actions. Unless `is_strict`, what does not fit stays as it is."""
+        current = {row.name: row for row in self.project.action_rows()}
+        added_rows = [ActionRow(*row) for row in added]
+        added_names = {row.name for row in added_rows}
+        for row in [ActionRow(*row) for row in removed]:
+            is_used = row.name not in added_names and self._is_used(row.name)
+            if current.get(row.name) == row and not is_used:
+                self._remove_action(row.name)
+                del current[row.name]
+            elif is_strict:
+                raise self._action_conflict(row.name, person, outcome)
+        owners = {row.key.lower(): row.name for row in current.values() if row.key}
+        for row in added_rows:
+            if row.name not in current and row.key.lower() not in owners:
+                self.project.insert_action(row)
+            elif is_strict:
+                name = row.name if row.name in current else owners[row.key.lower()]
+                raise self._action_conflict(name, person, outcome)
+            else:
+                self.project.add_actions([row.name])
+
+    def _is_used(self, name: str) -> bool:
+        return bool(self.project.rows("SELECT 1 FROM segment WHERE label = ? LIMIT 1", name))
+
+    # --- conflicts ------------------------------------------------------------------------------
+
+    def _conflict(self, annotator: str, subject: str, outcome: str = REPEAT) -> ConflictError:
+        name = annotator or "Somebody else"
+        message = f"{name} changed {subject} a moment ago. {outcome}"
+        return ConflictError(message, annotator=annotator)
+
+    def _label_conflict(
+        self, track: int, label: Label, annotator: str, outcome: str
+    ) -> ConflictError:
+        subject = f'"{label.label}" on track {self._track_name(track)}'
+        return self._conflict(annotator, subject, outcome)
+
+    def _action_conflict(self, name: str, person: Person, outcome: str) -> ConflictError:
+        annotator = self._action_changed_by(name, person)
+        query = "SELECT annotator FROM segment WHERE label = ? ORDER BY id DESC LIMIT 1"
+        for (labeller,) in self.project.rows(query, name):
+            annotator = annotator or labeller
+        return self._conflict(annotator, f'class "{name}"', outcome)
+
+    def _changed_by(self, track: int, label: Label, person: Person) -> str | None:
+        """Return who else has removed or added a label last, or None."""
+        query = """SELECT annotator, removed, added FROM step JOIN part ON part.step = step.id
+                   WHERE track = ? AND author <> ? ORDER BY step.id DESC"""
+        for annotator, *lists in self.project.rows(query, track, person.browser):
+            if any(label in _from_json(content) for content in lists):
+                return str(annotator)
+        return None
+
+    def _action_changed_by(self, name: str, person: Person) -> str:
+        """Return who else has changed an action last, or ""."""
+        query = """SELECT annotator, actions FROM step
+                   WHERE author <> ? AND actions <> '[[], []]' ORDER BY id DESC"""
+        for annotator, actions in self.project.rows(query, person.browser):
+            removed, added = json.loads(actions)
+            if any(row[0] == name for row in [*removed, *added]):
+                return str(annotator)
+        return ""
+
+    def _latest(self, track: int) -> str:
+        """Return who has changed a track last."""
+        query = """SELECT annotator FROM step JOIN part ON part.step = step.id
+                   WHERE track = ? ORDER BY step.id DESC LIMIT 1"""
+        return "".join(row[0] for row in self.project.rows(query, track))
+
+    def _check_track(self, video: str, track: int) -> None:
+        if track not in self.project.tracks(video):
+            raise InputError("track", "no such track")
+
+    def _track_name(self, track: int) -> str:
+        return str(self.project.rows("SELECT name FROM track WHERE id = ?", track)[0][0])
+
+    def _revision(self, track: int) -> int:
+        return int(self.project.rows("SELECT revision FROM track WHERE id = ?", track)[0][0])
+
+    def _count(self, video: str) -> int:
+        query = "SELECT number FROM revision WHERE video = ?"
+        return int(self.project.rows(query, video)[0][0])
+
+
+def _reversed_if(back: bool, pair: Sequence[Any]) -> Sequence[Any]:
+    return pair[::-1] if back else pair
+
+
+def _as_json(labels: Iterable[Label]) -> str:
+    return json.dumps([astuple(label) for label in labels])
+
+
+def _from_json(content: str) -> list[Label]:
+    return [Label(*row) for row in json.loads(content)]
+
+
+def _segments(parts: Iterable[Part]) -> str:
+    """Return the number of segments that are removed, with its noun."""
+    number = sum(len(part.removed) for part in parts)
+    return f"{number} segment" if number == 1 else f"{number} segments"
+
+
+def _edit_title(part: Part) -> str:
+    """Return what an edit does."""
+    old_names = list(dict.fromkeys(label.label for label in part.removed))
+    names = list(dict.fromkeys(label.label for label in part.added)) or old_names
+    subject = f"{len(part.added) or len(part.removed)} segments"
+    if len(names) == 1:
+        subject = names[0]
+    if not part.removed:
+        return f"label {subject}"
+    if not part.added:
+        return f"delete {subject}"
+    if len(old_names) == 1 and names != old_names and len(names) == 1:
+        return f"change {old_names[0]} to {subject}"
+    return f"change {subject}"
