@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         LEAST_FPS,
         MAX_FRAMES,
         MOST_FPS,
+        Instant,
         NewWord,
         Segment,
         Segmentation,
@@ -45,6 +46,7 @@ __all__ = [
     "GapError",
     "Image",
     "InputError",
+    "Instant",
     "Integers",
     "Json",
     "Location",
@@ -73,7 +75,15 @@ _HEAVY = {
     "arrays": ("Array", "Flags", "Floats", "Image", "Integers", "Singles"),
     "clock": ("Clock", "row_times"),
     "frames": ("frame_labels", "majority_stride", "runs", "stretch"),
-    "segments": ("LEAST_FPS", "MAX_FRAMES", "MOST_FPS", "NewWord", "Segment", "Segmentation"),
+    "segments": (
+        "LEAST_FPS",
+        "MAX_FRAMES",
+        "MOST_FPS",
+        "Instant",
+        "NewWord",
+        "Segment",
+        "Segmentation",
+    ),
     "vocabulary": ("WHOLE_NAME", "Factors", "Vocabulary", "parse_mapping"),
 }
 

@@ -62,6 +62,31 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Instant:
+    """A moment at which something happens, at the start of a frame.
+
+    Args:
+        frame: the frame.
+        label: name of the action.
+        comment: a remark of an annotator.
+    """
+
+    frame: int
+    label: str
+    comment: str = ""
+
+    @property
+    def start(self) -> int:
+        """Return the frame, as that of a segment."""
+        return self.frame
+
+    @property
+    def stop(self) -> int:
+        """Return the frame, as that of a segment."""
+        return self.frame
+
+
+@dataclass(frozen=True)
 class NewWord:
     """A word of a candidate that no trained class has, and the nearest one that some class has."""
 
@@ -92,6 +117,8 @@ class Segmentation:
         video_fps: pictures per second of the video file, or None if unknown.
         background: labels that mean "no action"; files of most formats omit them (see `save`).
         new_words: words of the candidates that the model was not trained on.
+        instants: moments beside the segments. Files without point events get a segment of one frame
+            for each that lies in background.
     """
 
     segments: tuple[Segment, ...]
@@ -101,11 +128,13 @@ class Segmentation:
     video_fps: float | None = field(default=None, compare=False)
     background: Names = field(default=(), compare=False)
     new_words: tuple[NewWord, ...] = field(default=(), compare=False)
+    instants: tuple[Instant, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", tuple(self.segments))
         object.__setattr__(self, "background", names_of(self.background, "background"))
         object.__setattr__(self, "new_words", tuple(self.new_words))
+        object.__setattr__(self, "instants", tuple(self.instants))
         if not self.segments or not all(isinstance(segment, Segment) for segment in self.segments):
             raise InputError("segments", "a segmentation needs one Segment or more")
         for name in ("fps", "video_fps"):

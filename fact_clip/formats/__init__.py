@@ -22,11 +22,13 @@ from fact_clip.formats import (
     via,
 )
 from fact_clip.formats.base import Reader
-from fact_clip.formats.gaps import Gaps
+from fact_clip.formats.boris import Behaviour, Ethogram
+from fact_clip.formats.gaps import Gaps, with_framed_instants
 
 __all__ = [
     "FORMATS",
     "READERS",
+    "Behaviour",
     "Format",
     "format_called",
     "format_of",
@@ -50,6 +52,8 @@ class Format:
         write_tracks: writes several segmentations of one video, by the names of their tracks; None
             if each needs a file of its own.
         module: a module of an extra that writing needs, or "".
+        has_instants: whether it has point events.
+        write_ethogram: writes a file that has keys, colours and modifiers of classes, too.
     """
 
     ending: str
@@ -60,6 +64,8 @@ class Format:
     every_frame: bool = False
     write_tracks: Callable[[Mapping[str, Segmentation], Path], None] | None = None
     module: str = ""
+    has_instants: bool = False
+    write_ethogram: Callable[[Segmentation, Path, Ethogram], None] | None = None
 
     @property
     def is_installed(self) -> bool:
@@ -97,8 +103,14 @@ _FORMATS: dict[str, Format] = {
     ),
     "textgrid": Format(".TextGrid", textgrid.write, annotations=textgrid.read_annotations),
     "nwb": Format(".nwb", nwb.write, annotations=nwb.read_annotations, module="pynwb"),
-    "boris": Format(".boris", boris.write_project, annotations=boris.read_annotations),
-    "boris.tsv": Format(".boris.tsv", boris.write_events),
+    "boris": Format(
+        ".boris",
+        boris.write_project,
+        annotations=boris.read_annotations,
+        has_instants=True,
+        write_ethogram=boris.write_project,
+    ),
+    "boris.tsv": Format(".boris.tsv", boris.write_events, has_instants=True),
     "label-studio": Format(
         ".label-studio.json", label_studio.write, annotations=label_studio.read_annotations
     ),
@@ -142,6 +154,7 @@ def save(
     *,
     with_background: bool = False,
     kind: str | None = None,
+    ethogram: Mapping[str, Behaviour] | None = None,
 ) -> Path:
     """Write a segmentation to a file, atomically.
 
@@ -154,6 +167,7 @@ def save(
         path: the file.
         with_background: whether background is written in any format.
         kind: the name of the format. Default: that of the file's ending.
+        ethogram: how classes are coded, for formats that hold this (BORIS).
 
     Returns:
         The path.
@@ -161,7 +175,11 @@ def save(
     path = Path(path)
     form = format_of(path) if kind is None else format_called(kind)
     with whole_file(path) as unfinished, located(path):
-        form.write(_for_file(segmentation, path, form, with_background), unfinished)
+        complete = _for_file(segmentation, path, form, with_background)
+        if ethogram is not None and form.write_ethogram is not None:
+            form.write_ethogram(complete, unfinished, ethogram)
+        else:
+            form.write(complete, unfinished)
     return path
 
 
@@ -197,6 +215,8 @@ def _for_file(
     segmentation: Segmentation, path: Path, form: Format, with_background: bool
 ) -> Segmentation:
     """Return the segmentation with the background and the media that the file gets."""
+    if not form.has_instants:
+        segmentation = with_framed_instants(segmentation)
     media = segmentation.media
     background = segmentation.background
     if with_background and not form.every_frame:

@@ -46,6 +46,7 @@ class Options:
     nouns: Path | None = None
     decimal: Literal[".", ","] = "."  # in the times (CSV)
     skip_bad: bool = False  # omit rows that cannot be read (CSV)
+    instants: bool = False  # read point events, as empty spans (BORIS)
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,17 @@
 import csv
 import logging
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from fact_clip.core import FileLocation, InputError, Segment, Segmentation
+from fact_clip.core import FileLocation, InputError, Instant, Names, Segment, Segmentation
 from fact_clip.core.io import read_value
+from fact_clip.core.messages import is_name
 from fact_clip.formats.base import (
     Annotation,
     Options,
@@ -26,7 +27,7 @@ from fact_clip.formats.base import (
     write_json,
 )
 from fact_clip.formats.table import no_formula, read_table, without_mark
-from fact_clip.formats.times import Number, parse_seconds, picture, picture_rate, second_of, timed
+from fact_clip.formats.times import Number, parse_seconds, picture, picture_rate, second_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,30 +52,51 @@ COLUMNS = (
     "Comment",
 )
 # the beginning of a comment of our writers
-_CONFIDENCE = re.compile(r"\Aconfidence (unknown|[01]|[01]\.[0-9]+|[0-9.]+e-[0-9]+)(; |\Z)")
-_BEHAVIOUR = {
-    "key": "",
-    "description": "",
-    "color": "",
-    "category": "",
-    "modifiers": "",
-    "excluded": "",
-    "coding map": "",
-}
+_CONFIDENCE = re.compile(
+    r"\Afact-clip confidence (unknown|[01]|[01]\.[0-9]+|[0-9.]+e-[0-9]+)(; |\Z)"
+)
+_COLOUR = re.compile("#[0-9a-fA-F]{6}")
+_KEYED = re.compile(r"(.*\S) ?\((\S)\)")  # a modifier with its key
+_NO_MODIFIER = ("", "None")
 
 
-def write_project(segmentation: Segmentation, path: Path) -> None:
+@dataclass(frozen=True)
+class Behaviour:
+    """How a class is coded in BORIS.
+
+    Args:
+        key: the key on the keyboard, or "".
+        colour: as "#rrggbb", or "".
+        description: what it is.
+        code: the behaviour, or "" if that is the name of the class.
+        modifiers: what is added to the code, one of each set.
+    """
+
+    key: str = ""
+    colour: str = ""
+    description: str = ""
+    code: str = ""
+    modifiers: Names = ()
+
+
+Ethogram = Mapping[str, Behaviour]
+"""Class -> how it is coded."""
+
+
+def write_project(segmentation: Segmentation, path: Path, ethogram: Ethogram | None = None) -> None:
     """Write a project with one observation.
 
-    Each class is a state behaviour, each segment a start and a stop event.
+    Args:
+        segmentation: each segment is a start and a stop event, each instant a point event, or a
+            start and a stop at one time if its behaviour has segments, too.
+        path: the file.
+        ethogram: keys, colours and modifiers of classes, also of those without a segment.
     """
+    ethogram = ethogram or {}
     video = segmentation.media or "video"
     name = Path(video).stem
     date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-    events = _events(segmentation, path)
-    behaviours = {}
-    for number, code in enumerate(sorted({event.code for event in events})):
-        behaviours[str(number)] = {"type": "State event", "code": code, **_BEHAVIOUR}
+    events = _events(segmentation, path, ethogram)
     players: dict[str, list[str]] = {str(player): [] for player in range(1, 9)}
     players["1"] = [video]
     # a millisecond more, because BORIS drops a last stop that is, as a decimal, above the binary
@@ -88,7 +110,8 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
         "description": remark(segmentation),
         "time offset": 0.0,
         "events": [
-            [event.time, "", event.code, "", event.comment, event.picture] for event in events
+            [event.time, "", event.code, event.modifier, event.comment, event.picture]
+            for event in events
         ],
         "observation time interval": [0, 0],
         "independent_variables": {},
@@ -112,7 +135,7 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
         "project_name": name,
         "project_description": "written by fact-clip",
         "project_format_version": "7.0",
-        "behaviors_conf": behaviours,
+        "behaviors_conf": _behaviours(segmentation, events, ethogram),
         "observations": {name: observation},
         "behavioral_categories": [],
         "behaviors_coding_map": [],
@@ -122,6 +145,53 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
         "converters": {},
     }
     write_json(path, project)
+
+
+def _behaviours(
+    segmentation: Segmentation, events: Iterable["_Event"], ethogram: Ethogram
+) -> dict[str, Any]:
+    """Return the behaviours of a project: those of the ethogram, then those of further events."""
+    kinds: dict[str, set[str]] = {}  # code -> kinds of its events
+    for event in events:
+        kinds.setdefault(event.code, set()).add(event.kind)
+    classes: dict[str, list[Behaviour]] = {}  # code -> classes, which differ in their modifiers
+    for name, behaviour in ethogram.items():
+        if name not in segmentation.background:
+            classes.setdefault(behaviour.code or name, []).append(behaviour)
+    for code in sorted(kinds):
+        classes.setdefault(code, [Behaviour()])
+
+    behaviours = {}
+    for number, (code, variants) in enumerate(classes.items()):
+        is_point = kinds.get(code) == {"POINT"}
+        behaviours[str(number)] = {
+            "type": "Point event" if is_point else "State event",
+            "code": code,
+            "key": variants[0].key,
+            "description": variants[0].description,
+            "color": variants[0].colour,
+            "category": "",
+            "modifiers": _modifier_sets(variants),
+            "excluded": "",
+            "coding map": "",
+        }
+    return behaviours
+
+
+def _modifier_sets(variants: Sequence[Behaviour]) -> dict[str, Any] | str:
+    """Return the modifiers of a behaviour. In a single set, each has the key of its class."""
+    count = max(len(variant.modifiers) for variant in variants)
+    sets: dict[str, Any] = {}
+    for position in range(count):
+        values: dict[str, None] = {}
+        for variant in variants:
+            if position < len(variant.modifiers):
+                value = variant.modifiers[position]
+                if count == 1 and variant.key:
+                    value += f" ({variant.key})"
+                values[value] = None
+        sets[str(position)] = {"name": "", "description": "", "type": 0, "values": list(values)}
+    return sets or ""
 
 
 def write_events(segmentation: Segmentation, path: Path) -> None:
@@ -161,57 +231,111 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
 
 
 class _Event(NamedTuple):
-    """The start or the stop of a segment."""
+    """The start or the stop of a segment, or an instant."""
 
     time: float  # seconds, to the millisecond
-    kind: str  # START, STOP, or "" if a file does not say
-    code: str  # the class
+    kind: str  # START, STOP, POINT, or "" if a file does not say
+    code: str
     comment: str = ""
     picture: int = 0
+    modifier: str = ""  # one of each set, separated by "|"
+
+    @property
+    def label(self) -> str:
+        """Return the class: the code and its modifiers."""
+        modifiers = [part.strip() for part in self.modifier.split("|")]
+        return " ".join([self.code, *(part for part in modifiers if part not in _NO_MODIFIER)])
 
 
-def _events(segmentation: Segmentation, path: Path) -> list[_Event]:
-    """Return the events of all segments in the order of time."""
+def _events(
+    segmentation: Segmentation, path: Path, ethogram: Ethogram | None = None
+) -> list[_Event]:
+    """Return the events of all segments and instants in the order of time."""
+    ethogram = ethogram or {}
+    lasting = {_code_of(segment, ethogram) for segment in segmentation.foreground}
+    parts: list[Segment | Instant] = [*segmentation.foreground, *segmentation.instants]
+    parts.sort(key=lambda part: (part.start, part.stop))
     events = []
-    for start, stop, segment in timed(path, segmentation):
-        code = one_line(path, segment.label)
-        first = picture(segmentation, segment.start)
-        last = picture(segmentation, segment.stop)
-        events.append(_Event(round(start, 3), "START", code, _comment_cell(segment), first))
-        events.append(_Event(round(stop, 3), "STOP", code, "", last))
+    for part in parts:
+        behaviour = ethogram.get(part.label, Behaviour())
+        code = one_line(path, _code_of(part, ethogram))
+        first = _Event(
+            time=round(second_of(path, segmentation, part.start), 3),
+            kind="START",
+            code=code,
+            comment=_comment_cell(part),
+            picture=picture(segmentation, part.start),
+            modifier="|".join(behaviour.modifiers),
+        )
+        if part.start == part.stop and code not in lasting:
+            events.append(first._replace(kind="POINT"))
+            continue
+        stop = round(second_of(path, segmentation, part.stop), 3)
+        last = picture(segmentation, part.stop)
+        events.append(first)
+        events.append(first._replace(kind="STOP", time=stop, comment="", picture=last))
     return events
 
 
-def _comment_cell(segment: Segment) -> str:
+def _code_of(part: Segment | Instant, ethogram: Ethogram) -> str:
+    return ethogram.get(part.label, Behaviour()).code or part.label
+
+
+def _comment_cell(segment: Segment | Instant) -> str:
     """Return the comment of an event: the confidence of a segment, then its comment."""
     parts = []
-    if segment.confidence is not None:
-        parts.append(f"confidence {segment.confidence!r}")
+    if isinstance(segment, Segment) and segment.confidence is not None:
+        parts.append(f"fact-clip confidence {segment.confidence!r}")
     elif _CONFIDENCE.match(segment.comment):  # it would be read as a confidence
-        parts.append("confidence unknown")
+        parts.append("fact-clip confidence unknown")
     if segment.comment:
         parts.append(segment.comment)
     return "; ".join(parts)
 
 
 def _read_comment(cell: str) -> str:
-    """Return the comment of an event without the confidence that our writers put before it."""
-    return _CONFIDENCE.sub("", cell)
+    """Return the comment of an event without the confidence that our writers put before it.
+
+    Line ends are those of Unix.
+    """
+    return _CONFIDENCE.sub("", cell.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def _four_of(event: object) -> object:
-    """Return seconds, subject, behaviour and comment. Modifiers and picture are not read."""
+def _five_of(event: object) -> object:
+    """Return seconds, subject, behaviour, modifiers and comment. The picture is not read."""
     if not isinstance(event, list):
         return event
-    comment = ""
-    if len(event) > 4 and isinstance(event[4], str):
-        comment = _read_comment(event[4])
-    return (*event[:3], comment)
+    cells = [cell if isinstance(cell, str) else "" for cell in event[3:5]]
+    modifier, comment = [*cells, "", ""][:2]
+    return (*event[:3], modifier, _read_comment(comment))
+
+
+class _ModifierSet(BaseModel):
+    values: list[Any] = []
+
+
+def _sets_of(value: object) -> object:
+    """Return the sets of modifiers. Old projects have a string."""
+    return value if isinstance(value, dict) else {}
+
+
+def _sign(value: object) -> str:
+    """Return a key that is a single sign, else ""."""
+    return value if isinstance(value, str) and is_name(value) and len(value) == 1 else ""
+
+
+def _hex_colour(value: object) -> str:
+    """Return a colour as "#rrggbb", else ""."""
+    return value.lower() if isinstance(value, str) and _COLOUR.fullmatch(value) else ""
 
 
 class _Behaviour(BaseModel):
     code: str = ""
     type: Any = ""  # "State event", which has a length, or "Point event"
+    key: Annotated[str, BeforeValidator(_sign)] = ""
+    color: Annotated[str, BeforeValidator(_hex_colour)] = ""
+    description: str | None = ""
+    modifiers: Annotated[dict[str, _ModifierSet], BeforeValidator(_sets_of)] = {}
 
 
 class _MediaInfo(BaseModel):
@@ -219,7 +343,9 @@ class _MediaInfo(BaseModel):
 
 
 class _Observation(BaseModel):
-    events: list[Annotated[tuple[Number, str | None, str, str], BeforeValidator(_four_of)]] = []
+    events: list[
+        Annotated[tuple[Number, str | None, str, str, str], BeforeValidator(_five_of)]
+    ] = []
     file: dict[str, list[str]] = {}
     media_info: _MediaInfo = _MediaInfo()
     description: Any = None
@@ -232,14 +358,15 @@ class _Project(BaseModel):
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
-    """Read the state events of a BORIS project, or of its table of events.
+    """Read the events of a BORIS project, or of its table of events.
 
     The table is .tsv or .csv, tabular or aggregated. A video is named after its media file, or
-    after the observation if that has several.
+    after the observation if that has several. A class is a behaviour with its modifiers. Point
+    events are empty spans; without `options.instants` they are left out.
     """
     is_table = path.suffix.lower() in (".tsv", ".csv")
     read = _read_table if is_table else _read_project
-    annotations, n_points = read(path, options.tier)
+    annotations, n_points = read(path, options)
     if n_points and not annotations:
         problem = "only point events, which have no length"
         raise InputError(path, problem, "make state events of them")
@@ -249,8 +376,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     return annotations
 
 
-def _read_project(path: Path, tier: str | None) -> tuple[list[Annotation], int]:
-    """Return the annotation of each video of a project, and the number of point events."""
+def _read_project(path: Path, options: Options) -> tuple[list[Annotation], int]:
+    """Return the annotation of each video of a project, and the number of omitted point events."""
     project = read_value(_Project, path, "give a BORIS project")
     points = set()
     for behaviour in project.behaviors_conf.values():
@@ -263,15 +390,17 @@ def _read_project(path: Path, tier: str | None) -> tuple[list[Annotation], int]:
         where = FileLocation(path, part=f"observation {name!r}")
         _check_offset(where, observation.offset)
         events: dict[str, list[_Event]] = {}  # by subject
-        for time, subject, code, comment in observation.events:
-            if code in points:
+        for time, subject, code, modifier, comment in observation.events:
+            kind = "POINT" if code in points else ""
+            event = _Event(time, kind, code.strip(), comment, modifier=modifier)
+            if kind and not options.instants:
                 n_points += 1
             else:
-                events.setdefault(subject or "", []).append(_Event(time, "", code, comment))
+                events.setdefault(subject or "", []).append(event)
         if not events:  # not coded yet
             continue
 
-        subject = choose(where, "subject", events, tier)
+        subject = choose(where, "subject", events, options.tier)
         media = [file for files in observation.file.values() for file in files]
         video = _Video(video_name(media[0]) if len(media) == 1 else name)
         video.spans = _states(where, events[subject])
@@ -310,10 +439,10 @@ def _check_offset(where: FileLocation, offset: float | None) -> None:
         raise InputError(where, problem, "set it to 0 in BORIS")
 
 
-def _read_table(path: Path, tier: str | None) -> tuple[list[Annotation], int]:
-    """Return the annotation of each video of a table of events, and the number of point events."""
+def _read_table(path: Path, options: Options) -> tuple[list[Annotation], int]:
+    """Return the annotation of each video of a table, and the number of omitted point events."""
     rows = list(read_table(path, ("Behavior",)))
-    subject = choose(path, "subject", (row.get("Subject", "") for _, row in rows), tier)
+    subject = choose(path, "subject", (row.get("Subject", "") for _, row in rows), options.tier)
     # by path and name: a/x.mp4 and b/x.mp4 are two
     videos: dict[tuple[str, str], _Video] = {}
     selected = []
@@ -323,7 +452,7 @@ def _read_table(path: Path, tier: str | None) -> tuple[list[Annotation], int]:
         if offset:
             _check_offset(where, parse_seconds(where, offset, "Time offset (s)"))
         kind = (row.get("Behavior type") or row.get("Status") or "").upper()
-        if kind == "POINT":
+        if kind == "POINT" and not options.instants:
             n_points += 1
         elif row.get("Subject", "") == subject:
             selected.append((where, row, kind))
@@ -344,16 +473,21 @@ def _add_row(video: _Video, where: FileLocation, row: Mapping[str, str], kind: s
     length = _first(row, ("Media duration (s)", "Total length"))
     if re.fullmatch(r"[0-9.]+", length):  # it is no number for several files, or for none
         video.lengths.add(parse_seconds(where, length, "the length of the video"))
-    label = without_mark(row["Behavior"])
+    modifiers = [row[column] for column in row if column.startswith("Modifier")]
     comment = _first(row, ("Comment", "Comment start", "Comment stop"))
-    comment = _read_comment(without_mark(comment))
+    event = _Event(
+        time=0.0,
+        kind=kind,
+        code=without_mark(row["Behavior"]).strip(),
+        comment=_read_comment(without_mark(comment)),
+        modifier="|".join(modifiers),
+    )
     if row.get("Start (s)") and row.get("Stop (s)"):
         start = parse_seconds(where, row["Start (s)"], "Start (s)")
         stop = parse_seconds(where, row["Stop (s)"], "Stop (s)")
-        video.spans.append(Span(start, stop, label, where, comment=comment))
+        video.spans.append(Span(start, stop, event.label, where, comment=event.comment))
     elif "Time" in row:
-        time = parse_seconds(where, row["Time"], "Time")
-        video.events.append(_Event(time, kind, label, comment))
+        video.events.append(event._replace(time=parse_seconds(where, row["Time"], "Time")))
     else:
         raise InputError(where, "neither Time, nor Start (s) and Stop (s)")
 
@@ -364,22 +498,69 @@ def _first(row: Mapping[str, str], columns: Iterable[str]) -> str:
 
 
 def _states(where: FileLocation, events: list[_Event]) -> list[Span]:
-    """Pair events: one starts a behaviour and the next one stops it."""
+    """Pair events: one starts a behaviour and the next one with the same modifiers stops it."""
     spans = []
     start_of: dict[str, _Event] = {}
     for event in sorted(events, key=lambda event: event.time):
-        code = event.code
-        is_running = code in start_of
+        label = event.label
+        is_running = label in start_of
         if event.kind == ("START" if is_running else "STOP"):
             fault = "starts again" if is_running else "stops without a start"
-            raise InputError(where, f"{code!r} {fault} at {event.time:g} s", "correct it in BORIS")
-        if is_running:
-            start = start_of.pop(code)
+            raise InputError(where, f"{label!r} {fault} at {event.time:g} s", "correct it in BORIS")
+        if event.kind == "POINT":
+            spans.append(Span(event.time, event.time, label, where, comment=event.comment))
+        elif is_running:
+            start = start_of.pop(label)
             comment = start.comment or event.comment
-            spans.append(Span(start.time, event.time, code, where, comment=comment))
+            spans.append(Span(start.time, event.time, label, where, comment=comment))
         else:
-            start_of[code] = event
-    for code, start in start_of.items():
-        problem = f"{code!r} starts at {start.time:g} s and never stops"
+            start_of[label] = event
+    for label, start in start_of.items():
+        problem = f"{label!r} starts at {start.time:g} s and never stops"
         raise InputError(where, problem, "add its stop in BORIS")
     return spans
+
+
+def read_ethogram(path: Path) -> dict[str, Behaviour]:
+    """Return how the classes of a BORIS project are coded, in the order of its ethogram.
+
+    Of a behaviour with modifiers, these are the classes that have events. The first of them has its
+    colour and description.
+
+    Args:
+        path: the project.
+
+    Returns:
+        Class -> its behaviour. A key that is no single sign, and a colour by name, are left out.
+    """
+    project = read_value(_Project, path, "give a BORIS project")
+    labels: dict[str, dict[str, str]] = {}  # code -> its classes -> their modifiers
+    for observation in project.observations.values():
+        for _, _, code, modifier, _ in observation.events:
+            event = _Event(0.0, "", code.strip(), modifier=modifier)
+            labels.setdefault(event.code, {})[event.label] = modifier
+
+    ethogram: dict[str, Behaviour] = {}
+    for behaviour in project.behaviors_conf.values():
+        code = behaviour.code.strip()
+        keys = _modifier_keys(behaviour)
+        variants = labels.get(code, {}) if behaviour.modifiers else {code: ""}
+        for number, (label, modifier) in enumerate(variants.items()):
+            look = Behaviour()
+            if number == 0:
+                description = behaviour.description or ""
+                look = Behaviour(colour=behaviour.color, description=description)
+            key = behaviour.key if label == code else keys.get(modifier, "")
+            ethogram[label] = replace(look, key=key)
+    return ethogram
+
+
+def _modifier_keys(behaviour: _Behaviour) -> dict[str, str]:
+    """Return modifier -> its key, which stands behind it in brackets."""
+    keys = {}
+    for modifier_set in behaviour.modifiers.values():
+        for value in modifier_set.values:
+            keyed = _KEYED.fullmatch(str(value))
+            if keyed is not None:
+                keys[keyed[1]] = keyed[2]
+    return keys

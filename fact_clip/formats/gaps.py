@@ -1,7 +1,7 @@
 """Segments with gaps and overlaps, converted to one label per frame or to a segmentation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,22 @@ def gapless(
         if gaps.background is None and has_gaps:
             fix = "name the background that was left out: load(path, background=...)"
         raise InputError(FileLocation(path, part=str(error.where)), error.problem, fix) from None
+
+
+def with_framed_instants(segmentation: Segmentation) -> Segmentation:
+    """Return the segmentation with a segment of one frame for each instant in background."""
+    if not segmentation.instants or not segmentation.background:
+        return segmentation
+    parts = list(segmentation.foreground)
+    for instant in segmentation.instants:
+        stop = instant.frame + 1
+        parts.append(Segment(instant.frame, stop, instant.label, comment=instant.comment))
+    segments: list[Segment] = []
+    for part in sorted(parts, key=lambda part: part.start):  # a segment before an instant
+        if not segments or part.start >= segments[-1].stop:
+            segments.append(part)
+    gaps = Gaps(segmentation.background[0], segmentation.n_frames)
+    return replace(segmentation, segments=gaps.filled(segments), instants=())
 
 
 @dataclass(frozen=True)

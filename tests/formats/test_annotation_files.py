@@ -91,11 +91,14 @@ def project(events: list[list[Any]], **observation: Any) -> str:
 
 def test_boris_project(tmp_path):
     path = tmp_path / "p.boris"
-    events = [[1.5, "", "eat", "", ""], [2.0, "", "call", "", ""], [4.25, "", "eat", "fast|", ""]]
+    events = [[1.5, "", "eat", "fast|None", ""], [2.0, "", "call", "None", ""], [4.25, "", "eat", "fast|None", ""]]
+    events += [[5, "", "eat", "", ""], [5, "", "eat", "fast|nuts"], [6, "", "eat", "fast|nuts"], [7, "", "eat", None]]
     path.write_text(project(events, media_info={"length": {"/data/cam.one.mp4": 9.5}}))
     (annotation,) = READERS["boris"](path, Options())
     assert (annotation.name, annotation.end) == ("cam.one", 9.5)
-    assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(1.5, 4.25, "eat")]
+    eaten = [(1.5, 4.25, "eat fast"), (5, 6, "eat fast nuts"), (5, 7, "eat")]
+    assert [(span.start, span.stop, span.label) for span in annotation.spans] == eaten
+    assert sorted(spans(path, "boris", instants=True)["cam.one"]) == [eaten[0], (2, 2, "call"), *eaten[1:]]
     path.write_text(
         project([[1, "A", "eat"], [2, "B", "eat"], [3, "A", "eat"], [4, "B", "eat"]], file={"1": ["a", "b"]})
     )
@@ -111,6 +114,16 @@ def test_boris_aggregated_events_after_lines_of_its_own(tmp_path):
         "x;No focal subject;eat;STATE;0.5;2.25;d/a.avi\nx;No focal subject;call;POINT;1;1;d/a.avi\n"
     )
     assert spans(path, "boris") == {"a": [(0.5, 2.25, "eat")]}
+    assert spans(path, "boris", instants=True) == {"a": [(0.5, 2.25, "eat"), (1, 1, "call")]}
+
+
+def test_modifiers_of_a_boris_table(tmp_path):
+    path = tmp_path / "e.tsv"
+    path.write_text(
+        "Subject\tBehavior\tBehavior type\tTime\tModifier #1\tModifier #2\n"
+        "\teat\tSTART\t1\tfast\tNone\n\teat\tSTOP\t2\tfast\tNone\n\tcall\tPOINT\t3\t\t\n"
+    )
+    assert spans(path, "boris", instants=True) == {"e": [(1, 2, "eat fast"), (3, 3, "call")]}
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ COMMENTS = [
     "'=1",
     "confidence 0.5",
     "confidence 0.5; sure?",
-    "confidence unknown; x",
+    "fact-clip confidence 0.5; sure?",
+    "fact-clip confidence unknown; x",
     "; a semicolon",
     "-",
 ]
@@ -108,7 +109,12 @@ def test_a_row_of_the_csv_by_hand(tmp_path):
 def test_boris_has_the_comment_after_the_confidence(tmp_path):
     path = save(video(["sure", ""], 0.5), tmp_path / "a.boris")
     (observation,) = json.loads(path.read_text())["observations"].values()
-    assert [event[4] for event in observation["events"]] == ["confidence 0.5; sure", "", "confidence 0.5", ""]
+    assert [event[4] for event in observation["events"]] == [
+        "fact-clip confidence 0.5; sure",
+        "",
+        "fact-clip confidence 0.5",
+        "",
+    ]
     path = save(video(["sure"]), tmp_path / "a.boris")
     (observation,) = json.loads(path.read_text())["observations"].values()
     assert [event[4] for event in observation["events"]] == ["sure", ""]
@@ -116,10 +122,10 @@ def test_boris_has_the_comment_after_the_confidence(tmp_path):
 
 def test_comments_of_boris_itself(tmp_path):
     events = [[1, "", "eat", "", "start", 25], [2, "", "eat", "", "stop"], [3, "", "eat", "", ""]]
-    events += [[4, "", "eat", "", "confidence 3", "NA"], [5, "", "eat", "", None], [6, "", "eat"]]
+    events += [[4, "", "eat", "", "confidence 0.5; really\r\nnot", "NA"], [5, "", "eat", "", None], [6, "", "eat"]]
     path = tmp_path / "p.boris"
     path.write_text(json.dumps({"observations": {"o": {"events": events}}}))
-    assert read(path, ".boris") == ["start", "confidence 3", ""]
+    assert read(path, ".boris") == ["start", "confidence 0.5; really\nnot", ""]
     path = tmp_path / "tabular.tsv"
     path.write_text("Time\tBehavior\tBehavior type\tComment\n1\teat\tSTART\t\n2\teat\tSTOP\tlate, x\n")
     assert read(path, ".boris") == ["late, x"]
