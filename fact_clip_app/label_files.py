@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from fact_clip.core import Clock, InputError, Location, Segment, Segmentation
-from fact_clip.core.io import read_text
 from fact_clip.formats import FORMATS, Format, load
-from fact_clip.formats.base import Annotation, Options, Span, TiersError, Unit
+from fact_clip.formats.base import Annotation, Options, Span, TiersError
+from fact_clip.formats.csv_file import usual_unit
 from fact_clip.formats.gaps import last_frame
 from fact_clip_app.drafts import BACKGROUND
 from fact_clip_app.project import MAX_COMMENT, Label, Project, Text
@@ -141,11 +141,8 @@ def _read_tiers(path: Path, file_format: Format) -> dict[str, list[Annotation]]:
     """Read the annotations of each tier of a file."""
     read = file_format.annotations
     assert read is not None
-    unit: Unit | None = None
-    if file_format.ending == ".csv" and "start_frame" not in read_text(path).partition("\n")[0]:
-        unit = "seconds"  # as people write times
     try:
-        return {MAIN: read(path, Options(unit=unit))}
+        return {MAIN: read(path, Options(unit=usual_unit(path)))}
     except TiersError as error:
         return {tier or MAIN: read(path, Options(tier=tier)) for tier in error.tiers}
 

@@ -31,7 +31,7 @@ from fact_clip.report.assets import FOLDER, TIMELINE, read_assets
 from fact_clip.report.budget import write_tables
 from fact_clip.video.decode import SUFFIXES
 from fact_clip_app import requests, teach, views
-from fact_clip_app.drafts import BACKGROUND, Draft, row_labels
+from fact_clip_app.drafts import BACKGROUND, Draft
 from fact_clip_app.engine import Engine, reads_names
 from fact_clip_app.export import add_video, check_number, export_set, labelled_videos
 from fact_clip_app.guard import ERRORS, EVENTS, Guard, error_response
@@ -529,7 +529,7 @@ class Server:
         """Return the name and the frame labels (N,) of an upload, a track, or the page."""
         name, parts = self._named_parts(video, key)
         other = views.background_of(self.page, BACKGROUND)[0]
-        return name, row_labels(parts, video.times, video.times, other)
+        return name, views.frame_labels(parts, video.n_frames, other)
 
     def _named_parts(self, video: VideoEntry, key: str) -> tuple[str, Sequence[Draft | Label]]:
         """Return the name and the parts of a labelling. The model is run only where it is shown."""

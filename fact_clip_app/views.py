@@ -13,22 +13,21 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fact_clip.core import Clock, InputError, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.paths import file_name
 from fact_clip.formats import FORMATS, Format, format_called, save_tracks
-from fact_clip.metrics.agreement import agreement, agreement_figures
+from fact_clip.metrics.agreement import agreement
 from fact_clip.report.budget import (
+    Pair,
     Stretch,
-    boundary_distance,
-    duration_icc,
+    time_agreement,
     time_budget,
+    timed_parts,
     transitions,
 )
 from fact_clip_app.controls import CONTROLS
-from fact_clip_app.drafts import BACKGROUND, Draft, gapless, row_labels
+from fact_clip_app.drafts import BACKGROUND, Draft, gapless
 from fact_clip_app.engine import run_of
 from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
@@ -440,7 +439,7 @@ def budget(
     }
 
 
-def _stretches(parts: Iterable[Label | Segment], times: Sequence[float]) -> list[Stretch]:
+def _stretches(parts: Iterable[Label], times: Sequence[float]) -> list[Stretch]:
     return [(times[part.start], times[part.stop], part.label) for part in parts]
 
 
@@ -457,29 +456,51 @@ def comparison(
     Returns:
         Figures, and the rows of a timeline: both labellings, and where they differ.
     """
-    background = background_of(page, BACKGROUND)
-    times = video.times.round(6).tolist()
     (first_name, first_labels), (second_name, second_labels) = labellings
-    result = agreement(first_labels, second_labels, background_of(page))
+    pair = _pair(page, video, first_labels, second_labels)
     first = Segmentation.from_frames(first_labels)
     second = Segmentation.from_frames(second_labels)
-
-    stretches = [
-        _stretches(first.without(background), times),
-        _stretches(second.without(background), times),
-    ]
-    figures = {
-        **result.figures,
-        "edges_s": boundary_distance(*stretches),
-        "icc": duration_icc(*stretches),
-    }
     names = list(dict.fromkeys([*first.transcript, *second.transcript]))
     rows = [
         _timeline_row(first_name, first),
         _timeline_row(second_name, second),
-        _timeline_row("differences", result.differences),
+        _timeline_row("differences", agreement(first_labels, second_labels).differences),
     ]
-    return {"figures": figures, "rows": rows, "colours": _colours(page, names)}
+    return {"figures": _figures([pair]), "rows": rows, "colours": _colours(page, names)}
+
+
+def frame_labels(parts: Iterable[Draft | Label], n_frames: int, other: str) -> list[str]:
+    """Return the label of each frame, as files have them.
+
+    Args:
+        parts: labels and drafts. An instant has one frame, unless a segment covers it. Of
+            overlapping segments, the later one counts.
+        n_frames: the length of the video.
+        other: the label of frames that no part covers.
+    """
+    labels = [other] * n_frames
+    for part in sorted(parts, key=lambda part: (part.start, part.start == part.stop)):
+        if part.start < part.stop:
+            labels[part.start : part.stop] = [part.label] * (part.stop - part.start)
+        elif labels[part.start] == other:
+            labels[part.start] = part.label
+    return labels
+
+
+def _pair(page: Page, video: VideoEntry, *labellings: Sequence[str]) -> Pair:
+    """Return two labellings of the frames of a video, with the times that files have."""
+    background = background_of(page, BACKGROUND)
+    clock = _clock(video)
+    segmentations = [clock.apply_to(Segmentation.from_frames(labels)) for labels in labellings]
+    first, second = (timed_parts(segmentation, background) for segmentation in segmentations)
+    end = segmentations[0].seconds(video.n_frames)
+    return Pair(first, second, end or 0.0)
+
+
+def _figures(pairs: Sequence[Pair]) -> dict[str, Any]:
+    figures = time_agreement(pairs).figures
+    figures["frame_accuracy"] = figures.pop("accuracy")
+    return figures
 
 
 def side(tracks: Iterable[Track], key: str) -> list[Label] | None:
@@ -511,39 +532,30 @@ def agreement_of_all(page: Page, first: str, second: str) -> dict[str, Any]:
         second: the other side.
 
     Returns:
-        The figures of each video, those of all frames, and the seconds in which the first side has
+        The figures of each video, those of all videos, and the seconds in which the first side has
         one name (rows) and the second another (columns).
     """
     other = background_of(page, BACKGROUND)[0]
     videos = []
-    labellings: tuple[list[list[str]], list[list[str]]] = ([], [])
-    seconds = Counter[tuple[str, str]]()
+    pairs = []
     for video in page.project.full_videos():
         tracks = page.project.labelled_tracks(video.id)
-        sides = [side(tracks, key) for key in (first, second)]
-        pair = []
-        for labels in sides:
+        labellings = []
+        for key in (first, second):
+            labels = side(tracks, key)
             if labels is not None:
-                pair.append(row_labels(labels, video.times, video.times, other))
-        if len(pair) < 2:
-            continue
-        figures = comparison(page, video, list(zip((first, second), pair, strict=True)))["figures"]
-        videos.append({"id": video.id, "name": video.name, "figures": figures})
-        durations = np.diff(video.times).tolist()
-        for name, other_name, duration in zip(*pair, durations, strict=True):
-            seconds[name, other_name] += duration
-        labellings[0].append(pair[0])
-        labellings[1].append(pair[1])
+                labellings.append(frame_labels(labels, video.n_frames, other))
+        if len(labellings) == 2:
+            pairs.append(_pair(page, video, *labellings))
+            figures = _figures(pairs[-1:])
+            videos.append({"id": video.id, "name": video.name, "figures": figures})
     if not videos:
         fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
         raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
-    names = sorted({name for names in seconds for name in names})
-    matrix = [[round(seconds[name, column], 3) for column in names] for name in names]
-    return {
-        "videos": videos,
-        "figures": agreement_figures(*labellings, background_of(page)),
-        "confusion": {"names": names, "seconds": matrix},
-    }
+    result = time_agreement(pairs)
+    names = [name or other for name in result.names]
+    confusion = {"names": names, "seconds": result.confusion.round(3).tolist()}
+    return {"videos": videos, "figures": _figures(pairs), "confusion": confusion}
 
 
 def _timeline_row(name: str, segments: Iterable[Segment]) -> dict[str, Any]:

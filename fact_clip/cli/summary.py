@@ -1,53 +1,64 @@
 """fact-clip summary."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fact_clip.cli.console import print_result, table
+from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, argument, option
 from fact_clip.core import InputError, Json
 
-STEP = 1 / 25
-"""Seconds between the moments at which two labellings are compared."""
-
 
 def summary(
-    labels: Annotated[list[Path], argument("LABELS", "Label files, one a video.")],
+    labels: Annotated[list[Path], argument("LABELS", "Label files, one a video, or a folder.")],
     *,
     against: Annotated[
         list[Path] | None,
-        option("A file by somebody else, for each of LABELS in order; may be repeated."),
+        option(
+            "A file by somebody else, for each of LABELS in order, may be repeated; or a folder of"
+            " files with the same names."
+        ),
     ] = None,
     fps: Annotated[
         float | None,
         option("Frames per second of files that do not say it.", min=1e-6, max=1e5),
+    ] = None,
+    unit: Annotated[
+        Literal["seconds", "frames"] | None,
+        option("Unit of the columns start and stop of .csv files. Default: seconds."),
+    ] = None,
+    duration: Annotated[
+        float | None,
+        option("Seconds that videos last whose files do not say it.", min=1e-3, max=1e9),
+    ] = None,
+    video: Annotated[
+        list[Path] | None,
+        option("The video of each of LABELS in order, for its duration; may be repeated."),
     ] = None,
     out: Annotated[Path | None, option("Table to write, .csv or .xlsx.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say how long, how often and when each action is done, and how far two labellings agree.
 
-    Files are of any format that the page reads. Background is left out. Agreement: Cohen's kappa
-    and accuracy by 1/25 s, F1 at overlaps of 10, 25 and 50 %, the mean distance of edges in
-    seconds, and the ICC of total times.
+    Files are of any format that the page reads. Background is left out. Agreement, as on the page,
+    in continuous time: Cohen's kappa and accuracy, F1 at overlaps of 10, 25 and 50 %, the edit
+    score, the mean distance of edges in seconds, and the ICC of total times. Kappa depends on the
+    duration of the video, which most formats do not hold: give --duration or --video.
 
     \b
     Example:
       fact-clip summary labels/*.eaf --out times.xlsx
-      fact-clip summary ann/take.eaf --against bob/take.eaf
+      fact-clip summary ann/take.eaf --against bob/take.eaf --video take.mp4
+      fact-clip summary ann --against bob
     """
     from fact_clip.report.budget import time_budget, transitions, write_tables
 
-    if against and len(against) != len(labels):
-        problem = f"{len(against)} files for {len(labels)}"
-        raise InputError("--against", problem, "give one for each")
-    stems = [path.stem for path in labels]
+    files = _files(labels)
+    durations = _durations(files, video, duration)
     recordings = {}
-    for path in labels:
-        name = path.stem if stems.count(path.stem) == 1 else str(path)
-        recordings[name] = _read(path, fps)
+    for name, path in files.items():
+        recordings[name] = _read(path, fps, unit).lasting(durations.get(name))
     parts = {name: recording.parts for name, recording in recordings.items()}
     seconds = {name: recording.seconds for name, recording in recordings.items()}
 
@@ -56,10 +67,10 @@ def summary(
         "transitions": transitions(parts.values()),
     }
     if against:
-        rows = []
-        for (name, recording), path in zip(recordings.items(), against, strict=True):
-            rows.append({"video": name, **_agreement(recording, _read(path, fps))})
-        tables["agreement"] = rows
+        second = {}
+        for name, path in _counterparts(files, against).items():
+            second[name] = _read(path, fps, unit).lasting(durations.get(name))
+        tables["agreement"] = [_agreement(name, recordings[name], second[name]) for name in second]
     if out is not None:
         for path in write_tables(out, tables):
             print(path)
@@ -71,34 +82,102 @@ def summary(
     print_result(tables, "\n".join(texts), as_json)
 
 
+def _files(paths: Sequence[Path]) -> dict[str, Path]:
+    """Return the label files by their names, with those of folders."""
+    files: list[Path] = []
+    for path in paths:
+        files += _folder_files(path) if path.is_dir() else [path]
+    stems = [path.stem for path in files]
+    return {path.stem if stems.count(path.stem) == 1 else str(path): path for path in files}
+
+
+def _folder_files(folder: Path) -> list[Path]:
+    """Return the label files of a folder."""
+    from fact_clip.formats import FORMATS
+
+    endings = tuple(
+        form.ending.lower() for form in FORMATS.values() if form.annotations or form.read
+    )
+    files = [path for path in sorted(folder.iterdir()) if path.name.lower().endswith(endings)]
+    if not files:
+        raise InputError(folder, "no label file in this folder", f"use {', '.join(endings)}")
+    return files
+
+
+def _counterparts(files: Mapping[str, Path], against: Sequence[Path]) -> dict[str, Path]:
+    """Return the file of the second person for each name. A folder need not have all of them."""
+    if len(against) == 1 and against[0].is_dir():
+        second = {path.stem: path for path in _folder_files(against[0])}
+        pairs = {}
+        for name, path in files.items():
+            if path.stem in second:
+                pairs[name] = second[path.stem]
+        if not pairs:
+            problem = "no file with the name of one of LABELS"
+            raise InputError(against[0], problem, "give two files the same name")
+        if len(pairs) < len(files):
+            note(f"{against[0]}: {len(pairs)} of {len(files)} files have a second labelling")
+        return pairs
+    if len(against) != len(files):
+        problem = f"{len(against)} files for {len(files)}"
+        raise InputError("--against", problem, "give one for each, or a folder")
+    return dict(zip(files, against, strict=True))
+
+
+def _durations(
+    files: Mapping[str, Path], videos: Sequence[Path] | None, duration: float | None
+) -> dict[str, float]:
+    """Return the seconds that videos last, by name, as far as options say it."""
+    if not videos:
+        return {} if duration is None else dict.fromkeys(files, duration)
+    if duration is not None:
+        raise InputError("--duration", "--video says it", "give one of them")
+    if len(videos) != len(files):
+        problem = f"{len(videos)} videos for {len(files)} label files"
+        raise InputError("--video", problem, "give one for each")
+    from fact_clip.video.decode import picture_times
+
+    ends = [float(picture_times(path)[-1]) for path in videos]
+    return dict(zip(files, ends, strict=True))
+
+
 @dataclass(frozen=True)
 class Recording:
     """The labels of a video, in seconds."""
 
+    path: Path
     parts: Sequence[tuple[float, float, str]]  # start, stop and action
-    seconds: float  # its duration
+    seconds: float  # its duration, or the end of its last segment
+    has_end: bool  # whether that is the duration
+
+    def lasting(self, seconds: float | None) -> "Recording":
+        """Return the recording with a duration, unless its file has one."""
+        if self.has_end or seconds is None:
+            return self
+        if seconds < self.seconds - 0.5:
+            problem = f"segments up to {self.seconds:.1f} s of a video of {seconds:.1f} s"
+            raise InputError(self.path, problem, "give the duration of this video")
+        return replace(self, seconds=seconds, has_end=True)
 
 
-def _read(path: Path, fps: float | None) -> Recording:
+def _read(path: Path, fps: float | None, unit: Literal["seconds", "frames"] | None) -> Recording:
     """Read a label file of one video."""
     from fact_clip.formats import format_of, load
     from fact_clip.formats.base import BACKGROUND, Options
-    from fact_clip.formats.times import second_of, timed
+    from fact_clip.formats.csv_file import usual_unit
+    from fact_clip.report.budget import timed_parts
 
     file_format = format_of(path)
     if file_format.annotations is None:
         labelling = load(path)
         labelling = replace(labelling, fps=labelling.fps or fps)
-        if labelling.seconds(0) is None:
+        end = labelling.seconds(labelling.n_frames)
+        if end is None:
             raise InputError(path, "labels without times", "give --fps")
-        parts = [
-            (start, stop, segment.label)
-            for start, stop, segment in timed(path, labelling)
-            if segment.label != BACKGROUND
-        ]
-        return Recording(parts, second_of(path, labelling, labelling.n_frames))
+        background = (*labelling.background, BACKGROUND)
+        return Recording(path, timed_parts(labelling, background), end, has_end=True)
 
-    annotations = file_format.annotations(path, Options())
+    annotations = file_format.annotations(path, Options(unit=unit or usual_unit(path)))
     if len(annotations) != 1:
         raise InputError(path, f"{len(annotations)} videos", "give files of one video")
     (annotation,) = annotations
@@ -110,31 +189,22 @@ def _read(path: Path, fps: float | None) -> Recording:
         for span in annotation.spans
         if span.label not in (annotation.background, BACKGROUND)
     ]
-    ends = [stop for _, stop, _ in parts]
-    return Recording(parts, max([(annotation.end or 0.0) / scale, *ends]))
+    if annotation.end:
+        return Recording(path, parts, annotation.end / scale, has_end=True)
+    end = max((span.stop / scale for span in annotation.spans), default=0.0)
+    return Recording(path, parts, end, has_end=False)
 
 
-def _agreement(first: Recording, second: Recording) -> Json:
+def _agreement(name: str, first: Recording, second: Recording) -> Json:
     """Return the agreement of two labellings, as a row of the table."""
-    from fact_clip.metrics.agreement import agreement
-    from fact_clip.report.budget import boundary_distance, duration_icc
+    from fact_clip.report.budget import Pair, time_agreement
 
-    count = max(round(max(first.seconds, second.seconds) / STEP), 1)
-    figures = agreement(_sampled(first, count), _sampled(second, count), ["background"]).figures
-    row: Json = {"kappa": figures["kappa"], "accuracy": figures["frame_accuracy"]}
-    for key, value in figures.items():
-        if key.startswith("f1@"):
-            row[key] = value
-    row["edges_s"] = boundary_distance(first.parts, second.parts)
-    row["icc"] = duration_icc(first.parts, second.parts)
-    return row
-
-
-def _sampled(recording: Recording, count: int) -> list[str]:
-    """Return the label of each of `count` moments."""
-    labels = ["background"] * count
-    for start, stop, name in sorted(recording.parts):
-        first = min(round(start / STEP), count)
-        last = min(round(stop / STEP), count)
-        labels[first:last] = [name] * (last - first)
-    return labels
+    ends = [recording.seconds for recording in (first, second) if recording.has_end]
+    if not ends:
+        ends = [first.seconds, second.seconds]
+        note(
+            f"{name}: no file says how long the video is, {max(ends):.3f} s are assumed, the end of"
+            " the last segment; --duration or --video says it"
+        )
+    pair = Pair(first.parts, second.parts, max(ends))
+    return {"video": name, "duration": pair.seconds, **time_agreement([pair]).figures}

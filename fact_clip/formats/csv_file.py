@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fact_clip.core import FileLocation, InputError, Segment, Segmentation, located
+from fact_clip.core.io import read_text
 from fact_clip.core.messages import is_name, join_names
 from fact_clip.formats.base import (
     COMMENT,
@@ -168,6 +169,20 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         name = video_name(video) if video else name_of(path)
         annotations.append(Annotation(name, video_spans, columns.unit, path, options.fps))
     return annotations
+
+
+def usual_unit(path: Path) -> Unit | None:
+    """Return the unit of `start` and `stop` as people write them: seconds, beside no frames.
+
+    Args:
+        path: a label file of any format.
+
+    Returns:
+        The unit, or None if the file says it.
+    """
+    if path.suffix.lower() != ".csv" or "start_frame" in read_text(path).partition("\n")[0]:
+        return None
+    return "seconds"
 
 
 def _time(where: FileLocation, row: Mapping[str, str], column: str, options: Options) -> float:

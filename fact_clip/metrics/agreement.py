@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from fact_clip.core import InputError, Segment, Vocabulary, runs
 from fact_clip.metrics.frame import cohen_kappa, frame_accuracy
@@ -37,42 +36,19 @@ def agreement(
     if len(first) != len(second):
         problem = f"{len(first)} frames against {len(second)}"
         raise InputError("labels", problem, "compare labels of one video")
-    figures = agreement_figures([first], [second], background)
-
     vocabulary = Vocabulary.from_names(dict.fromkeys([*first, *second]))
     truth = vocabulary.encode(first)  # (T,)
     prediction = vocabulary.encode(second)  # (T,)
+    ignored = [vocabulary.index(name) for name in background if name in vocabulary]
+
+    figures = {"frame_accuracy": frame_accuracy([truth], [prediction])}
+    for overlap in OVERLAPS:
+        figures[f"f1@{overlap}"] = f1([truth], [prediction], overlap, ignored)
+    figures["edit"] = edit([truth], [prediction], ignored)
+    figures["kappa"] = cohen_kappa([truth], [prediction])
+
     differences = []
     for start, stop, _ in runs(truth * len(vocabulary) + prediction):
         if first[start] != second[start]:
             differences.append(Segment(start, stop, f"{first[start]} / {second[start]}"))
     return Agreement(figures, tuple(differences))
-
-
-def agreement_figures(
-    first: Sequence[Sequence[str]],
-    second: Sequence[Sequence[str]],
-    background: Sequence[str] = (),
-) -> dict[str, float]:
-    """Compute how far two labellings of several videos agree, all frames pooled.
-
-    Args:
-        first: the class name of each frame, (T,), of each video.
-        second: another labelling of the same videos.
-        background: class names whose segments do not count in F1 and edit.
-
-    Returns:
-        The figures of `agreement`.
-    """
-    names = dict.fromkeys(chain.from_iterable([*first, *second]))
-    vocabulary = Vocabulary.from_names(names)
-    truths = [vocabulary.encode(labels) for labels in first]
-    predictions = [vocabulary.encode(labels) for labels in second]
-    ignored = [vocabulary.index(name) for name in background if name in vocabulary]
-
-    figures = {"frame_accuracy": frame_accuracy(truths, predictions)}
-    for overlap in OVERLAPS:
-        figures[f"f1@{overlap}"] = f1(truths, predictions, overlap, ignored)
-    figures["edit"] = edit(truths, predictions, ignored)
-    figures["kappa"] = cohen_kappa(truths, predictions)
-    return figures

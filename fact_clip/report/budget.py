@@ -2,21 +2,56 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fact_clip.core import Floats, InputError, Json, library_errors
+from fact_clip.core import (
+    Floats,
+    InputError,
+    Integers,
+    Json,
+    Names,
+    Segmentation,
+    library_errors,
+    runs,
+)
 from fact_clip.core.paths import whole_file
 from fact_clip.formats.table import write_table
+from fact_clip.metrics.frame import percent
+from fact_clip.metrics.segmental import OVERLAPS, Run, SegmentCounts, edit_of, f1_smoothed
 
 Stretch = tuple[float, float, str]  # start and stop in seconds, and the action
+
+_TICK = 1e-9  # seconds; times are compared in whole ticks
+_SLACK = 1e-3  # percent of an overlap that rounded times may lack
 
 Rows = Sequence[Mapping[str, Any]]
 
 COLUMNS = ("video", "action", "seconds", "share", "count", "mean", "deviation", "first")
+
+
+def timed_parts(segmentation: Segmentation, background: Iterable[str]) -> list[Stretch]:
+    """Return the segments of a segmentation in seconds.
+
+    Args:
+        segmentation: the segmentation, with times or a rate.
+        background: labels that are left out.
+
+    Returns:
+        The other segments, by the times that files get.
+    """
+    parts = []
+    for segment in segmentation.without(background):
+        start = segmentation.seconds(segment.start)
+        stop = segmentation.seconds(segment.stop)
+        if start is None or stop is None:
+            raise InputError("labels", "frames without a rate", "give --fps")
+        parts.append((start, stop, segment.label))
+    return parts
 
 
 def time_budget(
@@ -130,6 +165,117 @@ def _cells(rows: Rows) -> Iterable[list[Any]]:
     yield list(rows[0]) if rows else ["nothing"]
     for row in rows:
         yield [round(cell, 3) if isinstance(cell, float) else cell for cell in row.values()]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two labellings of one video, whose unlabelled time is background."""
+
+    first: Sequence[Stretch]
+    second: Sequence[Stretch]
+    seconds: float  # duration of the video
+
+
+@dataclass(frozen=True)
+class TimeAgreement:
+    """How far two labellings of some videos agree in time, whatever their frames are."""
+
+    figures: Json  # in percent, but kappa and ICC are at most 1; None where there is nothing
+    names: Names  # of the actions; the first one, "", is background
+    confusion: Floats  # (K, K) seconds with an action in the first and in the second labelling
+
+
+def time_agreement(pairs: Sequence[Pair]) -> TimeAgreement:
+    """Compare pairs of labellings in continuous time, without sampling.
+
+    Args:
+        pairs: the two labellings of each video. Of overlapping segments, the later one counts.
+
+    Returns:
+        Cohen's kappa, accuracy, F1 at the usual overlaps, edit score, distance of edges and ICC.
+        All videos are pooled, but the edit score and the distance are means over videos.
+    """
+    labels = {part[2] for pair in pairs for part in (*pair.first, *pair.second)}
+    names = ("", *sorted(labels))
+    ticks = np.zeros((len(names), len(names)))
+    comparisons = [_Comparison.of(pair, names) for pair in pairs]
+    for comparison in comparisons:
+        places = (comparison.first, comparison.second)
+        np.add.at(ticks, places, np.diff(comparison.edges))
+
+    figures: Json = {
+        "kappa": _kappa(ticks),
+        "accuracy": percent(float(ticks.trace()), float(ticks.sum())),
+    }
+    runs_of_pairs = [comparison.runs() for comparison in comparisons]
+    for overlap in OVERLAPS:
+        counts = [SegmentCounts.of(*both, overlap - _SLACK) for both in runs_of_pairs]
+        figures[f"f1@{overlap}"] = f1_smoothed(*SegmentCounts.pooled(counts).totals())
+    figures["edit"] = _mean(edit_of(*both) for both in runs_of_pairs)
+
+    firsts = [_stretches(first, names) for first, _ in runs_of_pairs]
+    seconds = [_stretches(second, names) for _, second in runs_of_pairs]
+    figures["edges_s"] = _mean(map(boundary_distance, firsts, seconds))
+    figures["icc"] = duration_icc(list(chain(*firsts)), list(chain(*seconds)))
+    return TimeAgreement(figures, names, ticks * _TICK)
+
+
+@dataclass(frozen=True, eq=False)
+class _Comparison:
+    """Two labellings on the pieces between all their edges."""
+
+    edges: Integers  # (P + 1,) ticks
+    first: Integers  # (P,) index of the action
+    second: Integers  # (P,)
+
+    @classmethod
+    def of(cls, pair: Pair, names: Names) -> "_Comparison":
+        """Cut a pair into pieces."""
+        times = [0.0, max(pair.seconds, _TICK)]
+        for start, stop, _ in (*pair.first, *pair.second):
+            times += [start, stop]
+        edges = np.unique(_ticks(times))
+        first, second = (_piece_labels(parts, edges, names) for parts in (pair.first, pair.second))
+        return cls(edges, first, second)
+
+    def runs(self) -> tuple[list[Run], list[Run]]:
+        """Return the runs of each labelling in ticks, without background."""
+        first, second = (self._runs(labels) for labels in (self.first, self.second))
+        return first, second
+
+    def _runs(self, labels: Integers) -> list[Run]:
+        edges = self.edges.tolist()
+        return [(edges[start], edges[stop], label) for start, stop, label in runs(labels) if label]
+
+
+def _ticks(seconds: Sequence[float]) -> Integers:
+    ticks: Integers = np.round(np.array(seconds) / _TICK).astype(np.int64)
+    return ticks
+
+
+def _piece_labels(parts: Iterable[Stretch], edges: Integers, names: Names) -> Integers:
+    labels = np.zeros(len(edges) - 1, dtype=np.int64)
+    for start, stop, name in sorted(parts):
+        first, last = np.searchsorted(edges, _ticks([start, stop]))
+        labels[first:last] = names.index(name)
+    return labels
+
+
+def _kappa(confusion: Floats) -> float:
+    """Compute Cohen's kappa of a confusion, see `fact_clip.metrics.cohen_kappa`."""
+    shares = confusion / confusion.sum()
+    observed = float(shares.trace())
+    expected = float(shares.sum(0) @ shares.sum(1))
+    return 1.0 if expected >= 1 else (observed - expected) / (1 - expected)
+
+
+def _stretches(parts: Iterable[Run], names: Names) -> list[Stretch]:
+    return [(start * _TICK, stop * _TICK, names[label]) for start, stop, label in parts]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return float(np.mean(numbers)) if numbers else None
 
 
 def boundary_distance(first: Sequence[Stretch], second: Sequence[Stretch]) -> float | None:

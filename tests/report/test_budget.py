@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import csv
 
+import numpy as np
 import pytest
 
-from fact_clip.report.budget import boundary_distance, duration_icc, time_budget, transitions, write_tables
+from fact_clip.report.budget import (
+    Pair,
+    boundary_distance,
+    duration_icc,
+    time_agreement,
+    time_budget,
+    transitions,
+    write_tables,
+)
 
 from ..refusals import refused
 
@@ -52,3 +61,37 @@ def test_agreement_by_hand():
     rows, rest = 2 * (1.5**2 + 1.5**2), 4 * 1.0**2
     assert duration_icc(A, other) == pytest.approx((rows - rest) / (rows + rest - 2 * rest / 2))
     assert duration_icc(B, B) is None
+
+
+def test_agreement_in_time_by_hand():
+    first = [(0.0, 2.5, "stir"), (2.5, 4.0, "stir"), (4.0, 10.0, "pour")]
+    second = [(0.0, 6.0, "stir"), (6.0, 8.0, "pour")]
+    result = time_agreement([Pair(first, second, 10.0)])
+    assert result.names == ("", "pour", "stir")
+    assert result.confusion == pytest.approx(np.array([[0, 0, 0], [2, 2, 2], [0, 0, 4.0]]))
+    figures = result.figures
+    assert figures["accuracy"] == pytest.approx(60)
+    chance = 0.6 * 0.2 + 0.4 * 0.6
+    assert figures["kappa"] == pytest.approx((0.6 - chance) / (1 - chance))
+    assert figures["f1@25"] == pytest.approx(100, abs=0.01)  # IoU 2/6 and 4/6
+    assert figures["f1@50"] == pytest.approx(50, abs=0.01)
+    assert figures["edit"] == 100
+    assert figures["edges_s"] == pytest.approx((0 + 2 + 2 + 0 + 2 + 2) / 6)
+    assert figures["icc"] == duration_icc([(0.0, 4.0, "stir"), (4.0, 10.0, "pour")], second)
+
+
+def test_agreement_of_several_videos_is_pooled():
+    same = [(0.0, 10.0, "stir")]
+    both = time_agreement([Pair(same, same, 20.0), Pair(same, [], 20.0)])
+    assert both.figures["accuracy"] == pytest.approx(75)
+    chance = 0.5 * 0.25 + 0.5 * 0.75
+    assert both.figures["kappa"] == pytest.approx((0.75 - chance) / (1 - chance))
+    assert both.figures["f1@50"] == pytest.approx(100 * 2 / 3, abs=0.01)
+    assert both.figures["edit"] == 50
+    assert both.figures["edges_s"] == 0
+
+
+def test_nothing_labelled_agrees():
+    figures = time_agreement([Pair([], [], 0.0)]).figures
+    assert (figures["kappa"], figures["accuracy"], figures["edit"]) == (1, 100, 100)
+    assert figures["edges_s"] is figures["icc"] is None

@@ -1,0 +1,147 @@
+"""Two labellings have one kappa: on the page, and in `fact-clip summary` on its files, whatever the model is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pympi")
+
+from fact_clip.cli import main
+from fact_clip.metrics import cohen_kappa, frame_accuracy
+
+from ..refusals import refused_line
+from .test_media import UNEVEN, film
+
+FIRST = ((2, 9, "stir"), (9, 12, "stir"), (15, 30, "pour"), (33, 33, "tap"))
+SECOND = ((3, 12, "stir"), (14, 27, "pour"), (27, 30, "stir"), (36, 39, "tap"))
+FIGURES = ("kappa", "accuracy", "f1@10", "f1@25", "f1@50", "edit", "edges_s", "icc")
+
+
+def compared(user, video: str) -> dict[str, float]:
+    """The figures of the page, by the names of the command."""
+    body = {"first": "track main", "second": "track second"}
+    figures = user.ask("POST", f"/api/videos/{video}/compare", json=body)["figures"]
+    return {"accuracy": figures.pop("frame_accuracy"), **figures}
+
+
+def exported(user, video: str, folder: Path, kind: str) -> list[str]:
+    """The files of the two tracks."""
+    paths = []
+    for track in user.ask("GET", f"/api/videos/{video}")["tracks"]:
+        answer = user.client.get(f"/api/videos/{video}/export", params={"format": kind, "track": track["id"]})
+        assert answer.status_code == 200, answer.text
+        path = folder / f"{track['name']}.{kind}"
+        path.write_bytes(answer.content)
+        paths.append(str(path))
+    return paths
+
+
+def summarised(capsys, first: str, second: str, *options: object) -> dict[str, float]:
+    """The row of agreement that the command prints."""
+    capsys.readouterr()
+    assert main(["summary", first, "--against", second, "--json", *map(str, options)]) == 0
+    return json.loads(capsys.readouterr().out)["agreement"][0]
+
+
+def labelled(user, path: Path) -> str:
+    """A video with two tracks."""
+    video = user.add(path)
+    user.label(video, *FIRST)
+    user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})
+    user.label(video, *SECOND, track=1)
+    return video
+
+
+@pytest.mark.parametrize("times", [None, UNEVEN, UNEVEN + 0.3], ids=["even", "uneven", "late"])
+def test_page_and_command_agree(opened, tmp_path, capsys, times):
+    path = film(tmp_path / "take.mkv", "libx264", times=times, sound="aac")
+    user = opened(run=None)()
+    video = labelled(user, path)
+    end = user.ask("GET", f"/api/videos/{video}")["times"][-1]
+    figures = compared(user, video)
+    assert set(figures) == set(FIGURES)
+
+    row = summarised(capsys, *exported(user, video, tmp_path, "json"))
+    assert {name: row[name] for name in FIGURES} == figures
+    for kind in ("csv", "eaf", "srt"):
+        files = exported(user, video, tmp_path, kind)
+        for option in (("--duration", end), ("--video", path)):
+            row = summarised(capsys, *files, *option)
+            assert row["duration"] == pytest.approx(end, abs=1e-3)
+            for name in FIGURES:
+                assert row[name] == pytest.approx(figures[name], abs=5e-4 * (100 if figures[name] > 1 else 1)), name
+
+
+def test_figures_of_even_frames_are_those_of_frames(opened, tmp_path):
+    user = opened(run=None)()
+    video = labelled(user, film(tmp_path / "take.mp4", "libx264"))
+    frames = np.zeros((2, 40), dtype=int)
+    for row, parts in enumerate((FIRST, SECOND)):
+        for start, stop, name in parts:
+            frames[row, start : max(stop, start + 1)] = ["", "stir", "pour", "tap"].index(name)
+    figures = compared(user, video)
+    assert figures["kappa"] == pytest.approx(cohen_kappa([frames[0]], [frames[1]]))
+    assert figures["accuracy"] == pytest.approx(frame_accuracy([frames[0]], [frames[1]]))
+
+
+def test_a_model_changes_no_kappa(opened, rows, tmp_path, capsys):
+    user = opened()()
+    video = labelled(user, rows)
+    assert user.ask("GET", f"/api/videos/{video}")["drafts"]
+    figures = compared(user, video)
+    row = summarised(capsys, *exported(user, video, tmp_path, "json"))
+    assert {name: row[name] for name in FIGURES} == figures
+    user.page.close()
+    user = opened(run=None)()
+    assert not user.ask("GET", f"/api/videos/{video}")["drafts"]
+    assert compared(user, video) == figures
+    row = summarised(capsys, *exported(user, video, tmp_path, "json"))
+    assert {name: row[name] for name in FIGURES} == figures
+
+
+# --- the command ---------------------------------------------------------------------------------------------
+
+
+def test_a_duration_that_no_file_has_is_assumed_and_said(tmp_path, capsys):
+    for name, stop in (("a", 40), ("b", 60)):
+        (tmp_path / f"{name}.csv").write_text(f"start,stop,label\n0,{stop},stir\n")
+    files = [str(tmp_path / f"{name}.csv") for name in "ab"]
+    assert main(["summary", files[0], "--against", files[1], "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "60.000 s are assumed" in captured.err
+    (row,) = json.loads(captured.out)["agreement"]
+    assert (row["duration"], row["accuracy"]) == (60.0, pytest.approx(100 * 40 / 60))
+    row = summarised(capsys, *files, "--duration", 80)
+    assert row["accuracy"] == pytest.approx(100 * 60 / 80)
+    # p_o = .75, p_e = .5 * .75 + .5 * .25
+    assert row["kappa"] == pytest.approx((0.75 - 0.5) / 0.5)
+    row = summarised(capsys, *files, "--unit", "frames", "--fps", 10, "--duration", 8)
+    assert (row["duration"], row["edges_s"]) == (8.0, pytest.approx((0 + 2 + 0 + 2) / 4))
+    refused_line((main(["summary", *files, "--duration", "30"]), *capsys.readouterr()), files[0])
+    refused_line((main(["summary", files[0], "--unit", "frames"]), *capsys.readouterr()), files[0])
+
+
+def test_folders_are_compared_by_the_names_of_their_files(tmp_path, capsys):
+    for folder, names in (("a", ("x", "y", "z")), ("b", ("z", "x")), ("c", ()), ("d", ("v",))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            stop = 10 if folder == "a" else 8
+            (tmp_path / folder / f"{name}.csv").write_text(f"start,stop,label\n0,{stop},stir\n")
+    a, b, c, d = (str(tmp_path / name) for name in "abcd")
+    assert main(["summary", a, "--against", b, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "2 of 3 files" in captured.err
+    tables = json.loads(captured.out)
+    assert [row["video"] for row in tables["agreement"]] == ["x", "z"]
+    assert {row["accuracy"] for row in tables["agreement"]} == {80.0}
+    assert {row["video"] for row in tables["time"]} == {"x", "y", "z", "all"}
+    refused_line((main(["summary", a, "--against", c]), *capsys.readouterr()), c)
+    refused_line((main(["summary", a, "--against", d]), *capsys.readouterr()), d)
+    refused_line((main(["summary", c]), *capsys.readouterr()), c)
+    files = [f"{a}/x.csv", f"{a}/y.csv"]
+    refused_line((main(["summary", *files, "--against", f"{b}/x.csv"]), *capsys.readouterr()), "--against")
+    refused_line((main(["summary", *files, "--video", f"{b}/x.csv"]), *capsys.readouterr()), "--video")
