@@ -72,21 +72,19 @@ def gapless(
 ) -> tuple[Segment, ...]:
     """Return the segments for a file, from the first frame to the last.
 
-    An instant gets one frame, unless a segment covers it.
-
     Args:
-        parts: labels with their comment, or drafts with their confidence.
+        parts: labels with their comment, or drafts with their confidence. Instants are left out.
         n_frames: the length of the video.
         background: the label of gaps.
     """
     segments: list[Segment] = []
     end = 0
-    for part in sorted(parts, key=lambda part: (part.start, part.start == part.stop)):
-        if part.start < end:  # an instant within a segment
+    for part in parts:
+        if part.start == part.stop:
             continue
         if part.start > end:
             segments.append(Segment(end, part.start, background))
-        end = max(part.stop, part.start + 1)
+        end = part.stop
         if isinstance(part, Draft):
             segment = Segment(part.start, end, part.label, part.confidence)
         else:

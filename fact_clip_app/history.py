@@ -10,6 +10,7 @@ from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from fact_clip.core import InputError
+from fact_clip_app.label_files import Loading
 from fact_clip_app.project import Action, ActionRow, Label, Project, check_labels
 
 REPEAT = "Your last edit was not stored; please repeat it."
@@ -145,7 +146,7 @@ class History:
     def load(
         self,
         video: str,
-        tracks: Mapping[str, Sequence[Label]],
+        loading: Loading,
         person: Person,
         title: str,
         background: Collection[str] = (),
@@ -153,12 +154,12 @@ class History:
         """Replace the labels of tracks, by name, as one step. Tracks are added where needed."""
         with self.project.change():
             parts = []
-            for name, labels in tracks.items():
+            for name, labels in loading.tracks.items():
                 track = self.project.add_track(video, name)
                 parts.append(self._replacement(video, track, labels, person.annotator))
             rows = self.project.action_rows()
-            for part in parts:
-                self._add_labels(part.added, background)
+            new = (action for action in loading.actions if action.name not in background)
+            self.project.add_actions(new)
             self._record(video, person, title, parts, rows)
 
     def _replacement(self, video: str, track: int, labels: Iterable[Label], annotator: str) -> Part:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,11 @@ from pydantic import TypeAdapter, ValidationError
 from fact_clip.core import Clock, InputError, Location, Segment, Segmentation
 from fact_clip.formats import FORMATS, Format, load
 from fact_clip.formats.base import Annotation, Options, Span, TiersError
+from fact_clip.formats.boris import read_ethogram
 from fact_clip.formats.csv_file import usual_unit
 from fact_clip.formats.gaps import last_frame
 from fact_clip_app.drafts import BACKGROUND
-from fact_clip_app.project import MAX_COMMENT, Label, Project, Text
+from fact_clip_app.project import MAX_COMMENT, Action, Label, Project, Text
 
 MAX_OVERLAPS = 20
 """Segments of one tier that overlap, at most. Each needs a track."""
@@ -25,6 +26,7 @@ MAIN = "main"
 """The track of a file that has one tier."""
 
 _COMMENT = TypeAdapter(Text)
+_ACTION = TypeAdapter(Action)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Loading:
 
     tracks: dict[str, list[Label]]  # the new labels, by the name of the track
     replaced: dict[str, int]  # the number of labels of tracks that have some
-    actions: list[str]  # names that are new
+    actions: list[Action]  # new ones
 
     @property
     def counts(self) -> dict[str, int]:
@@ -48,6 +50,7 @@ def plan(
     tiers: Mapping[str, list[Label]],
     track: int | None = None,
     name: str | None = None,
+    ethogram: Iterable[Action] = (),
 ) -> Loading:
     """Return what the tiers of a file would change.
 
@@ -59,6 +62,7 @@ def plan(
         track: the track for a file with one tier.
         name: the name of the track, or the beginning of its name if there are several tiers.
             Without either, the tracks are named as the tiers.
+        ethogram: actions of the file (`read_actions`). A key that is taken is left out.
 
     Raises:
         InputError: if there is no such track, or `track` is for several tiers.
@@ -81,11 +85,45 @@ def plan(
     for candidate in stored:
         if candidate.labels and candidate.name in tracks:
             replaced[candidate.name] = len(candidate.labels)
-    existing = {action.name for action in project.actions()}
-    names: dict[str, None] = {}
+    candidates = list(ethogram)
     for labels in tracks.values():
-        names |= dict.fromkeys(label.label for label in labels)
-    return Loading(tracks, replaced, [label for label in names if label not in existing])
+        candidates += [Action(label.label) for label in labels]
+    return Loading(tracks, replaced, _new_actions(project.actions(), candidates))
+
+
+def _new_actions(existing: Iterable[Action], candidates: Iterable[Action]) -> list[Action]:
+    """Return the actions whose names are new, without the keys that are taken."""
+    names = {action.name for action in existing}
+    keys = {action.key.lower() for action in existing}
+    new = []
+    for action in candidates:
+        if action.name in names:
+            continue
+        if action.key.lower() in keys:
+            action = replace(action, key="")
+        names.add(action.name)
+        keys.add(action.key.lower())
+        new.append(action)
+    return new
+
+
+def read_actions(path: Path, ending: str, background: Iterable[str] = ()) -> list[Action]:
+    """Return the actions of a BORIS project, with keys and colours. Other files have none."""
+    if ending != ".boris":
+        return []
+    actions = []
+    for name, behaviour in read_ethogram(path).items():
+        if name in (BACKGROUND, *background):
+            continue
+        description = behaviour.description.replace("\r\n", "\n").replace("\t", " ")
+        action = Action(name, key=behaviour.key, description=description, paint=behaviour.colour)
+        try:
+            _ACTION.validate_python(action)
+        except ValidationError as error:
+            problem = f"behaviour {name!r}: {error.errors()[0]['msg']}"
+            raise InputError(path, problem, "correct it in BORIS") from None
+        actions.append(action)
+    return actions
 
 
 def read_tracks(
@@ -142,9 +180,12 @@ def _read_tiers(path: Path, file_format: Format) -> dict[str, list[Annotation]]:
     read = file_format.annotations
     assert read is not None
     try:
-        return {MAIN: read(path, Options(unit=usual_unit(path)))}
+        return {MAIN: read(path, Options(unit=usual_unit(path), instants=True))}
     except TiersError as error:
-        return {tier or MAIN: read(path, Options(tier=tier)) for tier in error.tiers}
+        annotations = {}
+        for tier in error.tiers:
+            annotations[tier or MAIN] = read(path, Options(tier=tier, instants=True))
+        return annotations
 
 
 def _of_frames(path: Path, segmentation: Segmentation, times: NDArray[np.float64]) -> list[Label]:
@@ -217,7 +258,7 @@ def _apart(path: Path, labels: Iterable[Label], n_frames: int) -> list[list[Labe
         if label.start >= n_frames:
             continue
         for track in tracks:
-            if not track or (track[-1].stop <= label.start and track[-1].start < label.start):
+            if not track or _follows(track[-1], label):
                 track.append(label)
                 break
         else:
@@ -226,3 +267,9 @@ def _apart(path: Path, labels: Iterable[Label], n_frames: int) -> list[list[Labe
             problem = f"more than {MAX_OVERLAPS} segments overlap at frame {label.start}"
             raise InputError(path, problem, "give each subject or rater a file or tier of its own")
     return tracks
+
+
+def _follows(first: Label, second: Label) -> bool:
+    """Return whether two labels, in order, fit on one track. Of an instant there is one there."""
+    is_same = (first.start, first.stop) == (second.start, second.stop)
+    return first.stop <= second.start and not is_same

@@ -37,7 +37,7 @@ from fact_clip_app.export import add_video, check_number, export_set, labelled_v
 from fact_clip_app.guard import ERRORS, EVENTS, Guard, error_response
 from fact_clip_app.history import ConflictError, Person
 from fact_clip_app.jobs import BusyError
-from fact_clip_app.label_files import plan, read_tracks
+from fact_clip_app.label_files import plan, read_actions, read_tracks
 from fact_clip_app.media import MEDIA_TYPES
 from fact_clip_app.page import Options, Page
 from fact_clip_app.project import Annotator, Label, Unlabelled, VideoEntry
@@ -377,19 +377,20 @@ class Server:
             read_tracks(upload.path, upload.ending, stored.times, background),
             track=body.track,
             name=body.name,
+            ethogram=read_actions(upload.path, upload.ending, background),
         )
         if body.dry:
             return {
                 "tracks": loading.counts,
                 "replaces": loading.replaced,
-                "classes": loading.actions,
+                "classes": [action.name for action in loading.actions],
             }
         if loading.replaced and not body.replace:
             names = ", ".join(loading.replaced)
             message = f"{names}: there are labels already. Replace them, or use another track."
             raise ConflictError(message, replaces=loading.replaced)
         person = Person(body.browser, body.annotator or upload.name)
-        self.history.load(video, loading.tracks, person, f"load {upload.name}", background)
+        self.history.load(video, loading, person, f"load {upload.name}", background)
         return {**self._view(video, body.person), "imported": loading.counts}
 
     def export(
@@ -423,10 +424,11 @@ class Server:
             if candidate not in selected:
                 del segmentations[candidate.name]
         files = views.files_of(segmentations, stored.name, form)
+        behaviours = views.ethogram(self.page)
 
         def write(folder: Path) -> None:
             for title, parts in files.items():
-                views.save(parts, folder / f"{title}{form.ending}", background)
+                views.save(parts, folder / f"{title}{form.ending}", background, behaviours)
 
         if len(files) > 1:
             return _download_folder(file_name(stored.name), write)

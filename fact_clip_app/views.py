@@ -13,10 +13,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import Clock, InputError, Segment, Segmentation
+from fact_clip.core import Clock, InputError, Instant, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.paths import file_name
-from fact_clip.formats import FORMATS, Format, format_called, save_tracks
+from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save_tracks
+from fact_clip.formats import save as save_segmentation
 from fact_clip.metrics.agreement import agreement
 from fact_clip.report.budget import (
     Pair,
@@ -327,10 +328,43 @@ def segmentations_of(
     clock = _clock(video)
     segmentations = {}
     for name, parts in parts_of.items():
-        segments = gapless(parts, video.n_frames, background[0])
-        segmentation = Segmentation(segments, background=tuple(background))
+        instants = []
+        for part in parts:
+            if isinstance(part, Label) and part.start == part.stop:
+                instants.append(Instant(part.start, part.label, part.comment))
+        segmentation = Segmentation(
+            segments=gapless(parts, video.n_frames, background[0]),
+            background=tuple(background),
+            instants=tuple(instants),
+        )
         segmentations[name] = clock.apply_to(segmentation)
     return segmentations
+
+
+def ethogram(page: Page) -> dict[str, Behaviour]:
+    """Return the key and the colour of each action.
+
+    A name that is made of its factors ("pour milk") is a behaviour with modifiers.
+    """
+    actions = page.project.actions()
+    colours = _colours(page, [action.name for action in actions])
+    model = page.engine.model()
+    behaviours = {}
+    for action in actions:
+        factors: Sequence[str | None] = ()
+        if model is not None and action.name in model.vocabulary:
+            factors = model.vocabulary.factors[model.vocabulary.index(action.name)]
+        words = [factor for factor in factors if factor]
+        if " ".join(words) != action.name:
+            words = [action.name]
+        behaviours[action.name] = Behaviour(
+            key=action.key,
+            colour=colours[action.name]["colour"] or "",
+            description=action.description,
+            code=words[0],
+            modifiers=tuple(words[1:]),
+        )
+    return behaviours
 
 
 def _free_name(name: str, taken: Container[str]) -> str:
@@ -373,6 +407,7 @@ def export_files(
         Each file. If two videos have one name, the second file is named after its id too.
     """
     written = set[Path]()
+    behaviours = ethogram(page)
     for video in page.project.full_videos():
         tracks = tracks_by(page, video.id, annotators)
         has_labels = any(track.labels for track in tracks)
@@ -386,7 +421,7 @@ def export_files(
                 if path in written:
                     path = folder / f"{title}-{video.id}{form.ending}"
                 written.add(path)
-                save(parts, path, background)
+                save(parts, path, background, behaviours)
                 yield path
 
 
@@ -408,12 +443,18 @@ def files_of(
     return {file_name(f"{name}.{track}"): {track: part} for track, part in tracks.items()}
 
 
-def save(tracks: Mapping[str, Segmentation], path: Path, background: bool) -> None:
+def save(
+    tracks: Mapping[str, Segmentation],
+    path: Path,
+    background: bool,
+    behaviours: Mapping[str, Behaviour],
+) -> None:
     """Write a track, or several tracks into one file."""
     if len(tracks) > 1:
         save_tracks(tracks, path, with_background=background)
     else:
-        next(iter(tracks.values())).save(path, with_background=background)
+        (track,) = tracks.values()
+        save_segmentation(track, path, with_background=background, ethogram=behaviours)
 
 
 def budget(

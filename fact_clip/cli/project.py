@@ -70,16 +70,17 @@ def import_files(
 def _load_labels(page: Page, video_id: str, path: Path, ending: str, *, replace: bool) -> str:
     """Load a label file and return what was loaded, as text."""
     from fact_clip_app.history import Person
-    from fact_clip_app.label_files import plan, read_tracks
+    from fact_clip_app.label_files import plan, read_actions, read_tracks
 
     video = page.project.video(video_id)
     assert video is not None
     tiers = read_tracks(path, ending, video.times)
-    loading = plan(page.project, video_id, path, tiers)
+    ethogram = read_actions(path, ending)
+    loading = plan(page.project, video_id, path, tiers, ethogram=ethogram)
     for name, count in loading.replaced.items():
         if not replace:
             raise InputError(path, f"track {name} has {count} segments", "name --replace")
-    page.history.load(video_id, loading.tracks, Person("", path.name), f"load {path.name}")
+    page.history.load(video_id, loading, Person("", path.name), f"load {path.name}")
     lines = []
     for track, count in loading.counts.items():
         noun = "segment" if count == 1 else "segments"

@@ -63,7 +63,7 @@ def test_what_is_left_of_a_prediction_lies_between_the_labels(labels, expected):
 
 def test_a_file_has_no_gaps_and_joins_nothing():
     parts = [Label(2, 4, "a"), Label(3, 3, "d"), Label(4, 5, "a"), Label(8, 9, "b"), Label(9, 9, "c")]
-    expected = (0, 2, "no"), (2, 4, "a"), (4, 5, "a"), (5, 8, "no"), (8, 9, "b"), (9, 10, "c")
+    expected = (0, 2, "no"), (2, 4, "a"), (4, 5, "a"), (5, 8, "no"), (8, 9, "b"), (9, 10, "no")
     assert gapless(parts, 10, "no") == tuple(Segment(*each) for each in expected)
     assert gapless([], 3, "no") == (Segment(0, 3, "no"),)
     assert gapless([Draft(0, 3, "a", 0.5)], 3)[0].confidence == 0.5

@@ -1,0 +1,110 @@
+"""From a project of the page to BORIS and to a new project: nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fact_clip.core.colours import palette
+
+ACTIONS = [
+    {"do": "add", "names": ["groom"], "key": "g", "description": "licks\nits fur"},
+    {"do": "add", "names": ["lick"], "key": "e", "paint": "#336699"},
+    {"do": "add", "names": ["rear up"]},
+]
+SEGMENTS = [
+    {"start": 4, "stop": 4, "label": "lick", "comment": "once;\ntwice"},
+    {"start": 6, "stop": 10, "label": "groom", "comment": "confidence 0.5"},
+    {"start": 10, "stop": 10, "label": "groom"},
+    {"start": 10, "stop": 12, "label": "rear up", "comment": "fact-clip confidence 1; no"},
+    {"start": 12, "stop": 15, "label": "groom"},
+    {"start": 20, "stop": 20, "label": "lick"},
+]
+LOOK = ("name", "key", "description")
+
+
+def looks(user: Any) -> list[tuple[str, ...]]:
+    """Name, key, description and colour of each action."""
+    state = user.ask("GET", "/api/state")
+    colours = state["colours"]
+    return [(*(one[key] for key in LOOK), colours[one["name"]]["colour"]) for one in state["actions"]]
+
+
+def labels(shown: Any) -> list[tuple[int, int, str, str]]:
+    found = shown["tracks"][0]["segments"]
+    return [(one["start"], one["stop"], one["label"], one["comment"]) for one in found]
+
+
+def exported(user: Any, video: str, path: Path) -> Path:
+    answer = user.client.get(f"/api/videos/{video}/export", params={"format": "boris"})
+    assert answer.status_code == 200, answer.text
+    path.write_bytes(answer.content)
+    return path
+
+
+@pytest.fixture
+def labelled(opened, rows):
+    """A page without a model, and a video that is labelled with `SEGMENTS`."""
+    user = opened(run=None)()
+    video = user.add(rows)
+    for body in ACTIONS:
+        user.ask("POST", "/api/actions", json={"browser": "", "annotator": "", **body})
+    track = user.ask("GET", f"/api/videos/{video}")["tracks"][0]
+    body = {"track": track["id"], "revision": track["revision"], "segments": SEGMENTS}
+    user.ask("PUT", f"/api/videos/{video}/segments", json=body)
+    return user, video
+
+
+def test_a_project_comes_back_from_boris(labelled, opened, rows, tmp_path):
+    user, video = labelled
+    path = exported(user, video, tmp_path / "a.boris")
+    behaviours = json.loads(path.read_text())["behaviors_conf"].values()
+    assert [(one["code"], one["type"], one["key"], one["color"]) for one in behaviours] == [
+        ("groom", "State event", "g", palette(3)[0]),
+        ("lick", "Point event", "e", "#336699"),
+        ("rear up", "State event", "1", palette(3)[2]),
+    ]
+    before, expected = looks(user), labels(user.ask("GET", f"/api/videos/{video}"))
+    assert len(expected) == len(SEGMENTS)
+
+    other = opened(run=None, project=tmp_path / "other")()
+    again = other.add(rows)
+    loaded = other.ask("POST", f"/api/videos/{again}/labels", json={"file": other.upload(path)})
+    assert labels(loaded) == expected
+    assert looks(other) == before
+    other.ask("POST", f"/api/videos/{again}/undo", json={"browser": "", "annotator": ""})
+    assert looks(other) == []
+
+
+def test_a_key_that_is_taken_stays_with_its_class(labelled, opened, rows, tmp_path):
+    user, video = labelled
+    path = exported(user, video, tmp_path / "a.boris")
+    other = opened(run=None, project=tmp_path / "other")()
+    again = other.add(rows)
+    other.ask("POST", "/api/actions", json={"do": "add", "names": ["gnaw"], "key": "G", "browser": "", "annotator": ""})
+    asked = {"file": other.upload(path), "dry": True}
+    assert other.ask("POST", f"/api/videos/{again}/labels", json=asked)["classes"] == ["groom", "lick", "rear up"]
+    other.ask("POST", f"/api/videos/{again}/labels", json={"file": other.upload(path)})
+    keys = {one["name"]: one["key"] for one in other.ask("GET", "/api/state")["actions"]}
+    assert keys == {"gnaw": "G", "groom": "2", "lick": "e", "rear up": "1"}
+
+
+def test_names_that_are_made_of_factors_have_modifiers(opened, rows, text_run, tmp_path):
+    user = opened()()
+    video = user.add(rows)
+    name = "grasp shaft"
+    model = user.page.engine.model()
+    factors = model.vocabulary.factors[model.vocabulary.index(name)]
+    assert " ".join(filter(None, factors)) == name
+    user.act(name, "peel apple")
+    user.label(video, (2, 5, name), (5, 9, "peel apple"))
+    project = json.loads(exported(user, video, tmp_path / "a.boris").read_text())
+    assert [one["code"] for one in project["behaviors_conf"].values()] == ["grasp", "peel apple"]
+    (observation,) = project["observations"].values()
+    assert [event[2:4] for event in observation["events"]] == [["grasp", "shaft"]] * 2 + [["peel apple", ""]] * 2
+    again = user.add(rows)
+    loaded = user.ask("POST", f"/api/videos/{again}/labels", json={"file": user.upload(tmp_path / "a.boris")})
+    assert [one[2] for one in labels(loaded)] == [name, "peel apple"]
