@@ -23,6 +23,10 @@ _OVERLAP = """SELECT start, stop, label, origin, comment, annotator FROM segment
     WHERE track = ? AND start <= ? AND stop >= ?
     AND ((start = ? AND stop = ?) OR (start < ? AND stop > ?)) LIMIT 1"""
 
+_ACTION_COLUMNS = ", ".join(ActionRow._fields)
+_ACTION_DELETION = f"""DELETE FROM action WHERE ({_ACTION_COLUMNS}) = (?, ?, ?, ?, ?, ?)
+    AND (? OR name NOT IN (SELECT label FROM segment))"""
+
 
 @dataclass(frozen=True)
 class Person:
@@ -215,9 +219,9 @@ class History:
                 paint = action.paint or earlier.paint
                 completed.append(replace(action, colour=colour, key=key, paint=paint))
             self.project.run("DELETE FROM action")
-            for action in completed:
-                self._check_key(action.name, action.key, completed)
             self.project.add_actions(completed)
+            for action in completed:
+                self._check_key(action.name, action.key)
             parts = [] if renamed is None else self._relabelled(*renamed)
             self._record(None, Person(), "change the classes", parts, rows)
 
@@ -230,7 +234,7 @@ class History:
                 if action.name in names:
                     message = f'the class "{action.name}" exists'
                     raise ConflictError(message, taken=action.name)
-                self._check_key(action.name, action.key, rows)
+                self._check_key(action.name, action.key)
             self.project.add_actions(actions)
             title = f"add {len(actions)} classes"
             if len(actions) == 1:
@@ -255,7 +259,7 @@ class History:
             if new_row.name != name and new_row.name in {row.name for row in rows}:
                 message = f'the class "{new_row.name}" exists; merge the two, or choose a name'
                 raise ConflictError(message, taken=new_row.name)
-            self._check_key(name, new_row.key, rows)
+            self._check_key(name, new_row.key)
             self._remove_action(name)
             self.project.insert_action(new_row)
             title = f"change class {name}"
@@ -292,24 +296,17 @@ class History:
         """Move an action to the position before another one, or to the end."""
         with self.project.change():
             rows = self.project.action_rows()
-            row = self._action(name, rows, person)
-            remaining = [candidate for candidate in rows if candidate.name != name]
-            index = len(remaining)
-            if successor is not None and successor != name:
-                index = remaining.index(self._action(successor, rows, person))
-            neighbours = [
-                candidate.position for candidate in remaining[max(index - 1, 0) : index + 1]
-            ]
-            position = row.position
-            if len(neighbours) == 2:
-                position = sum(neighbours) / 2
-            elif index:
-                position = neighbours[0] + 1
-            elif neighbours:
-                position = neighbours[0] - 1
-            if successor != name:
-                query = "UPDATE action SET position = ? WHERE name = ?"
-                self.project.run(query, position, name)
+            self._action(name, rows, person)
+            if successor == name:
+                return
+            positions = [row.position for row in rows if row.name != name]
+            index = len(positions)
+            if successor is not None:
+                index = positions.index(self._action(successor, rows, person).position)
+            bounded = [rows[0].position - 1, *positions, rows[-1].position + 1]
+            position = (bounded[index] + bounded[index + 1]) / 2
+            query = "UPDATE action SET position = ? WHERE name = ?"
+            self.project.run(query, position, name)
             self._record(None, person, f"move class {name}", [], rows)
 
     def _action(self, name: str, rows: Iterable[ActionRow], person: Person) -> ActionRow:
@@ -319,12 +316,12 @@ class History:
                 return row
         raise self._conflict(self._action_changed_by(name, person), f'class "{name}"')
 
-    def _check_key(self, name: str, key: str, actions: Iterable[Action | ActionRow]) -> None:
+    def _check_key(self, name: str, key: str) -> None:
         """Raise a ConflictError if another action has a key."""
-        for action in actions:
-            if key and action.name != name and action.key.lower() == key.lower():
-                message = f"key {key} belongs to {action.name}"
-                raise ConflictError(message, taken=action.name)
+        query = """SELECT name FROM action
+                   WHERE key <> '' AND lower(key) = lower(?) AND name <> ?"""
+        for (owner,) in self.project.rows(query, key, name):
+            raise ConflictError(f"key {key} belongs to {owner}", taken=owner)
 
     def _remove_action(self, name: str) -> None:
         self.project.run("DELETE FROM action WHERE name = ?", name)
@@ -467,35 +464,27 @@ class History:
 
     def _exchange_actions(
         self,
-        removed: Iterable[Sequence[Any]],
-        added: Iterable[Sequence[Any]],
+        removed: Sequence[Sequence[Any]],
+        added: Sequence[Sequence[Any]],
         is_strict: bool,
         person: Person,
         outcome: str,
     ) -> None:
         """Delete and insert actions. Unless `is_strict`, what does not fit stays as it is."""
-        current = {row.name: row for row in self.project.action_rows()}
-        added_rows = [ActionRow(*row) for row in added]
-        added_names = {row.name for row in added_rows}
-        for row in [ActionRow(*row) for row in removed]:
-            is_used = row.name not in added_names and self._is_used(row.name)
-            if current.get(row.name) == row and not is_used:
-                self._remove_action(row.name)
-                del current[row.name]
-            elif is_strict:
-                raise self._action_conflict(row.name, person, outcome)
-        owners = {row.key.lower(): row.name for row in current.values() if row.key}
-        for row in added_rows:
-            if row.name not in current and row.key.lower() not in owners:
+        added_names = {name for name, *_ in added}
+        for row in removed:
+            is_replaced = row[0] in added_names
+            if not self.project.run(_ACTION_DELETION, *row, is_replaced) and is_strict:
+                raise self._action_conflict(row[0], person, outcome)
+        for row in [ActionRow(*row) for row in added]:
+            query = "SELECT name FROM action WHERE name = ? OR (key <> '' AND lower(key) = ?)"
+            taken = self.project.rows(query, row.name, row.key.lower())
+            if not taken:
                 self.project.insert_action(row)
             elif is_strict:
-                name = row.name if row.name in current else owners[row.key.lower()]
-                raise self._action_conflict(name, person, outcome)
+                raise self._action_conflict(taken[0][0], person, outcome)
             else:
                 self.project.add_actions([row.name])
-
-    def _is_used(self, name: str) -> bool:
-        return bool(self.project.rows("SELECT 1 FROM segment WHERE label = ? LIMIT 1", name))
 
     # --- conflicts ------------------------------------------------------------------------------
 
@@ -577,15 +566,12 @@ def _segments(parts: Iterable[Part]) -> str:
 
 def _edit_title(part: Part) -> str:
     """Return what an edit does."""
-    old_names = list(dict.fromkeys(label.label for label in part.removed))
-    names = list(dict.fromkeys(label.label for label in part.added)) or old_names
-    subject = f"{len(part.added) or len(part.removed)} segments"
-    if len(names) == 1:
-        subject = names[0]
+    labels = part.added or part.removed
+    subject = f"{len(labels)} segments"
+    if len({label.label for label in labels}) == 1:
+        subject = labels[0].label
     if not part.removed:
         return f"label {subject}"
     if not part.added:
         return f"delete {subject}"
-    if len(old_names) == 1 and names != old_names and len(names) == 1:
-        return f"change {old_names[0]} to {subject}"
     return f"change {subject}"

@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -110,21 +110,15 @@ class ActionRow(NamedTuple):
     """An action as it is stored."""
 
     name: str
-    position: float
     colour: int
     key: str
-    paint: str
     description: str
+    paint: str
+    position: float
 
 
-@dataclass(frozen=True)
-class Tally:
-    """The number of segments with a label by one person in a video."""
-
-    video: str
-    label: str
-    annotator: str
-    count: int
+_SEGMENTS = """segment JOIN track ON track.id = segment.track
+    JOIN video ON video.id = track.video AND removed IS NULL"""
 
 
 class Project(Database):
@@ -145,11 +139,7 @@ class Project(Database):
 
     def actions(self) -> list[Action]:
         """Return the actions in order."""
-        actions = []
-        for row in self.action_rows():
-            action = Action(row.name, row.colour, row.key, row.description, row.paint)
-            actions.append(action)
-        return actions
+        return [Action(*row[:-1]) for row in self.action_rows()]
 
     def add_actions(self, actions: Iterable[str | Action]) -> None:
         """Append the actions whose names are new, with the first free colour and key."""
@@ -168,18 +158,11 @@ class Project(Database):
                     colour = next(number for number in count() if number not in colours)
                 key = action.key or free_key(keys)
                 position += 1
-                row = ActionRow(
-                    name=action.name,
-                    position=position,
-                    colour=colour,
-                    key=key,
-                    paint=action.paint,
-                    description=action.description,
-                )
-                self.insert_action(row)
+                completed = replace(action, colour=colour, key=key)
+                self.insert_action(ActionRow._make([*astuple(completed), position]))
                 names.add(action.name)
                 colours.add(colour)
-                keys.add(key.lower())
+                keys.add(key)
 
     def insert_action(self, row: ActionRow) -> None:
         """Insert an action within a change."""
@@ -282,21 +265,14 @@ class Project(Database):
         """Count a change of a video within a change."""
         self.run("UPDATE revision SET number = number + 1 WHERE video = ?", video)
 
-    def change_video(
-        self, key: str, *, name: str | None = None, complete: bool | None = None
-    ) -> None:
-        """Rename a video, or set whether all of its tracks are complete."""
+    def change_video(self, key: str, **values: object) -> None:
+        """Change values of a video: name, complete (all of its tracks), or removed (a time)."""
         with self.change():
-            if name is not None:
-                self.run("UPDATE video SET name = ? WHERE id = ?", name, key)
-            if complete is not None:
-                self.run("UPDATE track SET complete = ? WHERE video = ?", complete, key)
-            self.touch(key)
-
-    def remove_video(self, key: str, moment: float | None) -> None:
-        """Set when a video was removed. None restores it."""
-        with self.change():
-            self.run("UPDATE video SET removed = ? WHERE id = ?", moment, key)
+            for column, value in values.items():
+                query = f"UPDATE video SET {column} = ? WHERE id = ?"
+                if column == "complete":
+                    query = "UPDATE track SET complete = ? WHERE video = ?"
+                self.run(query, value, key)
             self.touch(key)
 
     def tracks(self, video: str) -> dict[int, str]:
@@ -313,26 +289,15 @@ class Project(Database):
                 self.touch(video)
             return int(self.rows(query, video, name)[0][0])
 
-    def change_track(
-        self,
-        video: str,
-        track: int,
-        *,
-        name: str | None = None,
-        complete: bool | None = None,
-        annotator: str | None = None,
-    ) -> None:
-        """Change values of a track. Raise an InputError for the name of another track."""
+    def change_track(self, video: str, track: int, **values: object) -> None:
+        """Change values of a track: name, complete, or annotator. No two have one name."""
+        query = "SELECT 1 FROM track WHERE video = ? AND name = ? AND id <> ?"
         with self.change():
-            if name is not None:
-                taken = self.rows("SELECT id FROM track WHERE video = ? AND name = ?", video, name)
-                if taken and taken[0][0] != track:
-                    raise InputError("track", f"{name!r} exists", "choose another name")
-                self.run("UPDATE track SET name = ? WHERE id = ?", name, track)
-            if complete is not None:
-                self.run("UPDATE track SET complete = ? WHERE id = ?", complete, track)
-            if annotator is not None:
-                self.run("UPDATE track SET annotator = ? WHERE id = ?", annotator, track)
+            if self.rows(query, video, values.get("name"), track):
+                problem = f"{values['name']!r} exists"
+                raise InputError("track", problem, "choose another name")
+            for column, value in values.items():
+                self.run(f"UPDATE track SET {column} = ? WHERE id = ?", value, track)
             self.touch(video)
 
     def remove_track(self, video: str, track: int) -> None:
@@ -384,12 +349,22 @@ class Project(Database):
         """Return the labels of each track of a video, in order of time."""
         return {track.id: track.labels for track in self.labelled_tracks(video)}
 
-    def tallies(self) -> list[Tally]:
-        """Return how many segments each person has given each label in each video."""
-        query = """SELECT video, label, segment.annotator, count(*)
-                   FROM segment JOIN track ON track.id = segment.track
-                   GROUP BY video, label, segment.annotator"""
-        return [Tally(*row) for row in self.rows(query)]
+    def usage(self) -> dict[str, dict[str, int]]:
+        """Return the number of segments of each label, and of the videos that have it."""
+        query = f"SELECT label, count(*), count(DISTINCT video) FROM {_SEGMENTS} GROUP BY label"
+        usage = {}
+        for label, segments, videos in self.rows(query):
+            usage[label] = {"count": segments, "videos": videos}
+        return usage
+
+    def labelled(self) -> dict[str, tuple[int, list[str]]]:
+        """Return the number of segments of each video that has some, and who made them."""
+        query = f"""SELECT video, count(*), json_group_array(DISTINCT segment.annotator)
+                    FROM {_SEGMENTS} GROUP BY video"""
+        labelled = {}
+        for video, segments, annotators in self.rows(query):
+            labelled[video] = (segments, sorted(filter(None, json.loads(annotators))))
+        return labelled
 
     def runs(self) -> dict[str, tuple[Path, str, dict[str, Any]]]:
         """Return the folder, the track and the figures (before, after) of each trained run."""

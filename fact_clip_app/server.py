@@ -201,12 +201,12 @@ class Server:
         self._video(video)
         self.page.queue.cancel(lambda job: job.owner == video)
         self.page.conversions.cancel(video)
-        self.project.remove_video(video, time.time())
+        self.project.change_video(video, removed=time.time())
         return {}
 
     def restore_video(self, video: str) -> Answer:
         """Restore a removed video."""
-        self.project.remove_video(video, None)
+        self.project.change_video(video, removed=None)
         self.page.encode([self._video(video)])
         return {}
 

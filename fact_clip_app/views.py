@@ -6,7 +6,6 @@ import csv
 import io
 import shlex
 import zlib
-from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import count
@@ -33,10 +32,13 @@ from fact_clip_app.engine import run_of
 from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Label, Tally, Track, VideoEntry
+from fact_clip_app.project import Label, Track, VideoEntry
 
 DRAFTS = "drafts"
 """The track of a file that holds what the model predicts."""
+
+UNUSED = {"count": 0, "videos": 0}
+"""The usage of an action without segments."""
 
 MAX_UNCERTAIN = 30
 """Segments on the list of the least certain ones."""
@@ -49,8 +51,8 @@ def state(page: Page) -> dict[str, Any]:
     run = page.options.run
     training_set = page.options.training_set
     actions = project.actions()
-    videos = project.videos()
-    tallies = _Tallies(project.tallies(), {video.id for video in videos})
+    usage = project.usage()
+    labelled = project.labelled()
     title = "none" if engine.base is None else "no training"
     if engine.base is not None and run is not None:
         title = run.name
@@ -68,14 +70,14 @@ def state(page: Page) -> dict[str, Any]:
             "chosen": engine.run_name,
             "models": ["", *project.runs()],
         },
-        "actions": [{**asdict(action), **tallies.usage(action.name)} for action in actions],
+        "actions": [{**asdict(action), **usage.get(action.name, UNUSED)} for action in actions],
         "colours": _colours(page, [action.name for action in actions]),
         "background": background_of(page),
         "unseen": sorted(engine.unseen(action.name for action in actions)),
         "adjust": engine.settings.model_dump(),
         "sliders": {name: asdict(control) for name, control in CONTROLS.items()},
         **_decoding(page),
-        "videos": [_video_state(page, video, tallies) for video in videos],
+        "videos": [_video_state(page, video, labelled) for video in project.videos()],
         "removed": [{"id": video.id, "name": video.name} for video in project.videos(removed=True)],
         "training_set": None if training_set is None else str(training_set.root),
         "can_adapt": training_set is not None and run is not None,
@@ -94,28 +96,6 @@ def stamp(page: Page) -> str:
     return f"{id(page)}.{page.project.stamp()}.{jobs}"
 
 
-class _Tallies:
-    """The segments of the videos of a project, by their label, video and annotator."""
-
-    def __init__(self, tallies: Iterable[Tally], videos: Container[str]) -> None:
-        self.counts = Counter[str]()  # by video
-        self.annotators: dict[str, set[str]] = {}  # by video
-        self._labels = Counter[str]()
-        self._videos: dict[str, set[str]] = {}  # by label
-        for tally in tallies:
-            if tally.video not in videos:
-                continue
-            self.counts[tally.video] += tally.count
-            self._labels[tally.label] += tally.count
-            self._videos.setdefault(tally.label, set()).add(tally.video)
-            if tally.annotator:
-                self.annotators.setdefault(tally.video, set()).add(tally.annotator)
-
-    def usage(self, name: str) -> dict[str, int]:
-        """Return how many segments an action has, and in how many videos."""
-        return {"count": self._labels[name], "videos": len(self._videos.get(name, ()))}
-
-
 def _decoding(page: Page) -> dict[str, Any]:
     """Return the settings that the model in use has, and their defaults."""
     defaults = {"gamma": 0.0, "switch_penalty": 0.0}
@@ -129,13 +109,15 @@ def _decoding(page: Page) -> dict[str, Any]:
     return {"adjustable": list(scorer.adjustable), "defaults": defaults}
 
 
-def _video_state(page: Page, video: VideoEntry, tallies: _Tallies) -> dict[str, Any]:
+def _video_state(
+    page: Page, video: VideoEntry, labelled: Mapping[str, tuple[int, list[str]]]
+) -> dict[str, Any]:
     work = page.engine.work(video.id)
-    count = tallies.counts[video.id]
+    count, annotators = labelled.get(video.id, (0, []))
     return {
         **_facts(page, video, count),
         "labels": count,
-        "annotators": sorted(tallies.annotators.get(video.id, ())),
+        "annotators": annotators,
         "predicted": work.prediction is not None,
     }
 
@@ -215,16 +197,10 @@ def tracks(page: Page, video: VideoEntry, person: Person) -> list[dict[str, Any]
     rows = []
     for track in stored:
         is_hidden = is_blind and track.annotator not in ("", person.annotator)
-        segments = [] if is_hidden else [asdict(label) for label in track.labels]
-        row = {
-            "id": track.id,
-            "name": track.name,
-            "revision": track.revision,
-            "complete": track.complete,
-            "annotator": track.annotator,
-            "hidden": is_hidden,
-            "segments": segments,
-        }
+        row = asdict(track)
+        segments = row.pop("labels")
+        row["hidden"] = is_hidden
+        row["segments"] = [] if is_hidden else segments
         rows.append(row)
     return rows
 

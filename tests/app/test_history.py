@@ -268,40 +268,52 @@ def test_random_changes_of_two_clients_lose_no_class(tmp_path, seed):
     project = Project(tmp_path / "p")
     video = project.add_video("a", None, None, np.arange(2001) / 10)
     track = next(iter(project.tracks(video)))
-    present, lock = set[str](), threading.Lock()
+    lock = threading.Lock()
 
     def client(number):
         rng, store = random.Random(10 * seed + number), Project(tmp_path / "p")
         history, person = History(store), Person(f"b{number}", f"person {number}")
+        words = ["add", "rename", "merge", "delete", "move", "edit", "undo", "redo", "put"]
+
+        def listed():
+            return [action.name for action in store.actions()]
+
         for step in range(60):
-            names = [action.name for action in store.actions()] or ["none"]
+            names = listed() or ["none"]
             name, target, new = rng.choice(names), rng.choice(names), f"class {number} {step}"
             frame = 2 * (60 * number + step)
-            try:
-                with lock:  # so that the test knows the order; the other has not seen the step before
-                    match rng.choice(["add", "rename", "merge", "delete", "move", "edit", "undo", "redo", "put"]):
+            word, label = rng.choice(words), Label(frame, frame + 1, rng.choice([name, new]))
+            with lock:  # so that the test knows the order; `names` may be old by now
+                expected = set(listed())
+                try:
+                    match word:
                         case "add":
                             history.add([Action(new)], person)
+                            expected |= {new}
                         case "rename":
                             history.change(name, {"name": new}, person)
+                            expected = expected - {name} | {new}
                         case "merge":
                             history.merge(name, target, person)
+                            expected -= {name}
                         case "delete":
                             history.delete(name, person)
+                            expected -= {name}
                         case "move":
                             history.move(name, target, person)
                         case "edit":
-                            history.edit(
-                                video, Part(track, [], [Label(frame, frame + 1, rng.choice([name, new]))]), person
-                            )
+                            history.edit(video, Part(track, [], [label]), person)
+                            expected |= {label.label}
                         case "put":
                             history.set_actions([Action(name) for name in [*names, new]], base=names)
-                        case word:
+                            expected |= {*names, new}
+                        case _:
                             history.step(video, person, back=word == "undo")
-            except (ConflictError, InputError):
-                continue
-            with lock:
-                present.add(new)
+                            expected = set(listed())
+                except (ConflictError, InputError):
+                    pass
+                assert set(listed()) == expected, word
+                assert {label.label for label in store.track_labels(track)} <= expected
         store.close()
 
     with ThreadPoolExecutor(2) as pool:

@@ -141,10 +141,10 @@ def test_what_was_removed_comes_back_and_tracks_go_when_they_are_empty(tmp_path)
     history.replace(video, left, [Label(0, 5, "stir")])
     with refused("track"):
         project.remove_track(video, left)
-    project.remove_video(video, 1.0)
+    project.change_video(video, removed=1.0)
     assert (project.videos(), project.video(video)) == ([], None)
     assert [entry.id for entry in project.videos(removed=True)] == [video]
-    project.remove_video(video, None)
+    project.change_video(video, removed=None)
     labels = {track.id: track.labels for track in project.labelled_tracks(video)}
     assert labels == {main: [], left: [Label(0, 5, "stir")]}
     history.step(video, Person(), back=True)
