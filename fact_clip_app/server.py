@@ -477,6 +477,19 @@ class Server:
             return tables
         return _download(f"time.{format}", lambda path: write_tables(path, tables))
 
+    def plot(self, plot: str, format: Literal["svg", "png"], annotator: People = None) -> Response:
+        """Return a plot of the labels or the trainings as a picture."""
+        from fact_clip_app import plots  # not at the top, as matplotlib takes long to import
+
+        if plot not in plots.PLOTS:
+            raise HTTPException(404, f"no such plot; choose one of {', '.join(plots.PLOTS)}")
+        kinds = {"svg": "image/svg+xml", "png": "image/png"}
+        return _download(
+            f"{plot}.{format}",
+            lambda path: self.page.quick.run(lambda: plots.draw(self.page, plot, annotator, path)),
+            kinds[format],
+        )
+
     def add_to_training_set(self, video: str, body: requests.NewTrainingVideo) -> Answer:
         """Add a labelled video to the training set."""
         training_set = self.page.training_set
@@ -586,6 +599,7 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         ("GET", "/export", server.export_all),
         ("GET", "/export/training", server.export_training),
         ("GET", "/summary", server.summary),
+        ("GET", "/plots/{plot}.{format}", server.plot),
         ("GET", "/agreement", server.agreement),
         ("POST", "/adapt", server.adapt),
         ("GET", "/train", server.incomplete),
@@ -643,7 +657,7 @@ def _download(
     path = Path(folder.name) / name
     try:
         write(path)
-    except InputError:
+    except (InputError, HTTPException):
         folder.cleanup()
         raise
     return FileResponse(

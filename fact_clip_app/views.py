@@ -71,7 +71,7 @@ def state(page: Page) -> dict[str, Any]:
             "models": ["", *project.runs()],
         },
         "actions": [{**asdict(action), **usage.get(action.name, UNUSED)} for action in actions],
-        "colours": _colours(page, [action.name for action in actions]),
+        "colours": colours(page, [action.name for action in actions]),
         "background": background_of(page),
         "unseen": sorted(engine.unseen(action.name for action in actions)),
         "adjust": engine.settings.model_dump(),
@@ -183,7 +183,7 @@ def video(page: Page, video: VideoEntry, person: Person) -> dict[str, Any]:
         "drafts": [asdict(draft) for draft in drafts],
         "unseen": sorted(page.engine.unseen(names)),
         "background": background_of(page),
-        "colours": _colours(page, list(names)),
+        "colours": colours(page, list(names)),
         "new_words": _new_words(page.engine.work(video.id).prediction),
         "command": command(page, video),
     }
@@ -225,7 +225,7 @@ def _new_words(prediction: Segmentation | None) -> list[str]:
     return list(lines)
 
 
-def _colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
+def colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
     """Return the colour and the sign of each name. Those of an action never change."""
     background = background_of(page)
     numbers = {}
@@ -241,12 +241,12 @@ def _colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
         if name not in numbers and name not in background:
             numbers[name] = next(free)
             signs[name] = f"#{len(numbers)}"
-    colours = palette(max(numbers.values(), default=-1) + 1)
+    hues = palette(max(numbers.values(), default=-1) + 1)
     result: dict[str, Any] = {}
     for name in [*names, *background]:
         result[name] = {"colour": None, "number": None}
         if name not in background:
-            colour = paints.get(name) or colours[numbers[name]]
+            colour = paints.get(name) or hues[numbers[name]]
             result[name] = {"colour": colour, "number": signs[name]}
     return result
 
@@ -323,7 +323,7 @@ def ethogram(page: Page) -> dict[str, Behaviour]:
     A name that is made of its factors ("pour milk") is a behaviour with modifiers.
     """
     actions = page.project.actions()
-    colours = _colours(page, [action.name for action in actions])
+    looks = colours(page, [action.name for action in actions])
     model = page.engine.model()
     behaviours = {}
     for action in actions:
@@ -335,7 +335,7 @@ def ethogram(page: Page) -> dict[str, Behaviour]:
             words = [action.name]
         behaviours[action.name] = Behaviour(
             key=action.key,
-            colour=colours[action.name]["colour"] or "",
+            colour=looks[action.name]["colour"] or "",
             description=action.description,
             code=words[0],
             modifiers=tuple(words[1:]),
@@ -437,6 +437,14 @@ def budget(
     page: Page, annotators: Collection[str] | None = None
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the tables of how long, how often and when actions were labelled on each track."""
+    rows, durations = labelled_rows(page, annotators)
+    return {"time": time_budget(rows, durations), "transitions": transitions(rows.values())}
+
+
+def labelled_rows(
+    page: Page, annotators: Collection[str] | None = None
+) -> tuple[dict[str, list[Stretch]], dict[str, float]]:
+    """Return the labels of each track that has some, in seconds, and the duration of its video."""
     stretches: dict[str, list[Stretch]] = {}
     durations = {}
     for video in page.project.full_videos():
@@ -450,10 +458,7 @@ def budget(
                 name = f"{name} ({video.id})"
             stretches[name] = _stretches(track.labels, times)
             durations[name] = times[-1] - times[0]
-    return {
-        "time": time_budget(stretches, durations),
-        "transitions": transitions(stretches.values()),
-    }
+    return stretches, durations
 
 
 def _stretches(parts: Iterable[Label], times: Sequence[float]) -> list[Stretch]:
@@ -483,7 +488,7 @@ def comparison(
         _timeline_row(second_name, second),
         _timeline_row("differences", agreement(first_labels, second_labels).differences),
     ]
-    return {"figures": _figures([pair]), "rows": rows, "colours": _colours(page, names)}
+    return {"figures": _figures([pair]), "rows": rows, "colours": colours(page, names)}
 
 
 def frame_labels(parts: Iterable[Draft | Label], n_frames: int, other: str) -> list[str]:

@@ -1,0 +1,95 @@
+"""Plots of the labels and trainings, as SVG and PNG."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .test_editing import NASTY
+
+KINDS = ("ethogram", "budget", "transitions", "learning")
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture
+def user(opened, tmp_path):
+    """A user of a project with two labelled videos, one of them by two people, and two trainings."""
+    user = opened(run=None)()
+    for number, name in enumerate(("one", "two", "empty")):
+        np.save(tmp_path / f"{name}.npy", np.ones((20, 4), np.float32) * number)
+    one, two, _ = (user.add(tmp_path / f"{name}.npy") for name in ("one", "two", "empty"))
+    user.label(one, (0, 5, "groom"), (5, 9, "$eat$"), (10, 12, "groom"), (15, 15, "blink"))
+    user.ask("POST", f"/api/videos/{one}/tracks", json={"name": "second"})
+    user.label(one, (0, 7, "groom"), track=1)
+    user.label(two, (2, 6, NASTY))
+    project = user.page.project
+    after = {"right": 80.0, "found": 8, "segments": 10}
+    project.add_run(project.folder / "runs/first run", "main", {"before": None, "after": after})
+    project.add_run(project.folder / "runs/second run", "main", {"before": after, "after": {**after, "right": 90.0}})
+    return user
+
+
+def words(user, kind: str, **parameters) -> list[str]:
+    """The texts of a plot, which are texts in the file."""
+    answer = user.client.get(f"/api/plots/{kind}.svg", params=parameters)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "image/svg+xml"
+    tree = ElementTree.fromstring(answer.text)
+    assert not list(tree.iter(f"{SVG}script"))
+    return ["".join(part.itertext()) for part in tree.iter(f"{SVG}text")]
+
+
+def test_plots_name_what_they_show(user):
+    ethogram = words(user, "ethogram")
+    for name in ("one, main", "one, second", "two", "groom", "$eat$", NASTY, "blink", "time (s)"):
+        assert name in ethogram
+    assert not any("empty" in word for word in ethogram)
+    budget = words(user, "budget")
+    assert budget[-1] == f"{100 * 14 / 60:.1f} %" or f"{100 * 14 / 60:.1f} %" in budget
+    assert f"{100 * 4 / 60:.1f} %" in budget
+    matrix = words(user, "transitions")
+    assert (matrix.count("groom"), matrix.count("$eat$"), matrix.count("blink")) == (2, 2, 2)
+    assert NASTY not in matrix
+    assert matrix.count("1") == 3  # groom to eat, eat to groom, groom to blink
+    assert {"first run", "second run", "time that is right"} <= set(words(user, "learning"))
+
+
+def test_plots_have_the_colours_of_the_page(user):
+    colours = user.ask("GET", "/api/state")["colours"]
+    for kind in ("ethogram", "budget"):
+        content = user.client.get(f"/api/plots/{kind}.svg").text
+        for name in ("groom", "$eat$"):
+            assert f"fill: {colours[name]['colour']}" in content
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plots_are_pictures_on_white(user, kind):
+    answer = user.client.get(f"/api/plots/{kind}.png")
+    assert answer.headers["content-type"] == "image/png"
+    with Image.open(io.BytesIO(answer.content)) as picture:
+        assert picture.convert("RGB").getpixel((2, 2)) == (255, 255, 255)
+        assert min(picture.size) > 200
+
+
+def test_plots_are_of_the_people_that_are_named(user):
+    error = user.ask("GET", "/api/plots/ethogram.svg", 404, params={"annotator": "Anna"})["error"]
+    assert error == "nothing is labelled yet"
+
+
+def test_nothing_to_plot_is_a_line(opened):
+    user = opened(run=None)()
+    for kind in KINDS:
+        assert user.ask("GET", f"/api/plots/{kind}.png", 404)["error"]
+    assert "ethogram" in user.ask("GET", "/api/plots/pie.png", 404)["error"]
+
+
+def test_the_server_starts_without_matplotlib():
+    code = "import sys, fact_clip_app.server; print('matplotlib' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"
