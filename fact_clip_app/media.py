@@ -237,18 +237,19 @@ class Conversions:
 
     def __init__(self, project: Project) -> None:
         self.project = project
+        self.folder = project.folder / "proxies"
         self.queue = Queue(_MAX_WAITING)
         self._jobs: dict[str, Job] = {}  # by video
-        self._playable: set[Path] = set()
+        self._playable: set[str] = set()  # videos
         self._lock = threading.Lock()
 
     def playback(self, video: VideoEntry) -> Playback:
         """Return what a browser plays of a video. Queue its conversion if it is needed."""
         if video.media is None:
             return Playback(None)
-        proxy = self.project.folder / "proxies" / f"{video.id}.mp4"
+        proxy = self.folder / f"{video.id}.mp4"
         with self._lock:
-            if video.media in self._playable:
+            if video.id in self._playable:
                 return Playback("original", video.media)
             if proxy.is_file():
                 return Playback("proxy", proxy)
@@ -256,29 +257,48 @@ class Conversions:
             if job is None or job.state == "done" or job.error == STOPPED:
                 job = self._begin(video.id, video.media, proxy)
                 if job is None:
-                    self._playable.add(video.media)
+                    self._playable.add(video.id)
                     return Playback("original", video.media)
                 self._jobs[video.id] = job
         return Playback("failed" if job.state == "failed" else "converting", job=job)
 
     def _begin(self, video: str, media: Path, proxy: Path) -> Job | None:
         """Queue the conversion of a video unless browsers play it."""
-        times = self._times(video)
 
         def convert(job: Job) -> None:
-            write_proxy(media, proxy, times, job)
+            stored = self.project.video(video)
+            if stored is not None:
+                write_proxy(media, proxy, stored.times, job)
 
         try:
-            if is_playable(media, times):
+            if self.is_played(video, media):
                 return None
         except InputError as error:
             return Job(video, convert, state="failed", error=error)
         return self.queue.add(Job(video, convert))
 
-    def _times(self, video: str) -> Floats:
-        """Return the times of the frames of a video, which lists of videos do not have."""
-        stored = self.project.video(video)
-        return np.zeros(1) if stored is None else stored.times
+    def is_played(self, video: str, media: Path) -> bool:
+        """Return whether browsers play a video, which the project remembers.
+
+        Args:
+            video: the id of the video.
+            media: its file.
+
+        Raises:
+            InputError: if the file is not a video.
+        """
+        key = f"browsers play {video}"
+        stored = self.project.setting(key)
+        if stored is None:
+            full = self.project.video(video)  # with its times
+            stored = full is not None and is_playable(media, full.times)
+            self.project.set(key, stored)
+        return bool(stored)
+
+    def clean(self) -> None:
+        """Delete what conversions left that were killed."""
+        for path in self.folder.glob(".*.mp4"):
+            path.unlink()
 
     def cancel(self, video: str) -> None:
         """Stop the conversion of a video, by its id."""

@@ -71,6 +71,7 @@ class Page:
         self._lock_of_server.enter_context(locked(self.project.folder, holder))
         self.project.back_up()
         shutil.rmtree(self.incoming, ignore_errors=True)
+        self.conversions.clean()
         if self.project.setting(TRAINING, False):
             self.project.set(TRAINING, False)
             message = "the page was closed during a training; start the training again"
@@ -103,6 +104,8 @@ class Page:
         times = self.engine.frame_times(media, features)
         video = self.project.video(self.project.add_video(name, media, features, times))
         assert video is not None
+        if media is not None:
+            self.conversions.is_played(video.id, media)  # so that opening a page need not look
         self.encode([video])
         return video
 

@@ -198,16 +198,17 @@ def time_agreement(pairs: Sequence[Pair]) -> TimeAgreement:
     labels = {part[2] for pair in pairs for part in (*pair.first, *pair.second)}
     names = ("", *sorted(labels))
     ticks = np.zeros((len(names), len(names)))
-    comparisons = [_Comparison.of(pair, names) for pair in pairs]
-    for comparison in comparisons:
-        places = (comparison.first, comparison.second)
-        np.add.at(ticks, places, np.diff(comparison.edges))
+    runs_of_pairs = []
+    for pair in pairs:
+        edges = _all_edges(pair)
+        first, second = (_piece_labels(parts, edges, names) for parts in (pair.first, pair.second))
+        np.add.at(ticks, (first, second), np.diff(edges))
+        runs_of_pairs.append((_piece_runs(first, edges), _piece_runs(second, edges)))
 
     figures: Json = {
         "kappa": _kappa(ticks),
         "accuracy": percent(float(ticks.trace()), float(ticks.sum())),
     }
-    runs_of_pairs = [comparison.runs() for comparison in comparisons]
     for overlap in OVERLAPS:
         counts = [SegmentCounts.of(*both, overlap - _SLACK) for both in runs_of_pairs]
         figures[f"f1@{overlap}"] = f1_smoothed(*SegmentCounts.pooled(counts).totals())
@@ -220,32 +221,12 @@ def time_agreement(pairs: Sequence[Pair]) -> TimeAgreement:
     return TimeAgreement(figures, names, ticks * _TICK)
 
 
-@dataclass(frozen=True, eq=False)
-class _Comparison:
-    """Two labellings on the pieces between all their edges."""
-
-    edges: Integers  # (P + 1,) ticks
-    first: Integers  # (P,) index of the action
-    second: Integers  # (P,)
-
-    @classmethod
-    def of(cls, pair: Pair, names: Names) -> "_Comparison":
-        """Cut a pair into pieces."""
-        times = [0.0, max(pair.seconds, _TICK)]
-        for start, stop, _ in (*pair.first, *pair.second):
-            times += [start, stop]
-        edges = np.unique(_ticks(times))
-        first, second = (_piece_labels(parts, edges, names) for parts in (pair.first, pair.second))
-        return cls(edges, first, second)
-
-    def runs(self) -> tuple[list[Run], list[Run]]:
-        """Return the runs of each labelling in ticks, without background."""
-        first, second = (self._runs(labels) for labels in (self.first, self.second))
-        return first, second
-
-    def _runs(self, labels: Integers) -> list[Run]:
-        edges = self.edges.tolist()
-        return [(edges[start], edges[stop], label) for start, stop, label in runs(labels) if label]
+def _all_edges(pair: Pair) -> Integers:
+    """Return all edges of a pair of labellings, and those of the video, (P + 1,) ticks."""
+    times = [0.0, max(pair.seconds, _TICK)]
+    for start, stop, _ in (*pair.first, *pair.second):
+        times += [start, stop]
+    return np.unique(_ticks(times))
 
 
 def _ticks(seconds: Sequence[float]) -> Integers:
@@ -254,11 +235,18 @@ def _ticks(seconds: Sequence[float]) -> Integers:
 
 
 def _piece_labels(parts: Iterable[Stretch], edges: Integers, names: Names) -> Integers:
+    """Return the index of the action on each piece between two edges, (P,)."""
     labels = np.zeros(len(edges) - 1, dtype=np.int64)
     for start, stop, name in sorted(parts):
         first, last = np.searchsorted(edges, _ticks([start, stop]))
         labels[first:last] = names.index(name)
     return labels
+
+
+def _piece_runs(labels: Integers, edges: Integers) -> list[Run]:
+    """Return the runs of pieces in ticks, without background."""
+    times = edges.tolist()
+    return [(times[start], times[stop], label) for start, stop, label in runs(labels) if label]
 
 
 def _kappa(confusion: Floats) -> float:

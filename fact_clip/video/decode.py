@@ -6,6 +6,7 @@ import importlib.util
 import math
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -386,7 +387,7 @@ class _VideoSource:
         packets = iter(self.container.demux([self.stream, *self.container.streams.audio]))
         while True:
             try:
-                with _complaints() as complaints:
+                with _COLLECTION, _complaints() as complaints:
                     packet = next(packets, None)
             except (av.error.FFmpegError, OSError):
                 self._undecodable += 1
@@ -430,11 +431,15 @@ class _VideoSource:
         return DamagedVideoError(self.location, problem, "--keep-going takes what there is")
 
 
+_COLLECTION = threading.Lock()
+
+
 @contextmanager
 def _complaints() -> Iterator[list[Any]]:
     """Collect the messages of FFmpeg: (level, component, text).
 
     Do not use it while decoding: FFmpeg's threads would wait for Python's lock to report a message.
+    Hold `_COLLECTION`, because the messages of all files come in one stream.
     """
     from av import logging
 

@@ -280,13 +280,33 @@ def test_a_page_that_was_closed_while_converting_starts_again(opened, tmp_path):
 
 def test_a_file_that_is_gone_is_a_failure_in_a_line(opened, tmp_path):
     user = opened(run=None)()
-    path = film(tmp_path / "b.mp4", "libx264")
-    video = user.page.refer("b", path, None).id
-    path.unlink()
-    entry = converted(user, video)
+    paths = film(tmp_path / "a.mp4", "libx264"), film(tmp_path / "b.avi", "mpeg4")
+    videos = [user.page.refer(path.stem, path, None).id for path in paths]
+    for path in paths:
+        path.unlink()
+    entry = converted(user, videos[1])
     assert (entry["media"], entry["conversion"]["state"]) == ("failed", "failed")
-    assert entry["conversion"]["error"].startswith("b.mp4: ")
-    assert "not where it was" in user.ask("GET", f"/api/videos/{video}/media", 404)["error"]
+    assert entry["conversion"]["error"].startswith("b.avi: ")
+    for video in videos:
+        assert "not where it was" in user.ask("GET", f"/api/videos/{video}/media", 404)["error"]
+
+
+def test_a_page_does_not_look_at_files_again(opened, tmp_path, monkeypatch):
+    project = tmp_path / "old"
+    user = opened(run=None, project=project)()
+    video = user.add(film(tmp_path / "a.mp4", "libx264"))
+    user.page.close()
+    left = project / "proxies" / ".123-abc-x.mp4"
+    left.parent.mkdir()
+    left.write_bytes(b"half a video")
+
+    def fail(path):
+        raise AssertionError(f"{path} was opened")
+
+    monkeypatch.setattr(media, "probe", fail)
+    user = opened(run=None, project=project)()
+    assert converted(user, video)["media"] == "original"
+    assert not left.exists()
 
 
 # --- in a browser --------------------------------------------------------------------------------------------
