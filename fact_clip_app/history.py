@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
@@ -44,6 +43,11 @@ class Part:
     removed: Sequence[Label]
     added: Sequence[Label]
 
+    def signed(self, person: Person) -> Part:
+        """Return the change with labels that are added by a person."""
+        added = [replace(label, annotator=person.annotator) for label in self.added]
+        return replace(self, added=added)
+
 
 @dataclass(frozen=True)
 class StoredEdit:
@@ -52,7 +56,7 @@ class StoredEdit:
     track: int
     revision: int
     video_revision: int
-    added: list[Label]
+    added: Sequence[Label]
 
 
 class ConflictError(Exception):
@@ -92,30 +96,29 @@ class History:
             ConflictError: if a removed label is not there, or one of somebody else overlaps.
             InputError: if labels overlap or exceed the video, or there is no such track.
         """
-        stored = self.project.video(video)
-        assert stored is not None
-        checked = check_labels(part.added, stored.times)
-        signed = [replace(label, annotator=person.annotator) for label in checked]
-        signed_part = Part(part.track, part.removed, signed)
+        self._check_labels(video, part.added)
+        signed_part = part.signed(person)
         with self.project.change():
             query = """SELECT track, part.revision, step.revision, added
                        FROM step JOIN part ON part.step = step.id WHERE edit = ?"""
             for track, revision, video_revision, added in self.project.rows(query, edit):
                 return StoredEdit(track, revision, video_revision, _from_json(added))
             self._check_track(video, part.track)
-            if part.removed or signed:
-                rows = self._add_labels(signed, background)
-                title = _edit_title(signed_part)
-                self._record(video, person, title, [signed_part], rows, edit or None)
-            return StoredEdit(part.track, self._revision(part.track), self._count(video), signed)
+            rows = self.project.action_rows()
+            names = dict.fromkeys(label.label for label in part.added)
+            self.project.add_actions(name for name in names if name not in background)
+            title = _edit_title(signed_part)
+            self._record(video, person, title, [signed_part], rows, edit or None)
+            revision = self._revision(part.track)
+            return StoredEdit(part.track, revision, self._count(video), signed_part.added)
 
     def replace(
         self,
         video: str,
         track: int,
-        labels: Iterable[Label],
+        labels: Collection[Label],
         revision: int | None = None,
-        person: Person | None = None,
+        person: Person = Person(),
         background: Collection[str] = (),
     ) -> int:
         """Replace the labels of a track.
@@ -125,7 +128,7 @@ class History:
             track: the id of the track.
             labels: its labels.
             revision: the revision of the track that was edited; None stands for any.
-            person: who made the labels that are new; None stands for a program.
+            person: who made the labels that are new.
             background: names that do not become actions.
 
         Returns:
@@ -135,17 +138,16 @@ class History:
             ConflictError: if the track has another revision.
             InputError: if labels overlap or exceed the video, or there is no such track.
         """
-        person = person or Person()
+        self._check_labels(video, labels)
         with self.project.change():
             self._check_track(video, track)
             if revision is not None and revision != self._revision(track):
-                subject = f"track {self._track_name(track)}"
-                raise self._conflict(self._latest(track), subject)
-            part = self._replacement(video, track, labels, person.annotator)
-            if part.removed or part.added:
-                rows = self._add_labels(part.added, background)
-                self._record(video, person, _edit_title(part), [part], rows)
-            return self._revision(track)
+                query = """SELECT annotator FROM step JOIN part ON part.step = step.id
+                           WHERE track = ? ORDER BY step.id DESC LIMIT 1"""
+                annotator = "".join(row[0] for row in self.project.rows(query, track))
+                raise self._conflict(annotator, f"track {self._track_name(track)}")
+            part = self._replacement(track, labels)
+            return self.edit(video, part, person, background=background).revision
 
     def load(
         self,
@@ -159,33 +161,31 @@ class History:
         with self.project.change():
             parts = []
             for name, labels in loading.tracks.items():
+                self._check_labels(video, labels)
                 track = self.project.add_track(video, name)
-                parts.append(self._replacement(video, track, labels, person.annotator))
+                parts.append(self._replacement(track, labels).signed(person))
             rows = self.project.action_rows()
             new = (action for action in loading.actions if action.name not in background)
             self.project.add_actions(new)
             self._record(video, person, title, parts, rows)
 
-    def _replacement(self, video: str, track: int, labels: Iterable[Label], annotator: str) -> Part:
-        """Return the difference of a track to new labels. Labels that stay keep their annotator."""
+    def _replacement(self, track: int, labels: Iterable[Label]) -> Part:
+        """Return the difference of a track to new labels, whoever made them."""
+        added = {replace(label, annotator="") for label in labels}
+        removed = []
+        for label in self.project.track_labels(track):
+            unsigned = replace(label, annotator="")
+            if unsigned in added:
+                added.remove(unsigned)
+            else:
+                removed.append(label)
+        return Part(track, removed, sorted(added))
+
+    def _check_labels(self, video: str, labels: Iterable[Label]) -> None:
+        """Raise an InputError if labels overlap each other or exceed the video."""
         stored = self.project.video(video)
         assert stored is not None
-        old = self.project.track_labels(track)
-        annotators = {replace(label, annotator=""): label.annotator for label in old}
-        new = []
-        for label in check_labels(labels, stored.times):
-            unsigned = replace(label, annotator="")
-            new.append(replace(label, annotator=annotators.get(unsigned, annotator)))
-        removed = sorted((Counter(old) - Counter(new)).elements())
-        added = sorted((Counter(new) - Counter(old)).elements())
-        return Part(track, removed, added)
-
-    def _add_labels(self, labels: Iterable[Label], background: Collection[str]) -> list[ActionRow]:
-        """Add new names to the actions, and return the actions without them."""
-        rows = self.project.action_rows()
-        names = dict.fromkeys(label.label for label in labels)
-        self.project.add_actions(name for name in names if name not in background)
-        return rows
+        check_labels(labels, stored.times)
 
     # --- actions --------------------------------------------------------------------------------
 
@@ -371,7 +371,10 @@ class History:
                   AND (? IS NULL OR video IS NULL OR video = ?)"""
         self.project.run(drop, person.browser, video, video)
         revisions = [self._exchange(part, person) for part in changed]
-        values = (
+        query = """INSERT INTO step (video, edit, time, author, annotator, title, actions,
+                   revision, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'done')"""
+        self.project.run(
+            query,
             video,
             edit,
             time.time(),
@@ -381,9 +384,6 @@ class History:
             json.dumps([removed_rows, added_rows]),
             0 if video is None else self._count(video),
         )
-        query = """INSERT INTO step (video, edit, time, author, annotator, title, actions,
-                   revision, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'done')"""
-        self.project.run(query, *values)
         ((step,),) = self.project.rows("SELECT last_insert_rowid()")
         query = "INSERT INTO part VALUES (?, ?, ?, ?, ?)"
         for part, revision in zip(changed, revisions, strict=True):
@@ -411,10 +411,11 @@ class History:
                 return False
             step, step_video, _, actions = row
             query = "SELECT track, removed, added FROM part WHERE step = ? ORDER BY rowid"
+            direction = -1 if back else 1
             for track, *lists in self.project.rows(query, step):
-                removed, added = _reversed_if(back, [_from_json(content) for content in lists])
+                removed, added = [_from_json(content) for content in lists][::direction]
                 self._exchange(Part(track, removed, added), person, outcome)
-            removed_rows, added_rows = _reversed_if(back, json.loads(actions))
+            removed_rows, added_rows = json.loads(actions)[::direction]
             is_strict = step_video is None
             self._exchange_actions(removed_rows, added_rows, is_strict, person, outcome)
             state = "undone" if back else "done"
@@ -508,28 +509,20 @@ class History:
 
     def _changed_by(self, track: int, label: Label, person: Person) -> str | None:
         """Return who else has removed or added a label last, or None."""
-        query = """SELECT annotator, removed, added FROM step JOIN part ON part.step = step.id
-                   WHERE track = ? AND author <> ? ORDER BY step.id DESC"""
-        for annotator, *lists in self.project.rows(query, track, person.browser):
-            if any(label in _from_json(content) for content in lists):
-                return str(annotator)
-        return None
+        query = """SELECT annotator FROM step JOIN part ON part.step = step.id
+                   WHERE track = ? AND author <> ? AND instr(removed || added, ?)
+                   ORDER BY step.id DESC LIMIT 1"""
+        content = json.dumps(astuple(label))
+        rows = self.project.rows(query, track, person.browser, content)
+        return str(rows[0][0]) if rows else None
 
     def _action_changed_by(self, name: str, person: Person) -> str:
         """Return who else has changed an action last, or ""."""
-        query = """SELECT annotator, actions FROM step
-                   WHERE author <> ? AND actions <> '[[], []]' ORDER BY id DESC"""
-        for annotator, actions in self.project.rows(query, person.browser):
-            removed, added = json.loads(actions)
-            if any(row[0] == name for row in [*removed, *added]):
-                return str(annotator)
-        return ""
-
-    def _latest(self, track: int) -> str:
-        """Return who has changed a track last."""
-        query = """SELECT annotator FROM step JOIN part ON part.step = step.id
-                   WHERE track = ? ORDER BY step.id DESC LIMIT 1"""
-        return "".join(row[0] for row in self.project.rows(query, track))
+        query = """SELECT annotator FROM step WHERE author <> ? AND instr(actions, ?)
+                   ORDER BY id DESC LIMIT 1"""
+        beginning = json.dumps([name])[:-1]
+        rows = self.project.rows(query, person.browser, beginning)
+        return "".join(row[0] for row in rows)
 
     def _check_track(self, video: str, track: int) -> None:
         if track not in self.project.tracks(video):
@@ -544,10 +537,6 @@ class History:
     def _count(self, video: str) -> int:
         query = "SELECT number FROM revision WHERE video = ?"
         return int(self.project.rows(query, video)[0][0])
-
-
-def _reversed_if(back: bool, pair: Sequence[Any]) -> Sequence[Any]:
-    return pair[::-1] if back else pair
 
 
 def _as_json(labels: Iterable[Label]) -> str:

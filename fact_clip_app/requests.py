@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 import anyio
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -84,93 +84,58 @@ class NewActions(_Body):
     base: list[Name] | None = None
 
 
-class AddActions(Signed):
-    """New actions. A key, colour or description is for one."""
+class ActionChange(Signed):
+    """A change of the actions.
 
-    do: Literal["add"]
-    names: Annotated[list[Name], Field(min_length=1, max_length=500)]
-    key: Key = ""
-    paint: Paint = ""
-    description: Text = ""
+    "add" takes names (a key, paint or description is for one), "merge" the name of the target as
+    `into`, "move" that of the next action as `before` (null: the end), and "change" new values,
+    of which null changes nothing.
+    """
 
-    @property
-    def new_names(self) -> list[str]:
-        """Return the names that the model must take."""
-        return list(dict.fromkeys(self.names))
-
-    def apply(self, history: History) -> None:
-        """Make the change."""
-        if self.key and len(self.new_names) > 1:
-            raise InputError("key", "of several actions", "add them one at a time")
-        actions = []
-        for name in self.new_names:
-            action = Action(name, -1, self.key, self.description, self.paint)
-            actions.append(action)
-        history.add(actions, self.person)
-
-
-class ChangeAction(Signed):
-    """New values of an action; None changes nothing."""
-
-    do: Literal["change"]
-    name: Name
+    do: Literal["add", "change", "merge", "delete", "move"]
+    names: Annotated[list[Name], Field(max_length=500)] = []
+    name: Name | None = None
     to: Name | None = None
     key: Key | None = None
     paint: Paint | None = None
     description: Text | None = None
+    into: Name | None = None
+    successor: Annotated[Name | None, Field(alias="before")] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        is_complete = bool(self.names) if self.do == "add" else self.name is not None
+        if not is_complete or (self.do == "merge" and self.into is None):
+            raise ValueError(f"{self.do} needs a name")
+        if self.key and len(self.names) > 1:
+            raise ValueError("a key is for one action")
+        return self
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Return the values of one action that are not null."""
+        return self.model_dump(include={"key", "paint", "description"}, exclude_none=True)
 
     @property
     def new_names(self) -> list[str]:
         """Return the names that the model must take."""
-        return [] if self.to is None else [self.to]
+        return list(dict.fromkeys([*self.names, *filter(None, [self.to])]))
 
     def apply(self, history: History) -> None:
         """Make the change."""
-        values = self.model_dump(include={"key", "paint", "description"}, exclude_none=True)
-        if self.to is not None:
-            values["name"] = self.to
-        history.change(self.name, values, self.person)
-
-
-class MergeActions(Signed):
-    """An action whose segments become those of another one."""
-
-    do: Literal["merge"]
-    name: Name
-    into: Name
-    new_names: tuple[()] = ()
-
-    def apply(self, history: History) -> None:
-        """Make the change."""
-        history.merge(self.name, self.into, self.person)
-
-
-class DeleteAction(Signed):
-    """An action that is deleted with its segments."""
-
-    do: Literal["delete"]
-    name: Name
-    new_names: tuple[()] = ()
-
-    def apply(self, history: History) -> None:
-        """Make the change."""
-        history.delete(self.name, self.person)
-
-
-class MoveAction(Signed):
-    """An action that moves before another one, or to the end."""
-
-    do: Literal["move"]
-    name: Name
-    successor: Annotated[Name | None, Field(alias="before")] = None
-    new_names: tuple[()] = ()
-
-    def apply(self, history: History) -> None:
-        """Make the change."""
-        history.move(self.name, self.successor, self.person)
-
-
-ActionChange = AddActions | ChangeAction | MergeActions | DeleteAction | MoveAction
+        person = self.person
+        name = self.name or ""
+        if self.do == "add":
+            history.add([Action(new, **self.values) for new in self.new_names], person)
+        elif self.do == "change":
+            new_name = self.to or name
+            history.change(name, {**self.values, "name": new_name}, person)
+        elif self.do == "merge":
+            history.merge(name, self.into or "", person)
+        elif self.do == "delete":
+            history.delete(name, person)
+        else:
+            history.move(name, self.successor, person)
 
 
 class NewSettings(_Body):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from anyio import sleep, to_thread
-from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.staticfiles import StaticFiles
@@ -259,9 +259,7 @@ class Server:
         self.history.set_actions(list(actions.values()), body.renamed, body.base)
         return self.state()
 
-    def change_actions(
-        self, body: Annotated[requests.ActionChange, Body(discriminator="do")]
-    ) -> Answer:
+    def change_actions(self, body: requests.ActionChange) -> Answer:
         """Add, change, merge, delete or move actions, as one step of the project."""
         self._check_names(body.new_names)
         body.apply(self.history)
