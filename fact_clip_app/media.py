@@ -100,7 +100,7 @@ def write_proxy(path: Path, out: Path, times: Floats, job: Job) -> None:
     middles = (times[1:-1] + times[:-2]) / 2  # between the starts of two frames
     with ExitStack() as stack:
         unfinished = stack.enter_context(whole_file(out))
-        options = {"movflags": "faststart", "movie_timescale": str(_UNIT.denominator)}
+        options = {"movie_timescale": str(_UNIT.denominator)}  # of the start of a stream
         target = stack.enter_context(av.open(file_url(unfinished), "w", options=options))
         pictures = _Pictures(target, size, info.fps or 25.0)
         source = stack.enter_context(av.open(file_url(path), options=OPTIONS))

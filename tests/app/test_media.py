@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import struct
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +19,7 @@ from fact_clip_app.media import MEDIA_TYPES, encoder_name, is_playable, write_pr
 
 from ..films import av, number_of, numbered
 from ..refusals import refused
+from .test_page import served
 
 COUNT, RATE = 40, 25
 TONE_RATE = 48_000
@@ -160,6 +162,17 @@ def test_large_and_odd_pictures_get_even_sides_and_a_limit(tmp_path):
     with av.open(str(tmp_path / "b.mp4")) as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height, stream.pix_fmt) == (1280, 720, "yuv420p")
+
+
+def test_rotated_pictures_are_upright(tmp_path):
+    raw = bytearray(film(tmp_path / "a.mp4", "mpeg4").read_bytes())
+    place = raw.index(b"tkhd") + 4 + 40  # of the display matrix: a quarter
+    raw[place : place + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    (tmp_path / "a.mp4").write_bytes(raw)
+    write_proxy(tmp_path / "a.mp4", tmp_path / "b.mp4", picture_times(tmp_path / "a.mp4"), job())
+    images = [frame.image for frame in frames(tmp_path / "b.mp4")]
+    assert images[0].shape == (64, 48, 3)
+    assert [number_of(np.rot90(image, 1)) for image in images] == list(range(COUNT))
 
 
 def test_without_h264_the_proxy_is_vp9(tmp_path, monkeypatch):
@@ -311,10 +324,10 @@ def test_a_page_does_not_look_at_files_again(opened, tmp_path, monkeypatch):
 
 # --- in a browser --------------------------------------------------------------------------------------------
 
-SEEK = """async ([type, data, times]) => {
+SEEK = """async ([source, times]) => {
 	const video = document.createElement("video");
 	video.muted = true;
-	video.src = `data:${type};base64,${data}`;
+	video.src = source;
 	await new Promise((done, fail) => {
 		video.onloadeddata = done;
 		video.onerror = () => fail(new Error(video.error.message));
@@ -345,7 +358,7 @@ SEEK = """async ([type, data, times]) => {
 def numbers_in_browser(page, path: Path, times: list[float]) -> list[int]:
     """The numbers of the pictures that Chromium shows at some seconds."""
     data = base64.b64encode(path.read_bytes()).decode()
-    return page.evaluate(SEEK, [MEDIA_TYPES[path.suffix], data, times])
+    return page.evaluate(SEEK, [f"data:{MEDIA_TYPES[path.suffix]};base64,{data}", times])
 
 
 @pytest.mark.slow
@@ -370,3 +383,30 @@ def test_a_browser_shows_each_frame_of_a_proxy_at_its_time(name, encoder, tmp_pa
         page.goto("about:blank")
         seen = numbers_in_browser(page, tmp_path / "proxy.mp4", times[:-1].round(6).tolist())
     assert seen == list(range(COUNT))
+
+
+UPLOAD = """async ([name, data]) => {
+	const body = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+	const {file} = await (await fetch(`/api/files?name=${name}`, {method: "POST", body})).json();
+	const request = {
+		method: "POST", body: JSON.stringify({files: [file]}), headers: {"Content-Type": "application/json"},
+	};
+	return (await (await fetch("/api/videos", request)).json()).video;
+}"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["xvid.avi", "hevc.mp4", "mpeg2.ts", "wide.mp4", "uneven.mkv"])
+def test_a_page_shows_each_frame_of_a_video_that_browsers_do_not_play(name, tmp_path, browser):
+    path = film(tmp_path / name, **NOT_PLAYED[name])
+    data = base64.b64encode(path.read_bytes()).decode()
+    with served(tmp_path / "project") as address, browser.page() as page:
+        page.goto(address)
+        video = f"/api/videos/{page.evaluate(UPLOAD, [name, data])}"
+        while True:
+            answer = page.evaluate("async address => (await fetch(address)).json()", video)
+            if answer["media"] == "proxy":
+                break
+            assert answer["media"] == "converting"
+        starts = answer["times"][:-1]
+        assert page.evaluate(SEEK, [f"{video}/media", starts]) == list(range(COUNT))
