@@ -7,7 +7,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -149,10 +149,9 @@ class Database:
                 keys.add(key.lower())
             else:
                 unkeyed.append(name)
+        free = (key for key in KEYS if key not in keys)
         for name in unkeyed:
-            key = free_key(keys)
-            keys.add(key)
-            self.run("UPDATE action SET key = ? WHERE name = ?", key, name)
+            self.run("UPDATE action SET key = ? WHERE name = ?", next(free, ""), name)
 
     def back_up(self) -> None:
         """Copy the database to BACKUP, which stays as it is if the database is damaged.
@@ -206,6 +205,10 @@ class Database:
         """Run a statement within a change, and return how many rows it has changed."""
         return self._base.execute(query, values).rowcount
 
+    def value(self, query: str, *values: object) -> Any:
+        """Return the first value of a query that has a row."""
+        return self.rows(query, *values)[0][0]
+
     def stamp(self) -> str:
         """Return a text that changes with the database, by whatever process."""
         with self._lock:
@@ -215,7 +218,7 @@ class Database:
     @property
     def token(self) -> str:
         """Return the token that opens the page of this project."""
-        return str(self.rows("SELECT value FROM setting WHERE key = 'token'")[0][0])
+        return str(self.value("SELECT value FROM setting WHERE key = 'token'"))
 
     def setting(self, key: str, default: Any = None) -> Any:
         """Return a setting."""
@@ -237,8 +240,3 @@ def _remedy(folder: Path) -> str:
         return "restore it from a copy of yours, or name a new folder"
     moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(copy.stat().st_mtime))
     return f"{BACKUP} is a good copy of {moment}: rename it to {DATABASE}"
-
-
-def free_key(taken: Collection[str]) -> str:
-    """Return the first key that no action has, or "" if there is none."""
-    return next((key for key in KEYS if key not in taken), "")

@@ -49,16 +49,6 @@ class LabelledVideo:
 
 
 @dataclass(frozen=True)
-class IncompleteVideo:
-    """A labelled video of which it is not said what the unlabelled frames are."""
-
-    id: str
-    name: str
-    labelled_to: float  # seconds at which the last label ends
-    duration: float  # seconds
-
-
-@dataclass(frozen=True)
 class Example:
     """A labelled video with its labels on the track of a training."""
 
@@ -67,20 +57,17 @@ class Example:
     complete: bool  # whether the track is
 
     @property
-    def incomplete(self) -> IncompleteVideo | None:
-        """Return how far it is labelled, or None if nothing is left to say."""
-        video = self.video
+    def is_open(self) -> bool:
+        """Return whether it is not said what the unlabelled frames are."""
         covered = sum(label.stop - label.start for label in self.labels)
-        if self.complete or covered >= video.n_frames:
-            return None
-        start = video.times[0]
+        return not self.complete and covered < self.video.n_frames
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Return the seconds to the end of the last label, and to the end of the video."""
+        times = self.video.times - self.video.times[0]
         last_stop = max(label.stop for label in self.labels)
-        return IncompleteVideo(
-            id=video.id,
-            name=video.name,
-            labelled_to=float(video.times[last_stop] - start),
-            duration=float(video.times[-1] - start),
-        )
+        return float(times[last_stop]), float(times[-1])
 
 
 def labelled_videos(page: Page, track: str) -> list[Example]:
@@ -110,11 +97,11 @@ def training_videos(page: Page, track: str, unlabelled: Mapping[str, Unlabelled]
             examples.append(example)
     check_number(examples)
     for example in examples:
-        video = example.incomplete
-        if video is not None and video.id not in unlabelled:
-            problem = f"labelled to {video.labelled_to:.1f} s of {video.duration:.1f} s"
+        if example.is_open and example.video.id not in unlabelled:
+            labelled_to, duration = example.extent
+            problem = f"labelled to {labelled_to:.1f} s of {duration:.1f} s"
             fix = "say whether the rest is background or unlabelled, or skip the video"
-            raise InputError(video.name, problem, fix)
+            raise InputError(example.video.name, problem, fix)
     return examples
 
 

@@ -234,8 +234,9 @@ class History:
                 if action.name in names:
                     message = f'the class "{action.name}" exists'
                     raise ConflictError(message, taken=action.name)
-                self._check_key(action.name, action.key)
             self.project.add_actions(actions)
+            for action in actions:
+                self._check_key(action.name, action.key)
             title = f"add {len(actions)} classes"
             if len(actions) == 1:
                 title = f"add class {actions[0].name}"
@@ -384,7 +385,7 @@ class History:
             json.dumps([removed_rows, added_rows]),
             0 if video is None else self._count(video),
         )
-        ((step,),) = self.project.rows("SELECT last_insert_rowid()")
+        step = self.project.value("SELECT last_insert_rowid()")
         query = "INSERT INTO part VALUES (?, ?, ?, ?, ?)"
         for part, revision in zip(changed, revisions, strict=True):
             removed = _as_json(part.removed)
@@ -453,8 +454,7 @@ class History:
                 )
             self.project.run(_INSERTION, part.track, *astuple(label))
         self.project.run("UPDATE track SET revision = revision + 1 WHERE id = ?", part.track)
-        ((video,),) = self.project.rows("SELECT video FROM track WHERE id = ?", part.track)
-        self.project.touch(video)
+        self.project.touch(self.project.value("SELECT video FROM track WHERE id = ?", part.track))
         return self._revision(part.track)
 
     def _overlap(self, track: int, label: Label) -> list[Any]:
@@ -529,14 +529,13 @@ class History:
             raise InputError("track", "no such track")
 
     def _track_name(self, track: int) -> str:
-        return str(self.project.rows("SELECT name FROM track WHERE id = ?", track)[0][0])
+        return str(self.project.value("SELECT name FROM track WHERE id = ?", track))
 
     def _revision(self, track: int) -> int:
-        return int(self.project.rows("SELECT revision FROM track WHERE id = ?", track)[0][0])
+        return int(self.project.value("SELECT revision FROM track WHERE id = ?", track))
 
     def _count(self, video: str) -> int:
-        query = "SELECT number FROM revision WHERE video = ?"
-        return int(self.project.rows(query, video)[0][0])
+        return int(self.project.value("SELECT number FROM revision WHERE video = ?", video))
 
 
 def _as_json(labels: Iterable[Label]) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, ConfigDict, Field
 
 from fact_clip.core import InputError
-from fact_clip_app.database import Database, free_key
+from fact_clip_app.database import KEYS, Database
 
 Origin = Literal["predicted", "corrected", "drawn", "imported"]
 Unlabelled = Literal["background", "ignore", "skip"]
@@ -150,19 +150,17 @@ class Project(Database):
             colours = {row.colour for row in rows} | {action.colour for action in new}
             keys = {row.key.lower() for row in rows} | {action.key.lower() for action in new}
             position = max((row.position for row in rows), default=-1.0)
+            free_colours = (number for number in count() if number not in colours)
+            free_keys = (key for key in KEYS if key not in keys)
             for action in new:
                 if action.name in names:
                     continue
-                colour = action.colour
-                if colour < 0:
-                    colour = next(number for number in count() if number not in colours)
-                key = action.key or free_key(keys)
+                names.add(action.name)
                 position += 1
+                colour = action.colour if action.colour >= 0 else next(free_colours)
+                key = action.key or next(free_keys, "")
                 completed = replace(action, colour=colour, key=key)
                 self.insert_action(ActionRow._make([*astuple(completed), position]))
-                names.add(action.name)
-                colours.add(colour)
-                keys.add(key)
 
     def insert_action(self, row: ActionRow) -> None:
         """Insert an action within a change."""
@@ -256,8 +254,7 @@ class Project(Database):
     def duration(self, video: str) -> float:
         """Return the seconds from the first frame of a video to its end."""
         if video not in self._durations:
-            (row,) = self.rows("SELECT times FROM video WHERE id = ?", video)
-            times = np.frombuffer(row[0])
+            times = np.frombuffer(self.value("SELECT times FROM video WHERE id = ?", video))
             self._durations[video] = float(times[-1] - times[0])
         return self._durations[video]
 
@@ -287,7 +284,7 @@ class Project(Database):
             if not self.rows(query, video, name):
                 self.run(insertion, video, name, annotator)
                 self.touch(video)
-            return int(self.rows(query, video, name)[0][0])
+            return int(self.value(query, video, name))
 
     def change_track(self, video: str, track: int, **values: object) -> None:
         """Change values of a track: name, complete, or annotator. No two have one name."""

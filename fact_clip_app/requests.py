@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import anyio
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -40,6 +40,7 @@ def _token(value: str) -> str:
     return value
 
 
+Word = Literal["undo", "redo"]
 Token = Annotated[str, Field(max_length=64), AfterValidator(_token)]
 """A random id that a browser has made."""
 
@@ -94,48 +95,39 @@ class ActionChange(Signed):
 
     do: Literal["add", "change", "merge", "delete", "move"]
     names: Annotated[list[Name], Field(max_length=500)] = []
-    name: Name | None = None
+    name: str = ""
     to: Name | None = None
     key: Key | None = None
     paint: Paint | None = None
     description: Text | None = None
-    into: Name | None = None
-    successor: Annotated[Name | None, Field(alias="before")] = None
+    into: str = ""
+    successor: Annotated[str | None, Field(alias="before")] = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        is_complete = bool(self.names) if self.do == "add" else self.name is not None
-        if not is_complete or (self.do == "merge" and self.into is None):
-            raise ValueError(f"{self.do} needs a name")
-        if self.key and len(self.names) > 1:
-            raise ValueError("a key is for one action")
+        if not self.name and not self.names:
+            raise ValueError("no name")
         return self
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """Return the values of one action that are not null."""
-        return self.model_dump(include={"key", "paint", "description"}, exclude_none=True)
 
     @property
     def new_names(self) -> list[str]:
         """Return the names that the model must take."""
-        return list(dict.fromkeys([*self.names, *filter(None, [self.to])]))
+        return list(dict.fromkeys([*self.names, self.to] if self.to else self.names))
 
     def apply(self, history: History) -> None:
         """Make the change."""
-        person = self.person
-        name = self.name or ""
+        values = self.model_dump(include={"key", "paint", "description"}, exclude_none=True)
         if self.do == "add":
-            history.add([Action(new, **self.values) for new in self.new_names], person)
+            history.add([Action(name, **values) for name in self.new_names], self.person)
         elif self.do == "change":
-            new_name = self.to or name
-            history.change(name, {**self.values, "name": new_name}, person)
+            new_name = self.to or self.name
+            history.change(self.name, {**values, "name": new_name}, self.person)
         elif self.do == "merge":
-            history.merge(name, self.into or "", person)
+            history.merge(self.name, self.into, self.person)
         elif self.do == "delete":
-            history.delete(name, person)
+            history.delete(self.name, self.person)
         else:
-            history.move(name, self.successor, person)
+            history.move(self.name, self.successor, self.person)
 
 
 class NewSettings(_Body):

@@ -273,14 +273,9 @@ class Server:
             new_names = [name for name in names if name not in background]
             model.choose(new_names or None)
 
-    def undo_actions(self, body: requests.Signed) -> Answer:
-        """Undo the last step of a person that is one of the project."""
-        self.history.step(None, body.person, back=True)
-        return self.state()
-
-    def redo_actions(self, body: requests.Signed) -> Answer:
-        """Redo the step of the project that was undone last."""
-        self.history.step(None, body.person, back=False)
+    def step_actions(self, word: requests.Word, body: requests.Signed) -> Answer:
+        """Undo or redo the last step of a person that is one of the project."""
+        self.history.step(None, body.person, back=word == "undo")
         return self.state()
 
     def settings(self, body: requests.NewSettings) -> Answer:
@@ -327,17 +322,11 @@ class Server:
         )
         return self._view(video, body.person)
 
-    def undo(self, video: str, body: requests.Signed) -> Answer:
-        """Undo the last step of a person on a video, or of the project."""
-        return self._step(video, body.person, back=True)
-
-    def redo(self, video: str, body: requests.Signed) -> Answer:
-        """Redo the step that a person has undone last."""
-        return self._step(video, body.person, back=False)
-
-    def _step(self, video: str, person: Person, *, back: bool) -> Answer:
-        actions_changed = self.history.step(self._video(video).id, person, back=back)
-        return {**self._view(video, person), "actions_changed": actions_changed}
+    def step(self, video: str, word: requests.Word, body: requests.Signed) -> Answer:
+        """Undo or redo the last step of a person on a video, or of the project."""
+        stored = self._video(video)
+        actions_changed = self.history.step(stored.id, body.person, back=word == "undo")
+        return {**self._view(video, body.person), "actions_changed": actions_changed}
 
     def add_track(self, video: str, body: requests.NewTrack, person: Asker) -> Answer:
         """Add a track to a video."""
@@ -525,8 +514,13 @@ class Server:
         """Return the labelled videos of a track of which it is not said what the rest is."""
         examples = labelled_videos(self.page, track)
         check_number(examples)
-        videos = [example.incomplete for example in examples]
-        return {"videos": [asdict(video) for video in videos if video is not None]}
+        videos = []
+        for example in examples:
+            if example.is_open:
+                labelled_to, duration = example.extent
+                facts = {"id": example.video.id, "name": example.video.name}
+                videos.append({**facts, "labelled_to": labelled_to, "duration": duration})
+        return {"videos": videos}
 
     def agreement(self, first: str, second: str) -> Answer:
         """Return the agreement of two tracks or two people in all videos that both labelled."""
@@ -590,8 +584,7 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         ("POST", "/videos", server.add_video),
         ("PUT", "/actions", server.actions),
         ("POST", "/actions", server.change_actions),
-        ("POST", "/actions/undo", server.undo_actions),
-        ("POST", "/actions/redo", server.redo_actions),
+        ("POST", "/actions/{word}", server.step_actions),
         ("POST", "/settings", server.settings),
         ("GET", "/uncertain", server.uncertain),
         ("GET", "/export", server.export_all),
@@ -610,8 +603,6 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         ("GET", f"{video}/media", server.media),
         ("PUT", f"{video}/segments", server.label),
         ("POST", f"{video}/edits", server.edit),
-        ("POST", f"{video}/undo", server.undo),
-        ("POST", f"{video}/redo", server.redo),
         ("POST", f"{video}/tracks", server.add_track),
         ("PATCH", f"{video}/tracks/{{track}}", server.change_track),
         ("DELETE", f"{video}/tracks/{{track}}", server.remove_track),
@@ -619,6 +610,7 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         ("GET", f"{video}/export", server.export),
         ("POST", f"{video}/training-set", server.add_to_training_set),
         ("POST", f"{video}/compare", server.compare),
+        ("POST", f"{video}/{{word}}", server.step),
     ):
         api.add_api_route(path, endpoint, methods=[method], response_model=None)
 

@@ -32,7 +32,7 @@ from fact_clip_app.engine import run_of
 from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Label, Track, VideoEntry
+from fact_clip_app.project import Action, Label, Track, VideoEntry
 
 DRAFTS = "drafts"
 """The track of a file that holds what the model predicts."""
@@ -228,26 +228,21 @@ def _new_words(prediction: Segmentation | None) -> list[str]:
 def colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
     """Return the colour and the sign of each name. Those of an action never change."""
     background = background_of(page)
-    numbers = {}
-    paints = {}
-    signs = {}
-    for position, action in enumerate(page.project.actions(), start=1):
-        numbers[action.name] = action.colour
-        paints[action.name] = action.paint
-        signs[action.name] = action.key.upper() or f"#{position}"
-    taken = set(numbers.values())
+    actions = {action.name: action for action in page.project.actions()}
+    taken = {action.colour for action in actions.values()}
     free = (number for number in count() if number not in taken)
     for name in names:
-        if name not in numbers and name not in background:
-            numbers[name] = next(free)
-            signs[name] = f"#{len(numbers)}"
-    hues = palette(max(numbers.values(), default=-1) + 1)
+        if name not in actions and name not in background:
+            actions[name] = Action(name, next(free))
+    hues = palette(max([action.colour for action in actions.values()], default=-1) + 1)
     result: dict[str, Any] = {}
     for name in [*names, *background]:
         result[name] = {"colour": None, "number": None}
-        if name not in background:
-            colour = paints.get(name) or hues[numbers[name]]
-            result[name] = {"colour": colour, "number": signs[name]}
+    for position, action in enumerate(actions.values(), start=1):
+        if action.name in result and action.name not in background:
+            colour = action.paint or hues[action.colour]
+            sign = action.key.upper() or f"#{position}"
+            result[action.name] = {"colour": colour, "number": sign}
     return result
 
 
