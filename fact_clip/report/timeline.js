@@ -156,7 +156,8 @@ class Timeline {
 		const old = this.#segment();
 		this.#rows = rows.map((row) => {
 			const segments = row.hidden ? [] : row.segments;
-			return {...row, segments: segments.map((one) => ({...one}))};
+			const editable = row.editable && !row.hidden; // nobody draws over what cannot be seen
+			return {...row, editable, segments: segments.map((one) => ({...one}))};
 		});
 		this.#chosen = old && this.#again(this.#chosen.row, old);
 		this.#keepDrag();

@@ -249,12 +249,11 @@ def test_a_drag_draws_over_drafts_gaps_and_labels(shown):
     drag(page, at(2, 0), at(5, 0))  # from a label into another one
     drag(page, at(8.6, 0), at(8.3, 0))  # backwards in a gap
     drag(page, at(2, 1), at(5, 1))  # a row that is only read
-    drag(page, at(2, 2), at(5, 2))  # hidden: it is drawn on, too
+    drag(page, at(2, 2), at(5, 2))  # a row whose segments are hidden
     assert told(page) == [
         ["draw", 0, 6.5, 7.5],
         ["draw", 0, 2, 5],
         ["draw", 0, 8.3, 8.6],
-        ["draw", 2, 2, 5],
     ]
     page.mouse.click(*at(7, 0))
     assert told(page) == [["select", 0, 3]]
@@ -472,3 +471,20 @@ def test_a_long_video_is_quick(shown):
     )
     assert spent.pop("edited") == 1
     assert max(spent.values()) < 8, spent
+
+
+@pytest.mark.slow
+def test_methods_do_what_keys_do(shown):
+    page, show = shown
+    show(rows=MIXED, times=TENTHS, overview=True, keys=False)
+    bar = page.get_by_role("scrollbar", name="Visible part")
+    page.evaluate("timeline.seek(5); timeline.zoomBy(0.5)")
+    assert bar.get_attribute("aria-valuetext") == "2.50 to 7.50 s (5.00 s)"
+    page.evaluate("timeline.pan(0.25)")
+    assert bar.get_attribute("aria-valuetext") == "3.75 to 8.75 s (5.00 s)"
+    page.evaluate("timeline.zoom(0, 10); timeline.select(0, 0); timeline.step(1)")
+    page.evaluate("timeline.step(0, 1); timeline.speed(2); timeline.play()")  # without a video: nothing to play
+    assert told(page) == [["select", 0, 1], ["select", 1, 0]]
+    assert page.evaluate("[timeline.press('l'), timeline.press('+'), timeline.press('Home')]") == [False, True, False]
+    page.mouse.click(at(5, 2)[0], at(5, 2)[1] + 24)
+    assert told(page) == []
