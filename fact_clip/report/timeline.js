@@ -56,7 +56,7 @@ class Timeline {
 		this.#scale = new TimelineTools.Scale(Math.max(duration, 0.04));
 		this.#video = video;
 		this.#build();
-		this.#painter = new TimelinePainter(this.canvas, this.#options);
+		this.#painter = new TimelinePainter(this.canvas, this.#scale, this.#options);
 		this.#listen();
 		this.setRows(rows);
 	}
@@ -231,7 +231,6 @@ class Timeline {
 		const width = this.#scale.width;
 		if (isPrint) this.#scale.width = 700; // about that of A4
 		this.#painter.paint({
-			scale: this.#scale,
 			height: this.#height,
 			rows: this.#rows,
 			chosen: this.#chosen,

@@ -10,8 +10,9 @@ class TimelinePainter {
 	static #LETTER = 7; // pixels
 	static STRIP = 18; // pixels: height of the overview
 
-	constructor(canvas, {colours, rowHeight, unit}) {
+	constructor(canvas, scale, {colours, rowHeight, unit}) {
 		this.canvas = canvas;
+		this.scale = scale;
 		this.colours = colours;
 		this.rowHeight = rowHeight;
 		this.unit = unit;
@@ -19,10 +20,9 @@ class TimelinePainter {
 		this.hatches = new Map();
 	}
 
-	/* view: {scale, height, rows, chosen, hasOverview}. */
+	/* view: {height, rows, chosen, hasOverview}. */
 	paint(view, isPrint) {
 		this.view = view;
-		this.scale = view.scale;
 		this.#prepare(isPrint);
 		this.#drawAxis();
 		if (view.hasOverview) this.#drawOverview();
