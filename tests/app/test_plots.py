@@ -79,7 +79,7 @@ def test_plots_are_pictures_on_white(user, kind):
 
 def test_plots_are_of_the_people_that_are_named(user):
     error = user.ask("GET", "/api/plots/ethogram.svg", 404, params={"annotator": "Anna"})["error"]
-    assert error == "nothing is labelled yet"
+    assert error == "there is nothing to plot yet"
 
 
 def test_nothing_to_plot_is_a_line(opened):
