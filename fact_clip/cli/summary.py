@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, argument, option
 from fact_clip.core import InputError, Json
+
+if TYPE_CHECKING:
+    from fact_clip.formats.base import Options
 
 
 def summary(
@@ -27,6 +30,12 @@ def summary(
     unit: Annotated[
         Literal["seconds", "frames"] | None,
         option("Unit of the columns start and stop of .csv files. Default: seconds."),
+    ] = None,
+    tier: Annotated[
+        str | None, option("Tier or subject of LABELS, in files that have several.")
+    ] = None,
+    against_tier: Annotated[
+        str | None, option("Tier or subject of the files of --against. Default: that of --tier.")
     ] = None,
     duration: Annotated[
         float | None,
@@ -51,14 +60,17 @@ def summary(
       fact-clip summary labels/*.eaf --out times.xlsx
       fact-clip summary ann/take.eaf --against bob/take.eaf --video take.mp4
       fact-clip summary ann --against bob
+      fact-clip summary take.eaf --tier ann --against take.eaf --against-tier bob
     """
+    from fact_clip.formats.base import Options
     from fact_clip.report.budget import time_budget, transitions, write_tables
 
+    options = Options(tier=tier, unit=unit)
     files = _files(labels)
     durations = _durations(files, video, duration)
     recordings = {}
     for name, path in files.items():
-        recordings[name] = _read(path, fps, unit).lasting(durations.get(name))
+        recordings[name] = _read(path, fps, options).lasting(durations.get(name))
     parts = {name: recording.parts for name, recording in recordings.items()}
     seconds = {name: recording.seconds for name, recording in recordings.items()}
 
@@ -68,8 +80,9 @@ def summary(
     }
     if against:
         second = {}
+        options = replace(options, tier=against_tier or tier)
         for name, path in _counterparts(files, against).items():
-            second[name] = _read(path, fps, unit).lasting(durations.get(name))
+            second[name] = _read(path, fps, options).lasting(durations.get(name))
         tables["agreement"] = [_agreement(name, recordings[name], second[name]) for name in second]
     if out is not None:
         for path in write_tables(out, tables):
@@ -160,10 +173,10 @@ class Recording:
         return replace(self, seconds=seconds, has_end=True)
 
 
-def _read(path: Path, fps: float | None, unit: Literal["seconds", "frames"] | None) -> Recording:
+def _read(path: Path, fps: float | None, options: "Options") -> Recording:
     """Read a label file of one video."""
     from fact_clip.formats import format_of, load
-    from fact_clip.formats.base import BACKGROUND, Options
+    from fact_clip.formats.base import BACKGROUND
     from fact_clip.formats.csv_file import usual_unit
     from fact_clip.report.budget import timed_parts
 
@@ -177,7 +190,8 @@ def _read(path: Path, fps: float | None, unit: Literal["seconds", "frames"] | No
         background = (*labelling.background, BACKGROUND)
         return Recording(path, timed_parts(labelling, background), end, has_end=True)
 
-    annotations = file_format.annotations(path, Options(unit=unit or usual_unit(path)))
+    options = replace(options, unit=options.unit or usual_unit(path))
+    annotations = file_format.annotations(path, options)
     if len(annotations) != 1:
         raise InputError(path, f"{len(annotations)} videos", "give files of one video")
     (annotation,) = annotations

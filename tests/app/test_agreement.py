@@ -103,6 +103,21 @@ def test_a_model_changes_no_kappa(opened, rows, tmp_path, capsys):
     assert {name: row[name] for name in FIGURES} == figures
 
 
+def test_two_tiers_of_one_file_are_compared(opened, tmp_path, capsys):
+    user = opened(run=None)()
+    path = film(tmp_path / "take.mp4", "libx264")
+    video = labelled(user, path)
+    figures = compared(user, video)
+    answer = user.client.get(f"/api/videos/{video}/export", params={"format": "eaf"})
+    (tmp_path / "both.eaf").write_bytes(answer.content)
+    file = str(tmp_path / "both.eaf")
+    row = summarised(capsys, file, file, "--tier", "main", "--against-tier", "second", "--video", path)
+    assert row["kappa"] == pytest.approx(figures["kappa"], abs=5e-4)
+    row = summarised(capsys, file, file, "--tier", "second")
+    assert row["kappa"] == 1
+    refused_line((main(["summary", file]), *capsys.readouterr()), file)
+
+
 # --- the command ---------------------------------------------------------------------------------------------
 
 
