@@ -15,7 +15,12 @@ from fact_clip.core import Clock, NewWord, Vocabulary
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.fusion import Voters, fuse, fuse_gammas
 from fact_clip.decoding.similarity import transport
-from fact_clip.decoding.switching import absorb_short, decode_switching, raise_background
+from fact_clip.decoding.switching import (
+    absorb_short,
+    close_costs,
+    decode_switching,
+    raise_background,
+)
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -162,9 +167,11 @@ def decode_scores(
 
     if scores.voters:
         costs = candidates.transition_costs
-        if costs is not None:
+        if costs is not None and len(costs) < table.shape[1]:
             # The background that a threshold adds is the last class.
-            costs = np.pad(costs, (0, table.shape[1] - len(costs)), constant_values=1)
+            costs = np.pad(costs, (0, 1), constant_values=1)
+            costs[-1, -1] = 0
+            costs = close_costs(costs)
         decoded = _switch(
             table[n_final:].clone(),
             allowed,

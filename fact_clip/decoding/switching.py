@@ -86,7 +86,7 @@ def transition_costs(counts: Floats, weight: float) -> Floats:
     A change of surprise s = -log p(next class | class) costs (1 + weight * s) / (1 + weight * S),
     with S the mean over the training. The probabilities are the counts, mixed with how often a
     class follows any class, as if that had been seen once more. A class without transitions costs
-    1 both ways.
+    1 both ways. The costs are closed, see `close_costs`.
 
     Args:
         counts: (C, C) number of training segments of class c that are followed by class d.
@@ -105,7 +105,25 @@ def transition_costs(counts: Floats, weight: float) -> Floats:
     costs[absent] = 1
     costs[:, absent] = 1
     np.fill_diagonal(costs, 0)
-    return costs
+    return close_costs(costs)
+
+
+def close_costs(costs: Floats) -> Floats:
+    """Compute the cheapest way between any two classes, so that no detour is cheaper.
+
+    Otherwise the best path would insert segments of one frame to save a part of the cost.
+
+    Args:
+        costs: (C, C) costs of changes, not negative, 0 on the diagonal.
+
+    Returns:
+        (C, C) costs, for which costs[a, c] <= costs[a, b] + costs[b, c] up to rounding.
+    """
+    closed = costs.copy()
+    for middle in range(len(closed)):  # Floyd and Warshall
+        detours = closed[:, middle, None] + closed[middle]
+        np.minimum(closed, detours, out=closed)
+    return closed
 
 
 def raise_background(

@@ -6,9 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
-from fact_clip.decoding import decode_switching
-from fact_clip.decoding.switching import transition_costs
+from fact_clip.core import Vocabulary
+from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, decode_scores, decode_switching
+from fact_clip.decoding.switching import close_costs, transition_costs
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.4, 1.5, 9.0])
@@ -90,7 +92,65 @@ def test_prices_by_the_order_of_the_training():
     usual = 1 + (3 * surprise_ab + surprise_ac + 2 * surprise_ba) / 6
     assert prices[0, 1] == pytest.approx((1 + surprise_ab) / usual)
     assert prices[0, 2] == pytest.approx((1 + surprise_ac) / usual)
-    assert prices[1, 2] == pytest.approx((1 + surprise_bc) / usual)
+    # by d, which costs 1 both ways, as (1 + surprise_bc) / usual is higher
+    assert (1 + surprise_bc) / usual > 2
+    assert prices[1, 2] == 2
     assert prices[3, 0] == prices[0, 3] == 1
     assert not prices.diagonal().any()
     assert (transition_costs(np.zeros((2, 2)), 1.0) == [[0, 1], [1, 0]]).all()
+
+
+def prices_of_ways(prices: np.ndarray) -> np.ndarray:
+    """The cheapest of all ways without a class twice, by trying each."""
+    n_classes = len(prices)
+    best = prices.copy()
+    for first, last in itertools.permutations(range(n_classes), 2):
+        between = [label for label in range(n_classes) if label not in (first, last)]
+        for count in range(len(between) + 1):
+            for middle in itertools.permutations(between, count):
+                steps = itertools.pairwise([first, *middle, last])
+                best[first, last] = min(best[first, last], sum(prices[step] for step in steps))
+    return best
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_closed_prices_are_those_of_the_cheapest_way(seed):
+    prices = np.random.default_rng(seed).exponential(size=(5, 5))
+    np.fill_diagonal(prices, 0)
+    copy = prices.copy()
+    np.testing.assert_allclose(close_costs(prices), prices_of_ways(prices))
+    assert (prices == copy).all()
+
+
+@pytest.mark.parametrize("weight", [0.3, 1.0, 20.0])
+@pytest.mark.parametrize("seed", range(6))
+def test_no_detour_is_cheaper_than_the_change(seed, weight):
+    rng = np.random.default_rng(seed)
+    n_classes = int(rng.integers(1, 30))
+    counts = rng.poisson(rng.exponential(0.6, size=(n_classes, n_classes)))
+    prices = transition_costs(counts, weight)
+    detours = (prices[:, :, None] + prices[None]).min(1)
+    assert (prices <= detours + 1e-12).all()
+    assert not prices.diagonal().any()
+    assert (prices + np.eye(n_classes) > 0).all()
+
+
+def test_a_dear_change_makes_no_segment_between():
+    """b is the usual next of a, and c of b; open prices passed b in one frame of a change from a to c."""
+    counts = np.zeros((3, 3))
+    counts[0, 1] = counts[1, 2] = counts[2, 0] = 20
+    prices = transition_costs(counts, 1.0)
+    assert prices[0, 2] == pytest.approx(prices[0, 1] + prices[1, 2])
+    scores = np.log(np.array([[0.8, 0.1, 0.1]] * 4 + [[0.1, 0.09, 0.81]] * 4))
+    assert decode_switching(scores, 2.0, prices).tolist() == [0] * 4 + [2] * 4
+
+
+def test_the_background_of_a_threshold_is_a_class_like_any_other():
+    """Its changes cost 1, and staying in it costs nothing."""
+    frames = torch.tensor([[[0.9, 0.1]] * 3 + [[0.5, 0.5]] * 9 + [[0.1, 0.9]] * 3])
+    voter = Voters(frames, tokens=None, has_token=torch.ones(1, 15, dtype=torch.bool))
+    scores = Scores(n_frames=15, voters=(voter,))
+    costs = np.array([[0.0, 5.0], [5.0, 0.0]])
+    candidates = CandidateSet(Vocabulary.from_names(["a", "b"]), transition_costs=costs)
+    settings = DecodeSettings(threshold=0.6, switch_penalty=0.4)
+    assert decode_scores(scores, candidates, settings)[0].tolist() == [0] * 3 + [2] * 9 + [1] * 3
