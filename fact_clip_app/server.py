@@ -13,13 +13,14 @@ import zipfile
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from functools import partial
+from functools import partial, wraps
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from anyio import sleep, to_thread
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.staticfiles import StaticFiles
 
@@ -612,7 +613,7 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         ("POST", f"{video}/compare", server.compare),
         ("POST", f"{video}/{{word}}", server.step),
     ):
-        api.add_api_route(path, endpoint, methods=[method], response_model=None)
+        api.add_api_route(path, _as_json(endpoint), methods=[method], response_model=None)
 
     def add_file(owner: FastAPI | APIRouter, path: str, file: Path) -> None:
         owner.add_api_route(
@@ -637,6 +638,19 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
     app.add_middleware(Guard, options.host, engine.limits.patience, options.served_as)
     app.state.page = page
     return app
+
+
+def _as_json(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an endpoint whose answer is written as it is, since FastAPI copies it slowly."""
+    if iscoroutinefunction(endpoint):
+        return endpoint
+
+    @wraps(endpoint)
+    def answer(*values: Any, **named: Any) -> Response:
+        tree = endpoint(*values, **named)
+        return tree if isinstance(tree, Response) else JSONResponse(tree)
+
+    return answer
 
 
 def _download(

@@ -130,7 +130,11 @@ def app(
         store.renew_token()
     _add_actions(store, names, run, base)
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
-    engine = Engine(store, base, lambda path: load(path, device, precision=precision), limits)
+
+    def load_run(path: Path) -> Segmenter:
+        return load(path, device, precision=precision, trust_encoder=trust_encoder)
+
+    engine = Engine(store, base, load_run, limits)
     page_options = Options(
         host=host,
         command=options.command(),
