@@ -23,8 +23,9 @@ _OVERLAP = """SELECT start, stop, label, origin, comment, annotator FROM segment
     AND ((start = ? AND stop = ?) OR (start < ? AND stop > ?)) LIMIT 1"""
 
 _ACTION_COLUMNS = ", ".join(ActionRow._fields)
-_ACTION_DELETION = f"""DELETE FROM action WHERE ({_ACTION_COLUMNS}) = (?, ?, ?, ?, ?, ?)
-    AND (? OR name NOT IN (SELECT label FROM segment))"""
+_ACTION_QUERY = f"SELECT 1 FROM action WHERE ({_ACTION_COLUMNS}) = (?, ?, ?, ?, ?, ?)"
+_ACTION_DELETION = """DELETE FROM action
+    WHERE name = ? AND (? OR name NOT IN (SELECT label FROM segment))"""
 
 
 @dataclass(frozen=True)
@@ -315,7 +316,7 @@ class History:
         for row in rows:
             if row.name == name:
                 return row
-        raise self._conflict(self._action_changed_by(name, person), f'class "{name}"')
+        raise self._conflict(self._action_changed_by(name, person) or "", f'class "{name}"')
 
     def _check_key(self, name: str, key: str) -> None:
         """Raise a ConflictError if another action has a key."""
@@ -471,21 +472,27 @@ class History:
         person: Person,
         outcome: str,
     ) -> None:
-        """Delete and insert actions. Unless `is_strict`, what does not fit stays as it is."""
+        """Delete and insert actions.
+
+        An action that has segments stays. One whose colour or key is taken gets others. Unless
+        `is_strict`, what somebody has changed stays as it is.
+        """
         added_names = {name for name, *_ in added}
         for row in removed:
-            is_replaced = row[0] in added_names
-            if not self.project.run(_ACTION_DELETION, *row, is_replaced) and is_strict:
-                raise self._action_conflict(row[0], person, outcome)
+            is_same = bool(self.project.rows(_ACTION_QUERY, *row))
+            if is_strict and not is_same:
+                self._check_action(row[0], person, outcome)
+            if is_strict or is_same:
+                self.project.run(_ACTION_DELETION, row[0], row[0] in added_names)
         for row in [ActionRow(*row) for row in added]:
-            query = "SELECT name FROM action WHERE name = ? OR (key <> '' AND lower(key) = ?)"
-            taken = self.project.rows(query, row.name, row.key.lower())
-            if not taken:
+            is_there = self.project.rows("SELECT 1 FROM action WHERE name = ?", row.name)
+            query = "SELECT 1 FROM action WHERE colour = ? OR (key <> '' AND lower(key) = ?)"
+            if is_there and is_strict:
+                self._check_action(row.name, person, outcome)
+            if self.project.rows(query, row.colour, row.key.lower()):
+                self.project.add_actions([Action(row.name, description=row.description)])
+            elif not is_there:
                 self.project.insert_action(row)
-            elif is_strict:
-                raise self._action_conflict(taken[0][0], person, outcome)
-            else:
-                self.project.add_actions([row.name])
 
     # --- conflicts ------------------------------------------------------------------------------
 
@@ -500,12 +507,11 @@ class History:
         subject = f'"{label.label}" on track {self._track_name(track)}'
         return self._conflict(annotator, subject, outcome)
 
-    def _action_conflict(self, name: str, person: Person, outcome: str) -> ConflictError:
+    def _check_action(self, name: str, person: Person, outcome: str) -> None:
+        """Raise a ConflictError if somebody else has changed an action."""
         annotator = self._action_changed_by(name, person)
-        query = "SELECT annotator FROM segment WHERE label = ? ORDER BY id DESC LIMIT 1"
-        for (labeller,) in self.project.rows(query, name):
-            annotator = annotator or labeller
-        return self._conflict(annotator, f'class "{name}"', outcome)
+        if annotator is not None:
+            raise self._conflict(annotator, f'class "{name}"', outcome)
 
     def _changed_by(self, track: int, label: Label, person: Person) -> str | None:
         """Return who else has removed or added a label last, or None."""
@@ -516,13 +522,13 @@ class History:
         rows = self.project.rows(query, track, person.browser, content)
         return str(rows[0][0]) if rows else None
 
-    def _action_changed_by(self, name: str, person: Person) -> str:
-        """Return who else has changed an action last, or ""."""
+    def _action_changed_by(self, name: str, person: Person) -> str | None:
+        """Return who else has changed an action last, or None."""
         query = """SELECT annotator FROM step WHERE author <> ? AND instr(actions, ?)
                    ORDER BY id DESC LIMIT 1"""
         beginning = json.dumps([name])[:-1]
         rows = self.project.rows(query, person.browser, beginning)
-        return "".join(row[0] for row in rows)
+        return str(rows[0][0]) if rows else None
 
     def _check_track(self, video: str, track: int) -> None:
         if track not in self.project.tracks(video):

@@ -252,14 +252,35 @@ def test_a_step_of_the_project_is_refused_where_somebody_else_came_after(two):
     anna, bernd, video = two
     do(anna, ANNA, do="add", names=["groom"])
     (label,) = edit(bernd, video, BERND, [part(3, 9, "groom")])["added"]
-    error = anna.ask("POST", "/api/actions/undo", 409, json=ANNA)["error"]
-    assert error == 'Bernd changed class "groom" a moment ago. Your last step cannot be undone.'
     do(anna, ANNA, do="change", name="groom", to="clean")
     edit(bernd, video, BERND, [part(3, 8, "clean")], [label | {"label": "clean"}])
     error = undo(anna, video, ANNA, 409)["error"]
     assert error.startswith('Bernd changed "clean" on track main')
     assert main(anna.ask("GET", f"/api/videos/{video}")) == [(3, 8, "clean")]
     assert names_of(anna.ask("GET", "/api/state")) == ["clean"]
+    do(anna, ANNA, do="add", names=["eat"])
+    do(bernd, BERND, do="change", name="eat", to="feed")
+    error = anna.ask("POST", "/api/actions/undo", 409, json=ANNA)["error"]
+    assert error == 'Bernd changed class "eat" a moment ago. Your last step cannot be undone.'
+
+
+def test_an_action_that_is_used_stays_when_its_step_is_undone(two, rows):
+    """So nobody is stuck at a step whose action was used in another video."""
+    anna, _, video = two
+    other = anna.add(rows)
+    do(anna, ANNA, do="add", names=["groom"], key="g")
+    edit(anna, video, ANNA, [part(3, 9, "groom")])
+    do(anna, ANNA, do="change", name="groom", to="clean")
+    edit(anna, other, ANNA, [part(3, 9, "clean")])
+    assert main(undo(anna, video, ANNA)) == [(3, 9, "groom")]
+    state = anna.ask("GET", "/api/state")
+    assert sorted(names_of(state)) == ["clean", "groom"]
+    assert len({action["key"] for action in state["actions"]}) == 2
+    assert len({action["colour"] for action in state["actions"]}) == 2
+    assert main(undo(anna, video, ANNA)) == []
+    undo(anna, video, ANNA)
+    assert names_of(anna.ask("GET", "/api/state")) == ["clean"]
+    assert main(anna.ask("GET", f"/api/videos/{other}")) == [(3, 9, "clean")]
 
 
 @pytest.mark.parametrize("seed", range(3))
