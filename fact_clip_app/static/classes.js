@@ -1,0 +1,170 @@
+/* The list of classes: a row each. */
+
+import {html, useState} from "./vendor/preact-htm.js";
+import {confirm, question} from "./dialogs.js";
+import {takenBy} from "./keys.js";
+import {give} from "./labelling.js";
+import {tried} from "./requests.js";
+import {changeActions} from "./session.js";
+import {actionCalled, chosenPart, fault, state, update} from "./state.js";
+
+export function Classes() {
+	const {actions} = state.project;
+	const [opened, setOpened] = useState("");
+	return html`<section id="classes" aria-labelledby="classes-title">
+		<h2 id="classes-title">Classes</h2>
+		<p class="hint" hidden=${!actions.length}>Click a class, or press its key: the next segment, and the chosen one, get it.</p>
+		<ol id="class-list" aria-label="Classes">
+			${actions.map((action) => html`<${ClassRow} key=${action.name} action=${action}
+				isOpen=${opened === action.name}
+				onToggle=${() => setOpened(opened === action.name ? "" : action.name)}
+				onRename=${(name) => setOpened(opened === action.name ? name : opened)} />`)}
+		</ol>
+		<${NewClass} isFirst=${!actions.length} />
+		<${NewWords} />
+	</section>`;
+}
+
+// --- adding ------------------------------------------------------------------------------------
+
+function NewClass({isFirst}) {
+	const [name, setName] = useState("");
+	const add = (names) => tried(async () => {
+		const isKnown = names.filter((candidate) => actionCalled(candidate));
+		if (isKnown.length) return fault(`There is a class "${isKnown[0]}" already.`);
+		if (!names.length) return;
+		await changeActions({do: "add", names});
+		update({pen: names[0]});
+		setName("");
+	});
+	const submit = (event) => {
+		event.preventDefault();
+		add(linesOf(name));
+	};
+	// A list of names may be pasted, a name a line.
+	const paste = (event) => {
+		const content = event.clipboardData.getData("text");
+		if (!content.trim().includes("\n")) return;
+		event.preventDefault();
+		add(linesOf(content));
+	};
+	return html`<form id="new-class" class="bar" onSubmit=${submit}>
+		<input id="new-class-name" aria-label="Name of a new class" placeholder=${isFirst ? "Name of the first class" : "New class"}
+			maxlength="200" autocomplete="off" value=${name} onInput=${(event) => setName(event.target.value)} onPaste=${paste} />
+		<button class=${isFirst ? "main" : ""} id="add-class">Add</button>
+	</form>`;
+}
+
+function linesOf(content) {
+	const lines = content.split("\n").map((line) => line.trim()).filter(Boolean);
+	return [...new Set(lines)];
+}
+
+function NewWords() {
+	const lines = state.video?.new_words ?? [];
+	return html`<p id="new-words" class="hint" role="status" hidden=${!lines.length}>${lines.join("\n")}</p>`;
+}
+
+// --- a row -------------------------------------------------------------------------------------
+
+const segmentsOf = (count) => `${count} segment${count === 1 ? "" : "s"}`;
+const videosOf = (count) => `${count} video${count === 1 ? "" : "s"}`;
+
+function ClassRow({action, isOpen, onToggle, onRename}) {
+	const {name, count} = action;
+	const {colour, number} = state.project.colours[name] ?? {};
+	const isPen = state.pen === name;
+	const isChosen = chosenPart()?.label === name;
+	const style = colour ? {background: colour, color: inkOn(colour)} : {};
+	return html`<li class=${isChosen ? "is-chosen" : ""} data-name=${name}>
+		<button type="button" class="give" aria-pressed=${String(isPen)} onClick=${() => give(name)}
+			title=${action.description || name}>
+			<span class="sign" style=${style}>${number ?? "–"}</span><span class="name">${name}</span>
+		</button>
+		<span class="count" title="Segments">${count}</span>
+		<button type="button" class="more" aria-expanded=${String(isOpen)} aria-label=${`Edit ${name}`} onClick=${onToggle}>⋯</button>
+		${isOpen && html`<${ClassEditor} action=${action} onRename=${onRename} />`}
+	</li>`;
+}
+
+function inkOn(colour) {
+	return globalThis.Timeline.inkOn(globalThis.Timeline.rgb(colour));
+}
+
+function ClassEditor({action, onRename}) {
+	const {name, count, videos} = action;
+	const [typed, setTyped] = useState(name);
+	const touched = `${segmentsOf(count)} in ${videosOf(videos)}`;
+	const change = (values) => tried(() => changeActions({do: "change", name, ...values}));
+
+	const rename = async (event) => {
+		event.preventDefault();
+		const to = typed.trim();
+		if (!to || to === name) return;
+		if (actionCalled(to)) return mergeInto(to, `There is a class "${to}" already.`);
+		if (count && !await confirm(`Rename "${name}" to "${to}"? ${touched} will change.`, "Rename")) return;
+		await tried(async () => {
+			await changeActions({do: "change", name, to});
+			onRename(to);
+		});
+	};
+
+	const mergeInto = async (into, reason = "") => {
+		const text = `${reason} Merge "${name}" into "${into}"? ${touched} will change.`.trim();
+		if (await confirm(text, "Merge")) await tried(() => changeActions({do: "merge", name, into}));
+	};
+
+	const remove = async () => {
+		const text = `Delete the class "${name}"? ${touched} will be deleted. You can undo it.`;
+		if (count && !await confirm(text, "Delete")) return;
+		await tried(() => changeActions({do: "delete", name}));
+	};
+
+	const setKey = (event) => {
+		const key = event.target.value.trim().slice(-1).toLowerCase();
+		const holder = key && takenBy(key, name);
+		event.target.value = key;
+		if (!holder) return change({key});
+		event.target.value = action.key;
+		fault(`The key ${key.toUpperCase()} belongs to "${holder}".`);
+	};
+
+	return html`<div class="editor">
+		<form onSubmit=${rename}>
+			<label>Name <input class="class-name" maxlength="200" autocomplete="off" value=${typed}
+				onInput=${(event) => setTyped(event.target.value)} /></label>
+			<span class="hint">Enter renames it (${touched}).</span>
+		</form>
+		<div class="bar">
+			<label>Key <input class="class-key" maxlength="2" size="2" autocomplete="off" value=${action.key.toUpperCase()} onChange=${setKey} /></label>
+			<label>Colour <input class="class-colour" type="color" value=${state.project.colours[name]?.colour ?? "#888888"}
+				onChange=${(event) => change({paint: event.target.value})} /></label>
+			<button type="button" hidden=${!action.paint} onClick=${() => change({paint: ""})}>Automatic colour</button>
+		</div>
+		<label>Description <input class="class-description" maxlength="2000" value=${action.description}
+			onChange=${(event) => change({description: event.target.value})} /></label>
+		<div class="bar">
+			<button type="button" class="class-up" onClick=${() => move(name, -1)}>Up</button>
+			<button type="button" class="class-down" onClick=${() => move(name, 1)}>Down</button>
+			<button type="button" class="class-merge" onClick=${() => chooseMerge(name, mergeInto)}>Merge …</button>
+			<button type="button" class="class-delete" onClick=${remove}>Delete</button>
+		</div>
+	</div>`;
+}
+
+/** Move a class by a place. */
+function move(name, by) {
+	const names = state.project.actions.map((action) => action.name);
+	const target = names.indexOf(name) + by;
+	if (target < 0 || target >= names.length) return;
+	const before = by < 0 ? names[target] : names[target + 1] ?? null;
+	return tried(() => changeActions({do: "move", name, before}));
+}
+
+async function chooseMerge(name, mergeInto) {
+	const names = state.project.actions.map((action) => action.name).filter((other) => other !== name);
+	if (!names.length) return fault("There is no other class.");
+	const fields = html`<label>Into <select name="into" id="merge-into">${names.map((other) => html`<option value=${other}>${other}</option>`)}</select></label>`;
+	const answer = await question(`Merge "${name}" into another class:`, "Continue", fields);
+	if (answer) await mergeInto(answer.into);
+}

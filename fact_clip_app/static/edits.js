@@ -1,0 +1,149 @@
+/* Edits of labels. Each is shown at once and waits in a queue until the server has stored it. */
+
+import {ask, pause, Refused, videoPath, viewQuery} from "./requests.js";
+import {applied, fits, put} from "./segments.js";
+import {BROWSER, currentTrack, fault, state, update} from "./state.js";
+
+const PATIENCE = 2000; // milliseconds before a server that does not answer is asked again
+const RESENT = [0, 502, 503, 504, 507]; // the server is away, busy, or its disk is full
+
+const queue = []; // of {run, edit}; the first one is being sent
+let isSending = false;
+
+// --- the queue ---------------------------------------------------------------------------------
+
+/** Change the labels of the current track. `frame` is where the segment to choose lies. */
+export function edit(change, frame = null) {
+	if (change === null || !change.removed.length && !change.added.length) return;
+	const {video} = state;
+	const track = currentTrack();
+	const added = change.added.map((label) => ({...label, annotator: state.annotator})); // as the server does
+	const signed = {removed: change.removed, added};
+	const body = {...signed, track: track.id, annotator: state.annotator, browser: BROWSER, edit: newId()};
+	showChange(video, track.id, signed);
+	update({frame: frame ?? state.frame});
+	add({video: video.id, body, run: () => send(video.id, body)});
+}
+
+const newId = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+
+/** Undo or redo a step of this browser, after all edits that wait. */
+export function travel(direction) {
+	const {video} = state;
+	if (!video) return;
+	add({video: video.id, body: null, run: () => step(video.id, direction)});
+}
+
+export const undo = () => travel("undo");
+export const redo = () => travel("redo");
+
+function add(item) {
+	queue.push(item);
+	update({unsent: queue.length});
+	if (!isSending) sendAll();
+}
+
+async function sendAll() {
+	isSending = true;
+	while (queue.length) {
+		try {
+			await queue[0].run();
+		} catch (error) {
+			if (!(error instanceof Refused)) {
+				isSending = false;
+				throw error;
+			}
+			if (RESENT.includes(error.status)) {
+				fault(`Not stored yet: ${error.message} It is tried again until it is stored.`);
+				await pause(PATIENCE);
+				continue;
+			}
+			await refuse(queue[0], error);
+		}
+		queue.shift();
+		update({unsent: queue.length});
+	}
+	isSending = false;
+	if (state.toast?.text.startsWith("Not stored yet")) update({toast: null});
+	for (const run of whenStored.splice(0)) run();
+}
+
+const whenStored = [];
+
+/** Run something when no edit waits. */
+export function afterEdits(run) {
+	if (isSending) whenStored.push(run);
+	else run();
+}
+
+addEventListener("beforeunload", (event) => {
+	if (queue.length) event.preventDefault(); // the browser asks whether to leave
+});
+
+// --- what is sent ------------------------------------------------------------------------------
+
+async function send(id, body) {
+	const answer = await ask(videoPath(id, "/edits"), "POST", body);
+	const {video} = state;
+	if (video?.id !== id) return;
+	const track = video.tracks.find((candidate) => candidate.id === body.track);
+	if (track) track.revision = answer.revision;
+	const {undo: undoTitle, redo: redoTitle} = answer;
+	update({video: {...video, revision: answer.video_revision, undo: undoTitle, redo: redoTitle}});
+}
+
+async function step(id, direction) {
+	const answer = await ask(videoPath(id, `/${direction}`), "POST", {browser: BROWSER, annotator: state.annotator});
+	if (state.video?.id === id && queue.length === 1) show(answer);
+}
+
+function showChange(video, trackId, change) {
+	const tracks = video.tracks.map((track) => {
+		return track.id === trackId ? {...track, segments: applied(track.segments, change)} : track;
+	});
+	update({video: {...video, tracks}});
+}
+
+/** Show an answer of the server; the times of the frames stay if it has none. */
+export function show(answer) {
+	const {video} = state;
+	const times = answer.times ?? video.times;
+	const isKept = answer.tracks.some(({id}) => id === state.trackId);
+	update({video: {...video, ...answer, times}, trackId: isKept ? state.trackId : answer.tracks[0].id});
+}
+
+/** Fetch the open video again, unless edits wait: then once they are stored. */
+export async function reload() {
+	const {video} = state;
+	const answer = await ask(videoPath(video.id, viewQuery()));
+	if (state.video?.id === video.id && !queue.length) show(answer);
+}
+
+// --- refused edits -----------------------------------------------------------------------------
+
+/** Keep an edit that the server has refused, show the labels as they are there, and offer to repeat it. */
+async function refuse({video: id, body}, error) {
+	const later = queue.slice(1).filter((item) => item.video === id && item.body?.track === body?.track);
+	const isRepeatable = error.status === 409 && body?.added.length > 0;
+	if (state.video?.id === id) {
+		const answer = await ask(videoPath(id, viewQuery()));
+		show(answer);
+		for (const {body: waiting} of later) {
+			const track = state.video.tracks.find((candidate) => candidate.id === waiting?.track);
+			if (waiting && track && fits(track.segments, waiting)) showChange(state.video, track.id, waiting);
+		}
+	}
+	if (!isRepeatable) return fault(error.message);
+	update({refused: [...state.refused, {video: id, body}]});
+	fault(error.message, {title: "Apply my edit again", run: repeatRefused});
+}
+
+/** Apply refused edits to the labels as they are now: what they drew is put over what is there. */
+export function repeatRefused() {
+	const refused = state.refused.filter(({video}) => video === state.video?.id);
+	update({refused: state.refused.filter(({video}) => video !== state.video?.id), toast: null});
+	for (const {body} of refused) {
+		update({trackId: body.track});
+		for (const label of body.added) edit(put(currentTrack().segments, label), label.start);
+	}
+}

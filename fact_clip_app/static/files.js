@@ -1,0 +1,171 @@
+/* Files that are dropped or chosen: videos, feature files, label files. */
+
+import {html, useEffect, useRef, useState} from "./vendor/preact-htm.js";
+import {confirm, question} from "./dialogs.js";
+import {afterEdits, show} from "./edits.js";
+import {ask, Refused, upload, videoPath, viewQuery} from "./requests.js";
+import {open, refresh} from "./session.js";
+import {BROWSER, fault, say, state, update} from "./state.js";
+
+const MEDIA = /\.(npy|mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|ts|mts|wmv|flv|ogv|3gp)$/i;
+const stemOf = (file) => file.name.replace(/\.[^.]*$/, "");
+
+/** A place for files in the style of the page. */
+export function DropZone({id, label, hint = "", isLarge = false, onFiles = take}) {
+	const input = useRef(null);
+	const choose = () => {
+		onFiles([...input.current.files]);
+		input.current.value = "";
+	};
+	return html`<div class=${isLarge ? "drop large" : "drop"}>
+		${hint && html`<p>${hint}</p>`}
+		<label class="button" for=${id}>${label}</label>
+		<input type="file" multiple id=${id} ref=${input} class="unseen" onChange=${choose} />
+	</div>`;
+}
+
+/** Let files be dropped anywhere on the page. */
+export function acceptDrops() {
+	for (const name of ["dragover", "dragleave", "drop"]) {
+		document.addEventListener(name, (event) => {
+			event.preventDefault();
+			document.body.classList.toggle("is-over", name === "dragover");
+			if (name === "drop" && event.dataTransfer.files.length) take([...event.dataTransfer.files]);
+		});
+	}
+}
+
+/** Add files to the project. Features, their .json and their video have one name. */
+export async function take(files) {
+	const stems = new Set(files.filter(({name}) => MEDIA.test(name)).map(stemOf));
+	const groups = new Map();
+	const labels = [];
+	for (const file of files) {
+		const belongs = MEDIA.test(file.name) || /\.json$/i.test(file.name) && stems.has(stemOf(file));
+		if (belongs) groups.set(stemOf(file), [...groups.get(stemOf(file)) ?? [], file]);
+		else labels.push(file);
+	}
+	const faults = [];
+	const collect = async (work) => {
+		try {
+			await work();
+		} catch (error) {
+			if (!(error instanceof Refused)) throw error;
+			faults.push(error.message);
+		}
+	};
+	for (const [stem, group] of groups) await collect(() => addVideo(stem, group));
+	for (const file of labels) await collect(() => loadLabels(file));
+	update({progress: ""});
+	if (faults.length) fault(faults.join(" — "));
+}
+
+async function addVideo(stem, group) {
+	if (state.project.videos.some(({name}) => name === stem)) {
+		const text = `There is a video "${stem}" in this project already. Add it a second time?`;
+		if (!await confirm(text, "Add it again")) return;
+	}
+	const keys = [];
+	for (const file of group) keys.push(await upload(file));
+	const {video} = await ask("/api/videos", "POST", {files: keys});
+	await refresh();
+	if (!state.video) await open(video);
+}
+
+// --- label files -------------------------------------------------------------------------------
+
+/** Load a label file onto a track of a video; the person is asked where it is not plain. */
+export async function loadLabels(file, id = null) {
+	const {videos} = state.project;
+	if (!videos.length) throw new Refused(`${file.name}: add its video first`, 0);
+	const fitting = id ? [id] : videos.filter(({name}) => file.name.startsWith(`${name}.`)).map((video) => video.id);
+	const key = await upload(file);
+	update({progress: ""});
+	const target = await targetOf(file, key, fitting.length === 1 ? fitting[0] : null);
+	if (!target) return;
+	await new Promise((resolve) => afterEdits(resolve));
+	await store(file, key, target);
+}
+
+/** Return where a file goes: {video, track, name, annotator}, or null if the person cancels. */
+async function targetOf(file, key, fitting) {
+	if (fitting) {
+		const video = await ask(videoPath(fitting, viewQuery()));
+		const look = await lookAt(key, video.id);
+		const isFree = video.tracks.length === 1 && !video.tracks[0].segments.length;
+		if (isFree && Object.keys(look.tracks).length === 1) {
+			return {video: video.id, track: video.tracks[0].id, name: null, annotator: state.annotator};
+		}
+	}
+	const first = fitting ?? state.video?.id ?? state.project.videos[0].id;
+	const fields = html`<${LoadFields} file=${file} upload=${key} first=${first} isFitting=${Boolean(fitting)} />`;
+	const answer = await question(`Where do the labels of "${file.name}" go?`, "Load", fields);
+	if (!answer) return null;
+	const [kind, track] = answer.target.split(" ");
+	return {
+		video: answer.video,
+		track: kind === "track" ? Number(track) : null,
+		name: kind === "new" ? answer.name : null,
+		annotator: answer.annotator,
+	};
+}
+
+function lookAt(key, video) {
+	const body = {file: key, track: null, name: null, dry: true, annotator: "", browser: BROWSER};
+	return ask(videoPath(video, "/labels"), "POST", body);
+}
+
+function LoadFields({file, upload: key, first, isFitting}) {
+	const [id, setId] = useState(first);
+	const [video, setVideo] = useState(null);
+	const [look, setLook] = useState({tracks: {}, classes: []});
+	const [problem, setProblem] = useState("");
+	const [target, setTarget] = useState("");
+	useEffect(() => {
+		const fetchBoth = async () => {
+			setVideo(await ask(videoPath(id, viewQuery())));
+			setLook(await lookAt(key, id));
+			setProblem("");
+		};
+		fetchBoth().catch((error) => setProblem(error.message));
+	}, [id]);
+	const tiers = Object.keys(look.tracks);
+	const isSeveral = tiers.length > 1;
+	const counts = tiers.map((tier) => `${tier} (${look.tracks[tier]})`).join(", ");
+	const stem = stemOf(file);
+	const current = state.video?.id === id ? state.trackId : video?.tracks[0].id;
+	const shown = target || (isSeveral ? "tiers" : `track ${current}`);
+	return html`
+		${!isFitting && html`<p class="hint">No video, or more than one, has the name of this file.</p>`}
+		<p><label>Video <select name="video" id="load-video" value=${id} onChange=${(event) => setId(event.target.value)}>
+			${state.project.videos.map((one) => html`<option value=${one.id}>${one.name}</option>`)}</select></label></p>
+		<p><label>Track <select name="target" id="load-target" value=${shown} onChange=${(event) => setTarget(event.target.value)}>
+			${!isSeveral && video?.tracks.map((track) => html`<option value=${`track ${track.id}`}>
+				${track.name}${track.segments.length ? `: replace its ${track.segments.length} segments` : ""}</option>`)}
+			${isSeveral && html`<option value="tiers">those of the file: ${counts}</option>`}
+			<option value="new">a new track</option>
+		</select></label></p>
+		<p hidden=${shown !== "new"}><label>Name of the new track
+			<input name="name" id="load-name" maxlength="200" defaultValue=${stem} value=${stem} /></label></p>
+		<p><label>Labelled by <input name="annotator" maxlength="80" value=${state.annotator} /></label></p>
+		<p class="hint" hidden=${!look.classes.length}>New classes: ${look.classes.join(", ")}.</p>
+		<p class="fault" role="alert">${problem}</p>`;
+}
+
+/** Store a label file; the person is asked before labels are replaced. */
+async function store(file, key, {video, track, name, annotator}) {
+	const body = {file: key, track, name, annotator, browser: BROWSER, replace: false};
+	let answer;
+	try {
+		answer = await ask(videoPath(video, "/labels"), "POST", body);
+	} catch (error) {
+		if (error.status !== 409 || !error.answer.replaces) throw error;
+		const lines = Object.entries(error.answer.replaces).map(([title, count]) => `${count} on "${title}"`);
+		if (!await confirm(`Replace labels: ${lines.join(", ")}? You can undo it.`, "Replace")) return;
+		answer = await ask(videoPath(video, "/labels"), "POST", {...body, replace: true});
+	}
+	if (state.video?.id === video) show(answer);
+	await refresh();
+	const counts = Object.entries(answer.imported).map(([title, count]) => `${count} on track ${title}`);
+	say(`${file.name}: ${counts.join(", ")}.`);
+}

@@ -1,0 +1,92 @@
+/* The chosen segment, beside the video. */
+
+import {html, useState} from "./vendor/preact-htm.js";
+import {edit} from "./edits.js";
+import {change, clock, frameAt, isInstant, moveEdges, typedSeconds} from "./segments.js";
+import {chosenPart, currentTrack, fault, state} from "./state.js";
+
+const ORIGINS = {
+	drawn: "drawn by hand",
+	corrected: "a corrected draft",
+	imported: "from a label file",
+	predicted: "an accepted draft",
+};
+
+export function Inspector() {
+	const part = chosenPart();
+	const place = part ? `${state.video.id} ${state.trackId} ${part.start}` : "";
+	const [typed, setTyped] = useState({}); // field -> what was typed and is not applied
+	const [shownPlace, setShownPlace] = useState(place);
+	if (place !== shownPlace) { // another segment: what was typed belongs to the one before
+		setShownPlace(place);
+		setTyped({});
+	}
+	const values = part ? {
+		label: part.label,
+		start: clock(state.video.times[part.start]),
+		stop: clock(state.video.times[part.stop]),
+		comment: part.comment ?? "",
+	} : {label: "", start: "", stop: "", comment: ""};
+	const shown = place === shownPlace ? {...values, ...typed} : values;
+	const apply = (event) => {
+		event.preventDefault();
+		if (part && store(part, shown, typed)) setTyped({});
+	};
+	const field = (name, more) => html`<input id=${name} autocomplete="off" value=${shown[name]}
+		onInput=${(event) => setTyped({...typed, [name]: event.target.value})} ...${more} />`;
+	const names = [...state.project.actions.map(({name}) => name), ...state.project.background];
+	return html`<form id="segment-form" onSubmit=${apply}>
+		<fieldset id="segment" disabled=${!part}>
+			<legend>Chosen segment</legend>
+			<p class="hint" id="origin">${describe(part)}</p>
+			<label>Class ${field("label", {list: "names", maxlength: 200})}</label>
+			<datalist id="names">${names.map((name) => html`<option value=${name}></option>`)}</datalist>
+			<div class="pair">
+				<label>Start ${field("start", {inputmode: "decimal"})}</label>
+				<label>End ${field("stop", {inputmode: "decimal"})}</label>
+			</div>
+			<label>Comment ${field("comment", {maxlength: 2000})}</label>
+			<button id="apply" disabled=${!Object.keys(typed).length}>Apply</button>
+		</fieldset>
+	</form>`;
+}
+
+function describe(part) {
+	if (!part) return "None. Click one on the timeline.";
+	if (part.kind === "draft") return `Draft of the model, ${Math.round(100 * part.confidence)} % sure.`;
+	const by = part.annotator ? `, by ${part.annotator}` : "";
+	return `Label, ${ORIGINS[part.origin]}${by}.`;
+}
+
+/** Store what was typed; return whether it could be. */
+function store(part, shown, typed) {
+	const start = "start" in typed ? typedFrame(shown.start) : part.start;
+	const stop = "stop" in typed ? typedFrame(shown.stop) : part.stop;
+	if (start === null || stop === null) return false;
+	if (start > stop || start === stop && !isInstant(part)) {
+		fault("A segment has to end after it starts.");
+		return false;
+	}
+	const label = shown.label.trim();
+	if (!label) {
+		fault("A segment needs a class.");
+		return false;
+	}
+	const values = {label, comment: shown.comment};
+	const isMoved = start !== part.start || stop !== part.stop;
+	const isChanged = label !== part.label || shown.comment !== (part.comment ?? "");
+	if (isMoved) edit(moveEdges(currentTrack().segments, part, start, stop, values), start);
+	else if (isChanged) edit(change(part, values), start);
+	return true;
+}
+
+function typedFrame(content) {
+	const {times} = state.video;
+	const seconds = typedSeconds(content);
+	const last = times.at(-1);
+	if (!(seconds >= 0 && seconds <= last + 5e-4)) {
+		fault(`Enter a time between 0 and ${clock(last)}, not "${content}".`);
+		return null;
+	}
+	return frameAt(times, seconds);
+}

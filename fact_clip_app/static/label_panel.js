@@ -1,0 +1,151 @@
+/* The panel where videos are labelled. */
+
+import {html, useState} from "./vendor/preact-htm.js";
+import {Classes} from "./classes.js";
+import {undo, redo} from "./edits.js";
+import {DropZone} from "./files.js";
+import {Inspector} from "./inspector.js";
+import {keyOf, nameOf} from "./keys.js";
+import * as labelling from "./labelling.js";
+import {changeSpeed, Clock, loop, PlayButton, stepFrame, TimelineView, Video} from "./player.js";
+import {ask, tried, videoPath} from "./requests.js";
+import {changeVideo, refresh} from "./session.js";
+import {chosenPart, currentTrack, state, update} from "./state.js";
+import {Videos, WhatNext} from "./videos.js";
+
+export function LabelPanel() {
+	const {video, project} = state;
+	return html`<div id="label-panel" class="columns">
+		<aside class="left">
+			<${Videos} />
+			<${WhatNext} />
+		</aside>
+		<main id="work">
+			${video ? html`<${Workplace} key=${video.id} video=${video} />` : html`<${Empty} count=${project.videos.length} />`}
+		</main>
+		<aside class="right">
+			${video && html`<${Inspector} />`}
+			<${Classes} />
+		</aside>
+	</div>`;
+}
+
+function Empty({count}) {
+	if (count) return html`<p id="empty" class="hint">Choose a video on the left.</p>`;
+	return html`<div id="empty">
+		<${DropZone} id="first-files" isLarge label="Choose videos …"
+			hint="Drop videos, feature files or label files here. They are stored in this project and leave this computer never." />
+		<ol id="steps">
+			<li>Add your videos.</li>
+			<li>Add a class for each action, on the right.</li>
+			<li>Play. Press <kbd>I</kbd> where an action begins and <kbd>O</kbd> where it ends, or drag on the timeline;
+				the key of a class names it.</li>
+			<li>Teach: train a model on your labels. It drafts the other videos, and you correct it.</li>
+			<li>Results: save labels for ELAN, BORIS and other tools, time budgets, and how far two people agree.</li>
+		</ol>
+	</div>`;
+}
+
+function Workplace({video}) {
+	return html`
+		<${VideoName} video=${video} />
+		<${Video} video=${video} />
+		<div id="stage">
+			<${PlayBar} />
+			<${TimelineView} video=${video} onEdit=${labelling.moved} onDraw=${labelling.drawn} />
+			<${LabelBar} video=${video} />
+			<${TrackBar} video=${video} />
+		</div>`;
+}
+
+function VideoName({video}) {
+	const [name, setName] = useState(video.name);
+	const rename = (event) => {
+		event.preventDefault();
+		if (name.trim() && name.trim() !== video.name) {
+			tried(async () => {
+				await changeVideo("", "PATCH", {name: name.trim()});
+				await refresh();
+			});
+		}
+	};
+	return html`<form id="video-name-form" onSubmit=${rename}>
+		<input id="video-name" aria-label="Name of the video; Enter renames it" maxlength="200" autocomplete="off" value=${name}
+			onInput=${(event) => setName(event.target.value)} onBlur=${() => setName(video.name)} />
+	</form>`;
+}
+
+// --- bars --------------------------------------------------------------------------------------
+
+function KeyButton({id, command, title, run, disabled = false, pressed = undefined}) {
+	return html`<button type="button" id=${id} disabled=${disabled} aria-pressed=${pressed} onClick=${run}>
+		${title} <kbd>${nameOf(keyOf(command))}</kbd></button>`;
+}
+
+function PlayBar() {
+	return html`<div class="bar" role="toolbar" aria-label="Play">
+		<${PlayButton} />
+		<${KeyButton} id="back" command="back" title="◀ Frame" run=${() => stepFrame(-1)} />
+		<${KeyButton} id="forward" command="forward" title="Frame ▶" run=${() => stepFrame(1)} />
+		<${KeyButton} id="slower" command="slower" title="Slower" run=${() => changeSpeed(0.5)} />
+		<${KeyButton} id="faster" command="faster" title="Faster" run=${() => changeSpeed(2)} />
+		<${KeyButton} id="loop" command="loop" title="Loop" run=${loop} pressed=${String(state.isLooping)} />
+		<${Clock} />
+		<button type="button" id="keys" onClick=${() => update({isHelpOpen: true})}>Keys <kbd>?</kbd></button>
+	</div>`;
+}
+
+function LabelBar({video}) {
+	const part = chosenPart();
+	const {recording} = state;
+	const pen = recording ? `Recording "${recording.label}"` : "Begin";
+	return html`<div class="bar" role="toolbar" aria-label="Label">
+		<${KeyButton} id="mark" command="mark" title=${pen} run=${labelling.mark} pressed=${String(recording !== null)} />
+		<${KeyButton} id="end" command="end" title="End" run=${labelling.end} disabled=${!recording} />
+		<${KeyButton} id="instant" command="instant" title="Point" run=${labelling.instant} />
+		<${KeyButton} id="split" command="split" title="Split" run=${labelling.split} disabled=${!part} />
+		<${KeyButton} id="merge" command="merge" title="Merge" run=${labelling.merge} disabled=${!labelling.partToMerge()} />
+		<${KeyButton} id="delete" command="remove" title="Delete" run=${labelling.remove} disabled=${!part} />
+		${state.project.model.exists && html`<${KeyButton} id="accept" command="accept" title="Accept draft" run=${labelling.accept}
+			disabled=${part?.kind !== "draft"} />`}
+		<button type="button" id="undo" title=${video.undo ? `Undo: ${video.undo}` : "Nothing to undo"}
+			disabled=${!video.undo && !state.unsent} onClick=${undo}>Undo</button>
+		<button type="button" id="redo" title=${video.redo ? `Redo: ${video.redo}` : "Nothing to redo"}
+			disabled=${!video.redo} onClick=${redo}>Redo</button>
+	</div>`;
+}
+
+function TrackBar({video}) {
+	const track = currentTrack();
+	const [name, setName] = useState("");
+	const change = (values) => tried(async () => {
+		await changeVideo(`/tracks/${track.id}`, "PATCH", values);
+		await refresh();
+	});
+	const add = (event) => {
+		event.preventDefault();
+		tried(async () => {
+			const body = {name: name.trim() || state.annotator, annotator: state.annotator};
+			const answer = await changeVideo("/tracks", "POST", body);
+			setName("");
+			update({trackId: answer.tracks.at(-1).id, frame: null});
+		});
+	};
+	const remove = () => tried(() => changeVideo(`/tracks/${track.id}`, "DELETE"));
+	const isRemovable = video.tracks.length > 1 && !track.segments.length && !track.hidden;
+	const owner = track.annotator ? ` (of ${track.annotator})` : "";
+	return html`<div class="bar" id="tracks">
+		<label>Track <select id="track" value=${track.id}
+			onChange=${(event) => update({trackId: Number(event.target.value), frame: null})}>
+			${video.tracks.map(({id, name: title}) => html`<option value=${id}>${title}</option>`)}</select>${owner}</label>
+		<label><input type="checkbox" id="complete" checked=${track.complete} disabled=${track.hidden}
+			onChange=${(event) => change({complete: event.target.checked})} />
+			This track is fully labelled (unlabelled parts are background)</label>
+		<form class="bar" onSubmit=${add}>
+			<input id="track-name" aria-label="Name of a new track" placeholder="New track" maxlength="200" autocomplete="off"
+				value=${name} onInput=${(event) => setName(event.target.value)} />
+			<button id="add-track" disabled=${!name.trim()}>Add track</button>
+		</form>
+		<button type="button" id="remove-track" disabled=${!isRemovable} onClick=${remove}>Remove empty track</button>
+	</div>`;
+}

@@ -1,0 +1,213 @@
+/* The video and its timeline: what is played, and where the cursor is. */
+
+import {html, useEffect, useRef, useState} from "./vendor/preact-htm.js";
+import {videoPath} from "./requests.js";
+import {frameAt} from "./segments.js";
+import {chosenIndex, currentTrack, partsOf, state, update} from "./state.js";
+
+const {Timeline} = globalThis;
+const ROW_HEIGHT = 34; // pixels
+
+let media = null; // the video element
+let timeline = null;
+
+// --- where the cursor is -----------------------------------------------------------------------
+
+export const canPlay = () => ["original", "proxy"].includes(state.video?.media);
+
+/** Return the frame under the cursor. */
+export function here() {
+	const {times} = state.video;
+	const seconds = canPlay() ? media.currentTime : timeline.time;
+	// The player may stop a hair before the frame that it shows.
+	return Math.min(frameUnder(times, seconds + 1e-4), times.length - 2);
+}
+
+function frameUnder(times, seconds) {
+	const nearest = frameAt(times, seconds);
+	return nearest > 0 && times[nearest] > seconds ? nearest - 1 : nearest;
+}
+
+/** Return the boundary that is nearest to the cursor. The last frame means the end. */
+export function edgeHere() {
+	const last = state.video.times.length - 2;
+	const frame = here();
+	return frame === last ? last + 1 : frame;
+}
+
+export function showFrame(frame) {
+	const {times} = state.video;
+	const place = Math.min(Math.max(frame, 0), times.length - 2);
+	// A moment after the frame begins, so that it is this one that is shown.
+	const moment = canPlay() ? Math.min(0.002, (times[place + 1] - times[place]) / 4) : 0;
+	media?.pause();
+	timeline.seek(times[place] + moment);
+}
+
+export const stepFrame = (by) => showFrame(here() + by);
+export const isPlaying = () => Boolean(media && !media.paused);
+
+export function togglePlay() {
+	if (canPlay()) timeline.play();
+}
+
+export const changeSpeed = (factor) => timeline.speed(factor);
+export const loop = () => timeline.loop();
+export const nudge = (side, frames) => timeline.nudge(side, frames);
+export const pan = (share) => timeline.pan(share);
+export const zoomBy = (factor) => timeline.zoomBy(factor);
+export const zoomAll = () => timeline.zoom(0, state.video.times.at(-1));
+export const stepSegment = (by, rowBy = 0) => timeline.step(by, rowBy);
+export const focusTimeline = () => document.querySelector("#timeline canvas").focus();
+
+// --- the video ---------------------------------------------------------------------------------
+
+const REASONS = {
+	null: "Features without a video: there is nothing to play.",
+	converting: "Your browser cannot play this format. It is being converted; you can label meanwhile.",
+	failed: "This video could not be converted for your browser. Everything but the picture works.",
+};
+
+export function Video({video}) {
+	const element = useRef(null);
+	const [isUnplayable, setUnplayable] = useState(false);
+	const plays = ["original", "proxy"].includes(video.media);
+	useEffect(() => {
+		media = element.current;
+		setUnplayable(false);
+		return () => {
+			media = null;
+		};
+	}, [video.id, video.media]);
+	const reason = isUnplayable ? "Your browser cannot play this video. Everything else works." : REASONS[video.media];
+	return html`<div id="screen" class=${plays ? "" : "silent"}>
+		${plays && html`<video id="video" key=${`${video.id} ${video.media}`} ref=${element} preload="auto"
+			src=${videoPath(video.id, `/media?of=${video.media}`)} aria-label="Video" playsinline
+			onClick=${togglePlay} onError=${() => setUnplayable(true)}></video>`}
+		${(!plays || isUnplayable) && html`<p id="silent" role="status">${reason}</p>`}
+		${video.conversion && html`<${Conversion} job=${video.conversion} />`}
+	</div>`;
+}
+
+function Conversion({job}) {
+	if (!["waiting", "running"].includes(job.state)) return job.error ? html`<p class="fault">${job.error}</p>` : null;
+	return html`<progress aria-label="Conversion" max=${Math.max(job.total, 1)} value=${job.done}></progress>`;
+}
+
+/** The time under the cursor; it is drawn by itself, since it changes with each picture. */
+export function Clock() {
+	const [, draw] = useState(0);
+	const {video} = state;
+	useEffect(() => {
+		const timer = setInterval(() => draw((count) => count + 1), 100);
+		return () => clearInterval(timer);
+	}, []);
+	if (!video || !timeline) return null;
+	const frame = here();
+	const speed = media?.playbackRate ?? 1;
+	const words = `${Timeline.clock(video.times[frame], 3)} s · frame ${frame} · speed ${speed}`;
+	return html`<output id="time">${words}</output>`;
+}
+
+export function PlayButton() {
+	const [, draw] = useState(0);
+	useEffect(() => {
+		const element = media;
+		const redraw = () => draw((count) => count + 1);
+		for (const name of ["play", "pause"]) element?.addEventListener(name, redraw);
+		return () => {
+			for (const name of ["play", "pause"]) element?.removeEventListener(name, redraw);
+		};
+	});
+	return html`<button type="button" id="play" class="main" disabled=${!canPlay()} onClick=${togglePlay}>
+		${isPlaying() ? "Pause" : "Play"}
+	</button>`;
+}
+
+// --- the timeline ------------------------------------------------------------------------------
+
+/** Return the rows of the timeline: tracks with drafts between the labels of the first, and the prediction. */
+function rowsOf(video) {
+	const {times} = video;
+	const inSeconds = (part) => ({
+		...part,
+		start: times[part.start],
+		stop: times[part.stop],
+		unseen: part.kind === "draft" && video.unseen.includes(part.label),
+	});
+	const rows = video.tracks.map((track) => ({
+		name: track.name,
+		editable: !track.hidden,
+		hidden: track.hidden,
+		note: "hidden until all tracks are marked as fully labelled",
+		segments: partsOf(video, track).map(inSeconds),
+	}));
+	if (video.drafts.length) {
+		const segments = video.drafts.map((draft) => inSeconds({...draft, kind: "draft"}));
+		rows.push({name: "prediction", editable: false, segments});
+	}
+	return rows;
+}
+
+function selected({row, index}) {
+	const track = state.video.tracks[row];
+	if (!track) return update({frame: null}); // the row of the prediction
+	const part = partsOf(state.video, track)[index];
+	update({trackId: track.id, frame: part?.start ?? null});
+}
+
+export function TimelineView({video, onEdit, onDraw}) {
+	const box = useRef(null);
+	const colours = useRef({});
+	const handlers = useRef({});
+	const selection = useRef("");
+	handlers.current = {onEdit, onDraw};
+	useEffect(() => {
+		Object.assign(colours.current, video.colours);
+		timeline = new Timeline(box.current, {
+			duration: video.times.at(-1),
+			rows: rowsOf(video),
+			colours: colours.current,
+			times: video.times,
+			label: `Segments of ${video.name}`,
+			video: media ?? undefined,
+			rowHeight: ROW_HEIGHT,
+			overview: true,
+			keys: false,
+			onSelect: selected,
+			onEdit: (change) => handlers.current.onEdit(change),
+			onDraw: (drawing) => handlers.current.onDraw(drawing),
+			onLoop: (isLooping) => update({isLooping}),
+		});
+		selection.current = "";
+		update({isLooping: false});
+		return () => {
+			timeline.destroy();
+			timeline = null;
+		};
+	}, [video.id, video.media]);
+	useEffect(() => {
+		showColours(colours.current, video);
+		timeline.setRows(rowsOf(video));
+	}, [video.tracks, video.drafts, video.unseen, JSON.stringify(state.project.colours)]);
+	useEffect(() => { // only another segment, so that the view stays where a person has panned to
+		const row = video.tracks.indexOf(currentTrack());
+		const parts = partsOf(video, currentTrack());
+		const index = chosenIndex(parts);
+		const part = parts[index];
+		const key = part ? `${row} ${part.start} ${part.stop} ${part.label}` : "";
+		if (key !== selection.current) timeline.select(part ? row : -1, index);
+		selection.current = key;
+	});
+	return html`<div id="timeline" ref=${box}></div>`;
+}
+
+/** Draw the rows as they are on the server, where a drag was refused. */
+export function redraw() {
+	timeline?.setRows(rowsOf(state.video));
+}
+
+function showColours(colours, video) {
+	for (const name of Object.keys(colours)) delete colours[name];
+	Object.assign(colours, video.colours, state.project.colours);
+}

@@ -1,0 +1,155 @@
+/* Requests to the server, uploads and downloads. */
+
+import {BROWSER, say, fault, state, update} from "./state.js";
+
+const PATIENCE = 2000; // milliseconds before a busy server is asked again
+const MAX_TURNS = 30;
+
+/** An answer that is no success. `answer` holds its JSON. */
+export class Refused extends Error {
+	constructor(message, status, answer = {}) {
+		super(message);
+		this.status = status;
+		this.answer = answer;
+	}
+}
+
+let pending = 0;
+
+function countPending(by) {
+	pending += by;
+	document.body.setAttribute("aria-busy", String(pending > 0));
+}
+
+export const pause = (milliseconds) => new Promise((resume) => setTimeout(resume, milliseconds));
+
+/** Return the JSON of an answer. A busy server is asked again; any other refusal is thrown. */
+export async function ask(path, method = "GET", body = undefined) {
+	countPending(1);
+	try {
+		for (let turn = 0; ; turn++) {
+			try {
+				return await askOnce(path, method, body);
+			} catch (error) {
+				if (error.status !== 503 || turn >= MAX_TURNS) throw error;
+				say(error.message);
+			}
+			await pause(PATIENCE);
+		}
+	} finally {
+		countPending(-1);
+	}
+}
+
+async function askOnce(path, method, body) {
+	const options = {method};
+	if (body !== undefined) {
+		options.body = JSON.stringify(body);
+		options.headers = {"content-type": "application/json"};
+	}
+	let response;
+	try {
+		response = await fetch(path, options);
+	} catch {
+		throw new Refused("The server does not answer.", 0);
+	}
+	const answer = await jsonOf(response);
+	if (response.ok) return answer;
+	throw new Refused(answer.error ?? `error ${response.status}`, response.status, answer);
+}
+
+async function jsonOf(response) {
+	try {
+		return await response.json();
+	} catch {
+		return {};
+	}
+}
+
+/** Run something; a refusal is shown as a message. */
+export async function tried(work) {
+	try {
+		return await work();
+	} catch (error) {
+		if (!(error instanceof Refused)) throw error;
+		fault(error.message);
+	}
+}
+
+/** Return the address of a video's answers; what undo would do depends on the browser. */
+export function videoPath(id, rest = "") {
+	return `/api/videos/${encodeURIComponent(id)}${rest}`;
+}
+
+export function viewQuery() {
+	return `?${new URLSearchParams({browser: BROWSER, annotator: state.annotator})}`;
+}
+
+// --- uploads and downloads ---------------------------------------------------------------------
+
+/** Send a file; return its key. */
+export async function upload(file) {
+	for (let turn = 0; ; turn++) {
+		try {
+			return (await uploadOnce(file)).file;
+		} catch (error) {
+			if (error.status !== 503 || turn >= MAX_TURNS) throw error;
+			update({progress: error.message});
+		}
+		await pause(PATIENCE);
+	}
+}
+
+// XMLHttpRequest, because fetch does not tell how much is sent.
+function uploadOnce(file) {
+	return new Promise((resolve, reject) => {
+		const request = new XMLHttpRequest();
+		request.open("POST", `/api/files?name=${encodeURIComponent(file.name)}`);
+		request.responseType = "text";
+		request.upload.onprogress = ({loaded, total}) => {
+			update({progress: `${file.name}: ${Math.round(100 * loaded / total)} % sent`});
+		};
+		request.onerror = () => reject(new Refused(`${file.name}: not sent`, 0));
+		request.onload = () => {
+			let answer = {};
+			try {
+				answer = JSON.parse(request.responseText);
+			} catch {
+				answer = {};
+			}
+			if (request.status === 200) resolve(answer);
+			else reject(new Refused(answer.error ?? `${file.name}: error ${request.status}`, request.status));
+		};
+		request.send(file);
+	});
+}
+
+/** Save an answer as a file. */
+export async function download(path) {
+	const response = await fetch(path);
+	if (!response.ok) {
+		const answer = await jsonOf(response);
+		throw new Refused(answer.error ?? `error ${response.status}`, response.status, answer);
+	}
+	const disposition = response.headers.get("content-disposition") ?? "";
+	const match = /filename\*=utf-8''([^;]+)|filename="([^"]+)"/i.exec(disposition);
+	const name = match ? decodeURIComponent(match[1] ?? match[2]) : path.split("/").at(-1).split("?")[0];
+	const link = document.createElement("a");
+	link.href = URL.createObjectURL(await response.blob());
+	link.download = name;
+	link.click();
+	setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+	say(`${name} was downloaded.`);
+}
+
+// --- events ------------------------------------------------------------------------------------
+
+/** Run something whenever the server says that something has changed. */
+export function listen(run) {
+	const source = new EventSource("/api/events");
+	source.addEventListener("change", (event) => {
+		if (!state.isConnected) update({isConnected: true});
+		run(JSON.parse(event.data).stamp);
+	});
+	source.onerror = () => update({isConnected: false});
+}

@@ -1,0 +1,238 @@
+/* The panel where labels are saved, counted, drawn and compared. */
+
+import {html, useEffect, useRef, useState} from "./vendor/preact-htm.js";
+import {loadLabels} from "./files.js";
+import {ask, download, tried, upload, videoPath} from "./requests.js";
+import {currentTrack, state, update} from "./state.js";
+
+export function ResultsPanel() {
+	const {project, video} = state;
+	const people = [...new Set(project.videos.flatMap(({annotators}) => annotators))].sort();
+	const [annotator, setAnnotator] = useState("");
+	const filter = annotator ? {annotator} : {};
+	if (!project.videos.length) return html`<main id="results-panel" class="page"><p class="hint">Add videos first.</p></main>`;
+	return html`<main id="results-panel" class="page">
+		<label hidden=${!people.length}>Labels of <select id="by" value=${annotator} onChange=${(event) => setAnnotator(event.target.value)}>
+			<option value="">everybody</option>
+			${people.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
+		<${Save} filter=${filter} />
+		<${Budget} filter=${filter} />
+		<${Plots} filter=${filter} />
+		<${Compare} people=${people} />
+		${video?.command && html`<section aria-labelledby="command-title" id="command-box">
+			<h2 id="command-title">The same on the command line</h2>
+			<pre><code id="command">${video.command}</code></pre>
+		</section>`}
+	</main>`;
+}
+
+// --- label files -------------------------------------------------------------------------------
+
+function Save({filter}) {
+	const {project, video} = state;
+	const [format, setFormat] = useState("csv");
+	const [withBackground, setBackground] = useState(false);
+	const [withDrafts, setDrafts] = useState(false);
+	const options = {format, background: withBackground ? "1" : "0", drafts: withDrafts ? "1" : "0", ...filter};
+	const query = (more = {}) => `?${new URLSearchParams({...options, ...more})}`;
+	const saveTrack = () => download(videoPath(video.id, `/export${query({track: currentTrack().id})}`));
+	const load = (event) => tried(async () => {
+		const files = [...event.target.files];
+		event.target.value = "";
+		for (const file of files) await loadLabels(file);
+		update({progress: ""});
+	});
+	return html`<section aria-labelledby="save-title">
+		<h2 id="save-title">Label files</h2>
+		<div class="bar">
+			<button type="button" class="main" id="download-all" onClick=${() => tried(() => download(`/api/export${query()}`))}>
+				Download all videos</button>
+			<button type="button" id="download" disabled=${!video} onClick=${() => tried(saveTrack)}>
+				${video ? `Download track ${currentTrack().name} of ${video.name}` : "Download a track"}</button>
+			<label>Format <select id="format" value=${format} onChange=${(event) => setFormat(event.target.value)}>
+				${project.formats.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
+			<label><input type="checkbox" id="with-background" checked=${withBackground}
+				onChange=${(event) => setBackground(event.target.checked)} /> with background</label>
+			<label hidden=${!project.model.exists}><input type="checkbox" id="with-drafts" checked=${withDrafts}
+				onChange=${(event) => setDrafts(event.target.checked)} /> with drafts, as a track of their own</label>
+		</div>
+		<div class="bar">
+			<label class="button" for="load">Load label files …</label>
+			<input type="file" id="load" class="unseen" multiple onChange=${load} />
+		</div>
+	</section>`;
+}
+
+// --- time budget -------------------------------------------------------------------------------
+
+const HEAD = {
+	video: "Video", action: "Class", seconds: "Seconds", share: "%", count: "Count", mean: "Mean (s)", deviation: "SD (s)", first: "First (s)",
+};
+
+function cell(value) {
+	if (value === null || value === undefined) return "–";
+	return typeof value === "number" && !Number.isInteger(value) ? value.toFixed(2) : String(value);
+}
+
+/** Return an answer of the server that is fetched again whenever the project changes. */
+function useAnswer(path) {
+	const [answer, setAnswer] = useState(null);
+	const [problem, setProblem] = useState("");
+	useEffect(() => {
+		let isCurrent = true;
+		ask(path).then((tree) => {
+			if (!isCurrent) return;
+			setAnswer(tree);
+			setProblem("");
+		}, (error) => isCurrent && setProblem(error.message));
+		return () => {
+			isCurrent = false;
+		};
+	}, [path, state.project.stamp]);
+	return [answer, problem];
+}
+
+function Budget({filter}) {
+	const query = new URLSearchParams(filter);
+	const [answer, problem] = useAnswer(`/api/summary?${query}`);
+	const rows = answer?.time ?? [];
+	const save = (format) => tried(() => download(`/api/summary?${new URLSearchParams({...filter, format})}`));
+	return html`<section aria-labelledby="budget-title">
+		<h2 id="budget-title">Time budget</h2>
+		<p class="fault">${problem}</p>
+		<p class="hint" hidden=${rows.length || problem}>Nothing is labelled yet.</p>
+		<div class="bar" hidden=${!rows.length}>
+			<button type="button" id="budget-csv" onClick=${() => save("csv")}>Download as CSV</button>
+			<button type="button" id="budget-xlsx" onClick=${() => save("xlsx")}>Download as XLSX</button>
+		</div>
+		<div class="wide scroll"><table id="budget-table" hidden=${!rows.length}>
+			<thead><tr>${Object.values(HEAD).map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>
+			<tbody>${rows.map((row) => html`<tr key=${`${row.video} ${row.action}`}>
+				${Object.keys(HEAD).map((key) => html`<td>${cell(row[key])}</td>`)}</tr>`)}</tbody>
+		</table></div>
+	</section>`;
+}
+
+// --- plots -------------------------------------------------------------------------------------
+
+const PLOTS = {
+	ethogram: "Ethogram of all videos",
+	budget: "Time of each class",
+	transitions: "Transitions",
+	learning: "Learning curve of the trainings",
+};
+
+function Plots({filter}) {
+	const [name, setName] = useState("ethogram");
+	const [problem, setProblem] = useState(false);
+	const query = new URLSearchParams(filter);
+	const path = (format) => `/api/plots/${name}.${format}?${query}`;
+	const source = `${path("svg")}${query.size ? "&" : ""}of=${encodeURIComponent(state.project.stamp)}`;
+	useEffect(() => setProblem(false), [source]);
+	const save = (format) => tried(() => download(path(format)));
+	return html`<section aria-labelledby="plots-title">
+		<h2 id="plots-title">Plots</h2>
+		<div class="bar">
+			<label>Plot <select id="plot-name" value=${name} onChange=${(event) => setName(event.target.value)}>
+				${Object.entries(PLOTS).map(([key, title]) => html`<option value=${key}>${title}</option>`)}</select></label>
+			<button type="button" id="plot-svg" disabled=${problem} onClick=${() => save("svg")}>Download as SVG</button>
+			<button type="button" id="plot-png" disabled=${problem} onClick=${() => save("png")}>Download as PNG</button>
+		</div>
+		${problem ? html`<p class="hint" id="no-plot">There is nothing to plot yet.</p>`
+			: html`<img id="plot" src=${source} alt=${PLOTS[name]} onError=${() => setProblem(true)} />`}
+	</section>`;
+}
+
+// --- two labellings ----------------------------------------------------------------------------
+
+const FIGURES = {
+	frame_accuracy: ["Frame agreement (%)", 1], "f1@10": ["F1@10", 1], "f1@25": ["F1@25", 1], "f1@50": ["F1@50", 1],
+	edit: ["Edit", 1], kappa: ["Cohen's kappa", 3], edges_s: ["Mean boundary error (s)", 2], icc: ["ICC of total times", 3],
+};
+
+function Compare({people}) {
+	const {video} = state;
+	const [isAll, setAll] = useState(false);
+	const tracks = video?.tracks.map(({name}) => [`track ${name}`, `track ${name}`]) ?? [];
+	const persons = people.map((name) => [`annotator ${name}`, `labels of ${name}`]);
+	const more = [["predicted", "prediction"], ["shown", "labels over the prediction"]];
+	const files = state.files.map(({key, name}) => [key, name]);
+	const sides = [...tracks, ...persons, ...isAll ? [] : [...more, ...files]];
+	const [first, setFirst] = useState("");
+	const [second, setSecond] = useState("");
+	const [answer, setAnswer] = useState(null);
+	const values = sides.map(([value]) => value);
+	const left = values.includes(first) ? first : values[0];
+	const right = values.includes(second) ? second : values[1] ?? values[0];
+	const compare = () => tried(async () => {
+		if (isAll) setAnswer(await ask(`/api/agreement?${new URLSearchParams({first: left, second: right})}`));
+		else setAnswer(await ask(videoPath(video.id, "/compare"), "POST", {first: left, second: right}));
+	});
+	const load = (event) => tried(async () => {
+		const loaded = [];
+		for (const file of event.target.files) loaded.push({key: await upload(file), name: file.name});
+		update({files: [...state.files, ...loaded], progress: ""});
+		setSecond(loaded.at(-1).key);
+	});
+	if (!video) return null;
+	const select = (id, value, set) => html`<select id=${id} value=${value} onChange=${(event) => set(event.target.value)}>
+		${sides.map(([key, title]) => html`<option value=${key}>${title}</option>`)}</select>`;
+	return html`<section aria-labelledby="compare-title">
+		<h2 id="compare-title">Compare two labellings</h2>
+		<div class="bar">
+			<label>First ${select("first", left, setFirst)}</label>
+			<label>Second ${select("second", right, setSecond)}</label>
+			<label><input type="checkbox" id="all-videos" checked=${isAll}
+				onChange=${(event) => {
+					setAll(event.target.checked);
+					setAnswer(null);
+				}} /> over all videos</label>
+			<button type="button" id="compare" onClick=${compare}>Compare</button>
+			<label class="button" for="label-files">Label files …</label>
+			<input type="file" id="label-files" class="unseen" multiple onChange=${load} />
+		</div>
+		${answer && html`<${Figures} figures=${answer.figures} />`}
+		${answer?.videos && html`<${Agreement} answer=${answer} />`}
+		${answer?.rows && html`<${Differences} answer=${answer} video=${video} />`}
+	</section>`;
+}
+
+function Figures({figures}) {
+	return html`<table id="figures"><caption>Agreement</caption><tbody>
+		${Object.entries(FIGURES).map(([key, [title, digits]]) => html`<tr key=${key}>
+			<th scope="row">${title}</th><td>${figures[key]?.toFixed(digits) ?? "–"}</td></tr>`)}
+	</tbody></table>`;
+}
+
+/** Agreement of each video, and which classes two people confuse. */
+function Agreement({answer}) {
+	const {names, seconds} = answer.confusion;
+	return html`
+		<table id="agreement"><caption>Cohen's kappa of each video</caption><tbody>
+			${answer.videos.map(({id, name, figures}) => html`<tr key=${id}><th scope="row">${name}</th><td>${figures.kappa?.toFixed(3) ?? "–"}</td></tr>`)}
+		</tbody></table>
+		<div class="wide"><table id="confusion"><caption>Seconds: first labelling down, second one across</caption>
+			<thead><tr><td></td>${names.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
+			<tbody>${names.map((name, row) => html`<tr key=${name}><th scope="row">${name}</th>
+				${seconds[row].map((value, column) => html`<td class=${row === column ? "same" : ""}>${value ? value.toFixed(1) : "·"}</td>`)}</tr>`)}
+			</tbody></table></div>`;
+}
+
+function Differences({answer, video}) {
+	const box = useRef(null);
+	useEffect(() => {
+		const {times} = video;
+		const colours = {...answer.colours};
+		for (const {label} of answer.rows.at(-1).segments) colours[label] ??= {colour: "#b0413e", number: null, index: -1};
+		const rows = answer.rows.map(({name, segments}) => ({
+			name,
+			editable: false,
+			segments: segments.map((part) => ({...part, start: times[part.start], stop: times[part.stop]})),
+		}));
+		const timeline = new globalThis.Timeline(box.current, {
+			duration: times.at(-1), rows, colours, times, label: "Comparison", rowHeight: 34,
+		});
+		return () => timeline.destroy();
+	}, [answer]);
+	return html`<div id="comparison" ref=${box}></div>`;
+}

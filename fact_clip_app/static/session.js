@@ -1,0 +1,127 @@
+/* The project and the open video, kept equal to what the server has. */
+
+import {afterEdits, reload, show} from "./edits.js";
+import {ask, listen, tried, videoPath, viewQuery} from "./requests.js";
+import {BROWSER, state, update} from "./state.js";
+
+/** Fetch the state of the project. */
+export async function refresh() {
+	accept(await ask("/api/state"));
+}
+
+/** Show a state of the project. */
+export function accept(project) {
+	const names = project.actions.map(({name}) => name);
+	const pen = names.includes(state.pen) ? state.pen : names[0] ?? "";
+	update({project, pen});
+	document.title = titleOf(project, state.video);
+}
+
+function titleOf(project, video) {
+	return [video?.name, project.project.name, "FACT-CLIP"].filter(Boolean).join(" – ");
+}
+
+/** Open a video, at a frame if one is named. */
+export async function open(id, frame = null) {
+	const video = await ask(videoPath(id, viewQuery()));
+	const own = video.tracks.find(({annotator}) => annotator && annotator === state.annotator);
+	const trackId = (own ?? video.tracks[0]).id;
+	update({video, trackId, frame, recording: null, shownDrafts: draftsKey(id)});
+	document.title = titleOf(state.project, video);
+}
+
+export function close() {
+	update({video: null, trackId: null, frame: null, recording: null});
+	document.title = titleOf(state.project, null);
+}
+
+/** Return a string that changes when the drafts of a video may have changed. */
+function draftsKey(id) {
+	const {project} = state;
+	const video = project.videos.find((candidate) => candidate.id === id);
+	const names = project.actions.map(({name}) => name);
+	return JSON.stringify([video?.predicted, video?.media, project.model.chosen, project.adjust, names]);
+}
+
+let isRefreshing = false;
+let isOutdated = false;
+
+/** Fetch what has changed on the server. */
+async function catchUp() {
+	if (isRefreshing) {
+		isOutdated = true;
+		return;
+	}
+	isRefreshing = true;
+	await tried(async () => {
+		await refresh();
+		await catchUpVideo();
+	});
+	isRefreshing = false;
+	if (isOutdated) {
+		isOutdated = false;
+		await catchUp();
+	}
+}
+
+async function catchUpVideo() {
+	const {video, project} = state;
+	if (!video) return;
+	const current = project.videos.find(({id}) => id === video.id);
+	if (!current) return close(); // somebody has removed it
+	const key = draftsKey(video.id);
+	const isChanged = key !== state.shownDrafts;
+	if (!isChanged && (current.revision === video.revision || state.unsent)) return;
+	state.shownDrafts = key;
+	if (state.unsent) afterEdits(() => tried(reload));
+	else await reload();
+	if (isChanged) await listUncertain();
+}
+
+let waiting;
+
+/** Fetch the list of What next, once no edit has come for a while. */
+export function listUncertainSoon() {
+	clearTimeout(waiting);
+	waiting = setTimeout(() => tried(listUncertain), 1000);
+}
+
+export async function listUncertain() {
+	if (!state.project.model.exists) return update({uncertain: []});
+	const {segments} = await ask("/api/uncertain");
+	update({uncertain: segments});
+}
+
+/** Change the open video by a request that answers with it. */
+export async function changeVideo(rest, method, body) {
+	const id = state.video.id;
+	const answer = await ask(videoPath(id, rest), method, body);
+	if (state.video?.id === id) show(answer);
+	return answer;
+}
+
+export async function begin() {
+	history.replaceState(null, "", `/${location.hash}`); // the token need not stay in the address
+	const panel = location.hash.slice(1);
+	if (["teach", "results"].includes(panel)) update({panel});
+	await refresh();
+	if (state.project.videos.length) await open(state.project.videos[0].id);
+	await listUncertain();
+	listen(catchUp);
+}
+
+export function showPanel(panel) {
+	history.replaceState(null, "", `#${panel}`);
+	update({panel});
+}
+
+/** Change classes; the answer is the state of the project. */
+export async function changeActions(body) {
+	accept(await ask("/api/actions", "POST", {...body, browser: BROWSER, annotator: state.annotator}));
+	await catchUpVideo();
+}
+
+export async function changeSettings(body) {
+	accept(await ask("/api/settings", "POST", body));
+	await catchUpVideo();
+}

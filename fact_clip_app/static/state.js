@@ -1,0 +1,100 @@
+/* What the page knows. Components are drawn again after each update. */
+
+import {overlay} from "./segments.js";
+
+export const BROWSER = stored("browser", () => Math.random().toString(36).slice(2) + Date.now().toString(36));
+
+export const state = {
+	project: null, // the answer of /api/state
+	isConnected: true,
+	panel: "label", // or "teach", "results"
+	annotator: stored("annotator", () => ""),
+	toast: null, // {text, isFault, button: {title, run}}
+	question: null, // of the dialog that is open, see dialogs.js
+	progress: "", // of uploads
+	video: null, // the answer of /api/videos/ID, with its labels as they are after unsent edits
+	trackId: null, // the current track
+	frame: null, // the chosen segment is the one that covers this frame of the current track
+	pen: "", // the class that the next segment gets
+	recording: null, // {start, label} of the segment that has begun
+	isLooping: false,
+	unsent: 0, // edits that the server has not stored yet
+	refused: [], // edits that the server refused, see edits.js
+	uncertain: [], // segments of What next
+	files: [], // label files to compare: {key, name}
+	isHelpOpen: false,
+};
+
+const listeners = new Set();
+
+/** Change values of the state, and draw again what depends on it. */
+export function update(values) {
+	Object.assign(state, values);
+	for (const run of listeners) run();
+}
+
+export function subscribe(run) {
+	listeners.add(run);
+	return () => listeners.delete(run);
+}
+
+/** Return a value that this browser keeps, or a first one, which it keeps from now on. */
+function stored(key, first) {
+	const value = localStorage.getItem(key) ?? first();
+	localStorage.setItem(key, value);
+	return value;
+}
+
+export function setAnnotator(name) {
+	localStorage.setItem("annotator", name);
+	update({annotator: name});
+}
+
+// --- messages ----------------------------------------------------------------------------------
+
+/** Show an error until it is dismissed, or the next one comes. */
+export function fault(text, button = null) {
+	update({toast: {text, isFault: true, button}});
+}
+
+let fading;
+
+/** Show a message for some seconds. */
+export function say(text) {
+	clearTimeout(fading);
+	update({toast: {text, isFault: false, button: null}});
+	fading = setTimeout(() => {
+		if (state.toast && !state.toast.isFault) update({toast: null});
+	}, 6000);
+}
+
+// --- the open video ----------------------------------------------------------------------------
+
+export function currentTrack() {
+	const tracks = state.video?.tracks ?? [];
+	return tracks.find(({id}) => id === state.trackId) ?? tracks[0];
+}
+
+/** Return the action of a name, or undefined. */
+export const actionCalled = (name) => state.project.actions.find((action) => action.name === name);
+
+/** Return what a track shows: its labels, and on the first track drafts between them. */
+export function partsOf(video, track) {
+	const isFirst = video.tracks[0] === track;
+	return overlay(track.segments, isFirst && !track.complete ? video.drafts : []);
+}
+
+/** Return the index of the chosen part of the current track, or -1. */
+export function chosenIndex(parts) {
+	if (state.frame === null) return -1;
+	const exact = parts.findIndex(({start, stop}) => start === state.frame && start < stop);
+	if (exact >= 0) return exact;
+	return parts.findIndex(({start, stop}) => start <= state.frame && (state.frame < stop || start === state.frame));
+}
+
+/** Return the chosen part, or undefined. */
+export function chosenPart() {
+	if (!state.video) return undefined;
+	const parts = partsOf(state.video, currentTrack());
+	return parts[chosenIndex(parts)];
+}

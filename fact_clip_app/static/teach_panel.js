@@ -1,0 +1,190 @@
+/* The panel where models are trained and chosen. */
+
+import {html, useState} from "./vendor/preact-htm.js";
+import {question} from "./dialogs.js";
+import {ask, download, tried} from "./requests.js";
+import {changeSettings, refresh} from "./session.js";
+import {currentTrack, say, state} from "./state.js";
+import {waitingLine} from "./videos.js";
+
+const isBusy = (job) => Boolean(job) && !["done", "failed"].includes(job.state);
+
+export function TeachPanel() {
+	const {project, video} = state;
+	return html`<main id="teach-panel" class="page">
+		<section aria-labelledby="train-title">
+			<h2 id="train-title">Train on your labels</h2>
+			<p class="hint">A model learns your classes from the labelled videos, drafts the other ones, and is tested on labelled
+				videos that are kept aside.</p>
+			${video ? html`<${Train} />` : html`<p class="hint">Open a video first.</p>`}
+		</section>
+		<${Models} />
+		<${Settings} />
+		${project.training_set && html`<${TrainingSet} />`}
+	</main>`;
+}
+
+// --- training ----------------------------------------------------------------------------------
+
+function Train() {
+	const {project, video} = state;
+	const job = project.training;
+	const [minutes, setMinutes] = useState(5);
+	const [trackName, setTrackName] = useState(currentTrack().name);
+	const train = (teach) => tried(async () => {
+		const unlabelled = await askUnlabelled(trackName, true);
+		if (!unlabelled) return;
+		await ask("/api/train", "POST", {minutes, track: trackName, teach, unlabelled});
+		await refresh();
+	});
+	const save = () => tried(async () => {
+		const answers = await askUnlabelled(trackName, false);
+		if (answers) await download(`/api/export/training?${new URLSearchParams({track: trackName, ...answers})}`);
+	});
+	const cancel = () => tried(async () => {
+		await ask("/api/train", "DELETE");
+		await refresh();
+	});
+	const names = [...new Set(video.tracks.map(({name}) => name))];
+	return html`
+		<div class="bar">
+			<button type="button" class="main" id="train" disabled=${isBusy(job)} onClick=${() => train(false)}>Train a new model</button>
+			<button type="button" id="teach" hidden=${!project.model.can_learn} disabled=${isBusy(job)} onClick=${() => train(true)}>
+				Continue training</button>
+			<label>Minutes <input id="minutes" type="number" min="0.1" max="1440" step="any" value=${minutes}
+				onInput=${(event) => setMinutes(Number(event.target.value))} /></label>
+			<label>Labels of track <select id="train-track" value=${trackName} onChange=${(event) => setTrackName(event.target.value)}>
+				${names.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
+		</div>
+		<div class="bar" hidden=${!isBusy(job)}>
+			<progress id="training" aria-label="Training" max=${Math.max(job?.total ?? 1, 1)} value=${job?.done ?? 0}></progress>
+			<button type="button" id="cancel" onClick=${cancel}>Cancel the training</button>
+		</div>
+		<p id="training-note" role="status" class=${job?.state === "failed" ? "fault" : ""}>${lineOf(job)}</p>
+		<div class="bar"><button type="button" id="download-training" onClick=${save}>Download training data</button></div>`;
+}
+
+function lineOf(job) {
+	if (!job) return "";
+	const lines = {waiting: waitingLine(job), running: job.note, done: `Trained. ${job.note}`, failed: job.error};
+	return lines[job.state];
+}
+
+const UNLABELLED = {
+	"": "choose …",
+	background: "background (nothing happens there)",
+	ignore: "not labelled yet",
+	skip: "leave this video out",
+};
+
+/** Ask what the unlabelled parts of videos are: of each one, or of all together. Null: the person cancelled. */
+export async function askUnlabelled(track, isEach) {
+	const {videos} = await ask(`/api/train?${new URLSearchParams({track})}`);
+	if (!videos.length) return {};
+	const lines = videos.map(({name, labelled_to: to, duration}) => {
+		return `${name} is labelled to ${to.toFixed(0)} s of ${duration.toFixed(0)} s.`;
+	});
+	const choice = (name, line) => html`<p><label>${line} <select name=${name} required>
+		${Object.entries(UNLABELLED).map(([value, title]) => html`<option value=${value}>${title}</option>`)}</select></label></p>`;
+	const fields = isEach
+		? videos.map(({id}, index) => choice(id, `${lines[index]} The rest is`))
+		: html`${lines.map((line) => html`<p>${line}</p>`)}${choice("unlabelled", "The rest of each is")}`;
+	const content = "These videos are not fully labelled. What are their unlabelled parts?";
+	return question(content, "Continue", html`<div id="unlabelled">${fields}</div>`);
+}
+
+// --- models ------------------------------------------------------------------------------------
+
+const right = (figures) => figures ? `${figures.right.toFixed(1)} %` : "–";
+const met = (figures) => figures ? `${figures.found} of ${figures.segments}` : "–";
+
+function Models() {
+	const {model, runs} = state.project;
+	const names = Object.keys(runs);
+	if (!model.exists && !names.length) return html`<p class="hint" id="no-model">There is no model yet.</p>`;
+	return html`<section aria-labelledby="models-title">
+		<h2 id="models-title">Models</h2>
+		<label>In use <select id="model" value=${model.chosen} onChange=${(event) => tried(() => changeSettings({model: event.target.value}))}>
+			${model.models.map((name) => html`<option value=${name}>${name || model.title}</option>`)}</select></label>
+		<div class="wide"><table id="models-table" hidden=${!names.length}>
+			<caption>On labelled videos that were kept aside, before and after each training</caption>
+			<thead><tr>
+				<th scope="col">Model</th>
+				<th scope="col">Time right: before</th><th scope="col">after</th>
+				<th scope="col">Segments met: before</th><th scope="col">after</th>
+			</tr></thead>
+			<tbody>${names.map((name) => html`<${ModelRow} key=${name} name=${name} figures=${runs[name]} />`)}</tbody>
+		</table></div>
+	</section>`;
+}
+
+function ModelRow({name, figures}) {
+	const {before, after} = figures;
+	return html`<tr>
+		<th scope="row">${name}</th>
+		<td>${right(before)}</td><td>${right(after)}</td>
+		<td>${met(before)}</td><td>${met(after)}</td>
+	</tr>`;
+}
+
+let sliding;
+
+function Settings() {
+	const {project} = state;
+	const [moved, setMoved] = useState({}); // values that are not stored yet
+	if (!project.model.exists) return null;
+	const slide = (name, value) => {
+		const isOff = project.sliders[name].off && value === 0;
+		const values = {...moved, [name]: isOff ? null : value};
+		setMoved(values);
+		clearTimeout(sliding);
+		sliding = setTimeout(() => tried(async () => {
+			await changeSettings({adjust: {...project.adjust, ...values}});
+			setMoved({});
+		}), 150);
+	};
+	const valueOf = (name) => name in moved ? moved[name] : project.adjust[name];
+	return html`<details id="advanced">
+		<summary>Advanced: prediction settings</summary>
+		<div id="settings">${project.adjustable.map((name) => {
+			const {label, min, max, step} = project.sliders[name];
+			const value = valueOf(name);
+			return html`<div key=${name}>
+				<label for=${`set-${name}`}>${label}</label><output>${value ?? "model default"}</output>
+				<input type="range" id=${`set-${name}`} min=${min} max=${max} step=${step}
+					value=${value ?? project.defaults[name] ?? 0} onInput=${(event) => slide(name, Number(event.target.value))} />
+			</div>`;
+		})}</div>
+		<button type="button" id="reset" onClick=${() => tried(() => changeSettings({adjust: {}}))}>Reset to model defaults</button>
+	</details>`;
+}
+
+// --- the training set of the command line ------------------------------------------------------
+
+function TrainingSet() {
+	const {project, video} = state;
+	const [onlyMine, setOnlyMine] = useState(false);
+	const [epochs, setEpochs] = useState(20);
+	const add = () => tried(async () => {
+		const answer = await ask(`/api/videos/${video.id}/training-set`, "POST", {only_corrected: onlyMine});
+		say(`Added to ${answer.folder} as ${answer.name}.`);
+	});
+	const adapt = () => tried(async () => {
+		const {command} = await ask("/api/adapt", "POST", {epochs});
+		say(`The same on the command line: ${command}`);
+		await refresh();
+	});
+	return html`<section aria-labelledby="set-title" id="training-set">
+		<h2 id="set-title">Training set ${project.training_set}</h2>
+		<div class="bar">
+			<button type="button" id="add" disabled=${!video} onClick=${add}>Add ${video?.name}</button>
+			<label><input type="checkbox" id="only-corrected" checked=${onlyMine} onChange=${(event) => setOnlyMine(event.target.checked)} />
+				only what I labelled; other parts have no label</label>
+		</div>
+		<div class="bar" hidden=${!project.can_adapt}>
+			<button type="button" id="adapt" disabled=${isBusy(project.training)} onClick=${adapt}>Adapt the model</button>
+			<label>Epochs <input id="epochs" type="number" min="1" max="1000" value=${epochs}
+				onInput=${(event) => setEpochs(Number(event.target.value))} /></label>
+		</div>
+	</section>`;
+}

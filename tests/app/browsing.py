@@ -1,0 +1,245 @@
+"""What the tests of the page in a real browser share: films, a server in a process of its own, and gestures."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from fact_clip.datasets.synthetic import draw_actions
+from fact_clip.video.overlay import write_video
+
+from ..browser import shoot
+
+ROOT = Path(__file__).parents[2]
+FPS, ROWS = 15.0, 5.0  # pictures and rows of features a second
+NEW = "rotate gear"  # no frame of it is trained
+SHOWN = ((2, "no action"), (4, "grasp shaft"), (5, NEW), (4, "tap shaft with mallet"), (5, "screw nut with wrench"))
+TRAINED = ("no action", "grasp shaft", "tap shaft with mallet", "screw nut with wrench", "place bearing")
+ROW = 34  # pixels of a row of the timeline, and 6 between
+STRIP = 26  # pixels above the first row
+
+
+def film(path: Path, plan, seed: int) -> list[str]:
+    """Draw (seconds, action) one after the other; a label for each row of features."""
+    pictures = [name for seconds, name in plan for _ in range(round(seconds * FPS))]
+    write_video(path, draw_actions(pictures, FPS, seed), FPS)
+    return [name for seconds, name in plan for _ in range(round(seconds * ROWS))]
+
+
+@contextmanager
+def served(project: Path, *arguments: object, ending: signal.Signals = signal.SIGTERM) -> Iterator[str]:
+    """`fact-clip app` on a project in a process of its own; its address. It ends by a signal."""
+    command = [
+        sys.executable,
+        "-m",
+        "fact_clip",
+        "app",
+        str(project),
+        *map(str, arguments),
+        "--port",
+        "0",
+        "--device",
+        "cpu",
+    ]
+    environment = {**os.environ, "XDG_DATA_HOME": str(project.parent / "home")}
+    piped = {"stdout": subprocess.PIPE, "text": True, "cwd": ROOT, "env": environment}
+    with subprocess.Popen(command, **piped) as process:
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            assert re.fullmatch(r"open http://127\.0\.0\.1:\d+/\?token=[\w-]{43}\n", line), line
+            yield line.split()[1]
+        finally:
+            process.send_signal(ending)
+            process.wait(20)
+
+
+# --- looking ---------------------------------------------------------------------------------------------------------
+
+
+def until(page, condition: str, patience: float = 30) -> None:
+    """Wait for a condition in JavaScript; the policy of the page forbids playwright's own way."""
+    for _ in range(round(10 * patience)):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(condition)
+
+
+def settled(page) -> None:
+    """Wait until every change is stored and every question of the page is answered."""
+    quiet = (
+        "document.body.getAttribute('aria-busy') !== 'true' && "
+        "!/^(Storing|The server)/.test(document.querySelector('#note')?.textContent ?? 'Storing')"
+    )
+    for _ in range(3):
+        until(page, quiet)
+        page.wait_for_timeout(30)
+
+
+def asked(page, path: str):
+    """The JSON that the server answers to the page."""
+    return page.evaluate(f"fetch('{path}').then((one) => one.json())")
+
+
+def shown(page, number: int = 0):
+    """A video of the project, as the server has it."""
+    return asked(page, f"/api/videos/{asked(page, '/api/state')['videos'][number]['id']}")
+
+
+def parts(segments):
+    return [(each["start"], each["stop"], each["label"]) for each in segments]
+
+
+def labels(page, number: int = 0, track: int = 0):
+    """The labels of a track as (start, stop, label) in frames, as the server has them."""
+    return parts(shown(page, number)["tracks"][track]["segments"])
+
+
+def message(page) -> str:
+    """The message that lies over the page."""
+    page.locator("#toast").wait_for()
+    return page.locator("#toast-text").text_content()
+
+
+def place(page, seconds: float, row: int = 0, longest: str = "prediction", duration: float | None = None):
+    """Where a time lies on the timeline: names take 7 pixels a letter and 8 more."""
+    page.locator("#timeline canvas").scroll_into_view_if_needed()
+    box = page.locator("#timeline canvas").bounding_box()
+    left = min(7 * len(longest) + 8, box["width"] / 5)
+    duration = duration or sum(length for length, _ in SHOWN)
+    return box["x"] + left + seconds / duration * (box["width"] - left - 8), box["y"] + STRIP + (ROW + 6) * row + 17
+
+
+def picture(page, name: str, **how) -> None:
+    """A screenshot for the docs, in few colours so that it is small."""
+    path = shoot(page, name, **how)
+    if path is not None:
+        from PIL import Image
+
+        with Image.open(path) as image:
+            few = image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        few.save(path, optimize=True)
+
+
+# --- doing -----------------------------------------------------------------------------------------------------------
+
+
+def entered(page, address: str, panel: str = "label") -> None:
+    """Open the page."""
+    page.goto(address)
+    page.locator(f"#to-{panel}").wait_for()
+    settled(page)
+
+
+def upload(page, *paths: Path) -> None:
+    """Add files, and wait until the page has them."""
+    count = page.locator("#videos li").count()
+    page.set_input_files("#files", paths)
+    until(page, f"document.querySelectorAll('#videos li').length >= {count + 1}", 60)
+    until(page, "document.querySelector('#progress').textContent === ''", 60)
+    page.locator("#timeline canvas").wait_for(timeout=60_000)
+    settled(page)
+
+
+def opened(page, number: int) -> None:
+    """Open a video of the list."""
+    page.click(f"#videos li:nth-child({number + 1}) button.link")
+    settled(page)
+
+
+def add_classes(page, *names: str) -> None:
+    for name in names:
+        page.fill("#new-class-name", name)
+        page.press("#new-class-name", "Enter")
+        until(page, "document.querySelector('#new-class-name').value === ''")
+    settled(page)
+
+
+def edited(page, name: str):
+    """Open the editor of a class; its locator."""
+    row = page.locator(f'#class-list li[data-name="{name}"]')
+    if row.locator(".editor").count() == 0:
+        row.locator(".more").click()
+    return row.locator(".editor")
+
+
+def set_key(page, name: str, key: str) -> None:
+    """Give a class a key."""
+    field = edited(page, name).locator(".class-key")
+    field.fill(key)
+    field.press("Tab")
+    settled(page)
+    page.locator(f'#class-list li[data-name="{name}"] .more').click()
+
+
+def to_panel(page, panel: str) -> None:
+    page.click(f"#to-{panel}")
+    settled(page)
+
+
+def at(page, seconds: float) -> None:
+    """Move the player."""
+    page.evaluate(f"document.querySelector('video').currentTime = {seconds}")
+    until(page, "!document.querySelector('video').seeking")
+
+
+def by_keys(page, *segments: tuple[str, int, int]) -> None:
+    """Label with the keyboard alone: the key of a class, I at its first picture, O at its last; in pictures."""
+    page.locator("#timeline canvas").focus()
+    for key, start, stop in segments:
+        page.keyboard.press("Escape")
+        at(page, start / FPS)
+        page.keyboard.press(key)
+        page.keyboard.press("i")
+        at(page, stop / FPS)
+        page.keyboard.press("o")
+    settled(page)
+
+
+def dragged(page, start: tuple[float, float], stop: tuple[float, float]) -> None:
+    """Drag on the timeline."""
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*stop, steps=5)
+    page.mouse.up()
+    settled(page)
+
+
+def everything(page, path: Path) -> Mapping[str, bytes]:
+    """The files of "Download all videos", by name."""
+    to_panel(page, "results")
+    page.select_option("#format", "json")
+    with page.expect_download() as download:
+        page.click("#download-all")
+    download.value.save_as(path)
+    to_panel(page, "label")
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def trained(page, button: str, run: str, minutes: float) -> dict:
+    """Press a button of Teach, say that the rest of each video is background, and wait; the figures of the run."""
+    to_panel(page, "teach")
+    page.fill("#minutes", str(minutes))
+    page.click(button)
+    settled(page)
+    if page.locator("#ask").count():
+        questions = page.locator("#unlabelled p")
+        for number in range(questions.count()):
+            assert "is labelled to" in questions.nth(number).text_content()
+            questions.nth(number).locator("select").select_option("background")
+        page.click("#ask-yes")
+    until(page, f"fetch('/api/state').then((one) => one.json()).then((state) => !!state.runs['{run}'] || "
+                "state.training?.state === 'failed')", 300)  # fmt: skip
+    state = asked(page, "/api/state")
+    assert run in state["runs"], state["training"]
+    until(page, "document.querySelector('#training-note').textContent.startsWith('Trained.')")
+    to_panel(page, "label")
+    return state["runs"][run]

@@ -1,0 +1,474 @@
+"""Labels of the page in a real browser: nothing is wrong in silence, for one person and for two."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("av")
+pytest.importorskip("uvicorn")
+
+from .browsing import (
+    FPS,
+    NEW,
+    SHOWN,
+    add_classes,
+    asked,
+    at,
+    by_keys,
+    dragged,
+    edited,
+    entered,
+    film,
+    labels,
+    message,
+    opened,
+    parts,
+    place,
+    served,
+    set_key,
+    settled,
+    shown,
+    to_panel,
+    until,
+    upload,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
+
+LENGTH = sum(seconds for seconds, _ in SHOWN)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    """A film of 20 s with 300 pictures."""
+    path = tmp_path_factory.mktemp("clip") / "mouse.mp4"
+    film(path, SHOWN, 9)
+    return path
+
+
+@pytest.fixture
+def address(tmp_path):
+    """A page of a new project without a model."""
+    with served(tmp_path / "my_project") as line:
+        yield line
+
+
+def press(page, key: str, code: str, *, ctrl: bool = False, shift: bool = False) -> None:
+    """Press a key of any keyboard: what it prints, and its place."""
+    session = page.context.new_cdp_session(page)
+    modifiers = 2 * ctrl + 8 * shift
+    for kind in ("rawKeyDown", "keyUp"):
+        session.send("Input.dispatchKeyEvent", {"type": kind, "key": key, "code": code, "modifiers": modifiers})
+    session.detach()
+
+
+def signs(page) -> dict[str, str]:
+    """The sign of each class in the list."""
+    script = "[...document.querySelectorAll('#class-list li')].map((row) => [row.dataset.name, "
+    return dict(page.evaluate(f"{script}row.querySelector('.sign').textContent])"))
+
+
+def answer(page, yes: bool, expected: str) -> None:
+    """Answer the question that is open, which has these words."""
+    page.locator("#ask").wait_for()
+    assert expected in page.locator("#ask-text").text_content()
+    page.click("#ask-yes" if yes else "#ask button[type=button]")
+    settled(page)
+
+
+# --- drawing ---------------------------------------------------------------------------------------------------------
+
+
+def test_drawing_over_a_label_cuts_it_and_undo_restores_it(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom", "eat")
+        by_keys(page, ("1", 30, 120))
+        page.keyboard.press("Escape")
+        page.keyboard.press("2")
+        dragged(page, place(page, 4.0, longest="main"), place(page, 6.0, longest="main"))
+        (first, middle, last) = labels(page)
+        assert (first[0], first[2], last[1], last[2]) == (30, "groom", 120, "groom")
+        assert first[1] == middle[0]
+        assert middle[1] == last[0]
+        assert middle[2] == "eat"
+        assert middle[:2] == pytest.approx((60, 90), abs=1)
+        page.keyboard.press("Control+z")
+        settled(page)
+        assert labels(page) == [(30, 120, "groom")]
+
+
+def test_a_split_is_undone_by_merge_and_another_class_is_not_eaten(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom", "eat")
+        by_keys(page, ("1", 30, 90), ("2", 90, 150))
+        page.mouse.click(*place(page, 3.0, longest="main"))
+        at(page, 4.0)
+        page.keyboard.press("s")
+        settled(page)
+        assert labels(page) == [(30, 60, "groom"), (60, 90, "groom"), (90, 150, "eat")]
+        page.keyboard.press("m")
+        settled(page)
+        assert labels(page) == [(30, 90, "groom"), (90, 150, "eat")]
+        page.keyboard.press("m")
+        answer(page, False, 'Merge "groom" with "eat"?')
+        assert labels(page) == [(30, 90, "groom"), (90, 150, "eat")]
+
+
+def test_times_are_typed_as_they_are_shown_and_comments_stay(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom")
+        by_keys(page, ("1", 30, 90))
+        page.fill("#start", "0:03.0")
+        page.fill("#comment", "left paw")
+        page.press("#comment", "Enter")
+        settled(page)
+        assert labels(page) == [(45, 90, "groom")]
+        assert shown(page)["tracks"][0]["segments"][0]["comment"] == "left paw"
+        page.fill("#stop", "nothing")
+        page.press("#stop", "Enter")
+        assert message(page).startswith("Enter a time between 0 and 20.000")
+        assert page.input_value("#stop") == "nothing"
+
+
+# --- the queue -------------------------------------------------------------------------------------------------------
+
+
+def test_held_keys_and_three_undos_are_never_refused(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom")
+        by_keys(page, ("1", 30, 90))
+        for _ in range(25):  # as a keyboard repeats a key that is held
+            page.keyboard.press(".")
+        settled(page)
+        assert labels(page) == [(55, 90, "groom")]
+        for _ in range(3):
+            page.keyboard.press("Control+z")
+        settled(page)
+        assert labels(page) == [(52, 90, "groom")]
+        for _ in range(3):
+            page.keyboard.press("Control+Shift+z")
+        settled(page)
+        assert labels(page) == [(55, 90, "groom")]
+        assert not page.locator("#toast.is-fault").is_visible()
+
+
+def test_a_conflict_names_the_person_and_the_edit_can_be_applied_again(address, browser, clip):
+    with browser.page(1300, 900) as anna, browser.page(1300, 900) as bernd:
+        entered(anna, address)
+        upload(anna, clip)
+        add_classes(anna, "groom", "eat")
+        by_keys(anna, ("1", 30, 90))
+        entered(bernd, address)
+        bernd.fill("#annotator", "Bernd")
+        bernd.press("#annotator", "Tab")
+        # Anna is offline while Bernd renames her segment.
+        anna.context.set_offline(True)
+        anna.mouse.click(*place(anna, 3.0, longest="main"))
+        anna.fill("#comment", "half a com")
+        bernd.mouse.click(*place(bernd, 3.0, longest="main"))
+        bernd.keyboard.press("2")
+        settled(bernd)
+        assert labels(bernd) == [(30, 90, "eat")]
+        anna.locator("#timeline canvas").focus()
+        anna.keyboard.press(".")
+        anna.context.set_offline(False)
+        until(anna, "document.querySelector('#toast-text').textContent.includes('Bernd')", 40)
+        assert "main" in message(anna)
+        assert labels(anna) == [(30, 90, "eat")]
+        anna.click("#toast-button")
+        settled(anna)
+        assert (31, 90, "groom") in labels(anna)
+
+
+def test_edits_of_two_people_meet_without_a_word(address, browser, clip):
+    """Each sees what the other does; undo takes back one's own; a half-typed field stays."""
+    with browser.page(1300, 900) as anna, browser.page(1300, 900) as bernd:
+        entered(anna, address)
+        upload(anna, clip)
+        add_classes(anna, "groom", "eat")
+        entered(bernd, address)
+        by_keys(anna, ("1", 0, 30), ("1", 60, 90))
+        by_keys(bernd, ("2", 120, 150))
+        anna.mouse.click(*place(anna, 5.0, longest="main"))
+        anna.fill("#comment", "half a comm")
+        by_keys(bernd, ("2", 180, 210))
+        until(anna, "document.querySelector('#videos small').textContent.includes('4 segments')")
+        settled(anna)
+        assert anna.input_value("#comment") == "half a comm"
+        anna.locator("#timeline canvas").focus()
+        anna.keyboard.press("Control+z")
+        settled(anna)
+        assert labels(anna) == [(0, 30, "groom"), (120, 150, "eat"), (180, 210, "eat")]
+        bernd.keyboard.press("Control+z")
+        settled(bernd)
+        assert labels(bernd) == [(0, 30, "groom"), (120, 150, "eat")]
+
+
+# --- classes ---------------------------------------------------------------------------------------------------------
+
+
+def test_classes_are_renamed_merged_moved_and_deleted_with_a_question_and_undo(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom", "eat", "run")
+        by_keys(page, ("1", 0, 30), ("1", 60, 90), ("2", 90, 120))
+        field = edited(page, "groom").locator(".class-name")
+        field.fill("grooming")
+        field.press("Enter")
+        answer(page, True, "2 segments in 1 video will change")
+        before = [(0, 30, "grooming"), (60, 90, "grooming"), (90, 120, "eat")]
+        assert labels(page) == before
+        assert list(signs(page)) == ["grooming", "eat", "run"]
+
+        # a taken name offers to merge
+        field = edited(page, "eat").locator(".class-name")
+        field.fill("grooming")
+        field.press("Enter")
+        answer(page, True, 'There is a class "grooming" already. Merge "eat" into "grooming"?')
+        assert [label for *_, label in labels(page)] == ["grooming"] * 3
+        assert list(signs(page)) == ["grooming", "run"]
+        page.locator("#timeline canvas").focus()
+        page.keyboard.press("Control+z")
+        settled(page)
+        assert labels(page) == before
+        assert list(signs(page)) == ["grooming", "eat", "run"]
+
+        edited(page, "run").locator(".class-up").click()
+        settled(page)
+        assert list(signs(page)) == ["grooming", "run", "eat"]
+        edited(page, "eat").locator(".class-delete").click()
+        answer(page, True, "1 segment in 1 video will be deleted")
+        assert labels(page) == before[:2]
+        assert list(signs(page)) == ["grooming", "run"]
+        page.locator("#timeline canvas").focus()
+        page.keyboard.press("Control+z")
+        settled(page)
+        assert labels(page) == before
+        assert list(signs(page)) == ["grooming", "run", "eat"]
+
+
+def test_two_people_who_add_classes_lose_none(address, browser, clip):
+    with browser.page(1300, 900) as anna, browser.page(1300, 900) as bernd:
+        entered(anna, address)
+        upload(anna, clip)
+        entered(bernd, address)
+        for number in range(8):
+            for page, name in ((anna, "a"), (bernd, "b")):
+                page.fill("#new-class-name", f"{name}{number}")
+                page.press("#new-class-name", "Enter")
+        for page in (anna, bernd):
+            until(page, "document.querySelectorAll('#class-list li').length === 16")
+        names = {f"{name}{number}" for name in "ab" for number in range(8)}
+        assert {action["name"] for action in asked(anna, "/api/state")["actions"]} == names
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_taken_key_is_refused_with_what_takes_it_and_a_class_has_one_sign(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom", "eat")
+        set_key(page, "eat", "g")
+        assert signs(page) == {"groom": "1", "eat": "G"}
+        assert asked(page, "/api/state")["colours"]["eat"]["number"] == "G"
+        set_key(page, "groom", "g")
+        assert message(page) == 'The key G belongs to "eat".'
+        set_key(page, "groom", "s")
+        assert message(page) == 'The key S belongs to "Split at the cursor".'
+        assert signs(page) == {"groom": "1", "eat": "G"}
+
+
+def test_a_key_while_recording_starts_the_next_segment(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom", "eat")
+        page.locator("#timeline canvas").focus()
+        at(page, 2.0)
+        page.keyboard.press("i")
+        page.keyboard.press("1")
+        at(page, 4.0)
+        page.keyboard.press("2")
+        at(page, 7.0)
+        page.keyboard.press("o")
+        settled(page)
+        assert labels(page) == [(30, 60, "groom"), (60, 105, "eat")]
+
+
+def test_keys_work_on_german_french_and_chinese_keyboards(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom", "eat")
+        set_key(page, "eat", "z")
+        page.locator("#timeline canvas").focus()
+        speed = "document.querySelector('video').playbackRate"
+        press(page, "ü", "BracketLeft")  # German: the place of [
+        until(page, f"{speed} === 0.5")
+        press(page, "+", "BracketRight")
+        until(page, f"{speed} === 1")
+        at(page, 2.0)
+        press(page, "&", "Digit1")  # French: 1 without Shift
+        press(page, "i", "KeyI")
+        at(page, 4.0)
+        press(page, "Process", "KeyO")  # Chinese: an input method takes the letters
+        settled(page)
+        assert labels(page) == [(30, 60, "groom")]
+        press(page, "z", "KeyY")  # German: Z is printed where Y was
+        settled(page)
+        assert labels(page) == [(30, 60, "eat")]
+        press(page, "z", "KeyY", ctrl=True)
+        settled(page)
+        assert labels(page) == [(30, 60, "groom")]
+
+
+def test_a_command_gets_another_key(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom")
+        by_keys(page, ("1", 30, 90))
+        page.keyboard.press("?")
+        page.locator("#key-split").focus()
+        page.keyboard.press("m")
+        assert message(page) == 'The key M belongs to "Merge with the neighbour".'
+        page.locator("#key-split").focus()
+        page.keyboard.press("x")
+        assert page.locator("#key-split").text_content().strip() == "X"
+        page.keyboard.press("Escape")
+        page.locator("#timeline canvas").focus()
+        at(page, 4.0)
+        page.keyboard.press("x")
+        settled(page)
+        assert labels(page) == [(30, 60, "groom"), (60, 90, "groom")]
+
+
+# --- label files -----------------------------------------------------------------------------------------------------
+
+
+def test_a_label_file_goes_where_the_person_says(address, browser, clip, tmp_path):
+    copy = tmp_path / "rat.mp4"
+    copy.write_bytes(clip.read_bytes())
+    by_bernd = tmp_path / "by_bernd.csv"
+    by_bernd.write_text("start,stop,label\n2,4,sniff\n6,8,groom\n")
+    mouse = tmp_path / "mouse.csv"
+    mouse.write_text("start,stop,label\n0,1,dig\n")
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip, copy)
+        add_classes(page, "groom")
+        by_keys(page, ("1", 30, 90))
+        page.set_input_files("#files", by_bernd)  # no video has this name
+        page.locator("#ask").wait_for()
+        page.locator("#load-video option").first.wait_for(state="attached")
+        settled(page)
+        page.select_option("#load-target", "new")
+        assert page.input_value("#load-name") == "by_bernd"
+        page.click("#ask-yes")
+        settled(page)
+        tracks = {track["name"]: parts(track["segments"]) for track in shown(page)["tracks"]}
+        assert tracks == {"main": [(30, 90, "groom")], "by_bernd": [(30, 60, "sniff"), (90, 120, "groom")]}
+        assert shown(page, 1)["tracks"][0]["segments"] == []
+        assert list(signs(page)) == ["groom", "sniff"]
+
+        # a name that fits one video still asks before labels are replaced
+        page.select_option("#track", label="main")
+        page.set_input_files("#files", mouse)
+        page.locator("#load-target").wait_for()
+        settled(page)
+        page.click("#ask-yes")
+        answer(page, True, 'Replace labels: 1 on "main"?')
+        assert labels(page) == [(0, 15, "dig")]
+        assert list(signs(page)) == ["groom", "sniff", "dig"]
+        page.locator("#timeline canvas").focus()
+        page.keyboard.press("Control+z")
+        settled(page)
+        assert labels(page) == [(30, 90, "groom")]
+        assert list(signs(page)) == ["groom", "sniff"]
+
+
+def test_a_file_of_one_tier_fills_the_empty_video_of_its_name(address, browser, clip, tmp_path):
+    path = tmp_path / "mouse.csv"
+    path.write_text("start,stop,label\n2,4,sniff\n")
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        page.set_input_files("#files", path)
+        until(page, "document.querySelectorAll('#class-list li').length === 1")
+        settled(page)
+        assert labels(page) == [(30, 60, "sniff")]
+
+
+# --- the rows of the list --------------------------------------------------------------------------------------------
+
+
+def test_completeness_is_said_and_the_training_asks(address, browser, clip, tmp_path):
+    copy = tmp_path / "rat.mp4"
+    copy.write_bytes(clip.read_bytes())
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip, copy)
+        add_classes(page, "groom")
+        for number in range(2):
+            opened(page, number)
+            assert not page.is_checked("#complete")
+            by_keys(page, ("1", 30, 90))
+        page.check("#complete")
+        settled(page)
+        states = page.locator("#videos small").all_text_contents()
+        assert [state.split(" · ")[0] for state in states] == ["in progress", "complete"]
+        to_panel(page, "teach")
+        page.click("#train")
+        page.locator("#ask").wait_for()
+        assert page.locator("#unlabelled p").all_text_contents()[0].startswith("mouse is labelled to 6 s of 20 s.")
+        assert page.locator("#unlabelled p").count() == 1
+        page.keyboard.press("Escape")
+
+
+def test_focus_stays_while_lists_change(address, browser, clip, tmp_path):
+    copies = []
+    for number in range(3):
+        copy = tmp_path / f"rat{number}.mp4"
+        copy.write_bytes(clip.read_bytes())
+        copies.append(copy)
+    with browser.page(1300, 900) as anna, browser.page(1300, 900) as bernd:
+        entered(anna, address)
+        upload(anna, clip)
+        entered(bernd, address)
+        bernd.locator("#videos button.link").focus()
+        upload(anna, *copies)
+        until(bernd, "document.querySelectorAll('#videos li').length === 4")
+        assert bernd.evaluate("document.activeElement.textContent").startswith("mouse")
+        bernd.fill("#video-search", "rat2")
+        until(bernd, "document.querySelectorAll('#videos li').length === 1")
+        assert bernd.title() == "mouse – my_project – FACT-CLIP"
+
+
+def test_what_is_saved_is_labels_alone(address, browser, clip, tmp_path):
+    with browser.page(1300, 900, accept_downloads=True) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, NEW)
+        by_keys(page, ("1", 30, 90))
+        to_panel(page, "results")
+        page.select_option("#format", "csv")
+        with page.expect_download() as download:
+            page.click("#download")
+        download.value.save_as(tmp_path / "mouse.csv")
+        rows = list(csv.DictReader((tmp_path / "mouse.csv").open()))
+        assert [(float(row["start"]) * FPS, float(row["stop"]) * FPS, row["label"]) for row in rows] == [(30, 90, NEW)]
+        assert page.locator("#budget-table tbody td").all_text_contents()[:3] == ["mouse", NEW, "4"]
