@@ -14,20 +14,24 @@ import fact_clip
 from fact_clip.formats import boris, elan
 from fact_clip.formats.base import Options
 
-from .test_page import (
+from .browsing import (
     FPS,
     ROOT,
-    SHOWN,
     TRAINED,
+    add_classes,
     asked,
     at,
+    dragged,
+    entered,
     film,
-    parts,
+    labels,
+    opened,
     picture,
     place,
     served,
     settled,
     shown,
+    to_panel,
     trained,
     until,
     upload,
@@ -69,9 +73,7 @@ def films(tmp_path_factory) -> list[Film]:
 
 def spot(page, shown_film: Film, seconds: float, longest: str) -> tuple[float, float]:
     """Where a time of a film lies on the first row of the timeline; `longest` is the longest name of a row."""
-    x, y = place(page, 0.0, longest=longest)
-    end, _ = place(page, sum(length for length, _ in SHOWN), longest=longest)
-    return x + (end - x) * seconds / (shown_film.truth[-1][2] / FPS), y
+    return place(page, seconds, longest=longest, duration=shown_film.truth[-1][2] / FPS)
 
 
 def label(page, *segments: tuple[str, int, int]) -> None:
@@ -83,78 +85,61 @@ def label(page, *segments: tuple[str, int, int]) -> None:
         page.keyboard.press(key)
         at(page, stop / FPS)
         page.keyboard.press("o")
-        settled(page)
+    settled(page)
 
 
 def test_the_tutorial_of_the_page(films, browser, tmp_path):
     keys = {name: str(number) for number, name in enumerate(ACTIONS, start=1)}
     with (
         served(tmp_path / "my_project") as address,
-        browser.page(1100, 1200, accept_downloads=True) as page,
+        browser.page(1300, 860, accept_downloads=True) as page,
     ):
         # 2. open the page
-        page.goto(address)
-        until(page, "document.querySelector('#empty-text').textContent !== ''")
-        picture(page, "tutorial-1-empty", clip={"x": 0, "y": 0, "width": 1100, "height": 620})
+        entered(page, address)
+        picture(page, "tutorial-1-empty")
 
-        # 3. videos and actions
+        # 3. videos and classes
         upload(page, *(each.path for each in films))
-        page.fill("#actions", "\n".join(ACTIONS))
-        settled(page)
-        until(page, "document.querySelectorAll('#legend li').length === 4")
+        add_classes(page, *ACTIONS)
         at(page, 4.0)
         until(page, "document.querySelector('video').readyState === 4")
-        picture(page, "tutorial-2-videos", clip={"x": 0, "y": 0, "width": 1100, "height": 830})
+        picture(page, "tutorial-2-videos")
 
         # 4. label three films
         for number, each in enumerate(films[:3]):
-            page.click(f"#videos li:nth-child({number + 1}) button")
-            settled(page)
+            opened(page, number)
             label(page, *((keys[name], start, stop) for name, start, stop in each.truth if name in keys))
             expected = sorted((start, stop, name) for name, start, stop in each.truth if name in keys)
-            assert parts(shown(page, number)["tracks"][0]["segments"]) == expected
+            assert labels(page, number) == expected
             if number < 2:  # of the third one the page asks, before it trains
                 page.check("#complete")
                 settled(page)
-        page.click("#videos li:nth-child(4) button")
-        settled(page)
-        page.mouse.move(*spot(page, films[3], 5.0, "main"))
-        page.mouse.down()
-        page.mouse.move(*spot(page, films[3], 8.0, "main"), steps=5)
-        page.mouse.up()
-        settled(page)
+        opened(page, 3)
+        dragged(page, spot(page, films[3], 5.0, "main"), spot(page, films[3], 8.0, "main"))
         page.keyboard.press("3")
         settled(page)
-        (segment,) = shown(page, 3)["tracks"][0]["segments"]
-        assert segment["label"] == ACTIONS[2]
+        ((_, _, name),) = labels(page, 3)
+        assert name == ACTIONS[2]
         for _ in range(2):
             page.keyboard.press("Control+z")
-            settled(page)
-        assert shown(page, 3)["tracks"][0]["segments"] == []
-        page.click("#videos li:nth-child(1) button")
         settled(page)
+        assert labels(page, 3) == []
+        opened(page, 0)
         page.mouse.click(*spot(page, films[0], 12.0, "main"))
         settled(page)
         until(page, "document.querySelector('video').readyState === 4")
         page.mouse.move(5, 5)  # no tooltip
-        page.evaluate("window.scrollTo(0, 0)")
-        picture(page, "tutorial-3-label", clip={"x": 0, "y": 0, "width": 1100, "height": 1000})
+        picture(page, "tutorial-3-label")
 
         # 5. train
         figures = trained(page, "#train", "model-1", 0.2)
         assert figures["after"]["right"] > 60
-        until(page, "document.querySelector('#training-note').textContent.startsWith('Trained.')")
-        settled(page)
-        page.locator("#train-box").scroll_into_view_if_needed()
-        box = page.locator("#train-box").bounding_box()
-        top = page.locator("#save-title").bounding_box()["y"] - 10
-        height = box["y"] + box["height"] + 10 - top
-        clip = {"x": box["x"] - 10, "y": top, "width": box["width"] + 20, "height": height}
-        picture(page, "tutorial-4-train", clip=clip)
+        to_panel(page, "teach")
+        picture(page, "tutorial-4-train", clip={"x": 0, "y": 0, "width": 1300, "height": 420})
+        to_panel(page, "label")
 
         # 6. correct the drafts of the fourth film
-        page.evaluate("window.scrollTo(0, 0)")
-        page.click("#videos li:nth-child(4) button")
+        opened(page, 3)
         until(page, "document.querySelector('#videos progress') === null", 60)
         settled(page)
         drafts = shown(page, 3)["drafts"]
@@ -165,22 +150,23 @@ def test_the_tutorial_of_the_page(films, browser, tmp_path):
         page.keyboard.press("Enter")
         settled(page)
         assert asked(page, "/api/state")["videos"][3]["labels"] == 1
-        page.keyboard.press("ArrowRight")
+        opened(page, 3)
         page.mouse.move(5, 5)  # no tooltip
         at(page, middle / FPS)
         until(page, "document.querySelector('video').readyState === 4")
-        picture(page, "tutorial-5-correct", clip={"x": 0, "y": 0, "width": 1100, "height": 1060})
+        picture(page, "tutorial-5-correct")
 
         # 7. files for ELAN and BORIS
         for number in (1, 4):
-            page.click(f"#videos li:nth-child({number}) button")
-            settled(page)
+            opened(page, number - 1)
+            to_panel(page, "results")
             for kind in ("eaf", "boris"):
                 page.select_option("#format", kind)
                 with page.expect_download() as download:
                     page.click("#download")
                 assert download.value.suggested_filename == f"bench_0{number}.{kind}"
                 download.value.save_as(tmp_path / download.value.suggested_filename)
+            to_panel(page, "label")
     (annotation,) = elan.read_annotations(tmp_path / "bench_04.eaf", Options())
     assert [span.label for span in annotation.spans] == [drafts[first]["label"]]  # what was accepted
     expected = sorted((start / FPS, stop / FPS, name) for name, start, stop in films[0].truth if name in keys)
