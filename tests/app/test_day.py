@@ -1,0 +1,190 @@
+"""A day of two people on the page: from nothing to files of ELAN and BORIS, and back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("av")
+pytest.importorskip("uvicorn")
+
+import fact_clip
+
+from .browsing import (
+    FPS,
+    ROOT,
+    TRAINED,
+    add_classes,
+    asked,
+    by_keys,
+    entered,
+    film,
+    labels,
+    opened,
+    served,
+    settled,
+    shown,
+    to_panel,
+    trained,
+    until,
+    upload,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
+
+CLASSES = (*TRAINED[1:], "rest hands")
+PLANS = ((2, 0, 3, 1, 4, 0, 2, 3), (0, 1, 4, 2, 3, 0, 4, 1), (1, 0, 3, 4, 2, 0, 1, 2), (0, 3, 2, 1, 4, 0, 2, 4))
+"""Actions of a film, by their places in TRAINED; each takes some seconds."""
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """Films, and the true segments of each in pictures, without "no action"."""
+    folder = tmp_path_factory.mktemp("day")
+    truth = {}
+    for number, order in enumerate(PLANS):
+        plan = [(2 + (number + position) % 3, TRAINED[index]) for position, index in enumerate(order)]
+        rows = film(folder / f"day_{number}.mp4", plan, seed=40 + number)
+        segments = fact_clip.Segmentation.from_frames(rows)
+        truth[f"day_{number}"] = [(one.label, 3 * one.start, 3 * one.stop) for one in segments if one.label in CLASSES]
+    return folder, truth
+
+
+def fields(track) -> list[tuple]:
+    return [(one["start"], one["stop"], one["label"], one["comment"]) for one in track["segments"]]
+
+
+def downloaded(page, kind: str, folder: Path) -> Path:
+    """All videos in a format; the folder of the files."""
+    to_panel(page, "results")
+    page.select_option("#format", kind)
+    with page.expect_download() as download:
+        page.click("#download-all")
+    download.value.save_as(folder / f"{kind}.zip")
+    with zipfile.ZipFile(folder / f"{kind}.zip") as archive:
+        archive.extractall(folder / kind)
+    to_panel(page, "label")
+    return folder / kind / "labels"
+
+
+def loaded(page, path: Path, tracks: int) -> None:
+    """Load a label file whose name fits a video; of several tracks the page asks first."""
+    page.set_input_files("#files", path)
+    if tracks > 1:
+        page.locator("#load-target").wait_for()
+        settled(page)
+        page.click("#ask-yes")
+    until(page, f"document.querySelector('#toast-text').textContent.startsWith('{path.name}')")
+    settled(page)
+
+
+def test_a_day_of_two_people(films, browser, tmp_path):
+    folder, truth = films
+    names = list(truth)
+    keys = {name: str(number) for number, name in enumerate(CLASSES, start=1)}
+    with (
+        served(tmp_path / "day") as address,
+        browser.page(1400, 900, accept_downloads=True) as anna,
+        browser.page(1400, 900) as bernd,
+    ):
+        # Anna labels three videos
+        entered(anna, address)
+        anna.fill("#annotator", "Anna")
+        anna.press("#annotator", "Tab")
+        upload(anna, *(folder / f"{name}.mp4" for name in names))
+        add_classes(anna, *CLASSES)
+        for number, name in enumerate(names[:3]):
+            opened(anna, number)
+            by_keys(anna, *((keys[label], start, stop) for label, start, stop in truth[name]))
+            anna.fill("#comment", f"the last of {name}, half hidden")
+            anna.press("#comment", "Enter")
+            settled(anna)
+            anna.check("#complete")
+            settled(anna)
+            assert labels(anna, number) == sorted((start, stop, label) for label, start, stop in truth[name])
+
+        # Bernd labels the first one, too, on a track of his own, a third of a second later, and names one differently
+        entered(bernd, address)
+        bernd.fill("#annotator", "Bernd")
+        bernd.press("#annotator", "Tab")
+        bernd.fill("#track-name", "Bernd")
+        bernd.click("#add-track")
+        settled(bernd)
+        late = [(label, start + 5, stop + 5) for label, start, stop in truth[names[0]][:-1]]
+        label, start, stop = truth[names[0]][-1]
+        late.append(("rest hands", start + 5, stop))
+        by_keys(bernd, *((keys[label], start, stop) for label, start, stop in late))
+        bernd.check("#complete")
+        settled(bernd)
+        assert labels(bernd, 0, 1) == sorted((start, stop, label) for label, start, stop in late)
+
+        # they compare, and the command line says the same of the files
+        opened(anna, 0)
+        to_panel(anna, "results")
+        anna.select_option("#first", "track main")
+        anna.select_option("#second", "track Bernd")
+        anna.click("#compare")
+        settled(anna)
+        kappa = figure(anna, "Cohen's kappa")
+        anna.check("#all-videos")
+        anna.click("#compare")
+        settled(anna)
+        assert figure(anna, "Cohen's kappa") == kappa
+        assert "rest hands" in anna.locator("#confusion").text_content()
+        to_panel(anna, "label")
+        before_training = kappa_of_files(downloaded(anna, "json", tmp_path / "one"))
+        assert f"{before_training:.3f}" == kappa
+
+        # a model drafts the fourth video; Anna corrects it, and trains again
+        figures = trained(anna, "#train", "model-1", 0.15)
+        assert figures["after"]["right"] > 40
+        opened(anna, 3)
+        until(anna, "fetch('/api/state').then((one) => one.json()).then((state) => state.videos[3].predicted)", 60)
+        settled(anna)
+        by_keys(anna, *((keys[label], start, stop) for label, start, stop in truth[names[3]]))
+        assert labels(anna, 3) == sorted((start, stop, label) for label, start, stop in truth[names[3]])
+        anna.check("#complete")
+        settled(anna)
+        trained(anna, "#teach", "model-2", 0.05)
+        assert kappa_of_files(downloaded(anna, "json", tmp_path / "two")) == before_training
+
+        # files for ELAN and BORIS
+        expected = [[fields(track) for track in shown(anna, number)["tracks"]] for number in range(4)]
+        assert any(comment for *_, comment in expected[0][0])
+        exports = {kind: downloaded(anna, kind, tmp_path / "three") for kind in ("eaf", "boris")}
+    for kind, export in exports.items():
+        with served(tmp_path / kind) as address, browser.page(1400, 900) as page:
+            entered(page, address)
+            upload(page, *(folder / f"{name}.mp4" for name in names))
+            for number, name in enumerate(names):
+                files = sorted(export.glob(f"{name}.*"))
+                assert len(files) == 1
+                opened(page, number)
+                loaded(page, files[0], len(expected[number]))
+                assert [fields(track) for track in shown(page, number)["tracks"]] == expected[number], (kind, name)
+            assert {one["name"] for one in asked(page, "/api/state")["actions"]} >= set(CLASSES)
+
+
+def figure(page, title: str) -> str:
+    row = page.locator("#figures tr", has_text=title)
+    return row.locator("td").text_content()
+
+
+def kappa_of_files(folder: Path) -> float:
+    """Kappa of the two tracks of the first video, by the command line."""
+    files = [str(folder / f"day_0.{track}.json") for track in ("main", "Bernd")]
+    command = [sys.executable, "-m", "fact_clip", "summary", files[0], "--against", files[1], "--json"]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(answer.stdout)["agreement"][0]["kappa"]
+
+
+def test_pictures_and_seconds_are_those_of_the_film(films):
+    """What the day's test counts in pictures lies on whole rows of features."""
+    _, truth = films
+    for segments in truth.values():
+        assert all(start % (FPS / 5) == stop % (FPS / 5) == 0 for _, start, stop in segments)
