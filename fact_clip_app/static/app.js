@@ -95,7 +95,7 @@ const RUN = {
 	help: () => update({isHelpOpen: true}),
 };
 
-const TYPING = "textarea, select, dialog, input:not([type=checkbox], [type=range])";
+const TYPING = "textarea, select, dialog, input:not([type=checkbox], [type=range], [type=file])";
 
 function press(event) {
 	if (event.target.closest(TYPING) || event.altKey || event.isComposing) return;

@@ -83,7 +83,7 @@ export function Help() {
 
 function KeyRow({id, title}) {
 	const press = (event) => {
-		if (["Tab", "Shift", "Control", "Alt", "Meta"].includes(event.key)) return;
+		if (["Tab", "Escape", "Shift", "Control", "Alt", "Meta"].includes(event.key)) return;
 		event.preventDefault();
 		event.stopPropagation();
 		setKey(id, event);

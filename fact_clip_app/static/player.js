@@ -186,13 +186,14 @@ export function TimelineView({video, onEdit, onDraw}) {
 			timeline = null;
 		};
 	}, [video.id, video.media]);
+	// The state may be newer than what this drawing was made from, where a key is held.
 	useEffect(() => {
-		showColours(colours.current, video);
-		timeline.setRows(rowsOf(video));
+		showColours(colours.current, state.video);
+		timeline.setRows(rowsOf(state.video));
 	}, [video.tracks, video.drafts, video.unseen, JSON.stringify(state.project.colours)]);
 	useEffect(() => { // only another segment, so that the view stays where a person has panned to
-		const row = video.tracks.indexOf(currentTrack());
-		const parts = partsOf(video, currentTrack());
+		const row = state.video.tracks.indexOf(currentTrack());
+		const parts = partsOf(state.video, currentTrack());
 		const index = chosenIndex(parts);
 		const part = parts[index];
 		const key = part ? `${row} ${part.start} ${part.stop} ${part.label}` : "";

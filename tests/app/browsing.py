@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -69,7 +70,8 @@ def until(page, condition: str, patience: float = 30) -> None:
         if page.evaluate(condition):
             return
         page.wait_for_timeout(100)
-    raise AssertionError(condition)
+    said = page.evaluate("document.querySelector('#toast-text')?.textContent")
+    raise AssertionError(f"{condition} (the page says: {said})")
 
 
 def settled(page) -> None:
@@ -102,9 +104,10 @@ def labels(page, number: int = 0, track: int = 0):
     return parts(shown(page, number)["tracks"][track]["segments"])
 
 
-def message(page) -> str:
-    """The message that lies over the page."""
+def message(page, start: str = "") -> str:
+    """The message that lies over the page, once it begins with some words."""
     page.locator("#toast").wait_for()
+    until(page, f"document.querySelector('#toast-text').textContent.startsWith({json.dumps(start)})")
     return page.locator("#toast-text").text_content()
 
 
@@ -159,6 +162,15 @@ def add_classes(page, *names: str) -> None:
         page.fill("#new-class-name", name)
         page.press("#new-class-name", "Enter")
         until(page, "document.querySelector('#new-class-name').value === ''")
+    settled(page)
+
+
+def replace_classes(page, *names: str) -> None:
+    """Have these classes in place of those of the model, as a program does."""
+    body = {"actions": [{"name": name} for name in names]}
+    how = {"method": "PUT", "body": json.dumps(body), "headers": {"content-type": "application/json"}}
+    assert page.evaluate(f"fetch('/api/actions', {json.dumps(how)}).then((one) => one.status)") == 200
+    until(page, f"document.querySelectorAll('#class-list li').length === {len(names)}")
     settled(page)
 
 

@@ -38,6 +38,7 @@ from .browsing import (
     parts,
     picture,
     place,
+    replace_classes,
     served,
     set_key,
     settled,
@@ -109,7 +110,8 @@ def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
         assert labels(page) == []
 
         # names change what is predicted; a name that looks like HTML is shown as it is typed
-        add_classes(page, *TRAINED[1:4], NEW, NASTY)
+        replace_classes(page, *TRAINED[1:4], NEW)
+        add_classes(page, NASTY)
         to_panel(page, "results")
         until(page, "document.querySelector('#command').textContent.includes('<img')")
         assert NASTY in page.locator("#command").text_content()
@@ -123,7 +125,8 @@ def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
         # a click seeks; a segment is drawn over the drafts, and its edge is dragged
         page.mouse.click(*place(page, 8.0, 1))
         until(page, "Math.abs(document.querySelector('video').currentTime - 8) < 0.1")
-        by_keys(page, ("4", 75, 165))
+        keys = {action["name"]: action["key"] for action in asked(page, "/api/state")["actions"]}
+        by_keys(page, (keys[NEW], 75, 165))
         assert labels(page) == [(75, 165, NEW)]
         dragged(page, place(page, 5.06), place(page, 6.0))
         ((start, stop, name),) = labels(page)
@@ -149,7 +152,7 @@ def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
         to_panel(page, "teach")
         page.check("#only-corrected")
         page.click("#add")
-        assert message(page).startswith("Added")
+        message(page, "Added")
         rows = (tmp_path / "set/groundTruth/new.txt").read_text().splitlines()
         assert rows[30:55] == [NEW] * 25
         assert UNLABELLED in rows
@@ -176,7 +179,7 @@ def test_drafts_are_no_labels(bench, browser, tmp_path):
         entered(page, address)
         upload(page, folder / "new.mp4")
         until(page, "fetch('/api/state').then((one) => one.json()).then((state) => state.videos[0].predicted)", 60)
-        add_classes(page, *TRAINED[1:4])
+        replace_classes(page, *TRAINED[1:4])
         (tmp_path / "new.csv").write_text("start,stop,label\n2,6,grasp shaft\n11,15,tap shaft with mallet\n")
         page.set_input_files("#files", tmp_path / "new.csv")
         until(page, "document.querySelector('#videos small').textContent.includes('2 segments')")
@@ -186,7 +189,9 @@ def test_drafts_are_no_labels(bench, browser, tmp_path):
         assert drafts(page) != []
         assert "draft" in page.locator("#uncertain-title + p").text_content()
         saved = json.loads(everything(page, tmp_path / "all.zip")["labels/new.json"])
-        assert "confidence" not in json.dumps(saved)
+        assert {segment["confidence"] for segment in saved["segments"]} == {None}
+        actions = [one for one in saved["segments"] if one["action"] != "no action"]
+        assert [(one["start"], one["stop"], one["action"]) for one in actions] == hand
         until(page, "document.querySelectorAll('#uncertain li').length > 0")
 
         # Enter accepts a draft, and shows the next one
@@ -283,7 +288,7 @@ def test_labels_from_nothing_survive_a_kill_and_another_browser(bench, browser, 
         (tmp_path / "v0.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nstir\n")
         to_panel(page, "results")
         page.set_input_files("#load", tmp_path / "v0.srt")
-        assert message(page) == "v0.srt: 1 on track main."
+        assert message(page, "v0.srt") == "v0.srt: 1 on track main."
         assert labels(page, 1) == [(15, 30, "stir")]
         page.keyboard.press("?")
         assert page.locator("#help").is_visible()
@@ -413,10 +418,7 @@ def test_how_it_looks(bench, browser, tmp_path):
             page.click("#reset")
             settled(page)
             to_panel(page, "label")
-            body = {"do": "add", "names": SIXTY, "browser": "", "annotator": ""}
-            how = {"method": "POST", "body": json.dumps(body), "headers": {"content-type": "application/json"}}
-            page.evaluate(f"fetch('/api/actions', {json.dumps(how)})")
-            until(page, "document.querySelectorAll('#class-list li').length === 60")
+            replace_classes(page, *SIXTY)
             segments = [{"start": 5 * index, "stop": 5 * index + 5, "label": name} for index, name in enumerate(SIXTY)]
             video = shown(page)
             body = {"track": video["tracks"][0]["id"], "revision": None, "segments": segments}
@@ -441,7 +443,7 @@ def test_how_it_looks(bench, browser, tmp_path):
             page.set_input_files("#files", tmp_path / "no_video.mp4")
             page.locator("#toast.is-fault").wait_for()
             page.wait_for_timeout(700)  # longer than the page waits for events
-            assert message(page).startswith("no_video.mp4: ")
+            message(page, "no_video.mp4: ")
             assert page.locator("#timeline canvas").bounding_box()["y"] == top  # an error moves nothing
             picture(page, "app-error")
             page.context.clear_cookies()
