@@ -40,7 +40,7 @@ function draftsKey(id) {
 	const {project} = state;
 	const video = project.videos.find((candidate) => candidate.id === id);
 	const names = project.actions.map(({name}) => name);
-	return JSON.stringify([video?.predicted, video?.media, project.model.chosen, project.adjust, names]);
+	return JSON.stringify([video?.job?.state, video?.media, project.model.chosen, project.adjust, names]);
 }
 
 let isRefreshing = false;
@@ -56,6 +56,7 @@ async function catchUp() {
 	await tried(async () => {
 		await refresh();
 		await catchUpVideo();
+		listUncertainSoon();
 	});
 	isRefreshing = false;
 	if (isOutdated) {
@@ -75,7 +76,6 @@ async function catchUpVideo() {
 	state.shownDrafts = key;
 	if (state.unsent) afterEdits(() => tried(reload));
 	else await reload();
-	if (isChanged) await listUncertain();
 }
 
 let waiting;
