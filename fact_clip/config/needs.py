@@ -95,6 +95,7 @@ NEEDS = (
     Need("augment.time_share", _has_time_spans, "augment.time_spans"),
     Need("decode.prior_weight", _has_holdout, "data.holdout"),
     Need("decode.gamma_cost", _has_holdout, "data.holdout"),
+    Need("decode.member_smoothing", _has_members, "train.members above 1"),
     Need("train.lr_decay", _has_step_schedule, "train.schedule=step"),
     Need("train.member_parts", _has_members, "train.members above 1"),
     Need("train.member_parts", _has_validation, "data.validation"),

@@ -364,6 +364,11 @@ class DecodeConfig(_Frozen):
     order: Weight = Field(
         0.0, description="how far the penalty depends on how often one action followed another"
     )
+    member_smoothing: Part = Field(
+        0.0,
+        description="several members: share of a uniform distribution in the scores of each, "
+        "so that one that is sure and wrong does not exclude a class",
+    )
     window: int = Field(
         0, ge=0, le=MAX_FRAMES, description="frames per pass over a long video (0: one pass)"
     )

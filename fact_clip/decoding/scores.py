@@ -96,6 +96,7 @@ class Scores:
         voters: of each trained model, with a row for each `stride` frames.
         similarity: (T', C) training-free probabilities, where there is no trained model.
         frame_weight: of the frame branch, see `fuse`.
+        smoothing: share of a uniform distribution in the probabilities of each model.
         stride: frames that a row stands for.
         rate: rows a second.
         clock: times of the frames.
@@ -106,6 +107,7 @@ class Scores:
     voters: tuple[Voters, ...] = ()
     similarity: Tensor | None = None
     frame_weight: float = 1.0
+    smoothing: float = 0.0
     stride: int = 1
     rate: float = 1.0
     clock: Clock = field(default_factory=Clock)
@@ -212,7 +214,7 @@ def class_scores(scores: Scores, candidates: CandidateSet) -> Tensor:
     device = scores.voters[0].frames.device
     correction = None if offset is None else torch.from_numpy(offset).float().to(device)
     tables = [fuse(voter, scores.frame_weight, correction)[0] for voter in scores.voters]
-    return _average(tables)
+    return _average(tables, scores.smoothing)
 
 
 @torch.inference_mode()
@@ -279,16 +281,22 @@ def decode_gammas(
             fuse_gammas(voter, scores.frame_weight, correction, subtracted, part)
             for voter in scores.voters
         ]
-        table = _average(tables)  # (G', T', C)
+        table = _average(tables, scores.smoothing)  # (G', T', C)
         labels.append(_switch(table, candidates.is_allowed, penalty, candidates.transition_costs))
     return np.concatenate(labels)[:, scores.row_of_frame]
 
 
-def _average(tables: list[Tensor]) -> Tensor:
-    """Return probabilities (..., T', C) of one model, or the normalised mean of several logs."""
-    if len(tables) == 1:
-        return tables[0]
+def _average(tables: list[Tensor], smoothing: float) -> Tensor:
+    """Return probabilities (..., T', C) of one model, or the normalised mean of several logs.
+
+    Without smoothing, a class that one model excludes is excluded.
+    """
     probabilities = torch.stack(tables)
+    if smoothing:
+        uniform = 1 / probabilities.shape[-1]
+        probabilities = probabilities.lerp(torch.full_like(probabilities, uniform), smoothing)
+    if len(tables) == 1:
+        return probabilities[0]
     smallest = torch.finfo(probabilities.dtype).tiny
     return probabilities.clamp(min=smallest).log().mean(0).softmax(-1)
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fact_clip.core import InputError, library_errors
@@ -134,16 +136,28 @@ def _example_inputs(scorer: Scorer) -> _Inputs:
 
 
 def _metadata(scorer: Scorer) -> dict[str, Any]:
-    """Return what decoding needs beside the scores."""
+    """Return what decoding needs beside the scores (docs/streaming.md)."""
     config = scorer.run.config
+    candidates = scorer.choose()
     return {
         "names": scorer.vocabulary.names,
         "background": scorer.vocabulary.background,
         "fps": scorer.fps,
         "stride": config.data.stride,
+        "interleave": config.data.interleave,
         "frame_weight": config.decode.frame_weight,
+        "member_smoothing": scorer.smoothing,
+        "offset": _as_list(candidates.offset),
         "switch_penalty": config.decode.switch_penalty,
+        "transition_costs": _as_list(candidates.transition_costs),
+        "factor_weight": config.decode.factor_weight,
+        "slots": scorer.vocabulary.slots,
+        "factors": scorer.vocabulary.factors,
     }
+
+
+def _as_list(array: NDArray[np.float64] | None) -> list[Any] | None:
+    return None if array is None else array.tolist()
 
 
 def _save_onnx(program: torch.export.ExportedProgram, path: Path, metadata: str) -> None:

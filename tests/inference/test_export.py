@@ -5,15 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import fact_clip
 from fact_clip.inference.export import Pass
+from fact_clip.inference.scorer import Scorer
+from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.training_free import load_training_free
+from fact_clip.run import LoadedRun
 
 from ..refusals import refused
 from ..small import segmenter_of
@@ -62,6 +71,101 @@ def test_the_example_of_the_page_decodes_outside(tiny_run, workbench, tmp_path, 
     exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1], names)
     whole = names["segmenter"].segment("mydata/features/person1_video1.npy")
     assert names["segmentation"].to_frames() == whole.to_frames()[::4]
+
+
+OUTSIDE = """
+import json
+import sys
+
+import numpy as np
+
+path, rows, out = sys.argv[1:]
+values = np.load(rows)[None]
+if path.endswith(".pt2"):
+    import torch
+    extra = {"fact_clip.json": ""}
+    program = torch.export.load(path, extra_files=extra).module()
+    frames, tokens, has_token = [part.detach().numpy() for part in program(features=torch.from_numpy(values))]
+    facts = json.loads(extra["fact_clip.json"])
+else:
+    import onnxruntime
+    session = onnxruntime.InferenceSession(path)
+    frames, tokens, has_token = session.run(None, {"features": values})
+    facts = json.loads(session.get_modelmeta().custom_metadata_map["fact_clip"])
+
+tokens = np.exp(tokens - tokens.max(-1, keepdims=True))
+tokens /= tokens.sum(-1, keepdims=True)
+weight = facts["frame_weight"]
+scores = np.where(has_token[..., None], weight * frames + (1 - weight) * tokens, frames)
+share = facts["member_smoothing"]
+scores = (1 - share) * scores + share / scores.shape[-1]
+logs = np.log(scores + 1e-38).mean(0)
+
+costs = facts["switch_penalty"] * np.array(facts["transition_costs"])
+best = logs[0]
+sources = []
+for row in logs[1:]:
+    ways = best[:, None] - costs
+    sources.append(ways.argmax(0))
+    best = ways.max(0) + row
+labels = [int(best.argmax())]
+for source in reversed(sources):
+    labels.append(int(source[labels[-1]]))
+assert not [name for name in sys.modules if name.startswith("fact_clip")]
+with open(out, "w") as file:
+    json.dump([facts["names"][label] for label in labels[::-1]], file)
+"""
+"""Decodes an exported model with numpy alone."""
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory) -> Path:
+    """Two members; each class is usually followed by the next one."""
+    folder = tmp_path_factory.mktemp("export") / "run"
+    shutil.copytree(SHELF / "closed", folder)
+    shutil.copytree(SHELF / "closed", folder / "members" / "2")
+    facts = json.loads((folder / "run.json").read_text())
+    facts["transitions"] = [(label, label + 1, 4) for label in range(facts["classes"]["count"] - 1)]
+    (folder / "run.json").write_text(json.dumps(facts))
+    weights = folder / "members" / "2" / "model.safetensors"
+    with safe_open(weights, "pt") as file:
+        facts = file.metadata()
+        torch.manual_seed(0)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and "text" not in name:
+            tensors[name] = tensor + 0.02 * torch.randn_like(tensor)
+    save_file(tensors, weights, facts)
+    tree = yaml.safe_load((folder / "config.yaml").read_text())
+    tree["train"]["members"] = 2
+    tree["decode"] |= {"order": 2.0, "switch_penalty": 3.0, "member_smoothing": 0.1}
+    (folder / "config.yaml").write_text(yaml.safe_dump(tree))
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+def test_an_exported_model_is_decoded_without_this_package(suffix, pair, tmp_path):
+    segmenter = fact_clip.load(pair, "cpu")
+    features = np.load(min((SHELF.parent / "data" / "features").glob("*.npy")))
+    np.save(tmp_path / "rows.npy", segmenter.run.transform(features))
+    path = segmenter.export(tmp_path / f"m{suffix}")
+    (tmp_path / "outside.py").write_text(OUTSIDE)
+    files = [str(tmp_path / name) for name in ("outside.py", path.name, "rows.npy", "labels.json")]
+    subprocess.run([sys.executable, *files], check=True)
+    labels = json.loads((tmp_path / "labels.json").read_text())
+    assert labels == segmenter.segment(features).to_frames()
+
+    def labels_with(n_models=2, **decode):
+        config = segmenter.run.config
+        config = config.model_copy(update={"decode": config.decode.model_copy(update=decode)})
+        other = dataclasses.replace(segmenter.run, config=config)
+        loaded = LoadedRun(other, segmenter.scorer.models[:n_models])
+        return Segmenter(Scorer(loaded, "cpu")).segment(features).to_frames()
+
+    assert len(set(labels)) > 5
+    for setting in ({"order": 0.0}, {"switch_penalty": 0.0}, {"n_models": 1}):
+        assert labels != labels_with(**setting)
 
 
 def test_what_cannot_be_exported(tiny_run, tmp_path, open_clip_folder):

@@ -1,0 +1,85 @@
+"""The mean of several models, in which none alone excludes a class."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import fact_clip
+from fact_clip.config import Config, DecodeConfig
+from fact_clip.core import Vocabulary
+from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, class_scores, decode_gammas, decode_scores
+from fact_clip.inference.scorer import Scorer
+from fact_clip.run import LoadedRun
+
+NAMES = Vocabulary.from_names(["a", "b", "c"])
+
+
+def scores_of(*tables, smoothing: float = 0.0) -> Scores:
+    """Scores of models without tokens, with a table (T, C) each."""
+    voters = []
+    for table in tables:
+        frames = torch.tensor(table)[None]
+        voters.append(Voters(frames, tokens=None, has_token=torch.ones(frames.shape[:2], dtype=torch.bool)))
+    return Scores(n_frames=len(tables[0]), voters=tuple(voters), smoothing=smoothing)
+
+
+def test_a_sure_member_excludes_nothing():
+    """Two of three models name class a, and the third one is sure that it is not."""
+    two = [[0.999, 0.001, 0.0]]
+    one = [[0.0, 1.0, 0.0]]
+    for smoothing, label in ((0.0, 1), (0.1, 0)):
+        scores = scores_of(two, two, one, smoothing=smoothing)
+        assert decode_scores(scores, CandidateSet(NAMES))[0].tolist() == [label]
+
+
+@pytest.mark.parametrize("n_models", [1, 2, 3])
+def test_the_mean_by_hand(n_models):
+    tables = np.random.default_rng(n_models).dirichlet([0.3, 0.3, 0.3], size=(n_models, 7)).astype(np.float32)
+    scores = scores_of(*tables, smoothing=0.15)
+    smoothed = 0.85 * tables.astype(np.float64) + 0.15 / 3
+    product = smoothed.prod(0) ** (1 / n_models)
+    expected = product / product.sum(-1, keepdims=True)
+    np.testing.assert_allclose(class_scores(scores, CandidateSet(NAMES)).numpy(), expected, atol=1e-6)
+
+
+def test_gammas_are_decoded_with_the_same_mean():
+    tables = np.random.default_rng(0).dirichlet([0.2, 0.2, 0.2], size=(2, 40)).astype(np.float32)
+    scores = scores_of(*tables, smoothing=0.2)
+    trained = np.array([True, True, False])
+    candidates = CandidateSet(NAMES, trained=trained)
+    settings = DecodeSettings(switch_penalty=1.0)
+    gammas = (-2.0, 0.0, 1.5)
+    together = decode_gammas(scores, candidates, trained, gammas, settings)
+    for gamma, labels in zip(gammas, together, strict=True):
+        alone = decode_scores(scores, candidates.with_gamma(gamma), settings)[0]
+        assert labels.tolist() == alone.tolist()
+
+
+def test_a_run_smooths_its_members_and_a_single_model_stays(tiny_run):
+    loaded = fact_clip.load(tiny_run, "cpu")
+    run, model = loaded.run, loaded.scorer.model
+    rows = np.random.default_rng(0).normal(size=(40, run.transform.input_dim)).astype(np.float32)
+
+    def scored(n_models: int, members: int, share: float) -> Scores:
+        tree = {"train": {"members": members}, "decode": {"member_smoothing": share}}
+        config = run.config
+        for group, values in tree.items():
+            config = config.model_copy(update={group: getattr(config, group).model_copy(update=values)})
+        scorer = Scorer(LoadedRun(dataclasses.replace(run, config=config), [model] * n_models), "cpu")
+        return scorer.score(rows, scorer.choose())
+
+    assert scored(1, members=1, share=0.1).smoothing == 0.0
+    assert scored(2, members=2, share=0.1).smoothing == 0.1
+    # a member alone, with which the calibration of all is learned
+    assert scored(1, members=2, share=0.1).smoothing == 0.1
+    assert scored(2, members=2, share=0.0).smoothing == 0.0
+
+
+def test_new_runs_have_a_share_and_old_ones_none():
+    for recipe in ("own", "zero_shot"):
+        assert Config.load(recipe, ["data.root=x"]).decode.member_smoothing > 0
+    assert DecodeConfig().member_smoothing == 0
