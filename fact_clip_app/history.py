@@ -150,14 +150,7 @@ class History:
             part = self._replacement(track, labels)
             return self.edit(video, part, person, background=background).revision
 
-    def load(
-        self,
-        video: str,
-        loading: Loading,
-        person: Person,
-        title: str,
-        background: Collection[str] = (),
-    ) -> None:
+    def load(self, video: str, loading: Loading, person: Person, title: str) -> None:
         """Replace the labels of tracks, by name, as one step. Tracks are added where needed."""
         with self.project.change():
             parts = []
@@ -166,8 +159,7 @@ class History:
                 track = self.project.add_track(video, name)
                 parts.append(self._replacement(track, labels).signed(person))
             rows = self.project.action_rows()
-            new = (action for action in loading.actions if action.name not in background)
-            self.project.add_actions(new)
+            self.project.add_actions(loading.actions)
             self._record(video, person, title, parts, rows)
 
     def _replacement(self, track: int, labels: Iterable[Label]) -> Part:

@@ -378,7 +378,7 @@ class Server:
             message = f"{names}: there are labels already. Replace them, or use another track."
             raise ConflictError(message, replaces=loading.replaced)
         person = Person(body.browser, body.annotator or upload.name)
-        self.history.load(video, loading, person, f"load {upload.name}", background)
+        self.history.load(video, loading, person, f"load {upload.name}")
         return {**self._view(video, body.person), "imported": loading.counts}
 
     def export(
