@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fact_clip.core import Segment as Segment
     from fact_clip.core import Segmentation as Segmentation
     from fact_clip.core import Vocabulary as Vocabulary
+    from fact_clip.inference.decode import decode as decode
     from fact_clip.inference.segmenter import Segmenter as Segmenter
     from fact_clip.inference.segmenter import load as load
     from fact_clip.sharing import share as share
@@ -41,6 +42,7 @@ _HOME_OF = {
     "Segmentation": "fact_clip.core",
     "Segmenter": "fact_clip.inference.segmenter",
     "Vocabulary": "fact_clip.core",
+    "decode": "fact_clip.inference.decode",
     "evaluate": "fact_clip.training",
     "load": "fact_clip.inference.segmenter",
     "share": "fact_clip.sharing",

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "extract": ("extract:extract", "Turn videos into feature files."),
     "segment": ("segment:segment", "Cut videos into actions."),
+    "decode": ("decode:decode", "Turn frame scores of any model into segments."),
     "share": ("share:share", "Upload a run to the Hugging Face hub, with a model card."),
     "plugins": (
         "plugins:plugins",

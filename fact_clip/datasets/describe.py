@@ -406,6 +406,11 @@ def _standardize(dataset: Dataset) -> Setting:
     return Setting("data.standardize", is_needed, reason)
 
 
+def short_segment_penalty(segment: float, factor: float = PENALTY) -> float:
+    """Return the switching penalty in nats for short segments of so many rows."""
+    return round(factor * segment**PENALTY_POWER, 1)
+
+
 def _sizes(measures: Measures) -> list[Setting]:
     """Return the sizes of the model, the penalty of decoding, and augmentation."""
     segment = measures.short_segment
@@ -416,7 +421,7 @@ def _sizes(measures: Measures) -> list[Setting]:
     if measures.is_separable:
         factor = PENALTY_IF_SEPARABLE
         penalty_reason = f"{penalty_reason}; scores will be too sure"
-    penalty = round(factor * segment**PENALTY_POWER, 1)
+    penalty = short_segment_penalty(segment, factor)
     width_reason = f"{measures.classes} classes and about {WIDTH} channels of features"
     settings = [
         Setting("model.tokens", tokens_of(most), f"the most segments of a video are {most}"),

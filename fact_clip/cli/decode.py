@@ -1,0 +1,143 @@
+"""fact-clip decode."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from fact_clip.cli.arguments import data_config, read_names
+from fact_clip.cli.console import note, table
+from fact_clip.cli.options import AsJson, argument, option
+from fact_clip.core import InputError
+from fact_clip.core.messages import printable
+from fact_clip.core.paths import check_place, file_name, inside
+
+if TYPE_CHECKING:
+    from fact_clip.core import Segmentation
+    from fact_clip.inference.decode import ScoreDecoder
+
+
+def decode(
+    scores: Annotated[
+        list[Path],
+        argument("SCORES", "A folder of scores for each model: NAME.npy, .npz or .csv, (T, C)."),
+    ],
+    *,
+    training_labels: Annotated[
+        Path,
+        option("Data set: mapping.txt names the columns, the training list the labelled videos."),
+    ],
+    out: Annotated[Path, option("Folder to write to.")],
+    fps: Annotated[float | None, option("Rows of the scores a second.", min=1e-6, max=1e6)] = None,
+    label_fps: Annotated[
+        float | None,
+        option("Frames a second of the labels. Default: the data set's, else as --fps.", min=1e-6),
+    ] = None,
+    split: Annotated[str, option("Split whose training list is read.")] = "1",
+    kind: Annotated[
+        Literal["probabilities", "logits", "log-probabilities"] | None,
+        option("What the scores are. Default: recognised by the values."),
+    ] = None,
+    switch_penalty: Annotated[
+        float | None,
+        option("Penalty in nats for a usual change of action. Default: by the labels.", min=0),
+    ] = None,
+    order: Annotated[
+        float, option("How far the penalty depends on the order in the labels.", min=0)
+    ] = 1.0,
+    with_background: Annotated[
+        bool, option("Keep background in files that leave it out.", "--with-background")
+    ] = False,
+    overwrite: Annotated[bool, option("Replace what is there.", "--overwrite")] = False,
+    formats: Annotated[
+        str | None, option("csv, json, eaf, ...: docs/formats.md. Default: csv.", "--format")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn frame scores of any model into segments.
+
+    Changes of action cost as the training labels say: a usual change little, a rare one more.
+    Scores are probabilities, logits or log-probabilities. Of several models their mean is decoded
+    (docs/decode.md).
+
+    \b
+    Example:
+      fact-clip decode their_scores --training-labels mydata --fps 15 --out segments
+      fact-clip decode model_a model_b --training-labels mydata --format eaf,csv --out segments
+    """
+    from fact_clip import formats as room
+    from fact_clip.formats.json_file import as_dict
+    from fact_clip.inference.decode import probabilities
+    from fact_clip.inference.score_files import files_of_models, read_scores
+
+    format_names = read_names(formats or "csv", "--format") or []
+    endings = {name: room.format_called(name, "--format").ending for name in format_names}
+    videos = files_of_models(scores)
+    decoder = _learn(training_labels, split, fps, label_fps, switch_penalty, order)
+    targets = {}
+    for name in videos:
+        for form, ending in endings.items():
+            targets[name, form] = inside(out, f"{file_name(name)}{ending}")
+    for path in targets.values():
+        if path.exists() and not overwrite:
+            raise InputError(path, "it exists already", "name another folder, or say --overwrite")
+        check_place(path)
+
+    results: dict[str, Segmentation] = {}
+    names = decoder.vocabulary.names
+    for name, paths in videos.items():
+        tables = []
+        for path in paths:
+            tables.append(probabilities(read_scores(path, names), path, len(names), kind))
+        results[name] = decoder.segmentation(tables)
+        for form in endings:
+            target = targets[name, form]
+            room.save(results[name], target, kind=form, with_background=with_background)
+    if as_json:
+        trees = [{"input": name, **as_dict(result)} for name, result in results.items()]
+        print(json.dumps(trees, indent=2))
+        return
+    rows = []
+    for name, result in results.items():
+        rows.append({"video": printable(name), "rows": result.n_frames, "segments": len(result)})
+    print(table(rows, digits=0))
+    penalty = decoder.settings.switch_penalty
+    learned = f"switching penalty {penalty:g}, order {order:g}"
+    note(learned, f"written: {len(targets)} files in {out}")
+
+
+def _learn(
+    root: Path,
+    split: str,
+    fps: float | None,
+    label_fps: float | None,
+    switch_penalty: float | None,
+    order: float,
+) -> ScoreDecoder:
+    """Learn from the training labels of a data set, whose background is guessed if unset."""
+    from fact_clip.core import Segmentation
+    from fact_clip.datasets.describe import guess_names
+    from fact_clip.datasets.labels import IGNORED, UNLABELLED
+    from fact_clip.datasets.layout import DataFolder
+    from fact_clip.inference.decode import ScoreDecoder
+
+    config = data_config(str(root), None)
+    folder = DataFolder(config)
+    names = folder.class_names
+    config, _ = guess_names(config, names, folder.root)
+    rate = label_fps or config.fps or folder.benchmark.fps or fps
+    reader = folder.labels(config, names)
+    videos = []
+    for video in folder.videos("train", split):
+        labels = reader.indices(video).tolist()
+        frames = [UNLABELLED if label == IGNORED else names[label] for label in labels]
+        videos.append(Segmentation.from_frames(frames, rate))
+    return ScoreDecoder.learned(
+        names,
+        videos,
+        fps=fps,
+        background=config.background or (),
+        switch_penalty=switch_penalty,
+        order=order,
+    )

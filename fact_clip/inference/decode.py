@@ -1,0 +1,241 @@
+"""Segments from the frame scores of any model, with the order and durations of training labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import logsumexp, softmax
+
+from fact_clip.core import Clock, InputError, Location, Segmentation, Vocabulary, located
+from fact_clip.core.arguments import array_of, names_of, number_of, validated
+from fact_clip.datasets.describe import SHORT, short_segment_penalty
+from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.datasets.statistics import IGNORED, Run, count_transitions
+from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, decode_scores
+from fact_clip.decoding.switching import transition_costs
+from fact_clip.inference.decoder import FrameLabels, SegmentBuilder
+
+Kind = Literal["probabilities", "logits", "log-probabilities"]
+
+MEMBER_SMOOTHING = 0.03  # as in the recipes (docs/results.md)
+
+_TOLERANCE = 0.02  # by which rows of rounded probabilities may miss a sum of 1
+_NAME_KIND = "name their kind (kind=, --kind)"
+
+
+@validated("scores")
+def decode(
+    scores: Any,
+    names: Sequence[str],
+    *,
+    training_segments: Sequence[Segmentation] = (),
+    fps: float | None = None,
+    background: Sequence[str] | None = None,
+    kind: Kind | None = None,
+    switch_penalty: float | None = None,
+    order: float = 1.0,
+) -> Segmentation:
+    """Cut a video into actions by the frame scores of any model.
+
+    Args:
+        scores: (T, C) or (C, T) of one model, or a list of such arrays of several models, whose
+            logarithms are averaged.
+        names: the C classes, in the order of the columns.
+        training_segments: labelled videos of the training. They give the cost of each change of
+            class, and the switching penalty. None of them should be a video that is decoded.
+        fps: rows of the scores a second. With it, training segments may have another rate.
+        background: classes that are no actions. Default: those of the training segments.
+        kind: probabilities, logits or log-probabilities. Default: recognised by the values.
+        switch_penalty: penalty of a usual change, in nats. Default: by the length of short training
+            segments (docs/decode.md).
+        order: dependence of the cost of a change on how often it occurs in the training.
+
+    Returns:
+        The segmentation of all T rows, with the mean score of each segment as its confidence.
+
+    Raises:
+        InputError: an argument is wrong, or arguments do not fit each other.
+    """
+    decoder = ScoreDecoder.learned(
+        names,
+        training_segments,
+        fps=fps,
+        background=background,
+        switch_penalty=switch_penalty,
+        order=order,
+    )
+    models = [scores]
+    if isinstance(scores, list | tuple) and len(scores) and np.ndim(scores[0]) == 2:
+        models = list(scores)
+    n_classes = len(decoder.vocabulary)
+    tables = []
+    for number, table in enumerate(models, start=1):
+        where = "scores" if len(models) == 1 else f"scores of model {number}"
+        tables.append(probabilities(table, where, n_classes, kind))
+    return decoder.segmentation(tables)
+
+
+@dataclass(frozen=True)
+class ScoreDecoder:
+    """Decodes scores with what was learned from training labels.
+
+    Attributes:
+        candidates: the classes, with the costs of changes.
+        settings: of decoding.
+        fps: rows of the scores a second, if known.
+        smoothing: share of a uniform distribution in the scores of each of several models.
+    """
+
+    candidates: CandidateSet
+    settings: DecodeSettings
+    fps: float | None = None
+    smoothing: float = MEMBER_SMOOTHING
+
+    @classmethod
+    def learned(
+        cls,
+        names: Sequence[str],
+        training_segments: Iterable[Segmentation] = (),
+        *,
+        fps: float | None = None,
+        background: Sequence[str] | None = None,
+        switch_penalty: float | None = None,
+        order: float = 1.0,
+    ) -> ScoreDecoder:
+        """Learn the costs of changes and the switching penalty; see `decode`."""
+        if fps is not None:
+            fps = number_of(fps, "fps", "rows a second", 1e-6, 1e6)
+        number_of(order, "order", "a weight", 0, 1e6)
+        videos = list(training_segments)
+        if background is None:
+            marked = [name for video in videos for name in video.background]
+            background = [name for name in dict.fromkeys(marked) if name in names]
+        class_names = names_of(names, "names")
+        unknown = [name for name in background if name not in class_names]
+        if unknown:
+            raise InputError("background", f"no class {unknown[0]!r}", "name some of the classes")
+        vocabulary = Vocabulary.from_names(class_names, background)
+
+        runs_of_videos = []
+        lengths = []
+        for video in videos:
+            with located("training_segments"):
+                label_runs = _label_runs(video, vocabulary)
+            runs_of_videos.append(label_runs)
+            # rows of the scores for each frame of the labels
+            scale = fps / video.fps if fps and video.fps else 1.0
+            for start, stop, label in label_runs:
+                if label not in (IGNORED, *vocabulary.background_indices):
+                    lengths.append((stop - start) * scale)
+        if switch_penalty is None:
+            if not lengths:
+                fix = "give labelled videos of the training, or the switching penalty"
+                raise InputError("training_segments", "no actions", fix)
+            switch_penalty = short_segment_penalty(float(np.quantile(lengths, SHORT)))
+
+        counts = np.zeros((len(vocabulary), len(vocabulary)))
+        for pair, times in count_transitions(runs_of_videos).items():
+            counts[pair] = times
+        costs = transition_costs(counts, order) if order else None
+        return cls(
+            candidates=CandidateSet(vocabulary, transition_costs=costs),
+            settings=DecodeSettings(switch_penalty=float(switch_penalty)),
+            fps=fps,
+        )
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Return the classes."""
+        return self.candidates.vocabulary
+
+    def segmentation(self, tables: Sequence[NDArray[np.float64]]) -> Segmentation:
+        """Return the segmentation of a video.
+
+        Args:
+            tables: (T, C) of `probabilities`, one of each model.
+        """
+        lengths = {len(table) for table in tables}
+        if len(lengths) > 1:
+            rows = " and ".join(map(str, sorted(lengths)))
+            raise InputError("scores", f"{rows} rows of one video", "give each row by each model")
+        voters = []
+        for table in tables:
+            frames = torch.from_numpy(table).float().unsqueeze(0)  # (1, T, C)
+            has_token = torch.ones(frames.shape[:2], dtype=torch.bool)
+            voters.append(Voters(frames=frames, tokens=None, has_token=has_token))
+        scores = Scores(
+            n_frames=len(tables[0]),
+            voters=tuple(voters),
+            smoothing=self.smoothing if len(tables) > 1 else 0.0,
+        )
+        labels, shares = decode_scores(scores, self.candidates, self.settings)
+        confidence = shares.astype(np.float64)
+        frame_labels = FrameLabels(labels, confidence, certainty=confidence)
+        segments = SegmentBuilder(self.vocabulary.names).add(frame_labels, is_last=True)
+        result = Segmentation(tuple(segments), background=self.vocabulary.background)
+        return Clock(fps=self.fps).apply_to(result)
+
+
+def _label_runs(video: Segmentation, vocabulary: Vocabulary) -> list[Run]:
+    """Return start, stop and class of each training segment."""
+    label_runs = []
+    for segment in video:
+        label = IGNORED
+        if segment.label != UNLABELLED:
+            label = int(vocabulary.encode([segment.label])[0])
+        label_runs.append((segment.start, segment.stop, label))
+    return label_runs
+
+
+def probabilities(
+    scores: Any, where: Location, n_classes: int, kind: Kind | None = None
+) -> NDArray[np.float64]:
+    """Convert scores to probabilities.
+
+    Args:
+        scores: (T, C), or (C, T).
+        where: location of an error.
+        n_classes: C.
+        kind: of the scores. Default: probabilities where no number is negative and all rows sum to
+            1, log-probabilities where their exponentials do, and logits otherwise.
+
+    Returns:
+        (T, C) probabilities, each row with sum 1.
+
+    Raises:
+        InputError: another shape, values that are no scores, or a kind that cannot be recognised.
+    """
+    if kind not in (None, *get_args(Kind)):
+        raise InputError("kind", f"{kind!r}", f"give {', '.join(get_args(Kind))}")
+    table = array_of(scores, where, f"numbers, (T, {n_classes})").astype(np.float64)
+    if table.ndim == 2 and table.shape[0] == n_classes != table.shape[1]:
+        table = table.T
+    if table.ndim != 2 or table.shape[1] != n_classes or not len(table):
+        problem = f"an array of shape {table.shape}, but there are {n_classes} classes"
+        raise InputError(where, problem, f"give (T, {n_classes}), a column for each class")
+    if np.isnan(table).any() or (table.max(axis=1) == -np.inf).any() or np.isposinf(table).any():
+        raise InputError(where, "rows that are not finite")
+    if (kind or _kind_of(table, where)) != "probabilities":
+        return softmax(table, axis=1)
+    sums = table.sum(axis=1, keepdims=True)
+    if table.min() < 0 or not sums.all():
+        raise InputError(where, "no probabilities: negative numbers, or rows of zeros", _NAME_KIND)
+    return table / sums
+
+
+def _kind_of(table: NDArray[np.float64], where: Location) -> Kind:
+    """Recognise the kind of scores by the sums of rows."""
+    if table.min() >= 0:
+        if np.abs(table.sum(axis=1) - 1).max() <= _TOLERANCE:
+            return "probabilities"
+        if table.max() <= 1:
+            problem = "numbers from 0 to 1 whose rows do not sum to 1"
+            raise InputError(where, problem, _NAME_KIND)
+    elif np.abs(logsumexp(table, axis=1)).max() <= _TOLERANCE:
+        return "log-probabilities"
+    return "logits"

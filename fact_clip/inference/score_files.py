@@ -1,0 +1,105 @@
+"""Frame scores that other programs wrote: .npy, .npz and .csv, one file for each video."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fact_clip.core import Array, FileLocation, InputError
+from fact_clip.core.io import read_npz, read_text
+from fact_clip.core.messages import join_names
+from fact_clip.datasets.features import open_array
+
+SUFFIXES = (".npy", ".npz", ".csv")
+
+_EXPECTED = "scores of a video: .npy, .npz or .csv"
+
+
+def score_files(folder: Path) -> dict[str, Path]:
+    """Return the score files of a folder by the names of their videos, without hidden ones.
+
+    Raises:
+        InputError: no folder, no score file in it, or two of one video.
+    """
+    if not folder.is_dir():
+        raise InputError(folder, "no such folder", "give a folder of scores for each model")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in SUFFIXES or path.name.startswith("."):
+            continue
+        if path.stem in files:
+            fix = "keep one file for each video"
+            raise InputError(path, f"beside {files[path.stem].name}", fix)
+        files[path.stem] = path
+    if not files:
+        raise InputError(folder, "no score file in this folder", f"give {_EXPECTED}")
+    return files
+
+
+def files_of_models(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    """Return the score files of each video, one of each model, in the order of the folders.
+
+    Raises:
+        InputError: a folder lacks a video of another one.
+    """
+    models = [score_files(folder) for folder in folders]
+    videos: dict[str, list[Path]] = {}
+    for name in dict.fromkeys(name for files in models for name in files):
+        for folder, files in zip(folders, models, strict=True):
+            if name not in files:
+                raise InputError(folder, f"no scores of {name!r}, which another folder has")
+        videos[name] = [files[name] for files in models]
+    return videos
+
+
+def read_scores(path: Path, names: Sequence[str]) -> Array:
+    """Read the scores of a video as they are stored.
+
+    Args:
+        path: a .npy file, a .npz file with one array, or a .csv file with a column for each class.
+            The first line of a .csv file may name the classes, in any order.
+        names: the classes.
+
+    Raises:
+        InputError: the file is damaged, or holds something else.
+    """
+    if path.suffix == ".csv":
+        return _read_csv(path, names)
+    if path.suffix == ".npy":
+        return open_array(path)
+    arrays = read_npz(path, _EXPECTED)
+    if len(arrays) != 1:
+        raise InputError(path, f"{len(arrays)} arrays", "write one array, the scores")
+    return next(iter(arrays.values()))
+
+
+def _read_csv(path: Path, names: Sequence[str]) -> Any:
+    """Read the rows of a .csv file, with columns in the order of the classes."""
+    rows = [row for row in csv.reader(read_text(path, _EXPECTED).splitlines()) if row]
+    first = 1
+    columns = list(range(len(names)))
+    if rows and not _is_number(rows[0][0]):
+        header = [cell.strip() for cell in rows.pop(0)]
+        first = 2
+        if sorted(header) != sorted(names):
+            unknown = sorted(set(header) ^ set(names)) or header
+            problem = f"a header with other names than the classes: {join_names(unknown)}"
+            raise InputError(FileLocation(path, 1), problem, "name each class, or leave it out")
+        columns = [header.index(name) for name in names]
+    table = []
+    for number, row in enumerate(rows, start=first):
+        if len(row) != len(names) or not all(map(_is_number, row)):
+            problem = f"not {len(names)} numbers, one for each class"
+            raise InputError(FileLocation(path, number), problem)
+        table.append([float(row[column]) for column in columns])
+    return table
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
