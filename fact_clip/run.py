@@ -597,11 +597,20 @@ def commit() -> str | None:
     return result.stdout.strip()
 
 
-def evaluation_stem(split: str, has_actions: bool = False) -> str:
-    """Return the name, without suffix, of the files that an evaluation writes into a run."""
+def evaluation_stem(split: str, has_actions: bool = False, overrides: Sequence[str] = ()) -> str:
+    """Return the name, without suffix, of the files that an evaluation writes into a run.
+
+    Args:
+        split: of the videos.
+        has_actions: whether candidates were given.
+        overrides: changed settings. Figures with changed settings are not those of the run; another
+            place of the data changes nothing.
+    """
     stem = "evaluation"
     if split != "test":
         stem += f"_{split}"
     if has_actions:
         stem += "_actions"
+    if any(not override.startswith("data.root=") for override in overrides):
+        stem += "_changed"
     return stem

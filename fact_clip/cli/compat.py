@@ -198,7 +198,9 @@ def _score_run(run: Path, arguments: Namespace) -> None:
         )
     if arguments.output_dir is not None:
         arguments.output_dir.mkdir(parents=True, exist_ok=True)
-        shutil.copy(run / f"{evaluation_stem(arguments.part)}.json", arguments.output_dir)
+        figures = run / f"{evaluation_stem(arguments.part, overrides=changes)}.json"
+        copy = arguments.output_dir / f"{evaluation_stem(arguments.part)}.json"
+        shutil.copy(figures, copy)
     print(evaluation_text(result))
 
 

@@ -8,6 +8,7 @@ from fact_clip.cli.arguments import read_actions
 from fact_clip.cli.console import is_secondary, note, print_result, progress, table
 from fact_clip.cli.options import AsJson, Device, Precision, Split, TrustEncoder, argument, option
 from fact_clip.core import InputError
+from fact_clip.core.messages import printable
 
 FIGURES = (
     "S",
@@ -59,8 +60,9 @@ def evaluate(
     """Score a run on a split.
 
     Prints the tables and writes RUN/evaluation.json. The file is evaluation_SPLIT.json for another
-    split than test, and evaluation_actions.json with --actions-file. A model whose head reads text
-    takes any names as candidates.
+    split than test, and evaluation_actions.json with --actions-file. With KEY=VALUE it is
+    evaluation_changed.json, unless only the place of the data changed (data.root). A model whose
+    head reads text takes any names as candidates.
 
     \b
     Example:
@@ -69,6 +71,7 @@ def evaluate(
     """
     from fact_clip import training
     from fact_clip.cli.report import write_report
+    from fact_clip.run import evaluation_stem
 
     overrides = overrides or []
     actions = read_actions(None, actions_file)
@@ -96,7 +99,8 @@ def evaluate(
     if plot is not None:
         note(f"written: {save_figure(curve(result['zero_shot']), plot)}")
     if with_report:
-        note(f"written: {write_report([run], split, has_actions=actions is not None)}")
+        stem = evaluation_stem(split, actions is not None, overrides)
+        note(f"written: {write_report([run], split, stem=stem)}")
     print_result(result, evaluation_text(result), as_json)
 
 
@@ -107,6 +111,9 @@ def evaluation_text(result: Mapping[str, Any]) -> str:
         f"{result['run']}, {result['split']} split, {len(result['videos'])} videos; "
         f"background {background} in edit and F1"
     ]
+    if "overrides" in result:
+        settings = " ".join(result["overrides"])
+        lines.append(printable(f"with {settings}"))
     if "candidates" in result:
         lines.append(_candidates_text(result["candidates"]))
     lines.append(_metrics_table(result["metrics"]))

@@ -105,8 +105,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a run and write ``RUN/evaluation.json``, or ``RUN/evaluation_SPLIT.json``.
 
-    With `actions` the name ends with ``_actions``, and the result names the candidates. Processes
-    share the videos, and the first one writes.
+    With `actions` the name ends with ``_actions``, and the result names the candidates. With
+    overrides other than ``data.root`` it ends with ``_changed``, so that the figures of the run
+    stay. Processes share the videos, and the first one writes.
 
     Args:
         run_dir: the run folder, or its RUN/ckpts/best.net.
@@ -132,18 +133,19 @@ def evaluate(
     """
     scorer, dataset = open_run(run_dir, overrides, device, precision, data)
     _set_trust(scorer, overrides, actions, trust_encoder)
-    kind = split if actions is None else f"{split}_actions"
-    files = _OutputFiles.in_folder(scorer.run.path, split, actions is not None)
+    files = _OutputFiles.in_folder(scorer.run.path, split, actions is not None, overrides)
     processes = Processes(scorer.device)
 
     scored = score_split(scorer, dataset, split, actions, processes, progress)
     if processes.is_main:
-        _write_predictions(scored, scorer.run.path, kind)
+        _write_predictions(scored, files.predictions)
     result: dict[str, Any] = {
         "run": str(scorer.run.path),
         "split": split,
         "videos": list(scored.video_names),
     }
+    if overrides:
+        result["overrides"] = list(overrides)
     result |= _figures(scorer, dataset, scored, split)
     if actions is not None:
         result["candidates"] = _candidates(scored, dataset.vocabulary)
@@ -159,16 +161,24 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _OutputFiles:
-    """Files of an evaluation, beside the predictions."""
+    """Files of an evaluation, and the folder of its predictions."""
 
     record: Path
     figures: Path
+    predictions: Path
 
     @classmethod
-    def in_folder(cls, folder: Path, split: str, has_actions: bool) -> _OutputFiles:
+    def in_folder(
+        cls, folder: Path, split: str, has_actions: bool, overrides: Sequence[str]
+    ) -> _OutputFiles:
         """Return the files in a run folder; an InputError where one cannot be written."""
-        stem = evaluation_stem(split, has_actions)
-        files = cls(inside(folder, f"{stem}.npz"), inside(folder, f"{stem}.json"))
+        stem = evaluation_stem(split, has_actions, overrides)
+        suffix = stem.removeprefix(evaluation_stem(split))
+        files = cls(
+            record=inside(folder, f"{stem}.npz"),
+            figures=inside(folder, f"{stem}.json"),
+            predictions=inside(folder, "predictions", f"{split}{suffix}"),
+        )
         check_place(files.record)
         check_place(files.figures)
         return files
@@ -237,10 +247,10 @@ def score_split(
     )
 
 
-def _write_predictions(scored: ScoredSplit, folder: Path, kind: str) -> None:
+def _write_predictions(scored: ScoredSplit, folder: Path) -> None:
     """Write the predicted names of each video, one a line."""
     for name, labels in zip(scored.video_names, scored.prediction, strict=True):
-        path = inside(folder, "predictions", kind, f"{name}.txt")
+        path = inside(folder, f"{name}.txt")
         write_lines(path, scored.vocabulary.decode(labels))
 
 

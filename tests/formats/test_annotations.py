@@ -108,6 +108,14 @@ def test_what_cannot_be_brought_to_frames(annotation, clock):
         to_frames(annotation, clock, "-")
 
 
+@pytest.mark.parametrize(("fps", "is_missing"), [(None, True), (15.0, False)])
+def test_frame_numbers_without_their_rate_are_recognised(fps, is_missing):
+    """Frames of a video at 25 a second, beside features at 5."""
+    with refused("f") as refusal:
+        to_frames(annotated((0, 250, "a"), unit="frames", fps=fps), Clock(50, fps=5), "-")
+    assert refusal.value.fix.startswith("give --source-fps") == is_missing
+
+
 def test_a_little_beyond_the_end_is_cut():
     assert to_frames(annotated((0, 20, "a")), Clock(10, fps=1), "-").labels == ["a"] * 10
 

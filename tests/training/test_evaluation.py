@@ -54,18 +54,28 @@ def test_background_and_decoding_may_be_overridden(run):
     names = plain["videos"]
     dataset = Dataset.open(Run.read(run).config.data)
     truth, prediction = [dataset.labels(name) for name in names], written(run, "test", names)
+    record = (run / "evaluation.npz").read_bytes()
     without = evaluate(run, overrides=["evaluation.count_background=false"])
     background = dataset.vocabulary.background_indices
     assert without["metrics"] == metrics.evaluate(truth, prediction, background=background)
     assert without["background_counted"] is False
-    evaluate(run, overrides=["decode.switch_penalty=1000"])
-    assert all(len(set(labels.tolist())) == 1 for labels in written(run, "test", names))
+    changed = evaluate(run, overrides=["decode.switch_penalty=1000", f"data.root={Run.read(run).config.data.root}"])
+    assert all(len(set(labels.tolist())) == 1 for labels in written(run, "test_changed", names))
+    assert json.loads((run / "evaluation_changed.json").read_text()) == changed
+    assert changed["overrides"][0] == "decode.switch_penalty=1000"
+    # the figures of the run stay
+    assert json.loads((run / "evaluation.json").read_text()) == plain
+    assert (run / "evaluation.npz").read_bytes() == record
+    assert [labels.tolist() for labels in written(run, "test", names)] == [labels.tolist() for labels in prediction]
 
 
 def test_data_that_has_moved(run, workbench, tmp_path):
     expected = evaluate(run)
     copy = shutil.copytree(workbench, tmp_path / "moved")
-    assert evaluate(run, overrides=[f"data.root={copy}"]) == expected
+    moved = [f"data.root={copy}"]
+    assert evaluate(run, overrides=moved) == {**expected, "overrides": moved}
+    assert json.loads((run / "evaluation.json").read_text())["overrides"] == moved
+    assert not (run / "evaluation_changed.json").exists()
 
 
 def test_data_of_another_vocabulary(run, workbench, tmp_path):
