@@ -18,7 +18,7 @@ export const canPlay = () => ["original", "proxy"].includes(state.video?.media);
 /** Return the frame under the cursor. */
 export function here() {
 	const {times} = state.video;
-	const seconds = canPlay() ? media.currentTime : timeline.time;
+	const seconds = (canPlay() ? media : null)?.currentTime ?? timeline?.time ?? 0; // neither is there at first
 	// The player may stop a hair before the frame that it shows.
 	return Math.min(frameUnder(times, seconds + 1e-4), times.length - 2);
 }
@@ -102,7 +102,7 @@ export function Clock() {
 		const timer = setInterval(() => draw((count) => count + 1), 100);
 		return () => clearInterval(timer);
 	}, []);
-	if (!video || !timeline) return null;
+	if (!video) return null;
 	const frame = here();
 	const speed = media?.playbackRate ?? 1;
 	const words = `${Timeline.clock(video.times[frame], 3)} s · frame ${frame} · speed ${speed}`;

@@ -120,7 +120,7 @@ export function WhatNext() {
 		const count = acceptAbove(percent / 100);
 		say(`${count} draft${count === 1 ? "" : "s"} accepted.`);
 	};
-	return html`<section aria-labelledby="uncertain-title">
+	return html`<section id="next" aria-labelledby="uncertain-title">
 		<h2 id="uncertain-title">What next</h2>
 		<p class="hint">The least certain drafts of all videos. Enter accepts a draft and shows the next one.</p>
 		<ol id="uncertain">${uncertain.map((segment) => html`<li key=${`${segment.video} ${segment.start}`}>

@@ -13,8 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from fact_clip.datasets.synthetic import draw_actions
 from fact_clip.video.overlay import write_video
+from fact_clip_app.history import History, Person
+from fact_clip_app.project import Action, Label, Project
 
 from ..browser import shoot
 
@@ -23,6 +27,8 @@ FPS, ROWS = 15.0, 5.0  # pictures and rows of features a second
 NEW = "rotate gear"  # no frame of it is trained
 SHOWN = ((2, "no action"), (4, "grasp shaft"), (5, NEW), (4, "tap shaft with mallet"), (5, "screw nut with wrench"))
 TRAINED = ("no action", "grasp shaft", "tap shaft with mallet", "screw nut with wrench", "place bearing")
+LARGE_CLASSES = ("groom", "eat", "rear", "run", "sniff object", "dig")
+HOURS, RATE, SEGMENTS = 2, 30, 1500
 ROW = 34  # pixels of a row of the timeline, and 6 between
 STRIP = 26  # pixels above the first row
 
@@ -32,6 +38,36 @@ def film(path: Path, plan, seed: int) -> list[str]:
     pictures = [name for seconds, name in plan for _ in range(round(seconds * FPS))]
     write_video(path, draw_actions(pictures, FPS, seed), FPS)
     return [name for seconds, name in plan for _ in range(round(seconds * ROWS))]
+
+
+def large_project(folder: Path, clip: Path) -> None:
+    """A video of two hours without a film, with 1500 segments, and 199 short ones, some of them labelled."""
+    project = Project(folder)
+    history = History(project)
+    history.add([Action(name) for name in LARGE_CLASSES], Person())
+    n_frames = HOURS * 3600 * RATE
+    long = project.add_video("aviary_two_hours", None, None, np.arange(n_frames + 1) / RATE)
+    length = n_frames // SEGMENTS
+    segments = []
+    for number in range(SEGMENTS):
+        name = LARGE_CLASSES[number % len(LARGE_CLASSES)]
+        segments.append(Label(length * number, length * (number + 1), name))
+    history.replace(long, next(iter(project.tracks(long))), segments, None, Person())
+    rng = np.random.default_rng(0)
+    seconds = sum(length for length, _ in SHOWN)
+    times = np.arange(seconds * round(FPS) + 1) / FPS
+    for number in range(1, 200):
+        video = project.add_video(f"mouse_{number:03d}", clip, None, times)
+        if number % 3 == 0:
+            continue
+        edges = np.sort(rng.choice(np.arange(1, len(times) - 1), 7, replace=False)).tolist()
+        names = rng.choice(LARGE_CLASSES, 6).tolist()
+        drawn = [Label(start, stop, name) for start, stop, name in zip(edges[:-1], edges[1:], names, strict=True)]
+        track = next(iter(project.tracks(video)))
+        history.replace(video, track, drawn, None, Person(annotator="Anna" if number % 2 else "Bernd"))
+        if number % 3 == 1:
+            project.change_track(video, track, complete=True)
+    project.close()
 
 
 @contextmanager

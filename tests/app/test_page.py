@@ -341,6 +341,7 @@ def test_a_whole_day(bench, browser, tmp_path):
         to_panel(page, "teach")
         until(page, f"document.querySelector('#training-note').textContent.includes('{words}')")
         assert page.locator("#models-table tbody tr").count() == 2
+        picture(page, "app-teach")
 
         to_panel(page, "results")
         for name in (new, *first):
