@@ -1,6 +1,7 @@
 /* Files that are dropped or chosen: videos, feature files, label files. */
 
-import {html, useEffect, useRef, useState} from "./vendor/preact-htm.js";
+import {html, useEffect, useState} from "./vendor/preact-htm.js";
+import {FileButton, Select} from "./controls.js";
 import {confirm, question} from "./dialogs.js";
 import {afterEdits, show} from "./edits.js";
 import {ask, Refused, upload, videoPath, viewQuery} from "./requests.js";
@@ -11,16 +12,10 @@ const MEDIA = /\.(npy|mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|ts|mts|wmv|flv|ogv|3gp)$
 const stemOf = (file) => file.name.replace(/\.[^.]*$/, "");
 
 /** A place for files in the style of the page. */
-export function DropZone({id, label, hint = "", isLarge = false, onFiles = take}) {
-	const input = useRef(null);
-	const choose = () => {
-		onFiles([...input.current.files]);
-		input.current.value = "";
-	};
+export function DropZone({id, title, hint = "", isLarge = false}) {
 	return html`<div class=${isLarge ? "drop large" : "drop"}>
 		${hint && html`<p>${hint}</p>`}
-		<label class="button" for=${id}>${label}</label>
-		<input type="file" multiple id=${id} ref=${input} class="unseen" onChange=${choose} />
+		<${FileButton} id=${id} title=${title} onFiles=${take} />
 	</div>`;
 }
 
@@ -56,7 +51,6 @@ export async function take(files) {
 	};
 	for (const [stem, group] of groups) await collect(() => addVideo(stem, group));
 	for (const file of labels) await collect(() => loadLabels(file));
-	update({progress: ""});
 	if (faults.length) fault(faults.join(" — "));
 }
 
@@ -80,7 +74,6 @@ export async function loadLabels(file, id = null) {
 	if (!videos.length) throw new Refused(`${file.name}: add its video first`, 0);
 	const fitting = id ? [id] : videos.filter(({name}) => file.name.startsWith(`${name}.`)).map((video) => video.id);
 	const key = await upload(file);
-	update({progress: ""});
 	const target = await targetOf(file, key, fitting.length === 1 ? fitting[0] : null);
 	if (!target) return;
 	await new Promise((resolve) => afterEdits(resolve));
@@ -135,16 +128,16 @@ function LoadFields({file, upload: key, first, isFitting}) {
 	const stem = stemOf(file);
 	const current = state.video?.id === id ? state.trackId : video?.tracks[0].id;
 	const shown = target || (isSeveral ? "tiers" : `track ${current}`);
+	const videos = state.project.videos.map((one) => [one.id, one.name]);
+	const tracks = (video?.tracks ?? []).map((track) => {
+		const count = track.segments.length;
+		return [`track ${track.id}`, count ? `${track.name}: replace its ${count} segments` : track.name];
+	});
+	const targets = [...isSeveral ? [["tiers", `those of the file: ${counts}`]] : tracks, ["new", "a new track"]];
 	return html`
 		${!isFitting && html`<p class="hint">No video, or more than one, has the name of this file.</p>`}
-		<p><label>Video <select name="video" id="load-video" value=${id} onChange=${(event) => setId(event.target.value)}>
-			${state.project.videos.map((one) => html`<option value=${one.id}>${one.name}</option>`)}</select></label></p>
-		<p><label>Track <select name="target" id="load-target" value=${shown} onChange=${(event) => setTarget(event.target.value)}>
-			${!isSeveral && video?.tracks.map((track) => html`<option value=${`track ${track.id}`}>
-				${track.name}${track.segments.length ? `: replace its ${track.segments.length} segments` : ""}</option>`)}
-			${isSeveral && html`<option value="tiers">those of the file: ${counts}</option>`}
-			<option value="new">a new track</option>
-		</select></label></p>
+		<p><${Select} label="Video" name="video" id="load-video" value=${id} options=${videos} onChange=${setId} /></p>
+		<p><${Select} label="Track" name="target" id="load-target" value=${shown} options=${targets} onChange=${setTarget} /></p>
 		<p hidden=${shown !== "new"}><label>Name of the new track
 			<input name="name" id="load-name" maxlength="200" defaultValue=${stem} value=${stem} /></label></p>
 		<p><label>Labelled by <input name="annotator" maxlength="80" value=${state.annotator} /></label></p>

@@ -2,12 +2,13 @@
 
 import {html, useState} from "./vendor/preact-htm.js";
 import {Classes} from "./classes.js";
+import {Check, Select} from "./controls.js";
 import {undo, redo} from "./edits.js";
 import {DropZone} from "./files.js";
 import {Inspector} from "./inspector.js";
 import {keyOf, nameOf} from "./keys.js";
 import * as labelling from "./labelling.js";
-import {changeSpeed, Clock, loop, PlayButton, stepFrame, TimelineView, Video} from "./player.js";
+import * as player from "./player.js";
 import {ask, tried, videoPath} from "./requests.js";
 import {changeVideo, refresh} from "./session.js";
 import {chosenPart, currentTrack, state, update} from "./state.js";
@@ -33,8 +34,8 @@ export function LabelPanel() {
 function Empty({count}) {
 	if (count) return html`<p id="empty" class="hint">Choose a video on the left.</p>`;
 	return html`<div id="empty">
-		<${DropZone} id="first-files" isLarge label="Choose videos …"
-			hint="Drop videos, feature files or label files here. They are stored in this project and leave this computer never." />
+		<${DropZone} id="first-files" isLarge title="Choose videos …"
+			hint="Drop videos, feature files or label files here. They are copied into this project and stay on this computer." />
 		<ol id="steps">
 			<li>Add your videos.</li>
 			<li>Add a class for each action, on the right.</li>
@@ -49,10 +50,10 @@ function Empty({count}) {
 function Workplace({video}) {
 	return html`
 		<${VideoName} video=${video} />
-		<${Video} video=${video} />
+		<${player.Video} video=${video} />
 		<div id="stage">
 			<${PlayBar} />
-			<${TimelineView} video=${video} onEdit=${labelling.moved} onDraw=${labelling.drawn} />
+			<${player.TimelineView} video=${video} onEdit=${labelling.moved} onDraw=${labelling.drawn} />
 			<${LabelBar} video=${video} />
 			<${TrackBar} video=${video} />
 		</div>`;
@@ -77,20 +78,20 @@ function VideoName({video}) {
 
 // --- bars --------------------------------------------------------------------------------------
 
-function KeyButton({id, command, title, run, disabled = false, pressed = undefined}) {
-	return html`<button type="button" id=${id} disabled=${disabled} aria-pressed=${pressed} onClick=${run}>
+function KeyButton({id, command, title, run, label, disabled = false, pressed = undefined}) {
+	return html`<button type="button" id=${id} disabled=${disabled} aria-label=${label} title=${label} aria-pressed=${pressed} onClick=${run}>
 		${title} <kbd>${nameOf(keyOf(command))}</kbd></button>`;
 }
 
 function PlayBar() {
 	return html`<div class="bar" role="toolbar" aria-label="Play">
-		<${PlayButton} />
-		<${KeyButton} id="back" command="back" title="◀ Frame" run=${() => stepFrame(-1)} />
-		<${KeyButton} id="forward" command="forward" title="Frame ▶" run=${() => stepFrame(1)} />
-		<${KeyButton} id="slower" command="slower" title="Slower" run=${() => changeSpeed(0.5)} />
-		<${KeyButton} id="faster" command="faster" title="Faster" run=${() => changeSpeed(2)} />
-		<${KeyButton} id="loop" command="loop" title="Loop" run=${loop} pressed=${String(state.isLooping)} />
-		<${Clock} />
+		<${player.PlayButton} />
+		<${KeyButton} id="back" command="back" title="◀" label="One frame back" run=${() => player.stepFrame(-1)} />
+		<${KeyButton} id="forward" command="forward" title="▶" label="One frame forward" run=${() => player.stepFrame(1)} />
+		<${KeyButton} id="slower" command="slower" title="Slower" run=${() => player.timeline.speed(0.5)} />
+		<${KeyButton} id="faster" command="faster" title="Faster" run=${() => player.timeline.speed(2)} />
+		<${KeyButton} id="loop" command="loop" title="Loop" run=${() => player.timeline.loop()} pressed=${String(state.isLooping)} />
+		<${player.Clock} />
 		<button type="button" id="keys" onClick=${() => update({isHelpOpen: true})}>Keys <kbd>?</kbd></button>
 	</div>`;
 }
@@ -115,6 +116,8 @@ function LabelBar({video}) {
 	</div>`;
 }
 
+const titled = ({id, name, annotator}) => [id, annotator && annotator !== name ? `${name} (of ${annotator})` : name];
+
 function TrackBar({video}) {
 	const track = currentTrack();
 	const [name, setName] = useState("");
@@ -133,14 +136,11 @@ function TrackBar({video}) {
 	};
 	const remove = () => tried(() => changeVideo(`/tracks/${track.id}`, "DELETE"));
 	const isRemovable = video.tracks.length > 1 && !track.segments.length && !track.hidden;
-	const owner = track.annotator ? ` (of ${track.annotator})` : "";
 	return html`<div class="bar" id="tracks">
-		<label>Track <select id="track" value=${track.id}
-			onChange=${(event) => update({trackId: Number(event.target.value), frame: null})}>
-			${video.tracks.map(({id, name: title}) => html`<option value=${id}>${title}</option>`)}</select>${owner}</label>
-		<label><input type="checkbox" id="complete" checked=${track.complete} disabled=${track.hidden}
-			onChange=${(event) => change({complete: event.target.checked})} />
-			This track is fully labelled (unlabelled parts are background)</label>
+		<${Select} label="Track" id="track" value=${track.id} options=${video.tracks.map(titled)}
+			onChange=${(id) => update({trackId: Number(id), frame: null})} />
+		<${Check} id="complete" label="This track is fully labelled (unlabelled parts are background)" checked=${track.complete}
+			disabled=${track.hidden} onChange=${(complete) => change({complete})} />
 		<form class="bar" onSubmit=${add}>
 			<input id="track-name" aria-label="Name of a new track" placeholder="New track" maxlength="200" autocomplete="off"
 				value=${name} onInput=${(event) => setName(event.target.value)} />

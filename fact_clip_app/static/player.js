@@ -1,6 +1,7 @@
 /* The video and its timeline: what is played, and where the cursor is. */
 
 import {html, useEffect, useRef, useState} from "./vendor/preact-htm.js";
+import {JobLine} from "./controls.js";
 import {videoPath} from "./requests.js";
 import {frameAt} from "./segments.js";
 import {chosenIndex, currentTrack, partsOf, state, update} from "./state.js";
@@ -9,7 +10,7 @@ const {Timeline} = globalThis;
 const ROW_HEIGHT = 34; // pixels
 
 let media = null; // the video element
-let timeline = null;
+export let timeline = null; // of the open video
 
 // --- where the cursor is -----------------------------------------------------------------------
 
@@ -51,13 +52,7 @@ export function togglePlay() {
 	if (canPlay()) timeline.play();
 }
 
-export const changeSpeed = (factor) => timeline.speed(factor);
-export const loop = () => timeline.loop();
-export const nudge = (side, frames) => timeline.nudge(side, frames);
-export const pan = (share) => timeline.pan(share);
-export const zoomBy = (factor) => timeline.zoomBy(factor);
 export const zoomAll = () => timeline.zoom(0, state.video.times.at(-1));
-export const stepSegment = (by, rowBy = 0) => timeline.step(by, rowBy);
 export const focusTimeline = () => document.querySelector("#timeline canvas").focus();
 
 // --- the video ---------------------------------------------------------------------------------
@@ -85,13 +80,8 @@ export function Video({video}) {
 			src=${videoPath(video.id, `/media?of=${video.media}`)} aria-label="Video" playsinline
 			onClick=${togglePlay} onError=${() => setUnplayable(true)}></video>`}
 		${(!plays || isUnplayable) && html`<p id="silent" role="status">${reason}</p>`}
-		${video.conversion && html`<${Conversion} job=${video.conversion} />`}
+		<${JobLine} job=${video.conversion} title="Converting" name=${video.name} />
 	</div>`;
-}
-
-function Conversion({job}) {
-	if (!["waiting", "running"].includes(job.state)) return job.error ? html`<p class="fault">${job.error}</p>` : null;
-	return html`<progress aria-label="Conversion" max=${Math.max(job.total, 1)} value=${job.done}></progress>`;
 }
 
 /** The time under the cursor; it is drawn by itself, since it changes with each picture. */

@@ -27,17 +27,22 @@ export const pause = (milliseconds) => new Promise((resume) => setTimeout(resume
 export async function ask(path, method = "GET", body = undefined) {
 	countPending(1);
 	try {
-		for (let turn = 0; ; turn++) {
-			try {
-				return await askOnce(path, method, body);
-			} catch (error) {
-				if (error.status !== 503 || turn >= MAX_TURNS) throw error;
-				say(error.message);
-			}
-			await pause(PATIENCE);
-		}
+		return await patiently(() => askOnce(path, method, body));
 	} finally {
 		countPending(-1);
+	}
+}
+
+/** Run a request again while the server is busy. */
+async function patiently(run) {
+	for (let turn = 0; ; turn++) {
+		try {
+			return await run();
+		} catch (error) {
+			if (error.status !== 503 || turn >= MAX_TURNS) throw error;
+			say(error.message);
+		}
+		await pause(PATIENCE);
 	}
 }
 
@@ -89,14 +94,10 @@ export function viewQuery() {
 
 /** Send a file; return its key. */
 export async function upload(file) {
-	for (let turn = 0; ; turn++) {
-		try {
-			return (await uploadOnce(file)).file;
-		} catch (error) {
-			if (error.status !== 503 || turn >= MAX_TURNS) throw error;
-			update({progress: error.message});
-		}
-		await pause(PATIENCE);
+	try {
+		return (await patiently(() => uploadOnce(file))).file;
+	} finally {
+		update({progress: ""});
 	}
 }
 
@@ -105,18 +106,13 @@ function uploadOnce(file) {
 	return new Promise((resolve, reject) => {
 		const request = new XMLHttpRequest();
 		request.open("POST", `/api/files?name=${encodeURIComponent(file.name)}`);
-		request.responseType = "text";
+		request.responseType = "json";
 		request.upload.onprogress = ({loaded, total}) => {
 			update({progress: `${file.name}: ${Math.round(100 * loaded / total)} % sent`});
 		};
 		request.onerror = () => reject(new Refused(`${file.name}: not sent`, 0));
 		request.onload = () => {
-			let answer = {};
-			try {
-				answer = JSON.parse(request.responseText);
-			} catch {
-				answer = {};
-			}
+			const answer = request.response ?? {};
 			if (request.status === 200) resolve(answer);
 			else reject(new Refused(answer.error ?? `${file.name}: error ${request.status}`, request.status));
 		};

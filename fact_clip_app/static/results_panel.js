@@ -1,6 +1,7 @@
 /* The panel where labels are saved, counted, drawn and compared. */
 
 import {html, useEffect, useRef, useState} from "./vendor/preact-htm.js";
+import {asPairs, Check, FileButton, Select} from "./controls.js";
 import {loadLabels} from "./files.js";
 import {ask, download, tried, upload, videoPath} from "./requests.js";
 import {currentTrack, state, update} from "./state.js";
@@ -12,9 +13,8 @@ export function ResultsPanel() {
 	const filter = annotator ? {annotator} : {};
 	if (!project.videos.length) return html`<main id="results-panel" class="page"><p class="hint">Add videos first.</p></main>`;
 	return html`<main id="results-panel" class="page">
-		<label hidden=${!people.length}>Labels of <select id="by" value=${annotator} onChange=${(event) => setAnnotator(event.target.value)}>
-			<option value="">everybody</option>
-			${people.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
+		${people.length > 0 && html`<${Select} label="Labels of" id="by" value=${annotator} options=${[["", "everybody"], ...asPairs(people)]}
+			onChange=${setAnnotator} />`}
 		<${Save} filter=${filter} />
 		<${Budget} filter=${filter} />
 		<${Plots} filter=${filter} />
@@ -36,11 +36,8 @@ function Save({filter}) {
 	const options = {format, background: withBackground ? "1" : "0", drafts: withDrafts ? "1" : "0", ...filter};
 	const query = (more = {}) => `?${new URLSearchParams({...options, ...more})}`;
 	const saveTrack = () => download(videoPath(video.id, `/export${query({track: currentTrack().id})}`));
-	const load = (event) => tried(async () => {
-		const files = [...event.target.files];
-		event.target.value = "";
+	const load = (files) => tried(async () => {
 		for (const file of files) await loadLabels(file);
-		update({progress: ""});
 	});
 	return html`<section aria-labelledby="save-title">
 		<h2 id="save-title">Label files</h2>
@@ -49,17 +46,12 @@ function Save({filter}) {
 				Download all videos</button>
 			<button type="button" id="download" disabled=${!video} onClick=${() => tried(saveTrack)}>
 				${video ? `Download track ${currentTrack().name} of ${video.name}` : "Download a track"}</button>
-			<label>Format <select id="format" value=${format} onChange=${(event) => setFormat(event.target.value)}>
-				${project.formats.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
-			<label><input type="checkbox" id="with-background" checked=${withBackground}
-				onChange=${(event) => setBackground(event.target.checked)} /> with background</label>
-			<label hidden=${!project.model.exists}><input type="checkbox" id="with-drafts" checked=${withDrafts}
-				onChange=${(event) => setDrafts(event.target.checked)} /> with drafts, as a track of their own</label>
+			<${Select} label="Format" id="format" value=${format} options=${asPairs(project.formats)} onChange=${setFormat} />
+			<${Check} id="with-background" label="with background" checked=${withBackground} onChange=${setBackground} />
+			${project.model.exists && html`<${Check} id="with-drafts" label="with drafts, as a track of their own" checked=${withDrafts}
+				onChange=${setDrafts} />`}
 		</div>
-		<div class="bar">
-			<label class="button" for="load">Load label files …</label>
-			<input type="file" id="load" class="unseen" multiple onChange=${load} />
-		</div>
+		<div class="bar"><${FileButton} id="load" title="Load label files …" onFiles=${load} /></div>
 	</section>`;
 }
 
@@ -133,8 +125,7 @@ function Plots({filter}) {
 	return html`<section aria-labelledby="plots-title">
 		<h2 id="plots-title">Plots</h2>
 		<div class="bar">
-			<label>Plot <select id="plot-name" value=${name} onChange=${(event) => setName(event.target.value)}>
-				${Object.entries(PLOTS).map(([key, title]) => html`<option value=${key}>${title}</option>`)}</select></label>
+			<${Select} label="Plot" id="plot-name" value=${name} options=${Object.entries(PLOTS)} onChange=${setName} />
 			<button type="button" id="plot-svg" disabled=${problem} onClick=${() => save("svg")}>Download as SVG</button>
 			<button type="button" id="plot-png" disabled=${problem} onClick=${() => save("png")}>Download as PNG</button>
 		</div>
@@ -161,6 +152,10 @@ function Compare({people}) {
 	const [first, setFirst] = useState("");
 	const [second, setSecond] = useState("");
 	const [answer, setAnswer] = useState(null);
+	const changeAll = (value) => {
+		setAll(value);
+		setAnswer(null);
+	};
 	const values = sides.map(([value]) => value);
 	const left = values.includes(first) ? first : values[0];
 	const right = values.includes(second) ? second : values[1] ?? values[0];
@@ -168,28 +163,21 @@ function Compare({people}) {
 		if (isAll) setAnswer(await ask(`/api/agreement?${new URLSearchParams({first: left, second: right})}`));
 		else setAnswer(await ask(videoPath(video.id, "/compare"), "POST", {first: left, second: right}));
 	});
-	const load = (event) => tried(async () => {
+	const load = (files) => tried(async () => {
 		const loaded = [];
-		for (const file of event.target.files) loaded.push({key: await upload(file), name: file.name});
-		update({files: [...state.files, ...loaded], progress: ""});
+		for (const file of files) loaded.push({key: await upload(file), name: file.name});
+		update({files: [...state.files, ...loaded]});
 		setSecond(loaded.at(-1).key);
 	});
 	if (!video) return null;
-	const select = (id, value, set) => html`<select id=${id} value=${value} onChange=${(event) => set(event.target.value)}>
-		${sides.map(([key, title]) => html`<option value=${key}>${title}</option>`)}</select>`;
 	return html`<section aria-labelledby="compare-title">
 		<h2 id="compare-title">Compare two labellings</h2>
 		<div class="bar">
-			<label>First ${select("first", left, setFirst)}</label>
-			<label>Second ${select("second", right, setSecond)}</label>
-			<label><input type="checkbox" id="all-videos" checked=${isAll}
-				onChange=${(event) => {
-					setAll(event.target.checked);
-					setAnswer(null);
-				}} /> over all videos</label>
+			<${Select} label="First" id="first" value=${left} options=${sides} onChange=${setFirst} />
+			<${Select} label="Second" id="second" value=${right} options=${sides} onChange=${setSecond} />
+			<${Check} id="all-videos" label="over all videos" checked=${isAll} onChange=${changeAll} />
 			<button type="button" id="compare" onClick=${compare}>Compare</button>
-			<label class="button" for="label-files">Label files …</label>
-			<input type="file" id="label-files" class="unseen" multiple onChange=${load} />
+			<${FileButton} id="label-files" title="Label files …" onFiles=${load} />
 		</div>
 		${answer && html`<${Figures} figures=${answer.figures} />`}
 		${answer?.videos && html`<${Agreement} answer=${answer} />`}

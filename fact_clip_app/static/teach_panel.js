@@ -1,11 +1,11 @@
 /* The panel where models are trained and chosen. */
 
 import {html, useState} from "./vendor/preact-htm.js";
+import {asPairs, Check, NumberField, Select, waitingLine} from "./controls.js";
 import {question} from "./dialogs.js";
 import {ask, download, tried} from "./requests.js";
 import {changeSettings, refresh} from "./session.js";
 import {currentTrack, say, state} from "./state.js";
-import {waitingLine} from "./videos.js";
 
 const isBusy = (job) => Boolean(job) && !["done", "failed"].includes(job.state);
 
@@ -51,10 +51,8 @@ function Train() {
 			<button type="button" class="main" id="train" disabled=${isBusy(job)} onClick=${() => train(false)}>Train a new model</button>
 			<button type="button" id="teach" hidden=${!project.model.can_learn} disabled=${isBusy(job)} onClick=${() => train(true)}>
 				Continue training</button>
-			<label>Minutes <input id="minutes" type="number" min="0.1" max="1440" step="any" value=${minutes}
-				onInput=${(event) => setMinutes(Number(event.target.value))} /></label>
-			<label>Labels of track <select id="train-track" value=${trackName} onChange=${(event) => setTrackName(event.target.value)}>
-				${names.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
+			<${NumberField} label="Minutes" id="minutes" min="0.1" max="1440" step="any" value=${minutes} onInput=${setMinutes} />
+			<${Select} label="Labels of track" id="train-track" value=${trackName} options=${asPairs(names)} onChange=${setTrackName} />
 		</div>
 		<div class="bar" hidden=${!isBusy(job)}>
 			<progress id="training" aria-label="Training" max=${Math.max(job?.total ?? 1, 1)} value=${job?.done ?? 0}></progress>
@@ -104,8 +102,8 @@ function Models() {
 	if (!model.exists && !names.length) return html`<p class="hint" id="no-model">There is no model yet.</p>`;
 	return html`<section aria-labelledby="models-title">
 		<h2 id="models-title">Models</h2>
-		<label>In use <select id="model" value=${model.chosen} onChange=${(event) => tried(() => changeSettings({model: event.target.value}))}>
-			${model.models.map((name) => html`<option value=${name}>${name || model.title}</option>`)}</select></label>
+		<${Select} label="In use" id="model" value=${model.chosen} options=${model.models.map((name) => [name, name || model.title])}
+			onChange=${(name) => tried(() => changeSettings({model: name}))} />
 		<div class="wide"><table id="models-table" hidden=${!names.length}>
 			<caption>On labelled videos that were kept aside, before and after each training</caption>
 			<thead><tr>
@@ -178,13 +176,11 @@ function TrainingSet() {
 		<h2 id="set-title">Training set ${project.training_set}</h2>
 		<div class="bar">
 			<button type="button" id="add" disabled=${!video} onClick=${add}>Add ${video?.name}</button>
-			<label><input type="checkbox" id="only-corrected" checked=${onlyMine} onChange=${(event) => setOnlyMine(event.target.checked)} />
-				only what I labelled; other parts have no label</label>
+			<${Check} id="only-corrected" label="only what I labelled; other parts have no label" checked=${onlyMine} onChange=${setOnlyMine} />
 		</div>
 		<div class="bar" hidden=${!project.can_adapt}>
 			<button type="button" id="adapt" disabled=${isBusy(project.training)} onClick=${adapt}>Adapt the model</button>
-			<label>Epochs <input id="epochs" type="number" min="1" max="1000" value=${epochs}
-				onInput=${(event) => setEpochs(Number(event.target.value))} /></label>
+			<${NumberField} label="Epochs" id="epochs" min="1" max="1000" value=${epochs} onInput=${setEpochs} />
 		</div>
 	</section>`;
 }

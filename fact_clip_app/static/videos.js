@@ -1,6 +1,7 @@
 /* The list of videos, and what to label next. */
 
 import {html, useMemo, useState} from "./vendor/preact-htm.js";
+import {JobLine, Select} from "./controls.js";
 import {confirm} from "./dialogs.js";
 import {DropZone} from "./files.js";
 import {acceptAbove} from "./labelling.js";
@@ -16,19 +17,16 @@ export function Videos() {
 	const [search, setSearch] = useState("");
 	const [filter, setFilter] = useState("");
 	const people = useMemo(() => [...new Set(videos.flatMap(({annotators}) => annotators))].sort(), [videos]);
+	const filters = [["", "all"], ...Object.entries(PROGRESS), ...people.map((name) => [`by ${name}`, `by ${name}`])];
 	const shown = videos.filter((video) => fits(video, search, filter));
 	return html`<section aria-labelledby="videos-title" id="videos-box">
 		<h2 id="videos-title">Videos <span class="count">${videos.length}</span></h2>
-		<${DropZone} id="files" label="Add files …" />
+		<${DropZone} id="files" title="Add files …" />
 		<p id="progress" class="hint" role="status">${state.progress}</p>
 		<div class="bar" id="video-filters" hidden=${videos.length < 2}>
 			<input id="video-search" type="search" aria-label="Search videos" placeholder="Search" value=${search}
 				onInput=${(event) => setSearch(event.target.value)} />
-			<select id="video-filter" aria-label="Filter videos" value=${filter} onChange=${(event) => setFilter(event.target.value)}>
-				<option value="">all</option>
-				${Object.entries(PROGRESS).map(([key, title]) => html`<option value=${key}>${title}</option>`)}
-				${people.map((name) => html`<option value=${`by ${name}`}>by ${name}</option>`)}
-			</select>
+			<${Select} id="video-filter" aria-label="Filter videos" value=${filter} options=${filters} onChange=${setFilter} />
 		</div>
 		<ul id="videos">${shown.map((video) => html`<${VideoRow} key=${video.id} video=${video} />`)}</ul>
 		<p class="hint" hidden=${!videos.length || shown.length}>No video fits.</p>
@@ -41,10 +39,6 @@ function fits(video, search, filter) {
 	if (!video.name.toLowerCase().includes(search.trim().toLowerCase())) return false;
 	if (filter.startsWith("by ")) return video.annotators.includes(filter.slice(3));
 	return !filter || video.progress === filter;
-}
-
-export function waitingLine(job) {
-	return job.place ? `Waiting (number ${job.place} in line)` : "Waiting";
 }
 
 function VideoRow({video}) {
@@ -60,14 +54,6 @@ function VideoRow({video}) {
 		<${JobLine} job=${video.job} title="Encoding" name=${video.name} />
 		<${JobLine} job=${video.conversion} title="Converting" name=${video.name} />
 	</li>`;
-}
-
-function JobLine({job, title, name}) {
-	if (!job || job.state === "done") return null;
-	if (job.state === "failed") return html`<small class="fault">${job.error}</small>`;
-	if (job.state === "waiting") return html`<small>${title}: ${waitingLine(job)}</small>`;
-	return html`<progress max=${Math.max(job.total, 1)} value=${job.done} aria-label=${`${title} ${name}`}></progress>
-		<small>${title}, ${job.done} of ${job.total || "?"} pictures</small>`;
 }
 
 function RemovedRow({video}) {

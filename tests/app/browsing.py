@@ -157,14 +157,8 @@ def place(page, seconds: float, row: int = 0, longest: str = "prediction", durat
 
 
 def picture(page, name: str, **how) -> None:
-    """A screenshot for the docs, in few colours so that it is small."""
-    path = shoot(page, name, **how)
-    if path is not None:
-        from PIL import Image
-
-        with Image.open(path) as image:
-            few = image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        few.save(path, optimize=True)
+    """A screenshot for the docs."""
+    shoot(page, name, **how)
 
 
 # --- doing -----------------------------------------------------------------------------------------------------------

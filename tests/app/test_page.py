@@ -140,6 +140,7 @@ def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
         page.press("#start", "Enter")
         assert message(page).startswith("Enter a time between 0 and")
         page.click("#dismiss")
+        page.fill("#start", "6.0")
 
         edited(page, NASTY).locator(".class-delete").click()
         until(page, "document.querySelectorAll('#class-list li').length === 4")

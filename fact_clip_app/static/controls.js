@@ -1,0 +1,44 @@
+/* Controls that several panels use. */
+
+import {html} from "./vendor/preact-htm.js";
+
+/** A list to choose from; `options` are [value, title] pairs. */
+export function Select({label, options, onChange, ...more}) {
+	const select = html`<select ...${more} onChange=${(event) => onChange(event.target.value)}>
+		${options.map(([value, title]) => html`<option key=${value} value=${value}>${title}</option>`)}</select>`;
+	return label ? html`<label>${label} ${select}</label>` : select;
+}
+
+export function Check({label, onChange, ...more}) {
+	return html`<label><input type="checkbox" ...${more} onChange=${(event) => onChange(event.target.checked)} /> ${label}</label>`;
+}
+
+export function NumberField({label, onInput, ...more}) {
+	return html`<label>${label} <input type="number" ...${more} onInput=${(event) => onInput(Number(event.target.value))} /></label>`;
+}
+
+/** A button in the style of the page that opens the list of files. */
+export function FileButton({id, title, onFiles}) {
+	const change = (event) => {
+		const files = [...event.target.files];
+		event.target.value = "";
+		onFiles(files);
+	};
+	return html`<label class="button" for=${id}>${title}</label>
+		<input type="file" id=${id} class="unseen" multiple onChange=${change} />`;
+}
+
+export function waitingLine(job) {
+	return job.place ? `Waiting (number ${job.place} in line)` : "Waiting";
+}
+
+/** The progress or the error of a job. */
+export function JobLine({job, title, name}) {
+	if (!job || job.state === "done") return null;
+	if (job.state === "failed") return html`<small class="fault">${job.error}</small>`;
+	if (job.state === "waiting") return html`<small>${title}: ${waitingLine(job)}</small>`;
+	return html`<progress max=${Math.max(job.total, 1)} value=${job.done} aria-label=${`${title} ${name}`}></progress>
+		<small>${title}, ${job.done} of ${job.total || "?"} pictures</small>`;
+}
+
+export const asPairs = (names) => names.map((name) => [name, name]);
