@@ -30,12 +30,12 @@ export function Classes() {
 function NewClass({isFirst}) {
 	const [name, setName] = useState("");
 	const add = (names) => tried(async () => {
-		const isKnown = names.filter((candidate) => actionCalled(candidate));
-		if (isKnown.length) return fault(`There is a class "${isKnown[0]}" already.`);
+		const taken = names.find(actionCalled);
+		if (taken) return fault(`There is a class "${taken}" already.`);
 		if (!names.length) return;
+		setName(""); // at once, because the next name may be typed while this one is stored
 		await changeActions({do: "add", names});
 		update({pen: names[0]});
-		setName("");
 	});
 	const submit = (event) => {
 		event.preventDefault();
