@@ -2,7 +2,7 @@
 
 import {html, render, useEffect, useState} from "./vendor/preact-htm.js";
 import {Help, Question, Toast} from "./dialogs.js";
-import {redo, repeatRefused, undo} from "./edits.js";
+import {afterSteps, redo, repeatRefused, undo} from "./edits.js";
 import {acceptDrops} from "./files.js";
 import {actionOf, commandOf, learnLayout} from "./keys.js";
 import {LabelPanel} from "./label_panel.js";
@@ -107,8 +107,8 @@ function press(event) {
 	const command = commandOf(event);
 	if (command === "help") RUN.help();
 	else if (!state.video || state.panel !== "label") return;
-	else if (action) labelling.give(action.name);
-	else if (command) RUN[command]();
+	else if (action) afterSteps(() => labelling.give(action.name));
+	else if (command) afterSteps(RUN[command]);
 	else return;
 	event.preventDefault();
 	event.stopPropagation(); // the timeline need not hear it again

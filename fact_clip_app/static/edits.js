@@ -1,6 +1,6 @@
 /* Edits of labels. Each is shown at once and waits in a queue until the server has stored it. */
 
-import {ask, pause, Refused, videoPath, viewQuery} from "./requests.js";
+import {ask, pause, Refused, tried, videoPath, viewQuery} from "./requests.js";
 import {applied, fits, put} from "./segments.js";
 import {BROWSER, currentTrack, fault, state, update} from "./state.js";
 
@@ -58,14 +58,14 @@ async function sendAll() {
 				await pause(PATIENCE);
 				continue;
 			}
-			await refuse(queue[0], error);
+			await tried(() => refuse(queue[0], error));
 		}
 		queue.shift();
 		update({unsent: queue.length});
 	}
 	isSending = false;
 	if (state.toast?.text.startsWith("Not stored yet")) update({toast: null});
-	for (const run of whenStored.splice(0)) run();
+	for (const run of whenStored.splice(0)) setTimeout(run); // once what was stored is drawn
 }
 
 const whenStored = [];
@@ -73,6 +73,12 @@ const whenStored = [];
 /** Run something when no edit waits. */
 export function afterEdits(run) {
 	if (isSending) whenStored.push(run);
+	else run();
+}
+
+/** Run something that depends on the labels, but after steps that are undone or redone just now. */
+export function afterSteps(run) {
+	if (queue.some(({body}) => body === null)) whenStored.push(run);
 	else run();
 }
 

@@ -76,7 +76,7 @@ export async function loadLabels(file, id = null) {
 	const key = await upload(file);
 	const target = await targetOf(file, key, fitting.length === 1 ? fitting[0] : null);
 	if (!target) return;
-	await new Promise((resolve) => afterEdits(resolve));
+	await new Promise(afterEdits);
 	await store(file, key, target);
 }
 

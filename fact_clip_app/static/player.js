@@ -1,6 +1,6 @@
 /* The video and its timeline: what is played, and where the cursor is. */
 
-import {html, useEffect, useRef, useState} from "./vendor/preact-htm.js";
+import {html, useEffect, useLayoutEffect, useRef, useState} from "./vendor/preact-htm.js";
 import {JobLine} from "./controls.js";
 import {videoPath} from "./requests.js";
 import {frameAt} from "./segments.js";
@@ -67,7 +67,7 @@ export function Video({video}) {
 	const element = useRef(null);
 	const [isUnplayable, setUnplayable] = useState(false);
 	const plays = ["original", "proxy"].includes(video.media);
-	useEffect(() => {
+	useLayoutEffect(() => {
 		media = element.current;
 		setUnplayable(false);
 		return () => {
@@ -152,7 +152,7 @@ export function TimelineView({video, onEdit, onDraw}) {
 	const handlers = useRef({});
 	const selection = useRef("");
 	handlers.current = {onEdit, onDraw};
-	useEffect(() => {
+	useLayoutEffect(() => {
 		Object.assign(colours.current, video.colours);
 		timeline = new Timeline(box.current, {
 			duration: video.times.at(-1),
@@ -177,11 +177,11 @@ export function TimelineView({video, onEdit, onDraw}) {
 		};
 	}, [video.id, video.media]);
 	// The state may be newer than what this drawing was made from, where a key is held.
-	useEffect(() => {
+	useLayoutEffect(() => {
 		showColours(colours.current, state.video);
 		timeline.setRows(rowsOf(state.video));
 	}, [video.tracks, video.drafts, video.unseen, JSON.stringify(state.project.colours)]);
-	useEffect(() => { // only another segment, so that the view stays where a person has panned to
+	useLayoutEffect(() => { // only another segment, so that the view stays where a person has panned to
 		const row = state.video.tracks.indexOf(currentTrack());
 		const parts = partsOf(state.video, currentTrack());
 		const index = chosenIndex(parts);

@@ -23,6 +23,7 @@ function titleOf(project, video) {
 
 /** Open a video, at a frame if one is named. */
 export async function open(id, frame = null) {
+	await new Promise(afterEdits);
 	const video = await ask(videoPath(id, viewQuery()));
 	const own = video.tracks.find(({annotator}) => annotator && annotator === state.annotator);
 	const trackId = (own ?? video.tracks[0]).id;
