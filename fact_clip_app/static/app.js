@@ -1,6 +1,7 @@
 /* The page: three panels, keys, and what lies over them. Names and files of people are shown as text alone. */
 
 import {html, render, useEffect, useState} from "./vendor/preact-htm.js";
+import {Check} from "./controls.js";
 import {Help, Question, Toast} from "./dialogs.js";
 import {afterSteps, redo, repeatRefused, undo} from "./edits.js";
 import {acceptDrops} from "./files.js";
@@ -10,7 +11,7 @@ import * as labelling from "./labelling.js";
 import * as player from "./player.js";
 import {ResultsPanel} from "./results_panel.js";
 import {tried} from "./requests.js";
-import {begin, changeSettings, listUncertainSoon, showPanel} from "./session.js";
+import {begin, changeSettings, listUncertainSoon, reopen, showPanel} from "./session.js";
 import {setAnnotator, state, subscribe, update} from "./state.js";
 import {TeachPanel} from "./teach_panel.js";
 import {showNext} from "./videos.js";
@@ -45,11 +46,22 @@ function Header() {
 			aria-current=${state.panel === id ? "page" : "false"} onClick=${() => showPanel(id)}>${title}</button>`)}</nav>
 		<p id="note" role="status">${stored()}</p>
 		<label>Your name <input id="annotator" maxlength="80" autocomplete="off" value=${state.annotator}
-			onChange=${(event) => setAnnotator(event.target.value.trim())} /></label>
-		<label title="Labels of others are hidden until all tracks of a video are fully labelled">
-			<input type="checkbox" id="blind" checked=${project.project.blind}
-				onChange=${(event) => tried(() => changeSettings({blind: event.target.checked}))} /> Blind</label>
+			onChange=${(event) => rename(event.target.value.trim())} /></label>
+		<${Check} id="blind" label="Blind" checked=${project.project.blind} onChange=${setBlind}
+			title="Everybody has a track of their own, which others see once all tracks of a video are fully labelled" />
 	</header>`;
+}
+
+function rename(name) {
+	setAnnotator(name);
+	tried(reopen);
+}
+
+function setBlind(blind) {
+	tried(async () => {
+		await changeSettings({blind});
+		await reopen();
+	});
 }
 
 function stored() {

@@ -24,11 +24,27 @@ function titleOf(project, video) {
 /** Open a video, at a frame if one is named. */
 export async function open(id, frame = null) {
 	await new Promise(afterEdits);
-	const video = await ask(videoPath(id, viewQuery()));
-	const own = video.tracks.find(({annotator}) => annotator && annotator === state.annotator);
-	const trackId = (own ?? video.tracks[0]).id;
+	const fetched = await ask(videoPath(id, viewQuery()));
+	const needsTrack = state.project.project.blind && state.annotator && !ownTrack(fetched);
+	const video = needsTrack ? {...fetched, ...await claimTrack(fetched)} : fetched;
+	const trackId = (ownTrack(video) ?? video.tracks[0]).id;
 	update({video, trackId, frame, recording: null, shownDrafts: draftsKey(id)});
 	document.title = titleOf(state.project, video);
+}
+
+const ownTrack = ({tracks}) => tracks.find(({annotator}) => annotator && annotator === state.annotator);
+
+/** Give the person a track of their own: an empty one without an owner, or a new one. */
+function claimTrack({id, tracks}) {
+	const {annotator} = state;
+	const free = tracks.find((track) => !track.annotator && !track.segments.length);
+	const path = videoPath(id, free ? `/tracks/${free.id}` : "/tracks");
+	return ask(path + viewQuery(), free ? "PATCH" : "POST", free ? {annotator} : {name: annotator, annotator});
+}
+
+/** Open the video again after the person, or what they may see, has changed. */
+export async function reopen() {
+	if (state.video) await open(state.video.id, state.frame);
 }
 
 export function close() {
@@ -96,7 +112,7 @@ export async function listUncertain() {
 /** Change the open video by a request that answers with it. */
 export async function changeVideo(rest, method, body) {
 	const id = state.video.id;
-	const answer = await ask(videoPath(id, rest), method, body);
+	const answer = await ask(videoPath(id, rest) + viewQuery(), method, body);
 	if (state.video?.id === id) show(answer);
 	return answer;
 }
