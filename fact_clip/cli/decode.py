@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,7 +17,6 @@ from fact_clip.core.paths import check_place, file_name, inside
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
-    from fact_clip.inference.decode import ScoreDecoder
 
 
 def decode(
@@ -46,6 +47,9 @@ def decode(
     order: Annotated[
         float, option("How far the penalty depends on the order in the labels.", min=0)
     ] = 1.0,
+    durations: Annotated[
+        float, option("Weight of how long each action lasts in the labels; 0 ignores it.", min=0)
+    ] = 1.0,
     with_background: Annotated[
         bool, option("Keep background in files that leave it out.", "--with-background")
     ] = False,
@@ -57,7 +61,8 @@ def decode(
 ) -> None:
     """Turn frame scores of any model into segments.
 
-    Changes of action cost as the training labels say: a usual change little, a rare one more.
+    Changes of action cost as the training labels say: a usual change little, a rare one more. An
+    action lasts about as long as there.
     Scores are probabilities, logits or log-probabilities. Of several models their mean is decoded
     (docs/decode.md).
 
@@ -68,13 +73,22 @@ def decode(
     """
     from fact_clip import formats as room
     from fact_clip.formats.json_file import as_dict
-    from fact_clip.inference.decode import probabilities
+    from fact_clip.inference.decode import ScoreDecoder, probabilities
     from fact_clip.inference.score_files import files_of_models, read_scores
 
     format_names = read_names(formats or "csv", "--format") or []
     endings = {name: room.format_called(name, "--format").ending for name in format_names}
     videos = files_of_models(scores)
-    decoder = _learn(training_labels, split, fps, label_fps, switch_penalty, order)
+    training = _read_labels(training_labels, split, label_fps, fps)
+    decoder = ScoreDecoder.learned(
+        training.names,
+        training.videos,
+        fps=fps,
+        background=training.background,
+        switch_penalty=switch_penalty,
+        order=order,
+        durations=durations,
+    )
     targets = {}
     for name in videos:
         for form, ending in endings.items():
@@ -103,24 +117,27 @@ def decode(
         rows.append({"video": printable(name), "rows": result.n_frames, "segments": len(result)})
     print(table(rows, digits=0))
     penalty = decoder.settings.switch_penalty
-    learned = f"switching penalty {penalty:g}, order {order:g}"
+    learned = f"switching penalty {penalty:g}, order {order:g}, durations {durations:g}"
     note(learned, f"written: {len(targets)} files in {out}")
 
 
-def _learn(
-    root: Path,
-    split: str,
-    fps: float | None,
-    label_fps: float | None,
-    switch_penalty: float | None,
-    order: float,
-) -> ScoreDecoder:
-    """Learn from the training labels of a data set, whose background is guessed if unset."""
+@dataclass(frozen=True)
+class _TrainingLabels:
+    """The classes of a data set, and its labelled training videos."""
+
+    names: Sequence[str]
+    background: Sequence[str]
+    videos: Sequence[Segmentation]
+
+
+def _read_labels(
+    root: Path, split: str, label_fps: float | None, fps: float | None
+) -> _TrainingLabels:
+    """Read the training labels of a data set, whose background is guessed if unset."""
     from fact_clip.core import Segmentation
     from fact_clip.datasets.describe import guess_names
     from fact_clip.datasets.labels import IGNORED, UNLABELLED
     from fact_clip.datasets.layout import DataFolder
-    from fact_clip.inference.decode import ScoreDecoder
 
     config = data_config(str(root), None)
     folder = DataFolder(config)
@@ -133,11 +150,4 @@ def _learn(
         labels = reader.indices(video).tolist()
         frames = [UNLABELLED if label == IGNORED else names[label] for label in labels]
         videos.append(Segmentation.from_frames(frames, rate))
-    return ScoreDecoder.learned(
-        names,
-        videos,
-        fps=fps,
-        background=config.background or (),
-        switch_penalty=switch_penalty,
-        order=order,
-    )
+    return _TrainingLabels(names, config.background or (), videos)

@@ -16,7 +16,15 @@ from fact_clip.core.arguments import array_of, names_of, number_of, validated
 from fact_clip.datasets.describe import SHORT, short_segment_penalty
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.statistics import IGNORED, Run, count_transitions
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, decode_scores
+from fact_clip.decoding import (
+    CandidateSet,
+    DecodeSettings,
+    Scores,
+    Voters,
+    class_scores,
+    decode_scores,
+)
+from fact_clip.decoding.durations import Durations, decode_durations
 from fact_clip.decoding.switching import transition_costs
 from fact_clip.inference.decoder import FrameLabels, SegmentBuilder
 
@@ -39,6 +47,7 @@ def decode(
     kind: Kind | None = None,
     switch_penalty: float | None = None,
     order: float = 1.0,
+    durations: float = 1.0,
 ) -> Segmentation:
     """Cut a video into actions by the frame scores of any model.
 
@@ -54,6 +63,8 @@ def decode(
         switch_penalty: penalty of a usual change, in nats. Default: by the length of short training
             segments (docs/decode.md).
         order: dependence of the cost of a change on how often it occurs in the training.
+        durations: weight of the log-normal lengths that segments of each class have in the
+            training; 0 ignores them.
 
     Returns:
         The segmentation of all T rows, with the mean score of each segment as its confidence.
@@ -68,6 +79,7 @@ def decode(
         background=background,
         switch_penalty=switch_penalty,
         order=order,
+        durations=durations,
     )
     models = [scores]
     if isinstance(scores, list | tuple) and len(scores) and np.ndim(scores[0]) == 2:
@@ -87,12 +99,14 @@ class ScoreDecoder:
     Attributes:
         candidates: the classes, with the costs of changes.
         settings: of decoding.
+        lengths: (N, C) log scores of segments of 1, 2, ... rows; None: any length is as good.
         fps: rows of the scores a second, if known.
         smoothing: share of a uniform distribution in the scores of each of several models.
     """
 
     candidates: CandidateSet
     settings: DecodeSettings
+    lengths: NDArray[np.float64] | None = None
     fps: float | None = None
     smoothing: float = MEMBER_SMOOTHING
 
@@ -106,11 +120,13 @@ class ScoreDecoder:
         background: Sequence[str] | None = None,
         switch_penalty: float | None = None,
         order: float = 1.0,
+        durations: float = 1.0,
     ) -> ScoreDecoder:
         """Learn the costs of changes and the switching penalty; see `decode`."""
         if fps is not None:
             fps = number_of(fps, "fps", "rows a second", 1e-6, 1e6)
         number_of(order, "order", "a weight", 0, 1e6)
+        number_of(durations, "durations", "a weight", 0, 1e6)
         videos = list(training_segments)
         if background is None:
             marked = [name for video in videos for name in video.background]
@@ -122,7 +138,7 @@ class ScoreDecoder:
         vocabulary = Vocabulary.from_names(class_names, background)
 
         runs_of_videos = []
-        lengths = []
+        lengths: list[list[float]] = [[] for _ in vocabulary]  # of the segments of each class
         for video in videos:
             with located("training_segments"):
                 label_runs = _label_runs(video, vocabulary)
@@ -130,21 +146,22 @@ class ScoreDecoder:
             # rows of the scores for each frame of the labels
             scale = fps / video.fps if fps and video.fps else 1.0
             for start, stop, label in label_runs:
-                if label not in (IGNORED, *vocabulary.background_indices):
-                    lengths.append((stop - start) * scale)
+                if label != IGNORED:
+                    lengths[label].append((stop - start) * scale)
         if switch_penalty is None:
-            if not lengths:
-                fix = "give labelled videos of the training, or the switching penalty"
-                raise InputError("training_segments", "no actions", fix)
-            switch_penalty = short_segment_penalty(float(np.quantile(lengths, SHORT)))
+            switch_penalty = _learned_penalty(lengths, vocabulary)
 
         counts = np.zeros((len(vocabulary), len(vocabulary)))
         for pair, times in count_transitions(runs_of_videos).items():
             counts[pair] = times
         costs = transition_costs(counts, order) if order else None
+        log_lengths = None
+        if durations and any(lengths):
+            log_lengths = Durations.learned(lengths).log_scores(durations)
         return cls(
             candidates=CandidateSet(vocabulary, transition_costs=costs),
             settings=DecodeSettings(switch_penalty=float(switch_penalty)),
+            lengths=log_lengths,
             fps=fps,
         )
 
@@ -173,12 +190,40 @@ class ScoreDecoder:
             voters=tuple(voters),
             smoothing=self.smoothing if len(tables) > 1 else 0.0,
         )
-        labels, shares = decode_scores(scores, self.candidates, self.settings)
+        if self.lengths is None:
+            labels, shares = decode_scores(scores, self.candidates, self.settings)
+        else:
+            table = class_scores(scores, self.candidates).double().numpy()
+            labels = self._decode_lengths(table, self.lengths)
+            shares = table[np.arange(len(labels)), labels].clip(0, 1)
         confidence = shares.astype(np.float64)
         frame_labels = FrameLabels(labels, confidence, certainty=confidence)
         segments = SegmentBuilder(self.vocabulary.names).add(frame_labels, is_last=True)
         result = Segmentation(tuple(segments), background=self.vocabulary.background)
         return Clock(fps=self.fps).apply_to(result)
+
+    def _decode_lengths(
+        self, table: NDArray[np.float64], lengths: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Return the labels (T,) of probabilities (T, C), where segments have likely lengths."""
+        costs = self.candidates.transition_costs
+        if costs is None:
+            costs = 1 - np.eye(len(self.vocabulary))
+        penalty = self.settings.switch_penalty or 0.0
+        logs = np.log(np.maximum(table, np.finfo(np.float32).tiny))
+        return decode_durations(logs, penalty * costs, lengths)
+
+
+def _learned_penalty(lengths: Sequence[Sequence[float]], vocabulary: Vocabulary) -> float:
+    """Return the switching penalty for the short actions of the training."""
+    of_actions: list[float] = []
+    for label, class_lengths in enumerate(lengths):
+        if label not in vocabulary.background_indices:
+            of_actions += class_lengths
+    if not of_actions:
+        fix = "give labelled videos of the training, or the switching penalty"
+        raise InputError("training_segments", "no actions", fix)
+    return short_segment_penalty(float(np.quantile(of_actions, SHORT)))
 
 
 def _label_runs(video: Segmentation, vocabulary: Vocabulary) -> list[Run]:

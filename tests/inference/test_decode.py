@@ -254,7 +254,7 @@ def test_the_command_is_the_function(folders, command):
 
 
 def test_the_command_averages_models_and_prints_json(folders, command):
-    code, out, _ = command(folders / "one", folders / "two", "--json", "--label-fps", 8, "--fps", 2)
+    code, out, _ = command(folders / "one", folders / "two", "--json", "--label-fps", 2, "--fps", 2)
     assert code == 0
     (tree,) = json.loads(out)
     assert tree["input"] == "v"

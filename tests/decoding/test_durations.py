@@ -1,0 +1,66 @@
+"""Decoding with lengths of segments against all labellings, and the lengths by hand."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from fact_clip.core import runs
+from fact_clip.decoding import decode_switching
+from fact_clip.decoding.durations import Durations, decode_durations
+
+
+@pytest.mark.parametrize("n_lengths", [1, 2, 3, 7, 12])
+@pytest.mark.parametrize("seed", range(6))
+def test_is_the_best_of_all_labellings(n_lengths, seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(7, 3))
+    costs = rng.uniform(0.1, 2, size=(3, 3))
+    lengths = rng.normal(size=(n_lengths, 3))
+
+    def value(labels) -> float:
+        total = scores[np.arange(7), list(labels)].sum()
+        total -= sum(costs[pair] for pair in itertools.pairwise(labels) if pair[0] != pair[1])
+        for start, stop, label in runs(np.array(labels)):
+            total += lengths[min(stop - start, n_lengths) - 1, label]
+        return float(total)
+
+    best = max(itertools.product(range(3), repeat=7), key=value)
+    labels = decode_durations(scores, costs, lengths)
+    assert value(labels.tolist()) == pytest.approx(value(best))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_a_preference_it_is_the_switching_penalty(seed):
+    scores = np.random.default_rng(seed).normal(scale=2, size=(90, 5))
+    labels = decode_durations(scores, 1.5 * (1 - np.eye(5)), np.zeros((30, 5)))
+    assert labels.tolist() == decode_switching(scores, 1.5).tolist()
+
+
+def test_one_class_and_one_row():
+    assert decode_durations(np.zeros((4, 1)), np.zeros((1, 1)), np.zeros((2, 1))).tolist() == [0] * 4
+    assert decode_durations(np.array([[0.0, 1.0]]), np.zeros((2, 2)), np.zeros((9, 2))).tolist() == [1]
+
+
+def test_lengths_by_hand():
+    """The mean variance of both classes counts as three segments of each."""
+    step = np.log(2)
+    durations = Durations.learned([[8, 8], [2, 0.5, 8, 2], []])
+    logs = [np.log([8, 8]), np.log([2, 1, 8, 2])]
+    pooled = (0 + np.var(logs[1])) / 2
+    np.testing.assert_allclose(durations.mean[:2], [3 * step, 5 / 4 * step])
+    expected = [3 * pooled / 5, (4 * np.var(logs[1]) + 3 * pooled) / 7]
+    np.testing.assert_allclose(durations.deviation[:2] ** 2, expected)
+    everything = np.concatenate(logs)
+    assert durations.mean[2] == pytest.approx(everything.mean())
+    assert durations.deviation[2] ** 2 == pytest.approx(pooled + np.var(everything))
+    scores = durations.log_scores(2.0)
+    assert scores.shape == (16, 3)
+    assert scores[7, 0] == pytest.approx(0)
+    assert scores[3, 0] == pytest.approx(-2 * step**2 / (2 * expected[0]))
+
+
+def test_equal_lengths_leave_a_deviation():
+    assert Durations.learned([[5, 5], [5]]).deviation.min() == pytest.approx(0.3)
