@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.3.0"
 
 _ROOMS = (
+    "batch",
     "compat",
     "datasets",
     "decoding",

@@ -28,6 +28,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "extract": ("extract:extract", "Turn videos into feature files."),
     "segment": ("segment:segment", "Cut videos into actions."),
     "decode": ("decode:decode", "Turn frame scores of any model into segments."),
+    "batch status": (
+        "batch:status",
+        "Count what is done, missing, failed and set aside in an --out folder.",
+    ),
+    "batch gather": ("batch:gather", "Write the segments of an --out folder into one table."),
     "share": ("share:share", "Upload a run to the Hugging Face hub, with a model card."),
     "plugins": (
         "plugins:plugins",
@@ -64,6 +69,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Command -> its "module:function" in this folder, and the first line of its help."""
 
 GROUPS = {
+    "batch": "Batches of extract and segment.",
     "data": "Make, check, convert and describe data sets.",
     "project": "Projects of the page.",
 }

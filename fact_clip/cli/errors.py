@@ -24,6 +24,8 @@ OPTIONS = {
     "smoothing": "--smoothing",
     "fps": "--fps",
     "batch": "--batch",
+    "timeout": "--timeout",
+    "memory": "--memory",
     "threshold": "--background-threshold",
     "gamma": "--gamma",
     "switch_penalty": "--switch-penalty",

@@ -5,7 +5,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from fact_clip.cli.arguments import read_paths
+from fact_clip.cli.batching import (
+    Memory,
+    RetryFailed,
+    ShardOption,
+    Tally,
+    Timeout,
+    batch_options,
+    read_sources,
+)
 from fact_clip.cli.console import bars, note
 from fact_clip.cli.options import Device, KeepGoing, argument, option
 from fact_clip.cli.signals import InterruptedCommandError
@@ -14,7 +22,8 @@ from fact_clip.core import InputError
 
 def extract(
     videos: Annotated[
-        list[Path], argument("VIDEO", "Videos, folders of them, or - for a list on stdin.")
+        list[Path],
+        argument("VIDEO", "Videos, folders, globs in quotes, manifests, or - for a list on stdin."),
     ],
     *,
     encoder: Annotated[str, option("grid, clip:ViT-B-32/openai, timm:NAME, torchvision:NAME, ...")],
@@ -30,52 +39,65 @@ def extract(
         bool, option("Compile the model; pays off over many videos.", "--compile")
     ] = False,
     keep_going: KeepGoing = False,
+    shard: ShardOption = None,
+    timeout: Timeout = 30.0,
+    memory: Memory = 8.0,
+    retry_failed: RetryFailed = False,
 ) -> None:
     """Turn videos into feature files.
 
-    Writes NAME.npy, (T, D) float16, and NAME.json for each video. Features that are up to date are
-    skipped, files that it has not made are not replaced, and an interrupted video continues where
-    it stopped. Of several videos the faulty ones are listed at the end, with exit code 1. Processes
-    of torchrun share the list (docs/scaling.md): torchrun --nproc-per-node 2 --no-python fact-clip
-    extract ...
+    Writes NAME.npy, (T, D) float16, and NAME.json for each video; a/NAME.npy for a/NAME.mp4 in a
+    folder. Features that are up to date are skipped, files that it has not made are not replaced,
+    and an interrupted video continues where it stopped. Of several videos the faulty ones are
+    listed at the end and in failures.jsonl, with exit code 1; after three attempts they are set
+    aside. Job arrays share the videos by --shard, processes of torchrun by themselves
+    (docs/scaling.md).
 
     \b
     Example:
       fact-clip extract videos/ --encoder clip:ViT-B-32/openai --fps 5 --out features
     """
+    from fact_clip.batch import Inputs, extract_batch
     from fact_clip.core.distributed import Processes
     from fact_clip.encoders import Runtime, frame_encoder
-    from fact_clip.inference.batch import collect_inputs
     from fact_clip.video.decode import SUFFIXES
-    from fact_clip.video.extract import Settings, extract_all
+    from fact_clip.video.extract import Settings
 
     processes = Processes(device)
-    paths = processes.broadcast(lambda: collect_inputs(read_paths(videos), SUFFIXES))
+    options = batch_options(
+        shard=shard,
+        timeout=timeout,
+        memory=memory,
+        retry_failed=retry_failed,
+        overwrite=False,
+        world=processes.world,
+        rank=processes.rank,
+    )
+    inputs = Inputs(processes.broadcast(lambda: read_sources(videos)), SUFFIXES)
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
     if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
         problem = "grid takes no --device, --precision and --compile"
         raise InputError("--encoder", problem, "leave them out")
     settings = Settings(fps, batch, keep_going)
+    tally = Tally()
     try:
         with bars("extracting", "") as (overall, within):
-            extracted = extract_all(
-                processes.share(paths), model, out, settings, progress=overall, within=within
+            outcomes = extract_batch(
+                model, inputs, out, settings, options, progress=overall, within=within
             )
+            for outcome in outcomes:
+                tally.add(outcome)
     except KeyboardInterrupt:
         raise InterruptedCommandError("the same command goes on with what is left") from None
 
-    n_written = 0
-    n_current = 0
-    failed = []
-    for part in processes.gather([extracted], processes.world):
-        n_written += len(part.written)
-        n_current += len(part.current)
-        failed += part.failed
-    if failed and len(paths) == 1:
-        raise failed[0]
+    tally = Tally.sum(processes.gather([tally], processes.world))
+    if tally.errors and len(inputs) == 1:
+        raise tally.errors[0]
     if processes.is_main:
-        counts = f"{n_written} extracted, {n_current} current, {len(failed)} failed"
-        print(f"{len(paths)} videos: {counts}; {out}")
-        note(*(f"fact-clip: {error}" for error in failed))
-    if failed:
+        counts = f"{tally.computed} extracted, {tally.done} current, {tally.failed} failed"
+        if tally.set_aside:
+            counts += f", {tally.set_aside} set aside"
+        print(f"{tally.inputs} videos: {counts}; {out}")
+        note(*tally.lines(out))
+    if tally.errors:
         raise typer.Exit(1)

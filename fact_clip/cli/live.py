@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fact_clip.batch.segmentation import result_names
 from fact_clip.cli.console import note
 from fact_clip.cli.output import Output
 from fact_clip.core import Array, FileLocation, InputError, Segment
@@ -16,7 +17,6 @@ from fact_clip.core.messages import printable
 from fact_clip.core.paths import file_name, inside
 from fact_clip.formats import format_called, save
 from fact_clip.formats.table import COLUMNS
-from fact_clip.inference.batch import result_names
 from fact_clip.inference.scorer import check_features
 from fact_clip.inference.segmenter import FEATURES, Segmenter
 from fact_clip.inference.stream import Stream

@@ -5,14 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fact_clip.cli.arguments import read_actions, read_names, read_paths
+from fact_clip.cli.arguments import read_actions, read_names
+from fact_clip.cli.batching import (
+    Memory,
+    RetryFailed,
+    ShardOption,
+    Tally,
+    Timeout,
+    batch_options,
+    read_sources,
+)
 from fact_clip.cli.console import bars, note, progress, table
 from fact_clip.cli.model import ModelOptions
 from fact_clip.cli.options import (
@@ -37,11 +48,12 @@ from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.messages import is_name, join_names, printable
-from fact_clip.core.paths import check_place, file_name, same_place
+from fact_clip.core.paths import check_place, same_place
 
 if TYPE_CHECKING:
+    from fact_clip.batch import BatchOptions, Inputs
+    from fact_clip.batch.segmentation import SegmentTask
     from fact_clip.core import Segmentation
-    from fact_clip.inference.batch import FileResult
     from fact_clip.inference.segmenter import Segmenter
 
 logger = logging.getLogger(__name__)
@@ -59,7 +71,9 @@ def segment(
     inputs: Annotated[
         list[str],
         argument(
-            "INPUT", "Feature files (.npy), videos, folders of either, or - for a list on stdin."
+            "INPUT",
+            "Feature files (.npy), videos, folders of either, globs in quotes, manifests, or - for "
+            "a list on stdin.",
         ),
     ],
     *,
@@ -107,6 +121,10 @@ def segment(
     formats: Annotated[
         str | None, option("csv, json, eaf, ...: docs/formats.md. Default: csv,json.", "--format")
     ] = None,
+    shard: ShardOption = None,
+    timeout: Timeout = 30.0,
+    memory: Memory = 8.0,
+    retry_failed: RetryFailed = False,
     as_json: AsJson = False,
     plot: Annotated[Path | None, option("Timeline picture to write: .png, .svg or .pdf.")] = None,
     overlay: Annotated[
@@ -126,13 +144,14 @@ def segment(
 ) -> None:
     """Cut videos into actions.
 
-    Prints the segments, writes a file for each video and format as soon as it is done, and a
-    picture with --plot, which shows the truth above the prediction where ../groundTruth/NAME.txt
-    lies beside the features. Of several inputs the faulty ones are listed at the end, with exit
-    code 1. The same command goes on where it was interrupted; with other actions it writes NAME-2,
-    unless --overwrite is given. Processes of torchrun share the inputs (docs/scaling.md). With
-    --live each segment is a line as soon as it is final; files are written at the end, with --out
-    or --format.
+    Prints the segments of one input, or a line about several; writes a file for each video and
+    format as soon as it is done, and a picture with --plot, which shows the truth above the
+    prediction where ../groundTruth/NAME.txt lies beside the features. Of several inputs the faulty
+    ones are listed at the end and in failures.jsonl, with exit code 1; after three attempts they
+    are set aside. The same command goes on where it was interrupted; with other actions it writes
+    NAME-2, unless --overwrite is given. Job arrays share the inputs by --shard (docs/scaling.md).
+    With --live each segment is a line as soon as it is final; files are written at the end, with
+    --out or --format.
 
     \b
     Example:
@@ -177,7 +196,8 @@ def segment(
     options.check("segment")
     _check_live(live, len(inputs), delay, output)
     if not live:
-        _segment_files([Path(path) for path in inputs], options, settings, output)
+        parts = partial(batch_options, shard, timeout, memory, retry_failed, overwrite)
+        _segment_files([Path(path) for path in inputs], options, settings, output, parts)
         return
     from fact_clip.cli.live import segment_live
 
@@ -201,74 +221,104 @@ def _check_live(live: bool, n_inputs: int, delay: float | None, output: Output) 
 
 
 def _segment_files(
-    inputs: Sequence[Path],
+    paths: Sequence[Path],
     options: ModelOptions,
     settings: DecodeSettings,
     output: Output,
+    parts: Callable[..., BatchOptions],
 ) -> None:
     """Segment files, each process its share, and print, draw and report the results."""
+    from fact_clip.batch import Inputs, SegmentSettings
+    from fact_clip.batch.engine import run_batch
+    from fact_clip.batch.segmentation import SEGMENT_SUFFIXES, SegmentTask
     from fact_clip.core.distributed import Processes
     from fact_clip.formats import format_called
-    from fact_clip.formats.json_file import as_dict
-    from fact_clip.inference.batch import collect_inputs, segment_files
 
     formats = output.format_names()
     suffixes = [format_called(name).ending for name in formats]
     folder = output.folder(options.run)
     processes = Processes(options.device)
-    paths = processes.broadcast(lambda: collect_inputs(read_paths(inputs)))
+    batch = parts(processes.world, processes.rank)
+    inputs = Inputs(processes.broadcast(lambda: read_sources(paths)), SEGMENT_SUFFIXES)
     if output.media is not None:
         names_video = output.as_json or any(suffix not in UNNAMED for suffix in suffixes)
-        _check_media(output.media, len(paths), names_video)
-    _check_outputs(folder, paths, suffixes, output)
+        _check_media(output.media, len(inputs), names_video)
+    _check_outputs(folder, inputs, suffixes, output)
     model, candidates = options.open(settings)
     truths: dict[Path, Segmentation] = {}
     if output.plot is not None:
-        truths = processes.broadcast(lambda: _read_truths(paths, model))
+        truths = _read_truths([item.path for item in inputs], model)
+    segment_settings = SegmentSettings(
+        formats=formats,
+        actions=candidates,
+        decode=settings,
+        media=output.media,
+        with_background=output.with_background,
+        facts={
+            "encoder": options.encoder,
+            "fps": options.fps,
+            "keep_going": options.keep_going,
+        },
+    )
+    task = SegmentTask(model, folder, segment_settings, batch)
+    tally = Tally()
     try:
         with bars("segmenting", "") as (overall, within):
-            results = segment_files(
-                model,
-                paths,
-                folder,
-                formats=formats,
-                actions=candidates,
-                settings=settings,
-                media=output.media,
-                with_background=output.with_background,
-                overwrite=output.overwrite,
-                options={
-                    "encoder": options.encoder,
-                    "fps": options.fps,
-                    "keep_going": options.keep_going,
-                },
-                processes=processes,
-                progress=overall,
-                within=within,
-            )
+            for outcome in run_batch(task, inputs, batch, overall, within):
+                tally.add(outcome)
     except KeyboardInterrupt:
         raise InterruptedCommandError("the same command goes on with what is left") from None
+    tally = Tally.sum(processes.gather([tally], processes.world))
     if not processes.is_main:
         return
-    if len(results) == 1 and results[0].error is not None:
-        raise results[0].error
+    if len(inputs) == 1 and tally.errors:
+        raise tally.errors[0]
 
-    segmented: dict[Path, Segmentation] = {}
-    files: list[Path] = []
-    for result in results:
-        files += result.written
-        if result.segmentation is not None:
-            segmented[result.source] = result.segmentation
-    if output.plot is not None and segmented:
-        files.append(_draw_timelines(segmented, truths, model, output.plot))
-    if output.overlay is not None:
-        files.append(_burn_in(segmented, model, output.overlay, options.keep_going))
+    results = _Results(task, inputs, parts(1))
+    if output.plot is not None or output.overlay is not None:
+        segmented = dict(results)
+        if output.plot is not None and segmented:
+            tally.written.append(_draw_timelines(segmented, truths, model, output.plot))
+        if output.overlay is not None:
+            picture = _burn_in(segmented, model, output.overlay, options.keep_going)
+            tally.written.append(picture)
     if output.as_json:
-        trees = [{"input": str(path), **as_dict(part)} for path, part in segmented.items()]
-        print(json.dumps(trees, indent=2))
-    elif segmented:
-        print("\n\n".join(_video_text(path, part) for path, part in segmented.items()))
-    _report(results, files, folder)
+        _print_json(results)
+    elif len(inputs) == 1:
+        for path, segmentation in results:
+            print(_video_text(path, segmentation))
+    else:
+        counts = f"{tally.computed} segmented, {tally.done} already there, {tally.failed} failed"
+        print(f"{tally.inputs} inputs: {counts}; {printable(str(folder))}")
+    _report(tally, folder)
+
+
+class _Results:
+    """The results of a batch, which are read from their records one by one."""
+
+    def __init__(self, task: SegmentTask, inputs: Inputs, batch: BatchOptions) -> None:
+        self._task = task
+        self._inputs = inputs
+        self._shard = batch.shard
+
+    def __iter__(self) -> Iterator[tuple[Path, Segmentation]]:
+        for item in self._inputs:
+            if self._shard.has(item.id):
+                name = self._task.result_of(item)
+                if name is not None:
+                    yield item.path, self._task.read(name)
+
+
+def _print_json(results: _Results) -> None:
+    """Print a list of segmentations, without having all of them in memory."""
+    from fact_clip.formats.json_file import as_dict
+
+    separator = "[\n"
+    for path, segmentation in results:
+        tree = json.dumps({"input": str(path), **as_dict(segmentation)}, indent=2)
+        print(separator + indent(tree, "  "), end="")
+        separator = ",\n"
+    print("[]" if separator[0] == "[" else "\n]")
 
 
 def _check_media(media: str, n_videos: int, names_video: bool) -> None:
@@ -282,17 +332,16 @@ def _check_media(media: str, n_videos: int, names_video: bool) -> None:
         raise InputError(where, f"{media!r} for {n_videos} videos", fix)
 
 
-def _check_outputs(
-    folder: Path, inputs: Sequence[Path], suffixes: Sequence[str], output: Output
-) -> None:
+def _check_outputs(folder: Path, inputs: Inputs, suffixes: Sequence[str], output: Output) -> None:
     """Reject, before the work, outputs that cannot be written or would replace other data."""
     from fact_clip.video import overlay
     from fact_clip.video.decode import SUFFIXES
 
-    stems = [file_name(path.stem) for path in inputs]
-    check_place(folder / f"{stems[0]}{suffixes[0]}")
+    first = next(iter(inputs))
+    check_place(folder / f"{first.id}{suffixes[0]}")
     where = "--out"
-    if ".json" in suffixes and any((folder / f"{stem}.npy").is_file() for stem in stems):
+    ids = (item.id for item in inputs)
+    if ".json" in suffixes and any((folder / f"{name}.npy").is_file() for name in ids):
         problem = f"NAME.json describes the features in {folder}"
         raise InputError(where, problem, "name another folder")
     if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
@@ -303,10 +352,11 @@ def _check_outputs(
         check_suffix(output.plot)
     if output.overlay is not None:
         check_place(overlay.check_suffix(output.overlay))
-        is_video = len(inputs) == 1 and inputs[0].suffix.lower() in SUFFIXES
-        if not is_video or same_place(output.overlay, inputs[0]):
+        is_video = len(inputs) == 1 and first.path.suffix.lower() in SUFFIXES
+        if not is_video or same_place(output.overlay, first.path):
             fix = "name one video, and another file"
-            raise InputError("--overlay", f"not for {join_names(inputs)}", fix)
+            paths = join_names(item.path for item in inputs)
+            raise InputError("--overlay", f"not for {paths}", fix)
 
 
 def _read_truths(inputs: Sequence[Path], model: Segmenter) -> dict[Path, Segmentation]:
@@ -402,29 +452,23 @@ def segment_table(segmentation: Segmentation) -> str:
     return table(rows, digits=2)
 
 
-def _report(results: Sequence[FileResult], files: Sequence[Path], folder: Path) -> None:
+def _report(tally: Tally, folder: Path) -> None:
     """Print on stderr what was written, and exit with 1 if an input failed."""
     lines = []
-    if files:
-        lines.append(f"written: {join_names(files)}")
-    n_done = sum(result.done for result in results)
-    if n_done:
+    if tally.written:
+        lines.append(f"written: {join_names(tally.written)}")
+    if tally.done:
         lines.append(
-            f"already there: {n_done} of {len(results)} in {folder}; --overwrite does them anew"
+            f"already there: {tally.done} of {tally.inputs} in {folder}; --overwrite does them anew"
         )
-    renamed = []
-    for result in results:
-        if not result.done and result.name != file_name(result.source.stem):
-            renamed.append(f"{result.name} for {result.source.name}")
-    if renamed:
+    if tally.renamed:
         lines.append(
-            f"fact-clip: {len(renamed)} named anew ({renamed[0]}), "
+            f"fact-clip: {len(tally.renamed)} named anew ({tally.renamed[0]}), "
             "since another result has the name; --overwrite replaces it"
         )
-    errors = [result.error for result in results if result.error is not None]
-    lines += [f"fact-clip: {error}" for error in errors]
-    if errors:
-        lines.append(f"fact-clip: {len(errors)} of {len(results)} inputs failed")
+    lines += tally.lines(folder)
+    if tally.errors:
+        lines.append(f"fact-clip: {len(tally.errors)} of {tally.inputs} inputs failed")
     note(*map(printable, lines))
-    if errors:
+    if tally.errors:
         raise typer.Exit(1)

@@ -76,6 +76,18 @@ def inside(folder: Path, *names: str) -> Path:
     return path
 
 
+def output_path(folder: Path, name: str, suffix: str) -> Path:
+    """Return the path of an output below a folder; see `inside`.
+
+    Args:
+        folder: the folder of all outputs.
+        name: the name of the output, with "/" between folders.
+        suffix: the ending of the file.
+    """
+    *folders, stem = name.split("/")
+    return inside(folder, *folders, f"{stem}{suffix}")
+
+
 def expanded(path: str | Path) -> Path:
     """Replace ~ or ~NAME at the start by the home of that person, if there is such a home."""
     # Path.expanduser raises if there is no such home

@@ -1,6 +1,5 @@
 """The front door: features or videos in, segmentations out."""
 
-from fact_clip.inference.batch import FileResult, segment_files
 from fact_clip.inference.scorer import FeatureSpec, FrameScorer, Scorer
 from fact_clip.inference.segmenter import Segmenter, load
 from fact_clip.inference.stream import Stream
@@ -8,7 +7,6 @@ from fact_clip.inference.training_free import SimilarityScorer, load_training_fr
 
 __all__ = [
     "FeatureSpec",
-    "FileResult",
     "FrameScorer",
     "Scorer",
     "Segmenter",
@@ -16,5 +14,4 @@ __all__ = [
     "Stream",
     "load",
     "load_training_free",
-    "segment_files",
 ]

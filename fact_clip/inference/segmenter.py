@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,8 +34,9 @@ from fact_clip.inference.export import export
 from fact_clip.inference.scorer import FrameScorer, Scorer, check_features
 from fact_clip.inference.stream import Stream, check_delay
 from fact_clip.run import Run
-from fact_clip.video.decode import SUFFIXES
+from fact_clip.video.decode import SUFFIXES, Span
 from fact_clip.video.extract import Settings, extract
+from fact_clip.video.isolated import Decoder, DirectDecoder
 
 FEATURES = ".npy"
 KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
@@ -71,6 +73,7 @@ class Segmenter:
         self.scorer = scorer
         self._encoder = encoder
         self.precision = precision
+        self.decoder: Decoder = DirectDecoder()  # of videos
         self.extraction = extraction or Settings(fps=scorer.fps or Settings().fps)
 
     @property
@@ -125,6 +128,7 @@ class Segmenter:
         *,
         settings: DecodeSettings | None = None,
         progress: Progress | None = None,
+        span: Span | None = None,
     ) -> Segmentation:
         """Cut one video into actions.
 
@@ -137,6 +141,7 @@ class Segmenter:
                 (``model.transcript``).
             settings: of decoding; None: those of the run.
             progress: called with (rows done, rows in all, name) while a video is encoded.
+            span: the part of a video that is read; None: all of it.
 
         Returns:
             A segmentation of all T frames. The confidence of a segment is the mean score of its
@@ -147,15 +152,18 @@ class Segmenter:
         """
         settings = settings or DecodeSettings()
         candidates = self.choose(actions, settings)
+        is_video = isinstance(source, str | Path) and Path(source).suffix.lower() != FEATURES
+        if span not in (None, Span()) and not is_video:
+            raise InputError("start and stop", "only a video has them", "cut the features")
         if not isinstance(source, str | Path):
             features: Any = source
             where: Location = "features"
             clock = Clock(fps=self.scorer.fps)
-        elif Path(source).suffix.lower() == FEATURES:
+        elif not is_video:
             where = Path(source)
             features, clock = self.open(where)
         else:
-            features, where, clock = self._extract(Path(source), progress)
+            features, where, clock = self._extract(Path(source), progress, span)
         scores = self.score(
             features,
             where,
@@ -167,7 +175,7 @@ class Segmenter:
         return self.decode(scores, candidates, settings)
 
     def _extract(
-        self, path: Path, progress: Progress | None
+        self, path: Path, progress: Progress | None, span: Span | None
     ) -> tuple[NDArray[Any], Location, Clock]:
         """Return the features of a video, (T, D), their location in errors, and their times."""
         check_file(path, KINDS)
@@ -175,7 +183,10 @@ class Segmenter:
             raise InputError(path, f"the ending {path.suffix!r}", f"give {KINDS}")
         encoder = self.encoder_for(path)
         with TemporaryDirectory(prefix="fact-clip-", ignore_cleanup_errors=True) as folder:
-            file = extract(path, encoder, folder, self.extraction, progress)
+            extraction = replace(self.extraction, span=span or Span())
+            file = extract(
+                path, encoder, folder, extraction, progress=progress, decoder=self.decoder
+            )
             features = np.array(load_features(file, "TD"))  # a copy outlives the folder
             clock = read_clock(file, layout="TD")
         return features, FileLocation(path, part=f"features by {encoder.name}"), clock

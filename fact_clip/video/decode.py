@@ -127,6 +127,8 @@ def frames(
     fps: float | None = None,
     size: tuple[int, int] | None = None,
     keep_going: bool = False,
+    start: float = 0.0,
+    stop: float | None = None,
 ) -> Iterator[Frame]:
     """Yield the pictures of a video in order, with one in memory at a time.
 
@@ -136,6 +138,8 @@ def frames(
             n / fps seconds, even if the rate of the file varies. None: every frame.
         size: (width, height) to scale to. None: that of the file.
         keep_going: end a damaged file with a warning about the decoded part, instead of the error.
+        start: seconds at which the pictures begin; it needs `fps`. Times count from there.
+        stop: seconds at which they end. None: the end of the video.
 
     Yields:
         The pictures.
@@ -149,7 +153,7 @@ def frames(
             "fps", f"{fps:g} pictures a second", f"give more than 0, and at most {_MAX_FPS}"
         )
     with _opened(Path(path)) as source:
-        yield from _pictures(source, fps, size, keep_going)
+        yield from _pictures(source, fps, size, keep_going, Span(start, stop))
 
 
 LIVE = ("rtsp://", "rtsps://", "camera:")
@@ -199,11 +203,30 @@ def live_input(source: str, platform: str = sys.platform) -> tuple[str, Json]:
     return device, {"format": "v4l2"}
 
 
+@dataclass(frozen=True)
+class Span:
+    """A part of a video, in seconds."""
+
+    start: float = 0.0
+    stop: float | None = None
+
+    def seconds_of(self, duration: float | None) -> float | None:
+        """Return the duration of the part, of a video with this duration."""
+        end = self.stop
+        if duration is not None:
+            end = duration if end is None else min(end, duration)
+        return None if end is None else end - self.start
+
+
 def _pictures(
-    source: _VideoSource, fps: float | None, size: tuple[int, int] | None, keep_going: bool
+    source: _VideoSource,
+    fps: float | None,
+    size: tuple[int, int] | None,
+    keep_going: bool,
+    span: Span | None = None,
 ) -> Iterator[Frame]:
     convert = _converter(size)
-    for shown_at, frame in source if fps is None else _on_grid(source, fps):
+    for shown_at, frame in source if fps is None else _on_grid(source, fps, span or Span()):
         if shown_at >= -_ROUNDING / 2 or fps is not None:
             yield Frame(shown_at, convert(frame))
     damage = source.damage()
@@ -223,17 +246,22 @@ def scaled(image: Image, size: tuple[int, int] | None) -> Image:
     return _converter(size)(VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"))
 
 
-def _on_grid(source: _VideoSource, fps: float) -> Iterator[tuple[float, VideoFrame]]:
-    """Yield the frame shown at n / fps seconds, for n = 0, 1, ..."""
+def _on_grid(source: _VideoSource, fps: float, span: Span) -> Iterator[tuple[float, VideoFrame]]:
+    """Yield the frame shown at start + n / fps seconds, for n = 0, 1, ..."""
     row = 0
     current = None
     # a frame is shown until the next one, the last one until the end of the video
     for following in chain(source, [None]):
         until = source.end if following is None else following[0]
-        while current is not None and row / fps < until - _ROUNDING:
-            yield current
+        while current is not None and span.start + row / fps < until - _ROUNDING:
+            if span.stop is not None and span.start + row / fps >= span.stop - _ROUNDING:
+                return
+            yield current[0] - span.start, current[1]
             row += 1
         current = following
+    if not row:
+        problem = f"no picture from {span.start:g} s on, of {source.end:.1f} s"
+        raise InputError(source.location, problem)
 
 
 def _converter(size: tuple[int, int] | None) -> Callable[[VideoFrame], Image]:

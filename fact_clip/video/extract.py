@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import time
@@ -20,13 +19,23 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from fact_clip import __version__
 from fact_clip.core import LEAST_FPS, Array, Floats, InputError, Json, Progress, row_times
 from fact_clip.core.arguments import number_of, validated, whole_of
+from fact_clip.core.identity import identity_of, is_same
 from fact_clip.core.io import read_mapping
-from fact_clip.core.paths import check_place, file_name, inside, whole_file, write_lines
-from fact_clip.core.progress import Pace, paced
+from fact_clip.core.paths import (
+    check_place,
+    file_name,
+    inside,
+    output_path,
+    whole_file,
+    write_lines,
+)
+from fact_clip.core.progress import Pace
 from fact_clip.encoders import FrameEncoder
-from fact_clip.video.decode import DamagedVideoError, frames, probe
+from fact_clip.video.decode import DamagedVideoError, Span
+from fact_clip.video.isolated import Decoder, DirectDecoder
 
 logger = logging.getLogger(__name__)
 
@@ -44,25 +53,18 @@ class Settings:
         fps: rows per second.
         batch: pictures encoded together.
         keep_going: take the part of a damaged file that decodes, with a warning.
+        span: the part of the video, whose times count from its start.
     """
 
     fps: float = 5.0
     batch: int = 32
     keep_going: bool = False
+    span: Span = field(default_factory=Span)
 
     def __post_init__(self) -> None:
         rates = f"rows a second, from {LEAST_FPS:g} to {_MAX_FPS}"
         number_of(self.fps, "fps", rates, LEAST_FPS, _MAX_FPS)
         whole_of(self.batch, "batch", 1, 10_000)
-
-
-@dataclass(frozen=True)
-class Extracted:
-    """The results for a list of videos: extracted, skipped as current, or failed."""
-
-    written: list[Path] = field(default_factory=list)
-    current: list[Path] = field(default_factory=list)
-    failed: list[InputError] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,58 +82,16 @@ class RowBatch:
         return cls(times, rows)
 
 
-@validated("encoder")
-def extract_all(
-    videos: Sequence[str | Path],
-    encoder: FrameEncoder,
-    out: str | Path,
-    settings: Settings | None = None,
-    *,
-    progress: Progress | None = None,
-    within: Progress | None = None,
-) -> Extracted:
-    """Run `extract` on each video without current features. A faulty video stops no other.
-
-    Args:
-        videos: the video files.
-        encoder: the frame encoder.
-        out: the folder of the feature files.
-        settings: of the extraction.
-        progress: called with (videos done, videos, name) before each video.
-        within: called with (rows done, rows expected, name) during a video.
-
-    Returns:
-        The result of each video.
-
-    Raises:
-        InputError: the encoder does not load.
-    """
-    settings = settings or Settings()
-    paths = [Path(video) for video in videos]
-    extracted = Extracted()
-    for video in paced(paths, "extracting", logger, progress, tenths=True):
-        if is_current(video, encoder, out, settings):
-            logger.debug("%s: current, skipped", video)
-            extracted.current.append(video)
-            continue
-        encoder.load()  # outside of the try: a faulty encoder is not the fault of a video
-        try:
-            extract(video, encoder, out, settings, within)
-            extracted.written.append(video)
-        except InputError as error:
-            if len(paths) > 1:  # the caller, who gets the error, can tell which one otherwise
-                logger.info("%s: failed", video)
-            extracted.failed.append(error)
-    return extracted
-
-
-@validated("encoder")
+@validated("encoder", "decoder")
 def extract(
     video: str | Path,
     encoder: FrameEncoder,
     out: str | Path,
     settings: Settings | None = None,
     progress: Progress | None = None,
+    *,
+    name: str | None = None,
+    decoder: Decoder | None = None,
 ) -> Path:
     """Write NAME.npy, (T, D) float16, and NAME.json beside it.
 
@@ -146,6 +106,8 @@ def extract(
         out: the folder of the feature files.
         settings: of the extraction.
         progress: called with (rows done, rows expected, name of the video).
+        name: NAME, with "/" between folders; None: that of the video.
+        decoder: decodes the video; None: in this process.
 
     Returns:
         The feature file.
@@ -155,11 +117,13 @@ def extract(
         DamagedVideoError: a damaged file, without `keep_going`. No file is left.
     """
     settings = settings or Settings()
-    extraction = Extraction(Path(video), encoder, Path(out), settings)
+    path = Path(video)
+    target = output_path(Path(out), name or file_name(path.stem), ".npy")
+    extraction = Extraction(path, encoder, target, settings, decoder or DirectDecoder())
     extraction.resume()
     damage: str | None = None
     try:
-        for batch in _encoded(extraction.video, encoder, settings, first=extraction.count):
+        for batch in extraction.encoded(encoder):
             extraction.append(batch)
             if progress is not None:
                 n_rows = extraction.count
@@ -182,26 +146,37 @@ class Extraction:
     Args:
         video: the video file.
         encoder: the frame encoder.
-        out: the folder of the feature files.
+        target: the feature file.
         settings: of the extraction.
+        decoder: decodes the video.
     """
 
-    def __init__(self, video: Path, encoder: FrameEncoder, out: Path, settings: Settings) -> None:
+    def __init__(
+        self,
+        video: Path,
+        encoder: FrameEncoder,
+        target: Path,
+        settings: Settings,
+        decoder: Decoder,
+    ) -> None:
         self.video = video
         self.settings = settings
         self.count = 0  # rows so far
         self._batches: list[RowBatch] = []
         self._began = time.monotonic()
         self._saved = self._began
-        self._target = inside(out, f"{file_name(video.stem)}.npy")
-        self._info = probe(video)
-        self.expected = round((self._info.seconds or 0) * settings.fps)  # rows
+        self._target = target
+        self._pictures = decoder.open(video, settings.fps, encoder.size, settings.span)
+        self._info = self._pictures.info
+        self._seconds = settings.span.seconds_of(self._info.seconds)
+        self.expected = round((self._seconds or 0) * settings.fps)  # rows
         self._identity = {
             "format": FORMAT,
             "encoder": encoder.name,
             "precision": precision_of(encoder),
             "fps": settings.fps,
-            "source": _source(video),
+            "source": {"name": video.name, **identity_of(video)},
+            **_part(settings.span),
         }
         self._part = inside(self._target.parent, f"{self._target.stem}.part")
         self._sidecar = inside(self._target.parent, f"{self._target.stem}.json")
@@ -241,6 +216,36 @@ class Extraction:
             problem = "fact-clip extract did not make this file"
             raise InputError(foreign, problem, "move it, or name another --out")
 
+    def encoded(self, encoder: FrameEncoder) -> Iterator[RowBatch]:
+        """Yield the batches from the first missing row on."""
+        encoder.load()
+        encode = RowEncoder(encoder, self.video)
+        size = self.settings.batch
+        lead = min(encoder.context, self.count)  # pictures before the first row, for the context
+        times: list[float] = []
+        pictures: list[Array] = []
+        damage = None
+        # from the beginning and not by a seek, which would miss what does not decode before
+        decoded = islice(self._pictures.frames, self.count - lead, None)
+        prepared = ((frame.time, encoder.prepare(frame.image)) for frame in decoded)
+        try:
+            for number, (time_of_picture, picture) in enumerate(_ahead(prepared, 2 * size)):
+                if number < lead:
+                    encode.previous.append(picture)
+                    continue
+                times.append(time_of_picture)
+                pictures.append(picture)
+                if len(times) == size:
+                    yield RowBatch(np.array(times), encode(pictures))
+                    times = []
+                    pictures = []
+        except DamagedVideoError as error:
+            damage = error
+        if times:
+            yield RowBatch(np.array(times), encode(pictures))
+        if damage is not None:
+            raise damage
+
     def append(self, batch: RowBatch) -> None:
         """Add rows, and save all rows from time to time."""
         self._batches.append(batch)
@@ -269,9 +274,10 @@ class Extraction:
     def finish(self, damage: str | None) -> Path:
         """Write the feature file and the JSON file. Return the feature file."""
         joined = RowBatch.join(self._batches)
-        times = row_times(joined.times, self.settings.fps, self._info.seconds)
+        times = row_times(joined.times, self.settings.fps, self._seconds)
         facts = {
             **self._identity,
+            "version": __version__,
             "dim": joined.rows.shape[1],
             "n_frames": self.count,
             "damage": damage,
@@ -304,12 +310,16 @@ def precision_of(encoder: FrameEncoder) -> str:
 
 
 def is_current(
-    video: str | Path, encoder: FrameEncoder, out: str | Path, settings: Settings
+    video: str | Path,
+    encoder: FrameEncoder,
+    out: str | Path,
+    settings: Settings,
+    name: str | None = None,
 ) -> bool:
     """Return whether `out` has complete features of this very file, encoder and rate."""
     video = Path(video)
-    target = Path(out) / f"{file_name(video.stem)}.npy"
     try:
+        target = output_path(Path(out), name or file_name(video.stem), ".npy")
         facts = describe(target)
         if facts["damage"] is not None and not settings.keep_going:
             return False
@@ -318,64 +328,19 @@ def is_current(
             return False
         if np.load(target, mmap_mode="r").shape != (facts["n_frames"], facts["dim"]):
             return False
-        return _is_unchanged(video, facts["source"])
+        if (facts.get("start", 0.0), facts.get("stop")) != (
+            settings.span.start,
+            settings.span.stop,
+        ):
+            return False
+        return is_same(facts["source"], video)
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return False
 
 
-def _is_unchanged(video: Path, source: Json) -> bool:
-    """Return whether a video has the content that its features were extracted from."""
-    status = video.stat()
-    if status.st_size != source["bytes"]:
-        return False
-    # reading hundreds of gigabytes only to skip them would take long
-    if status.st_mtime_ns == source["modified_ns"]:
-        return True
-    return bool(_source(video)["sha256"] == source["sha256"])
-
-
-def _source(video: Path) -> Json:
-    status = video.stat()
-    with video.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {
-        "name": video.name,
-        "bytes": status.st_size,
-        "modified_ns": status.st_mtime_ns,
-        "sha256": digest,
-    }
-
-
-def _encoded(
-    video: Path, encoder: FrameEncoder, settings: Settings, first: int
-) -> Iterator[RowBatch]:
-    """Yield the batches from row `first` on."""
-    encoder.load()
-    encode = RowEncoder(encoder, video)
-    lead = min(encoder.context, first)  # pictures before the first row, for the context
-    times: list[float] = []
-    pictures: list[Array] = []
-    damage = None
-    # from the beginning and not by a seek, which would miss what does not decode before
-    decoded = islice(frames(video, fps=settings.fps, size=encoder.size), first - lead, None)
-    prepared = ((frame.time, encoder.prepare(frame.image)) for frame in decoded)
-    try:
-        for number, (time_of_picture, picture) in enumerate(_ahead(prepared, 2 * settings.batch)):
-            if number < lead:
-                encode.previous.append(picture)
-                continue
-            times.append(time_of_picture)
-            pictures.append(picture)
-            if len(times) == settings.batch:
-                yield RowBatch(np.array(times), encode(pictures))
-                times = []
-                pictures = []
-    except DamagedVideoError as error:
-        damage = error
-    if times:
-        yield RowBatch(np.array(times), encode(pictures))
-    if damage is not None:
-        raise damage
+def _part(span: Span) -> Json:
+    """Return the start and stop of a part, or nothing for a video in full."""
+    return {} if span == Span() else {"start": span.start, "stop": span.stop}
 
 
 class RowEncoder:

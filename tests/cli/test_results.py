@@ -53,7 +53,7 @@ def test_bad_inputs_are_told_at_the_end(features, tiny_run, fact_clip, tmp_path)
     answer = fact_clip("segment", "--run", tiny_run, features, "--out", out, "--format", "csv", "--json")
     assert answer.code == 1
     assert [Path(each["input"]).stem for each in json.loads(answer.out)] == NAMES
-    assert files(out) == [f"{name}.csv" for name in NAMES]
+    assert files(out) == ["failures.jsonl", *(f"{name}.csv" for name in NAMES)]
     *_, broken, narrow, last = answer.err.splitlines()
     assert broken.startswith(f"fact-clip: {features / 'broken.npy'}: ")
     assert narrow.startswith(f"fact-clip: {features / 'narrow.npy'}: ")
@@ -145,10 +145,20 @@ def test_another_model_or_a_changed_input_is_another_result(features, tiny_run, 
     (run / "config.yaml").write_text((run / "config.yaml").read_text() + "\n")
     fact_clip(*how)
     assert files(out) == [f"{name}-2.txt", f"{name}.txt"]
-    os.utime(video, ns=(0, 0))
+    os.utime(video, ns=(0, 0))  # the same input
     fact_clip(*how)
+    assert segmented == [name] * 2
+    np.save(video, np.load(video)[:-5])
+    before = (out / f"{name}.txt").read_bytes()
+    fact_clip(*how)  # replaces what it was
+    assert files(out) == [f"{name}-2.txt", f"{name}.txt"]
+    assert (out / f"{name}.txt").read_bytes() == before
+    assert len((out / f"{name}-2.txt").read_text().splitlines()) == len(np.load(video))
+    (out / f"{name}-2.txt").write_text("corrected\n")
+    np.save(video, np.load(video)[:-5])
+    fact_clip(*how)  # what somebody has edited stays
     assert files(out) == [f"{name}-2.txt", f"{name}-3.txt", f"{name}.txt"]
-    assert segmented == [name] * 3
+    assert segmented == [name] * 4
 
 
 def test_a_new_name_is_not_that_of_another_input(features, tiny_run, fact_clip, tmp_path):
@@ -208,7 +218,8 @@ def test_processes_share_what_is_left(features, tiny_run, tmp_path):
     assert first.returncode == 1
     assert [Path(each["input"]).stem for each in json.loads(first.stdout)] == [NAMES[0], NAMES[2]]
     assert sum(line.startswith("fact-clip:") and "not readable" in line for line in first.stderr.splitlines()) == 1
-    assert files(out) == [f"{name}.{kind}" for name in (NAMES[0], NAMES[2]) for kind in ("csv", "json")]
+    outputs = [f"{name}.{kind}" for name in (NAMES[0], NAMES[2]) for kind in ("csv", "json")]
+    assert files(out) == ["failures.jsonl", *outputs]
     shutil.copy(features / f"{NAMES[0]}.npy", features / f"{NAMES[1]}.npy")
     second = launched()
     assert second.returncode == 0, second.stderr

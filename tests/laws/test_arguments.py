@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from fact_clip import Config, Segment, Segmentation, Vocabulary, compat, load, metrics, training
+from fact_clip.batch import extract_all
 from fact_clip.config import BlockConfig, LossConfig, ModelConfig
 from fact_clip.core import majority_stride, row_times
 from fact_clip.datasets.holdout import Holdout, rank, select
@@ -20,7 +21,7 @@ from fact_clip.inference.training_free import load_training_free
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 from fact_clip.video.decode import frames
-from fact_clip.video.extract import Settings, extract_all
+from fact_clip.video.extract import Settings
 from fact_clip.video.overlay import write_video
 
 from ..refusals import refused

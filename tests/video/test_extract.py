@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from types import SimpleNamespace
@@ -8,10 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fact_clip.batch import extract_all
 from fact_clip.core import InputError
+from fact_clip.core.identity import identity_of
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.decode import DamagedVideoError, frames
-from fact_clip.video.extract import Settings, describe, extract, extract_all, is_current
+from fact_clip.video.extract import Settings, describe, extract, is_current
 
 from ..refusals import refused
 
@@ -54,7 +55,7 @@ def test_rows_are_what_the_encoder_gives_on_the_grid_of_times(video, tmp_path):
     assert (np.diff(facts["times"]) > 0).all()
     assert facts["video"] == str(path)
     assert (facts["encoder"], facts["fps"], facts["n_frames"], facts["dim"]) == ("grid", 10, len(rows), 384)
-    assert facts["source"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert facts["source"] == {"name": path.name, **identity_of(path)}
     assert sorted(each.name for each in tmp_path.iterdir()) == ["again", "v.json", "v.npy"]
 
 
@@ -146,7 +147,7 @@ def test_more_rows_than_pictures_are_told(video, tmp_path, caplog):
 def test_several_videos_and_what_the_log_says(video, tmp_path, caplog):
     good, broken = video("a.mp4"), tmp_path / "b.mp4"
     broken.write_text("no video")
-    with caplog.at_level("DEBUG", logger="fact_clip.video"):
+    with caplog.at_level("DEBUG", logger="fact_clip"):
         first = extract_all([good, broken], GRID, tmp_path / "f")
         second = extract_all([good], GRID, tmp_path / "f")
         with pytest.raises(KeyboardInterrupt):
@@ -155,13 +156,12 @@ def test_several_videos_and_what_the_log_says(video, tmp_path, caplog):
     assert (first.written, first.current, second.written, second.current) == ([good], [], [], [good])
     (error,) = first.failed
     assert str(error.where) == str(broken)
-    assert {record.name for record in caplog.records} == {"fact_clip.video.extract"}
+    assert {record.name for record in caplog.records} == {"fact_clip.video.extract", "fact_clip.batch.extraction"}
     said = [re.sub(r"\d+(\.\d)? s\b", "0.1 s", record.getMessage()) for record in caplog.records]
     assert said == [
         f"{good}: 25 rows in 0.1 s",
         "extracting: 1 of 2, 0.1 s left",
         f"{broken}: failed",
-        f"{good}: current, skipped",
         f"{good}: continued at row 16",
         f"{good}: 50 rows in 0.1 s",
     ]
@@ -173,4 +173,4 @@ def test_a_faulty_encoder_stops_all(video, tmp_path):
             raise InputError("frame encoder 'x'", "no weights")
 
     with refused("frame encoder 'x'"):
-        extract_all([video("a.mp4"), video("a.mkv")], Faulty(0), tmp_path)
+        extract_all([video("a.mp4"), video("v.mkv")], Faulty(0), tmp_path)

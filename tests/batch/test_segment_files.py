@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 import fact_clip
+from fact_clip.batch import segment_files
 from fact_clip.formats import load
-from fact_clip.inference.batch import collect_inputs, segment_files
-
-from ..refusals import refused
 
 NAMES = ["person1_video1", "person1_video2"]
 
@@ -59,16 +57,3 @@ def test_another_request_gets_another_name_and_a_fault_stops_no_other(features, 
     assert results[1].segmentation.media == f"x/{NAMES[0]}.npy"
     anew = segment_files(segmenter, [features / f"{NAMES[0]}.npy"], out, formats=["txt"], actions=few, overwrite=True)
     assert [result.name for result in anew] == [NAMES[0]]
-
-
-def test_two_inputs_of_one_name_are_refused(features, tmp_path):
-    other = tmp_path / "other"
-    shutil.copytree(features, other)
-    path = features / f"{NAMES[0]}.npy"
-    with refused(f"{NAMES[0]}.npy"):
-        collect_inputs([features, other])
-    with refused(f"{NAMES[0]}.npy"):
-        collect_inputs([path, str(path)])
-    with refused("empty"):
-        (tmp_path / "empty").mkdir()
-        collect_inputs([tmp_path / "empty"])

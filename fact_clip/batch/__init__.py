@@ -1,0 +1,28 @@
+"""Batches of videos and feature files that can be interrupted anywhere and resumed anywhere."""
+
+from fact_clip.batch.engine import BatchOptions, Outcome
+from fact_clip.batch.extraction import Extracted, extract_all, extract_batch
+from fact_clip.batch.inputs import Inputs, Item, Shard, read_manifest, write_manifest
+from fact_clip.batch.segmentation import SegmentSettings, segment_batch, segment_files
+from fact_clip.batch.tables import BatchStatus, batch_status, gather
+from fact_clip.video.isolated import Limits
+
+__all__ = [
+    "BatchOptions",
+    "BatchStatus",
+    "Extracted",
+    "Inputs",
+    "Item",
+    "Limits",
+    "Outcome",
+    "SegmentSettings",
+    "Shard",
+    "batch_status",
+    "extract_all",
+    "extract_batch",
+    "gather",
+    "read_manifest",
+    "segment_batch",
+    "segment_files",
+    "write_manifest",
+]

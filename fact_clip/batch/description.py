@@ -1,0 +1,48 @@
+"""What a batch is, in `.batch.json` of its folder: command, number of inputs, request."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fact_clip import __version__
+from fact_clip.core import InputError
+from fact_clip.core.io import read_value, write_value
+
+FILE = ".batch.json"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The last batch of a folder.
+
+    Attributes:
+        command: "extract" or "segment".
+        inputs: number of inputs, of all shards.
+        request: what the results depend on, apart from the inputs.
+        version: of this package.
+    """
+
+    command: str
+    inputs: int
+    request: dict[str, Any]
+    version: str
+
+
+def describe_batch(folder: Path, command: str, n_inputs: int, request: dict[str, Any]) -> None:
+    """Write what a batch is, unless the file says so already."""
+    batch = Batch(command, n_inputs, request, __version__)
+    with suppress(InputError):
+        if read_batch(folder) == batch:
+            return
+    write_value(folder / FILE, asdict(batch))
+
+
+def read_batch(folder: Path) -> Batch:
+    """Read what the last batch of a folder is. Raise an InputError if there is none."""
+    fix = "name the --out of extract or segment"
+    if not (folder / FILE).is_file():
+        raise InputError(folder, "no batch in this folder", fix)
+    return read_value(Batch, folder / FILE, fix)

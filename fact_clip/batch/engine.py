@@ -1,0 +1,153 @@
+"""The loop of a batch: what is done is skipped, and a failure costs one input."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from fact_clip.batch.failures import ATTEMPTS, Failures
+from fact_clip.batch.inputs import Inputs, Item, Shard
+from fact_clip.core import InputError, Progress, Segmentation
+from fact_clip.core.progress import Pace
+from fact_clip.video.isolated import Limits
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One input of a batch and its result.
+
+    Attributes:
+        item: the input.
+        name: the name of its files, without their endings.
+        done: whether an earlier batch computed the result.
+        segmentation: the result of `segment`, where it was just computed.
+        written: files that were written.
+        error: why there is no result, or why a file is missing.
+        attempts: failed attempts so far.
+        set_aside: whether it was not tried, because it failed too often.
+    """
+
+    item: Item
+    name: str
+    done: bool = False
+    segmentation: Segmentation | None = None
+    written: tuple[Path, ...] = ()
+    error: InputError | None = None
+    attempts: int = 0
+    set_aside: bool = False
+
+    @property
+    def source(self) -> Path:
+        """Return the path of the input."""
+        return self.item.path
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """How a batch goes through its inputs.
+
+    Attributes:
+        shard: the part of the inputs.
+        limits: of the decoding of each video.
+        retry_failed: try inputs again that failed three times.
+        overwrite: compute all inputs again.
+    """
+
+    shard: Shard = field(default_factory=Shard)
+    limits: Limits = field(default_factory=Limits)
+    retry_failed: bool = False
+    overwrite: bool = False
+
+
+class Task(Protocol):
+    """What a batch does with each input."""
+
+    folder: Path
+    title: str
+
+    def begin(self, inputs: Inputs) -> None:
+        """Check the folder and write what the batch is."""
+
+    def load(self, item: Item) -> None:
+        """Load what is needed to compute. Its faults end the batch."""
+
+    def plan(self, item: Item) -> Outcome:
+        """Return the name of the result, and whether it is done."""
+
+    def compute(self, outcome: Outcome, within: Progress | None) -> Outcome:
+        """Compute and write a result. An InputError is the fault of the input."""
+
+    def complete(self, outcome: Outcome) -> Outcome:
+        """Write the files of a done result that are missing."""
+
+    def close(self) -> None:
+        """End the processes of the task."""
+
+
+def run_batch(
+    task: Task,
+    inputs: Inputs,
+    options: BatchOptions,
+    progress: Progress | None = None,
+    within: Progress | None = None,
+) -> Iterator[Outcome]:
+    """Go through the inputs of a shard, and yield the outcome of each.
+
+    Args:
+        task: what is done with each input.
+        inputs: the inputs of all shards.
+        options: of the batch.
+        progress: called with (inputs gone through, inputs of all shards, name).
+        within: called with (rows done, rows in all, name) while a video is encoded.
+
+    Yields:
+        The outcomes, in the order of the inputs.
+    """
+    items = (item for item in inputs if options.shard.has(item.id))
+    total = -(-len(inputs) // options.shard.count)
+    try:
+        task.begin(inputs)
+        yield from run_items(task, items, options, total, progress, within)
+    finally:
+        task.close()
+
+
+def run_items(
+    task: Task,
+    items: Iterable[Item],
+    options: BatchOptions,
+    total: int = 0,
+    progress: Progress | None = None,
+    within: Progress | None = None,
+) -> Iterator[Outcome]:
+    """Go through some inputs; see `run_batch`."""
+    logger = logging.getLogger(type(task).__module__)
+    failures = Failures(task.folder)
+    pace = Pace()
+    for number, item in enumerate(items):
+        if progress is not None:
+            progress(number, max(total, number + 1), item.path.name)
+        left = pace.left(number, total)
+        if left is not None:
+            logger.info("%s: %d of %d, %s left", task.title, number, total, left)
+        outcome = task.plan(item)
+        if outcome.done:
+            yield task.complete(outcome)
+            continue
+        failure = failures.last(item.id, item.path)
+        if failure is not None and failure.attempts >= ATTEMPTS and not options.retry_failed:
+            yield Outcome(item, outcome.name, attempts=failure.attempts, set_aside=True)
+            continue
+        task.load(item)
+        began = time.monotonic()
+        try:
+            yield task.compute(outcome, within)
+        except InputError as error:
+            if total > 1:  # the caller, who gets the error, can tell which one otherwise
+                logger.info("%s: failed", item.path)
+            failure = failures.add(item.id, item.path, error, time.monotonic() - began)
+            yield Outcome(item, outcome.name, error=error, attempts=failure.attempts)

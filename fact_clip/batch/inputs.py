@@ -1,0 +1,270 @@
+"""The inputs of a batch: files, folders, globs, lists and manifests, each input with an id."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import hashlib
+import json
+import os
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from fact_clip.core import FileLocation, InputError, Json, library_errors
+from fact_clip.core.io import check_file, parse_json
+from fact_clip.core.paths import file_name
+
+MANIFESTS = (".csv", ".jsonl", ".parquet")
+"""Endings of manifests."""
+
+_KEYS = "id, uri, and perhaps start and stop in seconds"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One input of a batch.
+
+    Attributes:
+        id: the name of its outputs, with "/" between folders.
+        path: a feature file or a video.
+        start: seconds at which the part of the video begins that is read.
+        stop: seconds at which it ends; None: the end of the video.
+    """
+
+    id: str
+    path: Path
+    start: float = 0.0
+    stop: float | None = None
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several parts of a batch, by a hash of the ids.
+
+    Attributes:
+        index: of the part, from 0.
+        count: of the parts.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, value: str) -> Shard:
+        """Return the shard of "I/N"."""
+        index, _, count = value.partition("/")
+        if index.isdecimal() and count.isdecimal() and int(index) < int(count):
+            return cls(int(index), int(count))
+        raise InputError("--shard", f"{value!r}", "write I/N: 0/4, 1/4, 2/4 and 3/4 for four jobs")
+
+    def has(self, item_id: str) -> bool:
+        """Return whether an input belongs to this part."""
+        return self.count == 1 or _hash(item_id) % self.count == self.index
+
+    def split(self, rank: int, world: int) -> Shard:
+        """Return the part of one of `world` processes."""
+        return Shard(self.index + self.count * rank, self.count * world)
+
+
+def _hash(item_id: str) -> int:
+    digest = hashlib.blake2b(item_id.encode(errors="surrogatepass"), digest_size=8)
+    return int.from_bytes(digest.digest(), "big")
+
+
+class Inputs:
+    """The inputs of a batch, which are listed again each time they are gone through.
+
+    An id is the path relative to its root, without the ending. The root of a folder is the folder,
+    of a glob the part before the first wildcard, of a list the folder that all its paths share, and
+    of a file its folder. A manifest states the ids.
+
+    Args:
+        sources: paths of files, folders and manifests, globs, and lists of paths.
+        suffixes: the endings of the files of a folder.
+
+    Raises:
+        InputError: there is no input, or two have one id.
+    """
+
+    def __init__(
+        self, sources: Sequence[str | Path | Sequence[str | Path]], suffixes: Sequence[str]
+    ) -> None:
+        self._sources = sources
+        self._suffixes = tuple(suffixes)
+        hashes = array("Q", (_hash(item.id) for item in self))  # 8 bytes for each input
+        self._hashes = np.sort(np.frombuffer(hashes, np.uint64))
+        if not hashes:
+            raise InputError("inputs", "there is none", "name a file or a folder")
+        if (self._hashes[1:] == self._hashes[:-1]).any():
+            self._raise_for_duplicate()
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def has(self, item_id: str) -> bool:
+        """Return whether an input has this id."""
+        value = np.uint64(_hash(item_id))
+        index = int(np.searchsorted(self._hashes, value))
+        return index < len(self) and bool(self._hashes[index] == value)
+
+    def __iter__(self) -> Iterator[Item]:
+        for source in self._sources:
+            if isinstance(source, str | Path):
+                yield from self._items(Path(source))
+            else:
+                yield from _list_items([Path(path) for path in source])
+
+    def _items(self, path: Path) -> Iterator[Item]:
+        """Yield the inputs of one source."""
+        if path.is_dir():
+            yield from self._walk(path)
+        elif path.suffix.lower() in MANIFESTS:
+            yield from read_manifest(path)
+        elif glob.has_magic(str(path)) and not path.exists():
+            yield from self._match(path)
+        else:
+            yield Item(item_id(path, path.parent), path)
+
+    def _walk(self, root: Path) -> Iterator[Item]:
+        n_files = 0
+        for folder, names, files in os.walk(root):
+            names[:] = sorted(name for name in names if name[0] != ".")
+            for name in sorted(files):
+                # A name that starts with a dot is hidden, or of a file that is being written.
+                if name[0] != "." and name.lower().endswith(self._suffixes):
+                    n_files += 1
+                    path = Path(folder, name)
+                    yield Item(item_id(path, root), path)
+        if not n_files:
+            fix = f"name one with files that end in {', '.join(self._suffixes)}"
+            raise InputError(root, "no videos in this folder", fix)
+
+    def _match(self, pattern: Path) -> Iterator[Item]:
+        fixed = []
+        for part in pattern.parts[:-1]:
+            if glob.has_magic(part):
+                break
+            fixed.append(part)
+        root = Path(*fixed)
+        n_files = 0
+        for name in sorted(glob.glob(str(pattern), recursive=True)):  # noqa: PTH207
+            path = Path(name)
+            if path.is_file() and name.lower().endswith(self._suffixes):
+                n_files += 1
+                yield Item(item_id(path, root), path)
+        if not n_files:
+            raise InputError(pattern, "no file fits this pattern")
+
+    def _raise_for_duplicate(self) -> None:
+        paths: dict[str, Path] = {}
+        for item in self:
+            if item.id in paths:
+                problem = f"the id {item.id}, which {paths[item.id]} has too"
+                fix = "name the folder above both, or give ids in a manifest"
+                raise InputError(item.path, problem, fix)
+            paths[item.id] = item.path
+
+
+def item_id(path: Path, root: Path) -> str:
+    """Return the id of a file below a root: its path without the ending, as names of files."""
+    relative = PurePosixPath(path.relative_to(root).with_suffix("").as_posix())
+    return "/".join(file_name(part) for part in relative.parts)
+
+
+def _list_items(paths: Sequence[Path]) -> Iterator[Item]:
+    """Yield the inputs of a list of files."""
+    parents = [path.parent for path in paths]
+    is_mixed = len({parent.is_absolute() for parent in parents}) > 1
+    root = Path() if is_mixed else Path(os.path.commonpath(parents))
+    for path in paths:
+        base = path.parent if is_mixed else root
+        yield Item(item_id(path, base), path)
+
+
+def read_manifest(path: Path) -> Iterator[Item]:
+    """Yield the inputs of a manifest: CSV, JSONL or Parquet with id, uri, start and stop.
+
+    Args:
+        path: the manifest. Relative paths in it start at its folder.
+
+    Yields:
+        The inputs.
+    """
+    check_file(path, f"a manifest: {_KEYS}")
+    for number, row in enumerate(_rows(path), start=1):
+        where = FileLocation(path, part=f"row {number}")
+        item_name = row.get("id")
+        uri = row.get("uri")
+        if not item_name or not uri:
+            raise InputError(where, "no id, or no uri", f"each row has {_KEYS}")
+        names = [file_name(part) for part in str(item_name).split("/")]
+        start = _seconds(row.get("start"), where) or 0.0
+        stop = _seconds(row.get("stop"), where)
+        if stop is not None and stop <= start:
+            raise InputError(where, f"a part from {start:g} s to {stop:g} s")
+        yield Item("/".join(names), path.parent / str(uri), start, stop)
+
+
+def _seconds(value: Any, where: FileLocation) -> float | None:
+    if value in (None, ""):
+        return None
+    with library_errors(where, f"{value!r}, not seconds", ValueError, TypeError):
+        seconds = float(value)
+    if not 0 <= seconds < 1e9:
+        raise InputError(where, f"{value!r}, not seconds")
+    return seconds
+
+
+def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    if path.suffix.lower() == ".parquet":
+        yield from _parquet_rows(path)
+        return
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        if path.suffix.lower() == ".csv":
+            with library_errors(path, "not CSV", csv.Error, ValueError):
+                yield from csv.DictReader(file, strict=True)
+            return
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                value: Json = parse_json(line, path, "a JSON object a line")
+                if not isinstance(value, dict):
+                    raise InputError(FileLocation(path, number), "not a JSON object")
+                yield value
+
+
+def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    parquet = import_parquet(path)
+    for batch in parquet.ParquetFile(path).iter_batches():
+        yield from batch.to_pylist()
+
+
+def import_parquet(where: Path) -> Any:
+    """Return the module ``pyarrow.parquet``. Raise an InputError if it is not installed."""
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        problem = "the package pyarrow is not installed"
+        raise InputError(where, problem, "pip install 'fact-clip[parquet]'") from None
+    return parquet
+
+
+def write_manifest(path: Path, items: Sequence[Item]) -> None:
+    """Write inputs as a JSONL manifest.
+
+    Args:
+        path: the file.
+        items: the inputs.
+    """
+    from fact_clip.core.paths import write_lines
+
+    rows = []
+    for item in items:
+        row: Json = {"id": item.id, "uri": str(item.path.absolute())}
+        row |= {"start": item.start, "stop": item.stop}
+        rows.append(json.dumps(row))
+    write_lines(path, rows)

@@ -1,0 +1,411 @@
+"""Segmenting in batches: result files with a record of each, so that a batch can resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from fact_clip import __version__
+from fact_clip.batch.description import describe_batch
+from fact_clip.batch.engine import BatchOptions, Outcome, run_batch
+from fact_clip.batch.inputs import Inputs, Item
+from fact_clip.core import Json, Progress, Segmentation
+from fact_clip.core.errors import InputError
+from fact_clip.core.identity import identity_of, is_same
+from fact_clip.core.io import parse_json, read_text
+from fact_clip.core.paths import output_path, write_lines
+from fact_clip.decoding import DecodeSettings
+from fact_clip.decoding.similarity import TEMPERATURE, TransportSettings
+from fact_clip.formats import format_called, save
+from fact_clip.formats.json_file import as_dict, from_dict
+from fact_clip.inference.scorer import Scorer
+from fact_clip.inference.segmenter import FEATURES, Segmenter
+from fact_clip.inference.training_free import SimilarityScorer
+from fact_clip.run import FILES
+from fact_clip.video.decode import SUFFIXES, Span
+from fact_clip.video.isolated import IsolatedDecoder
+
+RECORDS = ".results"
+"""Folder with the records, inside the output folder."""
+
+SEGMENT_SUFFIXES = (FEATURES, *SUFFIXES)
+"""Endings of the files of a folder that are segmented."""
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """What `segment_batch` computes and writes.
+
+    Attributes:
+        formats: names of file formats (docs/formats.md).
+        actions: candidate actions; None: the classes of the run.
+        decode: settings of decoding.
+        media: an address of the video to write into files, in which "{name}" stands for its file
+            name. None writes its path.
+        with_background: write background segments to formats that leave them out.
+        facts: further facts that distinguish requests, as JSON values. None takes the frame rate
+            and ``keep_going`` of the segmenter.
+    """
+
+    formats: Sequence[str] = ("csv", "json")
+    actions: Sequence[str] | None = None
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
+    media: str | None = None
+    with_background: bool = False
+    facts: Mapping[str, Any] | None = None
+
+
+def segment_batch(
+    segmenter: Segmenter,
+    inputs: Inputs,
+    out: str | Path,
+    settings: SegmentSettings | None = None,
+    options: BatchOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    within: Progress | None = None,
+) -> Iterator[Outcome]:
+    """Segment feature files and videos, and write each result as soon as it is computed.
+
+    Results that are in the folder already, of the same model, actions, settings and input, are not
+    computed again. A changed input replaces its result, unless somebody has edited the files. A
+    result of another request gets the name NAME-2, NAME-3 and so on. An input that cannot be
+    segmented does not stop the others, and is a line of ``failures.jsonl``.
+
+    Args:
+        segmenter: the model.
+        inputs: feature files and videos, with their ids.
+        out: the folder to write to.
+        settings: what is computed and written.
+        options: the part of the inputs, and the limits of each.
+        progress: called with (inputs done, inputs, name) before each input.
+        within: called with (rows done, rows, name) while a video is encoded.
+
+    Yields:
+        The outcome of each input, in order. A result of an earlier batch has no segmentation.
+
+    Raises:
+        InputError: actions, settings or formats do not fit.
+    """
+    options = options or BatchOptions()
+    task = SegmentTask(segmenter, Path(out), settings or SegmentSettings(), options)
+    return run_batch(task, inputs, options, progress, within)
+
+
+def segment_files(
+    segmenter: Segmenter,
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    formats: Sequence[str] = ("csv", "json"),
+    actions: Sequence[str] | None = None,
+    settings: DecodeSettings | None = None,
+    media: str | None = None,
+    with_background: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    within: Progress | None = None,
+) -> list[Outcome]:
+    """Segment files and return all results; see `segment_batch`, which keeps none in memory.
+
+    Args:
+        segmenter: the model.
+        inputs: feature files, videos, folders of either, globs or manifests.
+        out: the folder to write to.
+        formats: see `SegmentSettings`.
+        actions: see `SegmentSettings`.
+        settings: of decoding, or None for those of the run.
+        media: see `SegmentSettings`.
+        with_background: see `SegmentSettings`.
+        overwrite: compute all inputs again, and replace their files.
+        progress: called with (inputs done, inputs, name) before each input.
+        within: called with (rows done, rows, name) while a video is encoded.
+
+    Returns:
+        The result of each input, in order.
+
+    Raises:
+        InputError: if inputs share an id, or if actions, settings or formats do not fit.
+    """
+    segment_settings = SegmentSettings(
+        formats=formats,
+        actions=actions,
+        decode=settings or DecodeSettings(),
+        media=media,
+        with_background=with_background,
+    )
+    options = BatchOptions(overwrite=overwrite)
+    task = SegmentTask(segmenter, Path(out), segment_settings, options)
+    items = Inputs(inputs, SEGMENT_SUFFIXES)
+    results = []
+    for outcome in run_batch(task, items, options, progress, within):
+        if outcome.done and outcome.segmentation is None:
+            outcome = replace(outcome, segmentation=task.read(outcome.name))
+        results.append(outcome)
+    return results
+
+
+def result_names(stem: str) -> Iterator[str]:
+    """Yield the names that a result may have: NAME, NAME-2, NAME-3, ..."""
+    yield stem
+    for number in count(2):
+        yield f"{stem}-{number}"
+
+
+class SegmentTask:
+    """Segments inputs into a folder. Each result has a record of the request that it answers.
+
+    A record, `.results/NAME.json`, has two lines: the request (model, actions, settings, input)
+    with the endings of the files, and the segmentation. It is written before the files NAME.csv
+    and so on, and every file is written atomically. So an interrupted batch resumes, and a result
+    of other actions is never taken for this one.
+
+    Args:
+        segmenter: the model.
+        folder: the folder of the results.
+        settings: what is computed and written.
+        options: of the batch.
+    """
+
+    title = "segmenting"
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        folder: Path,
+        settings: SegmentSettings,
+        options: BatchOptions,
+    ) -> None:
+        segmenter.choose(settings.actions, settings.decode)  # wrong names are no fault of an input
+        self.folder = folder
+        self._segmenter = segmenter
+        self._settings = settings
+        self._overwrite = options.overwrite
+        self._suffixes = [format_called(name, "formats").ending for name in settings.formats]
+        self._decoder = IsolatedDecoder(options.limits)
+        self._inputs: Inputs | None = None
+        facts = settings.facts
+        if facts is None:
+            extraction = segmenter.extraction
+            facts = {"encoder": None, "fps": extraction.fps, "keep_going": extraction.keep_going}
+        request = {
+            **_model_request(segmenter, settings.decode),
+            **facts,
+            "actions": settings.actions,
+            "media": settings.media,
+            "with_background": settings.with_background,
+        }
+        self._request: Json = json.loads(json.dumps(request))  # as it is read
+
+    def begin(self, inputs: Inputs) -> None:
+        """Write what the batch is."""
+        self._inputs = inputs
+        describe_batch(self.folder, "segment", len(inputs), self._request)
+
+    def close(self) -> None:
+        """End the decoder."""
+        self._decoder.close()
+
+    def load(self, item: Item) -> None:
+        """Load the encoder, if the input is a video. Its faults are no fault of the input."""
+        if item.path.suffix.lower() in SUFFIXES and item.path.is_file():
+            self._segmenter.encoder_for(item.path).load()
+
+    def plan(self, item: Item) -> Outcome:
+        """Return the name of the result: the id of the input unless another result is so named."""
+        for name in result_names(item.id):
+            if name != item.id and self._inputs is not None and self._inputs.has(name):
+                continue
+            done = False if self._overwrite else self._is_done(name, item)
+            if done is not None:
+                return Outcome(item, name, done)
+        raise AssertionError("names do not end")
+
+    def _is_done(self, name: str, item: Item) -> bool | None:
+        """Return whether the result is computed, or None if the name belongs to another result."""
+        record = self._read_record(name)
+        if not record:
+            paths = (output_path(self.folder, name, suffix) for suffix in self._suffixes)
+            return None if any(path.exists() for path in paths) else False
+        request = dict(record["request"])
+        identity = request.pop("input")
+        if request != self._request:
+            return None
+        for suffix in self._suffixes:
+            path = output_path(self.folder, name, suffix)
+            if suffix not in record["suffixes"] and path.exists():
+                return None
+        try:
+            part = (identity.get("start", 0.0), identity.get("stop"))
+            if part == (item.start, item.stop) and is_same(identity, item.path):
+                return True
+        except OSError:  # it is raised again where the input is read
+            return False
+        return None if self._is_edited(name, record["suffixes"]) else False
+
+    def _is_edited(self, name: str, suffixes: Sequence[str]) -> bool:
+        """Return whether a file is not what this program writes for its record."""
+        segmentation = self.read(name)
+        with TemporaryDirectory(prefix="fact-clip-") as folder:
+            for suffix in suffixes:
+                path = output_path(self.folder, name, suffix)
+                if not path.exists():
+                    continue
+                anew = Path(folder, f"result{suffix}")
+                with suppress(InputError):  # a format that cannot hold it has no file
+                    self._save(segmentation, anew, suffix)
+                    if anew.read_bytes() != path.read_bytes():
+                        return True
+        return False
+
+    def _read_record(self, name: str, line: int = 0) -> dict[str, Any]:
+        """Return the first or second line of a record, or {} if it is missing or damaged."""
+        path = output_path(self.folder / RECORDS, name, ".json")
+        with suppress(InputError, IndexError):
+            record = parse_json(read_text(path).split("\n")[line], path, "a record of this command")
+            if isinstance(record, dict) and (line or {"request", "suffixes"} <= record.keys()):
+                return record
+        return {}
+
+    def result_of(self, item: Item) -> str | None:
+        """Return the name of the result of an input, or None if there is none."""
+        for name in result_names(item.id):
+            done = self._is_done(name, item)
+            if done is not None:
+                return name if done else None
+        raise AssertionError("names do not end")
+
+    def read(self, name: str) -> Segmentation:
+        """Return the segmentation of a record.
+
+        Args:
+            name: of the result.
+
+        Returns:
+            The segmentation. A damaged record raises an InputError.
+        """
+        path = output_path(self.folder / RECORDS, name, ".json")
+        return from_dict(path, self._read_record(name, 1))
+
+    def compute(self, outcome: Outcome, within: Progress | None) -> Outcome:
+        """Segment an input, and write its record and files."""
+        item = outcome.item
+        identity: Json = {}
+        with suppress(OSError):  # it is raised again where the input is read
+            identity = identity_of(item.path)
+        if item.start or item.stop is not None:
+            identity |= {"start": item.start, "stop": item.stop}
+        segmenter = self._segmenter
+        direct = segmenter.decoder
+        segmenter.decoder = self._decoder
+        try:
+            segmentation = segmenter.segment(
+                item.path,
+                self._settings.actions,
+                settings=self._settings.decode,
+                progress=within,
+                span=Span(item.start, item.stop),
+            )
+        finally:
+            segmenter.decoder = direct
+        media = self._settings.media
+        if media:
+            address = Path(segmentation.media or item.path).name
+            segmentation = replace(segmentation, media=media.replace("{name}", address))
+        # An interruption must not leave files of another result beside this record.
+        for suffix in self._suffixes:
+            output_path(self.folder, outcome.name, suffix).unlink(missing_ok=True)
+        self._write_record(outcome.name, identity, segmentation, self._suffixes)
+        return self._write_files(replace(outcome, segmentation=segmentation), segmentation)
+
+    def complete(self, outcome: Outcome) -> Outcome:
+        """Write the files of a done result that are missing."""
+        paths = [output_path(self.folder, outcome.name, suffix) for suffix in self._suffixes]
+        if all(path.exists() for path in paths):
+            return outcome
+        try:
+            record = self._read_record(outcome.name)
+            segmentation = self.read(outcome.name)
+            if not set(self._suffixes) <= set(record["suffixes"]):
+                suffixes = [*self._suffixes, *record["suffixes"]]
+                identity = record["request"]["input"]
+                self._write_record(outcome.name, identity, segmentation, suffixes)
+        except InputError as error:
+            return replace(outcome, error=error)
+        return self._write_files(outcome, segmentation)
+
+    def _write_record(
+        self, name: str, identity: Json, segmentation: Segmentation, suffixes: Sequence[str]
+    ) -> None:
+        record = {
+            "request": {**self._request, "input": identity},
+            "suffixes": sorted(set(suffixes)),
+            "rows": segmentation.n_frames,
+            "version": __version__,
+        }
+        path = output_path(self.folder / RECORDS, name, ".json")
+        write_lines(path, map(json.dumps, (record, as_dict(segmentation))))
+
+    def _write_files(self, outcome: Outcome, segmentation: Segmentation) -> Outcome:
+        """Write the files that are missing. A format that cannot hold the result is its error."""
+        written = []
+        first_error = None
+        for suffix in self._suffixes:
+            path = output_path(self.folder, outcome.name, suffix)
+            if path.exists():
+                continue
+            try:
+                self._save(segmentation, path, suffix)
+                written.append(path)
+            except InputError as error:
+                first_error = first_error or error
+        return replace(outcome, written=tuple(written), error=first_error)
+
+    def _save(self, segmentation: Segmentation, path: Path, suffix: str) -> None:
+        # The kind is named because a file called x.boris has the ending of another format.
+        background = self._settings.with_background
+        save(segmentation, path, with_background=background, kind=suffix)
+
+
+def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> dict[str, Any]:
+    """Return what a result depends on, apart from candidates and inputs. Records hold it."""
+    scorer = segmenter.scorer
+    if isinstance(scorer, Scorer):
+        return {
+            "run": _digest(scorer.run.path),
+            "window": scorer.window,
+            "adjust": settings.model_dump(),
+        }
+    assert isinstance(scorer, SimilarityScorer)
+    complete = settings.over(scorer.settings)
+    similarity = {
+        "templates": scorer.prompts,
+        "temperature": TEMPERATURE,
+        "smoothing": scorer.smoothing,
+        "threshold": complete.threshold,
+        "shortest": complete.shortest,
+        "background": "background",
+        "transport": asdict(TransportSettings()),
+    }
+    return {"settings": similarity}
+
+
+def _digest(run: Path) -> str:
+    """Return a digest of the weights, settings, classes and calibrations of a run."""
+    digest = hashlib.sha256()
+    paths: set[Path] = set()
+    for name in FILES:
+        paths |= {run / name, *run.glob(f"members/*/{name}")}
+    for path in sorted(paths):
+        if path.is_file():
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").digest()
+            digest.update(f"{path.relative_to(run)} ".encode() + content)
+    return digest.hexdigest()

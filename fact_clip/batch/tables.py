@@ -1,0 +1,226 @@
+"""How far a batch is, and all its segments as one table."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from fact_clip.batch.description import Batch, read_batch
+from fact_clip.batch.failures import ATTEMPTS, Failure, read_failures
+from fact_clip.batch.inputs import MANIFESTS, import_parquet
+from fact_clip.batch.segmentation import RECORDS
+from fact_clip.core import InputError, Json
+from fact_clip.core.paths import whole_file
+from fact_clip.formats.json_file import from_dict
+
+COLUMNS = ("video", "start", "stop", "label", "confidence")
+_WINDOW = 3600.0  # seconds before the last result that the speed is measured over
+_ROWS_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class BatchStatus:
+    """How far a batch is.
+
+    Attributes:
+        command: "extract" or "segment".
+        inputs: of all shards.
+        done: inputs with a result.
+        missing: inputs that have no result, and have not failed.
+        failed: inputs that will be tried again.
+        set_aside: inputs that have failed three times.
+        rows: of all results.
+        rows_per_second: of the last hour of work.
+        seconds_left: until nothing is missing, at this speed.
+    """
+
+    command: str
+    inputs: int
+    done: int
+    missing: int
+    failed: int
+    set_aside: int
+    rows: int
+    rows_per_second: float | None
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A result: its name, its rows and the time at which it was written."""
+
+    name: str
+    path: Path
+    facts: Json
+    written_at: float
+
+
+def batch_status(out: str | Path) -> BatchStatus:
+    """Count what is done, missing and failed in the folder of a batch.
+
+    Args:
+        out: the folder.
+
+    Returns:
+        The counts, and the speed.
+
+    Raises:
+        InputError: the folder holds no batch.
+    """
+    folder = Path(out)
+    batch = read_batch(folder)
+    failures: dict[str, Failure] = {failure.id: failure for failure in read_failures(folder)}
+    n_done = 0
+    n_rows = 0
+    rows_key = "rows" if batch.command == "segment" else "n_frames"
+    recent: deque[tuple[float, int]] = deque()
+    for record in _records(folder, batch):
+        n_done += 1
+        n_record_rows = int(record.facts.get(rows_key) or 0)
+        n_rows += n_record_rows
+        failures.pop(record.name, None)
+        recent.append((record.written_at, n_record_rows))
+    set_aside = sum(failure.attempts >= ATTEMPTS for failure in failures.values())
+    missing = max(batch.inputs - n_done - len(failures), 0)
+    last = max((written_at for written_at, _ in recent), default=0.0)
+    window = [pair for pair in recent if pair[0] >= last - _WINDOW]
+    elapsed = last - min((written_at for written_at, _ in window), default=0.0)
+    rows_per_second = None
+    seconds_left = None
+    if elapsed > 0:
+        rows_per_second = sum(rows for _, rows in window) / elapsed
+        seconds_left = missing * elapsed / len(window)
+    return BatchStatus(
+        command=batch.command,
+        inputs=batch.inputs,
+        done=n_done,
+        missing=missing,
+        failed=len(failures) - set_aside,
+        set_aside=set_aside,
+        rows=n_rows,
+        rows_per_second=rows_per_second,
+        seconds_left=seconds_left,
+    )
+
+
+def gather(out: str | Path, table: str | Path) -> int:
+    """Write the segments of all results of the last batch into one table, in constant memory.
+
+    Args:
+        out: the folder of the batch.
+        table: the file to write: .csv, .jsonl or .parquet. Its columns are video (the id), start
+            and stop (seconds of the video; frames where there is no rate), label and confidence.
+
+    Returns:
+        The number of segments.
+
+    Raises:
+        InputError: the folder holds no batch of `segment`, or the ending is another one.
+    """
+    folder = Path(out)
+    path = Path(table)
+    batch = read_batch(folder)
+    if batch.command != "segment":
+        raise InputError(folder, "features, which have no segments", "name the --out of segment")
+    suffix = path.suffix.lower()
+    if suffix not in MANIFESTS:
+        raise InputError(path, f"the ending {suffix!r}", f"name a {', '.join(MANIFESTS)} file")
+    rows = _segments(folder, batch)
+    with whole_file(path) as unfinished:
+        if suffix == ".parquet":
+            return _write_parquet(unfinished, rows)
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            return _write_lines(file, rows, suffix)
+
+
+def _write_lines(file: IO[str], rows: Iterator[Json], suffix: str) -> int:
+    n_rows = 0
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    if suffix == ".csv":
+        writer.writeheader()
+    for row in rows:
+        n_rows += 1
+        if suffix == ".csv":
+            writer.writerow(row)
+        else:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return n_rows
+
+
+def _write_parquet(path: Path, rows: Iterator[Json]) -> int:
+    parquet = import_parquet(path)
+    import pyarrow as arrow
+
+    number = arrow.float64()
+    kinds = (arrow.string(), number, number, arrow.string(), number)
+    schema = arrow.schema(list(zip(COLUMNS, kinds, strict=True)))
+    n_rows = 0
+    with closing(parquet.ParquetWriter(path, schema)) as writer:
+        while True:
+            batch = list(islice(rows, _ROWS_AT_ONCE))
+            if not batch:
+                return n_rows
+            n_rows += len(batch)
+            writer.write_table(arrow.Table.from_pylist(batch, schema))
+
+
+def _segments(folder: Path, batch: Batch) -> Iterator[Json]:
+    for record in _records(folder, batch):
+        with record.path.open(encoding="utf-8") as file:
+            file.readline()
+            segmentation = from_dict(record.path, json.loads(file.readline()))
+        origin = record.facts["request"]["input"].get("start", 0.0)
+        for segment in segmentation:
+            start = segmentation.seconds(segment.start)
+            stop = segmentation.seconds(segment.stop)
+            if start is None or stop is None:
+                times = (float(segment.start), float(segment.stop))
+            else:
+                times = (round(origin + start, 6), round(origin + stop, 6))
+            yield {
+                "video": record.name,
+                "start": times[0],
+                "stop": times[1],
+                "label": segment.label,
+                "confidence": segment.confidence,
+            }
+
+
+def _records(folder: Path, batch: Batch) -> Iterator[_Record]:
+    """Yield the records of the last batch, in the order of their names."""
+    root = folder / RECORDS if batch.command == "segment" else folder
+    for parent, names, files in os.walk(root):
+        names[:] = sorted(name for name in names if name[0] != ".")
+        for file_name in sorted(files):
+            if file_name[0] == "." or not file_name.endswith(".json"):
+                continue
+            path = Path(parent, file_name)
+            with suppress(OSError, ValueError), path.open(encoding="utf-8") as file:
+                facts = json.loads(file.readline())
+                if _answers(facts, batch, path):
+                    name = path.relative_to(root).as_posix().removesuffix(".json")
+                    yield _Record(name, path, facts, path.stat().st_mtime)
+
+
+def _answers(facts: Any, batch: Batch, path: Path) -> bool:
+    """Return whether a record is one of the batch, and no file of somebody else."""
+    if not isinstance(facts, Mapping):
+        return False
+    if batch.command == "segment":
+        request = dict(facts.get("request", {}))
+        request.pop("input", None)
+        return request == batch.request
+    return batch.request.items() <= facts.items() and path.with_suffix(".npy").is_file()
+
+
+def as_json(status: BatchStatus) -> str:
+    """Return the status as JSON."""
+    return json.dumps(asdict(status), indent=2)

@@ -1,0 +1,68 @@
+"""The identity of a file by its size and a hash of some of its blocks, whatever its path."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fact_clip.core.types import Json
+
+_EDGE = 1 << 16  # bytes at the head and at the tail
+_BLOCK = 1 << 14  # bytes of a block between them
+_N_BLOCKS = 16
+
+
+def hash_blocks(file: BinaryIO, size: int) -> str:
+    """Hash the head, the tail and 16 blocks between them; small files are hashed in full.
+
+    Args:
+        file: the file, which can be read at any position.
+        size: its size in bytes.
+
+    Returns:
+        The BLAKE2b hash of 16 bytes, in hexadecimal digits.
+    """
+    digest = hashlib.blake2b(str(size).encode(), digest_size=16)
+    if size <= 2 * _EDGE + _N_BLOCKS * _BLOCK:
+        digest.update(file.read())
+        return digest.hexdigest()
+    digest.update(file.read(_EDGE))
+    step = (size - 2 * _EDGE) // _N_BLOCKS
+    for number in range(_N_BLOCKS):
+        file.seek(_EDGE + number * step)
+        digest.update(file.read(_BLOCK))
+    file.seek(size - _EDGE)
+    digest.update(file.read(_EDGE))
+    return digest.hexdigest()
+
+
+def identity_of(path: Path, recorded: Mapping[str, Any] | None = None) -> Json:
+    """Return the identity of a file: its size, its time of change and its hash.
+
+    Args:
+        path: the file.
+        recorded: an earlier identity. Its hash is taken if size and time are still the same.
+
+    Returns:
+        "bytes", "modified_ns" and "hash".
+    """
+    status = path.stat()
+    identity: Json = {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
+    if recorded is not None and identity.items() <= recorded.items():
+        return dict(recorded)
+    with path.open("rb") as file:
+        identity["hash"] = hash_blocks(file, status.st_size)
+    return identity
+
+
+def is_same(recorded: Mapping[str, Any], path: Path) -> bool:
+    """Return whether a file has the content of an earlier identity.
+
+    Args:
+        recorded: the identity.
+        path: the file. It is read only if its time has changed, and its size has not.
+    """
+    if path.stat().st_size != recorded.get("bytes"):
+        return False
+    identity = identity_of(path, recorded)
+    return bool(identity.get("hash") == recorded.get("hash"))

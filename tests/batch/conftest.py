@@ -1,0 +1,71 @@
+"""Videos for batches, and a decoder that fails on some of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("av")
+
+from ..films import numbered, write_video
+
+SABOTAGE = '''
+"""Make PyAV crash, hang or eat memory on files of these names, in every process."""
+
+import os
+import time
+
+import av
+
+real = av.open
+
+
+def sabotaged(url, *rest, **how):
+    name = str(url).rpartition("/")[2]
+    if "crash" in name:
+        os.abort()
+    while "hang" in name:
+        time.sleep(1)
+    if "greedy" in name:
+        hoard = [bytearray(1 << 28)]
+        while True:
+            hoard.append(bytes(1 << 28))
+    return real(url, *rest, **how)
+
+
+av.open = sabotaged
+'''
+
+
+@pytest.fixture(scope="session")
+def small_film(tmp_path_factory) -> Path:
+    """A video of thirty pictures."""
+    return write_video(tmp_path_factory.mktemp("film") / "film.mp4", numbered(30))
+
+
+@pytest.fixture
+def library(small_film, tmp_path) -> Callable[..., Path]:
+    """Copy the video to some names below a folder."""
+
+    def copies(*names: str, folder: str = "in") -> Path:
+        root = tmp_path / folder
+        for name in names:
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(small_film, path)
+        return root
+
+    return copies
+
+
+@pytest.fixture
+def sabotage(tmp_path, monkeypatch) -> Path:
+    """A folder for PYTHONPATH, whose sitecustomize.py sabotages the decoder of child processes."""
+    folder = tmp_path / "sabotage"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(SABOTAGE)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return folder

@@ -1,0 +1,197 @@
+"""Batches: equal names in two folders, moved and changed inputs, failures, status and tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fact_clip
+from fact_clip.batch import BatchOptions, Inputs, Item, Limits, batch_status, extract_batch, gather, write_manifest
+from fact_clip.batch.failures import read_failures
+from fact_clip.cli import main
+from fact_clip.encoders import frame_encoder
+from fact_clip.video.decode import SUFFIXES
+from fact_clip.video.extract import Settings, describe, extract
+
+from ..refusals import Answer, refused, refused_line
+
+GRID = frame_encoder("grid")
+LIMITS = Limits(seconds=5, gigabytes=1)
+
+
+@pytest.fixture
+def fact_clip_command(capsys) -> Callable[..., Answer]:
+    def run(*argv: object) -> Answer:
+        capsys.readouterr()
+        code = main([str(part) for part in argv])
+        return Answer(code, *capsys.readouterr())
+
+    return run
+
+
+def extracted(root: object, out: Path, **how: object) -> dict[str, str]:
+    """What happened to each input of a batch."""
+    outcomes = {}
+    for outcome in extract_batch(GRID, Inputs([root], SUFFIXES), out, None, BatchOptions(**{"limits": LIMITS, **how})):
+        state = "current" if outcome.done else "set aside" if outcome.set_aside else "extracted"
+        outcomes[outcome.item.id] = "failed" if outcome.error else state
+    return outcomes
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.npy"))}
+
+
+def test_equal_names_in_two_folders_are_two_outputs(library, tmp_path):
+    root = library("a/take.mp4", "b/take.mp4")
+    out = tmp_path / "out"
+    assert extracted(root, out) == {"a/take": "extracted", "b/take": "extracted"}
+    assert list(outputs(out)) == ["a/take.npy", "b/take.npy"]
+    assert describe(out / "b" / "take.npy")["video"] == str(root / "b" / "take.mp4")
+    with refused("take.mp4"):
+        Inputs([root / "a", root / "b"], SUFFIXES)
+
+
+def test_a_moved_disk_redoes_nothing_and_a_changed_file_is_done_again(library, tmp_path):
+    root = library("a/take.mp4", "b.mp4")
+    out = tmp_path / "out"
+    extracted(root, out)
+    moved = tmp_path / "other disk"
+    shutil.copytree(root, moved, copy_function=shutil.copyfile)  # other times, too
+    shutil.rmtree(root)
+    assert extracted(moved, out) == {"a/take": "current", "b": "current"}
+    with (moved / "b.mp4").open("ab") as file:
+        file.write(b"more")
+    assert extracted(moved, out) == {"a/take": "current", "b": "extracted"}
+
+
+def test_a_part_of_a_video_is_as_a_video_that_was_cut(library, tmp_path):
+    root = library("v.mp4")
+    manifest = tmp_path / "list.jsonl"
+    write_manifest(manifest, [Item("part", root / "v.mp4", 0.4, 0.8), Item("all", root / "v.mp4")])
+    assert extracted(manifest, tmp_path / "out") == {"part": "extracted", "all": "extracted"}
+    part, complete = (np.load(tmp_path / "out" / f"{name}.npy") for name in ("part", "all"))
+    assert (len(part), len(complete)) == (2, 5)
+    np.testing.assert_array_equal(part[1], complete[3])
+    assert extracted(manifest, tmp_path / "out") == {"part": "current", "all": "current"}
+    write_manifest(manifest, [Item("part", root / "v.mp4", 0.2, 0.8), Item("late", root / "v.mp4", 7.0)])
+    assert extracted(manifest, tmp_path / "out") == {"part": "extracted", "late": "failed"}
+
+
+def test_features_of_the_child_process_are_those_of_this_one(library, tmp_path):
+    root = library("v.mp4")
+    extracted(root, tmp_path / "child")
+    direct = extract(root / "v.mp4", GRID, tmp_path / "direct", Settings())
+    assert (tmp_path / "child" / "v.npy").read_bytes() == direct.read_bytes()
+    assert (tmp_path / "child" / "v.json").read_bytes() == direct.with_suffix(".json").read_bytes()
+
+
+def test_a_crash_a_hang_and_a_flood_cost_one_video_each(library, tmp_path, sabotage):
+    names = ["a.mp4", "crash.mp4", "d.mp4", "greedy.mp4", "hang.mp4", "z.mp4"]
+    root = library(*names)
+    (root / "text.mp4").write_text("no video" * 99)
+    out = tmp_path / "out"
+    good = dict.fromkeys(["a", "d", "z"], "extracted")
+    bad = ["crash", "greedy", "hang", "text"]
+    quick = {"limits": Limits(seconds=1.5, gigabytes=1)}
+    assert extracted(root, out, **quick) == good | dict.fromkeys(bad, "failed")
+    assert list(outputs(out)) == ["a.npy", "d.npy", "z.npy"]
+    for _ in range(2):
+        assert extracted(root, out, **quick) == dict.fromkeys(good, "current") | dict.fromkeys(bad, "failed")
+    assert extracted(root, out, **quick) == dict.fromkeys(good, "current") | dict.fromkeys(bad, "set aside")
+    failures = list(read_failures(out))
+    assert [failure.attempts for failure in failures if failure.id == "hang"] == [1, 2, 3]
+    kinds = {failure.id: failure.kind for failure in failures}
+    assert kinds == {"crash": "crash", "greedy": "memory", "hang": "timeout", "text": "input"}
+    status = batch_status(out)
+    assert (status.inputs, status.done, status.missing, status.failed, status.set_aside) == (7, 3, 0, 0, 4)
+    assert extracted(root, out, retry_failed=True, **quick)["text"] == "failed"
+    shutil.copy(root / "a.mp4", root / "text.mp4")  # a changed input is tried again
+    assert extracted(root, out, **quick)["text"] == "extracted"
+
+
+@pytest.fixture
+def features(workbench, tmp_path) -> Path:
+    root = tmp_path / "features"
+    for place in ("a/take", "b/take", "c"):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(workbench / "features" / "person1_video1.npy", root / f"{place}.npy")
+    return root
+
+
+def test_segment_status_and_gather(features, tiny_run, fact_clip_command, tmp_path):
+    out = tmp_path / "out"
+    how = ("segment", "--run", tiny_run, features, "--out", out, "--format", "csv")
+    first = fact_clip_command(*how, "--shard", "0/2")
+    second = fact_clip_command(*how, "--shard", "1/2")
+    counts = [int(answer.out.split()[0]) for answer in (first, second)]
+    assert sum(counts) == 3
+    assert (first.code, second.code) == (0, 0)
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*.csv")) == ["a/take.csv", "b/take.csv", "c.csv"]
+    status = json.loads(fact_clip_command("batch", "status", out, "--json").out)
+    assert status | {"rows_per_second": None, "seconds_left": None} == {
+        "command": "segment", "inputs": 3, "done": 3, "missing": 0, "failed": 0, "set_aside": 0,
+        "rows": 3 * len(np.load(features / "c.npy")), "rows_per_second": None, "seconds_left": None,
+    }  # fmt: skip
+    assert "3 of 3 done" in fact_clip_command("batch", "status", out).out
+    assert gather(out, tmp_path / "all.csv") == gather(out, tmp_path / "all.jsonl")
+    with (tmp_path / "all.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert [float(row["stop"]) for row in rows] == [line["stop"] for line in lines]
+    assert list(dict.fromkeys(row["video"] for row in rows)) == ["c", "a/take", "b/take"]
+    expected = fact_clip.load(tiny_run, "cpu").segment(features / "c.npy")
+    of_c = [line for line in lines if line["video"] == "c"]
+    assert [line["label"] for line in of_c] == list(expected.transcript)
+    assert [line["start"] for line in of_c] == pytest.approx([segment.start / 15 for segment in expected])
+    refused_line(fact_clip_command("batch", "gather", out, tmp_path / "all.xml"), "all.xml")
+    refused_line(fact_clip_command("batch", "status", tmp_path), str(tmp_path))
+
+
+def test_gather_to_parquet(features, tiny_run, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "out"
+    fact_clip.batch.segment_files(fact_clip.load(tiny_run, "cpu"), [features], out, formats=["csv"])
+    n_rows = gather(out, tmp_path / "all.parquet")
+    table = parquet.read_table(tmp_path / "all.parquet")
+    assert table.num_rows == n_rows
+    assert table.column_names == ["video", "start", "stop", "label", "confidence"]
+
+
+def test_features_have_no_segments(library, tmp_path):
+    extracted(library("v.mp4"), tmp_path / "out")
+    with refused("out"):
+        gather(tmp_path / "out", tmp_path / "x.csv")
+
+
+def test_segment_under_another_path_redoes_nothing(features, tiny_run, tmp_path):
+    segmenter = fact_clip.load(tiny_run, "cpu")
+    out = tmp_path / "out"
+    first = fact_clip.batch.segment_files(segmenter, [features], out, formats=["csv"])
+    moved = features.rename(tmp_path / "moved")
+    os.utime(moved / "c.npy", (1, 1))
+    again = fact_clip.batch.segment_files(segmenter, [moved], out, formats=["csv"])
+    assert [result.done for result in first + again] == [False] * 3 + [True] * 3
+    assert [result.name for result in again] == ["c", "a/take", "b/take"]
+
+
+def test_records_of_the_last_version_are_still_known(features, tiny_run, tmp_path):
+    """Their inputs have a path, a size and a time, and no hash."""
+    segmenter = fact_clip.load(tiny_run, "cpu")
+    out = tmp_path / "out"
+    fact_clip.batch.segment_files(segmenter, [features / "c.npy"], out, formats=["csv"])
+    record = out / ".results" / "c.json"
+    first, second = record.read_text().splitlines()
+    facts = json.loads(first)
+    del facts["request"]["input"]["hash"]
+    facts["request"]["input"]["path"] = "/somewhere/c.npy"
+    record.write_text(json.dumps({key: facts[key] for key in ("request", "suffixes")}) + "\n" + second + "\n")
+    (again,) = fact_clip.batch.segment_files(segmenter, [features / "c.npy"], out, formats=["csv"])
+    assert again.done

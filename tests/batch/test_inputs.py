@@ -1,0 +1,105 @@
+"""Inputs of a batch: ids, roots, manifests and shards."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from fact_clip.batch import Inputs, Item, Shard, read_manifest, write_manifest
+
+from ..refusals import refused
+
+SUFFIXES = (".mp4", ".npy")
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return root
+
+
+def ids(*sources: object) -> list[str]:
+    return [item.id for item in Inputs(sources, SUFFIXES)]
+
+
+def test_an_id_is_the_path_relative_to_its_root(tmp_path):
+    root = touch(tmp_path / "in", "b/take.mp4", "a/take.mp4", "top.mp4", "a/.part.mp4", ".x/y.mp4", "a/notes.txt")
+    assert ids(root) == ["top", "a/take", "b/take"]
+    assert ids(str(root / "*" / "take.mp4")) == ["a/take", "b/take"]
+    assert ids(root / "**" / "*.mp4") == ["a/take", "b/take", "top"]
+    assert ids([root / "a/take.mp4", root / "b/take.mp4"]) == ["a/take", "b/take"]
+    assert ids(root / "a" / "take.mp4") == ["take"]
+    assert ids([root / "a" / "take.mp4"]) == ["take"]
+
+
+def test_two_inputs_of_one_id_are_refused(tmp_path):
+    root = touch(tmp_path / "in", "a/take.mp4", "b/take.mp4", "c/take.mp4", "c/take.npy")
+    for sources in ([root / "a", root / "b"], [root / "a/take.mp4"] * 2):
+        with refused("take.mp4"):
+            Inputs(sources, SUFFIXES)
+    with refused("take.npy"):
+        Inputs([root / "c"], SUFFIXES)
+    with refused("empty"):
+        (tmp_path / "empty").mkdir()
+        Inputs([tmp_path / "empty"], SUFFIXES)
+    with refused("*.mp4"):
+        Inputs([tmp_path / "*.mp4"], SUFFIXES)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_manifest_states_ids(tmp_path, suffix):
+    rows = [
+        {"id": "day 1/x", "uri": "clips/x.mp4", "start": 2.5, "stop": 4.0},
+        {"id": "y", "uri": "/far/y.mp4", "start": None, "stop": None},
+    ]
+    path = tmp_path / f"list{suffix}"
+    if suffix == ".csv":
+        path.write_text("id,uri,start,stop\nday 1/x,clips/x.mp4,2.5,4\ny,/far/y.mp4,,\n")
+    elif suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    items = [Item("day 1/x", tmp_path / "clips/x.mp4", 2.5, 4.0), Item("y", Path("/far/y.mp4"))]
+    assert list(read_manifest(path)) == items
+    assert list(Inputs([path], SUFFIXES)) == items
+    write_manifest(tmp_path / "again.jsonl", items)
+    assert list(read_manifest(tmp_path / "again.jsonl")) == items
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["id,file\na,b\n", "id,uri,start\na,b,soon\n", "id,uri,start\na,b,-1\n", "id,uri,start,stop\na,b,5,4\n"],
+)
+def test_a_manifest_with_faults(tmp_path, content):
+    path = tmp_path / "list.csv"
+    path.write_text(content)
+    with refused("list.csv, row 1"):
+        Inputs([path], SUFFIXES)
+
+
+def test_an_id_leads_out_of_no_folder(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("id,uri\n../../up,x.mp4\n/root,y.mp4\n")
+    assert [item.id for item in read_manifest(path)] == ["__/__/up", "_/root"]
+
+
+def test_shards_are_disjoint_and_cover_all():
+    names = [f"folder/{number}" for number in range(2000)]
+    counts = Counter(index for index in range(4) for name in names if Shard(index, 4).has(name))
+    assert sum(counts.values()) == 2000
+    assert all(400 < counts[index] < 600 for index in range(4))
+    # processes of torchrun divide a shard
+    parts = [Shard(1, 4).split(rank, 3) for rank in range(3)]
+    assert sum(part.has(name) for part in parts for name in names) == counts[1]
+    assert Shard.parse("3/4") == Shard(3, 4)
+    for value in ("4/4", "1", "a/b", "-1/4", "0/0"):
+        with refused("--shard"):
+            Shard.parse(value)
