@@ -114,7 +114,7 @@ class Database:
             self._base = sqlite3.connect(
                 path, timeout=30, isolation_level=None, check_same_thread=False
             )
-            self._base.execute("PRAGMA foreign_keys = ON")
+            self.run("PRAGMA foreign_keys = ON")
             self._lock = threading.RLock()
             self.folder = folder.resolve()
             self._migrate()
@@ -125,20 +125,18 @@ class Database:
 
     def _migrate(self) -> None:
         with self.change():
-            version = self._base.execute("PRAGMA user_version").fetchone()[0]
+            version = self.value("PRAGMA user_version")
             if version > len(MIGRATIONS):
                 raise InputError(
                     self.folder, f"a project of a later version ({version})", "update fact-clip"
                 )
             for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
                 for statement in script.split(";"):
-                    self._base.execute(statement)
-                self._base.execute(f"PRAGMA user_version = {number}")
+                    self.run(statement)
+                self.run(f"PRAGMA user_version = {number}")
             if version < 2:
                 self._store_keys()
-            self._base.execute(
-                "INSERT OR IGNORE INTO setting VALUES ('token', ?)", (secrets.token_urlsafe(32),)
-            )
+            self.run("INSERT OR IGNORE INTO setting VALUES ('token', ?)", secrets.token_urlsafe(32))
 
     def _store_keys(self) -> None:
         """Store the keys that the page gave to actions without one. No two have one key."""
@@ -176,9 +174,7 @@ class Database:
     def renew_token(self) -> None:
         """Replace the token, so that browsers with the old one are not let in any more."""
         with self.change():
-            self._base.execute(
-                "UPDATE setting SET value = ? WHERE key = 'token'", (secrets.token_urlsafe(32),)
-            )
+            self.run("UPDATE setting SET value = ? WHERE key = 'token'", secrets.token_urlsafe(32))
 
     def close(self) -> None:
         """Close the database."""
@@ -193,7 +189,7 @@ class Database:
                 yield
                 return
             with self._base:
-                self._base.execute("BEGIN IMMEDIATE")
+                self.run("BEGIN IMMEDIATE")
                 yield
 
     def rows(self, query: str, *values: object) -> list[Any]:
@@ -212,7 +208,7 @@ class Database:
     def stamp(self) -> str:
         """Return a text that changes with the database, by whatever process."""
         with self._lock:
-            version = self._base.execute("PRAGMA data_version").fetchone()[0]
+            version = self.value("PRAGMA data_version")
             return f"{self._base.total_changes}.{version}"
 
     @property
@@ -228,9 +224,7 @@ class Database:
     def set(self, key: str, value: Any) -> None:
         """Store a setting."""
         with self.change():
-            self._base.execute(
-                "INSERT OR REPLACE INTO setting VALUES (?, ?)", (key, json.dumps(value))
-            )
+            self.run("INSERT OR REPLACE INTO setting VALUES (?, ?)", key, json.dumps(value))
 
 
 def _remedy(folder: Path) -> str:

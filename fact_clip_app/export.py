@@ -130,8 +130,8 @@ def export_set(page: Page, track: str, root: Path, unlabelled: Unlabelled | None
     answers: dict[str, Unlabelled] = {}
     if unlabelled is not None:
         answers = {example.video.id: unlabelled for example in labelled_videos(page, track)}
-    job = Job("export", lambda job: None)
-    write_set(page, training_videos(page, track, answers), root, None, answers, job)
+    examples = training_videos(page, track, answers)
+    write_set(page, examples, root, None, answers, Job("export"))
 
 
 def write_set(

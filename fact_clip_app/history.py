@@ -182,28 +182,11 @@ class History:
 
     # --- actions --------------------------------------------------------------------------------
 
-    def set_actions(
-        self,
-        actions: Sequence[Action],
-        renamed: tuple[str, str] | None = None,
-        base: Iterable[str] | None = None,
-    ) -> None:
-        """Replace the actions.
-
-        Args:
-            actions: all actions. Those without a colour or key keep theirs, or get the first free.
-            renamed: the old and new name of an action, whose segments are renamed.
-            base: the names that were edited. Actions that somebody else has added meanwhile are
-                kept. None: nothing is kept.
-        """
+    def set_actions(self, actions: Iterable[Action]) -> None:
+        """Replace the actions. Those without a colour or key keep theirs, or get the first free."""
         with self.project.change():
             rows = self.project.action_rows()
             stored = {action.name: action for action in self.project.actions()}
-            if base is not None:
-                edited = {*base, *(action.name for action in actions)}
-                actions = [*actions, *(stored[name] for name in stored if name not in edited)]
-            if renamed is not None and renamed[0] in stored:
-                stored.setdefault(renamed[1], stored[renamed[0]])
             completed = []
             for action in actions:
                 earlier = stored.get(action.name, action)
@@ -212,11 +195,8 @@ class History:
                 paint = action.paint or earlier.paint
                 completed.append(replace(action, colour=colour, key=key, paint=paint))
             self.project.run("DELETE FROM action")
-            self.project.add_actions(completed)
-            for action in completed:
-                self._check_key(action.name, action.key)
-            parts = [] if renamed is None else self._relabelled(*renamed)
-            self._record(None, Person(), "change the classes", parts, rows)
+            self._append(completed)
+            self._record(None, Person(), "change the classes", [], rows)
 
     def add(self, actions: Sequence[Action], person: Person) -> None:
         """Append new actions. A ConflictError names one that exists, or whose key is taken."""
@@ -227,13 +207,17 @@ class History:
                 if action.name in names:
                     message = f'the class "{action.name}" exists'
                     raise ConflictError(message, taken=action.name)
-            self.project.add_actions(actions)
-            for action in actions:
-                self._check_key(action.name, action.key)
+            self._append(actions)
             title = f"add {len(actions)} classes"
             if len(actions) == 1:
                 title = f"add class {actions[0].name}"
             self._record(None, person, title, [], rows)
+
+    def _append(self, actions: Sequence[Action]) -> None:
+        """Append actions. A ConflictError names one whose key is taken."""
+        self.project.add_actions(actions)
+        for action in actions:
+            self._check_key(action.name, action.key)
 
     def change(self, name: str, values: Mapping[str, Any], person: Person) -> None:
         """Change values of an action. Its segments follow a new name.
@@ -263,28 +247,20 @@ class History:
                 title = f"rename {name} to {new_row.name} ({_segments(parts)})"
             self._record(None, person, title, parts, rows)
 
-    def merge(self, name: str, target: str, person: Person) -> None:
-        """Give the segments of an action to another one, and remove it."""
+    def remove(self, name: str, target: str | None, person: Person) -> None:
+        """Remove an action. Its segments go to another one, or with it (None)."""
         with self.project.change():
             rows = self.project.action_rows()
             self._action(name, rows, person)
-            self._action(target, rows, person)
+            title = f"delete class {name}"
+            if target is not None:
+                self._action(target, rows, person)
+                title = f"merge {name} into {target}"
             if name == target:
                 raise InputError("into", f"{name!r} is the class itself", "name another class")
             self._remove_action(name)
             parts = self._relabelled(name, target)
-            title = f"merge {name} into {target} ({_segments(parts)})"
-            self._record(None, person, title, parts, rows)
-
-    def delete(self, name: str, person: Person) -> None:
-        """Remove an action and its segments."""
-        with self.project.change():
-            rows = self.project.action_rows()
-            self._action(name, rows, person)
-            self._remove_action(name)
-            parts = self._relabelled(name, None)
-            title = f"delete class {name} ({_segments(parts)})"
-            self._record(None, person, title, parts, rows)
+            self._record(None, person, f"{title} ({_segments(parts)})", parts, rows)
 
     def move(self, name: str, successor: str | None, person: Person) -> None:
         """Move an action to the position before another one, or to the end."""

@@ -36,7 +36,8 @@ class Job:
     """One piece of long work and its progress."""
 
     owner: str  # the id of a video, or "training"
-    run: Callable[[Job], None]  # it must report often, since reports raise CancelledError
+    # It must report often, since reports raise CancelledError.
+    run: Callable[[Job], object] = lambda job: None
     state: Literal["waiting", "running", "done", "failed"] = "waiting"
     done: int = 0
     total: int = 0

@@ -9,18 +9,19 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import av
 import numpy as np
+from av.audio.resampler import AudioResampler
+from av.container import InputContainer, OutputContainer
+from av.video.frame import PictureType, VideoFrame
 
 from fact_clip.core import Floats, Image, InputError
 from fact_clip.core.paths import whole_file
 from fact_clip.video.decode import OPTIONS, DamagedVideoError, VideoInfo, file_url, frames, probe
 from fact_clip_app.jobs import STOPPED, Job, Queue
 from fact_clip_app.project import Project, VideoEntry
-
-if TYPE_CHECKING:
-    from av.container import InputContainer, OutputContainer
 
 MEDIA_TYPES = {
     **dict.fromkeys((".mp4", ".m4v", ".mov"), "video/mp4"),
@@ -52,8 +53,6 @@ _ENCODERS = {
 
 def encoder_name() -> str:
     """Return the encoder of proxies that this build of PyAV has: H.264, else VP9."""
-    import av
-
     return next(name for name in _ENCODERS if name in av.codecs_available)
 
 
@@ -93,8 +92,6 @@ def write_proxy(path: Path, out: Path, times: Floats, job: Job) -> None:
     Raises:
         InputError: if no frame decodes. What decodes of a damaged file is written.
     """
-    import av
-
     info = probe(path)
     size = _proxy_size(info)
     middles = (times[1:-1] + times[:-2]) / 2  # between the starts of two frames
@@ -145,8 +142,6 @@ class _Pictures:
 
     def write(self, image: Image, start: float, stop: float) -> None:
         """Encode a picture that is shown between two times in seconds."""
-        from av.video.frame import PictureType, VideoFrame
-
         frame = VideoFrame.from_ndarray(image, format="rgb24")
         frame.time_base = _UNIT
         frame.pts = _stamp(start)
@@ -176,8 +171,6 @@ class _Sound:
     """The sound of a proxy."""
 
     def __init__(self, target: OutputContainer, source: InputContainer, origin: float) -> None:
-        from av.audio.resampler import AudioResampler
-
         self._target = target
         stream: Any = target.add_stream("aac", rate=_SOUND_RATE, layout="stereo")
         self._stream = stream
@@ -187,8 +180,6 @@ class _Sound:
 
     def _decoded(self, source: InputContainer, origin: float) -> Iterator[Any]:
         """Yield the sound after the origin, until it ends or does not decode."""
-        import av
-
         samples = 0  # up to the end of the frame
         with suppress(av.error.FFmpegError):
             for frame in source.decode(source.streams.audio[0]):
@@ -274,7 +265,7 @@ class Conversions:
             if self.is_played(video, media):
                 return None
         except InputError as error:
-            return Job(video, convert, state="failed", error=error)
+            return Job(video, state="failed", error=error)
         return self.queue.add(Job(video, convert))
 
     def is_played(self, video: str, media: Path) -> bool:
@@ -299,11 +290,3 @@ class Conversions:
         """Delete what conversions left that were killed."""
         for path in self.folder.glob(".*.mp4"):
             path.unlink()
-
-    def cancel(self, video: str) -> None:
-        """Stop the conversion of a video, by its id."""
-        self.queue.cancel(lambda job: job.owner == video)
-
-    def close(self) -> None:
-        """Stop all conversions. They start again when the page is opened."""
-        self.queue.close()

@@ -9,12 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fact_clip.core import FileLocation, InputError
 from fact_clip.core.paths import locked
-from fact_clip.encoders import FrameEncoder
-from fact_clip.video.extract import Settings
 from fact_clip_app.drafts import Draft, overlaid
 from fact_clip_app.engine import Engine
 from fact_clip_app.history import History
@@ -75,7 +74,7 @@ class Page:
         if self.project.setting(TRAINING, False):
             self.project.set(TRAINING, False)
             message = "the page was closed during a training; start the training again"
-            self.training = Job("training", lambda job: None, state="failed", error=message)
+            self.training = Job("training", state="failed", error=message)
 
     def add_video(self, uploads: Sequence[Upload]) -> VideoEntry:
         """Create a video from uploaded files, which are moved into the project."""
@@ -122,21 +121,14 @@ class Page:
             try:
                 encoder = model.encoder_for(video.media)
                 if self.engine.features(video) is None:
-                    work.job = self.queue.add(
-                        Job(video.id, self._encoding(video, encoder, model.extraction))
+                    encode = partial(
+                        self.engine.encode, video, encoder=encoder, extraction=model.extraction
                     )
+                    work.job = self.queue.add(Job(video.id, encode))
             except BusyError:
                 return
             except InputError as error:  # a run that does not name its encoder
-                work.job = Job(video.id, lambda job: None, state="failed", error=error)
-
-    def _encoding(
-        self, video: VideoEntry, encoder: FrameEncoder, extraction: Settings
-    ) -> Callable[[Job], None]:
-        def run(job: Job) -> None:
-            self.engine.encode(video, job, encoder, extraction)
-
-        return run
+                work.job = Job(video.id, state="failed", error=error)
 
     @property
     def training_set(self) -> TrainingSet:
@@ -197,6 +189,6 @@ class Page:
         """Stop all work and close the project."""
         self.is_closed = True
         self.queue.close()
-        self.conversions.close()
+        self.conversions.queue.close()
         self.project.close()
         self._lock_of_server.close()

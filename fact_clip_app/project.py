@@ -342,10 +342,6 @@ class Project(Database):
                    WHERE track = ? ORDER BY start, stop, label"""
         return [Label(*row) for row in self.rows(query, track)]
 
-    def labels(self, video: str) -> dict[int, list[Label]]:
-        """Return the labels of each track of a video, in order of time."""
-        return {track.id: track.labels for track in self.labelled_tracks(video)}
-
     def usage(self) -> dict[str, dict[str, int]]:
         """Return the number of segments of each label, and of the videos that have it."""
         query = f"SELECT label, count(*), count(DISTINCT video) FROM {_SEGMENTS} GROUP BY label"
@@ -376,7 +372,7 @@ class Project(Database):
         """Add a trained run."""
         row = (path.name, self._stored(path), track, time.time(), json.dumps(figures))
         with self.change():
-            self._base.execute("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?)", row)
+            self.run("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?)", *row)
 
 
 def check_labels(labels: Iterable[Label], times: NDArray[np.float64]) -> list[Label]:

@@ -75,14 +75,9 @@ class VideoChange(_Body):
 
 
 class NewActions(_Body):
-    """All actions of the project in order, and the old and new name of a renamed one.
-
-    With `base`, the names that were edited, actions that somebody else has added meanwhile stay.
-    """
+    """All actions of the project in order."""
 
     actions: Annotated[list[Action], Field(max_length=500)]
-    renamed: tuple[Name, Name] | None = None
-    base: list[Name] | None = None
 
 
 class ActionChange(Signed):
@@ -122,12 +117,11 @@ class ActionChange(Signed):
         elif self.do == "change":
             new_name = self.to or self.name
             history.change(self.name, {**values, "name": new_name}, self.person)
-        elif self.do == "merge":
-            history.merge(self.name, self.into, self.person)
-        elif self.do == "delete":
-            history.delete(self.name, self.person)
-        else:
+        elif self.do == "move":
             history.move(self.name, self.successor, self.person)
+        else:
+            target = self.into if self.do == "merge" else None
+            history.remove(self.name, target, self.person)
 
 
 class NewSettings(_Body):

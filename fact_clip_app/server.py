@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from functools import partial, wraps
+from functools import wraps
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -201,7 +201,7 @@ class Server:
         """Hide a video. Nothing is deleted."""
         self._video(video)
         self.page.queue.cancel(lambda job: job.owner == video)
-        self.page.conversions.cancel(video)
+        self.page.conversions.queue.cancel(lambda job: job.owner == video)
         self.project.change_video(video, removed=time.time())
         return {}
 
@@ -254,10 +254,10 @@ class Server:
         return self.page.quick.run(lambda: views.video(self.page, self._video(video), person))
 
     def actions(self, body: requests.NewActions) -> Answer:
-        """Replace the actions. The segments of a renamed action are renamed."""
+        """Replace the actions."""
         actions = {action.name: action for action in body.actions}
         self._check_names(actions)
-        self.history.set_actions(list(actions.values()), body.renamed, body.base)
+        self.history.set_actions(list(actions.values()))
         return self.state()
 
     def change_actions(self, body: requests.ActionChange) -> Answer:
@@ -294,8 +294,6 @@ class Server:
 
     def uncertain(self) -> Answer:
         """Return the least certain drafts of all videos."""
-        for video in self.project.full_videos():
-            self.page.quick.run(partial(self.engine.predict, video))
         return {"segments": views.uncertain(self.page)}
 
     def edit(self, video: str, body: requests.Edit) -> Answer:
@@ -398,19 +396,15 @@ class Server:
         stored = self._video(video)
         form = format_called(format)
         tracks = views.tracks_by(self.page, video, annotator)
-        selected = tracks
         if track is not None:
-            selected = [candidate for candidate in tracks if candidate.id == track]
-            if not selected:
+            tracks = [candidate for candidate in tracks if candidate.id == track]
+            if not tracks:
                 raise HTTPException(404, "no such track")
         elif form.write_tracks is None:
-            selected = tracks[:1]
+            tracks = tracks[:1]
         segmentations = self.page.quick.run(
             lambda: views.segmentations_of(self.page, stored, tracks, drafts)
         )
-        for candidate in tracks:
-            if candidate not in selected:
-                del segmentations[candidate.name]
         files = views.files_of(segmentations, stored.name, form)
         behaviours = views.ethogram(self.page)
 
@@ -503,7 +497,7 @@ class Server:
 
     def train(self, body: requests.Training) -> Answer:
         """Start a training on the labels of a track, of a new model or of the run in use."""
-        teach.learn(self.page, body.track, body.minutes, body.teach, body.unlabelled)
+        teach.learn(self.page, body)
         return {}
 
     def cancel_training(self) -> Answer:
@@ -537,7 +531,7 @@ class Server:
         """Return the name and the frame labels (N,) of an upload, a track, or the page."""
         name, parts = self._named_parts(video, key)
         other = views.background_of(self.page, BACKGROUND)[0]
-        return name, views.frame_labels(parts, video.n_frames, other)
+        return name, views.frame_labels(parts, video.times, other)
 
     def _named_parts(self, video: VideoEntry, key: str) -> tuple[str, Sequence[Draft | Label]]:
         """Return the name and the parts of a labelling. The model is run only where it is shown."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -31,7 +31,7 @@ from fact_clip_app.engine import reads_names, run_of
 from fact_clip_app.export import Example, LabelledVideo, training_videos, write_set
 from fact_clip_app.jobs import CancelledError, Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Unlabelled
+from fact_clip_app.requests import Training
 
 POLL_SECONDS = 0.5
 """Seconds between looks at the log of a training."""
@@ -94,37 +94,30 @@ def adapt_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
     return ["fact-clip", "train", str(run.path / "config.yaml"), *overrides, "--out", str(out)]
 
 
-def learn(
-    page: Page, track: str, minutes: float, teach: bool, unlabelled: Mapping[str, Unlabelled]
-) -> None:
+def learn(page: Page, training: Training) -> None:
     """Queue a training on the labels of a track, and its test on labelled videos.
 
     The better one of the new model and the one in use is used from then on.
 
     Args:
         page: the page.
-        track: the name of the track.
-        minutes: how long it may take.
-        teach: start with the run in use, which learns new names, instead of a new model.
-        unlabelled: what the unlabelled frames are, for each video that is not complete, by its id.
+        training: what to train. A model that is taught learns new names from the run in use.
     """
-    examples = training_videos(page, track, unlabelled)
+    examples = training_videos(page, training.track, training.unlabelled)
     model = page.engine.model()
-    if teach and run_of(model) is None:
+    if training.teach and run_of(model) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
-    start = model if teach else None
+    start = model if training.teach else None
     if start is not None:
         check_trust(start.run, start.run.config.text.encoder, page.options.trust_encoder)
-    page.begin_training(lambda job: _learn(page, examples, track, minutes, start, unlabelled, job))
+    page.begin_training(lambda job: _learn(page, training, examples, start, job))
 
 
 def _learn(
     page: Page,
+    training: Training,
     examples: Sequence[Example],
-    track: str,
-    minutes: float,
     start: Segmenter | None,
-    unlabelled: Mapping[str, Unlabelled],
     job: Job,
 ) -> None:
     """Write the data set, train a new model (or from `start`), and compare the models."""
@@ -133,10 +126,10 @@ def _learn(
     data = folder / "data"
     recipe = folder / "recipe.yaml"
     out = folder / folder.name
-    test_videos = write_set(page, examples, data, start, unlabelled, job)
+    test_videos = write_set(page, examples, data, start, training.unlabelled, job)
 
     command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
-    command += ["--minutes", f"{minutes:g}"]
+    command += ["--minutes", f"{training.minutes:g}"]
     run_command(command, job, note="measuring how fast this computer trains")
     epochs = int(read_mapping(recipe, "a recipe").get("train", {}).get("epochs", 80))
     if start is None:
@@ -148,7 +141,7 @@ def _learn(
     after = measure(page.engine.open(out), test_videos)
     earlier = None if previous is None else measure(previous, test_videos)
     figures = {"before": earlier, "after": after}
-    page.project.add_run(out, track, figures)
+    page.project.add_run(out, training.track, figures)
     if earlier is not None and earlier["right"] > after["right"]:
         outcome = "The model before was better and is kept."
     else:

@@ -8,9 +8,13 @@ import shlex
 import zlib
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fact_clip.core import Clock, InputError, Instant, Segment, Segmentation
 from fact_clip.core.colours import palette
@@ -27,7 +31,7 @@ from fact_clip.report.budget import (
     transitions,
 )
 from fact_clip_app.controls import CONTROLS
-from fact_clip_app.drafts import BACKGROUND, Draft, gapless
+from fact_clip_app.drafts import BACKGROUND, Draft, gapless, row_labels
 from fact_clip_app.engine import run_of
 from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
@@ -125,6 +129,7 @@ def _video_state(
 def _facts(page: Page, video: VideoEntry, count: int) -> dict[str, Any]:
     """Return what is said of a video with a number of labels wherever it occurs."""
     progress = "started" if count else "unlabelled"
+    playback = page.conversions.playback(video)
     return {
         "id": video.id,
         "name": video.name,
@@ -132,15 +137,10 @@ def _facts(page: Page, video: VideoEntry, count: int) -> dict[str, Any]:
         "complete": video.complete,
         "progress": "complete" if video.complete else progress,
         "duration": page.project.duration(video.id),
-        **_playback(page, video),
+        "media": playback.kind,
+        "conversion": job(page, playback.job),
         "job": job(page, page.engine.work(video.id).job),
     }
-
-
-def _playback(page: Page, video: VideoEntry) -> dict[str, Any]:
-    """Return what a browser plays of a video, and the conversion to that."""
-    playback = page.conversions.playback(video)
-    return {"media": playback.kind, "conversion": job(page, playback.job)}
 
 
 def background_of(page: Page, *default: str) -> list[str]:
@@ -250,9 +250,7 @@ def uncertain(page: Page) -> list[dict[str, Any]]:
     """Return the least certain drafts of all videos, least certain first."""
     rows = []
     for video in page.project.full_videos():
-        if page.engine.work(video.id).prediction is None:
-            continue
-        for part in page.first_timeline(video):
+        for part in page.quick.run(partial(page.first_timeline, video)):
             if isinstance(part, Draft) and part.confidence is not None:
                 row = {
                     "video": video.id,
@@ -486,20 +484,20 @@ def comparison(
     return {"figures": _figures([pair]), "rows": rows, "colours": colours(page, names)}
 
 
-def frame_labels(parts: Iterable[Draft | Label], n_frames: int, other: str) -> list[str]:
+def frame_labels(
+    parts: Sequence[Draft | Label], times: NDArray[np.float64], other: str
+) -> list[str]:
     """Return the label of each frame, as files have them.
 
     Args:
-        parts: labels and drafts. An instant has one frame, unless a segment covers it. Of
+        parts: labels and drafts in order. An instant has one frame, unless a segment covers it. Of
             overlapping segments, the later one counts.
-        n_frames: the length of the video.
+        times: seconds at which frames start, and the end, (N + 1,).
         other: the label of frames that no part covers.
     """
-    labels = [other] * n_frames
-    for part in sorted(parts, key=lambda part: (part.start, part.start == part.stop)):
-        if part.start < part.stop:
-            labels[part.start : part.stop] = [part.label] * (part.stop - part.start)
-        elif labels[part.start] == other:
+    labels = row_labels(parts, times, times, other)
+    for part in parts:
+        if part.start == part.stop and labels[part.start] == other:
             labels[part.start] = part.label
     return labels
 
@@ -561,7 +559,7 @@ def agreement_of_all(page: Page, first: str, second: str) -> dict[str, Any]:
         for key in (first, second):
             labels = side(tracks, key)
             if labels is not None:
-                labellings.append(frame_labels(labels, video.n_frames, other))
+                labellings.append(frame_labels(labels, video.times, other))
         if len(labellings) == 2:
             pairs.append(_pair(page, video, *labellings))
             figures = _figures(pairs[-1:])
@@ -594,8 +592,7 @@ def command(page: Page, video: VideoEntry) -> str:
     if names:
         line = io.StringIO()
         csv.writer(line, lineterminator="").writerow(names)  # quotes names with a comma
-        separator = "," if any("," in name for name in names) else ", "
-        words += ["--actions", line.getvalue().replace(",", separator)]
+        words += ["--actions", line.getvalue()]
     for name, value in engine.settings:
         if value is not None and name in model.scorer.adjustable:
             words += [CONTROLS[name].option, f"{value:g}"]

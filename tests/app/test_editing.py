@@ -150,7 +150,7 @@ def test_labels_outlive_new_names_and_follow_a_new_one(user, rows):
     assert main(other) == fixed
     assert {label for *_, label in segments(other["drafts"])} <= {"rotate gear", "grasp shaft", "no action"}
 
-    user.act("rotate gear", "grip shaft", renamed=["grasp shaft", "grip shaft"])
+    user.ask("POST", "/api/actions", json={"do": "change", "name": "grasp shaft", "to": "grip shaft"})
     third = user.ask("GET", f"/api/videos/{video}")
     assert main(third) == [fixed[0], (25, 40, "grip shaft")]
     assert user.ask("GET", "/api/state")["videos"][0]["labels"] == 2

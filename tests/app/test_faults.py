@@ -47,26 +47,25 @@ def test_no_name_is_lost_when_many_add_actions(opened):
     enter = opened(run=None)
     user = enter()
     user.act("stir")
-    base = ["stir"]
 
     def add(number):
-        names = [*base, *(f"action {number} {step}" for step in range(5))]
-        enter().act(*names, base=base)
+        names = [f"action {number} {step}" for step in range(5)]
+        enter().ask("POST", "/api/actions", json={"do": "add", "names": names})
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(16)))
     names = [action["name"] for action in user.ask("GET", "/api/state")["actions"]]
     assert set(names) == {"stir", *(f"action {number} {step}" for number in range(16) for step in range(5))}
-    user.act("pour", base=names)  # what was there is deleted, and only that
+    user.act("pour")  # PUT replaces all
     assert [action["name"] for action in user.ask("GET", "/api/state")["actions"]] == ["pour"]
 
 
-def test_an_action_that_came_meanwhile_keeps_its_colour_and_key(tmp_path):
+def test_an_action_that_stays_keeps_its_colour_and_key(tmp_path):
     project = Project(tmp_path / "p")
     history = History(project)
     history.set_actions([Action("stir"), Action("pour", key="p")])
-    history.set_actions([Action("stir"), Action("cut")], base=["stir"])
-    assert project.actions() == [Action("stir", 0, "1"), Action("cut", 2, "2"), Action("pour", 1, "p")]
+    history.set_actions([Action("cut"), Action("pour")])
+    assert project.actions() == [Action("cut", 0, "1"), Action("pour", 1, "p")]
     project.close()
 
 

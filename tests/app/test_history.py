@@ -315,10 +315,10 @@ def test_random_changes_of_two_clients_lose_no_class(tmp_path, seed):
                             history.change(name, {"name": new}, person)
                             expected = expected - {name} | {new}
                         case "merge":
-                            history.merge(name, target, person)
+                            history.remove(name, target, person)
                             expected -= {name}
                         case "delete":
-                            history.delete(name, person)
+                            history.remove(name, None, person)
                             expected -= {name}
                         case "move":
                             history.move(name, target, person)
@@ -326,8 +326,8 @@ def test_random_changes_of_two_clients_lose_no_class(tmp_path, seed):
                             history.edit(video, Part(track, [], [label]), person)
                             expected |= {label.label}
                         case "put":
-                            history.set_actions([Action(name) for name in [*names, new]], base=names)
-                            expected |= {*names, new}
+                            history.set_actions([Action(name) for name in [*listed(), new]])
+                            expected |= {new}
                         case _:
                             history.step(video, person, back=word == "undo")
                             expected = set(listed())

@@ -80,7 +80,7 @@ def test_edits_undo_redo_and_reload_are_those_of_a_list(steps, tmp_path_factory)
             after = stirred if step == "rename" else [replace(one, annotator="ann") for one in step]
             if step == "rename":
                 if after != current:
-                    history.merge("stir", "stir!", ANN)
+                    history.remove("stir", "stir!", ANN)
             else:
                 assert history.replace(video, track, step, revision, ANN) == revision + (after != current)
             if after != current:
