@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import Clock, Segment, Segmentation
+from fact_clip.formats.gaps import Gaps
 from fact_clip_app.project import Label
 
 BACKGROUND = "background"
@@ -77,22 +78,17 @@ def gapless(
         n_frames: the length of the video.
         background: the label of gaps.
     """
-    segments: list[Segment] = []
-    end = 0
+    segments = []
     for part in parts:
         if part.start == part.stop:
             continue
-        if part.start > end:
-            segments.append(Segment(end, part.start, background))
-        end = part.stop
+        segment = Segment(part.start, part.stop, part.label)
         if isinstance(part, Draft):
-            segment = Segment(part.start, end, part.label, part.confidence)
+            segment = replace(segment, confidence=part.confidence)
         else:
-            segment = Segment(part.start, end, part.label, comment=part.comment)
+            segment = replace(segment, comment=part.comment)
         segments.append(segment)
-    if end < n_frames:
-        segments.append(Segment(end, n_frames, background))
-    return tuple(segments)
+    return Gaps(background, n_frames).filled(segments)
 
 
 def row_labels(

@@ -102,14 +102,13 @@ class Engine:
         model = self.model()
         if model is None:
             return ()
-        takes_any = reads_names(model)
         vocabulary = model.vocabulary
         names = [
             action.name
             for action in self.project.actions()
             if action.name not in vocabulary.background
         ]
-        if not takes_any:
+        if not reads_names(model):
             names = [name for name in names if name in vocabulary]
         if not names and run_of(model) is not None:
             return None
@@ -248,12 +247,7 @@ class Engine:
                     self._scores.move_to_end(video.id)
                     return scores
         features, clock = model.open(path)
-        clock = replace(clock, n_frames=len(features))
-        if video.media is None:
-            clock = replace(clock, media=None)
-        else:
-            video_fps = clock.video_fps or probe(video.media).fps
-            clock = replace(clock, media=video.media.name, video_fps=video_fps)
+        clock = replace(clock, n_frames=len(features), media=None)
         self.work(video.id).clock = clock
         scores = model.score(features, path, candidates, clock, rivals=key.rivals)
         with self._lock:

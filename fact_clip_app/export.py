@@ -91,10 +91,8 @@ def training_videos(page: Page, track: str, unlabelled: Mapping[str, Unlabelled]
     Raises:
         InputError: if there are fewer than two, or `unlabelled` lacks one that is not complete.
     """
-    examples = []
-    for example in labelled_videos(page, track):
-        if unlabelled.get(example.video.id) != "skip":
-            examples.append(example)
+    examples = labelled_videos(page, track)
+    examples = [example for example in examples if unlabelled.get(example.video.id) != "skip"]
     check_number(examples)
     for example in examples:
         if example.is_open and example.video.id not in unlabelled:

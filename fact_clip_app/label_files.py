@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +62,7 @@ def plan(
         track: the track for a file with one tier.
         name: the name of the track, or the beginning of its name if there are several tiers.
             Without either, the tracks are named as the tiers.
-        ethogram: actions of the file (`read_actions`). A key that is taken is left out.
+        ethogram: actions of the file (`read_actions`).
 
     Raises:
         InputError: if there is no such track, or `track` is for several tiers.
@@ -85,26 +85,13 @@ def plan(
     for candidate in stored:
         if candidate.labels and candidate.name in tracks:
             replaced[candidate.name] = len(candidate.labels)
-    candidates = list(ethogram)
+    actions = {action.name: action for action in ethogram}
     for labels in tracks.values():
-        candidates += [Action(label.label) for label in labels]
-    return Loading(tracks, replaced, _new_actions(project.actions(), candidates))
-
-
-def _new_actions(existing: Iterable[Action], candidates: Iterable[Action]) -> list[Action]:
-    """Return the actions whose names are new, without the keys that are taken."""
-    names = {action.name for action in existing}
-    keys = {action.key.lower() for action in existing}
-    new = []
-    for action in candidates:
-        if action.name in names:
-            continue
-        if action.key.lower() in keys:
-            action = replace(action, key="")
-        names.add(action.name)
-        keys.add(action.key.lower())
-        new.append(action)
-    return new
+        for label in labels:
+            actions.setdefault(label.label, Action(label.label))
+    for action in project.actions():
+        actions.pop(action.name, None)
+    return Loading(tracks, replaced, list(actions.values()))
 
 
 def read_actions(path: Path, ending: str, background: Iterable[str] = ()) -> list[Action]:

@@ -216,11 +216,11 @@ class Playback:
     @property
     def problem(self) -> str:
         """Return why there is no file to play."""
-        if self.job is None:
+        if self.kind is None:
             return "no video file"
-        if self.kind == "failed":
-            return "the video file is not where it was, or cannot be converted"
-        return "the video is being converted for browsers; ask again later"
+        if self.kind == "converting":
+            return "the video is being converted for browsers; ask again later"
+        return "the video file is not where it was, or cannot be converted"
 
 
 class Conversions:

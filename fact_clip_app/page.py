@@ -153,10 +153,6 @@ class Page:
 
             self.training = self.queue.add(Job("training", run_and_record))
 
-    def cancel_training(self) -> None:
-        """Stop the training that is waiting or under way, if there is one."""
-        self.queue.cancel(lambda job: job is self.training)
-
     def drafts(self, video: VideoEntry, track: Track) -> list[Draft]:
         """Return what a model predicts for a video, or nothing if its first track is complete."""
         return [] if track.complete else self.engine.drafts(video)

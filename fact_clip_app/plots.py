@@ -58,7 +58,7 @@ def _learning(page: Page) -> Figure | None:
     right = []
     hits = []
     previous = []
-    for name, (_, _, figures) in page.project.runs().items():
+    for name, (_, figures) in page.project.runs().items():
         if figures.get("after"):
             after = figures["after"]
             names.append(name)

@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -100,10 +100,10 @@ class Track:
 
     id: int
     name: str
-    labels: list[Label] = field(default_factory=list)  # in order of time
-    revision: int = 0  # how often its labels were changed
-    complete: bool = False  # frames without a segment are background, not merely unlabelled
-    annotator: str = ""  # whose track it is, or ""
+    labels: list[Label]  # in order of time
+    revision: int  # how often its labels were changed
+    complete: bool  # frames without a segment are background, not merely unlabelled
+    annotator: str  # whose track it is, or ""
 
 
 class ActionRow(NamedTuple):
@@ -142,13 +142,17 @@ class Project(Database):
         return [Action(*row[:-1]) for row in self.action_rows()]
 
     def add_actions(self, actions: Iterable[str | Action]) -> None:
-        """Append the actions whose names are new, with the first free colour and key."""
+        """Append the actions whose names are new.
+
+        One without a colour gets the first free one, and so does one whose key is missing or taken.
+        """
         with self.change():
             rows = self.action_rows()
             new = [Action(action) if isinstance(action, str) else action for action in actions]
             names = {row.name for row in rows}
+            taken_keys = {"", *(row.key.lower() for row in rows)}
             colours = {row.colour for row in rows} | {action.colour for action in new}
-            keys = {row.key.lower() for row in rows} | {action.key.lower() for action in new}
+            keys = taken_keys | {action.key.lower() for action in new}
             position = max((row.position for row in rows), default=-1.0)
             free_colours = (number for number in count() if number not in colours)
             free_keys = (key for key in KEYS if key not in keys)
@@ -158,7 +162,10 @@ class Project(Database):
                 names.add(action.name)
                 position += 1
                 colour = action.colour if action.colour >= 0 else next(free_colours)
-                key = action.key or next(free_keys, "")
+                key = action.key
+                if key.lower() in taken_keys:
+                    key = next(free_keys, "")
+                taken_keys.add(key.lower())
                 completed = replace(action, colour=colour, key=key)
                 self.insert_action(ActionRow._make([*astuple(completed), position]))
 
@@ -173,7 +180,6 @@ class Project(Database):
         media: Path | None,
         features: Path | None,
         times: NDArray[np.float64],
-        complete: bool = False,
     ) -> str:
         """Add a video with one track.
 
@@ -182,27 +188,26 @@ class Project(Database):
             media: the video file, stored relative to the project if it lies there.
             features: a feature file, stored in the same way.
             times: seconds at which its frames start, and the end, (N + 1,).
-            complete: whether frames without a segment are background.
 
         Returns:
             The id of the video.
         """
         key = secrets.token_hex(8)
-        row = (
-            key,
-            name,
-            self._stored(media),
-            self._stored(features),
-            np.asarray(times, np.float64).tobytes(),
-            time.time(),
-        )
         query = """INSERT INTO video (id, name, media, features, times, complete, added)
                    VALUES (?, ?, ?, ?, ?, 0, ?)"""
-        track_query = "INSERT INTO track (video, name, complete) VALUES (?, 'main', ?)"
+        track_query = "INSERT INTO track (video, name) VALUES (?, 'main')"
         with self.change():
-            self.run(query, *row)
+            self.run(
+                query,
+                key,
+                name,
+                self._stored(media),
+                self._stored(features),
+                np.asarray(times, np.float64).tobytes(),
+                time.time(),
+            )
             self.run("INSERT INTO revision VALUES (?, 0)", key)
-            self.run(track_query, key, complete)
+            self.run(track_query, key)
         return key
 
     def _stored(self, path: Path | None) -> str | None:
@@ -359,13 +364,11 @@ class Project(Database):
             labelled[video] = (segments, sorted(filter(None, json.loads(annotators))))
         return labelled
 
-    def runs(self) -> dict[str, tuple[Path, str, dict[str, Any]]]:
-        """Return the folder, the track and the figures (before, after) of each trained run."""
+    def runs(self) -> dict[str, tuple[Path, dict[str, Any]]]:
+        """Return the folder and the figures (before, after) of each trained run."""
         runs = {}
-        for name, path, track, figures in self.rows(
-            "SELECT name, path, track, figures FROM run ORDER BY made"
-        ):
-            runs[name] = (self.folder / path, track, json.loads(figures))
+        for name, path, figures in self.rows("SELECT name, path, figures FROM run ORDER BY made"):
+            runs[name] = (self.folder / path, json.loads(figures))
         return runs
 
     def add_run(self, path: Path, track: str, figures: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import anyio
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -34,14 +34,8 @@ from fact_clip_app.project import (
 _Labels = Annotated[list[Label], Field(max_length=20_000)]
 
 
-def _token(value: str) -> str:
-    if value and not value.isprintable():
-        raise ValueError("an id is one line")
-    return value
-
-
 Word = Literal["undo", "redo"]
-Token = Annotated[str, Field(max_length=64), AfterValidator(_token)]
+Token = Annotated[str, Field(max_length=64, pattern=r"^\P{C}*$")]
 """A random id that a browser has made."""
 
 
@@ -161,11 +155,9 @@ class NewTrack(_Body):
     annotator: Annotator = ""
 
 
-class TrackChange(_Body):
+class TrackChange(VideoChange):
     """New values of a track; None changes nothing."""
 
-    name: Name | None = None
-    complete: bool | None = None
     annotator: Annotator | None = None
 
 

@@ -29,7 +29,7 @@ from fact_clip.core.paths import file_name
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import format_called
 from fact_clip.report.assets import FOLDER, TIMELINE, read_assets
-from fact_clip.report.budget import write_tables
+from fact_clip.report.budget import time_budget, transitions, write_tables
 from fact_clip.video.decode import SUFFIXES
 from fact_clip_app import requests, teach, views
 from fact_clip_app.drafts import BACKGROUND, Draft
@@ -215,10 +215,8 @@ class Server:
         """Return a video file that browsers play, or a range of it."""
         playback = self.page.conversions.playback(self._video(video))
         path = playback.path
-        if path is None:
+        if path is None or not path.is_file():
             raise HTTPException(404, playback.problem)
-        if not path.is_file():
-            raise HTTPException(404, "the video file is not where it was")
         kind = MEDIA_TYPES[path.suffix.lower()]
         return FileResponse(path, media_type=kind, content_disposition_type="inline")
 
@@ -233,16 +231,17 @@ class Server:
 
     async def _events(self) -> AsyncIterator[str]:
         last_stamp = ""
-        last_time = 0.0
+        silence = 0.0  # seconds
         while not self.page.is_closed:
             stamp = await to_thread.run_sync(views.stamp, self.page)
             if stamp != last_stamp:
                 last_stamp = stamp
-                last_time = time.monotonic()
+                silence = 0.0
                 yield f"event: change\ndata: {json.dumps({'stamp': stamp})}\n\n"
-            elif time.monotonic() > last_time + SILENCE_SECONDS:
-                last_time = time.monotonic()
+            elif silence > SILENCE_SECONDS:
+                silence = 0.0
                 yield ": nothing new\n\n"
+            silence += EVENT_SECONDS
             await sleep(EVENT_SECONDS)
 
     def video(self, video: str, person: Asker) -> Answer:
@@ -425,21 +424,17 @@ class Server:
         annotator: People = None,
     ) -> Response:
         """Return the tracks of every labelled video as a zip of files in some formats."""
-        formats = format or ["json"]
-
-        def write(folder: Path) -> None:
-            folder.mkdir()
-            for _ in views.export_files(
+        return _download_folder(
+            "labels",
+            lambda folder: views.export_files(
                 self.page,
                 folder,
-                formats,
+                format or ["json"],
                 background=background,
                 with_drafts=drafts,
                 annotators=annotator,
-            ):
-                pass
-
-        return _download_folder("labels", write)
+            ),
+        )
 
     def export_training(self, track: str, unlabelled: Unlabelled | None = None) -> Response:
         """Return the labelled videos of a track as a zip of a data set with features.
@@ -454,7 +449,11 @@ class Server:
         self, format: Literal["json", "csv", "xlsx"] = "json", annotator: People = None
     ) -> Answer | Response:
         """Return how long, how often and when actions were labelled, as JSON or as a table."""
-        tables = views.budget(self.page, annotator)
+        rows, durations = views.labelled_rows(self.page, annotator)
+        tables = {
+            "time": time_budget(rows, durations),
+            "transitions": transitions(rows.values()),
+        }
         if format == "json":
             return tables
         return _download(f"time.{format}", lambda path: write_tables(path, tables))
@@ -502,7 +501,7 @@ class Server:
 
     def cancel_training(self) -> Answer:
         """Stop the training that is waiting or under way."""
-        self.page.cancel_training()
+        self.page.queue.cancel(lambda job: job is self.page.training)
         return {}
 
     def incomplete(self, track: str) -> Answer:
@@ -513,8 +512,13 @@ class Server:
         for example in examples:
             if example.is_open:
                 labelled_to, duration = example.extent
-                facts = {"id": example.video.id, "name": example.video.name}
-                videos.append({**facts, "labelled_to": labelled_to, "duration": duration})
+                row = {
+                    "id": example.video.id,
+                    "name": example.video.name,
+                    "labelled_to": labelled_to,
+                    "duration": duration,
+                }
+                videos.append(row)
         return {"videos": videos}
 
     def agreement(self, first: str, second: str) -> Answer:

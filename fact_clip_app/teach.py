@@ -104,10 +104,9 @@ def learn(page: Page, training: Training) -> None:
         training: what to train. A model that is taught learns new names from the run in use.
     """
     examples = training_videos(page, training.track, training.unlabelled)
-    model = page.engine.model()
-    if training.teach and run_of(model) is None:
+    start = page.engine.model() if training.teach else None
+    if training.teach and run_of(start) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
-    start = model if training.teach else None
     if start is not None:
         check_trust(start.run, start.run.config.text.encoder, page.options.trust_encoder)
     page.begin_training(lambda job: _learn(page, training, examples, start, job))

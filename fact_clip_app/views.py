@@ -6,7 +6,7 @@ import csv
 import io
 import shlex
 import zlib
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import count
@@ -22,14 +22,7 @@ from fact_clip.core.paths import file_name
 from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save_tracks
 from fact_clip.formats import save as save_segmentation
 from fact_clip.metrics.agreement import agreement
-from fact_clip.report.budget import (
-    Pair,
-    Stretch,
-    time_agreement,
-    time_budget,
-    timed_parts,
-    transitions,
-)
+from fact_clip.report.budget import Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
 from fact_clip_app.drafts import BACKGROUND, Draft, gapless, row_labels
 from fact_clip_app.engine import run_of
@@ -58,7 +51,7 @@ def state(page: Page) -> dict[str, Any]:
     usage = project.usage()
     labelled = project.labelled()
     title = "none" if engine.base is None else "no training"
-    if engine.base is not None and run is not None:
+    if run is not None:
         title = run.name
     return {
         "project": {
@@ -86,7 +79,7 @@ def state(page: Page) -> dict[str, Any]:
         "training_set": None if training_set is None else str(training_set.root),
         "can_adapt": training_set is not None and run is not None,
         "training": job(page, page.training),
-        "runs": {name: figures for name, (_, _, figures) in project.runs().items()},
+        "runs": {name: figures for name, (_, figures) in project.runs().items()},
         "formats": list(FORMATS),
         "limits": {"megabytes": page.limits.file_bytes / 1e6, "minutes": page.limits.minutes},
         "stamp": stamp(page),
@@ -130,6 +123,7 @@ def _facts(page: Page, video: VideoEntry, count: int) -> dict[str, Any]:
     """Return what is said of a video with a number of labels wherever it occurs."""
     progress = "started" if count else "unlabelled"
     playback = page.conversions.playback(video)
+    conversion = job(page, playback.job)
     return {
         "id": video.id,
         "name": video.name,
@@ -138,7 +132,7 @@ def _facts(page: Page, video: VideoEntry, count: int) -> dict[str, Any]:
         "progress": "complete" if video.complete else progress,
         "duration": page.project.duration(video.id),
         "media": playback.kind,
-        "conversion": job(page, playback.job),
+        "conversion": conversion,
         "job": job(page, page.engine.work(video.id).job),
     }
 
@@ -290,8 +284,11 @@ def segmentations_of(
     if with_drafts:
         timeline = page.first_timeline(video)
         drafts = [part for part in timeline if isinstance(part, Draft)]
+        name = DRAFTS
+        while name in parts_of:
+            name += " of the model"
         if drafts:
-            parts_of[_free_name(DRAFTS, parts_of)] = drafts
+            parts_of[name] = drafts
 
     background = background_of(page, BACKGROUND)
     clock = _clock(video)
@@ -336,16 +333,6 @@ def ethogram(page: Page) -> dict[str, Behaviour]:
     return behaviours
 
 
-def _free_name(name: str, taken: Container[str]) -> str:
-    """Return the name, with a number if it is taken."""
-    free = name
-    number = 1
-    while free in taken:
-        number += 1
-        free = f"{name} {number}"
-    return free
-
-
 def _clock(video: VideoEntry) -> Clock:
     length = float(video.times[-1] - video.times[0])
     rate = round(video.n_frames / length, 6) if length > 0 else None
@@ -361,7 +348,7 @@ def export_files(
     background: bool,
     with_drafts: bool = False,
     annotators: Collection[str] | None = None,
-) -> Iterator[Path]:
+) -> list[Path]:
     """Write every track of every video that has labels.
 
     Args:
@@ -372,10 +359,10 @@ def export_files(
         with_drafts: also write what the model predicts, as a track of its own.
         annotators: whose labels. None stands for all people.
 
-    Yields:
-        Each file. If two videos have one name, the second file is named after its id too.
+    Returns:
+        The files. If two videos have one name, the second file is named after its id too.
     """
-    written = set[Path]()
+    written: list[Path] = []
     behaviours = ethogram(page)
     for video in page.project.full_videos():
         tracks = tracks_by(page, video.id, annotators)
@@ -389,9 +376,9 @@ def export_files(
                 path = folder / f"{title}{form.ending}"
                 if path in written:
                     path = folder / f"{title}-{video.id}{form.ending}"
-                written.add(path)
+                written.append(path)
                 save(parts, path, background, behaviours)
-                yield path
+    return written
 
 
 def files_of(
@@ -426,14 +413,6 @@ def save(
         save_segmentation(track, path, with_background=background, ethogram=behaviours)
 
 
-def budget(
-    page: Page, annotators: Collection[str] | None = None
-) -> dict[str, list[dict[str, Any]]]:
-    """Return the tables of how long, how often and when actions were labelled on each track."""
-    rows, durations = labelled_rows(page, annotators)
-    return {"time": time_budget(rows, durations), "transitions": transitions(rows.values())}
-
-
 def labelled_rows(
     page: Page, annotators: Collection[str] | None = None
 ) -> tuple[dict[str, list[Stretch]], dict[str, float]]:
@@ -449,13 +428,11 @@ def labelled_rows(
             name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
             if name in stretches:
                 name = f"{name} ({video.id})"
-            stretches[name] = _stretches(track.labels, times)
+            stretches[name] = [
+                (times[label.start], times[label.stop], label.label) for label in track.labels
+            ]
             durations[name] = times[-1] - times[0]
     return stretches, durations
-
-
-def _stretches(parts: Iterable[Label], times: Sequence[float]) -> list[Stretch]:
-    return [(times[part.start], times[part.stop], part.label) for part in parts]
 
 
 def comparison(

@@ -245,7 +245,7 @@ def test_taken_names_and_keys_are_named(two):
     for how in ({"do": "fly"}, {"do": "add", "names": []}, {"do": "change", "name": "feed", "paint": "red"}, {}):
         assert "error" in do(anna, ANNA, 400, **how)
     body = {"actions": [{"name": "a", "key": "x"}, {"name": "b", "key": "X"}]}
-    assert anna.ask("PUT", "/api/actions", 409, json=body)["taken"] == "b"
+    assert anna.ask("PUT", "/api/actions", 409, json=body)["taken"] == "a"
 
 
 def test_a_step_of_the_project_is_refused_where_somebody_else_came_after(two):
@@ -537,7 +537,7 @@ def test_an_old_project_opens_with_everything(tmp_path):
     assert [(track.name, track.complete, track.labels) for track in project.labelled_tracks(second.id)] == [
         ("main", False, []), ("left", False, [Label(2, 2, "dig", "drawn", "", "Anna")]),
     ]  # fmt: skip
-    assert project.runs()["model-1"][2] == {"after": 1}
+    assert project.runs()["model-1"][1] == {"after": 1}
     history.step(first.id, Person(), back=True)
     assert project.track_labels(track.id)[1] == Label(4, 5, "eat", "imported", "why?", "Anna")
     history.step(second.id, Person(), back=False)
