@@ -116,8 +116,7 @@ def decode(
     for name, result in results.items():
         rows.append({"video": printable(name), "rows": result.n_frames, "segments": len(result)})
     print(table(rows, digits=0))
-    penalty = decoder.settings.switch_penalty
-    learned = f"switching penalty {penalty:g}, order {order:g}, durations {durations:g}"
+    learned = f"switching penalty {decoder.penalty:g}, order {order:g}, durations {durations:g}"
     note(learned, f"written: {len(targets)} files in {out}")
 
 

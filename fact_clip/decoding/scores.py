@@ -214,7 +214,7 @@ def class_scores(scores: Scores, candidates: CandidateSet) -> Tensor:
     device = scores.voters[0].frames.device
     correction = None if offset is None else torch.from_numpy(offset).float().to(device)
     tables = [fuse(voter, scores.frame_weight, correction)[0] for voter in scores.voters]
-    return _average(tables, scores.smoothing)
+    return mean_probabilities(tables, scores.smoothing)
 
 
 @torch.inference_mode()
@@ -281,15 +281,21 @@ def decode_gammas(
             fuse_gammas(voter, scores.frame_weight, correction, subtracted, part)
             for voter in scores.voters
         ]
-        table = _average(tables, scores.smoothing)  # (G', T', C)
+        table = mean_probabilities(tables, scores.smoothing)  # (G', T', C)
         labels.append(_switch(table, candidates.is_allowed, penalty, candidates.transition_costs))
     return np.concatenate(labels)[:, scores.row_of_frame]
 
 
-def _average(tables: list[Tensor], smoothing: float) -> Tensor:
+def mean_probabilities(tables: list[Tensor], smoothing: float) -> Tensor:
     """Return probabilities (..., T', C) of one model, or the normalised mean of several logs.
 
-    Without smoothing, a class that one model excludes is excluded.
+    Args:
+        tables: probabilities (..., T', C) of each model.
+        smoothing: share of a uniform distribution that is mixed into each. Without it, a class that
+            one model excludes is excluded.
+
+    Returns:
+        (..., T', C) probabilities.
     """
     probabilities = torch.stack(tables)
     if smoothing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -16,17 +16,12 @@ from fact_clip.core.arguments import array_of, names_of, number_of, validated
 from fact_clip.datasets.describe import SHORT, short_segment_penalty
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.statistics import IGNORED, Run, count_transitions
-from fact_clip.decoding import (
-    CandidateSet,
-    DecodeSettings,
-    Scores,
-    Voters,
-    class_scores,
-    decode_scores,
-)
 from fact_clip.decoding.durations import Durations, decode_durations
+from fact_clip.decoding.scores import mean_probabilities
 from fact_clip.decoding.switching import transition_costs
 from fact_clip.inference.decoder import FrameLabels, SegmentBuilder
+
+Floats = NDArray[np.float64]
 
 Kind = Literal["probabilities", "logits", "log-probabilities"]
 
@@ -97,16 +92,18 @@ class ScoreDecoder:
     """Decodes scores with what was learned from training labels.
 
     Attributes:
-        candidates: the classes, with the costs of changes.
-        settings: of decoding.
-        lengths: (N, C) log scores of segments of 1, 2, ... rows; None: any length is as good.
+        vocabulary: the C classes.
+        penalty: of a usual change, in nats.
+        costs: (C, C) of changes, in units of the penalty.
+        lengths: (N, C) log scores of segments of 1, 2, ... rows, as of `decode_durations`.
         fps: rows of the scores a second, if known.
         smoothing: share of a uniform distribution in the scores of each of several models.
     """
 
-    candidates: CandidateSet
-    settings: DecodeSettings
-    lengths: NDArray[np.float64] | None = None
+    vocabulary: Vocabulary
+    penalty: float
+    costs: Floats
+    lengths: Floats
     fps: float | None = None
     smoothing: float = MEMBER_SMOOTHING
 
@@ -114,7 +111,7 @@ class ScoreDecoder:
     def learned(
         cls,
         names: Sequence[str],
-        training_segments: Iterable[Segmentation] = (),
+        training_segments: Sequence[Segmentation] = (),
         *,
         fps: float | None = None,
         background: Sequence[str] | None = None,
@@ -122,16 +119,17 @@ class ScoreDecoder:
         order: float = 1.0,
         durations: float = 1.0,
     ) -> ScoreDecoder:
-        """Learn the costs of changes and the switching penalty; see `decode`."""
+        """Learn costs of changes, lengths, and the switching penalty; see `decode`."""
         if fps is not None:
             fps = number_of(fps, "fps", "rows a second", 1e-6, 1e6)
-        number_of(order, "order", "a weight", 0, 1e6)
-        number_of(durations, "durations", "a weight", 0, 1e6)
-        videos = list(training_segments)
-        if background is None:
-            marked = [name for video in videos for name in video.background]
-            background = [name for name in dict.fromkeys(marked) if name in names]
+        weights = {"switch_penalty": switch_penalty, "order": order, "durations": durations}
+        for name, weight in weights.items():
+            if weight is not None:
+                number_of(weight, name, "a weight", 0, 1e6)
         class_names = names_of(names, "names")
+        if background is None:
+            marked = {name for video in training_segments for name in video.background}
+            background = [name for name in class_names if name in marked]
         unknown = [name for name in background if name not in class_names]
         if unknown:
             raise InputError("background", f"no class {unknown[0]!r}", "name some of the classes")
@@ -139,7 +137,7 @@ class ScoreDecoder:
 
         runs_of_videos = []
         lengths: list[list[float]] = [[] for _ in vocabulary]  # of the segments of each class
-        for video in videos:
+        for video in training_segments:
             with located("training_segments"):
                 label_runs = _label_runs(video, vocabulary)
             runs_of_videos.append(label_runs)
@@ -154,64 +152,37 @@ class ScoreDecoder:
         counts = np.zeros((len(vocabulary), len(vocabulary)))
         for pair, times in count_transitions(runs_of_videos).items():
             counts[pair] = times
-        costs = transition_costs(counts, order) if order else None
-        log_lengths = None
+        log_lengths = np.zeros((1, len(vocabulary)))
         if durations and any(lengths):
             log_lengths = Durations.learned(lengths).log_scores(durations)
         return cls(
-            candidates=CandidateSet(vocabulary, transition_costs=costs),
-            settings=DecodeSettings(switch_penalty=float(switch_penalty)),
+            vocabulary=vocabulary,
+            penalty=switch_penalty,
+            costs=transition_costs(counts, order),
             lengths=log_lengths,
             fps=fps,
         )
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """Return the classes."""
-        return self.candidates.vocabulary
-
-    def segmentation(self, tables: Sequence[NDArray[np.float64]]) -> Segmentation:
+    def segmentation(self, tables: Sequence[Floats]) -> Segmentation:
         """Return the segmentation of a video.
 
         Args:
             tables: (T, C) of `probabilities`, one of each model.
         """
-        lengths = {len(table) for table in tables}
-        if len(lengths) > 1:
-            rows = " and ".join(map(str, sorted(lengths)))
-            raise InputError("scores", f"{rows} rows of one video", "give each row by each model")
-        voters = []
-        for table in tables:
-            frames = torch.from_numpy(table).float().unsqueeze(0)  # (1, T, C)
-            has_token = torch.ones(frames.shape[:2], dtype=torch.bool)
-            voters.append(Voters(frames=frames, tokens=None, has_token=has_token))
-        scores = Scores(
-            n_frames=len(tables[0]),
-            voters=tuple(voters),
-            smoothing=self.smoothing if len(tables) > 1 else 0.0,
-        )
-        if self.lengths is None:
-            labels, shares = decode_scores(scores, self.candidates, self.settings)
-        else:
-            table = class_scores(scores, self.candidates).double().numpy()
-            labels = self._decode_lengths(table, self.lengths)
-            shares = table[np.arange(len(labels)), labels].clip(0, 1)
-        confidence = shares.astype(np.float64)
+        n_rows = {len(table) for table in tables}
+        if len(n_rows) > 1:
+            counts = " and ".join(map(str, sorted(n_rows)))
+            raise InputError("scores", f"{counts} rows of one video", "give each row by each model")
+        tensors = [torch.from_numpy(table) for table in tables]
+        share = self.smoothing if len(tables) > 1 else 0.0
+        mean = mean_probabilities(tensors, share).numpy()
+        logs = np.log(np.maximum(mean, np.finfo(np.float32).tiny))
+        labels = decode_durations(logs, self.penalty * self.costs, self.lengths)
+        confidence = mean[np.arange(len(labels)), labels].clip(0, 1)
         frame_labels = FrameLabels(labels, confidence, certainty=confidence)
         segments = SegmentBuilder(self.vocabulary.names).add(frame_labels, is_last=True)
         result = Segmentation(tuple(segments), background=self.vocabulary.background)
         return Clock(fps=self.fps).apply_to(result)
-
-    def _decode_lengths(
-        self, table: NDArray[np.float64], lengths: NDArray[np.float64]
-    ) -> NDArray[np.int64]:
-        """Return the labels (T,) of probabilities (T, C), where segments have likely lengths."""
-        costs = self.candidates.transition_costs
-        if costs is None:
-            costs = 1 - np.eye(len(self.vocabulary))
-        penalty = self.settings.switch_penalty or 0.0
-        logs = np.log(np.maximum(table, np.finfo(np.float32).tiny))
-        return decode_durations(logs, penalty * costs, lengths)
 
 
 def _learned_penalty(lengths: Sequence[Sequence[float]], vocabulary: Vocabulary) -> float:
@@ -237,9 +208,7 @@ def _label_runs(video: Segmentation, vocabulary: Vocabulary) -> list[Run]:
     return label_runs
 
 
-def probabilities(
-    scores: Any, where: Location, n_classes: int, kind: Kind | None = None
-) -> NDArray[np.float64]:
+def probabilities(scores: Any, where: Location, n_classes: int, kind: Kind | None = None) -> Floats:
     """Convert scores to probabilities.
 
     Args:
@@ -273,7 +242,7 @@ def probabilities(
     return table / sums
 
 
-def _kind_of(table: NDArray[np.float64], where: Location) -> Kind:
+def _kind_of(table: Floats, where: Location) -> Kind:
     """Recognise the kind of scores by the sums of rows."""
     if table.min() >= 0:
         if np.abs(table.sum(axis=1) - 1).max() <= _TOLERANCE:
