@@ -113,7 +113,7 @@ def _hub_errors(where: str) -> Iterator[None]:
     try:
         from huggingface_hub import errors, utils
     except ImportError:
-        fix = "pip install 'fact-clip[hub]'"
+        fix = "run: pip install huggingface_hub"
         raise InputError(where, "huggingface_hub is not installed", fix) from None
     if not sys.stderr.isatty():
         utils.disable_progress_bars()

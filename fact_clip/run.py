@@ -166,7 +166,7 @@ class Run(RunFacts):
         package = (self.packages or {}).get(f"{table.group}:{name}")
         if package is not None and table.package(name) is None:
             problem = f"{name!r} comes from the package {package}, which is not installed"
-            fix = f"pip install {package.partition(' ')[0]}"
+            fix = f"run: pip install {package.partition(' ')[0]}"
             raise InputError(self.path / "run.json", problem, fix)
 
     def check_rate(self, fps: float | None, where: Location) -> None:

@@ -91,7 +91,7 @@ def app(
       fact-clip app my_project --run runs/k5
       fact-clip app --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
-    fix = "pip install 'fact-clip[app]'"
+    fix = "run in the folder of FACT-CLIP: pip install '.[app]'"
     with library_errors("fact-clip app", "not installed", ModuleNotFoundError, fix=fix):
         import uvicorn
 

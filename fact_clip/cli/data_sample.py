@@ -55,7 +55,7 @@ def _write_videos(folder: Path) -> int:
     from fact_clip.video.overlay import can_write, write_video
 
     if not can_write():
-        note("no videos are written: the package av is missing; pip install 'fact-clip[video]'")
+        note("no videos are written: the package av is missing; run: pip install av")
         return 0
     labels = sorted((folder / "groundTruth").glob("*.txt"))
     with progress("drawing") as report:

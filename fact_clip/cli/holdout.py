@@ -167,9 +167,9 @@ def description(dataset: Dataset, holdout: Holdout) -> tuple[Json, str]:
         texts.append("\n".join([head, *rest_lines]))
     if lost:
         names = ", ".join(map(_factor, lost))
-        texts.append(f"NOT compositional as a whole; lost: {names}")
+        texts.append(f"parts of the held-out names that occur in no trained class: {names}")
     else:
-        texts.append("compositional as a whole: a seen class has every factor of every class")
+        texts.append("all parts of the held-out names occur in trained classes")
     texts.append(table([{"remains for training": way, **row} for way, row in remains.items()]))
     result = {
         "holdout": holdout.to_dict(),

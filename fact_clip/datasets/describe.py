@@ -181,9 +181,10 @@ class Measures:
         """Return all measures in words."""
         return (
             f"{self.videos} videos to learn from, {self.frames:,} frames: "
-            f"{self.median_video:g} in the median video, {self.median_segment:g} in the median "
-            f"segment, {self.short_segment:g} in a short one; {self.columns} columns; a linear "
-            f"map names {self.separability:.0%} of the rows of other training videos"
+            f"median video {self.median_video:g} frames, median segment {self.median_segment:g}, "
+            f"short ones (10th percentile) {self.short_segment:g}; {self.columns} columns; "
+            f"a linear classifier gets {self.separability:.0%} of the frames of held-out training "
+            "videos right"
         )
 
 
@@ -241,7 +242,9 @@ def propose(config: DataConfig) -> Proposal:
     settings += _reading(dataset, measures)
     settings += _sizes(measures)
     counts_background = not config.background
-    reason = "background counts in edit and F1"
+    reason = "all classes count in edit and F1"
+    if config.background:
+        reason = "background is left out of edit and F1"
     settings.append(Setting("evaluation.count_background", counts_background, reason))
     return Proposal(
         settings=tuple(settings),
@@ -372,7 +375,7 @@ def _reading(dataset: Dataset, measures: Measures) -> list[Setting]:
     windows: list[int] = []
     if measures.is_separable:
         share = f"{measures.separability:.0%}"
-        reason = f"a linear map names {share} of the rows of other training videos: no more columns"
+        reason = f"a linear classifier gets {share} of held-out frames right: no more columns"
     elif measures.columns <= MOST_COLUMNS:
         half = max(segment / 2, ROWS_OF_A_SHORT_SEGMENT)
         window = 2 * int(half / 2) + 1  # odd

@@ -98,7 +98,7 @@ def read_layout(location: Location, shape: tuple[int, ...], n_labels: int) -> La
     if columns_fit:
         return "DT"
     problem = f"no side of features of shape {shape} is near the {n_labels} labels of the video"
-    raise InputError(location, problem)
+    raise InputError(location, problem, "extract features and labels at one frame rate")
 
 
 def unclear_layout(location: Location) -> OrientationError:

@@ -283,9 +283,6 @@ class Inspection:
         paths = self.folder.feature_files(stored)
         self._add("features", *features.sidecar_faults(paths, fps, orientation))
         if orientation is None:
-            if self.lengths and stored:
-                error = features.unclear_layout(self.folder.features_location)
-                self._add("orientation", error)
             return
 
         for video, array in stored.items():
@@ -309,17 +306,28 @@ class Inspection:
                 features.check_width(location, self._features[video], self.columns, "most files")
 
     def _guess_layout(self, stored: dict[str, Array]) -> Layout | None:
-        """Return the layout that fits the labels of most videos, or None."""
+        """Return the layout that fits the labels of most videos, or None, which is an error."""
         votes: Counter[Layout] = Counter()
+        errors: list[InputError] = []
         for video, n_labels in self.lengths.items():
             if video not in stored:
                 continue
-            shape = stored[video].shape
-            with suppress(InputError):  # neither side fits
-                orientation = features.read_layout(video, shape, n_labels)
-                if orientation is not None:
-                    votes[orientation] += 1
-        return votes.most_common(1)[0][0] if votes else None
+            location = self.folder.feature_location(video)
+            try:
+                orientation = features.read_layout(location, stored[video].shape, n_labels)
+            except InputError as error:  # neither side fits
+                errors.append(error)
+                continue
+            if orientation is None:
+                errors.append(features.unclear_layout(self.folder.features_location))
+            else:
+                votes[orientation] += 1
+        if votes:
+            return votes.most_common(1)[0][0]
+        for error in errors[:1]:
+            kind = "orientation" if isinstance(error, OrientationError) else "length"
+            self._add(kind, error)
+        return None
 
     def _inspect_values(self) -> None:
         if not self._features:

@@ -30,10 +30,11 @@ from fact_clip.datasets.labels import LabelReader, unlabelled
 # The lists of a split, by part ("train", "test") and name of the split.
 SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}", "split{name}.{part}")
 WRITE_SPLITS = (
-    "list the videos to train on in splits/train.split1.bundle, one a line, the others in"
-    " test.split1.bundle"
+    "make them with fact-clip data split, or list the videos to train on in"
+    " splits/train.split1.bundle, one a line, the others in test.split1.bundle"
 )
 
+MAX_NAMES = 3  # of files, in an error
 IN_MEMORY = "<memory>"  # the `data.root` of data in memory (memory.py)
 
 Videos = dict[str, Location]  # the videos of a list, each with the line that names it
@@ -163,7 +164,17 @@ class DataFolder(DataStore):
 
     def features(self, video: str, layout: Layout) -> Array:
         """Return the features (T, D) of a video, memory-mapped."""
-        return load_features(self.feature_location(video), layout)
+        path = self.feature_location(video)
+        if not os.path.lexists(path) and self._stored_files:
+            problem = f"not found; the folder has {_some_names(self._stored_files)}"
+            fix = "save the features of each video there as NAME.npy, with numpy.save"
+            raise InputError(path, problem, fix)
+        return load_features(path, layout)
+
+    @cached_property
+    def _stored_files(self) -> list[Path]:
+        """Return the files of the feature folder, for an error."""
+        return sorted(self.features_location.glob("*"))
 
     def feature_files(self, videos: Iterable[str]) -> list[Path]:
         """Return the feature files of videos, which may have JSON files beside them."""
@@ -223,8 +234,26 @@ def find_root(config: DataConfig) -> Path:
             f"no data set {config.name!r}; one has mapping.txt, groundTruth, features and splits"
         )
         fix = "set data.root, or FACT_CLIP_DATA to the folder above it"
+        if config.root is not None:
+            fix = _folders_of(parent)
         raise MissingDataError(root, problem, fix)
     return root
+
+
+def _folders_of(folder: Path) -> str:
+    """Return the advice for a folder that is no data set: the data sets or folders in it."""
+    folders = sorted(path for path in folder.glob("*/") if not path.name.startswith("."))
+    datasets = [path for path in folders if (path / "groundTruth").is_dir()]
+    if datasets:
+        return f"name one of the data sets in it: {_some_names(datasets)}"
+    if folders:
+        return f"name the folder of the data set; this one has {_some_names(folders)}"
+    return "name the folder of the data set"
+
+
+def _some_names(paths: Sequence[Path]) -> str:
+    names = [path.name for path in paths[:MAX_NAMES]]
+    return ", ".join([*names, "..."] if len(paths) > MAX_NAMES else names)
 
 
 def background_classes(

@@ -83,9 +83,9 @@ class Entry(Generic[Encoder]):
     packages: Mapping[str, str] = field(default_factory=dict)
 
 
-_CLIP = {"open_clip": "'fact-clip[clip]'"}
+_CLIP = {"open_clip": "open_clip_torch"}
 _TRANSFORMERS = {"transformers": "transformers"}
-_TORCHVISION = {"torchvision": "'fact-clip[backbones]'"}
+_TORCHVISION = {"torchvision": "torchvision"}
 
 
 def _adopt(method: str, name: str, part: Any) -> Entry[Any] | None:
@@ -99,7 +99,7 @@ _FRAME: dict[str, Entry[FrameEncoder]] = {
     "transformers": Entry(
         "transformers:google/siglip-base-patch16-224", Transformers, _TRANSFORMERS | _TORCHVISION
     ),
-    "timm": Entry("timm:resnet50.a1_in1k", Timm, {"timm": "'fact-clip[backbones]'"}),
+    "timm": Entry("timm:resnet50.a1_in1k", Timm, {"timm": "timm"}),
     "torchvision": Entry("torchvision:resnet50", Torchvision, _TORCHVISION),
 }
 _TEXT: dict[str, Entry[TextEncoder]] = {
@@ -182,5 +182,5 @@ def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: R
     for package, install in table[prefix].packages.items():
         if importlib.util.find_spec(package) is None:
             problem = f"the package {package} is not installed"
-            raise InputError(where, problem, f"pip install {install}")
+            raise InputError(where, problem, f"run: pip install {install}")
     return table[prefix].build(reference, where, runtime)

@@ -146,9 +146,9 @@ def choose(where: Location, kind: str, names: Iterable[str], tier: str | None) -
     return choice
 
 
-def library(path: Path, module: str, package: str, extra: str) -> Any:
-    """Import a module of an extra; without it an InputError says how to install it."""
-    fix = f"pip install 'fact-clip[{extra}]'"
+def library(path: Path, module: str, package: str) -> Any:
+    """Import a module of a package; without it an InputError says how to install it."""
+    fix = f"run: pip install {package}"
     with library_errors(path, f"{package} is not installed", ImportError, fix=fix):
         return importlib.import_module(module)
 

@@ -143,7 +143,7 @@ def write_tables(path: Path, tables: Mapping[str, Rows]) -> list[Path]:
 
 
 def _write_workbook(path: Path, tables: Mapping[str, Rows]) -> None:
-    fix = "pip install openpyxl, or write .csv"
+    fix = "run: pip install openpyxl; or write .csv"
     with library_errors(path, "not written", ModuleNotFoundError, fix=fix):
         from openpyxl import Workbook
 

@@ -148,4 +148,4 @@ def check_loggers(names: Iterable[str]) -> None:
         if name not in LOGGERS:
             raise InputError(key, f"no logger {name!r}", f"choose {', '.join(LOGGERS)}")
         if importlib.util.find_spec(name) is None:
-            raise InputError(key, f"{name} is not installed", f"pip install 'fact-clip[{name}]'")
+            raise InputError(key, f"{name} is not installed", f"run: pip install {name}")

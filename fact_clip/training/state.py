@@ -29,7 +29,10 @@ from fact_clip.models.similarity import CHANNELS
 from fact_clip.run import Run, check_classes, classes_of, load_strictly, read_weights, save_weights
 from fact_clip.training.plan import Plan
 
-_FIX = "resume with the settings of the run, or use a new --out"
+_FIX = (
+    "resume with the settings of the run (fact-clip train RUN/config.yaml --out RUN --resume), "
+    "or use a new --out"
+)
 
 # Settings that may change when a training is resumed.
 _MAY_CHANGE = {"train": {"epochs", "members", "workers", "device", "batch_size"}}

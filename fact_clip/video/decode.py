@@ -289,7 +289,7 @@ def file_url(path: Path) -> str:
 def check_av(where: Path | str) -> None:
     """Raise an InputError if PyAV is not installed."""
     if importlib.util.find_spec("av") is None:
-        raise InputError(where, "the package av is not installed", "pip install 'fact-clip[video]'")
+        raise InputError(where, "the package av is not installed", "run: pip install av")
 
 
 @contextmanager

@@ -224,3 +224,31 @@ def test_one_split_alone(look, root):
     assert len(look("2")) == 2
     with refused("train.split3.bundle"):
         look("3")
+
+
+def test_a_fault_says_what_to_do(look, root):
+    (root / "features" / "a.npy").rename(root / "features" / "a_rgb.npy")
+    (error,) = [finding.error for finding in look() if finding.kind == "features"]
+    assert str(error.where) == str(root / "features" / "a.npy")
+    assert "a_rgb.npy, b.npy, c.npy, ..." in error.problem
+    shutil.rmtree(root / "splits")
+    (error,) = [finding.error for finding in look() if finding.kind == "split"]
+    assert "fact-clip data split" in error.fix
+
+
+def test_labels_at_half_the_rate_are_not_a_question_of_the_layout(look, root):
+    for video in "abcd":
+        features(root, video, lambda array: np.repeat(array, 2, axis=0))
+    (finding,) = look()
+    assert (finding.kind, finding.error.fix) == ("length", "extract features and labels at one frame rate")
+    assert finding.error.where.path == root / "features" / "a.npy"
+
+
+def test_a_folder_above_data_sets_names_them(root):
+    shutil.copytree(root, root / "above" / "kitchen")
+    with refused(root / "above") as refusal:
+        Inspection(DataConfig(root=str(root / "above")))
+    assert refusal.value.fix.endswith("kitchen")
+    (root / "empty").mkdir()
+    with refused(root / "empty"):
+        Inspection(DataConfig(root=str(root / "empty")))

@@ -129,7 +129,7 @@ _FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>[0-9]{1,12})
 
 def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
     """Yield the name and the features (T, D) of each video of an LMDB of float32 frame vectors."""
-    lmdb = library(path, "lmdb", "lmdb", "lmdb")
+    lmdb = library(path, "lmdb", "lmdb")
     check_file(path / "data.mdb" if path.is_dir() else path, "a database of frame features")
     with library_errors(path, "not an LMDB of frame features", lmdb.Error):
         store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
