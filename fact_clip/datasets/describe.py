@@ -182,7 +182,7 @@ class Measures:
         return (
             f"{self.videos} videos to learn from, {self.frames:,} frames: "
             f"median video {self.median_video:g} frames, median segment {self.median_segment:g}, "
-            f"short ones (10th percentile) {self.short_segment:g}; {self.columns} columns; "
+            f"short ones (20th percentile) {self.short_segment:g}; {self.columns} columns; "
             f"a linear classifier gets {self.separability:.0%} of the frames of held-out training "
             "videos right"
         )

@@ -324,9 +324,9 @@ class Inspection:
                 votes[orientation] += 1
         if votes:
             return votes.most_common(1)[0][0]
-        for error in errors[:1]:
-            kind = "orientation" if isinstance(error, OrientationError) else "length"
-            self._add(kind, error)
+        for fault in errors[:1]:
+            kind = "orientation" if isinstance(fault, OrientationError) else "length"
+            self._add(kind, fault)
         return None
 
     def _inspect_values(self) -> None:
