@@ -69,9 +69,10 @@ def cuts(truth: Sequence[Labels], prediction: Sequence[Labels]) -> dict[str, int
 
     A segment lies in another if at least half of its length does. The counts are "true" and
     "predicted" segments; "over", true segments in which at least two predicted ones lie; "under",
-    the reverse; "once", true segments in which exactly one lies.
+    the reverse; "once", true segments in which exactly one lies; "misnamed", true segments in which
+    another label is more frequent than their own.
     """
-    counts = dict.fromkeys(("true", "predicted", "over", "under", "once"), 0)
+    counts = dict.fromkeys(("true", "predicted", "over", "under", "once", "misnamed"), 0)
     for true_labels, predicted_labels in zip(truth, prediction, strict=True):
         true = np.array(labelled_segments(true_labels)).reshape(-1, 3)
         predicted = np.array(labelled_segments(predicted_labels)).reshape(-1, 3)
@@ -81,6 +82,9 @@ def cuts(truth: Sequence[Labels], prediction: Sequence[Labels]) -> dict[str, int
         counts["over"] += int((parts > 1).sum())
         counts["under"] += int((_count_inside(true, predicted) > 1).sum())
         counts["once"] += int((parts == 1).sum())
+        for start, stop, label in true.tolist():
+            frames = np.bincount(predicted_labels[start:stop], minlength=label + 1)
+            counts["misnamed"] += int(frames[label] < frames.max())
     return counts
 
 

@@ -130,6 +130,7 @@ function inShort() {
       `Segments: F1 is ${text(figures["f1@10"])} of 100 where an overlap of 10 % counts as found, ${text(figures["f1@50"])} where it must be half.`,
       `The order of the actions: ${text(figures.edit)} of 100 (edit score).`,
       `${cuts.predicted} segments are predicted, ${cuts.true} are true.`,
+      `${text(100 * cuts.misnamed / Math.max(cuts.true, 1))} % of the true segments have another name in most of their frames.`,
       median == null ? null : `Half of the predicted boundaries lie within ${text(median, 2)} ${unit} of a true one.`,
       used ? `By class: ${text(used.S)} % of the frames of a class that was trained are right, ${text(used.U)} % of one that was not.` : null,
     ].filter(Boolean).map((line) => make("li", {}, line));
@@ -151,6 +152,14 @@ function inShort() {
 
 /* --- numbers ------------------------------------------------------------------------------------------------------ */
 
+function spreads() { // the lowest and highest figure of the models alone
+  const keys = [["frame_accuracy", "accuracy"], ["edit", "edit"], ["f1@50", "F1@50"]];
+  return runs.some((run) => run.result.members) ? keys.map(([key, name]) => [`${name} of the models alone`, (run) => {
+    const values = (run.result.members ?? []).map((one) => one[key]);
+    return values.length ? `${text(Math.min(...values))} to ${text(Math.max(...values))}` : "–";
+  }]) : [];
+}
+
 function numbers() {
   const names = [...new Set(runs.flatMap((run) => run.numbers.map(([name]) => name)))];
   const of = runs.map((run) => Object.fromEntries(run.numbers.map(([name, figure]) => [name, figure])));
@@ -161,7 +170,7 @@ function numbers() {
   columns.push(["", (name) => make("span", {className: "soft"}, notes[name])]);
   const facts = [
     ["split", (run) => run.result.split], ["videos", (run, place) => videos.filter((one) => one.runs[place]).length],
-    ["data", (run) => run.data], ["seed", (run) => run.seed], ["models", (run) => run.members],
+    ["data", (run) => run.data], ["seed", (run) => run.seed], ["models", (run) => run.members], ...spreads(),
     ["metric profile", (run) => run.result.metrics.profile],
     ["background in edit and F1", (run) => run.result.background_counted ? "counted" : "not counted"],
     ["evaluated", (run) => run.written], ["commit of the training", (run) => run.versions["trained by commit"] ?? "unknown"],
@@ -470,6 +479,7 @@ function boundaries() {
         ["true", cuts.true], ["predicted", cuts.predicted],
         ["predicted for each true one", cuts.true ? (cuts.predicted / cuts.true).toFixed(2) : "–"],
         ["over-segmented (true)", cuts.over], ["under-segmented (predicted)", cuts.under], ["found once (true)", cuts.once],
+        ["with another name in most frames (true)", cuts.misnamed],
         [`median distance of boundaries (${unit})`, text(median, 2)], [`mean offset, late is positive (${unit})`, text(bias, 2)],
       ], null, "cuts"),
       bars(histogram))));

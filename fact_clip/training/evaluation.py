@@ -71,6 +71,7 @@ class ScoredSplit:
         rows: by video, the labels and scores of each row of a timeline: "prediction", "frames" and
             "tokens".
         scores: of each video, to be decoded in other ways, where classes are held out.
+        members: by video, the labels by each of several models alone.
     """
 
     video_names: tuple[str, ...]
@@ -79,6 +80,7 @@ class ScoredSplit:
     truth: VideoLabels
     rows: list[dict[str, Labels]]
     scores: list[Scores]
+    members: list[VideoLabels]
 
     @property
     def prediction(self) -> VideoLabels:
@@ -234,16 +236,23 @@ def score_split(
         rows = {
             row: (class_of_candidate[labels], shares) for row, (labels, shares) in decoded.items()
         }
+        members = []
+        if len(scores.voters) > 1:
+            for voter in scores.voters:
+                alone = replace(scores, voters=(voter,))
+                labels, _ = decode_scores(alone, candidates, scorer.settings)
+                members.append(class_of_candidate[labels])
         # On the CPU, because another process has another GPU.
-        results.append((rows, scores.to("cpu") if needs_scores else None))
+        results.append((rows, scores.to("cpu") if needs_scores else None, members))
     results = processes.gather(results, len(video_names))
     return ScoredSplit(
         video_names=video_names,
         candidates=candidates,
         vocabulary=vocabulary,
         truth=[dataset.labels(name) for name in video_names],
-        rows=[rows for rows, _ in results],
-        scores=[scores.to(scorer.device) for _, scores in results if scores is not None],
+        rows=[rows for rows, *_ in results],
+        scores=[scores.to(scorer.device) for _, scores, _ in results if scores is not None],
+        members=[members for *_, members in results],
     )
 
 
@@ -262,6 +271,11 @@ def _figures(scorer: Scorer, dataset: Dataset, scored: ScoredSplit, split: str) 
         scorer.run.config.evaluation, scored.vocabulary, scored.truth, scored.prediction
     )
     figures["reliability"] = _reliability(scorer, scored)
+    if len(scorer.models) > 1:
+        figures["members"] = []
+        for member in zip(*scored.members, strict=True):
+            alone = score(scorer.run.config.evaluation, scored.vocabulary, scored.truth, [*member])
+            figures["members"].append(alone["metrics"])
     return figures
 
 

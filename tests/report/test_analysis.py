@@ -62,11 +62,11 @@ def test_confusions_by_factor():
 @pytest.mark.parametrize(
     ("truth", "prediction", "expected"),
     [
-        ("000111", "000111", (2, 2, 0, 0, 2)),
-        ("000000", "010101", (1, 6, 1, 0, 0)),  # six predicted segments in one true one
-        ("010101", "000000", (6, 1, 0, 1, 0)),  # and the reverse: the predicted one lies in none by half
-        ("000111", "002211", (2, 3, 1, 0, 1)),  # the second lies by half in both: it counts for the first
-        ("..0000", "112222", (1, 2, 0, 0, 1)),  # what is predicted before the first label lies nowhere
+        ("000111", "000111", (2, 2, 0, 0, 2, 0)),
+        ("000000", "010101", (1, 6, 1, 0, 0, 0)),  # six predicted segments in one true one; its name is in half of it
+        ("010101", "000000", (6, 1, 0, 1, 0, 3)),  # and the reverse: the predicted one lies in none by half
+        ("000111", "002211", (2, 3, 1, 0, 1, 0)),  # the second lies by half in both: it counts for the first
+        ("..0000", "112222", (1, 2, 0, 0, 1, 1)),  # what is predicted before the first label lies nowhere
     ],
 )
 def test_cuts(truth, prediction, expected):

@@ -101,6 +101,18 @@ def test_evaluate_scores_the_pair_as_segment_does(pair, workbench, tmp_path):
         assert fact_clip.load(run).segment(workbench / "features" / f"{name}.npy").to_frames() == written
 
 
+def test_the_evaluation_has_the_figures_of_each_member(pair, tmp_path):
+    run = Path(shutil.copytree(pair, tmp_path / "run"))
+    result = evaluate(run)
+    alone = []
+    for folder in (run, run / "members" / "2"):
+        single = Path(shutil.copytree(folder, tmp_path / f"single{len(alone)}"))
+        alone.append(evaluate(single, overrides=["train.members=1"])["metrics"])
+    assert result["members"] == alone
+    assert alone[0] != alone[1]
+    assert "members" not in evaluate(run, overrides=["train.members=1"])
+
+
 def test_a_member_that_is_missing_is_an_error(pair, tmp_path):
     run = Path(shutil.copytree(pair, tmp_path / "run"))
     shutil.rmtree(run / "members" / "2")
