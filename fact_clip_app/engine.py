@@ -57,9 +57,8 @@ class Work:
     """What is computed for a video."""
 
     job: Job | None = None  # encodes it
-    key: ScoreKey | None = None  # of the prediction
-    settings: DecodeSettings | None = None  # of the prediction
     prediction: Segmentation | None = None
+    basis: tuple[ScoreKey, DecodeSettings] | None = None  # what the prediction depends on
     clock: Clock | None = None  # of the rows of the prediction
 
 
@@ -223,12 +222,11 @@ class Engine:
         values = {key: value for key, value in self.settings if key in model.scorer.adjustable}
         settings = DecodeSettings(**values)
         key = ScoreKey(self.run_name, names, rivals=settings.reject is not None)
-        if work.prediction is None or work.key != key or work.settings != settings:
+        if work.prediction is None or work.basis != (key, settings):
             candidates = model.choose(names, settings)
             scores = self._score(video, features, model, candidates, key)
             work.prediction = model.decode(scores, candidates, settings)
-            work.key = key
-            work.settings = settings
+            work.basis = (key, settings)
         return work.prediction
 
     def _score(

@@ -160,7 +160,8 @@ class Page:
     def first_timeline(self, video: VideoEntry) -> list[Draft | Label]:
         """Return the labels of the first track, and drafts between them."""
         track = self.project.labelled_tracks(video.id)[0]
-        return overlaid(self.drafts(video, track), track.labels)
+        drafts = self.quick.run(lambda: self.drafts(video, track))
+        return overlaid(drafts, track.labels)
 
     def line(self, error: InputError | str, uploads: Iterable[Upload] = ()) -> str:
         """Return an error as a line, with files by the names that users know and no folders.

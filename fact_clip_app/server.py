@@ -41,7 +41,7 @@ from fact_clip_app.jobs import BusyError
 from fact_clip_app.label_files import plan, read_actions, read_tracks
 from fact_clip_app.media import MEDIA_TYPES
 from fact_clip_app.page import Options, Page
-from fact_clip_app.project import Annotator, Label, Unlabelled, VideoEntry
+from fact_clip_app.project import Annotator, Label, Track, Unlabelled, VideoEntry
 from fact_clip_app.requests import FEATURES, Upload, base_name, ending_of, receive_file, too_large
 
 STATIC = Path(__file__).parent / "static"
@@ -401,9 +401,7 @@ class Server:
                 raise HTTPException(404, "no such track")
         elif form.write_tracks is None:
             tracks = tracks[:1]
-        segmentations = self.page.quick.run(
-            lambda: views.segmentations_of(self.page, stored, tracks, drafts)
-        )
+        segmentations = views.segmentations_of(self.page, stored, tracks, drafts)
         files = views.files_of(segmentations, stored.name, form)
         behaviours = views.ethogram(self.page)
 
@@ -475,7 +473,7 @@ class Server:
         """Add a labelled video to the training set."""
         training_set = self.page.training_set
         stored = self._video(video)
-        parts = self._first_timeline(stored)
+        parts = self.page.first_timeline(stored)
         model = self.engine.model()
         features = self.engine.features(stored)
         if model is None or features is None:
@@ -486,9 +484,6 @@ class Server:
             parts = [part for part in parts if isinstance(part, Label)]
         name, _ = add_video(training_set, stored, parts, other, features, model)
         return {"name": name, "folder": str(training_set.root)}
-
-    def _first_timeline(self, video: VideoEntry) -> Sequence[Draft | Label]:
-        return self.page.quick.run(lambda: self.page.first_timeline(video))
 
     def adapt(self, body: requests.Adaptation) -> Answer:
         """Start a training from the run in use, on the training set."""
@@ -528,31 +523,32 @@ class Server:
     def compare(self, video: str, body: requests.Comparison) -> Answer:
         """Compare two labellings of a video."""
         stored = self._video(video)
-        labellings = [self._labelling(stored, key) for key in (body.first, body.second)]
+        tracks = views.compared_tracks(self.page, stored)
+        other = views.background_of(self.page, BACKGROUND)[0]
+        labellings = []
+        for key in (body.first, body.second):
+            name, parts = self._named_parts(stored, key, tracks)
+            labellings.append((name, views.frame_labels(parts, stored.times, other)))
         return views.comparison(self.page, stored, labellings)
 
-    def _labelling(self, video: VideoEntry, key: str) -> tuple[str, list[str]]:
-        """Return the name and the frame labels (N,) of an upload, a track, or the page."""
-        name, parts = self._named_parts(video, key)
-        other = views.background_of(self.page, BACKGROUND)[0]
-        return name, views.frame_labels(parts, video.times, other)
-
-    def _named_parts(self, video: VideoEntry, key: str) -> tuple[str, Sequence[Draft | Label]]:
+    def _named_parts(
+        self, video: VideoEntry, key: str, tracks: Sequence[Track]
+    ) -> tuple[str, Sequence[Draft | Label]]:
         """Return the name and the parts of a labelling. The model is run only where it is shown."""
         if key == "shown":
-            return key, self._first_timeline(video)
+            return key, self.page.first_timeline(video)
         if key == "predicted":
             return key, self.page.quick.run(lambda: self.engine.drafts(video))
-        labels = views.side(self.project.labelled_tracks(video.id), key)
+        labels = views.side(tracks, key)
         if labels is not None:
             return key, labels
         upload = self._upload(key)
         background = views.background_of(self.page)
-        tracks = read_tracks(upload.path, upload.ending, video.times, background)
-        if len(tracks) > 1:
+        tiers = read_tracks(upload.path, upload.ending, video.times, background)
+        if len(tiers) > 1:
             fix = "load it as labels, and compare the tracks"
-            raise InputError(upload.path, f"{len(tracks)} tracks", fix)
-        return upload.name, next(iter(tracks.values()))
+            raise InputError(upload.path, f"{len(tiers)} tracks", fix)
+        return upload.name, next(iter(tiers.values()))
 
 
 def make_app(engine: Engine, options: Options) -> FastAPI:

@@ -8,7 +8,6 @@ import shlex
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from fact_clip.report.budget import Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
 from fact_clip_app.drafts import BACKGROUND, Draft, gapless, row_labels
 from fact_clip_app.engine import run_of
-from fact_clip_app.history import Person
+from fact_clip_app.history import ConflictError, Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
 from fact_clip_app.project import Action, Label, Track, VideoEntry
@@ -186,17 +185,31 @@ def video(page: Page, video: VideoEntry, person: Person) -> dict[str, Any]:
 def tracks(page: Page, video: VideoEntry, person: Person) -> list[dict[str, Any]]:
     """Return the tracks of a video. In a blind project, those of other people are hidden."""
     stored = page.project.labelled_tracks(video.id)
-    are_complete = all(track.complete for track in stored if track.annotator)
-    is_blind = page.project.setting("blind", False) and not are_complete
+    are_hidden = _are_hidden(page, stored)
     rows = []
     for track in stored:
-        is_hidden = is_blind and track.annotator not in ("", person.annotator)
+        is_hidden = are_hidden and track.annotator not in ("", person.annotator)
         row = asdict(track)
         segments = row.pop("labels")
         row["hidden"] = is_hidden
         row["segments"] = [] if is_hidden else segments
         rows.append(row)
     return rows
+
+
+def _are_hidden(page: Page, tracks: Iterable[Track]) -> bool:
+    """Return whether tracks of a video are hidden from all but their owners."""
+    are_complete = all(track.complete for track in tracks if track.annotator)
+    return page.project.setting("blind", False) and not are_complete
+
+
+def compared_tracks(page: Page, video: VideoEntry) -> list[Track]:
+    """Return the tracks of a video. Raise a ConflictError if they are hidden from somebody."""
+    tracks = page.project.labelled_tracks(video.id)
+    if _are_hidden(page, tracks):
+        message = f"{video.name}: labelled blindly; compare once all of its tracks are complete"
+        raise ConflictError(message)
+    return tracks
 
 
 def steps(page: Page, video: str, person: Person) -> dict[str, str | None]:
@@ -244,7 +257,7 @@ def uncertain(page: Page) -> list[dict[str, Any]]:
     """Return the least certain drafts of all videos, least certain first."""
     rows = []
     for video in page.project.full_videos():
-        for part in page.quick.run(partial(page.first_timeline, video)):
+        for part in page.first_timeline(video):
             if isinstance(part, Draft) and part.confidence is not None:
                 row = {
                     "video": video.id,
@@ -531,7 +544,7 @@ def agreement_of_all(page: Page, first: str, second: str) -> dict[str, Any]:
     videos = []
     pairs = []
     for video in page.project.full_videos():
-        tracks = page.project.labelled_tracks(video.id)
+        tracks = compared_tracks(page, video)
         labellings = []
         for key in (first, second):
             labels = side(tracks, key)

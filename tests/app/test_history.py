@@ -418,11 +418,19 @@ def test_in_a_blind_project_the_labels_of_others_are_hidden(two):
     assert visible(ANNA) == [(False, 1), (True, 0)]
     assert visible(BERND) == [(True, 0), (False, 1)]
     assert visible({}) == [(True, 0), (True, 0)]
+    sides = {"first": "annotator Anna", "second": "annotator Bernd"}
+    name = anna.ask("GET", "/api/state")["videos"][0]["name"]
+    for how in (
+        ("GET", "/api/agreement", 409, {"params": sides}),
+        ("POST", f"/api/videos/{video}/compare", 409, {"json": sides}),
+    ):
+        assert anna.ask(*how[:3], **how[3])["error"].startswith(f"{name}: ")
     anna.ask("PATCH", f"/api/videos/{video}/tracks/{first}", json={"complete": True})
     assert visible(ANNA) == [(False, 1), (True, 0)]
     shown = anna.ask("PATCH", f"/api/videos/{video}/tracks/{second}", json={"complete": True})
     assert visible(ANNA) == [(False, 1), (False, 1)]
     assert shown["complete"]
+    assert anna.ask("GET", "/api/agreement", params=sides)["figures"]
 
 
 def test_a_label_file_goes_where_the_person_says(two, tmp_path):
