@@ -76,14 +76,12 @@ def decode(
         order=order,
         durations=durations,
     )
-    models = [scores]
-    if isinstance(scores, list | tuple) and len(scores) and np.ndim(scores[0]) == 2:
-        models = list(scores)
+    has_models = isinstance(scores, list | tuple) and scores and np.ndim(scores[0]) == 2
+    models = scores if has_models else [scores]
     n_classes = len(decoder.vocabulary)
     tables = []
     for number, table in enumerate(models, start=1):
-        where = "scores" if len(models) == 1 else f"scores of model {number}"
-        tables.append(probabilities(table, where, n_classes, kind))
+        tables.append(probabilities(table, f"scores of model {number}", n_classes, kind))
     return decoder.segmentation(tables)
 
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import Array, FileLocation, InputError
+from fact_clip.core import Array, FileLocation, InputError, library_errors
 from fact_clip.core.io import read_npz, read_text
-from fact_clip.core.messages import join_names
 from fact_clip.datasets.features import open_array
 
 SUFFIXES = (".npy", ".npz", ".csv")
@@ -77,29 +76,18 @@ def read_scores(path: Path, names: Sequence[str]) -> Array:
 
 def _read_csv(path: Path, names: Sequence[str]) -> Any:
     """Read the rows of a .csv file, with columns in the order of the classes."""
-    rows = [row for row in csv.reader(read_text(path, _EXPECTED).splitlines()) if row]
-    first = 1
+    rows = list(csv.reader(read_text(path, _EXPECTED).splitlines()))
     columns = list(range(len(names)))
-    if rows and not _is_number(rows[0][0]):
-        header = [cell.strip() for cell in rows.pop(0)]
+    first = 1
+    if rows and sorted(rows[0]) == sorted(names):
+        columns = [rows[0].index(name) for name in names]
         first = 2
-        if sorted(header) != sorted(names):
-            unknown = sorted(set(header) ^ set(names)) or header
-            problem = f"a header with other names than the classes: {join_names(unknown)}"
-            raise InputError(FileLocation(path, 1), problem, "name each class, or leave it out")
-        columns = [header.index(name) for name in names]
     table = []
-    for number, row in enumerate(rows, start=first):
-        if len(row) != len(names) or not all(map(_is_number, row)):
-            problem = f"not {len(names)} numbers, one for each class"
-            raise InputError(FileLocation(path, number), problem)
-        table.append([float(row[column]) for column in columns])
+    for number, row in enumerate(rows[first - 1 :], start=first):
+        where = FileLocation(path, number)
+        problem = f"not {len(names)} numbers, one for each class"
+        if len(row) != len(names):
+            raise InputError(where, problem)
+        with library_errors(where, problem, ValueError):
+            table.append([float(row[column]) for column in columns])
     return table
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

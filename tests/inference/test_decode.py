@@ -153,14 +153,14 @@ def test_several_models_are_averaged():
         ({"kind": "scores"}, "kind"),
         ({"background": ["juggle"]}, "background"),
         ({"names": "abcd"}, "names"),
-        ({"names": ("a", "b", "c")}, "scores"),
+        ({"names": ("a", "b", "c")}, "scores of model 1"),
         ({"scores": [PROBABILITIES, PROBABILITIES[:9]]}, "scores"),
         ({"scores": [PROBABILITIES, PROBABILITIES[:, :3]]}, "scores of model 2"),
     ],
 )
 def test_wrong_arguments(changes, place):
     arguments = {"scores": PROBABILITIES, "names": NAMES, "training_segments": TRAINING, **changes}
-    if place == "scores" and "names" in changes:
+    if place == "scores of model 1":
         arguments["switch_penalty"] = 1.0
         arguments["training_segments"] = ()
     with refused(place):
