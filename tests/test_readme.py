@@ -94,7 +94,7 @@ def run(block: Block, folder: Path) -> None:
 # --- README -----------------------------------------------------------------------------------------------
 
 BLOCKS = [block for block in blocks(README.read_text(encoding="utf-8")) if block.language in ("bash", "python")]
-WITH_OWN_DATA = ("2. My own labels", "Actions without examples")  # which test_stranger.py runs on a folder of its own
+WITH_OWN_DATA = ("3. My own labels", "Actions without examples")  # which test_stranger.py runs on a folder of its own
 SECTIONS = dict.fromkeys(block.section for block in BLOCKS if not block.not_run and block.section not in WITH_OWN_DATA)
 
 
@@ -110,7 +110,7 @@ def test_readme_is_short_and_shows_four_jobs_in_order():
     text = README.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 150
     headings = [line.lstrip("# ") for line in text.splitlines() if line.startswith("## ")]
-    jobs = ["1. Type names", "2. My own labels", "3. In the labelling page", "4. In Python"]
+    jobs = ["1. In the labelling page, without code", "2. Type names", "3. My own labels", "4. In Python"]
     assert headings == ["Install", *jobs, "Results", "More"]
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
     assert len(pictures) == 2

@@ -95,6 +95,27 @@ def test_the_script_of_the_page_gets_what_segment_gives(text_run, rows, tmp_path
     assert np.all(np.diff([part[0] for part in json.loads(answer.stdout)]) > 0)
 
 
+def test_the_requests_of_the_document_exist(user):
+    """Each request in the tables of docs/serving.md has a route."""
+    schema = user.ask("GET", "/api/openapi.json")["paths"]
+    routes = set()
+    for path, methods in schema.items():
+        routes |= {(method.upper(), re.sub(r"\{\w+\}", "*", path)) for method in methods}
+    text = (ROOT / "docs/serving.md").read_text("utf-8")
+    requests = re.findall(r"`([A-Z]+) (/[^ `?]*)", text)
+    assert len(requests) > 20
+    for method, path in requests:
+        sample = re.sub(r"\b(ID|T)\b", "*", path).replace("/undo", "/*").replace("ethogram.svg", "*.*")
+        assert (method, sample) in routes, (method, path)
+
+
+def test_a_wheel_has_all_files_of_the_page():
+    folder = ROOT / "fact_clip_app"
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    packed = {path for pattern in options["package-data"]["fact_clip_app"] for path in folder.glob(pattern)}
+    assert {path for path in (folder / "static").rglob("*") if path.is_file()} <= packed
+
+
 def instructions() -> dict[str, list[str]]:
     """What the Dockerfile says, by keyword."""
     lines = [line.partition(" ") for line in DOCKERFILE.splitlines() if line and line[0] not in "# "]
