@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from fact_clip.batch.failures import ATTEMPTS, Failures
+from fact_clip.batch.failures import ATTEMPTS, FILE, Failures
 from fact_clip.batch.inputs import Inputs, Item, Shard
+from fact_clip.batch.stores import Mirror, is_remote
 from fact_clip.core import InputError, Progress, Segmentation
 from fact_clip.core.progress import Pace
 from fact_clip.video.isolated import Limits
@@ -55,12 +56,20 @@ class BatchOptions:
         limits: of the decoding of each video.
         retry_failed: try inputs again that failed three times.
         overwrite: compute all inputs again.
+        store: the output folder, if it is in another store, as "s3://bucket/folder".
     """
 
     shard: Shard = field(default_factory=Shard)
     limits: Limits = field(default_factory=Limits)
     retry_failed: bool = False
     overwrite: bool = False
+    store: str | None = None
+
+    def failure_file(self, remote: bool) -> str:
+        """Return the name of the file of failures; a remote one is that of a shard."""
+        if not remote:
+            return FILE
+        return f"failures-{self.shard.index}-of-{self.shard.count}.jsonl"
 
 
 class Task(Protocol):
@@ -68,6 +77,10 @@ class Task(Protocol):
 
     folder: Path
     title: str
+
+    @property
+    def suffixes(self) -> Sequence[str]:
+        """Return the endings of its files."""
 
     def begin(self, inputs: Inputs) -> None:
         """Check the folder and write what the batch is."""
@@ -109,10 +122,19 @@ def run_batch(
     """
     items = (item for item in inputs if options.shard.has(item.id))
     total = -(-len(inputs) // options.shard.count)
+    mirror = None
+    if is_remote(options.store):
+        mirror = Mirror(str(options.store))
+        task.folder = mirror.folder
     try:
+        if mirror is not None:
+            mirror.begin()
         task.begin(inputs)
-        yield from run_items(task, items, options, total, progress, within)
+        yield from run_items(task, items, options, total, progress, within, mirror)
     finally:
+        if mirror is not None:
+            mirror.push()
+            mirror.close()
         task.close()
 
 
@@ -123,10 +145,11 @@ def run_items(
     total: int = 0,
     progress: Progress | None = None,
     within: Progress | None = None,
+    mirror: Mirror | None = None,
 ) -> Iterator[Outcome]:
-    """Go through some inputs; see `run_batch`."""
+    """Go through some inputs; see `run_batch`. Outputs go through a mirror to another store."""
     logger = logging.getLogger(type(task).__module__)
-    failures = Failures(task.folder)
+    failures = Failures(task.folder, options.failure_file(mirror is not None))
     pace = Pace()
     for number, item in enumerate(items):
         if progress is not None:
@@ -134,20 +157,34 @@ def run_items(
         left = pace.left(number, total)
         if left is not None:
             logger.info("%s: %d of %d, %s left", task.title, number, total, left)
-        outcome = task.plan(item)
-        if outcome.done:
-            yield task.complete(outcome)
-            continue
-        failure = failures.last(item.id, item.path)
-        if failure is not None and failure.attempts >= ATTEMPTS and not options.retry_failed:
-            yield Outcome(item, outcome.name, attempts=failure.attempts, set_aside=True)
-            continue
-        task.load(item)
-        began = time.monotonic()
-        try:
-            yield task.compute(outcome, within)
-        except InputError as error:
-            if total > 1:  # the caller, who gets the error, can tell which one otherwise
-                logger.info("%s: failed", item.path)
-            failure = failures.add(item.id, item.path, error, time.monotonic() - began)
-            yield Outcome(item, outcome.name, error=error, attempts=failure.attempts)
+        if mirror is not None:
+            mirror.pull(item.id, task.suffixes)
+        outcome = _run_item(task, item, options, failures, within)
+        if outcome.error is not None and total > 1:
+            # Of a single input the caller gets the error.
+            logger.info("%s: failed", item.address or item.path)
+        if mirror is not None:
+            mirror.push()
+        yield outcome
+
+
+def _run_item(
+    task: Task,
+    item: Item,
+    options: BatchOptions,
+    failures: Failures,
+    within: Progress | None,
+) -> Outcome:
+    outcome = task.plan(item)
+    if outcome.done:
+        return task.complete(outcome)
+    failure = failures.last(item.id, item.source)
+    if failure is not None and failure.attempts >= ATTEMPTS and not options.retry_failed:
+        return Outcome(item, outcome.name, attempts=failure.attempts, set_aside=True)
+    task.load(item)
+    began = time.monotonic()
+    try:
+        return task.compute(outcome, within)
+    except InputError as error:
+        failure = failures.add(item.id, item.source, error, time.monotonic() - began)
+        return Outcome(item, outcome.name, error=error, attempts=failure.attempts)

@@ -55,7 +55,7 @@ def extract_batch(
     Raises:
         InputError: the encoder does not load.
     """
-    options = options or BatchOptions()
+    options = replace(options or BatchOptions(), store=str(out))
     task = ExtractTask(encoder, Path(out), settings or Settings(), options)
     return run_batch(task, inputs, options, progress, within)
 
@@ -110,6 +110,7 @@ class ExtractTask:
     """
 
     title = "extracting"
+    suffixes = (".npy", ".json")
 
     def __init__(
         self, encoder: FrameEncoder, folder: Path, settings: Settings, options: BatchOptions
@@ -141,22 +142,24 @@ class ExtractTask:
         """Return whether the features of a video are current."""
         settings = self._settings_for(item)
         done = not self._overwrite and is_current(
-            item.path, self._encoder, self.folder, settings, item.id
+            item.path, self._encoder, self.folder, settings, item.id, item.source
         )
         return Outcome(item, item.id, done)
 
     def compute(self, outcome: Outcome, within: Progress | None) -> Outcome:
         """Extract the features of a video."""
         item = outcome.item
-        path = extract(
-            item.path,
-            self._encoder,
-            self.folder,
-            self._settings_for(item),
-            progress=within,
-            name=item.id,
-            decoder=self._decoder,
-        )
+        with item.opened() as video:
+            path = extract(
+                video,
+                self._encoder,
+                self.folder,
+                self._settings_for(item),
+                progress=within,
+                name=item.id,
+                decoder=self._decoder,
+                address=item.address,
+            )
         return replace(outcome, written=(path,))
 
     def complete(self, outcome: Outcome) -> Outcome:

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.core import InputError, library_errors
+from fact_clip.core.identity import File
 from fact_clip.video.decode import DamagedVideoError
 from fact_clip.video.isolated import CrashedDecoderError, DecodingMemoryError, DecodingTimeoutError
 
 FILE = "failures.jsonl"
+PATTERN = "failures*.jsonl"  # a store in which nothing can be appended has a file a shard
 ATTEMPTS = 3
 """Attempts after which an input is set aside."""
 
@@ -55,20 +57,21 @@ class Failures:
 
     Args:
         folder: the folder of the outputs.
+        name: of the file that failures are added to.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
+    def __init__(self, folder: Path, name: str = FILE) -> None:
+        self._path = folder / name
         self._last = {failure.id: failure for failure in read_failures(folder)}
 
-    def last(self, item_id: str, path: Path) -> Failure | None:
+    def last(self, item_id: str, path: File) -> Failure | None:
         """Return the last failure of an input that has not changed since."""
         failure = self._last.get(item_id)
         if failure is not None and failure.input == _stamp(path):
             return failure
         return None
 
-    def add(self, item_id: str, path: Path, error: InputError, seconds: float) -> Failure:
+    def add(self, item_id: str, path: File, error: InputError, seconds: float) -> Failure:
         """Append a failure.
 
         Args:
@@ -114,19 +117,17 @@ def read_failures(folder: Path) -> Iterator[Failure]:
     Yields:
         The failures. A line that was cut off by a crash is left out.
     """
-    path = folder / FILE
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            with suppress(ValueError, TypeError):
-                values: dict[str, Any] = json.loads(line)
-                if values.get("input") is not None:
-                    values["input"] = tuple(values["input"])
-                yield Failure(**values)
+    for path in sorted(folder.glob(PATTERN)):
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                with suppress(ValueError, TypeError):
+                    values: dict[str, Any] = json.loads(line)
+                    if values.get("input") is not None:
+                        values["input"] = tuple(values["input"])
+                    yield Failure(**values)
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _stamp(path: File) -> tuple[int, int] | None:
     with suppress(OSError):
         status = path.stat()
         return status.st_size, status.st_mtime_ns

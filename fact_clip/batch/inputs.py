@@ -9,12 +9,14 @@ import json
 import os
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from fact_clip.batch.stores import RemoteFile, is_remote, list_remote
 from fact_clip.core import FileLocation, InputError, Json, library_errors
 from fact_clip.core.io import check_file, parse_json
 from fact_clip.core.paths import file_name
@@ -34,12 +36,28 @@ class Item:
         path: a feature file or a video.
         start: seconds at which the part of the video begins that is read.
         stop: seconds at which it ends; None: the end of the video.
+        address: of an input in another store, as "s3://bucket/video.mp4"; its path is its name.
     """
 
     id: str
     path: Path
     start: float = 0.0
     stop: float | None = None
+    address: str | None = None
+
+    @property
+    def source(self) -> Path | RemoteFile:
+        """Return the file, of which an identity can be taken."""
+        return self.path if self.address is None else RemoteFile(self.address)
+
+    @contextmanager
+    def opened(self) -> Iterator[Path]:
+        """Yield the path of the input, or of a temporary copy of a remote one."""
+        if self.address is None:
+            yield self.path
+            return
+        with RemoteFile(self.address).copied() as copy:
+            yield copy
 
 
 @dataclass(frozen=True)
@@ -114,7 +132,9 @@ class Inputs:
 
     def __iter__(self) -> Iterator[Item]:
         for source in self._sources:
-            if isinstance(source, str | Path):
+            if isinstance(source, str) and is_remote(source):
+                yield from self._remote_items(source)
+            elif isinstance(source, str | Path):
                 yield from self._items(Path(source))
             else:
                 yield from _list_items([Path(path) for path in source])
@@ -129,6 +149,11 @@ class Inputs:
             yield from self._match(path)
         else:
             yield Item(item_id(path, path.parent), path)
+
+    def _remote_items(self, address: str) -> Iterator[Item]:
+        for relative, file_address in list_remote(address, self._suffixes):
+            path = Path(relative)
+            yield Item(item_id(path, Path()), Path(path.name), address=file_address)
 
     def _walk(self, root: Path) -> Iterator[Item]:
         n_files = 0
@@ -207,7 +232,10 @@ def read_manifest(path: Path) -> Iterator[Item]:
         stop = _seconds(row.get("stop"), where)
         if stop is not None and stop <= start:
             raise InputError(where, f"a part from {start:g} s to {stop:g} s")
-        yield Item("/".join(names), path.parent / str(uri), start, stop)
+        item = Item("/".join(names), path.parent / str(uri), start, stop)
+        if is_remote(uri):
+            item = replace(item, path=Path(PurePosixPath(str(uri)).name), address=str(uri))
+        yield item
 
 
 def _seconds(value: Any, where: FileLocation) -> float | None:
@@ -264,7 +292,7 @@ def write_manifest(path: Path, items: Sequence[Item]) -> None:
 
     rows = []
     for item in items:
-        row: Json = {"id": item.id, "uri": str(item.path.absolute())}
+        row: Json = {"id": item.id, "uri": item.address or str(item.path.absolute())}
         row |= {"start": item.start, "stop": item.stop}
         rows.append(json.dumps(row))
     write_lines(path, rows)

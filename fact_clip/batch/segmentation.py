@@ -16,6 +16,7 @@ from fact_clip import __version__
 from fact_clip.batch.description import describe_batch
 from fact_clip.batch.engine import BatchOptions, Outcome, run_batch
 from fact_clip.batch.inputs import Inputs, Item
+from fact_clip.batch.stores import RECORDS
 from fact_clip.core import Json, Progress, Segmentation
 from fact_clip.core.errors import InputError
 from fact_clip.core.identity import identity_of, is_same
@@ -31,9 +32,6 @@ from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import FILES
 from fact_clip.video.decode import SUFFIXES, Span
 from fact_clip.video.isolated import IsolatedDecoder
-
-RECORDS = ".results"
-"""Folder with the records, inside the output folder."""
 
 SEGMENT_SUFFIXES = (FEATURES, *SUFFIXES)
 """Endings of the files of a folder that are segmented."""
@@ -94,7 +92,7 @@ def segment_batch(
     Raises:
         InputError: actions, settings or formats do not fit.
     """
-    options = options or BatchOptions()
+    options = replace(options or BatchOptions(), store=str(out))
     task = SegmentTask(segmenter, Path(out), settings or SegmentSettings(), options)
     return run_batch(task, inputs, options, progress, within)
 
@@ -141,15 +139,11 @@ def segment_files(
         media=media,
         with_background=with_background,
     )
-    options = BatchOptions(overwrite=overwrite)
+    options = BatchOptions(overwrite=overwrite, store=str(out))
     task = SegmentTask(segmenter, Path(out), segment_settings, options)
     items = Inputs(inputs, SEGMENT_SUFFIXES)
-    results = []
-    for outcome in run_batch(task, items, options, progress, within):
-        if outcome.done and outcome.segmentation is None:
-            outcome = replace(outcome, segmentation=task.read(outcome.name))
-        results.append(outcome)
-    return results
+    task.reads_done = True
+    return list(run_batch(task, items, options, progress, within))
 
 
 def result_names(stem: str) -> Iterator[str]:
@@ -175,6 +169,7 @@ class SegmentTask:
     """
 
     title = "segmenting"
+    reads_done = False  # whether outcomes of results that are done have their segmentations
 
     def __init__(
         self,
@@ -188,7 +183,7 @@ class SegmentTask:
         self._segmenter = segmenter
         self._settings = settings
         self._overwrite = options.overwrite
-        self._suffixes = [format_called(name, "formats").ending for name in settings.formats]
+        self.suffixes = [format_called(name, "formats").ending for name in settings.formats]
         self._decoder = IsolatedDecoder(options.limits)
         self._inputs: Inputs | None = None
         facts = settings.facts
@@ -215,7 +210,8 @@ class SegmentTask:
 
     def load(self, item: Item) -> None:
         """Load the encoder, if the input is a video. Its faults are no fault of the input."""
-        if item.path.suffix.lower() in SUFFIXES and item.path.is_file():
+        is_there = item.address is not None or item.path.is_file()
+        if item.path.suffix.lower() in SUFFIXES and is_there:
             self._segmenter.encoder_for(item.path).load()
 
     def plan(self, item: Item) -> Outcome:
@@ -232,19 +228,19 @@ class SegmentTask:
         """Return whether the result is computed, or None if the name belongs to another result."""
         record = self._read_record(name)
         if not record:
-            paths = (output_path(self.folder, name, suffix) for suffix in self._suffixes)
+            paths = (output_path(self.folder, name, suffix) for suffix in self.suffixes)
             return None if any(path.exists() for path in paths) else False
         request = dict(record["request"])
         identity = request.pop("input")
         if request != self._request:
             return None
-        for suffix in self._suffixes:
+        for suffix in self.suffixes:
             path = output_path(self.folder, name, suffix)
             if suffix not in record["suffixes"] and path.exists():
                 return None
         try:
             part = (identity.get("start", 0.0), identity.get("stop"))
-            if part == (item.start, item.stop) and is_same(identity, item.path):
+            if part == (item.start, item.stop) and is_same(identity, item.source):
                 return True
         except OSError:  # it is raised again where the input is read
             return False
@@ -299,42 +295,47 @@ class SegmentTask:
         item = outcome.item
         identity: Json = {}
         with suppress(OSError):  # it is raised again where the input is read
-            identity = identity_of(item.path)
+            identity = identity_of(item.source)
         if item.start or item.stop is not None:
             identity |= {"start": item.start, "stop": item.stop}
         segmenter = self._segmenter
         direct = segmenter.decoder
         segmenter.decoder = self._decoder
         try:
-            segmentation = segmenter.segment(
-                item.path,
-                self._settings.actions,
-                settings=self._settings.decode,
-                progress=within,
-                span=Span(item.start, item.stop),
-            )
+            with item.opened() as path:
+                segmentation = segmenter.segment(
+                    path,
+                    self._settings.actions,
+                    settings=self._settings.decode,
+                    progress=within,
+                    span=Span(item.start, item.stop),
+                )
         finally:
             segmenter.decoder = direct
+        if item.address is not None and item.path.suffix.lower() in SUFFIXES:
+            segmentation = replace(segmentation, media=item.address)
         media = self._settings.media
         if media:
             address = Path(segmentation.media or item.path).name
             segmentation = replace(segmentation, media=media.replace("{name}", address))
         # An interruption must not leave files of another result beside this record.
-        for suffix in self._suffixes:
+        for suffix in self.suffixes:
             output_path(self.folder, outcome.name, suffix).unlink(missing_ok=True)
-        self._write_record(outcome.name, identity, segmentation, self._suffixes)
+        self._write_record(outcome.name, identity, segmentation, self.suffixes)
         return self._write_files(replace(outcome, segmentation=segmentation), segmentation)
 
     def complete(self, outcome: Outcome) -> Outcome:
         """Write the files of a done result that are missing."""
-        paths = [output_path(self.folder, outcome.name, suffix) for suffix in self._suffixes]
+        if self.reads_done:
+            outcome = replace(outcome, segmentation=self.read(outcome.name))
+        paths = [output_path(self.folder, outcome.name, suffix) for suffix in self.suffixes]
         if all(path.exists() for path in paths):
             return outcome
         try:
             record = self._read_record(outcome.name)
             segmentation = self.read(outcome.name)
-            if not set(self._suffixes) <= set(record["suffixes"]):
-                suffixes = [*self._suffixes, *record["suffixes"]]
+            if not set(self.suffixes) <= set(record["suffixes"]):
+                suffixes = [*self.suffixes, *record["suffixes"]]
                 identity = record["request"]["input"]
                 self._write_record(outcome.name, identity, segmentation, suffixes)
         except InputError as error:
@@ -357,7 +358,7 @@ class SegmentTask:
         """Write the files that are missing. A format that cannot hold the result is its error."""
         written = []
         first_error = None
-        for suffix in self._suffixes:
+        for suffix in self.suffixes:
             path = output_path(self.folder, outcome.name, suffix)
             if path.exists():
                 continue

@@ -16,7 +16,7 @@ from typing import IO, Any
 from fact_clip.batch.description import Batch, read_batch
 from fact_clip.batch.failures import ATTEMPTS, Failure, read_failures
 from fact_clip.batch.inputs import MANIFESTS, import_parquet
-from fact_clip.batch.segmentation import RECORDS
+from fact_clip.batch.stores import RECORDS, local_folder
 from fact_clip.core import InputError, Json
 from fact_clip.core.paths import whole_file
 from fact_clip.formats.json_file import from_dict
@@ -75,7 +75,11 @@ def batch_status(out: str | Path) -> BatchStatus:
     Raises:
         InputError: the folder holds no batch.
     """
-    folder = Path(out)
+    with local_folder(out) as folder:
+        return _count(folder)
+
+
+def _count(folder: Path) -> BatchStatus:
     batch = read_batch(folder)
     failures: dict[str, Failure] = {failure.id: failure for failure in read_failures(folder)}
     n_done = 0
@@ -125,8 +129,11 @@ def gather(out: str | Path, table: str | Path) -> int:
     Raises:
         InputError: the folder holds no batch of `segment`, or the ending is another one.
     """
-    folder = Path(out)
-    path = Path(table)
+    with local_folder(out) as folder:
+        return _gather(folder, Path(table))
+
+
+def _gather(folder: Path, path: Path) -> int:
     batch = read_batch(folder)
     if batch.command != "segment":
         raise InputError(folder, "features, which have no segments", "name the --out of segment")

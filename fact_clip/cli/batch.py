@@ -7,7 +7,7 @@ from typing import Annotated
 from fact_clip.cli.console import print_result
 from fact_clip.cli.options import AsJson, argument
 
-Out = Annotated[Path, argument("OUT", "The --out folder of extract or segment.")]
+Out = Annotated[str, argument("OUT", "The --out folder of extract or segment.")]
 
 
 def status(out: Out, *, as_json: AsJson = False) -> None:

@@ -69,13 +69,13 @@ class Tally:
             total.errors += tally.errors
         return total
 
-    def lines(self, out: Path) -> list[str]:
+    def lines(self, out: Path | str) -> list[str]:
         """Return the lines about failed inputs, for stderr."""
         lines = [f"fact-clip: {error}" for error in self.errors]
         if self.set_aside:
             lines.append(
                 f"fact-clip: {self.set_aside} set aside after three attempts "
-                f"({out / 'failures.jsonl'}); --retry-failed tries them again"
+                f"({out}/failures.jsonl); --retry-failed tries them again"
             )
         return lines
 
@@ -101,10 +101,9 @@ def batch_options(
     )
 
 
-def read_sources(inputs: Sequence[Path]) -> list[Path | list[Path]]:
+def read_sources(inputs: Sequence[str]) -> list[str | list[Path]]:
     """Return the inputs, with "-" replaced by the list of paths on stdin."""
-    sources: list[Path | list[Path]] = []
+    sources: list[str | list[Path]] = []
     for path in inputs:
-        is_list = str(path) == "-"
-        sources.append(read_paths([path]) if is_list else path)
+        sources.append(read_paths([Path(path)]) if path == "-" else path)
     return sources

@@ -1,6 +1,5 @@
 """fact-clip extract."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -22,12 +21,12 @@ from fact_clip.core import InputError
 
 def extract(
     videos: Annotated[
-        list[Path],
+        list[str],
         argument("VIDEO", "Videos, folders, globs in quotes, manifests, or - for a list on stdin."),
     ],
     *,
     encoder: Annotated[str, option("grid, clip:ViT-B-32/openai, timm:NAME, torchvision:NAME, ...")],
-    out: Annotated[Path, option("Folder for NAME.npy and NAME.json.")],
+    out: Annotated[str, option("Folder for NAME.npy and NAME.json, s3://... too.")],
     fps: Annotated[float, option("Rows per second.")] = 5.0,
     batch: Annotated[int, option("Pictures encoded together.")] = 32,
     device: Device = "auto",

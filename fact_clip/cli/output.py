@@ -12,7 +12,7 @@ class Output:
     """The options that select what is written."""
 
     formats: str | None
-    out: Path | None
+    out: str | None
     media: str | None
     plot: Path | None
     overlay: Path | None
@@ -29,6 +29,11 @@ class Output:
             format_called(name, "--format")
         return names or []
 
+    @property
+    def remote(self) -> str | None:
+        """Return the address of the folder in another store, or None."""
+        return self.out if self.out is not None and "://" in self.out else None
+
     def folder(self, run: Path | None) -> Path:
         """Return the folder to write to."""
         from fact_clip.hub import is_address
@@ -37,4 +42,4 @@ class Output:
         # The folder of a run on the hub is a cache.
         if self.out is None and run is not None and not is_address(run):
             return inside(run_folder(run), "segments")
-        return self.out or Path("segments")
+        return Path(self.out or "segments")

@@ -116,7 +116,8 @@ def segment(
         bool, option("Do all inputs anew, and replace what is there.", "--overwrite")
     ] = False,
     out: Annotated[
-        Path | None, option("Folder to write to. Default: RUN/segments, or segments.")
+        str | None,
+        option("Folder to write to, s3://... too. Default: RUN/segments, or segments."),
     ] = None,
     formats: Annotated[
         str | None, option("csv, json, eaf, ...: docs/formats.md. Default: csv,json.", "--format")
@@ -197,7 +198,7 @@ def segment(
     _check_live(live, len(inputs), delay, output)
     if not live:
         parts = partial(batch_options, shard, timeout, memory, retry_failed, overwrite)
-        _segment_files([Path(path) for path in inputs], options, settings, output, parts)
+        _segment_files(inputs, options, settings, output, parts)
         return
     from fact_clip.cli.live import segment_live
 
@@ -221,7 +222,7 @@ def _check_live(live: bool, n_inputs: int, delay: float | None, output: Output) 
 
 
 def _segment_files(
-    paths: Sequence[Path],
+    paths: Sequence[str],
     options: ModelOptions,
     settings: DecodeSettings,
     output: Output,
@@ -238,12 +239,16 @@ def _segment_files(
     suffixes = [format_called(name).ending for name in formats]
     folder = output.folder(options.run)
     processes = Processes(options.device)
-    batch = parts(processes.world, processes.rank)
+    batch = replace(parts(processes.world, processes.rank), store=output.remote)
     inputs = Inputs(processes.broadcast(lambda: read_sources(paths)), SEGMENT_SUFFIXES)
     if output.media is not None:
         names_video = output.as_json or any(suffix not in UNNAMED for suffix in suffixes)
         _check_media(output.media, len(inputs), names_video)
-    _check_outputs(folder, inputs, suffixes, output)
+    if output.remote is None:
+        _check_outputs(folder, inputs, suffixes, output)
+    elif output.as_json or output.plot is not None or output.overlay is not None:
+        problem = "--json, --plot and --overlay read results from a local --out"
+        raise InputError("--out", problem, "leave them out, and use fact-clip batch gather")
     model, candidates = options.open(settings)
     truths: dict[Path, Segmentation] = {}
     if output.plot is not None:
@@ -284,12 +289,12 @@ def _segment_files(
             tally.written.append(picture)
     if output.as_json:
         _print_json(results)
-    elif len(inputs) == 1:
+    elif len(inputs) == 1 and output.remote is None:
         for path, segmentation in results:
             print(_video_text(path, segmentation))
     else:
         counts = f"{tally.computed} segmented, {tally.done} already there, {tally.failed} failed"
-        print(f"{tally.inputs} inputs: {counts}; {printable(str(folder))}")
+        print(f"{tally.inputs} inputs: {counts}; {printable(output.remote or str(folder))}")
     _report(tally, folder)
 
 

@@ -2,14 +2,35 @@
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, Protocol
 
 from fact_clip.core.types import Json
 
 _EDGE = 1 << 16  # bytes at the head and at the tail
 _BLOCK = 1 << 14  # bytes of a block between them
 _N_BLOCKS = 16
+
+
+class Status(Protocol):
+    """The size of a file, and the time of its last change."""
+
+    @property
+    def st_size(self) -> int:
+        """Return the bytes."""
+
+    @property
+    def st_mtime_ns(self) -> int:
+        """Return the nanoseconds, or another number that changes with the content."""
+
+
+class File(Protocol):
+    """A path, or a file in another store."""
+
+    def stat(self) -> Status:
+        """Return the size and the time. OSError: there is no file."""
+
+    def open(self, mode: Literal["rb"]) -> BinaryIO:
+        """Open the file for reading at any position."""
 
 
 def hash_blocks(file: BinaryIO, size: int) -> str:
@@ -36,7 +57,7 @@ def hash_blocks(file: BinaryIO, size: int) -> str:
     return digest.hexdigest()
 
 
-def identity_of(path: Path, recorded: Mapping[str, Any] | None = None) -> Json:
+def identity_of(path: File, recorded: Mapping[str, Any] | None = None) -> Json:
     """Return the identity of a file: its size, its time of change and its hash.
 
     Args:
@@ -55,7 +76,7 @@ def identity_of(path: Path, recorded: Mapping[str, Any] | None = None) -> Json:
     return identity
 
 
-def is_same(recorded: Mapping[str, Any], path: Path) -> bool:
+def is_same(recorded: Mapping[str, Any], path: File) -> bool:
     """Return whether a file has the content of an earlier identity.
 
     Args:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from fact_clip import __version__
 from fact_clip.core import LEAST_FPS, Array, Floats, InputError, Json, Progress, row_times
 from fact_clip.core.arguments import number_of, validated, whole_of
-from fact_clip.core.identity import identity_of, is_same
+from fact_clip.core.identity import File, identity_of, is_same
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import (
     check_place,
@@ -92,6 +92,7 @@ def extract(
     *,
     name: str | None = None,
     decoder: Decoder | None = None,
+    address: str | None = None,
 ) -> Path:
     """Write NAME.npy, (T, D) float16, and NAME.json beside it.
 
@@ -108,6 +109,7 @@ def extract(
         progress: called with (rows done, rows expected, name of the video).
         name: NAME, with "/" between folders; None: that of the video.
         decoder: decodes the video; None: in this process.
+        address: of the video in the JSON file; None: its path.
 
     Returns:
         The feature file.
@@ -137,7 +139,7 @@ def extract(
     except BaseException:  # such as Ctrl-C
         extraction.save()
         raise
-    return extraction.finish(damage)
+    return extraction.finish(damage, address)
 
 
 class Extraction:
@@ -271,7 +273,7 @@ class Extraction:
         """Delete NAME.part."""
         self._part.unlink(missing_ok=True)
 
-    def finish(self, damage: str | None) -> Path:
+    def finish(self, damage: str | None, address: str | None = None) -> Path:
         """Write the feature file and the JSON file. Return the feature file."""
         joined = RowBatch.join(self._batches)
         times = row_times(joined.times, self.settings.fps, self._seconds)
@@ -281,7 +283,7 @@ class Extraction:
             "dim": joined.rows.shape[1],
             "n_frames": self.count,
             "damage": damage,
-            "video": str(self.video.absolute()),
+            "video": address or str(self.video.absolute()),
             "video_fps": self._info.fps,
             "times": times.round(6).tolist(),
         }
@@ -315,6 +317,7 @@ def is_current(
     out: str | Path,
     settings: Settings,
     name: str | None = None,
+    source: File | None = None,
 ) -> bool:
     """Return whether `out` has complete features of this very file, encoder and rate."""
     video = Path(video)
@@ -333,7 +336,7 @@ def is_current(
             settings.span.stop,
         ):
             return False
-        return is_same(facts["source"], video)
+        return is_same(facts["source"], source or video)
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return False
 

@@ -10,7 +10,10 @@ import pytest
 
 pytest.importorskip("av")
 
+from fact_clip.cli import main
+
 from ..films import numbered, write_video
+from ..refusals import Answer
 
 SABOTAGE = '''
 """Make PyAV crash, hang or eat memory on files of these names, in every process."""
@@ -69,3 +72,13 @@ def sabotage(tmp_path, monkeypatch) -> Path:
     (folder / "sitecustomize.py").write_text(SABOTAGE)
     monkeypatch.setenv("PYTHONPATH", str(folder))
     return folder
+
+
+@pytest.fixture
+def fact_clip_command(capsys) -> Callable[..., Answer]:
+    def run(*argv: object) -> Answer:
+        capsys.readouterr()
+        code = main([str(part) for part in argv])
+        return Answer(code, *capsys.readouterr())
+
+    return run

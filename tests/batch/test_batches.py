@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +14,14 @@ import pytest
 import fact_clip
 from fact_clip.batch import BatchOptions, Inputs, Item, Limits, batch_status, extract_batch, gather, write_manifest
 from fact_clip.batch.failures import read_failures
-from fact_clip.cli import main
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.decode import SUFFIXES
 from fact_clip.video.extract import Settings, describe, extract
 
-from ..refusals import Answer, refused, refused_line
+from ..refusals import refused, refused_line
 
 GRID = frame_encoder("grid")
 LIMITS = Limits(seconds=5, gigabytes=1)
-
-
-@pytest.fixture
-def fact_clip_command(capsys) -> Callable[..., Answer]:
-    def run(*argv: object) -> Answer:
-        capsys.readouterr()
-        code = main([str(part) for part in argv])
-        return Answer(code, *capsys.readouterr())
-
-    return run
 
 
 def extracted(root: object, out: Path, **how: object) -> dict[str, str]:
