@@ -230,9 +230,8 @@ def find_root(config: DataConfig) -> Path:
 
     root = candidates[0]
     if not (root / "groundTruth").is_dir():
-        problem = (
-            f"no data set {config.name!r}; one has mapping.txt, groundTruth, features and splits"
-        )
+        name = "" if config.name == "folder" else f" {config.name!r}"
+        problem = f"no data set{name}; one has mapping.txt, groundTruth, features and splits"
         fix = "set data.root, or FACT_CLIP_DATA to the folder above it"
         if config.root is not None:
             fix = _folders_of(parent)
