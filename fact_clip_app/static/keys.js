@@ -3,7 +3,7 @@
 import {state, update, fault} from "./state.js";
 
 /* A key is a letter as it is printed, or a place on the keyboard (a `code` of KeyboardEvent), where a layout may
-   print anything. `shift` is part of the key. A command without `group` is not listed. */
+   print anything. */
 export const COMMANDS = [
 	{id: "play", title: "Play or pause", key: "Space"},
 	{id: "back", title: "One frame back", key: "j"},
@@ -101,10 +101,9 @@ let layout = new Map();
 /** Return the name of a key as this keyboard prints it. */
 export function nameOf(key) {
 	const [code, modifier] = key.split("+").reverse();
-	const printed = layout.get(code);
-	const isNamed = printed && code !== "Equal" && code !== "Minus";
-	const name = isNamed ? printed.toUpperCase() : NAMES[code] ?? code.toUpperCase();
-	return modifier ? `${modifier} ${name}` : code.length > 1 && !NAMES[code] && !isNamed ? code : name;
+	const printed = layout.get(code) ?? NAMES[code] ?? code;
+	const name = printed.length === 1 ? printed.toUpperCase() : printed;
+	return modifier ? `${modifier} ${name}` : name;
 }
 
 /** Learn what this keyboard prints, where the browser tells it. */
