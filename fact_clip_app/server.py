@@ -374,8 +374,7 @@ class Server:
             names = ", ".join(loading.replaced)
             message = f"{names}: there are labels already. Replace them, or use another track."
             raise ConflictError(message, replaces=loading.replaced)
-        person = Person(body.browser, body.annotator or upload.name)
-        self.history.load(video, loading, person, f"load {upload.name}")
+        self.history.load(video, loading, body.person, f"load {upload.name}")
         return {**self._view(video, body.person), "imported": loading.counts}
 
     def export(

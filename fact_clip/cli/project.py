@@ -80,7 +80,7 @@ def _load_labels(page: Page, video_id: str, path: Path, ending: str, *, replace:
     for name, count in loading.replaced.items():
         if not replace:
             raise InputError(path, f"track {name} has {count} segments", "name --replace")
-    page.history.load(video_id, loading, Person("", path.name), f"load {path.name}")
+    page.history.load(video_id, loading, Person(), f"load {path.name}")
     lines = []
     for track, count in loading.counts.items():
         noun = "segment" if count == 1 else "segments"
