@@ -2,19 +2,19 @@
 
 import {html, render, useEffect, useState} from "./vendor/preact-htm.js";
 import {Check} from "./controls.js";
-import {Help, Question, Toast} from "./dialogs.js";
+import {Question, Toast} from "./dialogs.js";
 import {afterSteps, redo, repeatRefused, undo} from "./edits.js";
 import {acceptDrops} from "./files.js";
+import {Help} from "./help.js";
 import {actionOf, commandOf, learnLayout} from "./keys.js";
 import {LabelPanel} from "./label_panel.js";
 import * as labelling from "./labelling.js";
 import * as player from "./player.js";
 import {ResultsPanel} from "./results_panel.js";
 import {tried} from "./requests.js";
-import {begin, changeSettings, listUncertainSoon, reopen, showPanel} from "./session.js";
+import {begin, changeSettings, reopen, showPanel} from "./session.js";
 import {setAnnotator, state, subscribe, update} from "./state.js";
 import {TeachPanel} from "./teach_panel.js";
-import {showNext} from "./videos.js";
 
 const PANELS = {label: ["Label", LabelPanel], teach: ["Teach", TeachPanel], results: ["Results", ResultsPanel]};
 
@@ -73,40 +73,6 @@ function stored() {
 
 // --- keys --------------------------------------------------------------------------------------
 
-const RUN = {
-	play: player.togglePlay,
-	back: () => player.stepFrame(-1),
-	forward: () => player.stepFrame(1),
-	slower: () => player.timeline.speed(0.5),
-	faster: () => player.timeline.speed(2),
-	loop: () => player.timeline.loop(),
-	mark: labelling.mark,
-	end: labelling.end,
-	instant: labelling.instant,
-	split: labelling.split,
-	merge: labelling.merge,
-	accept: () => {
-		if (labelling.accept()) listUncertainSoon();
-		showNext();
-	},
-	remove: labelling.remove,
-	leave: labelling.leave,
-	startBack: () => player.timeline.nudge("start", -1),
-	startForward: () => player.timeline.nudge("start", 1),
-	stopBack: () => player.timeline.nudge("stop", -1),
-	stopForward: () => player.timeline.nudge("stop", 1),
-	zoomIn: () => player.timeline.zoomBy(0.5),
-	zoomOut: () => player.timeline.zoomBy(2),
-	zoomAll: player.zoomAll,
-	previous: () => player.timeline.step(-1),
-	next: () => player.timeline.step(1),
-	up: () => player.timeline.step(0, -1),
-	down: () => player.timeline.step(0, 1),
-	panBack: () => player.timeline.pan(-0.25),
-	panForward: () => player.timeline.pan(0.25),
-	help: () => update({isHelpOpen: true}),
-};
-
 const TYPING = "textarea, select, dialog, input:not([type=checkbox], [type=range], [type=file])";
 
 function press(event) {
@@ -117,10 +83,10 @@ function press(event) {
 	if (isButton && /^Arrow|^Home$|^End$/.test(event.key)) return;
 	const action = state.video && state.panel === "label" ? actionOf(event) : undefined;
 	const command = commandOf(event);
-	if (command === "help") RUN.help();
+	if (command?.id === "help") command.run();
 	else if (!state.video || state.panel !== "label") return;
 	else if (action) afterSteps(() => labelling.give(action.name));
-	else if (command) afterSteps(RUN[command]);
+	else if (command) afterSteps(command.run);
 	else return;
 	event.preventDefault();
 	event.stopPropagation(); // the timeline need not hear it again

@@ -1,7 +1,6 @@
 /* Questions in a dialog, and messages that come and go. */
 
 import {html, useEffect, useRef} from "./vendor/preact-htm.js";
-import {COMMANDS, keyOf, nameOf, resetKeys, setKey} from "./keys.js";
 import {state, update} from "./state.js";
 
 /** Ask something. `fields` is what the dialog shows beside the text; the answer is its form's data, or null. */
@@ -57,37 +56,4 @@ export function Toast() {
 		${toast?.button && html`<button type="button" id="toast-button" onClick=${run}>${toast.button.title}</button>`}
 		<button type="button" id="dismiss" onClick=${close}>Dismiss</button>
 	</div>`;
-}
-
-/** The list of keys; a command's key is changed by a press of another one. */
-export function Help() {
-	const dialog = useRef(null);
-	useEffect(() => {
-		if (state.isHelpOpen && !dialog.current.open) dialog.current.showModal();
-	}, [state.isHelpOpen]);
-	if (!state.isHelpOpen) return null;
-	const close = () => update({isHelpOpen: false});
-	return html`<dialog id="help" ref=${dialog} aria-label="Keys" onClose=${close}>
-		<h2>Keys</h2>
-		<p class="hint">To change a key: click it, then press another one. Undo: Ctrl+Z. Redo: Ctrl+Shift+Z.</p>
-		<dl id="key-list">${COMMANDS.map(({id, title}) => html`<${KeyRow} key=${id} id=${id} title=${title} />`)}</dl>
-		<h3>Classes</h3>
-		<dl>${state.project.actions.filter(({key}) => key).map(({name, key}) => html`<dt key=${name}><kbd>${key.toUpperCase()}</kbd></dt>
-			<dd>${name}</dd>`)}</dl>
-		<div class="bar end">
-			<button type="button" onClick=${resetKeys}>Reset keys</button>
-			<button type="button" class="main" onClick=${close}>Close</button>
-		</div>
-	</dialog>`;
-}
-
-function KeyRow({id, title}) {
-	const press = (event) => {
-		if (["Tab", "Escape", "Shift", "Control", "Alt", "Meta"].includes(event.key)) return;
-		event.preventDefault();
-		event.stopPropagation();
-		setKey(id, event);
-	};
-	return html`<dt><button type="button" id=${`key-${id}`} aria-label=${`Key for: ${title}`} onKeyDown=${press}>
-		<kbd>${nameOf(keyOf(id))}</kbd></button></dt><dd>${title}</dd>`;
 }

@@ -1,39 +1,7 @@
 /* The keys of the page: commands, and classes. */
 
+import {COMMANDS} from "./commands.js";
 import {state, update, fault} from "./state.js";
-
-/* A key is a letter as it is printed, or a place on the keyboard (a `code` of KeyboardEvent), where a layout may
-   print anything. */
-export const COMMANDS = [
-	{id: "play", title: "Play or pause", key: "Space"},
-	{id: "back", title: "One frame back", key: "j"},
-	{id: "forward", title: "One frame forward", key: "k"},
-	{id: "slower", title: "Slower", key: "BracketLeft"},
-	{id: "faster", title: "Faster", key: "BracketRight"},
-	{id: "loop", title: "Loop the chosen segment", key: "l"},
-	{id: "mark", title: "A segment begins here", key: "i"},
-	{id: "end", title: "The segment ends here", key: "o"},
-	{id: "instant", title: "A point event here", key: "p"},
-	{id: "split", title: "Split at the cursor", key: "s"},
-	{id: "merge", title: "Merge with the neighbour", key: "m"},
-	{id: "accept", title: "Accept the draft", key: "Enter"},
-	{id: "remove", title: "Delete the segment", key: "Delete"},
-	{id: "leave", title: "Choose nothing, stop recording", key: "Escape"},
-	{id: "startBack", title: "Move its start a frame back", key: "Comma"},
-	{id: "startForward", title: "Move its start a frame forward", key: "Period"},
-	{id: "stopBack", title: "Move its end a frame back", key: "Shift+Comma"},
-	{id: "stopForward", title: "Move its end a frame forward", key: "Shift+Period"},
-	{id: "zoomIn", title: "Zoom in", key: "Equal"},
-	{id: "zoomOut", title: "Zoom out", key: "Minus"},
-	{id: "zoomAll", title: "Show the whole video", key: "Home"},
-	{id: "previous", title: "Previous segment", key: "ArrowLeft"},
-	{id: "next", title: "Next segment", key: "ArrowRight"},
-	{id: "up", title: "Track above", key: "ArrowUp"},
-	{id: "down", title: "Track below", key: "ArrowDown"},
-	{id: "panBack", title: "Pan back", key: "Shift+ArrowLeft"},
-	{id: "panForward", title: "Pan forward", key: "Shift+ArrowRight"},
-	{id: "help", title: "This list", key: "F1"},
-];
 
 const SAME = {Backspace: "Delete", NumpadAdd: "Equal", NumpadSubtract: "Minus", NumpadEnter: "Enter"};
 
@@ -53,9 +21,10 @@ export function keysOfEvent({key, code, shiftKey}) {
 	return [...isPlace ? [letter[1].toLowerCase()] : [key.toLowerCase()], prefix + place];
 }
 
+/** Return the command of an event, or undefined. */
 export function commandOf(event) {
-	const keys = keysOfEvent(event);
-	return COMMANDS.find(({id}) => keys.includes(keyOf(id)))?.id ?? (event.key === "?" ? "help" : undefined);
+	const keys = event.key === "?" ? [keyOf("help")] : keysOfEvent(event);
+	return COMMANDS.find(({id}) => keys.includes(keyOf(id)));
 }
 
 /** Return the class whose key was pressed, or undefined. */

@@ -2,6 +2,7 @@
 
 import {html, useState} from "./vendor/preact-htm.js";
 import {Classes} from "./classes.js";
+import {COMMANDS} from "./commands.js";
 import {Check, Select} from "./controls.js";
 import {undo, redo} from "./edits.js";
 import {DropZone} from "./files.js";
@@ -78,19 +79,20 @@ function VideoName({video}) {
 
 // --- bars --------------------------------------------------------------------------------------
 
-function KeyButton({id, command, title, run, label, disabled = false, pressed = undefined}) {
-	return html`<button type="button" id=${id} disabled=${disabled} aria-label=${label} title=${label} aria-pressed=${pressed} onClick=${run}>
-		${title} <kbd>${nameOf(keyOf(command))}</kbd></button>`;
+/** The button of a command, with its key. */
+function CommandButton({id, title, ...more}) {
+	const {run} = COMMANDS.find((command) => command.id === id);
+	return html`<button type="button" id=${id} ...${more} onClick=${run}>${title} <kbd>${nameOf(keyOf(id))}</kbd></button>`;
 }
 
 function PlayBar() {
 	return html`<div class="bar" role="toolbar" aria-label="Play">
 		<${player.PlayButton} />
-		<${KeyButton} id="back" command="back" title="◀" label="One frame back" run=${() => player.stepFrame(-1)} />
-		<${KeyButton} id="forward" command="forward" title="▶" label="One frame forward" run=${() => player.stepFrame(1)} />
-		<${KeyButton} id="slower" command="slower" title="Slower" run=${() => player.timeline.speed(0.5)} />
-		<${KeyButton} id="faster" command="faster" title="Faster" run=${() => player.timeline.speed(2)} />
-		<${KeyButton} id="loop" command="loop" title="Loop" run=${() => player.timeline.loop()} pressed=${String(state.isLooping)} />
+		<${CommandButton} id="back" title="◀" aria-label="One frame back" />
+		<${CommandButton} id="forward" title="▶" aria-label="One frame forward" />
+		<${CommandButton} id="slower" title="Slower" />
+		<${CommandButton} id="faster" title="Faster" />
+		<${CommandButton} id="loop" title="Loop" aria-pressed=${String(state.isLooping)} />
 		<${player.Clock} />
 		<button type="button" id="keys" onClick=${() => update({isHelpOpen: true})}>Keys <kbd>?</kbd></button>
 	</div>`;
@@ -98,21 +100,17 @@ function PlayBar() {
 
 function LabelBar({video}) {
 	const part = chosenPart();
-	const {recording} = state;
-	const pen = recording ? `Recording "${recording.label}"` : "Begin";
+	const {recording, unsent} = state;
 	return html`<div class="bar" role="toolbar" aria-label="Label">
-		<${KeyButton} id="mark" command="mark" title=${pen} run=${labelling.mark} pressed=${String(recording !== null)} />
-		<${KeyButton} id="end" command="end" title="End" run=${labelling.end} disabled=${!recording} />
-		<${KeyButton} id="instant" command="instant" title="Point" run=${labelling.instant} />
-		<${KeyButton} id="split" command="split" title="Split" run=${labelling.split} disabled=${!part} />
-		<${KeyButton} id="merge" command="merge" title="Merge" run=${labelling.merge} disabled=${!labelling.partToMerge()} />
-		<${KeyButton} id="delete" command="remove" title="Delete" run=${labelling.remove} disabled=${!part} />
-		${state.project.model.exists && html`<${KeyButton} id="accept" command="accept" title="Accept draft" run=${labelling.accept}
-			disabled=${part?.kind !== "draft"} />`}
-		<button type="button" id="undo" title=${video.undo ? `Undo: ${video.undo}` : "Nothing to undo"}
-			disabled=${!video.undo && !state.unsent} onClick=${undo}>Undo</button>
-		<button type="button" id="redo" title=${video.redo ? `Redo: ${video.redo}` : "Nothing to redo"}
-			disabled=${!video.redo} onClick=${redo}>Redo</button>
+		<${CommandButton} id="mark" title=${recording ? `Recording "${recording.label}"` : "Begin"} aria-pressed=${String(recording !== null)} />
+		<${CommandButton} id="end" title="End" disabled=${!recording} />
+		<${CommandButton} id="instant" title="Point" />
+		<${CommandButton} id="split" title="Split" disabled=${!part} />
+		<${CommandButton} id="merge" title="Merge" disabled=${!labelling.partToMerge()} />
+		<${CommandButton} id="remove" title="Delete" disabled=${!part} />
+		${state.project.model.exists && html`<${CommandButton} id="accept" title="Accept draft" disabled=${part?.kind !== "draft"} />`}
+		<button type="button" id="undo" title=${video.undo ?? "Nothing to undo"} disabled=${!video.undo && !unsent} onClick=${undo}>Undo</button>
+		<button type="button" id="redo" title=${video.redo ?? "Nothing to redo"} disabled=${!video.redo} onClick=${redo}>Redo</button>
 	</div>`;
 }
 

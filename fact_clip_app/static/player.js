@@ -46,7 +46,6 @@ export function showFrame(frame) {
 }
 
 export const stepFrame = (by) => showFrame(here() + by);
-export const isPlaying = () => Boolean(media && !media.paused);
 
 export function togglePlay() {
 	if (canPlay()) timeline.play();
@@ -84,33 +83,28 @@ export function Video({video}) {
 	</div>`;
 }
 
-/** The time under the cursor; it is drawn by itself, since it changes with each picture. */
-export function Clock() {
+/** Draw a component again and again, since the cursor moves by itself. */
+function useTicks() {
 	const [, draw] = useState(0);
-	const {video} = state;
 	useEffect(() => {
 		const timer = setInterval(() => draw((count) => count + 1), 100);
 		return () => clearInterval(timer);
 	}, []);
+}
+
+export function Clock() {
+	useTicks();
+	const {video} = state;
 	if (!video) return null;
 	const frame = here();
 	const speed = media?.playbackRate ?? 1;
-	const words = `${Timeline.clock(video.times[frame], 3)} s · frame ${frame} · speed ${speed}`;
-	return html`<output id="time">${words}</output>`;
+	return html`<output id="time">${Timeline.clock(video.times[frame], 3)} s · frame ${frame} · speed ${speed}</output>`;
 }
 
 export function PlayButton() {
-	const [, draw] = useState(0);
-	useEffect(() => {
-		const element = media;
-		const redraw = () => draw((count) => count + 1);
-		for (const name of ["play", "pause"]) element?.addEventListener(name, redraw);
-		return () => {
-			for (const name of ["play", "pause"]) element?.removeEventListener(name, redraw);
-		};
-	});
+	useTicks();
 	return html`<button type="button" id="play" class="main" disabled=${!canPlay()} onClick=${togglePlay}>
-		${isPlaying() ? "Pause" : "Play"}
+		${media && !media.paused ? "Pause" : "Play"}
 	</button>`;
 }
 

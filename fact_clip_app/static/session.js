@@ -132,10 +132,16 @@ export function showPanel(panel) {
 	update({panel});
 }
 
-/** Change classes; the answer is the state of the project. */
-export async function changeActions(body) {
-	accept(await ask("/api/actions", "POST", {...body, browser: BROWSER, annotator: state.annotator}));
-	await catchUpVideo();
+let lastChange = Promise.resolve();
+
+/** Change classes, after the changes before; the answer is the state of the project. */
+export function changeActions(body) {
+	const change = async () => {
+		accept(await ask("/api/actions", "POST", {...body, browser: BROWSER, annotator: state.annotator}));
+		await catchUpVideo();
+	};
+	lastChange = lastChange.then(change, change);
+	return lastChange;
 }
 
 export async function changeSettings(body) {
