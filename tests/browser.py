@@ -56,7 +56,7 @@ def shoot(page: Any, name: str, **how: Any) -> Path | None:
     path = Path(IMAGES) / f"{name}.png"
     page.screenshot(path=path, animations="disabled", **how)
     with Image.open(path) as picture:
-        few = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=5, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
     return path
 
