@@ -8,17 +8,25 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import uvicorn
 
 from fact_clip.datasets.synthetic import draw_actions
+from fact_clip.inference.segmenter import load
 from fact_clip.video.overlay import write_video
+from fact_clip_app.engine import Engine
+from fact_clip_app.guard import HttpProtocol
 from fact_clip_app.history import History, Person
+from fact_clip_app.page import Options
 from fact_clip_app.project import Action, Label, Project
+from fact_clip_app.requests import Limits
+from fact_clip_app.server import make_app
 
 from ..browser import shoot
 
@@ -95,6 +103,30 @@ def served(project: Path, *arguments: object, ending: signal.Signals = signal.SI
         finally:
             process.send_signal(ending)
             process.wait(20)
+
+
+@contextmanager
+def served_here(folder: Path) -> Iterator[str]:
+    """A page without a model in a thread of this process, which is there sooner; its address."""
+    store = Project(folder)
+    engine = Engine(store, None, lambda path: load(path, "cpu"), Limits())
+    config = uvicorn.Config(
+        make_app(engine, Options("127.0.0.1")),
+        "127.0.0.1",
+        0,
+        http=HttpProtocol,
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    listener = config.bind_socket()
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/?token={store.token}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
 
 
 # --- looking ---------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from .browsing import (
     opened,
     parts,
     place,
-    served,
+    served_here,
     set_key,
     settled,
     shown,
@@ -51,7 +51,7 @@ def clip(tmp_path_factory) -> Path:
 @pytest.fixture
 def address(tmp_path):
     """A page of a new project without a model."""
-    with served(tmp_path / "my_project") as line:
+    with served_here(tmp_path / "my_project") as line:
         yield line
 
 

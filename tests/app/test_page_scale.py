@@ -17,7 +17,7 @@ from .browsing import (
     large_project,
     picture,
     place,
-    served,
+    served_here,
     settled,
     to_panel,
     until,
@@ -30,7 +30,7 @@ def test_two_hundred_videos_and_two_hours(browser, tmp_path):
     clip = tmp_path / "mouse.mp4"
     film(clip, SHOWN, 9)
     large_project(tmp_path / "aviary", clip)
-    with served(tmp_path / "aviary") as address, browser.page(1400, 900) as page:
+    with served_here(tmp_path / "aviary") as address, browser.page(1400, 900) as page:
         entered(page, address)
         assert page.locator("#videos li").count() == 200
         assert page.evaluate("document.documentElement.scrollHeight <= window.innerHeight")
