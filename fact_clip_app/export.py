@@ -161,7 +161,8 @@ def write_set(
         background = next(iter(model.vocabulary.background), BACKGROUND)
         is_test |= dict.fromkeys(_add_first_videos(training_set, run), False)
     encoder_model = model or page.engine.model()
-    films = [example.video.media for example in examples]
+    videos = [example.video for example in examples]
+    films = [video.media for video in videos if video.features is None]
     media = next((film for film in films if film is not None), None)
     if encoder_model is None or media is None:
         encoder = frame_encoder(ENCODER, Runtime("cpu"))

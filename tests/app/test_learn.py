@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from fact_clip.config import Config
+from fact_clip.core import InputError
 from fact_clip.inference.segmenter import load
 from fact_clip.training import train
-from fact_clip_app.export import LabelledVideo
+from fact_clip.video.overlay import write_video
+from fact_clip_app.export import LabelledVideo, labelled_videos, write_set
+from fact_clip_app.jobs import Job
 from fact_clip_app.teach import figures_text, measure
 
 from ..refusals import refused
@@ -49,6 +52,28 @@ def test_a_model_is_measured_by_hand(tiny_run, rows):
     wrong = measure(model, [LabelledVideo(rows, times, labels)])
     assert wrong["right"] == pytest.approx(100 * (1 - first.duration / len(labels)), abs=0.06)
     assert (wrong["found"], wrong["segments"]) == (len(actions) - 1, len(actions))
+
+
+def test_features_with_their_video_need_no_encoder(opened, tiny_run, rows, tmp_path):
+    """A run of features whose encoder is unknown is taught by features and their film."""
+    user = opened(run=tiny_run)()
+    films = []
+    for number in range(2):
+        film = tmp_path / f"take{number}.mp4"
+        write_video(film, np.zeros((len(np.load(rows)), 16, 16, 3), np.uint8), 15.0)
+        features = tmp_path / f"take{number}.npy"
+        np.save(features, np.load(rows))
+        features.with_suffix(".json").write_text('{"fps": 15}')
+        films.append(user.add(film, features))
+    for video in films:
+        user.label(video, (0, 5, "grasp shaft"))
+    with pytest.raises(InputError, match="encoder"):
+        user.page.engine.model().encoder_for(tmp_path / "take0.mp4")
+    examples = labelled_videos(user.page, "main")
+    write_set(user.page, examples, tmp_path / "set", user.page.engine.model(), {}, Job("export", lambda job: None))
+    written = sorted(path.stem for path in (tmp_path / "set/groundTruth").glob("take*.txt"))
+    assert written == ["take0", "take1"]
+    assert (tmp_path / "set/groundTruth/take0.txt").read_text().splitlines()[:5] == ["grasp shaft"] * 5
 
 
 def test_two_labelled_videos_are_needed(opened, tiny_run, rows):
