@@ -42,6 +42,15 @@ class Outcome:
     set_aside: bool = False
 
     @property
+    def state(self) -> str:
+        """Return "computed", "done", "failed" or "set aside"."""
+        if self.set_aside:
+            return "set aside"
+        if self.error is not None:
+            return "failed"
+        return "done" if self.done else "computed"
+
+    @property
     def source(self) -> Path:
         """Return the path of the input."""
         return self.item.path

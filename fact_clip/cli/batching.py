@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fact_clip.cli.arguments import read_paths
 from fact_clip.cli.options import option
+from fact_clip.core import InputError
 
 if TYPE_CHECKING:
-    from fact_clip.batch import BatchOptions, Outcome
-    from fact_clip.core import InputError
+    from fact_clip.batch import BatchOptions, Outcome, RayResult
 
 ShardOption = Annotated[
     str | None, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.", "--shard")
@@ -20,6 +20,12 @@ ShardOption = Annotated[
 Timeout = Annotated[float, option("Minutes that the decoding of a video may take.", "--timeout")]
 Memory = Annotated[float, option("Gigabytes that the decoding of a video may take.", "--memory")]
 RetryFailed = Annotated[bool, option("Try inputs again that failed three times.", "--retry-failed")]
+
+Engine = Annotated[
+    Literal["local", "ray"],
+    option("ray: actors on the cluster of RAY_ADDRESS, or on this machine (docs/scaling.md)."),
+]
+Workers = Annotated[int, option("With --engine ray: number of actors.", min=1, max=100_000)]
 
 
 @dataclass
@@ -49,6 +55,18 @@ class Tally:
         self.written += outcome.written
         if not outcome.done and outcome.name != outcome.item.id:
             self.renamed.append(f"{outcome.name} for {outcome.source.name}")
+
+    def add_result(self, result: RayResult) -> None:
+        """Count a result of Ray."""
+        if result.state == "set aside":
+            self.set_aside += 1
+        elif result.state == "done":
+            self.done += 1
+        elif result.state == "computed":
+            self.computed += 1
+        else:
+            self.failed += 1
+            self.errors.append(InputError(result.id, result.message))
 
     @property
     def inputs(self) -> int:

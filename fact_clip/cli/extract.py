@@ -5,11 +5,13 @@ from typing import Annotated, Literal
 import typer
 
 from fact_clip.cli.batching import (
+    Engine,
     Memory,
     RetryFailed,
     ShardOption,
     Tally,
     Timeout,
+    Workers,
     batch_options,
     read_sources,
 )
@@ -42,6 +44,8 @@ def extract(
     timeout: Timeout = 30.0,
     memory: Memory = 8.0,
     retry_failed: RetryFailed = False,
+    engine: Engine = "local",
+    workers: Workers = 1,
 ) -> None:
     """Turn videos into feature files.
 
@@ -56,7 +60,7 @@ def extract(
     Example:
       fact-clip extract videos/ --encoder clip:ViT-B-32/openai --fps 5 --out features
     """
-    from fact_clip.batch import Inputs, extract_batch
+    from fact_clip.batch import Inputs, extract_batch, extract_on_ray
     from fact_clip.core.distributed import Processes
     from fact_clip.encoders import Runtime, frame_encoder
     from fact_clip.video.decode import SUFFIXES
@@ -81,11 +85,24 @@ def extract(
     tally = Tally()
     try:
         with bars("extracting", "") as (overall, within):
-            outcomes = extract_batch(
-                model, inputs, out, settings, options, progress=overall, within=within
-            )
-            for outcome in outcomes:
-                tally.add(outcome)
+            if engine == "ray":
+                results = extract_on_ray(
+                    encoder,
+                    inputs,
+                    out,
+                    settings,
+                    options,
+                    workers=workers,
+                    runtime=Runtime(device, precision, compiled),
+                )
+                for result in results:
+                    tally.add_result(result)
+            else:
+                outcomes = extract_batch(
+                    model, inputs, out, settings, options, progress=overall, within=within
+                )
+                for outcome in outcomes:
+                    tally.add(outcome)
     except KeyboardInterrupt:
         raise InterruptedCommandError("the same command goes on with what is left") from None
 

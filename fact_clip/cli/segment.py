@@ -16,11 +16,13 @@ import typer
 
 from fact_clip.cli.arguments import read_actions, read_names
 from fact_clip.cli.batching import (
+    Engine,
     Memory,
     RetryFailed,
     ShardOption,
     Tally,
     Timeout,
+    Workers,
     batch_options,
     read_sources,
 )
@@ -51,7 +53,7 @@ from fact_clip.core.messages import is_name, join_names, printable
 from fact_clip.core.paths import check_place, same_place
 
 if TYPE_CHECKING:
-    from fact_clip.batch import BatchOptions, Inputs
+    from fact_clip.batch import BatchOptions, Inputs, SegmentSettings
     from fact_clip.batch.segmentation import SegmentTask
     from fact_clip.core import Segmentation
     from fact_clip.inference.segmenter import Segmenter
@@ -126,6 +128,8 @@ def segment(
     timeout: Timeout = 30.0,
     memory: Memory = 8.0,
     retry_failed: RetryFailed = False,
+    engine: Engine = "local",
+    workers: Workers = 1,
     as_json: AsJson = False,
     plot: Annotated[Path | None, option("Timeline picture to write: .png, .svg or .pdf.")] = None,
     overlay: Annotated[
@@ -198,7 +202,8 @@ def segment(
     _check_live(live, len(inputs), delay, output)
     if not live:
         parts = partial(batch_options, shard, timeout, memory, retry_failed, overwrite)
-        _segment_files(inputs, options, settings, output, parts)
+        n_actors = workers if engine == "ray" else 0
+        _segment_files(inputs, options, settings, output, parts, n_actors)
         return
     from fact_clip.cli.live import segment_live
 
@@ -227,9 +232,10 @@ def _segment_files(
     settings: DecodeSettings,
     output: Output,
     parts: Callable[..., BatchOptions],
+    n_actors: int = 0,
 ) -> None:
-    """Segment files, each process its share, and print, draw and report the results."""
-    from fact_clip.batch import Inputs, SegmentSettings
+    """Segment files, each process or actor its share, and print, draw and report the results."""
+    from fact_clip.batch import Inputs, SegmentSettings, on_ray
     from fact_clip.batch.engine import run_batch
     from fact_clip.batch.segmentation import SEGMENT_SUFFIXES, SegmentTask
     from fact_clip.core.distributed import Processes
@@ -269,8 +275,13 @@ def _segment_files(
     tally = Tally()
     try:
         with bars("segmenting", "") as (overall, within):
-            for outcome in run_batch(task, inputs, batch, overall, within):
-                tally.add(outcome)
+            if n_actors:
+                make_task = partial(_open_task, options, folder, segment_settings)
+                for result in on_ray(make_task, inputs, batch, workers=n_actors):
+                    tally.add_result(result)
+            else:
+                for outcome in run_batch(task, inputs, batch, overall, within):
+                    tally.add(outcome)
     except KeyboardInterrupt:
         raise InterruptedCommandError("the same command goes on with what is left") from None
     tally = Tally.sum(processes.gather([tally], processes.world))
@@ -296,6 +307,16 @@ def _segment_files(
         counts = f"{tally.computed} segmented, {tally.done} already there, {tally.failed} failed"
         print(f"{tally.inputs} inputs: {counts}; {printable(output.remote or str(folder))}")
     _report(tally, folder)
+
+
+def _open_task(
+    options: ModelOptions, folder: Path, settings: SegmentSettings, batch: BatchOptions
+) -> SegmentTask:
+    """Open the model in an actor."""
+    from fact_clip.batch.segmentation import SegmentTask
+
+    model, _ = options.open(settings.decode)
+    return SegmentTask(model, folder.absolute(), settings, batch)
 
 
 class _Results:

@@ -1,0 +1,81 @@
+"""A batch on Ray with two workers, one of them killed; then finished without Ray."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray")
+
+import ray
+
+from fact_clip.batch import BatchOptions, Inputs, Limits, batch_status, extract_all, extract_on_ray
+from fact_clip.encoders import frame_encoder
+from fact_clip.video.decode import SUFFIXES
+
+from .test_batches import extracted
+from .test_kills import below
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def cluster():
+    """Ray on this machine, with a clean start and stop."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def workers() -> list[int]:
+    """The numbers of the processes of Ray that run actors of the batch."""
+    numbers = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if command.startswith(b"ray::") and b"_Actor" in command:
+            numbers.append(int(folder.name))
+    return numbers
+
+
+def test_two_workers_of_which_one_is_killed(cluster, library, tmp_path):
+    root = library(*(f"day{number % 2}/take{number}.mp4" for number in range(60)))
+    (root / "text.mp4").write_text("no video" * 99)
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    killed = []
+
+    def kill() -> None:
+        while not killed and not stop.wait(0.05):
+            if len(list(out.rglob("*.npy"))) >= 5:
+                for number in workers()[:1]:
+                    os.kill(number, signal.SIGKILL)
+                    killed.append(number)
+
+    stop = threading.Event()
+    killer = threading.Thread(target=kill)
+    killer.start()
+    options = BatchOptions(limits=Limits(60, 2))
+    inputs = Inputs([root], SUFFIXES)
+    results = list(extract_on_ray("grid", inputs, str(out), None, options, workers=2))
+    stop.set()
+    killer.join()
+    assert killed
+    assert sorted(result.id for result in results) == sorted(item.id for item in inputs)
+    assert {result.id for result in results if result.state == "failed"} == {"text"}
+    status = batch_status(out)
+    assert (status.done, status.failed + status.set_aside) == (60, 1)
+
+    removed = sorted(out.rglob("*.npy"))[:10]
+    for path in removed:
+        path.unlink()
+    states = extracted(root, out)  # without Ray
+    assert sum(state == "extracted" for state in states.values()) == 10
+    extract_all([root], frame_encoder("grid"), whole)
+    assert below(out) == below(whole)
