@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -48,7 +49,7 @@ NEEDS = {
 }
 """Requirements of decoding settings that have no effect on some models."""
 
-Input = TypeVar("Input", str, Path)
+Input = TypeVar("Input")
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,14 @@ class Segmenter:
         self._encoder = encoder
         self.precision = precision
         self.decoder: Decoder = DirectDecoder()  # of videos
+        self.reopen: Callable[[], Segmenter] | None = None  # makes it again in another process
         self.extraction = extraction or Settings(fps=scorer.fps or Settings().fps)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle how the segmenter is opened, not its weights."""
+        if self.reopen is None:
+            raise TypeError("only a segmenter of fact_clip.load can be pickled")
+        return self.reopen, ()
 
     @property
     def run(self) -> Run:
@@ -201,10 +209,11 @@ class Segmenter:
         within: Progress | None = None,
         failed: Callable[[Input, InputError], None] | None = None,
     ) -> Iterator[tuple[Input, Segmentation]]:
-        """Segment feature files and videos one by one, and yield each result when it is ready.
+        """Segment feature files, videos and arrays one by one, and yield each result when ready.
 
         Args:
-            inputs: paths of feature files and videos.
+            inputs: paths of feature files and videos, arrays (T, D), or pairs of a name and an
+                array. A generator is read one by one.
             actions: as for `segment`.
             settings: as for `segment`.
             progress: called with (inputs done, inputs, name) before each input.
@@ -213,28 +222,36 @@ class Segmenter:
                 is raised.
 
         Yields:
-            The input and its segmentation.
+            The input, or the name of a pair, and its segmentation.
 
         Raises:
             InputError: the encoder cannot be loaded, or an input fails without `failed`.
         """
         if isinstance(inputs, str | Path) or not isinstance(inputs, Iterable):
             raise InputError("inputs", f"{inputs!r} is not a list of paths")
-        sources = list(inputs)
-        for source in sources:
-            path_of(source, "inputs")
-        for source in paced(sources, "segmenting", logger, progress, tenths=True):
-            path = Path(source)
-            if path.suffix.lower() in SUFFIXES and path.is_file():
-                self.encoder_for(path).load()
+        sources: Iterable[Any] = inputs
+        if isinstance(inputs, Collection):
+            elements = list(inputs)
+            names = []
+            for element in elements:
+                name, _ = _split(element)  # a wrong type is reported before the work
+                names.append("array" if isinstance(name, np.ndarray) else name)
+            pace = paced(names, "segmenting", logger, progress, tenths=True)
+            sources = map(itemgetter(0), zip(elements, pace, strict=True))
+        for element in sources:
+            name, source = _split(element)
+            if not isinstance(source, np.ndarray):
+                path = Path(source)
+                if path.suffix.lower() in SUFFIXES and path.is_file():
+                    self.encoder_for(path).load()
             try:
                 result = self.segment(source, actions, settings=settings, progress=within)
             except InputError as error:
                 if failed is None:
                     raise
-                failed(source, error)
+                failed(name, error)
                 continue
-            yield source, result
+            yield name, result
 
     def score(
         self,
@@ -349,6 +366,15 @@ class Segmenter:
         return self._encoder
 
 
+def _split(element: Any) -> tuple[Any, Any]:
+    """Return the name of an input, and what is segmented: a path or an array."""
+    if isinstance(element, tuple) and len(element) == 2:
+        return element
+    if not isinstance(element, np.ndarray):
+        path_of(element, "inputs")
+    return element, element
+
+
 @validated()
 def load(
     run_dir: str | Path,
@@ -380,6 +406,17 @@ def load(
     Raises:
         InputError: the folder holds no readable run, or an option does not fit it.
     """
+    reopen = partial(
+        load,
+        run_dir,
+        device,
+        encoder=encoder,
+        fps=fps,
+        window=window,
+        keep_going=keep_going,
+        trust_encoder=trust_encoder,
+        precision=precision,
+    )
     loaded = Run.open(run_dir)
     run = loaded.run
     torch_device = pick_device(device, "device")
@@ -409,4 +446,6 @@ def load(
         trust_encoder=trust_encoder,
         precision=precision,
     )
-    return Segmenter(scorer, named_encoder, extraction, precision)
+    segmenter = Segmenter(scorer, named_encoder, extraction, precision)
+    segmenter.reopen = reopen
+    return segmenter

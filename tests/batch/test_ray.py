@@ -79,3 +79,17 @@ def test_two_workers_of_which_one_is_killed(cluster, library, tmp_path):
     assert sum(state == "extracted" for state in states.values()) == 10
     extract_all([root], frame_encoder("grid"), whole)
     assert below(out) == below(whole)
+
+
+def test_segment_by_the_command(cluster, workbench, tiny_run, fact_clip_command, tmp_path):
+    names = ["person1_video1", "person1_video2"]
+    inputs = [workbench / "features" / f"{name}.npy" for name in names]
+    how = ("segment", "--run", tiny_run, *inputs, "--device", "cpu", "--format", "csv", "--out")
+    answer = fact_clip_command(*how, tmp_path / "ray", "--engine", "ray")
+    assert answer.code == 0, answer.err
+    assert answer.out.startswith("2 inputs: 2 segmented, 0 already there, 0 failed; ")
+    assert fact_clip_command(*how, tmp_path / "local").code == 0
+    for name in names:
+        assert (tmp_path / "ray" / f"{name}.csv").read_bytes() == (tmp_path / "local" / f"{name}.csv").read_bytes()
+    again = fact_clip_command(*how, tmp_path / "ray")  # without Ray
+    assert "2 inputs: 0 segmented, 2 already there" in again.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 import shutil
 from pathlib import Path
 
@@ -208,3 +209,37 @@ def test_a_rate_and_windows_are_given_in_seconds(tiny_run):
     assert fact_clip.load(tiny_run, window=2.0).scorer.window == 30
     with refused("--fps"):
         fact_clip.load(tiny_run, fps=5.0)
+
+
+def test_arrays_pairs_and_generators(segmenter, video):
+    features = np.load(video)
+    expected = segmenter.segment(features)
+    assert list(segmenter.segment_all([("a", features), ("b", features)])) == [("a", expected), ("b", expected)]
+    ((array, result),) = segmenter.segment_all([features])
+    assert array is features
+    assert result == expected
+    read = []
+
+    def endless():
+        while True:
+            read.append("x")
+            yield "x", features
+
+    results = segmenter.segment_all(endless())
+    assert next(results) == ("x", expected)
+    assert read == ["x"]
+    failed = []
+    pairs = [("bad", features[:, :2]), ("good", features)]
+    assert len(list(segmenter.segment_all(pairs, failed=lambda *call: failed.append(call)))) == 1
+    assert failed[0][0] == "bad"
+
+
+def test_a_segmenter_is_opened_again_from_its_pickle(tiny_run, video):
+    segmenter = fact_clip.load(tiny_run, "cpu", window=2.0)
+    content = pickle.dumps(segmenter)
+    assert len(content) < 1000  # no weights
+    again = pickle.loads(content)
+    assert again.scorer.window == segmenter.scorer.window == 30
+    assert again.segment(video) == segmenter.segment(video)
+    with pytest.raises(TypeError):
+        pickle.dumps(Segmenter(segmenter.scorer))
