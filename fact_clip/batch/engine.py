@@ -12,7 +12,7 @@ from typing import Protocol
 from fact_clip.batch.failures import ATTEMPTS, FILE, Failures
 from fact_clip.batch.inputs import Inputs, Item, Shard
 from fact_clip.batch.stores import Mirror, is_remote
-from fact_clip.core import InputError, Progress, Segmentation
+from fact_clip.core import InputError, Json, Progress, Segmentation
 from fact_clip.core.progress import Pace
 from fact_clip.video.isolated import Limits
 
@@ -86,6 +86,7 @@ class Task(Protocol):
 
     folder: Path
     title: str
+    request: Json  # what results depend on, apart from the input
 
     @property
     def suffixes(self) -> Sequence[str]:
@@ -158,7 +159,7 @@ def run_items(
 ) -> Iterator[Outcome]:
     """Go through some inputs; see `run_batch`. Outputs go through a mirror to another store."""
     logger = logging.getLogger(type(task).__module__)
-    failures = Failures(task.folder, options.failure_file(mirror is not None))
+    failures = Failures(task.folder, task.request, options.failure_file(mirror is not None))
     pace = Pace()
     for number, item in enumerate(items):
         if progress is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fact_clip.batch.description import describe_batch
 from fact_clip.batch.engine import BatchOptions, Outcome, run_batch
 from fact_clip.batch.inputs import Inputs, Item
-from fact_clip.core import InputError, Progress
+from fact_clip.core import InputError, Json, Progress
 from fact_clip.core.arguments import validated
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import SUFFIXES, Span
@@ -120,15 +120,16 @@ class ExtractTask:
         self._settings = settings
         self._overwrite = options.overwrite
         self._decoder = IsolatedDecoder(options.limits)
+        self.request: Json = {
+            "encoder": encoder.name,
+            "precision": precision_of(encoder),
+            "fps": settings.fps,
+            "keep_going": settings.keep_going,
+        }
 
     def begin(self, inputs: Inputs) -> None:
         """Write what the batch is."""
-        request = {
-            "encoder": self._encoder.name,
-            "precision": precision_of(self._encoder),
-            "fps": self._settings.fps,
-        }
-        describe_batch(self.folder, "extract", len(inputs), request)
+        describe_batch(self.folder, "extract", len(inputs), self.request)
 
     def close(self) -> None:
         """End the decoder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -11,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import InputError, library_errors
+from fact_clip.core import InputError, Json, library_errors
 from fact_clip.core.identity import File
 from fact_clip.video.decode import DamagedVideoError
 from fact_clip.video.isolated import CrashedDecoderError, DecodingMemoryError, DecodingTimeoutError
@@ -41,6 +42,7 @@ class Failure:
         seconds: that it took.
         host: the name of the machine.
         input: size and time of the input, so that a changed input is tried again.
+        request: a hash of the weights and settings, with which others are tried again.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Failure:
     seconds: float
     host: str
     input: tuple[int, int] | None = None
+    request: str = ""
 
 
 class Failures:
@@ -57,12 +60,14 @@ class Failures:
 
     Args:
         folder: the folder of the outputs.
+        request: what results depend on, apart from the input.
         name: of the file that failures are added to.
     """
 
-    def __init__(self, folder: Path, name: str = FILE) -> None:
+    def __init__(self, folder: Path, request: Json, name: str = FILE) -> None:
         self._path = folder / name
-        self._last = {failure.id: failure for failure in read_failures(folder)}
+        self._request = digest_of(request)
+        self._last = last_failures(folder, request)
 
     def last(self, item_id: str, path: File) -> Failure | None:
         """Return the last failure of an input that has not changed since."""
@@ -92,6 +97,7 @@ class Failures:
             seconds=round(seconds, 3),
             host=socket.gethostname(),
             input=_stamp(path),
+            request=self._request,
         )
         if last is not None:
             failure = replace(failure, attempts=last.attempts + 1)
@@ -106,6 +112,19 @@ class Failures:
             finally:
                 os.close(descriptor)
         return failure
+
+
+def digest_of(request: Json) -> str:
+    """Return a short hash of what results depend on."""
+    content = json.dumps(request, sort_keys=True).encode()
+    return hashlib.blake2b(content, digest_size=6).hexdigest()
+
+
+def last_failures(folder: Path, request: Json) -> dict[str, Failure]:
+    """Return the last failure of each input with this request, by its id."""
+    digest = digest_of(request)
+    failures = (failure for failure in read_failures(folder) if failure.request == digest)
+    return {failure.id: failure for failure in failures}
 
 
 def read_failures(folder: Path) -> Iterator[Failure]:

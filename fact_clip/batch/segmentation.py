@@ -197,12 +197,12 @@ class SegmentTask:
             "media": settings.media,
             "with_background": settings.with_background,
         }
-        self._request: Json = json.loads(json.dumps(request))  # as it is read
+        self.request: Json = json.loads(json.dumps(request))  # as it is read
 
     def begin(self, inputs: Inputs) -> None:
         """Write what the batch is."""
         self._inputs = inputs
-        describe_batch(self.folder, "segment", len(inputs), self._request)
+        describe_batch(self.folder, "segment", len(inputs), self.request)
 
     def close(self) -> None:
         """End the decoder."""
@@ -232,7 +232,7 @@ class SegmentTask:
             return None if any(path.exists() for path in paths) else False
         request = dict(record["request"])
         identity = request.pop("input")
-        if request != self._request:
+        if request != self.request:
             return None
         for suffix in self.suffixes:
             path = output_path(self.folder, name, suffix)
@@ -346,7 +346,7 @@ class SegmentTask:
         self, name: str, identity: Json, segmentation: Segmentation, suffixes: Sequence[str]
     ) -> None:
         record = {
-            "request": {**self._request, "input": identity},
+            "request": {**self.request, "input": identity},
             "suffixes": sorted(set(suffixes)),
             "rows": segmentation.n_frames,
             "version": __version__,

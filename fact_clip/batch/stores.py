@@ -186,7 +186,8 @@ class Mirror:
         """Write the new files to the store, a record of features last, and delete the copies."""
         paths = [path for path in self.folder.rglob("*") if path.is_file()]
         for path in sorted(paths, key=self._order):
-            if self._fetched.get(path) != path.stat().st_mtime_ns:
+            is_unfinished = path.suffix == ".part" or path.name.startswith(f".{os.getpid()}-")
+            if not is_unfinished and self._fetched.get(path) != path.stat().st_mtime_ns:
                 name = path.relative_to(self.folder).as_posix()
                 with library_errors(f"{self._root}/{name}", "cannot be written", OSError):
                     self._store.makedirs(f"{self._root}/{name}".rpartition("/")[0], exist_ok=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fact_clip.batch.description import Batch, read_batch
-from fact_clip.batch.failures import ATTEMPTS, Failure, read_failures
+from fact_clip.batch.failures import ATTEMPTS, last_failures
 from fact_clip.batch.inputs import MANIFESTS, import_parquet
 from fact_clip.batch.stores import RECORDS, local_folder
 from fact_clip.core import InputError, Json
@@ -81,7 +81,7 @@ def batch_status(out: str | Path) -> BatchStatus:
 
 def _count(folder: Path) -> BatchStatus:
     batch = read_batch(folder)
-    failures: dict[str, Failure] = {failure.id: failure for failure in read_failures(folder)}
+    failures = last_failures(folder, batch.request)
     n_done = 0
     n_rows = 0
     rows_key = "rows" if batch.command == "segment" else "n_frames"
@@ -225,7 +225,9 @@ def _answers(facts: Any, batch: Batch, path: Path) -> bool:
         request = dict(facts.get("request", {}))
         request.pop("input", None)
         return request == batch.request
-    return batch.request.items() <= facts.items() and path.with_suffix(".npy").is_file()
+    origin = dict(batch.request)
+    origin.pop("keep_going")  # features do not record what a sound video has not needed
+    return origin.items() <= facts.items() and path.with_suffix(".npy").is_file()
 
 
 def as_json(status: BatchStatus) -> str:

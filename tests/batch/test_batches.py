@@ -60,6 +60,18 @@ def test_a_moved_disk_redoes_nothing_and_a_changed_file_is_done_again(library, t
     assert extracted(moved, out) == {"a/take": "current", "b": "extracted"}
 
 
+def test_another_request_is_tried_though_three_attempts_failed(tmp_path):
+    path = tmp_path / "text.mp4"
+    path.write_text("no video" * 99)
+    states = [extracted(path, tmp_path / "out")["text"] for _ in range(4)]
+    assert states == ["failed"] * 3 + ["set aside"]
+    faster = extract_batch(GRID, Inputs([path], SUFFIXES), tmp_path / "out", Settings(fps=9))
+    assert [(outcome.state, outcome.attempts) for outcome in faster] == [("failed", 1)]
+    status = batch_status(tmp_path / "out")
+    assert (status.failed, status.set_aside) == (1, 0)
+    assert extracted(path, tmp_path / "out")["text"] == "set aside"
+
+
 def test_a_part_of_a_video_is_as_a_video_that_was_cut(library, tmp_path):
     root = library("v.mp4")
     manifest = tmp_path / "list.jsonl"
