@@ -107,7 +107,7 @@ def _check(scorer: Scorer, path: Path) -> None:
         for package in ("onnx", "onnxscript"):
             if importlib.util.find_spec(package) is None:
                 problem = f"the package {package} is not installed"
-                raise InputError(path, problem, "pip install 'fact-clip[onnx]'")
+                raise InputError(path, problem, "run: pip install onnx onnxscript onnxruntime")
     if config.model.transcript:
         problem = "a model that aligns transcripts is not exported"
         raise InputError("model.transcript", problem)

@@ -67,7 +67,7 @@ class SimilarityScorer:
         model = frame_encoder(encoder, Runtime(device))
         if not isinstance(model, ImageTextModel):
             fix = "use a model of images and texts, clip:... or transformers:..."
-            raise InputError(f"frame encoder {encoder!r}", "no text side", fix)
+            raise InputError(f"frame encoder {encoder!r}", "cannot read names", fix)
         self.encoder = model
         self.fps = fps
         self.prompts = prompts

@@ -127,7 +127,7 @@ function inShort() {
   section("short", "In short", ...each((run, place) => {
     const {metrics: figures, zero_shot: zero} = run.result, {cuts, boundaries: {unit, median}} = run, used = zero?.ways["in use"];
     const lines = [`${text(figures.frame_accuracy)} % of all frames have the right name.`,
-      `Segments: F1 is ${text(figures["f1@10"])} of 100 where an overlap of 10 % counts as found, ${text(figures["f1@50"])} where it must be half.`,
+      `Segments: F1 ${text(figures["f1@10"])} at 10 % overlap, ${text(figures["f1@50"])} at 50 %.`,
       `The order of the actions: ${text(figures.edit)} of 100 (edit score).`,
       `${cuts.predicted} segments are predicted, ${cuts.true} are true.`,
       `${text(100 * cuts.misnamed / Math.max(cuts.true, 1))} % of the true segments have another name in most of their frames.`,
