@@ -11,7 +11,7 @@ Out = Annotated[str, argument("OUT", "The --out folder of extract or segment.")]
 
 
 def status(out: Out, *, as_json: AsJson = False) -> None:
-    """Count what is done, missing, failed and set aside, with rows a second and the time left.
+    """Count what is done, missing, failed and set aside in an --out folder.
 
     \b
     Example:
@@ -34,9 +34,10 @@ def gather(
     out: Out,
     table: Annotated[Path, argument("TABLE", "The file to write: .csv, .jsonl or .parquet.")],
 ) -> None:
-    """Write the segments of all videos into one table: video, start, stop, label, confidence.
+    """Write the segments of an --out folder into one table.
 
-    Times are seconds of the video, or frames where no rate is known.
+    Its columns are video, start, stop, label and confidence. Times are seconds of the video, or
+    frames where no rate is known.
 
     \b
     Example:
