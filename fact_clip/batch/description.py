@@ -1,4 +1,4 @@
-"""What a batch is, in `.batch.json` of its folder: command, number of inputs, request."""
+"""What a batch is, in `.batch` of its folder: command, number of inputs, request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fact_clip import __version__
 from fact_clip.core import InputError
 from fact_clip.core.io import read_value, write_value
 
-FILE = ".batch.json"
+FILE = ".batch"
 
 
 @dataclass(frozen=True)

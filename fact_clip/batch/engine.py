@@ -93,7 +93,10 @@ class Task(Protocol):
         """Return the endings of its files."""
 
     def begin(self, inputs: Inputs) -> None:
-        """Check the folder and write what the batch is."""
+        """Take the inputs of the batch."""
+
+    def describe(self) -> None:
+        """Write what the batch is, once the encoder is loaded or a result is done."""
 
     def load(self, item: Item) -> None:
         """Load what is needed to compute. Its faults end the batch."""
@@ -194,11 +197,13 @@ def _run_item(
 ) -> Outcome:
     outcome = task.plan(item)
     if outcome.done:
+        task.describe()
         return task.complete(outcome)
     failure = failures.last(item.id, item.source)
     if failure is not None and failure.attempts >= ATTEMPTS and not options.retry_failed:
         return Outcome(item, outcome.name, attempts=failure.attempts, set_aside=True)
     task.load(item)
+    task.describe()
     began = time.monotonic()
     try:
         return task.compute(outcome, within)

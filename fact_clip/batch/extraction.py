@@ -120,6 +120,7 @@ class ExtractTask:
         self._settings = settings
         self._overwrite = options.overwrite
         self._decoder = IsolatedDecoder(options.limits)
+        self._inputs: Inputs | None = None
         self.request: Json = {
             "encoder": encoder.name,
             "precision": precision_of(encoder),
@@ -128,8 +129,14 @@ class ExtractTask:
         }
 
     def begin(self, inputs: Inputs) -> None:
+        """Take the inputs of the batch."""
+        self._inputs = inputs
+
+    def describe(self) -> None:
         """Write what the batch is."""
-        describe_batch(self.folder, "extract", len(inputs), self.request)
+        if self._inputs is not None:
+            describe_batch(self.folder, "extract", len(self._inputs), self.request)
+            self._inputs = None
 
     def close(self) -> None:
         """End the decoder."""

@@ -148,6 +148,7 @@ def _begin(make_task: MakeTask, inputs: Inputs, options: BatchOptions) -> None:
     task = make_task(options)
     with _Outputs(task, options):
         task.begin(inputs)
+        task.describe()
     task.close()
 
 

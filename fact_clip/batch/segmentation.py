@@ -186,6 +186,7 @@ class SegmentTask:
         self.suffixes = [format_called(name, "formats").ending for name in settings.formats]
         self._decoder = IsolatedDecoder(options.limits)
         self._inputs: Inputs | None = None
+        self._is_described = False
         facts = settings.facts
         if facts is None:
             extraction = segmenter.extraction
@@ -200,9 +201,14 @@ class SegmentTask:
         self.request: Json = json.loads(json.dumps(request))  # as it is read
 
     def begin(self, inputs: Inputs) -> None:
-        """Write what the batch is."""
+        """Take the inputs of the batch."""
         self._inputs = inputs
-        describe_batch(self.folder, "segment", len(inputs), self.request)
+
+    def describe(self) -> None:
+        """Write what the batch is."""
+        if self._inputs is not None and not self._is_described:
+            describe_batch(self.folder, "segment", len(self._inputs), self.request)
+            self._is_described = True
 
     def close(self) -> None:
         """End the decoder."""

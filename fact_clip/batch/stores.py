@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
+from fact_clip.batch.description import FILE as DESCRIPTION
 from fact_clip.core import InputError, library_errors
 
 _HEADER_BYTES = 4096  # that hold the header of a feature file
@@ -141,7 +142,7 @@ class Mirror:
                 name = path.removeprefix(self._root).lstrip("/")
                 self._sizes[name] = info["size"]
         for name in self._sizes:
-            if "/" not in name and (name == ".batch.json" or name.endswith(".jsonl")):
+            if "/" not in name and (name == DESCRIPTION or name.endswith(".jsonl")):
                 self._fetch(name)
 
     def pull(self, item_id: str, suffixes: Sequence[str]) -> None:
@@ -197,7 +198,7 @@ class Mirror:
         for path in self.folder.iterdir():
             if path.name == RECORDS or path.is_dir():
                 shutil.rmtree(path)
-            elif path.name != ".batch.json" and path.suffix != ".jsonl":
+            elif path.name != DESCRIPTION and path.suffix != ".jsonl":
                 path.unlink()
         kept_names = set(self.folder.iterdir())
         self._fetched = {path: at for path, at in self._fetched.items() if path in kept_names}

@@ -94,7 +94,7 @@ def test_videos_and_features_in_another_store(address, library, tmp_path):
     done = {"a/take": "extracted", "b/take": "extracted"}
     assert run(f"{address}/in", f"{address}/out") == done | {"text": "failed"}
     outputs = ["a/take.json", "a/take.npy", "b/take.json", "b/take.npy", "failures-0-of-1.jsonl"]
-    assert names(f"{address}/out") == [".batch.json", *outputs]
+    assert names(f"{address}/out") == [".batch", *outputs]
     extract_all([root / "a"], GRID, tmp_path / "local")
     store, path = fsspec.core.url_to_fs(f"{address}/out/a/take.npy")
     assert store.cat_file(path) == (tmp_path / "local" / "take.npy").read_bytes()
@@ -120,7 +120,7 @@ def test_segments_in_another_store(address, workbench, tiny_run, tmp_path):
     first = segment_files(segmenter, [f"{address}/features"], f"{address}/out", formats=["csv"])
     again = segment_files(segmenter, [f"{address}/features/*.npy"], f"{address}/out", formats=["csv"])
     assert [result.done for result in first + again] == [False, True]
-    assert names(f"{address}/out") == [".batch.json", f".results/{name}.json", f"{name}.csv"]
+    assert names(f"{address}/out") == [".batch", f".results/{name}.json", f"{name}.csv"]
     assert first[0].segmentation == again[0].segmentation == segmenter.segment(put_one / f"{name}.npy")
     n_rows = gather(f"{address}/out", tmp_path / "all.csv")
     assert n_rows == len(first[0].segmentation)
@@ -145,5 +145,5 @@ def test_the_commands_take_addresses(memory, library, fact_clip_command):
     put(library("a/take.mp4"), f"{memory}/in")
     answer = fact_clip_command("extract", f"{memory}/in", "--encoder", "grid", "--out", f"{memory}/out")
     assert (answer.code, answer.out) == (0, f"1 videos: 1 extracted, 0 current, 0 failed; {memory}/out\n")
-    assert names(f"{memory}/out") == [".batch.json", "a/take.json", "a/take.npy"]
+    assert names(f"{memory}/out") == [".batch", "a/take.json", "a/take.npy"]
     assert "1 of 1 done" in fact_clip_command("batch", "status", f"{memory}/out").out
