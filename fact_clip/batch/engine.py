@@ -142,15 +142,8 @@ def run_batch(
     try:
         if mirror is not None:
             mirror.begin()
-        # A model that is refused leaves no new folder behind.
-        has_begun = task.folder.exists()
-        if has_begun:
-            task.begin(inputs)
-        for outcome in run_items(task, items, options, total, progress, within, mirror):
-            if not has_begun:
-                task.begin(inputs)
-                has_begun = True
-            yield outcome
+        task.begin(inputs)
+        yield from run_items(task, items, options, total, progress, within, mirror)
     finally:
         if mirror is not None:
             mirror.push()

@@ -30,12 +30,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decode": ("decode:decode", "Turn frame scores of any model into segments."),
     "batch status": (
         "batch:status",
-        "Count what is done, missing, failed and set aside, with rows a second and the time left.",
+        "Count what is done, missing, failed and set aside in an --out folder.",
     ),
-    "batch gather": (
-        "batch:gather",
-        "Write the segments of all videos into one table: video, start, stop, label, confidence.",
-    ),
+    "batch gather": ("batch:gather", "Write the segments of an --out folder into one table."),
     "share": ("share:share", "Upload a run to the Hugging Face hub, with a model card."),
     "plugins": (
         "plugins:plugins",
