@@ -67,7 +67,12 @@ function setBlind(blind) {
 function stored() {
 	if (!state.isConnected) return "The server does not answer. It is asked again.";
 	if (state.unsent) return `Storing ${state.unsent} change${state.unsent === 1 ? "" : "s"} …`;
-	if (state.refused.length) return html`${state.refused.length} refused. <button type="button" onClick=${repeatRefused}>Apply again</button>`;
+	const count = state.refused.filter(({video}) => video === state.video?.id).length;
+	if (count) {
+		return html`${count} change${count === 1 ? " was" : "s were"} refused.
+			<button type="button" onClick=${repeatRefused}>Apply again</button>
+			<button type="button" onClick=${() => update({refused: []})}>Discard</button>`;
+	}
 	return "All changes are stored.";
 }
 

@@ -73,13 +73,14 @@ export function Video({video}) {
 			media = null;
 		};
 	}, [video.id, video.media]);
+	const inList = state.project.videos.find(({id}) => id === video.id); // it is fetched more often
 	const reason = isUnplayable ? "Your browser cannot play this video. Everything else works." : REASONS[video.media];
 	return html`<div id="screen" class=${plays ? "" : "silent"}>
 		${plays && html`<video id="video" key=${`${video.id} ${video.media}`} ref=${element} preload="auto"
 			src=${videoPath(video.id, `/media?of=${video.media}`)} aria-label="Video" playsinline
 			onClick=${togglePlay} onError=${() => setUnplayable(true)}></video>`}
 		${(!plays || isUnplayable) && html`<p id="silent" role="status">${reason}</p>`}
-		<${JobLine} job=${video.conversion} title="Converting" name=${video.name} />
+		<${JobLine} job=${inList?.conversion} title="Converting" name=${video.name} />
 	</div>`;
 }
 

@@ -502,6 +502,28 @@ def test_completeness_is_said_and_the_training_asks(address, browser, clip, tmp_
         page.keyboard.press("Escape")
 
 
+def test_a_training_is_cancelled(address, browser, clip, tmp_path):
+    copy = tmp_path / "rat.mp4"
+    copy.write_bytes(clip.read_bytes())
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip, copy)
+        add_classes(page, "groom", "eat")
+        for number in range(2):
+            opened(page, number)
+            by_keys(page, ("1", 30, 90), ("2", 120, 150))
+        to_panel(page, "teach")
+        page.click("#train")
+        page.locator("#ask").wait_for()
+        for number in range(2):
+            page.locator("#unlabelled select").nth(number).select_option("background")
+        page.click("#ask-yes")
+        page.click("#cancel", timeout=60_000)
+        until(page, "document.querySelector('#training-note').textContent === 'stopped'", 60)
+        assert page.is_enabled("#train")
+        assert asked(page, "/api/state")["runs"] == {}
+
+
 def test_focus_stays_while_lists_change(address, browser, clip, tmp_path):
     copies = []
     for number in range(3):
