@@ -143,7 +143,8 @@ def run_batch(
         if mirror is not None:
             mirror.begin()
         task.begin(inputs)
-        yield from run_items(task, items, options, total, progress, within, mirror)
+        is_single = len(inputs) == 1
+        yield from run_items(task, items, options, total, progress, within, mirror, is_single)
     finally:
         if mirror is not None:
             mirror.push()
@@ -159,10 +160,16 @@ def run_items(
     progress: Progress | None = None,
     within: Progress | None = None,
     mirror: Mirror | None = None,
+    is_single: bool = False,
 ) -> Iterator[Outcome]:
-    """Go through some inputs; see `run_batch`. Outputs go through a mirror to another store."""
+    """Go through some inputs; see `run_batch`. Outputs go through a mirror to another store.
+
+    A single input is no batch: if it fails, nothing is written.
+    """
     logger = logging.getLogger(type(task).__module__)
-    failures = Failures(task.folder, task.request, options.failure_file(mirror is not None))
+    failures = None
+    if not is_single:
+        failures = Failures(task.folder, task.request, options.failure_file(mirror is not None))
     pace = Pace()
     for number, item in enumerate(items):
         if progress is not None:
@@ -185,13 +192,15 @@ def _run_item(
     task: Task,
     item: Item,
     options: BatchOptions,
-    failures: Failures,
+    failures: Failures | None,
     within: Progress | None,
 ) -> Outcome:
     outcome = task.plan(item)
     if outcome.done:
         task.describe()
         return task.complete(outcome)
+    if failures is None:
+        return _run_single(task, outcome, within)
     failure = failures.last(item.id, item.source)
     if failure is not None and failure.attempts >= ATTEMPTS and not options.retry_failed:
         return Outcome(item, outcome.name, attempts=failure.attempts, set_aside=True)
@@ -203,3 +212,13 @@ def _run_item(
     except InputError as error:
         failure = failures.add(item.id, item.source, error, time.monotonic() - began)
         return Outcome(item, outcome.name, error=error, attempts=failure.attempts)
+
+
+def _run_single(task: Task, outcome: Outcome, within: Progress | None) -> Outcome:
+    task.load(outcome.item)
+    try:
+        result = task.compute(outcome, within)
+    except InputError as error:
+        return Outcome(outcome.item, outcome.name, error=error, attempts=1)
+    task.describe()
+    return result

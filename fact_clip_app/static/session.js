@@ -70,12 +70,10 @@ async function catchUp() {
 		return;
 	}
 	isRefreshing = true;
-	await tried(async () => {
-		await refresh();
-		await catchUpVideo();
-		listUncertainSoon();
-	});
+	await tried(refresh);
 	isRefreshing = false;
+	tried(catchUpVideo); // not awaited, because drafts may take a while
+	listUncertainSoon();
 	if (isOutdated) {
 		isOutdated = false;
 		await catchUp();
@@ -90,7 +88,7 @@ async function catchUpVideo() {
 	const key = draftsKey(video.id);
 	const isChanged = key !== state.shownDrafts;
 	if (!isChanged && (current.revision === video.revision || state.unsent)) return;
-	state.shownDrafts = key;
+	state.shownDrafts = key; // so that the next event does not fetch it a second time
 	if (state.unsent) afterEdits(() => tried(reload));
 	else await reload();
 }

@@ -61,15 +61,24 @@ def test_a_moved_disk_redoes_nothing_and_a_changed_file_is_done_again(library, t
 
 
 def test_another_request_is_tried_though_three_attempts_failed(tmp_path):
-    path = tmp_path / "text.mp4"
-    path.write_text("no video" * 99)
+    path = tmp_path / "films"
+    path.mkdir()
+    for name in ("text", "other"):
+        (path / f"{name}.mp4").write_text(name * 99)
     states = [extracted(path, tmp_path / "out")["text"] for _ in range(4)]
     assert states == ["failed"] * 3 + ["set aside"]
     faster = extract_batch(GRID, Inputs([path], SUFFIXES), tmp_path / "out", Settings(fps=9))
-    assert [(outcome.state, outcome.attempts) for outcome in faster] == [("failed", 1)]
+    assert [(outcome.state, outcome.attempts) for outcome in faster] == [("failed", 1)] * 2
     status = batch_status(tmp_path / "out")
-    assert (status.failed, status.set_aside) == (1, 0)
+    assert (status.failed, status.set_aside) == (2, 0)
     assert extracted(path, tmp_path / "out")["text"] == "set aside"
+
+
+def test_a_single_input_that_fails_leaves_nothing(tmp_path):
+    path = tmp_path / "text.mp4"
+    path.write_text("no video" * 99)
+    assert [extracted(path, tmp_path / "out")["text"] for _ in range(4)] == ["failed"] * 4
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_part_of_a_video_is_as_a_video_that_was_cut(library, tmp_path):

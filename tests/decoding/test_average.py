@@ -79,7 +79,8 @@ def test_a_run_smooths_its_members_and_a_single_model_stays(tiny_run):
     assert scored(2, members=2, share=0.0).smoothing == 0.0
 
 
-def test_new_runs_have_a_share_and_old_ones_none():
+def test_no_recipe_sets_a_share_yet():
+    """It was measured on one development set only."""
     for recipe in ("own", "zero_shot"):
-        assert Config.load(recipe, ["data.root=x"]).decode.member_smoothing > 0
+        assert Config.load(recipe, ["data.root=x"]).decode.member_smoothing == 0
     assert DecodeConfig().member_smoothing == 0
