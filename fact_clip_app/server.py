@@ -297,12 +297,13 @@ class Server:
 
     def edit(self, video: str, body: requests.Edit) -> Answer:
         """Remove and add segments of a track, as one step."""
-        stored = self._video(video)
+        self._video(video)  # or 404
         background = views.background_of(self.page)
         try:
             edit = self.history.edit(video, body.part, body.person, body.edit, background)
         except ConflictError as error:
-            for track in views.tracks(self.page, stored, body.person):
+            tracks = self.project.labelled_tracks(video)
+            for track in views.tracks(self.page, tracks, body.person):
                 if track["id"] == body.track:
                     error.fields["track"] = track
             raise

@@ -160,9 +160,9 @@ def job(page: Page, job: Job | None) -> dict[str, Any] | None:
 def video(page: Page, video: VideoEntry, person: Person) -> dict[str, Any]:
     """Return a video with its tracks and drafts, in frames, for one person."""
     project = page.project
-    rows = tracks(page, video, person)
-    first_track = project.labelled_tracks(video.id)[0]
-    drafts = page.drafts(video, first_track)
+    stored = project.labelled_tracks(video.id)
+    rows = tracks(page, stored, person)
+    drafts = page.drafts(video, stored[0])
     names = dict.fromkeys(action.name for action in project.actions())
     count = 0
     for row in rows:
@@ -182,9 +182,8 @@ def video(page: Page, video: VideoEntry, person: Person) -> dict[str, Any]:
     }
 
 
-def tracks(page: Page, video: VideoEntry, person: Person) -> list[dict[str, Any]]:
+def tracks(page: Page, stored: Sequence[Track], person: Person) -> list[dict[str, Any]]:
     """Return the tracks of a video. In a blind project, those of other people are hidden."""
-    stored = page.project.labelled_tracks(video.id)
     are_hidden = _are_hidden(page, stored)
     rows = []
     for track in stored:

@@ -14,7 +14,7 @@ let isSending = false;
 
 /** Change the labels of the current track. `frame` is where the segment to choose lies. */
 export function edit(change, frame = null) {
-	if (change === null || !change.removed.length && !change.added.length) return;
+	if (!change.removed.length && !change.added.length) return;
 	const {video} = state;
 	const track = currentTrack();
 	const added = change.added.map((label) => ({...label, annotator: state.annotator})); // as the server does

@@ -65,7 +65,7 @@ const REASONS = {
 export function Video({video}) {
 	const element = useRef(null);
 	const [isUnplayable, setUnplayable] = useState(false);
-	const plays = ["original", "proxy"].includes(video.media);
+	const plays = canPlay();
 	useLayoutEffect(() => {
 		media = element.current;
 		setUnplayable(false);

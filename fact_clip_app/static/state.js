@@ -1,6 +1,6 @@
 /* What the page knows. Components are drawn again after each update. */
 
-import {overlay} from "./segments.js";
+import {covers, overlay} from "./segments.js";
 
 export const BROWSER = stored("browser", () => Math.random().toString(36).slice(2) + Date.now().toString(36));
 
@@ -13,6 +13,7 @@ export const state = {
 	question: null, // of the dialog that is open, see dialogs.js
 	progress: "", // of uploads
 	video: null, // the answer of /api/videos/ID, with its labels as they are after unsent edits
+	shownDrafts: "", // tells which drafts the open video has, see session.js
 	trackId: null, // the current track
 	frame: null, // the chosen segment is the one that covers this frame of the current track
 	pen: "", // the class that the next segment gets
@@ -21,6 +22,7 @@ export const state = {
 	unsent: 0, // edits that the server has not stored yet
 	refused: [], // edits that the server refused, see edits.js
 	uncertain: [], // segments of What next
+	current: null, // the one of them that was shown last
 	files: [], // label files to compare: {key, name}
 	isHelpOpen: false,
 };
@@ -89,7 +91,7 @@ export function chosenIndex(parts) {
 	if (state.frame === null) return -1;
 	const exact = parts.findIndex(({start, stop}) => start === state.frame && start < stop);
 	if (exact >= 0) return exact;
-	return parts.findIndex(({start, stop}) => start <= state.frame && (state.frame < stop || start === state.frame));
+	return parts.findIndex((part) => covers(part, state.frame));
 }
 
 /** Return the chosen part, or undefined. */
