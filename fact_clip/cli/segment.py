@@ -456,7 +456,7 @@ def _video_text(path: Path, segmentation: Segmentation) -> str:
 
 
 def segment_table(segmentation: Segmentation) -> str:
-    """Return the start, stop, seconds, action, confidence and new words of each segment as text."""
+    """Return the start, stop, seconds, label, confidence and new words of each segment as text."""
     words: dict[str, list[str]] = {}
     for word in segmentation.new_words:
         novelty = "far from training" if word.far else "new"
@@ -469,7 +469,7 @@ def segment_table(segmentation: Segmentation) -> str:
             "start": part.start,
             "stop": part.stop,
             "seconds": None if start is None or stop is None else f"{start:.2f} - {stop:.2f}",
-            "action": part.label,
+            "label": part.label,
             "confidence": part.confidence,
         }
         if words:

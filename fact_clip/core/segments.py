@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -236,8 +236,51 @@ class Segmentation:
     def __iter__(self) -> Iterator[Segment]:
         return iter(self.segments)
 
-    def __getitem__(self, index: int) -> Segment:
-        return self.segments[index]
+    @overload
+    def __getitem__(self, index: int) -> Segment: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Segmentation: ...
+
+    def __getitem__(self, index: int | slice) -> Segment | Segmentation:
+        """Return a segment, or the part of the video that consecutive segments cover."""
+        if not isinstance(index, slice):
+            return self.segments[index]
+        segments = self.segments[index]
+        if not segments or index.step not in (None, 1):
+            raise InputError("segments", f"{index} selects no consecutive segments")
+        return self.crop(segments[0].start, segments[-1].stop)
+
+    def crop(self, start: int, stop: int) -> Segmentation:
+        """Return a part of the video as one of its own, whose frames and times begin at 0.
+
+        Args:
+            start: first frame.
+            stop: frame after the last one.
+
+        Returns:
+            The segments of these frames, cut at both ends.
+
+        Raises:
+            InputError: the frames are not of the video.
+        """
+        start = whole_of(start, "start", 0, self.n_frames - 1)
+        stop = whole_of(stop, "stop", start + 1, self.n_frames)
+        segments = []
+        for segment in self.segments:
+            first = max(segment.start, start)
+            last = min(segment.stop, stop)
+            if first < last:
+                segments.append(replace(segment, start=first - start, stop=last - start))
+        instants = []
+        for instant in self.instants:
+            if start <= instant.frame < stop:
+                instants.append(replace(instant, frame=instant.frame - start))
+        times = None
+        if self.times is not None:
+            origin = self.times[start]
+            times = tuple(time - origin for time in self.times[start : stop + 1])
+        return replace(self, segments=tuple(segments), instants=tuple(instants), times=times)
 
     @property
     def foreground(self) -> tuple[Segment, ...]:

@@ -50,7 +50,7 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
             raise InputError(where, f"{row['start']} and {row['stop']} are not whole frame numbers")
         confidence = _confidence(where, row["confidence"])
         with located(where):
-            label = without_mark(row["action"])
+            label = without_mark(row["label"])
             segment = Segment(int(start), int(stop), label, confidence, comment=_comment(row))
             segments.append(segment)
         if row["stop_seconds"]:
@@ -67,7 +67,7 @@ def _confidence(where: FileLocation, cell: str) -> float | None:
     return parse_seconds(where, cell, "confidence") if cell else None
 
 
-PICTURES = ("frame", "seconds", "action", "confidence")
+PICTURES = ("frame", "seconds", "label", "confidence")
 
 
 def write_pictures(segmentation: Segmentation, path: Path) -> None:
@@ -100,7 +100,7 @@ def read_pictures(path: Path, gaps: Gaps) -> Segmentation:
 
     segments = []
     start = 0
-    for (label, cell), group in groupby(rows, _action_and_confidence):
+    for (label, cell), group in groupby(rows, _label_and_confidence):
         stop = start + len(list(group))
         where = rows[start][0]
         confidence = _confidence(where, cell)
@@ -110,8 +110,8 @@ def read_pictures(path: Path, gaps: Gaps) -> Segmentation:
     return gapless(path, segments, rate_of(times), gaps)
 
 
-def _action_and_confidence(row: Row) -> tuple[str, str]:
-    return without_mark(row[1]["action"]), row[1]["confidence"]
+def _label_and_confidence(row: Row) -> tuple[str, str]:
+    return without_mark(row[1]["label"]), row[1]["confidence"]
 
 
 class _Columns(NamedTuple):

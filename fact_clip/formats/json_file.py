@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 
 from fact_clip.core import (
     MAX_FRAMES,
@@ -25,20 +25,20 @@ from fact_clip.formats.gaps import Gaps, gapless
 from fact_clip.formats.table import COLUMNS, cells
 from fact_clip.formats.times import rate_of
 
-FORMAT = 1  # of a segmentation; files of earlier versions have no number
+FORMAT = 2  # of a segmentation; files of format 1, or without a number, have `action` for `label`
 
 
 class _Segment(BaseModel):
     start: int
     stop: int
-    action: str
+    label: str = Field(validation_alias=AliasChoices("label", "action"))
     confidence: float | None = None
     stop_seconds: float | None = None
     comment: str = ""
 
     def segment(self) -> Segment:
         """Return the segment."""
-        return Segment(self.start, self.stop, self.action, self.confidence, comment=self.comment)
+        return Segment(self.start, self.stop, self.label, self.confidence, comment=self.comment)
 
 
 class _File(BaseModel):

@@ -31,7 +31,7 @@ _SLACK = 1e-3  # percent of an overlap that rounded times may lack
 
 Rows = Sequence[Mapping[str, Any]]
 
-COLUMNS = ("video", "action", "seconds", "share", "count", "mean", "deviation", "first")
+COLUMNS = ("video", "label", "seconds", "share", "count", "mean", "deviation", "first")
 
 
 def timed_parts(segmentation: Segmentation, background: Iterable[str]) -> list[Stretch]:
@@ -92,7 +92,7 @@ def _budget(video: str, parts: Sequence[Stretch], duration: float) -> list[Json]
         rows.append(
             {
                 "video": video,
-                "action": action,
+                "label": action,
                 "seconds": total,
                 "share": 100 * total / duration if duration else 0.0,
                 "count": len(durations),

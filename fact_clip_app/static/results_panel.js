@@ -58,7 +58,7 @@ function Save({filter}) {
 // --- time budget -------------------------------------------------------------------------------
 
 const HEAD = {
-	video: "Video", action: "Class", seconds: "Seconds", share: "%", count: "Count", mean: "Mean (s)", deviation: "SD (s)", first: "First (s)",
+	video: "Video", label: "Class", seconds: "Seconds", share: "%", count: "Count", mean: "Mean (s)", deviation: "SD (s)", first: "First (s)",
 };
 
 function cell(value) {
@@ -99,7 +99,7 @@ function Budget({filter}) {
 		</div>
 		<div class="wide scroll"><table id="budget-table" hidden=${!rows.length}>
 			<thead><tr>${Object.values(HEAD).map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>
-			<tbody>${rows.map((row) => html`<tr key=${`${row.video} ${row.action}`}>
+			<tbody>${rows.map((row) => html`<tr key=${`${row.video} ${row.label}`}>
 				${Object.keys(HEAD).map((key) => html`<td>${cell(row[key])}</td>`)}</tr>`)}</tbody>
 		</table></div>
 	</section>`;

@@ -122,7 +122,7 @@ def test_settings_decode_anew_and_show_their_command_line(user, text_run, rows, 
     assert words[0] == "fact-clip"
     assert cli.main([*words[1:], "--device", "cpu", "--out", str(tmp_path), "--format", "json"]) == 0
     found = json.loads((tmp_path / "person1_video1.json").read_text())
-    assert [(each["start"], each["stop"], each["action"]) for each in found["segments"]] == drafts
+    assert [(each["start"], each["stop"], each["label"]) for each in found["segments"]] == drafts
 
 
 def test_a_closed_head_predicts_its_own_names_and_a_person_may_use_others(opened, tiny_run, rows):
@@ -353,7 +353,7 @@ def test_labels_are_exported_alone_and_drafts_only_by_name(user, rows, tmp_path)
     assert [each for each in of(saved) if each[2] != "no action"] == hand_made
     rows_of_budget = user.ask("GET", "/api/summary")["time"]
     assert {row["video"] for row in rows_of_budget} == {"person1_video1"}
-    assert {row["action"]: row["count"] for row in rows_of_budget} == {"peel apple": 2, "grasp shaft": 1}
+    assert {row["label"]: row["count"] for row in rows_of_budget} == {"peel apple": 2, "grasp shaft": 1}
     archive = zipfile.ZipFile(io.BytesIO(user.client.get("/api/export").content))
     assert archive.namelist() == ["labels/person1_video1.json"]
 

@@ -489,7 +489,7 @@ def test_labels_of_one_person_are_exported_and_summed_alone(two):
     assert b"groom" in answer.content
     assert b"eat" not in answer.content
     rows = anna.ask("GET", "/api/summary", params={"annotator": "Bernd"})["time"]
-    assert {row["action"] for row in rows} == {"eat"}
+    assert {row["label"] for row in rows} == {"eat"}
 
 
 def test_agreement_over_all_videos_by_hand(opened, tmp_path):

@@ -191,8 +191,8 @@ def test_drafts_are_no_labels(bench, browser, tmp_path):
         assert "draft" in page.locator("#uncertain-title + p").text_content()
         saved = json.loads(everything(page, tmp_path / "all.zip")["labels/new.json"])
         assert {segment["confidence"] for segment in saved["segments"]} == {None}
-        actions = [one for one in saved["segments"] if one["action"] != "no action"]
-        assert [(one["start"], one["stop"], one["action"]) for one in actions] == hand
+        actions = [one for one in saved["segments"] if one["label"] != "no action"]
+        assert [(one["start"], one["stop"], one["label"]) for one in actions] == hand
         until(page, "document.querySelectorAll('#uncertain li').length > 0")
 
         # Enter accepts a draft, and shows the next one

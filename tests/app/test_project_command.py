@@ -193,7 +193,7 @@ def test_a_summary_and_an_agreement_by_hand(tmp_path, capsys):
     assert agreement["kappa"] == pytest.approx((0.8 - chance) / (1 - chance))
     assert agreement["edges_s"] == pytest.approx((0 + 2 + 0 + 0 + 2 + 0) / 6)
     assert main(["summary", *files, "--out", str(tmp_path / "t.csv")]) == 0
-    assert (tmp_path / "t.csv").read_text().startswith("video,action,seconds,share,")
+    assert (tmp_path / "t.csv").read_text().startswith("video,label,seconds,share,")
     (tmp_path / "x.txt").write_text("stir\n" * 9)
     capsys.readouterr()
     refused_line((main(["summary", str(tmp_path / "x.txt")]), *capsys.readouterr()), tmp_path / "x.txt")

@@ -69,7 +69,7 @@ def test_segment_prints_every_segment(tiny_run, workbench, fact_clip, tmp_path):
     title, header, *rows = answer.out.splitlines()
     n_frames = len(np.load(video))
     assert title == f"{video}: {n_frames} frames at 15 frames a second"
-    assert header.split() == ["start", "stop", "seconds", "action", "confidence"]
+    assert header.split() == ["start", "stop", "seconds", "label", "confidence"]
     spans = [(int(row.split()[0]), int(row.split()[1])) for row in rows]
     assert spans[0][0] == 0
     assert spans[-1][1] == n_frames
@@ -102,7 +102,7 @@ def test_segment_writes_files_that_agree_with_its_json(tiny_run, workbench, fact
         assert read[0].to_frames() == read[2].to_frames()
         assert read[0].fps == 15
         written = [(s.start, s.stop, s.label, s.confidence) for s in read[0]]
-        assert written == [(s["start"], s["stop"], s["action"], s["confidence"]) for s in tree["segments"]]
+        assert written == [(s["start"], s["stop"], s["label"], s["confidence"]) for s in tree["segments"]]
         assert all(0 <= confidence <= 1 for *_, confidence in written)
 
 

@@ -54,5 +54,5 @@ def test_film_to_features_to_a_trained_head_to_other_names(tmp_path, capsys):
     assert main(["segment", str(videos / "v1.mp4"), "--run", str(tmp_path / "run"), *shown]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert found["segments"][-1]["stop"] == len(PLANS[1]) * SECONDS * FPS
-    assert {each["action"] for each in found["segments"]} <= {"polish the lens", "insert bolt", "no action"}
+    assert {each["label"] for each in found["segments"]} <= {"polish the lens", "insert bolt", "no action"}
     assert all(0 < each["confidence"] <= 1 for each in found["segments"])

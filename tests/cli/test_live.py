@@ -30,7 +30,7 @@ def test_rows_on_stdin_and_a_file_give_the_same_lines(fact_clip, tiny_run, featu
     lines = [json.loads(line) for line in answer.out.splitlines()]
     stream = package.load(tiny_run, "cpu").stream(delay=4)
     result = stream.segmentation([*stream.push(rows), *stream.finish()])
-    assert [(line["start"], line["stop"], line["action"]) for line in lines] == [
+    assert [(line["start"], line["stop"], line["label"]) for line in lines] == [
         (segment.start, segment.stop, segment.label) for segment in result
     ]
     assert lines[-1]["stop_seconds"] == pytest.approx(len(rows) / 15)

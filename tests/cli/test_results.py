@@ -97,7 +97,7 @@ def test_what_is_there_is_kept_and_other_formats_are_added(features, tiny_run, f
     assert (out / f"{NAMES[0]}.csv").read_text() == "corrected"
     assert f"written: {out / NAMES[0]}.json" in second.err.splitlines()
     tree = json.loads(first.out)[0]
-    assert [each.label for each in load(out / f"{NAMES[0]}.json")] == [each["action"] for each in tree["segments"]]
+    assert [each.label for each in load(out / f"{NAMES[0]}.json")] == [each["label"] for each in tree["segments"]]
     (out / f"{NAMES[0]}.json").unlink()
     assert fact_clip(*how, "json").code == 0
     assert files(out) == [f"{NAMES[0]}.csv", f"{NAMES[0]}.json"]

@@ -129,7 +129,7 @@ def test_segment_without_training(films, fact_clip, tmp_path, open_clip_folder, 
     answer = fact_clip("segment", "a.mp4", *how, "--json", "--overlay", "over.mp4", "--minimal-duration", "0.4")
     assert answer.code == 0, answer.err
     (from_video,) = json.loads(answer.out)
-    assert {each["action"] for each in from_video["segments"]} <= {"stir", "pour milk", "crack an egg"}
+    assert {each["label"] for each in from_video["segments"]} <= {"stir", "pour milk", "crack an egg"}
     assert (from_video["fps"], from_video["n_frames"]) == (5, 20)
     assert load(tmp_path / "segments" / "a.csv").n_frames == 20
     assert fact_clip("extract", "a.mp4", "--encoder", spec, "--out", "f").code == 0

@@ -99,7 +99,7 @@ def test_evaluate_with_other_candidates(named, fact_clip, tmp_path):
 
 
 def segments(answer) -> set[str]:
-    return {segment["action"] for segment in json.loads(answer.out)[0]["segments"]}
+    return {segment["label"] for segment in json.loads(answer.out)[0]["segments"]}
 
 
 def test_segment_with_any_names(named, video, fact_clip, tmp_path):
@@ -135,7 +135,7 @@ def test_segment_leaves_unsure_frames_open(named, video, fact_clip, tmp_path):
     [found] = json.loads(all_open.out)
     assert "none of these" in segments(all_open)
     assert "none of these" in found["background"]
-    assert {row["confidence"] for row in found["segments"] if row["action"] == "none of these"} == {None}
+    assert {row["confidence"] for row in found["segments"] if row["label"] == "none of these"} == {None}
     # another request, so another result beside the first one; asked again, it is there
     files = sorted(path.name for path in (tmp_path / "out").glob("[!.]*.json"))
     assert files == ["person1_video1-2.json", "person1_video1.json"]

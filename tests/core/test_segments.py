@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fact_clip.core import Segment, Segmentation
 from fact_clip.core.colours import class_colours
+from fact_clip.core.segments import Instant
 
 from ..refusals import refused
 
@@ -30,11 +31,28 @@ def test_from_frames_by_hand() -> None:
     assert video.without(["b"]) == video.without("b") == (Segment(0, 2, "a"), Segment(3, 4, "a"))
 
 
+def test_a_part_of_a_video_begins_at_0() -> None:
+    times = (1.0, 1.5, 2.0, 4.0, 5.0)
+    segments = (Segment(0, 2, "a", 0.5), Segment(2, 4, "b", comment="x"))
+    video = Segmentation(segments, times=times, media="v.mp4", instants=(Instant(0, "c"), Instant(2, "d")))
+    part = video.crop(1, 3)
+    assert part == Segmentation((Segment(0, 1, "a"), Segment(1, 2, "b")), times=(0.0, 0.5, 2.5))
+    assert [(each.confidence, each.comment) for each in part] == [(0.5, ""), (None, "x")]
+    assert (part.media, part.instants) == ("v.mp4", (Instant(1, "d"),))
+    assert video.crop(0, 4).segments == video.segments
+    for place, start, stop in [("stop", 0, 5), ("start", 4, 5), ("stop", 2, 2), ("start", -1, 2)]:
+        with refused(place):
+            video.crop(start, stop)
+
+
 def test_a_segmentation_is_a_sequence_of_its_segments() -> None:
     video = Segmentation.from_frames(["a", "a", "b", "a"])
     assert video[0] == Segment(0, 2, "a")
     assert video[-1] == Segment(3, 4, "a")
-    assert video[1:] == (Segment(2, 3, "b"), Segment(3, 4, "a"))
+    assert video[1:] == Segmentation((Segment(0, 1, "b"), Segment(1, 2, "a")))
+    for nothing in (slice(2, 1), slice(None, None, 2)):
+        with refused("segments"):
+            video[nothing]
     assert list(reversed(video)) == list(video.segments)[::-1]
     with pytest.raises(IndexError):
         video[3]

@@ -47,6 +47,6 @@ def test_vit_b_32_from_a_local_checkpoint_end_to_end(video, tmp_path, capsys):
     names = ["--training-free", "--encoder", spec, "--actions", "pour milk, stir", "--out", str(tmp_path / "o")]
     assert main(["segment", str(tmp_path / "a.npy"), *names, *rules]) == 0
     (found,) = json.loads(capsys.readouterr().out)
-    assert [(each["action"], each["start"], each["stop"]) for each in found["segments"]] == [
+    assert [(each["label"], each["start"], each["stop"]) for each in found["segments"]] == [
         ("stir", 0, 4), ("pour milk", 4, 10)
     ]  # fmt: skip

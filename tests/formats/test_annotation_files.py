@@ -283,7 +283,7 @@ def test_label_studio_labels_on_the_sound(tmp_path):
         ("\ufeffstart_seconds\tstop_seconds\taction\r\n00:01:00.5\t1:02\ta\r\n", {}, {"x": [(60.5, 62, "a")]}),
         ("video,start_frame,stop_frame,label\nb/u.mp4,0,9,a\nv,3,4,b\nb/u.mp4,9,10,c\n", {},
          {"u": [(0, 9, "a"), (9, 10, "c")], "v": [(3, 4, "b")]}),
-        ("start,stop,start_seconds,stop_seconds,action,confidence\n0,3,,,a,\n", {}, {"x": [(0, 3, "a")]}),
+        ("start,stop,start_seconds,stop_seconds,label,confidence\n0,3,,,a,\n", {}, {"x": [(0, 3, "a")]}),
     ],
 )  # fmt: skip
 def test_csv(text, options, expected, tmp_path):

@@ -119,7 +119,7 @@ def test_segmentation_saves_and_loads_itself(tmp_path):
     assert Segmentation.load(POUR.save(tmp_path / "a.JSON")) == load(tmp_path / "a.JSON") == POUR
 
 
-HEADER = "start,stop,start_seconds,stop_seconds,action,confidence\n"
+HEADER = "start,stop,start_seconds,stop_seconds,label,confidence\n"
 
 
 @pytest.mark.parametrize("ending", [".vtt", ".eaf", ".boris.tsv"])
@@ -151,7 +151,7 @@ def test_lengths_that_disagree(tmp_path):
         load(path, background="x")
 
     path = tmp_path / "x.json"
-    path.write_text('{"fps":5,"n_frames":9,"segments":[{"start":0,"stop":2,"action":"a"}]}')
+    path.write_text('{"fps":5,"n_frames":9,"segments":[{"start":0,"stop":2,"label":"a"}]}')
     with refused("x.json"):
         load(path)
     assert load(path, background="b").to_frames() == ["a"] * 2 + ["b"] * 7
@@ -162,13 +162,13 @@ def test_pictures_by_hand(tmp_path):
     video = Segmentation((Segment(0, 2, "a", 0.5), Segment(2, 3, "=b", 1 / 3)), 2.0, video_fps=5.0)
     path = save(video, tmp_path / "x.frames.csv")
     rows = path.read_text().splitlines()
-    assert rows[0] == "frame,seconds,action,confidence"
+    assert rows[0] == "frame,seconds,label,confidence"
     assert rows[5:7] == ["4,0.8,a,0.5", "5,1.0,'=b,0.3333333333333333"]
     assert len(rows) == 1 + 8  # 1.5 s are 7.5 pictures
     assert same(load(path), Segmentation((Segment(0, 5, "a", 0.5), Segment(5, 8, "=b", 1 / 3)), 5.0))
     by_row = save(replace(video, fps=None), tmp_path / "rows.frames.csv").read_text().splitlines()
     assert by_row[1:] == ["0,,a,0.5", "1,,a,0.5", "2,,'=b,0.3333333333333333"]
-    path.write_text("frame,seconds,action,confidence\n0,0,a,\n2,1,a,\n")
+    path.write_text("frame,seconds,label,confidence\n0,0,a,\n2,1,a,\n")
     with refused("x.frames.csv:3"):
         load(path)
 
@@ -176,10 +176,10 @@ def test_pictures_by_hand(tmp_path):
 def test_json_has_a_version(tmp_path):
     path = save(POUR, tmp_path / "a.json")
     tree = json.loads(path.read_text())
-    assert tree.pop("format") == 1
+    assert tree.pop("format") == 2
     path.write_text(json.dumps(tree))  # as earlier versions wrote it
     assert load(path) == POUR
-    for later in (2, "1", True):
+    for later in (3, "1", True):
         path.write_text(json.dumps({"format": later, **tree}))
         with refused("a.json"):
             load(path)

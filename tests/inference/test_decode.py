@@ -258,7 +258,7 @@ def test_the_command_averages_models_and_prints_json(folders, command):
     assert code == 0
     (tree,) = json.loads(out)
     assert tree["input"] == "v"
-    assert [segment["action"] for segment in tree["segments"]] == ["peel", "cut"]
+    assert [segment["label"] for segment in tree["segments"]] == ["peel", "cut"]
 
 
 def test_the_command_replaces_nothing_unless_told(folders, command):
