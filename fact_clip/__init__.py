@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fact_clip.config import Config as Config
     from fact_clip.core import InputError as InputError
+    from fact_clip.core import Scores as Scores
     from fact_clip.core import Segment as Segment
     from fact_clip.core import Segmentation as Segmentation
     from fact_clip.core import Vocabulary as Vocabulary
     from fact_clip.inference.decode import decode as decode
     from fact_clip.inference.segmenter import Segmenter as Segmenter
     from fact_clip.inference.segmenter import load as load
+    from fact_clip.inference.training_free import load_training_free as load_training_free
     from fact_clip.sharing import share as share
     from fact_clip.training import evaluate as evaluate
     from fact_clip.training import train as train
@@ -39,6 +41,7 @@ _ROOMS = (
 _HOME_OF = {
     "Config": "fact_clip.config",
     "InputError": "fact_clip.core",
+    "Scores": "fact_clip.core",
     "Segment": "fact_clip.core",
     "Segmentation": "fact_clip.core",
     "Segmenter": "fact_clip.inference.segmenter",
@@ -46,6 +49,7 @@ _HOME_OF = {
     "decode": "fact_clip.inference.decode",
     "evaluate": "fact_clip.training",
     "load": "fact_clip.inference.segmenter",
+    "load_training_free": "fact_clip.inference.training_free",
     "share": "fact_clip.sharing",
     "train": "fact_clip.training",
 }

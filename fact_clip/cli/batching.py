@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fact_clip.cli.arguments import read_paths
+from fact_clip.cli.errors import with_options
 from fact_clip.cli.options import option
 from fact_clip.core import InputError
 
@@ -89,7 +90,7 @@ class Tally:
 
     def lines(self, out: Path | str) -> list[str]:
         """Return the lines about failed inputs, for stderr."""
-        lines = [f"fact-clip: {error}" for error in self.errors]
+        lines = [f"fact-clip: {with_options(str(error))}" for error in self.errors]
         if self.set_aside:
             lines.append(
                 f"fact-clip: {self.set_aside} set aside after three attempts "

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
@@ -19,7 +20,16 @@ from fact_clip.core.messages import printable, shortened
 INTERRUPTED = 128 + int(signal.SIGINT)
 
 OPTIONS = {
+    "actions": "--actions",
     "device": "--device",
+    "encoder": "--encoder",
+    "keep_going": "--keep-going",
+    "kind": "--kind",
+    "out": "--out",
+    "precision": "--precision",
+    "resume": "--resume",
+    "trust_encoder": "--trust-encoder",
+    "window": "--window",
     "prompts": "--prompts",
     "smoothing": "--smoothing",
     "fps": "--fps",
@@ -33,6 +43,9 @@ OPTIONS = {
     "reject": "--reject",
 }
 """Argument of the library -> the option that sets it."""
+
+# As errors of the library name an argument: "fps=", "resume=True".
+_ARGUMENT = re.compile(r"\b([a-z_]+)=(True\b|(?![\w'\"]))")
 
 
 def run_command(command: Callable[[], object], *, leave: bool = False) -> int:
@@ -87,7 +100,7 @@ def error_message(error: Exception) -> str | None:
     if isinstance(error, InputError):
         if isinstance(error.where, str) and error.where in OPTIONS:
             error = error.at(OPTIONS[error.where])
-        return str(error)
+        return with_options(str(error))
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
         program = "fact-clip" if context is None else context.command_path
@@ -102,6 +115,11 @@ def error_message(error: Exception) -> str | None:
         fix = "smaller train.batch_size, model.tokens or decode.window take less"
         return f"not enough memory for this input ({reason}); {fix}"
     return None
+
+
+def with_options(message: str) -> str:
+    """Return a message of the library with options for the arguments that it names."""
+    return _ARGUMENT.sub(lambda argument: OPTIONS.get(argument[1], argument[0]), message)
 
 
 @contextmanager
@@ -138,4 +156,4 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "fact-clip: warning: " if record.levelno >= logging.WARNING else ""
-        print(prefix + printable(record.getMessage()), file=sys.stderr)
+        print(prefix + printable(with_options(record.getMessage())), file=sys.stderr)

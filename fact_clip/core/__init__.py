@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from fact_clip.core.arrays import Array, Flags, Floats, Image, Integers, Singles
     from fact_clip.core.clock import Clock, row_times
     from fact_clip.core.frames import frame_labels, majority_stride, runs, stretch
+    from fact_clip.core.scores import Scores
     from fact_clip.core.segments import (
         LEAST_FPS,
         MAX_FRAMES,
         MOST_FPS,
+        Alternative,
         Instant,
         NewWord,
         Segment,
@@ -37,6 +39,7 @@ __all__ = [
     "MAX_FRAMES",
     "MOST_FPS",
     "WHOLE_NAME",
+    "Alternative",
     "Array",
     "Clock",
     "Factors",
@@ -55,6 +58,7 @@ __all__ = [
     "NewWord",
     "OrientationError",
     "Progress",
+    "Scores",
     "Segment",
     "Segmentation",
     "Singles",
@@ -75,10 +79,12 @@ _HEAVY = {
     "arrays": ("Array", "Flags", "Floats", "Image", "Integers", "Singles"),
     "clock": ("Clock", "row_times"),
     "frames": ("frame_labels", "majority_stride", "runs", "stretch"),
+    "scores": ("Scores",),
     "segments": (
         "LEAST_FPS",
         "MAX_FRAMES",
         "MOST_FPS",
+        "Alternative",
         "Instant",
         "NewWord",
         "Segment",

@@ -62,6 +62,12 @@ class Clock:
             segmentation, fps=self.fps, times=times, media=self.media, video_fps=self.video_fps
         )
 
+    def starts(self, n_frames: int) -> Floats | None:
+        """Return the seconds at which frames start, (n_frames,), or None if they are unknown."""
+        if self.times is not None:
+            return self.times[:n_frames]
+        return None if self.fps is None else np.arange(n_frames) / self.fps
+
     def _is_regular(self, times: Floats) -> bool:
         """Return whether the frame times follow from the rate."""
         if not self.fps:

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
 from fact_clip.core.arguments import names_of, number_of, table_of, whole_of
 from fact_clip.core.colours import class_colours
+from fact_clip.core.data_frame import data_frame
 from fact_clip.core.errors import GapError, InputError, library_errors
-from fact_clip.core.types import Names
+from fact_clip.core.types import Json, Names
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 LEAST_FPS = 1e-6  # frames a second: one in twelve days
 MOST_FPS = 100_000.0  # frames a second: twice what sound has
 MAX_FRAMES = 20_000_000  # of a video: a week at 30 frames a second; what ends later is a mistake
+
+
+class Alternative(NamedTuple):
+    """A candidate for the frames of a segment, and its mean score, 0 to 1."""
+
+    label: str
+    score: float
 
 
 @dataclass(frozen=True, order=True)
@@ -33,7 +46,9 @@ class Segment:
         stop: frame after the last one.
         label: name of the action.
         confidence: 0 to 1, or None if unknown.
-        comment: a remark of an annotator. It and the confidence do not count for equality.
+        comment: a remark of an annotator.
+        alternatives: of a prediction, the candidates that come after the label, best first. They,
+            the comment and the confidence do not count for equality.
     """
 
     start: int
@@ -41,6 +56,7 @@ class Segment:
     label: str
     confidence: float | None = field(default=None, compare=False)
     comment: str = field(default="", compare=False)
+    alternatives: tuple[Alternative, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         where = f"segment {self.label!r}"
@@ -299,18 +315,13 @@ class Segmentation:
         omitted = {labels} if isinstance(labels, str) else set(names_of(labels, "labels"))
         return tuple(segment for segment in self.segments if segment.label not in omitted)
 
-    def to_dataframe(self) -> Any:
+    def to_dataframe(self) -> DataFrame:
         """Convert to a pandas.DataFrame; without pandas an InputError is raised.
 
         Returns:
             A row for each segment: start, stop, start_seconds, stop_seconds, label, confidence.
             Unknown values are NaN.
         """
-        with library_errors(
-            "to_dataframe", "pandas is not installed", ImportError, fix="pip install pandas"
-        ):
-            import pandas as pd
-
         segments = self.segments
         columns = {
             "start": [segment.start for segment in segments],
@@ -321,22 +332,15 @@ class Segmentation:
             "confidence": [segment.confidence for segment in segments],
         }
         numbers = {"start_seconds": float, "stop_seconds": float, "confidence": float}
-        return pd.DataFrame(columns).astype(numbers)  # None becomes NaN
+        return data_frame(columns).astype(numbers)  # None becomes NaN
 
     def _repr_html_(self) -> str:
         """Return the timeline and its legend for a notebook. It loads nothing from elsewhere."""
-        frames = [0, *(segment.stop for segment in self.segments)]
-        times = [self.seconds(frame) for frame in frames]
-        unit = "s"
-        edges = [time for time in times if time is not None]
-        if not edges:
-            unit = "frames"
-            edges = [float(frame) for frame in frames]
+        edges, unit = self._edges()
         length = edges[-1] - edges[0]
         colours = {}
-        labels = list(dict.fromkeys(self.transcript))
-        for label, look in class_colours(labels, self.background).items():
-            colours[label] = look["colour"] or "rgba(128,128,128,.35)"
+        for label, colour in self._colours().items():
+            colours[label] = colour or "rgba(128,128,128,.35)"
 
         bars = []
         for segment, (start, stop) in zip(self.segments, pairwise(edges), strict=True):
@@ -361,6 +365,108 @@ class Segmentation:
             f'<div style="display:flex;height:28px;margin:4px 0">{"".join(bars)}</div>'
             f"<div>{''.join(legend)}</div></div>"
         )
+
+    def _edges(self) -> tuple[list[float], str]:
+        """Return where segments begin and the last one ends, and the unit: "s" or "frames"."""
+        frames = [0, *(segment.stop for segment in self.segments)]
+        times = [self.seconds(frame) for frame in frames]
+        edges = [time for time in times if time is not None]
+        return (edges, "s") if edges else ([float(frame) for frame in frames], "frames")
+
+    def _colours(self) -> dict[str, str | None]:
+        """Return the colour of each label, None for background."""
+        labels = list(dict.fromkeys(self.transcript))
+        looks = class_colours(labels, self.background)
+        return {label: look["colour"] for label, look in looks.items()}
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the segments as a bar of matplotlib, in seconds if they are known.
+
+        Args:
+            ax: where to draw; None: the current axes of pyplot.
+
+        Returns:
+            The axes.
+        """
+        with library_errors(
+            "plot", "matplotlib is not installed", ImportError, fix="pip install matplotlib"
+        ):
+            from matplotlib import pyplot
+
+        axes = pyplot.gca() if ax is None else ax
+        edges, unit = self._edges()
+        for label, colour in self._colours().items():
+            bars = []
+            for segment, (start, stop) in zip(self.segments, pairwise(edges), strict=True):
+                if segment.label == label:
+                    bars.append((start, stop - start))
+            axes.broken_barh(bars, (0, 1), facecolors=colour or "lightgrey", label=label)
+        axes.set(xlabel=unit, yticks=[], xlim=(edges[0], edges[-1]))
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        return axes
+
+    def support(self) -> Segmentation:
+        """Join consecutive segments of one label; confidences become their mean over the frames."""
+        segments = []
+        for label, group in groupby(self.segments, lambda segment: segment.label):
+            parts = list(group)
+            confidences = [part.confidence for part in parts if part.confidence is not None]
+            mean = None
+            if len(confidences) == len(parts):
+                durations = [part.duration for part in parts]
+                mean = min(float(np.average(confidences, weights=durations)), 1.0)
+            comment = "; ".join(part.comment for part in parts if part.comment)
+            segments.append(Segment(parts[0].start, parts[-1].stop, label, mean, comment))
+        return replace(self, segments=tuple(segments))
+
+    def to_dict(self) -> Json:
+        """Convert to plain values, as the JSON file has them (docs/json.md).
+
+        Returns:
+            The object of the file.
+        """
+        from fact_clip.formats.json_file import as_dict
+
+        return as_dict(self)
+
+    def to_json(self) -> str:
+        """Return `to_dict` as a string of JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> Segmentation:
+        """Read the object of `to_dict`, or of an earlier format.
+
+        Args:
+            tree: the object.
+
+        Returns:
+            The segmentation.
+
+        Raises:
+            InputError: keys are missing or have wrong values.
+        """
+        from fact_clip.formats.json_file import from_dict
+
+        return from_dict(Path("tree"), tree)
+
+    @classmethod
+    def from_dataframe(cls, table: DataFrame, fps: float | None = None) -> Segmentation:
+        """Read a table of `to_dataframe`.
+
+        Args:
+            table: a row for each segment, with start, stop and label, and perhaps confidence.
+            fps: frames per second; None: that of the column stop_seconds, if it is there.
+
+        Returns:
+            The segmentation.
+
+        Raises:
+            InputError: columns are missing or have wrong values.
+        """
+        from fact_clip.formats.json_file import from_rows
+
+        return from_rows(Path("table"), table.to_dict("records"), fps)
 
     def save(self, path: str | Path, *, with_background: bool = False) -> Path:
         """Write to a file whose suffix names the format (docs/formats.md).

@@ -139,6 +139,7 @@ def decode_scores(
     candidates: CandidateSet,
     settings: DecodeSettings | None = None,
     final: NDArray[np.int64] | None = None,
+    table: Tensor | None = None,
 ) -> Labels:
     """Decode the scores of a video to a label for each frame.
 
@@ -149,6 +150,7 @@ def decode_scores(
             knows the confidences of the run.
         final: labels of the first frames, a multiple of `Scores.stride`, which are fixed and from
             which decoding continues.
+        table: `class_scores` of the candidates with the gamma of the settings, if they are there.
 
     Returns:
         The index among the candidates and its score for each frame, (T,) and (T,). With a
@@ -158,7 +160,8 @@ def decode_scores(
     fixed = np.empty(0, np.int64) if final is None else final[:: scores.stride]
     n_final = len(fixed)
 
-    table = class_scores(scores, candidates.with_gamma(settings.gamma))
+    if table is None:
+        table = class_scores(scores, candidates.with_gamma(settings.gamma))
     allowed = candidates.is_allowed
     if settings.threshold is not None:
         background = candidates.vocabulary.background_indices

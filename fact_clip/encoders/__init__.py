@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,23 @@ from fact_clip.core import Array, InputError, Singles
 from fact_clip.core.arguments import validated
 from fact_clip.core.paths import expanded
 from fact_clip.core.plugins import Table
-from fact_clip.encoders.image import GridEncoder, OpenClip, Timm, Torchvision, Transformers
+from fact_clip.encoders.image import (
+    FunctionEncoder,
+    GridEncoder,
+    OpenClip,
+    Timm,
+    Torchvision,
+    Transformers,
+)
 from fact_clip.encoders.pretrained import Runtime, looks_local
 from fact_clip.encoders.sentence import HashEncoder, MiniLM, StoredVectors
 
 __all__ = [
     "FRAME_ENCODERS",
     "TEXT_ENCODERS",
+    "EncodeImages",
     "FrameEncoder",
+    "ImageTextEncoder",
     "Runtime",
     "TextEncoder",
     "frame_encoder",
@@ -64,6 +73,13 @@ class TextEncoder(Protocol):
     def encode_texts(self, texts: list[str]) -> Singles:
         """Encode N texts -> (N, E), each row of length 1."""
 
+
+class ImageTextEncoder(FrameEncoder, TextEncoder, Protocol):
+    """Interface of a model that embeds pictures and texts in one space."""
+
+
+EncodeImages = Callable[[NDArray[np.uint8]], Array]
+"""A function of pictures (N, H, W, 3) to features (N, D), which is an encoder, too."""
 
 Encoder = TypeVar("Encoder", covariant=True)
 
@@ -117,17 +133,22 @@ FRAME_ENCODERS = Table("fact_clip.encoders", _FRAME, partial(_adopt, "encode_ima
 TEXT_ENCODERS = Table("fact_clip.encoders", _TEXT, partial(_adopt, "encode_texts"))
 
 
-@validated()
-def frame_encoder(name: str, runtime: Runtime | None = None) -> FrameEncoder:
+@validated("name")
+def frame_encoder(
+    name: str | FrameEncoder | EncodeImages, runtime: Runtime | None = None
+) -> FrameEncoder:
     """Return the frame encoder of a name, without loading it.
 
     Args:
-        name: PREFIX or PREFIX:REST, see `FRAME_ENCODERS`.
+        name: PREFIX or PREFIX:REST, see `FRAME_ENCODERS`; an encoder, which is returned; or a
+            function of pictures.
         runtime: how it runs.
 
     Returns:
         The encoder.
     """
+    if not isinstance(name, str):
+        return _as_frame_encoder(name)
     return _build(FRAME_ENCODERS, "frame encoder", name, runtime or Runtime())
 
 
@@ -143,6 +164,16 @@ def text_encoder(name: str, device: str = "auto") -> TextEncoder:
         The encoder.
     """
     return _build(TEXT_ENCODERS, "text encoder", name, Runtime(device))
+
+
+def _as_frame_encoder(part: FrameEncoder | EncodeImages) -> FrameEncoder:
+    """Return an object with the methods of an encoder, or a function as one."""
+    if callable(getattr(part, "encode_images", None)):
+        return cast(FrameEncoder, part)
+    if not callable(part):
+        problem = f"{type(part).__name__} is no name, encoder or function of pictures"
+        raise InputError("encoder", problem)
+    return FunctionEncoder(part)
 
 
 def is_local(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Json, Names, Singles
+from fact_clip.core.arguments import array_of
 from fact_clip.core.paths import expanded
 from fact_clip.encoders.pretrained import (
     PictureModel,
@@ -303,6 +305,32 @@ _CELL = 8  # pixels
 _GRADIENT = 4.0
 _MOTION = 4.0
 _FLOW = 16.0
+
+
+class FunctionEncoder:
+    """A function of pictures (N, H, W, 3) uint8 to features (N, D), by its name."""
+
+    size: tuple[int, int] | None = None
+    context = 0
+
+    def __init__(self, function: Callable[[NDArray[np.uint8]], Any]) -> None:
+        self.name = getattr(function, "__name__", type(function).__name__)
+        self._function = function
+
+    def load(self) -> None:
+        """Do nothing, because there are no weights."""
+
+    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the picture unchanged."""
+        return image
+
+    def encode_images(self, prepared: NDArray[np.uint8]) -> Singles:
+        """Call the function: (N, H, W, 3) -> (N, D) float32."""
+        expected = f"features ({len(prepared)}, D)"
+        features = array_of(self._function(prepared), f"encoder {self.name!r}", expected)
+        if features.ndim != 2 or len(features) != len(prepared):
+            raise InputError(f"encoder {self.name!r}", f"shape {features.shape}, not {expected}")
+        return features.astype(np.float32)
 
 
 class GridEncoder:

@@ -92,7 +92,7 @@ class Pretrained(ABC):
     def precision(self) -> str:
         """Return the precision of pictures, "float32" or "bf16"."""
         device = pick_device(self._runtime.device)
-        return pick_precision(self._runtime.precision, device, "--precision", ("cpu", "cuda"))
+        return pick_precision(self._runtime.precision, device, "precision", ("cpu", "cuda"))
 
     @cached_property
     def model(self) -> Any:

@@ -1,7 +1,7 @@
 """JSON: a segmentation as one object, or a segment per line; run-length labels."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -91,6 +91,19 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
 def from_dict(path: Path, tree: Mapping[str, Any]) -> Segmentation:
     """Return the segmentation of a tree of `as_dict`; `path` is named in errors."""
     return _segmentation(path, parse_value(_File, tree, path), Gaps())
+
+
+def from_rows(path: Path, rows: Iterable[Mapping[str, Any]], fps: float | None) -> Segmentation:
+    """Return the segmentation of rows with the keys of `COLUMNS`; missing values may be NaN."""
+    segments = []
+    times = []
+    for row in rows:
+        known = {key: value for key, value in row.items() if value == value}  # NaN is not itself
+        segments.append(known)
+        if "stop_seconds" in known:
+            times.append((known.get("stop", 0), known["stop_seconds"]))
+    rate = rate_of(times) if fps is None else fps
+    return from_dict(path, {"fps": rate, "segments": segments})
 
 
 def _segmentation(path: Path, file: _File, gaps: Gaps) -> Segmentation:

@@ -256,5 +256,5 @@ def check_trust(run: Run, encoder: str, trusted: bool, alternative: str = "") ->
     run.check_plugin(FRAME_ENCODERS, encoder.partition(":")[0])
     if is_local(encoder) and not trusted:
         problem = f"the run names its encoder by a path, {encoder}"
-        fix = "say --trust-encoder (in Python trust_encoder=True) if you trust these files"
+        fix = "set trust_encoder=True if you trust these files"
         raise InputError(run.path, problem, f"{alternative}{fix}")

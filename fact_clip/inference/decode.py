@@ -28,7 +28,7 @@ Kind = Literal["probabilities", "logits", "log-probabilities"]
 MEMBER_SMOOTHING = 0.03  # as in the recipes (docs/results.md)
 
 _TOLERANCE = 0.02  # by which rows of rounded probabilities may miss a sum of 1
-_NAME_KIND = "name their kind (kind=, --kind)"
+_NAME_KIND = "name their kind with kind="
 
 
 @validated("scores")

@@ -8,11 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fact_clip.core import Clock, Segment, Segmentation, runs
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores
+from fact_clip.core.scores import Scores as FrameScores
+from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores
 from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.scorer import FrameScorer
+
+MOST_ALTERNATIVES = 5  # of a segment
 
 BACKGROUND = "background"
 """Name of frames under a threshold, where the vocabulary has no background."""
@@ -62,19 +66,47 @@ class SegmentDecoder:
 
     def segmentation(self, scores: Scores) -> Segmentation:
         """Return the segmentation of a scored video."""
-        frames = self.label(scores)
+        table = self.class_scores(scores)
+        frames = self.label(scores, table=table)
         segments = self.builder().add(frames, is_last=True)
-        return self.finish(segments, scores.clock)
+        means = self.table(scores, table)
+        return self.finish([self._ranked(segment, means) for segment in segments], scores.clock)
 
-    def label(self, scores: Scores, final: NDArray[np.int64] | None = None) -> FrameLabels:
+    def class_scores(self, scores: Scores) -> Tensor:
+        """Return the probabilities of the candidates before decoding, (T', C)."""
+        return class_scores(scores, self.candidates.with_gamma(self.settings.gamma))
+
+    def table(self, scores: Scores, table: Tensor) -> FrameScores:
+        """Return the probabilities (T', C) of a video as those of its frames, (T, C)."""
+        allowed = self.candidates.is_allowed
+        names = [
+            name for name, fits in zip(self.candidates.vocabulary, allowed, strict=True) if fits
+        ]
+        rows = table.cpu().numpy()[:, allowed].astype(np.float32)
+        starts = scores.clock.starts(scores.n_frames)
+        return FrameScores(rows[scores.row_of_frame], tuple(names), starts)
+
+    def _ranked(self, segment: Segment, scores: FrameScores) -> Segment:
+        """Return the segment with the candidates that come after its label."""
+        ranking = scores.rank(segment.start, segment.stop)
+        others = [candidate for candidate in ranking if candidate.label != segment.label]
+        return replace(segment, alternatives=tuple(others[:MOST_ALTERNATIVES]))
+
+    def label(
+        self,
+        scores: Scores,
+        final: NDArray[np.int64] | None = None,
+        table: Tensor | None = None,
+    ) -> FrameLabels:
         """Label the frames of a scored video.
 
         Args:
             scores: of the video; with `reject`, those of rivals too.
             final: labels of the first frames, which stay, as in `decode_scores`.
+            table: of `class_scores`, if it is there.
         """
         settings = self.settings
-        labels, label_scores = decode_scores(scores, self.candidates, settings, final)
+        labels, label_scores = decode_scores(scores, self.candidates, settings, final, table)
         confidence = self.scorer.calibrated(label_scores)
         certainty = confidence
         if settings.reject is not None:

@@ -242,7 +242,7 @@ class Scorer:
         self.calibration = loaded.calibration
         self.confidence = loaded.confidence
         self.device = device if isinstance(device, torch.device) else pick_device(device, "device")
-        self.bf16 = pick_precision(precision, self.device, "--precision", ()) == "bf16"
+        self.bf16 = pick_precision(precision, self.device, "precision", ()) == "bf16"
         self.models: list[FACT] = [model.to(self.device).eval() for model in loaded.models]
         self.reader = CandidateReader(loaded, self.device, trust_encoder=trust_encoder)
         self.vocabulary = self.run.vocabulary
@@ -350,8 +350,8 @@ class Scorer:
             problem = (
                 f"a video needs the encoder of the features that the run was trained on{suffix}"
             )
-            raise InputError(video, problem, "name it with --encoder, or give the feature file")
-        check_trust(self.run, name, self.reader.trust_encoder, "name it with --encoder, or ")
+            raise InputError(video, problem, "name it with encoder=, or give the feature file")
+        check_trust(self.run, name, self.reader.trust_encoder, "name it with encoder=, or ")
         return frame_encoder(name, Runtime(str(self.device), precision))
 
     def check_stream(self, fps: float | None) -> None:

@@ -27,9 +27,17 @@ from fact_clip.core.arguments import number_of, path_of, validated
 from fact_clip.core.distributed import Precision, pick_device
 from fact_clip.core.io import check_file
 from fact_clip.core.progress import paced
+from fact_clip.core.scores import Scores as FrameScores
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores
-from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
+from fact_clip.encoders import (
+    FRAME_ENCODERS,
+    EncodeImages,
+    FrameEncoder,
+    ImageTextEncoder,
+    Runtime,
+    frame_encoder,
+)
 from fact_clip.inference.decoder import BACKGROUND, SegmentDecoder
 from fact_clip.inference.export import export
 from fact_clip.inference.scorer import FrameScorer, Scorer, check_features
@@ -75,6 +83,7 @@ class Segmenter:
         self._encoder = encoder
         self.precision = precision
         self.decoder: Decoder = DirectDecoder()  # of videos
+        self.actions: Sequence[str] | None = None  # candidates of calls that name none
         self.reopen: Callable[[], Segmenter] | None = None  # makes it again in another process
         self.extraction = extraction or Settings(fps=scorer.fps or Settings().fps)
 
@@ -107,7 +116,7 @@ class Segmenter:
         """Return the candidates for names.
 
         Args:
-            actions: the names; None: the segmenter's vocabulary.
+            actions: the names; None: those of `load`, else the segmenter's vocabulary.
             settings: of decoding, which are checked against the model.
 
         Raises:
@@ -118,7 +127,7 @@ class Segmenter:
             if value is not None and name not in self.scorer.adjustable:
                 fix = f"leave it out; this model has {', '.join(self.scorer.adjustable)}"
                 raise InputError(name, NEEDS.get(name, "only a trained run has it"), fix)
-        candidates = self.scorer.choose(actions)
+        candidates = self.scorer.choose(self.actions if actions is None else actions)
         vocabulary = candidates.vocabulary
         adds_background = settings.threshold is not None and not vocabulary.background
         if adds_background and BACKGROUND in vocabulary:
@@ -160,6 +169,56 @@ class Segmenter:
         """
         settings = settings or DecodeSettings()
         candidates = self.choose(actions, settings)
+        scores = self._score_source(
+            source,
+            candidates,
+            transcript,
+            rivals=settings.reject is not None,
+            progress=progress,
+            span=span,
+        )
+        return self.decode(scores, candidates, settings)
+
+    def scores(
+        self,
+        source: NDArray[np.floating] | str | Path,
+        actions: Sequence[str] | None = None,
+        transcript: Sequence[str] | None = None,
+        *,
+        progress: Progress | None = None,
+        span: Span | None = None,
+    ) -> FrameScores:
+        """Score each frame of one video for the candidates, without decoding.
+
+        Args:
+            source: as for `segment`.
+            actions: as for `segment`.
+            transcript: as for `segment`.
+            progress: as for `segment`.
+            span: as for `segment`.
+
+        Returns:
+            The probabilities of the candidates in each frame.
+
+        Raises:
+            InputError: the source or the names do not fit the model.
+        """
+        candidates = self.choose(actions)
+        scores = self._score_source(source, candidates, transcript, progress=progress, span=span)
+        decoder = self._decoder(candidates, None)
+        return decoder.table(scores, decoder.class_scores(scores))
+
+    def _score_source(
+        self,
+        source: NDArray[np.floating] | str | Path,
+        candidates: CandidateSet,
+        transcript: Sequence[str] | None,
+        *,
+        rivals: bool = False,
+        progress: Progress | None,
+        span: Span | None,
+    ) -> Scores:
+        """Score an array, a feature file or a video."""
         is_video = isinstance(source, str | Path) and Path(source).suffix.lower() != FEATURES
         if span not in (None, Span()) and not is_video:
             raise InputError("start and stop", "only a video has them", "cut the features")
@@ -172,15 +231,7 @@ class Segmenter:
             features, clock = self.open(where)
         else:
             features, where, clock = self._extract(Path(source), progress, span)
-        scores = self.score(
-            features,
-            where,
-            candidates,
-            clock,
-            transcript,
-            rivals=settings.reject is not None,
-        )
-        return self.decode(scores, candidates, settings)
+        return self.score(features, where, candidates, clock, transcript, rivals=rivals)
 
     def _extract(
         self, path: Path, progress: Progress | None, span: Span | None
@@ -375,24 +426,31 @@ def _split(element: Any) -> tuple[Any, Any]:
     return element, element
 
 
-@validated()
+@validated("run_dir", "encoder")
 def load(
-    run_dir: str | Path,
+    run_dir: str | Path | ImageTextEncoder,
     device: str = "auto",
     *,
-    encoder: str | None = None,
+    actions: Sequence[str] | None = None,
+    encoder: str | FrameEncoder | EncodeImages | None = None,
     fps: float | None = None,
     window: float | None = None,
     keep_going: bool = False,
     trust_encoder: bool = False,
     precision: Precision = "auto",
 ) -> Segmenter:
-    """Return the segmenter of a run folder; nothing in the folder is executed.
+    """Return the segmenter of a run folder, or of an image-text model and names of actions.
+
+    Nothing in the folder is executed. A model without training is loaded as by
+    `load_training_free`, which has more options.
 
     Args:
-        run_dir: the folder, or its ckpts/best.net.
+        run_dir: the folder, or its ckpts/best.net; or the image-text model, as
+            "clip:ViT-B-32/openai".
         device: auto, cpu, cuda, cuda:N or mps.
-        encoder: frame encoder for videos, as "clip:ViT-B-32/openai"; None: that of the training.
+        actions: the candidates for calls that name none; None: the classes of the run.
+        encoder: frame encoder for videos, as "clip:ViT-B-32/openai", an object with its methods, or
+            a function of pictures (N, H, W, 3) to features (N, D); None: that of the training.
         fps: rows a second of features that are made from videos; None: those of the run, or 5.
         window: seconds of a video that the model reads in one pass; None: ``decode.window``.
         keep_going: decode what can be decoded of a damaged video, with a warning.
@@ -406,10 +464,22 @@ def load(
     Raises:
         InputError: the folder holds no readable run, or an option does not fit it.
     """
+    source = str(run_dir) if isinstance(run_dir, Path) else run_dir
+    if not isinstance(source, str) or _names_encoder(source):
+        unread = {"encoder": encoder, "window": window}
+        for name, value in unread.items():
+            if value is not None:
+                raise InputError(name, "a model without training does not read it", "leave it out")
+        if actions is None:
+            raise InputError("actions", "a model without training needs them", "set actions=")
+        from fact_clip.inference.training_free import load_training_free
+
+        return load_training_free(source, actions, device, fps=fps, keep_going=keep_going)
     reopen = partial(
         load,
-        run_dir,
+        source,
         device,
+        actions=actions,
         encoder=encoder,
         fps=fps,
         window=window,
@@ -417,16 +487,16 @@ def load(
         trust_encoder=trust_encoder,
         precision=precision,
     )
-    loaded = Run.open(run_dir)
+    loaded = Run.open(source)
     run = loaded.run
     torch_device = pick_device(device, "device")
-    run.check_rate(fps, "--fps")
+    run.check_rate(fps, "fps")
     named_encoder = None
     if encoder is not None:
         named_encoder = frame_encoder(encoder, Runtime(str(torch_device), precision))
         if run.encoder not in (None, named_encoder.name):
             problem = f"{named_encoder.name}, but {run.path} was trained with {run.encoder}"
-            raise InputError("--encoder", problem)
+            raise InputError("encoder", problem)
     rate = run.fps or Settings().fps
     if fps is not None:
         rate = fps
@@ -435,9 +505,9 @@ def load(
     if window is not None:
         if fps is None and run.fps is None and named_encoder is None:
             problem = f"seconds, but {run.path} has no frame rate"
-            raise InputError("--window", problem, "set --fps")
+            raise InputError("window", problem, "set fps=")
         meaning = f"seconds, two rows at {rate:g} a second at least"
-        number_of(window, "--window", meaning, 2 / rate, 1e7)
+        number_of(window, "window", meaning, 2 / rate, 1e7)
         window_rows = round(window * rate)
     scorer = Scorer(
         loaded,
@@ -448,4 +518,12 @@ def load(
     )
     segmenter = Segmenter(scorer, named_encoder, extraction, precision)
     segmenter.reopen = reopen
+    segmenter.actions = actions
+    segmenter.choose()  # the names fit the model
     return segmenter
+
+
+def _names_encoder(source: str) -> bool:
+    """Return whether a source is the name of an encoder rather than a folder."""
+    prefix, colon, _ = source.partition(":")
+    return bool(colon) and prefix in FRAME_ENCODERS

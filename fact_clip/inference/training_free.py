@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,8 +15,7 @@ from fact_clip.core.distributed import Precision
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores
 from fact_clip.decoding.similarity import similarity_probabilities
-from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
-from fact_clip.encoders.image import ImageTextModel
+from fact_clip.encoders import FrameEncoder, ImageTextEncoder, Runtime, frame_encoder
 from fact_clip.encoders.vectors import embed
 from fact_clip.inference.candidates import check_actions
 from fact_clip.inference.new_words import VectorCache
@@ -53,7 +53,7 @@ class SimilarityScorer:
 
     def __init__(
         self,
-        encoder: str,
+        encoder: str | ImageTextEncoder,
         actions: Sequence[str],
         prompts: str = "ensemble",
         smoothing: float = 1.0,
@@ -65,10 +65,10 @@ class SimilarityScorer:
             raise InputError("prompts", f"no wording {prompts!r} of names", fix)
         self.smoothing = number_of(smoothing, "smoothing", "seconds, 0 or more", 0, 1e6)
         model = frame_encoder(encoder, Runtime(device))
-        if not isinstance(model, ImageTextModel):
+        if not hasattr(model, "encode_texts"):
             fix = "use a model of images and texts, clip:... or transformers:..."
             raise InputError(f"frame encoder {encoder!r}", "cannot read names", fix)
-        self.encoder = model
+        self.encoder = cast(ImageTextEncoder, model)
         self.fps = fps
         self.prompts = prompts
         self._embeddings = VectorCache(self._embed)
@@ -148,9 +148,9 @@ class SimilarityScorer:
         """Accept any unfinished video."""
 
 
-@validated()
+@validated("encoder")
 def load_training_free(
-    encoder: str,
+    encoder: str | ImageTextEncoder,
     actions: Sequence[str],
     device: str = "auto",
     *,
@@ -162,7 +162,7 @@ def load_training_free(
     """Return a segmenter that was not trained: it compares frames with the names of actions.
 
     Args:
-        encoder: the model, as "clip:ViT-B-32/openai" or "transformers:FOLDER".
+        encoder: the model, as "clip:ViT-B-32/openai" or "transformers:FOLDER", or an object.
         actions: the names; :meth:`Segmenter.segment` takes others.
         device: auto, cpu, cuda, cuda:N or mps.
         prompts: wording around the names, plain, person or ensemble.

@@ -49,7 +49,7 @@ def timed_parts(segmentation: Segmentation, background: Iterable[str]) -> list[S
         start = segmentation.seconds(segment.start)
         stop = segmentation.seconds(segment.stop)
         if start is None or stop is None:
-            raise InputError("labels", "frames without a rate", "give --fps")
+            raise InputError("labels", "frames without a rate", "give fps=")
         parts.append((start, stop, segment.label))
     return parts
 

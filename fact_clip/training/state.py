@@ -81,7 +81,7 @@ def check_free(out: Path) -> None:
         for path in out.rglob("*.safetensors")
     )
     if has_weights or not (out / "run.json").is_file():
-        raise InputError(out, "the folder is not empty", "name another --out, or give --resume")
+        raise InputError(out, "the folder is not empty", "name another out=, or set resume=True")
 
 
 def has_progress(folder: Path) -> bool:

@@ -88,7 +88,7 @@ def sweep(
     if not axes and str(config.data.split) != "all":
         raise InputError("axes", "no setting to sweep over", "call train for a single run")
     if (out / "run.json").is_file():
-        raise InputError(out, "this is the folder of a run, not of a sweep", "name another --out")
+        raise InputError(out, "this is the folder of a run, not of a sweep", "name another out=")
     plans = resolve_all(_combinations(config, axes))
     is_main = Processes(next(iter(plans.values())).device).is_main
 

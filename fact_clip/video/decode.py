@@ -456,7 +456,7 @@ class _VideoSource:
         if self.declared is not None:
             duration = f"of {self.declared:.1f} s declared"
         problem = f"{fault}, {decoded:.1f} s decoded {duration}"
-        return DamagedVideoError(self.location, problem, "--keep-going takes what there is")
+        return DamagedVideoError(self.location, problem, "keep_going=True takes what there is")
 
 
 _COLLECTION = threading.Lock()

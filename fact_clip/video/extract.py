@@ -216,7 +216,7 @@ class Extraction:
                     foreign = self._sidecar
         if foreign is not None:
             problem = "fact-clip extract did not make this file"
-            raise InputError(foreign, problem, "move it, or name another --out")
+            raise InputError(foreign, problem, "move it, or name another out=")
 
     def encoded(self, encoder: FrameEncoder) -> Iterator[RowBatch]:
         """Yield the batches from the first missing row on."""

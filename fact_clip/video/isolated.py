@@ -188,7 +188,7 @@ class _Child:
         except queue.Empty:
             self.end()
             problem = f"not decoded in {self._limits.seconds:g} s"
-            raise DecodingTimeoutError(self._video, problem, "set a longer --timeout") from None
+            raise DecodingTimeoutError(self._video, problem, "set a longer timeout=") from None
         self._seconds_left -= time.monotonic() - began
         if message is None:
             code = self._process.wait()
@@ -205,7 +205,7 @@ class _Child:
         if header["error"] == "MemoryError":
             self.end()
             problem = f"decoding takes more than {self._limits.gigabytes:g} GB of memory"
-            raise DecodingMemoryError(self._video, problem, "set a higher --memory")
+            raise DecodingMemoryError(self._video, problem, "set a higher memory=")
         self.is_idle = True
         kind = DamagedVideoError if header["error"] == "DamagedVideoError" else InputError
         raise kind(self._video, problem, fix)

@@ -172,3 +172,50 @@ def test_a_table_of_pandas(monkeypatch):
     assert table.iloc[0].tolist() == [0, 2, 0.0, 0.4, "idle", 0.5]
     assert table["confidence"].isna().tolist() == [False, True]
     assert Segmentation(video.segments).to_dataframe()["stop_seconds"].isna().all()
+
+
+def test_plain_values_and_back() -> None:
+    video = Segmentation((Segment(0, 2, "a", 0.5), Segment(2, 3, "b", comment="x")), 5.0, background=("a",))
+    tree = video.to_dict()
+    assert (tree["format"], tree["fps"], [row["label"] for row in tree["segments"]]) == (2, 5.0, ["a", "b"])
+    assert json.loads(video.to_json()) == tree
+    for copy in (Segmentation.from_dict(tree), Segmentation.from_dict(json.loads(video.to_json()))):
+        assert (copy, copy.background) == (video, ("a",))
+        assert [(each.confidence, each.comment) for each in copy] == [(0.5, ""), (None, "x")]
+    old = {"fps": 5, "segments": [{"start": 0, "stop": 2, "action": "a"}]}
+    assert Segmentation.from_dict(old) == Segmentation((Segment(0, 2, "a"),), 5.0)
+    for wrong in ({}, {"segments": [{"start": 0, "stop": 2}]}, {"segments": "x"}):
+        with refused():
+            Segmentation.from_dict(wrong)
+
+
+def test_a_table_is_read_back() -> None:
+    pytest.importorskip("pandas")
+    video = Segmentation((Segment(0, 2, "a", 0.5), Segment(2, 3, "b")), 29.97)
+    copy = Segmentation.from_dataframe(video.to_dataframe())
+    assert (copy, copy[0].confidence, copy[1].confidence) == (video, 0.5, None)
+    bare = video.to_dataframe()[["start", "stop", "label"]]
+    assert Segmentation.from_dataframe(bare).fps is None
+    assert Segmentation.from_dataframe(bare, fps=29.97) == video
+    with refused():
+        Segmentation.from_dataframe(bare[["start", "stop"]])
+
+
+def test_support_joins_neighbours_of_one_label() -> None:
+    segments = (Segment(0, 1, "a", 0.2), Segment(1, 4, "a", 0.6), Segment(4, 5, "b", 1.0), Segment(5, 6, "b"))
+    joined = Segmentation(segments, 5.0).support()
+    assert joined == Segmentation((Segment(0, 4, "a"), Segment(4, 6, "b")), 5.0)
+    assert [each.confidence for each in joined] == [pytest.approx(0.5), None]
+
+
+def test_plot_draws_a_bar_for_each_segment() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    video = Segmentation.from_frames(["a", "a", "b", "a"], fps=2)
+    assert video.plot(axes) is axes
+    bars = [path.get_extents().intervalx.tolist() for bar in axes.collections for path in bar.get_paths()]
+    assert sorted(bars) == [[0, 1], [1, 1.5], [1.5, 2]]
+    assert axes.get_legend_handles_labels()[1] == ["a", "b"]
+    assert axes.get_xlabel() == "s"
+    assert Segmentation(video.segments).plot(Figure().add_subplot()).get_xlabel() == "frames"

@@ -207,7 +207,7 @@ def test_what_is_background_goes_with_the_result(segmenter, video, tmp_path):
 
 def test_a_rate_and_windows_are_given_in_seconds(tiny_run):
     assert fact_clip.load(tiny_run, window=2.0).scorer.window == 30
-    with refused("--fps"):
+    with refused("fps"):
         fact_clip.load(tiny_run, fps=5.0)
 
 

@@ -1,0 +1,62 @@
+"""The scores of the candidates in each frame of a video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fact_clip.core.arguments import whole_of
+from fact_clip.core.data_frame import data_frame
+from fact_clip.core.segments import Alternative
+from fact_clip.core.types import Names
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Probabilities of the candidates in each frame, before decoding.
+
+    Args:
+        array: (T, C), the rows sum to 1.
+        names: of the C candidates.
+        times: (T,) seconds at which the frames start; None if neither times nor a rate are known.
+    """
+
+    array: NDArray[np.float32]
+    names: Names
+    times: NDArray[np.float64] | None = None
+
+    def rank(self, start: int = 0, stop: int | None = None) -> list[Alternative]:
+        """Return the candidates by their mean score in the frames `[start, stop)`, best first.
+
+        Args:
+            start: first frame.
+            stop: frame after the last one; None: the end of the video.
+
+        Returns:
+            The names, each with its mean score.
+
+        Raises:
+            InputError: the frames are not of the video.
+        """
+        n_frames = len(self.array)
+        first = whole_of(start, "start", 0, n_frames - 1)
+        last = n_frames if stop is None else whole_of(stop, "stop", first + 1, n_frames)
+        means = self.array[first:last].mean(axis=0)  # (C,)
+        order = np.argsort(-means, kind="stable")
+        return [Alternative(self.names[index], float(means[index])) for index in order]
+
+    def to_dataframe(self) -> DataFrame:
+        """Convert to a pandas.DataFrame; without pandas an InputError is raised.
+
+        Returns:
+            A row for each frame, indexed by its time in seconds if it is known, and a column for
+            each candidate.
+        """
+        frame = data_frame(self.array, columns=list(self.names), index=self.times)
+        return frame if self.times is None else frame.rename_axis("seconds")
