@@ -18,7 +18,11 @@ def test_ranks_and_tables_by_hand():
     assert [each.label for each in scores.rank(2)] == ["pour", "stir"]
     assert [each.label for each in scores.rank()] == ["pour", "stir"]
     table = scores.to_dataframe()
-    assert (table.columns.tolist(), table.index.tolist(), table.index.name) == (["pour", "stir"], [0, 0.5, 1], "seconds")
+    assert (table.columns.tolist(), table.index.tolist(), table.index.name) == (
+        ["pour", "stir"],
+        [0, 0.5, 1],
+        "seconds",
+    )
     assert np.array_equal(table, array)
     assert fact_clip.Scores(array, ("a", "b")).to_dataframe().index.tolist() == [0, 1, 2]
     for place, start, stop in [("start", 3, None), ("stop", 1, 1), ("stop", 0, 4), ("start", -1, 2)]:
