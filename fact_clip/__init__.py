@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from fact_clip.core import Segmentation as Segmentation
     from fact_clip.core import Vocabulary as Vocabulary
     from fact_clip.inference.decode import decode as decode
+    from fact_clip.inference.loading import load as load
     from fact_clip.inference.segmenter import Segmenter as Segmenter
-    from fact_clip.inference.segmenter import load as load
     from fact_clip.inference.training_free import load_training_free as load_training_free
     from fact_clip.sharing import share as share
     from fact_clip.training import evaluate as evaluate
@@ -48,7 +48,7 @@ _HOME_OF = {
     "Vocabulary": "fact_clip.core",
     "decode": "fact_clip.inference.decode",
     "evaluate": "fact_clip.training",
-    "load": "fact_clip.inference.segmenter",
+    "load": "fact_clip.inference.loading",
     "load_training_free": "fact_clip.inference.training_free",
     "share": "fact_clip.sharing",
     "train": "fact_clip.training",

@@ -101,7 +101,7 @@ def app(
         from fact_clip_app.project import Project
         from fact_clip_app.requests import Limits
         from fact_clip_app.server import make_app
-    from fact_clip.inference.segmenter import load
+    from fact_clip.inference.loading import load
 
     names = read_actions(actions, actions_file)
     proxy_names = tuple(read_names(served_as, "--served-as") or ())

@@ -51,7 +51,7 @@ class ModelOptions:
         Returns:
             The model, and the names of all candidates (None: the classes of the run).
         """
-        from fact_clip.inference.segmenter import load
+        from fact_clip.inference.loading import load
         from fact_clip.inference.training_free import load_training_free
 
         self._check_unread()

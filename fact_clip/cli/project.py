@@ -142,7 +142,7 @@ def export(
 
 def _open_page(folder: Path, *, is_new: bool = False) -> Page:
     """Open the page of a project without a model, which must exist unless `is_new`."""
-    from fact_clip.inference.segmenter import load
+    from fact_clip.inference.loading import load
     from fact_clip_app.database import DATABASE
     from fact_clip_app.engine import Engine
     from fact_clip_app.page import Options, Page

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import fact_clip
-from fact_clip.inference.segmenter import load
+from fact_clip.inference.loading import load
 
 pytest.importorskip("starlette")
 pytest.importorskip("av")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import uvicorn
 
-from fact_clip.inference.segmenter import load
+from fact_clip.inference.loading import load
 from fact_clip_app.engine import Engine
 from fact_clip_app.guard import HttpProtocol
 from fact_clip_app.page import Options

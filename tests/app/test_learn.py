@@ -7,7 +7,7 @@ import pytest
 
 from fact_clip.config import Config
 from fact_clip.core import InputError
-from fact_clip.inference.segmenter import load
+from fact_clip.inference.loading import load
 from fact_clip.training import train
 from fact_clip.video.overlay import write_video
 from fact_clip_app.export import LabelledVideo, labelled_videos, write_set

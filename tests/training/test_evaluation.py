@@ -11,7 +11,7 @@ import pytest
 
 from fact_clip import Config, Vocabulary, metrics
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.inference.segmenter import load
+from fact_clip.inference.loading import load
 from fact_clip.run import Run
 from fact_clip.training import evaluate, train
 from fact_clip.training.evaluation import score, validate
