@@ -98,10 +98,10 @@ def from_rows(path: Path, rows: Iterable[Mapping[str, Any]], fps: float | None) 
     segments = []
     times = []
     for row in rows:
-        known = {key: value for key, value in row.items() if value == value}  # NaN is not itself
-        segments.append(known)
-        if "stop_seconds" in known:
-            times.append((known.get("stop", 0), known["stop_seconds"]))
+        values = {key: value for key, value in row.items() if value == value}  # NaN is not itself
+        segments.append(values)
+        if "stop_seconds" in values:
+            times.append((values.get("stop", 0), values["stop_seconds"]))
     rate = rate_of(times) if fps is None else fps
     return from_dict(path, {"fps": rate, "segments": segments})
 

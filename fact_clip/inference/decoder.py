@@ -89,8 +89,8 @@ class SegmentDecoder:
     def _ranked(self, segment: Segment, scores: FrameScores) -> Segment:
         """Return the segment with the candidates that come after its label."""
         ranking = scores.rank(segment.start, segment.stop)
-        others = [candidate for candidate in ranking if candidate.label != segment.label]
-        return replace(segment, alternatives=tuple(others[:MOST_ALTERNATIVES]))
+        runners_up = [candidate for candidate in ranking if candidate.label != segment.label]
+        return replace(segment, alternatives=tuple(runners_up[:MOST_ALTERNATIVES]))
 
     def label(
         self,
