@@ -90,11 +90,12 @@ lock: $(READY)
 		--python-version 3.12 --python-platform linux --generate-hashes --no-annotate --excludes container/excludes.txt \
 		--custom-compile-command "make lock" --output-file container/requirements.lock
 
-# Lists known vulnerabilities of the locked and of the lowest versions, from PyPI.
+# Lists known vulnerabilities of the locked and of the lowest versions, from PyPI, and the packages that PyPI told nothing about.
+AUDIT = $(BIN)/pip-audit --disable-pip --progress-spinner off --format json
 audit: $(READY)
 	$(PIP) pip-audit
-	$(BIN)/pip-audit --disable-pip --require-hashes -r container/requirements.lock
-	$(BIN)/python tests/lowest.py > $(VENV)/lowest.txt && $(BIN)/pip-audit --disable-pip --no-deps -r $(VENV)/lowest.txt
+	$(AUDIT) --require-hashes -r container/requirements.lock | $(BIN)/python tests/audit.py
+	$(BIN)/python tests/lowest.py > $(VENV)/lowest.txt && $(AUDIT) --no-deps -r $(VENV)/lowest.txt | $(BIN)/python tests/audit.py
 
 clean:
 	rm -rf $(VENV) .venv-lowest .venv-lowest-any build dist demo-out site mutants .coverage *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

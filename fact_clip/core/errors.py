@@ -81,7 +81,7 @@ def located(where: Location) -> Iterator[None]:
 
 @contextmanager
 def library_errors(
-    where: Location, problem: str, *kinds: type[Exception], fix: str = ""
+    where: Location, problem: str, *kinds: type[BaseException], fix: str = ""
 ) -> Iterator[None]:
     """Raise an InputError in place of errors of a library or the operating system.
 
@@ -94,7 +94,7 @@ def library_errors(
     try:
         yield
     except kinds as error:
-        if isinstance(error, InputError):
+        if isinstance(error, InputError | KeyboardInterrupt):
             raise
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InputError(where, f"{problem} ({reason})", fix) from None

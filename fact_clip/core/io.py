@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 import stat
 import tokenize
@@ -140,12 +141,17 @@ BROKEN_ARRAY: tuple[type[Exception], ...] = (
 )
 
 
-def read_npz(path: Path, expected: str, fix: str = "") -> dict[str, Array]:
-    """Read the arrays of a .npz file by name, without pickles."""
+def read_npz(
+    path: Path, expected: str, fix: str = "", most_bytes: float = math.inf
+) -> dict[str, Array]:
+    """Read the arrays of a .npz file by name, without pickles. Reject a larger unpacked size."""
     check_file(path, expected)
     damaged = library_errors(path, "damaged, not readable", *BROKEN_ARRAY, fix=fix)
     with damaged, np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        size = sum(member.file_size for member in arrays.zip.infolist())
+        if size > most_bytes:
+            raise ValueError(f"{size:,} bytes when unpacked, more than {most_bytes:,}")
+        return {name: np.asarray(arrays[name]) for name in arrays.files}  # else maybe bytes
 
 
 def parse_yaml(content: str, where: Location, fix: str = "") -> Any:
@@ -156,7 +162,15 @@ def parse_yaml(content: str, where: Location, fix: str = "") -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reject surprises of YAML 1.1: 1:30 as 90, 010 as 8, 1_5 as 15, and a key twice."""
+    """Reject surprises of YAML 1.1: 1:30 as 90, 010 as 8, 1_5 as 15, a key twice, and aliases."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Return a node. Aliases can describe cycles, and values too large for the memory."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()  # type: ignore[no-untyped-call]
+            line = event.start_mark.line + 1
+            raise yaml.YAMLError(f"the alias *{event.anchor}, line {line}; write its value instead")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Return a mapping with each key once."""

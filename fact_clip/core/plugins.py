@@ -79,7 +79,7 @@ class Table(UserDict[str, T]):
         fix = "correct or uninstall the package"
         if name in self.data or len(points) > 1:
             raise InputError(where, "another part has this name", fix)
-        with library_errors(where, "it fails", Exception, fix=fix):  # foreign code raises anything
+        with library_errors(where, "it fails", BaseException, fix=fix):  # it may even exit
             return self._adopt(name, points[0].load())
 
 
@@ -104,7 +104,7 @@ def _packages(points: Sequence[EntryPoint]) -> str:
 
 def flag(group: str, name: str, attribute: str) -> bool:
     """Return whether an attribute of a plug-in is true. A missing or broken plug-in has none."""
-    with suppress(Exception):
+    with suppress(InputError), library_errors(name, "it fails", BaseException):
         points = _entry_points(group).get(name, [])
         return any(getattr(point.load(), attribute, False) for point in points)
     return False

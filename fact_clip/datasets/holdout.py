@@ -217,7 +217,9 @@ def named_holdout(classes: Sequence[str | int]) -> str | tuple[str | int, ...]:
     """Return the name in `HOLDOUTS` of the holdout that masks exactly these classes, or them."""
     for path in sorted(HOLDOUTS.glob("*.json")):
         holdout = Holdout.read(path)
-        if holdout.mode == "mask" and set(holdout.hidden) == set(classes):
+        hidden = holdout.hidden
+        has_same_size = holdout.mode == "mask" and len(hidden) == len(classes)
+        if has_same_size and all(name in classes for name in hidden):
             return path.stem
     return tuple(classes)
 

@@ -110,7 +110,8 @@ class VideoRoles:
             seen=set(classes.seen),
             validation_unseen=set(classes.validation_unseen),
         )
-        train = tuple(name for name in split.learning if name not in validation)
+        validation_set = set(validation)
+        train = tuple(name for name in split.learning if name not in validation_set)
         if holdout is not None and holdout.mode == "drop":
             hidden = set(classes.hidden)
             train = tuple(name for name in train if not hidden & frames[name].keys())
@@ -146,7 +147,7 @@ def read_split_videos(config: DataConfig, store: DataStore) -> tuple[SplitVideos
 
 def holdout_videos(split: SplitVideos, holdout: Holdout) -> SplitVideos:
     """Return the videos that a holdout names, else those of the split."""
-    split_names = (*split.learning, *split.test)
+    split_names = dict.fromkeys((*split.learning, *split.test))
     for field in ("train_videos", "test_videos"):
         for name in getattr(holdout, field) or ():
             if name not in split_names:
@@ -155,10 +156,9 @@ def holdout_videos(split: SplitVideos, holdout: Holdout) -> SplitVideos:
 
     learning = holdout.train_videos or split.learning
     test = holdout.test_videos or split.test
-    for name in test:
-        if name in learning:
-            problem = f"{name!r} is a training video too"
-            raise InputError("holdout.test_videos", problem, "remove it from one list")
+    for name in set(test).intersection(learning):
+        problem = f"{name!r} is a training video too"
+        raise InputError("holdout.test_videos", problem, "remove it from one list")
     return SplitVideos(learning, test)
 
 

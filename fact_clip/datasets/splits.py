@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from typing import Literal
 
@@ -81,6 +82,7 @@ class ValidationCost:
     missing_unseen: int  # groups that add more validation-unseen classes come first
     last_seen: int  # seen classes that would lose their last group for training
     missing_unseen_frames: int  # groups with more frames of validation-unseen classes come first
+    order: int  # of the hashes of their names
 
 
 def carve_validation(
@@ -113,31 +115,52 @@ def carve_validation(
     n_groups = validation_size(len(sets), share)
     part %= max(len(sets) // max(n_groups, 1), 1)
     available = by_hash(sets)
-    selected: list[str] = []
-    for turn in range(n_groups * (part + 1)):
-        if turn % n_groups == 0:
-            selected = []
-        covered: set[int] = set()
-        training_groups = Counter[int]()  # of each class
-        for group in sets:
-            if group in selected:
-                covered.update(counts[group])
-            else:
-                training_groups.update(counts[group].keys())
-        uncovered = validation_unseen - covered
-        last = {index for index in seen if training_groups[index] == 1}
-
-        costs = {}
-        for group in available:
-            costs[group] = ValidationCost(
-                missing_unseen=-len(uncovered & counts[group].keys()),
-                last_seen=len(last & counts[group].keys()),
-                missing_unseen_frames=-sum(counts[group][index] for index in validation_unseen),
-            )
-        best = min(costs, key=costs.__getitem__)
-        selected.append(best)
-        available.remove(best)
+    selected: set[str] = set()
+    for _ in range(part + 1):
+        available = [group for group in available if group not in selected]
+        selected = _select_part(available, counts, n_groups, seen, validation_unseen)
     return tuple(video for video, group in groups.items() if group in selected)
+
+
+def _select_part(
+    available: Sequence[str],
+    counts: Mapping[str, Counter[int]],
+    n_groups: int,
+    seen: Set[int],
+    validation_unseen: Set[int],
+) -> set[str]:
+    """Return the groups of a part: the one of the lowest cost, again and again."""
+    uncovered = set(validation_unseen)
+    training_groups = Counter[int]()  # of each class
+    for classes in counts.values():
+        training_groups.update(classes.keys())
+
+    def cost(order: int) -> ValidationCost:
+        classes = counts[available[order]]
+        last = [index for index in classes.keys() & seen if training_groups[index] == 1]
+        return ValidationCost(
+            missing_unseen=-len(uncovered & classes.keys()),
+            last_seen=len(last),
+            missing_unseen_frames=-sum(classes[index] for index in validation_unseen),
+            order=order,
+        )
+
+    # Costs only rise while groups are taken, so that the first one with a current cost is the best.
+    queue = [cost(order) for order in range(len(available))]
+    heapify(queue)
+    selected: set[str] = set()
+    while len(selected) < n_groups:
+        best = queue[0]
+        current = cost(best.order)
+        if current > best:
+            heapreplace(queue, current)
+            continue
+        heappop(queue)
+        group = available[best.order]
+        selected.add(group)
+        uncovered -= counts[group].keys()
+        training_groups.subtract(counts[group].keys())
+    return selected
 
 
 def _sum_counts(frames: Mapping[str, Mapping[int, int]], names: Sequence[str]) -> Counter[int]:
@@ -221,8 +244,9 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
 def _split(groups: Mapping[str, str], tested: Sequence[str]) -> Split:
     train: list[str] = []
     test: list[str] = []
+    test_groups = set(tested)
     for video, group in groups.items():
-        part = test if group in tested else train
+        part = test if group in test_groups else train
         part.append(video)
     return Split(tuple(in_order(train)), tuple(in_order(test)), tuple(in_order(tested)))
 

@@ -177,6 +177,9 @@ class HashEncoder:
         return np.where(bits, np.float64(1), np.float64(-1))
 
 
+_MOST_BYTES = 1 << 30  # of stored vectors
+
+
 class StoredVectors:
     """Vectors from a local file, such as CLIP embeddings of class names from another program.
 
@@ -201,7 +204,7 @@ class StoredVectors:
         kinds = (OSError, SafetensorError, KeyError, TypeError)  # NumPy lacks bfloat16
         with library_errors(self.path, "not readable", *kinds):
             if self.path.suffix == ".npz":
-                stored = read_npz(self.path, expected)
+                stored = read_npz(self.path, expected, most_bytes=_MOST_BYTES)
             else:
                 stored = load_file(check_file(self.path, expected))
 

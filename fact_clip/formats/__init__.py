@@ -21,7 +21,7 @@ from fact_clip.formats import (
     textgrid,
     via,
 )
-from fact_clip.formats.base import Reader
+from fact_clip.formats.base import Reader, check_line
 from fact_clip.formats.boris import Behaviour, Ethogram
 from fact_clip.formats.gaps import Gaps, with_framed_instants
 
@@ -225,7 +225,11 @@ def _for_file(
         media = media.encode(errors="surrogatepass").decode(errors="replace")
     elif form.needs_media:
         media = path.name[: -len(form.ending)]
-    return replace(segmentation, media=media, background=background)
+    segmentation = replace(segmentation, media=media, background=background)
+    if form.read is None:  # other programs, and `Span`, read names of one line
+        for segment in segmentation.foreground:
+            check_line(path, segment.label)
+    return segmentation
 
 
 @validated()

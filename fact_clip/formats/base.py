@@ -153,12 +153,16 @@ def library(path: Path, module: str, package: str) -> Any:
         return importlib.import_module(module)
 
 
-def one_line(path: Path, label: str) -> str:
-    """Return the label. Reject a blank one, line ends, tabs and other invisible characters."""
+def check_line(path: Path, label: str) -> None:
+    """Reject a blank label, line ends, tabs and other invisible characters."""
     if not is_name(label):
         problem = f"label {label!r} is not a name of one line, without tabs"
         raise InputError(path, problem, "write .csv or .json")
-    return label
+
+
+def joined(content: str) -> str:
+    """Join the lines of a label that a player shows on several; tabs separate as line ends do."""
+    return re.sub(r"\s*[\n\t]\s*", " ", content.strip())
 
 
 def video_name(media: str) -> str:

@@ -18,9 +18,9 @@ from fact_clip.formats.base import (
     Annotation,
     Options,
     Span,
+    check_line,
     choose,
     name_of,
-    one_line,
     read_remark,
     remark,
     video_name,
@@ -258,7 +258,8 @@ def _events(
     events = []
     for part in parts:
         behaviour = ethogram.get(part.label, Behaviour())
-        code = one_line(path, _code_of(part, ethogram))
+        code = _code_of(part, ethogram)
+        check_line(path, code)
         first = _Event(
             time=round(second_of(path, segmentation, part.start), 3),
             kind="START",

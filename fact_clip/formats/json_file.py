@@ -20,7 +20,15 @@ from fact_clip.core import (
     located,
 )
 from fact_clip.core.io import parse_value, read_text, read_value
-from fact_clip.formats.base import COMMENT, Annotation, Options, Span, write_json, write_text
+from fact_clip.formats.base import (
+    COMMENT,
+    LATEST,
+    Annotation,
+    Options,
+    Span,
+    write_json,
+    write_text,
+)
 from fact_clip.formats.gaps import Gaps, gapless
 from fact_clip.formats.table import COLUMNS, cells
 from fact_clip.formats.times import rate_of
@@ -155,7 +163,7 @@ def read_lines(path: Path, gaps: Gaps) -> Segmentation:
     return gapless(path, segments, rate_of(times), gaps)
 
 
-_Runs = dict[str, list[tuple[Any, Annotated[int, Field(ge=1)]]]]
+_Runs = dict[str, list[tuple[Any, Annotated[int, Field(ge=1, le=LATEST)]]]]
 
 
 def read_runs(path: Path, options: Options) -> list[Annotation]:

@@ -12,9 +12,9 @@ from fact_clip.formats.base import (
     Annotation,
     Options,
     Span,
+    joined,
     library,
     name_of,
-    one_line,
     write_text,
 )
 from fact_clip.formats.gaps import Gaps
@@ -53,7 +53,7 @@ def write_vtt(segmentation: Segmentation, path: Path) -> None:
     for start, stop, segment in milliseconds(path, segmentation):
         if segment.confidence is not None:
             blocks.append(f"\nNOTE confidence {segment.confidence!r}\n")
-        label = html.escape(one_line(path, segment.label), quote=False)
+        label = html.escape(segment.label, quote=False)
         blocks.append(f"\n{_clock(start, '.')} --> {_clock(stop, '.')}\n{label}\n")
     write_text(path, blocks)
 
@@ -63,7 +63,7 @@ def write_srt(segmentation: Segmentation, path: Path) -> None:
     blocks = []
     for number, (start, stop, segment) in enumerate(milliseconds(path, segmentation), start=1):
         clocks = f"{_clock(start, ',')} --> {_clock(stop, ',')}"
-        blocks.append(f"{number}\n{clocks}\n{one_line(path, segment.label)}\n")
+        blocks.append(f"{number}\n{clocks}\n{segment.label}\n")
     write_text(path, ["\n".join(blocks)])
 
 
@@ -79,7 +79,7 @@ def read_subtitles(path: Path, options: Options) -> list[Annotation]:
         where = FileLocation(path, content.count("\n", 0, cue.start()) + 1)
         start = parse_seconds(where, cue[1].strip().replace(",", "."), "a time")
         stop = parse_seconds(where, cue[2].strip().replace(",", "."), "a time")
-        label = " ".join(cue[3].split())
+        label = joined(cue[3])
         if path.suffix.lower() == ".vtt":
             label = html.unescape(re.sub(r"<[^>]*>", "", label))
         spans.append(Span(start, stop, label, where))
@@ -124,7 +124,7 @@ def write_ass(segmentation: Segmentation, path: Path) -> None:
             raise InputError(path, problem)
         colour = colour_of[segment.label]  # "#rrggbb", and &Hbbggrr& in the file
         command = f"{{\\c&H{colour[5:7]}{colour[3:5]}{colour[1:3]}&}}"
-        label = one_line(path, segment.label).replace("\\", f"\\{_JOINER}")
+        label = segment.label.replace("\\", f"\\{_JOINER}")
         label = re.sub(r"[{}]", r"\\\g<0>", label)
         name = "" if segment.confidence is None else repr(segment.confidence)
         lines.append(f"Dialogue: 0,{first},{last},Default,{name},0,0,0,,{command}{label}\n")
@@ -155,14 +155,14 @@ def read_ass(path: Path, options: Options) -> list[Annotation]:
         stop = parse_seconds(where, cells["End"], "End")
         label = re.sub(r"(?<!\\)\{[^}]*\}", "", cells["Text"])
         label = re.sub(rf"\\([{{}}{_JOINER}])|\\[Nnh]", _without_escape, label)
-        spans.append(Span(start, stop, " ".join(label.split()), where))
+        spans.append(Span(start, stop, joined(label), where))
     if not spans:
         raise InputError(path, "no dialogue", "give a SubStation file, .ass or .ssa")
     return [Annotation(name_of(path), spans, "seconds", path)]
 
 
 def _without_escape(match: re.Match[str]) -> str:
-    return (match[1] or " ").replace(_JOINER, "\\")
+    return (match[1] or "\n").replace(_JOINER, "\\")
 
 
 def _clock(time: int, point: str) -> str:
@@ -177,7 +177,7 @@ def write_audacity(segmentation: Segmentation, path: Path) -> None:
     """Write Audacity's label track to the microsecond; the confidence is lost."""
     lines = []
     for start, stop, segment in timed(path, segmentation):
-        lines.append(f"{start:.6f}\t{stop:.6f}\t{one_line(path, segment.label)}\n")
+        lines.append(f"{start:.6f}\t{stop:.6f}\t{segment.label}\n")
     write_text(path, lines)
 
 
@@ -185,7 +185,7 @@ def write_rttm(segmentation: Segmentation, path: Path) -> None:
     """Write NIST's RTTM, a SPEAKER line per segment; blanks in names become underscores."""
     names = {}
     for segment in segmentation.foreground:
-        names[segment.label] = "_".join(one_line(path, segment.label).split())
+        names[segment.label] = "_".join(segment.label.split())
     if len(set(names.values())) < len(names):
         raise InputError(path, "two labels that differ in blanks only", "write .csv or .json")
     video = "_".join(Path(segmentation.media or "").stem.split()) or "video"

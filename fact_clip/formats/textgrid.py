@@ -19,7 +19,6 @@ from fact_clip.formats.base import (
     Span,
     choose,
     name_of,
-    one_line,
 )
 from fact_clip.formats.times import second_of, timed
 
@@ -48,7 +47,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     confidences: list[Interval] = []
     comments: list[Interval] = []
     for start, stop, segment in timed(path, segmentation):
-        actions.append((start, stop, one_line(path, segment.label)))
+        actions.append((start, stop, segment.label))
         mark = "" if segment.confidence is None else repr(segment.confidence)
         confidences.append((start, stop, mark))
         comments.append((start, stop, segment.comment))

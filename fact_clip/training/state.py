@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import FileLocation, InputError, Vocabulary
 from fact_clip.core.distributed import Processes
 from fact_clip.core.io import parse_value, read_text
 from fact_clip.core.paths import inside
@@ -29,10 +29,14 @@ from fact_clip.models.similarity import CHANNELS
 from fact_clip.run import Run, check_classes, classes_of, load_strictly, read_weights, save_weights
 from fact_clip.training.plan import Plan
 
-_FIX = (
-    "resume with the settings of the run (fact-clip train RUN/config.yaml --out RUN --resume), "
-    "or use a new --out"
-)
+_ANEW = "train the run anew"
+
+# Tensors that an optimiser keeps for each parameter.
+_MOMENTS = {
+    "adam": ("step", "exp_avg", "exp_avg_sq"),
+    "adamw": ("step", "exp_avg", "exp_avg_sq"),
+    "sgd": ("momentum_buffer",),
+}
 
 # Settings that may change when a training is resumed.
 _MAY_CHANGE = {"train": {"epochs", "members", "workers", "device", "batch_size"}}
@@ -107,17 +111,19 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     config = plan.config
     dataset = plan.dataset
     run = Run.read(out)
+    command = f"fact-clip train {out / 'config.yaml'} --out {out} --resume"
+    other_settings = f"resume with the settings of the run ({command}), or use a new --out"
     old_settings = dict(_settings(run.config.model_dump(exclude=_MAY_CHANGE)))
     new_settings = dict(_settings(config.model_dump(exclude=_MAY_CHANGE)))
     for key, value in old_settings.items():
         if new_settings.get(key) != value:
             problem = f"{new_settings.get(key)!r}, but the run has {value!r}"
-            raise InputError(key, problem, _FIX)
+            raise InputError(key, problem, other_settings)
     fix = "use the data that it was trained on"
     check_classes(run, dataset.vocabulary.names, dataset.location, fix)
     if run.videos not in (None, dataset.digest):
         problem = f"the run {out} began with other training or validation videos"
-        raise InputError(dataset.location, problem, _FIX)
+        raise InputError(dataset.location, problem, other_settings)
     videos_a_step = run.videos_a_step or run.config.train.batch_size
     batch_size = config.train.batch_size
     if batch_size != run.config.train.batch_size and batch_size * world != videos_a_step:
@@ -383,24 +389,42 @@ def restore_state(
             if name.startswith(prefix)
         }
         load_strictly(model, weights, path)
-    state = parse_value(TrainingState, facts, path, "train the run anew")
+    if "epoch" not in facts:
+        raise InputError(path, "no facts about the training", _ANEW)
+    state = parse_value(TrainingState, facts, path, _ANEW)
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         match = re.fullmatch(r"optimizer\.([0-9]+)\.(\w+)", name)
         if match:
             moments.setdefault(int(match[1]), {})[match[2]] = tensor
-    _check_state(run, state, bool(moments))
+    _check_state(run, state, moments, optimizer)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
     return state
 
 
-def _check_state(run: Run, state: TrainingState, has_moments: bool) -> None:
-    """Raise an InputError if a state does not fit its run."""
+def _check_state(
+    run: Run,
+    state: TrainingState,
+    moments: Mapping[int, Mapping[str, Tensor]],
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Raise an InputError if a state does not fit its run and the optimiser."""
     settings = run.config.train
-    if state.epoch and not has_moments:
-        path = run.path / "last.safetensors"
-        raise InputError(path, f"no state of {settings.optimizer}", "train the run anew")
+    path = run.path / "last.safetensors"
+    if state.epoch and not moments:
+        raise InputError(path, f"no state of {settings.optimizer}", _ANEW)
+    parameters = dict(enumerate(optimizer.param_groups[0]["params"]))
+    for index, values in moments.items():
+        shapes = {name: value.shape for name, value in values.items()}
+        expected = {}
+        if index in parameters:
+            expected = dict.fromkeys(_MOMENTS[settings.optimizer], parameters[index].shape)
+        if "step" in expected:
+            expected["step"] = torch.Size()
+        if shapes != expected:
+            problem = f"not a state of {settings.optimizer}: {', '.join(shapes)}"
+            raise InputError(FileLocation(path, part=f"optimizer.{index}"), problem, _ANEW)
     if state.epoch > settings.epochs:
         problem = f"{settings.epochs}, but {state.epoch} are done"
         raise InputError("train.epochs", problem, "give more")

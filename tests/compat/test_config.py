@@ -10,6 +10,8 @@ import yaml
 from fact_clip.compat.settings import flatten, read_config
 from fact_clip.config import Config
 
+from ..refusals import refused
+
 
 def read(**keys: Any):
     """Our configuration of reference keys; a double underscore stands for the dot."""
@@ -186,3 +188,9 @@ def test_the_data_set_is_known_by_name_or_by_its_beginning():
     for theirs, ours in {**names, "havid": "havid_view0_lh_pt", "cooking": "folder", "": "folder"}.items():
         assert read_config({"dataset": theirs})[0].data.name == ours
     assert read_config({"dataset": "epic"})[0].model.head == "verb-noun"
+
+
+def test_classes_in_groups_and_splits_of_many_digits():
+    with refused("reference configuration"):
+        read(holdout_mode=True, holdout_classes=[[1, 2], [3]])
+    assert read(split="9" * 5000).data.split == "9" * 5000  # a name, which no folder has

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import fact_clip
 from fact_clip.compat import convert
-from fact_clip.run import Run, read_weights
+from fact_clip.run import Run, load_strictly, read_weights
 
 from ..refusals import refused
 
@@ -195,6 +195,14 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(breakfast, tmp_path
         assert not (tmp_path / "executed").exists()
     pickle.loads(pickle.dumps(Bomb()))  # it would have
     assert (tmp_path / "executed").exists()
+
+
+def test_tensors_without_values_are_no_weights(breakfast):
+    edit(breakfast, lambda state: state.update({"action_query": state["action_query"].to("meta")}))
+    breakfast.refuses(breakfast.weights)
+    model = torch.nn.Linear(2, 2)
+    with refused("here"):
+        load_strictly(model, model.to("meta").state_dict(), "here")
 
 
 # --- what is around it ------------------------------------------------------------------------------

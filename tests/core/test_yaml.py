@@ -10,7 +10,7 @@ from ..refusals import refused
 
 
 def test_values_as_yaml_means_them():
-    text = "a: &x [1, -9223372036854775807, 16]\nb: *x\nc: {d: 1.5, e: yes, f: ~, g: '01'}\n"
+    text = "a: &x [1, -9223372036854775807, 16]\nb: [1, -9223372036854775807, 16]\nc: {d: 1.5, e: yes, f: ~, g: '01'}\n"
     numbers = [1, -9223372036854775807, 16]
     assert parse_yaml(text, "r") == {
         "a": numbers, "b": numbers, "c": {"d": 1.5, "e": True, "f": None, "g": "01"},
@@ -18,7 +18,7 @@ def test_values_as_yaml_means_them():
     assert parse_yaml("# nothing\n", "r") is None
 
 
-@pytest.mark.parametrize("text", ["2024-99-99", "a: [", "!!python/object/apply:os.getcwd []"])
+@pytest.mark.parametrize("text", ["2024-99-99", "a: [", "!!python/object/apply:os.getcwd []", "&x [*x]"])
 def test_what_is_refused_in_one_line(text):
     with refused("r"):
         parse_yaml(text, "r")

@@ -77,6 +77,14 @@ def test_databases_that_are_not_frames(entries, place, tmp_path):
         list(read_lmdb(database(tmp_path, entries)))
 
 
+def test_a_database_that_is_cut_off(tmp_path):
+    entries = {f"a_frame_{number}": bytes(4000) for number in range(1, 20)}
+    path = database(tmp_path, entries) / "data.mdb"
+    path.write_bytes(path.read_bytes()[:12_000])
+    with refused("db"):
+        list(read_lmdb(path.parent))
+
+
 def test_a_video_comes_once(tmp_path):
     (tmp_path / "b").mkdir()
     files = [saved(tmp_path, TD), saved(tmp_path / "b", TD)]

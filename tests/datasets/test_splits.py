@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 import pytest
@@ -161,6 +162,13 @@ class TestValidation:
         # class 1 would be lost with subject 2
         frames["subj2_ham"] = {1: 1}
         assert carve_validation(groups, 0.3, 0, frames, {0, 1}, {5}) == ("subj1_egg", "subj1_ham")
+
+    def test_many_videos_take_no_longer_each(self):
+        names = [f"video{number}" for number in range(30_000)]
+        frames = {name: {number % 7: 3} for number, name in enumerate(names)}
+        began = time.process_time()
+        assert len(carve_validation(alone(names), 0.2, 0, frames, {0, 1, 2, 3, 4}, {5, 6})) == 6_000
+        assert time.process_time() - began < 5  # a second; quadratic, an hour
 
     def test_nobody_is_in_both(self, root, open_set):
         for old, new in (("a", "p1_a"), ("b", "p1_b"), ("c", "p2_c")):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 from safetensors.numpy import save_file
 
 from fact_clip.config import TextConfig
 from fact_clip.core import Vocabulary
-from fact_clip.encoders import text_encoder
+from fact_clip.encoders import sentence, text_encoder
 from fact_clip.encoders.vectors import class_vectors
 
 from ..refusals import refused
@@ -40,7 +42,7 @@ def test_the_name_stands_for_the_content(tmp_path):
     assert name() != first
 
 
-def test_files_that_do_not_do(tmp_path):
+def test_files_that_do_not_do(tmp_path, monkeypatch):
     path = tmp_path / "v.npz"
 
     def encode(text: str) -> None:
@@ -55,6 +57,12 @@ def test_files_that_do_not_do(tmp_path):
     np.savez(path, a=np.array(["x", None], dtype=object))
     encode("a")
     path.write_bytes(b"nothing")
+    encode("a")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a", b"no array")
+    encode("a")
+    np.savez_compressed(path, a=np.zeros(1 << 10))
+    monkeypatch.setattr(sentence, "_MOST_BYTES", 1 << 10)
     encode("a")
     for spec in ("file:", "file:vectors.pt"):
         with refused(f"text encoder {spec!r}"):

@@ -317,6 +317,9 @@ def test_run_lengths_add_up(tmp_path):
     assert [(span.start, span.stop, span.label) for span in one.spans] == [(0, 1, "a"), (1, 4, "y"), (4, 6, "b")]
     assert (one.name, one.unit, one.path, one.fps) == ("v", "frames", path, 5.0)
     assert (empty.name, empty.spans) == ("w", [])
+    path.write_text('{"v": [["a", 1], ["b", %s]]}' % (10**400))
+    with refused("r.json, v.1.1"):
+        READERS["runs"](path, Options())
 
 
 def test_breakfast_runs_are_those_published(shared):

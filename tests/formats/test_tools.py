@@ -19,6 +19,7 @@ from pympi.Elan import Eaf
 
 from fact_clip.core import Segment, Segmentation
 from fact_clip.formats import FORMATS, load, save
+from fact_clip.formats.base import Options
 
 from ..refusals import refused
 
@@ -219,13 +220,22 @@ def test_formats_of_seconds_ask_for_a_rate(ending, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "ending", [".vtt", ".srt", ".ass", ".TextGrid", ".boris", ".boris.tsv", ".rttm", ".audacity.txt"]
-)
+@pytest.mark.parametrize("ending", sorted(form.ending for form in FORMATS.values() if form.read is None))
 @pytest.mark.parametrize("label", ["a\nb", "a\tb", " "])
 def test_labels_without_a_place_are_refused(ending, label, tmp_path):
     with refused(f"a{ending}"):
         save(Segmentation((Segment(0, 1, label),), 1.0), tmp_path / f"a{ending}")
+
+
+@pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.annotations and not form.read])
+def test_blanks_in_names_are_kept(name, tmp_path):
+    path = save(Segmentation((Segment(0, 5, "a  b"),), 5.0), tmp_path / f"a{FORMATS[name].ending}")
+    (annotation,) = FORMATS[name].annotations(path, Options())
+    assert [span.label for span in annotation.spans] == ["a  b"]
+    if name in ("srt", "vtt", "ass"):  # a player shows lines
+        line_end = r"\N" if name == "ass" else "\n"
+        path.write_text(path.read_text().replace("a  b", f"a {line_end} b"))
+        assert FORMATS[name].annotations(path, Options())[0].spans[0].label == "a b"
 
 
 def test_rttm_refuses_names_that_become_one(tmp_path):

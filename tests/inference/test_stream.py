@@ -114,6 +114,8 @@ def test_rates_delays_and_features_that_do_not_fit(tiny_run):
             segmenter.stream(delay=delay)
     with refused("fps"):
         segmenter.stream(fps=0)
+    for delay in (1e308, math.inf):
+        assert pushed(segmenter, [rows_of("aab")], delay=delay, fps=0.5)[-1].stop == 3
     stream = fact_clip.load(tiny_run).stream(fps=15.0)
     for features in (np.zeros((3, 7)), np.zeros(8), np.zeros((0, 8)), "x", np.full((2, 8), np.nan)):
         with refused("features"):

@@ -150,14 +150,33 @@ def test_more_epochs_may_be_asked_for_but_nothing_else(tiny, tmp_path):
         (tiny(train={"epochs": 2, "lr": 0.5}), "train.lr"),
         (tiny(loss={"smoothing": 0.5}), "loss.smoothing"),
     ):
-        with refused(place):
+        with refused(place) as refusal:
             train(other, run, resume=True)
+        assert f"fact-clip train {run}/config.yaml --out {run} --resume" in refusal.message
     train(tiny(train={"epochs": 2}), run, resume=True)
     assert [row["epoch"] for row in log_of(run)] == [1, 2]
     assert Run.read(run).config.train.epochs == 2
     before = (run / "model.safetensors").read_bytes()
     assert train(tiny(train={"epochs": 2}), run, resume=True)["epoch"] == 2  # it is done: nothing happens
     assert (run / "model.safetensors").read_bytes() == before
+
+
+def test_a_state_of_another_training_is_refused(tiny, tiny_run, tmp_path):
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    config = Run.read(run).config
+    more = config.model_copy(update={"train": config.train.model_copy(update={"epochs": 99})})
+    path = run / "last.safetensors"
+    tensors, facts = run_module.read_weights(path)
+    unknown = {**tensors, "optimizer.9999.step": tensors["optimizer.0.step"].clone()}
+    renamed = {name.replace("exp_avg_sq", "second"): tensor for name, tensor in tensors.items()}
+    for state, stored, place in (
+        (tensors, {}, "last.safetensors"),
+        (renamed, facts, "last.safetensors, optimizer.0"),
+        (unknown, facts, "last.safetensors, optimizer.9999"),
+    ):
+        run_module.save_weights(path, state, stored)
+        with refused(place):
+            train(more, run, resume=True)
 
 
 # --- the log ----------------------------------------------------------------------------------------

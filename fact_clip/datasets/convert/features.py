@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fact_clip.core import Array, FileLocation, InputError, Singles, library_errors
+from fact_clip.core import Array, FileLocation, InputError, Singles
 from fact_clip.core.arguments import validated
 from fact_clip.core.io import check_file
 from fact_clip.core.paths import file_name, inside, same_place, whole_file
@@ -127,12 +129,25 @@ def read_array(path: Path, axes: str) -> Array:
 _FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>[0-9]{1,12})(?:\.\w+)?")
 
 
+# Reading a damaged database may end the process, so another one reads it first.
+_READ_ALL = """
+import os, sys, lmdb
+path = sys.argv[1]
+store = lmdb.open(path, readonly=True, lock=False, subdir=os.path.isdir(path), create=False)
+with store.begin() as transaction:
+    for key, value in transaction.cursor():
+        pass
+"""
+
+
 def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
     """Yield the name and the features (T, D) of each video of an LMDB of float32 frame vectors."""
     lmdb = library(path, "lmdb", "lmdb")
     check_file(path / "data.mdb" if path.is_dir() else path, "a database of frame features")
-    with library_errors(path, "not an LMDB of frame features", lmdb.Error):
-        store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
+    command = [sys.executable, "-c", _READ_ALL, str(path)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        raise InputError(path, "not an LMDB of frame features, or cut off", "copy it again")
+    store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
     with store, store.begin() as transaction:
         videos = _frame_keys(path, transaction)
         if not videos:
