@@ -7,7 +7,6 @@ import glob
 import hashlib
 import json
 import os
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -114,9 +113,9 @@ class Inputs:
     ) -> None:
         self._sources = sources
         self._suffixes = tuple(suffixes)
-        hashes = array("Q", (_hash(item.id) for item in self))  # 8 bytes for each input
-        self._hashes = np.sort(np.frombuffer(hashes, np.uint64))
-        if not hashes:
+        self._hashes = np.fromiter((_hash(item.id) for item in self), np.uint64)  # 8 bytes each
+        self._hashes.sort()
+        if not len(self):
             raise InputError("inputs", "there is none", "name a file or a folder")
         if (self._hashes[1:] == self._hashes[:-1]).any():
             self._raise_for_duplicate()
@@ -137,7 +136,7 @@ class Inputs:
             elif isinstance(source, str | Path):
                 yield from self._items(Path(source))
             else:
-                yield from _list_items([Path(path) for path in source])
+                yield from _list_items(source)
 
     def _items(self, path: Path) -> Iterator[Item]:
         """Yield the inputs of one source."""
@@ -201,13 +200,18 @@ def item_id(path: Path, root: Path) -> str:
     return "/".join(file_name(part) for part in relative.parts)
 
 
-def _list_items(paths: Sequence[Path]) -> Iterator[Item]:
+def _list_items(paths: Sequence[str | Path]) -> Iterator[Item]:
     """Yield the inputs of a list of files."""
-    parents = [path.parent for path in paths]
-    is_mixed = len({parent.is_absolute() for parent in parents}) > 1
-    root = Path() if is_mixed else Path(os.path.commonpath(parents))
-    for path in paths:
-        base = path.parent if is_mixed else root
+    root: str | None = None
+    is_mixed = False
+    for path in map(Path, paths):
+        folder = str(path.parent)
+        root = root or folder
+        is_mixed = is_mixed or Path(root).is_absolute() != path.is_absolute()
+        if not is_mixed:
+            root = os.path.commonpath([root, folder]) or "."
+    for path in map(Path, paths):
+        base = path.parent if is_mixed or root is None else Path(root)
         yield Item(item_id(path, base), path)
 
 

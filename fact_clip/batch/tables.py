@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections import deque
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ from fact_clip.core.paths import whole_file
 from fact_clip.formats.json_file import from_dict
 
 COLUMNS = ("video", "start", "stop", "label", "confidence")
-_WINDOW = 3600.0  # seconds before the last result that the speed is measured over
+_WINDOW = 60  # minutes up to the last result that the speed is measured over
 _ROWS_AT_ONCE = 10_000
 
 
@@ -85,23 +85,26 @@ def _count(folder: Path) -> BatchStatus:
     n_done = 0
     n_rows = 0
     rows_key = "rows" if batch.command == "segment" else "n_frames"
-    recent: deque[tuple[float, int]] = deque()
+    minutes: Counter[int] = Counter()  # results by the minute in which they were written
+    minute_rows: Counter[int] = Counter()
     for record in _records(folder, batch):
         n_done += 1
         n_record_rows = int(record.facts.get(rows_key) or 0)
         n_rows += n_record_rows
         failures.pop(record.name, None)
-        recent.append((record.written_at, n_record_rows))
+        minute = int(record.written_at // 60)
+        minutes[minute] += 1
+        minute_rows[minute] += n_record_rows
     set_aside = sum(failure.attempts >= ATTEMPTS for failure in failures.values())
     missing = max(batch.inputs - n_done - len(failures), 0)
-    last = max((written_at for written_at, _ in recent), default=0.0)
-    window = [pair for pair in recent if pair[0] >= last - _WINDOW]
-    elapsed = last - min((written_at for written_at, _ in window), default=0.0)
+    last = max(minutes, default=0)
+    window = [minute for minute in minutes if minute > last - _WINDOW]
     rows_per_second = None
     seconds_left = None
-    if elapsed > 0:
-        rows_per_second = sum(rows for _, rows in window) / elapsed
-        seconds_left = missing * elapsed / len(window)
+    if window:
+        seconds = 60 * (last + 1 - min(window))
+        rows_per_second = sum(minute_rows[minute] for minute in window) / seconds
+        seconds_left = missing * seconds / sum(minutes[minute] for minute in window)
     return BatchStatus(
         command=batch.command,
         inputs=batch.inputs,

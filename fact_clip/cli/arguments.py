@@ -109,17 +109,15 @@ def data_config(data: str, overrides: list[str] | None) -> DataConfig:
     return Config.load(source, settings).data
 
 
-def read_paths(inputs: Sequence[Path]) -> list[Path]:
-    """Return the inputs, with "-" replaced by the paths on stdin, one a line."""
+def read_paths() -> list[str]:
+    """Return the paths on stdin, one a line."""
     if isinstance(sys.stdin, TextIOWrapper):  # file names may be any bytes
         sys.stdin.reconfigure(errors="surrogateescape")
     paths = []
-    for path in inputs:
-        lines = (sys.stdin or ()) if str(path) == "-" else [str(path)]
-        for line in lines:
-            name = line.removeprefix("\ufeff").strip()  # a byte-order mark, from Windows
-            if name:
-                paths.append(Path(name))
+    for line in sys.stdin or ():
+        name = line.removeprefix("\ufeff").strip()  # a byte-order mark, from Windows
+        if name:
+            paths.append(name)
     if not paths:
         raise InputError("-", "no lines on stdin", "write a path a line to it")
     return paths

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Generic, Literal, TypeVar
 
 from fact_clip.cli.arguments import read_paths
 from fact_clip.cli.errors import with_options
 from fact_clip.cli.options import option
 from fact_clip.core import InputError
+from fact_clip.core.messages import MAX_LISTED
 
 if TYPE_CHECKING:
     from fact_clip.batch import BatchOptions, Outcome, RayResult
+
+Element = TypeVar("Element")
 
 ShardOption = Annotated[
     str | None, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.", "--shard")
@@ -30,70 +34,68 @@ Workers = Annotated[int, option("With --engine ray: number of actors.", min=1, m
 
 
 @dataclass
+class Listed(Generic[Element]):
+    """The first elements of a long list, and their number. A batch may have millions."""
+
+    first: list[Element] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, elements: Sequence[Element], count: int | None = None) -> None:
+        """Add elements, which may be the first ones of `count`."""
+        self.count += len(elements) if count is None else count
+        self.first += elements[: max(MAX_LISTED - len(self.first), 0)]
+
+
+@dataclass
 class Tally:
     """Counts of the outcomes of a batch."""
 
-    computed: int = 0
-    done: int = 0
-    set_aside: int = 0
-    failed: int = 0
-    written: list[Path] = field(default_factory=list)
-    renamed: list[str] = field(default_factory=list)
-    errors: list[InputError] = field(default_factory=list)
+    states: Counter[str] = field(default_factory=Counter)
+    written: Listed[Path] = field(default_factory=Listed)
+    renamed: Listed[str] = field(default_factory=Listed)
+    errors: Listed[InputError] = field(default_factory=Listed)
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
-        if outcome.set_aside:
-            self.set_aside += 1
-        elif outcome.done:
-            self.done += 1
-        elif outcome.error is None:
-            self.computed += 1
-        else:
-            self.failed += 1
+        self.states[outcome.state] += 1
         if outcome.error is not None:
-            self.errors.append(outcome.error)
-        self.written += outcome.written
+            self.errors.add([outcome.error])
+        self.written.add(outcome.written)
         if not outcome.done and outcome.name != outcome.item.id:
-            self.renamed.append(f"{outcome.name} for {outcome.source.name}")
+            self.renamed.add([f"{outcome.name} for {outcome.source.name}"])
 
     def add_result(self, result: RayResult) -> None:
         """Count a result of Ray."""
-        if result.state == "set aside":
-            self.set_aside += 1
-        elif result.state == "done":
-            self.done += 1
-        elif result.state == "computed":
-            self.computed += 1
-        else:
-            self.failed += 1
-            self.errors.append(InputError(result.id, result.message))
+        self.states[result.state] += 1
+        if result.state == "failed":
+            self.errors.add([InputError(result.id, result.message)])
 
     @property
     def inputs(self) -> int:
         """Return the number of inputs."""
-        return self.computed + self.done + self.set_aside + self.failed
+        return self.states.total()
 
     @classmethod
     def sum(cls, tallies: Iterable[Tally]) -> Tally:
         """Add the counts of several processes."""
         total = cls()
         for tally in tallies:
-            total.computed += tally.computed
-            total.done += tally.done
-            total.set_aside += tally.set_aside
-            total.failed += tally.failed
-            total.written += tally.written
-            total.renamed += tally.renamed
-            total.errors += tally.errors
+            total.states += tally.states
+            total.written.add(tally.written.first, tally.written.count)
+            total.renamed.add(tally.renamed.first, tally.renamed.count)
+            total.errors.add(tally.errors.first, tally.errors.count)
         return total
 
     def lines(self, out: Path | str) -> list[str]:
         """Return the lines about failed inputs, for stderr."""
-        lines = [f"fact-clip: {with_options(str(error))}" for error in self.errors]
-        if self.set_aside:
+        lines = [f"fact-clip: {with_options(str(error))}" for error in self.errors.first]
+        surplus = self.errors.count - len(self.errors.first)
+        if surplus:
+            lines.append(f"fact-clip: and {surplus:,} more ({out}/failures.jsonl)")
+        set_aside = self.states["set aside"]
+        if set_aside:
             lines.append(
-                f"fact-clip: {self.set_aside} set aside after three attempts "
+                f"fact-clip: {set_aside} set aside after three attempts "
                 f"({out}/failures.jsonl); --retry-failed tries them again"
             )
         return lines
@@ -120,9 +122,6 @@ def batch_options(
     )
 
 
-def read_sources(inputs: Sequence[str]) -> list[str | list[Path]]:
+def read_sources(inputs: Sequence[str]) -> list[str | list[str]]:
     """Return the inputs, with "-" replaced by the list of paths on stdin."""
-    sources: list[str | list[Path]] = []
-    for path in inputs:
-        sources.append(read_paths([Path(path)]) if path == "-" else path)
-    return sources
+    return [read_paths() if path == "-" else path for path in inputs]

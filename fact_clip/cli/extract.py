@@ -107,13 +107,16 @@ def extract(
         raise InterruptedCommandError("the same command goes on with what is left") from None
 
     tally = Tally.sum(processes.gather([tally], processes.world))
-    if tally.errors and len(inputs) == 1:
-        raise tally.errors[0]
+    errors = tally.errors.first
+    if errors and len(inputs) == 1:
+        raise errors[0]
     if processes.is_main:
-        counts = f"{tally.computed} extracted, {tally.done} current, {tally.failed} failed"
-        if tally.set_aside:
-            counts += f", {tally.set_aside} set aside"
+        states = tally.states
+        counts = f"{states['computed']} extracted, {states['done']} current"
+        counts += f", {states['failed']} failed"
+        if states["set aside"]:
+            counts += f", {states['set aside']} set aside"
         print(f"{tally.inputs} videos: {counts}; {out}")
         note(*tally.lines(out))
-    if tally.errors:
+    if errors:
         raise typer.Exit(1)

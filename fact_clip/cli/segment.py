@@ -287,24 +287,26 @@ def _segment_files(
     tally = Tally.sum(processes.gather([tally], processes.world))
     if not processes.is_main:
         return
-    if len(inputs) == 1 and tally.errors:
-        raise tally.errors[0]
+    if len(inputs) == 1 and tally.errors.first:
+        raise tally.errors.first[0]
 
     results = _Results(task, inputs, parts(1))
     if output.plot is not None or output.overlay is not None:
         segmented = dict(results)
         if output.plot is not None and segmented:
-            tally.written.append(_draw_timelines(segmented, truths, model, output.plot))
+            tally.written.add([_draw_timelines(segmented, truths, model, output.plot)])
         if output.overlay is not None:
             picture = _burn_in(segmented, model, output.overlay, options.keep_going)
-            tally.written.append(picture)
+            tally.written.add([picture])
     if output.as_json:
         _print_json(results)
     elif len(inputs) == 1 and output.remote is None:
         for path, segmentation in results:
             print(_video_text(path, segmentation))
     else:
-        counts = f"{tally.computed} segmented, {tally.done} already there, {tally.failed} failed"
+        states = tally.states
+        counts = f"{states['computed']} segmented, {states['done']} already there"
+        counts += f", {states['failed']} failed"
         print(f"{tally.inputs} inputs: {counts}; {printable(output.remote or str(folder))}")
     _report(tally, folder)
 
@@ -481,20 +483,23 @@ def segment_table(segmentation: Segmentation) -> str:
 def _report(tally: Tally, folder: Path) -> None:
     """Print on stderr what was written, and exit with 1 if an input failed."""
     lines = []
-    if tally.written:
-        lines.append(f"written: {join_names(tally.written)}")
-    if tally.done:
+    written = tally.written
+    if written.count:
+        lines.append(f"written: {join_names(written.first, written.count)}")
+    done = tally.states["done"]
+    if done:
         lines.append(
-            f"already there: {tally.done} of {tally.inputs} in {folder}; --overwrite does them anew"
+            f"already there: {done} of {tally.inputs} in {folder}; --overwrite does them anew"
         )
-    if tally.renamed:
+    if tally.renamed.count:
         lines.append(
-            f"fact-clip: {len(tally.renamed)} named anew ({tally.renamed[0]}), "
+            f"fact-clip: {tally.renamed.count} named anew ({tally.renamed.first[0]}), "
             "since another result has the name; --overwrite replaces it"
         )
     lines += tally.lines(folder)
-    if tally.errors:
-        lines.append(f"fact-clip: {len(tally.errors)} of {tally.inputs} inputs failed")
+    n_errors = tally.errors.count
+    if n_errors:
+        lines.append(f"fact-clip: {n_errors} of {tally.inputs} inputs failed")
     note(*map(printable, lines))
-    if tally.errors:
+    if n_errors:
         raise typer.Exit(1)

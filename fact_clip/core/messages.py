@@ -59,11 +59,16 @@ def pydantic_problem(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def join_names(names: Iterable[object]) -> str:
-    """Join names for a message: "a, b, and 7 more"."""
+def join_names(names: Iterable[object], count: int | None = None) -> str:
+    """Join names for a message: "a, b, and 7 more".
+
+    Args:
+        names: the names.
+        count: how many there are, if these are the first ones.
+    """
     strings = list(map(str, names))
     joined = ", ".join(strings[:MAX_LISTED])
-    surplus = len(strings) - MAX_LISTED
+    surplus = (count or len(strings)) - MAX_LISTED
     if surplus > 0:
         joined += f", and {surplus:,} more"
     return joined

@@ -109,7 +109,7 @@ def test_a_crash_a_hang_and_a_flood_cost_one_video_each(library, tmp_path, sabot
     out = tmp_path / "out"
     good = dict.fromkeys(["a", "d", "z"], "extracted")
     bad = ["crash", "greedy", "hang", "text"]
-    quick = {"limits": Limits(seconds=1.5, gigabytes=1)}
+    quick = {"limits": Limits(seconds=2.5, gigabytes=1)}
     assert extracted(root, out, **quick) == good | dict.fromkeys(bad, "failed")
     assert list(outputs(out)) == ["a.npy", "d.npy", "z.npy"]
     for _ in range(2):
@@ -204,3 +204,16 @@ def test_records_of_the_last_version_are_still_known(features, tiny_run, tmp_pat
     record.write_text(json.dumps({key: facts[key] for key in ("request", "suffixes")}) + "\n" + second + "\n")
     (again,) = fact_clip.batch.segment_files(segmenter, [features / "c.npy"], out, formats=["csv"])
     assert again.done
+
+
+def test_a_command_names_the_first_failures_and_counts_the_others(tmp_path, fact_clip_command):
+    """What a command remembers of a batch does not grow with it."""
+    root = tmp_path / "films"
+    root.mkdir()
+    for number in range(15):
+        (root / f"text{number}.mp4").write_text("no video" * 99)
+    answer = fact_clip_command("extract", root, "--encoder", "grid", "--out", tmp_path / "out")
+    assert (answer.code, answer.out) == (1, f"15 videos: 0 extracted, 0 current, 15 failed; {tmp_path / 'out'}\n")
+    lines = answer.err.splitlines()
+    assert len([line for line in lines if line.startswith("fact-clip: ") and "text" in line]) == 12
+    assert lines[-1] == f"fact-clip: and 3 more ({tmp_path / 'out'}/failures.jsonl)"
