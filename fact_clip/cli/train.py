@@ -12,6 +12,7 @@ from fact_clip.cli.console import figures_table, is_secondary, progress
 from fact_clip.cli.options import Overrides, Recipe, option
 from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.core import InputError, Progress
+from fact_clip.core.messages import join_names
 
 MAX_COMBINATIONS = 1000
 
@@ -48,12 +49,18 @@ def train(
     seeds: Annotated[
         str | None, option("Short for --sweep train.seed=0,1,2.", metavar="N,N")
     ] = None,
+    member: Annotated[
+        int | None,
+        option("Train only this one of train.members, from 1, as a job of an array.", metavar="K"),
+    ] = None,
 ) -> None:
     """Train a model into a run folder.
 
     With --sweep a run is trained and scored for each value, or each combination of values, into
     RUN/seed0/split1 and so on; the table has a row for each, their mean and standard deviation.
-    data.split=all sweeps over all splits. With --resume a sweep continues too.
+    data.split=all sweeps over all splits. With --resume a sweep continues too. Members of an
+    ensemble share the processes of torchrun, or are jobs of their own with --member: the last one
+    makes the run whole (docs/scaling.md).
 
     \b
     Example:
@@ -62,7 +69,7 @@ def train(
     """
     from fact_clip import training
     from fact_clip.config import warn_of_unused, with_values
-    from fact_clip.training.estimate import load_config
+    from fact_clip.training.estimate import MEASURED_RECIPE, load_config
     from fact_clip.training.sweep import read_axes
 
     overrides = overrides or []
@@ -74,9 +81,13 @@ def train(
         if key in axes:
             raise InputError(key, "set to one value and swept", "give it once")
     is_new = not resume or not out.is_dir()
-    if is_new:
+    if is_new and member is None:
         check_new(out, "give --resume to continue the run there, or another --out")
     resumed = out / "config.yaml" if resume else None
+    sets_epochs = any(override.startswith("train.epochs=") for override in overrides)
+    if member is not None and config == MEASURED_RECIPE and not sets_epochs:
+        problem = "each job would measure other epochs"
+        raise InputError("train.epochs", problem, "set it, or train a recipe of data init")
     settings = load_config(config, overrides, resumed, bool(axes))
 
     # A swept setting may be what another setting needs, so settings are checked in combination.
@@ -88,12 +99,16 @@ def train(
     words = [config, *overrides]
     for axis in axis_words:
         words += ["--sweep", axis]
+    if member is not None:
+        words += ["--member", str(member)]
     is_sweep = bool(axes) or str(settings.data.split) == "all"
+    if is_sweep and member is not None:
+        raise InputError("--member", "it does not go with a sweep", "train one run")
     with training_bar(out, words) as report:
         if is_sweep:
             result = training.sweep(settings, out, axes, resume=resume, progress=report)
         else:
-            result = training.train(settings, out, resume=resume, progress=report)
+            result = training.train(settings, out, resume=resume, member=member, progress=report)
     if is_secondary():
         return
     if is_sweep:
@@ -102,6 +117,9 @@ def train(
         return
     command = shlex.join(["fact-clip", "evaluate", str(out)])
     print(summary_of(result, shows_score=True))
+    if result.get("members_left"):
+        print(f"member {member} is trained; not yet: {join_names(result['members_left'])}")
+        return
     print(f"the model is in {out}; score it with: {command}")
 
 

@@ -17,8 +17,7 @@ from pathlib import Path
 import torch
 
 from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
-from fact_clip.core import InputError
-from fact_clip.core.distributed import Processes, place_in_launch
+from fact_clip.core.distributed import Processes
 from fact_clip.datasets.describe import Proposal, Setting, propose
 from fact_clip.training.plan import Note, Plan, report_notes, resolve
 from fact_clip.training.state import begin
@@ -223,12 +222,13 @@ def load_config(
     if stored is not None and stored.is_file():
         epochs = [f"train.epochs={Config.load(stored).train.epochs}"]
     elif not is_swept and not sets_epochs:
-        _, world = place_in_launch()
-        if world > 1:
-            problem = "not measured in several processes"
-            fix = "set it, or train a recipe that `data init` wrote"
-            raise InputError("train.epochs", problem, fix)
-        proposal, sentence = with_time(proposal, MINUTES)
+        processes = Processes(config.train.device)
+
+        def measured() -> tuple[Proposal, str]:
+            with processes.groups(1):
+                return with_time(proposal, MINUTES)
+
+        proposal, sentence = processes.broadcast(measured)
         notes.append(Note(sentence))
     report_notes(notes)
 

@@ -34,10 +34,12 @@ def main(recipe: str, out: str, parent: str, *options: str) -> None:
 
     from fact_clip.config import Config
     from fact_clip.core import InputError
+    from fact_clip.training.plan import resolve
     from fact_clip.training.runs import train
 
     try:
-        train(Config.load(recipe), out, resume="--resume" in options)
+        plan = resolve(Config.load(recipe), is_checked=True)
+        train(plan, out, resume="--resume" in options)
     except InputError as error:
         sys.exit(f"fact-clip: {error}")
 

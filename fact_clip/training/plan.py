@@ -16,7 +16,7 @@ from torch import Tensor
 from fact_clip import metrics
 from fact_clip.config import Config, ObjectData, TextConfig, with_values
 from fact_clip.core import WHOLE_NAME, InputError, Vocabulary
-from fact_clip.core.distributed import pick_device
+from fact_clip.core.distributed import pick_device, place_in_launch
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import guess_names
 from fact_clip.datasets.layout import IN_MEMORY, DataFolder, DataStore
@@ -79,12 +79,14 @@ def report_notes(notes: Iterable[Note]) -> None:
         logger.log(note.level, "%s", note.message)
 
 
-def resolve(config: Config, folder: DataStore | None = None) -> Plan:
+def resolve(config: Config, folder: DataStore | None = None, is_checked: bool = False) -> Plan:
     """Decide everything that a configuration leaves open, and open what it names.
 
     Args:
         config: of a training.
         folder: its data, if it is open already.
+        is_checked: another process has checked all files. The first process of a launch always
+            does it for the others, which read only the labels that they need.
 
     Returns:
         The plan.
@@ -98,7 +100,8 @@ def resolve(config: Config, folder: DataStore | None = None) -> Plan:
     dataset = Dataset.open(named.data, folder)
     device = pick_device(named.train.device, "train.device")
     _check(named, dataset)
-    dataset.check()
+    if not is_checked and place_in_launch()[0] == 0:
+        dataset.check()
 
     decisions = [
         _decide_paths(named, dataset),

@@ -8,7 +8,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +30,7 @@ from fact_clip.core.paths import inside, locked, write_lines
 from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
 from fact_clip.datasets.statistics import median_frames
 from fact_clip.models.blocks import block_configs
-from fact_clip.run import member_folders, remove_unfinished
+from fact_clip.run import Run, member_folders, read_weights, remove_unfinished
 from fact_clip.training import trainer
 from fact_clip.training.calibration import learn_calibration
 from fact_clip.training.callbacks import Callback
@@ -35,8 +41,14 @@ from fact_clip.training.state import begin, check_free
 SEED_STEP = 1000
 """Member k has the seed of the run + k * this, so runs of neighbouring seeds share no member."""
 
+_PATIENCE = 3600.0  # seconds to wait for another job that learns the calibration
+
 # torch splits no operation into parts of fewer numbers (docs/method.md).
 _GRAIN = 32_768
+
+
+Beside = Callable[[Plan, Path, bool], AbstractContextManager[Callable[[], None]]]
+"""Trains members during a block; yields a function that raises an InputError if one failed."""
 
 
 @validated("data")
@@ -48,10 +60,12 @@ def train(
     data: DataSource | None = None,
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
+    member: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train a run into the folder ``out``: one model, or the members of an ensemble side by side.
 
+    Processes of ``torchrun`` train the members in groups, or one each where there are as many.
     The weights that are kept (``model.safetensors``) are the best on the validation videos, a part
     of the training videos; without validation videos they are the last. The test split is not read.
 
@@ -66,6 +80,8 @@ def train(
         callbacks: called after epochs, validations and saves; see `Callback`.
         resume: continue an interrupted run of the same configuration; epochs and members may have
             become more.
+        member: train this member alone, from 1 to ``train.members``. Whoever trains the last
+            member that is missing makes the run whole.
         progress: called with (epochs done, epochs, a short description).
 
     Returns:
@@ -75,44 +91,151 @@ def train(
         InputError: settings or data are not valid, or the folder is in use.
     """
     out = Path(out)
-    if not resume and place_in_launch()[0] == 0:
+    if not resume and member is None and place_in_launch()[0] == 0:
         check_free(out)  # before a data set is measured
     if printable(str(out)) != str(out):
         problem = "control characters, or bytes that are not UTF-8, in the name of the folder"
         raise InputError(out, problem)
     plan = _planned(config, overrides, data, out / "config.yaml" if resume else None)
     processes = Processes(plan.device)
-    members = plan.config.train.members
-    if processes.world > 1 and members > 1:
-        problem = f"{members} in {processes.world} processes"
-        fix = (
-            "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
-        )
-        raise InputError("train.members", problem, fix)
+    if processes.is_main:
+        report_notes(plan.notes)
+    if member is not None:
+        return _train_in_job(plan, out, member, resume, callbacks, progress)
 
     with ExitStack() as while_training:
         if processes.is_main:
-            report_notes(plan.notes)
             while_training.enter_context(locked(out, "a training"))
             while_training.enter_context(_removed_unless_begun(out))
             if resume:
                 remove_unfinished(out)
-        with processes.main_first():
-            run, texts = begin(plan, out, processes, resume)
-        with members_beside(plan, out, resume) as check_members, trainer.numerics(run.config.train):
-            loop = trainer.Trainer(
-                run=run,
-                dataset=plan.dataset,
-                texts=texts,
-                resume=resume,
-                after_step=check_members,
-                callbacks=callbacks,
-            )
-            result = loop.run_all(progress if processes.is_main else None)
+        if processes.world > 1 and plan.config.train.members > 1:
+            result = _train_in_groups(plan, out, resume, callbacks, progress)
+        else:
+            result = _train_model(plan, out, resume, callbacks, progress, members_beside)
         if processes.is_main:
-            learn_calibration(run, plan.dataset, plan.device)
+            learn_calibration(Run.read(out), plan.dataset, plan.device)
         processes.wait()
     return result
+
+
+def _train_model(
+    plan: Plan,
+    out: Path,
+    resume: bool,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+    beside: Beside | None = None,
+) -> dict[str, Any]:
+    """Train the model of a run folder, while `beside` trains the other members."""
+    processes = Processes(plan.device)
+    with processes.main_first():
+        run, texts = begin(plan, out, processes, resume)
+    with ExitStack() as while_training:
+        after_step = while_training.enter_context((beside or _alone)(plan, out, resume))
+        while_training.enter_context(trainer.numerics(run.config.train))
+        loop = trainer.Trainer(
+            run=run,
+            dataset=plan.dataset,
+            texts=texts,
+            resume=resume,
+            after_step=after_step,
+            callbacks=callbacks,
+        )
+        return loop.run_all(progress if processes.is_main else None)
+
+
+def _train_in_groups(
+    plan: Plan,
+    out: Path,
+    resume: bool,
+    callbacks: Sequence[Callback],
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Train the members in groups of processes of equal size, each group its share in turn."""
+    processes = Processes(plan.device)
+    members = plan.config.train.members
+    size = max(processes.world // members, 1)
+    n_groups = min(processes.world // size, members)
+    result: dict[str, Any] = {}
+    with processes.groups(size) as group:
+        if group == 0:
+            result = _train_model(plan, out, resume, callbacks, progress)
+        for number in range(group, members, n_groups) if group < n_groups else ():
+            if number:
+                _train_member(plan, out, number, resume)
+    return processes.broadcast(lambda: result)
+
+
+def _train_in_job(
+    plan: Plan,
+    out: Path,
+    member: int,
+    resume: bool,
+    callbacks: Sequence[Callback],
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Train one member, and learn the calibration if no member is left."""
+    members = plan.config.train.members
+    if not 1 <= member <= members:
+        problem = f"member {member} of {members}"
+        raise InputError("member", problem, "count from 1, and set train.members")
+    folder = [out, *member_folders(out, members)][member - 1]
+    resume = resume and (folder / "run.json").is_file()
+    if member > 1:
+        result = _train_member(plan, out, member - 1, resume, callbacks, progress)
+    else:
+        processes = Processes(plan.device)
+        with locked(out, "a training") if processes.is_main else nullcontext():
+            result = _train_model(plan, out, resume, callbacks, progress)
+        processes.wait()
+    result["members_left"] = members_left(out, members)
+    if not result["members_left"] and place_in_launch()[0] == 0:
+        # Two jobs may end at the same time.
+        with locked(out, "a training", _PATIENCE):
+            learn_calibration(Run.read(out), plan.dataset, plan.device)
+    return result
+
+
+def _train_member(
+    plan: Plan,
+    out: Path,
+    number: int,
+    resume: bool,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train a member after the first in this process, or in the processes of its group."""
+    folder = member_folders(out, number + 1)[-1]
+    inside(out, "members", folder.name)
+    config = _config_of_member(plan, number)
+    config = with_values(config, {"train.device": plan.config.train.device})
+    return train(
+        resolve(config, plan.dataset.folder, is_checked=True),
+        folder,
+        callbacks=callbacks,
+        resume=resume and (folder / "run.json").is_file(),
+        progress=progress,
+    )
+
+
+def members_left(out: str | Path, members: int) -> list[int]:
+    """Return the numbers of the members, from 1, that are not trained to their last epoch.
+
+    Args:
+        out: the run folder.
+        members: of the run.
+    """
+    left = []
+    for number, folder in enumerate([Path(out), *member_folders(Path(out), members)], start=1):
+        state = folder / "last.safetensors"
+        if not (folder / "model.safetensors").is_file() or not state.is_file():
+            left.append(number)
+            continue
+        epochs = Run.read(folder).config.train.epochs
+        if read_weights(state)[1]["epoch"] < epochs:
+            left.append(number)
+    return left
 
 
 def _planned(
@@ -195,6 +318,15 @@ class _MemberProcess:
 
 
 @contextmanager
+def _alone(plan: Plan, out: Path, resume: bool) -> Iterator[Callable[[], None]]:
+    """Train nothing beside the block."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, useful_threads(plan)))
+    yield lambda: None
+    torch.set_num_threads(threads)
+
+
+@contextmanager
 def members_beside(plan: Plan, out: Path, resume: bool) -> Iterator[Callable[[], None]]:
     """Train all members but the first in other processes while the block trains the first.
 
@@ -223,7 +355,8 @@ def members_beside(plan: Plan, out: Path, resume: bool) -> Iterator[Callable[[],
         torch.set_num_threads(share)
         for number, folder in enumerate(folders, start=1):
             errors = afterwards.enter_context(tempfile.TemporaryFile())
-            recipe = _write_recipe(plan, number, folder)
+            recipe = inside(out, "members", f"{folder.name}.yaml")
+            write_lines(recipe, _config_of_member(plan, number).to_yaml().splitlines())
             process = _start_member(recipe, folder, resume, share, errors)
             afterwards.callback(process.wait)
             afterwards.callback(process.kill)
@@ -237,8 +370,8 @@ def members_beside(plan: Plan, out: Path, resume: bool) -> Iterator[Callable[[],
         check()
 
 
-def _write_recipe(plan: Plan, number: int, folder: Path) -> Path:
-    """Write the configuration of a member, and return its path."""
+def _config_of_member(plan: Plan, number: int) -> Config:
+    """Return the configuration of a member with the classes that it hides."""
     config = member_config(plan.config, number, plan.dataset.validation_parts)
     # The setting of the recipe, since that of the plan has the classes of the first member.
     data = plan.dataset.config
@@ -247,9 +380,7 @@ def _write_recipe(plan: Plan, number: int, folder: Path) -> Path:
     if config.train.member_parts and is_auto and holdout is not None:
         group = plan.dataset.validation_unseen_group(holdout, number)
         config = with_values(config, {"data.validation_unseen": group})
-    recipe = inside(folder.parent.parent, "members", f"{folder.name}.yaml")
-    write_lines(recipe, config.to_yaml().splitlines())
-    return recipe
+    return config
 
 
 def _start_member(

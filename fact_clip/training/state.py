@@ -77,8 +77,11 @@ def begin(
 
 
 def check_free(out: Path) -> None:
-    """Raise an InputError for a folder with files, unless its run has no saved epoch."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    """Raise an InputError for a folder with files, unless its run has no saved epoch.
+
+    Jobs may have trained other members before the first one.
+    """
+    if not out.exists() or (out.is_dir() and all(path.name == "members" for path in out.iterdir())):
         return
     has_weights = any(
         path.name in ("last.safetensors", "model.safetensors")

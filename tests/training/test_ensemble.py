@@ -140,6 +140,28 @@ def test_resume_adds_members(pair, tiny, tmp_path):
     assert len(fact_clip.load(run).scorer.models) == 3
 
 
+def test_members_of_a_job_array_make_the_same_run(pair, tiny, tmp_path):
+    """The second job comes first; the run is whole when the last one is done."""
+    config = tiny(train={"epochs": 1, "members": 2, "seed": 3})
+    run = tmp_path / "run"
+    torch.set_num_threads(1)
+    with refused("member"):
+        train(config, run, member=3)
+    assert train(config, run, member=2)["members_left"] == [1]
+    assert not (run / "confidence.json").exists()
+    with refused("run"):
+        fact_clip.load(run)
+    with refused("2"):
+        train(config, run, member=2)
+    assert train(config, run, member=1)["members_left"] == []
+    torch.set_num_threads(2)
+    for folder in (Path(), Path("members/2")):
+        assert_same(weights(run / folder), weights(pair / folder))
+    assert (run / "confidence.json").read_text() == (pair / "confidence.json").read_text()
+    # A job that is put back in the queue continues, and finds nothing to do.
+    assert train(config, run, member=2, resume=True)["members_left"] == []
+
+
 def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):
     config = tiny(train={"epochs": 1000, "members": 2})
     with pytest.raises(KeyboardInterrupt), members_beside(resolve(config), tmp_path / "run", resume=False):

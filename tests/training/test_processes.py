@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,6 +21,7 @@ from fact_clip.training import evaluate, runs, train, trainer
 from ..refusals import refused
 from ..small import ZERO_SHOT
 from .runs import RANDOM, ROOT, Cut, assert_same_runs, cut_at, log_of, weights
+from .test_ensemble import wait_until
 
 # Trains, notes the videos of each step, saves after each step, and kills its first process at step number CUT.
 SCRIPT = """
@@ -185,11 +186,61 @@ def test_two_processes_score_unseen_classes_as_one(tiny, tmp_path):
     assert expected["zero_shot"]["ausuc"] >= 0
 
 
-def test_an_ensemble_is_not_for_a_launcher(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "Processes", lambda device: SimpleNamespace(world=2, rank=0, is_main=True))
-    with refused("train.members"):
-        train(tiny(train={"members": 3}), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+@pytest.fixture(scope="module")
+def ensemble(tiny, tmp_path_factory) -> Path:
+    """A recipe with three members that hide other classes, and its run in one process."""
+    folder = tmp_path_factory.mktemp("ensemble")
+    members = {"epochs": 6, "members": 3, "member_parts": True, "batch_size": 1}
+    recipe = tiny(**ZERO_SHOT).model_dump(mode="json")
+    recipe["train"] |= members
+    recipe["data"] |= {"validation": 0.3, "validation_unseen": "auto"}
+    (folder / "recipe.yaml").write_text(Config.from_tree(recipe, "tests").to_yaml())
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train(Config.load(folder / "recipe.yaml"), folder / "one")
+    torch.set_num_threads(threads)
+    return folder
+
+
+def assert_same_ensembles(one: Path, other: Path) -> None:
+    for member in (".", "members/2", "members/3"):
+        assert_close(one / member, other / member)
+    for name in ("calibration", "confidence"):
+        expected, figures = (json.loads((run / f"{name}.json").read_text()) for run in (one, other))
+        assert figures.keys() == expected.keys()
+        for key, value in expected.items():
+            assert figures[key] == (pytest.approx(value, rel=1e-3) if isinstance(value, float) else value), key
+
+
+@pytest.mark.slow
+def test_two_processes_train_three_members_as_one_does_and_go_on_after_a_kill(ensemble):
+    """One process trains the first and the third member, the other the second; one of them is killed."""
+    command = ["-m", "--", "fact_clip", "train", str(ensemble / "recipe.yaml"), "--out", str(ensemble / "two")]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([*launcher, *command], cwd=ROOT, env=environment, **quiet)
+    try:
+        wait_until(lambda: (ensemble / "two/members/2/last.safetensors").is_file(), 300)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        assert process.wait(300) != 0
+    finally:
+        process.kill()
+    assert len(log_of(ensemble / "two" / "members" / "2")) < 6 or not (ensemble / "two/members/3/run.json").is_file()
+    launched(2, [*command, "--resume"])
+    assert_same_ensembles(ensemble / "two", ensemble / "one")
+
+
+@pytest.mark.slow
+def test_four_processes_train_two_members_in_groups_of_two(tiny, tmp_path):
+    """Each member has the doubled batch, as in two processes that train it alone."""
+    config = tiny(train={"epochs": 1, "batch_size": 1, "members": 2, "optimizer": "sgd", "lr": 0.05})
+    (tmp_path / "recipe.yaml").write_text(config.to_yaml())
+    launched(4, ["-m", "--", "fact_clip", "train", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "four")])
+    train(of_size(config, 2), tmp_path / "one")
+    for member in (".", "members/2"):
+        assert_close(tmp_path / "four" / member, tmp_path / "one" / member)
 
 
 @pytest.mark.parametrize(
