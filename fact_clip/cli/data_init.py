@@ -142,7 +142,8 @@ def _recipe(folder: Path, proposal: Proposal, time: str) -> str:
         f"base: {proposal.base}",
     ]
     open_groups: list[str] = []
-    for key, value, reason in proposal.settings:
+    order = list(dict.fromkeys(setting.group for setting in proposal.settings))
+    for key, value, reason in sorted(proposal.settings, key=lambda item: order.index(item.group)):
         *groups, last = key.split(".")
         for depth, group in enumerate(groups):
             if open_groups[: depth + 1] != groups[: depth + 1]:

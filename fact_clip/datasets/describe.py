@@ -15,12 +15,13 @@ from fact_clip.config import DataConfig
 from fact_clip.core import Floats, Integers, Json, Names, Vocabulary
 from fact_clip.datasets.benchmarks import FACTORS_FILE
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.features import read_sidecar
+from fact_clip.datasets.features import Sidecar, read_sidecar
 from fact_clip.datasets.labels import IGNORED, unlabelled
 from fact_clip.datasets.layout import DataFolder, split_names
 from fact_clip.datasets.splits import guess_groups, read_groups
 from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.datasets.summary import tokens_of
+from fact_clip.encoders import text_side
 from fact_clip.text import grammar
 from fact_clip.text.english import ENGLISH, are_sentences
 
@@ -118,6 +119,11 @@ class Setting(NamedTuple):
     key: str  # with dots
     value: Value
     reason: str
+
+    @property
+    def group(self) -> str:
+        """Return the group of keys."""
+        return self.key.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -225,12 +231,15 @@ def propose(config: DataConfig) -> Proposal:
 
     measures = Measures.of(dataset)
     validation, notes = _validation(config, dataset, measures)
+    sidecars = [read_sidecar(path) for path in folder.feature_files(dataset.learning)]
+    naming, naming_notes = _naming(sidecars)
+    notes += naming_notes
     root = str(folder.root.resolve())
     settings = [
         Setting("data.root", root, "from this file's folder, unless it is an absolute path"),
         Setting("data.split", config.split, f"of {', '.join(splits)}"),
         _layout(dataset),
-        _rate(config, dataset, folder),
+        _rate(config, sidecars),
         Setting("data.background", list(config.background or ()), reasons["background"]),
     ]
     if config.unlabelled:
@@ -239,7 +248,8 @@ def propose(config: DataConfig) -> Proposal:
     if config.grammar:
         settings.append(Setting("data.grammar", config.grammar, reasons["grammar"]))
     settings += validation
-    settings += _reading(dataset, measures)
+    settings += _reading(dataset, measures, in_text_space=bool(naming))
+    settings += naming
     settings += _sizes(measures)
     counts_background = not config.background
     reason = "all classes count in edit and F1"
@@ -268,15 +278,39 @@ def _layout(dataset: Dataset) -> Setting:
     return Setting("data.layout", dataset.layout, reason)
 
 
-def _rate(config: DataConfig, dataset: Dataset, folder: DataFolder) -> Setting:
+def _rate(config: DataConfig, sidecars: Sequence[Sidecar]) -> Setting:
     """Return the rate of the configuration, else that on which the JSON files agree."""
     if config.fps:
         return Setting("data.fps", config.fps, "as given")
-    rates = {read_sidecar(path).fps for path in folder.feature_files(dataset.learning)}
+    rates = {sidecar.fps for sidecar in sidecars}
     fps = rates.pop() if len(rates) == 1 else None  # None: a file has none, or they differ
     if fps:
         return Setting("data.fps", fps, "of the JSON files")
     return Setting("data.fps", None, "unknown; feature rows per second, for times in seconds")
+
+
+def _naming(sidecars: Sequence[Sidecar]) -> tuple[list[Setting], list[str]]:
+    """Return the head for features that lie in one space with texts, or a note why it is not used.
+
+    Such features name classes that were never trained (docs/experiments/joint_space.md).
+    """
+    encoders = {sidecar.encoder for sidecar in sidecars}
+    encoder = encoders.pop() if len(encoders) == 1 else None
+    texts = text_side(encoder) if encoder else None
+    if texts is None:
+        return [], []
+    space = f"the features lie in one space with the texts of {encoder}"
+    if "@" in texts:  # a digest of local weights, which cannot be opened
+        note = (
+            f"{space}, whose weights are a file: set model.head=similarity and text.encoder to "
+            "that file, and unseen classes are named by their cosines"
+        )
+        return [], [note]
+    settings = [
+        Setting("model.head", "similarity", space),
+        Setting("text.encoder", texts, "by the JSON files of the features"),
+    ]
+    return settings, []
 
 
 def _validation(
@@ -358,7 +392,7 @@ def _sampled_rows(dataset: Dataset, names: Sequence[str]) -> _Rows:
     return _Rows(np.concatenate(rows), np.concatenate(labels))
 
 
-def _reading(dataset: Dataset, measures: Measures) -> list[Setting]:
+def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> list[Setting]:
     """Return how rows are read: stride, standardisation and context."""
     segment = measures.short_segment
     stride = round(50 * measures.frames / ROWS)
@@ -373,7 +407,9 @@ def _reading(dataset: Dataset, measures: Measures) -> list[Setting]:
     settings.append(_standardize(dataset))
 
     windows: list[int] = []
-    if measures.is_separable:
+    if in_text_space:
+        reason = "the head similarity has windows of its own"
+    elif measures.is_separable:
         share = f"{measures.separability:.0%}"
         reason = f"a linear classifier gets {share} of held-out frames right: no more columns"
     elif measures.columns <= MOST_COLUMNS:

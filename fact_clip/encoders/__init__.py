@@ -35,6 +35,7 @@ __all__ = [
     "frame_encoder",
     "is_local",
     "text_encoder",
+    "text_side",
 ]
 
 
@@ -174,6 +175,21 @@ def _as_frame_encoder(part: FrameEncoder | EncodeImages) -> FrameEncoder:
         problem = f"{type(part).__name__} is no name, encoder or function of pictures"
         raise InputError("encoder", problem)
     return FunctionEncoder(part)
+
+
+def text_side(name: str) -> str | None:
+    """Return the name of the text encoder whose vectors lie in the space of a frame encoder.
+
+    Args:
+        name: identity of the frame encoder, which feature files carry.
+
+    Returns:
+        The name, or None for an encoder of pictures alone.
+    """
+    prefix, _, reference = name.partition(":")
+    if prefix == "clip":
+        return f"open_clip:{reference}"
+    return name if prefix in TEXT_ENCODERS else None
 
 
 def is_local(name: str) -> bool:
