@@ -8,6 +8,7 @@
     RUN/features.safetensors statistics of the training features
     RUN/model.safetensors    the weights with the best validation score
     RUN/calibration.json     with classes held out: score corrections (decoding.Calibration)
+    RUN/decoding.json        where the recipe asks for it: the chosen decoding settings
     RUN/confidence.json      with validation videos: confidences (decoding.Confidence)
     RUN/ckpts/best.net       a link to the weights, where scripts/train.py made the run
     RUN/last.safetensors     last saved weights and optimiser, for --resume
@@ -24,7 +25,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +54,7 @@ from fact_clip.core.plugins import Table
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.decoding import Calibration, Confidence
+from fact_clip.decoding.choice import DecodingChoice
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.heads import HEADS
@@ -69,6 +71,7 @@ FILES = (
     "model.safetensors",
     "calibration.json",
     "confidence.json",
+    "decoding.json",
 )
 """Files that determine the results of a run, in its folder and in those of its other members."""
 
@@ -80,6 +83,7 @@ _COPY = "copy the run folder again"
 _WITHOUT_EFFECT = ("data.tolerance", "train.", "decode.prior", "decode.gamma_rule")
 
 _Index = Annotated[int, Field(ge=0)]
+_LogFrames = Annotated[float, Field(ge=0, le=50)]
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class RunFacts:
         objects: which columns of the model's input belong to which named object.
         encoder: the frame encoder that made the features from videos, if known.
         transitions: (class, next class, times) of the segments of the training videos.
+        lengths: mean and deviation of the logarithm of the frames of a segment of each class.
         videos_a_step: of the training, over all its processes.
         videos: `Dataset.digest` of the training.
         packages: "GROUP:NAME" of each plug-in that the run uses, and its package.
@@ -107,6 +112,7 @@ class RunFacts:
     objects: ObjectSpec | None = None
     encoder: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
     transitions: tuple[tuple[_Index, _Index, Annotated[int, Field(ge=1)]], ...] = ()
+    lengths: tuple[tuple[_LogFrames, _LogFrames], ...] = ()
     videos_a_step: Annotated[int, Field(ge=1)] | None = None
     videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None
     packages: dict[str, str] | None = None
@@ -151,6 +157,10 @@ class Run(RunFacts):
             if group not in tree:
                 raise InputError(path / "config.yaml", f"no group {group}", _COPY)
         stored = parse_value(RunFacts, facts, path / "run.json", _COPY)
+        choice_path = path / "decoding.json"
+        if os.path.lexists(choice_path):
+            choice = read_value(DecodingChoice, choice_path, "train the run anew")
+            overrides = [*choice.overrides, *overrides]
         run = cls(
             path=path,
             config=Config.overridden(tree, overrides, str(path / "config.yaml")),
@@ -160,6 +170,11 @@ class Run(RunFacts):
         )
         run.check()
         return run
+
+    def with_choice(self, choice: DecodingChoice) -> Run:
+        """Return the run with chosen decoding settings."""
+        decode = self.config.decode.model_copy(update=choice.chosen)
+        return replace(self, config=self.config.model_copy(update={"decode": decode}))
 
     def check_plugin(self, table: Table[Any], name: str) -> None:
         """Raise an InputError if a part of the run came from a package that is not installed."""
@@ -190,6 +205,9 @@ class Run(RunFacts):
         if n_classes != self.classes.count:
             problem = f"{n_classes} classes, but {self.classes.count} in run.json"
             raise InputError(self.path / "vocabulary.json", problem, _COPY)
+        if self.lengths and len(self.lengths) != n_classes:
+            problem = f"lengths of {len(self.lengths)} classes, but there are {n_classes}"
+            raise InputError(self.path / "run.json", problem, _COPY)
         if self.objects is not None:
             last = max(map(max, self.objects.columns))
             if last >= transform.width:

@@ -361,8 +361,14 @@ class DecodeConfig(_Frozen):
     switch_penalty: Weight = Field(
         0.0, description="cost in nats of changing the action (0: each frame alone)"
     )
+    choose: bool = Field(
+        False, description="validation videos choose switch_penalty and order, from here on"
+    )
     order: Weight = Field(
         0.0, description="how far the penalty depends on how often one action followed another"
+    )
+    durations: Weight = Field(
+        0.0, description="weight of the lengths that segments of each class have in the training"
     )
     member_smoothing: Part = Field(
         0.0,

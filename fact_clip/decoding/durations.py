@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 _LONGEST = 2000  # rows up to which lengths are told apart, so that time stays linear
+_DEVIATIONS = 3  # above the mean, up to which lengths are told apart
 _LEAST_DEVIATION = 0.3  # of logarithms: no action lasts equally long everywhere
 _PRIOR_SEGMENTS = 3  # that the variance of all classes counts in that of each
 
@@ -23,15 +24,15 @@ class Durations:
     Attributes:
         mean: (C,) of the logarithms of lengths in rows.
         deviation: (C,) of the same.
-        longest: length of the longest segment in rows.
+        weight: of the lengths beside the scores of frames.
     """
 
     mean: Floats
     deviation: Floats
-    longest: float
+    weight: float = 1.0
 
     @classmethod
-    def learned(cls, lengths: Sequence[Sequence[float]]) -> Durations:
+    def learned(cls, lengths: Sequence[Sequence[float]], weight: float = 1.0) -> Durations:
         """Learn from the lengths, in rows, of the segments of each class; one has segments."""
         logs = [np.log(np.maximum(class_lengths, 1.0)) for class_lengths in lengths]
         everything = np.concatenate(logs)
@@ -44,16 +45,42 @@ class Durations:
                 total = np.var(values) * len(values) + pooled * _PRIOR_SEGMENTS
                 variance[label] = total / (len(values) + _PRIOR_SEGMENTS)
         deviation = np.maximum(np.sqrt(variance), _LEAST_DEVIATION)
-        return cls(mean, deviation, longest=float(np.exp(everything.max())))
+        return cls(mean, deviation, weight)
 
-    def log_scores(self, weight: float = 1.0) -> Floats:
+    @classmethod
+    def of_classes(
+        cls, facts: Sequence[tuple[float, float] | None], stride: int, weight: float
+    ) -> Durations:
+        """Return the lengths, in rows of `stride` frames, of classes with facts in frames.
+
+        Args:
+            facts: mean and deviation of each class; None for a class without segments, which gets
+                those of all others.
+            stride: frames of a row.
+            weight: of the lengths.
+        """
+        known = np.array([pair for pair in facts if pair is not None])
+        means = known[:, 0]
+        deviation = np.sqrt((known[:, 1] ** 2).mean() + means.var())
+        of_all = (float(means.mean()), float(deviation))
+        rows = np.array([of_all if pair is None else pair for pair in facts])
+        return cls(rows[:, 0] - np.log(stride), rows[:, 1], weight)
+
+    def log_scores(self) -> Floats:
         """Return -weight * (log n - mean)^2 / (2 deviation^2) of n = 1, 2, ... rows, (N, C)."""
-        n_rows = round(min(2 * self.longest, _LONGEST))
+        longest = np.exp((self.mean + _DEVIATIONS * self.deviation).max())
+        n_rows = max(round(min(longest, _LONGEST)), 1)
         logs = np.log(np.arange(1, n_rows + 1))[:, None]
-        return -weight * ((logs - self.mean) / self.deviation) ** 2 / 2
+        return -self.weight * ((logs - self.mean) / self.deviation) ** 2 / 2
 
 
-def decode_durations(scores: NDArray[np.floating], costs: Floats, lengths: Floats) -> Labels:
+def decode_durations(
+    scores: NDArray[np.floating],
+    costs: Floats,
+    lengths: Floats,
+    previous: int | None = None,
+    n_previous: int = 1,
+) -> Labels:
     """Find the best labels y where a segment of n rows of class c adds ``lengths[n - 1, c]``.
 
     They maximise sum_t scores[t, y_t] - sum of costs[c, d] over changes + sum over segments. A
@@ -63,6 +90,8 @@ def decode_durations(scores: NDArray[np.floating], costs: Floats, lengths: Float
         scores: (T, C) finite log-probabilities.
         costs: (C, C) of changes in nats.
         lengths: (N, C) log scores of lengths.
+        previous: class of the segment before the first row, which may go on.
+        n_previous: its rows so far.
 
     Returns:
         (T,) class indices. Time is O(T * (N * C + C^2)), memory O(T * C).
@@ -78,6 +107,9 @@ def decode_durations(scores: NDArray[np.floating], costs: Floats, lengths: Float
     starts = np.zeros((n_rows + 1, n_classes), np.int64)  # of the segment that stops at a row
     sources = np.zeros((n_rows + 1, n_classes), np.int64)  # class before one that starts at a row
     classes = np.arange(n_classes)
+    if previous is not None:
+        ended = lengths[min(n_previous, n_lengths) - 1, previous]
+        opened[0] = ended - changes[previous]
     longer = np.full(n_classes, -np.inf)  # the best of `opened` more than N rows ago
     longer_starts = np.zeros(n_classes, np.int64)
     values = longer
@@ -90,6 +122,11 @@ def decode_durations(scores: NDArray[np.floating], costs: Floats, lengths: Float
         is_longer = longer + lengths[-1] > values
         values = np.where(is_longer, longer + lengths[-1], values)
         starts[stop] = np.where(is_longer, longer_starts, starts[stop])
+        if previous is not None:
+            continued = lengths[min(n_previous + stop, n_lengths) - 1, previous]
+            if continued > values[previous]:
+                values[previous] = continued
+                starts[stop, previous] = 0
         if stop >= n_lengths:
             is_better = opened[first] > longer
             longer = np.where(is_better, opened[first], longer)

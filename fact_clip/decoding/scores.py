@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.core import Clock, NewWord, Vocabulary
+from fact_clip.core import Clock, NewWord, Vocabulary, runs
 from fact_clip.core.decode_settings import DecodeSettings
+from fact_clip.decoding.durations import Durations, decode_durations
 from fact_clip.decoding.fusion import Voters, fuse, fuse_gammas
 from fact_clip.decoding.similarity import transport
 from fact_clip.decoding.switching import (
@@ -31,6 +32,8 @@ Labels = tuple[NDArray[np.int64], NDArray[np.float32]]
 # Scores decoded at once where one video is decoded in several ways: 32 MB in float64.
 _MAX_SCORES = 4_000_000
 
+_NOT_ALLOWED = -1e4  # nats a row; finite, because lengths need sums of scores
+
 
 @dataclass(frozen=True)
 class CandidateSet:
@@ -45,6 +48,7 @@ class CandidateSet:
         allowed: (C,) the classes that may be predicted; None: all.
         new_words: words of the candidates that no trained class has.
         transition_costs: (C, C) of `switching.transition_costs`; None: each change costs the same.
+        durations: lengths of the segments of the candidates; None: any length is as good.
     """
 
     vocabulary: Vocabulary
@@ -55,6 +59,7 @@ class CandidateSet:
     allowed: Bools | None = None
     new_words: tuple[NewWord, ...] = ()
     transition_costs: Floats | None = None
+    durations: Durations | None = None
 
     @property
     def offset(self) -> Floats | None:
@@ -171,19 +176,10 @@ def decode_scores(
         allowed = np.append(allowed, np.ones(n_added, bool))
 
     if scores.voters:
-        costs = candidates.transition_costs
-        if costs is not None and len(costs) < table.shape[1]:
-            # The background that a threshold adds is the last class.
-            costs = np.pad(costs, (0, 1), constant_values=1)
-            costs[-1, -1] = 0
-            costs = close_costs(costs)
-        decoded = _switch(
-            table[n_final:].clone(),
-            allowed,
-            settings.switch_penalty,
-            costs,
-            previous=int(fixed[-1]) if n_final else None,
-        )
+        prices = Prices.of(candidates, settings.switch_penalty)
+        if table.shape[1] > len(candidates.vocabulary):
+            prices = prices.with_background()
+        decoded = prices.decode(table[n_final:].clone(), allowed, fixed)
         # The rounding of a mean may end a little above one.
         shares = table.clamp(0, 1).cpu().numpy()
     else:
@@ -268,7 +264,7 @@ def decode_gammas(
     first = scores.voters[0]
     if first.aligned:  # no offset is applied to them
         return np.tile(decode_scores(scores, candidates, settings)[0], (len(gammas), 1))
-    penalty = None if settings is None else settings.switch_penalty
+    prices = Prices.of(candidates, None if settings is None else settings.switch_penalty)
     device = first.frames.device
     n_rows, n_classes = first.frames.shape[1:]
     offset = candidates.offset
@@ -285,7 +281,7 @@ def decode_gammas(
             for voter in scores.voters
         ]
         table = mean_probabilities(tables, scores.smoothing)  # (G', T', C)
-        labels.append(_switch(table, candidates.is_allowed, penalty, candidates.transition_costs))
+        labels.append(prices.decode(table, candidates.is_allowed))
     return np.concatenate(labels)[:, scores.row_of_frame]
 
 
@@ -310,17 +306,71 @@ def mean_probabilities(tables: list[Tensor], smoothing: float) -> Tensor:
     return probabilities.clamp(min=smallest).log().mean(0).softmax(-1)
 
 
-def _switch(
-    table: Tensor,
-    allowed: Bools,
-    penalty: float | None,
-    costs: Floats | None,
-    previous: int | None = None,
-) -> NDArray[np.int64]:
-    """Decode scores (T', C) or (G, T', C), which are overwritten, to labels (T',) or (G, T')."""
-    if penalty:
-        # A score of zero must stay above a class that is not allowed.
-        table = table.clamp_(min=torch.finfo(table.dtype).tiny).log_()
-    if not allowed.all():
-        table[..., torch.from_numpy(~allowed)] = -math.inf
-    return decode_switching(table.cpu().numpy(), penalty or 0.0, costs, previous)
+@dataclass(frozen=True)
+class Prices:
+    """What a labelling pays beside the scores of its frames.
+
+    Attributes:
+        penalty: of a usual change, in nats.
+        costs: (C, C) of changes, in units of the penalty; None: 1.
+        lengths: (N, C) of `Durations.log_scores`; None: 0.
+    """
+
+    penalty: float
+    costs: Floats | None
+    lengths: Floats | None
+
+    @classmethod
+    def of(cls, candidates: CandidateSet, penalty: float | None) -> Prices:
+        """Return the prices of some candidates."""
+        durations = candidates.durations
+        lengths = None if durations is None else durations.log_scores()
+        return cls(penalty or 0.0, candidates.transition_costs, lengths)
+
+    def with_background(self) -> Prices:
+        """Return the prices with a last class, the background that a threshold adds."""
+        costs = self.costs
+        if costs is not None:
+            costs = np.pad(costs, (0, 1), constant_values=1)
+            costs[-1, -1] = 0
+            costs = close_costs(costs)
+        lengths = self.lengths
+        if lengths is not None:
+            lengths = np.pad(lengths, ((0, 0), (0, 1)))
+        return Prices(self.penalty, costs, lengths)
+
+    def decode(
+        self, table: Tensor, allowed: Bools, fixed: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int64]:
+        """Decode scores to labels.
+
+        Args:
+            table: (T', C) or (G, T', C) probabilities, which are overwritten.
+            allowed: (C,) the classes that may be predicted.
+            fixed: labels of the rows before the first one.
+
+        Returns:
+            (T',) or (G, T') class indices.
+        """
+        if self.penalty or self.lengths is not None:
+            # A score of zero must stay above a class that is not allowed.
+            table = table.clamp_(min=torch.finfo(table.dtype).tiny).log_()
+        if not allowed.all():
+            table[..., torch.from_numpy(~allowed)] = _NOT_ALLOWED
+        rows = table.cpu().numpy()
+        previous = None
+        n_previous = 0
+        if fixed is not None and len(fixed):
+            previous = int(fixed[-1])
+            n_previous = len(fixed) - runs(fixed)[-1][0]
+        if self.lengths is None:
+            return decode_switching(rows, self.penalty, self.costs, previous)
+
+        n_classes = rows.shape[-1]
+        costs = 1 - np.eye(n_classes) if self.costs is None else self.costs
+        videos = rows.reshape(-1, *rows.shape[-2:])
+        decoded = [
+            decode_durations(video, self.penalty * costs, self.lengths, previous, n_previous)
+            for video in videos
+        ]
+        return np.stack(decoded).reshape(rows.shape[:-1])

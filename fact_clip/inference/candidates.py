@@ -20,6 +20,7 @@ from fact_clip.datasets.benchmarks import new_factors
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.objects import OBJECT_SLOT
 from fact_clip.decoding import CandidateSet
+from fact_clip.decoding.durations import Durations
 from fact_clip.decoding.switching import transition_costs
 from fact_clip.encoders import FRAME_ENCODERS, TextEncoder, is_local, text_encoder
 from fact_clip.encoders.vectors import class_texts
@@ -137,7 +138,8 @@ class CandidateReader:
             vocabulary=vocabulary,
             text_embeddings=text_embeddings,
             trained=np.array([name in self.vocabulary.names for name in vocabulary]),
-            transition_costs=self._transition_costs(vocabulary),
+            transition_costs=self.transition_costs(vocabulary),
+            durations=self._durations(vocabulary),
         )
         if self.calibration is None:
             return candidates
@@ -148,9 +150,20 @@ class CandidateReader:
             gamma=self.calibration.gamma,
         )
 
-    def _transition_costs(self, vocabulary: Vocabulary) -> NDArray[np.float64] | None:
-        """Return the (C, C) costs of changes of candidates, or None if the order is not used."""
-        weight = self.run.config.decode.order
+    def transition_costs(
+        self, vocabulary: Vocabulary, weight: float | None = None
+    ) -> NDArray[np.float64] | None:
+        """Return the costs of changes of candidates.
+
+        Args:
+            vocabulary: the C candidates.
+            weight: of the order. Default: that of the run.
+
+        Returns:
+            (C, C) costs, or None if the weight is 0.
+        """
+        if weight is None:
+            weight = self.run.config.decode.order
         if not weight:
             return None
         index = {name: position for position, name in enumerate(vocabulary)}
@@ -161,6 +174,19 @@ class CandidateReader:
             if row is not None and column is not None:
                 counts[row, column] += times
         return transition_costs(counts, weight)
+
+    def _durations(self, vocabulary: Vocabulary) -> Durations | None:
+        """Return the lengths of segments of candidates, or None if they are not used."""
+        config = self.run.config
+        if not config.decode.durations:
+            return None
+        if not self.run.lengths:
+            problem = "the run has no lengths of segments"
+            raise InputError("decode.durations", problem, "train it anew, or set 0")
+        facts_of = dict(zip(self.vocabulary.names, self.run.lengths, strict=True))
+        facts = [facts_of.get(name) for name in vocabulary]
+        stride = 1 if config.data.interleave else config.data.stride
+        return Durations.of_classes(facts, stride, config.decode.durations)
 
     def _as_spelled_in_training(self, actions: Sequence[str]) -> tuple[str, ...]:
         """Return the names as the run spells them, up to case, underscores and blanks."""

@@ -20,6 +20,7 @@ from fact_clip.core import InputError, library_errors
 from fact_clip.core.arguments import path_of
 from fact_clip.core.paths import check_place, whole_file
 from fact_clip.decoding import voters
+from fact_clip.decoding.durations import Durations
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 
@@ -150,9 +151,21 @@ def _metadata(scorer: Scorer) -> dict[str, Any]:
         "offset": _as_list(candidates.offset),
         "switch_penalty": config.decode.switch_penalty,
         "transition_costs": _as_list(candidates.transition_costs),
+        "durations": _lengths(candidates.durations),
         "factor_weight": config.decode.factor_weight,
         "slots": scorer.vocabulary.slots,
         "factors": scorer.vocabulary.factors,
+    }
+
+
+def _lengths(durations: Durations | None) -> dict[str, Any] | None:
+    """Return the weight, and (C,) mean and deviation of the logarithm of rows, of each class."""
+    if durations is None:
+        return None
+    return {
+        "weight": durations.weight,
+        "mean": durations.mean.tolist(),
+        "deviation": durations.deviation.tolist(),
     }
 
 

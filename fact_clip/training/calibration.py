@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from fact_clip import metrics
 from fact_clip.config import DecodeConfig
 from fact_clip.core import InputError
-from fact_clip.core.io import write_value
-from fact_clip.core.paths import inside
+from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.progress import paced
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import (
@@ -83,10 +82,13 @@ class ScoredVideos:
         self.scores = scores
         self.truth = [dataset.labels(name) for name in video_names]
 
-    def decoded(self, candidates: CandidateSet) -> VideoLabels:
-        """Decode each video with these corrections of the candidates."""
+    def decoded(
+        self, candidates: CandidateSet, settings: DecodeSettings | None = None
+    ) -> VideoLabels:
+        """Decode each video with these corrections of the candidates; None: the run's settings."""
+        settings = settings or self.settings
         return [
-            self.class_of_candidate[decode_scores(scores, candidates, self.settings)[0]]
+            self.class_of_candidate[decode_scores(scores, candidates, settings)[0]]
             for scores in self.scores
         ]
 
@@ -354,23 +356,6 @@ def _with_prior(
     prior = log_prior(expected, _training_frames(datasets), posterior)
     prior_of_class = dict(zip(vocabulary.names, prior.tolist(), strict=True))
     return replace(start, prior=prior_of_class, shift=float((prior - expected).mean()))
-
-
-def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
-    """Fit the calibration (if classes are held out) and the confidences, and write both.
-
-    Args:
-        run: the trained run, into whose folder they are written.
-        dataset: its data set, whose validation videos are decoded.
-        device: where the models run.
-    """
-    calibration = None
-    if dataset.holdout is not None and run.config.model.is_open:
-        calibration = calibrate(calibration_pairs(run, dataset, device))
-        write_value(inside(run.path, "calibration.json"), calibration)
-    confidence = learn_confidence(run, dataset, device, calibration)
-    if confidence is not None:
-        write_value(inside(run.path, "confidence.json"), confidence)
 
 
 def learn_confidence(

@@ -32,8 +32,8 @@ from fact_clip.datasets.statistics import median_frames
 from fact_clip.models.blocks import block_configs
 from fact_clip.run import Run, member_folders, read_weights, remove_unfinished
 from fact_clip.training import trainer
-from fact_clip.training.calibration import learn_calibration
 from fact_clip.training.callbacks import Callback
+from fact_clip.training.choice import learn_calibration
 from fact_clip.training.estimate import load_config
 from fact_clip.training.plan import Plan, report_notes, resolve
 from fact_clip.training.state import begin, check_free

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,8 +21,15 @@ from fact_clip.core.io import parse_value, read_text
 from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
+from fact_clip.datasets.labels import Labels
 from fact_clip.datasets.objects import ObjectColumns
-from fact_clip.datasets.statistics import mean_transcript_length, median_frames, transitions
+from fact_clip.datasets.statistics import (
+    labelled_segments,
+    mean_transcript_length,
+    median_frames,
+    transitions,
+)
+from fact_clip.decoding.durations import Durations
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.similarity import CHANNELS
@@ -113,6 +120,8 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     """
     config = plan.config
     dataset = plan.dataset
+    # It is chosen again after the training.
+    (out / "decoding.json").unlink(missing_ok=True)
     run = Run.read(out)
     command = f"fact-clip train {out / 'config.yaml'} --out {out} --resume"
     other_settings = f"resume with the settings of the run ({command}), or use a new --out"
@@ -176,12 +185,25 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         fps=dataset.fps,
         mean_transcript_length=mean_transcript_length(train_labels),
         transitions=transitions(train_labels),
+        lengths=_lengths(train_labels, len(dataset.vocabulary)),
         objects=spec,
         encoder=dataset.encoder,
         videos_a_step=config.train.batch_size * world,
         videos=dataset.digest,
         n_frames=round(median_frames(train_labels)),
     )
+
+
+def _lengths(train_labels: Sequence[Labels], n_classes: int) -> tuple[tuple[float, float], ...]:
+    """Return mean and deviation of the logarithm of the frames of a segment of each class."""
+    lengths: list[list[float]] = [[] for _ in range(n_classes)]
+    for labels in train_labels:
+        for start, stop, label in labelled_segments(labels):
+            lengths[label].append(stop - start)
+    if not any(lengths):
+        return ()
+    durations = Durations.learned(lengths)
+    return tuple(zip(durations.mean.tolist(), durations.deviation.tolist(), strict=True))
 
 
 def _feature_transform(plan: Plan) -> FeatureTransform:

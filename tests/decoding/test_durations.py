@@ -39,6 +39,29 @@ def test_without_a_preference_it_is_the_switching_penalty(seed):
     assert labels.tolist() == decode_switching(scores, 1.5).tolist()
 
 
+@pytest.mark.parametrize("n_lengths", [1, 4, 12])
+@pytest.mark.parametrize("seed", range(6))
+def test_goes_on_from_the_segment_before(n_lengths, seed):
+    """As the best labelling of all rows, of which the first ones are fixed."""
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(6, 3))
+    costs = rng.uniform(0.1, 2, size=(3, 3))
+    lengths = rng.normal(size=(n_lengths, 3))
+    fixed = np.array([2, 1, 1])
+
+    def value(labels) -> float:
+        total = scores[np.arange(6), list(labels)].sum()
+        whole = np.array([*fixed, *labels])
+        total -= sum(costs[pair] for pair in itertools.pairwise(whole) if pair[0] != pair[1])
+        for start, stop, label in runs(whole):
+            total += lengths[min(stop - start, n_lengths) - 1, label]
+        return float(total)
+
+    best = max(itertools.product(range(3), repeat=6), key=value)
+    labels = decode_durations(scores, costs, lengths, previous=1, n_previous=2)
+    assert value(labels.tolist()) == pytest.approx(value(best))
+
+
 def test_one_class_and_one_row():
     assert decode_durations(np.zeros((4, 1)), np.zeros((1, 1)), np.zeros((2, 1))).tolist() == [0] * 4
     assert decode_durations(np.array([[0.0, 1.0]]), np.zeros((2, 2)), np.zeros((9, 2))).tolist() == [1]
@@ -47,7 +70,7 @@ def test_one_class_and_one_row():
 def test_lengths_by_hand():
     """The mean variance of both classes counts as three segments of each."""
     step = np.log(2)
-    durations = Durations.learned([[8, 8], [2, 0.5, 8, 2], []])
+    durations = Durations.learned([[8, 8], [2, 0.5, 8, 2], []], weight=2.0)
     logs = [np.log([8, 8]), np.log([2, 1, 8, 2])]
     pooled = (0 + np.var(logs[1])) / 2
     np.testing.assert_allclose(durations.mean[:2], [3 * step, 5 / 4 * step])
@@ -56,8 +79,9 @@ def test_lengths_by_hand():
     everything = np.concatenate(logs)
     assert durations.mean[2] == pytest.approx(everything.mean())
     assert durations.deviation[2] ** 2 == pytest.approx(pooled + np.var(everything))
-    scores = durations.log_scores(2.0)
-    assert scores.shape == (16, 3)
+    scores = durations.log_scores()
+    longest = np.exp((durations.mean + 3 * durations.deviation).max())
+    assert scores.shape == (round(longest), 3)
     assert scores[7, 0] == pytest.approx(0)
     assert scores[3, 0] == pytest.approx(-2 * step**2 / (2 * expected[0]))
 

@@ -102,15 +102,28 @@ scores = (1 - share) * scores + share / scores.shape[-1]
 logs = np.log(scores + 1e-38).mean(0)
 
 costs = facts["switch_penalty"] * np.array(facts["transition_costs"])
-best = logs[0]
-sources = []
-for row in logs[1:]:
-    ways = best[:, None] - costs
-    sources.append(ways.argmax(0))
-    best = ways.max(0) + row
-labels = [int(best.argmax())]
-for source in reversed(sources):
-    labels.append(int(source[labels[-1]]))
+np.fill_diagonal(costs, np.inf)
+lengths = facts["durations"]
+mean, deviation = np.array(lengths["mean"]), np.array(lengths["deviation"])
+n_told = round(min(np.exp((mean + 3 * deviation).max()), 2000))
+n_rows = len(logs)
+rows = np.minimum(np.arange(1, n_rows + 1), n_told)[:, None]
+prices = -lengths["weight"] * ((np.log(rows) - mean) / deviation) ** 2 / 2
+sums = np.concatenate([np.zeros((1, logs.shape[1])), logs.cumsum(0)])
+opened = np.zeros_like(sums)  # the best that ends before a row and goes on with a class
+before = np.zeros(sums.shape, int)
+starts = np.zeros(sums.shape, int)
+for stop in range(1, n_rows + 1):
+    ways = opened[:stop] - sums[:stop] + prices[stop - 1 :: -1]
+    starts[stop] = ways.argmax(0)
+    values = ways.max(0) + sums[stop]
+    before[stop] = (values[:, None] - costs).argmax(0)
+    opened[stop] = (values[:, None] - costs).max(0)
+label, stop, labels = int(values.argmax()), n_rows, []
+while stop:
+    start = int(starts[stop, label])
+    labels += [label] * (stop - start)
+    label, stop = int(before[start, label]), start
 assert not [name for name in sys.modules if name.startswith("fact_clip")]
 with open(out, "w") as file:
     json.dump([facts["names"][label] for label in labels[::-1]], file)
@@ -125,7 +138,9 @@ def pair(tmp_path_factory) -> Path:
     shutil.copytree(SHELF / "closed", folder)
     shutil.copytree(SHELF / "closed", folder / "members" / "2")
     facts = json.loads((folder / "run.json").read_text())
-    facts["transitions"] = [(label, label + 1, 4) for label in range(facts["classes"]["count"] - 1)]
+    n_classes = facts["classes"]["count"]
+    facts["transitions"] = [(label, label + 1, 4) for label in range(n_classes - 1)]
+    facts["lengths"] = [(1 + label % 3, 0.5) for label in range(n_classes)]
     (folder / "run.json").write_text(json.dumps(facts))
     weights = folder / "members" / "2" / "model.safetensors"
     with safe_open(weights, "pt") as file:
@@ -138,7 +153,7 @@ def pair(tmp_path_factory) -> Path:
     save_file(tensors, weights, facts)
     tree = yaml.safe_load((folder / "config.yaml").read_text())
     tree["train"]["members"] = 2
-    tree["decode"] |= {"order": 2.0, "switch_penalty": 3.0, "member_smoothing": 0.1}
+    tree["decode"] |= {"order": 2.0, "switch_penalty": 3.0, "member_smoothing": 0.1, "durations": 0.5}
     (folder / "config.yaml").write_text(yaml.safe_dump(tree))
     return folder
 
@@ -164,7 +179,7 @@ def test_an_exported_model_is_decoded_without_this_package(suffix, pair, tmp_pat
         return Segmenter(Scorer(loaded, "cpu")).segment(features).to_frames()
 
     assert len(set(labels)) > 5
-    for setting in ({"order": 0.0}, {"switch_penalty": 0.0}, {"n_models": 1}):
+    for setting in ({"order": 0.0}, {"switch_penalty": 0.0}, {"durations": 0.0}, {"n_models": 1}):
         assert labels != labels_with(**setting)
 
 

@@ -1,0 +1,46 @@
+"""Decoding settings that were chosen on validation videos (docs/method.md, 'Chosen settings')."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+Value = Annotated[float, Field(ge=0, le=1e6)]
+Settings = dict[Annotated[str, Field(pattern="^[a-z_]+$")], Value]
+"""Values by key of the group ``decode``."""
+
+
+@dataclass(frozen=True)
+class DecodingChoice:
+    """Settings of the group ``decode`` and the evidence for them.
+
+    Attributes:
+        recipe: the settings of the recipe.
+        chosen: the settings in use.
+        videos: validation videos that were decoded, out of fold where members have their own.
+        gain: mean gain of the best settings over those of the recipe, in points.
+        error: standard error of the gain over the videos.
+        reason: what decided.
+    """
+
+    recipe: Settings
+    chosen: Settings
+    videos: Annotated[int, Field(ge=0)]
+    gain: float
+    error: float
+    reason: str
+
+    @property
+    def overrides(self) -> list[str]:
+        """Return the chosen settings as overrides of a configuration."""
+        return [f"decode.{key}={value}" for key, value in self.chosen.items()]
+
+    def __str__(self) -> str:
+        """Return the choice in words."""
+        settings = []
+        for key, value in self.chosen.items():
+            change = "" if value == self.recipe[key] else f" (the recipe has {self.recipe[key]:g})"
+            settings.append(f"{key} {value:g}{change}")
+        return f"decoding with {', '.join(settings)}: {self.reason}"

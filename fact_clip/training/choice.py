@@ -1,0 +1,178 @@
+"""Decoding settings by evidence: the switching penalty and the weight of the order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fact_clip import metrics
+from fact_clip.config import EvaluationConfig
+from fact_clip.core.io import write_value
+from fact_clip.core.paths import inside
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.describe import SEPARABLE, separability
+from fact_clip.decoding import Calibration
+from fact_clip.decoding.choice import DecodingChoice, Settings
+from fact_clip.inference.scorer import Scorer
+from fact_clip.run import Run
+from fact_clip.training.calibration import (
+    ScoredVideos,
+    calibrate,
+    calibration_pairs,
+    learn_confidence,
+)
+
+logger = logging.getLogger(__name__)
+
+FEWEST_VIDEOS = 6  # validation videos; with fewer a standard error says little
+SCALES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0)  # of the penalty of the recipe
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Decoding settings, and what they reach on each of V videos."""
+
+    settings: Settings
+    distance: float  # from the recipe
+    figures: NDArray[np.float64]  # (V,) in points
+
+
+def choose_decoding(
+    run: Run, dataset: Dataset, device: torch.device | str, calibration: Calibration | None
+) -> DecodingChoice | None:
+    """Choose switching penalty and order by the mean of accuracy, edit and F1@50.
+
+    The figures are those of validation videos, which no model that decodes them has learned. The
+    recipe's settings stay where fewer than `FEWEST_VIDEOS` say something, where features have
+    probably seen the labels of these videos, or where no setting is better by more than a standard
+    error. Otherwise the settings nearest to the recipe are chosen that are no worse than the best
+    by more than one.
+
+    Args:
+        run: the trained run.
+        dataset: its data set.
+        device: where the models run.
+        calibration: of the run.
+
+    Returns:
+        The choice, or None for a run whose recipe does not ask for one.
+    """
+    decode = run.config.decode
+    if not decode.choose or run.config.model.transcript:
+        return None
+    recipe = {"switch_penalty": decode.switch_penalty, "order": decode.order}
+    unchanged = DecodingChoice(
+        recipe=recipe, chosen=recipe, videos=0, gain=0.0, error=0.0, reason=""
+    )
+    n_videos = len(dataset.validation)
+    if run.config.train.member_parts:
+        n_videos *= run.config.train.members
+    if n_videos < FEWEST_VIDEOS:
+        reason = f"{n_videos} validation videos say too little, so the recipe's formula decides"
+        return replace(unchanged, reason=reason)
+    if separability(dataset) >= SEPARABLE:
+        reason = "the features seem to have seen the labels, so the recipe's formula decides"
+        return replace(unchanged, reason=reason)
+
+    scored = []
+    for pair in calibration_pairs(run, dataset, device, calibration):
+        videos = ScoredVideos(pair.scorer, pair.dataset, pair.dataset.validation)
+        scored.append((pair.scorer, videos))
+    trials = []
+    orders = sorted({0.0, decode.order})
+    for scale, order in product(SCALES, orders):
+        penalty = round(decode.switch_penalty * scale, 2)
+        figures = [
+            _figures(scorer, videos, penalty, order, run.config.evaluation)
+            for scorer, videos in scored
+        ]
+        trial = _Trial(
+            settings={"switch_penalty": penalty, "order": order},
+            distance=abs(np.log(scale)) + abs(order - decode.order),
+            figures=np.concatenate(figures),
+        )
+        trials.append(trial)
+    return _chosen(unchanged, trials)
+
+
+def _figures(
+    scorer: Scorer,
+    videos: ScoredVideos,
+    penalty: float,
+    order: float,
+    evaluation: EvaluationConfig,
+) -> NDArray[np.float64]:
+    """Return the mean of accuracy, edit and F1@50 of each video, in points, (V,)."""
+    candidates = replace(
+        videos.candidates,
+        transition_costs=scorer.reader.transition_costs(videos.candidates.vocabulary, order),
+    )
+    settings = videos.settings.model_copy(update={"switch_penalty": penalty})
+    means = []
+    for truth, labels in zip(videos.truth, videos.decoded(candidates, settings), strict=True):
+        figures = metrics.evaluate(
+            [truth],
+            [labels],
+            background=videos.vocabulary.background_indices,
+            **evaluation.rules,
+        )
+        means.append((figures["frame_accuracy"] + figures["edit"] + figures["f1@50"]) / 3)
+    return np.array(means)
+
+
+def _chosen(unchanged: DecodingChoice, trials: Sequence[_Trial]) -> DecodingChoice:
+    """Return the settings nearest to the recipe that the evidence does not speak against."""
+    best = max(trials, key=lambda trial: trial.figures.mean())
+    recipe = min(trials, key=lambda trial: trial.distance)
+    allowed = []
+    for trial in trials:
+        loss = best.figures - trial.figures
+        if loss.mean() <= _standard_error(loss):
+            allowed.append(trial)
+    nearest = min(allowed, key=lambda trial: trial.distance)
+    difference = best.figures - recipe.figures
+    gain = float(difference.mean())
+    error = _standard_error(difference)
+    n_videos = len(difference)
+    evidence = f"{gain:.1f} ± {error:.1f} points over {n_videos} validation videos"
+    reason = f"no setting is surely better ({evidence})"
+    if nearest is not recipe:
+        reason = f"the best settings gain {evidence}"
+    return replace(
+        unchanged, chosen=nearest.settings, videos=n_videos, gain=gain, error=error, reason=reason
+    )
+
+
+def _standard_error(values: NDArray[np.float64]) -> float:
+    """Return the standard error of a mean."""
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
+    """Learn what corrects and decodes the scores of a run, and write it into its folder.
+
+    These are the calibration (if classes are held out), the decoding settings and the confidences.
+
+    Args:
+        run: the trained run.
+        dataset: its data set, whose validation videos are decoded.
+        device: where the models run.
+    """
+    calibration = None
+    if dataset.holdout is not None and run.config.model.is_open:
+        calibration = calibrate(calibration_pairs(run, dataset, device))
+        write_value(inside(run.path, "calibration.json"), calibration)
+    choice = choose_decoding(run, dataset, device, calibration)
+    if choice is not None:
+        logger.info("%s", choice)
+        write_value(inside(run.path, "decoding.json"), choice)
+        run = run.with_choice(choice)
+    confidence = learn_confidence(run, dataset, device, calibration)
+    if confidence is not None:
+        write_value(inside(run.path, "confidence.json"), confidence)
