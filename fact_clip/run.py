@@ -173,7 +173,7 @@ class Run(RunFacts):
 
     def with_choice(self, choice: DecodingChoice) -> Run:
         """Return the run with chosen decoding settings."""
-        decode = self.config.decode.model_copy(update=choice.chosen)
+        decode = self.config.decode.model_copy(update=choice.settings)
         return replace(self, config=self.config.model_copy(update={"decode": decode}))
 
     def check_plugin(self, table: Table[Any], name: str) -> None:

@@ -18,7 +18,7 @@ class DecodingChoice:
 
     Attributes:
         recipe: the settings of the recipe.
-        chosen: the settings in use.
+        settings: those in use.
         videos: validation videos that were decoded, out of fold where members have their own.
         gain: mean gain of the best settings over those of the recipe, in points.
         error: standard error of the gain over the videos.
@@ -26,7 +26,7 @@ class DecodingChoice:
     """
 
     recipe: Settings
-    chosen: Settings
+    settings: Settings
     videos: Annotated[int, Field(ge=0)]
     gain: float
     error: float
@@ -35,12 +35,12 @@ class DecodingChoice:
     @property
     def overrides(self) -> list[str]:
         """Return the chosen settings as overrides of a configuration."""
-        return [f"decode.{key}={value}" for key, value in self.chosen.items()]
+        return [f"decode.{key}={value}" for key, value in self.settings.items()]
 
     def __str__(self) -> str:
         """Return the choice in words."""
-        settings = []
-        for key, value in self.chosen.items():
+        words = []
+        for key, value in self.settings.items():
             change = "" if value == self.recipe[key] else f" (the recipe has {self.recipe[key]:g})"
-            settings.append(f"{key} {value:g}{change}")
-        return f"decoding with {', '.join(settings)}: {self.reason}"
+            words.append(f"{key} {value:g}{change}")
+        return f"decoding with {', '.join(words)}: {self.reason}"

@@ -59,9 +59,9 @@ class Durations:
             stride: frames of a row.
             weight: of the lengths.
         """
-        known = np.array([pair for pair in facts if pair is not None])
-        means = known[:, 0]
-        deviation = np.sqrt((known[:, 1] ** 2).mean() + means.var())
+        pairs = np.array([pair for pair in facts if pair is not None])
+        means = pairs[:, 0]
+        deviation = np.sqrt((pairs[:, 1] ** 2).mean() + means.var())
         of_all = (float(means.mean()), float(deviation))
         rows = np.array([of_all if pair is None else pair for pair in facts])
         return cls(rows[:, 0] - np.log(stride), rows[:, 1], weight)

@@ -68,7 +68,7 @@ def choose_decoding(
         return None
     recipe = {"switch_penalty": decode.switch_penalty, "order": decode.order}
     unchanged = DecodingChoice(
-        recipe=recipe, chosen=recipe, videos=0, gain=0.0, error=0.0, reason=""
+        recipe=recipe, settings=recipe, videos=0, gain=0.0, error=0.0, reason=""
     )
     n_videos = len(dataset.validation)
     if run.config.train.member_parts:
@@ -145,7 +145,7 @@ def _chosen(unchanged: DecodingChoice, trials: Sequence[_Trial]) -> DecodingChoi
     if nearest is not recipe:
         reason = f"the best settings gain {evidence}"
     return replace(
-        unchanged, chosen=nearest.settings, videos=n_videos, gain=gain, error=error, reason=reason
+        unchanged, settings=nearest.settings, videos=n_videos, gain=gain, error=error, reason=reason
     )
 
 

@@ -18,7 +18,7 @@ from fact_clip.run import Run
 from fact_clip.training import choice, train
 
 RECIPE = {"switch_penalty": 4.0, "order": 1.0}
-UNCHANGED = DecodingChoice(recipe=RECIPE, chosen=RECIPE, videos=0, gain=0.0, error=0.0, reason="")
+UNCHANGED = DecodingChoice(recipe=RECIPE, settings=RECIPE, videos=0, gain=0.0, error=0.0, reason="")
 
 
 def trial(penalty, distance, *figures):
@@ -29,7 +29,7 @@ def test_a_sure_gain_is_taken_and_a_doubtful_one_is_not():
     recipe = trial(4.0, 0.0, 50, 60, 70, 60)
     better = trial(2.0, 0.7, 55, 66, 74, 65)
     found = choice._chosen(UNCHANGED, [recipe, better])
-    assert found.chosen == better.settings
+    assert found.settings == better.settings
     assert found.recipe == RECIPE
     # gains of 5, 6, 4 and 5: a standard deviation of 0.82 over the root of 4
     assert (found.videos, found.gain) == (4, 5.0)
@@ -39,14 +39,14 @@ def test_a_sure_gain_is_taken_and_a_doubtful_one_is_not():
         "the best settings gain 5.0 ± 0.4 points over 4 validation videos"
     )
     doubtful = trial(2.0, 0.7, 80, 40, 70, 60)
-    assert choice._chosen(UNCHANGED, [recipe, doubtful]).chosen == RECIPE
+    assert choice._chosen(UNCHANGED, [recipe, doubtful]).settings == RECIPE
 
 
 def test_among_settings_as_good_as_the_best_the_nearest_is_chosen():
     recipe = trial(4.0, 0.0, 50, 50, 50, 50)
     near = trial(3.0, 0.3, 60, 59, 61, 60)
     best = trial(1.0, 1.4, 60, 61, 62, 59)
-    assert choice._chosen(UNCHANGED, [recipe, near, best]).chosen == near.settings
+    assert choice._chosen(UNCHANGED, [recipe, near, best]).settings == near.settings
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def chosen_run(tiny, tmp_path_factory):
 def test_the_choice_is_stored_and_used(chosen_run):
     stored = json.loads((chosen_run / "decoding.json").read_text())
     assert stored["recipe"] == RECIPE
-    assert stored["chosen"] == {"switch_penalty": 1.4, "order": 0.0}
+    assert stored["settings"] == {"switch_penalty": 1.4, "order": 0.0}
     assert (stored["videos"], stored["gain"]) == (8, pytest.approx(2.7))
     decode = Run.read(chosen_run).config.decode
     assert (decode.switch_penalty, decode.order) == (1.4, 0)
@@ -113,5 +113,5 @@ def test_few_videos_leave_the_formula(tiny, tmp_path):
     decode = {"switch_penalty": 4.0, "order": 1.0, "choose": True}
     train(tiny(data={"validation": 0.1}, decode=decode, train={"epochs": 1}), tmp_path / "run")
     stored = json.loads((tmp_path / "run/decoding.json").read_text())
-    assert stored["chosen"] == stored["recipe"] == RECIPE
+    assert stored["settings"] == stored["recipe"] == RECIPE
     assert "say too little" in stored["reason"]
