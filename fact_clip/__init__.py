@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fact_clip.core import Segment as Segment
     from fact_clip.core import Segmentation as Segmentation
     from fact_clip.core import Vocabulary as Vocabulary
+    from fact_clip.core.plugins import register as register
     from fact_clip.inference.decode import decode as decode
     from fact_clip.inference.loading import load as load
     from fact_clip.inference.segmenter import Segmenter as Segmenter
@@ -50,6 +51,7 @@ _HOME_OF = {
     "evaluate": "fact_clip.training",
     "load": "fact_clip.inference.loading",
     "load_training_free": "fact_clip.inference.training_free",
+    "register": "fact_clip.core.plugins",
     "share": "fact_clip.sharing",
     "train": "fact_clip.training",
 }

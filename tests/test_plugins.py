@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shutil
@@ -10,12 +11,13 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import fact_clip
-from fact_clip import Segmentation, metrics
+from fact_clip import Segmentation, metrics, testing
 from fact_clip.cli import main
 from fact_clip.core import plugins
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS, frame_encoder, is_local, text_encoder
@@ -32,12 +34,18 @@ EXAMPLE = ROOT / "examples" / "plugin"
 STIR = Segmentation.from_frames(["stir", "stir"], fps=5)
 
 
+def forget_plugins() -> None:
+    """Search entry points again."""
+    for kind in plugins._TABLES:
+        for table in plugins.tables(kind):
+            table.__dict__.pop("plugins", None)
+
+
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
     """``install("name", "the code of its module", {"heads": {"mine": "Mine"}})``; give the folder of the package."""
 
-    def forget() -> None:
-        plugins._entry_points.cache_clear()
+    forget = forget_plugins
 
     def make(name: str, code: str, parts: dict[str, dict[str, str]]) -> Path:
         folder = tmp_path / "site" / name
@@ -135,7 +143,7 @@ def test_a_plugin_replaces_no_built_in_part(install):
     install("other", WRONG, {"heads": {"text": "head"}, "formats": {"table": "form"}, "metrics": {"edit": "metric"}})
     assert HEADS["text"] is fact_clip.models.HEADS.data["text"]
     assert metrics.evaluate([[0]], [[0]]).keys() == {"profile", *metrics.figure_keys()}
-    for use in (lambda: HEADS.plugin("text"), lambda: FORMATS["table"], lambda: METRICS["edit"]):
+    for use in (lambda: FORMATS["table"], lambda: METRICS["edit"]):
         with refused() as refusal:
             use()
         assert "other 1.0" in refusal.message
@@ -151,7 +159,7 @@ def test_a_metric_that_fails_is_named(name, install):
 def test_two_packages_of_one_name(install):
     for name in ("first", "second"):
         install(name, "from fact_clip.models.heads import ClosedSetHead as Mine", {"heads": {"mine": "Mine"}})
-    with refused("plug-in 'mine' of first 1.0 and second 1.0"):
+    with refused("plug-in 'mine' of first 1.0"):
         HEADS["mine"]
 
 
@@ -175,7 +183,7 @@ def test_a_run_names_the_package_that_it_lacks(example, tiny, tmp_path, monkeypa
     assert Run.read(run).packages == {"fact_clip.heads:linear": "fact_clip_example 1.0"}
     assert fact_clip.load(run, "cpu").segment(np.zeros((20, 8), np.float32)).n_frames == 20
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(example)])
-    plugins._entry_points.cache_clear()
+    forget_plugins()
     with refused("run.json") as refusal:
         Run.read(run)
     assert "fact_clip_example 1.0" in refusal.message
@@ -189,7 +197,7 @@ def test_a_run_names_the_package_of_its_encoder(example, tiny_run, tmp_path, vid
     packages = {"fact_clip.encoders:tiles": "fact_clip_example 1.0"}
     (run / "run.json").write_text(json.dumps(facts | {"encoder": "tiles:2", "packages": packages}))
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(example)])
-    plugins._entry_points.cache_clear()
+    forget_plugins()
     segmenter = fact_clip.load(run, "cpu")  # features need no encoder
     with refused("run.json"):
         segmenter.segment(video("a.mkv", 20))
@@ -202,7 +210,7 @@ def test_a_path_after_the_name_of_a_plugin_needs_trust(tmp_path):
 
 def test_nothing_is_looked_up_before_a_name_is_missing():
     code = (
-        "from fact_clip.core import plugins\nplugins._entry_points = None\n"
+        "from fact_clip.core import plugins\nplugins.Table.plugins = None\n"
         "import fact_clip.formats, fact_clip.encoders, fact_clip.models\n"
         "from fact_clip.models.heads import HEADS\nHEADS['text'], 'grid' in fact_clip.encoders.FRAME_ENCODERS\n"
         "fact_clip.Config.load('demo').model.is_open\nfact_clip.formats.format_called('csv')"
@@ -212,10 +220,12 @@ def test_nothing_is_looked_up_before_a_name_is_missing():
 
 
 @pytest.mark.slow
-def test_the_script_of_the_docs_runs():
+def test_the_scripts_of_the_docs_run(registry):
     page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-    (script,) = (block.code for block in blocks(page) if block.language == "python")
-    exec(compile(script, "docs/extending.md", "exec"), {})
+    scripts = [block.code for block in blocks(page) if block.language == "python"]
+    assert len(scripts) == 2
+    for script in scripts:
+        exec(compile(script, "docs/extending.md", "exec"), {})
 
 
 @pytest.mark.slow
@@ -239,3 +249,127 @@ def test_the_example_package_obeys_the_laws_from_its_wheel(tmp_path):
     listing = [python, "-m", "fact_clip", "plugins", "--json"]
     rows = json.loads(subprocess.run(listing, capture_output=True, text=True, cwd=tmp_path, check=True).stdout)
     assert [(row["package"], row["fault"]) for row in rows] == [("fact-clip-example", None)] * 4
+
+
+# --- parts of this program --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """Forget what a test registers."""
+    tables = [table for kind in plugins._TABLES for table in plugins.tables(kind)]
+    stored = [dict(table.data) for table in tables]
+    yield
+    for table, rows in zip(tables, stored, strict=True):
+        table.data = rows
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module of the example, which is not installed."""
+    monkeypatch.syspath_prepend(EXAMPLE)
+    monkeypatch.delitem(sys.modules, "fact_clip_example", raising=False)
+    return importlib.import_module("fact_clip_example")
+
+
+def test_parts_are_registered_by_name_and_taken_as_objects(registry, parts):
+    LinearHead, Tiles, segments_ratio = parts.LinearHead, parts.Tiles, parts.segments_ratio
+
+    fact_clip.register("encoder", "tiles")(Tiles)
+    assert frame_encoder("tiles:8").name == "tiles:8"
+    assert "tiles" not in TEXT_ENCODERS
+
+    @fact_clip.register("encoder", "mean")
+    def mean(images: np.ndarray) -> np.ndarray:
+        return images.mean((1, 2))
+
+    testing.check_encoder("mean")
+    assert frame_encoder("mean").name == "mean"
+    assert frame_encoder("mean").encode_images(np.full((2, 4, 4, 3), 7, np.uint8)).tolist() == [[7, 7, 7]] * 2
+    fact_clip.register("head", "linear")(LinearHead)
+    assert not fact_clip.Config.load("demo", ["model.head=linear"]).model.is_open
+    fact_clip.register("metric", "ratio")(segments_ratio)
+    assert metrics.evaluate([[0, 1, 1, 1]], [[0, 1, 0, 1]])["ratio"] == 200
+    fact_clip.register("metric", "ratio")(lambda truth, prediction: 7)  # as a cell of a notebook that runs again
+    assert metrics.evaluate([[0]], [[0]])["ratio"] == 7
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "part", "place"),
+    [
+        ("encodr", "a", len, "kind"),
+        ("encoder", "a", 3, "encoder 'a'"),
+        ("encoder", "grid", np.mean, "'grid', a part of fact_clip.encoders"),
+        ("head", "a", dict, "'a', a part of fact_clip.heads"),
+        ("metric", "edit", len, "'edit', a part of fact_clip.metrics"),
+        ("loss", "frame", len, "'frame', a part of fact_clip.losses"),
+        ("loss", "a", 3, "'a', a part of fact_clip.losses"),
+        ("decoder", "argmax", len, "'argmax', a part of fact_clip.decoders"),
+        ("logger", "wandb", len, "'wandb', a part of fact_clip.loggers"),
+        ("data source", "a", 3, "'a', a part of fact_clip.data_sources"),
+    ],
+)
+def test_what_cannot_be_registered(kind, name, part, place, registry):
+    with refused(place):
+        fact_clip.register(kind, name)(part)
+
+
+def test_the_laws_take_objects(registry, parts):
+    SPANS, LinearHead, segments_ratio = parts.SPANS, parts.LinearHead, parts.segments_ratio
+
+    testing.check_encoder(lambda images: images.mean((1, 2)))
+    testing.check_head(LinearHead)
+    testing.check_format(SPANS)
+    testing.check_metric(segments_ratio)
+    with pytest.raises(AssertionError):
+        testing.check_encoder(lambda images: images.mean((1, 2)) - images.mean())
+
+
+def test_an_unknown_group_is_reported(install, capsys):
+    install("other", WRONG, {"encoder": {"mine": "nothing"}})
+    assert main(["plugins", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["group"], row["name"], row["package"]) == ("fact_clip.encoder", "mine", "other")
+    assert row["fault"].startswith("no such group")
+
+
+def test_losses_metrics_data_and_decoders_of_a_program(registry, tiny, tmp_path):
+    from fact_clip import datasets
+
+    seen = []
+
+    def sharp(output, truth):
+        seen.append(truth.labels.shape)
+        return 0.5 * output.blocks[-1].frame_logits.square().mean()
+
+    rng = np.random.default_rng(0)
+    features = {f"v{number}": rng.normal(size=(30, 4)).astype(np.float32) for number in range(4)}
+    labels = {name: ["a"] * 15 + ["b"] * 15 for name in features}
+    fact_clip.register("data source", "noise")(lambda: datasets.from_arrays(features, labels, test=["v0"], fps=5))
+    run = tmp_path / "run"
+    overrides = ["train.epochs=1", "data.validation=0.3"]
+    metric = {"videos": lambda truth, prediction: len(truth)}
+    fact_clip.train("own", run, data="noise", losses=[sharp], metrics=metric, overrides=overrides)
+    row = json.loads((run / "log.jsonl").read_text().splitlines()[0])
+    terms = ("frame", "token", "f2a", "a2f", "smooth", "sharp")
+    assert row["total"] == pytest.approx(sum(row[term] for term in terms), rel=1e-4)
+    assert (row["validation videos"], len(seen) > 0) == (1, True)
+    assert Run.read(run).config.loss.terms == ("sharp",)
+    assert fact_clip.evaluate(run, data="noise")["metrics"]["videos"] == 1
+
+    segmenter = fact_clip.load(run, "cpu")
+    scores = segmenter.scores(features["v0"])
+    expected = [scores.names[index] for index in scores.array.argmax(1)]
+    assert segmenter.segment(features["v0"], decoder="argmax").to_frames() == expected
+    assert segmenter.segment(features["v0"], decoder=lambda scores: np.ones(30)).to_frames() == [scores.names[1]] * 30
+    for decoder in ("none", lambda scores: [0], lambda scores: np.full(30, 2)):
+        with refused("decoder"):
+            segmenter.segment(features["v0"], decoder=decoder)
+    with refused("data"):
+        fact_clip.train("own", tmp_path / "x", data="lost")
+    with refused("loss.terms"):
+        fact_clip.train("own", tmp_path / "x", data="noise", losses=["lost"], overrides=overrides)
+    with refused("loss 'vector'"):
+        vector = fact_clip.register("loss", "vector")(lambda output, truth: output.blocks[-1].frame_logits)
+        assert callable(vector)
+        fact_clip.train("own", tmp_path / "x", data="noise", losses=["vector"], overrides=overrides)

@@ -5,7 +5,7 @@ from fact_clip.cli.options import AsJson
 
 
 def plugins(as_json: AsJson = False) -> None:
-    """List the parts that installed packages add: encoders, heads, formats and metrics.
+    """List the parts that installed packages add: encoders, heads, formats, ...
 
     Each is loaded once, to say whether it works. See docs/extending.md.
 
@@ -14,10 +14,6 @@ def plugins(as_json: AsJson = False) -> None:
       fact-clip plugins --json
     """
     from fact_clip.core.plugins import list_plugins
-    from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
-    from fact_clip.formats import FORMATS
-    from fact_clip.metrics.report import METRICS
-    from fact_clip.models.heads import HEADS
 
-    rows = list_plugins([FRAME_ENCODERS, TEXT_ENCODERS, HEADS, FORMATS, METRICS])
+    rows = list_plugins()
     print_result(rows, table(rows) if rows else "no plug-ins", as_json)

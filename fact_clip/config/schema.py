@@ -258,7 +258,7 @@ class ModelConfig(_Frozen):
         if self.head in CLOSED_HEADS:
             return False
         built_in = self.head in ("text", "similarity")
-        return built_in or plugins.flag("fact_clip.heads", self.head, "is_open")
+        return built_in or plugins.flag("head", self.head, "is_open")
 
     @property
     def reads_text(self) -> bool:
@@ -319,6 +319,9 @@ class LossConfig(_Frozen):
     fact_weight: Weight = Field(0.5, description="head 'fact-clip': weight of the FACT loss")
     contrastive_weight: Weight = Field(
         0.5, description="head 'fact-clip': weight of the InfoNCE loss"
+    )
+    terms: tuple[str, ...] = Field(
+        (), description="further terms, which programs and plug-ins add (docs/extending.md)"
     )
 
 
@@ -431,7 +434,9 @@ class TrainConfig(_Frozen):
     validate_every: Count = Field(1, description="epochs between validations")
     validate_from: Part = Field(0.0, description="share of the epochs before the first validation")
     loggers: tuple[str, ...] = Field(
-        (), description="tensorboard, wandb; CSV and JSONL are always written"
+        (),
+        description="tensorboard, wandb, mlflow, comet_ml, clearml, ...; CSV and JSONL are always "
+        "written",
     )
 
 

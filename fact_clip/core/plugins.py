@@ -1,15 +1,17 @@
-"""Parts that installed packages add by entry points (docs/extending.md), in a table by name.
+"""Parts that programs register and that installed packages add, in a table by name.
 
-Entry points are searched when a table is first asked for a name that it lacks, or is iterated, and
-a plug-in is imported when it is used. Its failure is one InputError that names the package.
+Entry points are searched when a table is first asked for a name that it lacks, or is iterated. The
+failure of a plug-in is one InputError that names the package, where it is used.
 """
 
 from __future__ import annotations
 
-import functools
 from collections import UserDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fact_clip.core.errors import InputError, library_errors
@@ -19,15 +21,36 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# The tables of each kind, whose rooms are imported when they are needed.
+_TABLES = {
+    "data source": ("datasets.memory:DATA_SOURCES",),
+    "decoder": ("inference.decoder:DECODERS",),
+    "encoder": ("encoders:FRAME_ENCODERS", "encoders:TEXT_ENCODERS"),
+    "format": ("formats:FORMATS", "formats:READERS"),
+    "head": ("models.heads:HEADS",),
+    "logger": ("training.callbacks:LOGGERS",),
+    "loss": ("losses.criterion:LOSSES",),
+    "metric": ("metrics.report:METRICS",),
+}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """What an entry point names."""
+
+    package: str  # as "fact-clip-example 0.1"
+    row: Any = None  # of the table; None: it belongs to another one, or fails
+    fault: InputError | None = None
+
 
 class Table(UserDict[str, T]):
-    """The parts of a kind by name: built-in ones first, then working plug-ins.
+    """The parts of a kind by name: built-in and registered ones first, then working plug-ins.
 
     Args:
         group: the group of the entry points.
         rows: the built-in parts.
-        adopt: `adopt(name, part)` turns an entry point into a table row, or returns None if it
-            belongs to another table of the group. It raises a ValueError for an unusable part.
+        adopt: `adopt(name, part)` turns a part into a table row, or returns None if it belongs to
+            another table of the group. It raises a ValueError for an unusable part.
 
     A broken plug-in raises an InputError when it is looked up by name, so `in` is true for it.
     """
@@ -38,104 +61,155 @@ class Table(UserDict[str, T]):
         super().__init__(rows)
         self.group = group
         self._adopt = adopt
+        self._built_in = set(rows)
+
+    @cached_property
+    def plugins(self) -> dict[str, Plugin]:
+        """Load the entry points of the group, by name."""
+        from importlib.metadata import entry_points  # 20 ms that most programs do not need
+
+        plugins: dict[str, Plugin] = {}
+        for point in entry_points(group=self.group):
+            package = _package(point)
+            where = f"plug-in {point.name!r} of {package}"
+            fix = "correct or uninstall the package"
+            try:
+                if point.name in self._built_in or point.name in plugins:
+                    raise InputError(where, "another part has this name", fix)
+                with library_errors(where, "it fails", BaseException, fix=fix):  # it may even exit
+                    plugins[point.name] = Plugin(package, self._adopt(point.name, point.load()))
+            except InputError as error:
+                plugins[point.name] = Plugin(package, fault=error)
+        return plugins
 
     def __missing__(self, name: str) -> T:
-        row = self.plugin(name)
-        if row is None:
+        plugin = self.plugins.get(name, Plugin(""))
+        if plugin.fault is not None:
+            raise plugin.fault
+        if plugin.row is None:
             raise KeyError(name)
+        row: T = plugin.row
         return row
 
     def __contains__(self, name: object) -> bool:
         if name in self.data:
             return True
-        try:
-            return isinstance(name, str) and self.plugin(name) is not None
-        except InputError:  # looking the name up raises it again, with its reason
-            return True
+        plugin = self.plugins.get(str(name), Plugin(""))
+        return plugin.row is not None or plugin.fault is not None
 
     def __iter__(self) -> Iterator[str]:
-        yield from list(self.data)
-        for name in _entry_points(self.group).keys() - self.data.keys():
-            with suppress(InputError):
-                if self.plugin(name) is not None:
-                    yield name
+        working = [name for name, plugin in self.plugins.items() if plugin.row is not None]
+        return iter(dict.fromkeys([*self.data, *working]))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def package(self, name: str) -> str | None:
-        """Return the package of a plug-in, as "fact-clip-example 0.1"; None for other parts."""
-        if name in self.data:
-            return None
-        return _packages(_entry_points(self.group).get(name, [])) or None
+        """Return the package of a plug-in, or None for other parts."""
+        plugin = None if name in self.data else self.plugins.get(name)
+        return plugin.package if plugin else None
 
-    def plugin(self, name: str) -> T | None:
-        """Return the row of a plug-in, or None if there is none for this table."""
-        points = _entry_points(self.group).get(name, [])
-        if not points:
-            return None
+    def find(self, name: str, where: str) -> T:
+        """Return the row of a name that stands at `where`; an InputError lists the names."""
+        if name not in self:
+            fix = f"use one of {', '.join(self)}"
+            raise InputError(where, f"there is none called {name!r}", fix)
+        return self[name]
 
-        where = f"plug-in {name!r} of {_packages(points)}"
-        fix = "correct or uninstall the package"
-        if name in self.data or len(points) > 1:
-            raise InputError(where, "another part has this name", fix)
-        with library_errors(where, "it fails", BaseException, fix=fix):  # it may even exit
-            return self._adopt(name, points[0].load())
+    def name_of(self, part: Any) -> str:
+        """Return the name of a part, which registers an object by its own name."""
+        if isinstance(part, str):
+            return part
+        name = getattr(part, "__name__", type(part).__name__)
+        self.register(part, name)
+        return name
 
-
-@functools.cache
-def _entry_points(group: str) -> dict[str, list[EntryPoint]]:
-    """Return the entry points of a group by name; several if packages share a name."""
-    from importlib.metadata import entry_points  # 20 ms that most programs do not need
-
-    points: dict[str, list[EntryPoint]] = {}
-    for point in sorted(entry_points(group=group), key=lambda point: (point.name, _package(point))):
-        points.setdefault(point.name, []).append(point)
-    return points
-
-
-def _package(point: EntryPoint) -> str:
-    return "unknown" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    def register(self, part: Any, name: str) -> bool:
+        """Add a part of this program, and return whether it belongs to this table."""
+        where = f"{name!r}, a part of {self.group}"
+        if name in self._built_in:
+            raise InputError(where, "a built-in part has this name", "choose another name")
+        with library_errors(where, "it cannot be used", ValueError):
+            row = self._adopt(name, part)
+        if row is not None:
+            self.data[name] = row
+        return row is not None
 
 
-def _packages(points: Sequence[EntryPoint]) -> str:
-    return " and ".join(map(_package, points))
+def tables(kind: str) -> list[Table[Any]]:
+    """Return the tables of a kind of parts, which are of one group."""
+    if kind not in _TABLES:
+        raise InputError("kind", f"no kind of parts {kind!r}", f"use one of {', '.join(_TABLES)}")
+    paths = [path.split(":") for path in _TABLES[kind]]
+    return [getattr(import_module(f"fact_clip.{module}"), name) for module, name in paths]
 
 
-def flag(group: str, name: str, attribute: str) -> bool:
-    """Return whether an attribute of a plug-in is true. A missing or broken plug-in has none."""
-    with suppress(InputError), library_errors(name, "it fails", BaseException):
-        points = _entry_points(group).get(name, [])
-        return any(getattr(point.load(), attribute, False) for point in points)
+def register(kind: str, name: str) -> Callable[[T], T]:
+    """Return a decorator that adds a part of this program, as an entry point adds one.
+
+    Args:
+        kind: data source, decoder, encoder, format, head, logger, loss or metric.
+        name: by which settings, commands and functions of this process refer to it. Registering the
+            name again replaces the part.
+
+    Returns:
+        The decorator, which returns the part.
+
+    Raises:
+        InputError: no such kind; a part that cannot be used; the name of a built-in part.
+    """
+    kind_tables = tables(kind)
+
+    def decorate(part: T) -> T:
+        fits = [table.register(part, name) for table in kind_tables]
+        if not any(fits):
+            problem = f"{type(part).__name__} is nothing that this kind takes"
+            raise InputError(f"{kind} {name!r}", problem, "see docs/extending.md")
+        return part
+
+    return decorate
+
+
+def flag(kind: str, name: str, attribute: str) -> bool:
+    """Return whether an attribute of a part is true. A missing or broken plug-in has none."""
+    with suppress(InputError):
+        return any(getattr(table.get(name), attribute, False) for table in tables(kind))
     return False
 
 
-def list_plugins(tables: Sequence[Table[Any]]) -> list[dict[str, str | None]]:
-    """Load the plug-ins of some tables.
-
-    Args:
-        tables: the tables whose groups are searched.
+def list_plugins() -> list[dict[str, str | None]]:
+    """Load all plug-ins.
 
     Returns:
         A row for each entry point: group, name, package, version and fault (None if it works).
     """
+    from importlib.metadata import entry_points
+
+    by_group: dict[str, list[Table[Any]]] = {}
+    for kind in _TABLES:
+        for table in tables(kind):
+            by_group.setdefault(table.group, []).append(table)
     rows: list[dict[str, str | None]] = []
-    for group in dict.fromkeys(table.group for table in tables):
-        group_tables = [table for table in tables if table.group == group]
-        for name, points in _entry_points(group).items():
-            fault = _fault(name, group_tables)
-            for point in points:
-                package, _, version = _package(point).partition(" ")
-                row = {"group": group, "name": name, "package": package, "version": version}
-                rows.append({**row, "fault": fault})
+    groups = [group for group in entry_points().groups if group.startswith("fact_clip.")]
+    for group in sorted(groups):
+        for point in entry_points(group=group):
+            plugins = [table.plugins[point.name] for table in by_group.get(group, [])]
+            package, _, version = _package(point).partition(" ")
+            row = {"group": group, "name": point.name, "package": package, "version": version}
+            rows.append({**row, "fault": _fault(plugins)})
     return rows
 
 
-def _fault(name: str, tables: Sequence[Table[Any]]) -> str | None:
-    """Return why none of the tables of a group can use a plug-in, or None if one can."""
-    try:
-        if all(table.plugin(name) is None for table in tables):
-            return "nothing that this group takes"
-    except InputError as error:
-        return error.problem
-    return None
+def _package(point: EntryPoint) -> str:
+    """Return the package of an entry point, as "fact-clip-example 0.1"."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+
+
+def _fault(plugins: list[Plugin]) -> str | None:
+    """Return why no table of a group can use an entry point, or None if one can."""
+    if not plugins:
+        return f"no such group; use one of {', '.join(_TABLES)}"
+    if any(plugin.row is not None for plugin in plugins):
+        return None
+    faults = [plugin.fault.problem for plugin in plugins if plugin.fault is not None]
+    return faults[0] if faults else "nothing that this group takes"

@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import isfunction
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
@@ -106,8 +107,12 @@ _TORCHVISION = {"torchvision": "torchvision"}
 
 
 def _adopt(method: str, name: str, part: Any) -> Entry[Any] | None:
-    """Return the row of a plug-in: a class, called as `Entry.build` is."""
-    return Entry(name, part) if callable(getattr(part, method, None)) else None
+    """Return the row of a class, called as `Entry.build` is, an object or a function."""
+    if callable(getattr(part, method, None)):
+        return Entry(name, part if isinstance(part, type) else lambda *_: part)
+    if method == "encode_images" and isfunction(part):
+        return Entry(name, lambda *_: FunctionEncoder(part, name))
+    return None
 
 
 _FRAME: dict[str, Entry[FrameEncoder]] = {

@@ -313,8 +313,8 @@ class FunctionEncoder:
     size: tuple[int, int] | None = None
     context = 0
 
-    def __init__(self, function: Callable[[NDArray[np.uint8]], Any]) -> None:
-        self.name = getattr(function, "__name__", type(function).__name__)
+    def __init__(self, function: Callable[[NDArray[np.uint8]], Any], name: str = "") -> None:
+        self.name = name or getattr(function, "__name__", type(function).__name__)
         self._function = function
 
     def load(self) -> None:

@@ -77,7 +77,7 @@ def _adopt(name: str, part: Any) -> Format:
     """Return the format of a plug-in, which has an ending of its own."""
     if not isinstance(part, Format):
         raise ValueError("not a fact_clip.formats.Format")
-    is_built_in = any(part.ending == form.ending for form in FORMATS.data.values())
+    is_built_in = any(part.ending == form.ending for form in _FORMATS.values())
     if is_built_in or not part.ending.startswith("."):
         raise ValueError(f"the ending {part.ending!r} is built in, or does not start with a point")
     return part

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from fact_clip.core import Clock, Segment, Segmentation, runs
+from fact_clip.core import Clock, InputError, Segment, Segmentation, runs
+from fact_clip.core.arguments import table_of
+from fact_clip.core.plugins import Table
 from fact_clip.core.scores import Scores as FrameScores
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores
 from fact_clip.inference.candidates import NONE_OF_THESE
@@ -20,6 +23,22 @@ MOST_ALTERNATIVES = 5  # of a segment
 
 BACKGROUND = "background"
 """Name of frames under a threshold, where the vocabulary has no background."""
+
+
+Decode = Callable[[FrameScores], ArrayLike]
+"""A decoder: from the scores of a video to the index among their names of each frame, (T,)."""
+
+
+def _adopt(name: str, part: Any) -> Decode:
+    if not callable(part):
+        raise ValueError("not a function of scores")
+    return part  # type: ignore[no-any-return]
+
+
+DECODERS: Table[Decode] = Table(
+    "fact_clip.decoders", {"argmax": lambda scores: scores.array.argmax(axis=1)}, _adopt
+)
+"""Decoders beside that of the settings, for `Segmenter.segment`."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +90,18 @@ class SegmentDecoder:
         segments = self.builder().add(frames, is_last=True)
         means = self.table(scores, table)
         return self.finish([self._ranked(segment, means) for segment in segments], scores.clock)
+
+    def segmentation_by(self, decode: Decode, scores: Scores) -> Segmentation:
+        """Return the segmentation of a scored video by another decoder."""
+        table = self.table(scores, self.class_scores(scores))
+        n_frames, n_classes = table.array.shape
+        labels = table_of(decode(table), "decoder", (n_frames,)).astype(np.int64)
+        if not ((labels >= 0) & (labels < n_classes)).all():
+            raise InputError("decoder", f"indices that are not from 0 to {n_classes - 1}")
+        confidence = table.array[np.arange(n_frames), labels].clip(0, 1).tolist()
+        names = [table.names[label] for label in labels]
+        frames = Segmentation.from_frames(names, confidence=confidence)
+        return self.finish(frames.segments, scores.clock)
 
     def class_scores(self, scores: Scores) -> Tensor:
         """Return the probabilities of the candidates before decoding, (T', C)."""

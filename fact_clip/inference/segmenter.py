@@ -33,7 +33,7 @@ from fact_clip.decoding import CandidateSet, DecodeSettings, Scores
 from fact_clip.encoders import (
     FrameEncoder,
 )
-from fact_clip.inference.decoder import BACKGROUND, SegmentDecoder
+from fact_clip.inference.decoder import BACKGROUND, DECODERS, Decode, SegmentDecoder
 from fact_clip.inference.export import export
 from fact_clip.inference.scorer import FrameScorer, Scorer, check_features
 from fact_clip.inference.stream import Stream, check_delay
@@ -139,6 +139,7 @@ class Segmenter:
         transcript: Sequence[str] | None = None,
         *,
         settings: DecodeSettings | None = None,
+        decoder: Decode | str | None = None,
         progress: Progress | None = None,
         span: Span | None = None,
     ) -> Segmentation:
@@ -152,6 +153,8 @@ class Segmenter:
             transcript: the actions in order, for a model that aligns transcripts
                 (``model.transcript``).
             settings: of decoding; None: those of the run.
+            decoder: a function of `Scores` to class indices (T,), or the name of one that is
+                registered, in place of the decoding of the settings.
             progress: called with (rows done, rows in all, name) while a video is encoded.
             span: the part of a video that is read; None: all of it.
 
@@ -172,7 +175,10 @@ class Segmenter:
             progress=progress,
             span=span,
         )
-        return self.decode(scores, candidates, settings)
+        if decoder is None:
+            return self.decode(scores, candidates, settings)
+        decode = DECODERS.find(decoder, "decoder") if isinstance(decoder, str) else decoder
+        return self._decoder(candidates, settings).segmentation_by(decode, scores)
 
     def scores(
         self,

@@ -85,7 +85,7 @@ def _adopt(name: str, part: Any) -> Metric:
 
 
 METRICS: Table[Metric] = Table("fact_clip.metrics", {}, _adopt)
-"""Metrics of plug-ins, which `evaluate` computes too."""
+"""Metrics of programs and plug-ins, which `evaluate` computes too."""
 
 
 @validated("ground_truth", "prediction")
@@ -162,8 +162,9 @@ def _plugin_figures(videos: Sequence[Video]) -> dict[str, float]:
     """Compute the metrics of plug-ins: a figure under their name, or several as name_key."""
     figures = {}
     for name, metric in METRICS.items():
-        where = f"metric {name!r} of {METRICS.package(name)}"
-        with library_errors(where, "it fails", Exception, fix="correct or uninstall the package"):
+        package = METRICS.package(name)
+        where = f"metric {name!r} of {package}" if package else f"metric {name!r}"
+        with library_errors(where, "it fails", Exception, fix="correct or remove it"):
             value = metric([true for true, _ in videos], [guess for _, guess in videos])
         if isinstance(value, Mapping):
             values = {f"{name}_{key}": part for key, part in value.items()}

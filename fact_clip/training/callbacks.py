@@ -6,14 +6,22 @@ import csv
 import importlib.util
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+from torch.optim import Optimizer
+
+from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.core.arguments import is_number
-from fact_clip.core.io import parse_json, read_text
+from fact_clip.core.io import parse_json, read_text, read_value, write_value
 from fact_clip.core.paths import check_place, inside, whole_file, write_lines
+from fact_clip.core.plugins import Table
+from fact_clip.models import FACT
 
 
 class StopTraining(Exception):  # noqa: N818
@@ -30,6 +38,11 @@ class EpochState:
         epochs: epochs in all.
         best: best score on the validation videos; None before the first validation.
         numbers: of the last epoch, as in log.jsonl: "epoch", "lr", "total", the loss terms.
+        model: the model that is trained.
+        optimizer: its optimiser.
+        config: the configuration with every decision.
+        step: steps done of the epoch.
+        terms: loss terms of the last step, on the device of the model.
     """
 
     run: Path
@@ -37,6 +50,11 @@ class EpochState:
     epochs: int
     best: float | None
     numbers: Mapping[str, float]
+    model: FACT
+    optimizer: Optimizer
+    config: Config
+    step: int = 0
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Callback:
@@ -46,6 +64,35 @@ class Callback:
     training cleanly after the epoch. Any other exception ends it at once, as an interruption does:
     `resume` does the epoch again, so an epoch may come twice.
     """
+
+    def on_train_start(self, state: EpochState) -> None:
+        """Receive the model and its optimiser before the first step, also of a resumed training.
+
+        Args:
+            state: progress of the training.
+        """
+
+    def on_train_end(self, state: EpochState) -> None:
+        """Release what was opened, after the last epoch.
+
+        Args:
+            state: progress of the training.
+        """
+
+    def on_exception(self, state: EpochState, error: BaseException) -> None:
+        """Release what was opened, where the training ends without `on_train_end`.
+
+        Args:
+            state: progress of the training.
+            error: what ends it; it is raised again.
+        """
+
+    def on_step(self, state: EpochState) -> None:
+        """Receive the loss terms of a step.
+
+        Args:
+            state: progress of the training.
+        """
 
     def on_epoch(self, state: EpochState) -> None:
         """Receive the numbers of an epoch, with those of a validation ("validation edit").
@@ -113,39 +160,119 @@ class FileLog(Callback):
             writer.writerows(self.rows)
 
 
-class _TensorBoard(Callback):
-    def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.writer = SummaryWriter(str(inside(out, "tensorboard")))
-
-    def on_epoch(self, state: EpochState) -> None:
-        for key, value in state.numbers.items():
-            self.writer.add_scalar(key, value, state.epoch)
-        self.writer.flush()
-
-
-class _Wandb(Callback):
-    def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
-        import wandb
-
-        self.run = wandb.init(project="fact-clip", dir=str(out), config=dict(config))
-
-    def on_epoch(self, state: EpochState) -> None:
-        self.run.log(dict(state.numbers), step=state.epoch)
-
-
-LOGGERS: dict[str, Callable[[Path, Mapping[str, Any]], Callback]] = {
-    "tensorboard": _TensorBoard,
-    "wandb": _Wandb,
+# Trackers of accelerate, by the names of their packages.
+_TRACKERS = (
+    "aim",
+    "clearml",
+    "comet_ml",
+    "dvclive",
+    "mlflow",
+    "swanlab",
+    "tensorboard",
+    "trackio",
+    "wandb",
+)
+# How a tracker continues a run: the argument that names it, and the attribute that holds the name.
+_RESUMED = {
+    "aim": ("run_hash", "hash"),
+    "clearml": ("continue_last_task", "id"),
+    "comet_ml": ("experiment_key", "id"),
+    "mlflow": ("run_id", "info.run_id"),
+    "wandb": ("id", "id"),
 }
+
+
+class Tracker(Callback):
+    """A run of a tracker of accelerate, whose identity is kept in ``loggers.json``.
+
+    Args:
+        name: of the tracker.
+        out: the run folder.
+        config: settings of the training.
+    """
+
+    def __init__(self, name: str, out: Path, config: Mapping[str, Any]) -> None:
+        from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+        self.name = name
+        self.config = config
+        self.is_open = False
+        self.ids_path = inside(out, "loggers.json")
+        check_place(self.ids_path)
+        self.ids: dict[str, str] = {}
+        if self.ids_path.is_file():
+            self.ids = read_value(dict[str, str], self.ids_path)
+        options: dict[str, dict[str, Any]] = {
+            "clearml": {"task_name": out.name},
+            "mlflow": {"run_name": out.name, "nested_run": True},
+            "tensorboard": {"logging_dir": str(out)},
+            "wandb": {"name": out.name, "dir": str(out), "resume": "allow"},
+        }
+        arguments = options.get(name, {})
+        if name in self.ids:
+            arguments[_RESUMED[name][0]] = self.ids[name]
+        # TensorBoard takes the name of the project for the name of its folder.
+        project = name if name == "tensorboard" else "fact-clip"
+        self.tracker = LOGGER_TYPE_TO_CLASS[name](project, **arguments)
+
+    def on_train_start(self, state: EpochState) -> None:
+        """Start or continue the run of the tracker."""
+        self.tracker.start()
+        self.is_open = True
+        if state.epoch == 0:
+            self.tracker.store_init_configuration(_flat(self.config))
+        if self.name in _RESUMED:
+            self.ids[self.name] = attrgetter(_RESUMED[self.name][1])(self.tracker.tracker)
+            write_value(self.ids_path, self.ids)
+
+    def on_epoch(self, state: EpochState) -> None:
+        """Send the numbers of an epoch."""
+        numbers = dict(state.numbers)
+        if self.name == "mlflow":  # whose names have no "@"
+            numbers = {key.replace("@", "_"): value for key, value in numbers.items()}
+        self.tracker.log(numbers, step=state.epoch)
+
+    def on_train_end(self, state: EpochState) -> None:
+        """Close the run of the tracker."""
+        self.tracker.finish()
+
+    def on_exception(self, state: EpochState, error: BaseException) -> None:
+        """Close the run of the tracker, if it was started."""
+        if self.is_open:
+            self.tracker.finish()
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str | float]:
+    """Return the values of a nested configuration by keys with dots."""
+    values: dict[str, str | float] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            values |= _flat(value, f"{prefix}{key}.")
+        else:
+            values[f"{prefix}{key}"] = value if isinstance(value, int | float) else str(value)
+    return values
+
+
+Logger = Callable[[Path, Mapping[str, Any]], Callback]
+"""Makes the callback of a training from its run folder and its configuration."""
+
+
+def _adopt(name: str, part: Any) -> Logger:
+    if not callable(part):
+        raise ValueError("not a function of a run folder and a configuration")
+    return part  # type: ignore[no-any-return]
+
+
+LOGGERS: Table[Logger] = Table(
+    "fact_clip.loggers", {name: partial(Tracker, name) for name in _TRACKERS}, _adopt
+)
 
 
 def check_loggers(names: Iterable[str]) -> None:
     """Raise an InputError for a logger that is unknown or not installed."""
-    key = "train.loggers"
     for name in names:
-        if name not in LOGGERS:
-            raise InputError(key, f"no logger {name!r}", f"choose {', '.join(LOGGERS)}")
-        if importlib.util.find_spec(name) is None:
-            raise InputError(key, f"{name} is not installed", f"run: pip install {name}")
+        LOGGERS.find(name, "train.loggers")
+        if name in _TRACKERS and importlib.util.find_spec(name) is None:
+            raise InputError(
+                "train.loggers", f"{name} is not installed", f"run: pip install {name}"
+            )

@@ -22,7 +22,7 @@ from fact_clip.core.paths import check_place, inside, write_lines
 from fact_clip.core.progress import paced
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split, read_lines
-from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
+from fact_clip.datasets.memory import DATA_SOURCES, DataSource, MemoryStore, with_data
 from fact_clip.decoding import (
     Calibration,
     CandidateSet,
@@ -103,7 +103,7 @@ def evaluate(
     device: str = "auto",
     trust_encoder: bool = False,
     precision: Precision = "auto",
-    data: DataSource | None = None,
+    data: DataSource | str | None = None,
 ) -> dict[str, Any]:
     """Score a run and write ``RUN/evaluation.json``, or ``RUN/evaluation_SPLIT.json``.
 
@@ -133,7 +133,8 @@ def evaluate(
         InputError: the run or the data cannot be read or do not fit each other, or a setting of the
             model or its training is overridden.
     """
-    scorer, dataset = open_run(run_dir, overrides, device, precision, data)
+    source = DATA_SOURCES.find(data, "data") if isinstance(data, str) else data
+    scorer, dataset = open_run(run_dir, overrides, device, precision, source)
     _set_trust(scorer, overrides, actions, trust_encoder)
     files = _OutputFiles.in_folder(scorer.run.path, split, actions is not None, overrides)
     processes = Processes(scorer.device)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractContextManager,
     ExitStack,
@@ -27,8 +28,10 @@ from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import inside, locked, write_lines
-from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
+from fact_clip.datasets.memory import DATA_SOURCES, DataSource, MemoryStore, with_data
 from fact_clip.datasets.statistics import median_frames
+from fact_clip.losses.criterion import LOSSES, Loss
+from fact_clip.metrics.report import METRICS, Metric
 from fact_clip.models.blocks import block_configs
 from fact_clip.run import Run, member_folders, read_weights, remove_unfinished
 from fact_clip.training import trainer
@@ -51,13 +54,15 @@ Beside = Callable[[Plan, Path, bool], AbstractContextManager[Callable[[], None]]
 """Trains members during a block; yields a function that raises an InputError if one failed."""
 
 
-@validated("data")
+@validated("data", "losses", "metrics")
 def train(
     config: Config | Plan | str | Path,
     out: str | Path,
     *,
     overrides: Sequence[str] = (),
-    data: DataSource | None = None,
+    data: DataSource | str | None = None,
+    losses: Sequence[Loss | str] = (),
+    metrics: Mapping[str, Metric] | None = None,
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
     member: int | None = None,
@@ -75,9 +80,13 @@ def train(
         out: the run folder; it must be new, unless ``resume``.
         overrides: settings on top of the configuration, as "train.epochs=20"; none with a plan.
         data: data in memory (`datasets.from_arrays`, or a `datasets.DataSource`) in place of
-            ``data.root``. They are not written anywhere, so an ensemble is an InputError,
-            `evaluate` takes them again, and the recipe `zero_shot` measures nothing.
-        callbacks: called after epochs, validations and saves; see `Callback`.
+            ``data.root``, or the name of a registered source. They are not written anywhere, so an
+            ensemble is an InputError, `evaluate` takes them again, and the recipe `zero_shot`
+            measures nothing.
+        losses: further terms of the loss, functions of output and truth (`losses.Loss`) or names.
+            Functions are registered by their names, which ``loss.terms`` lists.
+        metrics: metrics of this process by name, see `register`; validations have them, too.
+        callbacks: called after steps, epochs, validations and saves; see `Callback`.
         resume: continue an interrupted run of the same configuration; epochs and members may have
             become more.
         member: train this member alone, from 1 to ``train.members``. Whoever trains the last
@@ -96,7 +105,13 @@ def train(
     if printable(str(out)) != str(out):
         problem = "control characters, or bytes that are not UTF-8, in the name of the folder"
         raise InputError(out, problem)
-    plan = _planned(config, overrides, data, out / "config.yaml" if resume else None)
+    for name, metric in (metrics or {}).items():
+        METRICS.register(metric, name)
+    if losses:
+        names = [LOSSES.name_of(term) for term in losses]
+        overrides = [*overrides, f"loss.terms={json.dumps(names)}"]
+    source = DATA_SOURCES.find(data, "data") if isinstance(data, str) else data
+    plan = _planned(config, overrides, source, out / "config.yaml" if resume else None)
     processes = Processes(plan.device)
     if processes.is_main:
         report_notes(plan.notes)

@@ -100,6 +100,7 @@ class Trainer:
         self.text_embeddings, self.loader = self._setup_data()
 
         self.numbers: dict[str, float] = {}
+        self.terms: dict[str, Tensor] = {}  # of the last step
         self.is_stopped = False
         self.save_time = time.monotonic()
         self.callbacks = self._setup_callbacks(callbacks)
@@ -207,10 +208,25 @@ class Trainer:
             ``{"epoch", "best", "seconds", "parameters"}``.
         """
         start_time = time.perf_counter()
+        try:
+            self._call(lambda callback, now: callback.on_train_start(now))
+            self._all_epochs(progress)
+        except BaseException as error:
+            reason = error
+            self._call(lambda callback, now: callback.on_exception(now, reason))
+            raise
+        self._call(lambda callback, now: callback.on_train_end(now))
+        return {
+            "epoch": self.state.epoch,
+            "best": self._best,
+            "seconds": time.perf_counter() - start_time,
+            "parameters": sum(parameter.numel() for parameter in self.parameters),
+        }
+
+    def _all_epochs(self, progress: Progress | None) -> None:
         state = self.state
-        n_epochs = self.settings.epochs
         pace = Pace(state.epoch)
-        while not self.is_stopped and state.epoch < n_epochs:
+        while not self.is_stopped and state.epoch < self.settings.epochs:
             numbers = self._one_epoch()
             self._call(lambda callback, now: callback.on_epoch(now))
             # Last: a run that is interrupted before this does the epoch again.
@@ -219,12 +235,6 @@ class Trainer:
             self.is_stopped = self.processes.broadcast(lambda: self.is_stopped)
             if self.processes.is_main:
                 self._report(numbers["total"], pace, progress)
-        return {
-            "epoch": state.epoch,
-            "best": self._best,
-            "seconds": time.perf_counter() - start_time,
-            "parameters": sum(parameter.numel() for parameter in self.parameters),
-        }
 
     def _report(self, loss: float, pace: Pace, progress: Progress | None) -> None:
         """Log the epoch now and then, and call `progress`."""
@@ -276,6 +286,8 @@ class Trainer:
             for key, value in self.processes.all_reduce(step_terms, batch.share).items():
                 state.terms[key] = state.terms.get(key, 0.0) + value
             state.step += 1
+            self.terms = step_terms
+            self._call(lambda callback, now: callback.on_step(now))
             if time.monotonic() - self.save_time > SAVE_SECONDS:
                 self._save_state()
             self.after_step()
@@ -392,6 +404,11 @@ class Trainer:
             epochs=self.settings.epochs,
             best=self._best,
             numbers=self.numbers,
+            model=self.model,
+            optimizer=self.optimizer,
+            config=self.run.config,
+            step=self.state.step,
+            terms=self.terms,
         )
         for callback in self.callbacks:
             try:

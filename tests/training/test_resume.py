@@ -200,12 +200,16 @@ def test_the_two_logs_agree(tiny, tmp_path):
 def test_the_log_drops_rows_of_epochs_that_are_done_again(tmp_path):
     log = FileLog(tmp_path, 0)
     for epoch in (1, 2):
-        log.on_epoch(EpochState(tmp_path, epoch, 9, None, {"epoch": epoch, "total": 0.5 * epoch}))
+        log.on_epoch(state_of(tmp_path, epoch, {"epoch": epoch, "total": 0.5 * epoch}))
     again = FileLog(tmp_path, 1)
     assert (tmp_path / "log.csv").read_text().splitlines() == ["epoch,total", "1,0.5"]
-    again.on_epoch(EpochState(tmp_path, 2, 9, None, {"epoch": 2, "total": 4.0, "validation score": 7.0}))
+    again.on_epoch(state_of(tmp_path, 2, {"epoch": 2, "total": 4.0, "validation score": 7.0}))
     assert log_of(tmp_path) == [{"epoch": 1, "total": 0.5}, {"epoch": 2, "total": 4.0, "validation score": 7.0}]
     assert (tmp_path / "log.csv").read_text().splitlines() == ["epoch,total,validation score", "1,0.5,", "2,4.0,7.0"]
+
+
+def state_of(run, epoch, numbers):
+    return EpochState(run, epoch, 9, None, numbers, model=None, optimizer=None, config=None)
 
 
 def test_further_loggers_get_the_same_rows(tiny, tmp_path, monkeypatch):
