@@ -302,7 +302,6 @@ def test_parts_are_registered_by_name_and_taken_as_objects(registry, parts):
         ("encoder", "grid", np.mean, "'grid', a part of fact_clip.encoders"),
         ("head", "a", dict, "'a', a part of fact_clip.heads"),
         ("metric", "edit", len, "'edit', a part of fact_clip.metrics"),
-        ("loss", "frame", len, "'frame', a part of fact_clip.losses"),
         ("loss", "a", 3, "'a', a part of fact_clip.losses"),
         ("decoder", "argmax", len, "'argmax', a part of fact_clip.decoders"),
         ("logger", "wandb", len, "'wandb', a part of fact_clip.loggers"),

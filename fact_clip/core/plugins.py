@@ -136,6 +136,13 @@ class Table(UserDict[str, T]):
         return row is not None
 
 
+def adopt_function(name: str, part: Any) -> Any:
+    """Return a function as it is."""
+    if not callable(part):
+        raise ValueError("not a function")
+    return part
+
+
 def tables(kind: str) -> list[Table[Any]]:
     """Return the tables of a kind of parts, which are of one group."""
     if kind not in _TABLES:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from fact_clip.core import Clock, InputError, Segment, Segmentation, runs
 from fact_clip.core.arguments import table_of
-from fact_clip.core.plugins import Table
+from fact_clip.core.plugins import Table, adopt_function
 from fact_clip.core.scores import Scores as FrameScores
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores
 from fact_clip.inference.candidates import NONE_OF_THESE
@@ -29,14 +28,8 @@ Decode = Callable[[FrameScores], ArrayLike]
 """A decoder: from the scores of a video to the index among their names of each frame, (T,)."""
 
 
-def _adopt(name: str, part: Any) -> Decode:
-    if not callable(part):
-        raise ValueError("not a function of scores")
-    return part  # type: ignore[no-any-return]
-
-
 DECODERS: Table[Decode] = Table(
-    "fact_clip.decoders", {"argmax": lambda scores: scores.array.argmax(axis=1)}, _adopt
+    "fact_clip.decoders", {"argmax": lambda scores: scores.array.argmax(axis=1)}, adopt_function
 )
 """Decoders beside that of the settings, for `Segmenter.segment`."""
 

@@ -1,6 +1,13 @@
 """Output and labels to named loss terms."""
 
-from fact_clip.losses.criterion import BlockTerms, Criterion, LossTerms
+from fact_clip.losses.criterion import LOSSES, BlockTerms, Criterion, Loss, LossTerms
 from fact_clip.losses.truth import Truth
 
-__all__ = ["BlockTerms", "Criterion", "LossTerms", "Truth"]
+__all__ = [
+    "LOSSES",
+    "BlockTerms",
+    "Criterion",
+    "Loss",
+    "LossTerms",
+    "Truth",
+]

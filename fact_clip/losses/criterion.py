@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from torch.nn.functional import pad
 from fact_clip.config import LossConfig
 from fact_clip.core.arguments import number_of, table_of, whole_of
 from fact_clip.core.errors import InputError
-from fact_clip.core.plugins import Table
+from fact_clip.core.plugins import Table, adopt_function
 from fact_clip.losses.matching import (
     Pairs,
     match_videos,
@@ -56,7 +55,7 @@ class LossTerms:
         fact: mean of the blocks' totals.
         contrastive: InfoNCE of an alignment head, or None.
         matches: (token, segment) pairs of each video.
-        more: the terms of `LossConfig.terms`, by name.
+        further: the terms of `LossConfig.terms`, by name.
     """
 
     total: Tensor
@@ -64,7 +63,7 @@ class LossTerms:
     fact: Tensor
     contrastive: Tensor | None
     matches: tuple[Pairs, ...]
-    more: Mapping[str, Tensor] = field(default_factory=dict)
+    further: Mapping[str, Tensor] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, float]:
         """Return plain numbers for a log: total, mean of each term over blocks, contrastive."""
@@ -74,27 +73,19 @@ class LossTerms:
 
     def detached(self) -> dict[str, Tensor]:
         """Return the values of :meth:`as_dict` on the device, without gradient."""
-        values = {"total": self.total}
+        values = {"total": self.total, **self.further}
         for term in fields(BlockTerms):
             terms = [getattr(block, term.name) for block in self.blocks]
             values[term.name] = torch.stack(terms).mean()
         if self.contrastive is not None:
             values["contrastive"] = self.contrastive
-        values |= self.more
         return {name: value.detach() for name, value in values.items()}
 
 
 Loss = Callable[[Output, Truth], Tensor]
 """A term of the loss: of the output of a batch and its truth, a scalar that is already weighted."""
 
-
-def _adopt(name: str, part: Any) -> Loss:
-    if not callable(part) or name in LossTerms.__annotations__ | BlockTerms.__annotations__:
-        raise ValueError("not a function of output and truth, or the name of a built-in term")
-    return part  # type: ignore[no-any-return]
-
-
-LOSSES: Table[Loss] = Table("fact_clip.losses", {}, _adopt)
+LOSSES: Table[Loss] = Table("fact_clip.losses", {}, adopt_function)
 """Terms of programs and plug-ins, for `LossConfig.terms`."""
 
 
@@ -144,7 +135,7 @@ class Criterion:
             number_of(mean_transcript_length, "mean_transcript_length", "segments, 0 or more", 0)
         if frames is not None:
             table_of(frames, "frames", (classes.count,))
-        self.terms = {name: LOSSES.find(name, "loss.terms") for name in config.terms}
+        self.losses = {name: LOSSES.find(name, "loss.terms") for name in config.terms}
         self.config = config
         self.classes = classes
         self.background = tuple(background)
@@ -193,12 +184,14 @@ class Criterion:
         if output.alignment_logits is not None:
             contrastive = info_nce(output.alignment_logits.float(), truth.labels, self.seen)
             total = self.config.fact_weight * fact + self.config.contrastive_weight * contrastive
-        more = {name: term(output, truth) for name, term in self.terms.items()}
-        for name, term in more.items():
+        further = {}
+        for name, loss in self.losses.items():
+            term = loss(output, truth)
             if term.shape:
                 raise InputError(f"loss {name!r}", f"shape {tuple(term.shape)}, not a scalar")
+            further[name] = term
             total = total + term
-        return LossTerms(total, blocks, fact, contrastive, matches, more)
+        return LossTerms(total, blocks, fact, contrastive, matches, further)
 
     def _match(self, output: Output, truth: Truth) -> tuple[_Target, tuple[Pairs, ...]]:
         """Match tokens to true segments by the last block, and derive the targets."""

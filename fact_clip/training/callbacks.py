@@ -20,7 +20,7 @@ from fact_clip.core import InputError
 from fact_clip.core.arguments import is_number
 from fact_clip.core.io import parse_json, read_text, read_value, write_value
 from fact_clip.core.paths import check_place, inside, whole_file, write_lines
-from fact_clip.core.plugins import Table
+from fact_clip.core.plugins import Table, adopt_function
 from fact_clip.models import FACT
 
 
@@ -257,14 +257,8 @@ Logger = Callable[[Path, Mapping[str, Any]], Callback]
 """Makes the callback of a training from its run folder and its configuration."""
 
 
-def _adopt(name: str, part: Any) -> Logger:
-    if not callable(part):
-        raise ValueError("not a function of a run folder and a configuration")
-    return part  # type: ignore[no-any-return]
-
-
 LOGGERS: Table[Logger] = Table(
-    "fact_clip.loggers", {name: partial(Tracker, name) for name in _TRACKERS}, _adopt
+    "fact_clip.loggers", {name: partial(Tracker, name) for name in _TRACKERS}, adopt_function
 )
 
 
