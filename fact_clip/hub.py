@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from fact_clip.core.errors import InputError
+from fact_clip.core.extras import require
 
 _TIMEOUT = 10.0  # seconds to wait for the hub before only the cache is searched
 _LOGIN = "log in with 'hf auth login', or set HF_TOKEN"
@@ -110,11 +111,9 @@ def _digest(path: Path, like: str) -> str:
 @contextmanager
 def _hub_errors(where: str) -> Iterator[None]:
     """Turn errors of the hub's library into an InputError of one line."""
-    try:
-        from huggingface_hub import errors, utils
-    except ImportError:
-        fix = "run: pip install huggingface_hub"
-        raise InputError(where, "huggingface_hub is not installed", fix) from None
+    require(where, "huggingface_hub", "hub")
+    from huggingface_hub import errors, utils
+
     if not sys.stderr.isatty():
         utils.disable_progress_bars()
     try:

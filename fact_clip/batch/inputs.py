@@ -17,6 +17,7 @@ import numpy as np
 
 from fact_clip.batch.stores import RemoteFile, is_remote, list_remote
 from fact_clip.core import FileLocation, InputError, Json, library_errors
+from fact_clip.core.extras import require
 from fact_clip.core.io import check_file, parse_json
 from fact_clip.core.paths import file_name
 
@@ -277,11 +278,9 @@ def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
 
 def import_parquet(where: Path) -> Any:
     """Return the module ``pyarrow.parquet``. Raise an InputError if it is not installed."""
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        problem = "the package pyarrow is not installed"
-        raise InputError(where, problem, "pip install 'fact-clip[parquet]'") from None
+    require(where, "pyarrow", "parquet")
+    from pyarrow import parquet
+
     return parquet
 
 

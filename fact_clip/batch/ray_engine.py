@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +13,8 @@ from fact_clip.batch.engine import BatchOptions, Task, run_items
 from fact_clip.batch.extraction import ExtractTask
 from fact_clip.batch.inputs import Inputs, Item
 from fact_clip.batch.stores import Mirror, is_remote
-from fact_clip.core import InputError, Json
+from fact_clip.core import Json
+from fact_clip.core.extras import require
 from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.video.extract import Settings
 
@@ -112,9 +112,7 @@ def on_ray(
     Raises:
         InputError: Ray is not installed.
     """
-    if importlib.util.find_spec("ray") is None:
-        problem = "the package ray is not installed"
-        raise InputError("--engine", problem, "pip install 'fact-clip[ray]'")
+    require("--engine", "ray", "ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
     import ray.data

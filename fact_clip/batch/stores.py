@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from fact_clip.batch.description import FILE as DESCRIPTION
 from fact_clip.core import InputError, library_errors
+from fact_clip.core.extras import require
 
 _HEADER_BYTES = 4096  # that hold the header of a feature file
 RECORDS = ".results"
@@ -27,11 +28,9 @@ def is_remote(address: object) -> bool:
 
 def open_store(address: str) -> tuple[Any, str]:
     """Return the file system of an address, and the path in it."""
-    try:
-        import fsspec
-    except ImportError:
-        problem = "the package fsspec is not installed"
-        raise InputError(address, problem, "pip install 'fact-clip[remote]'") from None
+    require(address, "fsspec", "remote")
+    import fsspec
+
     with library_errors(address, "cannot be opened", ImportError, ValueError, OSError):
         store, path = fsspec.core.url_to_fs(address)
     return store, str(path)

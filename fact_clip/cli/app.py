@@ -34,6 +34,7 @@ from fact_clip.cli.options import (
     option,
 )
 from fact_clip.core import InputError, Names, library_errors
+from fact_clip.core.extras import install_command
 from fact_clip.core.paths import whole_file
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def app(
       fact-clip app my_project --run runs/k5
       fact-clip app --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
-    fix = "run in the folder of FACT-CLIP: pip install '.[app]'"
+    fix = install_command("app")
     with library_errors("fact-clip app", "not installed", ModuleNotFoundError, fix=fix):
         import uvicorn
 

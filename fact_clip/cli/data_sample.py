@@ -8,6 +8,7 @@ from typing import Annotated
 from fact_clip.cli.arguments import check_new
 from fact_clip.cli.console import note, progress
 from fact_clip.cli.options import argument, option
+from fact_clip.core.extras import install_command
 from fact_clip.core.progress import paced
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def _write_videos(folder: Path) -> int:
     from fact_clip.video.overlay import can_write, write_video
 
     if not can_write():
-        note("no videos are written: the package av is missing; run: pip install av")
+        note(f"no videos are written: the package av is missing; {install_command('video')}")
         return 0
     labels = sorted((folder / "groundTruth").glob("*.txt"))
     with progress("drawing") as report:

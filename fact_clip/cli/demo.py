@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from fact_clip.cli.console import figures_table, progress
 from fact_clip.cli.options import option
 from fact_clip.core import InputError, Json
+from fact_clip.core.extras import require
 from fact_clip.core.paths import locked
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def demo(
     from fact_clip.datasets.dataset import Dataset
     from fact_clip.datasets.synthetic import write_workbench
 
+    require("fact-clip demo", "matplotlib", "plots")
     data = out / "data"
     first_file = min(out.iterdir(), default=None) if out.exists() else None
     if first_file is not None and not (data / HOLDOUT).is_file():

@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 
-import typer
+try:
+    from typer import TyperException as UsageException
+except ImportError:  # of earlier versions of typer, which use click
+    from click import ClickException as UsageException  # type: ignore[assignment]
 
 from fact_clip.cli.console import is_secondary
 from fact_clip.cli.signals import InterruptedCommandError, interruptible
@@ -85,7 +88,7 @@ def _exit_code(command: Callable[[], object]) -> int:
     with _logs_on_stderr():
         try:
             code = command()
-        except (InputError, typer.TyperException, OSError, MemoryError, RuntimeError) as error:
+        except (InputError, UsageException, OSError, MemoryError, RuntimeError) as error:
             message = error_message(error)
             if message is None:
                 raise
@@ -101,7 +104,7 @@ def error_message(error: Exception) -> str | None:
         if isinstance(error.where, str) and error.where in OPTIONS:
             error = error.at(OPTIONS[error.where])
         return with_options(str(error))
-    if isinstance(error, typer.TyperException):
+    if isinstance(error, UsageException):
         context = getattr(error, "ctx", None)
         program = "fact-clip" if context is None else context.command_path
         complaint = " ".join(error.format_message().split()).rstrip(".")

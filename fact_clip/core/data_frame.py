@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fact_clip.core.errors import library_errors
+from fact_clip.core.extras import require
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 
 def data_frame(data: Any, **options: Any) -> DataFrame:
     """Return a pandas.DataFrame of its arguments; without pandas an InputError is raised."""
-    with library_errors(
-        "to_dataframe", "pandas is not installed", ImportError, fix="pip install pandas"
-    ):
-        import pandas as pd
+    require("to_dataframe", "pandas", "tables")
+    import pandas as pd
 
     return pd.DataFrame(data, **options)

@@ -161,19 +161,21 @@ class Processes:
 
         # before there is a group, which its functions otherwise keep as a default
         import torch.distributed.nn
-        from accelerate import PartialState
 
         if "TORCHELASTIC_RUN_ID" in os.environ:
             end_with_parent(os.getppid())
         self.device = pick_device(device) if isinstance(device, str) else device
-        on_cpu = self.device.type == "cpu"
-        is_new = not torch.distributed.is_initialized()
-        options = {"backend": "gloo"} if on_cpu else {}
-        self._state = PartialState(cpu=on_cpu, timeout=_PATIENCE, **options)
-        if is_new and on_cpu:
+        on_gpu = self.device.type == "cuda"
+        if on_gpu:
+            has_index = self.device.index is not None
+            torch.cuda.set_device(self.device if has_index else _best_device())
+        if torch.distributed.is_initialized():
+            return
+        torch.distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+        if not on_gpu:
             # gloo's threads abort a process that ends with them, so nothing may hold the group (see
             # the import above, and `parallel`). NCCL may wait for processes that have failed.
-            atexit.register(self._state.destroy_process_group)
+            atexit.register(torch.distributed.destroy_process_group)
 
     @property
     def is_main(self) -> bool:

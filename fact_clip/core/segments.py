@@ -16,7 +16,8 @@ import numpy as np
 from fact_clip.core.arguments import names_of, number_of, table_of, whole_of
 from fact_clip.core.colours import class_colours
 from fact_clip.core.data_frame import data_frame
-from fact_clip.core.errors import GapError, InputError, library_errors
+from fact_clip.core.errors import GapError, InputError
+from fact_clip.core.extras import require
 from fact_clip.core.types import Json, Names
 
 if TYPE_CHECKING:
@@ -388,10 +389,8 @@ class Segmentation:
         Returns:
             The axes.
         """
-        with library_errors(
-            "plot", "matplotlib is not installed", ImportError, fix="pip install matplotlib"
-        ):
-            from matplotlib import pyplot
+        require("plot", "matplotlib", "plots")
+        from matplotlib import pyplot
 
         axes = pyplot.gca() if ax is None else ax
         edges, unit = self._edges()

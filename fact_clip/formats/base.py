@@ -17,9 +17,9 @@ from fact_clip.core import (
     Location,
     Names,
     Segmentation,
-    library_errors,
 )
 from fact_clip.core.arguments import check_name
+from fact_clip.core.extras import require
 from fact_clip.core.messages import is_name, join_names
 
 logger = logging.getLogger(__name__)
@@ -146,11 +146,10 @@ def choose(where: Location, kind: str, names: Iterable[str], tier: str | None) -
     return choice
 
 
-def library(path: Path, module: str, package: str) -> Any:
-    """Import a module of a package; without it an InputError says how to install it."""
-    fix = f"run: pip install {package}"
-    with library_errors(path, f"{package} is not installed", ImportError, fix=fix):
-        return importlib.import_module(module)
+def library(path: Path, module: str, extra: str) -> Any:
+    """Import a module of an extra; without it an InputError says how to install it."""
+    require(path, module.partition(".")[0], extra)
+    return importlib.import_module(module)
 
 
 def check_line(path: Path, label: str) -> None:

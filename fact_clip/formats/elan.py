@@ -45,7 +45,7 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
 
     Confidences and comments are on tiers below it.
     """
-    pympi = library(path, "pympi.Elan", "pympi-ling")
+    pympi = library(path, "pympi.Elan", "annotation")
     eaf = pympi.Eaf(author="fact-clip")
     eaf.adocument["DATE"] = datetime.now(UTC).isoformat(timespec="seconds")
     eaf.remove_tier("default")

@@ -31,8 +31,8 @@ def write(segmentation: Segmentation, path: Path) -> None:
     there are some.
     """
     rows = list(timed(path, segmentation))
-    pynwb = library(path, "pynwb", "pynwb")
-    epoch = library(path, "pynwb.epoch", "pynwb")
+    pynwb = library(path, "pynwb", "nwb")
+    epoch = library(path, "pynwb.epoch", "nwb")
     description = remark(segmentation) or "actions by fact-clip"
     table = epoch.TimeIntervals(name=TABLE, description=description)
     table.add_column(name="label", description="name of the action")
@@ -61,7 +61,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read one table of intervals with a column `label`; `options.tier` names the table."""
     check_file(path, "an NWB file")
-    pynwb = library(path, "pynwb", "pynwb")
+    pynwb = library(path, "pynwb", "nwb")
     kinds = (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError)
     damaged = library_errors(path, "not an NWB file", *kinds, fix="check it with nwbinspector")
     descriptions = {}

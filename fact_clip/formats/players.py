@@ -205,7 +205,7 @@ def write_otio(segmentation: Segmentation, path: Path) -> None:
 
     Background is a gap.
     """
-    otio = library(path, "opentimelineio", "OpenTimelineIO")
+    otio = library(path, "opentimelineio", "otio")
     second_of(path, segmentation, 0)
     if segmentation.times is None:
         rate = segmentation.fps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import warnings
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from fact_clip.core import InputError, library_errors
 from fact_clip.core.arguments import path_of
+from fact_clip.core.extras import require
 from fact_clip.core.paths import check_place, whole_file
 from fact_clip.decoding import voters
 from fact_clip.decoding.durations import Durations
@@ -106,9 +106,7 @@ def _check(scorer: Scorer, path: Path) -> None:
     check_place(path)
     if path.suffix == ".onnx":
         for package in ("onnx", "onnxscript"):
-            if importlib.util.find_spec(package) is None:
-                problem = f"the package {package} is not installed"
-                raise InputError(path, problem, "run: pip install onnx onnxscript onnxruntime")
+            require(path, package, "onnx")
     if config.model.transcript:
         problem = "a model that aligns transcripts is not exported"
         raise InputError("model.transcript", problem)

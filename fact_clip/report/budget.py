@@ -16,9 +16,9 @@ from fact_clip.core import (
     Json,
     Names,
     Segmentation,
-    library_errors,
     runs,
 )
+from fact_clip.core.extras import require
 from fact_clip.core.paths import whole_file
 from fact_clip.formats.table import write_table
 from fact_clip.metrics.frame import percent
@@ -143,9 +143,8 @@ def write_tables(path: Path, tables: Mapping[str, Rows]) -> list[Path]:
 
 
 def _write_workbook(path: Path, tables: Mapping[str, Rows]) -> None:
-    fix = "run: pip install openpyxl; or write .csv"
-    with library_errors(path, "not written", ModuleNotFoundError, fix=fix):
-        from openpyxl import Workbook
+    require(path, "openpyxl", "app")
+    from openpyxl import Workbook
 
     book = Workbook()
     book.remove(book.active)

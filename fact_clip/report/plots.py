@@ -8,23 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.legend import Legend
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from fact_clip.core import Floats, InputError, Json, Segmentation, Vocabulary
+from fact_clip.core import Floats, InputError, Json, Segmentation, Vocabulary, library_errors
 from fact_clip.core.colours import BACKGROUND, class_colours
+from fact_clip.core.extras import install_command
 from fact_clip.core.paths import check_place, whole_file
 from fact_clip.report.analysis import confusion, factor_confusions, labellings
 from fact_clip.report.record import ROWS, Labels, Video
 from fact_clip.report.summary import Evaluated, video_figures
+
+with library_errors("plots", "no matplotlib", ImportError, fix=install_command("plots")):
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import to_rgb
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
 SUFFIXES = (".png", ".svg", ".pdf")
 

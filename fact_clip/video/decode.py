@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 import sys
@@ -19,6 +18,7 @@ import numpy as np
 
 from fact_clip.core import Floats, Image, InputError, Json, library_errors
 from fact_clip.core.arguments import validated
+from fact_clip.core.extras import require
 from fact_clip.core.io import check_file
 
 if TYPE_CHECKING:
@@ -288,8 +288,7 @@ def file_url(path: Path) -> str:
 
 def check_av(where: Path | str) -> None:
     """Raise an InputError if PyAV is not installed."""
-    if importlib.util.find_spec("av") is None:
-        raise InputError(where, "the package av is not installed", "run: pip install av")
+    require(where, "av", "video")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 
 from fact_clip.core import Floats, Image, InputError, Integers, Progress, Segmentation
 from fact_clip.core.arguments import number_of, validated
+from fact_clip.core.extras import require
 from fact_clip.core.paths import same_place, whole_file
 from fact_clip.video.decode import check_av, file_url, frames, probe
 
@@ -80,6 +81,8 @@ def overlay(
     Returns:
         The file.
     """
+    check_av(video)
+    require("overlay", "matplotlib", "plots")
     import av
 
     out = check_suffix(out)

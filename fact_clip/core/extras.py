@@ -1,0 +1,23 @@
+"""Extras: packages that only some functions need, and how to install them."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from fact_clip.core.errors import InputError, Location
+
+_CHECKOUT = Path(__file__).parents[2]
+
+
+def install_command(*extras: str) -> str:
+    """Return how to install extras, in the words of a checkout or of an installed package."""
+    names = ",".join(extras)
+    if (_CHECKOUT / "pyproject.toml").is_file():
+        return f"run in the folder of FACT-CLIP: pip install -e '.[{names}]'"
+    return f"run: pip install 'fact-clip[{names}]'"
+
+
+def require(where: Location, module: str, extra: str) -> None:
+    """Raise an InputError if a module of an extra is not installed."""
+    if find_spec(module) is None:
+        problem = f"the package {module} is not installed"
+        raise InputError(where, problem, install_command(extra))
