@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from fact_clip.cli.console import figures_table, progress
 from fact_clip.cli.options import option
-from fact_clip.core import InputError, Json
+from fact_clip.core import InputError
 from fact_clip.core.extras import require
 from fact_clip.core.paths import locked
 
 if TYPE_CHECKING:
     from fact_clip.config import Config
     from fact_clip.datasets.dataset import Dataset
+    from fact_clip.training.results import Evaluation
 
 HOLDOUT = "zero_shot/A.json"
 """Hold-out file: three classes whose words occur in others, and two that select gamma."""
@@ -74,7 +75,7 @@ def demo(
     print(f"8. The report of both models, to open in a browser: {page.resolve().as_uri()}")
 
 
-def _train_and_score(config: Config, run: Path) -> Json:
+def _train_and_score(config: Config, run: Path) -> Evaluation:
     """Train into a run folder, replacing that of an earlier demo, and return its evaluation."""
     from fact_clip import training
     from fact_clip.cli.train import summary_of
@@ -89,7 +90,7 @@ def _train_and_score(config: Config, run: Path) -> Json:
         return training.evaluate(run, progress=report)
 
 
-def _comparison(results: dict[str, Json]) -> str:
+def _comparison(results: dict[str, Evaluation]) -> str:
     rows = {}
     for name, result in results.items():
         zero_shot = result["zero_shot"]

@@ -101,7 +101,7 @@ def evaluate(
     if with_report:
         stem = evaluation_stem(split, actions is not None, overrides)
         note(f"written: {write_report([run], split, stem=stem)}")
-    print_result(result, evaluation_text(result), as_json)
+    print_result(result.to_dict(), evaluation_text(result), as_json)
 
 
 def evaluation_text(result: Mapping[str, Any]) -> str:

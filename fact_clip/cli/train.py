@@ -106,19 +106,18 @@ def train(
         raise InputError("--member", "it does not go with a sweep", "train one run")
     with training_bar(out, words) as report:
         if is_sweep:
-            result = training.sweep(settings, out, axes, resume=resume, progress=report)
+            swept = training.sweep(settings, out, axes, resume=resume, progress=report)
         else:
             result = training.train(settings, out, resume=resume, member=member, progress=report)
     if is_secondary():
         return
     if is_sweep:
-        rows = {**result["runs"], "mean": result["metrics"], "sd": result["sd"]}
-        print(figures_table("run", rows, [key for key in FIGURES if key in result["metrics"]]))
+        print(figures_table("run", swept.rows(), [key for key in FIGURES if key in swept.metrics]))
         return
     command = shlex.join(["fact-clip", "evaluate", str(out)])
     print(summary_of(result, shows_score=True))
-    if result.get("members_left"):
-        print(f"member {member} is trained; not yet: {join_names(result['members_left'])}")
+    if result.members_left:
+        print(f"member {member} is trained; not yet: {join_names(result.members_left)}")
         return
     print(f"the model is in {out}; score it with: {command}")
 

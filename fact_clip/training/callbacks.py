@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.core.arguments import is_number
+from fact_clip.core.extras import require
 from fact_clip.core.io import parse_json, read_text, read_value, write_value
 from fact_clip.core.paths import check_place, inside, whole_file, write_lines
 from fact_clip.core.plugins import Table, adopt_function
@@ -266,7 +267,8 @@ def check_loggers(names: Iterable[str]) -> None:
     """Raise an InputError for a logger that is unknown or not installed."""
     for name in names:
         LOGGERS.find(name, "train.loggers")
-        if name in _TRACKERS and importlib.util.find_spec(name) is None:
-            raise InputError(
-                "train.loggers", f"{name} is not installed", f"run: pip install {name}"
-            )
+        if name in _TRACKERS:
+            require("train.loggers", "accelerate", "loggers")
+            if find_spec(name) is None:
+                fix = f"run: pip install {name}"
+                raise InputError("train.loggers", f"{name} is not installed", fix)

@@ -41,6 +41,7 @@ from fact_clip.training.calibration import (
     calibration_pairs,
     learn_confidence,
 )
+from fact_clip.training.results import Evaluation
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def evaluate(
     trust_encoder: bool = False,
     precision: Precision = "auto",
     data: DataSource | str | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Score a run and write ``RUN/evaluation.json``, or ``RUN/evaluation_SPLIT.json``.
 
     With `actions` the name ends with ``_actions``, and the result names the candidates. With
@@ -127,7 +128,7 @@ def evaluate(
         data: data in memory in place of ``data.root``, with the classes of the run; see `train`.
 
     Returns:
-        ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``, see docs/json.md.
+        The figures; ``result[key]`` has those of the file, too (docs/json.md).
 
     Raises:
         InputError: the run or the data cannot be read or do not fit each other, or a setting of the
@@ -159,7 +160,14 @@ def evaluate(
     if processes.is_main:
         _save_record(files.record, scorer, dataset, scored)
         write_value(files.figures, result)
-    return result
+    return Evaluation(
+        run=result["run"],
+        split=split,
+        videos=scored.video_names,
+        metrics=metrics_only(result["metrics"]),
+        per_class=result["per_class"],
+        details=result,
+    )
 
 
 @dataclass(frozen=True)

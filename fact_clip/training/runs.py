@@ -16,9 +16,9 @@ from contextlib import (
     nullcontext,
     suppress,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, cast
 
 import torch
 
@@ -39,6 +39,7 @@ from fact_clip.training.callbacks import Callback
 from fact_clip.training.choice import learn_calibration
 from fact_clip.training.estimate import load_config
 from fact_clip.training.plan import Plan, report_notes, resolve
+from fact_clip.training.results import Training
 from fact_clip.training.state import begin, check_free
 
 SEED_STEP = 1000
@@ -67,7 +68,7 @@ def train(
     resume: bool = False,
     member: int | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Training:
     """Train a run into the folder ``out``: one model, or the members of an ensemble side by side.
 
     Processes of ``torchrun`` train the members in groups, or one each where there are as many.
@@ -94,7 +95,7 @@ def train(
         progress: called with (epochs done, epochs, a short description).
 
     Returns:
-        ``{"epoch", "best", "seconds", "parameters"}`` of the (first) model.
+        The result of the (first) model.
 
     Raises:
         InputError: settings or data are not valid, or the folder is in use.
@@ -141,7 +142,7 @@ def _train_model(
     callbacks: Sequence[Callback] = (),
     progress: Progress | None = None,
     beside: Beside | None = None,
-) -> dict[str, Any]:
+) -> Training:
     """Train the model of a run folder, while `beside` trains the other members."""
     processes = Processes(plan.device)
     with processes.main_first():
@@ -166,20 +167,20 @@ def _train_in_groups(
     resume: bool,
     callbacks: Sequence[Callback],
     progress: Progress | None,
-) -> dict[str, Any]:
+) -> Training:
     """Train the members in groups of processes of equal size, each group its share in turn."""
     processes = Processes(plan.device)
     members = plan.config.train.members
     size = max(processes.world // members, 1)
     n_groups = min(processes.world // size, members)
-    result: dict[str, Any] = {}
+    result: Training | None = None
     with processes.groups(size) as group:
         if group == 0:
             result = _train_model(plan, out, resume, callbacks, progress)
         for number in range(group, members, n_groups) if group < n_groups else ():
             if number:
                 _train_member(plan, out, number, resume)
-    return processes.broadcast(lambda: result)
+    return cast(Training, processes.broadcast(lambda: result))
 
 
 def _train_in_job(
@@ -189,7 +190,7 @@ def _train_in_job(
     resume: bool,
     callbacks: Sequence[Callback],
     progress: Progress | None,
-) -> dict[str, Any]:
+) -> Training:
     """Train one member, and learn the calibration if no member is left."""
     members = plan.config.train.members
     if not 1 <= member <= members:
@@ -204,8 +205,8 @@ def _train_in_job(
         with locked(out, "a training") if processes.is_main else nullcontext():
             result = _train_model(plan, out, resume, callbacks, progress)
         processes.wait()
-    result["members_left"] = members_left(out, members)
-    if not result["members_left"] and place_in_launch()[0] == 0:
+    result = replace(result, members_left=members_left(out, members))
+    if not result.members_left and place_in_launch()[0] == 0:
         # Two jobs may end at the same time.
         with locked(out, "a training", _PATIENCE):
             learn_calibration(Run.read(out), plan.dataset, plan.device)
@@ -219,7 +220,7 @@ def _train_member(
     resume: bool,
     callbacks: Sequence[Callback] = (),
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Training:
     """Train a member after the first in this process, or in the processes of its group."""
     folder = member_folders(out, number + 1)[-1]
     inside(out, "members", folder.name)

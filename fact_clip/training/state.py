@@ -156,6 +156,38 @@ def _settings(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a training loop of one's own needs beside the data set of the plan.
+
+    Attributes:
+        model: with random weights.
+        criterion: the loss.
+        transform: turns raw features (T, D) into rows that the model reads.
+    """
+
+    model: FACT
+    criterion: Criterion
+    transform: FeatureTransform
+
+
+def build(plan: Plan) -> Parts:
+    """Build the model and the loss of a training.
+
+    Args:
+        plan: of the training.
+
+    Returns:
+        Its parts.
+
+    Raises:
+        InputError: sizes do not fit together.
+    """
+    run = _new_run(plan, Path(), world=1)
+    model = run.new_model(**plan.texts, **_joint_space(run, plan.dataset))
+    return Parts(model, make_criterion(run, plan.dataset), run.transform)
+
+
 def _new_run(plan: Plan, out: Path, world: int) -> Run:
     """Return the description of a new run."""
     config = plan.config

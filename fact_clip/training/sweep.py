@@ -20,12 +20,11 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.training.evaluation import evaluate, metrics_only
 from fact_clip.training.plan import Plan, resolve
+from fact_clip.training.results import Figures, Sweep
 from fact_clip.training.runs import train
 from fact_clip.training.zero_shot import IN_USE
 
 logger = logging.getLogger(__name__)
-
-Figures = dict[str, float]
 
 
 def read_axes(options: Sequence[str]) -> dict[str, list[Any]]:
@@ -60,7 +59,7 @@ def sweep(
     *,
     resume: bool = False,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Sweep:
     """Train and evaluate a run for each combination of settings, and average their figures.
 
     A run goes to ``out/LABEL/LABEL``, a label a key: ``seed0/split1``. With ``data.split: all`` the
@@ -75,9 +74,8 @@ def sweep(
         progress: called with (epochs done, epochs, a short description).
 
     Returns:
-        ``{"metrics": mean, "sd": sd, "axes": axes, "runs": {label: figures}}``, also in
-        ``out/evaluation.json``, of the figures of `main_figures`. The standard deviation (n - 1;
-        0 for a single value) is that of the means of the seeds, or of the runs.
+        Means of the figures of `main_figures`, also in ``out/evaluation.json``. The standard
+        deviation (n - 1; 0 for a single value) is that of the means of the seeds, or of the runs.
 
     Raises:
         InputError: there is nothing to sweep over, or settings or data are not valid.
@@ -109,12 +107,12 @@ def sweep(
         groups = [[figures] for figures in runs.values()]
         if "train.seed" in axes:
             groups = list(runs_of_seed.values())
-        result = {
-            "metrics": _mean(list(runs.values())),
-            "sd": _standard_deviation([_mean(group) for group in groups]),
-            "axes": dict(axes),
-            "runs": runs,
-        }
+        result = Sweep(
+            metrics=_mean(list(runs.values())),
+            sd=_standard_deviation([_mean(group) for group in groups]),
+            axes=dict(axes),
+            runs=runs,
+        )
         if is_main:
             write_value(inside(out, "evaluation.json"), result)
     return result

@@ -31,6 +31,7 @@ from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run, save_weights
 from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog, StopTraining
 from fact_clip.training.evaluation import validate
+from fact_clip.training.results import Training
 from fact_clip.training.state import (
     TrainingState,
     has_progress,
@@ -198,14 +199,14 @@ class Trainer:
             logs.append(LOGGERS[name](self.run.path, config))
         return [*logs, *callbacks]
 
-    def run_all(self, progress: Progress | None) -> dict[str, Any]:
+    def run_all(self, progress: Progress | None) -> Training:
         """Train the epochs that are left.
 
         Args:
             progress: called with (epochs done, epochs, a short description).
 
         Returns:
-            ``{"epoch", "best", "seconds", "parameters"}``.
+            The result of the model.
         """
         start_time = time.perf_counter()
         try:
@@ -216,12 +217,12 @@ class Trainer:
             self._call(lambda callback, now: callback.on_exception(now, reason))
             raise
         self._call(lambda callback, now: callback.on_train_end(now))
-        return {
-            "epoch": self.state.epoch,
-            "best": self._best,
-            "seconds": time.perf_counter() - start_time,
-            "parameters": sum(parameter.numel() for parameter in self.parameters),
-        }
+        return Training(
+            epoch=self.state.epoch,
+            best=self._best,
+            seconds=time.perf_counter() - start_time,
+            parameters=sum(parameter.numel() for parameter in self.parameters),
+        )
 
     def _all_epochs(self, progress: Progress | None) -> None:
         state = self.state

@@ -195,7 +195,7 @@ def test_wrong_settings_are_told_before_anything_is_written(groups, place, tiny,
 
 
 def test_a_logger_that_is_not_installed_is_told_first(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("fact_clip.training.callbacks.find_spec", lambda name: None)
     refuses(tiny(train={"loggers": ["wandb"]}), tmp_path / "run", "train.loggers")
 
 

@@ -1,0 +1,147 @@
+"""What trainings, evaluations and sweeps return: attributes, which are also keys as in JSON."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from fact_clip.core import Json
+from fact_clip.core.data_frame import data_frame
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Figures = dict[str, float]
+
+
+class Result(Mapping[str, Any]):
+    """Figures that are read as attributes or by the keys of their JSON."""
+
+    @abstractmethod
+    def to_dict(self) -> Json:
+        """Return plain values, as they are written to JSON."""
+
+    @abstractmethod
+    def rows(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the rows of the table by their names."""
+
+    def __getitem__(self, key: str) -> Any:
+        return self.to_dict()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.to_dict())
+
+    def __len__(self) -> int:
+        return len(self.to_dict())
+
+    def to_dataframe(self) -> DataFrame:
+        """Convert the rows to a pandas.DataFrame; without pandas an InputError is raised.
+
+        Returns:
+            A row for each class of an evaluation, for each run of a sweep, or for the training.
+        """
+        rows = self.rows()
+        return data_frame(list(rows.values()), index=list(rows))
+
+    def _repr_html_(self) -> str:
+        """Return the rows as a table for a notebook."""
+        rows = self.rows()
+        columns = list(dict.fromkeys(key for row in rows.values() for key in row))
+        lines = ["".join(f"<th>{escape(name)}</th>" for name in ["", *columns])]
+        for name, row in rows.items():
+            cells = [f"<td>{_cell(row.get(column))}</td>" for column in columns]
+            lines.append(f"<th>{escape(name)}</th>{''.join(cells)}")
+        return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+
+
+@dataclass(frozen=True, eq=False)
+class Training(Result):
+    """The result of `fact_clip.train`.
+
+    Attributes:
+        epoch: epochs done.
+        best: best score on the validation videos, or None.
+        seconds: time of this call.
+        parameters: number of trained parameters.
+        members_left: of an ensemble whose members are trained one by one, those that are missing.
+    """
+
+    epoch: int
+    best: float | None
+    seconds: float
+    parameters: int
+    members_left: Sequence[int] = ()
+
+    def to_dict(self) -> Json:
+        """Return plain values, as they are written to JSON."""
+        return asdict(self)
+
+    def rows(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return a row of the training."""
+        return {"training": self.to_dict()}
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(Result):
+    """The result of `fact_clip.evaluate`; `to_dict` is ``RUN/evaluation.json`` (docs/json.md).
+
+    Attributes:
+        run: the run folder.
+        split: test, validation or train.
+        videos: names of the videos.
+        metrics: figures of all videos, in percent.
+        per_class: a row for each class: its name, frames, accuracy, segments and F1.
+        details: all keys of the JSON file.
+    """
+
+    run: str
+    split: str
+    videos: Sequence[str]
+    metrics: Figures
+    per_class: Sequence[Json]
+    details: Json
+
+    def to_dict(self) -> Json:
+        """Return plain values, as they are written to JSON."""
+        return self.details
+
+    def rows(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return a row for each class."""
+        return {row["name"]: row for row in self.per_class}
+
+    def _repr_html_(self) -> str:
+        """Return the metrics and the figures of each class as tables for a notebook."""
+        lines = [f"<li>{escape(key)}: {value:.4g}</li>" for key, value in self.metrics.items()]
+        return f"<ul>{''.join(lines)}</ul>{super()._repr_html_()}"
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep(Result):
+    """The result of `training.sweep`.
+
+    Attributes:
+        metrics: mean of each figure.
+        sd: its standard deviation.
+        axes: the values of each setting that varies.
+        runs: the figures of each run.
+    """
+
+    metrics: Figures
+    sd: Figures
+    axes: Mapping[str, Sequence[Any]]
+    runs: Mapping[str, Figures]
+
+    def to_dict(self) -> Json:
+        """Return plain values, as they are written to JSON."""
+        return asdict(self)
+
+    def rows(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return a row for each run, their mean and its standard deviation."""
+        return {**self.runs, "mean": self.metrics, "sd": self.sd}
