@@ -83,7 +83,9 @@ def restart(run: Path, source: Path, out: Path, limit: int) -> None:
     n_computed = 0
     first_at = None
     inputs = Inputs([source], (".npy",))
-    for outcome in segment_batch(segmenter, inputs, out, SegmentSettings(formats=["csv"])):
+    facts = {"encoder": None, "fps": None, "keep_going": False}  # as the command has them
+    settings = SegmentSettings(formats=["csv"], facts=facts)
+    for outcome in segment_batch(segmenter, inputs, out, settings):
         first_at = first_at or time.perf_counter() - start
         n_done += outcome.done
         n_computed += not outcome.done

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fact_clip.batch.description import describe_batch
+import numpy as np
+from numpy.typing import NDArray
+
 from fact_clip.batch.engine import BatchOptions, Outcome, run_batch
 from fact_clip.batch.inputs import Inputs, Item
-from fact_clip.core import InputError, Json, Progress
+from fact_clip.core import Array, InputError, Json, Progress, Singles
 from fact_clip.core.arguments import validated
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import SUFFIXES, Span
@@ -56,8 +60,11 @@ def extract_batch(
         InputError: the encoder does not load.
     """
     options = replace(options or BatchOptions(), store=str(out))
-    task = ExtractTask(encoder, Path(out), settings or Settings(), options)
-    return run_batch(task, inputs, options, progress, within)
+    shared = encoder if isinstance(encoder, SharedEncoder) else SharedEncoder(encoder)
+    tasks = []
+    for _ in range(options.decoders):
+        tasks.append(ExtractTask(shared, Path(out), settings or Settings(), options))
+    return run_batch(tasks, inputs, options, progress, within)
 
 
 @validated("encoder")
@@ -99,6 +106,67 @@ def extract_all(
     return extracted
 
 
+class SharedEncoder:
+    """A frame encoder that threads take turns with. It measures how long it waits for pictures.
+
+    Args:
+        encoder: the frame encoder.
+    """
+
+    def __init__(self, encoder: FrameEncoder) -> None:
+        self._encoder = encoder
+        self._lock = threading.Lock()
+        self._loaded_at: float | None = None
+        self._last_at = 0.0
+        self._busy = 0.0
+
+    @property
+    def name(self) -> str:
+        """Return the name of the encoder."""
+        return self._encoder.name
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Return the size of its pictures."""
+        return self._encoder.size
+
+    @property
+    def context(self) -> int:
+        """Return the number of previous pictures that it needs."""
+        return self._encoder.context
+
+    @property
+    def precision(self) -> str:
+        """Return its precision."""
+        return precision_of(self._encoder)
+
+    @property
+    def waiting(self) -> float | None:
+        """Return the share of the time since it was loaded in which it waited for pictures."""
+        if self._loaded_at is None or not self._busy:
+            return None
+        return 1 - self._busy / (self._last_at - self._loaded_at)
+
+    def load(self) -> None:
+        """Load the weights."""
+        with self._lock:
+            self._encoder.load()
+            self._loaded_at = self._loaded_at or time.monotonic()
+
+    def prepare(self, image: NDArray[np.uint8]) -> Array:
+        """Prepare a picture, in the thread that asks for it."""
+        return self._encoder.prepare(image)
+
+    def encode_images(self, prepared: Array) -> Singles:
+        """Encode pictures, as soon as no other thread does."""
+        with self._lock:
+            began = time.monotonic()
+            rows = self._encoder.encode_images(prepared)
+            self._last_at = time.monotonic()
+            self._busy += self._last_at - began
+        return rows
+
+
 class ExtractTask:
     """Extracts features into a folder: NAME.npy, and NAME.json, which is its record.
 
@@ -109,7 +177,7 @@ class ExtractTask:
         options: of the batch.
     """
 
-    title = "extracting"
+    command = "extract"
     suffixes = (".npy", ".json")
 
     def __init__(
@@ -120,7 +188,6 @@ class ExtractTask:
         self._settings = settings
         self._overwrite = options.overwrite
         self._decoder = IsolatedDecoder(options.limits)
-        self._inputs: Inputs | None = None
         self.request: Json = {
             "encoder": encoder.name,
             "precision": precision_of(encoder),
@@ -129,14 +196,10 @@ class ExtractTask:
         }
 
     def begin(self, inputs: Inputs) -> None:
-        """Take the inputs of the batch."""
-        self._inputs = inputs
+        """Do nothing: the names of results depend on no other input."""
 
-    def describe(self) -> None:
-        """Write what the batch is."""
-        if self._inputs is not None:
-            describe_batch(self.folder, "extract", len(self._inputs), self.request)
-            self._inputs = None
+    def rows(self, item: Item) -> None:
+        """Return None: each video is encoded in passes of its own."""
 
     def close(self) -> None:
         """End the decoder."""
@@ -154,21 +217,26 @@ class ExtractTask:
         )
         return Outcome(item, item.id, done)
 
-    def compute(self, outcome: Outcome, within: Progress | None) -> Outcome:
-        """Extract the features of a video."""
-        item = outcome.item
-        with item.opened() as video:
-            path = extract(
-                video,
-                self._encoder,
-                self.folder,
-                self._settings_for(item),
-                progress=within,
-                name=item.id,
-                decoder=self._decoder,
-                address=item.address,
-            )
-        return replace(outcome, written=(path,))
+    def compute(self, outcomes: Sequence[Outcome], within: Progress | None) -> Iterator[Outcome]:
+        """Extract the features of videos."""
+        for outcome in outcomes:
+            item = outcome.item
+            try:
+                with item.opened() as video:
+                    path = extract(
+                        video,
+                        self._encoder,
+                        self.folder,
+                        self._settings_for(item),
+                        progress=within,
+                        name=item.id,
+                        decoder=self._decoder,
+                        address=item.address,
+                    )
+            except InputError as error:
+                yield replace(outcome, error=error)
+            else:
+                yield replace(outcome, written=(path,))
 
     def complete(self, outcome: Outcome) -> Outcome:
         """Return the outcome: features are complete or not there."""

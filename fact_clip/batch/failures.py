@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,7 @@ from fact_clip.video.decode import DamagedVideoError
 from fact_clip.video.isolated import CrashedDecoderError, DecodingMemoryError, DecodingTimeoutError
 
 FILE = "failures.jsonl"
-PATTERN = "failures*.jsonl"  # a store in which nothing can be appended has a file a shard
+PATTERN = "failures*.jsonl"  # a store in which nothing can be appended has a file a process
 ATTEMPTS = 3
 """Attempts after which an input is set aside."""
 
@@ -41,6 +42,7 @@ class Failure:
         attempts: so far, this one included.
         seconds: that it took.
         host: the name of the machine.
+        at: seconds since 1970 at which it failed.
         input: size and time of the input, so that a changed input is tried again.
         request: a hash of the weights and settings, with which others are tried again.
     """
@@ -51,6 +53,7 @@ class Failure:
     attempts: int
     seconds: float
     host: str
+    at: float = 0.0
     input: tuple[int, int] | None = None
     request: str = ""
 
@@ -61,11 +64,11 @@ class Failures:
     Args:
         folder: the folder of the outputs.
         request: what results depend on, apart from the input.
-        name: of the file that failures are added to.
+        name: of the file that failures are added to; None: `FILE`.
     """
 
-    def __init__(self, folder: Path, request: Json, name: str = FILE) -> None:
-        self._path = folder / name
+    def __init__(self, folder: Path, request: Json, name: str | None = None) -> None:
+        self._path = folder / (name or FILE)
         self._request = digest_of(request)
         self._last = last_failures(folder, request)
 
@@ -96,6 +99,7 @@ class Failures:
             attempts=1,
             seconds=round(seconds, 3),
             host=socket.gethostname(),
+            at=round(time.time(), 3),
             input=_stamp(path),
             request=self._request,
         )
@@ -123,12 +127,16 @@ def digest_of(request: Json) -> str:
 def last_failures(folder: Path, request: Json) -> dict[str, Failure]:
     """Return the last failure of each input with this request, by its id."""
     digest = digest_of(request)
-    failures = (failure for failure in read_failures(folder) if failure.request == digest)
-    return {failure.id: failure for failure in failures}
+    last: dict[str, Failure] = {}
+    for failure in read_failures(folder):
+        earlier = last.get(failure.id)
+        if failure.request == digest and (earlier is None or failure.at >= earlier.at):
+            last[failure.id] = failure
+    return last
 
 
 def read_failures(folder: Path) -> Iterator[Failure]:
-    """Yield the failures of a batch in the order of their attempts.
+    """Yield the failures of a batch, of each file in the order of their attempts.
 
     Args:
         folder: the folder of the outputs.

@@ -4,39 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fact_clip.batch.engine import BatchOptions, Task, run_items
+from fact_clip.batch.engine import BatchOptions, Lane, Outcome, Task, packed
 from fact_clip.batch.extraction import ExtractTask
 from fact_clip.batch.inputs import Inputs, Item
-from fact_clip.batch.stores import Mirror, is_remote
-from fact_clip.core import Json
+from fact_clip.core import InputError, Json
 from fact_clip.core.extras import require
 from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.video.extract import Settings
 
 _ITEMS_AT_ONCE = 8  # inputs that an actor gets together
+_ROWS_AT_ONCE = 10_000  # inputs of a table
 
 MakeTask = Callable[[BatchOptions], Task]
 """Makes the task of a batch, in each actor. It is pickled."""
-
-
-@dataclass(frozen=True)
-class RayResult:
-    """What happened to one input.
-
-    Attributes:
-        id: of the input.
-        state: "computed", "done", "failed" or "set aside".
-        message: of the error of a failed input, or "".
-    """
-
-    id: str
-    state: str
-    message: str
 
 
 def extract_task(
@@ -66,7 +52,7 @@ def extract_on_ray(
     *,
     workers: int = 1,
     runtime: Runtime | None = None,
-) -> Iterator[RayResult]:
+) -> Iterator[Outcome]:
     """Extract features on Ray; see `extract_batch` and `on_ray`.
 
     Args:
@@ -79,7 +65,7 @@ def extract_on_ray(
         runtime: how the encoder runs.
 
     Yields:
-        What happened to each input.
+        The outcome of each input.
     """
     make_task = partial(extract_task, encoder, runtime or Runtime(), out, settings or Settings())
     options = replace(options or BatchOptions(), store=out)
@@ -93,7 +79,7 @@ def on_ray(
     *,
     workers: int = 1,
     gpus: float = 0.0,
-) -> Iterator[RayResult]:
+) -> Iterator[Outcome]:
     """Run a batch on the cluster of RAY_ADDRESS, or on this machine where it is not set.
 
     Outputs and records are those of `run_batch`, so that either continues what the other began.
@@ -107,17 +93,20 @@ def on_ray(
         gpus: of each actor.
 
     Yields:
-        What happened to each input, in any order.
+        The outcome of each input, in any order.
 
     Raises:
         InputError: Ray is not installed.
     """
     require("--engine", "ray", "ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import pyarrow as arrow
     import ray
     import ray.data
 
-    _begin(make_task, inputs, options)
+    lane = Lane(make_task(options), options, inputs)  # wrong options are reported before Ray starts
+    lane.describe()
+    lane.close()
     is_ours = not ray.is_initialized()
     if is_ours:
         ray.init(
@@ -125,8 +114,11 @@ def on_ray(
         )
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
-        rows = [_row(item) for item in inputs if options.shard.has(item.id)]
-        results = ray.data.from_items(rows).map_batches(
+        rows = (_row(item) for item in inputs if options.shard.has(item.id))
+        tables = []
+        for chunk in iter(lambda: list(islice(rows, _ROWS_AT_ONCE)), []):
+            tables.append(arrow.Table.from_pylist(chunk))
+        results = ray.data.from_arrow(tables).map_batches(
             _Actor,
             fn_constructor_args=[make_task, options],
             batch_size=_ITEMS_AT_ONCE,
@@ -135,19 +127,10 @@ def on_ray(
             num_cpus=0 if gpus else 1,
         )
         for row in results.iter_rows():
-            yield RayResult(row["id"], row["state"], row["message"])
+            yield _outcome(row)
     finally:
         if is_ours:
             ray.shutdown()
-
-
-def _begin(make_task: MakeTask, inputs: Inputs, options: BatchOptions) -> None:
-    """Write what the batch is. Errors of options come before Ray starts."""
-    task = make_task(options)
-    with _Outputs(task, options):
-        task.begin(inputs)
-        task.describe()
-    task.close()
 
 
 def _row(item: Item) -> Json:
@@ -170,23 +153,18 @@ def _item(row: Mapping[str, Any]) -> Item:
     )
 
 
-class _Outputs:
-    """Sends the outputs of a task to another store, if the batch writes there."""
-
-    def __init__(self, task: Task, options: BatchOptions) -> None:
-        self.mirror: Mirror | None = None
-        if is_remote(options.store):
-            self.mirror = Mirror(str(options.store))
-            task.folder = self.mirror.folder
-            self.mirror.begin()
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, *_: object) -> None:
-        if self.mirror is not None:
-            self.mirror.push()
-            self.mirror.close()
+def _outcome(row: Mapping[str, Any]) -> Outcome:
+    """Return the outcome of an input that an actor went through."""
+    error = None
+    if row["problem"]:
+        error = InputError(row["where"], row["problem"], row["fix"])
+    return Outcome(
+        item=_item(row),
+        name=row["name"],
+        done=row["state"] == "done",
+        error=error,
+        set_aside=row["state"] == "set aside",
+    )
 
 
 class _Actor:
@@ -194,21 +172,25 @@ class _Actor:
 
     def __init__(self, make_task: MakeTask, options: BatchOptions) -> None:
         self._options = options
-        self._task = make_task(options)
-        self._outputs = _Outputs(self._task, options)
+        self._lane = Lane(make_task(options), options)
 
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[str]]:
-        """Return the results of some inputs, column by column."""
-        columns = batch.keys()
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Return the outcomes of some inputs, column by column."""
         items = []
         for values in zip(*batch.values(), strict=True):
-            items.append(_item(dict(zip(columns, values, strict=True))))
-        results: dict[str, list[str]] = {"id": [], "state": [], "message": []}
-        outcomes = run_items(
-            self._task, items, self._options, len(items), mirror=self._outputs.mirror
-        )
-        for outcome in outcomes:
-            results["id"].append(outcome.item.id)
-            results["state"].append(outcome.state)
-            results["message"].append("" if outcome.error is None else str(outcome.error))
-        return results
+            items.append(_item(dict(zip(batch, values, strict=True))))
+        columns: dict[str, list[Any]] = {}
+        for pack in packed(items, self._lane.task, self._options):
+            for outcome in self._lane.run(pack):
+                error = outcome.error
+                row = {
+                    **_row(outcome.item),
+                    "name": outcome.name,
+                    "state": outcome.state,
+                    "where": "" if error is None else str(error.where),
+                    "problem": "" if error is None else error.problem,
+                    "fix": "" if error is None else error.fix,
+                }
+                for key, value in row.items():
+                    columns.setdefault(key, []).append(value)
+        return columns

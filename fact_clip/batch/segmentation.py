@@ -12,8 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from fact_clip import __version__
-from fact_clip.batch.description import describe_batch
 from fact_clip.batch.engine import BatchOptions, Outcome, run_batch
 from fact_clip.batch.inputs import Inputs, Item
 from fact_clip.batch.stores import RECORDS
@@ -94,7 +95,7 @@ def segment_batch(
     """
     options = replace(options or BatchOptions(), store=str(out))
     task = SegmentTask(segmenter, Path(out), settings or SegmentSettings(), options)
-    return run_batch(task, inputs, options, progress, within)
+    return run_batch([task], inputs, options, progress, within)
 
 
 def segment_files(
@@ -143,7 +144,7 @@ def segment_files(
     task = SegmentTask(segmenter, Path(out), segment_settings, options)
     items = Inputs(inputs, SEGMENT_SUFFIXES)
     task.reads_done = True
-    return list(run_batch(task, items, options, progress, within))
+    return list(run_batch([task], items, options, progress, within))
 
 
 def result_names(stem: str) -> Iterator[str]:
@@ -168,7 +169,7 @@ class SegmentTask:
         options: of the batch.
     """
 
-    title = "segmenting"
+    command = "segment"
     reads_done = False  # whether outcomes of results that are done have their segmentations
 
     def __init__(
@@ -183,10 +184,10 @@ class SegmentTask:
         self._segmenter = segmenter
         self._settings = settings
         self._overwrite = options.overwrite
+        self._batch_frames = options.batch_frames
         self.suffixes = [format_called(name, "formats").ending for name in settings.formats]
         self._decoder = IsolatedDecoder(options.limits)
         self._inputs: Inputs | None = None
-        self._is_described = False
         facts = settings.facts
         if facts is None:
             extraction = segmenter.extraction
@@ -204,11 +205,13 @@ class SegmentTask:
         """Take the inputs of the batch."""
         self._inputs = inputs
 
-    def describe(self) -> None:
-        """Write what the batch is."""
-        if self._inputs is not None and not self._is_described:
-            describe_batch(self.folder, "segment", len(self._inputs), self.request)
-            self._is_described = True
+    def rows(self, item: Item) -> int | None:
+        """Return the rows of a feature file, or None for other inputs."""
+        if item.path.suffix.lower() != FEATURES or item.address is not None:
+            return None
+        with suppress(OSError, ValueError):
+            return int(np.load(item.path, mmap_mode="r").size // self._segmenter.scorer.width)
+        return None
 
     def close(self) -> None:
         """End the decoder."""
@@ -296,20 +299,45 @@ class SegmentTask:
         path = output_path(self.folder / RECORDS, name, ".json")
         return from_dict(path, self._read_record(name, 1))
 
-    def compute(self, outcome: Outcome, within: Progress | None) -> Outcome:
-        """Segment an input, and write its record and files."""
-        item = outcome.item
+    def compute(self, outcomes: Sequence[Outcome], within: Progress | None) -> Iterator[Outcome]:
+        """Segment inputs, and write their records and files."""
+        together: Sequence[Segmentation] = ()
+        if len(outcomes) > 1:
+            paths = [outcome.item.path for outcome in outcomes]
+            settings = self._settings
+            with suppress(InputError):  # it is raised again by the input whose fault it is
+                together = self._segmenter.segment_together(
+                    paths,
+                    settings.actions,
+                    settings=settings.decode,
+                    batch_frames=self._batch_frames,
+                )
+        for number, outcome in enumerate(outcomes):
+            try:
+                identity = self._identity_of(outcome.item)
+                if together:
+                    segmentation = together[number]
+                else:
+                    segmentation = self._segment(outcome.item, within)
+                yield self._write(outcome, identity, segmentation)
+            except InputError as error:
+                yield replace(outcome, error=error)
+
+    def _identity_of(self, item: Item) -> Json:
         identity: Json = {}
         with suppress(OSError):  # it is raised again where the input is read
             identity = identity_of(item.source)
         if item.start or item.stop is not None:
             identity |= {"start": item.start, "stop": item.stop}
+        return identity
+
+    def _segment(self, item: Item, within: Progress | None) -> Segmentation:
         segmenter = self._segmenter
         direct = segmenter.decoder
         segmenter.decoder = self._decoder
         try:
             with item.opened() as path:
-                segmentation = segmenter.segment(
+                return segmenter.segment(
                     path,
                     self._settings.actions,
                     settings=self._settings.decode,
@@ -318,6 +346,10 @@ class SegmentTask:
                 )
         finally:
             segmenter.decoder = direct
+
+    def _write(self, outcome: Outcome, identity: Json, segmentation: Segmentation) -> Outcome:
+        """Write the record and the files of a result."""
+        item = outcome.item
         if item.address is not None and item.path.suffix.lower() in SUFFIXES:
             segmentation = replace(segmentation, media=item.address)
         media = self._settings.media

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -131,6 +132,8 @@ class Mirror:
         self._scratch = TemporaryDirectory(prefix="fact-clip-")
         self.folder = Path(self._scratch.name, "out")
         self.folder.mkdir()
+        # Objects cannot be appended to, so that each process has a file of its own.
+        self.failure_file = f"failures-{secrets.token_hex(6)}.jsonl"
         self._sizes: dict[str, int] = {}
         self._fetched: dict[Path, int] = {}
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from fact_clip.cli.arguments import read_paths
+from fact_clip.cli.console import bars
 from fact_clip.cli.errors import with_options
 from fact_clip.cli.options import option
-from fact_clip.core import InputError
+from fact_clip.cli.signals import InterruptedCommandError
+from fact_clip.core import InputError, Progress
 from fact_clip.core.messages import MAX_LISTED
 
 if TYPE_CHECKING:
-    from fact_clip.batch import BatchOptions, Outcome, RayResult
+    from fact_clip.batch import BatchOptions, Outcome
+    from fact_clip.core.distributed import Processes
 
 Element = TypeVar("Element")
 
@@ -64,12 +67,6 @@ class Tally:
         if not outcome.done and outcome.name != outcome.item.id:
             self.renamed.add([f"{outcome.name} for {outcome.source.name}"])
 
-    def add_result(self, result: RayResult) -> None:
-        """Count a result of Ray."""
-        self.states[result.state] += 1
-        if result.state == "failed":
-            self.errors.add([InputError(result.id, result.message)])
-
     @property
     def inputs(self) -> int:
         """Return the number of inputs."""
@@ -106,22 +103,54 @@ def batch_options(
     timeout: float,
     memory: float,
     retry_failed: bool,
-    overwrite: bool,
-    world: int = 1,
-    rank: int = 0,
+    **options: Any,
 ) -> BatchOptions:
-    """Return the options of a batch, in one of `world` processes of torchrun."""
+    """Return the options of a batch.
+
+    Args:
+        shard: of --shard.
+        timeout: of --timeout.
+        memory: of --memory.
+        retry_failed: of --retry-failed.
+        options: further ones, as of `BatchOptions`.
+    """
     from fact_clip.batch import BatchOptions, Limits, Shard
 
-    part = Shard() if shard is None else Shard.parse(shard)
     return BatchOptions(
-        shard=part.split(rank, world),
+        shard=Shard() if shard is None else Shard.parse(shard),
         limits=Limits(60 * timeout, memory),
         retry_failed=retry_failed,
-        overwrite=overwrite,
+        **options,
     )
+
+
+def shared_among(options: BatchOptions, processes: Processes) -> BatchOptions:
+    """Return the options of one of the processes of torchrun."""
+    return replace(options, shard=options.shard.split(processes.rank, processes.world))
 
 
 def read_sources(inputs: Sequence[str]) -> list[str | list[str]]:
     """Return the inputs, with "-" replaced by the list of paths on stdin."""
     return [read_paths() if path == "-" else path for path in inputs]
+
+
+def tally_of(
+    processes: Processes,
+    outcomes: Callable[[Progress | None, Progress | None], Iterable[Outcome]],
+    title: str,
+) -> Tally:
+    """Go through a batch with progress bars, and count the outcomes of all processes.
+
+    Args:
+        processes: of torchrun, which share the inputs.
+        outcomes: begins the batch: (progress, within) -> outcomes, see `run_batch`.
+        title: of the progress bar.
+    """
+    tally = Tally()
+    try:
+        with bars(title, "") as (overall, within):
+            for outcome in outcomes(overall, within):
+                tally.add(outcome)
+    except KeyboardInterrupt:
+        raise InterruptedCommandError("the same command goes on with what is left") from None
+    return Tally.sum(processes.gather([tally], processes.world))

@@ -1,6 +1,10 @@
 """fact-clip extract."""
 
-from typing import Annotated, Literal
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -9,16 +13,19 @@ from fact_clip.cli.batching import (
     Memory,
     RetryFailed,
     ShardOption,
-    Tally,
     Timeout,
     Workers,
     batch_options,
     read_sources,
+    shared_among,
+    tally_of,
 )
-from fact_clip.cli.console import bars, note
+from fact_clip.cli.console import note
 from fact_clip.cli.options import Device, KeepGoing, argument, option
-from fact_clip.cli.signals import InterruptedCommandError
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Progress
+
+if TYPE_CHECKING:
+    from fact_clip.batch import Outcome
 
 
 def extract(
@@ -44,6 +51,9 @@ def extract(
     timeout: Timeout = 30.0,
     memory: Memory = 8.0,
     retry_failed: RetryFailed = False,
+    decoders: Annotated[
+        int, option("Videos that are decoded at the same time for the encoder.", min=1, max=256)
+    ] = 1,
     engine: Engine = "local",
     workers: Workers = 1,
 ) -> None:
@@ -60,56 +70,36 @@ def extract(
     Example:
       fact-clip extract videos/ --encoder clip:ViT-B-32/openai --fps 5 --out features
     """
-    from fact_clip.batch import Inputs, extract_batch, extract_on_ray
+    from fact_clip.batch import Inputs, SharedEncoder, extract_batch, extract_on_ray
     from fact_clip.core.distributed import Processes
     from fact_clip.encoders import Runtime, frame_encoder
     from fact_clip.video.decode import SUFFIXES
     from fact_clip.video.extract import Settings
 
     processes = Processes(device)
-    options = batch_options(
-        shard=shard,
-        timeout=timeout,
-        memory=memory,
-        retry_failed=retry_failed,
-        overwrite=False,
-        world=processes.world,
-        rank=processes.rank,
-    )
+    options = batch_options(shard, timeout, memory, retry_failed, decoders=decoders)
+    options = shared_among(options, processes)
     inputs = Inputs(processes.broadcast(lambda: read_sources(videos)), SUFFIXES)
-    model = frame_encoder(encoder, Runtime(device, precision, compiled))
+    runtime = Runtime(device, precision, compiled)
+    model = SharedEncoder(frame_encoder(encoder, runtime))
     if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
         problem = "grid takes no --device, --precision and --compile"
         raise InputError("--encoder", problem, "leave them out")
     settings = Settings(fps, batch, keep_going)
-    tally = Tally()
-    try:
-        with bars("extracting", "") as (overall, within):
-            if engine == "ray":
-                results = extract_on_ray(
-                    encoder,
-                    inputs,
-                    out,
-                    settings,
-                    options,
-                    workers=workers,
-                    runtime=Runtime(device, precision, compiled),
-                )
-                for result in results:
-                    tally.add_result(result)
-            else:
-                outcomes = extract_batch(
-                    model, inputs, out, settings, options, progress=overall, within=within
-                )
-                for outcome in outcomes:
-                    tally.add(outcome)
-    except KeyboardInterrupt:
-        raise InterruptedCommandError("the same command goes on with what is left") from None
+    begin = partial(extract_batch, model, inputs, out, settings, options)
+    on_ray = partial(extract_on_ray, encoder, inputs, out, settings, options)
 
-    tally = Tally.sum(processes.gather([tally], processes.world))
+    def outcomes(overall: Progress | None, within: Progress | None) -> Iterable[Outcome]:
+        if engine == "ray":
+            return on_ray(workers=workers, runtime=runtime)
+        return begin(progress=overall, within=within)
+
+    tally = tally_of(processes, outcomes, "extracting")
     errors = tally.errors.first
     if errors and len(inputs) == 1:
         raise errors[0]
+    if model.waiting is not None and processes.is_main:
+        note(f"the encoder waited {model.waiting:.0%} of the time for pictures (--decoders)")
     if processes.is_main:
         states = tally.states
         counts = f"{states['computed']} extracted, {states['done']} current"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,8 +25,10 @@ from fact_clip.cli.batching import (
     Workers,
     batch_options,
     read_sources,
+    shared_among,
+    tally_of,
 )
-from fact_clip.cli.console import bars, note, progress, table
+from fact_clip.cli.console import note, progress, table
 from fact_clip.cli.model import ModelOptions
 from fact_clip.cli.options import (
     Actions,
@@ -46,14 +48,13 @@ from fact_clip.cli.options import (
     option,
 )
 from fact_clip.cli.output import Output
-from fact_clip.cli.signals import InterruptedCommandError
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Progress
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.messages import is_name, join_names, printable
 from fact_clip.core.paths import check_place, same_place
 
 if TYPE_CHECKING:
-    from fact_clip.batch import BatchOptions, Inputs, SegmentSettings
+    from fact_clip.batch import BatchOptions, Inputs, Outcome, SegmentSettings
     from fact_clip.batch.segmentation import SegmentTask
     from fact_clip.core import Segmentation
     from fact_clip.inference.segmenter import Segmenter
@@ -128,6 +129,14 @@ def segment(
     timeout: Timeout = 30.0,
     memory: Memory = 8.0,
     retry_failed: RetryFailed = False,
+    batch_frames: Annotated[
+        int,
+        option(
+            "Frames of short feature files that go through the model together; 0: one file.",
+            min=0,
+            max=10_000_000,
+        ),
+    ] = 0,
     engine: Engine = "local",
     workers: Workers = 1,
     as_json: AsJson = False,
@@ -201,9 +210,17 @@ def segment(
     options.check("segment")
     _check_live(live, len(inputs), delay, output)
     if not live:
-        parts = partial(batch_options, shard, timeout, memory, retry_failed, overwrite)
+        batch = batch_options(
+            shard,
+            timeout,
+            memory,
+            retry_failed,
+            overwrite=overwrite,
+            store=output.remote,
+            batch_frames=batch_frames,
+        )
         n_actors = workers if engine == "ray" else 0
-        _segment_files(inputs, options, settings, output, parts, n_actors)
+        _segment_files(inputs, options, settings, output, batch, n_actors)
         return
     from fact_clip.cli.live import segment_live
 
@@ -231,7 +248,7 @@ def _segment_files(
     options: ModelOptions,
     settings: DecodeSettings,
     output: Output,
-    parts: Callable[..., BatchOptions],
+    batch: BatchOptions,
     n_actors: int = 0,
 ) -> None:
     """Segment files, each process or actor its share, and print, draw and report the results."""
@@ -245,7 +262,6 @@ def _segment_files(
     suffixes = [format_called(name).ending for name in formats]
     folder = output.folder(options.run)
     processes = Processes(options.device)
-    batch = replace(parts(processes.world, processes.rank), store=output.remote)
     inputs = Inputs(processes.broadcast(lambda: read_sources(paths)), SEGMENT_SUFFIXES)
     if output.media is not None:
         names_video = output.as_json or any(suffix not in UNNAMED for suffix in suffixes)
@@ -272,25 +288,21 @@ def _segment_files(
         },
     )
     task = SegmentTask(model, folder, segment_settings, batch)
-    tally = Tally()
-    try:
-        with bars("segmenting", "") as (overall, within):
-            if n_actors:
-                make_task = partial(_open_task, options, folder, segment_settings)
-                for result in on_ray(make_task, inputs, batch, workers=n_actors):
-                    tally.add_result(result)
-            else:
-                for outcome in run_batch(task, inputs, batch, overall, within):
-                    tally.add(outcome)
-    except KeyboardInterrupt:
-        raise InterruptedCommandError("the same command goes on with what is left") from None
-    tally = Tally.sum(processes.gather([tally], processes.world))
+    make_task = partial(_open_task, options, folder, segment_settings)
+    part = shared_among(batch, processes)
+
+    def outcomes(overall: Progress | None, within: Progress | None) -> Iterable[Outcome]:
+        if n_actors:
+            return on_ray(make_task, inputs, part, workers=n_actors)
+        return run_batch([task], inputs, part, overall, within)
+
+    tally = tally_of(processes, outcomes, "segmenting")
     if not processes.is_main:
         return
     if len(inputs) == 1 and tally.errors.first:
         raise tally.errors.first[0]
 
-    results = _Results(task, inputs, parts(1))
+    results = _Results(task, inputs, batch)
     if output.plot is not None or output.overlay is not None:
         segmented = dict(results)
         if output.plot is not None and segmented:

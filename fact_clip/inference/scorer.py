@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -389,8 +390,58 @@ class Scorer:
         rivals: bool = False,
     ) -> Scores:
         """Score raw features (T, D); see `FrameScorer.score`."""
-        clock = clock or Clock()
-        parts = self._voters(features, candidates, self._order(transcript, len(features)))
+        clocks = [clock or Clock()]
+        (scores,) = self.score_together([features], candidates, clocks, transcript, rivals=rivals)
+        return scores
+
+    @torch.inference_mode()
+    def score_together(
+        self,
+        videos: Sequence[NDArray[np.floating]],
+        candidates: CandidateSet,
+        clocks: Sequence[Clock],
+        transcript: Sequence[str] | None = None,
+        *,
+        rivals: bool = False,
+        batch_frames: int = 0,
+    ) -> list[Scores]:
+        """Score several videos, the short ones in one pass; see `FrameScorer.score`.
+
+        Args:
+            videos: raw features (T, D) of each.
+            candidates: the classes that frames may be named with.
+            clocks: times of the frames of each.
+            transcript: the actions in order, of a single video.
+            rivals: score all classes of the run beside the candidates, too.
+            batch_frames: rows of a pass, at most; 0: as many as are fast.
+
+        Returns:
+            The scores of each video, which equal those of the video alone up to rounding.
+        """
+        order = self._order(transcript, max(map(len, videos)))
+        voters_of = self._voters(videos, candidates, order, batch_frames)
+        rival_scores: Sequence[Scores | None] = [None] * len(videos)
+        everything = self.reader.with_run_classes(candidates) if rivals else candidates
+        if everything.vocabulary.names != candidates.vocabulary.names:
+            rival_scores = self.score_together(
+                videos, everything, clocks, batch_frames=batch_frames
+            )
+        results = []
+        for features, clock, parts, rival in zip(
+            videos, clocks, voters_of, rival_scores, strict=True
+        ):
+            results.append(self._scores(len(features), clock, parts, candidates, rival))
+        return results
+
+    def _scores(
+        self,
+        n_frames: int,
+        clock: Clock,
+        parts: list[Voters],
+        candidates: CandidateSet,
+        rivals: Scores | None,
+    ) -> Scores:
+        """Return the scores of a video from the voters of each model."""
         decode = self.run.config.decode
         if decode.factor_weight and not parts[0].aligned:
             deviation = FACTOR_FRAMES / self.frames_per_score
@@ -398,20 +449,15 @@ class Scorer:
                 with_factors(part, candidates.vocabulary, decode.factor_weight, deviation)
                 for part in parts
             ]
-        rival_scores = None
-        if rivals:
-            everything = self.reader.with_run_classes(candidates)
-            if everything.vocabulary.names != candidates.vocabulary.names:
-                rival_scores = self.score(features, everything, clock)
         return Scores(
-            n_frames=len(features),
+            n_frames=n_frames,
             voters=tuple(parts),
             frame_weight=decode.frame_weight,
             smoothing=self.smoothing,
             stride=self.frames_per_score,
             rate=(clock.fps or self.fps or 1.0) / self.frames_per_score,
             clock=clock,
-            rivals=rival_scores,
+            rivals=rivals,
         )
 
     def _order(self, transcript: Sequence[str] | None, n_frames: int) -> Tensor | None:
@@ -428,21 +474,34 @@ class Scorer:
         return torch.from_numpy(self.vocabulary.encode(transcript)).to(self.device)
 
     def _voters(
-        self, features: NDArray[np.floating], candidates: CandidateSet, order: Tensor | None
-    ) -> list[Voters]:
-        """Return the voters of each model for raw features (T, D)."""
-        windows = self._windows(len(features))
-        # model -> window -> one element for each of its interleaved starts
-        parts: list[list[list[Voters]]] = [[[] for _ in windows] for _ in self.models]
+        self,
+        videos: Sequence[NDArray[np.floating]],
+        candidates: CandidateSet,
+        order: Tensor | None,
+        batch_frames: int,
+    ) -> list[list[Voters]]:
+        """Return the voters of each model for the raw features (T, D) of each video."""
+        windows = [self._windows(len(features)) for features in videos]
+        n_windows = sum(map(len, windows))
+        # model -> window of any video -> one element for each of its interleaved starts
+        parts: list[list[list[Voters]]] = [[[] for _ in range(n_windows)] for _ in self.models]
         budget = ROWS_AT_ONCE if self.device.type == "cpu" else ROWS_AT_ONCE_GPU
-        for group in grouped(self._passes(features, windows), budget):
+        passes = self._passes(videos, windows)
+        for group in grouped(passes, max(budget, batch_frames)):
             rows_of_group = [rows for _, rows in group]
             for model, of_model in zip(self.models, parts, strict=True):
                 results = self._read(model, rows_of_group, candidates, order)
                 for (index, _), result in zip(group, results, strict=True):
                     of_model[index].append(result)
-        joined = [self._join_windows(windows, of_model) for of_model in parts]
-        for voter in joined:
+        joined: list[list[Voters]] = []
+        first = 0
+        for of_video in windows:
+            last = first + len(of_video)
+            joined.append(
+                [self._join_windows(of_video, of_model[first:last]) for of_model in parts]
+            )
+            first = last
+        for voter in chain.from_iterable(joined):
             for table in (voter.frames, voter.tokens):
                 # NaN is not below infinity either.
                 if table is not None and not (table < math.inf).all():
@@ -463,12 +522,15 @@ class Scorer:
         return Voters.joined(stretches)
 
     def _passes(
-        self, features: NDArray[np.floating], windows: Sequence[Window]
+        self, videos: Sequence[NDArray[np.floating]], windows: Sequence[Sequence[Window]]
     ) -> Iterator[tuple[int, Rows]]:
-        """Yield the index of a window and its rows (T', D'), for each start."""
+        """Yield the index of a window of any video and its rows (T', D'), for each start."""
         data = self.run.config.data
         margin = max(self.run.transform.context, default=0)
-        for index, window in enumerate(windows):
+        pairs = []
+        for features, of_video in zip(videos, windows, strict=True):
+            pairs += [(features, window) for window in of_video]
+        for index, (features, window) in enumerate(pairs):
             # Context columns reach beyond the ends of a window, as in one pass.
             start = window.start * data.stride
             stop = min(window.stop * data.stride, len(features))

@@ -2,52 +2,87 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 
-from fact_clip.batch import batch_status, extract_all
+import fact_clip
+from fact_clip.batch import batch_status
 from fact_clip.batch.failures import read_failures
+from fact_clip.cli import main
 from fact_clip.encoders import frame_encoder
+from fact_clip.video.extract import Settings, extract
 
 from ..films import numbered, write_video
+from ..small import write_dataset
 from ..training.test_ensemble import wait_until
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="memory limits and /proc"),
 ]
-ROOT = Path(__file__).parents[2]
 BAD = {"crash": "crash", "greedy": "memory", "hang": "timeout"}
 GOOD = 197
 SHARDS = 4
-DISTURBANCES = 9
+LIMITS = ("--timeout", "0.05", "--memory", "1")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command over a folder of videos; `suffix`: of its results."""
+
+    words: tuple[str, ...]
+    suffix: str
+    pictures: int
+    disturbances: int
+    pause: float
+
+
+def run_job(words: Sequence[str], environment: dict[str, str]) -> None:
+    """Run a command in a forked process, which need not load torch again."""
+    os.environ.update(environment)
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    sys.exit(main(list(words)))
+
+
+def start(command: Command, films: Path, out: Path, shards: int = SHARDS) -> list[ForkServerProcess]:
+    """Start a process for each shard, as a job array does."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["fact_clip.cli", "fact_clip.inference.segmenter", "fact_clip.batch"])
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ["PYTHONPATH"]}
+    jobs = []
+    for index in range(shards):
+        words = [command.words[0], str(films), *command.words[1:], *LIMITS, "--out", str(out)]
+        words += ["--shard", f"{index}/{shards}"]
+        jobs.append(context.Process(target=run_job, args=(words, environment)))
+        jobs[-1].start()
+    return jobs
+
+
+def codes_of(jobs: Sequence[ForkServerProcess]) -> list[int | None]:
+    """The exit codes of jobs, once they have ended."""
+    [job.join(300) for job in jobs]
+    return [job.exitcode for job in jobs]
 
 
 def below(folder: Path) -> dict[str, bytes]:
     """The outputs of a batch; a name that starts with a dot is that of an unfinished file."""
-    paths = [path for path in folder.rglob("*.*") if path.suffix in (".npy", ".json") and path.name[0] != "."]
+    suffixes = (".npy", ".json", ".csv")
+    paths = [path for path in folder.rglob("*.*") if path.suffix in suffixes and path.name[0] != "."]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
-
-
-def start(films: Path, out: Path) -> list[subprocess.Popen[bytes]]:
-    """Start a process for each shard, as a job array does."""
-    words = ["extract", str(films), "--encoder", "grid", "--out", str(out), "--timeout", "0.05", "--memory", "1"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "fact_clip", *words, "--shard"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return [
-        subprocess.Popen([*command, f"{index}/{SHARDS}"], cwd=ROOT, env=environment, **quiet) for index in range(SHARDS)
-    ]
 
 
 def children(process: int) -> list[int]:
@@ -56,16 +91,12 @@ def children(process: int) -> list[int]:
     return []
 
 
-def count(out: Path) -> int:
-    return sum(1 for path in out.rglob("*.npy") if path.name[0] != ".")
-
-
-def disturb(kind: str, jobs: Sequence[subprocess.Popen[bytes]], out: Path, rng: random.Random) -> None:
+def disturb(kind: str, jobs: Sequence[ForkServerProcess], count: object, pause: float) -> None:
     """Kill processes a moment after some more outputs are there."""
-    before = count(out)
-    wait_until(lambda: count(out) >= before + 6 or all(job.poll() is not None for job in jobs), 120)
-    time.sleep(rng.uniform(0, 1.0))
-    drivers = [job.pid for job in jobs if job.poll() is None]
+    before = count()
+    wait_until(lambda: count() >= before + 6 or not any(job.is_alive() for job in jobs), 120)
+    time.sleep(pause)
+    drivers = [job.pid for job in jobs if job.is_alive()]
     decoders = [child for driver in drivers for child in children(driver)]
     victims = {"decoder": decoders[:1], "driver": drivers[-1:], "job": drivers}[kind]
     for victim in victims:
@@ -73,44 +104,66 @@ def disturb(kind: str, jobs: Sequence[subprocess.Popen[bytes]], out: Path, rng: 
             os.kill(victim, signal.SIGKILL)
 
 
-def test_shards_that_are_killed_at_random(sabotage, tmp_path):
+@pytest.fixture
+def command(request, tiny, tmp_path) -> Command:
+    """`extract`, or `segment` with a run on features of the grid."""
+    if request.param == "extract":
+        words = ("extract", "--encoder", "grid")
+        return Command(words, suffix=".npy", pictures=300, disturbances=9, pause=1.0)
+    root = tmp_path / "data"
+    labels = dict.fromkeys(("one", "two", "three"), ["rest"] * 2 + ["wander"] * 3)
+    write_dataset(root, ("rest", "wander"), labels, train=("one", "two"), test=("three",))
+    for name in labels:
+        film = write_video(root / f"{name}.mp4", numbered(30))
+        extract(film, frame_encoder("grid"), root / "features", Settings(fps=5.0))
+    data = {"name": "folder", "root": str(root), "fps": 5.0, "layout": "TD", "stride": 1}
+    fact_clip.training.train(tiny(data=data, train={"epochs": 1}), root / "run")
+    words = ("segment", "--run", str(root / "run"), "--encoder", "grid", "--device", "cpu", "--format", "csv")
+    return Command(words, suffix=".csv", pictures=30, disturbances=3, pause=0.3)
+
+
+@pytest.mark.parametrize("command", ["extract", "segment"], indirect=True)
+def test_shards_that_are_killed_at_random(command, sabotage, tmp_path):
     films = tmp_path / "films"
-    film = write_video(tmp_path / "film.mp4", numbered(300))
+    film = write_video(tmp_path / "film.mp4", numbered(command.pictures))
     content = film.read_bytes()
     for number in range(GOOD):
         path = films / f"day{number % 3}" / f"take{number // 3}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content + bytes([number]))
     undisturbed = tmp_path / "undisturbed"
-    assert len(extract_all([films], frame_encoder("grid"), undisturbed).written) == GOOD
+    assert codes_of(start(command, films, undisturbed, shards=1)) == [0]
+    expected = below(undisturbed)
+    assert len([name for name in expected if name.endswith(command.suffix)]) == GOOD
     for name in BAD:
         shutil.copy(film, films / "day0" / f"{name}.mp4")
 
     out, rng = tmp_path / "out", random.Random(41)
+
+    def count() -> int:
+        return sum(1 for path in out.rglob(f"*{command.suffix}") if path.name[0] != ".")
+
     counts = []
-    for number in range(DISTURBANCES):
-        jobs = start(films, out)
-        disturb(("decoder", "driver", "job")[number % 3], jobs, out, rng)
-        if number % 3 == 2:
-            [job.wait() for job in jobs]
-        else:
-            time.sleep(rng.uniform(0, 1.0))
-            [(job.kill(), job.wait()) for job in jobs]
-        partial = below(out)
-        counts.append(count(out))
-        expected = below(undisturbed)
-        for name in partial:
-            if name.endswith(".npy"):
-                assert partial[name] == expected[name], name
-    assert 0 < counts[2] < counts[3] < GOOD  # the first kills hit unfinished work
+    for number in range(command.disturbances):
+        jobs = start(command, films, out)
+        disturb(("decoder", "driver", "job")[number % 3], jobs, count, rng.uniform(0, command.pause))
+        if number % 3 < 2:
+            time.sleep(rng.uniform(0, command.pause))
+            [job.kill() for job in jobs]
+        codes_of(jobs)
+        counts.append(count())
+        for name, content in below(out).items():
+            if name.endswith(command.suffix):
+                assert content == expected[name], name
+    assert 0 < counts[0] < counts[1] < GOOD  # the first kills hit unfinished work
     codes = [1] * SHARDS
     rounds = 0
     while any(codes):
-        codes = [job.wait() for job in start(films, out)]
+        codes = codes_of(start(command, films, out))
         rounds += 1
         assert rounds <= 4  # three attempts, and one in which the bad ones are set aside
 
-    assert below(out) == below(undisturbed)
+    assert below(out) == expected
     status = batch_status(out)
     assert (status.done, status.missing, status.failed, status.set_aside) == (GOOD, 0, 0, 3)
     last = {Path(failure.id).name: failure for failure in read_failures(out)}

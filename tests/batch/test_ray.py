@@ -14,6 +14,8 @@ pytest.importorskip("ray")
 import ray
 
 from fact_clip.batch import BatchOptions, Inputs, Limits, batch_status, extract_all, extract_on_ray
+from fact_clip.batch.failures import read_failures
+from fact_clip.batch.stores import local_folder
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.decode import SUFFIXES
 
@@ -24,8 +26,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def cluster():
-    """Ray on this machine, with a clean start and stop."""
+def cluster(s3):
+    """Ray on this machine, with a clean start and stop. Its processes know the S3 server."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
@@ -67,8 +69,8 @@ def test_two_workers_of_which_one_is_killed(cluster, library, tmp_path):
     stop.set()
     killer.join()
     assert killed
-    assert sorted(result.id for result in results) == sorted(item.id for item in inputs)
-    assert {result.id for result in results if result.state == "failed"} == {"text"}
+    assert sorted(result.item.id for result in results) == sorted(item.id for item in inputs)
+    assert {result.item.id for result in results if result.state == "failed"} == {"text"}
     status = batch_status(out)
     assert (status.done, status.failed + status.set_aside) == (60, 1)
 
@@ -79,6 +81,27 @@ def test_two_workers_of_which_one_is_killed(cluster, library, tmp_path):
     assert sum(state == "extracted" for state in states.values()) == 10
     extract_all([root], frame_encoder("grid"), whole)
     assert below(out) == below(whole)
+
+
+def test_actors_that_write_to_another_store_lose_no_failure(cluster, s3, library):
+    """Each actor has a file of failures there, because objects cannot be appended to."""
+    root = library(*(f"take{number}.mp4" for number in range(12)))
+    for number in range(12):
+        (root / f"text{number}.mp4").write_text("no video" * 99)
+    inputs = Inputs([root], SUFFIXES)
+    options = BatchOptions(limits=Limits(60, 2))
+    for attempt in (1, 2):
+        results = list(extract_on_ray("grid", inputs, f"{s3}/out", None, options, workers=2))
+        assert len(results) == 24
+        failed = [result for result in results if result.state == "failed"]
+        assert sorted(result.item.id for result in failed) == sorted(f"text{number}" for number in range(12))
+        with local_folder(f"{s3}/out") as folder:
+            attempts = {
+                failure.id: failure.attempts for failure in read_failures(folder) if failure.attempts == attempt
+            }
+        assert len(attempts) == 12
+    status = batch_status(f"{s3}/out")
+    assert (status.done, status.failed, status.missing) == (12, 12, 0)
 
 
 def test_segment_by_the_command(cluster, workbench, tiny_run, fact_clip_command, tmp_path):
