@@ -193,6 +193,7 @@ class ExtractTask:
             "precision": precision_of(encoder),
             "fps": settings.fps,
             "keep_going": settings.keep_going,
+            **settings.origin,
         }
 
     def begin(self, inputs: Inputs) -> None:

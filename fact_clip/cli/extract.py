@@ -23,6 +23,7 @@ from fact_clip.cli.batching import (
 from fact_clip.cli.console import note
 from fact_clip.cli.options import Device, KeepGoing, argument, option
 from fact_clip.core import InputError, Progress
+from fact_clip.core.extras import require
 
 if TYPE_CHECKING:
     from fact_clip.batch import Outcome
@@ -54,6 +55,10 @@ def extract(
     decoders: Annotated[
         int, option("Videos that are decoded at the same time for the encoder.", min=1, max=256)
     ] = 1,
+    decoder: Annotated[
+        Literal["pyav", "torchcodec"],
+        option("Library that decodes videos; the times are the same."),
+    ] = "pyav",
     engine: Engine = "local",
     workers: Workers = 1,
 ) -> None:
@@ -85,7 +90,9 @@ def extract(
     if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
         problem = "grid takes no --device, --precision and --compile"
         raise InputError("--encoder", problem, "leave them out")
-    settings = Settings(fps, batch, keep_going)
+    if decoder == "torchcodec":
+        require("--decoder", "torchcodec", "torchcodec")
+    settings = Settings(fps, batch, keep_going, decoder=decoder)
     begin = partial(extract_batch, model, inputs, out, settings, options)
     on_ray = partial(extract_on_ray, encoder, inputs, out, settings, options)
 

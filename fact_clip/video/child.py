@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from fact_clip.core import InputError, Json
 from fact_clip.core.distributed import end_with_parent
-from fact_clip.video.decode import Frame, frames, probe
+from fact_clip.video.decode import Frame, probe
+from fact_clip.video.isolated import Grid
 
 CHUNK_BYTES = 4 << 20
 CHUNK_FRAMES = 32
+_GRID = TypeAdapter(Grid)
 
 
 def main() -> None:
@@ -55,13 +58,11 @@ def _limit_memory(gigabytes: float) -> None:
 
 def _answer(request: Json, output: IO[bytes]) -> None:
     video = Path(request["video"])
-    grid = request["grid"]
-    if grid["size"] is not None:
-        grid["size"] = tuple(grid["size"])
+    grid = _GRID.validate_python(request["grid"])
     _send(output, {"info": asdict(probe(video))})
     chunk: list[Frame] = []
     try:
-        for frame in frames(video, **grid):
+        for frame in grid.frames(video):
             chunk.append(frame)
             if len(chunk) == CHUNK_FRAMES or len(chunk) * frame.image.nbytes >= CHUNK_BYTES:
                 _send_frames(output, chunk)

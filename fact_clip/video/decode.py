@@ -42,7 +42,7 @@ _CONTAINERS = (
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
 """Options of `av.open` for a file that may be any file."""
 
-_ROUNDING = 1e-3  # seconds; Matroska rounds times to milliseconds
+ROUNDING = 1e-3  # seconds; Matroska rounds times to milliseconds
 _MAX_FPS = 1000
 _UNKNOWN = 0.04  # seconds that a frame is shown if the file does not say
 # Seconds that one picture is shown. More is a mistake, and would give millions of equal rows.
@@ -112,7 +112,7 @@ def picture_times(path: str | Path) -> Floats:
                 if stamp is not None and packet.size:
                     stamps.append(stamp)
         times = np.unique(np.array(stamps, dtype=np.float64) * source.unit - source.origin)
-        times = times[times > -_ROUNDING]
+        times = times[times > -ROUNDING]
         if not len(times):
             raise InputError(
                 Path(path), "no picture with a time", "write it anew: ffmpeg -i IN OUT.mkv"
@@ -227,7 +227,7 @@ def _pictures(
 ) -> Iterator[Frame]:
     convert = _converter(size)
     for shown_at, frame in source if fps is None else _on_grid(source, fps, span or Span()):
-        if shown_at >= -_ROUNDING / 2 or fps is not None:
+        if shown_at >= -ROUNDING / 2 or fps is not None:
             yield Frame(shown_at, convert(frame))
     damage = source.damage()
     if damage is not None:
@@ -253,8 +253,8 @@ def _on_grid(source: _VideoSource, fps: float, span: Span) -> Iterator[tuple[flo
     # a frame is shown until the next one, the last one until the end of the video
     for following in chain(source, [None]):
         until = source.end if following is None else following[0]
-        while current is not None and span.start + row / fps < until - _ROUNDING:
-            if span.stop is not None and span.start + row / fps >= span.stop - _ROUNDING:
+        while current is not None and span.start + row / fps < until - ROUNDING:
+            if span.stop is not None and span.start + row / fps >= span.stop - ROUNDING:
                 return
             yield current[0] - span.start, current[1]
             row += 1

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -35,12 +35,13 @@ from fact_clip.core.paths import (
 from fact_clip.core.progress import Pace
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import DamagedVideoError, Span
-from fact_clip.video.isolated import Decoder, DirectDecoder
+from fact_clip.video.isolated import Decoder, DirectDecoder, Grid
 
 logger = logging.getLogger(__name__)
 
 FORMAT = "fact-clip features 1"
 SAVE_SECONDS = 60.0  # between copies of the rows so far
+_ORIGIN = ("start", "stop", "decoder")
 _MAX_FPS = 1000  # rows a second; times in files are in milliseconds
 Item = TypeVar("Item")
 
@@ -54,17 +55,29 @@ class Settings:
         batch: pictures encoded together.
         keep_going: take the part of a damaged file that decodes, with a warning.
         span: the part of the video, whose times count from its start.
+        decoder: "pyav" or "torchcodec".
     """
 
     fps: float = 5.0
     batch: int = 32
     keep_going: bool = False
     span: Span = field(default_factory=Span)
+    decoder: Literal["pyav", "torchcodec"] = "pyav"
 
     def __post_init__(self) -> None:
         rates = f"rows a second, from {LEAST_FPS:g} to {_MAX_FPS}"
         number_of(self.fps, "fps", rates, LEAST_FPS, _MAX_FPS)
         whole_of(self.batch, "batch", 1, 10_000)
+
+    @property
+    def origin(self) -> Json:
+        """Return what features record of settings that most extractions leave alone."""
+        facts: Json = {}
+        if self.span != Span():
+            facts |= {"start": self.span.start, "stop": self.span.stop}
+        if self.decoder != "pyav":
+            facts["decoder"] = self.decoder
+        return facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +181,8 @@ class Extraction:
         self._began = time.monotonic()
         self._saved = self._began
         self._target = target
-        self._pictures = decoder.open(video, settings.fps, encoder.size, settings.span)
+        grid = Grid(settings.fps, encoder.size, settings.span, settings.decoder)
+        self._pictures = decoder.open(video, grid)
         self._info = self._pictures.info
         self._seconds = settings.span.seconds_of(self._info.seconds)
         self.expected = round((self._seconds or 0) * settings.fps)  # rows
@@ -178,7 +192,7 @@ class Extraction:
             "precision": precision_of(encoder),
             "fps": settings.fps,
             "source": {"name": video.name, **identity_of(video)},
-            **_part(settings.span),
+            **settings.origin,
         }
         self._part = inside(self._target.parent, f"{self._target.stem}.part")
         self._sidecar = inside(self._target.parent, f"{self._target.stem}.json")
@@ -331,19 +345,11 @@ def is_current(
             return False
         if np.load(target, mmap_mode="r").shape != (facts["n_frames"], facts["dim"]):
             return False
-        if (facts.get("start", 0.0), facts.get("stop")) != (
-            settings.span.start,
-            settings.span.stop,
-        ):
+        if {key: facts[key] for key in _ORIGIN if key in facts} != settings.origin:
             return False
         return is_same(facts["source"], source or video)
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return False
-
-
-def _part(span: Span) -> Json:
-    """Return the start and stop of a part, or nothing for a video in full."""
-    return {} if span == Span() else {"start": span.start, "stop": span.stop}
 
 
 class RowEncoder:

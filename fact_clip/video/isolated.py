@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import Protocol, cast
@@ -68,20 +69,45 @@ class Pictures:
     frames: Iterator[Frame]
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Which pictures of a video are decoded, and how.
+
+    Attributes:
+        fps: pictures per second.
+        size: (width, height) to scale to, or None for that of the file.
+        span: the part of the video.
+        library: "pyav" or "torchcodec".
+    """
+
+    fps: float
+    size: tuple[int, int] | None
+    span: Span
+    library: str = "pyav"
+
+    def frames(self, video: Path) -> Iterator[Frame]:
+        """Yield the pictures of a video."""
+        if self.library == "torchcodec":
+            from fact_clip.video.torch_decode import torchcodec_frames
+
+            return torchcodec_frames(video, fps=self.fps, size=self.size, span=self.span)
+        start = self.span.start
+        return frames(video, fps=self.fps, size=self.size, start=start, stop=self.span.stop)
+
+
 class Decoder(Protocol):
     """Opens videos for extraction."""
 
-    def open(self, video: Path, fps: float, size: tuple[int, int] | None, span: Span) -> Pictures:
-        """Open a part of a video. `size` is (width, height); None: that of the file."""
+    def open(self, video: Path, grid: Grid) -> Pictures:
+        """Open a video."""
 
 
 class DirectDecoder:
     """Decodes in this process."""
 
-    def open(self, video: Path, fps: float, size: tuple[int, int] | None, span: Span) -> Pictures:
-        """Open a part of a video; see `frames`."""
-        pictures = frames(video, fps=fps, size=size, start=span.start, stop=span.stop)
-        return Pictures(probe(video), pictures)
+    def open(self, video: Path, grid: Grid) -> Pictures:
+        """Open a video; see `frames`."""
+        return Pictures(probe(video), grid.frames(video))
 
 
 class IsolatedDecoder:
@@ -95,14 +121,12 @@ class IsolatedDecoder:
         self.limits = limits or Limits()
         self._child: _Child | None = None
 
-    def open(self, video: Path, fps: float, size: tuple[int, int] | None, span: Span) -> Pictures:
-        """Open a part of a video in the child process.
+    def open(self, video: Path, grid: Grid) -> Pictures:
+        """Open a video in the child process.
 
         Args:
             video: the video file.
-            fps: pictures per second.
-            size: (width, height) to scale to, or None for that of the file.
-            span: the part.
+            grid: its pictures.
 
         Returns:
             The video, whose pictures are read from the child as they are needed.
@@ -114,8 +138,7 @@ class IsolatedDecoder:
             self.close()
             self._child = _Child(self.limits)
         child = self._child
-        grid = {"fps": fps, "size": size, "start": span.start, "stop": span.stop}
-        child.send({"video": str(video), "grid": grid}, video)
+        child.send({"video": str(video), "grid": asdict(grid)}, video)
         header, _ = child.receive()
         return Pictures(VideoInfo(**header["info"]), child.frames())
 
@@ -166,6 +189,8 @@ class _Child:
                     continue
             if message is None:
                 break
+        with suppress(queue.Full):  # for another thread that waits while the process is ended
+            self._messages.put_nowait(None)
         stream.close()
 
     def send(self, request: Json, video: Path) -> None:
