@@ -2,7 +2,7 @@
 
 from fact_clip.batch.engine import BatchOptions, Outcome
 from fact_clip.batch.extraction import Extracted, SharedEncoder, extract_all, extract_batch
-from fact_clip.batch.inputs import Inputs, Item, Shard, read_manifest, write_manifest
+from fact_clip.batch.inputs import Inputs, Item, Shard, read_manifest
 from fact_clip.batch.ray_engine import extract_on_ray, on_ray
 from fact_clip.batch.segmentation import SegmentSettings, segment_batch, segment_files
 from fact_clip.batch.tables import BatchStatus, batch_status, gather
@@ -28,5 +28,4 @@ __all__ = [
     "read_manifest",
     "segment_batch",
     "segment_files",
-    "write_manifest",
 ]

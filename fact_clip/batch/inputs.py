@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import glob
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -282,20 +281,3 @@ def import_parquet(where: Path) -> Any:
     from pyarrow import parquet
 
     return parquet
-
-
-def write_manifest(path: Path, items: Sequence[Item]) -> None:
-    """Write inputs as a JSONL manifest.
-
-    Args:
-        path: the file.
-        items: the inputs.
-    """
-    from fact_clip.core.paths import write_lines
-
-    rows = []
-    for item in items:
-        row: Json = {"id": item.id, "uri": item.address or str(item.path.absolute())}
-        row |= {"start": item.start, "stop": item.stop}
-        rows.append(json.dumps(row))
-    write_lines(path, rows)

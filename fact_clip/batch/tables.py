@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -231,8 +231,3 @@ def _answers(facts: Any, batch: Batch, path: Path) -> bool:
     origin = dict(batch.request)
     origin.pop("keep_going")  # features do not record what a sound video has not needed
     return origin.items() <= facts.items() and path.with_suffix(".npy").is_file()
-
-
-def as_json(status: BatchStatus) -> str:
-    """Return the status as JSON."""
-    return json.dumps(asdict(status), indent=2)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("av")
 
+from fact_clip.batch import Item
 from fact_clip.cli import main
 
 from ..films import numbered, write_video
@@ -41,6 +43,12 @@ def sabotaged(url, *rest, **how):
 
 av.open = sabotaged
 '''
+
+
+def write_manifest(path: Path, items: Sequence[Item]) -> None:
+    """Write inputs as a JSONL manifest."""
+    rows = [{"id": item.id, "uri": str(item.path), "start": item.start, "stop": item.stop} for item in items]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
 
 
 @pytest.fixture(scope="session")

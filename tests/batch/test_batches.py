@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import fact_clip
-from fact_clip.batch import BatchOptions, Inputs, Item, Limits, batch_status, extract_batch, gather, write_manifest
+from fact_clip.batch import BatchOptions, Inputs, Item, Limits, batch_status, extract_batch, gather
 from fact_clip.batch.failures import read_failures
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.decode import SUFFIXES
 from fact_clip.video.extract import Settings, describe, extract
 
 from ..refusals import refused, refused_line
+from .conftest import write_manifest
 
 GRID = frame_encoder("grid")
 LIMITS = Limits(seconds=5, gigabytes=1)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from fact_clip.batch import Inputs, Item, Shard, read_manifest, write_manifest
+from fact_clip.batch import Inputs, Item, Shard, read_manifest
 
 from ..refusals import refused
+from .conftest import write_manifest
 
 SUFFIXES = (".mp4", ".npy")
 

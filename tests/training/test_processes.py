@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,11 @@ import pytest
 import torch
 
 from fact_clip.config import Config
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.run import Run, read_weights
 from fact_clip.training import evaluate, runs, train, trainer
+from fact_clip.training.plan import resolve
 
 from ..refusals import refused
 from ..small import ZERO_SHOT
@@ -184,6 +187,19 @@ def test_two_processes_score_unseen_classes_as_one(tiny, tmp_path):
     answer = launched(2, ["-m", "fact_clip", "evaluate", str(tmp_path / "run"), "--json"])
     assert json.loads(answer.stdout) == expected
     assert expected["zero_shot"]["ausuc"] >= 0
+
+
+def test_a_process_reads_only_the_labels_that_it_needs(tiny, workbench, tmp_path):
+    """The first process has checked the others, those of the test videos among them."""
+    root = Path(shutil.copytree(workbench, tmp_path / "data"))
+    config = tiny(data={"root": str(root)})
+    test_video = Dataset.open(config.data).test[0]
+    (root / "groundTruth" / f"{test_video}.txt").unlink()
+    with refused(f"{test_video}.txt"):
+        resolve(config)
+    plan = resolve(config, is_checked=True)
+    train(plan, tmp_path / "run")
+    assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
 @pytest.fixture(scope="module")

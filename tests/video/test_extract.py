@@ -156,7 +156,7 @@ def test_several_videos_and_what_the_log_says(video, tmp_path, caplog):
     assert (first.written, first.current, second.written, second.current) == ([good], [], [], [good])
     (error,) = first.failed
     assert str(error.where) == str(broken)
-    assert {record.name for record in caplog.records} == {"fact_clip.video.extract", "fact_clip.batch.extraction"}
+    assert {record.name for record in caplog.records} == {"fact_clip.video.extract", "fact_clip.batch.engine"}
     said = [re.sub(r"\d+(\.\d)? s\b", "0.1 s", record.getMessage()) for record in caplog.records]
     assert said == [
         f"{good}: 25 rows in 0.1 s",
