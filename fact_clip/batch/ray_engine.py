@@ -19,7 +19,8 @@ from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.video.extract import Settings
 
 _ITEMS_AT_ONCE = 8  # inputs that an actor gets together
-_ROWS_AT_ONCE = 10_000  # inputs of a table
+_BLOCKS_A_WORKER = 8
+_MAX_BLOCK = 64  # inputs of a block, which an actor gets as a whole
 
 MakeTask = Callable[[BatchOptions], Task]
 """Makes the task of a batch, in each actor. It is pickled."""
@@ -115,8 +116,10 @@ def on_ray(
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
         rows = (_row(item) for item in inputs if options.shard.has(item.id))
+        size = len(inputs) // (options.shard.count * workers * _BLOCKS_A_WORKER)
+        size = min(max(size, 1), _MAX_BLOCK)
         tables = []
-        for chunk in iter(lambda: list(islice(rows, _ROWS_AT_ONCE)), []):
+        for chunk in iter(lambda: list(islice(rows, size)), []):
             tables.append(arrow.Table.from_pylist(chunk))
         results = ray.data.from_arrow(tables).map_batches(
             _Actor,
