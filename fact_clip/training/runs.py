@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import (
-    AbstractContextManager,
     ExitStack,
     contextmanager,
     nullcontext,
@@ -49,10 +48,6 @@ _PATIENCE = 3600.0  # seconds to wait for another job that learns the calibratio
 
 # torch splits no operation into parts of fewer numbers (docs/method.md).
 _GRAIN = 32_768
-
-
-Beside = Callable[[Plan, Path, bool], AbstractContextManager[Callable[[], None]]]
-"""Trains members during a block; yields a function that raises an InputError if one failed."""
 
 
 @validated("data", "losses", "metrics")
@@ -113,145 +108,128 @@ def train(
         overrides = [*overrides, f"loss.terms={json.dumps(names)}"]
     source = DATA_SOURCES.find(data, "data") if isinstance(data, str) else data
     plan = _planned(config, overrides, source, out / "config.yaml" if resume else None)
-    processes = Processes(plan.device)
-    if processes.is_main:
+    job = _Job(plan, out, resume, callbacks, progress)
+    if job.processes.is_main:
         report_notes(plan.notes)
-    if member is not None:
-        return _train_in_job(plan, out, member, resume, callbacks, progress)
+    return job.run() if member is None else job.run_member(member)
 
-    with ExitStack() as while_training:
-        if processes.is_main:
-            while_training.enter_context(locked(out, "a training"))
-            while_training.enter_context(_removed_unless_begun(out))
-            if resume:
-                remove_unfinished(out)
-        if processes.world > 1 and plan.config.train.members > 1:
-            result = _train_in_groups(plan, out, resume, callbacks, progress)
+
+@dataclass(frozen=True)
+class _Job:
+    """A call of `train` whose plan is made; see its arguments."""
+
+    plan: Plan
+    out: Path
+    resume: bool
+    callbacks: Sequence[Callback] = ()
+    progress: Progress | None = None
+
+    @property
+    def processes(self) -> Processes:
+        """Return the processes that train."""
+        return Processes(self.plan.device)
+
+    @property
+    def folders(self) -> list[Path]:
+        """Return the run folders of all members; the first is the run itself."""
+        return [self.out, *member_folders(self.out, self.plan.config.train.members)]
+
+    def run(self) -> Training:
+        """Train all members."""
+        processes = self.processes
+        with ExitStack() as while_training:
+            if processes.is_main:
+                while_training.enter_context(locked(self.out, "a training"))
+                while_training.enter_context(_removed_unless_begun(self.out))
+                if self.resume:
+                    remove_unfinished(self.out)
+            if processes.world > 1 and len(self.folders) > 1:
+                result = self._run_groups()
+            else:
+                result = self._train_first(len(self.folders))
+            if processes.is_main:
+                self._calibrate()
+            processes.wait()
+        return result
+
+    def run_member(self, member: int) -> Training:
+        """Train one member, and learn the calibration if no member is left."""
+        if not 1 <= member <= len(self.folders):
+            problem = f"member {member} of {len(self.folders)}"
+            raise InputError("member", problem, "count from 1, and set train.members")
+        processes = self.processes
+        if member > 1:
+            result = self._train_member(member - 1)
         else:
-            result = _train_model(plan, out, resume, callbacks, progress, members_beside)
-        if processes.is_main:
-            learn_calibration(Run.read(out), plan.dataset, plan.device)
-        processes.wait()
-    return result
+            is_begun = (self.out / "run.json").is_file()
+            with locked(self.out, "a training") if processes.is_main else nullcontext():
+                result = replace(self, resume=self.resume and is_begun)._train_first()
+            processes.wait()
+        numbers = range(1, len(self.folders) + 1)
+        left = [number for number in numbers if not _is_trained(self.folders[number - 1])]
+        if not left and processes.is_main:
+            # Two jobs may end at the same time.
+            with locked(self.out, "a training", _PATIENCE):
+                self._calibrate()
+        return replace(result, members_left=left)
 
+    def _run_groups(self) -> Training:
+        """Train the members in groups of processes of equal size, each group its share in turn."""
+        processes = self.processes
+        size = max(processes.world // len(self.folders), 1)
+        n_groups = min(processes.world // size, len(self.folders))
+        result: Training | None = None
+        with processes.groups(size) as group:
+            if group == 0:
+                result = self._train_first()
+            for number in range(group or n_groups, len(self.folders), n_groups):
+                if group < n_groups:
+                    replace(self, callbacks=(), progress=None)._train_member(number)
+        return cast(Training, processes.broadcast(lambda: result))
 
-def _train_model(
-    plan: Plan,
-    out: Path,
-    resume: bool,
-    callbacks: Sequence[Callback] = (),
-    progress: Progress | None = None,
-    beside: Beside | None = None,
-) -> Training:
-    """Train the model of a run folder, while `beside` trains the other members."""
-    processes = Processes(plan.device)
-    with processes.main_first():
-        run, texts = begin(plan, out, processes, resume)
-    with ExitStack() as while_training:
-        after_step = while_training.enter_context((beside or _alone)(plan, out, resume))
-        while_training.enter_context(trainer.numerics(run.config.train))
-        loop = trainer.Trainer(
-            run=run,
-            dataset=plan.dataset,
-            texts=texts,
-            resume=resume,
-            after_step=after_step,
-            callbacks=callbacks,
+    def _train_first(self, beside: int = 1) -> Training:
+        """Train the model of the run itself, with `beside` - 1 members in processes beside it."""
+        processes = self.processes
+        with processes.main_first():
+            run, texts = begin(self.plan, self.out, processes, self.resume)
+        with (
+            members_beside(self.plan, self.out, self.resume, beside) as check_members,
+            trainer.numerics(run.config.train),
+        ):
+            loop = trainer.Trainer(
+                run=run,
+                dataset=self.plan.dataset,
+                texts=texts,
+                resume=self.resume,
+                after_step=check_members,
+                callbacks=self.callbacks,
+            )
+            return loop.run_all(self.progress if processes.is_main else None)
+
+    def _train_member(self, number: int) -> Training:
+        """Train a member after the first in this process, or in the processes of its group."""
+        folder = inside(self.out, "members", self.folders[number].name)
+        config = _config_of_member(self.plan, number)
+        config = with_values(config, {"train.device": self.plan.config.train.device})
+        return train(
+            resolve(config, self.plan.dataset.folder, is_checked=True),
+            folder,
+            callbacks=self.callbacks,
+            resume=self.resume and (folder / "run.json").is_file(),
+            progress=self.progress,
         )
-        return loop.run_all(progress if processes.is_main else None)
+
+    def _calibrate(self) -> None:
+        learn_calibration(Run.read(self.out), self.plan.dataset, self.plan.device)
 
 
-def _train_in_groups(
-    plan: Plan,
-    out: Path,
-    resume: bool,
-    callbacks: Sequence[Callback],
-    progress: Progress | None,
-) -> Training:
-    """Train the members in groups of processes of equal size, each group its share in turn."""
-    processes = Processes(plan.device)
-    members = plan.config.train.members
-    size = max(processes.world // members, 1)
-    n_groups = min(processes.world // size, members)
-    result: Training | None = None
-    with processes.groups(size) as group:
-        if group == 0:
-            result = _train_model(plan, out, resume, callbacks, progress)
-        for number in range(group, members, n_groups) if group < n_groups else ():
-            if number:
-                _train_member(plan, out, number, resume)
-    return cast(Training, processes.broadcast(lambda: result))
-
-
-def _train_in_job(
-    plan: Plan,
-    out: Path,
-    member: int,
-    resume: bool,
-    callbacks: Sequence[Callback],
-    progress: Progress | None,
-) -> Training:
-    """Train one member, and learn the calibration if no member is left."""
-    members = plan.config.train.members
-    if not 1 <= member <= members:
-        problem = f"member {member} of {members}"
-        raise InputError("member", problem, "count from 1, and set train.members")
-    folder = [out, *member_folders(out, members)][member - 1]
-    resume = resume and (folder / "run.json").is_file()
-    if member > 1:
-        result = _train_member(plan, out, member - 1, resume, callbacks, progress)
-    else:
-        processes = Processes(plan.device)
-        with locked(out, "a training") if processes.is_main else nullcontext():
-            result = _train_model(plan, out, resume, callbacks, progress)
-        processes.wait()
-    result = replace(result, members_left=members_left(out, members))
-    if not result.members_left and place_in_launch()[0] == 0:
-        # Two jobs may end at the same time.
-        with locked(out, "a training", _PATIENCE):
-            learn_calibration(Run.read(out), plan.dataset, plan.device)
-    return result
-
-
-def _train_member(
-    plan: Plan,
-    out: Path,
-    number: int,
-    resume: bool,
-    callbacks: Sequence[Callback] = (),
-    progress: Progress | None = None,
-) -> Training:
-    """Train a member after the first in this process, or in the processes of its group."""
-    folder = member_folders(out, number + 1)[-1]
-    inside(out, "members", folder.name)
-    config = _config_of_member(plan, number)
-    config = with_values(config, {"train.device": plan.config.train.device})
-    return train(
-        resolve(config, plan.dataset.folder, is_checked=True),
-        folder,
-        callbacks=callbacks,
-        resume=resume and (folder / "run.json").is_file(),
-        progress=progress,
-    )
-
-
-def members_left(out: str | Path, members: int) -> list[int]:
-    """Return the numbers of the members, from 1, that are not trained to their last epoch.
-
-    Args:
-        out: the run folder.
-        members: of the run.
-    """
-    left = []
-    for number, folder in enumerate([Path(out), *member_folders(Path(out), members)], start=1):
-        state = folder / "last.safetensors"
-        if not (folder / "model.safetensors").is_file() or not state.is_file():
-            left.append(number)
-            continue
-        epochs = Run.read(folder).config.train.epochs
-        if read_weights(state)[1]["epoch"] < epochs:
-            left.append(number)
-    return left
+def _is_trained(folder: Path) -> bool:
+    """Return whether the model of a run folder was trained to its last epoch."""
+    state = folder / "last.safetensors"
+    if not (folder / "model.safetensors").is_file() or not state.is_file():
+        return False
+    epoch: int = read_weights(state)[1]["epoch"]
+    return epoch >= Run.read(folder).config.train.epochs
 
 
 def _planned(
@@ -334,16 +312,9 @@ class _MemberProcess:
 
 
 @contextmanager
-def _alone(plan: Plan, out: Path, resume: bool) -> Iterator[Callable[[], None]]:
-    """Train nothing beside the block."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, useful_threads(plan)))
-    yield lambda: None
-    torch.set_num_threads(threads)
-
-
-@contextmanager
-def members_beside(plan: Plan, out: Path, resume: bool) -> Iterator[Callable[[], None]]:
+def members_beside(
+    plan: Plan, out: Path, resume: bool, members: int
+) -> Iterator[Callable[[], None]]:
     """Train all members but the first in other processes while the block trains the first.
 
     Two trainings use two cores better than one training with two threads, so threads are divided
@@ -353,11 +324,12 @@ def members_beside(plan: Plan, out: Path, resume: bool) -> Iterator[Callable[[],
         plan: of the training.
         out: the run folder.
         resume: continue interrupted members.
+        members: how many there are, the first included.
 
     Yields:
         A function that raises an InputError if a member has failed.
     """
-    folders = member_folders(out, plan.config.train.members)
+    folders = member_folders(out, members)
     threads = torch.get_num_threads()
     share = max(1, min(threads // (len(folders) + 1), useful_threads(plan)))
     running: list[_MemberProcess] = []
