@@ -19,6 +19,7 @@ from fact_clip.encoders import (
     FrameEncoder,
     Runtime,
     TextEncoder,
+    clip_of,
     frame_encoder,
     text_encoder,
 )
@@ -128,6 +129,9 @@ def check_encoder(
     width, height = encoder.size or size
     images = np.random.default_rng(0).integers(0, 255, (6, height, width, 3), dtype=np.uint8)
     prepared = np.stack([encoder.prepare(image) for image in images])
+    length = clip_of(encoder).length
+    if length > 1:
+        prepared = np.stack([prepared] * length, axis=1)
     together = encoder.encode_images(prepared)
     has_shape = together.shape[:-1] == (6 - encoder.context,)
     _check(together.dtype == np.float32 and has_shape, "features are not float32, (N, D)")

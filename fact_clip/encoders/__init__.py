@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import isfunction
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,8 @@ from fact_clip.encoders.image import (
     GridEncoder,
     OpenClip,
     Timm,
-    Torchvision,
     Transformers,
+    torchvision_model,
 )
 from fact_clip.encoders.pretrained import Runtime, looks_local
 from fact_clip.encoders.sentence import HashEncoder, MiniLM, StoredVectors
@@ -28,11 +28,13 @@ from fact_clip.encoders.sentence import HashEncoder, MiniLM, StoredVectors
 __all__ = [
     "FRAME_ENCODERS",
     "TEXT_ENCODERS",
+    "Clip",
     "EncodeImages",
     "FrameEncoder",
     "ImageTextEncoder",
     "Runtime",
     "TextEncoder",
+    "clip_of",
     "frame_encoder",
     "is_local",
     "text_encoder",
@@ -41,7 +43,12 @@ __all__ = [
 
 
 class FrameEncoder(Protocol):
-    """Interface of a frame encoder: pictures to rows of features."""
+    """Interface of a frame encoder: pictures to rows of features.
+
+    An encoder of clips also has `clip_length`, the pictures of a clip, and `clip_stride`, the
+    pictures from the middle of one clip to the next (see `clip_of`). It encodes clips, stacks
+    (N, clip_length, ...) of prepared pictures, and its context is 0.
+    """
 
     @property
     def name(self) -> str:
@@ -78,6 +85,26 @@ class TextEncoder(Protocol):
 
 class ImageTextEncoder(FrameEncoder, TextEncoder, Protocol):
     """Interface of a model that embeds pictures and texts in one space."""
+
+
+class Clip(NamedTuple):
+    """The pictures that a row of features is made from."""
+
+    length: int
+    stride: int  # pictures from the middle of one clip to the next
+
+
+def clip_of(encoder: FrameEncoder) -> Clip:
+    """Return the clips that an encoder reads.
+
+    Args:
+        encoder: the encoder.
+
+    Returns:
+        Length and stride, 1 and 1 for an encoder of single pictures.
+    """
+    length = getattr(encoder, "clip_length", 1)
+    return Clip(length, getattr(encoder, "clip_stride", 1) if length > 1 else 1)
 
 
 EncodeImages = Callable[[NDArray[np.uint8]], Array]
@@ -122,7 +149,7 @@ _FRAME: dict[str, Entry[FrameEncoder]] = {
         "transformers:google/siglip-base-patch16-224", Transformers, _TRANSFORMERS | _TORCHVISION
     ),
     "timm": Entry("timm:resnet50.a1_in1k", Timm, {"timm": "backbones"}),
-    "torchvision": Entry("torchvision:resnet50", Torchvision, _TORCHVISION),
+    "torchvision": Entry("torchvision:resnet50", torchvision_model, _TORCHVISION),
 }
 _TEXT: dict[str, Entry[TextEncoder]] = {
     "file": Entry("file:vectors.npz", lambda reference, *_: StoredVectors(reference)),

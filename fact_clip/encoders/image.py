@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from fact_clip.core import InputError, Json, Names, Singles
 from fact_clip.core.arguments import array_of
 from fact_clip.core.paths import expanded
 from fact_clip.encoders.pretrained import (
+    ClipModel,
     PictureModel,
     Runtime,
     TextModel,
@@ -81,7 +83,7 @@ class Torchvision(Backbone):
     def _weights(self) -> Any:
         from torchvision import models
 
-        if self._model_name not in models.list_models(module=models):
+        if self._model_name not in (*models.list_models(models), *models.list_models(models.video)):
             fix = "use one of torchvision.models.list_models()"
             raise InputError(self._where, f"no classifier {self._model_name!r}", fix)
         return models.get_model_weights(self._model_name).DEFAULT
@@ -109,6 +111,28 @@ class Torchvision(Backbone):
 
     def _picture_side(self) -> PictureSide:
         return self._weights().transforms(), self.model
+
+
+class TorchvisionVideo(ClipModel, Torchvision):
+    """A classifier of clips of torchvision without its last layer."""
+
+
+def torchvision_model(reference: str, where: str, runtime: Runtime) -> Torchvision:
+    """Return the encoder of a classifier of pictures or of clips.
+
+    Args:
+        reference: MODEL or MODEL/FILE.
+        where: location of an error.
+        runtime: how it runs.
+
+    Returns:
+        The encoder, not loaded yet.
+    """
+    from torchvision import models
+
+    name = reference.partition("/")[0]
+    kind = TorchvisionVideo if name in models.list_models(models.video) else Torchvision
+    return kind(reference, where, runtime)
 
 
 def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None:
@@ -221,8 +245,11 @@ class OpenClip(ImageTextModel):
         return lambda texts: {"text": tokeniser(texts)}, self.model.encode_text
 
 
-class Transformers(ImageTextModel):
-    """A CLIP or SigLIP model of transformers, a folder or OWNER/NAME: safetensors only, no code."""
+class Transformers(ImageTextModel, ClipModel):
+    """A model of transformers, a folder or OWNER/NAME: safetensors only, no code.
+
+    It embeds pictures and texts (CLIP, SigLIP), or clips (VideoMAE, V-JEPA 2, ...).
+    """
 
     def __init__(self, reference: str, where: str, runtime: Runtime) -> None:
         if not reference:
@@ -250,6 +277,35 @@ class Transformers(ImageTextModel):
         self._missing: list[str] = sorted(report["missing_keys"])
         return model
 
+    @cached_property
+    def clip_length(self) -> int:  # type: ignore[override]
+        """Return the pictures of a clip, 1 for a model of single pictures. It loads the model."""
+        config = self.model.config
+        return int(getattr(config, "num_frames", 0) or getattr(config, "frames_per_clip", 1))
+
+    def prepare(self, image: NDArray[np.uint8]) -> Any:
+        """Prepare a picture, or return one of a clip unchanged."""
+        kind = ClipModel if self.clip_length > 1 else PictureModel
+        return kind.prepare(self, image)
+
+    def encode_images(self, prepared: Any) -> Singles:
+        """Encode prepared pictures or clips -> (N, D) float32, not normalised."""
+        kind = ClipModel if self.clip_length > 1 else PictureModel
+        return kind.encode_images(self, prepared)
+
+    def _clip_side(self) -> PictureSide:
+        from transformers import AutoVideoProcessor
+
+        if self._missing:
+            raise ValueError(f"no weights for {self._missing[0]}, which would be random")
+        processor = AutoVideoProcessor.from_pretrained(self._source, trust_remote_code=False)
+
+        def transform(clips: torch.Tensor) -> torch.Tensor:
+            (values,) = processor(list(clips), return_tensors="pt").values()
+            return values
+
+        return transform, lambda clips: self.model(clips).last_hidden_state.mean(dim=1)
+
     def _check_side(self, side: str, *unused: str) -> None:
         """Check that the model has all weights of a side. `unused` are other prefixes."""
         if not hasattr(self.model, f"get_{side}_features"):
@@ -260,6 +316,8 @@ class Transformers(ImageTextModel):
             raise ValueError(f"no weights for {missing[0]}, which would be random")
 
     def _picture_side(self) -> PictureSide:
+        if self.clip_length > 1:
+            return self._clip_side()
         from transformers import AutoImageProcessor
 
         self._check_side("image", "text_model", "text_projection")

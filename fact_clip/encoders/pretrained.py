@@ -30,10 +30,9 @@ from fact_clip.core.paths import expanded
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
 
     # The preprocessing of a picture, to (3, h, w); and the model, from (N, 3, h, w) to (N, D).
-    PictureSide = tuple[Callable[[Image], torch.Tensor], Callable[[torch.Tensor], Any]]
+    PictureSide = tuple[Callable[[Any], torch.Tensor], Callable[[torch.Tensor], Any]]
     # The tokeniser of N texts; and the model, from tokens to (N, E), not normalised.
     TextSide = tuple[Callable[[list[str]], dict[str, torch.Tensor]], Callable[..., Any]]
 
@@ -191,6 +190,26 @@ class PictureModel(Pretrained):
         features = self._pictures[1]
         with self._errors():
             return self._run(lambda x: features(x), x=torch.from_numpy(prepared))
+
+
+class ClipModel(PictureModel):
+    """A pretrained encoder of clips. `_picture_side` prepares (N, L, 3, H, W) uint8."""
+
+    clip_length = 16
+    clip_stride = 3
+
+    def prepare(self, image: NDArray[np.uint8]) -> Any:
+        """Return the picture unchanged, since clips are prepared as a whole."""
+        return image
+
+    def encode_images(self, prepared: Any) -> Singles:
+        """Encode clips (N, L, H, W, 3) uint8 -> (N, D) float32, not normalised."""
+        import torch
+
+        transform, features = self._pictures
+        with self._errors():
+            clips = torch.from_numpy(prepared).permute(0, 1, 4, 2, 3)
+            return self._run(lambda x: features(x), x=transform(clips))
 
 
 class TextModel(Pretrained):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import LEAST_FPS, MOST_FPS, Clock, InputError, Segment, Segmentation
 from fact_clip.core.arguments import array_of, number_of
-from fact_clip.encoders import FrameEncoder
+from fact_clip.encoders import FrameEncoder, clip_of
 from fact_clip.inference.decoder import FrameLabels, SegmentDecoder
 from fact_clip.inference.scorer import check_features
 from fact_clip.video.decode import scaled
@@ -213,6 +213,9 @@ class Stream:
             problem = f"{images.dtype} of shape {images.shape}, not uint8, (T, H, W, 3)"
             raise InputError("pictures", problem)
         encoder = self._encoder()
+        if clip_of(encoder).length > 1:
+            problem = f"{encoder.name} reads clips, whose second half has not come yet"
+            raise InputError("pictures", problem, "push features")
         if self._pictures is None:
             encoder.load()
             self._pictures = RowEncoder(encoder, "pictures")

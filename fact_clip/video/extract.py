@@ -7,7 +7,7 @@ import logging
 import time
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ from fact_clip.core.paths import (
     write_lines,
 )
 from fact_clip.core.progress import Pace
-from fact_clip.encoders import FrameEncoder
+from fact_clip.encoders import Clip, FrameEncoder, clip_of
 from fact_clip.video.decode import DamagedVideoError, Span
 from fact_clip.video.isolated import Decoder, DirectDecoder, Grid
 
@@ -181,7 +181,9 @@ class Extraction:
         self._began = time.monotonic()
         self._saved = self._began
         self._target = target
-        grid = Grid(settings.fps, encoder.size, settings.span, settings.decoder)
+        self._clip = clip_of(encoder)
+        rate = settings.fps * self._clip.stride  # pictures a second
+        grid = Grid(rate, encoder.size, settings.span, settings.decoder)
         self._pictures = decoder.open(video, grid)
         self._info = self._pictures.info
         self._seconds = settings.span.seconds_of(self._info.seconds)
@@ -214,9 +216,10 @@ class Extraction:
 
     def _warn_about_rate(self) -> None:
         rate = self._info.fps
-        if rate and self.settings.fps > 1.01 * rate:  # 30 of 29.97 are no mistake
+        needed = self.settings.fps * self._clip.stride
+        if rate and needed > 1.01 * rate:  # 30 of 29.97 are no mistake
             rates = "%s: %g rows a second of %.4g pictures a second, so rows repeat"
-            logger.warning(rates, self.video, self.settings.fps, rate)
+            logger.warning(rates, self.video, needed, rate)
 
     def _check_existing(self) -> None:
         """Reject files of these names that another program wrote."""
@@ -237,15 +240,21 @@ class Extraction:
         encoder.load()
         encode = RowEncoder(encoder, self.video)
         size = self.settings.batch
-        lead = min(encoder.context, self.count)  # pictures before the first row, for the context
+        # pictures before that of the first row
+        first = self.count * self._clip.stride
+        lead = min(encoder.context + self._clip.length // 2, first)
         times: list[float] = []
         pictures: list[Array] = []
         damage = None
         # from the beginning and not by a seek, which would miss what does not decode before
-        decoded = islice(self._pictures.frames, self.count - lead, None)
+        decoded = islice(self._pictures.frames, first - lead, None)
         prepared = ((frame.time, encoder.prepare(frame.image)) for frame in decoded)
+        inputs: Iterator[tuple[float, Array]] = _ahead(prepared, 2 * size)
+        if self._clip.length > 1:
+            inputs = clips(inputs, self._clip, first - lead, self.count)
+            lead = 0
         try:
-            for number, (time_of_picture, picture) in enumerate(_ahead(prepared, 2 * size)):
+            for number, (time_of_picture, picture) in enumerate(inputs):
                 if number < lead:
                     encode.previous.append(picture)
                     continue
@@ -350,6 +359,44 @@ def is_current(
         return is_same(facts["source"], source or video)
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return False
+
+
+def clips(
+    pictures: Iterable[tuple[float, Array]], clip: Clip, first: int, row: int
+) -> Iterator[tuple[float, Array]]:
+    """Yield the clip of each row, with the time of the picture in its middle.
+
+    A clip that reaches beyond the video repeats its first or last picture.
+
+    Args:
+        pictures: times and prepared pictures, from number `first` on.
+        clip: length and stride of the clips.
+        first: number of the first picture.
+        row: number of the first row.
+
+    Yields:
+        The time and the pictures (clip.length, ...) of each row.
+    """
+    stored: dict[int, tuple[float, Array]] = {}
+    half = clip.length // 2
+    end = first
+
+    def clip_of_row() -> tuple[float, Array]:
+        middle = row * clip.stride
+        numbers = np.arange(middle - half, middle - half + clip.length).clip(0, end - 1)
+        return stored[middle][0], np.stack([stored[number][1] for number in numbers.tolist()])
+
+    for picture in pictures:
+        stored[end] = picture
+        end += 1
+        if row * clip.stride - half + clip.length == end:
+            yield clip_of_row()
+            row += 1
+            for number in [number for number in stored if number < row * clip.stride - half]:
+                del stored[number]
+    while row * clip.stride < end:
+        yield clip_of_row()
+        row += 1
 
 
 class RowEncoder:

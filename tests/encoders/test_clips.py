@@ -1,0 +1,125 @@
+"""Encoders of clips: windows of pictures around each row, and the models of torchvision and transformers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import fact_clip
+from fact_clip.encoders import Clip, clip_of, frame_encoder
+from fact_clip.encoders.image import TorchvisionVideo
+from fact_clip.testing import check_encoder
+from fact_clip.video.extract import Settings, clips, extract
+
+from ..refusals import refused
+
+
+class Means:
+    """The mean grey of each picture of a clip, in order."""
+
+    name = "means"
+    size = None
+    context = 0
+    clip_length = 5
+    clip_stride = 2
+    stop_after: int | None = None
+
+    def load(self) -> None:
+        pass
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        return image.mean(dtype=np.float32).reshape(1)
+
+    def encode_images(self, prepared: np.ndarray) -> np.ndarray:
+        if self.stop_after is not None:
+            self.stop_after -= len(prepared)
+            if self.stop_after < 0:
+                raise KeyboardInterrupt
+        return prepared[..., 0]
+
+
+def numbers(count: int, clip: Clip, row: int = 0) -> list[tuple[float, list[int]]]:
+    first = max(row * clip.stride - clip.length // 2, 0)
+    pictures = ((float(number), np.array(number)) for number in range(first, count))
+    return [(time, window.tolist()) for time, window in clips(pictures, clip, first, row)]
+
+
+def test_clips_by_hand():
+    assert numbers(7, Clip(4, 3)) == [(0, [0, 0, 0, 1]), (3, [1, 2, 3, 4]), (6, [4, 5, 6, 6])]
+    assert numbers(3, Clip(5, 1)) == [(0, [0, 0, 0, 1, 2]), (1, [0, 0, 1, 2, 2]), (2, [0, 1, 2, 2, 2])]
+    assert numbers(1, Clip(3, 2)) == [(0, [0, 0, 0])]
+    assert numbers(0, Clip(3, 2)) == []
+    for clip in (Clip(4, 3), Clip(5, 1), Clip(2, 4)):
+        for row in range(4):
+            assert numbers(20, clip, row) == numbers(20, clip)[row:]
+
+
+def test_rows_are_those_of_the_pictures_around_them(video, tmp_path):
+    film = video("a.mkv", 60)
+    pictures = np.load(extract(film, frame_encoder(lambda images: images.mean((1, 2, 3))[:, None]), tmp_path / "one"))
+    assert clip_of(frame_encoder("grid")) == (1, 1)
+    rows = np.load(extract(film, Means(), tmp_path / "two", Settings(fps=2.5)))
+    expected = [np.arange(2 * row - 2, 2 * row + 3).clip(0, len(pictures) - 1) for row in range(len(rows))]
+    assert len(rows) == -(-len(pictures) // 2)
+    assert np.allclose(rows, pictures[np.array(expected), 0], atol=0.1)
+    facts = json.loads((tmp_path / "two/a.json").read_text())
+    assert (facts["fps"], facts["n_frames"], facts["times"][:3]) == (2.5, len(rows), [0, 0.4, 0.8])
+    check_encoder(Means())
+
+
+def test_an_interrupted_extraction_goes_on(video, tmp_path):
+    film = video("a.mkv", 100)
+    settings = Settings(fps=5.0, batch=3)
+    whole = np.load(extract(film, Means(), tmp_path / "whole", settings))
+    encoder = Means()
+    encoder.stop_after = 7
+    with pytest.raises(KeyboardInterrupt):
+        extract(film, encoder, tmp_path / "parts", settings)
+    encoder.stop_after = None
+    assert np.array_equal(np.load(extract(film, encoder, tmp_path / "parts", settings)), whole)
+
+
+def test_a_stream_of_pictures_needs_an_encoder_of_pictures(tiny_run):
+    stream = fact_clip.load(tiny_run, "cpu", encoder=Means()).stream()
+    with refused("pictures"):
+        stream.push(np.zeros((3, 24, 32, 3), np.uint8))
+
+
+@pytest.mark.slow
+def test_a_video_model_of_torchvision(video, tmp_path, monkeypatch):
+    models = pytest.importorskip("torchvision").models
+
+    def random_model(self: TorchvisionVideo) -> torch.nn.Module:
+        torch.manual_seed(0)
+        model = models.get_model("r3d_18")
+        model.fc = torch.nn.Identity()
+        return model
+
+    monkeypatch.setattr(TorchvisionVideo, "_load", random_model)
+    encoder = frame_encoder("torchvision:r3d_18")
+    assert (encoder.name, clip_of(encoder)) == ("torchvision:r3d_18", (16, 3))
+    rows = np.load(extract(video("a.mp4", 50), encoder, tmp_path, Settings(fps=1.0)))
+    assert rows.shape == (2, 512)
+    assert not np.array_equal(*rows)
+    assert "clip_length" not in vars(type(frame_encoder("torchvision:resnet18")))
+
+
+def test_a_video_model_of_transformers(video, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.VideoMAEConfig(image_size=32, patch_size=16, num_frames=4, tubelet_size=2, **sizes)
+    torch.manual_seed(0)
+    transformers.VideoMAEModel(config).save_pretrained(tmp_path / "model")
+    crop = {"height": 32, "width": 32}
+    transformers.VideoMAEImageProcessor(size={"shortest_edge": 32}, crop_size=crop).save_pretrained(tmp_path / "model")
+    encoder = frame_encoder(f"transformers:{tmp_path / 'model'}")
+    assert clip_of(encoder) == (4, 3)
+    path = extract(video("a.mp4", 50), encoder, tmp_path / "out")
+    assert np.load(path).shape == (9, 16)
+    assert np.isfinite(np.load(path)).all()
+    assert Path(json.loads(path.with_suffix(".json").read_text())["video"]).name == "a.mp4"
+    check_encoder(encoder, tolerance=1e-5)
