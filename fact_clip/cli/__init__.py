@@ -14,6 +14,8 @@ from fact_clip import __version__
 from fact_clip.cli.errors import run_command
 from fact_clip.core import InputError, Json
 
+__all__ = ["COMMANDS", "main"]
+
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": (
         "demo:demo",
