@@ -217,6 +217,24 @@ class Dataset:
         masked.flags.writeable = False
         return masked
 
+    def clicks(self, names: Iterable[str]) -> dict[str, list[int]]:
+        """Return the clicked frames of those videos that have clicks in place of labels."""
+        frames = {}
+        for name in names:
+            marks = self.folder.clicks(name)
+            if marks:
+                frames[name] = [click.frame for click in marks]
+        return frames
+
+    def set_labels(self, name: str, labels: Labels) -> None:
+        """Use other labels for a video with clicks.
+
+        Args:
+            name: the video.
+            labels: (T,) class indices, -1 for frames that are ignored.
+        """
+        self.reader.label_reader.set_indices(name, labels)
+
     def times(self, name: str) -> Floats | None:
         """Return the start of each frame and the end, (T + 1,) seconds, or None if unknown."""
         return self.reader.times(name)

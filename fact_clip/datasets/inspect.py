@@ -23,7 +23,7 @@ from fact_clip.core import (
 )
 from fact_clip.core.messages import suggest
 from fact_clip.core.progress import paced
-from fact_clip.datasets import features, layout
+from fact_clip.datasets import clicks, features, layout
 from fact_clip.datasets.benchmarks import FACTORS_FILE, Layout, class_factors, parse_factors
 from fact_clip.datasets.holdout import find_holdout
 from fact_clip.datasets.labels import VideoLabels, unlabelled
@@ -99,7 +99,8 @@ class Inspection:
         self._inspect_classes()
         self._inspect_lists()
         self._inspect_groups()
-        if self._has_folder(self.folder.labels_path):
+        has_clicks = (self.root / clicks.FOLDER).is_dir()
+        if has_clicks or self._has_folder(self.folder.labels_path):
             self._inspect_labels()
             self._inspect_coverage()
         if self._has_folder(self.folder.features_location):

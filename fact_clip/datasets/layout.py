@@ -23,8 +23,10 @@ from fact_clip.core import (
 from fact_clip.core.io import read_lines as raw_lines
 from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.core.paths import expanded, is_file_name
+from fact_clip.datasets import clicks
 from fact_clip.datasets.benchmarks import Benchmark, Layout, class_factors, find_benchmark
-from fact_clip.datasets.features import load_features
+from fact_clip.datasets.clicks import Click
+from fact_clip.datasets.features import load_features, read_sidecar
 from fact_clip.datasets.labels import LabelReader, unlabelled
 
 # The lists of a split, by part ("train", "test") and name of the split.
@@ -67,6 +69,10 @@ class DataStore(ABC):
     @abstractmethod
     def label_lines(self, video: str) -> list[str]:
         """Return the label of each frame of a video."""
+
+    def clicks(self, video: str) -> list[Click]:
+        """Return the clicks of a video that has some in place of labels."""
+        return []
 
     @abstractmethod
     def features(self, video: str, layout: Layout) -> Array:
@@ -141,6 +147,7 @@ class DataFolder(DataStore):
 
     def __init__(self, config: DataConfig) -> None:
         super().__init__()
+        self.config = config
         self.benchmark = find_benchmark(config.name)
         self.root = find_root(config)
         self.labels_path = self.root / "groundTruth"
@@ -150,7 +157,9 @@ class DataFolder(DataStore):
         self._lists: dict[tuple[str, str], Videos] = {}
 
     def label_location(self, video: str, line: int | None = None) -> FileLocation:
-        """Return the label file of a video, and the line."""
+        """Return the label file of a video, and the line; or its file of clicks."""
+        if self._has_clicks(video):
+            return FileLocation(self.root / clicks.FOLDER / f"{video}.csv")
         return FileLocation(self.labels_path / f"{video}.txt", line)
 
     def feature_location(self, video: str) -> Path:
@@ -158,9 +167,34 @@ class DataFolder(DataStore):
         return self.features_location / f"{video}.npy"
 
     def label_lines(self, video: str) -> list[str]:
-        """Return the label of each frame of a video."""
-        path = self.label_location(video).path
+        """Return the label of each frame of a video; between clicks it is that of the nearer."""
+        marks = self.clicks(video)
+        if marks:
+            names = [click.label for click in marks]
+            borders = clicks.middle_borders([click.frame for click in marks])
+            return clicks.label_frames(names, borders, self._n_rows(video))
+        path = self.labels_path / f"{video}.txt"
         return read_lines(path, "a label file, one class name per line")
+
+    def clicks(self, video: str) -> list[Click]:
+        """Return the clicks of a video that has some in place of labels."""
+        if not self._has_clicks(video):
+            return []
+        path = self.root / clicks.FOLDER / f"{video}.csv"
+        fps = self.config.fps or read_sidecar(self.feature_location(video)).fps
+        return clicks.read_clicks(path, fps, self._n_rows(video))
+
+    def _has_clicks(self, video: str) -> bool:
+        has_labels = os.path.lexists(self.labels_path / f"{video}.txt")
+        return not has_labels and (self.root / clicks.FOLDER / f"{video}.csv").is_file()
+
+    def _n_rows(self, video: str) -> int:
+        """Return the rows of a feature file, for a video without a label for each."""
+        layout = self.config.layout or self.benchmark.layout
+        if layout is None:
+            fix = "set data.layout to TD (time first) or DT"
+            raise InputError(self.feature_location(video), "clicks do not say its length", fix)
+        return len(self.features(video, layout))
 
     def features(self, video: str, layout: Layout) -> Array:
         """Return the features (T, D) of a video, memory-mapped."""
@@ -316,9 +350,13 @@ def read_lines(path: Path, expected: str) -> list[str]:
 
 
 def label_files(root: Path) -> list[Path]:
-    """Return the label files of a data set by name, without the hidden files that macOS leaves."""
-    paths = sorted((root / "groundTruth").glob("*.txt"))
-    return [path for path in paths if not path.name.startswith(".")]
+    """Return the files with labels or clicks of a data set, of each video one, by name.
+
+    Hidden files, which macOS leaves, are not among them.
+    """
+    clicked = {path.stem: path for path in (root / clicks.FOLDER).glob("[!.]*.csv")}
+    labelled = {path.stem: path for path in (root / "groundTruth").glob("[!.]*.txt")}
+    return sorted((clicked | labelled).values(), key=lambda path: path.name)
 
 
 def split_names(root: Path) -> list[str]:

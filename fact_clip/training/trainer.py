@@ -30,6 +30,7 @@ from fact_clip.losses.truth import Truth
 from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run, save_weights
 from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog, StopTraining
+from fact_clip.training.clicks import ClickBorders
 from fact_clip.training.evaluation import validate
 from fact_clip.training.results import Training
 from fact_clip.training.state import (
@@ -98,6 +99,7 @@ class Trainer:
         self.state = self._setup_state(resume)
         # After the state was loaded into the model itself.
         self.parallel = self.processes.parallel(self.model)
+        self.clicks = ClickBorders(run, dataset, self.state.epoch)
         self.text_embeddings, self.loader = self._setup_data()
 
         self.numbers: dict[str, float] = {}
@@ -230,12 +232,22 @@ class Trainer:
         while not self.is_stopped and state.epoch < self.settings.epochs:
             numbers = self._one_epoch()
             self._call(lambda callback, now: callback.on_epoch(now))
+            self._move_borders()
             # Last: a run that is interrupted before this does the epoch again.
             self._save_state()
             # The first process alone has callbacks.
             self.is_stopped = self.processes.broadcast(lambda: self.is_stopped)
             if self.processes.is_main:
                 self._report(numbers["total"], pace, progress)
+
+    def _move_borders(self) -> None:
+        """Move the borders between clicks, if the data set has clicks and this is due."""
+        epoch = self.state.epoch
+        if self.clicks.is_due(epoch):
+            scorer = Scorer(LoadedRun(self.run, [self.best_model]), self.device)
+            self.clicks.move(scorer, epoch, is_main=self.processes.is_main)
+            # Processes that read ahead have the old labels.
+            _, self.loader = self._setup_data()
 
     def _report(self, loss: float, pace: Pace, progress: Progress | None) -> None:
         """Log the epoch now and then, and call `progress`."""

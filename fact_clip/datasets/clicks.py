@@ -1,0 +1,149 @@
+"""Clicks: one labelled frame inside each segment, in place of the labels of all frames.
+
+``clicks/NAME.csv`` has a row for each click: the time in seconds or the frame, and the label. A
+training moves the borders between neighbouring clicks to where the scores of its model place them
+(docs/experiments/clicks.md). Until then they lie in the middle.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import FileLocation, InputError
+from fact_clip.core.io import read_text
+from fact_clip.datasets.labels import IGNORED, Labels
+
+FOLDER = "clicks"
+
+_CONTENT = "time or frame, and label, one click a line"
+
+
+@dataclass(frozen=True, order=True)
+class Click:
+    """A frame of a video, and the label of its segment."""
+
+    frame: int
+    label: str
+
+
+def read_clicks(path: Path, fps: float | None, n_frames: int) -> list[Click]:
+    """Read the clicks of a video, in order.
+
+    Args:
+        path: the CSV file.
+        fps: frames a second, for a column of times.
+        n_frames: of the video.
+
+    Raises:
+        InputError: columns are missing, a click lies outside the video, or two in one frame.
+    """
+    rows = csv.DictReader(read_text(path, _CONTENT).splitlines())
+    columns = rows.fieldnames or []
+    if "label" not in columns or ("frame" in columns) == ("time" in columns):
+        raise InputError(path, f"the columns {', '.join(columns)}", f"write {_CONTENT}")
+    clicks = []
+    for row in rows:
+        location = FileLocation(path, rows.line_num)
+        frame = _frame_of(row, fps, location)
+        if not 0 <= frame < n_frames:
+            problem = f"a click in frame {frame}, but the video has {n_frames}"
+            raise InputError(location, problem, "give frames from 0 on, or seconds")
+        clicks.append(Click(frame, (row["label"] or "").strip()))
+    if not clicks:
+        raise InputError(path, "no clicks", f"write {_CONTENT}")
+    clicks.sort()
+    for first, second in pairwise(clicks):
+        if first.frame == second.frame:
+            problem = f"two clicks in frame {first.frame}: {first.label!r}, {second.label!r}"
+            raise InputError(path, problem, "remove one")
+    return clicks
+
+
+def _frame_of(row: Mapping[str, str | None], fps: float | None, location: FileLocation) -> int:
+    """Return the frame of a row."""
+    column = "frame" if "frame" in row else "time"
+    if column == "time" and fps is None:
+        fix = "set data.fps, or give frames"
+        raise InputError(location, "a time, but the rate of the features is unknown", fix)
+    try:
+        number = float(row[column] or "")
+        return int(number) if column == "frame" else int(number * (fps or 1.0) + 1e-6)
+    except (ValueError, OverflowError):
+        fix = f"write {_CONTENT}"
+        raise InputError(location, f"{row[column]!r} is no {column}", fix) from None
+
+
+def middle_borders(frames: Sequence[int]) -> list[int]:
+    """Return the first frame after the middle between each two of N clicks, N - 1."""
+    return [(first + second + 1) // 2 for first, second in pairwise(frames)]
+
+
+def label_frames(labels: Sequence[str], borders: Sequence[int], n_frames: int) -> list[str]:
+    """Return the label of each frame of a video that is cut at borders."""
+    edges = [0, *borders, n_frames]
+    lines: list[str] = []
+    for label, (start, stop) in zip(labels, pairwise(edges), strict=True):
+        lines += [label] * (stop - start)
+    return lines
+
+
+def sure_labels(
+    labels: Sequence[int],
+    frames: Sequence[int],
+    borders: Sequence[int],
+    n_frames: int,
+    share: float,
+) -> Labels:
+    """Return the labels of the frames near clicks; the others are ignored.
+
+    Args:
+        labels: class indices of the N clicks.
+        frames: of the clicks.
+        borders: between the clicks, N - 1.
+        n_frames: T, of the video.
+        share: of the way from a click to the borders of its segment that is labelled.
+
+    Returns:
+        (T,) class indices, -1 where frames are ignored.
+    """
+    sure = np.full(n_frames, IGNORED)
+    for label, frame, (start, stop) in zip(
+        labels, frames, pairwise([0, *borders, n_frames]), strict=True
+    ):
+        first = frame - int(share * (frame - start))
+        last = frame + int(share * (stop - 1 - frame))
+        sure[first : last + 1] = label
+    return sure
+
+
+def scored_borders(
+    log_scores: NDArray[np.floating], frames: Sequence[int], labels: Sequence[int]
+) -> list[int]:
+    """Return the borders that maximise the sum of the log scores of the labels of all frames.
+
+    Args:
+        log_scores: (T, C) of a model.
+        frames: of the N clicks.
+        labels: class indices of the clicks.
+
+    Returns:
+        N - 1 borders, each after the first and not after the second of two neighbours.
+    """
+    borders = []
+    pairs = zip(pairwise(frames), pairwise(labels), strict=True)
+    for (start, stop), (first, second) in pairs:
+        if IGNORED in (first, second):
+            borders += middle_borders([start, stop])
+            continue
+        gains = log_scores[start + 1 : stop, first] - log_scores[start + 1 : stop, second]
+        # value of a border after 0, 1, ... of the frames between the clicks
+        values = np.concatenate([[0.0], np.cumsum(gains)])
+        borders.append(start + 1 + int(values.argmax()))
+    return borders

@@ -1,0 +1,98 @@
+"""Training from clicks: first the frames near them, then borders where the model places them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fact_clip.core.io import parse_value, read_mapping, write_value
+from fact_clip.core.paths import inside
+from fact_clip.datasets.clicks import middle_borders, scored_borders, sure_labels
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.decoding import class_scores
+from fact_clip.inference.scorer import Scorer
+from fact_clip.run import Run
+
+FIRST_SHARE = 0.0
+"""Share of the way from a click to the middle between two that is labelled at first."""
+
+MOVES = {0.4: 1.0, 0.7: 1.0}
+"""Shares of the epochs after which borders are moved, and of the way to them that is labelled.
+
+They were chosen in docs/experiments/clicks.md.
+"""
+
+_FILE = "clicks.json"
+
+Borders = dict[str, list[int]]
+
+
+class ClickBorders:
+    """The borders between the clicks of the training videos.
+
+    They are kept in ``RUN/clicks.json`` by epoch, so that a resumed training has those of its
+    epoch.
+
+    Args:
+        run: the run that is trained.
+        dataset: its data set, whose labels of these videos are changed.
+        epoch: epochs that are done.
+    """
+
+    def __init__(self, run: Run, dataset: Dataset, epoch: int) -> None:
+        self.path = inside(run.path, _FILE)
+        self.dataset = dataset
+        self.clicks = dataset.clicks(dataset.train)
+        epochs = run.config.train.epochs
+        self.labels = {name: dataset.reader.labels(name)[self.clicks[name]] for name in self.clicks}
+        self.shares = {round(when * epochs): share for when, share in MOVES.items()}
+        self._history: dict[int, Borders] = {}
+        if epoch and self.path.is_file():
+            history = parse_value(
+                dict[int, Borders],
+                read_mapping(self.path, "borders by epoch"),
+                self.path,
+                "train the run anew",
+            )
+            self._history = {moved: borders for moved, borders in history.items() if moved <= epoch}
+        if self._history:
+            moved = max(self._history)
+            self._apply(self._history[moved], self.shares[moved])
+        else:
+            middles = {name: middle_borders(frames) for name, frames in self.clicks.items()}
+            self._apply(middles, FIRST_SHARE)
+
+    def is_due(self, epoch: int) -> bool:
+        """Return whether the borders are moved after an epoch."""
+        return bool(self.clicks) and epoch in self.shares
+
+    def move(self, scorer: Scorer, epoch: int, *, is_main: bool) -> None:
+        """Move the borders to where the scores of a model place them.
+
+        Args:
+            scorer: the model.
+            epoch: epochs that are done.
+            is_main: whether this process writes files.
+        """
+        candidates = scorer.choose()
+        borders: Borders = {}
+        for name, frames in self.clicks.items():
+            scores = scorer.score(self.dataset.features(name), candidates)
+            probabilities = class_scores(scores, candidates).cpu().numpy()[scores.row_of_frame]
+            logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+            borders[name] = scored_borders(logs, frames, self.labels[name].tolist())
+        self._apply(borders, self.shares[epoch])
+        self._history[epoch] = borders
+        if is_main:
+            write_value(self.path, {str(moved): kept for moved, kept in self._history.items()})
+
+    def _apply(self, borders: Borders, share: float) -> None:
+        """Set the labels of the frames near clicks; see `sure_labels`."""
+        for name, frames in self.clicks.items():
+            labels = sure_labels(
+                labels=self.labels[name].tolist(),
+                frames=frames,
+                borders=borders[name],
+                n_frames=self.dataset.reader.length(name),
+                share=share,
+            )
+            self.dataset.set_labels(name, labels)
