@@ -44,7 +44,7 @@ def init(
     grammar: Annotated[
         str | None,
         option(
-            'How names are read: "{verb} {object} [with {tool}]", or english; '
+            'How names are read: "{verb} {object} [with {tool}]", english, or none (no parts); '
             "unset: guessed by the names."
         ),
     ] = None,

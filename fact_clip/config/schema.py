@@ -142,7 +142,7 @@ class DataConfig(_Frozen):
         (), description="names of labels that are ignored, beside '?'; they are no classes"
     )
     grammar: str | None = Field(
-        None, description="how names are read: '{verb} {object} [with {tool}]', or english"
+        None, description="how names are read: '{verb} {object} [with {tool}]', english or none"
     )
     stride: Count = Field(
         1, description="temporal stride; labels by majority, predictions stretched back"

@@ -12,7 +12,7 @@ from fact_clip.core import Factors, FileLocation, InputError, Names, Vocabulary
 from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.formats.table import read_lines
 from fact_clip.text import havid
-from fact_clip.text.english import ENGLISH, Sentences
+from fact_clip.text.english import ENGLISH, WHOLE_NAMES, Sentences
 from fact_clip.text.grammar import Grammar
 
 FACTORS_FILE = "factors.csv"
@@ -163,7 +163,7 @@ def class_factors(
             raise error
         slots = table_slots
         grammar = None
-    if config.grammar is not None:
+    if config.grammar not in (None, WHOLE_NAMES):
         actions = [name for name in names if name not in background]
         grammar, slots = _grammar_reader(config.grammar, actions, table_slots)
     if slots is None:
@@ -269,7 +269,7 @@ def new_factors(
     slots = vocabulary.slots
     benchmark = find_benchmark(config.name)
     grammar = benchmark.factors if benchmark.slots == slots else None
-    if config.grammar is not None:
+    if config.grammar not in (None, WHOLE_NAMES):
         actions = [name for name in vocabulary if name not in vocabulary.background]
         grammar, _ = _grammar_reader(config.grammar, actions, slots)
 

@@ -106,7 +106,8 @@ def guess_names(
     if config.grammar is None and not has_table:
         pattern = ENGLISH if are_sentences(actions) else grammar.propose(actions)
         config = config.model_copy(update={"grammar": pattern})
-        reasons["grammar"] = f"GUESSED: all {len(actions)} actions fit; see what it reads"
+        fit = f"GUESSED: all {len(actions)} actions fit"
+        reasons["grammar"] = f"{fit}; if they have no such parts, --grammar none"
     return config, reasons
 
 

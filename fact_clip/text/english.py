@@ -30,6 +30,7 @@ from fact_clip.text.grammar import PARTICLES
 SLOTS = ("verb", "object", "target", "tool")
 
 ENGLISH = "english"  # the value of `data.grammar` that reads names as sentences
+WHOLE_NAMES = "none"  # the value that gives names no parts
 
 
 def _words(line: str) -> frozenset[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fact_clip import metrics
 from fact_clip.config import Config, ObjectData, TextConfig, with_values
@@ -27,6 +27,8 @@ from fact_clip.training.calibration import check_posterior
 from fact_clip.training.callbacks import check_loggers
 
 logger = logging.getLogger(__name__)
+
+ALIKE = 0.99  # cosine of the vectors of two classes, above which they are reported
 
 
 @dataclass(frozen=True)
@@ -362,17 +364,24 @@ def _object_texts(config: TextConfig, objects: ObjectColumns, device: str) -> Te
 def _indistinguishable_classes(
     text_embeddings: Tensor, vocabulary: Vocabulary, encoder: str
 ) -> list[Note]:
-    """Warn of two classes whose vectors (C, ...) are equal: a model cannot tell them apart."""
-    first: dict[bytes, str] = {}
-    rows = text_embeddings.flatten(1).numpy().round(5)
-    for name, row in zip(vocabulary.names, rows, strict=True):
-        if not row.any():
-            continue
-        twin = first.setdefault(row.tobytes(), name)
-        if twin != name:
-            message = (
-                f"{encoder} has the same vector for {twin!r} and {name!r}, "
-                "so no model can tell them apart"
-            )
-            return [Note(message, logging.WARNING)]
-    return []
+    """Warn of classes whose vectors (C, S, E) are equal or nearly so, all of them."""
+    rows = nn.functional.normalize(text_embeddings.flatten(1), dim=1)
+    is_alike = (rows @ rows.T > ALIKE).tolist()
+    groups: list[list[str]] = []
+    for number, name in enumerate(vocabulary.names):
+        for group in groups:
+            if is_alike[number][vocabulary.names.index(group[0])]:
+                group.append(name)
+                break
+        else:
+            if rows[number].any():
+                groups.append([name])
+    twins = [", ".join(map(repr, group)) for group in groups if len(group) > 1]
+    if not twins:
+        return []
+    message = (
+        f"{encoder} has (nearly) the same vector for {'; for '.join(twins)}, so a model can hardly "
+        "tell them apart: write their parts in English into factors.csv, or choose a text encoder "
+        "of their language (docs/names.md)"
+    )
+    return [Note(message, logging.WARNING)]
