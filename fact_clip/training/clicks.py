@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fact_clip.core.io import parse_value, read_mapping, write_value
@@ -12,13 +14,13 @@ from fact_clip.decoding import class_scores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import Run
 
-FIRST_SHARE = 0.0
+FIRST_SHARE = 0.1
 """Share of the way from a click to the middle between two that is labelled at first."""
 
-MOVES = {0.4: 1.0, 0.7: 1.0}
-"""Shares of the epochs after which borders are moved, and of the way to them that is labelled.
+MOVES = (0.2, 0.35, 0.5, 0.65, 0.8)
+"""Shares of the epochs after which borders are moved, and all frames are labelled.
 
-They were chosen in docs/experiments/clicks.md.
+Both were chosen in docs/experiments/clicks.md.
 """
 
 _FILE = "clicks.json"
@@ -44,7 +46,7 @@ class ClickBorders:
         self.clicks = dataset.clicks(dataset.train)
         epochs = run.config.train.epochs
         self.labels = {name: dataset.reader.labels(name)[self.clicks[name]] for name in self.clicks}
-        self.shares = {round(when * epochs): share for when, share in MOVES.items()}
+        self.moves = {math.ceil(share * epochs) for share in MOVES}
         self._history: dict[int, Borders] = {}
         if epoch and self.path.is_file():
             history = parse_value(
@@ -55,15 +57,14 @@ class ClickBorders:
             )
             self._history = {moved: borders for moved, borders in history.items() if moved <= epoch}
         if self._history:
-            moved = max(self._history)
-            self._apply(self._history[moved], self.shares[moved])
+            self._apply(self._history[max(self._history)])
         else:
             middles = {name: middle_borders(frames) for name, frames in self.clicks.items()}
             self._apply(middles, FIRST_SHARE)
 
     def is_due(self, epoch: int) -> bool:
         """Return whether the borders are moved after an epoch."""
-        return bool(self.clicks) and epoch in self.shares
+        return bool(self.clicks) and epoch in self.moves
 
     def move(self, scorer: Scorer, epoch: int, *, is_main: bool) -> None:
         """Move the borders to where the scores of a model place them.
@@ -80,12 +81,12 @@ class ClickBorders:
             probabilities = class_scores(scores, candidates).cpu().numpy()[scores.row_of_frame]
             logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
             borders[name] = scored_borders(logs, frames, self.labels[name].tolist())
-        self._apply(borders, self.shares[epoch])
+        self._apply(borders)
         self._history[epoch] = borders
         if is_main:
             write_value(self.path, {str(moved): kept for moved, kept in self._history.items()})
 
-    def _apply(self, borders: Borders, share: float) -> None:
+    def _apply(self, borders: Borders, share: float = 1.0) -> None:
         """Set the labels of the frames near clicks; see `sure_labels`."""
         for name, frames in self.clicks.items():
             labels = sure_labels(

@@ -10,19 +10,22 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
-from fact_clip.core.distributed import Processes
+from fact_clip.config.recipes import split_base
+from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.datasets.describe import Proposal, Setting, propose
+from fact_clip.datasets.layout import DataFolder
 from fact_clip.training.plan import Note, Plan, report_notes, resolve
 from fact_clip.training.state import begin
 from fact_clip.training.trainer import Trainer, numerics
 
+REPEATS = 3  # of what is measured
 VIDEOS = 3  # training videos that are measured, from the shortest to the longest
 MINUTES = 1.5  # that a training takes on one core; `data init --minutes` has the same default
 
@@ -123,7 +126,7 @@ def spread(names: Sequence[str], frames: dict[str, int], count: int) -> tuple[st
 
 
 def timed(plan: Plan, trainer: Trainer) -> tuple[float, float]:
-    """Measure an epoch and a validation of a new model, the second of each.
+    """Measure an epoch and a validation of a new model, after a first one of each.
 
     Returns:
         Both in seconds; on the CPU those of one thread.
@@ -136,14 +139,18 @@ def timed(plan: Plan, trainer: Trainer) -> tuple[float, float]:
     try:
         trainer.train_epoch()
         trainer.validate()
-        start = clock()
-        trainer.train_epoch()
-        trained = clock()
-        trainer.validate()
-        validated = clock()
+        # The least of several, because other programs slow the machine down, never up.
+        epoch = min(_duration(trainer.train_epoch, clock) for _ in range(REPEATS))
+        validation = min(_duration(trainer.validate, clock) for _ in range(REPEATS))
     finally:
         torch.set_num_threads(threads)
-    return trained - start, validated - trained
+    return epoch, validation
+
+
+def _duration(work: Callable[[], object], clock: Callable[[], float]) -> float:
+    start = clock()
+    work()
+    return clock() - start
 
 
 def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
@@ -156,8 +163,7 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
     Returns:
         The proposal with epochs and members, and a sentence about the duration.
     """
-    most_epochs = math.ceil(USEFUL_STEPS / proposal.measures.videos)
-    most_epochs = min(max(most_epochs, MIN_EPOCHS), MAX_EPOCHS)
+    most_epochs = useful_epochs(proposal.measures.videos)
     tree = read_recipe(proposal.base)
     for key, value, _ in proposal.settings:
         set_key(tree, key.split("."), value, key)
@@ -180,12 +186,17 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
             "their scores are averaged"
         )
         proposal = proposal.with_settings(Setting("train.members", members, reason))
-    description = f"{duration:.0f} s" if duration < 100 else f"{duration / 60:.1f} minutes"
     sentence = (
-        f"training will take about {description} of one core of this machine, "
+        f"training will take about {_in_words(duration)} of one core of this machine, "
         f"by steps on {estimated.videos} videos"
     )
     return proposal, sentence
+
+
+def useful_epochs(n_videos: int) -> int:
+    """Return the epochs of so many training videos after which a model gains little."""
+    epochs = math.ceil(USEFUL_STEPS / n_videos)
+    return min(max(epochs, MIN_EPOCHS), MAX_EPOCHS)
 
 
 def load_config(
@@ -196,7 +207,9 @@ def load_config(
 ) -> Config:
     """Read a recipe for a training; `zero_shot` is fitted to the folder that it reads.
 
-    Epochs are measured too, unless they are set or swept, or a run is resumed.
+    As a base of another recipe (``base=zero_shot``) it keeps the measures of that recipe. Its
+    epochs follow from the number of videos, unless they are set or swept, or a run is resumed: a
+    model that names unseen classes needs more of them than one that knows its classes.
 
     Args:
         recipe: name or path.
@@ -208,37 +221,53 @@ def load_config(
         The configuration.
 
     Raises:
-        InputError: the recipe or the data are not valid, or epochs would be measured in several
-            processes.
+        InputError: the recipe or the data are not valid.
     """
     config = Config.load(recipe, overrides)
-    if recipe != MEASURED_RECIPE or config.data.name != "folder":
+    base, _ = split_base(overrides)
+    if MEASURED_RECIPE not in (recipe, base) or config.data.name != "folder":
         return config
     trains_all_splits = str(config.data.split) == "all"
-    proposal = propose(_measured_data(config.data, trains_all_splits))
-    notes = [Note(str(proposal.measures))]
-    epochs = []
+    measured = _measured_data(config.data, trains_all_splits)
+    settings = []
+    notes = []
+    if recipe == MEASURED_RECIPE:
+        proposal = propose(measured)
+        notes.append(Note(str(proposal.measures)))
+        excluded = {"data.root", "train.members"}
+        if trains_all_splits:
+            excluded.add("data.split")
+        for key, value, _ in proposal.settings:
+            if key not in excluded:
+                settings.append(f"{key}={json.dumps(value)}")
+
     sets_epochs = any(override.startswith("train.epochs=") for override in overrides)
     if stored is not None and stored.is_file():
-        epochs = [f"train.epochs={Config.load(stored).train.epochs}"]
+        settings.append(f"train.epochs={Config.load(stored).train.epochs}")
     elif not is_swept and not sets_epochs:
-        processes = Processes(config.train.device)
+        split = str(measured.split)
+        n_videos = len(DataFolder(measured).videos("train", split))
+        settings.append(f"train.epochs={useful_epochs(n_videos)}")
+        config = Config.load(recipe, [*settings, *overrides])
+        notes.append(Note(_cost(with_values(config, {"data.split": measured.split}))))
+    if place_in_launch()[0] == 0:
+        report_notes(notes)
+    return Config.load(recipe, [*settings, *overrides])
 
-        def measured() -> tuple[Proposal, str]:
-            with processes.groups(1):
-                return with_time(proposal, MINUTES)
 
-        proposal, sentence = processes.broadcast(measured)
-        notes.append(Note(sentence))
-    report_notes(notes)
+def _cost(config: Config) -> str:
+    """Return what a training will take, in words."""
+    epochs = config.train.epochs
+    duration = _in_words(estimate(config).total(epochs, config))
+    members = config.train.members
+    return (
+        f"{members} models of {epochs} epochs will take about {duration} of one core of this "
+        "machine; fewer epochs: train.epochs=N"
+    )
 
-    excluded = {"data.root", "train.members"}
-    if trains_all_splits:
-        excluded.add("data.split")
-    settings = [
-        f"{key}={json.dumps(value)}" for key, value, _ in proposal.settings if key not in excluded
-    ]
-    return Config.load(recipe, [*settings, *epochs, *overrides])
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
 
 
 def _measured_data(config: DataConfig, trains_all_splits: bool) -> DataConfig:

@@ -10,7 +10,7 @@ from fact_clip.cli.data_init import init
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.training import train
-from fact_clip.training.estimate import MINUTES, Estimate, estimate, load_config, spread
+from fact_clip.training.estimate import MINUTES, Estimate, estimate, load_config, spread, useful_epochs
 
 from ..refusals import refused
 
@@ -64,15 +64,29 @@ def test_the_command_and_the_recipe_take_the_same_time():
     assert inspect.signature(init).parameters["minutes"].default == MINUTES
 
 
-def test_epochs_are_not_measured_in_several_processes(workbench, monkeypatch):
-    """Each would have its own time, and so its own number of epochs."""
-    launcher = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
-    for name, value in launcher.items():
-        monkeypatch.setenv(name, value)
-    where = [f"data.root={workbench}", "data.fps=15", "data.holdout=[grasp nut]"]
-    with refused("train.epochs"):
-        load_config("zero_shot", where)
-    assert load_config("zero_shot", [*where, "train.epochs=2"]).train.epochs == 2
+@pytest.mark.parametrize(("videos", "epochs"), [(3, 300), (14, 129), (46, 40), (2000, 20)])
+def test_epochs_follow_from_the_videos(videos, epochs):
+    assert useful_epochs(videos) == epochs
+
+
+@pytest.fixture
+def unmeasured(monkeypatch):
+    took = Estimate(start=0.0, epoch=2.0, validation=0.0, videos=3)
+    monkeypatch.setattr("fact_clip.training.estimate.estimate", lambda config: took)
+
+
+def test_a_base_for_unseen_classes_has_epochs_of_its_own(workbench, tmp_path, unmeasured, caplog):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"base: own\ndata: {{root: {workbench}, fps: 15}}\ntrain: {{epochs: 7}}\n")
+    settings = ["base=zero_shot", "data.holdout=[grasp nut]"]
+    assert load_config(recipe).train.epochs == 7
+    caplog.set_level("INFO")
+    assert load_config(recipe, settings).train.epochs == 300  # of four training videos
+    assert "3 models of 300 epochs will take about 10.0 minutes" in caplog.text
+    assert load_config(recipe, [*settings, "train.epochs=5"]).train.epochs == 5
+    stored = tmp_path / "stored.yaml"
+    stored.write_text("train: {epochs: 9}\n")
+    assert load_config(recipe, settings, stored).train.epochs == 9
 
 
 def test_a_folder_that_is_taken_is_refused_before_the_data_are_measured(workbench, tmp_path, monkeypatch):

@@ -1,0 +1,115 @@
+"""Clicks in place of labels: files, first labels and borders."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from fact_clip.config import DataConfig
+from fact_clip.datasets.clicks import (
+    Click,
+    label_frames,
+    middle_borders,
+    read_clicks,
+    scored_borders,
+    sure_labels,
+)
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.inspect import Inspection
+
+from ..refusals import refused
+from ..small import write_dataset
+
+
+def write(path, text):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_frames_and_times_are_read_in_order(tmp_path):
+    frames = write(tmp_path / "a.csv", 'frame,label\n7,stir\n2,"pour, slowly"\n')
+    assert read_clicks(frames, None, 10) == [Click(2, "pour, slowly"), Click(7, "stir")]
+    times = write(tmp_path / "b.csv", "label,time\nstir,0.5\npour,2.39\n")
+    assert read_clicks(times, 5.0, 12) == [Click(2, "stir"), Click(11, "pour")]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("frame,label\n3,stir\n12,pour\n", "a.csv:3"),  # beyond the end
+        ("time,label\n1,stir\n", "a.csv:2"),  # no rate
+        ("frame,label\nsoon,stir\n", "a.csv:2"),
+        ("frame,label\n3,stir\n3,pour\n", "a.csv"),
+        ("frame,name\n3,stir\n", "a.csv"),
+        ("frame,time,label\n3,1,stir\n", "a.csv"),
+        ("frame,label\n", "a.csv"),
+    ],
+)
+def test_faults_are_named_by_line(text, place, tmp_path):
+    path = write(tmp_path / "a.csv", text)
+    with refused(place):
+        read_clicks(path, None, 12)
+
+
+def test_first_labels_by_hand():
+    assert middle_borders([2, 7, 8]) == [5, 8]
+    assert label_frames(["a", "b"], [3], 5) == ["a", "a", "a", "b", "b"]
+    labels = sure_labels([4, 5], [2, 9], [6], 14, share=0.5)
+    assert labels.tolist() == [-1, 4, 4, 4, -1, -1, -1, -1, 5, 5, 5, 5, -1, -1]
+    assert sure_labels([4, 5], [2, 9], [6], 14, share=1.0).tolist() == [4] * 6 + [5] * 8
+    assert (sure_labels([4, 5], [2, 9], [6], 14, share=0.0) >= 0).sum() == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_borders_are_the_best_of_all(seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(9, 3))
+    frames, labels = [1, 4, 8], [0, 2, 1]
+
+    def value(borders):
+        classes = np.repeat(labels, np.diff([0, *borders, 9]))
+        return scores[np.arange(9), classes].sum()
+
+    found = scored_borders(scores, frames, labels)
+    best = max(itertools.product(range(2, 5), range(5, 9)), key=value)
+    assert value(found) == pytest.approx(value(best))
+    assert scored_borders(scores, frames, [0, -1, 1]) == middle_borders(frames)
+
+
+@pytest.fixture
+def clicked(tmp_path):
+    """Video a has clicks alone, b has labels and clicks, which are not read."""
+    labels = {"a": ["idle"] * 4 + ["stir"] * 8, "b": ["stir"] * 8}
+    rows = np.random.default_rng(0).normal(size=(12, 3))
+    features = {"a": rows, "b": rows[:8]}
+    root = write_dataset(tmp_path, ("idle", "stir"), labels, features, train="a", test="b")
+    (root / "groundTruth" / "a.txt").unlink()
+    write(root / "clicks/a.csv", "frame,label\n1,idle\n9,stir\n")
+    write(root / "clicks/b.csv", "nonsense")
+    return DataConfig(root=str(root), background=("idle",), layout="TD")
+
+
+def test_a_data_set_takes_clicks_in_place_of_labels(clicked):
+    dataset = Dataset.open(clicked)
+    dataset.check()
+    assert dataset.labels("a").tolist() == [0] * 5 + [1] * 7
+    assert dataset.clicks(["a", "b"]) == {"a": [1, 9]}
+    dataset.set_labels("a", np.array([0] * 4 + [-1] * 8))
+    assert dataset.labels("a").tolist() == [0] * 4 + [-1] * 8
+    assert not [finding for finding in Inspection(clicked) if not finding.is_note]
+
+
+def test_a_click_of_no_class_is_named_by_its_file(clicked):
+    folder = Dataset.open(clicked).folder
+    write(folder.root / "clicks/a.csv", "frame,label\n1,idle\n9,stri\n")
+    with refused("a.csv") as refusal:
+        Dataset.open(clicked).check()
+    assert "'stir'" in refusal.message
+
+
+def test_clicks_need_the_orientation_of_features(clicked):
+    with refused("a.npy"):
+        Dataset.open(clicked.model_copy(update={"layout": None})).check()

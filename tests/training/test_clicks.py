@@ -1,0 +1,79 @@
+"""Training from clicks: borders move to where the model places them, in the same way after a break."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from fact_clip.core import runs
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.run import Run
+from fact_clip.training import evaluate, train
+
+EPOCHS = 5
+
+
+@pytest.fixture(scope="module")
+def clicked(workbench, tmp_path_factory):
+    """The workbench with one click, in a random frame, for each segment of the training videos."""
+    root = tmp_path_factory.mktemp("clicks") / "data"
+    shutil.copytree(workbench, root)
+    rng = np.random.default_rng(0)
+    (root / "clicks").mkdir()
+    for name in (root / "splits/train.split1.bundle").read_text().split():
+        path = root / "groundTruth" / f"{name.removesuffix('.txt')}.txt"
+        lines = path.read_text().splitlines()
+        names = sorted(set(lines))
+        rows = ["frame,label"]
+        for start, stop, label in runs([names.index(line) for line in lines]):
+            rows.append(f"{rng.integers(start, stop)},{names[label]}")
+        (root / "clicks" / f"{path.stem}.csv").write_text("\n".join(rows) + "\n")
+        path.unlink()
+    return root
+
+
+@pytest.fixture(scope="module")
+def config(tiny, clicked):
+    return tiny(data={"root": str(clicked), "layout": "TD"}, train={"epochs": EPOCHS})
+
+
+@pytest.fixture(scope="module")
+def run(config, tmp_path_factory):
+    out = tmp_path_factory.mktemp("clicks-run") / "run"
+    train(config, out)
+    return out
+
+
+def test_borders_move_between_their_clicks(run):
+    history = json.loads((run / "clicks.json").read_text())
+    assert [int(epoch) for epoch in history] == [1, 2, 3, 4]
+    dataset = Dataset.open(Run.read(run).config.data)
+    clicks = dataset.clicks(dataset.train)
+    assert clicks.keys() == {*dataset.train}
+    for borders in history.values():
+        for name, frames in clicks.items():
+            assert len(borders[name]) == len(frames) - 1
+            for border, first, second in zip(borders[name], frames, frames[1:], strict=False):
+                assert first < border <= second
+    assert history["1"] != history["4"]
+    assert evaluate(run)["metrics"]["frame_accuracy"] >= 0  # the test videos have labels
+
+
+def test_a_resumed_training_has_the_borders_of_its_epoch(config, run, tmp_path):
+    out = tmp_path / "run"
+    shorter = config.model_copy(update={"train": config.train.model_copy(update={"epochs": EPOCHS})})
+
+    def stop_after_three(done, total, description):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(shorter, out, progress=stop_after_three)
+    train(config, out, resume=True)
+    weights = load_file(run / "model.safetensors")
+    for name, values in load_file(out / "model.safetensors").items():
+        np.testing.assert_array_equal(values, weights[name])
