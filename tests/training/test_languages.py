@@ -40,9 +40,7 @@ def written(tmp_path):
             index = [[*names].index(name) for name in labels[f"v{number}"]]
             features[f"v{number}"] = np.eye(5)[index] + 0.1 * rng.normal(size=(80, 5))
         videos = [f"v{number}" for number in range(6)]
-        root = write_dataset(
-            tmp_path / "data", [*names], labels, features, train=videos[:4], test=videos[4:]
-        )
+        root = write_dataset(tmp_path / "data", [*names], labels, features, train=videos[:4], test=videos[4:])
         rows = [f"{name},{parts}" for name, parts in names.items() if parts]
         (root / "factors.csv").write_text("\n".join(["class,verb,object", *rows]), "utf-8")
         return {"root": str(root), "background": (next(iter(names)),), "layout": "TD", "validation": 0}
