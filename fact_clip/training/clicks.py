@@ -84,7 +84,8 @@ class ClickBorders:
         self._apply(borders)
         self._history[epoch] = borders
         if is_main:
-            write_value(self.path, {str(moved): kept for moved, kept in self._history.items()})
+            by_epoch = {str(number): value for number, value in self._history.items()}
+            write_value(self.path, by_epoch)
 
     def _apply(self, borders: Borders, share: float = 1.0) -> None:
         """Set the labels of the frames near clicks; see `sure_labels`."""
