@@ -198,7 +198,8 @@ def test_init_takes_what_a_person_knows(fact_clip, copy, tmp_path):
 
 def test_init_says_how_it_reads_names(fact_clip, copy, tmp_path):
     answer = fact_clip("data", "init", copy, "--out", tmp_path / "a.yaml")
-    guess = '  data.grammar = "{verb} {object} [with {tool}]"  (GUESSED: all 22 actions fit; see what it reads)'
+    reason = "GUESSED: all 22 actions fit; if they have no such parts, --grammar none"
+    guess = f'  data.grammar = "{{verb}} {{object}} [with {{tool}}]"  ({reason})'
     assert guess in answer.out
     rows = [" ".join(line.split()) for line in answer.out.splitlines()]
     assert "name verb object tool" in rows

@@ -219,7 +219,11 @@ def test_a_suggestion_names_the_grammar_and_reads_the_classes(kitchen):
     for path in (kitchen / "groundTruth").iterdir():
         path.write_text(path.read_text().replace("cut ham with knife", "cut ham").replace("stir", "cut egg"))
     found = propose(config(kitchen))
-    assert ("data.grammar", "{verb} {object}", "GUESSED: all 2 actions fit; if they have no such parts, --grammar none") in found.settings
+    assert (
+        "data.grammar",
+        "{verb} {object}",
+        "GUESSED: all 2 actions fit; if they have no such parts, --grammar none",
+    ) in found.settings
     assert found.vocabulary.factors == ((None, None), ("cut", "ham"), ("cut", "egg"))
     (kitchen / "factors.csv").write_text("class,what\ncut ham,ham\ncut egg,egg\n")
     found = propose(config(kitchen))
