@@ -121,6 +121,8 @@ def on_ray(
         tables = []
         for chunk in iter(lambda: list(islice(rows, size)), []):
             tables.append(arrow.Table.from_pylist(chunk))
+        if not tables:  # a shard may be empty
+            return
         results = ray.data.from_arrow(tables).map_batches(
             _Actor,
             fn_constructor_args=[make_task, options],

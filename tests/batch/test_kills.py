@@ -94,7 +94,7 @@ def children(process: int) -> list[int]:
 def disturb(kind: str, jobs: Sequence[ForkServerProcess], count: object, pause: float) -> None:
     """Kill processes a moment after some more outputs are there."""
     before = count()
-    wait_until(lambda: count() >= before + 6 or not any(job.is_alive() for job in jobs), 120)
+    wait_until(lambda: count() >= before + 6 or not any(job.is_alive() for job in jobs), 300)
     time.sleep(pause)
     drivers = [job.pid for job in jobs if job.is_alive()]
     decoders = [child for driver in drivers for child in children(driver)]
@@ -109,7 +109,7 @@ def command(request, tiny, tmp_path) -> Command:
     """`extract`, or `segment` with a run on features of the grid."""
     if request.param == "extract":
         words = ("extract", "--encoder", "grid")
-        return Command(words, suffix=".npy", pictures=300, disturbances=9, pause=1.0)
+        return Command(words, suffix=".npy", pictures=300, disturbances=6, pause=1.0)
     root = tmp_path / "data"
     labels = dict.fromkeys(("one", "two", "three"), ["rest"] * 2 + ["wander"] * 3)
     write_dataset(root, ("rest", "wander"), labels, train=("one", "two"), test=("three",))
