@@ -59,6 +59,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "data_convert:convert",
         "Convert annotations and features to the common layout.",
     ),
+    "data forecast": ("data_forecast:forecast", "Say what more labelled videos would bring."),
     "data holdout": ("data_holdout:holdout", "Choose classes to hold out, or look at a choice."),
     "data summary": ("data_summary:summary", "Count what a data set holds."),
     "data split": ("data_split:split", "Divide the videos into training and test."),

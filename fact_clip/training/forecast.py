@@ -1,0 +1,169 @@
+"""How much more labelled videos would bring: trainings on parts of them, and a line through these.
+
+Every fourth training video is set apart and measured. Models are trained on a quarter, half and all
+of the others, with equally many steps. The figure of a model is the mean of accuracy, edit and
+F1@50. It rises about linearly with the logarithm of the number of videos.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip import metrics
+from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
+from fact_clip.core import InputError, Progress
+from fact_clip.datasets.describe import propose
+from fact_clip.inference.scorer import Scorer
+from fact_clip.run import LoadedRun, Run
+from fact_clip.training.estimate import estimate, useful_epochs
+from fact_clip.training.plan import Plan, resolve
+from fact_clip.training.runs import train
+
+logger = logging.getLogger(__name__)
+
+SHARES = (0.25, 0.5, 1.0)
+FEWEST_VIDEOS = 8  # of which two are measured, and one or two train the first model
+
+_MEASURED = 4  # every so manieth video is measured
+_DRAWS = 1000
+_INTERVAL = (5, 95)  # percentiles
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Figures of models trained on parts of the videos, and those to be expected of more.
+
+    Attributes:
+        videos: training videos of each model.
+        figures: mean of accuracy, edit and F1@50 of each, in points.
+        measured: videos that the models were measured on.
+        more: how many more videos the forecast is for.
+        gain: expected gain from these, in points.
+        low: 5th percentile of the gain over draws of the measured videos.
+        high: 95th percentile.
+    """
+
+    videos: tuple[int, ...]
+    figures: tuple[float, ...]
+    measured: int
+    more: int
+    gain: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, videos: Sequence[int], table: NDArray[np.float64], more: int) -> Forecast:
+        """Return the forecast of figures of single videos.
+
+        Args:
+            videos: training videos of each of M models.
+            table: (M, V) figures of the models on V videos.
+            more: how many more videos the forecast is for.
+        """
+        rng = np.random.default_rng(0)
+        n_measured = table.shape[1]
+        gains = []
+        for _ in range(_DRAWS):
+            drawn = rng.integers(0, n_measured, n_measured)
+            gains.append(_gain(videos, table[:, drawn].mean(axis=1), more))
+        low, high = np.percentile(gains, _INTERVAL).tolist()
+        means = table.mean(axis=1)
+        return cls(
+            videos=tuple(videos),
+            figures=tuple(means.tolist()),
+            measured=n_measured,
+            more=more,
+            gain=_gain(videos, means, more),
+            low=low,
+            high=high,
+        )
+
+
+def _gain(videos: Sequence[int], figures: NDArray[np.float64], more: int) -> float:
+    """Return the gain from more videos on the line through figures over log2 of the videos."""
+    slope = np.polyfit(np.log2(videos), figures, deg=1)[0]
+    return float(slope * math.log2((videos[-1] + more) / videos[-1]))
+
+
+def forecast(
+    config: DataConfig, minutes: float = 5.0, more: int = 10, progress: Progress | None = None
+) -> Forecast:
+    """Train on parts of the training videos of a data set, and say what more would bring.
+
+    Args:
+        config: where the data set is.
+        minutes: how long all trainings may take, on one core.
+        more: how many more videos the forecast is for.
+        progress: called with (models done, models, a short description).
+
+    Returns:
+        The forecast.
+
+    Raises:
+        InputError: there are too few videos, or the data set has a fault.
+    """
+    plan = resolve(_recipe(config))
+    names = plan.dataset.learning
+    if len(names) < FEWEST_VIDEOS:
+        problem = f"{len(names)} training videos"
+        raise InputError(plan.dataset.location, problem, f"label at least {FEWEST_VIDEOS}")
+    measured = names[:: len(names) // (len(names) // _MEASURED)]
+    order = [name for name in names if name not in measured]
+    np.random.default_rng(0).shuffle(order)
+
+    seconds = 60 * minutes / len(SHARES)
+    estimated = estimate(with_values(plan.config, {"train.epochs": useful_epochs(len(order))}))
+    most_steps = len(order) * max(int(seconds / max(estimated.epoch, 1e-9)), 1)
+    table = []
+    counts = []
+    for number, share in enumerate(SHARES):
+        count = max(round(share * len(order)), 1)
+        if progress is not None:
+            progress(number, len(SHARES), f"{count} videos")
+        epochs = min(useful_epochs(count), max(most_steps // count, 1))
+        part = replace(
+            plan,
+            config=with_values(plan.config, {"train.epochs": epochs}),
+            dataset=plan.dataset.with_videos(tuple(order[:count]), ()),
+        )
+        table.append(_figures(part, measured))
+        counts.append(count)
+    return Forecast.of(counts, np.array(table), more)
+
+
+def _recipe(config: DataConfig) -> Config:
+    """Return the recipe of `data init`, for one model without validation videos."""
+    proposal = propose(config)
+    tree = read_recipe(proposal.base)
+    for key, value, _ in proposal.settings:
+        set_key(tree, key.split("."), value, key)
+    set_key(tree, ["data", "validation"], 0, "data.validation")
+    return Config.from_tree(tree, "the recipe")
+
+
+def _figures(plan: Plan, names: Sequence[str]) -> NDArray[np.float64]:
+    """Train a model, and return the mean of accuracy, edit and F1@50 of each video, (V,)."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run"
+        train(plan, path)
+        run = Run.read(path)
+        scorer = Scorer(LoadedRun(run, run.models()), plan.device)
+        figures = []
+        for name in names:
+            labels, _ = scorer.predict(plan.dataset.features(name))
+            values = metrics.evaluate(
+                [plan.dataset.labels(name)],
+                [labels],
+                background=plan.dataset.vocabulary.background_indices,
+                **run.config.evaluation.rules,
+            )
+            figures.append((values["frame_accuracy"] + values["edit"] + values["f1@50"]) / 3)
+    return np.array(figures)

@@ -1,0 +1,49 @@
+"""What more videos would bring: the line by hand, and the command on synthetic videos."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fact_clip.cli import main
+from fact_clip.config import DataConfig
+from fact_clip.datasets.synthetic import write_workbench
+from fact_clip.training import forecast as room
+from fact_clip.training.forecast import Forecast, forecast
+
+from ..refusals import refused
+
+
+def test_a_line_over_the_logarithm_by_hand():
+    # 4 points for each doubling, on each of three videos
+    table = np.array([[40, 50, 60], [44, 54, 64], [48, 58, 68]], dtype=float)
+    found = Forecast.of([2, 4, 8], table, more=8)
+    assert found.figures == (50, 54, 58)
+    assert found.gain == pytest.approx(4)
+    assert (found.low, found.high) == (pytest.approx(4), pytest.approx(4))
+    assert found.measured == 3
+
+
+def test_the_interval_holds_the_spread_over_videos():
+    table = np.array([[40.0, 50.0], [44.0, 50.0]])  # one video gains, the other does not
+    found = Forecast.of([4, 8], table, more=8)
+    assert found.gain == pytest.approx(2)
+    assert (found.low, found.high) == (pytest.approx(0), pytest.approx(4))
+
+
+@pytest.mark.slow
+def test_the_command(capsys, tmp_path):
+    root = write_workbench(tmp_path / "data", videos=18, persons=3, dim=8)
+    assert main(["data", "forecast", str(root), "--minutes", "0.01", "--more", "4", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["videos"] == [2, 4, 9]
+    assert (found["measured"], found["more"]) == (3, 4)
+    assert found["low"] <= found["gain"] <= found["high"]
+
+
+def test_few_videos_are_refused(workbench):
+    assert room.FEWEST_VIDEOS == 8
+    with refused():
+        forecast(DataConfig(root=str(workbench), fps=15))
