@@ -18,7 +18,9 @@ def forecast(
     minutes: Annotated[
         float, option("How long all trainings may take on one core.", min=0.01)
     ] = 5.0,
-    more: Annotated[int, option("How many more videos the forecast is for.", min=1)] = 10,
+    n_new: Annotated[
+        int, option("How many more videos the forecast is for.", "--more", min=1)
+    ] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Say what more labelled videos would bring.
@@ -35,15 +37,15 @@ def forecast(
 
     config = data_config(data, overrides)
     with progress("training") as report:
-        found = forecast_of(config, minutes, more, report)
+        result = forecast_of(config, minutes, n_new, report)
     if as_json:
-        print(json.dumps(asdict(found)))
+        print(json.dumps(asdict(result)))
         return
     rows = []
-    for count, figure in zip(found.videos, found.figures, strict=True):
+    for count, figure in zip(result.videos, result.figures, strict=True):
         rows.append({"training videos": count, "mean figure": f"{figure:.1f}"})
     print(table(rows))
     print(
-        f"{found.more} more videos: {found.gain:+.1f} points "
-        f"({found.low:+.1f} to {found.high:+.1f}, 90 % of draws of {found.measured} videos)"
+        f"{result.n_new} more videos: {result.gain:+.1f} points "
+        f"({result.low:+.1f} to {result.high:+.1f}, 90 % of draws of {result.measured} videos)"
     )

@@ -45,7 +45,7 @@ class Forecast:
         videos: training videos of each model.
         figures: mean of accuracy, edit and F1@50 of each, in points.
         measured: videos that the models were measured on.
-        more: how many more videos the forecast is for.
+        n_new: how many more videos the forecast is for.
         gain: expected gain from these, in points.
         low: 5th percentile of the gain over draws of the measured videos.
         high: 95th percentile.
@@ -54,54 +54,54 @@ class Forecast:
     videos: tuple[int, ...]
     figures: tuple[float, ...]
     measured: int
-    more: int
+    n_new: int
     gain: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, videos: Sequence[int], table: NDArray[np.float64], more: int) -> Forecast:
+    def of(cls, videos: Sequence[int], table: NDArray[np.float64], n_new: int) -> Forecast:
         """Return the forecast of figures of single videos.
 
         Args:
             videos: training videos of each of M models.
             table: (M, V) figures of the models on V videos.
-            more: how many more videos the forecast is for.
+            n_new: how many more videos the forecast is for.
         """
         rng = np.random.default_rng(0)
         n_measured = table.shape[1]
         gains = []
         for _ in range(_DRAWS):
             drawn = rng.integers(0, n_measured, n_measured)
-            gains.append(_gain(videos, table[:, drawn].mean(axis=1), more))
+            gains.append(_gain(videos, table[:, drawn].mean(axis=1), n_new))
         low, high = np.percentile(gains, _INTERVAL).tolist()
         means = table.mean(axis=1)
         return cls(
             videos=tuple(videos),
             figures=tuple(means.tolist()),
             measured=n_measured,
-            more=more,
-            gain=_gain(videos, means, more),
+            n_new=n_new,
+            gain=_gain(videos, means, n_new),
             low=low,
             high=high,
         )
 
 
-def _gain(videos: Sequence[int], figures: NDArray[np.float64], more: int) -> float:
+def _gain(videos: Sequence[int], figures: NDArray[np.float64], n_new: int) -> float:
     """Return the gain from more videos on the line through figures over log2 of the videos."""
     slope = np.polyfit(np.log2(videos), figures, deg=1)[0]
-    return float(slope * math.log2((videos[-1] + more) / videos[-1]))
+    return float(slope * math.log2((videos[-1] + n_new) / videos[-1]))
 
 
 def forecast(
-    config: DataConfig, minutes: float = 5.0, more: int = 10, progress: Progress | None = None
+    config: DataConfig, minutes: float = 5.0, n_new: int = 10, progress: Progress | None = None
 ) -> Forecast:
     """Train on parts of the training videos of a data set, and say what more would bring.
 
     Args:
         config: where the data set is.
         minutes: how long all trainings may take, on one core.
-        more: how many more videos the forecast is for.
+        n_new: how many more videos the forecast is for.
         progress: called with (models done, models, a short description).
 
     Returns:
@@ -136,7 +136,7 @@ def forecast(
         )
         table.append(_figures(part, measured))
         counts.append(count)
-    return Forecast.of(counts, np.array(table), more)
+    return Forecast.of(counts, np.array(table), n_new)
 
 
 def _recipe(config: DataConfig) -> Config:

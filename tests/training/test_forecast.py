@@ -19,7 +19,7 @@ from ..refusals import refused
 def test_a_line_over_the_logarithm_by_hand():
     # 4 points for each doubling, on each of three videos
     table = np.array([[40, 50, 60], [44, 54, 64], [48, 58, 68]], dtype=float)
-    found = Forecast.of([2, 4, 8], table, more=8)
+    found = Forecast.of([2, 4, 8], table, n_new=8)
     assert found.figures == (50, 54, 58)
     assert found.gain == pytest.approx(4)
     assert (found.low, found.high) == (pytest.approx(4), pytest.approx(4))
@@ -28,7 +28,7 @@ def test_a_line_over_the_logarithm_by_hand():
 
 def test_the_interval_holds_the_spread_over_videos():
     table = np.array([[40.0, 50.0], [44.0, 50.0]])  # one video gains, the other does not
-    found = Forecast.of([4, 8], table, more=8)
+    found = Forecast.of([4, 8], table, n_new=8)
     assert found.gain == pytest.approx(2)
     assert (found.low, found.high) == (pytest.approx(0), pytest.approx(4))
 
@@ -39,7 +39,7 @@ def test_the_command(capsys, tmp_path):
     assert main(["data", "forecast", str(root), "--minutes", "0.01", "--more", "4", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["videos"] == [2, 4, 9]
-    assert (found["measured"], found["more"]) == (3, 4)
+    assert (found["measured"], found["n_new"]) == (3, 4)
     assert found["low"] <= found["gain"] <= found["high"]
 
 
