@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from fact_clip.encoders import FrameEncoder
 from fact_clip.inference.scorer import check_features
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
-from fact_clip.video.decode import picture_times, probe
+from fact_clip.video.decode import SUFFIXES, picture_times, probe
 from fact_clip.video.extract import Settings, extract
 from fact_clip_app.drafts import Draft, drafts_of
 from fact_clip_app.jobs import Job
@@ -191,15 +192,40 @@ class Engine:
         Returns:
             The feature file.
         """
-        path = video.media
-        assert path is not None
+        assert video.media is not None
+        job.note = video.name
+        folder = self._folder(video, encoder, extraction)
+        return self._extract(video.media, folder, job, encoder, extraction)
 
+    def _extract(
+        self, path: Path, folder: Path, job: Job, encoder: FrameEncoder, extraction: Settings
+    ) -> Path:
         def report(done: int, total: int, _: str) -> None:
             self._check_length(path, (done - 1) / extraction.fps)
-            job.report(done, total, video.name)
+            job.report(done, total, job.note)
 
         report(0, 0, "")
-        return extract(path, encoder, self._folder(video, encoder, extraction), extraction, report)
+        return extract(path, encoder, folder, extraction, report)
+
+    def segment(self, path: Path, names: Sequence[str] | None, job: Job) -> Segmentation:
+        """Segment a file by the model in use, which stores nothing.
+
+        Args:
+            path: a video or a feature file.
+            names: the candidates. None stands for those of the model.
+            job: receives the progress.
+        """
+        model = self.model()
+        if model is None:
+            raise InputError("model", "there is none")
+        with TemporaryDirectory(prefix="fact-clip-") as folder:
+            features = path
+            if path.suffix.lower() in SUFFIXES:
+                self.frame_times(path, None)  # checks its length
+                encoder = model.encoder_for(path)
+                features = self._extract(path, Path(folder), job, encoder, model.extraction)
+            segmentation = model.segment(features, names)
+        return replace(segmentation, media=None)
 
     def drafts(self, video: VideoEntry) -> list[Draft]:
         """Return the prediction in frames of the video; empty without one."""

@@ -47,6 +47,9 @@ WILDCARDS = ("0.0.0.0", "::")
 EVENTS = "/api/events"
 """The path of a response that does not end before the server."""
 
+UPLOADS = ("/api/files", "/api/segment")
+"""The paths of requests whose bodies are files."""
+
 BODY_BYTES = 4 << 20
 """Size of a request that is no upload, at most."""
 
@@ -90,7 +93,7 @@ class Guard:
 
         refusal = self._refusal(scope["method"], Headers(scope=scope))
         answer: ASGIApp = self.app if refusal is None else error_line(403, refusal)
-        limited = receive if scope["path"] == "/api/files" else _limited(receive, self.patience)
+        limited = receive if scope["path"] in UPLOADS else _limited(receive, self.patience)
         await answer(scope, limited, send_with_headers)
 
     def _refusal(self, method: str, headers: Headers) -> str | None:
@@ -160,7 +163,9 @@ def error_response(error: Exception, line: Callable[[InputError], str]) -> Respo
     if isinstance(error, RequestValidationError):
         return error_line(400, _first_fault(error))
     if isinstance(error, HTTPException):
-        return error_line(error.status_code, error.detail)
+        response = error_line(error.status_code, error.detail)
+        response.headers.update(error.headers or {})
+        return response
     if isinstance(error, sqlite3.OperationalError) and _is_locked(error):
         response = error_line(503, f"not stored ({error}); try again")
         response.headers["retry-after"] = "2"

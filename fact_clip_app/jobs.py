@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Segmentation
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class CancelledError(Exception):
 class Job:
     """One piece of long work and its progress."""
 
-    owner: str  # the id of a video, or "training"
+    owner: str  # the id of a video or of a segmentation, or "training"
     # It must report often, since reports raise CancelledError.
     run: Callable[[Job], object] = lambda job: None
     state: Literal["waiting", "running", "done", "failed"] = "waiting"
@@ -43,7 +43,13 @@ class Job:
     total: int = 0
     note: str = ""
     error: InputError | str = ""  # of a failed job
+    segmentation: Segmentation | None = None  # of a job that segments
     stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether it is done or has failed."""
+        return self.state in ("done", "failed")
 
     def report(self, done: int, total: int, note: str = "") -> None:
         """Set the progress. Raise CancelledError if the job is to stop."""

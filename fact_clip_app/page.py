@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from fact_clip.core import FileLocation, InputError
+from fact_clip.batch.stores import RemoteFile
+from fact_clip.core import FileLocation, InputError, located
 from fact_clip.core.paths import locked
 from fact_clip_app.drafts import Draft, overlaid
 from fact_clip_app.engine import Engine
@@ -37,6 +38,7 @@ class Options:
     run: Path | None = None  # folder of the model, if it is a run
     recent: Sequence[str] = ()  # folders of projects that were opened before
     served_as: tuple[str, ...] = ()  # host names under which a proxy serves the page
+    stores: tuple[str, ...] = ()  # beginnings of addresses that may be segmented
     trust_encoder: bool = False  # whether encoders that a run names by a path may be loaded
 
 
@@ -55,6 +57,7 @@ class Page:
         self.training: Job | None = None
         self.lock = threading.Lock()  # held while a training is started
         self.files: dict[str, Upload] = {}
+        self.segmentings: dict[str, Job] = {}  # that nobody has asked for since they ended
         self.uploads = Counter[str]()  # in progress, by address
         self.incoming = self.project.folder / "incoming"  # files that belong to no video yet
         self.is_closed = False
@@ -130,6 +133,28 @@ class Page:
             except InputError as error:  # a run that does not name its encoder
                 work.job = Job(video.id, state="failed", error=error)
 
+    def segment(self, upload: Upload | None, uri: str, names: Sequence[str] | None) -> Job:
+        """Queue the segmentation of a file, which is deleted, or of an address."""
+
+        def run(job: Job) -> None:
+            with ExitStack() as files:
+                if upload is None:
+                    path = files.enter_context(RemoteFile(uri).copied())
+                else:
+                    path = upload.path
+                    files.callback(path.unlink, missing_ok=True)
+                files.enter_context(located(uri if upload is None else upload.name))
+                job.segmentation = self.engine.segment(path, names, job)
+
+        job = self.queue.add(Job(secrets.token_hex(8), run))
+        ended = [
+            key for key, other in self.segmentings.items() if other.state in ("done", "failed")
+        ]
+        for key in ended[: -self.limits.results]:
+            del self.segmentings[key]
+        self.segmentings[job.owner] = job
+        return job
+
     @property
     def training_set(self) -> TrainingSet:
         """Return the training set that the page was started with."""
@@ -141,7 +166,7 @@ class Page:
     def begin_training(self, run: Callable[[Job], None]) -> None:
         """Queue a training, unless there is one already."""
         with self.lock:
-            if self.training is not None and self.training.state in ("waiting", "running"):
+            if self.training is not None and not self.training.is_over:
                 raise InputError("train", "a training is under way", "wait for it, or cancel it")
 
             def run_and_record(job: Job) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -237,6 +240,7 @@ class Limits:
     uploads: int = 32  # at once
     uploads_each: int = 8  # at once, of one address
     waiting: int = 8  # long jobs that wait
+    results: int = 32  # of segmentations, that nobody asks for
     quick: int = 32  # short computations that wait
     patience: float = 30.0  # seconds in which the next part of an upload must arrive
     upload_seconds: float = 6 * 3600.0  # of a whole upload
@@ -331,6 +335,7 @@ async def receive_file(request: Request, path: Path, name: str, limit: int, limi
         HTTPException: if the body is too large, or comes too slowly.
     """
     size = 0
+    content_of = form_reader(request.headers.get("content-type", ""))
     parts = request.stream()
     start = time.monotonic()
     async with await anyio.open_file(path, "wb") as file:
@@ -348,7 +353,39 @@ async def receive_file(request: Request, path: Path, name: str, limit: int, limi
                 raise HTTPException(408, f"{name}: too slow, {size} bytes in {seconds:.0f} s")
             if size > limit:
                 raise too_large(name, limit)
-            await file.write(part)
+            await file.write(content_of(part))
+
+
+def form_reader(content_type: str) -> Callable[[bytes], bytes]:
+    """Return what takes the content of the one file out of the parts of a body.
+
+    Args:
+        content_type: that of the body: multipart/form-data, or any other for the file itself.
+    """
+    kind, options = parse_options_header(content_type)
+    if kind != b"multipart/form-data":
+        return lambda part: part
+    content: list[bytes] = []
+    files = count()
+
+    def begin() -> None:
+        if next(files):
+            raise HTTPException(400, "more than one file in a form")
+
+    def add(data: bytes, start: int, end: int) -> None:
+        content.append(data[start:end])
+
+    def read(part: bytes) -> bytes:
+        content.clear()
+        try:
+            parser.write(part)
+        except FormParserError as error:
+            raise HTTPException(400, f"not a form ({error})") from None
+        return b"".join(content)
+
+    callbacks: Any = {"on_part_begin": begin, "on_part_data": add}
+    parser = MultipartParser(options.get(b"boundary", b"-"), callbacks)
+    return read
 
 
 def too_large(name: str, limit: int) -> HTTPException:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import secrets
 import shlex
 import tempfile
@@ -12,18 +11,18 @@ import time
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
-from functools import wraps
-from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from anyio import sleep, to_thread
+from anyio import move_on_after, sleep, to_thread
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.background import BackgroundTask
 from starlette.staticfiles import StaticFiles
 
+from fact_clip import __version__
 from fact_clip.core import InputError
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.labels import UNLABELLED
@@ -31,13 +30,13 @@ from fact_clip.formats import format_called
 from fact_clip.report.assets import FOLDER, TIMELINE, read_assets
 from fact_clip.report.budget import time_budget, transitions, write_tables
 from fact_clip.video.decode import SUFFIXES
-from fact_clip_app import requests, teach, views
+from fact_clip_app import answers, requests, teach, views
 from fact_clip_app.drafts import BACKGROUND, Draft
 from fact_clip_app.engine import Engine, reads_names
 from fact_clip_app.export import add_video, check_number, export_set, labelled_videos
 from fact_clip_app.guard import ERRORS, EVENTS, Guard, error_response
 from fact_clip_app.history import ConflictError, Person
-from fact_clip_app.jobs import BusyError
+from fact_clip_app.jobs import BusyError, Job
 from fact_clip_app.label_files import plan, read_actions, read_tracks
 from fact_clip_app.media import MEDIA_TYPES
 from fact_clip_app.page import Options, Page
@@ -48,11 +47,17 @@ STATIC = Path(__file__).parent / "static"
 EVENT_SECONDS = 0.25
 """Seconds between two looks for changes."""
 
-SILENCE_SECONDS = 15.0
-"""Seconds after which a stream of events sends a comment, so that nobody closes it."""
-
-Answer = dict[str, Any]
 People = Annotated[list[str] | None, Query()]
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
+_FILE = {"type": "string", "format": "binary"}
+BINARY = {"application/octet-stream": {"schema": _FILE}}
+_FORM = {"type": "object", "properties": {"file": _FILE}, "required": ["file"]}
+BODY = {"requestBody": {"content": {**BINARY, "multipart/form-data": {"schema": _FORM}}}}
+"""The description of an uploaded file, raw or in a form."""
+
+FAULTS: dict[int | str, Any] = {"default": {"model": answers.Fault, "description": "An error"}}
+for _code in (400, 401, 403, 404, 408, 409, 413, 500, 503, 507):
+    FAULTS[_code] = {"model": answers.Fault}
 
 
 def person(browser: requests.Token = "", annotator: Annotator = "") -> Person:
@@ -85,13 +90,12 @@ class Server:
     def _is_token(self, token: str) -> bool:
         return bool(token) and hmac.compare_digest(token.encode(), self.project.token.encode())
 
-    def authorise(self, request: Request) -> None:
+    def authorise(self, request: Request, bearer: Bearer) -> None:
         """Reject browsers without the cookie, and programs that do not send the token."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        has_token = scheme.lower() == "bearer" and self._is_token(token)
+        has_token = bearer is not None and self._is_token(bearer.credentials)
         if not self._has_cookie(request) and not has_token:
             message = "not let in; open the address that the command line printed"
-            raise HTTPException(403, message)
+            raise HTTPException(401, message, {"WWW-Authenticate": "Bearer"})
 
     def index(self, request: Request, token: str = "") -> Response:
         """Return the page, and the cookie to a browser whose address has the token."""
@@ -109,8 +113,13 @@ class Server:
         )
         return page
 
-    async def upload(self, request: Request, name: str) -> Answer:
-        """Store the body of the request as a file."""
+    async def upload(self, request: Request, name: str) -> answers.File:
+        """Store a file: the body of the request, or its part in a form."""
+        key, size = await self._receive(request, name)
+        return {"file": key, "name": self.page.files[key].name, "size": size}
+
+    async def _receive(self, request: Request, name: str) -> tuple[str, int]:
+        """Store a file. Return its key and its size in bytes."""
         page = self.page
         name = base_name(name)
         ending = ending_of(name)  # no other part of the path comes from a user
@@ -134,7 +143,65 @@ class Server:
         finally:
             page.uploads[client] -= 1
         page.files[key] = Upload(path, name)
-        return {"file": key, "name": name, "size": size}
+        return key, size
+
+    async def segment(
+        self,
+        request: Request,
+        name: str = "",
+        uri: str = "",
+        action: People = None,
+        wait: Annotated[float, Query(ge=0, le=60)] = 20.0,
+    ) -> Response:
+        """Segment a file by the model in use, and keep nothing.
+
+        The file is the body of the request, or `uri` in a store that the server allows. A
+        segmentation that takes longer than `wait` seconds is a job, which `segmented` asks for.
+        """
+        if self.engine.model() is None:
+            raise HTTPException(409, "there is no model; start the page with one, or train one")
+        if uri and not any(uri.startswith(store) for store in self.page.options.stores):
+            fix = "start the page with --store and its beginning"
+            raise InputError("uri", "this store is not allowed", fix)
+        upload = None
+        if not uri:
+            key, _ = await self._receive(request, name)
+            (upload,) = self._take_uploads([key])
+        try:
+            job = self.page.segment(upload, uri, action)
+        except BusyError:
+            if upload is not None:
+                upload.path.unlink()
+            raise
+        with move_on_after(wait):
+            while not job.is_over:
+                await sleep(EVENT_SECONDS / 4)
+        return self.segmented(job.owner)
+
+    def segmented(self, job: str) -> Response:
+        """Return the segments of a job, which are forgotten then, or its progress (202)."""
+        segmenting = self._segmenting(job)
+        if not segmenting.is_over:
+            body = {"job": job, **(views.job(self.page, segmenting) or {})}
+            return JSONResponse(body, 202, {"location": f"/api/segment/{job}"})
+        del self.page.segmentings[job]
+        if isinstance(segmenting.error, InputError):
+            raise segmenting.error
+        if segmenting.segmentation is None:
+            raise HTTPException(500, segmenting.error)
+        return JSONResponse(segmenting.segmentation.to_dict())
+
+    def _segmenting(self, job: str) -> Job:
+        if job not in self.page.segmentings:
+            raise HTTPException(404, "no such job")
+        return self.page.segmentings[job]
+
+    def cancel_segmenting(self, job: str) -> answers.Empty:
+        """Stop the job of a segmentation, and forget it."""
+        segmenting = self._segmenting(job)
+        self.page.queue.cancel(lambda candidate: candidate is segmenting)
+        del self.page.segmentings[job]
+        return {}
 
     def _upload_limit(self, ending: str) -> int:
         """Return the bytes that a file may have."""
@@ -167,7 +234,7 @@ class Server:
                 del self.page.files[key]
         return uploads
 
-    def add_video(self, body: requests.NewVideo) -> Answer:
+    def add_video(self, body: requests.NewVideo) -> answers.AddedVideo:
         """Create a video from uploaded files, which are deleted if that fails."""
         count = len(self.project.videos())
         if count >= self.limits.videos:
@@ -191,13 +258,13 @@ class Server:
             raise HTTPException(404, "no such video")
         return stored
 
-    def change_video(self, video: str, body: requests.VideoChange, person: Asker) -> Answer:
+    def change_video(self, video: str, body: requests.VideoChange, person: Asker) -> answers.Video:
         """Change values of a video."""
         values = body.model_dump(exclude_none=True)
         self.project.change_video(self._video(video).id, **values)
         return self._view(video, person)
 
-    def remove_video(self, video: str) -> Answer:
+    def remove_video(self, video: str) -> answers.Empty:
         """Hide a video. Nothing is deleted."""
         self._video(video)
         self.page.queue.cancel(lambda job: job.owner == video)
@@ -205,7 +272,7 @@ class Server:
         self.project.change_video(video, removed=time.time())
         return {}
 
-    def restore_video(self, video: str) -> Answer:
+    def restore_video(self, video: str) -> answers.Empty:
         """Restore a removed video."""
         self.project.change_video(video, removed=None)
         self.page.encode([self._video(video)])
@@ -220,46 +287,37 @@ class Server:
         kind = MEDIA_TYPES[path.suffix.lower()]
         return FileResponse(path, media_type=kind, content_disposition_type="inline")
 
-    def state(self) -> Answer:
+    def state(self) -> answers.State:
         """Return everything but the segments."""
         self.page.encode(self.project.videos())
         return views.state(self.page)
 
-    async def events(self) -> Response:
+    async def events(self) -> AsyncIterator[ServerSentEvent]:
         """Return an endless stream that says when anything has changed."""
-        return StreamingResponse(self._events(), media_type="text/event-stream")
-
-    async def _events(self) -> AsyncIterator[str]:
         last_stamp = ""
-        silence = 0.0  # seconds
         while not self.page.is_closed:
             stamp = await to_thread.run_sync(views.stamp, self.page)
             if stamp != last_stamp:
                 last_stamp = stamp
-                silence = 0.0
-                yield f"event: change\ndata: {json.dumps({'stamp': stamp})}\n\n"
-            elif silence > SILENCE_SECONDS:
-                silence = 0.0
-                yield ": nothing new\n\n"
-            silence += EVENT_SECONDS
+                yield ServerSentEvent(data={"stamp": stamp}, event="change")
             await sleep(EVENT_SECONDS)
 
-    def video(self, video: str, person: Asker) -> Answer:
+    def video(self, video: str, person: Asker) -> answers.Video:
         """Return a video with its segments, and the seconds of its frames."""
         times = self._video(video).times.round(6).tolist()
         return {**self._view(video, person), "times": times}
 
-    def _view(self, video: str, person: Person) -> Answer:
+    def _view(self, video: str, person: Person) -> answers.Video:
         return self.page.quick.run(lambda: views.video(self.page, self._video(video), person))
 
-    def actions(self, body: requests.NewActions) -> Answer:
+    def actions(self, body: requests.NewActions) -> answers.State:
         """Replace the actions."""
         actions = {action.name: action for action in body.actions}
         self._check_names(actions)
         self.history.set_actions(list(actions.values()))
         return self.state()
 
-    def change_actions(self, body: requests.ActionChange) -> Answer:
+    def change_actions(self, body: requests.ActionChange) -> answers.State:
         """Add, change, merge, delete or move actions, as one step of the project."""
         self._check_names(body.new_names)
         body.apply(self.history)
@@ -273,12 +331,12 @@ class Server:
             new_names = [name for name in names if name not in background]
             model.choose(new_names or None)
 
-    def step_actions(self, word: requests.Word, body: requests.Signed) -> Answer:
+    def step_actions(self, word: requests.Word, body: requests.Signed) -> answers.State:
         """Undo or redo the last step of a person that is one of the project."""
         self.history.step(None, body.person, back=word == "undo")
         return self.state()
 
-    def settings(self, body: requests.NewSettings) -> Answer:
+    def settings(self, body: requests.NewSettings) -> answers.State:
         """Change settings of decoding, the model, or whether people label blindly."""
         if body.model is not None:
             if body.model not in ("", *self.project.runs()):
@@ -291,11 +349,11 @@ class Server:
             self.project.set("blind", body.blind)
         return self.state()
 
-    def uncertain(self) -> Answer:
+    def uncertain(self) -> answers.Uncertain:
         """Return the least certain drafts of all videos."""
         return {"segments": views.uncertain(self.page)}
 
-    def edit(self, video: str, body: requests.Edit) -> Answer:
+    def edit(self, video: str, body: requests.Edit) -> answers.Edited:
         """Remove and add segments of a track, as one step."""
         self._video(video)  # or 404
         background = views.background_of(self.page)
@@ -307,9 +365,15 @@ class Server:
                 if track["id"] == body.track:
                     error.fields["track"] = track
             raise
-        return {**asdict(edit), **views.steps(self.page, video, body.person)}
+        return {
+            "track": edit.track,
+            "revision": edit.revision,
+            "video_revision": edit.video_revision,
+            "added": list(edit.added),
+            **views.steps(self.page, video, body.person),
+        }
 
-    def label(self, video: str, body: requests.Segments) -> Answer:
+    def label(self, video: str, body: requests.Segments) -> answers.Video:
         """Replace the segments of a track, as one step."""
         self.history.replace(
             self._video(video).id,
@@ -321,27 +385,27 @@ class Server:
         )
         return self._view(video, body.person)
 
-    def step(self, video: str, word: requests.Word, body: requests.Signed) -> Answer:
+    def step(self, video: str, word: requests.Word, body: requests.Signed) -> answers.Video:
         """Undo or redo the last step of a person on a video, or of the project."""
         stored = self._video(video)
         actions_changed = self.history.step(stored.id, body.person, back=word == "undo")
         return {**self._view(video, body.person), "actions_changed": actions_changed}
 
-    def add_track(self, video: str, body: requests.NewTrack, person: Asker) -> Answer:
+    def add_track(self, video: str, body: requests.NewTrack, person: Asker) -> answers.Video:
         """Add a track to a video."""
         self.project.add_track(self._video(video).id, body.name, body.annotator)
         return self._view(video, person)
 
     def change_track(
         self, video: str, track: int, body: requests.TrackChange, person: Asker
-    ) -> Answer:
+    ) -> answers.Video:
         """Change values of a track."""
         self._check_track(video, track)
         values = body.model_dump(exclude_none=True)
         self.project.change_track(video, track, **values)
         return self._view(video, person)
 
-    def remove_track(self, video: str, track: int, person: Asker) -> Answer:
+    def remove_track(self, video: str, track: int, person: Asker) -> answers.Video:
         """Remove a track without segments."""
         self._check_track(video, track)
         self.project.remove_track(video, track)
@@ -351,7 +415,7 @@ class Server:
         if track not in self.project.tracks(self._video(video).id):
             raise HTTPException(404, "no such track")
 
-    def import_labels(self, video: str, body: requests.NewLabels) -> Answer:
+    def import_labels(self, video: str, body: requests.NewLabels) -> answers.Video | answers.Trial:
         """Replace the segments of tracks by those of the tiers of a label file, as one step."""
         stored = self._video(video)
         upload = self._upload(body.file)
@@ -445,15 +509,12 @@ class Server:
 
     def summary(
         self, format: Literal["json", "csv", "xlsx"] = "json", annotator: People = None
-    ) -> Answer | Response:
+    ) -> Response:
         """Return how long, how often and when actions were labelled, as JSON or as a table."""
         rows, durations = views.labelled_rows(self.page, annotator)
-        tables = {
-            "time": time_budget(rows, durations),
-            "transitions": transitions(rows.values()),
-        }
+        tables = {"time": time_budget(rows, durations), "transitions": transitions(rows.values())}
         if format == "json":
-            return tables
+            return JSONResponse(tables)
         return _download(f"time.{format}", lambda path: write_tables(path, tables))
 
     def plot(self, plot: str, format: Literal["svg", "png"], annotator: People = None) -> Response:
@@ -469,7 +530,9 @@ class Server:
             kinds[format],
         )
 
-    def add_to_training_set(self, video: str, body: requests.NewTrainingVideo) -> Answer:
+    def add_to_training_set(
+        self, video: str, body: requests.NewTrainingVideo
+    ) -> answers.TrainingVideo:
         """Add a labelled video to the training set."""
         training_set = self.page.training_set
         stored = self._video(video)
@@ -485,21 +548,21 @@ class Server:
         name, _ = add_video(training_set, stored, parts, other, features, model)
         return {"name": name, "folder": str(training_set.root)}
 
-    def adapt(self, body: requests.Adaptation) -> Answer:
+    def adapt(self, body: requests.Adaptation) -> answers.Command:
         """Start a training from the run in use, on the training set."""
         return {"command": shlex.join(teach.adapt(self.page, body.epochs))}
 
-    def train(self, body: requests.Training) -> Answer:
+    def train(self, body: requests.Training) -> answers.Empty:
         """Start a training on the labels of a track, of a new model or of the run in use."""
         teach.learn(self.page, body)
         return {}
 
-    def cancel_training(self) -> Answer:
+    def cancel_training(self) -> answers.Empty:
         """Stop the training that is waiting or under way."""
         self.page.queue.cancel(lambda job: job is self.page.training)
         return {}
 
-    def incomplete(self, track: str) -> Answer:
+    def incomplete(self, track: str) -> answers.Incomplete:
         """Return the labelled videos of a track of which it is not said what the rest is."""
         examples = labelled_videos(self.page, track)
         check_number(examples)
@@ -507,7 +570,7 @@ class Server:
         for example in examples:
             if example.is_open:
                 labelled_to, duration = example.extent
-                row = {
+                row: answers.OpenVideo = {
                     "id": example.video.id,
                     "name": example.video.name,
                     "labelled_to": labelled_to,
@@ -516,11 +579,11 @@ class Server:
                 videos.append(row)
         return {"videos": videos}
 
-    def agreement(self, first: str, second: str) -> Answer:
+    def agreement(self, first: str, second: str) -> answers.Agreement:
         """Return the agreement of two tracks or two people in all videos that both labelled."""
         return views.agreement_of_all(self.page, first, second)
 
-    def compare(self, video: str, body: requests.Comparison) -> Answer:
+    def compare(self, video: str, body: requests.Comparison) -> answers.Compared:
         """Compare two labellings of a video."""
         stored = self._video(video)
         tracks = views.compared_tracks(self.page, stored)
@@ -551,6 +614,11 @@ class Server:
         return upload.name, next(iter(tiers.values()))
 
 
+def health() -> answers.Health:
+    """Return that the server answers."""
+    return {"status": "ok"}
+
+
 def make_app(engine: Engine, options: Options) -> FastAPI:
     """Return the page as an ASGI application."""
     page = Page(engine, options)
@@ -569,23 +637,30 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
 
     handlers: Any = dict.fromkeys(ERRORS, answer)
     docs: Any = dict.fromkeys(("docs_url", "redoc_url", "openapi_url"))  # ours are behind the token
-    app = FastAPI(title="FACT-CLIP", lifespan=lifespan, exception_handlers=handlers, **docs)
-    api = APIRouter(prefix="/api", dependencies=[Depends(server.authorise)])
+    app = FastAPI(
+        title="FACT-CLIP",
+        version=__version__,
+        lifespan=lifespan,
+        exception_handlers=handlers,
+        generate_unique_id_function=lambda route: route.name,
+        separate_input_output_schemas=False,
+        **docs,
+    )
+    api = APIRouter(prefix="/api", dependencies=[Depends(server.authorise)], responses=FAULTS)
     video = "/videos/{video}"
+    job = "/segment/{job}"
+
+    def add(method: str, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        api.add_api_route(path, endpoint, methods=[method], **options)
+
     for method, path, endpoint in (
         ("GET", "/state", server.state),
-        ("GET", EVENTS.removeprefix("/api"), server.events),
-        ("POST", "/files", server.upload),
         ("POST", "/videos", server.add_video),
         ("PUT", "/actions", server.actions),
         ("POST", "/actions", server.change_actions),
         ("POST", "/actions/{word}", server.step_actions),
         ("POST", "/settings", server.settings),
         ("GET", "/uncertain", server.uncertain),
-        ("GET", "/export", server.export_all),
-        ("GET", "/export/training", server.export_training),
-        ("GET", "/summary", server.summary),
-        ("GET", "/plots/{plot}.{format}", server.plot),
         ("GET", "/agreement", server.agreement),
         ("POST", "/adapt", server.adapt),
         ("GET", "/train", server.incomplete),
@@ -595,19 +670,35 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         ("PATCH", video, server.change_video),
         ("DELETE", video, server.remove_video),
         ("POST", f"{video}/restore", server.restore_video),
-        ("GET", f"{video}/media", server.media),
         ("PUT", f"{video}/segments", server.label),
         ("POST", f"{video}/edits", server.edit),
         ("POST", f"{video}/tracks", server.add_track),
         ("PATCH", f"{video}/tracks/{{track}}", server.change_track),
         ("DELETE", f"{video}/tracks/{{track}}", server.remove_track),
         ("POST", f"{video}/labels", server.import_labels),
-        ("GET", f"{video}/export", server.export),
         ("POST", f"{video}/training-set", server.add_to_training_set),
         ("POST", f"{video}/compare", server.compare),
         ("POST", f"{video}/{{word}}", server.step),
+        ("DELETE", job, server.cancel_segmenting),
     ):
-        api.add_api_route(path, _as_json(endpoint), methods=[method], response_model=None)
+        add(method, path, endpoint)
+    for path, download in (
+        ("/export", server.export_all),
+        ("/export/training", server.export_training),
+        ("/plots/{plot}.{format}", server.plot),
+        (f"{video}/media", server.media),
+        (f"{video}/export", server.export),
+    ):
+        add("GET", path, download, response_class=Response, responses={200: {"content": BINARY}})
+    add("GET", "/summary", server.summary, response_model=answers.Summary)
+    add("GET", EVENTS.removeprefix("/api"), server.events, response_class=EventSourceResponse)
+    add("POST", "/files", server.upload, openapi_extra=BODY)
+    segments: Any = {
+        "response_model": answers.Segmentation,
+        "responses": {202: {"model": answers.Computation}},
+    }
+    add("POST", "/segment", server.segment, openapi_extra=BODY, **segments)
+    add("GET", job, server.segmented, **segments)
 
     def add_file(owner: FastAPI | APIRouter, path: str, file: Path) -> None:
         owner.add_api_route(
@@ -619,7 +710,7 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
     )
     add_file(api, "", STATIC / "api.html")
     app.add_api_route("/", server.index, methods=["GET"], include_in_schema=False)
-    app.add_api_route("/health", lambda: {"status": "ok"}, methods=["GET"])
+    app.add_api_route("/health", health, methods=["GET"])
     app.include_router(api)
     app.add_api_route(
         "/static/timeline.js",
@@ -632,19 +723,6 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
     app.add_middleware(Guard, options.host, engine.limits.patience, options.served_as)
     app.state.page = page
     return app
-
-
-def _as_json(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-    """Return an endpoint whose answer is written as it is, since FastAPI copies it slowly."""
-    if iscoroutinefunction(endpoint):
-        return endpoint
-
-    @wraps(endpoint)
-    def answer(*values: Any, **named: Any) -> Response:
-        tree = endpoint(*values, **named)
-        return tree if isinstance(tree, Response) else JSONResponse(tree)
-
-    return answer
 
 
 def _download(

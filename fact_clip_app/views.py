@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save_tr
 from fact_clip.formats import save as save_segmentation
 from fact_clip.metrics.agreement import agreement
 from fact_clip.report.budget import Pair, Stretch, time_agreement, timed_parts
+from fact_clip_app import answers
 from fact_clip_app.controls import CONTROLS
 from fact_clip_app.drafts import BACKGROUND, Draft, gapless, row_labels
 from fact_clip_app.engine import run_of
@@ -40,7 +41,7 @@ MAX_UNCERTAIN = 30
 """Segments on the list of the least certain ones."""
 
 
-def state(page: Page) -> dict[str, Any]:
+def state(page: Page) -> answers.State:
     """Return everything but the segments."""
     engine = page.engine
     project = page.project
@@ -66,12 +67,12 @@ def state(page: Page) -> dict[str, Any]:
             "chosen": engine.run_name,
             "models": ["", *project.runs()],
         },
-        "actions": [{**asdict(action), **usage.get(action.name, UNUSED)} for action in actions],
+        "actions": [_action_state(action, usage) for action in actions],
         "colours": colours(page, [action.name for action in actions]),
         "background": background_of(page),
         "unseen": sorted(engine.unseen(action.name for action in actions)),
-        "adjust": engine.settings.model_dump(),
-        "sliders": {name: asdict(control) for name, control in CONTROLS.items()},
+        "adjust": engine.settings,
+        "sliders": CONTROLS,
         **_decoding(page),
         "videos": [_video_state(page, video, labelled) for video in project.videos()],
         "removed": [{"id": video.id, "name": video.name} for video in project.videos(removed=True)],
@@ -85,6 +86,11 @@ def state(page: Page) -> dict[str, Any]:
     }
 
 
+def _action_state(action: Action, usage: Mapping[str, Mapping[str, int]]) -> answers.ActionState:
+    values = {**asdict(action), **usage.get(action.name, UNUSED)}
+    return cast(answers.ActionState, values)
+
+
 def stamp(page: Page) -> str:
     """Return a text that changes when anything changes."""
     progress = [*page.queue.progress(), *page.conversions.queue.progress()]
@@ -92,7 +98,7 @@ def stamp(page: Page) -> str:
     return f"{id(page)}.{page.project.stamp()}.{jobs}"
 
 
-def _decoding(page: Page) -> dict[str, Any]:
+def _decoding(page: Page) -> answers.Decoding:
     """Return the settings that the model in use has, and their defaults."""
     defaults = {"gamma": 0.0, "switch_penalty": 0.0}
     model = page.engine.model()
@@ -107,7 +113,7 @@ def _decoding(page: Page) -> dict[str, Any]:
 
 def _video_state(
     page: Page, video: VideoEntry, labelled: Mapping[str, tuple[int, list[str]]]
-) -> dict[str, Any]:
+) -> answers.VideoState:
     work = page.engine.work(video.id)
     count, annotators = labelled.get(video.id, (0, []))
     return {
@@ -118,9 +124,9 @@ def _video_state(
     }
 
 
-def _facts(page: Page, video: VideoEntry, count: int) -> dict[str, Any]:
+def _facts(page: Page, video: VideoEntry, count: int) -> answers.VideoFacts:
     """Return what is said of a video with a number of labels wherever it occurs."""
-    progress = "started" if count else "unlabelled"
+    progress: answers.Progress = "started" if count else "unlabelled"
     playback = page.conversions.playback(video)
     conversion = job(page, playback.job)
     return {
@@ -143,7 +149,7 @@ def background_of(page: Page, *default: str) -> list[str]:
     return names or list(default)
 
 
-def job(page: Page, job: Job | None) -> dict[str, Any] | None:
+def job(page: Page, job: Job | None) -> answers.Work | None:
     """Return the progress of a job."""
     if job is None:
         return None
@@ -157,7 +163,7 @@ def job(page: Page, job: Job | None) -> dict[str, Any] | None:
     }
 
 
-def video(page: Page, video: VideoEntry, person: Person) -> dict[str, Any]:
+def video(page: Page, video: VideoEntry, person: Person) -> answers.Video:
     """Return a video with its tracks and drafts, in frames, for one person."""
     project = page.project
     stored = project.labelled_tracks(video.id)
@@ -167,13 +173,13 @@ def video(page: Page, video: VideoEntry, person: Person) -> dict[str, Any]:
     count = 0
     for row in rows:
         count += len(row["segments"])
-        names |= dict.fromkeys(segment["label"] for segment in row["segments"])
+        names |= dict.fromkeys(segment.label for segment in row["segments"])
     names |= dict.fromkeys(draft.label for draft in drafts)
     return {
         **_facts(page, video, count),
         **steps(page, video.id, person),
         "tracks": rows,
-        "drafts": [asdict(draft) for draft in drafts],
+        "drafts": drafts,
         "unseen": sorted(page.engine.unseen(names)),
         "background": background_of(page),
         "colours": colours(page, list(names)),
@@ -182,16 +188,21 @@ def video(page: Page, video: VideoEntry, person: Person) -> dict[str, Any]:
     }
 
 
-def tracks(page: Page, stored: Sequence[Track], person: Person) -> list[dict[str, Any]]:
+def tracks(page: Page, stored: Sequence[Track], person: Person) -> list[answers.TrackState]:
     """Return the tracks of a video. In a blind project, those of other people are hidden."""
     are_hidden = _are_hidden(page, stored)
     rows = []
     for track in stored:
         is_hidden = are_hidden and track.annotator not in ("", person.annotator)
-        row = asdict(track)
-        segments = row.pop("labels")
-        row["hidden"] = is_hidden
-        row["segments"] = [] if is_hidden else segments
+        row: answers.TrackState = {
+            "id": track.id,
+            "name": track.name,
+            "revision": track.revision,
+            "complete": track.complete,
+            "annotator": track.annotator,
+            "hidden": is_hidden,
+            "segments": [] if is_hidden else track.labels,
+        }
         rows.append(row)
     return rows
 
@@ -211,7 +222,7 @@ def compared_tracks(page: Page, video: VideoEntry) -> list[Track]:
     return tracks
 
 
-def steps(page: Page, video: str, person: Person) -> dict[str, str | None]:
+def steps(page: Page, video: str, person: Person) -> answers.Steps:
     """Return what a person would undo and redo."""
     return {
         "undo": page.history.title(video, person, back=True),
@@ -231,7 +242,7 @@ def _new_words(prediction: Segmentation | None) -> list[str]:
     return list(lines)
 
 
-def colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
+def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
     """Return the colour and the sign of each name. Those of an action never change."""
     background = background_of(page)
     actions = {action.name: action for action in page.project.actions()}
@@ -241,7 +252,7 @@ def colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
         if name not in actions and name not in background:
             actions[name] = Action(name, next(free))
     hues = palette(max([action.colour for action in actions.values()], default=-1) + 1)
-    result: dict[str, Any] = {}
+    result: dict[str, answers.Look] = {}
     for name in [*names, *background]:
         result[name] = {"colour": None, "number": None}
     for position, action in enumerate(actions.values(), start=1):
@@ -252,17 +263,20 @@ def colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
     return result
 
 
-def uncertain(page: Page) -> list[dict[str, Any]]:
+def uncertain(page: Page) -> list[answers.UncertainDraft]:
     """Return the least certain drafts of all videos, least certain first."""
     rows = []
     for video in page.project.full_videos():
         for part in page.first_timeline(video):
             if isinstance(part, Draft) and part.confidence is not None:
-                row = {
+                row: answers.UncertainDraft = {
                     "video": video.id,
                     "name": video.name,
                     "time": float(video.times[part.start]),
-                    **asdict(part),
+                    "start": part.start,
+                    "stop": part.stop,
+                    "label": part.label,
+                    "confidence": part.confidence,
                 }
                 rows.append(row)
     rows.sort(key=lambda row: row["confidence"])
@@ -449,7 +463,7 @@ def labelled_rows(
 
 def comparison(
     page: Page, video: VideoEntry, labellings: Sequence[tuple[str, list[str]]]
-) -> dict[str, Any]:
+) -> answers.Compared:
     """Compare two labellings of a video.
 
     Args:
@@ -501,7 +515,7 @@ def _pair(page: Page, video: VideoEntry, *labellings: Sequence[str]) -> Pair:
     return Pair(first, second, end or 0.0)
 
 
-def _figures(pairs: Sequence[Pair]) -> dict[str, Any]:
+def _figures(pairs: Sequence[Pair]) -> answers.Figures:
     figures = time_agreement(pairs).figures
     figures["frame_accuracy"] = figures.pop("accuracy")
     return figures
@@ -527,7 +541,7 @@ def side(tracks: Iterable[Track], key: str) -> list[Label] | None:
     return sorted(labels) if labels or has_side else None
 
 
-def agreement_of_all(page: Page, first: str, second: str) -> dict[str, Any]:
+def agreement_of_all(page: Page, first: str, second: str) -> answers.Agreement:
     """Return the agreement of two sides in the videos that have both, and their confusion.
 
     Args:
@@ -552,18 +566,28 @@ def agreement_of_all(page: Page, first: str, second: str) -> dict[str, Any]:
         if len(labellings) == 2:
             pairs.append(_pair(page, video, *labellings))
             figures = _figures(pairs[-1:])
-            videos.append({"id": video.id, "name": video.name, "figures": figures})
+            row: answers.VideoAgreement = {
+                "id": video.id,
+                "name": video.name,
+                "figures": figures,
+            }
+            videos.append(row)
     if not videos:
         fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
         raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
     result = time_agreement(pairs)
     names = [name or other for name in result.names]
-    confusion = {"names": names, "seconds": result.confusion.round(3).tolist()}
+    confusion: answers.Confusion = {
+        "names": names,
+        "seconds": result.confusion.round(3).tolist(),
+    }
     return {"videos": videos, "figures": _figures(pairs), "confusion": confusion}
 
 
-def _timeline_row(name: str, segments: Iterable[Segment]) -> dict[str, Any]:
-    parts = [{"start": part.start, "stop": part.stop, "label": part.label} for part in segments]
+def _timeline_row(name: str, segments: Iterable[Segment]) -> answers.TimelineRow:
+    parts: list[answers.Span] = [
+        {"start": part.start, "stop": part.stop, "label": part.label} for part in segments
+    ]
     return {"name": name, "segments": parts}
 
 

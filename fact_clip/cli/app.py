@@ -77,6 +77,13 @@ def app(
         bool, option("Replace the token, so that old addresses open the page no more.")
     ] = False,
     trust_encoder: TrustEncoder = False,
+    stores: Annotated[
+        list[str] | None,
+        option(
+            "Beginning of addresses that programs may segment (s3://bucket/); repeatable.",
+            "--store",
+        ),
+    ] = None,
     max_megabytes: Annotated[float, option("Size of a file, at most.", min=1, max=1e6)] = 2000,
     max_minutes: Annotated[float, option("Duration of a video, at most.", min=0.1, max=1e5)] = 120,
 ) -> None:
@@ -143,6 +150,7 @@ def app(
         run=run,
         recent=recent,
         served_as=proxy_names,
+        stores=tuple(stores or ()),
         trust_encoder=trust_encoder,
     )
     config = uvicorn.Config(

@@ -68,7 +68,7 @@ def _doors() -> Iterator[Ask]:
     ):  # fmt: skip
         yield Ask(f"path {path[:40]}", "GET", path, (404, 405))
     for cookie in (None, "fact_clip_{port}=x", "fact_clip_{port}={token}"):
-        yield Ask(f"cookie {cookie}", "GET", "/api/state", (403,), {"Cookie": cookie})
+        yield Ask(f"cookie {cookie}", "GET", "/api/state", (401,), {"Cookie": cookie})
     for token in ("", "x", "{token}x"):
         yield Ask(f"token {token!r}", "GET", f"/?token={token}", (403,), {"Cookie": None})
     for host in ("evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil.example", "[::1", ""):

@@ -23,7 +23,7 @@ def test_the_page_opens_with_the_token_alone(user, query):
     assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
     assert "whole address" in answer.text
     refused = stranger.get("/api/state")
-    assert (refused.status_code, list(refused.json())) == (403, ["error"])
+    assert (refused.status_code, list(refused.json())) == (401, ["error"])
 
 
 def test_the_cookie_is_kept_from_scripts_and_other_sites(user):

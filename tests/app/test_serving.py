@@ -33,8 +33,8 @@ def test_a_program_sends_the_token_in_a_header(user):
     for sent, status in (
         (f"Bearer {token}", 200),
         (f"bearer {token}", 200),
-        ("Bearer x", 403),
-        (f"Basic {token}", 403),
+        ("Bearer x", 401),
+        (f"Basic {token}", 401),
     ):
         assert program.get("/api/state", headers={"Authorization": sent}).status_code == status
     assert program.get("/health").json() == {"status": "ok"}

@@ -1,0 +1,336 @@
+"""Bodies of answers, as types: the schema of the API, and what mypy checks of `views`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from fact_clip.core.decode_settings import DecodeSettings
+from fact_clip_app.controls import Control
+from fact_clip_app.drafts import Draft
+from fact_clip_app.project import Label
+
+Row = dict[str, Any]
+Progress = Literal["complete", "started", "unlabelled"]
+Figures = dict[str, float | None]
+"""Figures in percent; null where there is nothing to compute one from."""
+
+
+class Empty(TypedDict):
+    """Nothing."""
+
+
+class Fault(TypedDict):
+    """An error in one line, and what belongs to it."""
+
+    error: str
+    place: NotRequired[int]
+    taken: NotRequired[str]
+    replaces: NotRequired[dict[str, int]]
+    track: NotRequired[Row]
+
+
+class Health(TypedDict):
+    """The server answers."""
+
+    status: str
+
+
+class File(TypedDict):
+    """An uploaded file: its key for later requests, its name, and its bytes."""
+
+    file: str
+    name: str
+    size: int
+
+
+class AddedVideo(TypedDict):
+    """The id of a new video."""
+
+    video: str
+
+
+class Work(TypedDict):
+    """The progress of a job, and its place among those that wait (0: it does not)."""
+
+    state: Literal["waiting", "running", "done", "failed"]
+    done: int
+    total: int
+    note: str
+    error: str
+    place: int
+
+
+class Computation(Work):
+    """A segmentation that is not finished; ask for /api/segment/JOB."""
+
+    job: str
+
+
+class Span(TypedDict):
+    """A segment in frames."""
+
+    start: int
+    stop: int
+    label: str
+
+
+class TimedSpan(Span):
+    """A segment in frames and seconds (null: unknown), with its confidence."""
+
+    start_seconds: float | None
+    stop_seconds: float | None
+    confidence: float | None
+
+
+class Segmentation(TypedDict):
+    """The segments of a video, as files of JSON have them (docs/json.md)."""
+
+    format: int
+    fps: float | None
+    n_frames: int
+    segments: list[TimedSpan]
+    media: NotRequired[str]
+    video_fps: NotRequired[float]
+    background: NotRequired[list[str]]
+    new_words: NotRequired[list[Row]]
+    times: NotRequired[list[float]]
+
+
+class Look(TypedDict):
+    """The colour and the sign of a name; null for background."""
+
+    colour: str | None
+    number: str | None
+
+
+class ActionState(TypedDict):
+    """A class, and how many segments and videos have it."""
+
+    name: str
+    colour: int
+    key: str
+    description: str
+    paint: str
+    count: int
+    videos: int
+
+
+class VideoFacts(TypedDict):
+    """What is said of a video wherever it occurs."""
+
+    id: str
+    name: str
+    revision: int
+    complete: bool
+    progress: Progress
+    duration: float
+    media: Literal["original", "proxy", "converting", "failed"] | None
+    conversion: Work | None
+    job: Work | None
+
+
+class VideoState(VideoFacts):
+    """A video in the list of videos."""
+
+    labels: int
+    annotators: list[str]
+    predicted: bool
+
+
+class NamedVideo(TypedDict):
+    """A video by name."""
+
+    id: str
+    name: str
+
+
+class ProjectState(TypedDict):
+    """The project."""
+
+    folder: str
+    name: str
+    recent: list[str]
+    blind: bool
+
+
+class ModelState(TypedDict):
+    """The model in use, and the others of the project."""
+
+    title: str
+    exists: bool
+    can_learn: bool
+    chosen: str
+    models: list[str]
+
+
+class Decoding(TypedDict):
+    """The settings of decoding that the model in use has, and their defaults."""
+
+    adjustable: list[str]
+    defaults: dict[str, float]
+
+
+class SizeLimits(TypedDict):
+    """Limits of an upload."""
+
+    megabytes: float
+    minutes: float
+
+
+class State(Decoding):
+    """Everything but the segments."""
+
+    project: ProjectState
+    model: ModelState
+    actions: list[ActionState]
+    colours: dict[str, Look]
+    background: list[str]
+    unseen: list[str]
+    adjust: DecodeSettings
+    sliders: dict[str, Control]
+    videos: list[VideoState]
+    removed: list[NamedVideo]
+    training_set: str | None
+    can_adapt: bool
+    training: Work | None
+    runs: dict[str, Row]
+    formats: list[str]
+    limits: SizeLimits
+    stamp: str
+
+
+class TrackState(TypedDict):
+    """A track with its segments, unless they are hidden from this person."""
+
+    id: int
+    name: str
+    revision: int
+    complete: bool
+    annotator: str
+    hidden: bool
+    segments: list[Label]
+
+
+class Steps(TypedDict):
+    """What a person would undo and redo."""
+
+    undo: str | None
+    redo: str | None
+
+
+class Video(VideoFacts, Steps):
+    """A video with its tracks and drafts, in frames."""
+
+    tracks: list[TrackState]
+    drafts: list[Draft]
+    unseen: list[str]
+    background: list[str]
+    colours: dict[str, Look]
+    new_words: list[str]
+    command: str
+    times: NotRequired[list[float]]
+    actions_changed: NotRequired[bool]
+    imported: NotRequired[dict[str, int]]
+
+
+class Trial(TypedDict):
+    """What loading a label file would change: segments of tracks, and new classes."""
+
+    tracks: dict[str, int]
+    replaces: dict[str, int]
+    classes: list[str]
+
+
+class Edited(Steps):
+    """An edit as it was stored."""
+
+    track: int
+    revision: int
+    video_revision: int
+    added: list[Label]
+
+
+class UncertainDraft(Span):
+    """A draft that is worth a look."""
+
+    video: str
+    name: str
+    time: float
+    confidence: float
+
+
+class Uncertain(TypedDict):
+    """The least certain drafts of all videos."""
+
+    segments: list[UncertainDraft]
+
+
+class Summary(TypedDict):
+    """Rows of tables: how long and how often, and what follows what."""
+
+    time: list[Row]
+    transitions: list[Row]
+
+
+class OpenVideo(NamedVideo):
+    """A video that is labelled to a second, and not complete."""
+
+    labelled_to: float
+    duration: float
+
+
+class Incomplete(TypedDict):
+    """Videos of which it is not said what the rest is."""
+
+    videos: list[OpenVideo]
+
+
+class VideoAgreement(NamedVideo):
+    """The agreement in one video."""
+
+    figures: Figures
+
+
+class Confusion(TypedDict):
+    """Seconds with one name in the first (rows) and another in the second labelling (columns)."""
+
+    names: list[str]
+    seconds: list[list[float]]
+
+
+class Agreement(TypedDict):
+    """The agreement of two sides over all videos that both labelled."""
+
+    videos: list[VideoAgreement]
+    figures: Figures
+    confusion: Confusion
+
+
+class TimelineRow(TypedDict):
+    """A row of a timeline."""
+
+    name: str
+    segments: list[Span]
+
+
+class Compared(TypedDict):
+    """The agreement of two labellings of a video, and a timeline of both."""
+
+    figures: Figures
+    rows: list[TimelineRow]
+    colours: dict[str, Look]
+
+
+class Command(TypedDict):
+    """The command line of a training."""
+
+    command: str
+
+
+class TrainingVideo(TypedDict):
+    """A video of the training set."""
+
+    name: str
+    folder: str
