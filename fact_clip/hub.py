@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from fact_clip.core.errors import InputError
 from fact_clip.core.extras import require
@@ -139,18 +139,13 @@ def _hub_errors(where: str) -> Iterator[None]:
 
 
 def upload(
-    repository: str,
-    files: Mapping[str, Path | bytes],
-    patterns: Collection[str],
-    *,
-    private: bool,
-    message: str,
+    repository: str, folder: str | Path, patterns: Collection[str], *, private: bool, message: str
 ) -> str:
-    """Upload files in one commit, to a repository that is made if there is none.
+    """Upload a folder in one commit, to a repository that is made if there is none.
 
     Args:
         repository: OWNER/NAME.
-        files: by name in the repository, as path or content.
+        folder: the folder.
         patterns: of files that are removed from the repository unless they are uploaded.
         private: whether a new repository is private.
         message: of the commit.
@@ -164,18 +159,15 @@ def upload(
     where = f"hf://{repository}"
     with _hub_errors(where):
         import huggingface_hub
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
         if huggingface_hub.get_token() is None:
             raise InputError(where, "not logged in", _LOGIN)
-        api = HfApi()
+        api = huggingface_hub.HfApi()
         address = api.create_repo(repository, private=private, exist_ok=True)
-        operations: list[CommitOperationAdd | CommitOperationDelete] = [
-            CommitOperationAdd(name, content) for name, content in files.items()
-        ]
-        for name in sorted(api.list_repo_files(repository)):
-            is_of_run = any(PurePath(name).match(pattern) for pattern in patterns)
-            if is_of_run and name not in files:
-                operations.append(CommitOperationDelete(name))
-        api.create_commit(repository, operations, commit_message=message)
+        api.upload_folder(
+            repo_id=repository,
+            folder_path=folder,
+            commit_message=message,
+            delete_patterns=[*patterns],
+        )
     return str(address)

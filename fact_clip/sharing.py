@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path, PurePath
-from string import Template
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -14,11 +16,14 @@ import yaml
 from fact_clip import hub
 from fact_clip.core import InputError
 from fact_clip.core.arguments import validated
+from fact_clip.core.extras import require
 from fact_clip.core.io import read_mapping
+from fact_clip.core.paths import inside
 from fact_clip.metrics import figure_name
 from fact_clip.run import PATTERNS, LoadedRun, Run
 
 _EVALUATION = "evaluation.json"
+_VERSIONS = ("fact_clip", "torch", "commit")
 _CARD = Path(__file__).parent / "configs" / "model_card.md"
 
 # An absolute path and its last part, alone or behind the name of an encoder
@@ -33,7 +38,8 @@ def share(
     *,
     private: bool = False,
     message: str | None = None,
-    licence: str = "mit",
+    license: str = "mit",
+    licence: str | None = None,
 ) -> str:
     """Upload a run and a model card to the Hugging Face hub.
 
@@ -44,7 +50,8 @@ def share(
         repository: OWNER/NAME, which is made if there is none.
         private: whether a new repository is private.
         message: of the commit.
-        licence: as the hub writes it: mit, apache-2.0, cc-by-4.0, ...
+        license: as the hub writes it: mit, apache-2.0, cc-by-4.0, ...
+        licence: deprecated spelling of `license`.
 
     Returns:
         The address of the repository on the web.
@@ -52,29 +59,56 @@ def share(
     Raises:
         InputError: a name is not valid, nobody is logged in, or the hub refuses.
     """
-    loaded = Run.open(run_dir)
+    if licence is not None:
+        warnings.warn("licence is deprecated; use license", DeprecationWarning, stacklevel=3)
+        license = licence
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise InputError(repository, "not the name of a repository", "write OWNER/NAME")
-    if not re.fullmatch(r"[a-z0-9.-]+", licence):
-        problem = f"{licence!r} is not a licence as the hub writes it"
-        raise InputError("licence", problem, "write mit, apache-2.0, ...")
-    where = f"hf://{repository}"
-    folder = loaded.run.path
+    with TemporaryDirectory(prefix="fact-clip-") as folder:
+        save_pretrained(run_dir, folder, license=license, address=f"hf://{repository}")
+        message = message or "Upload a run of FACT-CLIP"
+        return hub.upload(repository, folder, PATTERNS, private=private, message=message)
+
+
+@validated()
+def save_pretrained(
+    run_dir: str | Path, folder: str | Path, *, license: str = "mit", address: str | None = None
+) -> Path:
+    """Write the files of a run that determine its results, and a model card, into a folder.
+
+    Args:
+        run_dir: the run folder.
+        folder: the folder to write.
+        license: as the hub writes it.
+        address: where the model will be found. None: the folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: the run cannot be read, or the license is not written as the hub does.
+    """
+    loaded = Run.open(run_dir)
+    if not re.fullmatch(r"[a-z0-9.-]+", license):
+        problem = f"{license!r} is not a license as the hub writes it"
+        raise InputError("license", problem, "write mit, apache-2.0, ...")
+    address = address or Path(folder).name
+    source = loaded.run.path
     evaluation: dict[str, Any] = {}
-    if (folder / _EVALUATION).is_file():
-        evaluation = read_mapping(folder / _EVALUATION, "what fact-clip evaluate wrote")
-        evaluation["run"] = where
-    files = _run_files(folder)
-    if evaluation:
+    files = _run_files(source)
+    if (source / _EVALUATION).is_file():
+        evaluation = read_mapping(source / _EVALUATION, "what fact-clip evaluate wrote")
+        evaluation["run"] = address
         files[_EVALUATION] = json.dumps(evaluation, indent=1).encode()
-    files["README.md"] = _card(loaded, where, licence, evaluation).encode()
-    return hub.upload(
-        repository,
-        files,
-        PATTERNS,
-        private=private,
-        message=message or "Upload a run of FACT-CLIP",
-    )
+    files["README.md"] = _card(loaded, address, license, evaluation).encode()
+    for name, content in files.items():
+        path = inside(Path(folder), *name.split("/"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            shutil.copyfile(content, path)
+    return Path(folder)
 
 
 def _run_files(folder: Path) -> dict[str, Path | bytes]:
@@ -106,8 +140,11 @@ def _portable(value: Any) -> Any:
     return value if match is None else f"{match[1]}./{match[2]}"
 
 
-def _card(loaded: LoadedRun, where: str, licence: str, evaluation: Mapping[str, Any]) -> str:
-    """Return the model card of a run, in Markdown."""
+def _card(loaded: LoadedRun, address: str, license: str, evaluation: Mapping[str, Any]) -> str:
+    """Return the model card of a run, in Markdown, with its figures as a model-index."""
+    require(address, "huggingface_hub", "hub")
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
     run = loaded.run
     config = run.config
     seen = run.vocabulary.names
@@ -115,51 +152,58 @@ def _card(loaded: LoadedRun, where: str, licence: str, evaluation: Mapping[str, 
         seen = loaded.calibration.seen
     unseen = [name for name in run.vocabulary if name not in seen]
     unseen = list(evaluation.get("zero_shot", {}).get("unseen", unseen))
-    trained = [name for name in run.vocabulary if name not in unseen]
+    name = address.rpartition("/")[2]
+    figures = _figures(evaluation)
+    results = []
+    for key, value in figures.items():
+        result = EvalResult(
+            task_type="video-classification",
+            task_name="temporal action segmentation",
+            dataset_type=config.data.name,
+            dataset_name=config.data.name,
+            dataset_split=evaluation["split"],
+            metric_type=key,
+            metric_name=figure_name(key),
+            metric_value=round(value, 1),
+        )
+        results.append(result)
+    data = ModelCardData(
+        license=license,
+        library_name="fact-clip",
+        pipeline_tag="video-classification",
+        tags=["temporal-action-segmentation", "fact-clip"],
+        model_name=name,
+        eval_results=results or None,
+    )
     facts = read_mapping(run.path / "run.json", "a run folder")
-    encoder = _portable(run.encoder) or "unknown"
     root = _portable(str(config.data.root or "data"))
     head = config.model.head
     if config.model.reads_text:
         head += f", names by {_portable(config.text.encoder)}"
-    figures = _figures(evaluation, where) if evaluation else "Not evaluated yet."
-    return Template(_CARD.read_text(encoding="utf-8")).substitute(
-        licence=licence,
-        name=where.rpartition("/")[2],
-        address=where,
-        count=len(run.vocabulary),
-        open=", or into any others by their names" if config.model.is_open else "",
-        data=f"{config.data.name}, folder {root}, split {config.data.split}",
-        input="my.mp4" if run.encoder else "features.npy",  # videos need a known encoder
-        features=(
-            f"{run.transform.input_dim} columns, {run.fps or '?'} rows a second, encoder {encoder}"
-        ),
-        head=head,
-        training=(
-            f"{config.train.members} model(s), {config.train.epochs} epochs, "
-            f"seed {config.train.seed}"
-        ),
-        versions=", ".join(f"{key} {facts.get(key)}" for key in ("fact_clip", "torch", "commit")),
-        seen=_code_block(trained),
-        unseen=_code_block(unseen) or "None.",
-        figures=figures,
-    )
+    values = {
+        "name": name,
+        "address": address,
+        "license": license,
+        "run": run,
+        "is_open": config.model.is_open,
+        "data": f"{config.data.name}, folder {root}, split {config.data.split}",
+        "encoder": _portable(run.encoder),
+        "head": head,
+        "versions": ", ".join(f"{key} {facts.get(key)}" for key in _VERSIONS),
+        "seen": [name for name in run.vocabulary if name not in unseen],
+        "unseen": unseen,
+        "evaluation": evaluation,
+        "figures": {figure_name(key): f"{value:.1f}" for key, value in figures.items()},
+    }
+    return str(ModelCard.from_template(data, template_path=str(_CARD), **values))
 
 
-def _code_block(names: list[str]) -> str:
-    return "\n".join(f"    {name}" for name in names)
-
-
-def _figures(evaluation: Mapping[str, Any], where: str) -> str:
-    """Return a table of the figures of an evaluation, in Markdown."""
+def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures of an evaluation in percent."""
+    if not evaluation:
+        return {}
     zero_shot = evaluation.get("zero_shot", {})
-    values = dict(evaluation["metrics"])
-    values |= zero_shot.get("ways", {}).get("in use", {})
-    values["AUSUC"] = zero_shot.get("ausuc")
-    command = f"fact-clip evaluate {where} data.root=FOLDER --split {evaluation['split']}"
-    n_videos = len(evaluation["videos"])
-    lines = [f"{n_videos} videos, by `{command}`:", "", "| figure | % |", "|---|---|"]
-    for key, value in values.items():
-        if isinstance(value, int | float):
-            lines.append(f"| {figure_name(key)} | {value:.1f} |")
-    return "\n".join(lines)
+    figures = dict(evaluation["metrics"])
+    figures |= zero_shot.get("ways", {}).get("in use", {})
+    figures["AUSUC"] = zero_shot.get("ausuc")
+    return {key: value for key, value in figures.items() if isinstance(value, int | float)}

@@ -27,6 +27,7 @@ OPTIONS = {
     "device": "--device",
     "encoder": "--encoder",
     "keep_going": "--keep-going",
+    "license": "--license",
     "kind": "--kind",
     "out": "--out",
     "precision": "--precision",

@@ -13,8 +13,13 @@ def share(
     ],
     private: Annotated[bool, option("Make it private, if it is new.", "--private")] = False,
     message: Annotated[str | None, option("Message of the commit.")] = None,
-    licence: Annotated[
-        str, option("Licence of the model, as the hub writes it: mit, apache-2.0, cc-by-4.0, ...")
+    license: Annotated[
+        str,
+        option(
+            "License of the model, as the hub writes it: mit, apache-2.0, cc-by-4.0, ...",
+            "--license",
+            "--licence",
+        ),
     ] = "mit",
 ) -> None:
     """Upload a run to the Hugging Face hub, with a model card.
@@ -30,4 +35,4 @@ def share(
     """
     from fact_clip.sharing import share as upload
 
-    print(upload(run, repository, private=private, message=message, licence=licence))
+    print(upload(run, repository, private=private, message=message, license=license))

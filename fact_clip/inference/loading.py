@@ -74,7 +74,7 @@ def load(
     reopen = partial(
         load,
         source,
-        device,
+        device=device,
         actions=actions,
         encoder=encoder,
         fps=fps,

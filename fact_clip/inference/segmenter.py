@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+import fact_clip
 from fact_clip.core import (
     Clock,
     FileLocation,
@@ -38,6 +39,7 @@ from fact_clip.inference.export import export
 from fact_clip.inference.scorer import FrameScorer, Scorer, check_features
 from fact_clip.inference.stream import Stream, check_delay
 from fact_clip.run import Run
+from fact_clip.sharing import save_pretrained, share
 from fact_clip.video.decode import SUFFIXES, Span
 from fact_clip.video.extract import Settings, extract
 from fact_clip.video.isolated import Decoder, DirectDecoder
@@ -79,7 +81,7 @@ class Segmenter:
         self.precision = precision
         self.decoder: Decoder = DirectDecoder()  # of videos
         self.actions: Sequence[str] | None = None  # candidates of calls that name none
-        self.reopen: Callable[[], Segmenter] | None = None  # makes it again in another process
+        self.reopen: Callable[..., Segmenter] | None = None  # makes it again in another process
         self.extraction = extraction or Settings(fps=scorer.fps or Settings().fps)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -87,6 +89,94 @@ class Segmenter:
         if self.reopen is None:
             raise TypeError("only a segmenter of fact_clip.load can be pickled")
         return self.reopen, ()
+
+    def __repr__(self) -> str:
+        """Return the model and its classes in one line."""
+        name = "without training" if self.scorer.run is None else str(self.scorer.run.path)
+        return f"Segmenter({name}, {len(self.vocabulary)} classes)"
+
+    def __call__(self, source: Any, *args: Any, **options: Any) -> Segmentation:
+        """Return `segment` of a source."""
+        return self.segment(source, *args, **options)
+
+    def to(self, device: str) -> Segmenter:
+        """Move the models to a device, by loading them there.
+
+        Args:
+            device: auto, cpu, cuda, cuda:N or mps.
+
+        Returns:
+            The segmenter.
+
+        Raises:
+            InputError: this machine has no such device.
+        """
+        if self.reopen is None:
+            raise InputError("device", "only a segmenter of fact_clip.load can be moved")
+        moved = self.reopen(device=device)
+        self.scorer = moved.scorer
+        self._encoder = moved._encoder
+        self.reopen = moved.reopen
+        return self
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, revision: str | None = None, **options: Any
+    ) -> Segmenter:
+        """Load a model of the Hugging Face hub, or a run folder.
+
+        Args:
+            name: OWNER/NAME of the hub, unless there is a folder of this name.
+            revision: a branch, a tag or a commit of the hub.
+            options: of `fact_clip.load`.
+
+        Returns:
+            The segmenter.
+
+        Raises:
+            InputError: there is no such model.
+        """
+        address = str(name)
+        if not Path(name).is_dir():
+            address = f"hf://{address}"
+            if revision is not None:
+                address += f"@{revision}"
+        return fact_clip.load(address, **options)
+
+    def save_pretrained(self, folder: str | Path, *, license: str = "mit") -> Path:
+        """Write the run and a model card into a folder, for `from_pretrained`.
+
+        Args:
+            folder: the folder.
+            license: as the hub writes it.
+
+        Returns:
+            The folder.
+        """
+        return save_pretrained(self.run.path, folder, license=license)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        commit_message: str | None = None,
+        license: str = "mit",
+    ) -> str:
+        """Upload the run and a model card to the Hugging Face hub, see `fact_clip.share`.
+
+        Args:
+            repo_id: OWNER/NAME.
+            private: whether a new repository is private.
+            commit_message: of the commit.
+            license: as the hub writes it.
+
+        Returns:
+            The address of the repository on the web.
+        """
+        return share(
+            self.run.path, repo_id, private=private, message=commit_message, license=license
+        )
 
     @property
     def run(self) -> Run:
