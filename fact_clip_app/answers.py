@@ -17,15 +17,20 @@ Figures = dict[str, float | None]
 """Figures in percent; null where there is nothing to compute one from."""
 
 
+# Keys of the page that are no names of this package.
+_FaultKeys = TypedDict("_FaultKeys", {"place": NotRequired[int]})
+_WorkKeys = TypedDict("_WorkKeys", {"place": int})
+_ModelKeys = TypedDict("_ModelKeys", {"chosen": str})
+
+
 class Empty(TypedDict):
     """Nothing."""
 
 
-class Fault(TypedDict):
+class Fault(_FaultKeys):
     """An error in one line, and what belongs to it."""
 
     error: str
-    place: NotRequired[int]
     taken: NotRequired[str]
     replaces: NotRequired[dict[str, int]]
     track: NotRequired[Row]
@@ -51,7 +56,7 @@ class AddedVideo(TypedDict):
     video: str
 
 
-class Work(TypedDict):
+class Work(_WorkKeys):
     """The progress of a job, and its place among those that wait (0: it does not)."""
 
     state: Literal["waiting", "running", "done", "failed"]
@@ -59,7 +64,6 @@ class Work(TypedDict):
     total: int
     note: str
     error: str
-    place: int
 
 
 class Computation(Work):
@@ -155,13 +159,12 @@ class ProjectState(TypedDict):
     blind: bool
 
 
-class ModelState(TypedDict):
+class ModelState(_ModelKeys):
     """The model in use, and the others of the project."""
 
     title: str
     exists: bool
     can_learn: bool
-    chosen: str
     models: list[str]
 
 
