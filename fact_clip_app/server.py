@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from anyio import move_on_after, sleep, to_thread
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -56,8 +56,9 @@ BODY = {"requestBody": {"content": {**BINARY, "multipart/form-data": {"schema": 
 """The description of an uploaded file, raw or in a form."""
 
 FAULTS: dict[int | str, Any] = {"default": {"model": answers.Fault, "description": "An error"}}
+_FAULT = {"application/json": {"schema": {"$ref": "#/components/schemas/Fault"}}}
 for _code in (400, 401, 403, 404, 408, 409, 413, 500, 503, 507):
-    FAULTS[_code] = {"model": answers.Fault}
+    FAULTS[_code] = {"content": _FAULT}  # building a model for each would take a second
 
 
 def person(browser: requests.Token = "", annotator: Annotator = "") -> Person:
@@ -646,12 +647,14 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         separate_input_output_schemas=False,
         **docs,
     )
-    api = APIRouter(prefix="/api", dependencies=[Depends(server.authorise)], responses=FAULTS)
     video = "/videos/{video}"
     job = "/segment/{job}"
 
     def add(method: str, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        api.add_api_route(path, endpoint, methods=[method], **options)
+        # not by a router, whose routes are built again in the first request
+        options["responses"] = FAULTS | options.get("responses", {})
+        options["dependencies"] = [Depends(server.authorise)]
+        app.add_api_route(f"/api{path}", endpoint, methods=[method], **options)
 
     for method, path, endpoint in (
         ("GET", "/state", server.state),
@@ -700,25 +703,21 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
     add("POST", "/segment", server.segment, openapi_extra=BODY, **segments)
     add("GET", job, server.segmented, **segments)
 
-    def add_file(owner: FastAPI | APIRouter, path: str, file: Path) -> None:
-        owner.add_api_route(
-            path, lambda: FileResponse(file), methods=["GET"], include_in_schema=False
-        )
+    def file(path: Path) -> Callable[[], FileResponse]:
+        return lambda: FileResponse(path)
 
-    api.add_api_route(
-        "/openapi.json", lambda: app.openapi(), methods=["GET"], include_in_schema=False
-    )
-    add_file(api, "", STATIC / "api.html")
+    add("GET", "/openapi.json", lambda: app.openapi(), include_in_schema=False)
+    add("GET", "", file(STATIC / "api.html"), include_in_schema=False)
     app.add_api_route("/", server.index, methods=["GET"], include_in_schema=False)
     app.add_api_route("/health", health, methods=["GET"])
-    app.include_router(api)
     app.add_api_route(
         "/static/timeline.js",
         lambda: Response(read_assets(*TIMELINE), media_type="text/javascript"),
         methods=["GET"],
         include_in_schema=False,
     )
-    add_file(app, "/static/timeline.css", FOLDER / "timeline.css")
+    styles = file(FOLDER / "timeline.css")
+    app.add_api_route("/static/timeline.css", styles, methods=["GET"], include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(Guard, options.host, engine.limits.patience, options.served_as)
     app.state.page = page
