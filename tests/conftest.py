@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,17 @@ def tiny_run(tiny: Callable[..., Config], tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("tiny") / "run"
     fact_clip.training.train(tiny(data={"standardize": True, "context": [5]}), folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> Iterator[None]:
+    """Losses and metrics that a test registers are gone after it, so that logs of others have none of them."""
+    loaded = [sys.modules.get(name) for name in ("fact_clip.losses.criterion", "fact_clip.metrics.report")]
+    tables = [module.LOSSES if "losses" in module.__name__ else module.METRICS for module in loaded if module]
+    before = [dict(table.data) for table in tables]
+    yield
+    for table, rows in zip(tables, before, strict=True):
+        table.data = rows
 
 
 @pytest.fixture(scope="session")

