@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import anyio
 import h11
+from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -140,7 +141,7 @@ def error_line(status: int, message: str, **fields: Any) -> JSONResponse:
     """Return an error as a response of one line."""
     # half of a surrogate pair, which JSON can hold, is not UTF-8
     line = " ".join(message.split()).encode(errors="backslashreplace").decode()
-    return JSONResponse({"error": line, **fields}, status_code=status)
+    return JSONResponse(jsonable_encoder({"error": line, **fields}), status_code=status)
 
 
 def error_response(error: Exception, line: Callable[[InputError], str]) -> Response:

@@ -178,7 +178,8 @@ def test_an_empty_token_lets_nobody_in_and_a_token_can_be_renewed(user, rows):
         headers = {"Authorization": f"Bearer {token}"}
         user.client.cookies.clear()
         assert user.client.get("/api/state", headers=headers).status_code == status
-        assert user.client.get("/", params={"token": token}).status_code == status
+        page_status = 200 if status == 200 else 403
+        assert user.client.get("/", params={"token": token}).status_code == page_status
         user.client.cookies.clear()
 
 
@@ -231,7 +232,7 @@ def test_teach_reads_no_encoder_that_a_run_names_by_a_path(opened, text_run, row
     text = run.config.text.model_copy(update={"encoder": "transformers:/some/folder"})
     object.__setattr__(run, "config", run.config.model_copy(update={"text": text}))
     error = user.ask("POST", "/api/train", 400, json={"teach": True})["error"]
-    assert "--trust-encoder" in error
+    assert "trust_encoder" in error
 
 
 def test_the_answer_to_a_surrogate_is_utf_8():
