@@ -292,7 +292,7 @@ def test_labels_from_nothing_survive_a_kill_and_another_browser(bench, browser, 
         assert message(page, "v0.srt") == "v0.srt: 1 on track main."
         assert labels(page, 1) == [(15, 30, "stir")]
         page.keyboard.press("?")
-        assert page.locator("#help").is_visible()
+        page.locator("#help").wait_for()
     assert len(list((project / "videos").iterdir())) == 2
 
 
