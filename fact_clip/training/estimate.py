@@ -18,7 +18,7 @@ import torch
 
 from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
 from fact_clip.config.recipes import split_base
-from fact_clip.core.distributed import Processes, place_in_launch
+from fact_clip.core.distributed import Processes
 from fact_clip.datasets.describe import Proposal, Setting, propose
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.training.plan import Note, Plan, report_notes, resolve
@@ -242,23 +242,31 @@ def load_config(
                 settings.append(f"{key}={json.dumps(value)}")
 
     sets_epochs = any(override.startswith("train.epochs=") for override in overrides)
+    chooses_epochs = not is_swept and not sets_epochs
     if stored is not None and stored.is_file():
         settings.append(f"train.epochs={Config.load(stored).train.epochs}")
-    elif not is_swept and not sets_epochs:
-        split = str(measured.split)
-        n_videos = len(DataFolder(measured).videos("train", split))
+        chooses_epochs = False
+    if chooses_epochs:
+        n_videos = len(DataFolder(measured).videos("train", str(measured.split)))
         settings.append(f"train.epochs={useful_epochs(n_videos)}")
-        config = Config.load(recipe, [*settings, *overrides])
+
+    config = Config.load(recipe, [*settings, *overrides])
+    if chooses_epochs:
         notes.append(Note(_cost(with_values(config, {"data.split": measured.split}))))
-    if place_in_launch()[0] == 0:
-        report_notes(notes)
-    return Config.load(recipe, [*settings, *overrides])
+    report_notes(notes)
+    return config
 
 
 def _cost(config: Config) -> str:
-    """Return what a training will take, in words."""
+    """Return what a training will take, in words. The first process measures it alone."""
+    processes = Processes(config.train.device)
+
+    def measured() -> Estimate:
+        with processes.groups(1):
+            return estimate(config)
+
     epochs = config.train.epochs
-    duration = _in_words(estimate(config).total(epochs, config))
+    duration = _in_words(processes.broadcast(measured).total(epochs, config))
     members = config.train.members
     return (
         f"{members} models of {epochs} epochs will take about {duration} of one core of this "
