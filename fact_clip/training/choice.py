@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fact_clip import metrics
 from fact_clip.config import EvaluationConfig
 from fact_clip.core.io import write_value
 from fact_clip.core.paths import inside
@@ -27,6 +26,7 @@ from fact_clip.training.calibration import (
     calibration_pairs,
     learn_confidence,
 )
+from fact_clip.training.evaluation import video_figures
 
 logger = logging.getLogger(__name__)
 
@@ -114,16 +114,8 @@ def _figures(
         transition_costs=scorer.reader.transition_costs(videos.candidates.vocabulary, order),
     )
     settings = videos.settings.model_copy(update={"switch_penalty": penalty})
-    means = []
-    for truth, labels in zip(videos.truth, videos.decoded(candidates, settings), strict=True):
-        figures = metrics.evaluate(
-            [truth],
-            [labels],
-            background=videos.vocabulary.background_indices,
-            **evaluation.rules,
-        )
-        means.append((figures["frame_accuracy"] + figures["edit"] + figures["f1@50"]) / 3)
-    return np.array(means)
+    labels = videos.decoded(candidates, settings)
+    return video_figures(evaluation, videos.vocabulary, videos.truth, labels)
 
 
 def _chosen(unchanged: DecodingChoice, trials: Sequence[_Trial]) -> DecodingChoice:

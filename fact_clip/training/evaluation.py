@@ -498,6 +498,31 @@ def score(
     }
 
 
+def video_figures(
+    config: EvaluationConfig,
+    vocabulary: Vocabulary,
+    truth: Sequence[NDArray[np.int64]],
+    prediction: Sequence[NDArray[np.int64]],
+) -> NDArray[np.float64]:
+    """Compute the mean of accuracy, edit and F1@50 of each video.
+
+    Args:
+        config: rules of the metrics.
+        vocabulary: the classes.
+        truth: true labels (T,) of each of V videos, -1 where there is none.
+        prediction: predicted labels (T,) of each video.
+
+    Returns:
+        (V,) in points.
+    """
+    background = vocabulary.background_indices
+    means = []
+    for true, predicted in zip(truth, prediction, strict=True):
+        figures = metrics.evaluate([true], [predicted], background=background, **config.rules)
+        means.append((figures["frame_accuracy"] + figures["edit"] + figures["f1@50"]) / 3)
+    return np.array(means)
+
+
 def validate(scorer: Scorer, dataset: Dataset, video_names: Sequence[str]) -> dict[str, float]:
     """Compute the metrics of a model in training, with the videos shared by all processes.
 

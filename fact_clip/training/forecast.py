@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip import metrics
 from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
 from fact_clip.core import InputError, Progress
 from fact_clip.datasets.describe import propose
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun, Run
 from fact_clip.training.estimate import estimate, useful_epochs
+from fact_clip.training.evaluation import video_figures
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.runs import train
 
@@ -156,14 +156,7 @@ def _figures(plan: Plan, names: Sequence[str]) -> NDArray[np.float64]:
         train(plan, path)
         run = Run.read(path)
         scorer = Scorer(LoadedRun(run, run.models()), plan.device)
-        figures = []
-        for name in names:
-            labels, _ = scorer.predict(plan.dataset.features(name))
-            values = metrics.evaluate(
-                [plan.dataset.labels(name)],
-                [labels],
-                background=plan.dataset.vocabulary.background_indices,
-                **run.config.evaluation.rules,
-            )
-            figures.append((values["frame_accuracy"] + values["edit"] + values["f1@50"]) / 3)
-    return np.array(figures)
+        dataset = plan.dataset
+        labels = [scorer.predict(dataset.features(name))[0] for name in names]
+        truth = [dataset.labels(name) for name in names]
+        return video_figures(run.config.evaluation, dataset.vocabulary, truth, labels)
