@@ -115,7 +115,7 @@ def forecast(
     if len(names) < FEWEST_VIDEOS:
         problem = f"{len(names)} training videos"
         raise InputError(plan.dataset.location, problem, f"label at least {FEWEST_VIDEOS}")
-    measured = names[:: len(names) // (len(names) // _MEASURED)]
+    measured = names[::_MEASURED]
     order = [name for name in names if name not in measured]
     np.random.default_rng(0).shuffle(order)
 
