@@ -26,13 +26,19 @@ def class_counts(videos: Iterable[Labels], n_classes: int) -> Integers:
     return counts
 
 
+def segment_lengths(videos: Iterable[Labels], n_classes: int) -> list[list[int]]:
+    """Return the frames of the segments of each class, without ignored ones."""
+    lengths: list[list[int]] = [[] for _ in range(n_classes)]
+    for labels in videos:
+        for start, stop, label in labelled_segments(labels):
+            lengths[label].append(stop - start)
+    return lengths
+
+
 def segment_counts(videos: Iterable[Labels], n_classes: int) -> Integers:
     """Count the segments of each class, (C,), without ignored ones."""
-    counts = np.zeros(n_classes, dtype=np.int64)
-    for labels in videos:
-        for _, _, label in labelled_segments(labels):
-            counts[label] += 1
-    return counts
+    counts = [len(lengths) for lengths in segment_lengths(videos, n_classes)]
+    return np.array(counts, dtype=np.int64)
 
 
 def mean_transcript_length(videos: Iterable[Labels]) -> float:

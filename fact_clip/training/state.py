@@ -24,9 +24,9 @@ from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.labels import Labels
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.datasets.statistics import (
-    labelled_segments,
     mean_transcript_length,
     median_frames,
+    segment_lengths,
     transitions,
 )
 from fact_clip.decoding.durations import Durations
@@ -228,10 +228,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
 
 def _lengths(train_labels: Sequence[Labels], n_classes: int) -> tuple[tuple[float, float], ...]:
     """Return mean and deviation of the logarithm of the frames of a segment of each class."""
-    lengths: list[list[float]] = [[] for _ in range(n_classes)]
-    for labels in train_labels:
-        for start, stop, label in labelled_segments(labels):
-            lengths[label].append(stop - start)
+    lengths = segment_lengths(train_labels, n_classes)
     if not any(lengths):
         return ()
     durations = Durations.learned(lengths)
