@@ -147,9 +147,7 @@ class Page:
                 job.segmentation = self.engine.segment(path, names, job)
 
         job = self.queue.add(Job(secrets.token_hex(8), run))
-        ended = [
-            key for key, other in self.segmentings.items() if other.state in ("done", "failed")
-        ]
+        ended = [key for key, other in self.segmentings.items() if other.is_over]
         for key in ended[: -self.limits.results]:
             del self.segmentings[key]
         self.segmentings[job.owner] = job

@@ -73,7 +73,7 @@ def _forward_with_costs(totals: Floats, costs: Floats) -> Labels:
     sources = np.empty(totals.shape, np.int64)
     cost_to_from = np.ascontiguousarray(costs.T)
     values = np.empty((len(totals[0]), n_classes, n_classes))  # (G, to, from)
-    for last, row, source in zip(totals, totals[1:], sources, strict=False):
+    for (last, row), source in zip(pairwise(totals), sources[:-1], strict=True):
         np.subtract(last[:, None], cost_to_from, out=values)
         values.argmax(-1, out=source)
         row += values.max(-1)

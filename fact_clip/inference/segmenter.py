@@ -31,9 +31,7 @@ from fact_clip.core.progress import paced
 from fact_clip.core.scores import Scores as FrameScores
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores
-from fact_clip.encoders import (
-    FrameEncoder,
-)
+from fact_clip.encoders import FrameEncoder
 from fact_clip.inference.decoder import BACKGROUND, DECODERS, Decode, SegmentDecoder
 from fact_clip.inference.export import export
 from fact_clip.inference.scorer import FrameScorer, Scorer, check_features

@@ -367,16 +367,14 @@ def _indistinguishable_classes(
     """Warn of classes whose vectors (C, S, E) are equal or nearly so, all of them."""
     rows = nn.functional.normalize(text_embeddings.flatten(1), dim=1)
     is_alike = (rows @ rows.T > ALIKE).tolist()
-    groups: list[list[str]] = []
+    groups: dict[int, list[str]] = {}  # by their first class
     for number, name in enumerate(vocabulary.names):
-        for group in groups:
-            if is_alike[number][vocabulary.names.index(group[0])]:
-                group.append(name)
-                break
-        else:
-            if rows[number].any():
-                groups.append([name])
-    twins = [", ".join(map(repr, group)) for group in groups if len(group) > 1]
+        alike = [first for first in groups if is_alike[number][first]]
+        if alike:
+            groups[alike[0]].append(name)
+        elif rows[number].any():
+            groups[number] = [name]
+    twins = [", ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
     if not twins:
         return []
     message = (
