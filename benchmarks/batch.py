@@ -83,8 +83,7 @@ def restart(run: Path, source: Path, out: Path, limit: int) -> None:
     n_computed = 0
     first_at = None
     inputs = Inputs([source], (".npy",))
-    facts = {"encoder": None, "fps": None, "keep_going": False}  # as the command has them
-    settings = SegmentSettings(formats=["csv"], facts=facts)
+    settings = SegmentSettings(formats=["csv"])
     for outcome in segment_batch(segmenter, inputs, out, settings):
         first_at = first_at or time.perf_counter() - start
         n_done += outcome.done

@@ -23,6 +23,7 @@ from .small import TINY, write_clip_tokeniser
 
 if TYPE_CHECKING:
     from .browser import Browser
+    from .hub_server import Hub
 
 # The same examples in every run; no time limit an example, because the machines of CI are shared.
 settings.register_profile("house", derandomize=True, deadline=None)
@@ -163,6 +164,23 @@ def browser() -> Iterator[Browser]:
     from .browser import started
 
     with started() as running:
+        yield running
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hugging Face hub that this process talks to, with an empty cache and a login."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    from .hub_server import TOKEN, serving
+
+    with serving() as running:
+        monkeypatch.setattr(constants, "ENDPOINT", running.address)
+        template = running.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
         yield running
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,21 +50,67 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def generate_client(description: bytes, folder: Path) -> None:
+    """Write the package `fact_clip_client` into a folder, as `openapi-python-client generate` does."""
+    (folder / "openapi.json").write_bytes(description)
+    (folder / "config.yaml").write_text("post_hooks: []\n")
+    command = [sys.executable, "-m", "openapi_python_client", "generate", "--path", "openapi.json", "--meta", "none"]
+    command += ["--config", "config.yaml", "--fail-on-warning", "--output-path", "fact_clip_client"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a page with the run, whose token is in the environment and whose client can be imported."""
+    command = [sys.executable, "-m", "tests.app.serve", str(folder / "runs/mine"), str(tmp_path / "project")]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    port, token = process.stdout.readline().split()
+    address = f"http://127.0.0.1:{port}"
+    request = urllib.request.Request(f"{address}/api/openapi.json", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request) as answer:
+        generate_client(answer.read(), tmp_path)
+    monkeypatch.setenv("TOKEN", token)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield address
+    process.terminate()
+    process.wait()
+
+
+def test_there_are_fifteen():
+    assert len(SCRIPTS) == 15
+
+
 @pytest.mark.parametrize("block", SCRIPTS, ids=slug)
 def test_a_script_is_short(block):
     assert len([line for line in block.code.splitlines() if line.strip()]) <= MOST_LINES
 
 
+NEEDS = {"fact_clip_client": "server", "lab/kitchen": "hub", "clip:": "open_clip_folder"}
+"""Words of a script, and the fixture without which it cannot run here."""
+
+
 @pytest.mark.parametrize("block", SCRIPTS, ids=slug)
-def test_a_script_runs(block, folder, monkeypatch, open_clip_folder):
+def test_a_script_runs(block, folder, monkeypatch, request, capfd):
     import matplotlib
 
     matplotlib.use("agg")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{folder / 'mlruns'}")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    code = block.code.replace("clip:ViT-B-32/openai", f"clip:local-dir:{open_clip_folder}")
-    exec(compile(code, slug(block), "exec"), {"__name__": slug(block)})
+    made = {name: request.getfixturevalue(name) for words, name in NEEDS.items() if words in block.code}
+    code = block.code.replace("clip:ViT-B-32/openai", f"clip:local-dir:{made.get('open_clip_folder')}")
+    code = code.replace("http://127.0.0.1:8000", str(made.get("server")))
+    if "torch.distributed" not in code:
+        exec(compile(code, slug(block), "exec"), {"__name__": slug(block)})
+        return
+    script = folder / f"{slug(block)}.py"
+    script.write_text(code, "utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", script]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    first, second = re.findall(r"tensor\((.+?),", capfd.readouterr().out)
+    assert first == second
+    assert 0 <= float(first) <= 100
 
 
 SETTINGS = """[mypy]

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,27 +20,11 @@ from fact_clip.hub import is_address
 from fact_clip.run import FILES, Run
 from fact_clip.sharing import _portable
 
-from .hub_server import TOKEN, Hub, serving
 from .refusals import refused, refused_line
 from .test_readme import blocks
 
 ADDRESS = "hf://lab/kitchen"
 ROWS = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub that this process talks to, with an empty cache and a login."""
-    constants = pytest.importorskip("huggingface_hub.constants")
-    with serving() as running:
-        monkeypatch.setattr(constants, "ENDPOINT", running.address)
-        template = running.address + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from fact_clip.batch.inputs import Inputs, Item
 from fact_clip.core import InputError, Json
 from fact_clip.core.extras import require
 from fact_clip.encoders import Runtime, frame_encoder
+from fact_clip.encoders.image import GridEncoder
 from fact_clip.video.extract import Settings
 
 _ITEMS_AT_ONCE = 8  # inputs that an actor gets together
@@ -68,9 +69,11 @@ def extract_on_ray(
     Yields:
         The outcome of each input.
     """
-    make_task = partial(extract_task, encoder, runtime or Runtime(), out, settings or Settings())
+    runtime = runtime or Runtime()
+    make_task = partial(extract_task, encoder, runtime, out, settings or Settings())
     options = replace(options or BatchOptions(), store=out)
-    return on_ray(make_task, inputs, options, workers=workers)
+    device = "cpu" if encoder == GridEncoder.name else runtime.device
+    return on_ray(make_task, inputs, options, workers=workers, device=device)
 
 
 def on_ray(
@@ -79,7 +82,7 @@ def on_ray(
     options: BatchOptions,
     *,
     workers: int = 1,
-    gpus: float = 0.0,
+    device: str = "auto",
 ) -> Iterator[Outcome]:
     """Run a batch on the cluster of RAY_ADDRESS, or on this machine where it is not set.
 
@@ -91,7 +94,7 @@ def on_ray(
         inputs: the inputs.
         options: of the batch.
         workers: number of actors.
-        gpus: of each actor.
+        device: of the actors. Each one gets a GPU where the cluster has some; cpu: none.
 
     Yields:
         The outcome of each input, in any order.
@@ -123,6 +126,7 @@ def on_ray(
             tables.append(arrow.Table.from_pylist(chunk))
         if not tables:  # a shard may be empty
             return
+        gpus = 0.0 if device == "cpu" else min(ray.cluster_resources().get("GPU", 0.0), 1.0)
         results = ray.data.from_arrow(tables).map_batches(
             _Actor,
             fn_constructor_args=[make_task, options],

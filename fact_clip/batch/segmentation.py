@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
@@ -32,6 +32,7 @@ from fact_clip.inference.segmenter import FEATURES, Segmenter
 from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import FILES
 from fact_clip.video.decode import SUFFIXES, Span
+from fact_clip.video.extract import Settings
 from fact_clip.video.isolated import IsolatedDecoder
 
 SEGMENT_SUFFIXES = (FEATURES, *SUFFIXES)
@@ -49,8 +50,6 @@ class SegmentSettings:
         media: an address of the video to write into files, in which "{name}" stands for its file
             name. None writes its path.
         with_background: write background segments to formats that leave them out.
-        facts: further facts that distinguish requests, as JSON values. None takes the frame rate
-            and ``keep_going`` of the segmenter.
     """
 
     formats: Sequence[str] = ("csv", "json")
@@ -58,7 +57,6 @@ class SegmentSettings:
     decode: DecodeSettings = field(default_factory=DecodeSettings)
     media: str | None = None
     with_background: bool = False
-    facts: Mapping[str, Any] | None = None
 
 
 def segment_batch(
@@ -188,13 +186,9 @@ class SegmentTask:
         self.suffixes = [format_called(name, "formats").ending for name in settings.formats]
         self._decoder = IsolatedDecoder(options.limits)
         self._inputs: Inputs | None = None
-        facts = settings.facts
-        if facts is None:
-            extraction = segmenter.extraction
-            facts = {"encoder": None, "fps": extraction.fps, "keep_going": extraction.keep_going}
         request = {
             **_model_request(segmenter, settings.decode),
-            **facts,
+            **_extraction_request(segmenter),
             "actions": settings.actions,
             "media": settings.media,
             "with_background": settings.with_background,
@@ -434,6 +428,24 @@ def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> dict[str, 
         "transport": asdict(TransportSettings()),
     }
     return {"settings": similarity}
+
+
+def _extraction_request(segmenter: Segmenter) -> dict[str, Any]:
+    """Return how features are made from videos, as far as the run does not say it."""
+    run = segmenter.scorer.run
+    request: dict[str, Any] = {
+        "encoder": segmenter.encoder_name,
+        "fps": segmenter.extraction.fps,
+        "keep_going": segmenter.extraction.keep_going,
+    }
+    usual_fps = Settings().fps
+    if run is not None:
+        usual_fps = run.fps or usual_fps
+        if request["encoder"] == run.encoder:
+            request["encoder"] = None
+    if request["fps"] == usual_fps:
+        request["fps"] = None
+    return request
 
 
 def _digest(run: Path) -> str:

@@ -281,11 +281,6 @@ def _segment_files(
         decode=settings,
         media=output.media,
         with_background=output.with_background,
-        facts={
-            "encoder": options.encoder,
-            "fps": options.fps,
-            "keep_going": options.keep_going,
-        },
     )
     task = SegmentTask(model, folder, segment_settings, batch)
     make_task = partial(_open_task, options, folder, segment_settings)
@@ -293,7 +288,7 @@ def _segment_files(
 
     def outcomes(overall: Progress | None, within: Progress | None) -> Iterable[Outcome]:
         if n_actors:
-            return on_ray(make_task, inputs, part, workers=n_actors)
+            return on_ray(make_task, inputs, part, workers=n_actors, device=options.device)
         return run_batch([task], inputs, part, overall, within)
 
     tally = tally_of(processes, outcomes, "segmenting")

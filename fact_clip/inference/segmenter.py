@@ -541,6 +541,11 @@ class Segmenter:
         """Read a feature file that fits the model, (T, D), and the times of its rows."""
         return self.scorer.needs.open(path)
 
+    @property
+    def encoder_name(self) -> str | None:
+        """Return the name of the encoder of videos, or None as long as none is known."""
+        return None if self._encoder is None else self._encoder.name
+
     def encoder_for(self, video: Path | str) -> FrameEncoder:
         """Return the encoder that was named, or that of the features of the training."""
         if self._encoder is None:

@@ -13,11 +13,13 @@ pytest.importorskip("ray")
 
 import ray
 
-from fact_clip.batch import BatchOptions, Inputs, Limits, batch_status, extract_all, extract_on_ray
+from fact_clip.batch import BatchOptions, Inputs, Limits, batch_status, extract_all, extract_on_ray, on_ray
+from fact_clip.batch.extraction import ExtractTask
 from fact_clip.batch.failures import read_failures
 from fact_clip.batch.stores import local_folder
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.decode import SUFFIXES
+from fact_clip.video.extract import Settings
 
 from .test_batches import extracted
 from .test_kills import below
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.slow
 def cluster(s3):
     """Ray on this machine, with a clean start and stop. Its processes know the S3 server."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)  # Ray takes our word for the GPU
     yield
     ray.shutdown()
 
@@ -102,6 +104,21 @@ def test_actors_that_write_to_another_store_lose_no_failure(cluster, s3, library
         assert len(attempts) == 5
     status = batch_status(f"{s3}/out")
     assert (status.done, status.failed, status.missing) == (3, 5, 0)
+
+
+@pytest.mark.parametrize(("device", "seen"), [("auto", "0"), ("cpu", "")])
+def test_an_actor_gets_a_gpu_of_the_cluster(device, seen, cluster, library, tmp_path):
+    root = library("take.mp4")
+
+    class Task(ExtractTask):
+        def load(self, item):
+            (self.folder / "seen.txt").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+
+    def make_task(options):
+        return Task(frame_encoder("grid"), tmp_path, Settings(), options)
+
+    list(on_ray(make_task, Inputs([root], SUFFIXES), BatchOptions(), device=device))
+    assert (tmp_path / "seen.txt").read_text() == seen
 
 
 def test_segment_by_the_command(cluster, workbench, tiny_run, fact_clip_command, tmp_path):

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 import fact_clip
-from fact_clip.batch import segment_files
+from fact_clip.batch import BatchOptions, SegmentSettings, segment_files
+from fact_clip.batch.segmentation import SegmentTask
+from fact_clip.encoders.image import GridEncoder
 from fact_clip.formats import load
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.training_free import SimilarityScorer
+from fact_clip.video.extract import Settings
 
 NAMES = ["person1_video1", "person1_video2"]
 
@@ -57,3 +62,27 @@ def test_another_request_gets_another_name_and_a_fault_stops_no_other(features, 
     assert results[1].segmentation.media == f"x/{NAMES[0]}.npy"
     anew = segment_files(segmenter, [features / f"{NAMES[0]}.npy"], out, formats=["txt"], actions=few, overwrite=True)
     assert [result.name for result in anew] == [NAMES[0]]
+
+
+def test_the_command_goes_on_with_what_python_began(features, tiny_run, fact_clip_command, tmp_path):
+    segment_files(fact_clip.load(tiny_run, "cpu"), [features], tmp_path / "out")
+    answer = fact_clip_command("segment", "--run", tiny_run, features, "--device", "cpu", "--out", tmp_path / "out")
+    assert answer.out.startswith("2 inputs: 0 segmented, 2 already there")
+
+
+class Joint(GridEncoder):
+    """An image-text model of some name."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def encode_texts(self, texts):
+        return np.eye(len(texts), self.dim, dtype=np.float32)
+
+
+@pytest.mark.parametrize(("name", "fps", "kept"), [("one", 5.0, None), ("other", 5.0, None), ("other", 10.0, 10.0)])
+def test_results_of_other_encoders_and_rates_are_other_results(name, fps, kept, tmp_path):
+    scorer = SimilarityScorer(Joint(name), ["stir", "pour"])
+    segmenter = Segmenter(scorer, scorer.encoder, Settings(fps=fps))
+    task = SegmentTask(segmenter, tmp_path, SegmentSettings(), BatchOptions())
+    assert (task.request["encoder"], task.request["fps"]) == (name, kept)
