@@ -1,9 +1,11 @@
 """The command line. A command's module is imported when it runs, so that --help is quick."""
 
+import json
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,59 +18,9 @@ from fact_clip.core import InputError, Json
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": (
-        "demo:demo",
-        "Try everything on synthetic data: recognise actions without examples, from their names.",
-    ),
-    "train": ("train:train", "Train a model into a run folder."),
-    "evaluate": ("evaluate:evaluate", "Score a run on a split."),
-    "report": (
-        "report:report",
-        "Write the report of one or more runs: a page to look at, or plots for a paper.",
-    ),
-    "extract": ("extract:extract", "Turn videos into feature files."),
-    "segment": ("segment:segment", "Cut videos into actions."),
-    "decode": ("decode:decode", "Turn frame scores of any model into segments."),
-    "batch status": (
-        "batch:status",
-        "Count what is done, missing, failed and set aside in an --out folder.",
-    ),
-    "batch gather": ("batch:gather", "Write the segments of an --out folder into one table."),
-    "share": ("share:share", "Upload a run to the Hugging Face hub, with a model card."),
-    "plugins": (
-        "plugins:plugins",
-        "List the parts that installed packages add: encoders, heads, formats, ...",
-    ),
-    "app": (
-        "app:app",
-        "Open a page to label videos, train on the labels, and correct what a model predicts.",
-    ),
-    "summary": (
-        "summary:summary",
-        "Say how long, how often and when each action is done, and how far two labellings agree.",
-    ),
-    "project import": (
-        "project:import_files",
-        "Add videos to a project of the page, and load label files.",
-    ),
-    "project export": ("project:export", "Write the labels of a project."),
-    "convert": ("convert:convert", "Turn a published checkpoint into a run folder."),
-    "data check": ("data_check:check", "Look for faults in a data set: one line each."),
-    "data convert": (
-        "data_convert:convert",
-        "Convert annotations and features to the common layout.",
-    ),
-    "data forecast": ("data_forecast:forecast", "Say what more labelled videos would bring."),
-    "data holdout": ("data_holdout:holdout", "Choose classes to hold out, or look at a choice."),
-    "data summary": ("data_summary:summary", "Count what a data set holds."),
-    "data split": ("data_split:split", "Divide the videos into training and test."),
-    "data sample": (
-        "data_sample:sample",
-        "Write a data set to try things on: synthetic videos, features, labels and splits.",
-    ),
-    "data init": ("data_init:init", "Write a recipe for your own data set."),
-}
+COMMANDS: dict[str, list[str]] = json.loads(
+    Path(__file__).with_name("commands.json").read_text(encoding="utf-8")
+)
 """Command -> its "module:function" in this folder, and the first line of its help."""
 
 GROUPS = {

@@ -19,65 +19,19 @@ from fact_clip.core.messages import suggest
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.holdout import named_holdout
 
-_BLOCK_KEYS = {
-    "hid_dim": "hidden",
-    "dropout": "dropout",
-    "a": "action",
-    "a_nhead": "heads",
-    "a_ffdim": "feedforward",
-    "a_layers": "action_layers",
-    "a_dim": "action_dim",
-    "f": "frame",
-    "f_layers": "frame_layers",
-    "f_ln": "frame_norm",
-    "f_dim": "frame_dim",
-    "f_ngp": "frame_groups",
-    "s_layers": "segment_layers",
-}
 
-
-def _block_keys() -> dict[str, str]:
-    keys = {}
-    for reference, block in {"Bi": "input", "Bu": "update", "BU": "pooled"}.items():
-        for key, name in _BLOCK_KEYS.items():
-            keys[f"{reference}.{key}"] = f"model.{block}.{name}"
+def _read_keys() -> dict[str, str]:
+    tables = read_mapping(Path(__file__).with_name("keys.yaml"), "the published keys")
+    keys = dict(tables["keys"])
+    for reference, block in tables["blocks"].items():
+        for key, name in tables["block"].items():
+            keys[f"{reference}.{key}"] = f"{block}.{name}"
     return keys
 
 
-# Reference key -> our key.
-KEYS: dict[str, str] = {
-    **_block_keys(),
-    "FACT.ntoken": "model.tokens",
-    "FACT.block": "model.blocks",
-    "FACT.trans": "model.transcript",
-    "FACT.fpos": "model.frame_positions",
-    "FACT.mwt": "decode.frame_weight",
-    "FACT.cmr": "augment.channels",
-    "CLIP.temp": "model.alignment.temperature",
-    "CLIP.projection_hidden_dim": "model.alignment.projection_dim",
-    "CLIP.projection_dropout": "model.alignment.dropout",
-    "CLIP.fact_loss_weight": "loss.fact_weight",
-    "CLIP.contrastive_weight": "loss.contrastive_weight",
-    "Loss.pc": "loss.class_cost",
-    "Loss.a2fc": "loss.overlap_cost",
-    "Loss.match": "loss.match",
-    "Loss.bgw": "loss.background_weight",
-    "Loss.nullw": "loss.null_weight",
-    "Loss.sw": "loss.smoothing",
-    "TM.t": "augment.time_length",
-    "TM.p": "augment.time_share",
-    "TM.m": "augment.time_spans",
-    "lr": "train.lr",
-    "optimizer": "train.optimizer",
-    "epoch": "train.epochs",
-    "lr_decay": "train.lr_decay",
-    "clip_grad_norm": "train.clip_norm",
-    "weight_decay": "train.weight_decay",
-    "batch_size": "train.batch_size",
-    "sr": "data.stride",
-    "eval_bg": "evaluation.count_background",
-    "split": "data.split",
-}
+KEYS = _read_keys()
+"""Reference key -> our key."""
+
 # Reference keys that need more than a new name: see `translate`.
 SWITCHES = {"use_clip", "holdout_mode", "holdout_classes", "TM.use", "dataset", "FACT.cmr"}
 # What a reference configuration means by leaving a key out, where that is not our default.

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from fact_clip.config import DataConfig
 from fact_clip.core import Factors, FileLocation, InputError, Names, Vocabulary
+from fact_clip.core.io import parse_value, read_mapping
 from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.formats.table import read_lines
 from fact_clip.text import havid
@@ -28,9 +30,11 @@ class Benchmark:
     Attributes:
         layout: of feature files, time first or channels first. None: by shapes and labels.
         fps: feature rows per second. None where unknown or mixed.
-        background: the classes that mean "no action", by id where names differ.
+        background: the classes that mean "no action", by id where names differ. They have no
+            factors.
         slots: names of the factors of an action. None: one slot, the whole name.
-        factors: reads the factors of a class name.
+        grammar: the pattern of class names (docs/names.md), or "havid" for its codes.
+        words: factor in a name -> what to call it.
         folder: below a root that contains several data sets. Empty: the name of the benchmark.
         splits: number of published splits, named 1, 2, ...; 0: those in its folder.
         classes: number in the published mapping. None where there are several mappings.
@@ -42,86 +46,28 @@ class Benchmark:
     fps: float | None = None
     background: tuple[str | int, ...] = ()
     slots: Names | None = None
-    factors: ReadFactors | None = None
+    grammar: str | None = None
+    words: dict[str, str] = field(default_factory=dict)
     folder: str = ""
     splits: int = 0
     classes: int | None = None
     mapping: str = "mapping.txt"
     features: str = "features"
 
+    @cached_property
+    def factors(self) -> ReadFactors | None:
+        """Return the reader of class names. A name that does not parse is an InputError."""
+        if self.grammar is None:
+            return None
+        if self.grammar == "havid":
+            return havid.factors
+        return Grammar(self.grammar, tuple(map(str, self.background)), self.words)
 
+
+_PATH = Path(__file__).with_suffix(".yaml")
+BENCHMARKS = parse_value(dict[str, Benchmark], read_mapping(_PATH, "data sets"), _PATH)
 NO_ACTION = "no action"
-
-# Patterns for names. The background has no factor, and a name that does not parse is an InputError.
-verb_object_tool = Grammar("{verb} {object} [with {tool}]", none=(NO_ACTION,))
-# Breakfast appends the target to the object: "put_egg2plate", "put_toppingOnTop".
-breakfast_factors = Grammar(
-    "{verb}_{object}[2{}][OnTop][Together]",
-    none=("SIL",),
-    words={"eggs": "egg", "saltnpepper": "salt and pepper"},
-)
-salads_factors = Grammar(
-    "{verb}_{object}[_into_{target}][_onto_{target}]", none=("action_start", "action_end")
-)
-verb_and_noun = Grammar("{verb},{noun}", none=("background,background",))
-
-BENCHMARKS: dict[str, Benchmark] = {
-    "folder": Benchmark(),
-    "breakfast": Benchmark(
-        layout="DT",
-        fps=15.0,
-        background=breakfast_factors.none,
-        slots=breakfast_factors.slots,
-        factors=breakfast_factors,
-        splits=4,
-        classes=48,
-    ),
-    "gtea": Benchmark(layout="DT", fps=15.0, background=("background",), splits=4, classes=11),
-    "50salads": Benchmark(
-        layout="DT",
-        fps=30.0,
-        background=salads_factors.none,
-        slots=salads_factors.slots,
-        factors=salads_factors,
-        splits=5,
-        classes=19,
-    ),
-    "egoprocel": Benchmark(layout="TD", background=(0,)),
-    "epic": Benchmark(
-        layout="TD",
-        background=verb_and_noun.none,
-        slots=verb_and_noun.slots,
-        factors=verb_and_noun,
-        mapping="processed/mapping.txt",
-    ),
-}
-
-# The variants of HA-ViD share their features.
-_HAVID = Benchmark(
-    layout="DT",
-    background=(havid.IDLE,),
-    slots=havid.SLOTS,
-    factors=havid.factors,
-    splits=1,
-    features="../features",
-)
-for _view in (0, 1, 2):
-    for _hand in ("lh", "rh"):
-        for _kind in ("pt", "aa"):
-            _variant = f"view{_view}_{_hand}_{_kind}"
-            BENCHMARKS[f"havid_{_variant}"] = replace(
-                _HAVID, folder=f"HAViD/ActionSegmentation/data/{_variant}"
-            )
-
-_WORKBENCH = Benchmark(
-    layout="TD",
-    fps=15.0,
-    background=verb_object_tool.none,
-    slots=verb_object_tool.slots,
-    factors=verb_object_tool,
-)
-BENCHMARKS["kscgr"] = replace(_WORKBENCH, fps=6.0, splits=7, classes=67)
-BENCHMARKS["workbench"] = _WORKBENCH
+"""The background of the workbench."""
 
 
 def find_benchmark(name: str) -> Benchmark:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from fact_clip.core import Factors, Floats, Image, Integers, runs
+from fact_clip.core import Factors, Floats, Image, Integers, Names, runs
 from fact_clip.core.arguments import number_of, validated
+from fact_clip.core.io import parse_value, read_mapping
 from fact_clip.core.paths import whole_file, write_lines
 from fact_clip.datasets.benchmarks import NO_ACTION
 from fact_clip.datasets.holdout import Holdout
@@ -32,14 +33,6 @@ class VerbStyle:
     pace: float  # of the movement, in cycles per second
 
 
-VERBS = {
-    "grasp": VerbStyle(1.3, 0.4),
-    "place": VerbStyle(1.8, 0.7),
-    "insert": VerbStyle(2.4, 1.1),
-    "screw": VerbStyle(4.0, 1.7),
-    "tap": VerbStyle(2.5, 2.6),
-    "rotate": VerbStyle(2.2, 3.6),
-}
 _IDLE_SECONDS = 1.4
 _SHORTEST = 1.0  # seconds
 _LONGEST = 8.0  # seconds
@@ -59,28 +52,35 @@ class Step:
         return f"{self.verb} {part} with {self.tool}" if self.tool else f"{self.verb} {part}"
 
 
-_GRASP = Step("grasp")
-_PLACE = Step("place")
-_INSERT = Step("insert")
+@dataclass(frozen=True)
+class Look:
+    """The picture of a part or a tool."""
 
-# The steps of each part, in order.
-STEPS: dict[str, tuple[Step, ...]] = {
-    "shaft": (_GRASP, _INSERT, Step("tap", "mallet", 0.6), Step("rotate", probability=0.5)),
-    "gear": (_GRASP, _PLACE, Step("tap", "mallet", 0.5), Step("rotate", probability=0.6)),
-    "bearing": (_GRASP, _PLACE, Step("tap", "mallet", 0.7)),
-    "bolt": (_GRASP, _INSERT, Step("screw", "wrench", 0.6)),
-    "nut": (_GRASP, Step("screw", "wrench")),
-    "hex screw": (_GRASP, _INSERT, Step("screw", "hex screwdriver", 0.9)),
-    "phillips screw": (_GRASP, _INSERT, Step("screw", "phillips screwdriver", 0.9)),
-}
+    colour: tuple[int, int, int]
+    width: int
+    height: int
+    has_hole: bool = False
 
-# A part that is assembled after another one, if both are in the video.
-AFTER = {"gear": "shaft", "bearing": "shaft", "nut": "bolt"}
+
+@dataclass(frozen=True)
+class Workbench:
+    """The actions of the workbench, and their looks: see the comments of synthetic.yaml."""
+
+    verbs: dict[str, VerbStyle]
+    steps: dict[str, tuple[Step, ...]]
+    after: dict[str, str]
+    unseen: Names
+    validation_unseen: Names
+    looks: dict[str, Look]
+
+
+_PATH = Path(__file__).with_suffix(".yaml")
+WORKBENCH = parse_value(Workbench, read_mapping(_PATH, "the workbench"), _PATH)
 
 
 def _factors() -> dict[str, Factors]:
     factors: dict[str, Factors] = {NO_ACTION: (None, None, None)}
-    for part, steps in STEPS.items():
+    for part, steps in WORKBENCH.steps.items():
         for step in steps:
             factors[step.action(part)] = (step.verb, part, step.tool)
     return factors
@@ -88,12 +88,6 @@ def _factors() -> dict[str, Factors]:
 
 FACTORS = _factors()
 """Class name -> (verb, object, tool), in the order of the class ids."""
-
-UNSEEN = ("insert bolt", "screw nut with wrench", "tap shaft with mallet")
-"""Classes to hold out. Each of their verbs, objects and tools is in some other class."""
-
-VALIDATION_UNSEEN = ("rotate gear", "place bearing")
-"""Classes to tune settings on. Every factor of both groups is in some class outside both."""
 
 # One set of prototypes for every seed, so that a model trained on some videos fits new ones.
 _WORLD = 20240607
@@ -116,11 +110,11 @@ def _prototypes(dim: int) -> World:
     """Draw unit directions: 1 of a verb, part or tool, 2 of a movement, 4 of drift, (n, dim)."""
     rng = np.random.default_rng([_WORLD, dim])
     tools: set[str] = set()
-    for steps in STEPS.values():
+    for steps in WORKBENCH.steps.values():
         tools.update(step.tool for step in steps if step.tool)
-    counts = dict.fromkeys(VERBS, 1)
-    counts |= {f"{verb} movement": 2 for verb in VERBS}
-    counts |= dict.fromkeys(STEPS, 1)
+    counts = dict.fromkeys(WORKBENCH.verbs, 1)
+    counts |= {f"{verb} movement": 2 for verb in WORKBENCH.verbs}
+    counts |= dict.fromkeys(WORKBENCH.steps, 1)
     counts |= dict.fromkeys(sorted(tools), 1)
     counts["drift"] = 4
     world = {}
@@ -131,11 +125,11 @@ def _prototypes(dim: int) -> World:
 
 
 def _plan(rng: np.random.Generator) -> list[str]:
-    """Plan the actions of a video: some parts in an order by `AFTER`, and some of their steps."""
-    parts = list(rng.choice(list(STEPS), size=rng.integers(4, 7), replace=False))
+    """Plan the actions of a video: some parts in an order by `after`, and some of their steps."""
+    parts = list(rng.choice(list(WORKBENCH.steps), size=rng.integers(4, 7), replace=False))
     ordered: list[str] = []
     while parts:
-        ready = [part for part in parts if AFTER.get(part) not in parts]
+        ready = [part for part in parts if WORKBENCH.after.get(part) not in parts]
         part = ready[rng.integers(len(ready))]
         ordered.append(part)
         parts.remove(part)
@@ -144,7 +138,7 @@ def _plan(rng: np.random.Generator) -> list[str]:
     for part in ordered:
         repeats = int(rng.integers(1, 3)) if part.endswith("screw") else 1
         for _ in range(repeats):
-            for step in STEPS[part]:
+            for step in WORKBENCH.steps[part]:
                 if rng.random() < step.probability:
                     plan.append(step.action(part))
             if rng.random() < _IDLE:
@@ -174,7 +168,7 @@ def _evidence(
         if verb is None or part is None:
             continue
 
-        pace = VERBS[verb].pace * rng.normal(1.0, 0.06)
+        pace = WORKBENCH.verbs[verb].pace * rng.normal(1.0, 0.06)
         phase = 2 * np.pi * (pace * np.arange(n_frames) / fps + rng.random())
         swing = np.stack([np.cos(phase), np.sin(phase)], axis=1)  # (T, 2)
         strength = rng.lognormal(0.0, 0.2)
@@ -221,7 +215,7 @@ def _durations(plan: list[str], pace: float, fps: float, rng: np.random.Generato
     medians = []
     for name in plan:
         verb = FACTORS[name][0]
-        medians.append(_IDLE_SECONDS if verb is None else VERBS[verb].seconds)
+        medians.append(_IDLE_SECONDS if verb is None else WORKBENCH.verbs[verb].seconds)
     seconds = np.array(medians) * pace * rng.lognormal(0.0, _SPREAD, len(plan))
     seconds = np.clip(seconds, _SHORTEST, _LONGEST)
     return np.maximum(np.rint(seconds * fps), 1).astype(np.int64)
@@ -280,7 +274,9 @@ def write_workbench(
         splits.append(Split(train, test, ()))
     write_splits(root, splits, overwrite=True)
     first = splits[0]
-    holdout = Holdout(UNSEEN, VALIDATION_UNSEEN, "mask", first.train, first.test)
+    holdout = Holdout(
+        WORKBENCH.unseen, WORKBENCH.validation_unseen, "mask", first.train, first.test
+    )
     holdout.save_json(root / "zero_shot" / "A.json")
     return root
 
@@ -295,31 +291,6 @@ _BESIDE = np.array([14, -4])  # from a part to its tool
 _BELOW = np.array([0, 14])  # from a part to the hand
 _SKIN = (232, 188, 160)
 _BENCH = (150, 140, 125)
-
-
-@dataclass(frozen=True)
-class Look:
-    """The picture of a part or a tool."""
-
-    colour: tuple[int, int, int]
-    width: int
-    height: int
-    has_hole: bool = False
-
-
-_LOOKS = {
-    "shaft": Look((200, 60, 50), 6, 26),
-    "gear": Look((60, 160, 75), 20, 20, has_hole=True),
-    "bearing": Look((60, 90, 200), 14, 14, has_hole=True),
-    "bolt": Look((215, 175, 50), 10, 16),
-    "nut": Look((150, 70, 170), 8, 8, has_hole=True),
-    "hex screw": Look((45, 160, 170), 4, 14),
-    "phillips screw": Look((235, 120, 40), 4, 20),
-    "mallet": Look((95, 60, 30), 16, 10),
-    "wrench": Look((225, 225, 230), 5, 24),
-    "hex screwdriver": Look((30, 30, 35), 4, 22),
-    "phillips screwdriver": Look((120, 20, 60), 6, 18),
-}
 
 
 def draw_actions(labels: Sequence[str], fps: float, seed: int = 0) -> Iterator[Image]:
@@ -344,7 +315,7 @@ def draw_actions(labels: Sequence[str], fps: float, seed: int = 0) -> Iterator[I
             image = table.copy()
             target = np.array(_REST)
             if verb is not None and part is not None:
-                angle = 2 * np.pi * VERBS[verb].pace * frame / fps + phase
+                angle = 2 * np.pi * WORKBENCH.verbs[verb].pace * frame / fps + phase
                 position = np.array(_CENTRE) + _movement(verb, angle)
                 _paint(image, part, position)
                 if tool is not None:
@@ -360,8 +331,8 @@ def _table(rng: np.random.Generator) -> Image:
     colour = np.array(_BENCH) + rng.normal(0, 6, 3)
     noise = rng.normal(0, 4, (HEIGHT, WIDTH, 1))
     table = np.clip(colour + noise, 0, 255).astype(np.uint8)
-    for column, part in enumerate(STEPS):
-        _blot(table, np.array([14.0 + 22 * column, 12.0]), 12, 8, _LOOKS[part].colour)
+    for column, part in enumerate(WORKBENCH.steps):
+        _blot(table, np.array([14.0 + 22 * column, 12.0]), 12, 8, WORKBENCH.looks[part].colour)
     return table
 
 
@@ -381,7 +352,7 @@ def _movement(verb: str, angle: float) -> Floats:
 
 
 def _paint(image: Image, name: str, centre: Floats) -> None:
-    look = _LOOKS[name]
+    look = WORKBENCH.looks[name]
     _blot(image, centre, look.width, look.height, look.colour)
     if look.has_hole:
         _blot(image, centre, look.width // 3, look.height // 3, _BENCH)

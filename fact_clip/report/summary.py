@@ -269,47 +269,9 @@ def _versions(evaluated: Evaluated) -> dict[str, str]:
     return versions
 
 
-# key, name and note of each figure
-_ZERO_SHOT = (
-    (
-        "S",
-        "S, seen classes",
-        "mean accuracy of the seen classes; gamma is chosen on validation videos",
-    ),
-    ("U", "U, unseen classes", "mean accuracy of the unseen classes; the same gamma"),
-    ("H", "H", "harmonic mean of S and U"),
-    (
-        "best_harmonic_mean",
-        "H* (oracle)",
-        "the best H on the curve: its gamma is chosen with the test labels",
-    ),
-    ("ausuc", "AUSUC", "area under the curve of S over U"),
-    (
-        "auroc",
-        "AUROC",
-        "frames of unseen against frames of seen classes, by best unseen minus best seen score",
-    ),
-    ("unseen_labels_only", "unseen labels only", "U where only unseen classes are candidates"),
-    ("chance", "chance", "100 / number of candidates"),
-    (
-        "called_seen",
-        "called seen",
-        "of the wrongly named frames of unseen classes: named as a seen class",
-    ),
-    (
-        "collapsed",
-        "collapsed",
-        "of the same frames: named as a frequent seen class that shares a factor",
-    ),
-    (
-        "compositional_gap",
-        "compositional gap, unseen",
-        "mean of class accuracy minus the product of its factors'",
-    ),
-    ("compositional_gap_seen", "compositional gap, seen", "the same over seen classes"),
-    ("gamma", "gamma", "subtracted from the scores of seen classes, in nats"),
-    ("prior_weight", "prior weight", "share of log p(class) that is subtracted"),
-)
+_ZERO_SHOT: dict[str, list[str]] = read_mapping(FOLDER / "figures.yaml", "figures")
+"""Key -> name and note of each figure."""
+
 _RELIABILITY = (
     ("before", "of the scores as they are"),
     ("after", "of the confidences made of them"),
@@ -322,7 +284,7 @@ def numbers(result: Mapping[str, Any]) -> list[tuple[str, float, str]]:
     in_use = zero_shot.get("ways", {}).get("in use", {})
     figures = {**in_use, **zero_shot, **zero_shot.get("diagnostics", {})}
     rows: list[tuple[str, Any, str]] = []
-    for key, name, note in _ZERO_SHOT:
+    for key, (name, note) in _ZERO_SHOT.items():
         rows.append((name, figures.get(key), note))
     for key, value in result["metrics"].items():
         rows.append((metrics.figure_name(key), value, ""))

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
+from pathlib import Path
 
 from fact_clip.core import WHOLE_NAME, InputError, Names, Vocabulary
+from fact_clip.core.io import parse_value, read_mapping
 from fact_clip.text import gerund, havid, third_person
+
+_PLAIN = ("{phrase}",)
 
 
 @dataclass(frozen=True)
@@ -14,43 +17,11 @@ class Templates:
     """Wordings: "{phrase}" is "cut ham", "{does}" is "cuts ham", "{doing}" is "cutting ham"."""
 
     classes: Names
-    slots: Mapping[str, Names] = field(default_factory=dict)
+    slots: dict[str, Names]
 
 
-_PLAIN = ("{phrase}",)
-_OBJECT = ("a person handles the {phrase}",)
-_OBJECT_ENSEMBLE = ("{phrase}", "the {phrase}", "a photo of the {phrase}", *_OBJECT)
-
-TEMPLATES: dict[str, Templates] = {
-    "plain": Templates(_PLAIN),
-    "person": Templates(
-        ("a person {does}",),
-        {
-            "verb": ("a person {does}",),
-            "object": _OBJECT,
-            "noun": _OBJECT,
-            "target": ("a person works on the {phrase}",),
-            "tool": ("a person uses the {phrase}",),
-        },
-    ),
-    "ensemble": Templates(
-        (
-            "{phrase}",
-            "a person {does}",
-            "a person is {doing}",
-            "a photo of a person {doing}",
-            "a video of someone {doing}",
-            "how to {phrase}",
-        ),
-        {
-            "verb": ("{phrase}", "{doing}", "a person {does}", "a person is {doing}"),
-            "object": _OBJECT_ENSEMBLE,
-            "noun": _OBJECT_ENSEMBLE,
-            "target": (*_OBJECT_ENSEMBLE[:3], "a person works on the {phrase}"),
-            "tool": (*_OBJECT_ENSEMBLE[:3], "a person uses the {phrase}", "with the {phrase}"),
-        },
-    ),
-}
+_PATH = Path(__file__).with_name("templates.yaml")
+TEMPLATES = parse_value(dict[str, Templates], read_mapping(_PATH, "wordings"), _PATH)
 
 
 def tidy(name: str) -> str:
@@ -66,11 +37,7 @@ def tidy(name: str) -> str:
 
 
 # Ways to read names: class name -> phrase that starts with its verb.
-PHRASES: dict[str, Callable[[str], str]] = {
-    "name": tidy,
-    "havid": havid.phrase,
-    "havid-functional": partial(havid.phrase, functional=True),
-}
+PHRASES: dict[str, Callable[[str], str]] = {"name": tidy, "havid": havid.phrase}
 
 
 @dataclass(frozen=True)

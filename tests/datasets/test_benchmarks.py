@@ -6,10 +6,15 @@ import pytest
 
 from fact_clip.config import DataConfig
 from fact_clip.core import Vocabulary
-from fact_clip.datasets.benchmarks import BENCHMARKS, breakfast_factors, salads_factors, verb_and_noun, verb_object_tool
+from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.layout import DataFolder, find_root
 
 from ..refusals import refused
+
+breakfast_factors = BENCHMARKS["breakfast"].factors
+salads_factors = BENCHMARKS["50salads"].factors
+verb_and_noun = BENCHMARKS["epic"].factors
+verb_object_tool = BENCHMARKS["kscgr"].factors
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

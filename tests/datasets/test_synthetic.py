@@ -11,10 +11,10 @@ import pytest
 
 from fact_clip.config import DataConfig
 from fact_clip.core import Vocabulary, runs
-from fact_clip.datasets.benchmarks import BENCHMARKS, verb_object_tool
+from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import lost_factors
-from fact_clip.datasets.synthetic import FACTORS, UNSEEN, VALIDATION_UNSEEN, draw_actions, write_workbench
+from fact_clip.datasets.synthetic import FACTORS, WORKBENCH, draw_actions, write_workbench
 
 
 @pytest.fixture(scope="module")
@@ -52,21 +52,21 @@ def test_persons_stay_on_one_side_and_every_video_is_tested_once(dataset):
 
 
 def test_names_and_factors():
-    assert all(verb_object_tool(name) == factors for name, factors in FACTORS.items())
+    assert all(BENCHMARKS["kscgr"].factors(name) == factors for name, factors in FACTORS.items())
     benchmark = BENCHMARKS["workbench"]
     vocabulary = Vocabulary.from_names(FACTORS, benchmark.background, benchmark.factors, benchmark.slots)
     assert vocabulary.slots == ("verb", "object", "tool")
     assert "screw hex screw with hex screwdriver" in vocabulary
-    both = (*UNSEEN, *VALIDATION_UNSEEN)
-    assert len(UNSEEN) == 3
+    both = (*WORKBENCH.unseen, *WORKBENCH.validation_unseen)
+    assert len(WORKBENCH.unseen) == 3
     assert len(set(both)) == 5
     assert lost_factors(vocabulary, both) == dict.fromkeys(both, ())
 
 
 def test_hold_out_file(dataset):
     setting = json.loads((dataset.root / "zero_shot" / "A.json").read_text())
-    assert tuple(setting["unseen"]) == UNSEEN
-    assert tuple(setting["validation_unseen"]) == VALIDATION_UNSEEN
+    assert tuple(setting["unseen"]) == WORKBENCH.unseen
+    assert tuple(setting["validation_unseen"]) == WORKBENCH.validation_unseen
     assert (tuple(setting["train_videos"]), tuple(setting["test_videos"])) == (dataset.train, dataset.test)
 
 

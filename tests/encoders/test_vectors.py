@@ -4,7 +4,7 @@ import numpy as np
 
 from fact_clip.config import TextConfig
 from fact_clip.core import Vocabulary
-from fact_clip.datasets.benchmarks import NO_ACTION, verb_object_tool
+from fact_clip.datasets.benchmarks import BENCHMARKS, NO_ACTION
 from fact_clip.encoders.sentence import HashEncoder
 from fact_clip.encoders.vectors import class_texts, class_vectors, embed
 
@@ -13,8 +13,8 @@ from ..refusals import refused
 KITCHEN = Vocabulary.from_names(
     ["no action", "cut ham", "move ham with knife", "hold knife"],
     (NO_ACTION,),
-    verb_object_tool,
-    verb_object_tool.slots,
+    BENCHMARKS["kscgr"].factors,
+    BENCHMARKS["kscgr"].slots,
 )
 
 
@@ -64,7 +64,9 @@ def test_the_background_has_no_vector():
     texts = class_texts(config, phrases)
     assert (texts[0] == 0).all()
     np.testing.assert_array_equal(texts[1, 0], HashEncoder(16).encode_texts(["cut ham"])[0])
-    read = Vocabulary.from_names(["hold knife", "cut ham"], ["hold knife"], verb_object_tool, verb_object_tool.slots)
+    read = Vocabulary.from_names(
+        ["hold knife", "cut ham"], ["hold knife"], BENCHMARKS["kscgr"].factors, BENCHMARKS["kscgr"].slots
+    )
     assert (class_texts(config, read)[0] == 0).all()
 
 

@@ -11,8 +11,8 @@ from fact_clip.text import havid, third_person
 from ..refusals import refused
 
 
-def sentence_of(code: str, functional: bool = False) -> str:
-    return f"a person {third_person(havid.phrase(code, functional))}"
+def sentence_of(code: str) -> str:
+    return f"a person {third_person(havid.phrase(code))}"
 
 
 @pytest.fixture(scope="module")
@@ -59,31 +59,14 @@ def test_codes(code, sentence, factors):
     assert havid.factors(code) == factors
 
 
-@pytest.mark.parametrize(
-    ("code", "sentence"),
-    [
-        ("sspg3dp", "a person screws a Phillips screw into the hole for the worm gear with a Phillips screwdriver"),
-        ("isbn3", "a person inserts a bolt into the hole for the bolt"),
-        ("sntn5", "a person screws a nut into the stud for the nut"),
-        # four holes for the same screws: the number is all that tells them apart
-        ("ishc4", "a person inserts a hex screw into cylinder plate hole 4"),
-    ],
-)
-def test_functional_names(code, sentence):
-    assert sentence_of(code, functional=True) == sentence
-    assert havid.factors("sspg3", functional=True)[2] == "hole for the worm gear"
-    assert havid.factors("sspg3")[2] == "gear plate hole 3"
-
-
 @pytest.mark.parametrize("code", ["", "Sshc1", "sc1", "ss", "ssh dh", "sshc1c2", "sshc1dhx", "ww"])
 def test_codes_that_do_not_parse(code):
     with refused(f"HA-ViD code {code!r}"):
         havid.parse(code)
 
 
-@pytest.mark.parametrize("functional", [False, True])
-def test_every_primitive_task_has_its_own_sentence(tasks, functional):
-    sentences = [sentence_of(code, functional) for code in tasks]
+def test_every_primitive_task_has_its_own_sentence(tasks):
+    sentences = [sentence_of(code) for code in tasks]
     assert len(set(sentences)) == len(tasks) == 75
     for text in sentences:
         assert re.fullmatch(r"a person \w+s( [\w-]+)+", text)
@@ -116,4 +99,3 @@ def test_vocabulary_of_the_primitive_tasks(tasks):
 def test_codes_of_parts_holes_and_tools_do_not_overlap():
     tables = (havid.PARTS, havid.HOLES, havid.TOOLS)
     assert len(set().union(*tables)) == sum(len(table) for table in tables) == 24 + 13 + 4
-    assert set(havid.FUNCTIONAL_HOLES) < set(havid.HOLES)

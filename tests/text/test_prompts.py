@@ -3,15 +3,15 @@ from __future__ import annotations
 import pytest
 
 from fact_clip.core import Vocabulary
-from fact_clip.datasets.benchmarks import NO_ACTION, verb_object_tool
+from fact_clip.datasets.benchmarks import BENCHMARKS, NO_ACTION
 from fact_clip.text import havid
 from fact_clip.text.prompts import TEMPLATES, make_prompts, tidy
 
 KITCHEN = Vocabulary.from_names(
     ["no action", "cut ham", "move ham with knife", "hold knife"],
     (NO_ACTION,),
-    verb_object_tool,
-    verb_object_tool.slots,
+    BENCHMARKS["kscgr"].factors,
+    BENCHMARKS["kscgr"].slots,
 )
 
 
@@ -62,8 +62,6 @@ def test_havid_codes_become_sentences():
     numbered = make_prompts(vocabulary, "person", phrase="havid")
     text = "a person screws a Phillips screw into {} with a Phillips screwdriver"
     assert numbered.classes == ((text.format("gear plate hole 3"),), ("do nothing",))
-    functional = make_prompts(vocabulary, "person", phrase="havid-functional")
-    assert functional.classes[0] == (text.format("the hole for the worm gear"),)
     assert numbered.slots["target"] == (("a person works on the gear plate hole 3",),)
 
 
