@@ -90,7 +90,7 @@ def _protocol() -> Iterator[Ask]:
         "a huge chunk": post + b"Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFF\r\n",
         "100 kB of headers": b"GET / HTTP/1.1\r\nHost: {host}\r\n" + b"X: " + b"a" * 100_000 + b"\r\n\r\n",
     }.items():
-        yield Ask(f"bytes: {what}", "", "", (400, 403, 405, 408, 413, 431, 501, 0), raw=raw)
+        yield Ask(f"bytes: {what}", "", "", (400, 401, 403, 405, 408, 413, 431, 501, 0), raw=raw)
     for part in ("bytes=9999999999999999999-", "bytes=" + "0-0," * 9000):
         yield Ask(f"range of {len(part)} letters", "GET", "/static/app.js", (200, 206, 400, 416), {"Range": part})
 

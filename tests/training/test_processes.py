@@ -167,8 +167,8 @@ def test_two_processes_score_and_segment_as_one(by_two, tmp_path):
     expected = evaluate(by_two)
     (by_two / "evaluation.json").unlink()
     answer = launched(2, ["-m", "fact_clip", "evaluate", str(by_two), "--json"])
-    assert json.loads(answer.stdout) == json.loads(json.dumps(expected))
-    assert json.loads((by_two / "evaluation.json").read_text()) == json.loads(json.dumps(expected))
+    assert json.loads(answer.stdout) == json.loads(json.dumps(expected.to_dict()))
+    assert json.loads((by_two / "evaluation.json").read_text()) == json.loads(json.dumps(expected.to_dict()))
     data = Path(Run.read(by_two).config.data.root)
     files = [str(data / "features" / f"{name}.npy") for name in expected["videos"]]
     out = tmp_path / "segments"
@@ -183,7 +183,7 @@ def test_two_processes_score_and_segment_as_one(by_two, tmp_path):
 def test_two_processes_score_unseen_classes_as_one(tiny, tmp_path):
     """What the model says of each video is gathered, and decoded with every gamma."""
     train(tiny(**ZERO_SHOT), tmp_path / "run")
-    expected = json.loads(json.dumps(evaluate(tmp_path / "run")))
+    expected = json.loads(json.dumps(evaluate(tmp_path / "run").to_dict()))
     answer = launched(2, ["-m", "fact_clip", "evaluate", str(tmp_path / "run"), "--json"])
     assert json.loads(answer.stdout) == expected
     assert expected["zero_shot"]["ausuc"] >= 0

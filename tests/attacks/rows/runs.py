@@ -151,7 +151,7 @@ def _results() -> Iterator[Row]:
     yield Row("segment/bytes on stdin", "segment - --run {w}/run --out out", "", stdin="\udcff\udcfe.npy\n")
     for what, text in (("JSON", '["insert bolt", "grasp nut"]'), ("a table", "id;name\n1;insert bolt\n")):
         yield Row(f"actions/{what}", f"{SEGMENT} {{w}}/words --actions-file a.txt", "a.txt", {"a.txt": text})
-    yield Row("actions/background", [*f"{SEGMENT} {{w}}/words --actions".split(), "no action"], "actions")
+    yield Row("actions/background", [*f"{SEGMENT} {{w}}/words --actions".split(), "no action"], "--actions")
     yield Row("extract/over features of others", EXTRACT, "clip.npy", made)
     yield Row("extract/over a result", EXTRACT, "clip.json", {"out/clip.json": '{"fps": 5, "segments": []}'})
     yield Row(
