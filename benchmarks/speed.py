@@ -743,8 +743,11 @@ def main() -> int:
     whole = set(given.only) == set(KINDS) and set(given.shape) == set(SHAPES)
     if whole and not (given.quick or given.random or given.threads):
         about = "".join(f"- {fact}\n" for fact in facts())
-        (ROOT / "benchmarks/results.md").write_text(
-            f"# Speed\n\n{EXPLAINED}\n{about}\n{markdown(rows)}"
+        path = ROOT / "benchmarks/results.md"
+        # The figures of batch.py follow in the same file.
+        _, heading, batches = path.read_text().partition("\n## Batches\n")
+        path.write_text(
+            f"# Speed\n\n{EXPLAINED}\n{about}\n{markdown(rows)}{heading}{batches}"
         )
     return int(any(row.missed for row in rows))
 

@@ -38,7 +38,7 @@ class BatchStatus:
         failed: inputs that will be tried again.
         set_aside: inputs that have failed three times.
         rows: of all results.
-        rows_per_second: of the last hour of work.
+        rows_per_second: of the last hour of work; None: there are fewer than two results.
         seconds_left: until nothing is missing, at this speed.
     """
 
@@ -87,22 +87,25 @@ def _count(folder: Path) -> BatchStatus:
     rows_key = "rows" if batch.command == "segment" else "n_frames"
     minutes: Counter[int] = Counter()  # results by the minute in which they were written
     minute_rows: Counter[int] = Counter()
+    first_at = float("inf")
+    last_at = 0.0
     for record in _records(folder, batch):
         n_done += 1
         n_record_rows = int(record.facts.get(rows_key) or 0)
         n_rows += n_record_rows
         failures.pop(record.name, None)
+        first_at = min(first_at, record.written_at)
+        last_at = max(last_at, record.written_at)
         minute = int(record.written_at // 60)
         minutes[minute] += 1
         minute_rows[minute] += n_record_rows
     set_aside = sum(failure.attempts >= ATTEMPTS for failure in failures.values())
     missing = max(batch.inputs - n_done - len(failures), 0)
-    last = max(minutes, default=0)
-    window = [minute for minute in minutes if minute > last - _WINDOW]
+    window = [minute for minute in minutes if minute > last_at // 60 - _WINDOW]
     rows_per_second = None
     seconds_left = None
-    if window:
-        seconds = 60 * (last + 1 - min(window))
+    if last_at > first_at:
+        seconds = min(60 * (max(window) + 1 - min(window)), last_at - first_at)
         rows_per_second = sum(minute_rows[minute] for minute in window) / seconds
         seconds_left = missing * seconds / sum(minutes[minute] for minute in window)
     return BatchStatus(

@@ -26,7 +26,9 @@ def status(out: Out, *, as_json: AsJson = False) -> None:
     ]
     if counts.rows_per_second is not None and counts.seconds_left is not None:
         speed = f"{counts.rows_per_second:,.0f} rows a second"
-        lines.append(f"{speed}, about {counts.seconds_left / 60:,.0f} min left")
+        if counts.missing:
+            speed += f", about {counts.seconds_left / 60:,.0f} min left"
+        lines.append(speed)
     print_result(asdict(counts), "\n".join(lines), as_json)
 
 
