@@ -746,9 +746,7 @@ def main() -> int:
         path = ROOT / "benchmarks/results.md"
         # The figures of batch.py follow in the same file.
         _, heading, batches = path.read_text().partition("\n## Batches\n")
-        path.write_text(
-            f"# Speed\n\n{EXPLAINED}\n{about}\n{markdown(rows)}{heading}{batches}"
-        )
+        path.write_text(f"# Speed\n\n{EXPLAINED}\n{about}\n{markdown(rows)}{heading}{batches}")
     return int(any(row.missed for row in rows))
 
 

@@ -34,10 +34,15 @@ def sample(
       fact-clip data sample sample
     """
     from fact_clip.datasets.synthetic import write_workbench
+    from fact_clip.video.overlay import can_write
 
     check_new(folder)
     write_workbench(folder, videos=videos, fps=FPS)
-    n_drawn = _write_videos(folder)
+    n_drawn = 0
+    if can_write():
+        n_drawn = write_videos(folder)
+    else:
+        note(f"no videos are written: the package av is missing; {install_command('video')}")
     content = f"{n_drawn} videos in {folder}/videos, with" if n_drawn else f"{videos} videos as"
     quoted = shlex.quote(str(folder))
     print(
@@ -50,14 +55,11 @@ def sample(
     )
 
 
-def _write_videos(folder: Path) -> int:
-    """Draw the videos of the labels and return their number, 0 without the package that writes."""
+def write_videos(folder: Path) -> int:
+    """Draw the videos of the labels of a synthetic data set, and return their number."""
     from fact_clip.datasets.synthetic import draw_actions
-    from fact_clip.video.overlay import can_write, write_video
+    from fact_clip.video.overlay import write_video
 
-    if not can_write():
-        note(f"no videos are written: the package av is missing; {install_command('video')}")
-        return 0
     labels = sorted((folder / "groundTruth").glob("*.txt"))
     with progress("drawing") as report:
         for number, path in enumerate(paced(labels, "drawing", logger, report)):

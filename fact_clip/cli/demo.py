@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from fact_clip.cli.console import figures_table, progress
+from fact_clip.cli.data_sample import FPS, write_videos
 from fact_clip.cli.options import option
 from fact_clip.core import InputError
 from fact_clip.core.extras import require
@@ -28,8 +29,9 @@ def demo(
 ) -> None:
     """Try everything on synthetic data: recognise actions without examples, from their names.
 
-    Writes a small benchmark, holds out three actions, trains one model that reads names and one
-    that does not, scores both, segments a video and draws it. Takes a few minutes on two cores.
+    Writes a small benchmark with videos, holds out three actions, trains one model that reads names
+    and one that does not, scores both, segments a video and draws it. Takes a few minutes on two
+    cores.
 
     \b
     Example:
@@ -38,18 +40,18 @@ def demo(
     from fact_clip.cli.report import write_report
     from fact_clip.config import Config, with_values
     from fact_clip.datasets.dataset import Dataset
-    from fact_clip.datasets.synthetic import write_workbench
 
     require("fact-clip demo", "matplotlib", "plots")
+    require("fact-clip demo", "av", "video")
     data = out / "data"
     first_file = min(out.iterdir(), default=None) if out.exists() else None
     if first_file is not None and not (data / HOLDOUT).is_file():
         raise InputError(first_file, "this was not written by a demo", "name another --out")
     print(
-        f"1. Writing a benchmark to {data}. The data is SYNTHETIC: its figures say nothing about "
-        "real video."
+        f"1. Writing videos and their features to {data}. The data is SYNTHETIC: its figures say "
+        "nothing about real video."
     )
-    write_workbench(data)
+    _write_data(data)
     config = with_values(Config.load("demo"), {"data.root": str(data), "data.holdout": HOLDOUT})
     dataset = Dataset.open(config.data)
     names = dataset.vocabulary.names
@@ -73,6 +75,28 @@ def demo(
     _segment_first(out, dataset)
     page = write_report([out / "closed", out / "run"], out=out / "report.html")
     print(f"8. The report of both models, to open in a browser: {page.resolve().as_uri()}")
+
+
+def _write_data(folder: Path) -> None:
+    """Write the synthetic data set with videos, and features of these in place of its own."""
+    from fact_clip.batch import Inputs, extract_batch
+    from fact_clip.datasets.synthetic import write_workbench
+    from fact_clip.encoders import frame_encoder
+    from fact_clip.video.decode import SUFFIXES
+    from fact_clip.video.extract import Settings
+
+    write_workbench(folder, fps=FPS)
+    shutil.rmtree(folder / "features")
+    write_videos(folder)
+    inputs = Inputs([folder / "videos"], SUFFIXES)
+    features = folder / "features"
+    with progress("extracting") as report:
+        outcomes = extract_batch(
+            frame_encoder("grid"), inputs, features, Settings(fps=FPS), progress=report
+        )
+        for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error
 
 
 def _train_and_score(config: Config, run: Path) -> Evaluation:

@@ -15,6 +15,7 @@ from fact_clip.cli import COMMANDS
 from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import table
 from fact_clip.config import Config
+from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.formats import load
 
 from ..refusals import refused_line
@@ -149,6 +150,7 @@ def test_interrupt_says_how_to_go_on(recipe, fact_clip, tmp_path, monkeypatch):
 def test_demo_replaces_an_earlier_demo_and_nothing_else(fact_clip, tiny, tmp_path, monkeypatch):
     quick = tiny(train={"epochs": 1})
     monkeypatch.setattr(Config, "load", lambda name: quick)
+    monkeypatch.setattr("fact_clip.cli.demo._write_data", write_workbench)  # without films, which take half a minute
     for _ in range(2):
         assert fact_clip("demo", "--out", tmp_path).code == 0
         (tmp_path / "notes.txt").write_text("mine")

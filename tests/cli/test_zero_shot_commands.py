@@ -13,6 +13,7 @@ from fact_clip import training
 from fact_clip.cli.arguments import read_actions
 from fact_clip.cli.evaluate import zero_shot_text
 from fact_clip.config import Config
+from fact_clip.datasets.synthetic import write_workbench
 
 from ..small import ZERO_SHOT
 
@@ -186,6 +187,7 @@ def test_train_with_several_seeds(named_recipe, fact_clip, tmp_path):
 def test_demo_shows_both_models_and_chance(fact_clip, tiny, tmp_path, monkeypatch):
     quick = tiny(model=ZERO_SHOT["model"], text=ZERO_SHOT["text"], train={"epochs": 1})
     monkeypatch.setattr(Config, "load", lambda name: quick)
+    monkeypatch.setattr("fact_clip.cli.demo._write_data", write_workbench)  # without films, which take half a minute
     answer = fact_clip("demo", "--out", tmp_path)
     assert answer.code == 0
     lines = answer.out.splitlines()
