@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import Clock, Segment, Segmentation
+from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats.gaps import Gaps
 from fact_clip_app.project import Label
 
@@ -114,3 +115,23 @@ def row_labels(
         first, last = np.searchsorted(middles, [times[part.start], times[part.stop]])
         labels[first:last] = part.label
     return labels.tolist()
+
+
+def click_labels(
+    points: Iterable[Draft | Label], times: NDArray[np.float64], rows: NDArray[np.float64]
+) -> list[str]:
+    """Return the labels of the rows of features in which point events lie.
+
+    Args:
+        points: the point events.
+        times: seconds at which frames start, and the end, (N + 1,).
+        rows: seconds at which rows start, and the end, (T + 1,).
+
+    Returns:
+        T labels, "?" for the other rows.
+    """
+    labels = [UNLABELLED] * (len(rows) - 1)
+    for point in points:
+        row = int(np.searchsorted(rows, times[point.start], side="right")) - 1
+        labels[min(max(row, 0), len(labels) - 1)] = point.label
+    return labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
 from fact_clip.video.extract import Settings
-from fact_clip_app.drafts import BACKGROUND, Draft, row_labels
+from fact_clip_app.drafts import BACKGROUND, Draft, click_labels, row_labels
 from fact_clip_app.engine import open_features, row_starts, run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
@@ -57,8 +57,15 @@ class Example:
     complete: bool  # whether the track is
 
     @property
+    def is_clicked(self) -> bool:
+        """Return whether its labels are point events, one within each segment."""
+        return all(label.start == label.stop for label in self.labels)
+
+    @property
     def is_open(self) -> bool:
         """Return whether it is not said what the unlabelled frames are."""
+        if self.is_clicked:
+            return False
         covered = sum(label.stop - label.start for label in self.labels)
         return not self.complete and covered < self.video.n_frames
 
@@ -89,11 +96,15 @@ def training_videos(page: Page, track: str, unlabelled: Mapping[str, Unlabelled]
         unlabelled: what the unlabelled frames are, by the id of a video.
 
     Raises:
-        InputError: if there are fewer than two, or `unlabelled` lacks one that is not complete.
+        InputError: if there are fewer than two, all have point events alone, or `unlabelled` lacks
+            one that is not complete.
     """
     examples = labelled_videos(page, track)
     examples = [example for example in examples if unlabelled.get(example.video.id) != "skip"]
     check_number(examples)
+    if all(example.is_clicked for example in examples):
+        fix = "label one with segments: it is kept aside to test the model"
+        raise InputError("train", "all videos have point events alone", fix)
     for example in examples:
         if example.is_open and example.video.id not in unlabelled:
             labelled_to, duration = example.extent
@@ -171,14 +182,17 @@ def write_set(
         encoder = encoder_model.encoder_for(media)
         extraction = encoder_model.extraction
     test_videos = []
-    for number, example in enumerate(examples):
+    full = [example for example in examples if not example.is_clicked]
+    clicked = [example for example in examples if example.is_clicked]
+    for number, example in enumerate([*full, *clicked]):
         video = example.video
         features = page.engine.features_by(video, encoder, extraction)
         features = features or page.engine.encode(video, job, encoder, extraction)
         is_background = example.complete or unlabelled.get(video.id) == "background"
         other = background if is_background else UNLABELLED
         name, labelled = add_video(training_set, video, example.labels, other, features, model)
-        is_test[name] = number % TEST_EVERY == 1
+        is_turn = number % TEST_EVERY == 1 or len(full) == 1
+        is_test[name] = is_turn and not example.is_clicked
         if is_test[name]:
             test_videos.append(labelled)
     test = [name for name in is_test if is_test[name]]
@@ -191,12 +205,12 @@ def write_set(
 def add_video(
     training_set: TrainingSet,
     video: VideoEntry,
-    parts: Iterable[Draft | Label],
+    parts: Sequence[Draft | Label],
     other: str,
     features: Path,
     model: Segmenter | None,
 ) -> tuple[str, LabelledVideo]:
-    """Add a video to a training set.
+    """Add a video to a training set. Point events without segments are clicks.
 
     Args:
         training_set: the set.
@@ -211,7 +225,11 @@ def add_video(
     """
     array, clock = open_features(features, model)
     rows = row_starts(clock, len(array))
-    names = row_labels(parts, video.times, rows, other)
+    is_clicked = all(part.start == part.stop for part in parts)
+    if is_clicked:
+        names = click_labels(parts, video.times, rows)
+    else:
+        names = row_labels(parts, video.times, rows, other)
     labels = [UNLABELLED if name == NONE_OF_THESE else name for name in names]
     background = []
     if model is None and other in labels and other != UNLABELLED:
@@ -221,7 +239,8 @@ def add_video(
     facts.pop("video", None)  # a path of this machine
     if clock.fps is not None:
         facts.setdefault("fps", clock.fps)
-    name = training_set.add(video.name, array, labels, facts, background)
+    facts.setdefault("n_frames", len(array))
+    name = training_set.add(video.name, array, labels, facts, background, is_clicked)
     return name, LabelledVideo(features, rows, labels)
 
 

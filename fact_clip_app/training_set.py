@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.paths import check_place, locked, whole_file, write_lines
 from fact_clip.datasets.benchmarks import BENCHMARKS, FACTORS_FILE, new_factors, parse_factors
+from fact_clip.datasets.clicks import FOLDER as CLICKS_FOLDER
 from fact_clip.datasets.features import open_array, read_sidecar
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.layout import find_split, split_names
@@ -66,6 +67,7 @@ class TrainingSet:
         labels: Sequence[str],
         facts: dict[str, Any],
         background: Sequence[str] = (),
+        is_clicked: bool = False,
     ) -> str:
         """Write a video: its features, its labels, new classes, and its entry in the lists.
 
@@ -77,6 +79,7 @@ class TrainingSet:
             labels: T class names; "?" is no label.
             facts: the content of the JSON file beside the features.
             background: classes that come first in a new mapping, without a run.
+            is_clicked: whether each label is that of one frame of a segment.
 
         Returns:
             The name in the set, with a digest of the features if another video has the name.
@@ -100,9 +103,21 @@ class TrainingSet:
                     classes.append(label)
             write_lines(self._mapping, [f"{index} {name}" for index, name in enumerate(classes)])
             self._add_factors(classes)
-            write_lines(self.root / "groundTruth" / f"{stem}.txt", labels)
+            if is_clicked:
+                self._write_clicks(stem, labels)
+            else:
+                write_lines(self.root / "groundTruth" / f"{stem}.txt", labels)
             self._add_to_lists(stem)
         return stem
+
+    def _write_clicks(self, name: str, labels: Sequence[str]) -> None:
+        clicks = [row for row in enumerate(labels) if row[1] != UNLABELLED]
+        path = self.root / CLICKS_FOLDER / f"{name}.csv"
+        with (
+            whole_file(path) as unfinished,
+            unfinished.open("w", encoding="utf-8", newline="") as file,
+        ):
+            csv.writer(file, lineterminator="\n").writerows([("frame", "label"), *clicks])
 
     def _classes(self, background: Sequence[str]) -> list[str]:
         """Return the classes, which keep their numbers, or those that a new set starts with."""

@@ -191,10 +191,14 @@ class DataFolder(DataStore):
     def _n_rows(self, video: str) -> int:
         """Return the rows of a feature file, for a video without a label for each."""
         layout = self.config.layout or self.benchmark.layout
-        if layout is None:
+        if layout is not None:
+            return len(self.features(video, layout))
+        path = self.feature_location(video)
+        n_frames = read_sidecar(path).n_frames
+        if n_frames is None:
             fix = "set data.layout to TD (time first) or DT"
-            raise InputError(self.feature_location(video), "clicks do not say its length", fix)
-        return len(self.features(video, layout))
+            raise InputError(path, "clicks do not say its length", fix)
+        return n_frames
 
     def features(self, video: str, layout: Layout) -> Array:
         """Return the features (T, D) of a video, memory-mapped."""

@@ -18,6 +18,7 @@ export const COMMANDS = [
 	{id: "mark", title: "A segment begins here", key: "i", run: labelling.mark},
 	{id: "end", title: "The segment ends here", key: "o", run: labelling.end},
 	{id: "instant", title: "A point event here", key: "p", run: labelling.instant},
+	{id: "clicks", title: "Keys of classes set point events, on or off", key: "F2", run: labelling.toggleClicks},
 	{id: "split", title: "Split at the cursor", key: "s", run: labelling.split},
 	{id: "merge", title: "Merge with the neighbour", key: "m", run: labelling.merge},
 	{id: "accept", title: "Accept the draft", key: "Enter", run: acceptAndGoOn},

@@ -105,6 +105,7 @@ function LabelBar({video}) {
 		<${CommandButton} id="mark" title=${recording ? `Recording "${recording.label}"` : "Begin"} aria-pressed=${String(recording !== null)} />
 		<${CommandButton} id="end" title="End" disabled=${!recording} />
 		<${CommandButton} id="instant" title="Point" />
+		<${CommandButton} id="clicks" title="Clicks" aria-pressed=${String(state.isClicking)} />
 		<${CommandButton} id="split" title="Split" disabled=${!part} />
 		<${CommandButton} id="merge" title="Merge" disabled=${!labelling.partToMerge()} />
 		<${CommandButton} id="remove" title="Delete" disabled=${!part} />

@@ -56,11 +56,17 @@ export function instant() {
 	put(frame, frame, state.pen);
 }
 
+/** Let the keys of classes set point events while the video plays, or end that. */
+export function toggleClicks() {
+	update({isClicking: !state.isClicking, recording: null});
+}
+
 // --- the chosen segment ------------------------------------------------------------------------
 
 /** Take a class as pen. While a segment is recorded, it ends and one of this class begins. */
 export function give(name) {
 	update({pen: name});
+	if (state.isClicking) return instant();
 	const {recording} = state;
 	if (recording) {
 		const isBegun = player.here() !== recording.start;

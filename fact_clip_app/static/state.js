@@ -19,6 +19,7 @@ export const state = {
 	pen: "", // the class that the next segment gets
 	recording: null, // {start, label} of the segment that has begun
 	isLooping: false,
+	isClicking: false, // whether the key of a class sets a point event
 	unsent: 0, // edits that the server has not stored yet
 	refused: [], // edits that the server refused, see edits.js
 	uncertain: [], // segments of What next

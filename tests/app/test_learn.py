@@ -123,6 +123,26 @@ def test_the_answer_becomes_the_label_of_the_rest(opened, rows, workbench, tmp_p
     assert labels == ["stir"] * 5 + [other] * (len(labels) - 5)
 
 
+def test_videos_of_point_events_are_trained_on_as_clicks(opened, rows, workbench, tmp_path):
+    from fact_clip_app.export import export_set
+
+    user = opened(run=None)()
+    clicked = user.add(rows)
+    user.label(clicked, (3, 3, "stir"), (9, 9, "pour, slowly"))
+    other = user.add(workbench / "features" / "person2_video1.npy")
+    user.label(other, (2, 2, "stir"))
+    error = user.ask("POST", "/api/train", 400, json={})["error"]
+    assert error.startswith("train: all videos have point events alone. Label one with segments")
+    user.label(user.add(workbench / "features" / "person3_video1.npy"), (0, 5, "stir"))
+    export_set(user.page, "main", tmp_path / "set", "background")
+    text = (tmp_path / "set/clicks/person1_video1.csv").read_text()
+    assert text == 'frame,label\n3,stir\n9,"pour, slowly"\n'
+    labelled = [path.name for path in (tmp_path / "set/groundTruth").iterdir()]
+    assert labelled == ["person3_video1.txt"]  # the video with segments is tested on
+    tested = (tmp_path / "set/splits/test.split1.bundle").read_text().split()
+    assert tested == ["person3_video1"]
+
+
 def plans(rng, number, *more):
     """Each name twice, in two random orders; with `more`, these in place of a second time."""
     names = [*rng.permutation(NAMES), *rng.permutation(NAMES)]

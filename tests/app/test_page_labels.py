@@ -372,6 +372,27 @@ def test_a_key_while_recording_starts_the_next_segment(address, browser, clip):
         assert labels(page) == [(30, 60, "groom"), (60, 105, "eat")]
 
 
+def test_a_key_sets_a_click_while_the_mode_is_on(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom", "eat")
+        page.locator("#timeline canvas").focus()
+        page.keyboard.press("F2")
+        assert page.locator("#clicks").get_attribute("aria-pressed") == "true"
+        for seconds, key in ((2.0, "1"), (4.0, "2"), (7.0, "1")):
+            at(page, seconds)
+            page.keyboard.press(key)
+        settled(page)
+        clicks = [(30, 30, "groom"), (60, 60, "eat"), (105, 105, "groom")]
+        assert labels(page) == clicks
+        page.keyboard.press("F2")
+        page.keyboard.press("2")
+        assert page.locator("#clicks").get_attribute("aria-pressed") == "false"
+        settled(page)
+        assert labels(page) == [*clicks[:2], (105, 105, "eat")]  # a key gives the chosen label its class again
+
+
 def test_keys_work_on_german_french_and_chinese_keyboards(address, browser, clip):
     with browser.page(1300, 900) as page:
         entered(page, address)

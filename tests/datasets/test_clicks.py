@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,5 +112,8 @@ def test_a_click_of_no_class_is_named_by_its_file(clicked):
 
 
 def test_clicks_need_the_orientation_of_features(clicked):
+    config = clicked.model_copy(update={"layout": None})
     with refused("a.npy"):
-        Dataset.open(clicked.model_copy(update={"layout": None})).check()
+        Dataset.open(config).check()
+    (Path(clicked.root) / "features" / "a.json").write_text('{"n_frames": 12}')  # as extract writes it
+    assert Dataset.open(config).folder.label_lines("a") == ["idle"] * 5 + ["stir"] * 7
