@@ -1,85 +1,54 @@
 """Colours of classes, the same in pictures, in the report and on the page; no matplotlib."""
 
 from collections.abc import Collection, Sequence
-from functools import lru_cache
-from itertools import product
+from itertools import cycle, islice
 from typing import TypedDict
 
-import numpy as np
-
 from fact_clip.core.arguments import names_of
-from fact_clip.core.arrays import Floats
 from fact_clip.core.types import Names
 
 BACKGROUND = "#d9d9d9"
-_PAPER = ("#ffffff", "#15181c")  # of the light and of the dark theme
-_FIRST = "#1f77b4"  # a calm blue to begin with
 
-# OKLab: linear sRGB -> cone responses -> cube root -> lightness and two opponent axes
-# (Björn Ottosson, 2020).
-_CONES = np.array(
-    [
-        [0.4122214708, 0.5363325363, 0.0514459929],
-        [0.2119034982, 0.6806995451, 0.1073969566],
-        [0.0883024619, 0.2817188376, 0.6299787005],
-    ]
-)
-_OPPONENTS = np.array(
-    [
-        [0.2104542553, 0.7936177850, -0.0040720468],
-        [1.9779984951, -2.4285922050, 0.4505937099],
-        [0.0259040371, 0.7827717662, -0.8086757660],
-    ]
-)
+# Colours that are easily told apart: each is the one of a grid of sRGB that is farthest, in OKLab
+# (Björn Ottosson, 2020), from those before it, from paper and from the grey of background. Greyish,
+# glaring, very dark and very light ones are omitted, and reds, which would read as errors.
+# tests/core/test_colours.py computes them.
+_COLOURS = """
+1e78b4 c37800 3c5a00 872d69 c387e1 00c396 d2c33c 4bb4ff 5a875a a56987 964b0f 3c4b78 d2a596 4be1f0
+ffa5e1 96a51e 7896b4 785ab4 87e196 b4b4f0 006969 ffa54b 96c3b4 b48778 5a87e1 786900 785a78 d269a5
+87a587 783c3c 00783c 2db4c3 a569c3 3ca55a 009696 693c96 a5694b e1c396 87c369 005aa5 b496b4 694b00
+878700 d2964b 7878a5 f087c3 4b7887 96d2ff b4b478 9696e1 964b96 69c3e1 1e96c3 00e1c3 4b871e e1b4c3
+5a5a96 96875a c3a50f e196f0 4b5a3c 785a3c b4d2a5 693c69 e1b4ff 4ba587 4b69c3 965a5a 5ad296 8778d2
+b478a5 009669 005a78 0f5a4b 78965a 5ac3b4 3c785a 69b478 2d6987 00d2ff 4b4ba5 2da5e1 4b692d b45a00
+d2a5d2 a5964b 87b4f0 87783c d287b4 b45aa5 1e87a5 b4d278 9687b4 a5a5ff e1b45a 00690f 0087d2 ffb487
+008778 9669a5 a57800 87b4c3 784b87 78a5d2 5a87b4 87694b 5a782d 876987 874b5a 69a5a5 00d2d2 a5a5d2
+69962d 78d2d2 78a5ff c38796 783c0f f0965a 696996 4b5a78 b487c3 a57878 b4784b 699687 6978c3 78e1c3
+a5c3e1 c39678 a5b44b 00694b f0c34b 963c78 96b496 00b4a5 965ab4 87a55a c3874b f0a5a5 00a5b4 d296a5
+007878 1e874b b478d2 d278c3 966900 875a00 6996d2 c396d2 5a8796 5a4b69 1eb478 3c7800 d2b487 c3c3ff
+2d4b96 87d2a5 0069b4 69693c 5a5a0f 78c396 6996f0 007896 4b69a5 d28700 4bb4e1 874b3c 965a87 00c3e1
+3c5ab4 69c3ff c3c387 a5a569 1e96e1 b48700 5a8778 5a4b87 967896 5a96a5 c3a5ff c3b44b a5c378 e1b4e1
+787800 69784b e1874b 4b3c96 7887c3 6969b4 96785a 00d2b4 a5d2c3 a59600 a587e1 5ac378 c3692d b496f0
+e1a52d e1b4a5 782d78 b4c34b 69b496 69d2f0 4b78d2 69b4b4 a5d2e1 c3a569 785a96 3c964b 4b9678 c3961e
+9696c3 5a78a5 8787e1 3c5a96 f0a5ff 00a578 96c3ff e196c3 8769c3 87d278 694ba5 e1a578 96b478 5aa5c3
+9678b4 873c87 d2783c 69872d 1ec3ff 4b694b 78874b 87962d 5a5ab4 78a53c 87b44b 966969 5aa5f0 969669
+692d87 a54b87 a5c396 874ba5 874b78 d2a5b4 784b1e 784b69 d2c369 00c3c3 5a3c87 965a2d 2d5a2d 5ae1a5
+69a569 ffb44b 3c6900 694b78 c369b4 78c3c3 b4a54b 875a4b a55a96 a5873c e1961e b46900 b46996 875aa5
+5a965a 875a69 e178b4 784b4b b47887 ff96d2 695a2d d278a5 c378b4 e187d2 5ad2c3 3c8787 a578c3 00a596
+5a6987 c39696 695a87 e1a55a 2d5a69 f096e1 a58769 695aa5 e1b42d d296e1 f0a5d2 87692d 783c78 69b45a
+b49669 b487a5 a5783c c3a587 7869a5 e1a5f0
+"""
 
 
-def oklab(rgb: Floats) -> Floats:
-    """Convert sRGB in [0, 1] (N, 3) to OKLab (N, 3), whose Euclidean distances match perception."""
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    lab: Floats = np.cbrt(linear @ _CONES.T) @ _OPPONENTS.T
-    return lab
-
-
-@lru_cache(maxsize=8)
 def palette(count: int) -> Names:
     """Return colours that are easily told apart.
 
-    Each next colour is the one of a grid of sRGB that is farthest in OKLab from the previous ones,
-    from paper and from the grey of background. Greyish, glaring, very dark and very light ones are
-    omitted, and reds, which would read as errors.
-
     Args:
-        count: how many colours.
+        count: how many colours. They repeat after 300.
 
     Returns:
         The colours as "#rrggbb". A shorter palette is the beginning of a longer one.
     """
-    grid = np.array(list(product(np.linspace(0, 1, 18), repeat=3)))  # (G, 3)
-    perceived = oklab(grid)
-    lightness = perceived[:, 0]
-    chroma = np.hypot(perceived[:, 1], perceived[:, 2])
-    hue = np.degrees(np.arctan2(perceived[:, 2], perceived[:, 1]))
-    is_red = (hue > -10) & (hue < 50) & (chroma > 0.09)
-    usable = (lightness > 0.42) & (lightness < 0.84) & (chroma > 0.05) & (chroma < 0.15) & ~is_red
-    grid = grid[usable]
-    perceived = perceived[usable]
-
-    taken = oklab(np.array([_rgb(colour) for colour in (*_PAPER, BACKGROUND)]))
-    distance = np.min(np.linalg.norm(perceived[:, None] - taken[None], axis=2), axis=1)  # (G,)
-    indices = [int(np.argmin(np.linalg.norm(grid - _rgb(_FIRST), axis=1)))]
-    while len(indices) < count:
-        newest = perceived[indices[-1]]
-        distance = np.minimum(distance, np.linalg.norm(perceived - newest, axis=1))
-        indices.append(int(np.argmax(distance)))
-    return tuple(_hex(grid[index]) for index in indices[:count])
-
-
-def _rgb(colour: str) -> list[float]:
-    return [value / 255 for value in bytes.fromhex(colour[1:])]
-
-
-def _hex(rgb: Floats) -> str:
-    return "#" + bytes(round(255 * value) for value in rgb).hex()
+    return tuple(f"#{digits}" for digits in islice(cycle(_COLOURS.split()), count))
 
 
 class Colour(TypedDict):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
+from itertools import chain
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fact_clip.core.errors import InputError, library_errors
@@ -32,15 +32,6 @@ _TABLES = {
     "loss": ("losses.criterion:LOSSES",),
     "metric": ("metrics.report:METRICS",),
 }
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """What an entry point names."""
-
-    package: str  # as "fact-clip-example 0.1"
-    row: Any = None  # of the table; None: it belongs to another one, or fails
-    fault: InputError | None = None
 
 
 class Table(UserDict[str, T]):
@@ -64,41 +55,38 @@ class Table(UserDict[str, T]):
         self._built_in = set(rows)
 
     @cached_property
-    def plugins(self) -> dict[str, Plugin]:
-        """Load the entry points of the group, by name."""
+    def plugins(self) -> dict[str, Any]:
+        """Load the entry points of this table: name -> row, or the InputError of a broken one."""
         from importlib.metadata import entry_points  # 20 ms that most programs do not need
 
-        plugins: dict[str, Plugin] = {}
+        rows: dict[str, Any] = {}
         for point in entry_points(group=self.group):
-            package = _package(point)
-            where = f"plug-in {point.name!r} of {package}"
+            where = f"plug-in {point.name!r} of {_package(point)}"
             fix = "correct or uninstall the package"
             try:
-                if point.name in self._built_in or point.name in plugins:
+                if point.name in self._built_in or point.name in rows:
                     raise InputError(where, "another part has this name", fix)
                 with library_errors(where, "it fails", BaseException, fix=fix):  # it may even exit
-                    plugins[point.name] = Plugin(package, self._adopt(point.name, point.load()))
+                    row = self._adopt(point.name, point.load())
             except InputError as error:
-                plugins[point.name] = Plugin(package, fault=error)
-        return plugins
+                rows[point.name] = error
+            else:
+                if row is not None:
+                    rows[point.name] = row
+        return rows
 
     def __missing__(self, name: str) -> T:
-        plugin = self.plugins.get(name, Plugin(""))
-        if plugin.fault is not None:
-            raise plugin.fault
-        if plugin.row is None:
-            raise KeyError(name)
-        row: T = plugin.row
+        row: T | InputError = self.plugins[name]
+        if isinstance(row, InputError):
+            raise row
         return row
 
     def __contains__(self, name: object) -> bool:
-        if name in self.data:
-            return True
-        plugin = self.plugins.get(str(name), Plugin(""))
-        return plugin.row is not None or plugin.fault is not None
+        return name in self.data or name in self.plugins
 
     def __iter__(self) -> Iterator[str]:
-        working = [name for name, plugin in self.plugins.items() if plugin.row is not None]
+        plugins = self.plugins.items()
+        working = [name for name, row in plugins if not isinstance(row, InputError)]
         return iter(dict.fromkeys([*self.data, *working]))
 
     def __len__(self) -> int:
@@ -106,8 +94,12 @@ class Table(UserDict[str, T]):
 
     def package(self, name: str) -> str | None:
         """Return the package of a plug-in, or None for other parts."""
-        plugin = None if name in self.data else self.plugins.get(name)
-        return plugin.package if plugin else None
+        from importlib.metadata import entry_points
+
+        if name not in self.data:
+            for point in entry_points(group=self.group, name=name):
+                return _package(point)
+        return None
 
     def find(self, name: str, where: str) -> T:
         """Return the row of a name that stands at `where`; an InputError lists the names."""
@@ -147,8 +139,7 @@ def tables(kind: str) -> list[Table[Any]]:
     """Return the tables of a kind of parts, which are of one group."""
     if kind not in _TABLES:
         raise InputError("kind", f"no kind of parts {kind!r}", f"use one of {', '.join(_TABLES)}")
-    paths = [path.split(":") for path in _TABLES[kind]]
-    return [getattr(import_module(f"fact_clip.{module}"), name) for module, name in paths]
+    return [resolve_name(f"fact_clip.{path}") for path in _TABLES[kind]]
 
 
 def register(kind: str, name: str) -> Callable[[T], T]:
@@ -180,7 +171,7 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 def flag(kind: str, name: str, attribute: str) -> bool:
     """Return whether an attribute of a part is true. A missing or broken plug-in has none."""
     with suppress(InputError):
-        return any(getattr(table.get(name), attribute, False) for table in tables(kind))
+        return bool(getattr(tables(kind)[0].get(name), attribute, False))
     return False
 
 
@@ -192,18 +183,16 @@ def list_plugins() -> list[dict[str, str | None]]:
     """
     from importlib.metadata import entry_points
 
-    by_group: dict[str, list[Table[Any]]] = {}
-    for kind in _TABLES:
-        for table in tables(kind):
-            by_group.setdefault(table.group, []).append(table)
+    all_tables = list(chain.from_iterable(map(tables, _TABLES)))
     rows: list[dict[str, str | None]] = []
-    groups = [group for group in entry_points().groups if group.startswith("fact_clip.")]
-    for group in sorted(groups):
+    for group in sorted(entry_points().groups):
+        if not group.startswith("fact_clip."):
+            continue
+        group_tables = [table for table in all_tables if table.group == group]
         for point in entry_points(group=group):
-            plugins = [table.plugins[point.name] for table in by_group.get(group, [])]
             package, _, version = _package(point).partition(" ")
             row = {"group": group, "name": point.name, "package": package, "version": version}
-            rows.append({**row, "fault": _fault(plugins)})
+            rows.append({**row, "fault": _fault(point.name, group_tables)})
     return rows
 
 
@@ -212,11 +201,15 @@ def _package(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
 
 
-def _fault(plugins: list[Plugin]) -> str | None:
+def _fault(name: str, group_tables: list[Table[Any]]) -> str | None:
     """Return why no table of a group can use an entry point, or None if one can."""
-    if not plugins:
+    if not group_tables:
         return f"no such group; use one of {', '.join(_TABLES)}"
-    if any(plugin.row is not None for plugin in plugins):
-        return None
-    faults = [plugin.fault.problem for plugin in plugins if plugin.fault is not None]
-    return faults[0] if faults else "nothing that this group takes"
+    problem = "nothing that this group takes"
+    for table in group_tables:
+        row = table.plugins.get(name)
+        if isinstance(row, InputError):
+            problem = row.problem
+        elif row is not None:
+            return None
+    return problem

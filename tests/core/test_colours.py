@@ -2,12 +2,53 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from fact_clip.core.colours import BACKGROUND, class_colours, oklab, palette
+from fact_clip.core.colours import BACKGROUND, class_colours, palette
+
+PAPER = ("#ffffff", "#15181c")  # of the light and of the dark theme
+FIRST = "#1f77b4"  # a calm blue to begin with
+# OKLab: linear sRGB -> cone responses -> cube root -> lightness and two opponent axes (Björn Ottosson, 2020)
+CONES = [
+    [0.4122214708, 0.5363325363, 0.0514459929],
+    [0.2119034982, 0.6806995451, 0.1073969566],
+    [0.0883024619, 0.2817188376, 0.6299787005],
+]
+OPPONENTS = [
+    [0.2104542553, 0.7936177850, -0.0040720468],
+    [1.9779984951, -2.4285922050, 0.4505937099],
+    [0.0259040371, 0.7827717662, -0.8086757660],
+]
+
+
+def oklab(rgb: np.ndarray) -> np.ndarray:
+    """sRGB in [0, 1] (N, 3) in OKLab (N, 3), whose Euclidean distances match perception."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return np.cbrt(linear @ np.array(CONES).T) @ np.array(OPPONENTS).T
+
+
+def farthest(count: int) -> list[str]:
+    """Colours of a grid, each the farthest from those before it."""
+    grid = np.array(list(product(np.linspace(0, 1, 18), repeat=3)))  # (G, 3)
+    lightness, across, down = oklab(grid).T
+    chroma, hue = np.hypot(across, down), np.degrees(np.arctan2(down, across))
+    is_red = (hue > -10) & (hue < 50) & (chroma > 0.09)
+    grid = grid[(lightness > 0.42) & (lightness < 0.84) & (chroma > 0.05) & (chroma < 0.15) & ~is_red]
+    seen = oklab(grid)
+    distance = np.linalg.norm(seen[:, None] - perceived(*PAPER, BACKGROUND), axis=2).min(1)
+    indices = [int(np.linalg.norm(grid - to_rgb(FIRST), axis=1).argmin())]
+    while len(indices) < count:
+        distance = np.minimum(distance, np.linalg.norm(seen - seen[indices[-1]], axis=1))
+        indices.append(int(distance.argmax()))
+    return ["#" + bytes(round(255 * value) for value in grid[index]).hex() for index in indices]
+
+
+def test_the_table_is_that_of_its_rule():
+    assert palette(300) == tuple(farthest(300))
+    assert palette(302)[300:] == palette(2)
 
 
 def perceived(*colours: str):

@@ -17,8 +17,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from fact_clip import testing
 from fact_clip.config import DataConfig, ModelConfig
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Clock, InputError, Segment, Segmentation, Vocabulary
 from fact_clip.core.io import parse_value
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.layout import DataFolder
@@ -26,8 +27,9 @@ from fact_clip.decoding import Voters, decode_switching
 from fact_clip.decoding.fusion import fuse, fuse_gammas, with_factors
 from fact_clip.decoding.similarity import similarity_probabilities, transport
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
-from fact_clip.formats import FORMATS, READERS
+from fact_clip.formats import FORMATS, READERS, save
 from fact_clip.formats.base import Options
+from fact_clip.formats.gaps import to_frames
 from fact_clip.metrics import evaluate
 from fact_clip.metrics.report import PROFILES
 from fact_clip.models import FACT, Classes
@@ -39,7 +41,6 @@ from fact_clip.testing import (
     check_head,
     check_metric,
     check_text_encoder,
-    model_of,
 )
 
 C, T = 5, 40
@@ -67,8 +68,10 @@ def special(head: str, order: Sequence[int] = range(5)) -> FACT:
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_heads(head):
-    check_head(head, make=special if head in ("verb-noun", "similarity") else model_of)
+def test_heads(head, monkeypatch):
+    if head in ("verb-noun", "similarity"):
+        monkeypatch.setattr(testing, "model_of", special)
+    check_head(head)
     if head == "verb-noun":
         rows = torch.randn(1, 30, 6, generator=torch.Generator().manual_seed(6))
         straight, reordered = (special(head, order)(rows).blocks[-1] for order in (range(5), ORDER))
@@ -191,6 +194,19 @@ SLOW = {"nwb": pytest.mark.slow}  # HDF5 by pynwb, a tenth of a second a file
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in FORMATS])
 def test_formats(name):
     check_format(name)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in FORMATS])
+def test_annotations_keep_the_names_of_actions(name, tmp_path):
+    form = FORMATS[name]
+    if form.annotations is None or form.read is not None:
+        return
+    for number, label in enumerate(testing.NAMES):
+        path = tmp_path / f"v{number}{form.ending}"
+        video = Segmentation((Segment(0, 10, "stir", 0.5), Segment(10, 25, label, 0.25)), 10.0)
+        (annotation,) = form.annotations(save(video, path), Options(fps=10.0))
+        labels = to_frames(annotation, Clock(25, 10.0)).labels
+        assert labels == video.to_frames()
 
 
 CANARY = "the canary sings"
