@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")
+UNNAMED = (".csv", ".txt", ".srt")
 """Endings of files that do not name their video."""
 
 

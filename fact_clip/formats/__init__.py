@@ -18,7 +18,6 @@ from fact_clip.formats import (
     label_studio,
     nwb,
     players,
-    textgrid,
     via,
 )
 from fact_clip.formats.base import Reader, check_line
@@ -43,7 +42,7 @@ class Format:
     """One way to store a segmentation in a file.
 
     Args:
-        ending: the suffix of its files, as ".frames.csv".
+        ending: the suffix of its files, as ".via.json".
         write: writes a file.
         read: reads a file of `write`; None if the format does not keep the frames.
         annotations: reads the files of the tool, which may have gaps and overlaps.
@@ -85,9 +84,6 @@ def _adopt(name: str, part: Any) -> Format:
 
 _FORMATS: dict[str, Format] = {
     "csv": Format(".csv", csv_file.write, csv_file.read, csv_file.read_annotations),
-    "frames.csv": Format(
-        ".frames.csv", csv_file.write_pictures, csv_file.read_pictures, every_frame=True
-    ),
     "json": Format(".json", json_file.write, json_file.read, needs_media=False, every_frame=True),
     "jsonl": Format(".jsonl", json_file.write_lines, json_file.read_lines, every_frame=True),
     "txt": Format(".txt", players.write_frames, players.read_frames, every_frame=True),
@@ -101,7 +97,6 @@ _FORMATS: dict[str, Format] = {
         write_tracks=elan.write_tracks,
         module="pympi",
     ),
-    "textgrid": Format(".TextGrid", textgrid.write, annotations=textgrid.read_annotations),
     "nwb": Format(".nwb", nwb.write, annotations=nwb.read_annotations, module="pynwb"),
     "boris": Format(
         ".boris",
@@ -115,8 +110,6 @@ _FORMATS: dict[str, Format] = {
         ".label-studio.json", label_studio.write, annotations=label_studio.read_annotations
     ),
     "via": Format(".via.json", via.write, annotations=via.read_annotations),
-    "rttm": Format(".rttm", players.write_rttm),
-    "audacity": Format(".audacity.txt", players.write_audacity),
     "otio": Format(".otio", players.write_otio, module="opentimelineio"),
 }
 FORMATS = Table("fact_clip.formats", _FORMATS, _adopt)

@@ -1,4 +1,4 @@
-"""Files of players and editors: frame labels, subtitles, Audacity, RTTM, OpenTimelineIO."""
+"""Files of players and editors: frame labels, subtitles, OpenTimelineIO."""
 
 import html
 import re
@@ -171,33 +171,6 @@ def _clock(time: int, point: str) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}{point}{fraction:03d}"
-
-
-def write_audacity(segmentation: Segmentation, path: Path) -> None:
-    """Write Audacity's label track to the microsecond; the confidence is lost."""
-    lines = []
-    for start, stop, segment in timed(path, segmentation):
-        lines.append(f"{start:.6f}\t{stop:.6f}\t{segment.label}\n")
-    write_text(path, lines)
-
-
-def write_rttm(segmentation: Segmentation, path: Path) -> None:
-    """Write NIST's RTTM, a SPEAKER line per segment; blanks in names become underscores."""
-    names = {}
-    for segment in segmentation.foreground:
-        names[segment.label] = "_".join(segment.label.split())
-    if len(set(names.values())) < len(names):
-        raise InputError(path, "two labels that differ in blanks only", "write .csv or .json")
-    video = "_".join(Path(segmentation.media or "").stem.split()) or "video"
-    lines = []
-    for start, stop, segment in timed(path, segmentation):
-        start = round(start, 6)
-        duration = round(stop, 6) - start
-        confidence = "<NA>" if segment.confidence is None else repr(segment.confidence)
-        name = names[segment.label]
-        times = f"{start:.6f} {duration:.6f}"
-        lines.append(f"SPEAKER {video} 1 {times} <NA> <NA> {name} {confidence} <NA>\n")
-    write_text(path, lines)
 
 
 def write_otio(segmentation: Segmentation, path: Path) -> None:

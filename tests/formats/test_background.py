@@ -30,7 +30,7 @@ LEAVES_OUT = [known.ending for known in FORMATS.values() if not known.every_fram
 
 
 def test_formats_with_a_label_for_every_frame():
-    assert [name for name, known in FORMATS.items() if known.every_frame] == ["frames.csv", "json", "jsonl", "txt"]
+    assert [name for name, known in FORMATS.items() if known.every_frame] == ["json", "jsonl", "txt"]
 
 
 @pytest.mark.parametrize("ending", LEAVES_OUT)

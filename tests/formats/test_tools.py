@@ -85,16 +85,6 @@ def offset(track: opentimelineio.schema.Track) -> float:
     return track[0].source_range.start_time.to_seconds()
 
 
-def praat(path: Path) -> list[Seen]:
-    textgrid = pytest.importorskip("praatio.textgrid")
-    grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False)
-    actions = grid.getTier("action").entries
-    sure = dict.fromkeys(entry.start for entry in actions)
-    if "confidence" in grid.tierNames:
-        sure |= {entry.start: float(entry.label) for entry in grid.getTier("confidence").entries}
-    return [Seen(entry.start, entry.end, entry.label, sure[entry.start]) for entry in actions]
-
-
 class Reader(NamedTuple):
     read: Callable[[Path], list[Seen]]
     grain: float  # seconds within which times are kept
@@ -105,7 +95,6 @@ READERS = {
     ".vtt": Reader(vtt, 5e-4, True),
     ".srt": Reader(subrip, 5e-4, False),
     ".eaf": Reader(elan, 5e-4, True),
-    ".TextGrid": Reader(praat, 1e-9, True),
     ".otio": Reader(otio, 5e-4, True),
 }
 TIMED = (
@@ -115,8 +104,6 @@ TIMED = (
     ".boris",
     ".boris.tsv",
     ".via.json",
-    ".rttm",
-    ".audacity.txt",
 )  # formats that need seconds
 EVEN = Segmentation(
     (
@@ -236,11 +223,6 @@ def test_blanks_in_names_are_kept(name, tmp_path):
         line_end = r"\N" if name == "ass" else "\n"
         path.write_text(path.read_text().replace("a  b", f"a {line_end} b"))
         assert FORMATS[name].annotations(path, Options())[0].spans[0].label == "a b"
-
-
-def test_rttm_refuses_names_that_become_one(tmp_path):
-    with refused("a.rttm"):
-        save(Segmentation((Segment(0, 1, "a b"), Segment(1, 2, "a_b")), 1.0), tmp_path / "a.rttm")
 
 
 @pytest.mark.parametrize("ending", [".vtt", ".srt", ".eaf", ".ass"])
