@@ -160,11 +160,13 @@ def model_of(head: str, order: Sequence[int] = range(5)) -> FACT:
     from fact_clip.models import FACT, Classes
 
     config = Config.load("demo", [f"model.head={head}"]).model
-    text = torch.eye(5)
+    text_vectors = torch.eye(5)
     if config.is_open:
-        text = torch.eye(10, 4).reshape(5, 2, 4).roll(1, 0)  # the background has no word
+        text_vectors = torch.eye(10, 4).reshape(5, 2, 4).roll(1, 0)  # the background has no word
     torch.manual_seed(4)
-    return FACT(config, 6, Classes(5, n_slots=2, text_width=4), text=text[list(order)]).eval()
+    return FACT(
+        config, 6, Classes(5, n_slots=2, text_width=4), text=text_vectors[list(order)]
+    ).eval()
 
 
 def check_head(part: str | type[Head]) -> None:

@@ -111,9 +111,9 @@ class NewWord:
     slot: str  # what the word is, as "verb"; "phrase" for a complete name that has no parts
     word: str
     # the most similar trained word of that slot (for a phrase: the trained name), or ""
-    nearest: str
-    similarity: float  # cosine of their vectors by the sentence encoder, -1 to 1
-    far: bool  # whether that is too little for the model to know what the word means
+    nearest: str = ""
+    similarity: float = 0.0  # cosine of their vectors by the sentence encoder, -1 to 1
+    far: bool = True  # whether that is too little for the model to know what the word means
 
 
 @dataclass(frozen=True)
@@ -207,13 +207,15 @@ class Segmentation:
             if not ((frame_confidence >= 0) & (frame_confidence <= 1)).all():
                 raise InputError("confidence", "numbers below 0 or above 1")
 
-        changes = [frame for frame in range(1, len(names)) if names[frame] != names[frame - 1]]
         segments = []
-        for start, stop in pairwise([0, *changes, len(names)]):
+        start = 0
+        for name, group in groupby(names):
+            stop = start + len(list(group))
             mean = None
             if frame_confidence is not None:
                 mean = float(frame_confidence[start:stop].mean())
-            segments.append(Segment(start, stop, names[start], mean))
+            segments.append(Segment(start, stop, name, mean))
+            start = stop
         return cls(tuple(segments), fps, None if times is None else tuple(times))
 
     def to_frames(self) -> list[str]:
@@ -323,17 +325,11 @@ class Segmentation:
             A row for each segment: start, stop, start_seconds, stop_seconds, label, confidence.
             Unknown values are NaN.
         """
-        segments = self.segments
-        columns = {
-            "start": [segment.start for segment in segments],
-            "stop": [segment.stop for segment in segments],
-            "start_seconds": [self.seconds(segment.start) for segment in segments],
-            "stop_seconds": [self.seconds(segment.stop) for segment in segments],
-            "label": [segment.label for segment in segments],
-            "confidence": [segment.confidence for segment in segments],
-        }
+        from fact_clip.formats.table import COLUMNS, cells
+
         numbers = {"start_seconds": float, "stop_seconds": float, "confidence": float}
-        return data_frame(columns).astype(numbers)  # None becomes NaN
+        table = data_frame(cells(self, self.segments), columns=COLUMNS)
+        return table.astype(numbers)  # None becomes NaN
 
     def _repr_html_(self) -> str:
         """Return the timeline and its legend for a notebook. It loads nothing from elsewhere."""

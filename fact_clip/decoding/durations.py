@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,7 @@ class Durations:
         rows = np.array([of_all if pair is None else pair for pair in facts])
         return cls(rows[:, 0] - np.log(stride), rows[:, 1], weight)
 
+    @cached_property
     def log_scores(self) -> Floats:
         """Return -weight * (log n - mean)^2 / (2 deviation^2) of n = 1, 2, ... rows, (N, C)."""
         longest = np.exp((self.mean + _DEVIATIONS * self.deviation).max())

@@ -324,7 +324,7 @@ class Prices:
     def of(cls, candidates: CandidateSet, penalty: float | None) -> Prices:
         """Return the prices of some candidates."""
         durations = candidates.durations
-        lengths = None if durations is None else durations.log_scores()
+        lengths = None if durations is None else durations.log_scores
         return cls(penalty or 0.0, candidates.transition_costs, lengths)
 
     def with_background(self) -> Prices:

@@ -365,15 +365,11 @@ _MOTION = 4.0
 _FLOW = 16.0
 
 
-class FunctionEncoder:
-    """A function of pictures (N, H, W, 3) uint8 to features (N, D), by its name."""
+class _Plain:
+    """A frame encoder without weights."""
 
     size: tuple[int, int] | None = None
     context = 0
-
-    def __init__(self, function: Callable[[NDArray[np.uint8]], Any], name: str = "") -> None:
-        self.name = name or getattr(function, "__name__", type(function).__name__)
-        self._function = function
 
     def load(self) -> None:
         """Do nothing, because there are no weights."""
@@ -381,6 +377,14 @@ class FunctionEncoder:
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the picture unchanged."""
         return image
+
+
+class FunctionEncoder(_Plain):
+    """A function of pictures (N, H, W, 3) uint8 to features (N, D), by its name."""
+
+    def __init__(self, function: Callable[[NDArray[np.uint8]], Any], name: str = "") -> None:
+        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self._function = function
 
     def encode_images(self, prepared: NDArray[np.uint8]) -> Singles:
         """Call the function: (N, H, W, 3) -> (N, D) float32."""
@@ -391,7 +395,7 @@ class FunctionEncoder:
         return features.astype(np.float32)
 
 
-class GridEncoder:
+class GridEncoder(_Plain):
     """Colour, edges and motion in 6 x 8 cells of a 64 x 48 picture, by NumPy only.
 
     A cell has mean red, green and blue, mean absolute horizontal and vertical gradient, mean
@@ -400,16 +404,9 @@ class GridEncoder:
     """
 
     name = "grid"
-    size: tuple[int, int] | None = (_COLUMNS * _CELL, _ROWS * _CELL)
+    size = (_COLUMNS * _CELL, _ROWS * _CELL)
     context = 1
     dim = _ROWS * _COLUMNS * 8
-
-    def load(self) -> None:
-        """Do nothing, because there are no weights."""
-
-    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the picture, of `size`, unchanged."""
-        return image
 
     def encode_images(self, prepared: NDArray[np.uint8]) -> Singles:
         """Encode (1 + N, 48, 64, 3) -> (N, 384) float32. The first picture is context only."""

@@ -152,7 +152,7 @@ class ScoreDecoder:
             counts[pair] = times
         log_lengths = np.zeros((1, len(vocabulary)))
         if durations and any(lengths):
-            log_lengths = Durations.learned(lengths, durations).log_scores()
+            log_lengths = Durations.learned(lengths, durations).log_scores
         return cls(
             vocabulary=vocabulary,
             penalty=switch_penalty,

@@ -7,8 +7,8 @@ model's own encoder may have no meanings (hashed words) or put all texts close t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -32,9 +32,6 @@ ACTION_TEMPLATE = "the action to {}"
 OBJECT_TEMPLATE = "the object {}"
 
 Vectors = NDArray[np.float32]
-
-# The unit vector (E,) of each word, by its slot and the word.
-WordVectors = dict[tuple[str, str], Vectors]
 
 
 class VectorCache:
@@ -61,15 +58,6 @@ class VectorCache:
         return [self._vectors[string] for string in strings]
 
 
-@dataclass(frozen=True)
-class _UntrainedWord:
-    """A word of a candidate that no trained class has, before it is compared with any."""
-
-    action: str  # name of the candidate
-    slot: str
-    word: str
-
-
 def new_words(
     candidates: Vocabulary, trained: Vocabulary, phrases: Collection[str] = (), device: str = "auto"
 ) -> tuple[NewWord, ...]:
@@ -91,17 +79,12 @@ def new_words(
     trained_words = {slot: list(trained.factor_indices(slot)[0]) for slot in trained.slots}
     trained_words[PHRASE] = [name for name in trained if name not in trained.background]
 
-    untrained_words = _untrained_words(candidates, trained, phrases, trained_words)
-    if not untrained_words:
-        return ()
-
-    vectors = _embed_words(untrained_words, trained_words, device)
     names_have_parts = candidates.slots != WHOLE_NAME
     results = []
-    for untrained_word in untrained_words:
-        new_word = _compare(untrained_word, trained_words[untrained_word.slot], vectors)
-        if new_word.far or names_have_parts:
-            results.append(new_word)
+    for word in _untrained_words(candidates, trained, phrases, trained_words):
+        compared = _compared(word, trained_words[word.slot], device)
+        if compared.far or names_have_parts:
+            results.append(compared)
     return tuple(results)
 
 
@@ -110,38 +93,17 @@ def _untrained_words(
     trained: Vocabulary,
     phrases: Collection[str],
     trained_words: dict[str, list[str]],
-) -> list[_UntrainedWord]:
-    words = []
+) -> Iterator[NewWord]:
+    """Yield the words of candidates that no trained class has, not compared with any yet."""
     for name, factors in zip(candidates.names, candidates.factors, strict=True):
         if name in trained or name in candidates.background:
             continue
-
         if name in phrases or candidates.slots == WHOLE_NAME:
-            words.append(_UntrainedWord(action=name, slot=PHRASE, word=name))
+            yield NewWord(action=name, slot=PHRASE, word=name)
             continue
-
         for slot, factor in zip(candidates.slots, factors, strict=True):
             if factor is not None and factor not in trained_words[slot]:
-                words.append(_UntrainedWord(action=name, slot=slot, word=factor))
-    return words
-
-
-def _embed_words(
-    untrained_words: Sequence[_UntrainedWord], trained_words: dict[str, list[str]], device: str
-) -> WordVectors:
-    """Return the vectors of untrained words, and of the trained words of their slots."""
-    encode = _sentence_vectors(device)
-    vectors: WordVectors = {}
-    for slot in dict.fromkeys(word.slot for word in untrained_words):
-        in_slot = dict.fromkeys(word.word for word in untrained_words if word.slot == slot)
-        slot_words = [*trained_words[slot], *in_slot]
-
-        is_action = slot in ("verb", PHRASE)
-        template = ACTION_TEMPLATE if is_action else OBJECT_TEMPLATE
-        prompts = [template.format(tidy(word)) for word in slot_words]
-        for word, vector in zip(slot_words, encode(prompts), strict=True):
-            vectors[slot, word] = vector
-    return vectors
+                yield NewWord(action=name, slot=slot, word=factor)
 
 
 @lru_cache(maxsize=1)
@@ -150,27 +112,17 @@ def _sentence_vectors(device: str) -> VectorCache:
     return VectorCache(text_encoder(JUDGE, device).encode_texts)
 
 
-def _compare(
-    untrained_word: _UntrainedWord, trained_words: Sequence[str], vectors: WordVectors
-) -> NewWord:
-    """Return an untrained word with the most similar trained word of its slot."""
-    nearest = ""
-    similarity = 0.0
-    if trained_words:
-        vector = vectors[untrained_word.slot, untrained_word.word]  # (E,)
-        rows = np.stack([vectors[untrained_word.slot, word] for word in trained_words])  # (N, E)
-        cosines = rows @ vector  # (N,)
-        best = int(cosines.argmax())
-        nearest = trained_words[best]
-        similarity = round(min(float(cosines[best]), 1.0), 3)
-    return NewWord(
-        action=untrained_word.action,
-        slot=untrained_word.slot,
-        word=untrained_word.word,
-        nearest=nearest,
-        similarity=similarity,
-        far=similarity < FAR,
-    )
+def _compared(word: NewWord, trained_words: Sequence[str], device: str) -> NewWord:
+    """Return a word with the most similar trained word of its slot."""
+    if not trained_words:
+        return word
+    template = ACTION_TEMPLATE if word.slot in ("verb", PHRASE) else OBJECT_TEMPLATE
+    prompts = [template.format(tidy(name)) for name in (word.word, *trained_words)]
+    vector, *rows = _sentence_vectors(device)(prompts)
+    cosines = np.stack(rows) @ vector  # (N,)
+    best = int(cosines.argmax())
+    similarity = round(min(float(cosines[best]), 1.0), 3)
+    return replace(word, nearest=trained_words[best], similarity=similarity, far=similarity < FAR)
 
 
 def describe_new_word(word: NewWord) -> str:

@@ -20,7 +20,7 @@ from fact_clip.core.arguments import array_of
 from fact_clip.core.distributed import Precision, pick_device, pick_precision
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, load_features, read_clock, read_sidecar
-from fact_clip.datasets.labels import unlabelled
+from fact_clip.datasets.labels import UNLABELLED, unlabelled
 from fact_clip.decoding import (
     Calibration,
     CandidateSet,
@@ -117,47 +117,33 @@ def check_features(features: Any, where: Location, width: int, origin: str) -> N
 
 
 class FrameScorer(Protocol):
-    """Scores the frames of a video for a list of candidates, trained or not."""
+    """Scores the frames of a video for a list of candidates, trained or not.
 
-    @property
-    def run(self) -> Run | None:
-        """Return the trained run, or None if nothing was trained."""
+    The defaults are those of a scorer without training.
 
-    @property
-    def calibration(self) -> Calibration | None:
-        """Return the score corrections of the run, if it learned any."""
+    Attributes:
+        run: the trained run, or None if nothing was trained.
+        calibration: the score corrections of the run, if it learned any.
+        confidence: the calibrated confidences of the run, if it learned any.
+        vocabulary: the classes of the run, or the names that the scorer was made with.
+        unlabelled: labels that are no classes.
+        settings: the decoding settings for calls that give none.
+        adjustable: the names of the decoding settings that have an effect.
+        frames_per_score: how many frames a row of scores stands for.
+        fps: the default rows a second of features, or None if unknown.
+        rows_per_pass: how many frames the model reads at once, at best, or None if unknown.
+    """
 
-    @property
-    def confidence(self) -> Confidence | None:
-        """Return the calibrated confidences of the run, if it learned any."""
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """Return the classes of the run, or the names that the scorer was made with."""
-
-    @property
-    def unlabelled(self) -> Sequence[str]:
-        """Return labels that are no classes."""
-
-    @property
-    def settings(self) -> DecodeSettings:
-        """Return the decoding settings for calls that give none."""
-
-    @property
-    def adjustable(self) -> Sequence[str]:
-        """Return the names of the decoding settings that have an effect."""
-
-    @property
-    def takes_any_name(self) -> bool:
-        """Return whether any name can be a candidate."""
-
-    @property
-    def frames_per_score(self) -> int:
-        """Return how many frames a row of scores stands for."""
-
-    @property
-    def fps(self) -> float | None:
-        """Return the default rows a second of features, or None if unknown."""
+    run: Run | None = None
+    calibration: Calibration | None = None
+    confidence: Confidence | None = None
+    vocabulary: Vocabulary
+    unlabelled: Sequence[str] = (UNLABELLED,)
+    settings: DecodeSettings
+    adjustable: Sequence[str]
+    frames_per_score: int = 1
+    fps: float | None = None
+    rows_per_pass: int | None = None
 
     @property
     def width(self) -> int:
@@ -167,10 +153,6 @@ class FrameScorer(Protocol):
     def needs(self) -> FeatureSpec:
         """Return the features that the model reads."""
 
-    @property
-    def rows_per_pass(self) -> int | None:
-        """Return how many frames the model reads at once, at best, or None if unknown."""
-
     def load(self) -> None:
         """Load what embeds and compares names, where the scorer reads names."""
 
@@ -178,7 +160,13 @@ class FrameScorer(Protocol):
         """Return the candidates for some names; None: those of `vocabulary`."""
 
     def calibrated(self, shares: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the confidences (T,) of the scores (T,) of labels."""
+        """Return the confidences (T,) of the scores (T,) of labels.
+
+        They are the scores where no confidences were learned.
+        """
+        if self.confidence is None:
+            return shares.astype(np.float64)
+        return self.confidence.calibrated(shares)
 
     def certainty(
         self,
@@ -188,7 +176,11 @@ class FrameScorer(Protocol):
         shares: NDArray[np.floating],
         gamma: float | None,
     ) -> NDArray[np.float64]:
-        """Return the confidences (T,) of labels among all classes, for rejection."""
+        """Return the confidences (T,) of labels among all classes, for rejection.
+
+        They are the scores where there are no classes beside the candidates.
+        """
+        return self.calibrated(shares)
 
     def score(
         self,
@@ -216,8 +208,8 @@ class FrameScorer(Protocol):
         """Raise an InputError if the scorer cannot read an unfinished video at this rate."""
 
 
-class Scorer:
-    """The models of a run: features in, scores out. Implements `FrameScorer`.
+class Scorer(FrameScorer):
+    """The models of a run: features in, scores out.
 
     Args:
         loaded: the run with its models; the scores of several are averaged (the mean of their
@@ -229,6 +221,8 @@ class Scorer:
             that path.
         precision: of the models' products: float32, bf16, or auto, which is float32.
     """
+
+    run: Run
 
     def __init__(
         self,
@@ -242,7 +236,7 @@ class Scorer:
         self.run = loaded.run
         self.calibration = loaded.calibration
         self.confidence = loaded.confidence
-        self.device = device if isinstance(device, torch.device) else pick_device(device, "device")
+        self.device = pick_device(device)
         self.bf16 = pick_precision(precision, self.device, "precision", ()) == "bf16"
         self.models: list[FACT] = [model.to(self.device).eval() for model in loaded.models]
         self.reader = CandidateReader(loaded, self.device, trust_encoder=trust_encoder)
@@ -252,8 +246,15 @@ class Scorer:
         config = self.run.config
         self.unlabelled = unlabelled(config.data)
         self.window = config.decode.window if window is None else window
+        # a window, or else a training video
+        self.rows_per_pass = self.window or self.run.n_frames
         self.settings = DecodeSettings(switch_penalty=config.decode.switch_penalty)
         self.frames_per_score = 1 if config.data.interleave else config.data.stride
+        self.adjustable = ["threshold", "switch_penalty", "shortest"]
+        if config.model.is_open or self.calibration is not None:
+            self.adjustable.insert(1, "gamma")
+        if self.confidence is not None:
+            self.adjustable.append("reject")
 
     @property
     def model(self) -> FACT:
@@ -284,38 +285,9 @@ class Scorer:
             encoder=self.run.encoder,
         )
 
-    @property
-    def takes_any_name(self) -> bool:
-        """Return whether the head reads text, so that any name can be a candidate."""
-        return self.run.config.model.is_open
-
-    @property
-    def adjustable(self) -> tuple[str, ...]:
-        """Return the decoding settings that have an effect on the run."""
-        names = ["threshold", "switch_penalty", "shortest"]
-        if self.takes_any_name or self.calibration is not None:
-            names.insert(1, "gamma")
-        if self.confidence is not None:
-            names.append("reject")
-        return tuple(names)
-
-    @property
-    def rows_per_pass(self) -> int | None:
-        """Return the frames of a window, or else of a training video."""
-        return self.window or self.run.n_frames
-
     def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
         """Return the candidates for some names; None: the classes of the run."""
         return self.reader.read(actions)
-
-    def calibrated(self, shares: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the confidences (T,) of the scores (T,) of labels.
-
-        They are the scores where the run learned no confidences.
-        """
-        if self.confidence is None:
-            return shares.astype(np.float64)
-        return self.confidence.calibrated(shares)
 
     def certainty(
         self,

@@ -346,7 +346,6 @@ class Segmenter:
         *,
         settings: DecodeSettings | None = None,
         progress: Progress | None = None,
-        within: Progress | None = None,
         failed: Callable[[Input, InputError], None] | None = None,
     ) -> Iterator[tuple[Input, Segmentation]]:
         """Segment feature files, videos and arrays one by one, and yield each result when ready.
@@ -357,7 +356,6 @@ class Segmenter:
             actions: as for `segment`.
             settings: as for `segment`.
             progress: called with (inputs done, inputs, name) before each input.
-            within: called with (rows done, rows in all, name) while a video is encoded.
             failed: called with an input that cannot be segmented, and the reason; None: the reason
                 is raised.
 
@@ -369,23 +367,19 @@ class Segmenter:
         """
         if isinstance(inputs, str | Path) or not isinstance(inputs, Iterable):
             raise InputError("inputs", f"{inputs!r} is not a list of paths")
-        sources: Iterable[Any] = inputs
+        elements: Iterable[tuple[Any, Any]] = map(_split, inputs)
         if isinstance(inputs, Collection):
-            elements = list(inputs)
-            names = []
-            for element in elements:
-                name, _ = _split(element)  # a wrong type is reported before the work
-                names.append("array" if isinstance(name, np.ndarray) else name)
+            elements = list(elements)  # a wrong type is reported before the work
+            names = ["array" if isinstance(name, np.ndarray) else name for name, _ in elements]
             pace = paced(names, "segmenting", logger, progress, tenths=True)
-            sources = map(itemgetter(0), zip(elements, pace, strict=True))
-        for element in sources:
-            name, source = _split(element)
+            elements = map(itemgetter(0), zip(elements, pace, strict=True))
+        for name, source in elements:
             if not isinstance(source, np.ndarray):
                 path = Path(source)
                 if path.suffix.lower() in SUFFIXES and path.is_file():
                     self.encoder_for(path).load()
             try:
-                result = self.segment(source, actions, settings=settings, progress=within)
+                result = self.segment(source, actions, settings=settings)
             except InputError as error:
                 if failed is None:
                     raise

@@ -12,21 +12,20 @@ from numpy.typing import NDArray
 from fact_clip.core import Clock, InputError, Location, Vocabulary
 from fact_clip.core.arguments import names_of, number_of, validated
 from fact_clip.core.distributed import Precision
-from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores
 from fact_clip.decoding.similarity import similarity_probabilities
 from fact_clip.encoders import FrameEncoder, ImageTextEncoder, Runtime, frame_encoder
 from fact_clip.encoders.vectors import embed
 from fact_clip.inference.candidates import check_actions
 from fact_clip.inference.new_words import VectorCache
-from fact_clip.inference.scorer import FeatureSpec
+from fact_clip.inference.scorer import FeatureSpec, FrameScorer
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.text.prompts import TEMPLATES
 from fact_clip.video.extract import Settings
 
 
-class SimilarityScorer:
-    """Score frames by similarity to action names, without training. Implements `FrameScorer`.
+class SimilarityScorer(FrameScorer):
+    """Score frames by similarity to action names, without training.
 
     The list of actions has no order, and not all of them need to occur. A single action always has
     probability 1, so with a background threshold such a list also needs names for what else
@@ -41,15 +40,8 @@ class SimilarityScorer:
         device: auto, cpu, cuda, cuda:N or mps.
     """
 
-    run = None
-    calibration = None
-    confidence = None
-    unlabelled = (UNLABELLED,)
     settings = DecodeSettings(shortest=1.0)
     adjustable = ("threshold", "shortest")
-    takes_any_name = True
-    frames_per_score = 1
-    rows_per_pass = None
 
     def __init__(
         self,
@@ -97,21 +89,6 @@ class SimilarityScorer:
         self.encoder.load()
         self._embeddings(["something new"])
 
-    def calibrated(self, shares: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the scores (T,) of labels as confidences (T,)."""
-        return shares.astype(np.float64)
-
-    def certainty(
-        self,
-        scores: Scores,
-        candidates: CandidateSet,
-        labels: NDArray[np.int64],
-        shares: NDArray[np.floating],
-        gamma: float | None,
-    ) -> NDArray[np.float64]:
-        """Return the scores (T,) of labels, since there are no classes beside the candidates."""
-        return self.calibrated(shares)
-
     def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
         """Return the candidates for names; None: those that the scorer was made with."""
         if actions is None:
@@ -143,9 +120,6 @@ class SimilarityScorer:
     def frame_encoder(self, video: Location, precision: Precision) -> FrameEncoder:
         """Return the image side of the model."""
         return self.encoder
-
-    def check_stream(self, fps: float | None) -> None:
-        """Accept any unfinished video."""
 
 
 @validated("encoder")

@@ -7,18 +7,20 @@ subtracted from the scores of seen classes (calibrated stacking).
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fact_clip.core import Flags, Floats, InputError, frame_labels
-from fact_clip.core.arguments import number_of, table_of, whole_of
+from fact_clip.core.arguments import number_of, table_of
 from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, Labels, class_set, paired
 from fact_clip.metrics.segmental import OVERLAPS, SegmentCounts, count_segments, f1_exact
 
 Tables: TypeAlias = Sequence[ArrayLike]
 
+_POINTS = 101  # of a curve in JSON
 _ROUNDING = 1e-6  # by which a mean of percentages may end above 100
 
 
@@ -49,15 +51,9 @@ def class_groups(
     Returns:
         The groups.
     """
-    groups: dict[str, frozenset[int]] = {}
     options = {"unseen": unseen, "background": background, "also_unseen": also_unseen}
-    for name, classes in options.items():
-        groups[name] = class_set(name, classes)
-    for first, second in (
-        ("unseen", "background"),
-        ("unseen", "also_unseen"),
-        ("background", "also_unseen"),
-    ):
+    groups = {name: class_set(name, classes) for name, classes in options.items()}
+    for first, second in combinations(groups, 2):
         common = groups[first] & groups[second]
         if common:
             raise InputError(first, f"class {min(common)} is in {second} too")
@@ -203,23 +199,24 @@ class SeenUnseenCurve:
         return int(np.flatnonzero(self.gamma == 0)[0])
 
     def ausuc(self) -> float:
-        """Return the area under the S-U curve in percent, 100 for a perfect model; see `ausuc`."""
+        """Return the area under the S-U curve in percent, 100 for a perfect model.
+
+        A curve of `seen_unseen_curve` is a staircase, since a frame moves either S or U. Only where
+        frames of both groups share a margin it is the chord, as in the area under a ROC curve.
+        """
         return float(np.sum(np.diff(self.unseen) * (self.seen[1:] + self.seen[:-1]))) / 200
 
-    def to_dict(self, points: int = 101) -> dict[str, list[float]]:
-        """Return a shorter curve for JSON.
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return a curve of at most `_POINTS` points for JSON.
 
-        Args:
-            points: largest number of points. They are evenly spread along the curve, and the one
-                of gamma = 0 is among them.
+        They are evenly spread along the curve, and the one of gamma = 0 is among them.
 
         Returns:
             Lists "gamma", "seen" and "unseen".
         """
-        points = whole_of(points, "points", 1, 1_000_000)
         steps = np.abs(np.diff(self.seen)) + np.abs(np.diff(self.unseen))
         length = np.concatenate([[0.0], np.cumsum(steps)])  # (J,) along the curve
-        spread = np.searchsorted(length, np.linspace(0, length[-1], max(points - 1, 2)))
+        spread = np.searchsorted(length, np.linspace(0, length[-1], _POINTS - 1))
         indices = np.unique(np.append(spread, self.start))
         return {
             "gamma": self.gamma[indices].tolist(),
@@ -332,9 +329,8 @@ def best_of_groups(ground_truth: Labellings, scores: Tables, groups: ClassGroups
     )
 
 
-def curve_of_predictions(
-    ground_truth: Labellings,
-    predictions: Mapping[float, Labellings],
+def curve_of_counts(
+    counts: Mapping[float, FrameCounts],
     unseen: Classes,
     background: Classes = (),
     also_unseen: Classes = (),
@@ -345,32 +341,7 @@ def curve_of_predictions(
     and S are 0.
 
     Args:
-        ground_truth: see `paired`.
-        predictions: gamma -> class indices (T,) of each video; 0 is one of the gammas.
-        unseen: as in `seen_unseen_curve`.
-        background: as in `seen_unseen_curve`.
-        also_unseen: as in `seen_unseen_curve`.
-
-    Returns:
-        The curve.
-    """
-    counts = {}
-    for gamma, labels in predictions.items():
-        number_of(gamma, "gamma", "a finite number of nats")
-        counts[gamma] = FrameCounts.of(paired(ground_truth, labels))
-    return curve_of_counts(counts, unseen, background, also_unseen)
-
-
-def curve_of_counts(
-    counts: Mapping[float, FrameCounts],
-    unseen: Classes,
-    background: Classes = (),
-    also_unseen: Classes = (),
-) -> SeenUnseenCurve:
-    """Compute the curve of `curve_of_predictions` from counts, which may be summed over videos.
-
-    Args:
-        counts: gamma -> frame counts.
+        counts: gamma -> frame counts; 0 is one of the gammas.
         unseen: as in `seen_unseen_curve`.
         background: as in `seen_unseen_curve`.
         also_unseen: as in `seen_unseen_curve`.
@@ -386,31 +357,6 @@ def curve_of_counts(
         seen=np.array([row["seen_class_mean_accuracy"] for row in figures]),
         unseen=np.array([row["unseen_class_mean_accuracy"] for row in figures]),
     )
-
-
-def ausuc(
-    ground_truth: Labellings,
-    scores: Tables,
-    unseen: Classes,
-    background: Classes = (),
-    also_unseen: Classes = (),
-) -> float:
-    """Compute the area under the exact S-U curve, from gamma = -inf (U = 0) to inf (S = 0).
-
-    A frame moves either S or U, so the curve is a staircase. Only where frames of both groups share
-    a margin it is the chord, as in the area under a ROC curve.
-
-    Args:
-        ground_truth: as in `seen_unseen_curve`.
-        scores: as in `seen_unseen_curve`.
-        unseen: as in `seen_unseen_curve`.
-        background: as in `seen_unseen_curve`.
-        also_unseen: as in `seen_unseen_curve`.
-
-    Returns:
-        The area in percent.
-    """
-    return seen_unseen_curve(ground_truth, scores, unseen, background, also_unseen).ausuc()
 
 
 def _best(table: Floats, is_member: Flags, group: str) -> tuple[Labels, Floats]:

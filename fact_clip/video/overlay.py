@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,15 +46,21 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
         stream = None
         for image in images:
             if stream is None:
-                stream = container.add_stream("libx264", rate=exact_rate)
-                stream.height = image.shape[0]
-                stream.width = image.shape[1]
-                stream.pix_fmt = "yuv420p"
-                stream.options = {"crf": "23", "preset": "veryfast"}
+                stream = _add_stream(container, exact_rate, image.shape[1], image.shape[0], "23")
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         if stream is not None:
             container.mux(stream.encode(None))
     return path
+
+
+def _add_stream(container: Any, rate: Fraction, width: int, height: int, crf: str) -> Any:
+    """Add an H.264 stream to an opened file. The higher `crf`, the smaller the file."""
+    stream = container.add_stream("libx264", rate=rate)
+    stream.width = width
+    stream.height = height
+    stream.pix_fmt = "yuv420p"
+    stream.options = {"crf": crf, "preset": "veryfast"}
+    return stream
 
 
 @validated()
@@ -100,12 +107,8 @@ def overlay(
     painter = _Painter(segmentation, colours, info.width // 2 * 2, info.height // 2 * 2)
     with whole_file(out) as unfinished, av.open(file_url(unfinished), "w") as container:
         rate = Fraction(info.fps or 25).limit_denominator(1001)
-        stream = container.add_stream("libx264", rate=rate)
-        stream.width = painter.width
-        stream.height = painter.height
-        stream.pix_fmt = "yuv420p"
+        stream = _add_stream(container, rate, painter.width, painter.height, "20")
         stream.codec_context.time_base = _UNIT
-        stream.options = {"crf": "20", "preset": "veryfast"}
         for number, frame in enumerate(frames(video, keep_going=keep_going)):
             painted = painter(frame.image, frame.time)
             picture = av.VideoFrame.from_ndarray(painted, format="rgb24")

@@ -23,7 +23,7 @@ _PICTURES_AT_ONCE = 32
 
 
 def torchcodec_frames(
-    path: Path, *, fps: float, size: tuple[int, int] | None = None, span: Span | None = None
+    path: Path, *, fps: float, size: tuple[int, int] | None, span: Span
 ) -> Iterator[Frame]:
     """Yield the pictures shown at n / fps seconds; see `decode.frames`.
 
@@ -31,7 +31,7 @@ def torchcodec_frames(
         path: video file.
         fps: pictures per second.
         size: (width, height) to scale to. None: that of the file.
-        span: the part of the video; None: all of it.
+        span: the part of the video.
 
     Yields:
         The pictures.
@@ -55,15 +55,15 @@ def torchcodec_frames(
     fix = "--decoder pyav takes what there is"
     try:
         last = decoder.get_frame_at(len(starts) - 1)
-        rows = _grid(starts, starts[-1] + last.duration_seconds, fps, span or Span())
+        rows = _grid(starts, starts[-1] + last.duration_seconds, fps, span)
         if not len(rows):
-            raise InputError(path, f"no picture from {(span or Span()).start:g} s on")
+            raise InputError(path, f"no picture from {span.start:g} s on")
         for first in range(0, len(rows), _PICTURES_AT_ONCE):
             indices = rows[first : first + _PICTURES_AT_ONCE].tolist()
             batch = decoder.get_frames_at(indices)
             images = batch.data.numpy()
             for shown_at, image in zip(batch.pts_seconds.tolist(), images, strict=True):
-                yield Frame(shown_at - origin - (span or Span()).start, scaled(image, size))
+                yield Frame(shown_at - origin - span.start, scaled(image, size))
     except RuntimeError as error:
         raise DamagedVideoError(path, f"{problem} ({str(error).splitlines()[0]})", fix) from None
 

@@ -11,7 +11,8 @@ import pytest
 
 from fact_clip.decoding import Calibration, CandidateSet
 from fact_clip.decoding.calibration import choose_gamma_by_cost, factor_frames
-from fact_clip.metrics import SeenUnseenCurve, class_means, curve_of_predictions, seen_unseen_curve
+from fact_clip.metrics import FrameCounts, SeenUnseenCurve, class_means, curve_of_counts, seen_unseen_curve
+from fact_clip.metrics.frame import paired
 
 from .words import FRAMES, WORDS
 
@@ -71,7 +72,8 @@ def test_rules_on_a_grid():
     seen = np.arange(6) < 4
     grid = {float(gamma): [less(table, seen, gamma).argmax(1) for table in scores] for gamma in np.arange(-4, 9, 0.05)}
     grid[0.0] = [table.argmax(1) for table in scores]
-    coarse, exact = curve_of_predictions(truth, grid, [4, 5]), seen_unseen_curve(truth, scores, [4, 5])
+    counts = {gamma: FrameCounts.of(paired(truth, labels)) for gamma, labels in grid.items()}
+    coarse, exact = curve_of_counts(counts, [4, 5]), seen_unseen_curve(truth, scores, [4, 5])
     assert coarse.ausuc() == pytest.approx(exact.ausuc(), abs=1)
     assert choose_gamma_by_cost(coarse) == pytest.approx(choose_gamma_by_cost(exact), abs=0.06)
 

@@ -79,7 +79,7 @@ def test_lengths_by_hand():
     everything = np.concatenate(logs)
     assert durations.mean[2] == pytest.approx(everything.mean())
     assert durations.deviation[2] ** 2 == pytest.approx(pooled + np.var(everything))
-    scores = durations.log_scores()
+    scores = durations.log_scores
     longest = np.exp((durations.mean + 3 * durations.deviation).max())
     assert scores.shape == (round(longest), 3)
     assert scores[7, 0] == pytest.approx(0)

@@ -34,7 +34,6 @@ class Direct:
     """A scorer whose features are the scores: a row has the log-probabilities of three classes in its first columns."""
 
     run = calibration = confidence = rows_per_pass = None
-    takes_any_name = False
     unlabelled, adjustable = (), ("switch_penalty", "shortest")
     vocabulary, needs = Vocabulary.from_names(LETTERS), FeatureSpec("the test needs")
 

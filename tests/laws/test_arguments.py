@@ -72,7 +72,7 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: metrics.evaluate([], []), "ground truth"),
         (lambda: metrics.evaluate([[0]], [[-1]]), "prediction of video 0"),
         (lambda: metrics.evaluate([[0]], [[0]], unseen=[1], background=[1]), "unseen"),
-        (lambda: metrics.ausuc([[0, 1]], [[["x", "y"]] * 2], [1]), "scores of video 0"),
+        (lambda: metrics.seen_unseen_curve([[0, 1]], [[["x", "y"]] * 2], [1]), "scores of video 0"),
     ],
     "decoding": [
         (lambda: Confidence(1.0, 0.0, STEPS[::-1], 1), "quantiles"),

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fact_clip.metrics import SeenUnseenCurve, ausuc, class_means, curve_of_predictions, seen_unseen_curve
+from fact_clip.metrics import FrameCounts, SeenUnseenCurve, class_means, curve_of_counts, seen_unseen_curve
+from fact_clip.metrics.frame import paired
 
 INF = float("inf")
 
@@ -89,10 +90,10 @@ def test_is_the_slow_curve(
     for (_, s, u), (slow_s, slow_u) in zip(inside, own, strict=True):
         assert (s, u) == pytest.approx((slow_s, slow_u), abs=1e-9)
     assert curve.ausuc() == pytest.approx(slow_area(expected), abs=1e-9)
-    assert curve.ausuc() == pytest.approx(ausuc(truth, arrays, unseen, background, others))
-    on_grid = curve_of_predictions(
-        truth, {gamma: decoded(scores, gamma, unseen | others) for gamma in [*HALVES, 0]}, unseen, background, others
-    )
+    counts = {}
+    for gamma in [*HALVES, 0]:
+        counts[gamma] = FrameCounts.of(paired(truth, decoded(scores, gamma, unseen | others)))
+    on_grid = curve_of_counts(counts, unseen, background, others)
     assert on_grid.seen[0] == pytest.approx(curve.seen[0])
     assert on_grid.unseen[-1] == pytest.approx(curve.unseen[-1])
 
@@ -133,11 +134,11 @@ def test_by_hand() -> None:
 def test_flawless_and_hopeless() -> None:
     truth = [[0, 0, 1]]
     # All frames of class 0 stay when class 1 is given its own.
-    assert ausuc(truth, [[[2, 0], [3, 0], [0, 1]]], [1]) == 100
+    assert seen_unseen_curve(truth, [[[2, 0], [3, 0], [0, 1]]], [1]).ausuc() == 100
     # Frames of the unseen class switch last: S is gone when U comes.
-    assert ausuc(truth, [[[0, 1], [0, 1], [1, 0]]], [1]) == 0
+    assert seen_unseen_curve(truth, [[[0, 1], [0, 1], [1, 0]]], [1]).ausuc() == 0
     # One margin for all: the chord from (S 100, U 0) to (S 0, U 100).
-    assert ausuc(truth, [[[1, 0], [1, 0], [1, 0]]], [1]) == 50
+    assert seen_unseen_curve(truth, [[[1, 0], [1, 0], [1, 0]]], [1]).ausuc() == 50
 
 
 def test_no_frame_of_a_group_is_no_area() -> None:

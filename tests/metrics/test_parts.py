@@ -182,7 +182,6 @@ def test_per_class_by_hand() -> None:
     ]
     assert per_class([[-1]], [[0]], 1) == [dict.fromkeys(keys, 0)]  # nothing to judge
     assert per_class([[0, 0]], [[0, 1]], 2)[0]["f1"] == 100  # an IoU of one half is enough
-    assert [row["f1"] for row in per_class(truth, guess, 3, overlap=70)] == [0, pytest.approx(200 / 3), 0]
     with refused("labels"):
         per_class(truth, guess, 2)
 
