@@ -73,31 +73,17 @@ __all__ = [
     "stretch",
 ]
 
-# A file that loads numpy is imported when one of its names is used first, so that the command line
-# can import `InputError` without it.
-_HEAVY = {
-    "arrays": ("Array", "Flags", "Floats", "Image", "Integers", "Singles"),
-    "clock": ("Clock", "row_times"),
-    "frames": ("frame_labels", "majority_stride", "runs", "stretch"),
-    "scores": ("Scores",),
-    "segments": (
-        "LEAST_FPS",
-        "MAX_FRAMES",
-        "MOST_FPS",
-        "Alternative",
-        "Instant",
-        "NewWord",
-        "Segment",
-        "Segmentation",
-    ),
-    "vocabulary": ("WHOLE_NAME", "Factors", "Vocabulary", "parse_mapping"),
-}
+# A file that loads numpy is imported when a name is first asked for, so that the command line can
+# import `InputError` without it.
+_HEAVY = ("arrays", "clock", "frames", "scores", "segments", "vocabulary")
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _HEAVY.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
+    if name in __all__:
+        for file in _HEAVY:
+            module = import_module(f"{__name__}.{file}")
+            if hasattr(module, name):
+                return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -325,10 +325,9 @@ class Segmentation:
             A row for each segment: start, stop, start_seconds, stop_seconds, label, confidence.
             Unknown values are NaN.
         """
-        from fact_clip.formats.table import COLUMNS, cells
-
-        numbers = {"start_seconds": float, "stop_seconds": float, "confidence": float}
-        table = data_frame(cells(self, self.segments), columns=COLUMNS)
+        numbers = dict.fromkeys(("start_seconds", "stop_seconds", "confidence"), float)
+        columns = ["start", "stop", "start_seconds", "stop_seconds", "label", "confidence"]
+        table = data_frame(self.to_dict()["segments"], columns=columns)
         return table.astype(numbers)  # None becomes NaN
 
     def _repr_html_(self) -> str:
