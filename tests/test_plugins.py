@@ -136,7 +136,7 @@ def test_a_broken_plugin_is_an_error_only_where_it_is_used(code, install, tmp_pa
         with refused("plug-in 'lost' of broken 1.0") as refusal:
             use()
         assert "no licence" in refusal.message
-    assert not plugins.flag("fact_clip.heads", "lost", "is_open")
+    assert not plugins.is_open("lost")
 
 
 def test_a_plugin_replaces_no_built_in_part(install):

@@ -258,7 +258,7 @@ class ModelConfig(_Frozen):
         if self.head in CLOSED_HEADS:
             return False
         built_in = self.head in ("text", "similarity")
-        return built_in or plugins.flag("head", self.head, "is_open")
+        return built_in or plugins.is_open(self.head)
 
     @property
     def reads_text(self) -> bool:

@@ -15,10 +15,10 @@ from fact_clip.core.errors import (
     library_errors,
     located,
 )
-from fact_clip.core.types import Json, Names, Progress
+from fact_clip.core.types import Json, Names, Progress, Size
 
 if TYPE_CHECKING:
-    from fact_clip.core.arrays import Array, Flags, Floats, Image, Integers, Singles
+    from fact_clip.core.arrays import Array, Flags, Floats, Image, Integers, Reals, Singles
     from fact_clip.core.clock import Clock, row_times
     from fact_clip.core.frames import frame_labels, majority_stride, runs, stretch
     from fact_clip.core.scores import Scores
@@ -58,10 +58,12 @@ __all__ = [
     "NewWord",
     "OrientationError",
     "Progress",
+    "Reals",
     "Scores",
     "Segment",
     "Segmentation",
     "Singles",
+    "Size",
     "Vocabulary",
     "frame_labels",
     "library_errors",

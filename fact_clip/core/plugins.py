@@ -15,6 +15,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fact_clip.core.errors import InputError, library_errors
+from fact_clip.core.types import Json
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -55,11 +56,11 @@ class Table(UserDict[str, T]):
         self._built_in = set(rows)
 
     @cached_property
-    def plugins(self) -> dict[str, Any]:
+    def plugins(self) -> Json:
         """Load the entry points of this table: name -> row, or the InputError of a broken one."""
         from importlib.metadata import entry_points  # 20 ms that most programs do not need
 
-        rows: dict[str, Any] = {}
+        rows: Json = {}
         for point in entry_points(group=self.group):
             where = f"plug-in {point.name!r} of {_package(point)}"
             fix = "correct or uninstall the package"
@@ -168,10 +169,10 @@ def register(kind: str, name: str) -> Callable[[T], T]:
     return decorate
 
 
-def flag(kind: str, name: str, attribute: str) -> bool:
-    """Return whether an attribute of a part is true. A missing or broken plug-in has none."""
+def is_open(head: str) -> bool:
+    """Return whether a head scores any names. A missing or broken plug-in does not."""
     with suppress(InputError):
-        return bool(getattr(tables(kind)[0].get(name), attribute, False))
+        return bool(getattr(tables("head")[0].get(head), "is_open", False))
     return False
 
 

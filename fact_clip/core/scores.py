@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fact_clip.core.arguments import whole_of
+from fact_clip.core.arrays import Floats, Singles
 from fact_clip.core.data_frame import data_frame
 from fact_clip.core.segments import Alternative
 from fact_clip.core.types import Names
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from pandas import DataFrame
 
 
@@ -27,9 +27,9 @@ class Scores:
         times: (T,) seconds at which the frames start; None if neither times nor a rate are known.
     """
 
-    array: NDArray[np.float32]
+    array: Singles
     names: Names
-    times: NDArray[np.float64] | None = None
+    times: Floats | None = None
 
     def rank(self, start: int = 0, stop: int | None = None) -> list[Alternative]:
         """Return the candidates by their mean score in the frames `[start, stop)`, best first.

@@ -5,4 +5,5 @@ from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]  # an object of JSON
 Names: TypeAlias = tuple[str, ...]
+Size: TypeAlias = tuple[int, int] | None  # (width, height) of pictures; None: that of the video
 Progress: TypeAlias = Callable[[int, int, str], None]  # called with (done, total, note)

@@ -6,10 +6,7 @@ from functools import partial
 from inspect import isfunction
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fact_clip.core import Array, InputError, Singles
+from fact_clip.core import Array, Image, InputError, Singles, Size
 from fact_clip.core.arguments import validated
 from fact_clip.core.extras import require
 from fact_clip.core.paths import expanded
@@ -55,7 +52,7 @@ class FrameEncoder(Protocol):
         """Return an identity: equal names mean equal features, up to `Runtime.precision`."""
 
     @property
-    def size(self) -> tuple[int, int] | None:
+    def size(self) -> Size:
         """Return the (width, height) of the pictures, or None for that of the video."""
 
     @property
@@ -65,7 +62,7 @@ class FrameEncoder(Protocol):
     def load(self) -> None:
         """Load the weights now. An InputError says how to get missing ones."""
 
-    def prepare(self, image: NDArray[np.uint8]) -> Array:
+    def prepare(self, image: Image) -> Array:
         """Prepare (H, W, 3) -> the input for one picture. Runs in a thread of its own."""
 
     def encode_images(self, prepared: Array) -> Singles:
@@ -107,7 +104,7 @@ def clip_of(encoder: FrameEncoder) -> Clip:
     return Clip(length, getattr(encoder, "clip_stride", 1) if length > 1 else 1)
 
 
-EncodeImages = Callable[[NDArray[np.uint8]], Array]
+EncodeImages = Callable[[Image], Array]
 """A function of pictures (N, H, W, 3) to features (N, D), which is an encoder, too."""
 
 Encoder = TypeVar("Encoder", covariant=True)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import InputError, Json, Names, Singles
+from fact_clip.core import Image, InputError, Json, Names, Singles, Size
 from fact_clip.core.arguments import array_of
 from fact_clip.core.paths import expanded
 from fact_clip.encoders.pretrained import (
@@ -283,7 +282,7 @@ class Transformers(ImageTextModel, ClipModel):
         config = self.model.config
         return int(getattr(config, "num_frames", 0) or getattr(config, "frames_per_clip", 1))
 
-    def prepare(self, image: NDArray[np.uint8]) -> Any:
+    def prepare(self, image: Image) -> Any:
         """Prepare a picture, or return one of a clip unchanged."""
         kind = ClipModel if self.clip_length > 1 else PictureModel
         return kind.prepare(self, image)
@@ -368,13 +367,13 @@ _FLOW = 16.0
 class _Plain:
     """A frame encoder without weights."""
 
-    size: tuple[int, int] | None = None
+    size: Size = None
     context = 0
 
     def load(self) -> None:
         """Do nothing, because there are no weights."""
 
-    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def prepare(self, image: Image) -> Image:
         """Return the picture unchanged."""
         return image
 
@@ -382,11 +381,11 @@ class _Plain:
 class FunctionEncoder(_Plain):
     """A function of pictures (N, H, W, 3) uint8 to features (N, D), by its name."""
 
-    def __init__(self, function: Callable[[NDArray[np.uint8]], Any], name: str = "") -> None:
+    def __init__(self, function: Callable[[Image], Any], name: str = "") -> None:
         self.name = name or getattr(function, "__name__", type(function).__name__)
         self._function = function
 
-    def encode_images(self, prepared: NDArray[np.uint8]) -> Singles:
+    def encode_images(self, prepared: Image) -> Singles:
         """Call the function: (N, H, W, 3) -> (N, D) float32."""
         expected = f"features ({len(prepared)}, D)"
         features = array_of(self._function(prepared), f"encoder {self.name!r}", expected)
@@ -408,7 +407,7 @@ class GridEncoder(_Plain):
     context = 1
     dim = _ROWS * _COLUMNS * 8
 
-    def encode_images(self, prepared: NDArray[np.uint8]) -> Singles:
+    def encode_images(self, prepared: Image) -> Singles:
         """Encode (1 + N, 48, 64, 3) -> (N, 384) float32. The first picture is context only."""
         colour = _cells(prepared[1:].astype(np.float32) / np.float32(255))  # (N, 6, 8, 3)
         # luma of BT.601 in 1/256, so that the sum stays whole

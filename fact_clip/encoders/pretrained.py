@@ -21,10 +21,9 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from fact_clip.core import InputError, Singles
+from fact_clip.core import Image, InputError, Singles, Size
 from fact_clip.core.distributed import Precision, pick_device, pick_precision
 from fact_clip.core.paths import expanded
 
@@ -148,7 +147,7 @@ class Pretrained(ABC):
 class PictureModel(Pretrained):
     """A pretrained frame encoder, see `fact_clip.encoders.FrameEncoder`."""
 
-    size: tuple[int, int] | None = None
+    size: Size = None
     context = 0
 
     @abstractmethod
@@ -177,7 +176,7 @@ class PictureModel(Pretrained):
         """Load the weights now. An InputError says how to get missing ones."""
         _ = self._pictures
 
-    def prepare(self, image: NDArray[np.uint8]) -> Singles:
+    def prepare(self, image: Image) -> Singles:
         """Prepare (H, W, 3) -> (3, h, w) float32."""
         from PIL import Image
 
@@ -198,7 +197,7 @@ class ClipModel(PictureModel):
     clip_length = 16
     clip_stride = 3
 
-    def prepare(self, image: NDArray[np.uint8]) -> Any:
+    def prepare(self, image: Image) -> Any:
         """Return the picture unchanged, since clips are prepared as a whole."""
         return image
 

@@ -89,7 +89,6 @@ _FORMATS: dict[str, Format] = {
     "txt": Format(".txt", players.write_frames, players.read_frames, every_frame=True),
     "vtt": Format(".vtt", players.write_vtt, annotations=players.read_subtitles, needs_media=False),
     "srt": Format(".srt", players.write_srt, annotations=players.read_subtitles),
-    "ass": Format(".ass", players.write_ass, annotations=players.read_ass),
     "eaf": Format(
         ".eaf",
         elan.write,
@@ -105,7 +104,6 @@ _FORMATS: dict[str, Format] = {
         has_instants=True,
         write_ethogram=boris.write_project,
     ),
-    "boris.tsv": Format(".boris.tsv", boris.write_events, has_instants=True),
     "label-studio": Format(
         ".label-studio.json", label_studio.write, annotations=label_studio.read_annotations
     ),
@@ -221,7 +219,7 @@ def _for_file(
     segmentation = replace(segmentation, media=media, background=background)
     if form.read is None:  # other programs, and `Span`, read names of one line
         for segment in segmentation.foreground:
-            check_line(path, segment.label)
+            check_line(segment.label)
     return segmentation
 
 
@@ -245,11 +243,10 @@ def load(
         check_name(background, "background", legacy=True)
     read = FORMATS[name].read
     if read is None:
-        kind = name.removesuffix(".tsv")
         readable = [name for name, form in FORMATS.items() if form.read is not None]
         fix = f"use one of {', '.join(readable)}"
-        if kind in READERS:
-            fix = f"read it with fact-clip data convert --from {kind}"
+        if name in READERS:
+            fix = f"read it with fact-clip data convert --from {name}"
         raise InputError(path, "this format does not keep the frames", fix)
     if n_frames is not None and not 1 <= n_frames <= MAX_FRAMES:
         raise InputError("n_frames", f"{n_frames} is not between 1 and {MAX_FRAMES:,}")

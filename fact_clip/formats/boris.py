@@ -1,6 +1,5 @@
-"""BORIS: a project (.boris) to open and correct, and the table of events that BORIS exports."""
+"""BORIS: projects (.boris) to open and correct, and tables of events, which are only read."""
 
-import csv
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from fact_clip.core import FileLocation, InputError, Instant, Names, Segment, Segmentation
+from fact_clip.core import FileLocation, InputError, Instant, Json, Names, Segment, Segmentation
 from fact_clip.core.io import read_value
 from fact_clip.core.messages import is_name
 from fact_clip.formats.base import (
@@ -26,31 +25,11 @@ from fact_clip.formats.base import (
     video_name,
     write_json,
 )
-from fact_clip.formats.table import no_formula, read_table, without_mark
+from fact_clip.formats.table import read_table, without_mark
 from fact_clip.formats.times import Number, parse_seconds, picture, picture_rate, second_of
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = (
-    "Observation id",
-    "Observation date",
-    "Description",
-    "Observation duration",
-    "Observation type",
-    "Source",
-    "Time offset (s)",
-    "Media duration (s)",
-    "FPS",
-    "Subject",
-    "Behavior",
-    "Behavioral category",
-    "Behavior type",
-    "Time",
-    "Media file name",
-    "Image index",
-    "Image file path",
-    "Comment",
-)
 # the beginning of a comment of our writers
 _CONFIDENCE = re.compile(
     r"\Afact-clip confidence (unknown|[01]|[01]\.[0-9]+|[0-9.]+e-[0-9]+)(; |\Z)"
@@ -96,12 +75,12 @@ def write_project(segmentation: Segmentation, path: Path, ethogram: Ethogram | N
     video = segmentation.media or "video"
     name = Path(video).stem
     date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-    events = _events(segmentation, path, ethogram)
+    events = _events(segmentation, ethogram)
     players: dict[str, list[str]] = {str(player): [] for player in range(1, 9)}
     players["1"] = [video]
     # a millisecond more, because BORIS drops a last stop that is, as a decimal, above the binary
     # fraction of the length
-    length = round(round(second_of(path, segmentation, segmentation.n_frames), 3) + 0.001, 3)
+    length = round(round(second_of(segmentation, segmentation.n_frames), 3) + 0.001, 3)
 
     observation = {
         "file": players,
@@ -147,9 +126,7 @@ def write_project(segmentation: Segmentation, path: Path, ethogram: Ethogram | N
     write_json(path, project)
 
 
-def _behaviours(
-    segmentation: Segmentation, events: Iterable["_Event"], ethogram: Ethogram
-) -> dict[str, Any]:
+def _behaviours(segmentation: Segmentation, events: Iterable["_Event"], ethogram: Ethogram) -> Json:
     """Return the behaviours of a project: those of the ethogram, then those of further events."""
     kinds: dict[str, set[str]] = {}  # code -> kinds of its events
     for event in events:
@@ -178,10 +155,10 @@ def _behaviours(
     return behaviours
 
 
-def _modifier_sets(variants: Sequence[Behaviour]) -> dict[str, Any] | str:
+def _modifier_sets(variants: Sequence[Behaviour]) -> Json | str:
     """Return the modifiers of a behaviour. In a single set, each has the key of its class."""
     count = max(len(variant.modifiers) for variant in variants)
-    sets: dict[str, Any] = {}
+    sets: Json = {}
     for position in range(count):
         values: dict[str, None] = {}
         for variant in variants:
@@ -192,42 +169,6 @@ def _modifier_sets(variants: Sequence[Behaviour]) -> dict[str, Any] | str:
                 values[value] = None
         sets[str(position)] = {"name": "", "description": "", "type": 0, "values": list(values)}
     return sets or ""
-
-
-def write_events(segmentation: Segmentation, path: Path) -> None:
-    """Write the table that BORIS 8 exports as tabular events.
-
-    A segment has a row START and a row STOP.
-    """
-    video = segmentation.media or "video"
-    end = f"{second_of(path, segmentation, segmentation.n_frames):.3f}"
-    row = dict.fromkeys(COLUMNS, "")
-    row |= {
-        "Observation id": Path(video).stem,
-        "Observation date": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
-        "Description": remark(segmentation),
-        "Observation duration": end,
-        "Observation type": "Media file(s)",
-        "Source": f"player #1:{video}",
-        "Time offset (s)": "0.0",
-        "Media duration (s)": end,
-        "FPS": f"{picture_rate(segmentation):.3f}",
-        "Media file name": video,
-        "Image file path": "NA",
-    }
-    events = _events(segmentation, path)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, delimiter="\t", lineterminator="\n")
-        table.writeheader()
-        for event in events:
-            row |= {
-                "Behavior": no_formula(event.code),
-                "Behavior type": event.kind,
-                "Time": f"{event.time:.3f}",
-                "Image index": str(event.picture),
-                "Comment": no_formula(event.comment),
-            }
-            table.writerow(row)
 
 
 class _Event(NamedTuple):
@@ -247,9 +188,7 @@ class _Event(NamedTuple):
         return " ".join([self.code, *(part for part in modifiers if part not in _NO_MODIFIER)])
 
 
-def _events(
-    segmentation: Segmentation, path: Path, ethogram: Ethogram | None = None
-) -> list[_Event]:
+def _events(segmentation: Segmentation, ethogram: Ethogram | None = None) -> list[_Event]:
     """Return the events of all segments and instants in the order of time."""
     ethogram = ethogram or {}
     lasting = {_code_of(segment, ethogram) for segment in segmentation.foreground}
@@ -259,9 +198,9 @@ def _events(
     for part in parts:
         behaviour = ethogram.get(part.label, Behaviour())
         code = _code_of(part, ethogram)
-        check_line(path, code)
+        check_line(code)
         first = _Event(
-            time=round(second_of(path, segmentation, part.start), 3),
+            time=round(second_of(segmentation, part.start), 3),
             kind="START",
             code=code,
             comment=_comment_cell(part),
@@ -271,7 +210,7 @@ def _events(
         if part.start == part.stop and code not in lasting:
             events.append(first._replace(kind="POINT"))
             continue
-        stop = round(second_of(path, segmentation, part.stop), 3)
+        stop = round(second_of(segmentation, part.stop), 3)
         last = picture(segmentation, part.stop)
         events.append(first)
         events.append(first._replace(kind="STOP", time=stop, comment="", picture=last))

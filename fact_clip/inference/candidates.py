@@ -10,10 +10,9 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Floats, InputError, Names, Singles, Vocabulary
 from fact_clip.core.arguments import names_of
 from fact_clip.core.messages import join_names, spelling_key
 from fact_clip.datasets.benchmarks import new_factors
@@ -79,7 +78,7 @@ class CandidateReader:
                 candidates, phrases = self._open_set(("something new",))
                 new_words(candidates.vocabulary, self.vocabulary, phrases, str(self.device))
 
-    def _read_actions(self, actions: tuple[str, ...] | None) -> CandidateSet:
+    def _read_actions(self, actions: Names | None) -> CandidateSet:
         if actions is None:
             return self._candidate_set(self.vocabulary, text_embeddings=None)
         check_actions(actions, self.vocabulary.background)
@@ -152,7 +151,7 @@ class CandidateReader:
 
     def transition_costs(
         self, vocabulary: Vocabulary, weight: float | None = None
-    ) -> NDArray[np.float64] | None:
+    ) -> Floats | None:
         """Return the costs of changes of candidates.
 
         Args:
@@ -188,7 +187,7 @@ class CandidateReader:
         stride = 1 if config.data.interleave else config.data.stride
         return Durations.of_classes(facts, stride, config.decode.durations)
 
-    def _as_spelled_in_training(self, actions: Sequence[str]) -> tuple[str, ...]:
+    def _as_spelled_in_training(self, actions: Sequence[str]) -> Names:
         """Return the names as the run spells them, up to case, underscores and blanks."""
         first_spelling: dict[str, str] = {}
         names = []
@@ -210,7 +209,7 @@ class CandidateReader:
         check_trust(self.run, encoder, self.trust_encoder)
         return text_encoder(encoder, str(self.device))
 
-    def _embed(self, names: Sequence[str]) -> NDArray[np.float32]:
+    def _embed(self, names: Sequence[str]) -> Singles:
         """Return the text vectors of new names, (N, S, E)."""
         factors, _ = new_factors(self.run.config.data, self.vocabulary, names)
         vocabulary = self.vocabulary.extended(names, factors=factors).subset(names)

@@ -8,10 +8,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
-from fact_clip.core import Clock, InputError, Location, Segmentation, Vocabulary, located
+from fact_clip.core import Clock, Floats, InputError, Location, Segmentation, Vocabulary, located
 from fact_clip.core.arguments import array_of, names_of, number_of, validated
 from fact_clip.datasets.describe import SHORT, short_segment_penalty
 from fact_clip.datasets.labels import UNLABELLED
@@ -20,8 +19,6 @@ from fact_clip.decoding.durations import Durations, decode_durations
 from fact_clip.decoding.scores import mean_probabilities
 from fact_clip.decoding.switching import transition_costs
 from fact_clip.inference.decoder import FrameLabels, SegmentBuilder
-
-Floats = NDArray[np.float64]
 
 Kind = Literal["probabilities", "logits", "log-probabilities"]
 

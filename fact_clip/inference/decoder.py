@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from fact_clip.core import Clock, InputError, Segment, Segmentation, runs
+from fact_clip.core import Clock, Floats, InputError, Integers, Segment, Segmentation, runs
 from fact_clip.core.arguments import table_of
 from fact_clip.core.plugins import Table, adopt_function
 from fact_clip.core.scores import Scores as FrameScores
@@ -45,9 +45,9 @@ class FrameLabels:
             `reject` is applied to. Without `reject`, it equals `confidence`.
     """
 
-    labels: NDArray[np.int64]
-    confidence: NDArray[np.float64]
-    certainty: NDArray[np.float64]
+    labels: Integers
+    confidence: Floats
+    certainty: Floats
 
     @classmethod
     def empty(cls) -> FrameLabels:
@@ -119,7 +119,7 @@ class SegmentDecoder:
     def label(
         self,
         scores: Scores,
-        final: NDArray[np.int64] | None = None,
+        final: Integers | None = None,
         table: Tensor | None = None,
     ) -> FrameLabels:
         """Label the frames of a scored video.

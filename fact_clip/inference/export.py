@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fact_clip.core import InputError, library_errors
+from fact_clip.core import Floats, InputError, Json, library_errors
 from fact_clip.core.arguments import path_of
 from fact_clip.core.extras import require
 from fact_clip.core.paths import check_place, whole_file
@@ -59,7 +57,7 @@ class _Inputs:
     """Example inputs of a pass, and which of their dimensions may vary."""
 
     values: dict[str, Tensor]
-    dimensions: dict[str, Any]
+    dimensions: Json
 
 
 def export(scorer: Scorer, path: str | Path) -> Path:
@@ -134,7 +132,7 @@ def _example_inputs(scorer: Scorer) -> _Inputs:
     return inputs
 
 
-def _metadata(scorer: Scorer) -> dict[str, Any]:
+def _metadata(scorer: Scorer) -> Json:
     """Return what decoding needs beside the scores (docs/streaming.md)."""
     config = scorer.run.config
     candidates = scorer.choose()
@@ -156,7 +154,7 @@ def _metadata(scorer: Scorer) -> dict[str, Any]:
     }
 
 
-def _lengths(durations: Durations | None) -> dict[str, Any] | None:
+def _lengths(durations: Durations | None) -> Json | None:
     """Return the weight, and (C,) mean and deviation of the logarithm of rows, of each class."""
     if durations is None:
         return None
@@ -167,7 +165,7 @@ def _lengths(durations: Durations | None) -> dict[str, Any] | None:
     }
 
 
-def _as_list(array: NDArray[np.float64] | None) -> list[Any] | None:
+def _as_list(array: Floats | None) -> list[Any] | None:
     return None if array is None else array.tolist()
 
 

@@ -12,9 +12,8 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import WHOLE_NAME, NewWord, Vocabulary
+from fact_clip.core import WHOLE_NAME, NewWord, Singles, Vocabulary
 from fact_clip.encoders import text_encoder
 from fact_clip.text.prompts import tidy
 
@@ -31,8 +30,6 @@ PHRASE = WHOLE_NAME[0]
 ACTION_TEMPLATE = "the action to {}"
 OBJECT_TEMPLATE = "the object {}"
 
-Vectors = NDArray[np.float32]
-
 
 class VectorCache:
     """Cache the vectors of strings, since users add names one at a time.
@@ -43,11 +40,11 @@ class VectorCache:
 
     MAX_STRINGS = 2_000
 
-    def __init__(self, encode: Callable[[list[str]], Vectors]) -> None:
+    def __init__(self, encode: Callable[[list[str]], Singles]) -> None:
         self._encode = encode
-        self._vectors: dict[str, Vectors] = {}  # each (...)
+        self._vectors: dict[str, Singles] = {}  # each (...)
 
-    def __call__(self, strings: Sequence[str]) -> list[Vectors]:
+    def __call__(self, strings: Sequence[str]) -> list[Singles]:
         """Return the vector (...) of each string."""
         if len(self._vectors) > self.MAX_STRINGS:
             self._vectors.clear()

@@ -12,10 +12,19 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.core import Clock, InputError, Location, Vocabulary
+from fact_clip.core import (
+    Array,
+    Clock,
+    Floats,
+    InputError,
+    Integers,
+    Location,
+    Reals,
+    Singles,
+    Vocabulary,
+)
 from fact_clip.core.arguments import array_of
 from fact_clip.core.distributed import Precision, pick_device, pick_precision
 from fact_clip.datasets.benchmarks import Layout
@@ -36,7 +45,7 @@ from fact_clip.decoding.fusion import FACTOR_FRAMES, with_factors
 from fact_clip.decoding.scores import Labels
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.candidates import CandidateReader, check_trust
-from fact_clip.inference.windows import Rows, Window, cut_windows, grouped
+from fact_clip.inference.windows import IndexedRows, Window, cut_windows, grouped
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
 from fact_clip.run import LoadedRun, Run
@@ -68,7 +77,7 @@ class FeatureSpec:
     encoder: str | None = None
     named: bool = False
 
-    def open(self, path: Path) -> tuple[NDArray[Any], Clock]:
+    def open(self, path: Path) -> tuple[Array, Clock]:
         """Read a feature file, (T, D), and the times of its rows.
 
         Raises:
@@ -97,7 +106,7 @@ class FeatureSpec:
             raise InputError(sidecar_path, problem, "extract them with that encoder")
 
 
-def check_features(features: Any, where: Location, width: int, origin: str) -> NDArray[Any]:
+def check_features(features: Any, where: Location, width: int, origin: str) -> Array:
     """Return features as an array of finite rows (T, `width`).
 
     Args:
@@ -159,7 +168,7 @@ class FrameScorer(Protocol):
     def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
         """Return the candidates for some names; None: those of `vocabulary`."""
 
-    def calibrated(self, shares: NDArray[np.floating]) -> NDArray[np.float64]:
+    def calibrated(self, shares: Reals) -> Floats:
         """Return the confidences (T,) of the scores (T,) of labels.
 
         They are the scores where no confidences were learned.
@@ -172,10 +181,10 @@ class FrameScorer(Protocol):
         self,
         scores: Scores,
         candidates: CandidateSet,
-        labels: NDArray[np.int64],
-        shares: NDArray[np.floating],
+        labels: Integers,
+        shares: Reals,
         gamma: float | None,
-    ) -> NDArray[np.float64]:
+    ) -> Floats:
         """Return the confidences (T,) of labels among all classes, for rejection.
 
         They are the scores where there are no classes beside the candidates.
@@ -184,7 +193,7 @@ class FrameScorer(Protocol):
 
     def score(
         self,
-        features: NDArray[np.floating],
+        features: Reals,
         candidates: CandidateSet,
         clock: Clock | None = None,
         transcript: Sequence[str] | None = None,
@@ -293,10 +302,10 @@ class Scorer(FrameScorer):
         self,
         scores: Scores,
         candidates: CandidateSet,
-        labels: NDArray[np.int64],
-        shares: NDArray[np.floating],
+        labels: Integers,
+        shares: Reals,
         gamma: float | None,
-    ) -> NDArray[np.float64]:
+    ) -> Floats:
         """Return the confidences (T,) of labels among all classes of the run, as in validation."""
         everything = self.reader.with_run_classes(candidates)
         index = everything.vocabulary.encode(candidates.vocabulary)
@@ -336,7 +345,7 @@ class Scorer(FrameScorer):
 
     def predict(
         self,
-        features: NDArray[np.floating],
+        features: Reals,
         actions: Sequence[str] | None = None,
         transcript: Sequence[str] | None = None,
     ) -> Labels:
@@ -354,7 +363,7 @@ class Scorer(FrameScorer):
     @torch.inference_mode()
     def score(
         self,
-        features: NDArray[np.floating],
+        features: Reals,
         candidates: CandidateSet,
         clock: Clock | None = None,
         transcript: Sequence[str] | None = None,
@@ -369,7 +378,7 @@ class Scorer(FrameScorer):
     @torch.inference_mode()
     def score_together(
         self,
-        videos: Sequence[NDArray[np.floating]],
+        videos: Sequence[Reals],
         candidates: CandidateSet,
         clocks: Sequence[Clock],
         transcript: Sequence[str] | None = None,
@@ -447,7 +456,7 @@ class Scorer(FrameScorer):
 
     def _voters(
         self,
-        videos: Sequence[NDArray[np.floating]],
+        videos: Sequence[Reals],
         candidates: CandidateSet,
         order: Tensor | None,
         batch_frames: int,
@@ -494,8 +503,8 @@ class Scorer(FrameScorer):
         return Voters.joined(stretches)
 
     def _passes(
-        self, videos: Sequence[NDArray[np.floating]], windows: Sequence[Sequence[Window]]
-    ) -> Iterator[tuple[int, Rows]]:
+        self, videos: Sequence[Reals], windows: Sequence[Sequence[Window]]
+    ) -> Iterator[IndexedRows]:
         """Yield the index of a window of any video and its rows (T', D'), for each start."""
         data = self.run.config.data
         margin = max(self.run.transform.context, default=0)
@@ -524,7 +533,7 @@ class Scorer(FrameScorer):
         return min(2 * convolution_reach(self.run.config.model), window // 2)
 
     def _read(
-        self, model: FACT, passes: Sequence[Rows], candidates: CandidateSet, order: Tensor | None
+        self, model: FACT, passes: Sequence[Singles], candidates: CandidateSet, order: Tensor | None
     ) -> list[Voters]:
         """Return the voters of a model for passes (T', D'), which are padded to the longest."""
         lengths = torch.tensor([len(rows) for rows in passes])

@@ -12,15 +12,16 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 import fact_clip
 from fact_clip.core import (
+    Array,
     Clock,
     FileLocation,
     InputError,
     Location,
     Progress,
+    Reals,
     Segmentation,
     Vocabulary,
 )
@@ -222,7 +223,7 @@ class Segmenter:
 
     def segment(
         self,
-        source: NDArray[np.floating] | str | Path,
+        source: Reals | str | Path,
         actions: Sequence[str] | None = None,
         transcript: Sequence[str] | None = None,
         *,
@@ -270,7 +271,7 @@ class Segmenter:
 
     def scores(
         self,
-        source: NDArray[np.floating] | str | Path,
+        source: Reals | str | Path,
         actions: Sequence[str] | None = None,
         transcript: Sequence[str] | None = None,
         *,
@@ -299,7 +300,7 @@ class Segmenter:
 
     def _score_source(
         self,
-        source: NDArray[np.floating] | str | Path,
+        source: Reals | str | Path,
         candidates: CandidateSet,
         transcript: Sequence[str] | None,
         *,
@@ -324,7 +325,7 @@ class Segmenter:
 
     def _extract(
         self, path: Path, progress: Progress | None, span: Span | None
-    ) -> tuple[NDArray[Any], Location, Clock]:
+    ) -> tuple[Array, Location, Clock]:
         """Return the features of a video, (T, D), their location in errors, and their times."""
         check_file(path, KINDS)
         if path.suffix.lower() not in SUFFIXES:
@@ -531,7 +532,7 @@ class Segmenter:
             raise InputError("export", problem, "export its encoder")
         return export(self.scorer, path)
 
-    def open(self, path: Path) -> tuple[NDArray[Any], Clock]:
+    def open(self, path: Path) -> tuple[Array, Clock]:
         """Read a feature file that fits the model, (T, D), and the times of its rows."""
         return self.scorer.needs.open(path)
 

@@ -7,12 +7,10 @@ import math
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import LEAST_FPS, MOST_FPS, Clock, InputError, Segment, Segmentation
+from fact_clip.core import LEAST_FPS, MOST_FPS, Array, Clock, InputError, Segment, Segmentation
 from fact_clip.core.arguments import array_of, number_of
 from fact_clip.encoders import FrameEncoder, clip_of
 from fact_clip.inference.decoder import FrameLabels, SegmentDecoder
@@ -103,14 +101,14 @@ class Stream:
             rows_per_pass=self._scorer.rows_per_pass,
         )
         self._builder = decoder.builder()
-        self._parts: list[NDArray[Any]] = []  # the rows in memory
+        self._parts: list[Array] = []  # the rows in memory
         self._final = np.empty(0, np.int64)  # labels of the first rows in memory
         self._n_rows = 0  # pushed so far
         self._rest: FrameLabels | None = None  # cache of `_decoded`, until rows are pushed
         self._pictures: RowEncoder | None = None
         self._is_finished = False
 
-    def push(self, features: NDArray[Any]) -> list[Segment]:
+    def push(self, features: Array) -> list[Segment]:
         """Add the next rows of a video.
 
         Args:
@@ -206,7 +204,7 @@ class Stream:
         self._final = self._final[n_dropped:]
         return segments
 
-    def _encode(self, pictures: NDArray[Any]) -> NDArray[np.float16]:
+    def _encode(self, pictures: Array) -> Array:
         """Return the features (T, D) of pictures (T, H, W, 3), made as those of a video file."""
         images = array_of(pictures, "pictures", "uint8, (T, H, W, 3)", "u")
         if images.dtype != np.uint8 or images.shape[3] != 3 or not images.size:

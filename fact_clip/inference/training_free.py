@@ -7,9 +7,8 @@ from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from fact_clip.core import Clock, InputError, Location, Vocabulary
+from fact_clip.core import Clock, InputError, Location, Reals, Singles, Vocabulary
 from fact_clip.core.arguments import names_of, number_of, validated
 from fact_clip.core.distributed import Precision
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores
@@ -66,7 +65,7 @@ class SimilarityScorer(FrameScorer):
         self._embeddings = VectorCache(self._embed)
         self.vocabulary = self.choose(actions).vocabulary
 
-    def _embed(self, names: Sequence[str]) -> NDArray[np.float32]:
+    def _embed(self, names: Sequence[str]) -> Singles:
         """Return the vectors of names, (N, E)."""
         return embed(self.encoder, Vocabulary.from_names(names), self.prompts).classes
 
@@ -99,7 +98,7 @@ class SimilarityScorer(FrameScorer):
 
     def score(
         self,
-        features: NDArray[np.floating],
+        features: Reals,
         candidates: CandidateSet,
         clock: Clock | None = None,
         transcript: Sequence[str] | None = None,

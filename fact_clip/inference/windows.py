@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
+from fact_clip.core import Singles
 
-Rows = NDArray[np.float32]
+IndexedRows = tuple[int, Singles]
+"""The index of a window, and the rows (T', D') of one pass over it."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
     ]
 
 
-def grouped(passes: Iterable[tuple[int, Rows]], budget: int) -> Iterator[list[tuple[int, Rows]]]:
+def grouped(passes: Iterable[IndexedRows], budget: int) -> Iterator[list[IndexedRows]]:
     """Yield consecutive passes in groups of at most `budget` padded rows, or one pass each.
 
     Args:
-        passes: the index of a window and the rows (T', D') of a pass.
+        passes: in their order.
         budget: rows of a group, padded to its longest pass.
     """
-    group: list[tuple[int, Rows]] = []
+    group: list[IndexedRows] = []
     for item in passes:
         longest = max(len(rows) for _, rows in [*group, item])
         if group and longest * (len(group) + 1) > budget:

@@ -20,7 +20,6 @@ from fact_clip.metrics.segmental import OVERLAPS, SegmentCounts, count_segments,
 
 Tables: TypeAlias = Sequence[ArrayLike]
 
-_POINTS = 101  # of a curve in JSON
 _ROUNDING = 1e-6  # by which a mean of percentages may end above 100
 
 
@@ -206,17 +205,19 @@ class SeenUnseenCurve:
         """
         return float(np.sum(np.diff(self.unseen) * (self.seen[1:] + self.seen[:-1]))) / 200
 
-    def to_dict(self) -> dict[str, list[float]]:
-        """Return a curve of at most `_POINTS` points for JSON.
+    def to_dict(self, points: int = 101) -> dict[str, list[float]]:
+        """Return a shorter curve for JSON.
 
-        They are evenly spread along the curve, and the one of gamma = 0 is among them.
+        Args:
+            points: largest number of points. They are evenly spread along the curve, and the one
+                of gamma = 0 is among them.
 
         Returns:
             Lists "gamma", "seen" and "unseen".
         """
         steps = np.abs(np.diff(self.seen)) + np.abs(np.diff(self.unseen))
         length = np.concatenate([[0.0], np.cumsum(steps)])  # (J,) along the curve
-        spread = np.searchsorted(length, np.linspace(0, length[-1], _POINTS - 1))
+        spread = np.searchsorted(length, np.linspace(0, length[-1], max(points - 1, 2)))
         indices = np.unique(np.append(spread, self.start))
         return {
             "gamma": self.gamma[indices].tolist(),

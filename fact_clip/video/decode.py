@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fact_clip.core import Floats, Image, InputError, Json, library_errors
+from fact_clip.core import Floats, Image, InputError, Json, Size, library_errors
 from fact_clip.core.arguments import validated
 from fact_clip.core.extras import require
 from fact_clip.core.io import check_file
@@ -125,7 +125,7 @@ def frames(
     path: str | Path,
     *,
     fps: float | None = None,
-    size: tuple[int, int] | None = None,
+    size: Size = None,
     keep_going: bool = False,
     start: float = 0.0,
     stop: float | None = None,
@@ -160,7 +160,7 @@ LIVE = ("rtsp://", "rtsps://", "camera:")
 
 
 @validated()
-def live_frames(source: str, fps: float, size: tuple[int, int] | None = None) -> Iterator[Frame]:
+def live_frames(source: str, fps: float, size: Size = None) -> Iterator[Frame]:
     """Yield pictures of a live source, each when the next one has arrived.
 
     A network stream or camera that breaks off ends with a warning.
@@ -221,7 +221,7 @@ class Span:
 def _pictures(
     source: _VideoSource,
     fps: float | None,
-    size: tuple[int, int] | None,
+    size: Size,
     keep_going: bool,
     span: Span | None = None,
 ) -> Iterator[Frame]:
@@ -236,7 +236,7 @@ def _pictures(
         warnings.warn(f"{damage.where}: {damage.problem}", stacklevel=2)
 
 
-def scaled(image: Image, size: tuple[int, int] | None) -> Image:
+def scaled(image: Image, size: Size) -> Image:
     """Scale a picture (H, W, 3) to (width, height) as `frames` does. None returns it unchanged."""
     if size in (None, image.shape[1::-1]):
         return image
@@ -264,7 +264,7 @@ def _on_grid(source: _VideoSource, fps: float, span: Span) -> Iterator[tuple[flo
         raise InputError(source.location, problem)
 
 
-def _converter(size: tuple[int, int] | None) -> Callable[[VideoFrame], Image]:
+def _converter(size: Size) -> Callable[[VideoFrame], Image]:
     """Return a function from decoded frames to RGB arrays, scaled and rotated."""
     from av.video.reformatter import VideoReformatter
 

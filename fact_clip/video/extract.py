@@ -17,7 +17,6 @@ from typing import Literal, TypeVar, cast
 from zipfile import BadZipFile
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fact_clip import __version__
 from fact_clip.core import LEAST_FPS, Array, Floats, InputError, Json, Progress, row_times
@@ -85,7 +84,7 @@ class RowBatch:
     """Consecutive rows of features."""
 
     times: Floats  # (N,) seconds at which their pictures came up
-    rows: NDArray[np.float16]  # (N, D)
+    rows: Array  # (N, D) float16
 
     @classmethod
     def join(cls, batches: Sequence[RowBatch]) -> RowBatch:
@@ -411,7 +410,7 @@ class RowEncoder:
         self._encoder = encoder
         self._where = where
 
-    def __call__(self, prepared: Sequence[Array]) -> NDArray[np.float16]:
+    def __call__(self, prepared: Sequence[Array]) -> Array:
         """Return the rows (N, D) of the next N prepared pictures. Reject NaN and infinities."""
         context = self._encoder.context
         previous = self.previous or [prepared[0]] * context  # the first picture has no past

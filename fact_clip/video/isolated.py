@@ -18,7 +18,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from fact_clip.core import InputError, Json
+from fact_clip.core import InputError, Json, Size
 from fact_clip.core.arguments import number_of
 from fact_clip.video.decode import DamagedVideoError, Frame, Span, VideoInfo, frames, probe
 
@@ -81,7 +81,7 @@ class Grid:
     """
 
     fps: float
-    size: tuple[int, int] | None
+    size: Size
     span: Span
     library: str = "pyav"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fact_clip.core import Floats, InputError, library_errors
+from fact_clip.core import Floats, InputError, Size, library_errors
 from fact_clip.core.extras import require
 from fact_clip.video.decode import (
     ROUNDING,
@@ -22,9 +22,7 @@ from fact_clip.video.decode import (
 _PICTURES_AT_ONCE = 32
 
 
-def torchcodec_frames(
-    path: Path, *, fps: float, size: tuple[int, int] | None, span: Span
-) -> Iterator[Frame]:
+def torchcodec_frames(path: Path, *, fps: float, size: Size, span: Span) -> Iterator[Frame]:
     """Yield the pictures shown at n / fps seconds; see `decode.frames`.
 
     Args:

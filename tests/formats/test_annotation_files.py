@@ -39,11 +39,9 @@ def spans(path: Path, kind: str, **options: Any) -> dict[str, list[tuple[float, 
     [
         ("eaf", ".eaf", "x"),  # named by the file, as a document may link several media
         ("boris", ".boris", "take 1"),
-        ("boris", ".boris.tsv", "take 1"),
         ("via", ".via.json", "take 1"),
         ("label-studio", ".label-studio.json", "take 1"),
         ("nwb", ".nwb", "x"),
-        ("ass", ".ass", "x"),
         ("csv", ".csv", "x"),
     ],
 )
@@ -60,7 +58,7 @@ def test_what_was_exported_comes_back_frame_by_frame(kind, ending, name, tmp_pat
 
 def test_every_kind_is_tested_here():
     assert set(READERS) == {
-        *("eaf", "boris", "via", "label-studio", "csv", "runs", "epic", "vtt", "srt", "ass", "nwb"),
+        *("eaf", "boris", "via", "label-studio", "csv", "runs", "epic", "vtt", "srt", "nwb"),
     }
 
 
@@ -361,20 +359,7 @@ def test_names_of_videos():
 EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
 
 
-# --- SubStation -----------------------------------------------------------------------------------------------
-
-
-def test_subtitles_of_other_programs(tmp_path):
-    path = tmp_path / "a.ass"
-    path.write_text(
-        "[Events]\nFormat: Start, End, Text\nComment: 0:00:00.00,0:00:09.00,no\n"
-        "Dialogue: 0:00:01.50,0:01:02.00,{\\i1}stir, then{\\i0}\\Npour \\{it\\}\n"
-    )
-    assert spans(path, "ass") == {"a": [(1.5, 62.0, "stir, then pour {it}")]}
-    for bad, place in (("Dialogue: soon,2,x\n", "a.ass:3"), ("Comment: x\n", "a.ass")):
-        path.write_text(f"[Events]\nFormat: Start, End, Text\n{bad}")
-        with refused(place):
-            READERS["ass"](path, Options())
+# --- NWB ---------------------------------------------------------------------------------------------------
 
 
 def test_nwb_as_pynwb_reads_it(tmp_path):

@@ -34,7 +34,6 @@ KINDS = {
     ".eaf": "eaf",
     ".nwb": "nwb",
     ".boris": "boris",
-    ".boris.tsv": "boris",
 }
 FRAMES = [".csv", ".json", ".jsonl"]
 
