@@ -35,6 +35,13 @@ _TABLES = {
 }
 
 
+def adopt_function(name: str, part: Any) -> Any:
+    """Return a function as it is."""
+    if not callable(part):
+        raise ValueError("not a function")
+    return part
+
+
 class Table(UserDict[str, T]):
     """The parts of a kind by name: built-in and registered ones first, then working plug-ins.
 
@@ -43,12 +50,16 @@ class Table(UserDict[str, T]):
         rows: the built-in parts.
         adopt: `adopt(name, part)` turns a part into a table row, or returns None if it belongs to
             another table of the group. It raises a ValueError for an unusable part.
+            Default: any function.
 
     A broken plug-in raises an InputError when it is looked up by name, so `in` is true for it.
     """
 
     def __init__(
-        self, group: str, rows: Mapping[str, T], adopt: Callable[[str, Any], T | None]
+        self,
+        group: str,
+        rows: Mapping[str, T],
+        adopt: Callable[[str, Any], T | None] = adopt_function,
     ) -> None:
         super().__init__(rows)
         self.group = group
@@ -127,13 +138,6 @@ class Table(UserDict[str, T]):
         if row is not None:
             self.data[name] = row
         return row is not None
-
-
-def adopt_function(name: str, part: Any) -> Any:
-    """Return a function as it is."""
-    if not callable(part):
-        raise ValueError("not a function")
-    return part
 
 
 def tables(kind: str) -> list[Table[Any]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fact_clip.core import Clock, Floats, InputError, Integers, Segment, Segmentation, runs
 from fact_clip.core.arguments import table_of
-from fact_clip.core.plugins import Table, adopt_function
+from fact_clip.core.plugins import Table
 from fact_clip.core.scores import Scores as FrameScores
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores
 from fact_clip.inference.candidates import NONE_OF_THESE
@@ -29,7 +29,7 @@ Decode = Callable[[FrameScores], ArrayLike]
 
 
 DECODERS: Table[Decode] = Table(
-    "fact_clip.decoders", {"argmax": lambda scores: scores.array.argmax(axis=1)}, adopt_function
+    "fact_clip.decoders", {"argmax": lambda scores: scores.array.argmax(axis=1)}
 )
 """Decoders beside that of the settings, for `Segmenter.segment`."""
 

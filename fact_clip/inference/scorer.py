@@ -215,6 +215,7 @@ class FrameScorer(Protocol):
 
     def check_stream(self, fps: float | None) -> None:
         """Raise an InputError if the scorer cannot read an unfinished video at this rate."""
+        return
 
 
 class Scorer(FrameScorer):

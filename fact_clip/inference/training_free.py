@@ -39,6 +39,7 @@ class SimilarityScorer(FrameScorer):
         device: auto, cpu, cuda, cuda:N or mps.
     """
 
+    fps: float
     settings = DecodeSettings(shortest=1.0)
     adjustable = ("threshold", "shortest")
 

@@ -122,4 +122,4 @@ def test_a_video_model_of_transformers(video, tmp_path):
     assert np.load(path).shape == (9, 16)
     assert np.isfinite(np.load(path)).all()
     assert Path(json.loads(path.with_suffix(".json").read_text())["video"]).name == "a.mp4"
-    check_encoder(encoder, tolerance=1e-5)
+    check_encoder(encoder)
