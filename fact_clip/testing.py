@@ -1,17 +1,19 @@
 """Laws of the parts that programs and plug-ins add, for their tests (docs/extending.md).
 
 Each check takes the part, or the name by which it is used, so that it tests the entry point too. It
-raises an AssertionError for a broken law.
+raises an AssertionError for a broken law, or an InputError for vectors of another form.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
 from fact_clip.core import Segment, Segmentation
 from fact_clip.encoders import (
@@ -23,12 +25,11 @@ from fact_clip.encoders import (
     frame_encoder,
     text_encoder,
 )
+from fact_clip.encoders.vectors import check_vectors
 from fact_clip.formats import FORMATS, Format, load, save
 from fact_clip.metrics.frame import Labels
 from fact_clip.metrics.report import METRICS, Metric
-
-if TYPE_CHECKING:
-    from fact_clip.models.heads import Head
+from fact_clip.models.heads import HEADS, Candidates, Classes, Head
 
 __all__ = ["check_encoder", "check_format", "check_head", "check_metric", "check_text_encoder"]
 
@@ -134,10 +135,7 @@ def check_text_encoder(part: str | TextEncoder) -> None:
         part: the encoder, or its name.
     """
     encoder = text_encoder(part, "cpu") if isinstance(part, str) else part
-    together = encoder.encode_texts(list(TEXTS))
-    assert together.dtype == np.float32, "vectors are not float32"
-    assert together.shape[:-1] == (5,), "vectors are not (N, E)"
-    _assert_close(np.linalg.norm(together, axis=1), 1, "vectors have another length than 1")
+    together = check_vectors(encoder.name, encoder.encode_texts(list(TEXTS)), TEXTS)
     alone = np.concatenate([encoder.encode_texts([sentence]) for sentence in TEXTS])
     _assert_close(alone, together, "a vector depends on the other texts")
 
@@ -151,13 +149,9 @@ def check_head(part: str | type[Head]) -> None:
     Args:
         part: the class, which is registered by its name, or the name.
     """
-    import torch
-
-    from fact_clip.models.heads import HEADS, Candidates, Classes
-
     torch.manual_seed(4)
-    pairs = {"verb": (0, 0, 1, 1, 2), "noun": (0, 1, 0, 2, 1), "n_verbs": 3, "n_nouns": 3}
-    classes = Classes(5, n_slots=2, text_width=4, **pairs)
+    pairs = Classes(5, verb=(0, 0, 1, 1, 2), noun=(0, 1, 0, 2, 1), n_verbs=3, n_nouns=3)
+    classes = replace(pairs, n_slots=2, text_width=4)
     head = HEADS[HEADS.name_of(part)](16, classes, null=True)
     names = torch.eye(10, 4).reshape(5, 2, 4).roll(1, 0)  # the background has no word
     videos = [torch.randn(length, 16) for length in (1, 17, 40)]
