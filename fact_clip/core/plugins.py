@@ -6,11 +6,13 @@ failure of a plug-in is one InputError that names the package, where it is used.
 
 from __future__ import annotations
 
+import json
 from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,16 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # The tables of each kind, whose rooms are imported when they are needed.
-_TABLES = {
-    "data source": ("datasets.memory:DATA_SOURCES",),
-    "decoder": ("inference.decoder:DECODERS",),
-    "encoder": ("encoders:FRAME_ENCODERS", "encoders:TEXT_ENCODERS"),
-    "format": ("formats:FORMATS", "formats:READERS"),
-    "head": ("models.heads:HEADS",),
-    "logger": ("training.callbacks:LOGGERS",),
-    "loss": ("losses.criterion:LOSSES",),
-    "metric": ("metrics.report:METRICS",),
-}
+_TABLES: dict[str, list[str]] = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
 
 
 def adopt_function(name: str, part: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, BeforeValidator, Field
 
 from fact_clip.core import FileLocation, InputError, Instant, Json, Names, Segment, Segmentation
-from fact_clip.core.io import read_value
+from fact_clip.core.io import read_mapping, read_value
 from fact_clip.core.messages import is_name
 from fact_clip.formats.base import (
     Annotation,
@@ -76,30 +76,20 @@ def write_project(segmentation: Segmentation, path: Path, ethogram: Ethogram | N
     name = Path(video).stem
     date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
     events = _events(segmentation, ethogram)
-    players: dict[str, list[str]] = {str(player): [] for player in range(1, 9)}
-    players["1"] = [video]
     # a millisecond more, because BORIS drops a last stop that is, as a decimal, above the binary
     # fraction of the length
     length = round(round(second_of(segmentation, segmentation.n_frames), 3) + 0.001, 3)
 
-    observation = {
-        "file": players,
-        "type": "MEDIA",
+    blank = _blank()
+    observation = blank["observation"]
+    observation["file"]["1"] = [video]
+    observation |= {
         "date": date,
         "description": remark(segmentation),
-        "time offset": 0.0,
         "events": [
             [event.time, "", event.code, event.modifier, event.comment, event.picture]
             for event in events
         ],
-        "observation time interval": [0, 0],
-        "independent_variables": {},
-        "visualize_spectrogram": False,
-        "visualize_waveform": False,
-        "media_creation_date_as_offset": False,
-        "media_scan_sampling_duration": 0,
-        "image_display_duration": 1,
-        "close_behaviors_between_videos": False,
         "media_info": {
             "length": {video: length},
             "fps": {video: picture_rate(segmentation)},
@@ -108,22 +98,18 @@ def write_project(segmentation: Segmentation, path: Path, ethogram: Ethogram | N
             "offset": {"1": 0.0},
         },
     }
-    project = {
-        "time_format": "hh:mm:ss",
+    project = blank["project"] | {
         "project_date": date,
         "project_name": name,
-        "project_description": "written by fact-clip",
-        "project_format_version": "7.0",
         "behaviors_conf": _behaviours(segmentation, events, ethogram),
         "observations": {name: observation},
-        "behavioral_categories": [],
-        "behaviors_coding_map": [],
-        "subjects_conf": {},
-        "independent_variables": {},
-        "coding_map": {},
-        "converters": {},
     }
     write_json(path, project)
+
+
+def _blank() -> Json:
+    """Return the parts of an empty project, with all keys of BORIS in its order."""
+    return read_mapping(Path(__file__).with_suffix(".json"), "parts of a project")
 
 
 def _behaviours(segmentation: Segmentation, events: Iterable["_Event"], ethogram: Ethogram) -> Json:
@@ -138,19 +124,17 @@ def _behaviours(segmentation: Segmentation, events: Iterable["_Event"], ethogram
     for code in sorted(kinds):
         classes.setdefault(code, [Behaviour()])
 
+    blank = _blank()["behavior"]
     behaviours = {}
     for number, (code, variants) in enumerate(classes.items()):
         is_point = kinds.get(code) == {"POINT"}
-        behaviours[str(number)] = {
+        behaviours[str(number)] = blank | {
             "type": "Point event" if is_point else "State event",
             "code": code,
             "key": variants[0].key,
             "description": variants[0].description,
             "color": variants[0].colour,
-            "category": "",
             "modifiers": _modifier_sets(variants),
-            "excluded": "",
-            "coding map": "",
         }
     return behaviours
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field
 
 from fact_clip.core import FileLocation, InputError, Segmentation
-from fact_clip.core.io import read_value
+from fact_clip.core.io import read_mapping, read_value
 from fact_clip.formats.base import (
-    OURS,
     Annotation,
     Options,
     Span,
@@ -47,53 +46,13 @@ def write(segmentation: Segmentation, path: Path) -> None:
             "xy": [],
             "av": values,
         }
-    project = {
-        "project": {
-            # the id placeholders of a project that was never shared on VIA's server
-            "pid": "__VIA_PROJECT_ID__",
-            "rev": "__VIA_PROJECT_REV_ID__",
-            "rev_timestamp": "__VIA_PROJECT_REV_TIMESTAMP__",
-            "pname": Path(video).stem,
-            "creator": "fact-clip",
-            "created": int(1000 * time.time()),
-            "data_format_version": "3.1.1",
-            "vid_list": ["1"],
-        },
-        "config": {
-            "file": {"loc_prefix": {"1": "", "2": "", "3": "", "4": ""}},
-            "ui": {
-                "file_content_align": "center",
-                "file_metadata_editor_visible": True,
-                "spatial_metadata_editor_visible": False,
-                "temporal_segment_metadata_editor_visible": True,
-                "spatial_region_label_attribute_id": "",
-                "gtimeline_visible_row_count": "4",
-            },
-        },
-        "attribute": {
-            # type 4: a choice, 1: a text
-            "1": {
-                "aname": OURS,
-                "type": 4,
-                "options": {label: label for label in labels},
-                "anchor_id": TEMPORAL,
-                "desc": remark(segmentation),
-                "default_option_id": "",
-            },
-            "2": {
-                "aname": CONFIDENCE,
-                "type": 1,
-                "options": {},
-                "anchor_id": TEMPORAL,
-                "desc": "",
-                "default_option_id": "",
-            },
-        },
-        # type 4: a video; loc 1: on this computer
-        "file": {"1": {"fid": "1", "fname": Path(video).name, "type": 4, "loc": 1, "src": video}},
-        "metadata": metadata,
-        "view": {"1": {"fid_list": ["1"]}},
-    }
+    # a project that was never shared on VIA's server, with a choice (type 4) and a text (type 1)
+    project = read_mapping(Path(__file__).with_suffix(".json"), "a blank project")
+    project["project"] |= {"pname": Path(video).stem, "created": int(1000 * time.time())}
+    options = {label: label for label in labels}
+    project["attribute"]["1"] |= {"options": options, "desc": remark(segmentation)}
+    project["file"]["1"] |= {"fname": Path(video).name, "src": video}
+    project["metadata"] = metadata
     write_json(path, project)
 
 
