@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,3 +56,8 @@ def number_of(image: np.ndarray) -> int:
     height, width = image.shape[:2]
     columns = image[: height // 2].mean(axis=(0, 2)).reshape(8, width // 8).mean(axis=1)
     return sum(1 << bit for bit in range(8) if columns[bit] > 127)
+
+
+def described(features: Path) -> dict[str, Any]:
+    """What the extraction wrote beside a feature file."""
+    return json.loads(features.with_suffix(".json").read_text())

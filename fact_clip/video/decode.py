@@ -83,7 +83,7 @@ class DamagedVideoError(InputError):
 @validated()
 def probe(path: str | Path) -> VideoInfo:
     """Return the properties of a video file. Decodes its first frame. See `frames` for errors."""
-    with _opened(Path(path)) as source:
+    with _opened(path) as source:
         _, frame = next(iter(source))
         height, width = _converter(None)(frame).shape[:2]
         return VideoInfo(
@@ -104,7 +104,7 @@ def picture_times(path: str | Path) -> Floats:
     """Return the start of each picture and the end, (N + 1,) rising seconds, without decoding."""
     import av
 
-    with _opened(Path(path)) as source:
+    with _opened(path) as source:
         stamps: list[int] = []
         with suppress(av.error.FFmpegError, OSError):  # what is before the damage can be labelled
             for packet in source.container.demux(source.stream):
@@ -152,7 +152,7 @@ def frames(
         raise InputError(
             "fps", f"{fps:g} pictures a second", f"give more than 0, and at most {_MAX_FPS}"
         )
-    with _opened(Path(path)) as source:
+    with _opened(path) as source:
         yield from _pictures(source, fps, size, keep_going, Span(start, stop))
 
 
@@ -292,9 +292,9 @@ def check_av(where: Path | str) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[_VideoSource]:
+def _opened(video: str | Path) -> Iterator[_VideoSource]:
     """Open the video stream of a file."""
-    check_file(path, "a video file")
+    path = check_file(video, "a video file")
     with _container(path, file_url(path), {"options": OPTIONS}) as source:
         yield source
 

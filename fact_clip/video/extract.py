@@ -134,7 +134,6 @@ def extract(
     path = Path(video)
     target = output_path(Path(out), name or file_name(path.stem), ".npy")
     extraction = Extraction(path, encoder, target, settings, decoder or DirectDecoder())
-    extraction.resume()
     damage: str | None = None
     try:
         for batch in extraction.encoded(encoder):
@@ -155,7 +154,9 @@ def extract(
 
 
 class Extraction:
-    """The extraction of one video, which can be interrupted and resumed.
+    """The extraction of one video, which resumes an interrupted one.
+
+    It checks the files to be written when it is made.
 
     Args:
         video: the video file.
@@ -175,10 +176,7 @@ class Extraction:
     ) -> None:
         self.video = video
         self.settings = settings
-        self.count = 0  # rows so far
-        self._batches: list[RowBatch] = []
         self._began = time.monotonic()
-        self._saved = self._began
         self._target = target
         self._clip = clip_of(encoder)
         rate = settings.fps * self._clip.stride  # pictures a second
@@ -197,17 +195,13 @@ class Extraction:
         }
         self._part = inside(self._target.parent, f"{self._target.stem}.part")
         self._sidecar = inside(self._target.parent, f"{self._target.stem}.json")
-        self._pace = Pace(0, tenths=False)
-
-    def resume(self) -> None:
-        """Check the files to be written, and read the rows of an interrupted extraction."""
         self._warn_about_rate()
         for path in (self._target, self._part, self._sidecar):
             check_place(path)
         if not self._part.is_file():
             self._check_existing()
         self._batches = _read_part(self._part, self._identity)
-        self.count = sum(len(batch.times) for batch in self._batches)
+        self.count = sum(len(batch.times) for batch in self._batches)  # rows so far
         if self.count:
             logger.info("%s: continued at row %d", self.video, self.count)
         self._pace = Pace(self.count, tenths=False)
@@ -318,16 +312,6 @@ class Extraction:
         return self._target
 
 
-def describe(features: str | Path) -> Json:
-    """Read the JSON file that `extract` wrote beside a feature file."""
-    path = Path(features).with_suffix(".json")
-    facts: Json = read_mapping(path, "what fact-clip extract writes beside features")
-    if facts.get("format") != FORMAT:
-        problem = "fact-clip extract did not write this file"
-        raise InputError(path, problem, "extract the video again")
-    return facts
-
-
 def precision_of(encoder: FrameEncoder) -> str:
     """Return the precision of an encoder. Features of another precision are other features."""
     return str(getattr(encoder, "precision", "float32"))
@@ -345,7 +329,9 @@ def is_current(
     video = Path(video)
     try:
         target = output_path(Path(out), name or file_name(video.stem), ".npy")
-        facts = describe(target)
+        facts = read_mapping(target.with_suffix(".json"), "what extract writes beside features")
+        if facts["format"] != FORMAT:
+            return False
         if facts["damage"] is not None and not settings.keep_going:
             return False
         origin = (facts["encoder"], facts["precision"], facts["fps"])

@@ -16,8 +16,9 @@ from fact_clip.batch import BatchOptions, Inputs, Item, Limits, batch_status, ex
 from fact_clip.batch.failures import read_failures
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.decode import SUFFIXES
-from fact_clip.video.extract import Settings, describe, extract
+from fact_clip.video.extract import Settings, extract
 
+from ..films import described
 from ..refusals import refused, refused_line
 from .conftest import write_manifest
 
@@ -43,7 +44,7 @@ def test_equal_names_in_two_folders_are_two_outputs(library, tmp_path):
     out = tmp_path / "out"
     assert extracted(root, out) == {"a/take": "extracted", "b/take": "extracted"}
     assert list(outputs(out)) == ["a/take.npy", "b/take.npy"]
-    assert describe(out / "b" / "take.npy")["video"] == str(root / "b" / "take.mp4")
+    assert described(out / "b" / "take.npy")["video"] == str(root / "b" / "take.mp4")
     with refused("take.mp4"):
         Inputs([root / "a", root / "b"], SUFFIXES)
 

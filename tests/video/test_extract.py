@@ -12,8 +12,9 @@ from fact_clip.core import InputError
 from fact_clip.core.identity import identity_of
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.decode import DamagedVideoError, frames
-from fact_clip.video.extract import Settings, describe, extract, is_current
+from fact_clip.video.extract import Settings, extract, is_current
 
+from ..films import described
 from ..refusals import refused
 
 GRID = frame_encoder("grid")
@@ -44,7 +45,7 @@ def test_rows_are_what_the_encoder_gives_on_the_grid_of_times(video, tmp_path):
     assert rows.dtype == np.float16
     np.testing.assert_array_equal(rows, GRID.encode_images(np.stack(images)).astype(np.float16))
     np.testing.assert_array_equal(np.load(extract(path, GRID, tmp_path / "again", Settings(fps=10, batch=31))), rows)
-    facts = describe(target)
+    facts = described(target)
     shown = [each.time for each in pictures]
     first = [row for row in range(len(rows)) if row == 0 or shown[row] != shown[row - 1]]
     assert 0 < len(first) < len(rows)  # some pictures are there for two rows
@@ -69,7 +70,7 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(video, tmp_path, bat
     second = Stumbling(-(-(50 - 8 * batches) // 8))  # no more than what is left
     np.testing.assert_array_equal(np.load(extract(path, second, tmp_path, settings)), whole)
     assert second.left == 0
-    assert describe(tmp_path / "a.npy")["times"] == describe(tmp_path / "whole" / "a.npy")["times"]
+    assert described(tmp_path / "a.npy")["times"] == described(tmp_path / "whole" / "a.npy")["times"]
 
 
 def test_a_part_of_something_else_is_begun_anew(video, tmp_path):
@@ -114,7 +115,7 @@ def test_a_damaged_video(video, tmp_path):
         extract(path, GRID, tmp_path)
     with pytest.warns(UserWarning, match=r"s decoded of 5\.0 s declared"):
         target = extract(path, GRID, tmp_path, Settings(keep_going=True))
-    facts = describe(target)
+    facts = described(target)
     assert "5.0 s declared" in facts["damage"]
     assert len(np.load(target)) == facts["n_frames"] == pytest.approx(12, abs=2)
     assert is_current(path, GRID, tmp_path, Settings(keep_going=True))

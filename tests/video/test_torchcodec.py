@@ -11,11 +11,10 @@ import pytest
 
 from fact_clip.core import extras
 from fact_clip.video.decode import Span, frames
-from fact_clip.video.extract import describe
 from fact_clip.video.isolated import Grid, IsolatedDecoder, Limits
 from fact_clip.video.torch_decode import torchcodec_frames
 
-from ..films import number_of, numbered, write_video
+from ..films import described, number_of, numbered, write_video
 from ..refusals import refused
 
 has_torchcodec = pytest.mark.skipif(
@@ -75,7 +74,7 @@ def test_features_name_their_decoder(ffmpeg, tmp_path):
     how = ["extract", str(film), "--encoder", "grid", "--memory", "16", "--out"]
     assert main([*how, str(tmp_path / "torchcodec"), "--decoder", "torchcodec"]) == 0
     assert main([*how, str(tmp_path / "pyav")]) == 0
-    first, second = (describe(tmp_path / name / "uneven.npy") for name in ("torchcodec", "pyav"))
+    first, second = (described(tmp_path / name / "uneven.npy") for name in ("torchcodec", "pyav"))
     assert (first["decoder"], "decoder" in second) == ("torchcodec", False)
     assert first["times"] == second["times"]
     rows, expected = (np.load(tmp_path / name / "uneven.npy") for name in ("torchcodec", "pyav"))
