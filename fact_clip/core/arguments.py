@@ -224,9 +224,7 @@ def _has_shape(array: Array, shape: tuple[int | str, ...]) -> bool:
     if array.ndim != len(shape):
         return False
     for length, expected in zip(array.shape, shape, strict=True):
-        if isinstance(expected, str):
-            if length == 0:
-                return False
-        elif length != expected:
+        is_any = isinstance(expected, str) and length > 0
+        if not is_any and length != expected:
             return False
     return True

@@ -11,23 +11,14 @@ _BLOCK = 1 << 14  # bytes of a block between them
 _N_BLOCKS = 16
 
 
-class Status(Protocol):
-    """The size of a file, and the time of its last change."""
-
-    @property
-    def st_size(self) -> int:
-        """Return the bytes."""
-
-    @property
-    def st_mtime_ns(self) -> int:
-        """Return the nanoseconds, or another number that changes with the content."""
-
-
 class File(Protocol):
     """A path, or a file in another store."""
 
-    def stat(self) -> Status:
-        """Return the size and the time. OSError: there is no file."""
+    def stat(self) -> Any:
+        """Return `st_size` (bytes) and `st_mtime_ns`, which changes with the content.
+
+        OSError: there is no file.
+        """
 
     def open(self, mode: Literal["rb"]) -> BinaryIO:
         """Open the file for reading at any position."""

@@ -162,6 +162,10 @@ class FrameScorer(Protocol):
     def needs(self) -> FeatureSpec:
         """Return the features that the model reads."""
 
+    def checked(self, features: Any, where: Location) -> Array:
+        """Return features as rows that the model reads; see `check_features`."""
+        return check_features(features, where, self.width, self.needs.origin)
+
     def load(self) -> None:
         """Load what embeds and compares names, where the scorer reads names."""
 

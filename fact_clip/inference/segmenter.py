@@ -35,7 +35,7 @@ from fact_clip.decoding import CandidateSet, DecodeSettings, Scores
 from fact_clip.encoders import FrameEncoder
 from fact_clip.inference.decoder import BACKGROUND, DECODERS, Decode, SegmentDecoder
 from fact_clip.inference.export import export
-from fact_clip.inference.scorer import FrameScorer, Scorer, check_features
+from fact_clip.inference.scorer import FrameScorer, Scorer
 from fact_clip.inference.stream import Stream, check_delay
 from fact_clip.run import Run
 from fact_clip.sharing import save_pretrained, share
@@ -419,7 +419,7 @@ class Segmenter:
         clocks = []
         for path in paths:
             features, clock = self.open(path)
-            videos.append(check_features(features, path, scorer.width, scorer.needs.origin))
+            videos.append(scorer.checked(features, path))
             clocks.append(clock)
         scores = scorer.score_together(
             videos,
@@ -453,7 +453,7 @@ class Segmenter:
         Returns:
             The scores of the candidates.
         """
-        rows = check_features(features, where, self.scorer.width, self.scorer.needs.origin)
+        rows = self.scorer.checked(features, where)
         return self.scorer.score(rows, candidates, clock, transcript, rivals=rivals)
 
     def decode(

@@ -14,7 +14,6 @@ from fact_clip.core import LEAST_FPS, MOST_FPS, Array, Clock, InputError, Segmen
 from fact_clip.core.arguments import array_of, number_of
 from fact_clip.encoders import FrameEncoder, clip_of
 from fact_clip.inference.decoder import FrameLabels, SegmentDecoder
-from fact_clip.inference.scorer import check_features
 from fact_clip.video.decode import scaled
 from fact_clip.video.extract import RowEncoder
 
@@ -125,7 +124,7 @@ class Stream:
         rows = features
         if getattr(features, "ndim", 0) == 4:
             rows = self._encode(features)
-        rows = check_features(rows, "features", self._scorer.width, self._scorer.needs.origin)
+        rows = self._scorer.checked(rows, "features")
         rows = np.array(rows)  # a copy, since callers may reuse their buffer
         segments: list[Segment] = []
         while len(rows):

@@ -18,7 +18,7 @@ from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, dec
 from fact_clip.decoding.switching import absorb_short, decode_switching
 from fact_clip.encoders import frame_encoder
 from fact_clip.inference import stream as stream_module
-from fact_clip.inference.scorer import FeatureSpec
+from fact_clip.inference.scorer import FeatureSpec, FrameScorer
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.training_free import load_training_free
 from fact_clip.training import train
@@ -30,10 +30,10 @@ SHELF = Path(__file__).parents[1] / "shelf" / "0.2.0"
 LETTERS = ("a", "b", "c")
 
 
-class Direct:
+class Direct(FrameScorer):
     """A scorer whose features are the scores: a row has the log-probabilities of three classes in its first columns."""
 
-    run = calibration = confidence = rows_per_pass = None
+    width = 3
     unlabelled, adjustable = (), ("switch_penalty", "shortest")
     vocabulary, needs = Vocabulary.from_names(LETTERS), FeatureSpec("the test needs")
 
@@ -43,12 +43,6 @@ class Direct:
 
     def choose(self, actions=None) -> CandidateSet:
         return CandidateSet(self.vocabulary)
-
-    def calibrated(self, shares):
-        return shares.astype(np.float64)
-
-    def check_stream(self, fps) -> None:
-        pass
 
     def score(self, features, candidates, clock, transcript=None, *, rivals=False) -> Scores:
         self.lengths.append(len(features))
