@@ -26,7 +26,6 @@ Kind = Literal[
     "csv",
     "vtt",
     "srt",
-    "runs",
     "epic",
     "npy",
     "lmdb",
@@ -43,7 +42,6 @@ READABLE: dict[str, set[str]] = {
     "csv": _ANNOTATIONS | {"unit", "source_fps", "decimal", "skip_bad"},
     "vtt": _ANNOTATIONS,
     "srt": _ANNOTATIONS,
-    "runs": _ANNOTATIONS | {"source_fps"},
     "epic": _ANNOTATIONS | {"verbs", "nouns"},
     "npy": {"axes", "dtype"},
     "lmdb": {"dtype"},
@@ -166,12 +164,10 @@ def convert(
             )
         note(line)
     else:
-        from fact_clip.core import Vocabulary
         from fact_clip.formats.base import Options
 
         assert unit != "milliseconds"
-        classes = () if mapping is None else tuple(Vocabulary.from_mapping(mapping))
-        options = Options(tier, unit, source_fps, classes, verbs, nouns, decimal, skip_bad)
+        options = Options(tier, unit, source_fps, verbs, nouns, decimal, skip_bad)
         target = Target(fps, features, layout, background, mapping)
         _convert_annotations(files, kind, out, target, options, as_json)
 

@@ -112,13 +112,13 @@ _FORMATS: dict[str, Format] = {
 }
 FORMATS = Table("fact_clip.formats", _FORMATS, _adopt)
 
-# The formats of `fact-clip data convert --from`: the annotations of `FORMATS`, and two forms that
-# are not written.
+# The formats of `fact-clip data convert --from`: the annotations of `FORMATS`, and a form that is
+# not written.
 _READERS: dict[str, Reader] = {}
 for _name, _form in _FORMATS.items():
     if _form.annotations is not None:
         _READERS[_name] = _form.annotations
-_READERS |= {"runs": json_file.read_runs, "epic": csv_file.read_epic}
+_READERS["epic"] = csv_file.read_epic
 READERS = Table("fact_clip.formats", _READERS, lambda name, part: _adopt(name, part).annotations)
 
 

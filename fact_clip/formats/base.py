@@ -41,7 +41,6 @@ class Options:
     unit: Unit | None = None  # of the columns `start` and `stop` (CSV)
     # of the frame numbers; None: the rate in the file, else that of the features
     fps: float | None = None
-    classes: Names = ()  # names by index (run-length JSON)
     verbs: Path | None = None  # the class files of Epic-Kitchens, both or neither
     nouns: Path | None = None
     decimal: Literal[".", ","] = "."  # in the times (CSV)

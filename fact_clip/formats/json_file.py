@@ -1,10 +1,10 @@
-"""JSON: a segmentation as one object, or a segment per line; run-length labels."""
+"""JSON: a segmentation as one object, or a segment per line."""
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import AliasChoices, BaseModel, Field
 
@@ -22,10 +22,6 @@ from fact_clip.core import (
 from fact_clip.core.io import parse_value, read_text, read_value
 from fact_clip.formats.base import (
     COMMENT,
-    LATEST,
-    Annotation,
-    Options,
-    Span,
     write_json,
     write_text,
 )
@@ -161,28 +157,3 @@ def read_lines(path: Path, gaps: Gaps) -> Segmentation:
         if row.stop_seconds is not None:
             times.append((row.stop, row.stop_seconds))
     return gapless(path, segments, rate_of(times), gaps)
-
-
-_Runs = dict[str, list[tuple[Any, Annotated[int, Field(ge=1, le=LATEST)]]]]
-
-
-def read_runs(path: Path, options: Options) -> list[Annotation]:
-    """Read run-length labels: NAME -> [[class, frames], ...].
-
-    A class is a name or an index into `options.classes`.
-    """
-    annotations = []
-    for name, runs in read_value(_Runs, path, "give NAME: [[class, frames], ...]").items():
-        spans: list[Span] = []
-        start = 0
-        for number, (value, n_frames) in enumerate(runs):
-            where = FileLocation(path, part=f"{name!r}, run {number}")
-            if type(value) is int and 0 <= value < len(options.classes):
-                value = options.classes[value]
-            if not isinstance(value, str):
-                fix = "give names, or with --mapping their index in it"
-                raise InputError(where, f"no class {value!r}", fix)
-            spans.append(Span(start, start + n_frames, value, where))
-            start += n_frames
-        annotations.append(Annotation(name, spans, "frames", path, options.fps))
-    return annotations

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pympi.Elan import Eaf, to_eaf
 
-from fact_clip.core import Segment, Segmentation, Vocabulary
+from fact_clip.core import Segment, Segmentation
 from fact_clip.core.clock import Clock
 from fact_clip.formats import READERS, save
 from fact_clip.formats.base import Options, video_name
@@ -58,7 +58,7 @@ def test_what_was_exported_comes_back_frame_by_frame(kind, ending, name, tmp_pat
 
 def test_every_kind_is_tested_here():
     assert set(READERS) == {
-        *("eaf", "boris", "via", "label-studio", "csv", "runs", "epic", "vtt", "srt", "nwb"),
+        *("eaf", "boris", "via", "label-studio", "csv", "epic", "vtt", "srt", "nwb"),
     }
 
 
@@ -305,31 +305,6 @@ def test_csv_of_seconds_beside_frame_numbers(tmp_path):
     path.write_text("start_frame,stop_frame,start,stop,label\n10,20,5,6,a\n")
     assert spans(path, "csv", unit="seconds") == {"x": [(5, 6, "a")]}
     assert spans(path, "csv") == {"x": [(10, 20, "a")]}
-
-
-def test_run_lengths_add_up(tmp_path):
-    path = tmp_path / "r.json"
-    path.write_text('{"v": [["a", 1], [1, 3], ["b", 2]], "w": []}')
-    one, empty = READERS["runs"](path, Options(classes=("x", "y"), fps=5.0))
-    assert [(span.start, span.stop, span.label) for span in one.spans] == [(0, 1, "a"), (1, 4, "y"), (4, 6, "b")]
-    assert (one.name, one.unit, one.path, one.fps) == ("v", "frames", path, 5.0)
-    assert (empty.name, empty.spans) == ("w", [])
-    path.write_text('{"v": [["a", 1], ["b", %s]]}' % (10**400))
-    with refused("r.json, v.1.1"):
-        READERS["runs"](path, Options())
-
-
-def test_breakfast_runs_are_those_published(shared):
-    folder = shared / "labels" / "breakfast"
-    classes = tuple(Vocabulary.from_mapping(folder / "mapping.txt"))
-    found = READERS["runs"](folder / "segments_rle.json", Options(classes=classes))
-    assert (len(found), sum(len(each.spans) for each in found), len(classes)) == (1712, 11656, 48)
-    assert {span.label for each in found for span in each.spans} == set(classes)
-    tree = json.loads((folder / "segments_rle.json").read_text())
-    for each in found[:50]:
-        frames = to_frames(each, Clock(), "-")
-        assert frames.labels == [classes[index] for index, length in tree[each.name] for _ in range(length)]
-        assert (frames.gaps, frames.contested, frames.lost) == (0, 0, 0)
 
 
 def test_epic_validation_segments_overlap(shared):

@@ -25,7 +25,7 @@ from ..attacks.rows.tools import FILES
 from ..refusals import refused, short
 
 TAKE = Segmentation((Segment(0, 3, "stir"), Segment(3, 5, "pour")), 5.0)
-OPTIONS = Options(fps=5.0, classes=("stir",))
+OPTIONS = Options(fps=5.0)
 
 
 def saved(ending: str) -> Callable[[Path], object]:
@@ -45,7 +45,6 @@ FILE_READERS: dict[str, tuple[str, Content, Callable[[Path], object]]] = {
     "a.tsv": ("text", BORIS_TABLE, lambda path: READERS["boris"](path, OPTIONS)),
     "a.via.json": ("json", saved(".via.json"), lambda path: READERS["via"](path, OPTIONS)),
     "a.ls.json": ("json", saved(".label-studio.json"), lambda path: READERS["label-studio"](path, OPTIONS)),
-    "runs.json": ("json", '{"v": [["stir", 5]]}', lambda path: READERS["runs"](path, OPTIONS)),
     "epic.csv": ("text", "video_id,start_timestamp\n", lambda path: READERS["epic"](path, OPTIONS)),
     "r.yaml": ("text", "base: demo\n", Config.load),
     "holdout.json": ("json", '{"unseen": ["a"]}', Holdout.read),

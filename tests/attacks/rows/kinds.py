@@ -57,7 +57,6 @@ KINDS: dict[str, Kind] = {
     "label studio": Kind("a.ls.json", f"{CONVERT} label-studio a.ls.json", ("a.ls.json",), form="json"),
     "csv": Kind("a.csv", f"{CONVERT} csv a.csv --unit seconds", ("a.csv",)),
     "epic": Kind("epic.csv", f"{CONVERT} epic epic.csv", ("epic.csv",)),
-    "label runs": Kind("a.json", f"{CONVERT} runs a.json", good='{"v": [["stir", 5]]}', form="json"),
     "table": Kind("t.csv", f"{CONVERT} table t.csv --time time", good="time,x\n0,1\n0.2,3\n"),
     "array": Kind("a.npy", "data convert --from npy a.npy --out out", good=b"\x93NUMPY", form="binary"),
     "database": Kind("a.mdb", "data convert --from lmdb a.mdb --out out", good=b"\0" * 8192, form="binary"),

@@ -104,10 +104,6 @@ FILES: dict[str, tuple[str, str, dict[str, tuple[Content, str]]]] = {
         "no class": (EPIC.replace(",1,2", ",,2"), "a.csv:2"),
         "frames in a time": (EPIC.replace("00:00:00.0", "0:00:01:12"), "a.csv:2"),
     }),
-    "runs": ("a.json", "", {
-        "a video twice": ('{"v": [["a", 5]], "v": [["b", 9]]}', "a.json"),
-        "a run of 0 frames": ('{"a": [["x", 0]]}', "a.json"),
-    }),
 }  # fmt: skip
 
 NAMES = ("../../x", "/abs/x", "..", "x" * 300, "a\x1b[31mb")
