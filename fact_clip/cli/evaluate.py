@@ -1,6 +1,6 @@
 """fact-clip evaluate, and evaluations as text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -116,7 +116,7 @@ def evaluation_text(result: Mapping[str, Any]) -> str:
         lines.append(printable(f"with {settings}"))
     if "candidates" in result:
         lines.append(_candidates_text(result["candidates"]))
-    lines.append(_metrics_table(result["metrics"]))
+    lines.append(_metrics_table(result["metrics"], result.get("members", ())))
     raw = result["reliability"]["before"]["ece"]
     calibrated = result["reliability"]["after"]
     line = f"calibration error: {raw:.1f} raw"
@@ -141,13 +141,19 @@ def _candidates_text(candidates: Mapping[str, Any]) -> str:
     return line
 
 
-def _metrics_table(metrics: Mapping[str, Any]) -> str:
+def _metrics_table(metrics: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> str:
+    """Return the figures of all models together, and of each alone."""
     from fact_clip.metrics import figure_name
 
     head = f"profile {metrics['profile']}"
-    rows = [
-        {head: figure_name(key), "": value} for key, value in metrics.items() if key != "profile"
-    ]
+    rows = []
+    for key, value in metrics.items():
+        if key == "profile":
+            continue
+        row = {head: figure_name(key), "": value}
+        for number, figures in enumerate(members, start=1):
+            row[f"model {number}"] = figures[key]
+        rows.append(row)
     return table(rows)
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import fact_clip
+from fact_clip.cli.evaluate import evaluation_text
 from fact_clip.decoding import frame_scores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.blocks import block_configs
@@ -110,6 +111,7 @@ def test_the_evaluation_has_the_figures_of_each_member(pair, tmp_path):
         alone.append(evaluate(single, overrides=["train.members=1"])["metrics"])
     assert result["members"] == alone
     assert alone[0] != alone[1]
+    assert "model 2" in evaluation_text(result)
     assert "members" not in evaluate(run, overrides=["train.members=1"])
 
 
