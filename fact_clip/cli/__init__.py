@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from fact_clip import __version__
@@ -41,23 +41,9 @@ class _Group(TyperGroup):
             module, _, function = COMMANDS[path][0].partition(":")
             loaded = typer.Typer(add_completion=False, rich_markup_mode=None)
             implementation = getattr(import_module(f"fact_clip.cli.{module}"), function)
-            loaded.command(name, cls=_Command)(implementation)
+            loaded.command(name)(implementation)
             command = get_command(loaded)
         return name, command, arguments
-
-
-class _Command(TyperCommand):
-    """Reject an option that is repeated, where typer takes the last one."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Check for repeated options and parse the arguments."""
-        typed = [word.partition("=")[0] for word in args]
-        for parameter in self.params:
-            names = [*parameter.opts, *parameter.secondary_opts]
-            count = sum(word in names for word in typed)
-            if count > 1 and not getattr(parameter, "multiple", False) and names[0][0] == "-":
-                raise InputError(names[0], "given twice")
-        return super().parse_args(ctx, args)
 
 
 def make_app() -> typer.Typer:

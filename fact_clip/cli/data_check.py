@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from fact_clip.cli.arguments import data_config
 from fact_clip.cli.console import note, progress
-from fact_clip.cli.options import AsJson, DataSet, Overrides, option
+from fact_clip.cli.options import AsJson, DataSet, Overrides
 from fact_clip.core import Json
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ MAX_PRINTED = {"note": 3, "error": 100}
 def check(
     data: DataSet,
     overrides: Overrides = None,
-    full: Annotated[
-        bool, option("Look for NaN in every feature value, even if that takes minutes.", "--full")
-    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look for faults in a data set: one line each.
@@ -46,7 +43,7 @@ def check(
     names_split = any(override.startswith("data.split=") for override in overrides or [])
     split = str(config.split) if names_split and config.split != "all" else None
     with progress("reading features") as report:
-        inspection = Inspection(config, split, full=full, progress=report)
+        inspection = Inspection(config, split, report)
         findings = sorted(inspection, key=lambda finding: finding.is_note)
     n_notes = sum(finding.is_note for finding in findings)
     n_errors = len(findings) - n_notes
@@ -57,7 +54,6 @@ def check(
             "splits": list(inspection.splits),
             "classes": len(inspection.class_names),
             "columns": inspection.columns,
-            "feature_values_looked_at": inspection.checked_share,
             "errors": n_errors,
             "notes": n_notes,
             "findings": [_as_dict(finding) for finding in findings],
@@ -106,8 +102,4 @@ def _summary(inspection: Inspection, counts: str, has_findings: bool) -> str:
     )
     if inspection.columns is not None:
         line += f", {inspection.columns} columns"
-    line += f"; {counts if has_findings else 'no fault found'}"
-    if inspection.checked_share < 1:
-        share = f"{inspection.checked_share:.1%}"
-        line += f" ({share} of the feature values were read; --full reads all)"
-    return line
+    return f"{line}; {counts if has_findings else 'no fault found'}"

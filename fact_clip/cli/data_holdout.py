@@ -35,11 +35,12 @@ def holdout(
     ] = 0,
     min_support: Annotated[
         int,
-        option("With --count: seen classes that must have each factor of a chosen class.", min=1),
+        option(
+            "With --count: seen classes that must have each factor of a chosen class; 0: also "
+            "classes with a factor that no seen class has.",
+            min=0,
+        ),
     ] = 1,
-    any_class: Annotated[
-        bool, option("With --count: also classes with a factor that no seen class has.", "--any")
-    ] = False,
     seed: Annotated[int, option("With --count: breaks ties.")] = 0,
     mode: Annotated[
         Literal["mask", "drop"],
@@ -69,7 +70,13 @@ def holdout(
     if validation_unseen is not None and unseen is None:
         where = "--validation-unseen"
         raise InputError(where, "it needs --unseen", "give --unseen too")
-    _check_count_options(count, validation_count, min_support, any_class)
+    if count is None:
+        for name, is_typed in (
+            ("--validation-count", validation_count > 0),
+            ("--min-support", min_support != 1),
+        ):
+            if is_typed:
+                raise InputError(name, "it needs --count", "give --count too")
     _check_out(out, n_choices > 0)
     from fact_clip.cli.holdout import choose, description, of_videos, open_with_guesses, ranking
     from fact_clip.datasets.holdout import Holdout
@@ -89,7 +96,7 @@ def holdout(
             dataset,
             count,
             validation_count,
-            min_support=0 if any_class else min_support,
+            min_support=min_support,
             seed=seed,
             mode=mode,
         )
@@ -99,7 +106,7 @@ def holdout(
         print_result({"ranking": rows}, lines, as_json)
         return
     result, summary = description(dataset, choice)
-    if any_class and not result["compositional"]:
+    if min_support == 0 and not result["compositional"]:
         lost = ", ".join(map(" ".join, result["lost_factors"]))
         message = f"no seen class has {lost}: these words are known by the text encoder alone"
         warnings.warn(message, stacklevel=2)
@@ -107,23 +114,6 @@ def holdout(
     print_result(result, summary, as_json)
     if out is not None:
         note(f"written: {choice.save_json(out)}; train with data.holdout={out}")
-
-
-def _check_count_options(
-    count: int | None, validation_count: int, min_support: int, any_class: bool
-) -> None:
-    """Reject options that need --count, or contradict each other."""
-    if count is None:
-        unread = {
-            "--validation-count": validation_count > 0,
-            "--any": any_class,
-            "--min-support": min_support > 1,
-        }
-        for name, is_typed in unread.items():
-            if is_typed:
-                raise InputError(name, "it needs --count", "give --count too")
-    if any_class and min_support > 1:
-        raise InputError("--any", "it takes classes without support", "leave out --min-support")
 
 
 def _check_out(out: Path | None, has_choice: bool) -> None:

@@ -15,8 +15,8 @@ MAX_TRANSITIONS = 15
 def summary(data: DataSet, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Count what a data set holds.
 
-    Videos, frames, segments, durations, how balanced the classes are, what follows what, and how
-    many action tokens fit. Reads the labels of all splits.
+    Videos, frames, segments, durations, how balanced the classes are, and what follows what. Reads
+    the labels of all splits.
 
     \b
     Example:
@@ -44,7 +44,6 @@ def _as_text(summary: Mapping[str, Any]) -> str:
         {"": "segments of a video", **summary["transcript_length"]},
     ]
     balance = summary["balance"]
-    suggested = summary["suggested"]
     lines = [
         f"{summary['root']}: {counts}, {len(summary['splits'])} splits",
         frames,
@@ -53,8 +52,6 @@ def _as_text(summary: Mapping[str, Any]) -> str:
         "most frequent over least frequent, in frames: "
         f"{balance['most_over_least']:.0f}; without frames: {balance['classes_without_frames']}",
         f"background: {', '.join(summary['background']) or 'none known'}",
-        f"suggested: model.tokens={suggested['tokens']}; "
-        f"loss.null_weight=-1 is {suggested['null_weight']:.4f}",
         "",
         _class_table(summary["per_class"]),
         "",

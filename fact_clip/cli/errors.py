@@ -22,30 +22,12 @@ from fact_clip.core.messages import printable, shortened
 
 INTERRUPTED = 128 + int(signal.SIGINT)
 
-OPTIONS = {
-    "actions": "--actions",
-    "device": "--device",
-    "encoder": "--encoder",
-    "keep_going": "--keep-going",
-    "license": "--license",
-    "kind": "--kind",
-    "out": "--out",
-    "precision": "--precision",
-    "resume": "--resume",
-    "trust_encoder": "--trust-encoder",
-    "window": "--window",
-    "prompts": "--prompts",
-    "smoothing": "--smoothing",
-    "fps": "--fps",
-    "batch": "--batch",
-    "timeout": "--timeout",
-    "memory": "--memory",
-    "threshold": "--background-threshold",
-    "gamma": "--gamma",
-    "switch_penalty": "--switch-penalty",
-    "shortest": "--minimal-duration",
-    "reject": "--reject",
-}
+_SAME_NAMES = (
+    "actions batch device encoder fps gamma keep_going kind license memory out precision prompts "
+    "reject resume smoothing switch_penalty timeout trust_encoder window"
+)
+OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME_NAMES.split()}
+OPTIONS |= {"threshold": "--background-threshold", "shortest": "--minimal-duration"}
 """Argument of the library -> the option that sets it."""
 
 # As errors of the library name an argument: "fps=", "resume=True".

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fact_clip.cli.arguments import read_actions
 from fact_clip.cli.console import is_secondary, note, print_result, progress, table
 from fact_clip.cli.options import AsJson, Device, Precision, Split, TrustEncoder, argument, option
-from fact_clip.core import InputError
 from fact_clip.core.messages import printable
 
 FIGURES = (
@@ -48,7 +47,6 @@ def evaluate(
         Path | None,
         option("Candidate actions, one per line, or a mapping.txt; unset: the run's classes."),
     ] = None,
-    plot: Annotated[Path | None, option("Write the seen-unseen curve: .png, .svg or .pdf.")] = None,
     with_report: Annotated[
         bool, option("Write the report too, a page beside the result.", "--report")
     ] = False,
@@ -75,14 +73,6 @@ def evaluate(
 
     overrides = overrides or []
     actions = read_actions(None, actions_file)
-    if plot is not None:
-        from fact_clip.report.plots import check_suffix, curve, save_figure
-        from fact_clip.run import Run
-
-        check_suffix(plot)
-        if Run.read(run, overrides).config.data.holdout is None:
-            problem = f"{run} has no unseen classes"
-            raise InputError("--plot", problem, "train one with data.holdout")
     with progress("evaluating") as report:
         result = training.evaluate(
             run,
@@ -96,8 +86,6 @@ def evaluate(
         )
     if is_secondary():
         return
-    if plot is not None:
-        note(f"written: {save_figure(curve(result['zero_shot']), plot)}")
     if with_report:
         stem = evaluation_stem(split, actions is not None, overrides)
         note(f"written: {write_report([run], split, stem=stem)}")

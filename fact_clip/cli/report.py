@@ -88,15 +88,13 @@ def _write_plots(runs: Sequence[Path], split: str, plots: Path, device: str) -> 
     from fact_clip.report import summary
     from fact_clip.report.plots import save_plots
     from fact_clip.run import evaluation_stem
-    from fact_clip.training.embeddings import embedding_spaces
 
     folders, _ = summary.evaluations(runs)
     stem = evaluation_stem(split)
     _evaluate_missing(folders, split, stem, device)
-    for evaluated, folder in zip(summary.read(folders, stem), folders, strict=True):
-        vocabulary, spaces = embedding_spaces(folder, split, device)
+    for evaluated in summary.read(folders, stem):
         target = plots if len(folders) == 1 else plots / evaluated.title
-        for path in save_plots(evaluated, spaces, vocabulary, target):
+        for path in save_plots(evaluated, target):
             print(path)
 
 

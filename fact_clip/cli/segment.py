@@ -272,9 +272,6 @@ def _segment_files(
         problem = "--json, --plot and --overlay read results from a local --out"
         raise InputError("--out", problem, "leave them out, and use fact-clip batch gather")
     model, candidates = options.open(settings)
-    truths: dict[Path, Segmentation] = {}
-    if output.plot is not None:
-        truths = _read_truths([item.path for item in inputs], model)
     segment_settings = SegmentSettings(
         formats=formats,
         actions=candidates,
@@ -297,18 +294,17 @@ def _segment_files(
     if len(inputs) == 1 and tally.errors.first:
         raise tally.errors.first[0]
 
-    results = _Results(task, inputs, batch)
     if output.plot is not None or output.overlay is not None:
-        segmented = dict(results)
+        segmented = dict(_read_results(task, inputs, batch))
         if output.plot is not None and segmented:
-            tally.written.add([_draw_timelines(segmented, truths, model, output.plot)])
+            tally.written.add([_draw_timelines(segmented, model, output.plot)])
         if output.overlay is not None:
             picture = _burn_in(segmented, model, output.overlay, options.keep_going)
             tally.written.add([picture])
     if output.as_json:
-        _print_json(results)
+        _print_json(_read_results(task, inputs, batch))
     elif len(inputs) == 1 and output.remote is None:
-        for path, segmentation in results:
+        for path, segmentation in _read_results(task, inputs, batch):
             print(_video_text(path, segmentation))
     else:
         states = tally.states
@@ -328,23 +324,18 @@ def _open_task(
     return SegmentTask(model, folder.absolute(), settings, batch)
 
 
-class _Results:
-    """The results of a batch, which are read from their records one by one."""
-
-    def __init__(self, task: SegmentTask, inputs: Inputs, batch: BatchOptions) -> None:
-        self._task = task
-        self._inputs = inputs
-        self._shard = batch.shard
-
-    def __iter__(self) -> Iterator[tuple[Path, Segmentation]]:
-        for item in self._inputs:
-            if self._shard.has(item.id):
-                name = self._task.result_of(item)
-                if name is not None:
-                    yield item.path, self._task.read(name)
+def _read_results(
+    task: SegmentTask, inputs: Inputs, batch: BatchOptions
+) -> Iterator[tuple[Path, Segmentation]]:
+    """Yield the results of a batch, read from their records one by one."""
+    for item in inputs:
+        if batch.shard.has(item.id):
+            name = task.result_of(item)
+            if name is not None:
+                yield item.path, task.read(name)
 
 
-def _print_json(results: _Results) -> None:
+def _print_json(results: Iterable[tuple[Path, Segmentation]]) -> None:
     """Print a list of segmentations, without having all of them in memory."""
     from fact_clip.formats.json_file import as_dict
 
@@ -394,42 +385,19 @@ def _check_outputs(folder: Path, inputs: Inputs, suffixes: Sequence[str], output
             raise InputError("--overlay", f"not for {paths}", fix)
 
 
-def _read_truths(inputs: Sequence[Path], model: Segmenter) -> dict[Path, Segmentation]:
-    """Read the labels of inputs that lie in a data set, which need not be that of the run."""
-    from fact_clip.core import Segmentation
-    from fact_clip.core.arguments import names_of
+def _draw_timelines(segmented: Mapping[Path, Segmentation], model: Segmenter, plot: Path) -> Path:
+    """Draw the timelines of all inputs, each below the true labels if it lies in a data set."""
     from fact_clip.datasets.labels import UNLABELLED
-    from fact_clip.datasets.layout import read_lines
-
-    truths = {}
-    for path in inputs:
-        file = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
-        if file.is_file():
-            lines = read_lines(file, "a label file, one class name per line")
-            labels = [
-                UNLABELLED if name in model.scorer.unlabelled else name
-                for name in names_of(lines, str(file), typed=True)
-            ]
-            truths[path] = Segmentation.from_frames(labels, model.scorer.fps)
-    return truths
-
-
-def _draw_timelines(
-    segmented: Mapping[Path, Segmentation],
-    truths: Mapping[Path, Segmentation],
-    model: Segmenter,
-    plot: Path,
-) -> Path:
-    """Draw the timelines of all inputs, each below its true labels if there are some."""
-    from fact_clip.datasets.labels import UNLABELLED
+    from fact_clip.formats import load
     from fact_clip.report.plots import save_figure, timeline
 
     is_single = len(segmented) == 1
     rows = {}
     for path, prediction in segmented.items():
         prefix = "" if is_single else f"{path.stem} "
-        truth = truths.get(path)
-        if truth is not None:
+        labels_path = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
+        if labels_path.is_file():
+            truth = replace(load(labels_path), fps=model.scorer.fps)
             if truth.n_frames == prediction.n_frames:
                 truth = replace(truth, times=prediction.times)
             else:
@@ -438,7 +406,7 @@ def _draw_timelines(
             rows[f"{prefix}truth"] = truth
         rows[f"{prefix}prediction"] = prediction
     title = next(iter(segmented)).stem if is_single else ""
-    background = (*model.vocabulary.background, UNLABELLED)
+    background = (*model.vocabulary.background, *model.scorer.unlabelled, UNLABELLED)
     return save_figure(timeline(rows, background=background, title=title), plot)
 
 

@@ -17,7 +17,6 @@ from fact_clip.core import InputError
 from fact_clip.core.io import read_mapping
 from fact_clip.core.messages import suggest
 from fact_clip.datasets.benchmarks import BENCHMARKS
-from fact_clip.datasets.holdout import named_holdout
 
 
 def _read_keys() -> dict[str, str]:
@@ -154,9 +153,7 @@ def _translate_data(flat: Mapping[str, Any], settings: Tree) -> None:
             settings["text.phrase"] = "havid"  # its names are codes
     classes = flat.get("holdout_classes")
     if flat.get("holdout_mode") and classes:
-        settings["data.holdout"] = (
-            named_holdout(classes) if isinstance(classes, list) else [classes]
-        )
+        settings["data.holdout"] = classes if isinstance(classes, list) else [classes]
 
 
 def known_data_set(name: str) -> str | None:

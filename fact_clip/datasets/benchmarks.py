@@ -36,8 +36,6 @@ class Benchmark:
         grammar: the pattern of class names (docs/names.md), or "havid" for its codes.
         words: factor in a name -> what to call it.
         folder: below a root that contains several data sets. Empty: the name of the benchmark.
-        splits: number of published splits, named 1, 2, ...; 0: those in its folder.
-        classes: number in the published mapping. None where there are several mappings.
         mapping: the file of the classes.
         features: the folder of the feature files.
     """
@@ -49,8 +47,6 @@ class Benchmark:
     grammar: str | None = None
     words: dict[str, str] = field(default_factory=dict)
     folder: str = ""
-    splits: int = 0
-    classes: int | None = None
     mapping: str = "mapping.txt"
     features: str = "features"
 

@@ -20,7 +20,6 @@ from fact_clip.datasets.labels import IGNORED, unlabelled
 from fact_clip.datasets.layout import DataFolder, split_names
 from fact_clip.datasets.splits import guess_groups, read_groups
 from fact_clip.datasets.statistics import labelled_segments
-from fact_clip.datasets.summary import tokens_of
 from fact_clip.encoders import text_side
 from fact_clip.text import grammar
 from fact_clip.text.english import ENGLISH, are_sentences
@@ -60,6 +59,7 @@ NOISE = 1  # for the same reason
 PENALTY = 1.2  # nats, times a power of the rows of a short segment
 PENALTY_IF_SEPARABLE = 3.0
 PENALTY_POWER = 0.8
+SPARE_TOKENS = 1.1  # per segment of the longest transcript, before rounding to tens
 WIDTH = 64  # channels of features beside the scores of the classes
 WIDTH_STEP = 32  # the hidden width is a multiple of it
 # Columns are standardised outside these bounds.
@@ -463,8 +463,9 @@ def _sizes(measures: Measures) -> list[Setting]:
         penalty_reason = f"{penalty_reason}; scores will be too sure"
     penalty = short_segment_penalty(segment, factor)
     width_reason = f"{measures.classes} classes and about {WIDTH} channels of features"
+    tokens = 10 * math.ceil(most * SPARE_TOKENS / 10)
     settings = [
-        Setting("model.tokens", tokens_of(most), f"the most segments of a video are {most}"),
+        Setting("model.tokens", tokens, f"the most segments of a video are {most}"),
         Setting("model.input.hidden", hidden, width_reason),
         Setting("decode.switch_penalty", penalty, penalty_reason),
     ]

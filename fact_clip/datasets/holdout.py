@@ -213,17 +213,6 @@ def _class_names(classes: Sequence[str | int], vocabulary: Vocabulary) -> Names:
     return tuple(names)
 
 
-def named_holdout(classes: Sequence[str | int]) -> str | tuple[str | int, ...]:
-    """Return the name in `HOLDOUTS` of the holdout that masks exactly these classes, or them."""
-    for path in sorted(HOLDOUTS.glob("*.json")):
-        holdout = Holdout.read(path)
-        hidden = holdout.hidden
-        has_same_size = holdout.mode == "mask" and len(hidden) == len(classes)
-        if has_same_size and all(name in classes for name in hidden):
-            return path.stem
-    return tuple(classes)
-
-
 Factor = tuple[str, str]  # a slot and its word
 
 MIN_WELL_FILLED = 10, 3  # training frames and segments with which a class covers a factor well

@@ -1,7 +1,6 @@
 """All faults of a data set, for `fact-clip data check`. Readers raise only the first one."""
 
 import logging
-import math
 import os
 import warnings
 from collections import Counter
@@ -33,9 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 # Kinds of findings with which training and scoring still work. All others are errors.
-NOTES = ("never trained", "spelling", "coverage", "shared groups", "constant", "unlabelled")
-# Feature values that are checked for NaN, unless all are: a disk reads them in some seconds.
-SAMPLED_BYTES = 256 << 20
+NOTES = ("never trained", "coverage", "shared groups", "constant", "unlabelled")
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,6 @@ class Inspection:
     Args:
         config: where the data set is.
         split: the split to inspect. None: all of them, and videos in no split.
-        full: whether all feature values are checked for NaN. In a large set only some rows of each
-            file are, otherwise.
         progress: called with (files done, files, video) while feature values are read.
 
     Raises:
@@ -69,12 +64,9 @@ class Inspection:
         self,
         config: DataConfig,
         split: str | None = None,
-        *,
-        full: bool = False,
         progress: Progress | None = None,
     ) -> None:
         self.config = config
-        self.full = full
         self.progress = progress
         self.folder = layout.DataFolder(config)
         self.root = self.folder.root
@@ -90,7 +82,6 @@ class Inspection:
         self.classes: dict[str, set[str]] = {}  # by video, without unknown ones
         self.lengths: dict[str, int] = {}  # labels of each video
         self.columns: int | None = None  # D of most feature files; None without any
-        self.checked_share = 1.0  # of the feature values, for NaN
         self._vocabulary: Vocabulary | None = None  # None where there is an error in the classes
         self._features: dict[str, Array] = {}  # (T, D) of each video
 
@@ -150,9 +141,6 @@ class Inspection:
         self._add("background", *faults)
         ignored = unlabelled(self.config)
         self.class_names = tuple(name for name in names if name not in ignored)
-        note = layout.spelling_note(self.class_names)
-        if note:
-            self._report("spelling", location, note)
         self._inspect_factors(background)
         with warnings.catch_warnings(action="ignore"), suppress(InputError):  # they are findings
             self._vocabulary = self.folder.vocabulary(self.config)
@@ -189,12 +177,6 @@ class Inspection:
                 self._add("split", *faults)
             self._add("overlap", *layout.overlaps(parts["train"], parts["test"]))
             self.splits[name] = parts
-        if not self.split_names or not self.is_complete:
-            return
-        for number in range(1, self.folder.benchmark.splits + 1):
-            if str(number) not in self.split_names:
-                problem = f"no split {number}, which was published"
-                self._report("coverage", self.root / "splits", problem)
 
     def _inspect_groups(self) -> None:
         pattern = self.config.groups
@@ -331,18 +313,10 @@ class Inspection:
         return None
 
     def _inspect_values(self) -> None:
-        if not self._features:
-            return
-        total = sum(array.nbytes for array in self._features.values())
-        step = 1 if self.full else math.ceil(total / SAMPLED_BYTES)
-        self.checked_share = 1 / step
         for video in paced(self._features, "reading features", logger, self.progress):
             array = self._features[video]
             path = self.folder.feature_location(video)
-            stored = array if array.flags.c_contiguous else array.T  # whose rows are contiguous
             with self._noted("not finite"):
-                if step > 1 and features.is_usable(stored[::step]).all():
-                    continue
                 features.check_finite(path, array)
                 if features.is_constant(array):
                     fix = "extract the features again"

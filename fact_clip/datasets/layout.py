@@ -2,7 +2,6 @@
 
 import os
 import re
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -21,7 +20,7 @@ from fact_clip.core import (
     parse_mapping,
 )
 from fact_clip.core.io import read_lines as raw_lines
-from fact_clip.core.messages import spelling_key, suggest
+from fact_clip.core.messages import suggest
 from fact_clip.core.paths import expanded, is_file_name
 from fact_clip.datasets import clicks
 from fact_clip.datasets.benchmarks import Benchmark, Layout, class_factors, find_benchmark
@@ -107,24 +106,12 @@ class DataStore(ABC):
         return self._vocabularies[key]
 
     def _read_vocabulary(self, config: DataConfig) -> Vocabulary:
-        n_classes = len(self.class_names)
-        published = self.benchmark.classes
-        if published not in (None, n_classes):
-            message = (
-                f"{self.mapping_location}: {n_classes} classes, but {config.name} has {published};"
-                " a data set of your own is data.name=folder"
-            )
-            warnings.warn(message, stacklevel=3)
-
         ignored = unlabelled(config)
         names = tuple(name for name in self.class_names if name not in ignored)
         background, faults = background_classes(config, self.class_names, self.mapping_location)
         for error in faults:
             raise error
 
-        note = spelling_note(names)
-        if note:
-            warnings.warn(f"{self.mapping_location}: {note}", stacklevel=3)
         factors, slots = class_factors(config, self.root, names, background)
         return Vocabulary.from_names(names, background, factors, slots)
 
@@ -333,16 +320,6 @@ def _published_background(
         if class_name not in ignored:
             background.append(class_name)
     return tuple(background)
-
-
-def spelling_note(names: Sequence[str]) -> str:
-    """Return a note about two classes that are one name in two spellings, or "" without such."""
-    by_spelling: dict[str, str] = {}
-    for name in names:
-        first = by_spelling.setdefault(spelling_key(name), name)
-        if first != name:
-            return f"{first!r} and {name!r} are two classes, but one name in two spellings"
-    return ""
 
 
 def read_lines(path: Path, expected: str) -> list[str]:

@@ -4,7 +4,6 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,15 +15,6 @@ from fact_clip.datasets.statistics import Run, count_transitions, labelled_segme
 
 logger = logging.getLogger(__name__)
 
-SPARE_TOKENS = (
-    1.1  # tokens of a model per segment of the longest transcript, before rounding to tens
-)
-
-
-def tokens_of(segments: int) -> int:
-    """Return a tenth more tokens than the most segments of a video, in tens."""
-    return 10 * math.ceil(segments * SPARE_TOKENS / 10)
-
 
 def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
     """Count videos, frames, segments and transitions over all splits.
@@ -34,9 +24,8 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
         progress: called with (done, total, video).
 
     Returns:
-        Plain JSON. Lengths are {"mean", "median", "least", "most"}, transitions are ordered by
-        count, and "suggested" has `model.tokens` and the null weight that `loss.null_weight: -1`
-        gives with it.
+        Plain JSON. Lengths are {"mean", "median", "least", "most"}, and transitions are ordered by
+        count.
     """
     folder = DataFolder(config)
     vocabulary = folder.vocabulary(config)
@@ -72,7 +61,6 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
         "per_class": per_class,
         "balance": _balance([row["frames"] for row in per_class]),
         "transitions": _transitions(vocabulary, [runs(video) for video in labels]),
-        "suggested": _suggested(vocabulary, transcript_lengths),
     }
 
 
@@ -86,37 +74,28 @@ def _spread(values: Sequence[int]) -> dict[str, float]:
     }
 
 
-@dataclass
-class _ClassSegments:
-    """The segments of one class."""
-
-    lengths: list[int] = field(default_factory=list)
-    transcript_lengths: dict[int, int] = field(default_factory=dict)  # by number of the video
-
-
 def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[Json]:
-    classes = [_ClassSegments() for _ in vocabulary]
+    lengths: list[list[int]] = [[] for _ in vocabulary]
+    videos_with: list[set[int]] = [set() for _ in vocabulary]
     for number, video in enumerate(videos):
         for start, stop, label in video:
-            classes[label].lengths.append(stop - start)
-            classes[label].transcript_lengths[number] = len(video)
+            lengths[label].append(stop - start)
+            videos_with[label].add(number)
 
-    total = sum(sum(of_class.lengths) for of_class in classes)
+    total = sum(map(sum, lengths))
     rows = []
     for index, name in enumerate(vocabulary):
-        lengths = classes[index].lengths
-        transcripts = list(classes[index].transcript_lengths.values())
+        n_videos = len(videos_with[index])
         row = {
             "class": index,
             "name": name,
             "background": name in vocabulary.background,
-            "videos": len(transcripts),
-            "frames": sum(lengths),
-            "share": sum(lengths) / total,
-            "segments": len(lengths),
-            "segments_per_video": len(lengths) / max(len(transcripts), 1),
-            "segment_frames": _spread(lengths),
-            "transcript_length": _spread(transcripts),
+            "videos": n_videos,
+            "frames": sum(lengths[index]),
+            "share": sum(lengths[index]) / total,
+            "segments": len(lengths[index]),
+            "segments_per_video": len(lengths[index]) / max(n_videos, 1),
+            "segment_frames": _spread(lengths[index]),
         }
         rows.append(row)
     return rows
@@ -149,15 +128,3 @@ def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> lis
         }
         rows.append(row)
     return rows
-
-
-def _suggested(vocabulary: Vocabulary, transcript_lengths: Sequence[int]) -> dict[str, float]:
-    """Return a number of tokens, and the null weight for it (docs/method.md, Loss)."""
-    tokens = tokens_of(max(transcript_lengths))
-    divisor = float(len(vocabulary))
-    if vocabulary.slots == ("verb", "noun"):
-        # C is (verbs + nouns) / 2; the background has its own verb and noun
-        sizes = [len(vocabulary.factor_indices(slot)[0]) for slot in vocabulary.slots]
-        divisor = sum(sizes) / 2 + bool(vocabulary.background)
-    spare = tokens - float(np.mean(transcript_lengths))
-    return {"tokens": tokens, "null_weight": tokens / (spare * divisor)}

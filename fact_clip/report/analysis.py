@@ -1,19 +1,16 @@
 """Analyses of labellings: confusions, boundaries, over-segmentation, uncertain segments."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from fact_clip import metrics
 from fact_clip.core import Floats, Json, Vocabulary, runs
 from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.report.record import Labels, Video
 
 MOST_CELLS = 4000  # of a confusion matrix; the largest ones
-TOLERANCES = {"s": (0.5, 1.0, 2.0, 5.0), "frames": (1.0, 5.0, 10.0, 25.0)}
-"""Unit -> largest distances of a predicted boundary from the true one."""
 
 
 class Cell(NamedTuple):
@@ -101,56 +98,25 @@ def _count_inside(inner: Labels, outer: Labels) -> Labels:
 
 
 def boundaries(videos: Sequence[Video]) -> Json:
-    """Score the changes of label.
+    """Return the "median" distance of true boundaries to the nearest predicted ones.
 
-    The "unit" is s if all videos have one rate, else frames. "tolerances" has rows of tolerance,
-    precision, recall and F1. "offsets" are the sorted distances from true boundaries to the nearest
-    predicted ones, later is positive; "median" is that of their sizes and "bias" their mean, both
-    None without boundaries.
+    Its "unit" is s if all videos have one rate, else frames. It is None without boundaries.
     """
-    truth, prediction = labellings(videos)
     rate = common_rate(videos)
-    unit = "frames" if rate is None else "s"
-    rows = []
-    for tolerance in TOLERANCES[unit]:
-        scores = metrics.boundary_scores(truth, prediction, tolerance, rate)
-        figures = [round(scores[key], 1) for key in ("precision", "recall", "f1")]
-        rows.append([tolerance, *figures])
-
-    frames: list[int] = []
-    for true_labels, predicted_labels in zip(truth, prediction, strict=True):
-        frames += _offsets(_edges(true_labels), _edges(predicted_labels))
-    offsets = np.sort(np.array(frames, dtype=np.float64))
-    if rate is not None:
-        offsets = offsets / rate
-    median = None
-    bias = None
-    if len(offsets):
-        median = float(np.median(np.abs(offsets)))
-        bias = float(offsets.mean())
-    return {
-        "unit": unit,
-        "tolerances": rows,
-        "offsets": offsets.tolist(),
-        "median": median,
-        "bias": bias,
-    }
+    distances: list[int] = []
+    for video in videos:
+        true = _edges(video.labels["truth"])
+        predicted = _edges(video.labels["prediction"])
+        if len(true) and len(predicted):
+            distances += np.abs(predicted - true[:, None]).min(axis=1).tolist()
+    median = float(np.median(distances)) / (rate or 1.0) if distances else None
+    return {"unit": "frames" if rate is None else "s", "median": median}
 
 
 def _edges(labels: Labels) -> Labels:
     """Return the first frame of each segment but the first."""
     starts = [start for start, _, _ in labelled_segments(labels)]
     return np.array(starts[1:], dtype=np.int64)
-
-
-def _offsets(true: Labels, predicted: Labels) -> list[int]:
-    """Return the distance of each true boundary to the nearest predicted one, in frames."""
-    if not len(true) or not len(predicted):
-        return []
-    distances = predicted - true[:, None]  # (true, predicted)
-    nearest = np.abs(distances).argmin(axis=1)
-    offsets: list[int] = distances[np.arange(len(true)), nearest].tolist()
-    return offsets
 
 
 def common_rate(videos: Sequence[Video]) -> float | None:
@@ -174,25 +140,6 @@ def step_of(times: Floats | None) -> float | None:
     return step if deviation.max() < 1.5e-3 else None
 
 
-def histogram(offsets: Sequence[float], unit: str) -> list[tuple[str, int]]:
-    """Count offsets of boundaries by size and direction, in the bins of `TOLERANCES`.
-
-    The rows are ("early by more than 5 s", 3), ... from early to late.
-    """
-    edges = TOLERANCES[unit]
-    values = np.asarray(offsets, dtype=np.float64)
-    within = int((np.abs(values) <= edges[0]).sum())
-    rows = [(f"within {edges[0]:g} {unit}", within)]
-    for low, high in zip(edges, [*edges[1:], np.inf], strict=True):
-        size = f"by {low:g} to {high:g} {unit}"
-        if high == np.inf:
-            size = f"by more than {low:g} {unit}"
-        early = int(((-values > low) & (-values <= high)).sum())
-        late = int(((values > low) & (values <= high)).sum())
-        rows = [(f"early {size}", early), *rows, (f"late {size}", late)]
-    return rows
-
-
 def least_certain(videos: Sequence[Video], most: int = 50) -> list[Json]:
     """Return the predicted segments with the lowest mean confidence.
 
@@ -203,23 +150,13 @@ def least_certain(videos: Sequence[Video], most: int = 50) -> list[Json]:
     for number, video in enumerate(videos):
         shares = video.confidence["prediction"].astype(np.float64)
         for index, (start, stop, label) in enumerate(runs(video.labels["prediction"])):
-            rows.append(
-                {
-                    "video": number,
-                    "index": index,
-                    "start": start,
-                    "stop": stop,
-                    "label": label,
-                    "confidence": float(shares[start:stop].mean()),
-                }
-            )
+            confidence = float(shares[start:stop].mean())
+            row = {"video": number, "index": index, "start": start, "stop": stop, "label": label}
+            rows.append({**row, "confidence": confidence})
     rows.sort(key=lambda row: row["confidence"])
-    return [_finish(row, videos) for row in rows[:most]]
-
-
-def _finish(row: Mapping[str, Any], videos: Sequence[Video]) -> Json:
-    """Round the confidence of a row of `least_certain`, and add its true label."""
-    truth = videos[row["video"]].labels["truth"][row["start"] : row["stop"]]
-    labels, counts = np.unique(truth, return_counts=True)
-    confidence = round(row["confidence"], 3)
-    return {**row, "confidence": confidence, "true": int(labels[counts.argmax()])}
+    for row in rows[:most]:
+        truth = videos[row["video"]].labels["truth"][row["start"] : row["stop"]]
+        labels, counts = np.unique(truth, return_counts=True)
+        row["true"] = int(labels[counts.argmax()])
+        row["confidence"] = round(row["confidence"], 3)
+    return rows[:most]

@@ -131,7 +131,7 @@ function inShort() {
       `The order of the actions: ${text(figures.edit)} of 100 (edit score).`,
       `${cuts.predicted} segments are predicted, ${cuts.true} are true.`,
       `${text(100 * cuts.misnamed / Math.max(cuts.true, 1))} % of the true segments have another name in most of their frames.`,
-      median == null ? null : `Half of the predicted boundaries lie within ${text(median, 2)} ${unit} of a true one.`,
+      median == null ? null : `Half of the true boundaries have a predicted one within ${text(median, 2)} ${unit}.`,
       used ? `By class: ${text(used.S)} % of the frames of a class that was trained are right, ${text(used.U)} % of one that was not.` : null,
     ].filter(Boolean).map((line) => make("li", {}, line));
     const here = videos.map((video, at) => ({at, figures: video.runs[place]?.figures})).filter((one) => one.figures);
@@ -470,32 +470,16 @@ function unseen() {
 }
 
 function boundaries() {
-  section("boundaries", "Boundaries and cuts", note("A boundary is found where a predicted one lies within the tolerance, whatever the " +
-    "labels are. Over-segmented: a true segment that several predicted ones lie in (by half their length); under-segmented: the reverse."),
-    ...each(({boundaries: {unit, tolerances, median, bias, histogram}, cuts}) => make("div", {className: "pair"},
-      table([[`tolerance (${unit})`, ([one]) => `${one}`, "number"], ["precision", (row) => row[1], "number"],
-        ["recall", (row) => row[2], "number"], ["F1", (row) => row[3], "number"]], tolerances, null, "boundaries"),
+  section("boundaries", "Boundaries and cuts", note("Over-segmented: a true segment that several predicted ones lie in (by half their " +
+    "length); under-segmented: the reverse. The distance is that of each true boundary to the nearest predicted one, whatever the labels are."),
+    ...each(({boundaries: {unit, median}, cuts}) =>
       table([["segments", ([name]) => name], ["", ([, number]) => `${number}`, "number"]], [
         ["true", cuts.true], ["predicted", cuts.predicted],
         ["predicted for each true one", cuts.true ? (cuts.predicted / cuts.true).toFixed(2) : "–"],
         ["over-segmented (true)", cuts.over], ["under-segmented (predicted)", cuts.under], ["found once (true)", cuts.once],
         ["with another name in most frames (true)", cuts.misnamed],
-        [`median distance of boundaries (${unit})`, text(median, 2)], [`mean offset, late is positive (${unit})`, text(bias, 2)],
-      ], null, "cuts"),
-      bars(histogram))));
-}
-
-function bars(rows) {
-  const most = Math.max(1, ...rows.map(([, number]) => number)), step = 18, left = 170, width = 220;
-  const svg = draw("svg", {viewBox: `0 0 ${left + width + 50} ${rows.length * step + 4}`, width: left + width + 50, role: "img",
-    "aria-label": rows.map(([name, number]) => `${name}: ${number}`).join(", ")});
-  rows.forEach(([name, number], place) => {
-    const y = place * step;
-    svg.append(draw("text", {x: left - 8, y: y + 13, "text-anchor": "end"}, name));
-    svg.append(draw("rect", {x: left, y: y + 2, width: number / most * width, height: step - 4, fill: "var(--accent)"}));
-    svg.append(draw("text", {x: left + number / most * width + 5, y: y + 13}, `${number}`));
-  });
-  return make("div", {className: "wide"}, svg);
+        [`median distance of boundaries (${unit})`, text(median, 2)],
+      ], null, "cuts")));
 }
 
 function classTable() {

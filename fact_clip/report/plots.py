@@ -1,10 +1,9 @@
-"""Plots: timelines with a readable legend, S over U, confusions, embeddings, class scores."""
+"""Plots: timelines with a readable legend, S over U, confusions, features, class scores."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -225,18 +224,14 @@ _MOST_POINTS = 5000  # more dots only hide each other
 _FLOOR = -10.0  # nats; what is less likely looks the same
 
 
-def save_plots(
-    evaluated: Evaluated, spaces: Mapping[str, Space], vocabulary: Vocabulary, out: Path
-) -> Iterator[Path]:
+def save_plots(evaluated: Evaluated, out: Path) -> Iterator[Path]:
     """Write the plots of an evaluated run into a folder, and yield the path of each."""
-    for name, figure in _figures(evaluated, spaces, vocabulary):
+    for name, figure in _figures(evaluated):
         for suffix in (".png", ".svg"):
             yield save_figure(figure, out / f"{name}{suffix}")
 
 
-def _figures(
-    evaluated: Evaluated, spaces: Mapping[str, Space], vocabulary: Vocabulary
-) -> Iterator[tuple[str, Figure]]:
+def _figures(evaluated: Evaluated) -> Iterator[tuple[str, Figure]]:
     classes = evaluated.record.vocabulary
     for video in chosen_videos(evaluated):
         accuracy = video_figures(video, evaluated)["frame_accuracy"]
@@ -248,18 +243,13 @@ def _figures(
         )
         yield f"timeline_{video.name}", figure
 
-    zero_shot = evaluated.result.get("zero_shot") or {}
+    zero_shot = evaluated.result.get("zero_shot")
     if zero_shot:
         yield "curve", curve(zero_shot)
     truth, prediction = labellings(evaluated.record.videos)
     yield "confusion", confusion_figure(confusion(truth, prediction), classes.names, "class")
     for slot, confusions in factor_confusions(classes, truth, prediction).items():
         yield f"confusion_{slot}", confusion_figure(confusions["cells"], confusions["names"], slot)
-    unseen_names = [name for name in zero_shot.get("unseen", {}) if name in vocabulary]
-    unseen = vocabulary.encode(unseen_names).tolist()
-    for name, vectors in spaces.items():
-        title = f"{name} of {evaluated.title}"
-        yield f"embeddings_{name}", space(vectors, vocabulary, unseen=unseen, title=title)
 
 
 def chosen_videos(evaluated: Evaluated) -> list[Video]:
@@ -347,8 +337,7 @@ def draw_frames(
     for kind in ("input", "features"):
         rows = [np.asarray(getattr(video, kind), dtype=np.float32) for video in videos]
         heading = f"{title}: {kind}, {len(videos)} videos"
-        vectors = Space(np.concatenate(rows), labels)
-        figures[kind] = space(vectors, vocabulary, title=heading)
+        figures[kind] = space(np.concatenate(rows), labels, vocabulary, title=heading)
     return [save_figure(figure, out / f"{name}.png", dpi=120) for name, figure in figures.items()]
 
 
@@ -377,31 +366,16 @@ def principal_components(
     return centred @ (axes * signs[:, None]).T, strength[:2] ** 2 / total
 
 
-@dataclass(frozen=True, eq=False)
-class Space:
-    """Vectors of one space, and the class of each."""
-
-    rows: NDArray[np.floating]  # (N, D)
-    labels: Labels  # (N,) class indices, -1 for rows that are not drawn
-    text_vectors: NDArray[np.floating] | None = None  # (C, D) of the classes in the same space
-
-
 def space(
-    vectors: Space, vocabulary: Vocabulary, *, unseen: Collection[int] = (), title: str = ""
+    vectors: NDArray[np.floating], labels: Labels, vocabulary: Vocabulary, title: str
 ) -> Figure:
-    """Draw vectors as dots, and texts as rings (seen classes) and stars (unseen classes).
+    """Draw vectors (N, D) as dots on two principal axes, in the colours of their labels (N,).
 
-    Rows and texts are laid out together on two principal axes, after subtracting the mean of each:
-    a gap between all rows and all texts says nothing about classes. Background is grey and lies
-    below.
+    Background is grey and lies below. Vectors with the label -1 are not drawn.
     """
-    step = -(-len(vectors.rows) // _MOST_POINTS)
-    labels = vectors.labels[::step]
-    n_rows = len(labels)
-    centred = _centred(vectors.rows[::step])
-    if vectors.text_vectors is not None:
-        centred = np.concatenate([centred, _centred(vectors.text_vectors)])
-    points, shares = principal_components(centred)
+    step = -(-len(vectors) // _MOST_POINTS)
+    labels = labels[::step]
+    points, shares = principal_components(np.asarray(vectors[::step], dtype=np.float64))
 
     figure = Figure(figsize=(11, 7), layout="constrained")
     axes = figure.add_subplot()
@@ -413,7 +387,7 @@ def space(
     colours = [looks[name]["colour"] or BACKGROUND for name in vocabulary.names]
     drawn = [int(label) for label in np.unique(labels) if label >= 0]
     for label in sorted(drawn, key=lambda label: colours[label] != BACKGROUND):
-        x, y = points[:n_rows][labels == label].T
+        x, y = points[labels == label].T
         axes.scatter(x, y, s=6, color=colours[label], linewidths=0)
     legend = figure.legend(
         [Line2D([], [], marker="o", linestyle="", color=colours[label]) for label in drawn],
@@ -424,29 +398,7 @@ def space(
         ncols=-(-len(drawn) // 40),
     )
     _show_plainly(legend)
-    if vectors.text_vectors is not None:
-        _draw_texts(axes, points[n_rows:], colours, unseen)
     return figure
-
-
-def _centred(rows: NDArray[np.floating]) -> Floats:
-    rows = np.asarray(rows, dtype=np.float64)
-    return rows - rows.mean(axis=0)
-
-
-def _draw_texts(
-    axes: Axes, points: Floats, colours: Sequence[str], unseen: Collection[int]
-) -> None:
-    for label, (x, y) in enumerate(points.tolist()):
-        style: Json = {"marker": "o", "s": 40}
-        if label in unseen:
-            style = {"marker": "*", "s": 130}
-        style |= {"color": colours[label], "edgecolors": "black", "linewidths": 1.2, "zorder": 3}
-        axes.scatter([x], [y], **style)
-    look: Json = {"linestyle": "", "color": "white", "markeredgecolor": "black"}
-    marks = [Line2D([], [], marker=marker, **look) for marker in "o*"]
-    names = ["text of a seen class", "text of an unseen class"]
-    axes.legend(marks, names, loc="best", fontsize=7)
 
 
 def class_scores(

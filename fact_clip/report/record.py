@@ -40,19 +40,6 @@ class Video:
     # seconds at the start of each frame and at the end, (T + 1,); None if unknown
     times: Floats | None = None
 
-    def __post_init__(self) -> None:
-        arrays: list[Array] = [*self.labels.values(), *self.confidence.values()]
-        for values in arrays:
-            if values.shape != (len(self),) or not len(self):
-                raise ValueError(f"{self.name} has rows of other lengths")
-        if not all(np.isfinite(shares).all() for shares in self.confidence.values()):
-            raise ValueError(f"{self.name} has confidences that are not numbers")
-        times = self.times
-        if times is not None:
-            is_short = times.shape != (len(self) + 1,)
-            if is_short or times[0] < 0 or (np.diff(times) <= 0).any():
-                raise ValueError(f"{self.name} has times that do not rise")
-
     def __len__(self) -> int:
         return len(self.labels["truth"])
 
@@ -76,16 +63,6 @@ class Record:
     training_frames: Labels  # (C,) labelled frames of each class in the training videos
     versions: Mapping[str, str]  # of the programs that made the evaluation, and the commit
     videos: Sequence[Video]  # in the order of evaluation.json
-
-    def __post_init__(self) -> None:
-        counts = self.training_frames
-        n_classes = len(self.vocabulary)
-        if counts.shape != (n_classes,) or counts.dtype.kind not in "iu" or (counts < 0).any():
-            raise ValueError("training frames that are not counts of the classes")
-        for video in self.videos:
-            for labels in video.labels.values():
-                if labels.min() < -1 or labels.max() >= n_classes:
-                    raise ValueError(f"{video.name} has labels that are not classes")
 
     def save(self, path: Path) -> None:
         """Write to a .npz file, atomically."""

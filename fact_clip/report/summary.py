@@ -211,9 +211,6 @@ def _run(
     uncertain = []
     for row in analysis.least_certain(videos):
         uncertain.append(_uncertain(row, videos, index_of, video_index))
-    boundaries = analysis.boundaries(videos)
-    offsets = boundaries.pop("offsets")
-    boundaries["histogram"] = analysis.histogram(offsets, boundaries["unit"])
     classes = []
     for row in result["per_class"]:
         name = row["name"]
@@ -234,7 +231,7 @@ def _run(
         "classes": classes,
         "confusion": confusion,
         "factors": analysis.factor_confusions(vocabulary, truth, prediction),
-        "boundaries": boundaries,
+        "boundaries": analysis.boundaries(videos),
         "cuts": analysis.cuts(truth, prediction),
         "uncertain": uncertain,
         "unseen": unseen_errors(result, vocabulary, truth, prediction),

@@ -65,18 +65,6 @@ def test_bad_rows_are_all_named_and_can_be_left_out(fact_clip, tmp_path):
     assert (root / "groundTruth/x.txt").read_text().split() == ["pour"] * 2 + ["background"] * 2 + ["stir"] * 2
 
 
-def test_labels_tell_the_layout_of_features(fact_clip, rows, tmp_path):
-    """As long as the annotation, and as many columns in each file: channels first here."""
-    (tmp_path / "f").mkdir()
-    for name, frames in (("a", 10), ("b", 25)):
-        np.save(tmp_path / f"f/{name}.npy", np.zeros((40, frames), np.float32))
-    command = ("data", "convert", "--from", "csv", rows, "--unit", "seconds", "--fps", 5, "--features", tmp_path / "f")
-    assert fact_clip(*command, "--out", tmp_path / "data").code == 0
-    assert len((tmp_path / "data/groundTruth/b.txt").read_text().split()) == 25
-    np.save(tmp_path / "f/b.npy", np.zeros((40, 10), np.float32))  # both sides may be time now
-    refused_line(fact_clip(*command, "--out", tmp_path / "other"), "a.npy")
-
-
 def test_from_elan_and_features_to_a_data_set_that_opens(fact_clip, tmp_path):
     root = tmp_path / "data"
     for name, n_frames in (("a", 22), ("b", 20)):

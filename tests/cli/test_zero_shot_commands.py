@@ -41,9 +41,8 @@ def video(workbench) -> Path:
 
 def test_evaluate_prints_the_zero_shot_figures(named, fact_clip, tmp_path):
     run = shutil.copytree(named, tmp_path / "run")
-    answer = fact_clip("evaluate", run, "--plot", tmp_path / "curve.png")
-    assert (answer.code, answer.err) == (0, f"written: {tmp_path / 'curve.png'}\n")
-    assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
+    answer = fact_clip("evaluate", run)
+    assert (answer.code, answer.err) == (0, "")
     found = json.loads((run / "evaluation.json").read_text())["zero_shot"]
     lines = answer.out.splitlines()
     start = next(place for place, line in enumerate(lines) if line.strip().startswith("in use"))

@@ -12,7 +12,6 @@ import pytest
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError
-from fact_clip.datasets import inspect
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.inspect import Finding, Inspection
 
@@ -189,32 +188,13 @@ def test_groups_that_do_not_fit_or_are_shared(look, root):
 
 
 def test_what_a_benchmark_says_is_held_against_the_files(look, root):
-    """Its background, its names and its splits."""
+    """Its background and its names."""
     mapping = f"{root}/mapping.txt"
     assert places(look(name="breakfast", layout="TD")) == [
         ("background", mapping),
         ("factors", f"{mapping}, class 'idle'"),
         ("factors", f"{mapping}, class 'stir'"),
-        *[("coverage", f"{root}/splits")] * 3,
     ]
-
-
-def test_a_large_set_is_checked_in_part(root, monkeypatch):
-    """A video whose features broke off is found in a few rows; --full reads all."""
-    monkeypatch.setattr(inspect, "SAMPLED_BYTES", 1000)
-    features(root, "b", lambda array: np.where(np.arange(len(array))[:, None] > 30, np.nan, array))
-
-    def first(full: bool = False) -> tuple[str, float]:
-        inspection = Inspection(DataConfig(root=str(root)), full=full)
-        (finding,) = inspection
-        assert finding.kind == "not finite"
-        return finding.error.problem, inspection.checked_share
-
-    assert first() == ("nan in frame 31, column 0, NaN or too large", 1 / 4)  # 1000 of 3,880 bytes
-    assert first(full=True) == ("nan in frame 31, column 0, NaN or too large", 1.0)
-    for video in "abcd":  # the same values in the other order in memory: frames lie apart, columns in one piece
-        features(root, video, lambda array: np.ascontiguousarray(array.T))
-    assert first()[0].startswith("nan in frame 31, column 0")
 
 
 def test_one_split_alone(look, root):

@@ -7,9 +7,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 from fact_clip.core import Segment, Segmentation, Vocabulary
-from fact_clip.core.colours import BACKGROUND, class_colours, palette
+from fact_clip.core.colours import BACKGROUND, palette
 from fact_clip.report.plots import (
-    Space,
     chosen_videos,
     class_scores,
     confusion_figure,
@@ -40,27 +39,6 @@ def test_a_confusion_shows_shares_of_true_classes():
     np.testing.assert_array_equal(axes.images[0].get_array(), [[0.5, 0.0], [0.25, 0.75]])
 
 
-def test_texts_lie_among_their_rows_in_the_colours_of_their_classes():
-    """Rows and texts are less their means, so a constant gap between them does not show."""
-    rows = np.array([[0.0, 0.0], [4.0, 0.0], [2.0, 1.0], [2.0, -1.0]])
-    text = np.array([[10.0, 7.0], [12.0, 7.0], [11.0, 7.0]])
-    figure = space(Space(rows, np.array([0, 1, 2, -1]), text), NAMES, unseen=[2], title="frames")
-    drawn = figure.axes[0].collections
-    of_text = [each.get_offsets()[0].tolist() for each in drawn[-3:]]
-    np.testing.assert_allclose(of_text, [[-1, 0], [1, 0], [0, 0]], atol=1e-12)
-    np.testing.assert_allclose([each.get_offsets()[0] for each in drawn[:2]], [[-2, 0], [2, 0]], atol=1e-12)
-    looks = class_colours(NAMES.names, NAMES.background)
-    assert [to_hex(each.get_facecolor()[0]) for each in drawn[-2:]] == [
-        looks["pour"]["colour"],
-        looks["stir"]["colour"],
-    ]
-    corners = [len(each.get_paths()[0].vertices) for each in drawn[-2:]]
-    assert corners[0] != corners[1]  # a ring and a star
-    assert [words.get_text() for words in figure.axes[0].get_legend().get_texts()] == [
-        "text of a seen class", "text of an unseen class",
-    ]  # fmt: skip
-
-
 def test_all_timelines_number_the_classes_alike():
     row = Segmentation((Segment(0, 5, "stir"), Segment(5, 9, "rest")))
     figure = timeline({"truth": row}, background=["rest"], names=NAMES.names)
@@ -70,7 +48,7 @@ def test_all_timelines_number_the_classes_alike():
 @pytest.mark.parametrize("unseen", [(), ("stir",)])
 def test_a_run_gets_a_curve_only_with_unseen_classes(evaluated, tmp_path, unseen):
     one = evaluated([rows_of([1, 1, 2, -1], [1, 2, 2, 2], times=np.arange(5.0))], NAMES.names, unseen=unseen)
-    written = {path.name for path in save_plots(one, {}, NAMES, tmp_path)}
+    written = {path.name for path in save_plots(one, tmp_path)}
     expected = {"timeline_one", "confusion"} | ({"curve"} if unseen else set())
     assert written == {f"{name}{suffix}" for name in expected for suffix in (".png", ".svg")}
 
@@ -87,7 +65,7 @@ def test_principal_axes_are_worked_out_by_hand():
 def test_dots_have_the_colours_of_their_classes():
     rng = np.random.default_rng(0)
     labels = np.array([0, 1, 2, 1, -1, 0])
-    figure = space(Space(rng.standard_normal((6, 3)), labels), DOLLAR)
+    figure = space(rng.standard_normal((6, 3)), labels, DOLLAR, "dots")
     dots = figure.axes[0].collections
     assert [len(own.get_offsets()) for own in dots] == [2, 2, 1]  # background first, below
     assert [to_hex(own.get_facecolor()[0]) for own in dots] == [BACKGROUND, *palette(2)]
@@ -96,7 +74,7 @@ def test_dots_have_the_colours_of_their_classes():
 
 def test_of_many_frames_every_kth_is_drawn():
     rows = np.random.default_rng(0).standard_normal((10_001, 2))
-    figure = space(Space(rows, np.ones(len(rows), dtype=np.int64)), DOLLAR)
+    figure = space(rows, np.ones(len(rows), dtype=np.int64), DOLLAR, "dots")
     assert len(figure.axes[0].collections[0].get_offsets()) == 3334
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fact_clip.core import Clock, InputError, Segmentation, Vocabulary, located
@@ -10,10 +10,10 @@ from fact_clip.core.arguments import check_name, validated
 from fact_clip.core.messages import join_names, normalize
 from fact_clip.core.paths import check_place, file_name, inside, write_lines
 from fact_clip.datasets.benchmarks import Layout
-from fact_clip.datasets.features import open_array, read_clock
+from fact_clip.datasets.features import read_clock
 from fact_clip.formats import READERS, save
 from fact_clip.formats.base import Annotation, Options
-from fact_clip.formats.gaps import Frames, last_frame, to_frames
+from fact_clip.formats.gaps import Frames, to_frames
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Target:
     Attributes:
         fps: frames per second of the features.
         features: folder of NAME.npy (and NAME.json). None: as many frames as the annotation has.
-        layout: of the feature files. None: as the annotations fit, else (T, D) with a JSON file.
+        layout: of the feature files. None: (T, D), with a JSON file.
         background: class of frames without a segment. None: as the file says, else "background".
         mapping: a file with the only classes allowed. None: those of ROOT/mapping.txt, then new
             ones.
@@ -75,8 +75,6 @@ def convert_annotations(
     all_files = ", ".join(map(str, files))
     if not annotations:
         raise InputError(all_files, "no annotated videos")
-    if target.layout is None:
-        target = replace(target, layout=_layout_by_labels(target, annotations))
     videos = {}
     for name, annotation in annotations.items():
         videos[name] = to_frames(annotation, target.clock(name), target.background)
@@ -129,37 +127,6 @@ def video_file_name(path: Path, video: str) -> str:
     if name != video:
         logger.warning("%s: the video %r is called %r, as a file can be", path, video, name)
     return name
-
-
-def _layout_by_labels(target: Target, annotations: Mapping[str, Annotation]) -> Layout | None:
-    """Return the only layout in which annotations end inside their features and widths agree."""
-    if target.fps is None or target.features is None:
-        return None
-    shapes = {}
-    ends = {}
-    for name, annotation in annotations.items():
-        path = target.features / f"{name}.npy"
-        if not path.is_file():
-            return None
-        shapes[name] = open_array(path).shape
-        ends[name] = _end_frame(annotation, target.fps)
-
-    layouts: list[Layout] = []
-    sides: tuple[tuple[Layout, int], ...] = (("TD", 0), ("DT", -1))
-    for layout, side in sides:
-        fits = all(ends[name] <= last_frame(shape[side]) for name, shape in shapes.items())
-        widths = {shape[-1 - side] for shape in shapes.values()}
-        if fits and len(widths) == 1:
-            layouts.append(layout)
-    return layouts[0] if len(layouts) == 1 else None
-
-
-def _end_frame(annotation: Annotation, fps: float) -> float:
-    """Return the frame at `fps` at which the last span of an annotation ends."""
-    rate = fps
-    if annotation.unit != "seconds":
-        rate = fps / (annotation.fps or fps)
-    return rate * max((span.stop for span in annotation.spans), default=0)
 
 
 def _new_mapping(
