@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fact_clip.cli.arguments import read_actions
-from fact_clip.cli.console import is_secondary, note, print_result, progress, table
+from fact_clip.cli.console import is_secondary, print_result, progress, table
 from fact_clip.cli.options import AsJson, Device, Precision, Split, TrustEncoder, argument, option
 from fact_clip.core.messages import printable
 
@@ -47,9 +47,6 @@ def evaluate(
         Path | None,
         option("Candidate actions, one per line, or a mapping.txt; unset: the run's classes."),
     ] = None,
-    with_report: Annotated[
-        bool, option("Write the report too, a page beside the result.", "--report")
-    ] = False,
     trust_encoder: TrustEncoder = False,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -68,8 +65,6 @@ def evaluate(
       fact-clip evaluate runs/k5 --actions-file fewer.txt
     """
     from fact_clip import training
-    from fact_clip.cli.report import write_report
-    from fact_clip.run import evaluation_stem
 
     overrides = overrides or []
     actions = read_actions(None, actions_file)
@@ -86,9 +81,6 @@ def evaluate(
         )
     if is_secondary():
         return
-    if with_report:
-        stem = evaluation_stem(split, actions is not None, overrides)
-        note(f"written: {write_report([run], split, stem=stem)}")
     print_result(result.to_dict(), evaluation_text(result), as_json)
 
 

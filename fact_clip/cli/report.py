@@ -57,7 +57,6 @@ def write_report(
     out: Path | None = None,
     *,
     device: str = "auto",
-    stem: str | None = None,
 ) -> Path:
     """Write the page of some runs, and evaluate the runs that need it before.
 
@@ -66,7 +65,6 @@ def write_report(
         split: the split that is reported.
         out: the page, or None for report.html.
         device: where models are evaluated.
-        stem: name of the evaluation, see `evaluation_stem`. Default: that of the split.
 
     Returns:
         The path of the page.
@@ -76,7 +74,7 @@ def write_report(
     from fact_clip.run import evaluation_stem
 
     folders, sweeps = summary.evaluations(runs)
-    stem = stem or evaluation_stem(split)
+    stem = evaluation_stem(split)
     page = summary.page_path(folders, stem, out)
     check_place(page)  # before evaluations, which may take minutes
     _evaluate_missing(folders, split, stem, device)

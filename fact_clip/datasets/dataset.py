@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property, partial
 
@@ -257,7 +257,7 @@ class Dataset:
         """
         for name in self.reader.videos:
             self.reader.open(name)
-        self.check_sidecars(self.reader.videos)
+        self.reader.check_sidecars(self.reader.videos)
         self._warn_about_settings()
 
         is_constant = (features.is_constant(self.reader.open(name)) for name in self.train)
@@ -290,10 +290,6 @@ class Dataset:
         labels = map(self.reader.label_reader.indices, self.reader.videos)
         if unused and not any((indices == IGNORED).any() for indices in labels):
             warn(f"data.unlabelled names no label of this split: {', '.join(unused)}")
-
-    def check_sidecars(self, names: Sequence[str]) -> None:
-        """Raise the first fault of the JSON files beside the features of videos."""
-        self.reader.check_sidecars(names)
 
     def class_counts(self, names: Iterable[str] | None = None) -> Integers:
         """Count the frames of each class, (C,), in some videos, by default the training videos."""

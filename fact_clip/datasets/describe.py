@@ -236,10 +236,11 @@ def propose(config: DataConfig) -> Proposal:
     naming, naming_notes = _naming(sidecars)
     notes += naming_notes
     root = str(folder.root.resolve())
+    axis_order = "time first" if dataset.layout == "TD" else "channels first"
     settings = [
         Setting("data.root", root, "from this file's folder, unless it is an absolute path"),
         Setting("data.split", config.split, f"of {', '.join(splits)}"),
-        _layout(dataset),
+        Setting("data.layout", dataset.layout, axis_order),
         _rate(config, sidecars),
         Setting("data.background", list(config.background or ()), reasons["background"]),
     ]
@@ -272,11 +273,6 @@ def _choose_split(config: DataConfig, splits: Sequence[str]) -> int | str:
     if split == "1" and splits and "1" not in splits:
         split = splits[0]
     return int(split) if split.isdigit() else split
-
-
-def _layout(dataset: Dataset) -> Setting:
-    reason = "time first" if dataset.layout == "TD" else "channels first"
-    return Setting("data.layout", dataset.layout, reason)
 
 
 def _rate(config: DataConfig, sidecars: Sequence[Sidecar]) -> Setting:

@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from contextlib import ExitStack
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Literal
 
 from fact_clip.core import InputError, Location, Names, library_errors
 from fact_clip.core.messages import join_names
-from fact_clip.core.paths import check_place, inside, is_file_name, whole_file
+from fact_clip.core.paths import check_place, inside, is_file_name, write_lines
 from fact_clip.datasets.layout import SPLIT_FILES, split_names
 
 Way = Literal["leave-out", "folds", "test"]
@@ -279,7 +278,7 @@ def _share(sizes: Mapping[str, int], share: float) -> list[str]:
 
 
 def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False) -> list[Path]:
-    """Write `root`/splits/train.splitN.bundle and test.splitN.bundle, all or none.
+    """Write `root`/splits/train.splitN.bundle and test.splitN.bundle.
 
     Args:
         root: the folder of the data set.
@@ -308,10 +307,8 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
         previous.update(root.glob(f"splits/{part}.split*.bundle"))
     for path in {*videos_of, *previous}:
         check_place(path)
-    with ExitStack() as all_or_none:  # a disk may be full
-        for path, videos in videos_of.items():
-            unfinished = all_or_none.enter_context(whole_file(path))
-            unfinished.write_text("".join(f"{video}\n" for video in videos), encoding="utf-8")
+    for path, videos in videos_of.items():
+        write_lines(path, videos)
     for path in previous - set(videos_of):
         path.unlink()
     return list(videos_of)

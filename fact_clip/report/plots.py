@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,6 @@ from fact_clip.report.summary import Evaluated, video_figures
 with library_errors("plots", "no matplotlib", ImportError, fix=install_command("plots")):
     import matplotlib as mpl
     from matplotlib.axes import Axes
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
@@ -34,13 +34,15 @@ SUFFIXES = (".png", ".svg", ".pdf")
 _WIDTH = 12.0
 _ROW = 0.5
 _AXIS = 0.8
-_MARGIN = 0.15
 _TITLE = 0.35
+_LINE = 0.18  # of the legend
+_LETTER = 0.075  # of a name in the legend, at most on average
+_PATCH = 0.6  # beside a name, with the space between columns
 
 _POINTS = 8  # size of the legend's letters
 _LONGEST = 70  # characters of a name in the legend
 _MOST_COLUMNS = 8
-_NARROWEST = 0.16  # inches; narrower segments do not get their number written on them
+_NARROWEST = 0.015  # of the axis; narrower segments do not get their number written on them
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
@@ -85,17 +87,20 @@ def timeline(
     """
     labels = dict.fromkeys(segment.label for row in rows.values() for segment in row)
     looks = class_colours(list(dict.fromkeys([*names, *labels])), background)
-    colours = {}
+    colours = {label: look["colour"] or BACKGROUND for label, look in looks.items()}
     marks = {}
     for label, look in looks.items():
-        colours[label] = look["colour"] or BACKGROUND
         if look["number"] and label in labels:
             marks[label] = str(look["number"])
     legend_rows = [(f"{mark}  {label}", colours[label]) for label, mark in marks.items()]
     legend_rows += [(label, BACKGROUND) for label in labels if label in background]
+    n_columns = _legend_columns([name for name, _ in legend_rows])
+    n_lines = math.ceil(len(legend_rows) / n_columns)
 
-    figure = Figure(figsize=(_WIDTH, 4.0), layout="constrained")
-    FigureCanvasAgg(figure)  # measures text
+    height = _AXIS + _ROW * len(rows) + _LINE * n_lines
+    if title:
+        height += _TITLE
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     in_seconds = all(row.seconds(0) is not None for row in rows.values())
     bars = [_bars(row, in_seconds) for row in rows.values()]
@@ -103,21 +108,33 @@ def timeline(
     axes.set_xlabel("time (s)" if in_seconds else "frame", fontsize=9)
     if title:
         axes.set_title(title, loc="left", fontsize=10, parse_math=False)
-    legend = _legend(figure, legend_rows)
-    height = len(rows) * _ROW + legend.get_window_extent().height / figure.dpi + _AXIS
-    if title:
-        height += _TITLE
-    figure.set_size_inches(_WIDTH, height)
-    figure.draw_without_rendering()  # lays it out
+    legend = figure.legend(
+        [Patch(color=colour) for _, colour in legend_rows],
+        [_shortened(name, _LONGEST) for name, _ in legend_rows],
+        ncols=n_columns,
+        fontsize=_POINTS,
+        frameon=False,
+        loc="outside lower left",
+        handlelength=1.4,
+        columnspacing=1.4,
+    )
+    _show_plainly(legend)
 
-    inches = axes.get_position().width * _WIDTH / axes.get_xlim()[1]
+    narrowest = _NARROWEST * axes.get_xlim()[1]
     for index, row in enumerate(bars):
         for bar in row:
-            if bar.width * inches >= _NARROWEST and bar.label in marks:
+            if bar.width >= narrowest and bar.label in marks:
                 style: Json = {"size": 7, "ha": "center", "va": "center"}
                 style["color"] = _ink(colours[bar.label])
                 axes.text(bar.left + bar.width / 2, index, marks[bar.label], **style)
     return figure
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    """Return how many columns of names fit side by side."""
+    longest = min(max(map(len, names)), _LONGEST)
+    n_fitting = int(_WIDTH / (_LETTER * longest + _PATCH))
+    return max(1, min(n_fitting, _MOST_COLUMNS, len(names)))
 
 
 class Bar(NamedTuple):
@@ -156,29 +173,6 @@ def _draw_rows(
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="both", labelsize=9)
     axes.spines[["top", "left", "right"]].set_visible(False)
-
-
-def _legend(figure: Figure, rows: list[tuple[str, str]]) -> Legend:
-    """Draw the legend with as many columns as fit."""
-    handles = [Patch(color=colour) for _, colour in rows]
-    names = [_shortened(name, _LONGEST) for name, _ in rows]
-    room = (_WIDTH - 2 * _MARGIN) * figure.dpi
-    for columns in range(min(_MOST_COLUMNS, len(rows)), 0, -1):
-        legend = figure.legend(
-            handles,
-            names,
-            ncols=columns,
-            fontsize=_POINTS,
-            frameon=False,
-            loc="outside lower left",
-            handlelength=1.4,
-            columnspacing=1.4,
-        )
-        _show_plainly(legend)
-        if columns == 1 or legend.get_window_extent().width <= room:
-            break
-        legend.remove()
-    return legend
 
 
 def _show_plainly(legend: Legend) -> None:

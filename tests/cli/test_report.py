@@ -43,13 +43,6 @@ def test_two_runs_make_one_page_here(fact_clip, run, tmp_path, monkeypatch):
     assert [one["path"] for one in data_of(tmp_path / "report.html")["runs"]] == [str(run), str(other)]
 
 
-def test_evaluate_writes_the_report_too(fact_clip, run):
-    answer = fact_clip("evaluate", run, "--split", "validation", "--report")
-    assert answer.code == 0, answer.err
-    assert answer.err.splitlines()[-1] == f"written: {run / 'report_validation.html'}"
-    assert data_of(run / "report_validation.html")["runs"][0]["result"]["split"] == "validation"
-
-
 def test_a_sweep_is_summed_up(fact_clip, recipe, tmp_path):
     assert fact_clip("train", recipe, "--seeds", "0,1", "--out", tmp_path / "sweep").code == 0
     answer = fact_clip("report", tmp_path / "sweep", "--out", tmp_path / "page.html")

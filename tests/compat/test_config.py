@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from fact_clip.compat.settings import flatten, read_config
-from fact_clip.config import Config
+from fact_clip.config import Config, with_values
 
 from ..refusals import refused
 
@@ -180,7 +180,10 @@ def test_a_reference_yaml_and_the_recipe_of_that_name_are_the_same(row):
         keys |= {"holdout_mode": True, "holdout_classes": list(PUBLISHED_HOLDOUT)}
     config, unknown = read_config(keys)
     assert unknown == ("aux.gpu",)
-    assert config == Config.load(name)
+    expected = Config.load(name)
+    if name.endswith("holdout"):  # the recipe names a file with these classes
+        expected = with_values(expected, {"data.holdout": PUBLISHED_HOLDOUT})
+    assert config == expected
 
 
 def test_the_data_set_is_known_by_name_or_by_its_beginning():

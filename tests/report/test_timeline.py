@@ -61,7 +61,7 @@ def test_rows_may_differ_in_length_and_rate():
 @pytest.mark.parametrize("count", [1, 2, 12, 60, 200])
 def test_nothing_lies_on_anything(count):
     figure = timeline({"truth": many(count), "prediction": many(count, shift=3)}, title="video $x$_1")
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     legend, axes = figure.legends[0], figure.axes[0]
     box = legend.get_window_extent()
     tight = axes.get_tightbbox()  # with tick labels, axis label and title
