@@ -19,6 +19,7 @@ from fact_clip.compat.weights import convert_for
 from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.core.distributed import pick_device
+from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import file_name, inside
 from fact_clip.run import Run, evaluation_stem, run_folder
 from fact_clip.training.embeddings import frame_states
@@ -37,101 +38,46 @@ class _Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InputError(self.prog, message, "see --help")
 
-    def add_config(self, **settings: object) -> None:
-        """Add --cfg."""
-        help_text = "recipes or published YAML files, by path or name, merged in order"
-        self.add_argument("--cfg", nargs="+", metavar="FILE", help=help_text, **settings)  # type: ignore[arg-type]
 
-    def add_changes(self) -> None:
-        """Add --set."""
-        self.add_argument(
-            "--set",
-            nargs="+",
-            default=[],
-            metavar="KEY VALUE",
-            help="KEY VALUE KEY VALUE ..., published keys or those of docs/configuration.md",
-        )
-
-    def add_checkpoint(self, suffix: str = "", required: bool = False) -> None:
-        """Add --ckpt and the options of scoring."""
-        self.add_argument(
-            "--ckpt",
-            "--checkpoint_path",
-            type=Path,
-            metavar="FILE",
-            required=required,
-            help=f"a run folder, its ckpts/best.net, or published weights with --cfg{suffix}",
-        )
-        self.add_argument("--part", default="test", choices=PARTS, help="which videos")
-        self.add_argument(
-            "--output_dir", type=Path, metavar="DIR", help="write evaluation.json here as well"
-        )
-        self.add_config(default=[])
-        self.add_changes()
-
-
-def _run(command: Callable[[Namespace], None], parser: ArgumentParser) -> int:
-    """Run a script and return its exit code, as `fact_clip.cli.main` does."""
+def _run(script: str, command: Callable[[Namespace], None]) -> int:
+    """Run a script of scripts.yaml and return its exit code, as `fact_clip.cli.main` does."""
+    tables = read_mapping(Path(__file__).with_name("scripts.yaml"), "the options of scripts")
+    parser = _Parser(description=tables[script]["description"])
+    parser.register("type", "path", Path)
+    parser.register("type", "int", int)
+    for names, settings in tables[script]["options"].items():
+        parser.add_argument(*names.split(), **settings)
     return run_command(lambda: command(parser.parse_args()), leave=True)
 
 
 def train() -> int:
     """Run scripts/train.py and return its exit code."""
-    parser = _Parser(description="Train into logs/RECIPE/SPLIT/RUN.")
-    parser.add_config(required=True)
-    parser.add_changes()
-    return _run(_train, parser)
+    return _run("train", _train)
 
 
 def run_eval() -> int:
     """Run scripts/run_eval.py and return its exit code."""
-    parser = _Parser(description="Score a run, or weights of the published code.")
-    parser.add_checkpoint(required=True)
-    return _run(_score, parser)
+    return _run("run_eval", _score)
 
 
 def evaluate() -> int:
     """Run scripts/eval.py and return its exit code."""
-    parser = _Parser(description="Score a run, or weights of the published code.")
-    parser.add_checkpoint("; without it, the newest run in logs/")
-    return _run(_score, parser)
+    return _run("eval", _score)
 
 
 def eval_holdout() -> int:
     """Run scripts/eval_holdout.py and return its exit code."""
-    parser = _Parser(description="Score held-out classes.")
-    parser.add_checkpoint(required=True)
-    return _run(_score_holdout, parser)
+    return _run("eval_holdout", _score_holdout)
 
 
 def select_holdout_classes() -> int:
     """Run scripts/select_holdout_classes.py and return its exit code."""
-    parser = _Parser(description="Choose classes to hold out, so that every word is trained.")
-    add = parser.add_argument
-    parser.add_config(default=["havid_view0_lh_pt"])
-    parser.add_changes()
-    add("--number", type=int, default=10, metavar="N", help="unseen classes")
-    add("--validation_number", type=int, default=0, metavar="N", help="validation-unseen classes")
-    help_text = "trained classes that have each word"
-    add("--min_support", type=int, default=1, metavar="N", help=help_text)
-    add("--seed", type=int, default=0, help="breaks ties")
-    help_text = "JSON for data.holdout; without it, it is printed"
-    add("--output", type=Path, metavar="FILE", help=help_text)
-    return _run(_select, parser)
+    return _run("select_holdout_classes", _select)
 
 
 def visualise() -> int:
     """Run scripts/fact_input_emb_logit_viz.py and return its exit code."""
-    parser = _Parser(description="Draw the input, features and class scores of a run.")
-    add = parser.add_argument
-    help_text = "a run, or a folder of runs: the newest is taken"
-    add("--logdir", type=Path, required=True, metavar="DIR", help=help_text)
-    help_text = "test, validation or train; or split1: the runs of that split"
-    add("--split", default="test", help=help_text)
-    add("--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures")
-    help_text = "videos whose class scores are drawn"
-    add("--videos", type=int, default=4, metavar="N", help=help_text)
-    return _run(_draw, parser)
+    return _run("fact_input_emb_logit_viz", _draw)
 
 
 def _train(arguments: Namespace) -> None:

@@ -22,8 +22,10 @@ Sentences):
 import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from fact_clip.core import Factors, InputError
+from fact_clip.core.io import read_mapping
 from fact_clip.text import gerund
 from fact_clip.text.grammar import PARTICLES
 
@@ -33,96 +35,41 @@ ENGLISH = "english"  # the value of `data.grammar` that reads names as sentences
 WHOLE_NAMES = "none"  # the value that gives names no parts
 
 
-def _words(line: str) -> frozenset[str]:
-    return frozenset(line.split())
+_TABLES = read_mapping(Path(__file__).with_name("english.yaml"), "the word lists")
 
 
-_DETERMINERS = _words(
-    "a an the some any all both each every this that these those my your his her its their"
-)
-_PRONOUNS = _words("it them everything something itself themselves one")
-_NUMBERS = _words(
-    "zero one two three four five six seven eight nine ten dozen half quarter another few "
-    "several about approximately around more less enough remaining additional extra rest"
-)
-_UNITS = _words(
-    "teaspoon tsp tablespoon tbsp cup ounce oz pound lb gram g kg ml l liter litre inch cm "
-    "mm minute min second sec hour time number spoonful handful package can"
-)
-# "a pinch of salt" is salt
-_PORTIONS = _words(
-    "piece slice clove drizzle pinch drop bit dash knob block bunch part end top bottom "
-    "side surface amount lot pair set sheet stack strip cube chunk rest inside dollop "
-    "center middle number kind sort type"
-)
-_ADJECTIVES = _words(
-    "large small medium big little tiny short long thick thin wide heaped heaping generous "
-    "fresh raw ripe hot cold warm cool dry wet clean dirty empty full new old other entire "
-    "whole single inner outer left right frozen broken low high heavy homemade softened "
-    "tall upper lower excess same microwavable"
-)
-_ADVERBS = _words(
-    "well again then also just still almost together gently until once twice first finally "
-    "next immediately back uncovered open very roughly often halfway straight aside "
-    "thoroughly more slightly evenly"
-)
+def _words(name: str) -> frozenset[str]:
+    return frozenset(_TABLES[name].split())
+
+
+_DETERMINERS = _words("determiners")
+_PRONOUNS = _words("pronouns")
+_NUMBERS = _words("numbers")
+_UNITS = _words("units")
+_PORTIONS = _words("portions")
+_ADJECTIVES = _words("adjectives")
+_ADVERBS = _words("adverbs")
 _OMITTED = _DETERMINERS | _ADVERBS | {"or"}
-_NO_ADVERBS = _words("jelly belly fly family assembly supply apply ply lily curly")
-# Words that lead to the verb; aspects only before "to" or a gerund.
-_LIGHT = _words("then now and to still also again")
-_ASPECTS = _words("continue continuing keep keeping start starting begin try finish proceed repeat")
-_ENDS = _words(
-    "until while so because if unless when where after before once ensuring making leaving "
-    "as than which or for by at during without then that"
-)
-_TARGETS = _words(
-    "into onto in on to over under inside around through throughout across against below "
-    "above between beside beneath near towards toward upon within along behind"
-)
-_TOOLS = _words("with using via")
+_NO_ADVERBS = _words("no_adverbs")
+_LIGHT = _words("light")
+_ASPECTS = _words("aspects")
+_ENDS = _words("ends")
+_TARGETS = _words("targets")
+_TOOLS = _words("tools")
 _PREPOSITIONS = {
     **dict.fromkeys(_TARGETS, "target"),
     **dict.fromkeys(("from", "off", "out"), "source"),
     **dict.fromkeys(_TOOLS, "tool"),
 }
-_PURPOSES = _words(
-    "create prevent make combine release apply avoid reduce keep get form enable wet let allow"
-)
-_TIMES = _words("minute min second sec hour time")
-_NO_TARGETS = _words(
-    "heat temperature taste power consistency half piece slice bit side direction way between"
-)
-# A particle right after a verb; "in" and "on" after some verbs only.
-_ALWAYS = _words("up down off out away back apart together aside over")
-_TURNS_ON = _words("turn switch plug screw click try")
-_PLURAL_ONLY = _words(
-    "contents scissors tongs pliers tweezers clothes goods series molasses asparagus hummus"
-)
-_SINGULAR = {
-    "leaves": "leaf",
-    "halves": "half",
-    "shelves": "shelf",
-    "loaves": "loaf",
-    "calves": "calf",
-    "scarves": "scarf",
-    "knives": "knife",
-    "cookies": "cookie",
-    "pies": "pie",
-    "shoes": "shoe",
-    "feet": "foot",
-    "teeth": "tooth",
-    "people": "person",
-    "children": "child",
-    "men": "man",
-}
-_ENDINGS = {"ies": "y", "oes": "o", "sses": "ss", "xes": "x", "ches": "ch", "shes": "sh"}
-_IRREGULAR_VERBS = {
-    "measuring": "measure",
-    "preparing": "prepare",
-    "storing": "store",
-    "tying": "tie",
-    "dyeing": "dye",
-}
+_PURPOSES = _words("purposes")
+_TIMES = _words("times")
+_NO_TARGETS = _words("no_targets")
+_ALWAYS = _words("always")
+_TURNS_ON = _words("turns_on")
+_PLURAL_ONLY = _words("plural_only")
+_SINGULAR: dict[str, str] = _TABLES["singular"]
+_ENDINGS: dict[str, str] = _TABLES["endings"]
+_IRREGULAR_VERBS: dict[str, str] = _TABLES["irregular_verbs"]
 
 
 def singular(noun: str) -> str:
