@@ -79,8 +79,8 @@ def class_factors(
 ) -> tuple[ReadFactors | None, Names | None]:
     """Return how the factors of class names are read, and their slots.
 
-    ``root/factors.csv`` comes first, then ``data.grammar`` for the classes that it lacks. Without
-    either, the grammar of the benchmark counts. A background class has None for each slot.
+    ``root/factors.csv`` comes first. The classes that it lacks are read by ``data.grammar``, else
+    by the grammar of the benchmark. A background class has None for each slot.
 
     Args:
         config: the configuration.
@@ -92,22 +92,15 @@ def class_factors(
         A function from a class name to its factors, and the slots. (None, None) where only whole
         names count. The function raises an InputError for a name that does not parse.
     """
-    benchmark = find_benchmark(config.name)
-    slots = benchmark.slots
-    grammar = benchmark.factors
     table: dict[str, Factors] = {}
-    table_slots = None
+    slots = None
     if root is not None and os.path.lexists(root / FACTORS_FILE):
-        table_slots, table, faults = parse_factors(
-            root / FACTORS_FILE, (*names, *config.unlabelled)
-        )
+        listed_names = (*names, *config.unlabelled)
+        slots, table, faults = parse_factors(root / FACTORS_FILE, listed_names)
         for error in faults:
             raise error
-        slots = table_slots
-        grammar = None
-    if config.grammar not in (None, WHOLE_NAMES):
-        actions = [name for name in names if name not in background]
-        grammar, slots = _grammar_reader(config.grammar, actions, table_slots)
+    actions = [name for name in names if name not in background]
+    grammar, slots = _grammar_reader(config, actions, slots)
     if slots is None:
         return None, None
     no_factors: Factors = (None,) * len(slots)
@@ -133,9 +126,18 @@ def class_factors(
 
 
 def _grammar_reader(
-    pattern: str, actions: Iterable[str], slots: Names | None
-) -> tuple[ReadFactors, Names]:
-    """Return the reader of ``data.grammar`` for some slots, by default those of the grammar."""
+    config: DataConfig, actions: Iterable[str], slots: Names | None
+) -> tuple[ReadFactors | None, Names | None]:
+    """Return the reader of names for some slots, by default those of the grammar, and the slots.
+
+    The grammar is `data.grammar`, else that of the benchmark if it has these slots.
+    """
+    pattern = config.grammar
+    if pattern is None or pattern == WHOLE_NAMES:
+        benchmark = find_benchmark(config.name)
+        if slots in (None, benchmark.slots):
+            return benchmark.factors, benchmark.slots
+        return None, slots
     grammar = Sentences(actions) if pattern == ENGLISH else Grammar.of(pattern, actions)
     slots = slots or grammar.slots
     for slot in grammar.slots:
@@ -209,11 +211,8 @@ def new_factors(
         New name -> its factors, and the names that do not parse, which are one phrase each.
     """
     slots = vocabulary.slots
-    benchmark = find_benchmark(config.name)
-    grammar = benchmark.factors if benchmark.slots == slots else None
-    if config.grammar not in (None, WHOLE_NAMES):
-        actions = [name for name in vocabulary if name not in vocabulary.background]
-        grammar, _ = _grammar_reader(config.grammar, actions, slots)
+    actions = [name for name in vocabulary if name not in vocabulary.background]
+    grammar, _ = _grammar_reader(config, actions, slots)
 
     trained_words = []  # of each slot, by spelling
     for slot in slots:
