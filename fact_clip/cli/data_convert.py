@@ -27,7 +27,6 @@ Kind = Literal[
     "vtt",
     "srt",
     "epic",
-    "npy",
     "lmdb",
     "table",
 ]
@@ -43,7 +42,6 @@ READABLE: dict[str, set[str]] = {
     "vtt": _ANNOTATIONS,
     "srt": _ANNOTATIONS,
     "epic": _ANNOTATIONS | {"verbs", "nouns"},
-    "npy": {"axes", "dtype"},
     "lmdb": {"dtype"},
     "table": {"fps", "unit", "source_fps", "time", "columns", "decimal", "dtype"},
 }
@@ -59,7 +57,7 @@ def convert(
     *,
     kind: Annotated[
         Kind,
-        option("Kind of the files (docs/formats.md); npy, lmdb and table are features.", "--from"),
+        option("Kind of the files (docs/formats.md); lmdb and table are features.", "--from"),
     ],
     out: Annotated[Path, option("Folder of the data set.", metavar="ROOT")],
     fps: Annotated[
@@ -107,14 +105,9 @@ def convert(
     ] = False,
     verbs: Annotated[Path | None, option("epic: file of the verb classes.")] = None,
     nouns: Annotated[Path | None, option("epic: file of the noun classes.")] = None,
-    axes: Annotated[
-        str, option("npy: axes of the arrays, TD, DT or CTD (C: crops, averaged).")
-    ] = "TD",
     dtype: Annotated[
         Literal["float16", "float32"] | None,
-        option(
-            "npy, lmdb, table: type of the values; float16 takes half the space. Unset: as read."
-        ),
+        option("lmdb, table: type of the values; float16 takes half the space. Unset: float32."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -129,15 +122,14 @@ def convert(
       fact-clip data convert --from eaf labels/*.eaf --features data/features --fps 5 --out data
       fact-clip data convert --from csv takes.csv --unit seconds --fps 15 --background idle \\
         --out data
-      fact-clip data convert --from npy i3d/*.npy --axes DT --dtype float16 --out data
       fact-clip data convert --from table imu/*.csv --time timestamp --fps 15 --out data
     """
     _check_options(kind, _typed_options(context), unit)
     from fact_clip.datasets.convert import Sampling, Target, convert_features, convert_tables
 
     features_folder = printable(str(out / "features"))
-    if kind in ("npy", "lmdb"):
-        shapes = convert_features(files, kind, out, axes, dtype)
+    if kind == "lmdb":
+        shapes = convert_features(files, out, dtype)
         rows: list[dict[str, object]] = []
         for name, (n_frames, n_columns) in shapes.items():
             rows.append({"video": name, "frames": n_frames, "columns": n_columns})

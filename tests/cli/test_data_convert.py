@@ -69,11 +69,8 @@ def test_from_elan_and_features_to_a_data_set_that_opens(fact_clip, tmp_path):
     root = tmp_path / "data"
     for name, n_frames in (("a", 22), ("b", 20)):
         save(VIDEO, tmp_path / f"{name}.eaf")
-        np.save(tmp_path / f"{name}.npy", np.arange(7 * n_frames, dtype=np.float32).reshape(7, n_frames))
-    arrays = [tmp_path / "a.npy", tmp_path / "b.npy"]
-    assert fact_clip("data", "convert", "--from", "npy", *arrays, "--axes", "DT", "--out", root).out.splitlines() == [
-        "video  frames  columns", "a          22        7", "b          20        7",
-    ]  # fmt: skip
+        (root / "features").mkdir(parents=True, exist_ok=True)
+        np.save(root / f"features/{name}.npy", np.arange(7 * n_frames, dtype=np.float32).reshape(n_frames, 7))
     labels = ["--features", root / "features", "--layout", "TD", "--fps", 5, "--background", "idle"]
     answer = fact_clip(
         "data", "convert", "--from", "eaf", tmp_path / "a.eaf", tmp_path / "b.eaf", *labels, "--out", root
@@ -159,17 +156,16 @@ def test_predictions_go_out_to_every_tool_and_come_back(tiny_run, workbench, fac
 
 def test_features_in_half_the_space(fact_clip, tmp_path):
     """Values are rounded to float16 once; one that it cannot hold is refused, with its place."""
-    rows = np.array([[0.1, 1000.5], [-3.0, 2e-8]], np.float32)
-    np.save(tmp_path / "a.npy", rows.T)
-    command = ("data", "convert", "--from", "npy", tmp_path / "a.npy", "--axes", "DT", "--dtype", "float16")
+    (tmp_path / "a.csv").write_text("x,y\n0.1,1000.5\n-3.0,2e-8\n")
+    command = ("data", "convert", "--from", "table", tmp_path / "a.csv", "--dtype", "float16")
     assert fact_clip(*command, "--out", tmp_path / "data").code == 0
     found = np.load(tmp_path / "data/features/a.npy")
     assert found.dtype == np.float16
     # 0.1 = 1638 / 2^14 to the nearest; 1000.5 is exact; 2e-8 is below half of the smallest, 2^-24
     assert found.tolist() == [[1638 / 2**14, 1000.5], [-3.0, 0.0]]
-    np.save(tmp_path / "a.npy", np.array([[1.0, 2.0], [3.0, 70000.0]], np.float32))
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n3,70000\n")
     answer = fact_clip(*command, "--out", tmp_path / "other")
-    refused_line(answer, "a.npy")
+    refused_line(answer, "a.csv")
     assert not (tmp_path / "other/features/a.npy").exists()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fact_clip.datasets.convert import Sampling, convert_features, convert_tables
-from fact_clip.datasets.convert.features import read_array, read_lmdb
+from fact_clip.datasets.convert.features import read_lmdb
 from fact_clip.datasets.convert.tables import NumberTable, read_numbers, resample
 
 from ..refusals import refused
@@ -20,27 +20,6 @@ TD = np.arange(12, dtype=np.float16).reshape(4, 3)
 
 def parts_of(table: NumberTable) -> tuple:
     return table.names, table.seconds, table.values
-
-
-def saved(folder: Path, array: np.ndarray) -> Path:
-    np.save(folder / "v.npy", array)
-    return folder / "v.npy"
-
-
-def test_arrays_are_turned(tmp_path):
-    for axes, array in (("TD", TD), ("dt", TD.T)):
-        read = read_array(saved(tmp_path, array), axes)
-        assert read.dtype == np.float16
-        np.testing.assert_array_equal(read, TD)
-
-
-@pytest.mark.parametrize(("axes", "place"), [("CTD", 0), ("TCD", 1), ("TDC", 2), ("DCT", 1)])
-def test_crops_are_averaged(axes, place, tmp_path):
-    base = TD.T if axes.index("D") < axes.index("T") else TD
-    crops = np.stack([base, base + 1, base + 5], axis=place)
-    read = read_array(saved(tmp_path, crops), axes)
-    assert read.dtype == np.float32
-    np.testing.assert_array_equal(read, TD.astype(np.float32) + 2)
 
 
 def database(folder: Path, entries: dict[str, bytes]) -> Path:
@@ -58,7 +37,7 @@ def test_frames_of_an_lmdb(tmp_path):
     assert list(found) == ["P01_01", "P02_1"]
     np.testing.assert_array_equal(found["P01_01"], rows)
     np.testing.assert_array_equal(found["P02_1"], rows[5:7])
-    assert convert_features([tmp_path / "db"], "lmdb", tmp_path / "out") == {"P01_01": (12, 2), "P02_1": (2, 2)}
+    assert convert_features([tmp_path / "db"], tmp_path / "out") == {"P01_01": (12, 2), "P02_1": (2, 2)}
     np.testing.assert_array_equal(np.load(tmp_path / "out/features/P01_01.npy"), rows)
 
 
@@ -87,9 +66,9 @@ def test_a_database_that_is_cut_off(tmp_path):
 
 def test_a_video_comes_once(tmp_path):
     (tmp_path / "b").mkdir()
-    files = [saved(tmp_path, TD), saved(tmp_path / "b", TD)]
-    with refused("v.npy"):
-        convert_features(files, "npy", tmp_path / "out")
+    files = [written(tmp_path, "1 2"), written(tmp_path / "b", "1 2")]
+    with refused("a.csv"):
+        convert_tables(files, tmp_path / "out", Sampling())
 
 
 def written(folder: Path, text: str | bytes, name: str = "a.csv") -> Path:

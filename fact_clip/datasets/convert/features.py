@@ -1,4 +1,4 @@
-"""Feature files and databases of frame features to feature files of the common layout."""
+"""Databases of frame features to feature files of the common layout."""
 
 import json
 import re
@@ -15,9 +15,9 @@ import numpy as np
 from fact_clip.core import Array, FileLocation, InputError, Singles
 from fact_clip.core.arguments import validated
 from fact_clip.core.io import check_file
-from fact_clip.core.paths import file_name, inside, same_place, whole_file
+from fact_clip.core.paths import file_name, inside, whole_file
 from fact_clip.datasets.convert.annotations import video_file_name
-from fact_clip.datasets.features import check_finite, open_array
+from fact_clip.datasets.features import check_finite
 from fact_clip.formats.base import library
 
 FeatureType = Literal["float16", "float32"]
@@ -35,16 +35,14 @@ class VideoFeatures:
 
 @validated()
 def convert_features(
-    files: Sequence[Path], kind: str, root: Path, axes: str = "TD", dtype: FeatureType | None = None
+    files: Sequence[Path], root: Path, dtype: FeatureType | None = None
 ) -> dict[str, tuple[int, ...]]:
-    """Write `root`/features/NAME.npy from feature files or databases of frames, all or none.
+    """Write `root`/features/NAME.npy from databases of frames, all or none.
 
     Args:
-        files: the files.
-        kind: "npy" or "lmdb".
+        files: the databases, see `read_lmdb`.
         root: the folder of the data set.
-        axes: the axes of .npy files, see `read_array`.
-        dtype: the type to write. None: that of the files. A value beyond it is an InputError.
+        dtype: the type to write. None: float32. A value beyond it is an InputError.
 
     Returns:
         Video -> (T, D).
@@ -53,8 +51,7 @@ def convert_features(
 
     def videos() -> Iterator[VideoFeatures]:
         for path in files:
-            arrays = read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]
-            for name, array in arrays:
+            for name, array in read_lmdb(path):
                 check_finite(path, array)
                 shapes[file_name(name)] = array.shape
                 yield VideoFeatures(path, name, f"{array.shape[1]} columns", array)
@@ -77,12 +74,10 @@ def write_features(
             first = first or (video.columns, video.path)
             if video.columns != first[0]:
                 problem = f"{video.columns}, but {first[0]} in {first[1]}"
-                raise InputError(video.path, problem, "see --axes and --columns")
+                raise InputError(video.path, problem, "see --columns")
             if target in path_of:
                 problem = f"video {video.video!r} again, after {path_of[target]}"
                 raise InputError(video.path, problem)
-            if same_place(target, video.path):
-                raise InputError(video.path, "this file would be replaced", "name another --out")
             if fps is None and sidecar.exists():
                 problem = "it describes other features"
                 raise InputError(sidecar, problem, "remove it, or name another --out")
@@ -103,26 +98,6 @@ def _converted(video: VideoFeatures, dtype: str | None) -> Array:
         problem = f"values that are too large for {dtype}"
         raise InputError(video.path, problem, "use --dtype float32, or scale them")
     return rows
-
-
-def read_array(path: Path, axes: str) -> Array:
-    """Read features (T, D) in the type of the file, or float32 where crops are averaged.
-
-    `axes` has one letter per axis of the file: T time, D channels, C crops. "DT" is I3D as MS-TCN
-    stores it.
-    """
-    letters = axes.upper()
-    if letters.count("T") != 1 or letters.count("D") != 1 or not set(letters) <= set("TDC"):
-        fix = "use a letter for each, as in TD, DT, CTD"
-        raise InputError("--axes", f"{axes} are not axes", fix)
-    array = open_array(path)
-    if array.ndim != len(letters):
-        problem = f"an array of shape {array.shape} has not the axes {letters}"
-        raise InputError(path, problem, "set --axes")
-    crops = tuple(axis for axis, letter in enumerate(letters) if letter == "C")
-    if crops:
-        array = array.mean(axis=crops, dtype=np.float32)
-    return array if letters.index("T") < letters.index("D") else array.T
 
 
 # "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg", as those of Epic-Kitchens

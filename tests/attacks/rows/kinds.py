@@ -58,7 +58,6 @@ KINDS: dict[str, Kind] = {
     "csv": Kind("a.csv", f"{CONVERT} csv a.csv --unit seconds", ("a.csv",)),
     "epic": Kind("epic.csv", f"{CONVERT} epic epic.csv", ("epic.csv",)),
     "table": Kind("t.csv", f"{CONVERT} table t.csv --time time", good="time,x\n0,1\n0.2,3\n"),
-    "array": Kind("a.npy", "data convert --from npy a.npy --out out", good=b"\x93NUMPY", form="binary"),
     "database": Kind("a.mdb", "data convert --from lmdb a.mdb --out out", good=b"\0" * 8192, form="binary"),
     "checkpoint": Kind("published.net", PUBLISHED.format("{w}/reference.yaml", "{w}/data/mapping.txt"), ("published.net",), form="binary"),
     "settings": Kind("reference.yaml", PUBLISHED.format("reference.yaml", "{w}/data/mapping.txt"), ("published.net", "reference.yaml")),
