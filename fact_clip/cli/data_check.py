@@ -72,7 +72,6 @@ def _as_dict(finding: Finding) -> Json:
         "kind": finding.kind,
         "where": str(finding.error.where),
         "found": finding.error.problem,
-        "expected": "",  # a part of "found" since 0.3
         "todo": finding.error.fix,
     }
 

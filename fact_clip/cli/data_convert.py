@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -31,20 +32,9 @@ Kind = Literal[
     "table",
 ]
 
-_ANNOTATIONS = {"fps", "features", "layout", "background", "mapping"}
-
-READABLE: dict[str, set[str]] = {
-    "eaf": _ANNOTATIONS | {"tier"},
-    "boris": _ANNOTATIONS | {"tier"},
-    "via": _ANNOTATIONS | {"tier"},
-    "label-studio": _ANNOTATIONS | {"tier", "source_fps"},
-    "csv": _ANNOTATIONS | {"unit", "source_fps", "decimal", "skip_bad"},
-    "vtt": _ANNOTATIONS,
-    "srt": _ANNOTATIONS,
-    "epic": _ANNOTATIONS | {"verbs", "nouns"},
-    "lmdb": {"dtype"},
-    "table": {"fps", "unit", "source_fps", "time", "columns", "decimal", "dtype"},
-}
+READABLE: dict[str, list[str]] = json.loads(
+    Path(__file__).with_name("kinds.json").read_text(encoding="utf-8")
+)
 """Kind -> the options that it reads. Others are errors, because a user expects an effect."""
 
 UNITS = {"csv": ("seconds", "frames"), "table": ("seconds", "milliseconds")}
@@ -175,7 +165,7 @@ def _typed_options(context: typer.Context) -> set[str]:
 
 
 def _check_options(kind: str, typed: set[str], unit: str | None) -> None:
-    for name in sorted(typed - READABLE[kind]):
+    for name in sorted(typed - {*READABLE[kind]}):
         kinds = ", ".join(other for other, readable in READABLE.items() if name in readable)
         where = f"--{name.replace('_', '-')}"
         raise InputError(where, f"--from {kind} does not read it, but {kinds}", "leave it out")

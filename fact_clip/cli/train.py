@@ -46,9 +46,6 @@ def train(
             metavar="KEY=V,V",
         ),
     ] = None,
-    seeds: Annotated[
-        str | None, option("Short for --sweep train.seed=0,1,2.", metavar="N,N")
-    ] = None,
     member: Annotated[
         int | None,
         option("Train only this one of train.members, from 1, as a job of an array.", metavar="K"),
@@ -74,8 +71,7 @@ def train(
 
     overrides = overrides or []
     sweeps = sweeps or []
-    axis_words = sweeps if seeds is None else [f"train.seed={seeds}", *sweeps]
-    axes = read_axes(axis_words)
+    axes = read_axes(sweeps)
     for override in overrides:
         key = override.partition("=")[0]
         if key in axes:
@@ -97,7 +93,7 @@ def train(
     warn_of_unused(configs, [*overrides, *sweeps])
 
     words = [config, *overrides]
-    for axis in axis_words:
+    for axis in sweeps:
         words += ["--sweep", axis]
     if member is not None:
         words += ["--member", str(member)]

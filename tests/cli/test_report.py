@@ -44,7 +44,7 @@ def test_two_runs_make_one_page_here(fact_clip, run, tmp_path, monkeypatch):
 
 
 def test_a_sweep_is_summed_up(fact_clip, recipe, tmp_path):
-    assert fact_clip("train", recipe, "--seeds", "0,1", "--out", tmp_path / "sweep").code == 0
+    assert fact_clip("train", recipe, "--sweep", "train.seed=0,1", "--out", tmp_path / "sweep").code == 0
     answer = fact_clip("report", tmp_path / "sweep", "--out", tmp_path / "page.html")
     assert answer.code == 0, answer.err
     data = data_of(tmp_path / "page.html")

@@ -168,7 +168,7 @@ def test_names_of_a_file(tmp_path):
 
 
 def test_train_with_several_seeds(named_recipe, fact_clip, tmp_path):
-    answer = fact_clip("train", named_recipe, "--seeds", "0,1", "--out", tmp_path / "r")
+    answer = fact_clip("train", named_recipe, "--sweep", "train.seed=0,1", "--out", tmp_path / "r")
     assert answer.code == 0
     told = [line for line in answer.err.splitlines() if not line.startswith("epoch ")]
     assert told == ["run 1 of 2: seed0", "run 2 of 2: seed1"]
@@ -179,7 +179,7 @@ def test_train_with_several_seeds(named_recipe, fact_clip, tmp_path):
     both = [result["zero_shot"]["ausuc"] for result in results]
     expected = [*both, np.mean(both), np.std(both, ddof=1)]
     assert [row.split()[4] for row in rows] == [f"{value:.1f}" for value in expected]
-    again = fact_clip("train", named_recipe, "--seeds", "0,1", "--out", tmp_path / "r", "--resume")
+    again = fact_clip("train", named_recipe, "--sweep", "train.seed=0,1", "--out", tmp_path / "r", "--resume")
     assert again.out == answer.out
 
 

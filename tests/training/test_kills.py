@@ -187,9 +187,9 @@ def test_a_resume_beside_a_live_training_is_refused(tiny, started, tmp_path):
 def test_two_sweeps_into_one_folder_are_refused(tiny, started, tmp_path):
     recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
     recipe.write_text(tiny(train={"epochs": 1_000_000}).to_yaml())
-    started(recipe, out, "--seeds", "0,1")
+    started(recipe, out, "--sweep", "train.seed=0,1")
     wait_until(lambda: (out / "seed0" / "last.safetensors").is_file(), 300)
-    for more in (("--seeds", "0,1", "--resume"), ("--sweep", "train.seed=1,0", "--resume")):
+    for more in (("--sweep", "train.seed=0,1", "--resume"), ("--sweep", "train.seed=1,0", "--resume")):
         code, said = started(recipe, out, *more).end()
         assert (code, said.count("\n")) == (2, 1)
         assert f"{out}: a training is under way here" in said

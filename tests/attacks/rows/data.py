@@ -34,7 +34,7 @@ OVERRIDES = {  # words after TRAIN, and where they are refused
     "rivals without a hold-out": ("data.validation_unseen=[tap]", "data.validation_unseen"),
     "passes that share a whole window": ("decode.window=40 decode.overlap=40", "decode.overlap"),
     "matching by a transcript without one": ("loss.match=seq", "loss.match"),
-    "a seed swept twice": ("train.seed=5 --seeds 0,1", "train.seed"),
+    "a seed swept twice": ("train.seed=5 --sweep train.seed=0,1", "train.seed"),
     "equal numbers swept": ("--sweep train.lr=1,1.0", "--sweep"),
 }
 

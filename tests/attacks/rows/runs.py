@@ -111,7 +111,9 @@ def _run_folders() -> Iterator[Row]:
     yield Row("resume/another setting", f"{RESUME} train.lr=0.5", "train.lr", copies=run)
     yield Row("resume/fewer videos", RESUME, "data", {"run/run.json": edited("", videos="0" * 16)}, run)
     yield Row("resume/no run", "train {w}/tiny.yaml --out none --resume", "none")
-    yield Row("resume/a sweep into a run", "train {w}/tiny.yaml --seeds 0,1 --resume --out run", "run", copies=run)
+    yield Row(
+        "resume/a sweep into a run", "train {w}/tiny.yaml --sweep train.seed=0,1 --resume --out run", "run", copies=run
+    )
 
 
 ROWS_30 = array(np.zeros((30, 8)))
