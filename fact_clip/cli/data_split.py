@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, argument, option
-from fact_clip.core import InputError, Json
-
-if TYPE_CHECKING:
-    from fact_clip.datasets.splits import Split
+from fact_clip.core import InputError
 
 
 def split(
@@ -75,13 +71,14 @@ def split(
         splits = divide(groups, "test", test)
     else:
         splits = divide(groups, "leave-out", 0)
-    rows = {number: _row(root, part) for number, part in enumerate(splits, start=1)}
     write_splits(root, splits, overwrite=overwrite)
 
+    rows = {}
     cells = []
-    for number, row in rows.items():
-        sizes = {"train": len(row["train"]), "test": len(row["test"])}
-        cells.append({"split": number, **row, **sizes})
+    for number, part in enumerate(splits, start=1):
+        rows[number] = {"train": part.train, "test": part.test, "tested_groups": part.tested}
+        sizes = {"train": len(part.train), "test": len(part.test)}
+        cells.append({"split": number, **sizes, "tested_groups": part.tested})
     print_result({"root": str(root), "groups": pattern, "splits": rows}, table(cells), as_json)
     note(
         "written: train.splitN.bundle and test.splitN.bundle in "
@@ -120,22 +117,3 @@ def _find_videos(folder: Path) -> tuple[Path, list[str], list[str]]:
         problem = f"{len(labelled)} label files, none with features"
         raise InputError(root, problem, "extract the features first")
     return root, labelled, videos
-
-
-def _row(root: Path, split: Split) -> Json:
-    """Return the videos of a split, and the classes that its test has and its training has not."""
-    return {
-        "train": split.train,
-        "test": split.test,
-        "tested_groups": split.tested,
-        "never_trained": sorted(_classes(root, split.test) - _classes(root, split.train)),
-    }
-
-
-def _classes(root: Path, videos: Sequence[str]) -> set[str]:
-    from fact_clip.datasets.layout import read_lines
-
-    names = set[str]()
-    for video in videos:
-        names.update(read_lines(root / "groundTruth" / f"{video}.txt", "labels"))
-    return names
