@@ -460,11 +460,10 @@ function unseen() {
   const at = Object.fromEntries(classes.map((one, place) => [one.name, place]));
   const taken = (row) => make("span", {}, ...row.taken.flatMap((one, place) => [place ? make("br") : null,
     `${one.name} ${one.share.toFixed(0)} % (${[one.seen ? "seen" : "not seen", one.shares ? "shares a factor" : ""].filter(Boolean).join(", ")})`]));
-  section("unseen", "Errors on unseen classes", note("Product: of the accuracies of its factors, each over all frames whose true " +
-    "class has it. Accuracy far below it: the factors are recognised, but not together."), ...each((run) => run.unseen.length ? table([
+  section("unseen", "Errors on unseen classes", ...each((run) => run.unseen.length ? table([
     ["class", (row) => labelled(at[row.name]), "name", (row) => row.name], ["level", (row) => row.level],
     ["frames", (row) => `${row.frames}`, "number", (row) => row.frames], ["accuracy", (row) => row.accuracy, "number"],
-    ["product", (row) => row.product, "number"], ["unseen labels only", (row) => row.unseen_labels_only, "number"],
+    ["unseen labels only", (row) => row.unseen_labels_only, "number"],
     ["mostly taken for", taken, "name", (row) => row.taken[0]?.share],
   ], run.unseen, [3, "ascending"], "unseen classes") : null));
 }

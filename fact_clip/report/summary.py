@@ -1,7 +1,6 @@
 """The report: one HTML file that needs neither network nor other files, and its data as JSON."""
 
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -300,11 +299,7 @@ def unseen_errors(
     truth: Sequence[Labels],
     prediction: Sequence[Labels],
 ) -> list[Json]:
-    """Return the facts of each unseen class, its "product" and the most frequent wrong names.
-
-    The product is that of the accuracies of its factors, in percent. The accuracy of a factor is
-    the share of all frames whose true class has it that are named as a class with it.
-    """
+    """Return the facts of each unseen class and the most frequent wrong names."""
     zero_shot = result.get("zero_shot")
     if zero_shot is None:
         return []
@@ -324,21 +319,8 @@ def unseen_errors(
                     "shares": _share_factor(vocabulary, label, cell.predicted),
                 }
             )
-        product = _product(zero_shot["by_factor"], vocabulary, label)
-        rows.append({"name": name, **facts, "product": product, "taken": taken})
+        rows.append({"name": name, **facts, "taken": taken})
     return rows
-
-
-def _product(by_factor: Mapping[str, Any], vocabulary: Vocabulary, label: int) -> float | None:
-    """Return the product of the accuracies of the factors of a class, None if one is unknown."""
-    shares = []
-    for slot, factor in zip(vocabulary.slots, vocabulary.factors[label], strict=True):
-        if factor is not None:
-            accuracy = by_factor.get(slot, {}).get(factor, {}).get("accuracy")
-            if accuracy is None:
-                return None
-            shares.append(accuracy / 100)
-    return 100 * math.prod(shares)
 
 
 def _share_factor(vocabulary: Vocabulary, first: int, second: int) -> bool:

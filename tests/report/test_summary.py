@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pytest
 
 from fact_clip.core import Vocabulary
 from fact_clip.report.summary import evaluations, numbers, page, run_numbers, summary, unseen_errors
@@ -87,18 +86,14 @@ def test_errors_of_an_unseen_class():
         "zero_shot": {
             "seen": ["cut ham", "move egg", "hold"],
             "unseen": {"cut egg": {"frames": 10, "accuracy": 40.0}},
-            "by_factor": {"verb": {"cut": {"accuracy": 90.0}}, "object": {"egg": {"accuracy": 50.0}}},
         }
     }
     truth, prediction = [np.full(10, 1)], [np.array([1] * 4 + [0] * 5 + [3])]
     (row,) = unseen_errors(result, names, truth, prediction)
-    assert row["product"] == pytest.approx(45.0)
     assert row["taken"] == [
         {"name": "cut ham", "share": 50.0, "seen": True, "shares": True},
         {"name": "hold", "share": 10.0, "seen": True, "shares": False},
     ]
-    del result["zero_shot"]["by_factor"]["object"]["egg"]
-    assert unseen_errors(result, names, truth, prediction)[0]["product"] is None
 
 
 def test_no_name_ends_the_script(evaluated):
