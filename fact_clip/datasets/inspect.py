@@ -26,7 +26,7 @@ from fact_clip.datasets import clicks, features, layout
 from fact_clip.datasets.benchmarks import FACTORS_FILE, Layout, class_factors, parse_factors
 from fact_clip.datasets.holdout import find_holdout
 from fact_clip.datasets.labels import VideoLabels, unlabelled
-from fact_clip.datasets.splits import in_order, read_groups
+from fact_clip.datasets.splits import read_groups
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +188,7 @@ class Inspection:
             for name, parts in self.splits.items():
                 train = {groups[video] for video in parts["train"]}
                 test = {groups[video] for video in parts["test"]}
-                both = ", ".join(in_order(train & test))
+                both = ", ".join(layout.in_order(train & test))
                 if both:
                     problem = f"groups in both parts of split {name}: {both}"
                     self._report(

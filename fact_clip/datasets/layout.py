@@ -348,12 +348,17 @@ def split_names(root: Path) -> list[str]:
     for path in root.glob("*.train"):
         # "split1.train" is split 1, as "train.split1.bundle" is
         names.add(re.sub(r"^split(?=\d+$)", "", path.name.removesuffix(".train")))
-    return sorted(names, key=_split_order)
+    return in_order(names)
 
 
-def _split_order(name: str) -> tuple[bool, int, str]:
-    number = int(name) if name.isdigit() else 0
-    return not name.isdigit(), number, name
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sort names with their numbers in order of size: subj2 before subj10."""
+    return sorted(names, key=_natural_key)
+
+
+def _natural_key(name: str) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", name)
+    return [(int(part) if part.isdecimal() else -1, part) for part in parts]
 
 
 def find_split(root: Path, part: str, name: str) -> Path | None:

@@ -12,7 +12,7 @@ from typing import Literal
 from fact_clip.core import InputError, Location, Names, library_errors
 from fact_clip.core.messages import join_names
 from fact_clip.core.paths import check_place, inside, is_file_name, write_lines
-from fact_clip.datasets.layout import SPLIT_FILES, split_names
+from fact_clip.datasets.layout import SPLIT_FILES, in_order, split_names
 
 Way = Literal["leave-out", "folds", "test"]
 
@@ -188,16 +188,6 @@ def guess_groups(names: Iterable[str]) -> str | None:
             start = "^" if pattern.startswith("^") else ""
             return f"{start}{re.escape(words.pop())}(\\d+)"
     return None
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """Sort names with their numbers in order of size: subj2 before subj10."""
-    return sorted(names, key=_natural_key)
-
-
-def _natural_key(name: str) -> list[tuple[int, str]]:
-    parts = re.split(r"(\d+)", name)
-    return [(int(part) if part.isdigit() else -1, part) for part in parts]
 
 
 @dataclass(frozen=True)
