@@ -117,15 +117,7 @@ def convert(
     _check_options(kind, _typed_options(context), unit)
     from fact_clip.datasets.convert import Sampling, Target, convert_features, convert_tables
 
-    features_folder = printable(str(out / "features"))
-    if kind == "lmdb":
-        shapes = convert_features(files, out, dtype)
-        rows: list[dict[str, object]] = []
-        for name, (n_frames, n_columns) in shapes.items():
-            rows.append({"video": name, "frames": n_frames, "columns": n_columns})
-        print_result(shapes, table(rows), as_json)
-        note(f"written: {len(shapes)} files in {features_folder}")
-    elif kind == "table":
+    if kind in ("lmdb", "table"):
         sampling = Sampling(
             tuple(read_names(columns, "--columns") or ()),
             time,
@@ -134,12 +126,15 @@ def convert(
             fps,
             decimal,
         )
-        counts = convert_tables(files, out, sampling, dtype)
+        if kind == "lmdb":
+            counts = convert_features(files, out, dtype)
+        else:
+            counts = convert_tables(files, out, sampling, dtype)
         rows = [{"video": name, **row} for name, row in counts.items()]
         print_result(counts, table(rows), as_json)
         rate = "as the rows are" if fps is None else f"{fps:g} frames per second"
-        line = f"written: {len(counts)} files in {features_folder}, {rate}"
-        n_interpolated = sum(row["interpolated"] for row in counts.values())
+        line = f"written: {len(counts)} files in {printable(str(out / 'features'))}, {rate}"
+        n_interpolated = sum(row.get("interpolated", 0) for row in counts.values())
         if n_interpolated:
             line += (
                 f"; {n_interpolated} frames without a row lie on the line between their neighbours"

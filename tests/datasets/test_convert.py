@@ -37,7 +37,10 @@ def test_frames_of_an_lmdb(tmp_path):
     assert list(found) == ["P01_01", "P02_1"]
     np.testing.assert_array_equal(found["P01_01"], rows)
     np.testing.assert_array_equal(found["P02_1"], rows[5:7])
-    assert convert_features([tmp_path / "db"], tmp_path / "out") == {"P01_01": (12, 2), "P02_1": (2, 2)}
+    assert convert_features([tmp_path / "db"], tmp_path / "out") == {
+        "P01_01": {"frames": 12, "columns": 2},
+        "P02_1": {"frames": 2, "columns": 2},
+    }
     np.testing.assert_array_equal(np.load(tmp_path / "out/features/P01_01.npy"), rows)
 
 

@@ -36,7 +36,7 @@ class VideoFeatures:
 @validated()
 def convert_features(
     files: Sequence[Path], root: Path, dtype: FeatureType | None = None
-) -> dict[str, tuple[int, ...]]:
+) -> dict[str, dict[str, int]]:
     """Write `root`/features/NAME.npy from databases of frames, all or none.
 
     Args:
@@ -45,19 +45,20 @@ def convert_features(
         dtype: the type to write. None: float32. A value beyond it is an InputError.
 
     Returns:
-        Video -> (T, D).
+        Video -> the "frames" and "columns" of its features.
     """
-    shapes: dict[str, tuple[int, ...]] = {}
+    counts: dict[str, dict[str, int]] = {}
 
     def videos() -> Iterator[VideoFeatures]:
         for path in files:
             for name, array in read_lmdb(path):
                 check_finite(path, array)
-                shapes[file_name(name)] = array.shape
-                yield VideoFeatures(path, name, f"{array.shape[1]} columns", array)
+                n_frames, n_columns = array.shape
+                counts[file_name(name)] = {"frames": n_frames, "columns": n_columns}
+                yield VideoFeatures(path, name, f"{n_columns} columns", array)
 
     write_features(videos(), root, dtype)
-    return shapes
+    return counts
 
 
 def write_features(
