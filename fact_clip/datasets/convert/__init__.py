@@ -1,4 +1,4 @@
-"""Convert annotations, feature files and tables of numbers to the common layout."""
+"""Convert annotations, databases of features and tables of numbers to the common layout."""
 
 from fact_clip.datasets.convert.annotations import Target, convert_annotations
 from fact_clip.datasets.convert.features import convert_features
