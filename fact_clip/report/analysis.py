@@ -146,13 +146,13 @@ def least_certain(videos: Sequence[Video], most: int = 50) -> list[Json]:
     "video" and "index" count videos and segments, "start" and "stop" are frames. "true" is the most
     frequent true label of the segment (-1: unlabelled).
     """
-    rows = []
+    rows: list[Json] = []
     for number, video in enumerate(videos):
         shares = video.confidence["prediction"].astype(np.float64)
         for index, (start, stop, label) in enumerate(runs(video.labels["prediction"])):
             confidence = float(shares[start:stop].mean())
-            row = {"video": number, "index": index, "start": start, "stop": stop, "label": label}
-            rows.append({**row, "confidence": confidence})
+            span = {"video": number, "index": index, "start": start, "stop": stop, "label": label}
+            rows.append({**span, "confidence": confidence})
     rows.sort(key=lambda row: row["confidence"])
     for row in rows[:most]:
         truth = videos[row["video"]].labels["truth"][row["start"] : row["stop"]]
