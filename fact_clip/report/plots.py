@@ -36,12 +36,12 @@ _ROW = 0.5
 _AXIS = 0.8
 _TITLE = 0.35
 _LINE = 0.18  # of the legend
-_LETTER = 0.075  # of a name in the legend, at most on average
-_PATCH = 0.6  # beside a name, with the space between columns
+_LETTER = 0.062  # of a name in the legend, on average
+_PATCH = 0.55  # beside a name, with the space between columns
 
 _POINTS = 8  # size of the legend's letters
 _LONGEST = 70  # characters of a name in the legend
-_MOST_COLUMNS = 8
+_MOST_COLUMNS = 6
 _NARROWEST = 0.015  # of the axis; narrower segments do not get their number written on them
 
 
