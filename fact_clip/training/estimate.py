@@ -31,6 +31,7 @@ MINUTES = 1.5  # that a training takes on one core; `data init --minutes` has th
 
 # After so many steps a model gains little: further time goes into further models.
 USEFUL_STEPS = 1800
+USEFUL_STEPS_IF_SEPARABLE = 750  # features that have seen the labels are learned by heart soon
 MIN_EPOCHS = 20
 MAX_EPOCHS = 300
 MAX_MEMBERS = 5
@@ -163,7 +164,9 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
     Returns:
         The proposal with epochs and members, and a sentence about the duration.
     """
-    most_epochs = useful_epochs(proposal.measures.videos)
+    measures = proposal.measures
+    steps = USEFUL_STEPS_IF_SEPARABLE if measures.is_separable else USEFUL_STEPS
+    most_epochs = useful_epochs(measures.videos, steps)
     tree = read_recipe(proposal.base)
     for key, value, _ in proposal.settings:
         set_key(tree, key.split("."), value, key)
@@ -193,9 +196,9 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
     return proposal, sentence
 
 
-def useful_epochs(n_videos: int) -> int:
+def useful_epochs(n_videos: int, steps: int = USEFUL_STEPS) -> int:
     """Return the epochs of so many training videos after which a model gains little."""
-    epochs = math.ceil(USEFUL_STEPS / n_videos)
+    epochs = math.ceil(steps / n_videos)
     return min(max(epochs, MIN_EPOCHS), MAX_EPOCHS)
 
 

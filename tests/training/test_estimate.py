@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 
 import pytest
 
 from fact_clip.cli.data_init import init
-from fact_clip.config import Config
+from fact_clip.config import Config, DataConfig
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.describe import propose
 from fact_clip.training import train
-from fact_clip.training.estimate import MINUTES, Estimate, estimate, load_config, spread, useful_epochs
+from fact_clip.training.estimate import (
+    MINUTES,
+    Estimate,
+    estimate,
+    load_config,
+    spread,
+    useful_epochs,
+    with_time,
+)
 
 from ..refusals import refused
 
@@ -94,3 +104,12 @@ def test_a_folder_that_is_taken_is_refused_before_the_data_are_measured(workbenc
     monkeypatch.setattr("fact_clip.training.runs.load_config", lambda *_: pytest.fail("measured"))
     with refused(str(tmp_path)):
         train("zero_shot", tmp_path, overrides=[f"data.root={workbench}"])
+
+
+@pytest.mark.parametrize(("separability", "videos", "epochs"), [(0.9, 30, 25), (0.9, 40, 20), (0.5, 30, 60)])
+def test_features_that_have_seen_the_labels_are_trained_shorter(separability, videos, epochs, workbench, unmeasured):
+    proposal = propose(DataConfig(root=str(workbench), name="folder"))
+    measures = dataclasses.replace(proposal.measures, separability=separability, videos=videos)
+    proposal, _ = with_time(dataclasses.replace(proposal, measures=measures), 60)
+    values = {setting.key: setting.value for setting in proposal.settings}
+    assert (values["train.epochs"], values["train.members"]) == (epochs, 5)
