@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fact_clip.core import Clock, FileLocation, Segmentation, located
+from fact_clip.core import Clock, FileLocation, Segmentation
 from fact_clip.core.extras import require
 from fact_clip.formats import base
 from fact_clip.formats.gaps import to_frames
@@ -33,9 +33,8 @@ def to_annotation(segmentation: Segmentation) -> Annotation:
     from pyannote.core import Annotation, Segment
 
     annotation = Annotation(uri=segmentation.media)
-    with located("annotation"):
-        for number, (start, stop, segment) in enumerate(timed(segmentation)):
-            annotation[Segment(start, stop), number] = segment.label
+    for number, (start, stop, segment) in enumerate(timed(Path("annotation"), segmentation)):
+        annotation[Segment(start, stop), number] = segment.label
     return annotation
 
 

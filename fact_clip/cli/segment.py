@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-UNNAMED = (".csv", ".txt", ".srt")
+UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")
 """Endings of files that do not name their video."""
 
 

@@ -18,6 +18,7 @@ from fact_clip.formats import (
     label_studio,
     nwb,
     players,
+    textgrid,
     via,
 )
 from fact_clip.formats.base import Reader, check_line
@@ -42,7 +43,7 @@ class Format:
     """One way to store a segmentation in a file.
 
     Args:
-        ending: the suffix of its files, as ".via.json".
+        ending: the suffix of its files, as ".frames.csv".
         write: writes a file.
         read: reads a file of `write`; None if the format does not keep the frames.
         annotations: reads the files of the tool, which may have gaps and overlaps.
@@ -84,11 +85,15 @@ def _adopt(name: str, part: Any) -> Format:
 
 _FORMATS: dict[str, Format] = {
     "csv": Format(".csv", csv_file.write, csv_file.read, csv_file.read_annotations),
+    "frames.csv": Format(
+        ".frames.csv", csv_file.write_pictures, csv_file.read_pictures, every_frame=True
+    ),
     "json": Format(".json", json_file.write, json_file.read, needs_media=False, every_frame=True),
     "jsonl": Format(".jsonl", json_file.write_lines, json_file.read_lines, every_frame=True),
     "txt": Format(".txt", players.write_frames, players.read_frames, every_frame=True),
     "vtt": Format(".vtt", players.write_vtt, annotations=players.read_subtitles, needs_media=False),
     "srt": Format(".srt", players.write_srt, annotations=players.read_subtitles),
+    "ass": Format(".ass", players.write_ass, annotations=players.read_ass),
     "eaf": Format(
         ".eaf",
         elan.write,
@@ -96,6 +101,7 @@ _FORMATS: dict[str, Format] = {
         write_tracks=elan.write_tracks,
         module="pympi",
     ),
+    "textgrid": Format(".TextGrid", textgrid.write, annotations=textgrid.read_annotations),
     "nwb": Format(".nwb", nwb.write, annotations=nwb.read_annotations, module="pynwb"),
     "boris": Format(
         ".boris",
@@ -104,10 +110,13 @@ _FORMATS: dict[str, Format] = {
         has_instants=True,
         write_ethogram=boris.write_project,
     ),
+    "boris.tsv": Format(".boris.tsv", boris.write_events, has_instants=True),
     "label-studio": Format(
         ".label-studio.json", label_studio.write, annotations=label_studio.read_annotations
     ),
     "via": Format(".via.json", via.write, annotations=via.read_annotations),
+    "rttm": Format(".rttm", players.write_rttm),
+    "audacity": Format(".audacity.txt", players.write_audacity),
     "otio": Format(".otio", players.write_otio, module="opentimelineio"),
 }
 FORMATS = Table("fact_clip.formats", _FORMATS, _adopt)
@@ -219,7 +228,7 @@ def _for_file(
     segmentation = replace(segmentation, media=media, background=background)
     if form.read is None:  # other programs, and `Span`, read names of one line
         for segment in segmentation.foreground:
-            check_line(segment.label)
+            check_line(path, segment.label)
     return segmentation
 
 
@@ -243,10 +252,11 @@ def load(
         check_name(background, "background", legacy=True)
     read = FORMATS[name].read
     if read is None:
+        kind = name.removesuffix(".tsv")
         readable = [name for name, form in FORMATS.items() if form.read is not None]
         fix = f"use one of {', '.join(readable)}"
-        if name in READERS:
-            fix = f"read it with fact-clip data convert --from {name}"
+        if kind in READERS:
+            fix = f"read it with fact-clip data convert --from {kind}"
         raise InputError(path, "this format does not keep the frames", fix)
     if n_frames is not None and not 1 <= n_frames <= MAX_FRAMES:
         raise InputError("n_frames", f"{n_frames} is not between 1 and {MAX_FRAMES:,}")

@@ -151,11 +151,16 @@ def library(path: Path, module: str, extra: str) -> Any:
     return importlib.import_module(module)
 
 
-def check_line(label: str) -> None:
+def check_line(path: Path, label: str) -> None:
     """Reject a blank label, line ends, tabs and other invisible characters."""
     if not is_name(label):
         problem = f"label {label!r} is not a name of one line, without tabs"
-        raise InputError("label", problem, "write .csv or .json")
+        raise InputError(path, problem, "write .csv or .json")
+
+
+def joined(content: str) -> str:
+    """Join the lines of a label that a player shows on several; tabs separate as line ends do."""
+    return re.sub(r"\s*[\n\t]\s*", " ", content.strip())
 
 
 def video_name(media: str) -> str:

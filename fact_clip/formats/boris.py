@@ -1,5 +1,6 @@
-"""BORIS: projects (.boris) to open and correct, and tables of events, which are only read."""
+"""BORIS: a project (.boris) to open and correct, and the table of events that BORIS exports."""
 
+import csv
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,11 +26,31 @@ from fact_clip.formats.base import (
     video_name,
     write_json,
 )
-from fact_clip.formats.table import read_table, without_mark
+from fact_clip.formats.table import no_formula, read_table, without_mark
 from fact_clip.formats.times import Number, parse_seconds, picture, picture_rate, second_of
 
 logger = logging.getLogger(__name__)
 
+COLUMNS = (
+    "Observation id",
+    "Observation date",
+    "Description",
+    "Observation duration",
+    "Observation type",
+    "Source",
+    "Time offset (s)",
+    "Media duration (s)",
+    "FPS",
+    "Subject",
+    "Behavior",
+    "Behavioral category",
+    "Behavior type",
+    "Time",
+    "Media file name",
+    "Image index",
+    "Image file path",
+    "Comment",
+)
 # the beginning of a comment of our writers
 _CONFIDENCE = re.compile(
     r"\Afact-clip confidence (unknown|[01]|[01]\.[0-9]+|[0-9.]+e-[0-9]+)(; |\Z)"
@@ -75,10 +96,10 @@ def write_project(segmentation: Segmentation, path: Path, ethogram: Ethogram | N
     video = segmentation.media or "video"
     name = Path(video).stem
     date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-    events = _events(segmentation, ethogram)
+    events = _events(segmentation, path, ethogram)
     # a millisecond more, because BORIS drops a last stop that is, as a decimal, above the binary
     # fraction of the length
-    length = round(round(second_of(segmentation, segmentation.n_frames), 3) + 0.001, 3)
+    length = round(round(second_of(path, segmentation, segmentation.n_frames), 3) + 0.001, 3)
 
     blank = _blank()
     observation = blank["observation"]
@@ -139,10 +160,10 @@ def _behaviours(segmentation: Segmentation, events: Iterable["_Event"], ethogram
     return behaviours
 
 
-def _modifier_sets(variants: Sequence[Behaviour]) -> Json | str:
+def _modifier_sets(variants: Sequence[Behaviour]) -> dict[str, Any] | str:
     """Return the modifiers of a behaviour. In a single set, each has the key of its class."""
     count = max(len(variant.modifiers) for variant in variants)
-    sets: Json = {}
+    sets: dict[str, Any] = {}
     for position in range(count):
         values: dict[str, None] = {}
         for variant in variants:
@@ -153,6 +174,42 @@ def _modifier_sets(variants: Sequence[Behaviour]) -> Json | str:
                 values[value] = None
         sets[str(position)] = {"name": "", "description": "", "type": 0, "values": list(values)}
     return sets or ""
+
+
+def write_events(segmentation: Segmentation, path: Path) -> None:
+    """Write the table that BORIS 8 exports as tabular events.
+
+    A segment has a row START and a row STOP.
+    """
+    video = segmentation.media or "video"
+    end = f"{second_of(path, segmentation, segmentation.n_frames):.3f}"
+    row = dict.fromkeys(COLUMNS, "")
+    row |= {
+        "Observation id": Path(video).stem,
+        "Observation date": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
+        "Description": remark(segmentation),
+        "Observation duration": end,
+        "Observation type": "Media file(s)",
+        "Source": f"player #1:{video}",
+        "Time offset (s)": "0.0",
+        "Media duration (s)": end,
+        "FPS": f"{picture_rate(segmentation):.3f}",
+        "Media file name": video,
+        "Image file path": "NA",
+    }
+    events = _events(segmentation, path)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, delimiter="\t", lineterminator="\n")
+        table.writeheader()
+        for event in events:
+            row |= {
+                "Behavior": no_formula(event.code),
+                "Behavior type": event.kind,
+                "Time": f"{event.time:.3f}",
+                "Image index": str(event.picture),
+                "Comment": no_formula(event.comment),
+            }
+            table.writerow(row)
 
 
 class _Event(NamedTuple):
@@ -172,7 +229,9 @@ class _Event(NamedTuple):
         return " ".join([self.code, *(part for part in modifiers if part not in _NO_MODIFIER)])
 
 
-def _events(segmentation: Segmentation, ethogram: Ethogram | None = None) -> list[_Event]:
+def _events(
+    segmentation: Segmentation, path: Path, ethogram: Ethogram | None = None
+) -> list[_Event]:
     """Return the events of all segments and instants in the order of time."""
     ethogram = ethogram or {}
     lasting = {_code_of(segment, ethogram) for segment in segmentation.foreground}
@@ -182,9 +241,9 @@ def _events(segmentation: Segmentation, ethogram: Ethogram | None = None) -> lis
     for part in parts:
         behaviour = ethogram.get(part.label, Behaviour())
         code = _code_of(part, ethogram)
-        check_line(code)
+        check_line(path, code)
         first = _Event(
-            time=round(second_of(segmentation, part.start), 3),
+            time=round(second_of(path, segmentation, part.start), 3),
             kind="START",
             code=code,
             comment=_comment_cell(part),
@@ -194,7 +253,7 @@ def _events(segmentation: Segmentation, ethogram: Ethogram | None = None) -> lis
         if part.start == part.stop and code not in lasting:
             events.append(first._replace(kind="POINT"))
             continue
-        stop = round(second_of(segmentation, part.stop), 3)
+        stop = round(second_of(path, segmentation, part.stop), 3)
         last = picture(segmentation, part.stop)
         events.append(first)
         events.append(first._replace(kind="STOP", time=stop, comment="", picture=last))

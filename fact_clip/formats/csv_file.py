@@ -1,7 +1,8 @@
 """CSV: a segment per row, for spreadsheets; segment lists of other programs; Epic-Kitchens."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from fact_clip.formats.base import (
 )
 from fact_clip.formats.gaps import Gaps, gapless
 from fact_clip.formats.table import COLUMNS, Row, cells, read_table, without_mark, write_table
-from fact_clip.formats.times import parse_seconds, rate_of
+from fact_clip.formats.times import parse_seconds, picture, rate_of
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,53 @@ def _comment(row: Mapping[str, str]) -> str:
 
 def _confidence(where: FileLocation, cell: str) -> float | None:
     return parse_seconds(where, cell, "confidence") if cell else None
+
+
+PICTURES = ("frame", "seconds", "label", "confidence")
+
+
+def write_pictures(segmentation: Segmentation, path: Path) -> None:
+    """Write a row for each picture of the video, or for each frame if its rate is unknown."""
+    write_table(path, _picture_rows(segmentation))
+
+
+def _picture_rows(segmentation: Segmentation) -> Iterator[Sequence[object]]:
+    rate = None if segmentation.seconds(0) is None else segmentation.video_fps
+    yield PICTURES
+    first = 0
+    for segment in segmentation:
+        last = segment.stop if rate is None else picture(segmentation, segment.stop)
+        for frame in range(first, last):
+            seconds = segmentation.seconds(frame) if rate is None else frame / rate
+            yield frame, seconds, segment.label, segment.confidence
+        first = last
+
+
+def read_pictures(path: Path, gaps: Gaps) -> Segmentation:
+    """Read a file of `write_pictures`; rows of one label and one confidence are a segment."""
+    rows = list(read_table(path, PICTURES))
+    times = []
+    for number, (where, row) in enumerate(rows):
+        if row["frame"] != str(number):
+            problem = f"frame {row['frame']!r}, not {number}"
+            raise InputError(where, problem, "give a row for each frame, from 0")
+        if row["seconds"]:
+            times.append((number, parse_seconds(where, row["seconds"], "seconds")))
+
+    segments = []
+    start = 0
+    for (label, cell), group in groupby(rows, _label_and_confidence):
+        stop = start + len(list(group))
+        where = rows[start][0]
+        confidence = _confidence(where, cell)
+        with located(where):
+            segments.append(Segment(start, stop, label, confidence))
+        start = stop
+    return gapless(path, segments, rate_of(times), gaps)
+
+
+def _label_and_confidence(row: Row) -> tuple[str, str]:
+    return without_mark(row[1]["label"]), row[1]["confidence"]
 
 
 class _Columns(NamedTuple):

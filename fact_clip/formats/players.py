@@ -1,4 +1,4 @@
-"""Files of players and editors: frame labels, subtitles, OpenTimelineIO."""
+"""Files of players and editors: frame labels, subtitles, Audacity, RTTM, OpenTimelineIO."""
 
 import html
 import re
@@ -6,17 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from fact_clip.core import FileLocation, InputError, Segmentation
+from fact_clip.core.colours import palette
 from fact_clip.core.io import read_text
 from fact_clip.formats.base import (
     Annotation,
     Options,
     Span,
+    joined,
     library,
     name_of,
     write_text,
 )
 from fact_clip.formats.gaps import Gaps
-from fact_clip.formats.times import milliseconds, parse_seconds, second_of
+from fact_clip.formats.times import milliseconds, parse_seconds, second_of, timed
 
 
 def write_frames(segmentation: Segmentation, path: Path) -> None:
@@ -48,7 +50,7 @@ def write_vtt(segmentation: Segmentation, path: Path) -> None:
     media = " ".join((segmentation.media or "").split())
     # an arrow may only be between times
     blocks = [f"WEBVTT - {media}\n" if media and "-->" not in media else "WEBVTT\n"]
-    for start, stop, segment in milliseconds(segmentation):
+    for start, stop, segment in milliseconds(path, segmentation):
         if segment.confidence is not None:
             blocks.append(f"\nNOTE confidence {segment.confidence!r}\n")
         label = html.escape(segment.label, quote=False)
@@ -59,7 +61,7 @@ def write_vtt(segmentation: Segmentation, path: Path) -> None:
 def write_srt(segmentation: Segmentation, path: Path) -> None:
     """Write SubRip: one numbered subtitle per segment; the confidence is lost."""
     blocks = []
-    for number, (start, stop, segment) in enumerate(milliseconds(segmentation), start=1):
+    for number, (start, stop, segment) in enumerate(milliseconds(path, segmentation), start=1):
         clocks = f"{_clock(start, ',')} --> {_clock(stop, ',')}"
         blocks.append(f"{number}\n{clocks}\n{segment.label}\n")
     write_text(path, ["\n".join(blocks)])
@@ -77,13 +79,90 @@ def read_subtitles(path: Path, options: Options) -> list[Annotation]:
         where = FileLocation(path, content.count("\n", 0, cue.start()) + 1)
         start = parse_seconds(where, cue[1].strip().replace(",", "."), "a time")
         stop = parse_seconds(where, cue[2].strip().replace(",", "."), "a time")
-        label = re.sub(r"\s*[\n\t]\s*", " ", cue[3].strip())  # a player shows several lines
+        label = joined(cue[3])
         if path.suffix.lower() == ".vtt":
             label = html.unescape(re.sub(r"<[^>]*>", "", label))
         spans.append(Span(start, stop, label, where))
     if not spans:
         raise InputError(path, "no cue with times", "give a WebVTT or SubRip file")
     return [Annotation(name_of(path), spans, "seconds", path)]
+
+
+# A backslash before n, N, h or a brace would be a command. The word joiner, which is in no name,
+# separates them.
+_JOINER = "\u2060"
+_ASS_HEAD = """[Script Info]
+Title: {title}
+ScriptType: v4.00+
+WrapStyle: 0
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, \
+Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, \
+Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Arial,20,&H00FFFFFF,&H00FFFFFF,&H00000000,&H00000000,0,0,0,0,100,100,0,0,1,2,0,2,\
+10,10,10,1
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+"""
+
+
+def write_ass(segmentation: Segmentation, path: Path) -> None:
+    """Write SubStation subtitles to the hundredth second, in the colour of each action.
+
+    The confidence is the name of the speaker.
+    """
+    actions = list(dict.fromkeys(segment.label for segment in segmentation.foreground))
+    colour_of = dict(zip(actions, palette(len(actions)), strict=True))
+    lines = [_ASS_HEAD.format(title=" ".join((segmentation.media or "").split()))]
+    for start, stop, segment in timed(path, segmentation):
+        first = _hundredths(start)
+        last = _hundredths(stop)
+        if first == last:
+            problem = f"segment {segment.label!r} at {start:g} s is shorter than 10 ms"
+            raise InputError(path, problem)
+        colour = colour_of[segment.label]  # "#rrggbb", and &Hbbggrr& in the file
+        command = f"{{\\c&H{colour[5:7]}{colour[3:5]}{colour[1:3]}&}}"
+        label = segment.label.replace("\\", f"\\{_JOINER}")
+        label = re.sub(r"[{}]", r"\\\g<0>", label)
+        name = "" if segment.confidence is None else repr(segment.confidence)
+        lines.append(f"Dialogue: 0,{first},{last},Default,{name},0,0,0,,{command}{label}\n")
+    write_text(path, lines)
+
+
+def _hundredths(seconds: float) -> str:
+    """Return seconds as 0:00:00.00."""
+    return _clock(10 * round(100 * seconds), ".")[1:-1]
+
+
+def read_ass(path: Path, options: Options) -> list[Annotation]:
+    """Read a SubStation file (.ass, .ssa): a segment per dialogue, named by its plain text."""
+    columns: list[str] = []
+    spans = []
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        key, _, value = line.partition(":")
+        if key == "Format":  # that of the events comes last
+            columns = [name.strip() for name in value.split(",")]
+        if key != "Dialogue":
+            continue
+        where = FileLocation(path, number)
+        cells = dict(zip(columns, value.strip().split(",", max(len(columns) - 1, 0)), strict=False))
+        if not {"Start", "End", "Text"} <= cells.keys():
+            problem = "a dialogue without times or text"
+            raise InputError(where, problem, "write Start, End and Text as Format says")
+        start = parse_seconds(where, cells["Start"], "Start")
+        stop = parse_seconds(where, cells["End"], "End")
+        label = re.sub(r"(?<!\\)\{[^}]*\}", "", cells["Text"])
+        label = re.sub(rf"\\([{{}}{_JOINER}])|\\[Nnh]", _without_escape, label)
+        spans.append(Span(start, stop, joined(label), where))
+    if not spans:
+        raise InputError(path, "no dialogue", "give a SubStation file, .ass or .ssa")
+    return [Annotation(name_of(path), spans, "seconds", path)]
+
+
+def _without_escape(match: re.Match[str]) -> str:
+    return (match[1] or "\n").replace(_JOINER, "\\")
 
 
 def _clock(time: int, point: str) -> str:
@@ -94,19 +173,46 @@ def _clock(time: int, point: str) -> str:
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}{point}{fraction:03d}"
 
 
+def write_audacity(segmentation: Segmentation, path: Path) -> None:
+    """Write Audacity's label track to the microsecond; the confidence is lost."""
+    lines = []
+    for start, stop, segment in timed(path, segmentation):
+        lines.append(f"{start:.6f}\t{stop:.6f}\t{segment.label}\n")
+    write_text(path, lines)
+
+
+def write_rttm(segmentation: Segmentation, path: Path) -> None:
+    """Write NIST's RTTM, a SPEAKER line per segment; blanks in names become underscores."""
+    names = {}
+    for segment in segmentation.foreground:
+        names[segment.label] = "_".join(segment.label.split())
+    if len(set(names.values())) < len(names):
+        raise InputError(path, "two labels that differ in blanks only", "write .csv or .json")
+    video = "_".join(Path(segmentation.media or "").stem.split()) or "video"
+    lines = []
+    for start, stop, segment in timed(path, segmentation):
+        start = round(start, 6)
+        duration = round(stop, 6) - start
+        confidence = "<NA>" if segment.confidence is None else repr(segment.confidence)
+        name = names[segment.label]
+        times = f"{start:.6f} {duration:.6f}"
+        lines.append(f"SPEAKER {video} 1 {times} <NA> <NA> {name} {confidence} <NA>\n")
+    write_text(path, lines)
+
+
 def write_otio(segmentation: Segmentation, path: Path) -> None:
     """Write an OpenTimelineIO track of frames, or of milliseconds with frame times.
 
     Background is a gap.
     """
     otio = library(path, "opentimelineio", "otio")
-    second_of(segmentation, 0)
+    second_of(path, segmentation, 0)
     if segmentation.times is None:
         rate = segmentation.fps
         cuts = [(segment.start, segment.stop, segment) for segment in segmentation]
     else:
         rate = 1000.0
-        cuts = milliseconds(replace(segmentation, background=()))
+        cuts = milliseconds(path, replace(segmentation, background=()))
     media = segmentation.media or "video"
     video = Path(media)
     address = video.as_uri() if video.is_absolute() else media

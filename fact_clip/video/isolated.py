@@ -179,8 +179,9 @@ class _Child:
             if line.endswith(b"\n"):
                 header = json.loads(line)
                 content = bytearray(header["bytes"])  # pictures that can be written to
-                stream.readinto(content)
-                message = (header, content)
+                # A child that is killed in the middle of a message leaves the rest empty.
+                if stream.readinto(content) == len(content):
+                    message = (header, content)
             while not self._is_ending.is_set():
                 try:
                     self._messages.put(message, timeout=1.0)

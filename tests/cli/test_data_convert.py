@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from fact_clip.cli.data_convert import READABLE, Kind
 from fact_clip.config import Config
 from fact_clip.core import Segment, Segmentation
 from fact_clip.datasets.convert import Target, convert_annotations
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.formats import FORMATS, save
+from fact_clip.formats import FORMATS, READERS, save
 
 from ..refusals import refused, refused_line
 
@@ -24,6 +26,19 @@ def rows(tmp_path):
     path = tmp_path / "takes.csv"
     path.write_text("video,start,stop,label\na.mp4,0.4,1.0,pour\na.mp4,0.8,2.0,stir\nb.mp4,0,0.6,pour\n")
     return path
+
+
+def test_the_command_takes_every_kind_that_can_be_read():
+    assert set(READABLE) == {*get_args(Kind)} == {*READERS, "lmdb", "table"}
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("textgrid", ".TextGrid"), ("ass", ".ass")])
+def test_a_file_of_praat_and_one_of_substation(kind, ending, fact_clip, tmp_path):
+    save(VIDEO, tmp_path / f"a{ending}")
+    path = tmp_path / f"a{ending}"
+    answer = fact_clip("data", "convert", "--from", kind, path, "--fps", 5, "--out", tmp_path / "data")
+    assert answer.code == 0
+    assert (tmp_path / "data/groundTruth/a.txt").read_text().split() == VIDEO.to_frames()
 
 
 def test_csv_becomes_the_common_layout(fact_clip, rows, tmp_path):

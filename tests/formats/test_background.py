@@ -30,7 +30,7 @@ LEAVES_OUT = [known.ending for known in FORMATS.values() if not known.every_fram
 
 
 def test_formats_with_a_label_for_every_frame():
-    assert [name for name, known in FORMATS.items() if known.every_frame] == ["json", "jsonl", "txt"]
+    assert [name for name, known in FORMATS.items() if known.every_frame] == ["frames.csv", "json", "jsonl", "txt"]
 
 
 @pytest.mark.parametrize("ending", LEAVES_OUT)
@@ -40,7 +40,8 @@ def test_background_is_left_out_unless_asked_for(ending, tmp_path):
     without = TAKE.save(tmp_path / f"without/take{ending}").read_text()
     assert kept.count("idle") == unknown.count("idle") >= 3
     named = ending in (".eaf", ".boris", ".via.json", ".label-studio.json")  # once, as what was left out
-    assert without.count("idle") == named
+    rows = 4 if ending == ".boris.tsv" else 0  # in each of two STARTs and STOPs
+    assert without.count("idle") == named + rows
     assert "stir" in without
     assert "pour" in without
 
@@ -85,7 +86,7 @@ def test_a_video_of_background_alone(tmp_path):
 TOOLS = {"eaf": ".eaf", "boris": ".boris", "via": ".via.json", "label-studio": ".label-studio.json", "nwb": ".nwb"}
 
 
-@pytest.mark.parametrize(("kind", "ending"), TOOLS.items())
+@pytest.mark.parametrize(("kind", "ending"), [*TOOLS.items(), ("boris", ".boris.tsv")])
 def test_tools_give_it_back_by_the_name_in_the_file(kind, ending, tmp_path):
     path: Path = TAKE.save(tmp_path / f"take{ending}")
     (annotation,) = READERS[kind](path, Options())

@@ -77,9 +77,9 @@ def test_a_project_has_keys_colours_modifiers_and_point_events(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("ethogram", [ETHOGRAM, None])
-def test_moments_and_comments_come_back(ethogram, tmp_path):
-    path = save(VIDEO, tmp_path / "a.boris", ethogram=ethogram)
+@pytest.mark.parametrize(("ending", "ethogram"), [(".boris", ETHOGRAM), (".boris", None), (".boris.tsv", None)])
+def test_moments_and_comments_come_back(ending, ethogram, tmp_path):
+    path = save(VIDEO, tmp_path / f"a{ending}", ethogram=ethogram)
     (annotation,) = READERS["boris"](path, Options(instants=True))
     found = sorted((span.start, span.stop, span.label, span.comment) for span in annotation.spans)
     assert found == [

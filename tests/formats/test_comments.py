@@ -32,8 +32,10 @@ COMMENTS = [
 KINDS = {
     ".csv": "csv",
     ".eaf": "eaf",
+    ".TextGrid": "textgrid",
     ".nwb": "nwb",
     ".boris": "boris",
+    ".boris.tsv": "boris",
 }
 FRAMES = [".csv", ".json", ".jsonl"]
 
@@ -82,7 +84,7 @@ def test_comments_come_back_with_the_frames(ending, confidence, tmp_path):
 def test_files_without_comments_are_as_ever(tmp_path):
     path = save(video(["", ""]), tmp_path / "a.csv")
     assert path.read_text().splitlines()[0] == "start,stop,start_seconds,stop_seconds,label,confidence"
-    for ending in (".json", ".jsonl", ".eaf"):
+    for ending in (".json", ".jsonl", ".eaf", ".TextGrid"):
         assert b"comment" not in save(video([""]), tmp_path / f"a{ending}").read_bytes()
     tree = json.loads(save(video(["", "x"]), tmp_path / "a.json").read_text())
     assert [row.get("comment") for row in tree["segments"]] == [None, None, None, "x"]
@@ -174,6 +176,20 @@ def test_a_tier_of_comments_in_elan(tier, kind, tmp_path):
     assert read(tmp_path / "a.eaf", ".eaf") == ["", "" if kind == "x" else "slips; again"]
 
 
+def test_a_tier_of_praat_may_be_called_comment(tmp_path):
+    path = save(video(["only", ""]), tmp_path / "a.TextGrid")
+    (annotation,) = READERS["textgrid"](path, Options())
+    assert [(span.label, span.comment) for span in annotation.spans] == [("stir", "only"), ("stir", "")]
+    path.write_text(path.read_text().replace('"action"', '"hands"'))  # then it is a tier as others
+    (annotation,) = READERS["textgrid"](path, Options(tier="comment"))
+    assert [(span.label, span.comment) for span in annotation.spans] == [("only", "")]
+    with refused("a.TextGrid"):
+        READERS["textgrid"](path, Options())
+    longer = path.read_text().replace('"only"', f'"{"x" * 3000}"')  # no name of an action
+    path.write_text(longer)
+    assert read(path, ".TextGrid", "hands") == ["", ""]
+
+
 def test_nwb_has_a_column(tmp_path):
     pynwb = pytest.importorskip("pynwb")
     path = save(video(["a", ""]), tmp_path / "x.nwb")
@@ -193,4 +209,5 @@ def test_segment_lists_of_other_programs_have_comments(tmp_path):
 
 def test_frames_have_no_comments(tmp_path):
     original = replace(video(["x"]), background=())
-    assert not any(segment.comment for segment in load(save(original, tmp_path / "a.txt")))
+    for ending in (".txt", ".frames.csv"):
+        assert not any(segment.comment for segment in load(save(original, tmp_path / f"a{ending}")))

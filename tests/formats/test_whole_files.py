@@ -70,8 +70,8 @@ def test_clocks_of_subtitles_count_minutes_and_hours(tmp_path):
 
 def test_files_are_in_utf_8_and_names_as_they_are(tmp_path):
     video = Segmentation((Segment(0, 5, "Käse → schneiden"),), 5.0)
-    for ending in (".csv", ".json", ".jsonl", ".txt", ".vtt", ".srt", ".boris", ".label-studio.json",
-                   ".via.json", ".otio"):  # fmt: skip
+    for ending in (".csv", ".json", ".jsonl", ".txt", ".vtt", ".srt", ".boris", ".boris.tsv", ".label-studio.json",
+                   ".via.json", ".audacity.txt", ".otio", ".ass", ".TextGrid", ".frames.csv"):  # fmt: skip
         assert "Käse → schneiden".encode() in save(video, tmp_path / f"x{ending}").read_bytes()
 
 
@@ -87,7 +87,7 @@ def test_a_film_of_another_kind_is_linked_as_unknown(tmp_path):
     assert eaf.get_linked_files()[0]["MIME_TYPE"] == "unknown"
 
 
-@pytest.mark.parametrize("name", ["take.json", "take.csv", "take.jsonl"])
+@pytest.mark.parametrize("name", ["take.json", "take.csv", "take.frames.csv", "take.jsonl"])
 def test_files_of_format_1_are_read(name):
     """They have `action` where format 2 has `label`."""
     background = "idle" if name == "take.csv" else None

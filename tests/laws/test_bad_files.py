@@ -32,7 +32,6 @@ def saved(ending: str) -> Callable[[Path], object]:
     return lambda path: save(TAKE, path.with_name(f"good{ending}")).rename(path)
 
 
-BORIS_TABLE = "Behavior\tBehavior type\tTime\nstir\tSTART\t0.0\nstir\tSTOP\t0.6\n"
 # name of a file -> the form of what it holds, a good one, and what reads it
 FILE_READERS: dict[str, tuple[str, Content, Callable[[Path], object]]] = {
     "mapping.txt": ("text", "0 a\n1 b\n", Vocabulary.from_mapping),
@@ -42,7 +41,7 @@ FILE_READERS: dict[str, tuple[str, Content, Callable[[Path], object]]] = {
     "a.txt": ("text", saved(".txt"), Segmentation.load),
     "a.eaf": ("text", saved(".eaf"), lambda path: READERS["eaf"](path, OPTIONS)),
     "a.boris": ("json", saved(".boris"), lambda path: READERS["boris"](path, OPTIONS)),
-    "a.tsv": ("text", BORIS_TABLE, lambda path: READERS["boris"](path, OPTIONS)),
+    "a.tsv": ("text", saved(".boris.tsv"), lambda path: READERS["boris"](path, OPTIONS)),
     "a.via.json": ("json", saved(".via.json"), lambda path: READERS["via"](path, OPTIONS)),
     "a.ls.json": ("json", saved(".label-studio.json"), lambda path: READERS["label-studio"](path, OPTIONS)),
     "epic.csv": ("text", "video_id,start_timestamp\n", lambda path: READERS["epic"](path, OPTIONS)),
