@@ -85,4 +85,4 @@ def test_features_name_their_decoder(ffmpeg, tmp_path):
 def test_a_missing_torchcodec_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with refused("--decoder"):
-        list(torchcodec_frames(tmp_path / "x.mp4", fps=1.0))
+        list(torchcodec_frames(tmp_path / "x.mp4", fps=1.0, size=None, span=Span()))
