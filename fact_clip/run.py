@@ -128,12 +128,14 @@ class Run(RunFacts):
         config: of the training.
         vocabulary: of the training.
         transform: from raw features to the model's input.
+        choice: the decoding settings that validation videos chose, if they did.
     """
 
     path: Path
     config: Config
     vocabulary: Vocabulary
     transform: FeatureTransform
+    choice: DecodingChoice | None = None
 
     @classmethod
     def read(cls, path: str | Path, overrides: Sequence[str] = ()) -> Run:
@@ -157,6 +159,7 @@ class Run(RunFacts):
             if group not in tree:
                 raise InputError(path / "config.yaml", f"no group {group}", _COPY)
         stored = parse_value(RunFacts, facts, path / "run.json", _COPY)
+        choice = None
         choice_path = path / "decoding.json"
         if os.path.lexists(choice_path):
             choice = read_value(DecodingChoice, choice_path, "train the run anew")
@@ -166,6 +169,7 @@ class Run(RunFacts):
             config=Config.overridden(tree, overrides, str(path / "config.yaml")),
             vocabulary=read_value(Vocabulary, path / "vocabulary.json", _COPY),
             transform=_read_transform(path / "features.safetensors"),
+            choice=choice,
             **vars(stored),
         )
         run.check()
@@ -174,7 +178,8 @@ class Run(RunFacts):
     def with_choice(self, choice: DecodingChoice) -> Run:
         """Return the run with chosen decoding settings."""
         decode = self.config.decode.model_copy(update=choice.settings)
-        return replace(self, config=self.config.model_copy(update={"decode": decode}))
+        config = self.config.model_copy(update={"decode": decode})
+        return replace(self, config=config, choice=choice)
 
     def check_plugin(self, table: Table[Any], name: str) -> None:
         """Raise an InputError if a part of the run came from a package that is not installed."""

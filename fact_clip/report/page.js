@@ -548,7 +548,7 @@ function reliabilityPlot({before, after}) {
 }
 
 function settings() {
-  section("settings", "Settings and versions", ...each((run) => make("div", {}, make("p", {}, run.path),
+  section("settings", "Settings and versions", ...each((run) => make("div", {}, make("p", {}, run.path), run.choice && make("p", {}, run.choice),
     table([["", ([name]) => name], ["", ([, version]) => version]], Object.entries(run.versions), null, "versions"),
     make("details", {}, make("summary", {}, "config.yaml"), make("pre", {}, run.config)))));
 }

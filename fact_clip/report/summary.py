@@ -223,6 +223,7 @@ def _run(
         "seed": config.train.seed,
         "members": config.train.members,
         "data": config.data.name,
+        "choice": str(evaluated.run.choice or ""),
         "versions": _versions(evaluated),
         "config": config.to_yaml(),
         "numbers": numbers(result),

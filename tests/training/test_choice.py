@@ -85,6 +85,17 @@ def test_the_choice_is_stored_and_used(chosen_run):
     assert segmenter.scorer.choose().transition_costs is None
 
 
+def test_a_report_says_what_was_chosen_and_how_sure_that_is(chosen_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(chosen_run, run)
+    fact_clip.evaluate(run, device="cpu")
+    page = fact_clip.report.write(run).read_text(encoding="utf-8")
+    assert (
+        "decoding with switch_penalty 1.4 (the recipe has 4), order 0 (the recipe has 1): the best settings gain 2.7"
+        in page
+    )
+
+
 def test_a_resumed_training_chooses_again(chosen_run, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(chosen_run, out)
