@@ -6,8 +6,11 @@ import os
 import re
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,8 +71,11 @@ def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     port, token = process.stdout.readline().split()
     address = f"http://127.0.0.1:{port}"
     request = urllib.request.Request(f"{address}/api/openapi.json", headers={"Authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(request) as answer:
-        generate_client(answer.read(), tmp_path)
+    for _ in range(300):  # the port is bound before the server listens
+        with suppress(urllib.error.URLError), urllib.request.urlopen(request) as answer:
+            generate_client(answer.read(), tmp_path)
+            break
+        time.sleep(0.1)
     monkeypatch.setenv("TOKEN", token)
     monkeypatch.syspath_prepend(tmp_path)
     yield address
