@@ -458,4 +458,8 @@ def read_sidecar(path: Path) -> Sidecar:
     if not os.path.lexists(json_path):
         return Sidecar()
     values = read_mapping(json_path, "fps and times of the features")
+    for key in values:
+        lower = str(key).lower()
+        if key not in Sidecar.model_fields and lower in Sidecar.model_fields:
+            raise InputError(json_path, f"unknown key {key!r}", f"write {lower!r}")
     return parse_value(Sidecar, values, json_path, EXTRACT_AGAIN)
