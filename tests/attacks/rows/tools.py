@@ -123,7 +123,6 @@ def _rows() -> Iterator[Row]:
     for what, command, place, files in (
         ("a file twice", convert.replace("a.csv", "a.csv a.csv"), "a.csv", {}),
         ("a rate for seconds", f"{convert} --source-fps 30", "--source-fps", {}),
-        ("a unit against its columns", convert.replace("--unit seconds", "--unit frames"), "a.csv", {}),
         ("labels that are a link", convert, "groundTruth", {"out/groundTruth": link("../..")}),
         ("labels that are a pipe", convert, "a.txt", {"out/groundTruth/a.txt": fifo}),
         ("another rate beside the features", f"{convert} --features f", "a.json", {"f/a.npy": array([[0.0]] * 20), "f/a.json": '{"fps": 10}'}),
