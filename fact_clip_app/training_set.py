@@ -113,11 +113,7 @@ class TrainingSet:
     def _write_clicks(self, name: str, labels: Sequence[str]) -> None:
         clicks = [row for row in enumerate(labels) if row[1] != UNLABELLED]
         path = self.root / CLICKS_FOLDER / f"{name}.csv"
-        with (
-            whole_file(path) as unfinished,
-            unfinished.open("w", encoding="utf-8", newline="") as file,
-        ):
-            csv.writer(file, lineterminator="\n").writerows([("frame", "label"), *clicks])
+        _write_table(path, [("frame", "label"), *clicks])
 
     def _classes(self, background: Sequence[str]) -> list[str]:
         """Return the classes, which keep their numbers, or those that a new set starts with."""
@@ -151,14 +147,10 @@ class TrainingSet:
             slots, written, _ = parse_factors(path, names)
             if slots == vocabulary.slots:
                 rows |= written
-        with (
-            whole_file(path) as unfinished,
-            unfinished.open("w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["class", *vocabulary.slots])
-            for name in names:
-                writer.writerow([name, *(factor or "" for factor in rows[name])])
+        table: list[Sequence[object]] = [["class", *vocabulary.slots]]
+        for name in names:
+            table.append([name, *(factor or "" for factor in rows[name])])
+        _write_table(path, table)
 
     def _add_to_lists(self, name: str) -> None:
         """Add a video to the training list of every split that does not test it."""
@@ -173,6 +165,14 @@ class TrainingSet:
             names = [line.strip().removesuffix(".txt") for line in [*trained, *tested]]
             if name not in names:
                 write_lines(path, [*trained, name])
+
+
+def _write_table(path: Path, rows: Sequence[Sequence[object]]) -> None:
+    with (
+        whole_file(path) as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="") as file,
+    ):
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def _read_list(path: Path) -> list[str]:

@@ -79,24 +79,21 @@ def demo(
 
 def _write_data(folder: Path) -> None:
     """Write the synthetic data set with videos, and features of these in place of its own."""
-    from fact_clip.batch import Inputs, extract_batch
+    from fact_clip.batch import extract_all
     from fact_clip.datasets.synthetic import write_workbench
     from fact_clip.encoders import frame_encoder
-    from fact_clip.video.decode import SUFFIXES
     from fact_clip.video.extract import Settings
 
     write_workbench(folder, fps=FPS)
-    shutil.rmtree(folder / "features")
-    write_videos(folder)
-    inputs = Inputs([folder / "videos"], SUFFIXES)
     features = folder / "features"
+    shutil.rmtree(features)
+    write_videos(folder)
     with progress("extracting") as report:
-        outcomes = extract_batch(
-            frame_encoder("grid"), inputs, features, Settings(fps=FPS), progress=report
+        extracted = extract_all(
+            [folder / "videos"], frame_encoder("grid"), features, Settings(fps=FPS), progress=report
         )
-        for outcome in outcomes:
-            if outcome.error is not None:
-                raise outcome.error
+    if extracted.failed:
+        raise extracted.failed[0]
 
 
 def _train_and_score(config: Config, run: Path) -> Evaluation:
