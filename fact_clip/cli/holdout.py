@@ -33,6 +33,7 @@ def choose(dataset: Dataset, number: int, n_validation: int, **rules: Any) -> Ho
         n_validation,
         counts=counts,
         segments=dataset.segment_counts(dataset.learning),
+        videos=[dataset.class_counts([name]) for name in dataset.learning],
         candidates=tested,
         **rules,
     )

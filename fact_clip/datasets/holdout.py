@@ -268,17 +268,17 @@ class FactorSupport:
         ]
         return min(supports, key=_rarity, default=Support(name, 0, None))
 
-    def lasting(self, names: Iterable[str], without: str) -> int:
-        """Return the well-filled classes, up to two, of the rarest factor of each name, in total.
+    def missing(self, names: Iterable[str], without: str) -> int:
+        """Return how many well-filled classes the factors of names lack to have two each.
 
         The class `without` does not count.
         """
-        total = 0
+        factors: set[Factor] = set()
         for name in names:
-            counts = []
-            for factor in factors_of(self.vocabulary, name):
-                counts.append(len(self.well_filled[factor] - {without}))
-            total += min(min(counts, default=0), 2)
+            factors.update(factors_of(self.vocabulary, name))
+        total = 0
+        for factor in factors:
+            total += max(2 - len(self.well_filled[factor] - {without}), 0)
         return total
 
 
@@ -426,7 +426,19 @@ def factors_of(vocabulary: Vocabulary, name: str) -> list[Factor]:
     return [(slot, word) for slot, word in pairs if word is not None]
 
 
-@validated("counts", "segments")
+MAX_OF_VIDEO = 0.25  # share of a training video's frames that hidden classes should take
+
+
+@dataclass(frozen=True, order=True)
+class TrainingLoss:
+    """What training loses if classes are held out together: the smallest is preferred."""
+
+    shares_all_factors: bool  # another class has the same factors, so hiding it hides nothing
+    missing_classes: int  # see `FactorSupport.missing`
+    videos: int  # that lose more than `MAX_OF_VIDEO` of their frames
+
+
+@validated("counts", "segments", "videos")
 def select(
     vocabulary: Vocabulary,
     n_unseen: Count,
@@ -434,15 +446,17 @@ def select(
     *,
     counts: ArrayLike | None = None,
     segments: ArrayLike | None = None,
+    videos: ArrayLike | None = None,
     candidates: Sequence[str] | None = None,
     min_support: int = 1,
     seed: int = 0,
     mode: Mode = "mask",
 ) -> Holdout:
-    """Choose classes to hold out such that the whole set stays compositional.
+    """Choose classes to hold out such that training stays as intact as possible.
 
-    Classes are taken one by one: the one with which most factors of all selected classes stay in
-    two well-filled seen classes (`rank`), then the one that the remaining classes support best.
+    Classes are taken one by one: the one with which the most factors of all selected classes stay
+    in two well-filled seen classes, then the one with which the fewest videos lose more than
+    `MAX_OF_VIDEO` of their frames, then the one that the remaining classes support best (`rank`).
 
     Args:
         vocabulary: the classes.
@@ -450,6 +464,7 @@ def select(
         n_validation_unseen: number of validation-unseen classes.
         counts: training frames of each class, (C,). Classes without frames are not selected.
         segments: training segments of each class, (C,).
+        videos: frames of each class in each training video, (V, C).
         candidates: the classes to choose from. None: all actions.
         min_support: seen classes that have each factor of each selected class. 0 takes any class.
         seed: breaks ties.
@@ -463,6 +478,9 @@ def select(
     """
     allowed = set(vocabulary if candidates is None else candidates)
     twins = classes_with_twins(vocabulary)
+    if videos is None:
+        videos = np.zeros((0, len(vocabulary)))
+    frames = np.asarray(videos)  # (V, C)
     count = n_unseen + n_validation_unseen
     selected: list[str] = []
     while len(selected) < count:
@@ -478,11 +496,17 @@ def select(
             raise InputError("holdout", problem, fix)
 
         remaining = FactorSupport(vocabulary, selected, counts, segments)
-        values = []
+        losses = []
         for support in supported:
-            lasting = remaining.lasting([*selected, support.name], without=support.name)
-            values.append((support.name not in twins, lasting))
-        best = supported[values.index(max(values))]  # of equally good ones the first
+            names = [*selected, support.name]
+            hidden = frames[:, vocabulary.encode(names)].sum(1)  # (V,)
+            loss = TrainingLoss(
+                shares_all_factors=support.name in twins,
+                missing_classes=remaining.missing(names, without=support.name),
+                videos=int((hidden > MAX_OF_VIDEO * frames.sum(1)).sum()),
+            )
+            losses.append(loss)
+        best = supported[losses.index(min(losses))]  # of equally good ones the first
         selected.append(best.name)
 
     # in turn, so that both groups have well and less well supported classes

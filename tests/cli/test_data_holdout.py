@@ -55,7 +55,7 @@ def test_classes_without_support_are_taken_where_that_is_said(tmp_path, fact_cli
     assert (answer.code, len(result["classes"]), result["compositional"]) == (0, 2, False)
     assert answer.err.startswith("fact-clip: warning: ")
     rests = [rest for row in result["classes"] for rest in row["on_one_class"]]
-    assert {"factor": ["object", "ham"], "class": "hold ham"} in rests
+    assert {"factor": ["verb", "cut"], "class": "cut egg"} in rests
     refused_line(fact_clip(*command[:5], "--min-support", 0), "--min-support")
 
 

@@ -16,6 +16,7 @@ from fact_clip.config import DataConfig
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import (
+    FactorSupport,
     Holdout,
     Support,
     check_leak,
@@ -265,6 +266,28 @@ def test_factors_that_last_in_two_classes_are_preferred():
         chosen = select(words, 3, seed=seed).unseen  # one of each noun, so that two classes have each word
         assert {name.split()[1] for name in chosen} == {"a", "b", "c"}
         assert not any(resting_on_one(words, chosen).values())
+
+
+def test_every_factor_that_would_rest_on_one_class_counts():
+    """Without "cut ham" both its words rest on one class, without any other class one word does."""
+    names = ("cut ham", "cut egg", "hold ham", "hold egg", "hold jar", "wash jar", "wash egg")
+    words = Vocabulary.from_names(names, factors=lambda name: tuple(name.split()), slots=("verb", "object"))
+    assert {name: FactorSupport(words, ()).missing([name], without=name) for name in names} == {
+        "cut ham": 2, "cut egg": 1, "hold ham": 1, "hold egg": 0, "hold jar": 1, "wash jar": 2, "wash egg": 1,
+    }  # fmt: skip
+    assert {select(words, 1, seed=seed).unseen for seed in range(5)} == {("hold egg",)}
+
+
+def test_a_class_that_takes_much_of_a_video_is_held_out_late():
+    verbs, nouns = ("cut", "hold", "wash"), ("ham", "egg", "jar")
+    names = [f"{verb} {noun}" for verb in verbs for noun in nouns]
+    words = Vocabulary.from_names(names, factors=lambda name: tuple(name.split()), slots=("verb", "object"))
+    videos = np.full((2, 9), 10)
+    videos[1, :6] = 100  # each of six classes is a sixth of a video: one may be hidden, two may not
+    large = set(names[:6])
+    seeds = range(20)
+    assert {len(large & set(select(words, 2, seed=seed, videos=videos).unseen)) for seed in seeds} == {1}
+    assert {len(large & set(select(words, 2, seed=seed).unseen)) for seed in seeds} == {1, 2}
 
 
 def test_a_class_with_a_twin_is_the_last_to_be_held_out():
