@@ -74,10 +74,10 @@ def _listed_hashes(repository: str, revision: str | None) -> dict[str, str]:
         raise
     except (OSError, errors.HTTPError):
         return {}
-    hashes = {}
-    for file in info.siblings or ():
-        hashes[file.rfilename] = file.lfs.sha256 if file.lfs else str(file.blob_id)
-    return hashes
+    return {
+        file.rfilename: file.lfs.sha256 if file.lfs else str(file.blob_id)
+        for file in info.siblings or ()
+    }
 
 
 def _verify(folder: Path, patterns: Collection[str], hashes: Mapping[str, str], where: str) -> None:

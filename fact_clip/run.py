@@ -40,7 +40,7 @@ from torch import Tensor, nn
 
 from fact_clip import __version__, hub
 from fact_clip.config import REMOVED, Config, Rate
-from fact_clip.core import FileLocation, InputError, Location, Vocabulary, library_errors
+from fact_clip.core import FileLocation, InputError, Json, Location, Vocabulary, library_errors
 from fact_clip.core.io import (
     check_file,
     parse_json,
@@ -386,7 +386,7 @@ def member_folders(path: Path, members: int) -> list[Path]:
     return [path / "members" / str(number) for number in range(2, members + 1)]
 
 
-def _read_facts(folder: Path) -> dict[str, Any]:
+def _read_facts(folder: Path) -> Json:
     """Read run.json; raise an InputError if there is none, or one of another format."""
     path = folder / "run.json"
     if not path.is_file():
@@ -406,7 +406,7 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _drop_removed_keys(tree: dict[str, Any], path: Path, version: str) -> None:
+def _drop_removed_keys(tree: Json, path: Path, version: str) -> None:
     """Remove keys of earlier versions; raise an InputError if the run depends on one.
 
     Args:
@@ -547,7 +547,7 @@ def writing_tensors(path: Path) -> Iterator[Path]:
         yield unfinished
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_weights(path: Path) -> tuple[dict[str, Tensor], Json]:
     """Read tensors and facts of a file of `save_weights`.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from fact_clip import hub
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Json
 from fact_clip.core.arguments import validated
 from fact_clip.core.extras import require
 from fact_clip.core.io import read_mapping
@@ -94,7 +94,7 @@ def save_pretrained(
         raise InputError("license", problem, "write mit, apache-2.0, ...")
     address = address or Path(folder).name
     source = loaded.run.path
-    evaluation: dict[str, Any] = {}
+    evaluation: Json = {}
     files = _run_files(source)
     if (source / _EVALUATION).is_file():
         evaluation = read_mapping(source / _EVALUATION, "what fact-clip evaluate wrote")

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core import InputError, Segmentation
+from fact_clip.core import InputError, Reals, Segmentation
 from fact_clip.core.extras import require
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.memory import from_arrays
@@ -107,7 +107,7 @@ class FactSegmenter(BaseEstimator):
         """Return the class name of each frame (T,) of each video."""
         return [np.array(segmentation.to_frames()) for segmentation in self.segment(X)]
 
-    def predict_proba(self, X: Sequence[ArrayLike]) -> list[NDArray[np.floating]]:
+    def predict_proba(self, X: Sequence[ArrayLike]) -> list[Reals]:
         """Return the probabilities (T, C) of the classes, in the order of `classes_`."""
         check_is_fitted(self)
         return [self.segmenter_.scores(np.asarray(features)).array for features in X]

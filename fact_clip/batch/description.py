@@ -5,10 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from fact_clip import __version__
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Json
 from fact_clip.core.io import read_value, write_value
 
 FILE = ".batch"
@@ -27,11 +26,11 @@ class Batch:
 
     command: str
     inputs: int
-    request: dict[str, Any]
+    request: Json
     version: str
 
 
-def describe_batch(folder: Path, command: str, n_inputs: int, request: dict[str, Any]) -> None:
+def describe_batch(folder: Path, command: str, n_inputs: int, request: Json) -> None:
     """Write what a batch is, unless the file says so already."""
     batch = Batch(command, n_inputs, request, __version__)
     with suppress(InputError):

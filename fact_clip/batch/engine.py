@@ -171,9 +171,9 @@ class Lane:
         outcomes = [self._planned(item) for item in items]
         pending = [outcome for outcome in outcomes if outcome.state == "computed"]
         computed = iter(self._computed(pending, within))
-        results = []
-        for outcome in outcomes:
-            results.append(next(computed) if outcome.state == "computed" else outcome)
+        results = [
+            next(computed) if outcome.state == "computed" else outcome for outcome in outcomes
+        ]
         if self._mirror is not None:
             self._mirror.push()
         return results

@@ -8,12 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fact_clip.batch.engine import BatchOptions, Outcome, run_batch
 from fact_clip.batch.inputs import Inputs, Item
-from fact_clip.core import Array, InputError, Json, Progress, Singles
+from fact_clip.core import Array, Image, InputError, Json, Progress, Singles, Size
 from fact_clip.core.arguments import validated
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import SUFFIXES, Span
@@ -61,9 +58,10 @@ def extract_batch(
     """
     options = replace(options or BatchOptions(), store=str(out))
     shared = encoder if isinstance(encoder, SharedEncoder) else SharedEncoder(encoder)
-    tasks = []
-    for _ in range(options.decoders):
-        tasks.append(ExtractTask(shared, Path(out), settings or Settings(), options))
+    tasks = [
+        ExtractTask(shared, Path(out), settings or Settings(), options)
+        for _ in range(options.decoders)
+    ]
     return run_batch(tasks, inputs, options, progress, within)
 
 
@@ -126,7 +124,7 @@ class SharedEncoder:
         return self._encoder.name
 
     @property
-    def size(self) -> tuple[int, int] | None:
+    def size(self) -> Size:
         """Return the size of its pictures."""
         return self._encoder.size
 
@@ -153,7 +151,7 @@ class SharedEncoder:
             self._encoder.load()
             self._loaded_at = self._loaded_at or time.monotonic()
 
-    def prepare(self, image: NDArray[np.uint8]) -> Array:
+    def prepare(self, image: Image) -> Array:
         """Prepare a picture, in the thread that asks for it."""
         return self._encoder.prepare(image)
 

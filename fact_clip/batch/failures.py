@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from fact_clip.core import InputError, Json, library_errors
 from fact_clip.core.identity import File
@@ -148,7 +147,7 @@ def read_failures(folder: Path) -> Iterator[Failure]:
         with path.open(encoding="utf-8", errors="replace") as file:
             for line in file:
                 with suppress(ValueError, TypeError):
-                    values: dict[str, Any] = json.loads(line)
+                    values: Json = json.loads(line)
                     if values.get("input") is not None:
                         values["input"] = tuple(values["input"])
                     yield Failure(**values)

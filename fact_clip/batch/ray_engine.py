@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,6 @@ from typing import Any
 from fact_clip.batch.engine import BatchOptions, Lane, Outcome, Task, packed
 from fact_clip.batch.extraction import ExtractTask
 from fact_clip.batch.inputs import Inputs, Item
-from fact_clip.core import InputError, Json
 from fact_clip.core.extras import require
 from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.encoders.image import GridEncoder
@@ -118,12 +118,11 @@ def on_ray(
         )
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
-        rows = (_row(item) for item in inputs if options.shard.has(item.id))
+        rows = ({"item": _packed(item)} for item in inputs if options.shard.has(item.id))
         size = len(inputs) // (options.shard.count * workers * _BLOCKS_A_WORKER)
         size = min(max(size, 1), _MAX_BLOCK)
-        tables = []
-        for chunk in iter(lambda: list(islice(rows, size)), []):
-            tables.append(arrow.Table.from_pylist(chunk))
+        chunks = iter(lambda: list(islice(rows, size)), [])
+        tables = [arrow.Table.from_pylist(chunk) for chunk in chunks]
         if not tables:  # a shard may be empty
             return
         gpus = 0.0 if device == "cpu" else min(ray.cluster_resources().get("GPU", 0.0), 1.0)
@@ -136,44 +135,17 @@ def on_ray(
             num_cpus=0 if gpus else 1,
         )
         for row in results.iter_rows():
-            yield _outcome(row)
+            yield pickle.loads(row["outcome"])
     finally:
         if is_ours:
             ray.shutdown()
 
 
-def _row(item: Item) -> Json:
-    return {
-        "id": item.id,
-        "path": str(item.path.absolute() if item.address is None else item.path),
-        "start": item.start,
-        "stop": -1.0 if item.stop is None else item.stop,
-        "address": item.address or "",
-    }
-
-
-def _item(row: Mapping[str, Any]) -> Item:
-    return Item(
-        id=str(row["id"]),
-        path=Path(row["path"]),
-        start=float(row["start"]),
-        stop=None if row["stop"] < 0 else float(row["stop"]),
-        address=str(row["address"]) or None,
-    )
-
-
-def _outcome(row: Mapping[str, Any]) -> Outcome:
-    """Return the outcome of an input that an actor went through."""
-    error = None
-    if row["problem"]:
-        error = InputError(row["where"], row["problem"], row["fix"])
-    return Outcome(
-        item=_item(row),
-        name=row["name"],
-        done=row["state"] == "done",
-        error=error,
-        set_aside=row["state"] == "set aside",
-    )
+def _packed(item: Item) -> bytes:
+    """Pickle an input, with a path that holds on other machines, too."""
+    if item.address is None:
+        item = replace(item, path=item.path.absolute())
+    return pickle.dumps(item)
 
 
 class _Actor:
@@ -183,23 +155,11 @@ class _Actor:
         self._options = options
         self._lane = Lane(make_task(options), options)
 
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """Return the outcomes of some inputs, column by column."""
-        items = []
-        for values in zip(*batch.values(), strict=True):
-            items.append(_item(dict(zip(batch, values, strict=True))))
-        columns: dict[str, list[Any]] = {}
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[bytes]]:
+        """Return the outcomes of some inputs, without segmentations and names of files."""
+        items = map(pickle.loads, batch["item"])
+        outcomes = []
         for pack in packed(items, self._lane.task, self._options):
             for outcome in self._lane.run(pack):
-                error = outcome.error
-                row = {
-                    **_row(outcome.item),
-                    "name": outcome.name,
-                    "state": outcome.state,
-                    "where": "" if error is None else str(error.where),
-                    "problem": "" if error is None else error.problem,
-                    "fix": "" if error is None else error.fix,
-                }
-                for key, value in row.items():
-                    columns.setdefault(key, []).append(value)
-        return columns
+                outcomes.append(pickle.dumps(replace(outcome, segmentation=None, written=())))
+        return {"outcome": outcomes}

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 
@@ -264,7 +263,7 @@ class SegmentTask:
                         return True
         return False
 
-    def _read_record(self, name: str, line: int = 0) -> dict[str, Any]:
+    def _read_record(self, name: str, line: int = 0) -> Json:
         """Return the first or second line of a record, or {} if it is missing or damaged."""
         path = output_path(self.folder / RECORDS, name, ".json")
         with suppress(InputError, IndexError):
@@ -407,7 +406,7 @@ class SegmentTask:
         save(segmentation, path, with_background=background, kind=suffix)
 
 
-def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> dict[str, Any]:
+def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> Json:
     """Return what a result depends on, apart from candidates and inputs. Records hold it."""
     scorer = segmenter.scorer
     if isinstance(scorer, Scorer):
@@ -430,10 +429,10 @@ def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> dict[str, 
     return {"settings": similarity}
 
 
-def _extraction_request(segmenter: Segmenter) -> dict[str, Any]:
+def _extraction_request(segmenter: Segmenter) -> Json:
     """Return how features are made from videos, as far as the run does not say it."""
     run = segmenter.scorer.run
-    request: dict[str, Any] = {
+    request: Json = {
         "encoder": segmenter.encoder_name,
         "fps": segmenter.extraction.fps,
         "keep_going": segmenter.extraction.keep_going,

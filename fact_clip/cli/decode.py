@@ -101,9 +101,7 @@ def decode(
     results: dict[str, Segmentation] = {}
     names = decoder.vocabulary.names
     for name, paths in videos.items():
-        tables = []
-        for path in paths:
-            tables.append(probabilities(read_scores(path, names), path, len(names), kind))
+        tables = [probabilities(read_scores(path, names), path, len(names), kind) for path in paths]
         results[name] = decoder.segmentation(tables)
         for form in endings:
             target = targets[name, form]
@@ -112,9 +110,10 @@ def decode(
         trees = [{"input": name, **as_dict(result)} for name, result in results.items()]
         print(json.dumps(trees, indent=2))
         return
-    rows = []
-    for name, result in results.items():
-        rows.append({"video": printable(name), "rows": result.n_frames, "segments": len(result)})
+    rows = [
+        {"video": printable(name), "rows": result.n_frames, "segments": len(result)}
+        for name, result in results.items()
+    ]
     print(table(rows, digits=0))
     learned = f"switching penalty {decoder.penalty:g}, order {order:g}, durations {durations:g}"
     note(learned, f"written: {len(targets)} files in {out}")

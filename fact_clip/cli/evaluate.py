@@ -147,9 +147,10 @@ def zero_shot_text(zero_shot: Mapping[str, Any]) -> str:
         The figures as in use and without corrections, AUSUC and gamma. Then tables of the unseen
         classes, of levels of novelty, and of factors.
     """
-    shares = {}
-    for key, value in zero_shot["diagnostics"].items():
-        shares[key] = "-" if value is None else f"{value:.1f}"
+    shares = {
+        key: "-" if value is None else f"{value:.1f}"
+        for key, value in zero_shot["diagnostics"].items()
+    }
     parts = [
         f"zero-shot: {len(zero_shot['seen'])} seen classes (background included), "
         f"{len(zero_shot['unseen'])} unseen, {len(zero_shot['validation_unseen'])} "

@@ -68,9 +68,9 @@ def summary(
     options = Options(tier=tier, unit=unit)
     files = _files(labels)
     durations = _durations(files, video, duration)
-    recordings = {}
-    for name, path in files.items():
-        recordings[name] = _read(path, fps, options).lasting(durations.get(name))
+    recordings = {
+        name: _read(path, fps, options).lasting(durations.get(name)) for name, path in files.items()
+    }
     parts = {name: recording.parts for name, recording in recordings.items()}
     seconds = {name: recording.seconds for name, recording in recordings.items()}
 
@@ -79,19 +79,21 @@ def summary(
         "transitions": transitions(parts.values()),
     }
     if against:
-        second = {}
         options = replace(options, tier=against_tier or tier)
-        for name, path in _counterparts(files, against).items():
-            second[name] = _read(path, fps, options).lasting(durations.get(name))
+        second = {
+            name: _read(path, fps, options).lasting(durations.get(name))
+            for name, path in _counterparts(files, against).items()
+        }
         tables["agreement"] = [_agreement(name, recordings[name], second[name]) for name in second]
     if out is not None:
         for path in write_tables(out, tables):
             print(path)
         return
-    texts = []
-    for name, table_rows in tables.items():
-        if name != "transitions" and table_rows:
-            texts.append(table(table_rows, digits=2))
+    texts = [
+        table(table_rows, digits=2)
+        for name, table_rows in tables.items()
+        if name != "transitions" and table_rows
+    ]
     print_result(tables, "\n".join(texts), as_json)
 
 
@@ -121,10 +123,7 @@ def _counterparts(files: Mapping[str, Path], against: Sequence[Path]) -> dict[st
     """Return the file of the second person for each name. A folder need not have all of them."""
     if len(against) == 1 and against[0].is_dir():
         second = {path.stem: path for path in _folder_files(against[0])}
-        pairs = {}
-        for name, path in files.items():
-            if path.stem in second:
-                pairs[name] = second[path.stem]
+        pairs = {name: second[path.stem] for name, path in files.items() if path.stem in second}
         if not pairs:
             problem = "no file with the name of one of LABELS"
             raise InputError(against[0], problem, "give two files the same name")

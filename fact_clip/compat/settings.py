@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from fact_clip.config import Config, merged, read_recipe, set_key, value_of
-from fact_clip.core import InputError
+from fact_clip.config import Config, flattened, merged, read_recipe, set_key, value_of
+from fact_clip.core import InputError, Json, Names
 from fact_clip.core.io import read_mapping
 from fact_clip.core.messages import suggest
 from fact_clip.datasets.benchmarks import BENCHMARKS
@@ -34,13 +34,13 @@ KEYS = _read_keys()
 # Reference keys that need more than a new name: see `translate`.
 SWITCHES = {"use_clip", "holdout_mode", "holdout_classes", "TM.use", "dataset", "FACT.cmr"}
 # What a reference configuration means by leaving a key out, where that is not our default.
-_ABSENT: dict[str, Any] = {"dataset": "", "TM.use": False, "FACT.cmr": 0.0, "Loss.pc": 1.0}
+_ABSENT: Json = {"dataset": "", "TM.use": False, "FACT.cmr": 0.0, "Loss.pc": 1.0}
 # Keys that mean something only together.
 _TOGETHER = ({"TM.use", "TM.m"}, {"holdout_mode", "holdout_classes"})
 _GPU = "aux.gpu"
 _GROUPS = tuple(Config.model_fields)  # of our keys
 
-Tree = dict[str, Any]
+Tree = Json
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def read_config(
     *,
     verb_noun: bool = False,
     where: str | Path = "reference configuration",
-) -> tuple[Config, tuple[str, ...]]:
+) -> tuple[Config, Names]:
     """Convert a reference configuration to one of this package.
 
     Args:
@@ -74,15 +74,9 @@ def read_config(
     return Config.from_tree(_complete_tree(flat, verb_noun), str(where)), _meaningless(flat)
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
+def flatten(tree: Mapping[str, Any]) -> Tree:
     """Return a nested mapping as flat dotted keys. Flat keys stay as they are."""
-    flat: Tree = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = _null_or(value)
-    return flat
+    return {key: _null_or(value) for key, value in flattened(tree).items()}
 
 
 def _null_or(value: Any) -> Any:
@@ -90,7 +84,7 @@ def _null_or(value: Any) -> Any:
     return None if value == "None" else value
 
 
-def _meaningless(flat: Mapping[str, Any]) -> tuple[str, ...]:
+def _meaningless(flat: Mapping[str, Any]) -> Names:
     return tuple(sorted(key for key in flat if key not in KEYS and key not in SWITCHES))
 
 

@@ -4,6 +4,7 @@ from fact_clip.config.faults import REMOVED, validate_tree
 from fact_clip.config.needs import warn_of_unused
 from fact_clip.config.recipes import (
     RECIPES,
+    flattened,
     merged,
     read_recipe,
     recipes,
@@ -51,6 +52,7 @@ __all__ = [
     "Rate",
     "TextConfig",
     "TrainConfig",
+    "flattened",
     "merged",
     "read_recipe",
     "recipes",

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from fact_clip.core import InputError, Location
+from fact_clip.core import InputError, Json, Location
 
 Model = TypeVar("Model", bound=BaseModel)
 
 # Groups of the published YAML files.
 _PUBLISHED = ("dataset", "aux", "FACT", "Bi", "Bu", "BU", "Loss", "TM", "CLIP")
 
-REMOVED: dict[str, Any] = {
+REMOVED: Json = {
     "data.tolerance": 0.01,
     "data.tolerance_frames": 10,
     "data.objects.slot": "object",
@@ -109,11 +109,8 @@ def _suggest_key(model: type[BaseModel], key: str) -> str:
         return "published YAML files are read by scripts/train.py --cfg"
     if key in REMOVED:
         return "it was removed in 0.3.0; delete the line"
-    full_names = {}
-    for full_name in _keys(model):
-        full_names[full_name.rpartition(".")[2]] = full_name
-    for full_name in _keys(model):
-        full_names[full_name] = full_name
+    names = list(_keys(model))
+    full_names = {name.rpartition(".")[2]: name for name in names} | {name: name for name in names}
     (closest,) = difflib.get_close_matches(key[:100], full_names, n=1, cutoff=0.0)
     return f"did you mean {full_names[closest]}?"
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fact_clip.core import Json
 from fact_clip.core.errors import InputError
 from fact_clip.core.io import check_file, parse_yaml, read_mapping
 from fact_clip.core.messages import suggest
 
 RECIPES = Path(__file__).parents[1] / "configs"
 
-NOT_INHERITED: dict[str, Any] = {
+NOT_INHERITED: Json = {
     "action": "sa",
     "action_layers": 1,
     "frame_layers": 5,
@@ -35,7 +36,7 @@ def recipes() -> list[str]:
 
 def read_recipe(
     recipe: str | Path, parents: tuple[Path, ...] = (), base: str | None = None
-) -> dict[str, Any]:
+) -> Json:
     """Read a recipe, merged into the recipe that it builds on (``base: NAME``).
 
     Args:
@@ -102,7 +103,7 @@ def _resolve_paths(path: Path, tree: Mapping[str, Any]) -> None:
             data["holdout"] = str(beside.resolve())
 
 
-def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> Json:
     """Merge two trees of settings, group by group.
 
     Args:
@@ -122,7 +123,7 @@ def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def inherit_blocks(model: Mapping[str, Any]) -> dict[str, Any]:
+def inherit_blocks(model: Mapping[str, Any]) -> Json:
     """Return the settings of a model in which each block has the missing keys of the block before.
 
     A block that does not occur gets the sizes of the last one that does, so that equal models have
@@ -152,14 +153,33 @@ def _is_block(value: Any) -> bool:
     return value is None or isinstance(value, Mapping)
 
 
-def _given_sizes(block: Any) -> dict[str, Any]:
+def _given_sizes(block: Any) -> Json:
     """Return the settings of a block that are not unset."""
     if not isinstance(block, Mapping):
         return {}
     return {key: value for key, value in block.items() if value is not None}
 
 
-def set_key(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -> None:
+def flattened(tree: Mapping[str, Any], prefix: str = "") -> Json:
+    """Return the values of nested settings by keys with dots, as "train.lr".
+
+    Args:
+        tree: the settings.
+        prefix: beginning of each key.
+
+    Returns:
+        Key -> value.
+    """
+    flat: Json = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def set_key(tree: Json, keys: Sequence[str], value: Any, where: str) -> None:
     """Set the value of nested keys; a group of keys is merged with its present value.
 
     Args:
@@ -194,7 +214,7 @@ def split_base(overrides: Sequence[str]) -> tuple[str | None, list[str]]:
     return base, settings
 
 
-def with_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def with_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> Json:
     """Return a copy of settings with ``key=value`` overrides; of a repeated key the last counts."""
     result = copy.deepcopy(dict(tree))
     for override in overrides:

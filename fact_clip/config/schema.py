@@ -30,7 +30,7 @@ from fact_clip.config.recipes import (
     split_base,
     with_overrides,
 )
-from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, InputError, plugins
+from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, InputError, Json, Names, plugins
 from fact_clip.core.arguments import validated
 from fact_clip.core.messages import printable
 
@@ -107,7 +107,7 @@ class ObjectData(_Frozen):
     blocks: tuple[Count, ...] = Field(
         (), max_length=100, description="values per object and block; unset: one block"
     )
-    fixed: tuple[str, ...] = Field(
+    fixed: Names = Field(
         (), description="objects that keep their identity, beside the factors of other slots"
     )
 
@@ -133,12 +133,12 @@ class DataConfig(_Frozen):
         le=MOST_FPS,
         description="rows per second; unset: the benchmark's",
     )
-    background: tuple[str, ...] | None = Field(
+    background: Names | None = Field(
         None,
         description="names of background classes; unset: the benchmark's, or for own data, "
         "by their names",
     )
-    unlabelled: tuple[str, ...] = Field(
+    unlabelled: Names = Field(
         (), description="names of labels that are ignored, beside '?'; they are no classes"
     )
     grammar: str | None = Field(
@@ -167,7 +167,7 @@ class DataConfig(_Frozen):
         description="mask frames, drop videos, or hide nothing (upper bound); unset: as in the "
         "JSON, else mask",
     )
-    validation_unseen: Literal["auto"] | tuple[str, ...] | None = Field(
+    validation_unseen: Literal["auto"] | Names | None = Field(
         None,
         description="held-out classes used to tune settings; auto picks some if the hold-out file "
         "names none",
@@ -320,7 +320,7 @@ class LossConfig(_Frozen):
     contrastive_weight: Weight = Field(
         0.5, description="head 'fact-clip': weight of the InfoNCE loss"
     )
-    terms: tuple[str, ...] = Field(
+    terms: Names = Field(
         (), description="further terms, which programs and plug-ins add (docs/extending.md)"
     )
 
@@ -433,7 +433,7 @@ class TrainConfig(_Frozen):
     )
     validate_every: Count = Field(1, description="epochs between validations")
     validate_from: Part = Field(0.0, description="share of the epochs before the first validation")
-    loggers: tuple[str, ...] = Field(
+    loggers: Names = Field(
         (),
         description="tensorboard, wandb, mlflow, comet_ml, clearml, ...; CSV and JSONL are always "
         "written",
@@ -451,7 +451,7 @@ class EvaluationConfig(_Frozen):
     )
 
     @property
-    def rules(self) -> dict[str, Any]:
+    def rules(self) -> Json:
         """Return both as arguments of `metrics.evaluate`."""
         return {"profile": self.profile, "count_background": self.count_background}
 
@@ -492,7 +492,7 @@ class Config(_Frozen):
         return cls.overridden(read_recipe(recipe, base=base), settings, str(recipe))
 
     @classmethod
-    def overridden(cls, tree: dict[str, Any], overrides: Sequence[str], where: str) -> Config:
+    def overridden(cls, tree: Json, overrides: Sequence[str], where: str) -> Config:
         """Return a configuration from a nested mapping with ``key=value`` overrides on top.
 
         Args:
@@ -518,7 +518,7 @@ class Config(_Frozen):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
-def inherit_groups(tree: Mapping[str, Any]) -> dict[str, Any]:
+def inherit_groups(tree: Mapping[str, Any]) -> Json:
     """Return the settings with the missing keys of model blocks inherited."""
     model = tree.get("model")
     if not isinstance(model, Mapping):

@@ -291,10 +291,11 @@ class Segmentation:
             last = min(segment.stop, stop)
             if first < last:
                 segments.append(replace(segment, start=first - start, stop=last - start))
-        instants = []
-        for instant in self.instants:
-            if start <= instant.frame < stop:
-                instants.append(replace(instant, frame=instant.frame - start))
+        instants = [
+            replace(instant, frame=instant.frame - start)
+            for instant in self.instants
+            if start <= instant.frame < stop
+        ]
         times = None
         if self.times is not None:
             origin = self.times[start]
@@ -390,10 +391,11 @@ class Segmentation:
         axes = pyplot.gca() if ax is None else ax
         edges, unit = self._edges()
         for label, colour in self._colours().items():
-            bars = []
-            for segment, (start, stop) in zip(self.segments, pairwise(edges), strict=True):
-                if segment.label == label:
-                    bars.append((start, stop - start))
+            bars = [
+                (start, stop - start)
+                for segment, (start, stop) in zip(self.segments, pairwise(edges), strict=True)
+                if segment.label == label
+            ]
             axes.broken_barh(bars, (0, 1), facecolors=colour or "lightgrey", label=label)
         axes.set(xlabel=unit, yticks=[], xlim=(edges[0], edges[-1]))
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))

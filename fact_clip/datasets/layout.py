@@ -342,9 +342,10 @@ def label_files(root: Path) -> list[Path]:
 
 def split_names(root: Path) -> list[str]:
     """Return the splits that have a training list: numbers in order, then names."""
-    names = set()
-    for path in root.glob("splits/train.split*.bundle"):
-        names.add(path.name.removeprefix("train.split").removesuffix(".bundle"))
+    names = {
+        path.name.removeprefix("train.split").removesuffix(".bundle")
+        for path in root.glob("splits/train.split*.bundle")
+    }
     for path in root.glob("*.train"):
         # "split1.train" is split 1, as "train.split1.bundle" is
         names.add(re.sub(r"^split(?=\d+$)", "", path.name.removesuffix(".train")))

@@ -124,9 +124,10 @@ def from_arrays(
     for name, values in labels.items():
         label_lists[name] = tuple(map(str, names_of(values, f"labels of {name!r}")))
         label_names.update(label_lists[name])
-    arrays = {}
-    for name, rows in features.items():
-        arrays[name] = array_of(rows, f"features of {name!r}", "numbers, (T, D)")
+    arrays = {
+        name: array_of(rows, f"features of {name!r}", "numbers, (T, D)")
+        for name, rows in features.items()
+    }
 
     if train is None:
         train = [name for name in features if name not in (test or ())]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any
 
@@ -198,10 +198,7 @@ def _detect(dataset: Dataset, least: float) -> _Detection:
     slot = _object_slot(vocabulary)
     videos = sorted(dataset.learning)
     columns = find_objects(lambda: map(dataset.features, videos))
-    trained = []
-    for factors, count in zip(vocabulary.factors, dataset.class_counts(), strict=True):
-        if count:
-            trained.append(factors)
+    trained = list(compress(vocabulary.factors, dataset.class_counts()))
     words = tuple(sorted({factors[slot] or "" for factors in trained} - {""}))
     if not columns or not words:
         return _Detection(columns, ("",) * len(columns), words, trained)

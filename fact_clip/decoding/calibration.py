@@ -17,15 +17,12 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Flags, Floats, InputError, Integers, Names, Reals, Vocabulary
 from fact_clip.core.io import read_value
 from fact_clip.core.messages import join_names
 from fact_clip.metrics import SeenUnseenCurve
-
-Floats = NDArray[np.float64]
 
 FactorFrames = Mapping[str, Mapping[str, int]]
 """For each slot, the training frames of each factor; "" counts the frames without one."""
@@ -33,7 +30,7 @@ FactorFrames = Mapping[str, Mapping[str, int]]
 _TRAIN_AGAIN = "train the run anew"
 
 
-def factor_frames(vocabulary: Vocabulary, frames: NDArray[np.int64]) -> dict[str, dict[str, int]]:
+def factor_frames(vocabulary: Vocabulary, frames: Integers) -> dict[str, dict[str, int]]:
     """Count the training frames of each factor, by slot, from the frames of each class (C,)."""
     counts: dict[str, dict[str, int]] = {slot: {} for slot in vocabulary.slots}
     for factors, count in zip(vocabulary.factors, frames.tolist(), strict=True):
@@ -65,9 +62,7 @@ def factor_log_shares(vocabulary: Vocabulary, frames: FactorFrames) -> Floats:
     return total
 
 
-def log_mean_posterior(
-    log_scores: Sequence[NDArray[np.floating]], smoothing: float = 1e-4
-) -> Floats:
+def log_mean_posterior(log_scores: Sequence[Reals], smoothing: float = 1e-4) -> Floats:
     """Compute the log of the mean class distribution over all frames of some videos.
 
     Args:
@@ -84,7 +79,7 @@ def log_mean_posterior(
     return smoothed.log().numpy()
 
 
-def log_prior(expected: Floats, frames: NDArray[np.int64], posterior: Floats) -> Floats:
+def log_prior(expected: Floats, frames: Integers, posterior: Floats) -> Floats:
     """Compute log p(c) as the mean of training frequency and mean posterior, both as logarithms.
 
     Args:
@@ -121,7 +116,7 @@ class Calibration:
         shift: added to that product where `prior` is given.
     """
 
-    seen: Annotated[tuple[str, ...], Field(min_length=1)]
+    seen: Annotated[Names, Field(min_length=1)]
     frames: Mapping[str, _Counts]
     prior_weight: _Weight = 0.0
     gamma: _Nats = 0.0
@@ -161,7 +156,7 @@ class Calibration:
         """Return the correction that is subtracted from the log score of each class, (C,)."""
         return self.prior_weight * self.log_prior(vocabulary)
 
-    def is_seen(self, vocabulary: Vocabulary) -> NDArray[np.bool_]:
+    def is_seen(self, vocabulary: Vocabulary) -> Flags:
         """Return whether training may see each class, (C,)."""
         return np.array([name in self.seen for name in vocabulary.names])
 

@@ -13,16 +13,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pydantic import Field
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from fact_clip.core import InputError, runs
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Labels = NDArray[np.int64]
+from fact_clip.core import Flags, Floats, InputError, Integers, Json, runs
 
 BINS = 10  # bins of equal width from 0 to 1
 FOLDS = 10  # parts of the validation videos on which a fit to the other parts is tested
@@ -38,7 +34,7 @@ class JudgedVideo:
     """The labelled frames of a video."""
 
     logits: Floats  # (N,) of their scores
-    is_right: Bools  # (N,)
+    is_right: Flags  # (N,)
     n_segments: int
 
 
@@ -66,7 +62,7 @@ class Confidence:
 
     @classmethod
     def learned(
-        cls, labels: Sequence[Labels], scores: Sequence[Floats], truth: Sequence[Any]
+        cls, labels: Sequence[Integers], scores: Sequence[Floats], truth: Sequence[Any]
     ) -> Confidence:
         """Learn the confidences from videos, at least one frame of which is labelled.
 
@@ -169,7 +165,7 @@ def _logits(scores: Floats) -> Floats:
     return logit(np.clip(scores, _EDGE, 1 - _EDGE))
 
 
-def over_segments(labels: Labels, values: Floats) -> Floats:
+def over_segments(labels: Integers, values: Floats) -> Floats:
     """Return, for each frame, the mean of `values` over its segment.
 
     Args:
@@ -183,7 +179,7 @@ def over_segments(labels: Labels, values: Floats) -> Floats:
     return np.concatenate(parts)
 
 
-def reliability(confidence: Floats, right: Bools) -> dict[str, Any]:
+def reliability(confidence: Floats, right: Flags) -> Json:
     """Compare confidences with what is right: expected calibration error and bins.
 
     Args:
@@ -195,11 +191,11 @@ def reliability(confidence: Floats, right: Bools) -> dict[str, Any]:
         each with its edges, frames, mean confidence and accuracy (None for an empty bin).
     """
     bin_of_frame = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    rows: list[dict[str, Any]] = []
+    rows: list[Json] = []
     error = 0.0
     for number in range(BINS):
         inside = bin_of_frame == number
-        row: dict[str, Any] = {
+        row: Json = {
             "from": number / BINS,
             "to": (number + 1) / BINS,
             "frames": int(inside.sum()),

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
+from fact_clip.core import Floats, Integers, Reals
 
 _LONGEST = 2000  # rows up to which lengths are told apart, so that time stays linear
 _DEVIATIONS = 3  # above the mean, up to which lengths are told apart
@@ -77,12 +75,12 @@ class Durations:
 
 
 def decode_durations(
-    scores: NDArray[np.floating],
+    scores: Reals,
     costs: Floats,
     lengths: Floats,
     previous: int | None = None,
     n_previous: int = 1,
-) -> Labels:
+) -> Integers:
     """Find the best labels y where a segment of n rows of class c adds ``lengths[n - 1, c]``.
 
     They maximise sum_t scores[t, y_t] - sum of costs[c, d] over changes + sum over segments. A

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from fact_clip.core import Vocabulary
+from fact_clip.core import Floats, Integers, Vocabulary
 from fact_clip.core.arguments import number_of
 from fact_clip.models.output import Output
 
@@ -277,7 +276,7 @@ def with_factors(voters: Voters, vocabulary: Vocabulary, weight: float, deviatio
     return replace(voters, frames=frames, tokens=tokens)
 
 
-def _move_between_actions(logs: Tensor, addition: Tensor, actions: NDArray[np.int64]) -> Tensor:
+def _move_between_actions(logs: Tensor, addition: Tensor, actions: Integers) -> Tensor:
     """Add (T, A) to the log scores (T, C) of actions and rescale to keep their sum."""
     columns = torch.from_numpy(actions).to(logs.device)
     old = logs[:, columns]
@@ -287,11 +286,11 @@ def _move_between_actions(logs: Tensor, addition: Tensor, actions: NDArray[np.in
 
 
 def factor_evidence(
-    shares: NDArray[np.float64],
+    shares: Floats,
     vocabulary: Vocabulary,
-    actions: NDArray[np.int64],
+    actions: Integers,
     deviation: float,
-) -> NDArray[np.float64]:
+) -> Floats:
     """Sum, over slots, the log share of an action's factor in the frames around.
 
     The share of a factor is the mean probability of the actions that have it, divided by that of

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.core import Clock, NewWord, Vocabulary, runs
+from fact_clip.core import Clock, Flags, Floats, Integers, NewWord, Singles, Vocabulary, runs
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.durations import Durations, decode_durations
 from fact_clip.decoding.fusion import Voters, fuse, fuse_gammas
@@ -23,10 +22,7 @@ from fact_clip.decoding.switching import (
     raise_background,
 )
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-
-Labels = tuple[NDArray[np.int64], NDArray[np.float32]]
+Labels = tuple[Integers, Singles]
 """Index among the candidates, and its score, of each frame: (T,) and (T,)."""
 
 # Scores decoded at once where one video is decoded in several ways: 32 MB in float64.
@@ -54,9 +50,9 @@ class CandidateSet:
     vocabulary: Vocabulary
     text_embeddings: Tensor | None = None
     log_prior: Floats | None = None
-    trained: Bools | None = None
+    trained: Flags | None = None
     gamma: float = 0.0
-    allowed: Bools | None = None
+    allowed: Flags | None = None
     new_words: tuple[NewWord, ...] = ()
     transition_costs: Floats | None = None
     durations: Durations | None = None
@@ -75,7 +71,7 @@ class CandidateSet:
         return offset if self.allowed is None else np.where(self.allowed, offset, -np.inf)
 
     @property
-    def is_allowed(self) -> Bools:
+    def is_allowed(self) -> Flags:
         """Return whether each class may be predicted, (C,)."""
         return np.ones(len(self.vocabulary), bool) if self.allowed is None else self.allowed
 
@@ -83,7 +79,7 @@ class CandidateSet:
         """Return the candidates with another gamma; None changes nothing."""
         return self if gamma is None else replace(self, gamma=gamma)
 
-    def extend(self, vocabulary: Vocabulary) -> tuple[Vocabulary, NDArray[np.int64]]:
+    def extend(self, vocabulary: Vocabulary) -> tuple[Vocabulary, Integers]:
         """Return a vocabulary with all candidates, and the index of each candidate in it."""
         factors = dict(zip(self.vocabulary.names, self.vocabulary.factors, strict=True))
         new = [name for name in factors if name not in vocabulary]
@@ -119,7 +115,7 @@ class Scores:
     rivals: Scores | None = None
 
     @property
-    def row_of_frame(self) -> NDArray[np.int64]:
+    def row_of_frame(self) -> Integers:
         """Return the row that names each frame, (T,)."""
         return np.arange(self.n_frames) // self.stride
 
@@ -143,7 +139,7 @@ def decode_scores(
     scores: Scores,
     candidates: CandidateSet,
     settings: DecodeSettings | None = None,
-    final: NDArray[np.int64] | None = None,
+    final: Integers | None = None,
     table: Tensor | None = None,
 ) -> Labels:
     """Decode the scores of a video to a label for each frame.
@@ -245,10 +241,10 @@ def voter_labels(scores: Scores, candidates: CandidateSet) -> dict[str, Labels]:
 def decode_gammas(
     scores: Scores,
     candidates: CandidateSet,
-    trained: Bools,
+    trained: Flags,
     gammas: Sequence[float],
     settings: DecodeSettings | None = None,
-) -> NDArray[np.int64]:
+) -> Integers:
     """Decode a video with each of several gammas, subtracted beside the gamma of the candidates.
 
     Args:
@@ -339,9 +335,7 @@ class Prices:
             lengths = np.pad(lengths, ((0, 0), (0, 1)))
         return Prices(self.penalty, costs, lengths)
 
-    def decode(
-        self, table: Tensor, allowed: Bools, fixed: NDArray[np.int64] | None = None
-    ) -> NDArray[np.int64]:
+    def decode(self, table: Tensor, allowed: Flags, fixed: Integers | None = None) -> Integers:
         """Decode scores to labels.
 
         Args:

@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.ndimage import uniform_filter1d
 
-Matrix = NDArray[np.float32]
+from fact_clip.core import Floats, Reals, Singles
 
 TEMPERATURE = 0.01  # divides cosines before the softmax over actions; CLIP was trained with it
 
@@ -22,8 +22,8 @@ _RARE = 1e-30  # smallest share of frames of an action, so that its logarithm st
 
 
 def similarity_probabilities(
-    features: NDArray[np.floating], texts: Matrix, window: int, temperature: float = TEMPERATURE
-) -> Matrix:
+    features: Reals, texts: Singles, window: int, temperature: float = TEMPERATURE
+) -> Singles:
     """Compute action probabilities from the cosines of frames and names.
 
     Args:
@@ -47,7 +47,7 @@ def similarity_probabilities(
     return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def smoothed(values: NDArray[np.floating], window: int) -> NDArray[np.float64]:
+def smoothed(values: Reals, window: int) -> Floats:
     """Return the centred moving average of (T, K) values.
 
     Args:
@@ -89,7 +89,7 @@ class TransportSettings:
     step: float = 4.0
 
 
-def transport(similarity: ArrayLike, settings: TransportSettings | None = None) -> Matrix:
+def transport(similarity: ArrayLike, settings: TransportSettings | None = None) -> Singles:
     """Compute the transport plan of a video between frames and actions.
 
     Mirror descent from the uniform plan: a multiplicative step, then a scaling of the rows. It
@@ -147,7 +147,7 @@ class _TemporalTerm:
         width = n_frames + 1 + 2 * self.window
         self.sums = np.zeros((n_actions, width), dtype=np.float64)
 
-    def __call__(self, share: Matrix) -> Matrix:
+    def __call__(self, share: Singles) -> Singles:
         """Return the gradient (K, N): T C_a is rowsum(T) - T, and the rows of T sum to 1/N."""
         if not (self.scale and self.window):
             return np.zeros_like(share)

@@ -7,20 +7,16 @@ from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import runs
-
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
+from fact_clip.core import Floats, Integers, Reals, runs
 
 
 def decode_switching(
-    scores: NDArray[np.floating],
+    scores: Reals,
     penalty: float,
     costs: Floats | None = None,
     previous: int | None = None,
-) -> Labels:
+) -> Integers:
     """Find the labels y that maximise sum_t scores[t, y_t] - penalty * (number of changes in y).
 
     Args:
@@ -58,7 +54,7 @@ def decode_switching(
     return labels.T.reshape(scores.shape[:-1])
 
 
-def _forward(totals: Floats, penalty: float) -> Labels:
+def _forward(totals: Floats, penalty: float) -> Integers:
     """Accumulate the best totals in place; return the best predecessor of each class, (T, G, C)."""
     for last, row in pairwise(totals):
         row += np.maximum(last, last.max(-1, keepdims=True) - penalty)
@@ -67,7 +63,7 @@ def _forward(totals: Floats, penalty: float) -> Labels:
     return np.where(continues, np.arange(totals.shape[-1]), best)
 
 
-def _forward_with_costs(totals: Floats, costs: Floats) -> Labels:
+def _forward_with_costs(totals: Floats, costs: Floats) -> Integers:
     """Accumulate as `_forward`, where a change from class c to d costs ``costs[c, d]``."""
     n_classes = totals.shape[-1]
     sources = np.empty(totals.shape, np.int64)
@@ -126,9 +122,7 @@ def close_costs(costs: Floats) -> Floats:
     return closed
 
 
-def raise_background(
-    scores: NDArray[np.floating], background: Sequence[int], threshold: float
-) -> NDArray[np.floating]:
+def raise_background(scores: Reals, background: Sequence[int], threshold: float) -> Reals:
     """Return scores (T, C) in which the background has at least `threshold`.
 
     It is the first background class, or a new last column where there is none.
@@ -142,9 +136,7 @@ def raise_background(
     return np.concatenate([scores, column], axis=1)
 
 
-def absorb_short(
-    labels: Labels, scores: NDArray[np.floating], shortest: int, n_final: int = 0
-) -> Labels:
+def absorb_short(labels: Integers, scores: Reals, shortest: int, n_final: int = 0) -> Integers:
     """Give short segments, the shortest first, to the neighbour with the higher mean score.
 
     Args:

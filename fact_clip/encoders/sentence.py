@@ -110,9 +110,10 @@ def _bert(weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
     def part(name: str) -> dict[str, torch.Tensor]:
         return {kind: weights[f"{name}.{kind}"] for kind in ("weight", "bias")}
 
-    tables = []
-    for kind in ("word", "position", "token_type"):
-        tables.append(weights[f"embeddings.{kind}_embeddings.weight"])
+    tables = [
+        weights[f"embeddings.{kind}_embeddings.weight"]
+        for kind in ("word", "position", "token_type")
+    ]
     width = tables[0].shape[1]
     numbers = [int(name.split(".")[2]) for name in weights if ".layer." in name]
     layer = nn.TransformerEncoderLayer(

@@ -123,10 +123,9 @@ FORMATS = Table("fact_clip.formats", _FORMATS, _adopt)
 
 # The formats of `fact-clip data convert --from`: the annotations of `FORMATS`, and a form that is
 # not written.
-_READERS: dict[str, Reader] = {}
-for _name, _form in _FORMATS.items():
-    if _form.annotations is not None:
-        _READERS[_name] = _form.annotations
+_READERS: dict[str, Reader] = {
+    name: form.annotations for name, form in _FORMATS.items() if form.annotations is not None
+}
 _READERS["epic"] = csv_file.read_epic
 READERS = Table("fact_clip.formats", _READERS, lambda name, part: _adopt(name, part).annotations)
 
@@ -204,9 +203,9 @@ def save_tracks(
         fix = f"use {', '.join(endings)}, or a file for each"
         raise InputError(path, "a format without tracks", fix)
     with whole_file(path) as unfinished, located(path):
-        complete = {}
-        for name, track in tracks.items():
-            complete[name] = _for_file(track, path, form, with_background)
+        complete = {
+            name: _for_file(track, path, form, with_background) for name, track in tracks.items()
+        }
         form.write_tracks(complete, unfinished)
     return path
 

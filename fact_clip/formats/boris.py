@@ -160,10 +160,10 @@ def _behaviours(segmentation: Segmentation, events: Iterable["_Event"], ethogram
     return behaviours
 
 
-def _modifier_sets(variants: Sequence[Behaviour]) -> dict[str, Any] | str:
+def _modifier_sets(variants: Sequence[Behaviour]) -> Json | str:
     """Return the modifiers of a behaviour. In a single set, each has the key of its class."""
     count = max(len(variant.modifiers) for variant in variants)
-    sets: dict[str, Any] = {}
+    sets: Json = {}
     for position in range(count):
         values: dict[str, None] = {}
         for variant in variants:
@@ -362,10 +362,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
 def _read_project(path: Path, options: Options) -> tuple[list[Annotation], int]:
     """Return the annotation of each video of a project, and the number of omitted point events."""
     project = read_value(_Project, path, "give a BORIS project")
-    points = set()
-    for behaviour in project.behaviors_conf.values():
-        if str(behaviour.type).lower().startswith("point"):
-            points.add(behaviour.code)
+    points = {
+        behaviour.code
+        for behaviour in project.behaviors_conf.values()
+        if str(behaviour.type).lower().startswith("point")
+    }
 
     annotations = []
     n_points = 0

@@ -120,9 +120,9 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     root = _document(path)
     slots = _by_id(path, root.iter("TIME_SLOT"), "TIME_SLOT_ID")
     tiers = _by_id(path, root.iter("TIER"), "TIER_ID")
-    aligned = {}
-    for name, tier in tiers.items():
-        aligned[name] = tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION")
+    aligned = {
+        name: tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION") for name, tier in tiers.items()
+    }
     names = [name for name in aligned if aligned[name]]
     if not names and OURS in aligned:  # ours is empty if a video is nothing but background
         names = [OURS]

@@ -175,17 +175,16 @@ def _clock(time: int, point: str) -> str:
 
 def write_audacity(segmentation: Segmentation, path: Path) -> None:
     """Write Audacity's label track to the microsecond; the confidence is lost."""
-    lines = []
-    for start, stop, segment in timed(path, segmentation):
-        lines.append(f"{start:.6f}\t{stop:.6f}\t{segment.label}\n")
+    lines = (
+        f"{start:.6f}\t{stop:.6f}\t{segment.label}\n"
+        for start, stop, segment in timed(path, segmentation)
+    )
     write_text(path, lines)
 
 
 def write_rttm(segmentation: Segmentation, path: Path) -> None:
     """Write NIST's RTTM, a SPEAKER line per segment; blanks in names become underscores."""
-    names = {}
-    for segment in segmentation.foreground:
-        names[segment.label] = "_".join(segment.label.split())
+    names = {segment.label: "_".join(segment.label.split()) for segment in segmentation.foreground}
     if len(set(names.values())) < len(names):
         raise InputError(path, "two labels that differ in blanks only", "write .csv or .json")
     video = "_".join(Path(segmentation.media or "").stem.split()) or "video"

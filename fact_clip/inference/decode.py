@@ -76,9 +76,10 @@ def decode(
     has_models = isinstance(scores, list | tuple) and scores and np.ndim(scores[0]) == 2
     models = scores if has_models else [scores]
     n_classes = len(decoder.vocabulary)
-    tables = []
-    for number, table in enumerate(models, start=1):
-        tables.append(probabilities(table, f"scores of model {number}", n_classes, kind))
+    tables = [
+        probabilities(table, f"scores of model {number}", n_classes, kind)
+        for number, table in enumerate(models, start=1)
+    ]
     return decoder.segmentation(tables)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from fact_clip.core import Integers, Reals
 from fact_clip.losses.truth import Truth
 
 Pairs = list[tuple[int, int]]
@@ -57,13 +57,13 @@ def segment_lengths(truth: Truth) -> Tensor:
     return lengths.scatter_add_(1, truth.segment, ones)[:, :-1]
 
 
-def one_to_one(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
+def one_to_one(cost: Reals, classes: Integers) -> Pairs:
     """Assign tokens to segments at the lowest cost (``o2o``). The others stay unmatched."""
     tokens, segments = linear_sum_assignment(cost)
     return list(zip(tokens.tolist(), segments.tolist(), strict=True))
 
 
-def one_to_many(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
+def one_to_many(cost: Reals, classes: Integers) -> Pairs:
     """Assign tokens to classes, then each segment to the cheapest token of its class (``o2m``)."""
     present = np.unique(classes)
     class_costs = [cost[:, classes == label].sum(1) for label in present]
@@ -80,7 +80,7 @@ def one_to_many(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs
     return pairs
 
 
-def sequential(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
+def sequential(cost: Reals, classes: Integers) -> Pairs:
     """Match token i to segment i (``seq``)."""
     return [(index, index) for index in range(min(cost.shape))]
 

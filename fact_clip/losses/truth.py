@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+
+from fact_clip.core import Integers
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Truth:
     labels: Tensor
     segment: Tensor
     classes: Tensor
-    transcripts: tuple[NDArray[np.int64], ...]
+    transcripts: tuple[Integers, ...]
 
     @classmethod
     def of(cls, labels: Tensor) -> Truth:

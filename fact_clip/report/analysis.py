@@ -32,10 +32,11 @@ def confusion(truth: Sequence[Labels], prediction: Sequence[Labels]) -> list[Cel
     counts = Counter[tuple[int, int]]()
     for true, guess in zip(truth, prediction, strict=True):
         counts.update(zip(true.tolist(), guess.tolist(), strict=True))
-    cells = []
-    for (label, predicted), frames in counts.items():
-        if label >= 0:
-            cells.append(Cell(label, predicted, frames))
+    cells = [
+        Cell(label, predicted, frames)
+        for (label, predicted), frames in counts.items()
+        if label >= 0
+    ]
     cells.sort(key=lambda cell: (-cell.frames, cell.true, cell.predicted))
     return cells[:MOST_CELLS]
 

@@ -110,10 +110,10 @@ def transitions(videos: Iterable[Sequence[Stretch]]) -> list[Json]:
     for parts in videos:
         actions = [action for _, _, action in sorted(parts)]
         counts.update(pairwise(actions))
-    rows = []
-    for (action, follower), count in counts.most_common():
-        rows.append({"from": action, "to": follower, "count": count})
-    return rows
+    return [
+        {"from": action, "to": follower, "count": count}
+        for (action, follower), count in counts.most_common()
+    ]
 
 
 def write_tables(path: Path, tables: Mapping[str, Rows]) -> list[Path]:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import Floats, InputError, Json, Segmentation, Vocabulary, library_errors
+from fact_clip.core import Floats, InputError, Json, Reals, Segmentation, Vocabulary, library_errors
 from fact_clip.core.colours import BACKGROUND, class_colours
 from fact_clip.core.extras import install_command
 from fact_clip.core.paths import check_place, whole_file
@@ -88,10 +87,11 @@ def timeline(
     labels = dict.fromkeys(segment.label for row in rows.values() for segment in row)
     looks = class_colours(list(dict.fromkeys([*names, *labels])), background)
     colours = {label: look["colour"] or BACKGROUND for label, look in looks.items()}
-    marks = {}
-    for label, look in looks.items():
-        if look["number"] and label in labels:
-            marks[label] = str(look["number"])
+    marks = {
+        label: str(look["number"])
+        for label, look in looks.items()
+        if look["number"] and label in labels
+    }
     legend_rows = [(f"{mark}  {label}", colours[label]) for label, mark in marks.items()]
     legend_rows += [(label, BACKGROUND) for label in labels if label in background]
     n_columns = _legend_columns([name for name, _ in legend_rows])
@@ -299,9 +299,9 @@ class Frames(NamedTuple):
     """The states of the model for one video."""
 
     name: str
-    input: NDArray[np.floating]  # (T, D)
-    features: NDArray[np.floating]  # (T, H) of the last block
-    scores: NDArray[np.floating]  # (T, C) log scores
+    input: Reals  # (T, D)
+    features: Reals  # (T, H) of the last block
+    scores: Reals  # (T, C) log scores
     labels: Labels  # (T,)
 
 
@@ -360,9 +360,7 @@ def principal_components(
     return centred @ (axes * signs[:, None]).T, strength[:2] ** 2 / total
 
 
-def space(
-    vectors: NDArray[np.floating], labels: Labels, vocabulary: Vocabulary, title: str
-) -> Figure:
+def space(vectors: Reals, labels: Labels, vocabulary: Vocabulary, title: str) -> Figure:
     """Draw vectors (N, D) as dots on two principal axes, in the colours of their labels (N,).
 
     Background is grey and lies below. Vectors with the label -1 are not drawn.
@@ -395,9 +393,7 @@ def space(
     return figure
 
 
-def class_scores(
-    scores: NDArray[np.floating], truth: Labels, names: Sequence[str], *, title: str = ""
-) -> Figure:
+def class_scores(scores: Reals, truth: Labels, names: Sequence[str], *, title: str = "") -> Figure:
     """Draw a heat map of log-probabilities, a row for each class that is ever best or true.
 
     Args:

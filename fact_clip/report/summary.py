@@ -12,10 +12,18 @@ from string import Template
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fact_clip import metrics
-from fact_clip.core import Floats, InputError, Integers, Json, Vocabulary, library_errors, runs
+from fact_clip.core import (
+    Floats,
+    InputError,
+    Integers,
+    Json,
+    Reals,
+    Vocabulary,
+    library_errors,
+    runs,
+)
 from fact_clip.core.colours import class_colours
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import whole_file
@@ -88,10 +96,10 @@ def _titles(paths: Sequence[str]) -> list[str]:
         return [paths[0]]
     common = os.path.commonpath([os.path.abspath(path) for path in paths])  # noqa: PTH100
     names = [os.path.relpath(path, common) for path in paths]
-    titles = []
-    for number, name in enumerate(names, 1):
-        titles.append(name if names.count(name) == 1 else f"{name} ({number})")
-    return titles
+    return [
+        name if names.count(name) == 1 else f"{name} ({number})"
+        for number, name in enumerate(names, 1)
+    ]
 
 
 def page_path(folders: Sequence[Path], stem: str, out: str | Path | None = None) -> Path:
@@ -207,9 +215,9 @@ def _run(
         true = int(index_of[cell.true])
         predicted = int(index_of[cell.predicted])
         confusion.append([true, predicted, cell.frames])
-    uncertain = []
-    for row in analysis.least_certain(videos):
-        uncertain.append(_uncertain(row, videos, index_of, video_index))
+    uncertain = [
+        _uncertain(row, videos, index_of, video_index) for row in analysis.least_certain(videos)
+    ]
     classes = []
     for row in result["per_class"]:
         name = row["name"]
@@ -280,9 +288,9 @@ def numbers(result: Mapping[str, Any]) -> list[tuple[str, float, str]]:
     zero_shot = result.get("zero_shot", {})
     in_use = zero_shot.get("ways", {}).get("in use", {})
     figures = {**in_use, **zero_shot, **zero_shot.get("diagnostics", {})}
-    rows: list[tuple[str, Any, str]] = []
-    for key, (name, note) in _ZERO_SHOT.items():
-        rows.append((name, figures.get(key), note))
+    rows: list[tuple[str, Any, str]] = [
+        (name, figures.get(key), note) for key, (name, note) in _ZERO_SHOT.items()
+    ]
     for key, value in result["metrics"].items():
         rows.append((metrics.figure_name(key), value, ""))
     reliability = result.get("reliability") or {}
@@ -384,7 +392,7 @@ def _times(times: Floats | None) -> Json:
     return {"starts": times.round(3).tolist()} if step is None else {"step": step}
 
 
-def run_numbers(labels: Labels, confidence: NDArray[np.floating] | None = None) -> list[int]:
+def run_numbers(labels: Labels, confidence: Reals | None = None) -> list[int]:
     """Return the runs of labels (T,) as one flat list.
 
     A run is class + 1 (0: none), frames and, with `confidence`, its mean in percent.

@@ -15,8 +15,8 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-from fact_clip.config import Config
-from fact_clip.core import InputError
+from fact_clip.config import Config, flattened
+from fact_clip.core import InputError, Json
 from fact_clip.core.arguments import is_number
 from fact_clip.core.extras import require
 from fact_clip.core.io import parse_json, read_text, read_value, write_value
@@ -131,7 +131,7 @@ class FileLog(Callback):
         self.path = inside(out, "log.jsonl")
         self.table = inside(out, "log.csv")
         check_place(self.table)
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[Json] = []
         if self.path.is_file():
             for line in read_text(self.path, "a log of training").splitlines():
                 row = parse_json(line, self.path, "a row of numbers an epoch", finite=False)
@@ -203,7 +203,7 @@ class Tracker(Callback):
         self.ids: dict[str, str] = {}
         if self.ids_path.is_file():
             self.ids = read_value(dict[str, str], self.ids_path)
-        options: dict[str, dict[str, Any]] = {
+        options: dict[str, Json] = {
             "clearml": {"task_name": out.name},
             "mlflow": {"run_name": out.name, "nested_run": True},
             "tensorboard": {"logging_dir": str(out)},
@@ -221,7 +221,10 @@ class Tracker(Callback):
         self.tracker.start()
         self.is_open = True
         if state.epoch == 0:
-            self.tracker.store_init_configuration(_flat(self.config))
+            values = flattened(self.config)
+            for key, value in values.items():
+                values[key] = value if isinstance(value, int | float) else str(value)
+            self.tracker.store_init_configuration(values)
         if self.name in _RESUMED:
             self.ids[self.name] = attrgetter(_RESUMED[self.name][1])(self.tracker.tracker)
             write_value(self.ids_path, self.ids)
@@ -241,17 +244,6 @@ class Tracker(Callback):
         """Close the run of the tracker, if it was started."""
         if self.is_open:
             self.tracker.finish()
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str | float]:
-    """Return the values of a nested configuration by keys with dots."""
-    values: dict[str, str | float] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            values |= _flat(value, f"{prefix}{key}.")
-        else:
-            values[f"{prefix}{key}"] = value if isinstance(value, int | float) else str(value)
-    return values
 
 
 Logger = Callable[[Path, Mapping[str, Any]], Callback]

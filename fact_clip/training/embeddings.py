@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.core import Vocabulary
+from fact_clip.core import Integers, Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.output import Output
@@ -33,7 +31,7 @@ class _VideoOutput:
     name: str
     rows: Tensor
     output: Output
-    truth: NDArray[np.int64]
+    truth: Integers
 
 
 def frame_states(

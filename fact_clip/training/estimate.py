@@ -18,6 +18,7 @@ import torch
 
 from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
 from fact_clip.config.recipes import split_base
+from fact_clip.core import Names
 from fact_clip.core.distributed import Processes
 from fact_clip.datasets.describe import Proposal, Setting, propose
 from fact_clip.datasets.layout import DataFolder
@@ -111,7 +112,7 @@ def estimate(config: Config) -> Estimate:
     )
 
 
-def spread(names: Sequence[str], frames: dict[str, int], count: int) -> tuple[str, ...]:
+def spread(names: Sequence[str], frames: dict[str, int], count: int) -> Names:
     """Return videos from the shortest to the longest, in even steps of rank.
 
     Args:

@@ -10,11 +10,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from fact_clip import __version__, metrics
 from fact_clip.config import EvaluationConfig, warn_of_unused
-from fact_clip.core import InputError, Progress, Vocabulary, runs
+from fact_clip.core import (
+    Floats,
+    InputError,
+    Integers,
+    Json,
+    Names,
+    Progress,
+    Singles,
+    Vocabulary,
+    runs,
+)
 from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Precision, Processes, pick_device
 from fact_clip.core.io import write_value
@@ -75,7 +84,7 @@ class ScoredSplit:
         members: by video, the labels by each of several models alone.
     """
 
-    video_names: tuple[str, ...]
+    video_names: Names
     candidates: CandidateSet
     vocabulary: Vocabulary
     truth: VideoLabels
@@ -89,7 +98,7 @@ class ScoredSplit:
         return [rows[PREDICTION][0] for rows in self.rows]
 
     @property
-    def shares(self) -> list[NDArray[np.float32]]:
+    def shares(self) -> list[Singles]:
         """Return the scores of the predicted labels of each video."""
         return [rows[PREDICTION][1] for rows in self.rows]
 
@@ -143,7 +152,7 @@ def evaluate(
     scored = score_split(scorer, dataset, split, actions, processes, progress)
     if processes.is_main:
         _write_predictions(scored, files.predictions)
-    result: dict[str, Any] = {
+    result: Json = {
         "run": str(scorer.run.path),
         "split": split,
         "videos": list(scored.video_names),
@@ -272,7 +281,7 @@ def _write_predictions(scored: ScoredSplit, folder: Path) -> None:
         write_lines(path, scored.vocabulary.decode(labels))
 
 
-def _figures(scorer: Scorer, dataset: Dataset, scored: ScoredSplit, split: str) -> dict[str, Any]:
+def _figures(scorer: Scorer, dataset: Dataset, scored: ScoredSplit, split: str) -> Json:
     """Return the metrics, the figures of each class, and the reliability of confidences."""
     if not any((labels >= 0).any() for labels in scored.truth):
         logger.warning("no frame of the %s videos has a label, so all figures are 0 or 100", split)
@@ -435,7 +444,7 @@ def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
             raise InputError("data.split", problem, fix)
 
 
-def _reliability(scorer: Scorer, scored: ScoredSplit) -> dict[str, Any]:
+def _reliability(scorer: Scorer, scored: ScoredSplit) -> Json:
     """Compare scores, and the confidences made of them, with the accuracy of labelled frames."""
     true = np.concatenate(scored.truth)
     is_labelled = true >= 0
@@ -447,7 +456,7 @@ def _reliability(scorer: Scorer, scored: ScoredSplit) -> dict[str, Any]:
     return result
 
 
-def _candidates(scored: ScoredSplit, vocabulary: Vocabulary) -> dict[str, Any]:
+def _candidates(scored: ScoredSplit, vocabulary: Vocabulary) -> Json:
     """Return the names that were candidates, and how many frames have another label."""
     candidates = scored.candidates
     pairs = zip(candidates.vocabulary.names, candidates.is_allowed, strict=True)
@@ -463,7 +472,7 @@ def _candidates(scored: ScoredSplit, vocabulary: Vocabulary) -> dict[str, Any]:
     }
 
 
-def split_names(dataset: Dataset, split: str) -> tuple[str, ...]:
+def split_names(dataset: Dataset, split: str) -> Names:
     """Return the video names of a split; raise an InputError where there are none."""
     parts = {"test": dataset.test, "validation": dataset.validation, "train": dataset.train}
     if not isinstance(split, str) or split not in parts:
@@ -475,7 +484,7 @@ def split_names(dataset: Dataset, split: str) -> tuple[str, ...]:
 
 def score(
     config: EvaluationConfig, vocabulary: Vocabulary, truth: VideoLabels, prediction: VideoLabels
-) -> dict[str, Any]:
+) -> Json:
     """Compute metrics and the figures of each class.
 
     Args:
@@ -501,9 +510,9 @@ def score(
 def video_figures(
     config: EvaluationConfig,
     vocabulary: Vocabulary,
-    truth: Sequence[NDArray[np.int64]],
-    prediction: Sequence[NDArray[np.int64]],
-) -> NDArray[np.float64]:
+    truth: Sequence[Integers],
+    prediction: Sequence[Integers],
+) -> Floats:
     """Compute the mean of accuracy, edit and F1@50 of each video.
 
     Args:
@@ -537,7 +546,7 @@ def validate(scorer: Scorer, dataset: Dataset, video_names: Sequence[str]) -> di
     config = scorer.run.config
     vocabulary = dataset.vocabulary
 
-    def predict(name: str) -> NDArray[np.int64]:
+    def predict(name: str) -> Integers:
         transcript = None
         if config.model.transcript:
             segments = runs(dataset.labels(name))

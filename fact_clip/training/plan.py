@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fact_clip import metrics
 from fact_clip.config import Config, ObjectData, TextConfig, with_values
-from fact_clip.core import WHOLE_NAME, InputError, Vocabulary
+from fact_clip.core import WHOLE_NAME, InputError, Json, Vocabulary
 from fact_clip.core.distributed import pick_device, place_in_launch
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import guess_names
@@ -110,7 +110,7 @@ def resolve(config: Config, folder: DataStore | None = None, is_checked: bool = 
         _decide_validation_unseen(named, dataset),
         _decide_objects(named, dataset),
     ]
-    values: dict[str, Any] = {}
+    values: Json = {}
     notes = list(from_names.notes)
     for decision in decisions:
         values.update(decision.values)
@@ -147,7 +147,7 @@ def _with_inputs(config: Config, dataset: Dataset, device: torch.device, notes: 
 def _decide_from_class_names(config: Config, folder: DataStore) -> Decision:
     """Decide what class names tell: background, how names are read, and the vectors of a class."""
     data = config.data
-    values: dict[str, Any] = {}
+    values: Json = {}
     messages = []
     if data.name == "folder" and data.background is None:
         guess, _ = guess_names(data, folder.class_names, folder.root)
@@ -175,7 +175,7 @@ def _decide_from_class_names(config: Config, folder: DataStore) -> Decision:
 def _decide_paths(config: Config, dataset: Dataset) -> Decision:
     """Make the paths absolute that a run keeps, so that it can be evaluated from anywhere."""
     root = IN_MEMORY if dataset.root is None else dataset.root.resolve()
-    values: dict[str, Any] = {"data.root": str(root)}
+    values: Json = {"data.root": str(root)}
     holdout = config.data.holdout
     if isinstance(holdout, str) and Path(holdout).is_file():
         if dataset.root is None or not (dataset.root / holdout).is_file():

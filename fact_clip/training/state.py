@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from fact_clip.config import flattened
 from fact_clip.core import FileLocation, InputError, Vocabulary
 from fact_clip.core.distributed import Processes
 from fact_clip.core.io import parse_value, read_text
@@ -125,8 +126,8 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     run = Run.read(out)
     command = f"fact-clip train {out / 'config.yaml'} --out {out} --resume"
     other_settings = f"resume with the settings of the run ({command}), or use a new --out"
-    old_settings = dict(_settings(run.config.model_dump(exclude=_MAY_CHANGE)))
-    new_settings = dict(_settings(config.model_dump(exclude=_MAY_CHANGE)))
+    old_settings = flattened(run.config.model_dump(exclude=_MAY_CHANGE))
+    new_settings = flattened(config.model_dump(exclude=_MAY_CHANGE))
     for key, value in old_settings.items():
         if new_settings.get(key) != value:
             problem = f"{new_settings.get(key)!r}, but the run has {value!r}"
@@ -145,15 +146,6 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
         )
         raise InputError("train.batch_size", problem)
     return replace(run, config=config, videos_a_step=videos_a_step)
-
-
-def _settings(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the settings of a configuration, ("train.lr", 0.001), ..."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _settings(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 @dataclass(frozen=True)
@@ -289,14 +281,12 @@ def _grown_channels(start: Run, vocabulary: Vocabulary) -> tuple[int, ...]:
         return start.classes.channels
     n_new = len(vocabulary) - len(start.vocabulary)
     old_channels = start.classes.channels or range(len(start.vocabulary))
-    channel_of = {}
-    for name, channel in zip(start.vocabulary.names, old_channels, strict=True):
-        channel_of[name] = n_new + channel
+    pairs = zip(start.vocabulary.names, old_channels, strict=True)
+    channel_of = {name: n_new + channel for name, channel in pairs}
     free = iter(range(n_new))
-    channels = []
-    for name in vocabulary.names:
-        channels.append(channel_of[name] if name in channel_of else next(free))
-    return tuple(channels)
+    return tuple(
+        channel_of[name] if name in channel_of else next(free) for name in vocabulary.names
+    )
 
 
 def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:

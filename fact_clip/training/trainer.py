@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from fact_clip.config import TrainConfig
-from fact_clip.core import InputError, Progress
+from fact_clip.core import InputError, Json, Progress
 from fact_clip.core.distributed import Processes, pick_device, pick_precision
 from fact_clip.core.paths import inside
 from fact_clip.core.progress import Pace
@@ -212,13 +212,12 @@ class Trainer:
         """
         start_time = time.perf_counter()
         try:
-            self._call(lambda callback, now: callback.on_train_start(now))
+            self._call("on_train_start")
             self._all_epochs(progress)
         except BaseException as error:
-            reason = error
-            self._call(lambda callback, now: callback.on_exception(now, reason))
+            self._call("on_exception", error)
             raise
-        self._call(lambda callback, now: callback.on_train_end(now))
+        self._call("on_train_end")
         return Training(
             epoch=self.state.epoch,
             best=self._best,
@@ -231,7 +230,7 @@ class Trainer:
         pace = Pace(state.epoch)
         while not self.is_stopped and state.epoch < self.settings.epochs:
             numbers = self._one_epoch()
-            self._call(lambda callback, now: callback.on_epoch(now))
+            self._call("on_epoch")
             self._move_borders()
             # Last: a run that is interrupted before this does the epoch again.
             self._save_state()
@@ -273,7 +272,7 @@ class Trainer:
             figures = self.validate()
             for key, value in figures.items():
                 self.numbers[f"validation {key}"] = value
-            self._call(lambda callback, now: callback.on_validation(now, figures))
+            self._call("on_validation", figures)
         elif not self.dataset.validation or not (self.run.path / "model.safetensors").is_file():
             self._save_model({"epoch": epoch})
         return self.numbers
@@ -300,7 +299,7 @@ class Trainer:
                 state.terms[key] = state.terms.get(key, 0.0) + value
             state.step += 1
             self.terms = step_terms
-            self._call(lambda callback, now: callback.on_step(now))
+            self._call("on_step")
             if time.monotonic() - self.save_time > SAVE_SECONDS:
                 self._save_state()
             self.after_step()
@@ -389,12 +388,12 @@ class Trainer:
             self._save_model({"epoch": self.state.epoch, "validation": figures})
         return figures
 
-    def _save_model(self, facts: dict[str, Any]) -> None:
+    def _save_model(self, facts: Json) -> None:
         if self.processes.is_main:
             facts = {**facts, "classes": self.run.vocabulary.names}
             path = inside(self.run.path, "model.safetensors")
             save_weights(path, self.best_model.state_dict(), facts)
-            self._call(lambda callback, now: callback.on_save(now, path))
+            self._call("on_save", path)
 
     def _save_state(self) -> None:
         self.save_time = time.monotonic()
@@ -402,14 +401,14 @@ class Trainer:
             terms = {key: float(value) for key, value in self.state.terms.items()}
             save_state(self.run, replace(self.state, terms=terms), self._models(), self.optimizer)
             path = self.run.path / "last.safetensors"
-            self._call(lambda callback, now: callback.on_save(now, path))
+            self._call("on_save", path)
 
     @property
     def _best(self) -> float | None:
         """Return the best validation score so far, or None before the first validation."""
         return self.state.best if self.state.best > -math.inf else None
 
-    def _call(self, method: Callable[[Callback, EpochState], None]) -> None:
+    def _call(self, method: str, *arguments: Any) -> None:
         """Call a method of all callbacks, and remember whether one stops the training."""
         now = EpochState(
             run=self.run.path,
@@ -425,7 +424,7 @@ class Trainer:
         )
         for callback in self.callbacks:
             try:
-                method(callback, now)
+                getattr(callback, method)(now, *arguments)
             except StopTraining as reason:
                 self.is_stopped = True
                 suffix = f": {reason}" if str(reason) else ""

@@ -75,9 +75,10 @@ def convert_annotations(
     all_files = ", ".join(map(str, files))
     if not annotations:
         raise InputError(all_files, "no annotated videos")
-    videos = {}
-    for name, annotation in annotations.items():
-        videos[name] = to_frames(annotation, target.clock(name), target.background)
+    videos = {
+        name: to_frames(annotation, target.clock(name), target.background)
+        for name, annotation in annotations.items()
+    }
 
     mapping_path = root / "mapping.txt"
     mapped = list(Vocabulary.from_mapping(mapping_path)) if mapping_path.is_file() else []
