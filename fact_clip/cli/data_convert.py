@@ -19,26 +19,24 @@ if TYPE_CHECKING:
     from fact_clip.datasets.convert import Target
     from fact_clip.formats.base import Options
 
-Kind = Literal[
-    "eaf",
-    "boris",
-    "via",
-    "label-studio",
-    "nwb",
-    "textgrid",
-    "csv",
-    "vtt",
-    "srt",
-    "ass",
-    "epic",
-    "lmdb",
-    "table",
-]
-
 READABLE: dict[str, list[str]] = json.loads(
     Path(__file__).with_name("kinds.json").read_text(encoding="utf-8")
 )
 """Kind -> the options that it reads. Others are errors, because a user expects an effect."""
+
+OF_PLUGINS = {
+    "fps",
+    "features",
+    "layout",
+    "background",
+    "mapping",
+    "tier",
+    "unit",
+    "source_fps",
+    "decimal",
+    "skip_bad",
+}
+"""The options that the readers of plug-ins get."""
 
 UNITS = {"csv": ("seconds", "frames"), "table": ("seconds", "milliseconds")}
 """Kind -> the units of its times."""
@@ -49,8 +47,12 @@ def convert(
     files: Annotated[list[Path], argument("FILE", "Annotation files, or feature files.")],
     *,
     kind: Annotated[
-        Kind,
-        option("Kind of the files (docs/formats.md); lmdb and table are features.", "--from"),
+        str,
+        option(
+            "Kind of the files (docs/formats.md); lmdb and table are features.",
+            "--from",
+            metavar=f"[{'|'.join(READABLE)}]",
+        ),
     ],
     out: Annotated[Path, option("Folder of the data set.", metavar="ROOT")],
     fps: Annotated[
@@ -122,12 +124,12 @@ def convert(
 
     if kind in ("lmdb", "table"):
         sampling = Sampling(
-            tuple(read_names(columns, "--columns") or ()),
-            time,
-            unit == "milliseconds",
-            source_fps,
-            fps,
-            decimal,
+            columns=tuple(read_names(columns, "--columns") or ()),
+            time=time,
+            milliseconds=unit == "milliseconds",
+            rate=source_fps,
+            fps=fps,
+            decimal=decimal,
         )
         if kind == "lmdb":
             counts = convert_features(files, out, dtype)
@@ -147,8 +149,22 @@ def convert(
         from fact_clip.formats.base import Options
 
         assert unit != "milliseconds"
-        options = Options(tier, unit, source_fps, verbs, nouns, decimal, skip_bad)
-        target = Target(fps, features, layout, background, mapping)
+        options = Options(
+            tier=tier,
+            unit=unit,
+            fps=source_fps,
+            verbs=verbs,
+            nouns=nouns,
+            decimal=decimal,
+            skip_bad=skip_bad,
+        )
+        target = Target(
+            fps=fps,
+            features=features,
+            layout=layout,
+            background=background,
+            mapping=mapping,
+        )
         _convert_annotations(files, kind, out, target, options, as_json)
 
 
@@ -163,12 +179,19 @@ def _typed_options(context: typer.Context) -> set[str]:
 
 
 def _check_options(kind: str, typed: set[str], unit: str | None) -> None:
-    for name in sorted(typed - {*READABLE[kind]}):
+    """Reject an unknown kind, and options that files of this kind do not read."""
+    from fact_clip.formats import READERS
+
+    if kind not in READABLE and kind not in READERS:
+        fix = f"use one of {', '.join(dict.fromkeys([*READABLE, *READERS]))}"
+        raise InputError("--from", f"there is no kind {kind!r}", fix)
+    for name in sorted(typed - {*READABLE.get(kind, OF_PLUGINS)}):
         kinds = ", ".join(other for other, readable in READABLE.items() if name in readable)
         where = f"--{name.replace('_', '-')}"
         raise InputError(where, f"--from {kind} does not read it, but {kinds}", "leave it out")
-    if unit is not None and unit not in UNITS[kind]:
-        raise InputError("--unit", f"{unit} with --from {kind}", f"use {' or '.join(UNITS[kind])}")
+    units = UNITS.get(kind, UNITS["csv"])
+    if unit is not None and unit not in units:
+        raise InputError("--unit", f"{unit} with --from {kind}", f"use {' or '.join(units)}")
     name, needed = ("unit", "time") if kind == "table" else ("layout", "features")
     if name in typed and needed not in typed:
         raise InputError(f"--{name}", f"it needs --{needed}", f"give --{needed} too")

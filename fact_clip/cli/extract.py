@@ -102,18 +102,18 @@ def extract(
         return begin(progress=overall, within=within)
 
     tally = tally_of(processes, outcomes, "extracting")
+    if not processes.is_main:
+        return
     errors = tally.errors.first
     if errors and len(inputs) == 1:
         raise errors[0]
-    if model.waiting is not None and processes.is_main:
+    if model.waiting is not None:
         note(f"the encoder waited {model.waiting:.0%} of the time for pictures (--decoders)")
-    if processes.is_main:
-        states = tally.states
-        counts = f"{states['computed']} extracted, {states['done']} current"
-        counts += f", {states['failed']} failed"
-        if states["set aside"]:
-            counts += f", {states['set aside']} set aside"
-        print(f"{tally.inputs} videos: {counts}; {out}")
-        note(*tally.lines(out))
+    states = tally.states
+    counts = f"{states['computed']} extracted, {states['done']} current, {states['failed']} failed"
+    if states["set aside"]:
+        counts += f", {states['set aside']} set aside"
+    print(f"{tally.inputs} videos: {counts}; {out}")
+    note(*tally.lines(out))
     if errors:
         raise typer.Exit(1)

@@ -172,7 +172,7 @@ def save(
         The path.
     """
     path = Path(path)
-    form = format_of(path) if kind is None else format_called(kind)
+    form = format_of(path) if kind is None else format_called(kind, "kind")
     with whole_file(path) as unfinished, located(path):
         complete = _for_file(segmentation, path, form, with_background)
         if ethogram is not None and form.write_ethogram is not None:

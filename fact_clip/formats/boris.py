@@ -232,9 +232,13 @@ class _Event(NamedTuple):
 def _events(
     segmentation: Segmentation, path: Path, ethogram: Ethogram | None = None
 ) -> list[_Event]:
-    """Return the events of all segments and instants in the order of time."""
+    """Return the events of all segments and instants in the order of time.
+
+    An instant inside a segment of its own class is left out, since a state has no points.
+    """
     ethogram = ethogram or {}
     lasting = {_code_of(segment, ethogram) for segment in segmentation.foreground}
+    last_stop: dict[str, int] = {}  # of the segments of a class
     parts: list[Segment | Instant] = [*segmentation.foreground, *segmentation.instants]
     parts.sort(key=lambda part: (part.start, part.stop))
     events = []
@@ -242,6 +246,9 @@ def _events(
         behaviour = ethogram.get(part.label, Behaviour())
         code = _code_of(part, ethogram)
         check_line(path, code)
+        if part.start < last_stop.get(part.label, 0):
+            continue
+        last_stop[part.label] = part.stop
         first = _Event(
             time=round(second_of(path, segmentation, part.start), 3),
             kind="START",
@@ -257,7 +264,7 @@ def _events(
         last = picture(segmentation, part.stop)
         events.append(first)
         events.append(first._replace(kind="STOP", time=stop, comment="", picture=last))
-    return events
+    return sorted(events, key=lambda event: event.time)
 
 
 def _code_of(part: Segment | Instant, ethogram: Ethogram) -> str:

@@ -10,7 +10,16 @@ import numpy as np
 import torch
 from scipy.special import logsumexp, softmax
 
-from fact_clip.core import Clock, Floats, InputError, Location, Segmentation, Vocabulary, located
+from fact_clip.core import (
+    Clock,
+    Floats,
+    InputError,
+    Location,
+    Segmentation,
+    Vocabulary,
+    library_errors,
+    located,
+)
 from fact_clip.core.arguments import array_of, names_of, number_of, validated
 from fact_clip.datasets.describe import SHORT, short_segment_penalty
 from fact_clip.datasets.labels import UNLABELLED
@@ -73,8 +82,11 @@ def decode(
         order=order,
         durations=durations,
     )
-    has_models = isinstance(scores, list | tuple) and scores and np.ndim(scores[0]) == 2
-    models = scores if has_models else [scores]
+    models = [scores]
+    if isinstance(scores, list | tuple) and scores:
+        with library_errors("scores", "rows of different lengths", ValueError):
+            if np.ndim(scores[0]) == 2:
+                models = list(scores)
     n_classes = len(decoder.vocabulary)
     tables = [
         probabilities(table, f"scores of model {number}", n_classes, kind)

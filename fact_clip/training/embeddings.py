@@ -34,20 +34,17 @@ class _VideoOutput:
     truth: Integers
 
 
-def frame_states(
-    run_dir: str | Path, split: str, device: str = "auto"
-) -> tuple[Vocabulary, Iterator[Frames]]:
+def frame_states(run_dir: str | Path, split: str) -> tuple[Vocabulary, Iterator[Frames]]:
     """Compute the states of the (first) model of a run for the videos of a split.
 
     Args:
         run_dir: the run folder.
         split: test, validation or train.
-        device: auto, cpu, cuda, cuda:N or mps.
 
     Returns:
         The classes, and the input of `report.plots.draw_frames` for each video.
     """
-    scorer, dataset = open_run(run_dir, (), device)
+    scorer, dataset = open_run(run_dir, (), "auto")
     split_names(dataset, split)  # an empty split is reported before the first video
 
     def states() -> Iterator[Frames]:

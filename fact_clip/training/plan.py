@@ -222,7 +222,7 @@ def _decide_objects(config: Config, dataset: Dataset) -> Decision:
     """Decide ``data.objects.find: auto`` by whether the features show objects."""
     objects = config.data.objects
     if objects.find != "auto":
-        return Decision({"data.objects.find": objects.find})
+        return Decision()
     reads_factors = config.model.head == "text" and "factors" in config.text.parts
     if not reads_factors or objects.file is not None or not ObjectColumns.show(dataset):
         return Decision({"data.objects.find": False})

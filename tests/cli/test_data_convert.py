@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import get_args
 
 import numpy as np
 import pytest
 
-from fact_clip.cli.data_convert import READABLE, Kind
+from fact_clip.cli.data_convert import READABLE
 from fact_clip.config import Config
-from fact_clip.core import Segment, Segmentation
+from fact_clip.core import FileLocation, Segment, Segmentation
 from fact_clip.datasets.convert import Target, convert_annotations
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS, READERS, save
+from fact_clip.formats.base import Annotation, Span
 
 from ..refusals import refused, refused_line
 
@@ -29,7 +29,24 @@ def rows(tmp_path):
 
 
 def test_the_command_takes_every_kind_that_can_be_read():
-    assert set(READABLE) == {*get_args(Kind)} == {*READERS, "lmdb", "table"}
+    assert set(READABLE) == {*READERS, "lmdb", "table"}
+
+
+def test_the_command_reads_the_files_of_a_plugin(fact_clip, tmp_path, monkeypatch):
+    path = tmp_path / "a.lines"
+    path.write_text("0 2 pour")
+    command = ("data", "convert", "--from", "lines", path, "--fps", 5, "--out", tmp_path / "data")
+    assert "--from: there is no kind 'lines'. Use one of eaf, boris, " in fact_clip(*command).err
+
+    def read(path, options):
+        start, stop, label = path.read_text().split()
+        span = Span(float(start), float(stop), label, FileLocation(path))
+        return [Annotation("a", [span], options.unit or "frames", path, options.fps)]
+
+    monkeypatch.setitem(READERS.data, "lines", read)
+    assert fact_clip(*command, "--unit", "seconds").code == 0
+    assert (tmp_path / "data" / "groundTruth" / "a.txt").read_text() == "pour\n" * 10
+    assert fact_clip(*command, "--dtype", "float16").code == 2
 
 
 @pytest.mark.parametrize(("kind", "ending"), [("textgrid", ".TextGrid"), ("ass", ".ass")])

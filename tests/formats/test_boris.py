@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,22 @@ def test_moments_and_comments_come_back(ending, ethogram, tmp_path):
         (3, 4, "pour water", ""),
         (4.5, 4.5, "lick", ""),
     ]
+
+
+@pytest.mark.parametrize("ending", [".boris", ".boris.tsv"])
+def test_moments_inside_segments(ending, tmp_path):
+    """Events are in the order of time, and a state that runs is not started by a moment of it."""
+    moments = (Instant(12, "lick"), Instant(15, "groom"), Instant(25, "groom"))
+    path = save(replace(VIDEO, instants=moments), tmp_path / f"a{ending}")
+    (annotation,) = READERS["boris"](path, Options(instants=True))
+    found = sorted((span.start, span.stop, span.label) for span in annotation.spans)
+    assert found[:3] == [(1, 2, "groom"), (1.2, 1.2, "lick"), (2, 3, "pour milk")]
+    assert (2.5, 2.5, "groom") in found
+    assert len(found) == 5
+    if ending == ".boris":
+        (observation,) = tree(path)["observations"].values()
+        times = [event[0] for event in observation["events"]]
+        assert times == sorted(times)
 
 
 def test_the_ethogram_comes_back(tmp_path):

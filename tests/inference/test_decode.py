@@ -155,6 +155,7 @@ def test_several_models_are_averaged():
         ({"names": "abcd"}, "names"),
         ({"names": ("a", "b", "c")}, "scores of model 1"),
         ({"scores": [PROBABILITIES, PROBABILITIES[:9]]}, "scores"),
+        ({"scores": [[[0.1, 0.2, 0.3, 0.4], [0.5, 0.5]]]}, "scores"),
         ({"scores": [PROBABILITIES, PROBABILITIES[:, :3]]}, "scores of model 2"),
     ],
 )
