@@ -7,6 +7,7 @@ import io
 import tokenize
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 LAYOUT = {
@@ -57,6 +58,7 @@ def is_tuple_assignment(node: ast.AST) -> bool:
     return not targets & {ast.dump(part) for part in node.value.elts}
 
 
+@cache
 def counts(path: Path) -> Counter[str]:
     """Count lines of code, tokens and dense constructs of a file; docstrings and comments are no code."""
     source = path.read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """The README's own sections, command by command, on a folder that nobody prepared for them.
 
-What is put in place of the README's words is the folder itself, which the test writes, and the names that are typed at
-the end.
+What is put in place of the README's words is the folder itself, which the test writes, the names that are typed at the
+end, and shorter trainings.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def test_from_an_own_folder_to_actions_nobody_trained(tmp_path, capsys):
         assert any(word in block.code for block in rest)
         rest = [replace(block, code=block.code.replace(word, own)) for block in rest]
     for block in rest:
-        run(block, folder)
+        code = block.code.replace("--minutes 0.2 ", "--minutes 0.05 ").replace("train.epochs=30", "train.epochs=8")
+        run(replace(block, code=code), folder)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     zero_shot = json.loads((folder / "runs/words/evaluation.json").read_text())["zero_shot"]
     figures = zero_shot["ways"]["in use"]

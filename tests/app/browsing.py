@@ -286,6 +286,12 @@ def dragged(page, start: tuple[float, float], stop: tuple[float, float]) -> None
     settled(page)
 
 
+def encoded(page) -> None:
+    """Wait until no video is encoded any more."""
+    until(page, "document.querySelector('#videos progress') === null", 60)
+    settled(page)
+
+
 def everything(page, path: Path) -> Mapping[str, bytes]:
     """The files of "Download all videos", by name."""
     to_panel(page, "results")

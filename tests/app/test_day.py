@@ -1,8 +1,9 @@
-"""A day of two people on the page: from nothing to files of ELAN and BORIS, and back."""
+"""A day of two people on the page: from nothing to two models and to files of ELAN and BORIS, and back."""
 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import zipfile
@@ -22,10 +23,13 @@ from .browsing import (
     add_classes,
     asked,
     by_keys,
+    encoded,
     entered,
+    everything,
     film,
     labels,
     opened,
+    picture,
     served,
     settled,
     shown,
@@ -92,7 +96,7 @@ def test_a_day_of_two_people(films, browser, tmp_path):
     names = list(truth)
     keys = {name: str(number) for number, name in enumerate(CLASSES, start=1)}
     with (
-        served(tmp_path / "day") as address,
+        served(tmp_path / "day", ending=signal.SIGKILL) as address,
         browser.page(1400, 900, accept_downloads=True) as anna,
         browser.page(1400, 900) as bernd,
     ):
@@ -154,13 +158,42 @@ def test_a_day_of_two_people(films, browser, tmp_path):
         assert labels(anna, 3) == sorted((start, stop, label) for label, start, stop in truth[names[3]])
         anna.check("#complete")
         settled(anna)
-        trained(anna, "#teach", "model-2", 0.05)
+        figures = trained(anna, "#teach", "model-2", 0.05)
+        assert figures["before"]["right"] > 0
+        to_panel(anna, "teach")
+        words = f"before: {figures['before']['right']:.0f} %"
+        until(anna, f"document.querySelector('#training-note').textContent.includes('{words}')")
+        assert anna.locator("#models-table tbody tr").count() == 2
+        picture(anna, "app-teach")
         assert kappa_of_files(downloaded(anna, "json", tmp_path / "two")) == before_training
 
         # files for ELAN and BORIS
         expected = [[fields(track) for track in shown(anna, number)["tracks"]] for number in range(4)]
         assert any(comment for *_, comment in expected[0][0])
         exports = {kind: downloaded(anna, kind, tmp_path / "three") for kind in ("eaf", "boris")}
+
+        # plots
+        to_panel(anna, "results")
+        for name in CLASSES:
+            until(anna, f"document.querySelector('#budget-table').textContent.includes('{name}')")
+        for plot in ("ethogram", "budget", "transitions", "learning"):
+            anna.select_option("#plot-name", plot)
+            until(anna, "document.querySelector('#plot')?.naturalWidth > 100")
+            with anna.expect_download() as download:
+                anna.click("#plot-png")
+            assert download.value.suggested_filename == f"{plot}.png"
+        before = everything(anna, tmp_path / "before.zip")
+        state = asked(anna, "/api/state")
+
+    # the server was killed: nothing is lost
+    with served(tmp_path / "day") as address, browser.page(1400, 900, accept_downloads=True) as page:
+        entered(page, address)
+        encoded(page)
+        again = asked(page, "/api/state")
+        for key in ("runs", "actions"):
+            assert again[key] == state[key]
+        assert again["model"]["chosen"] == state["model"]["chosen"]
+        assert everything(page, tmp_path / "after.zip") == before
     for kind, export in exports.items():
         with served(tmp_path / kind) as address, browser.page(1400, 900) as page:
             entered(page, address)

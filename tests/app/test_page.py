@@ -29,12 +29,12 @@ from .browsing import (
     by_keys,
     dragged,
     edited,
+    encoded,
     entered,
     everything,
     film,
     labels,
     message,
-    opened,
     parts,
     picture,
     place,
@@ -44,7 +44,6 @@ from .browsing import (
     settled,
     shown,
     to_panel,
-    trained,
     until,
     upload,
 )
@@ -86,12 +85,6 @@ def share_of_new(segments, truth) -> float:
 def drafts(page):
     """The prediction as (start, stop, label) in frames."""
     return parts(shown(page)["drafts"])
-
-
-def encoded(page) -> None:
-    """Wait until no video is encoded any more."""
-    until(page, "document.querySelector('#videos progress') === null", 60)
-    settled(page)
 
 
 def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
@@ -294,75 +287,6 @@ def test_labels_from_nothing_survive_a_kill_and_another_browser(bench, browser, 
         page.keyboard.press("?")
         page.locator("#help").wait_for()
     assert len(list((project / "videos").iterdir())) == 2
-
-
-def test_a_whole_day(bench, browser, tmp_path):
-    """From nothing to a model that was taught a new action, by keys; then kill -9 and another browser."""
-    folder, _ = bench
-    project, films = tmp_path / "p", ["v0", "v1", "v2", "v3"]
-    truth = {}
-    for name in films:
-        rows = (folder / f"data/groundTruth/{name}.txt").read_text().splitlines()
-        truth[name] = [(one.label, 3 * one.start, 3 * one.stop) for one in fact_clip.Segmentation.from_frames(rows)]
-    first, new = TRAINED[1:4], TRAINED[4]
-    keys = {name: str(number) for number, name in enumerate(TRAINED[1:], start=1)}
-    with (
-        served(project, ending=signal.SIGKILL) as address,
-        browser.page(1400, 1000, accept_downloads=True) as page,
-    ):
-        entered(page, address)
-        upload(page, *(folder / f"{name}.mp4" for name in films))
-        add_classes(page, *first)
-        for number, name in enumerate(films[:3]):
-            opened(page, number)
-            by_keys(page, *((keys[label], start, stop) for label, start, stop in truth[name] if label in first))
-            expected = sorted((start, stop, label) for label, start, stop in truth[name] if label in first)
-            assert labels(page, number) == expected
-        figures = trained(page, "#train", "model-1", 0.1)
-        assert figures["before"] is None
-        assert figures["after"]["right"] > 40  # of one film, by two
-        to_panel(page, "teach")
-        until(page, "document.querySelector('#training-note').textContent.includes('before: –')")
-        to_panel(page, "label")
-
-        # drafts on the fourth film: one is corrected, and a new action is taught
-        opened(page, 3)
-        encoded(page)
-        assert {name for *_, name in parts(shown(page, 3)["drafts"])} <= {"background", *first}
-        add_classes(page, new)
-        by_keys(page, *((keys[label], start, stop) for label, start, stop in truth["v3"] if label != "no action"))
-        expected = sorted((start, stop, label) for label, start, stop in truth["v3"] if label != "no action")
-        assert labels(page, 3) == expected
-        for number, name in enumerate(films[:3]):
-            opened(page, number)
-            by_keys(page, *((keys[label], start, stop) for label, start, stop in truth[name] if label == new))
-        figures = trained(page, "#teach", "model-2", 0.05)
-        assert figures["after"]["right"] >= figures["before"]["right"] > 0
-        words = f"before: {figures['before']['right']:.0f} %"
-        to_panel(page, "teach")
-        until(page, f"document.querySelector('#training-note').textContent.includes('{words}')")
-        assert page.locator("#models-table tbody tr").count() == 2
-        picture(page, "app-teach")
-
-        to_panel(page, "results")
-        for name in (new, *first):
-            until(page, f"document.querySelector('#budget-table').textContent.includes('{name}')")
-        for plot in ("ethogram", "budget", "transitions", "learning"):
-            page.select_option("#plot-name", plot)
-            until(page, "document.querySelector('#plot')?.naturalWidth > 100")
-            with page.expect_download() as download:
-                page.click("#plot-png")
-            assert download.value.suggested_filename == f"{plot}.png"
-        to_panel(page, "label")
-        before = everything(page, tmp_path / "before.zip")
-        state = asked(page, "/api/state")
-    with served(project, ending=signal.SIGINT) as address, browser.page(1400, 1000, accept_downloads=True) as page:
-        entered(page, address)
-        encoded(page)
-        again = asked(page, "/api/state")
-        assert (again["runs"], again["actions"], again["model"]["chosen"]) == (
-            state["runs"], state["actions"], state["model"]["chosen"])  # fmt: skip
-        assert everything(page, tmp_path / "after.zip") == before
 
 
 SIXTY = [f"{verb} {part}" for verb in ("grasp", "place", "turn", "lift", "push", "wipe") for part in

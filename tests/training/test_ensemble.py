@@ -187,12 +187,12 @@ def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path):
 def test_no_member_outlives_the_training(tiny, tmp_path, number):
     """However the training ends, its members end with it."""
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(tiny(train={"epochs": 1_000_000, "members": 3}).to_yaml())
+    recipe.write_text(tiny(train={"epochs": 1_000_000, "members": 2}).to_yaml())
     command = [*PROGRAM, "train", str(recipe), "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT)
     try:
-        wait_until(lambda: (tmp_path / "run/members/3/last.safetensors").is_file(), 120)
-        assert len(members_of(tmp_path)) == 2
+        wait_until(lambda: (tmp_path / "run/members/2/last.safetensors").is_file(), 120)
+        assert len(members_of(tmp_path)) == 1
         process.send_signal(number)
         process.wait(20)
         wait_until(lambda: members_of(tmp_path) == [], 5)

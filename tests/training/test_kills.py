@@ -30,17 +30,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
 KILLS = int(os.environ.get("KILLS", "1"))
 # The same, but the state is saved after each step, so that a run goes on inside an epoch.
 OFTEN = [*PROGRAM[:2], f"from fact_clip.training import trainer; trainer.SAVE_SECONDS = -1; {PROGRAM[2]}"]
-LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python", "--nproc-per-node"]
 EPOCHS = 12
 
 
 class Training:
-    """`fact-clip train` in a process of its own, or in several of torchrun; `often`: saved after each step."""
+    """`fact-clip train` in a process of its own; `often`: saved after each step."""
 
-    def __init__(self, recipe: Path, run: Path, *more: str, processes: int = 1, often: bool = False) -> None:
+    def __init__(self, recipe: Path, run: Path, *more: str, often: bool = False) -> None:
         command = [*(OFTEN if often else PROGRAM), "train", str(recipe), *more, "--out", str(run)]
-        if processes > 1:
-            command = [*LAUNCHER, str(processes), "--", *command]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
@@ -78,19 +75,14 @@ def threads():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module", params=[(1, 1), (2, 1), (1, 2)], ids=["single", "two members", "two processes"])
-def whole(request, threads, tiny, tmp_path_factory) -> tuple[Path, Path, int]:
-    """A recipe, its run that was never interrupted, and the number of processes; three steps an epoch, or two."""
+@pytest.fixture(scope="module", params=[1, 2], ids=["single", "two members"])
+def whole(request, threads, tiny, tmp_path_factory) -> tuple[Path, Path]:
+    """A recipe, and its run that was never interrupted; three steps an epoch."""
     folder = tmp_path_factory.mktemp("whole")
-    members, processes = request.param
-    config = tiny(**RANDOM, train={"epochs": EPOCHS, "batch_size": 1, "members": members})
+    config = tiny(**RANDOM, train={"epochs": EPOCHS, "batch_size": 1, "members": request.param})
     (folder / "recipe.yaml").write_text(config.to_yaml())
-    if processes == 1:
-        train(config, folder / "run")
-    else:
-        code, said = Training(folder / "recipe.yaml", folder / "run", processes=processes).end()
-        assert code == 0, said
-    return folder / "recipe.yaml", folder / "run", processes
+    train(config, folder / "run")
+    return folder / "recipe.yaml", folder / "run"
 
 
 def same(one: Path, other: Path) -> None:
@@ -121,29 +113,25 @@ def children_of(process: int) -> list[int]:
 
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_killed_training_goes_on_bit_for_bit_and_leaves_no_orphan(number, whole, started, tmp_path):
-    """Half of them saved after each step and killed inside an epoch; with torchrun, it or one of its processes."""
-    recipe, reference, processes = whole
+    """Half of them saved after each step and killed inside an epoch."""
+    recipe, reference = whole
     run, seed = tmp_path / "run", random.randrange(1 << 30)
     chance = random.Random(seed)
-    pause, often = chance.uniform(0, 3), (number + processes) % 2 == 1
-    training = started(recipe, run, processes=processes, often=often)
+    pause, often = chance.uniform(0, 3), number % 2 == 0
+    training = started(recipe, run, often=often)
     wait_until(lambda: (run / "last.safetensors").is_file(), 300)
     if often:
         epoch = chance.randrange(EPOCHS // 2)  # well before the last, so that one is always seen
         wait_until(lambda: inside_epoch(run, epoch), 300)
     else:
         time.sleep(pause)
-    victim = training.process.pid
-    if processes > 1:
-        victim = chance.choice([victim, *children_of(victim)])
     with suppress(ProcessLookupError):  # it was done before
-        os.kill(victim, signal.SIGKILL)
+        os.kill(training.process.pid, signal.SIGKILL)
     code, said = training.end()
-    assert code in (-signal.SIGKILL, int(processes > 1), 0), said
+    assert code in (-signal.SIGKILL, 0), said
     facts = read_weights(run / "last.safetensors")[1]
-    whom = "the training" if victim == training.process.pid else "a process of it"
-    print(f"seed {seed}: {whom} killed after {pause:.2f} s, state of epoch {facts['epoch']} step {facts['step']}")  # noqa: T201
-    again = started(recipe, run, "--resume", processes=processes)  # at once: whoever was left would be in its way
+    print(f"seed {seed}: killed after {pause:.2f} s, state of epoch {facts['epoch']} step {facts['step']}")  # noqa: T201
+    again = started(recipe, run, "--resume")  # at once: whoever was left would be in its way
     wait_until(lambda: len(members_of(tmp_path)) <= 1, 5)
     code, said = again.end()
     assert code == 0, said

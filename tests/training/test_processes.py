@@ -124,16 +124,17 @@ def test_two_processes_are_one_with_the_doubled_batch(config, by_two, tmp_path, 
 @pytest.mark.slow
 def test_a_run_of_two_processes_goes_on_in_new_ones(config, by_two, trained):
     """As if nothing had happened, to the bit; and to 1e-5 in one process, which takes both videos of a step."""
-    names, cut = ["cut", "alone"], 2  # inside an epoch
-    for name, count in zip(names, (2, 1), strict=True):
-        run = trained(name, 2, cut=cut)
-        _, facts = read_weights(run / "last.safetensors")
-        assert (facts["epoch"], facts["step"]) == divmod(cut - 1, 3)
-        for file in run.parent.glob(f"{name}.*.txt"):
-            file.unlink()
-        trained(name, count, "--resume")
+    cut = 2  # inside an epoch
+    same = trained("cut", 2, cut=cut)
+    _, facts = read_weights(same / "last.safetensors")
+    assert (facts["epoch"], facts["step"]) == divmod(cut - 1, 3)
+    for file in same.parent.glob("cut.*.txt"):
+        file.unlink()
+    alone = same.parent / "alone"
+    shutil.copytree(same, alone)
+    for run, count in ((same, 2), (alone, 1)):
+        trained(run.name, count, "--resume")
         assert order_of(run) == order_of(by_two)[cut - 1 :]
-    same, alone = (by_two.parent / name for name in names)
     assert_same_runs(same, by_two)
     assert_close(alone, by_two)
 

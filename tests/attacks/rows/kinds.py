@@ -94,9 +94,9 @@ FAULTS: dict[str, dict[str, Content]] = {
 
 # What is no file at all is found by one function, and most faults of texts and of JSON by two others, so they are tried with some kinds.
 ODD = ("a pipe", "an endless device", "a link to itself", "a link to nothing", "an image")
-ODD_KINDS = {"recipe", "labels", "features", "run.json", "weights", "input video", "eaf", "training set"}
+ODD_KINDS = {"recipe", "features", "weights", "input video", "training set"}
 ODD_TEXT = ("utf-16", "NUL", "an escape")
-ODD_TEXT_KINDS = {"recipe", "mapping", "labels", "config.yaml", "log", "eaf", "boris table", "csv", "table"}
+ODD_TEXT_KINDS = {"recipe", "labels", "eaf", "csv"}
 ODD_JSON = ("latin-1", "deep", "NaN", "a key twice", "a surrogate", "digits without end")
 ODD_JSON_KINDS = {"sidecar", "run.json", "boris"}
 FEW = ((ODD, ODD_KINDS), (ODD_TEXT, ODD_TEXT_KINDS), (ODD_JSON, ODD_JSON_KINDS))
@@ -111,9 +111,8 @@ LINKS = ("missing", "a link to itself", "a link to nothing")
 ELSEWHERE = {  # what is found at another place than its file
     "recipe/empty": "folder",
     "mapping/cut in half": "class 'sc'",
-    "object names/an escape": "data.objects.blocks",
     "database/a folder": "data.mdb",
-    **{f"run.json/{fault}": "run" for fault in (*LINKS, "a folder", "a pipe", "an endless device")},
+    **{f"run.json/{fault}": "run" for fault in ("missing", "a folder")},
     **{f"training set/{fault}": "set" for fault in LINKS},
     "settings/empty": "published.net",
 }
