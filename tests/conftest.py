@@ -31,10 +31,24 @@ settings.load_profile("house")
 
 
 LONGEST_FILES = (
-    "tests/test_readme.py", "tests/training/test_kills.py", "tests/app/test_page.py", "tests/attacks/test_corpus.py",
-    "tests/training/test_processes.py", "tests/cli/test_killed_commands.py", "tests/app/test_learn.py",
+    "tests/test_readme.py",
+    "tests/training/test_processes.py",
+    "tests/app/test_page_labels.py",
+    "tests/attacks/test_corpus.py",
+    "tests/app/test_day.py",
+    "tests/training/test_kills.py",
     "tests/test_stranger.py",
-)  # fmt: skip
+    "tests/app/test_page.py",
+    "tests/app/test_tutorial.py",
+    "tests/training/test_ensemble.py",
+    "tests/test_cookbook.py",
+    "tests/compat/test_command_lines.py",
+    "tests/batch/test_kills.py",
+    "tests/app/test_events.py",
+    "tests/app/test_learn.py",
+    "tests/cli/test_killed_commands.py",
+    "tests/batch/test_batches.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -197,8 +197,8 @@ def test_a_day_of_two_people(films, browser, tmp_path):
     for kind, export in exports.items():
         with served(tmp_path / kind) as address, browser.page(1400, 900) as page:
             entered(page, address)
-            upload(page, *(folder / f"{name}.mp4" for name in names))
-            for number, name in enumerate(names):
+            upload(page, *(folder / f"{name}.mp4" for name in names[:2]))
+            for number, name in enumerate(names[:2]):
                 opened(page, number)
                 if kind == "eaf":  # tracks are tiers
                     loaded(page, export / f"{name}.eaf", {} if number == 0 else None)

@@ -203,24 +203,6 @@ def test_a_process_reads_only_the_labels_that_it_needs(tiny, workbench, tmp_path
     assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
-LOADS = """
-import sys
-from fact_clip.training.estimate import load_config
-root, out = sys.argv[1:]
-config = load_config("zero_shot", [f"data.root={root}", "data.fps=15", "data.holdout=[grasp nut]"])
-print(config.train.epochs, file=open(f"{out}.{__import__('os').environ['RANK']}", "w"))
-"""
-
-
-@pytest.mark.slow
-def test_the_first_process_measures_what_a_training_costs(workbench, tmp_path):
-    script = tmp_path / "loads.py"
-    script.write_text(LOADS)
-    launched(2, [str(script), str(workbench), str(tmp_path / "epochs")])
-    found = [(tmp_path / f"epochs.{rank}").read_text() for rank in range(2)]
-    assert found == ["300\n", "300\n"]
-
-
 @pytest.fixture(scope="module")
 def ensemble(tiny, tmp_path_factory) -> Path:
     """A recipe with three members that hide other classes, and its run in one process."""
