@@ -1,6 +1,6 @@
 """Runs rows of the corpus, each in a process of its own with limits on time, memory and file size.
 
-The heavy modules are imported once; a row is then a fork of a process that has not started a thread. It prints a JSON
+The heavy modules are imported once (each optimizer of torch imports `torch._dynamo`); a row is then a fork of a process that has not started a thread. It prints a JSON
 line a row: exit code, output, and what became of the files.
 """
 
@@ -37,7 +37,7 @@ HOME = Path(__file__).resolve().parents[2]
 MODULES = (
     "fact_clip.training fact_clip.compat fact_clip.report fact_clip.inference.scorer fact_clip.datasets.convert fact_clip.video.extract"
     " fact_clip.video.overlay av lmdb pympi.Elan scipy.optimize matplotlib.figure matplotlib.backends.backend_agg"
-    " safetensors.torch safetensors.numpy"
+    " safetensors.torch safetensors.numpy torch._dynamo"
 )
 
 
