@@ -57,7 +57,7 @@ NOISE = 1  # for the same reason
 # Each frame of a wrong segment adds evidence for it, but not independent evidence, so the penalty
 # grows more slowly than the length. Scores from separable features are far too sure.
 PENALTY = 1.2  # nats, times a power of the rows of a short segment
-PENALTY_IF_SEPARABLE = 3.0
+PENALTY_IF_SEPARABLE = 1.5
 PENALTY_POWER = 0.8
 SPARE_TOKENS = 1.1  # per segment of the longest transcript, before rounding to tens
 WIDTH = 64  # channels of features beside the scores of the classes

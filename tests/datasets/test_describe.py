@@ -163,7 +163,7 @@ def test_features_that_have_seen_the_labels(tmp_path):
     assert Measures.of(Dataset.open(DataConfig(root=str(root), layout="TD"))).separability == 1
     settings = settings_of(root)
     assert (settings["data.context"], settings["augment.channels"]) == ([], 0.6)
-    assert settings["decode.switch_penalty"] == round(3 * 10**0.8, 1)
+    assert settings["decode.switch_penalty"] == round(1.5 * 10**0.8, 1)
 
 
 def test_test_videos_play_no_part(tmp_path):
