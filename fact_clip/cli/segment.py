@@ -109,6 +109,10 @@ def segment(
         ),
     ] = None,
     trust_encoder: TrustEncoder = False,
+    adapt_to: Annotated[
+        Path | None,
+        option("Folder of unlabelled videos that show what the actions look like (transductive)."),
+    ] = None,
     with_background: Annotated[
         bool,
         option(
@@ -189,6 +193,7 @@ def segment(
         more_actions=read_names(more_actions, "--more-actions") or (),
         smoothing=smoothing,
         trust_encoder=trust_encoder,
+        adapt_to=adapt_to,
     )
     settings = DecodeSettings(
         threshold=threshold,

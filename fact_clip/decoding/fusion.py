@@ -40,22 +40,26 @@ class Voters:
             branch decides alone.
         aligned: whether a transcript was given, so that tokens are probabilities already and the
             calibration is not applied.
+        features: (B, T, H) of the frames in the last block, until the video is scored.
     """
 
     frames: Tensor
     tokens: Tensor | None
     has_token: Tensor
     aligned: bool = False
+    features: Tensor | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Voters]) -> Voters:
         """Concatenate the voters of consecutive stretches of a video."""
         tokens = [part.tokens for part in parts if part.tokens is not None]
+        features = [part.features for part in parts if part.features is not None]
         return cls(
             frames=torch.cat([part.frames for part in parts], 1),
             tokens=torch.cat(tokens, 1) if tokens else None,
             has_token=torch.cat([part.has_token for part in parts], 1),
             aligned=parts[0].aligned,
+            features=torch.cat(features, 1) if features else None,
         )
 
     @classmethod
@@ -76,6 +80,7 @@ class Voters:
             frames=function(self.frames),
             tokens=None if self.tokens is None else function(self.tokens),
             has_token=function(self.has_token),
+            features=None if self.features is None else function(self.features),
         )
 
     def unpadded(self, index: int, length: int) -> Voters:
@@ -139,7 +144,7 @@ def _aligned(output: Output, transcript: Tensor, attention: Tensor, frames: Tens
     return Voters(frames=frames, tokens=tokens, has_token=output.mask, aligned=True)
 
 
-def _safe_log(probabilities: Tensor) -> Tensor:
+def safe_log(probabilities: Tensor) -> Tensor:
     """Return logarithms that are finite for probabilities of 0."""
     return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
 
@@ -160,7 +165,7 @@ def fuse(voters: Voters, frame_weight: float, offset: Tensor | None = None) -> T
     if voters.aligned and voters.tokens is not None:
         return (1 - frame_weight) * voters.tokens + frame_weight * frames
     if offset is not None:
-        frames = (_safe_log(frames) + offset).softmax(-1)
+        frames = (safe_log(frames) + offset).softmax(-1)
     if voters.tokens is None:
         return frames
     token_scores = voters.tokens if offset is None else voters.tokens + offset
@@ -187,7 +192,7 @@ def fuse_gammas(
     Returns:
         (G, T, C) class scores, as of `fuse`.
     """
-    frames = _safe_log(voters.frames[0])  # (T, C)
+    frames = safe_log(voters.frames[0])  # (T, C)
     has_token = voters.has_token[0].to(frames.dtype)  # (T,)
     if voters.tokens is None:
         branches = [(frames, torch.ones_like(has_token))]
@@ -264,7 +269,7 @@ def with_factors(voters: Voters, vocabulary: Vocabulary, weight: float, deviatio
     """
     background = vocabulary.background_indices
     actions = np.array([label for label in range(len(vocabulary)) if label not in background])
-    logs = _safe_log(voters.frames[0])  # (T, C)
+    logs = safe_log(voters.frames[0])  # (T, C)
     shares = logs.exp().double().detach().cpu().numpy()[:, actions]  # (T, A)
     evidence = factor_evidence(shares, vocabulary, actions, deviation)
     addition = torch.from_numpy(weight * evidence).to(logs)  # (T, A)

@@ -14,6 +14,7 @@ from fact_clip.core import Clock, Flags, Floats, Integers, NewWord, Singles, Voc
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.durations import Durations, decode_durations
 from fact_clip.decoding.fusion import Voters, fuse, fuse_gammas
+from fact_clip.decoding.prototypes import Prototypes
 from fact_clip.decoding.similarity import transport
 from fact_clip.decoding.switching import (
     absorb_short,
@@ -45,6 +46,7 @@ class CandidateSet:
         new_words: words of the candidates that no trained class has.
         transition_costs: (C, C) of `switching.transition_costs`; None: each change costs the same.
         durations: lengths of the segments of the candidates; None: any length is as good.
+        prototypes: of the candidates in unlabelled videos, for each model.
     """
 
     vocabulary: Vocabulary
@@ -56,6 +58,7 @@ class CandidateSet:
     new_words: tuple[NewWord, ...] = ()
     transition_costs: Floats | None = None
     durations: Durations | None = None
+    prototypes: tuple[Prototypes, ...] = ()
 
     @property
     def offset(self) -> Floats | None:

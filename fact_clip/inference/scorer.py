@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -42,6 +42,7 @@ from fact_clip.decoding import (
     voters,
 )
 from fact_clip.decoding.fusion import FACTOR_FRAMES, with_factors
+from fact_clip.decoding.prototypes import Prototypes
 from fact_clip.decoding.scores import Labels
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.candidates import CandidateReader, check_trust
@@ -419,6 +420,23 @@ class Scorer(FrameScorer):
             results.append(self._scores(len(features), clock, parts, candidates, rival))
         return results
 
+    @torch.inference_mode()
+    def prototypes(
+        self, videos: Iterable[Reals], candidates: CandidateSet
+    ) -> tuple[Prototypes, ...]:
+        """Compute prototypes of candidates from raw features (T, D) of videos, for each model."""
+        posteriors = []
+        features_of: list[list[Tensor]] = [[] for _ in self.models]
+        for rows in videos:
+            (parts,) = self._voters([rows], candidates, None, batch_frames=0)
+            scores = self._scores(len(rows), Clock(), parts, candidates, None)
+            posteriors.append(class_scores(scores, candidates))
+            for part, features in zip(parts, features_of, strict=True):
+                assert part.features is not None
+                features.append(part.features[0])
+        table = torch.cat(posteriors)
+        return tuple(Prototypes.of(torch.cat(features), table) for features in features_of)
+
     def _scores(
         self,
         n_frames: int,
@@ -435,9 +453,12 @@ class Scorer(FrameScorer):
                 with_factors(part, candidates.vocabulary, decode.factor_weight, deviation)
                 for part in parts
             ]
+        if candidates.prototypes:
+            pairs = zip(candidates.prototypes, parts, strict=True)
+            parts = [prototypes.added_to(part) for prototypes, part in pairs]
         return Scores(
             n_frames=n_frames,
-            voters=tuple(parts),
+            voters=tuple(replace(part, features=None) for part in parts),
             frame_weight=decode.frame_weight,
             smoothing=self.smoothing,
             stride=self.frames_per_score,
@@ -557,4 +578,5 @@ class Scorer(FrameScorer):
                 transcript=transcript,
             )
         batch = voters(output, self.run.config.decode.blocks)
+        batch = replace(batch, features=output.blocks[-1].frame_features.float())
         return [batch.unpadded(index, length) for index, length in enumerate(lengths.tolist())]

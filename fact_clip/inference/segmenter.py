@@ -20,6 +20,7 @@ from fact_clip.core import (
     FileLocation,
     InputError,
     Location,
+    Names,
     Progress,
     Reals,
     Segmentation,
@@ -32,6 +33,7 @@ from fact_clip.core.progress import paced
 from fact_clip.core.scores import Scores as FrameScores
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores
+from fact_clip.decoding.prototypes import Prototypes
 from fact_clip.encoders import FrameEncoder
 from fact_clip.inference.decoder import BACKGROUND, DECODERS, Decode, SegmentDecoder
 from fact_clip.inference.export import export
@@ -81,6 +83,8 @@ class Segmenter:
         self.decoder: Decoder = DirectDecoder()  # of videos
         self.actions: Sequence[str] | None = None  # candidates of calls that name none
         self.reopen: Callable[..., Segmenter] | None = None  # makes it again in another process
+        self.unlabelled: Sequence[str | Path] = ()  # videos of `adapt_to`
+        self._prototypes: dict[Names, tuple[Prototypes, ...]] = {}
         self.extraction = extraction or Settings(fps=scorer.fps or Settings().fps)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -194,6 +198,45 @@ class Segmenter:
         """Return whether an encoder of pictures was named."""
         return self._encoder is not None
 
+    def adapt_to(self, sources: Sequence[str | Path]) -> Segmenter:
+        """Learn what the candidates look like from unlabelled videos, before any is segmented.
+
+        Results then depend on these videos: they are transductive (docs/protocol.md).
+
+        Args:
+            sources: feature files and videos, as for `segment`.
+
+        Returns:
+            The segmenter.
+
+        Raises:
+            InputError: the segmenter has no trained model, or there are no videos.
+        """
+        if not isinstance(self.scorer, Scorer) or self.scorer.run.config.model.transcript:
+            raise InputError("adapt_to", "only a run without transcripts learns from videos")
+        if not sources:
+            raise InputError("adapt_to", "no videos", "give unlabelled videos")
+        self.unlabelled = [*sources]
+        self._prototypes.clear()
+        if self.reopen is not None:
+            self.reopen = partial(_reopen_adapted, self.reopen, self.unlabelled)
+        return self
+
+    def _adapted(self, candidates: CandidateSet) -> CandidateSet:
+        """Return candidates with their prototypes in the unlabelled videos."""
+        assert isinstance(self.scorer, Scorer)
+        names = candidates.vocabulary.names
+        if names not in self._prototypes:
+            videos = self._unlabelled_rows()
+            self._prototypes[names] = self.scorer.prototypes(videos, candidates)
+        return replace(candidates, prototypes=self._prototypes[names])
+
+    def _unlabelled_rows(self) -> Iterator[Array]:
+        """Yield the raw features (T, D) of the unlabelled videos."""
+        for source in paced(self.unlabelled, "adapting to unlabelled videos", logger):
+            features, where, _ = self._open_source(source, None, None)
+            yield self.scorer.checked(features, where)
+
     def choose(
         self, actions: Sequence[str] | None = None, settings: DecodeSettings | None = None
     ) -> CandidateSet:
@@ -219,6 +262,8 @@ class Segmenter:
                 f"{BACKGROUND!r}, which a background threshold adds for frames without an action"
             )
             raise InputError("actions", problem, "leave the name out, or the threshold")
+        if self.unlabelled:
+            return self._adapted(candidates)
         return candidates
 
     def segment(
@@ -309,19 +354,23 @@ class Segmenter:
         span: Span | None,
     ) -> Scores:
         """Score an array, a feature file or a video."""
+        features, where, clock = self._open_source(source, progress, span)
+        return self.score(features, where, candidates, clock, transcript, rivals=rivals)
+
+    def _open_source(
+        self, source: Reals | str | Path, progress: Progress | None, span: Span | None
+    ) -> tuple[Any, Location, Clock]:
+        """Return raw features (T, D), their location in errors, and their times."""
         is_video = isinstance(source, str | Path) and Path(source).suffix.lower() != FEATURES
         if span not in (None, Span()) and not is_video:
             raise InputError("start and stop", "only a video has them", "cut the features")
         if not isinstance(source, str | Path):
-            features: Any = source
-            where: Location = "features"
-            clock = Clock(fps=self.scorer.fps)
-        elif not is_video:
-            where = Path(source)
-            features, clock = self.open(where)
-        else:
-            features, where, clock = self._extract(Path(source), progress, span)
-        return self.score(features, where, candidates, clock, transcript, rivals=rivals)
+            return source, "features", Clock(fps=self.scorer.fps)
+        path = Path(source)
+        if is_video:
+            return self._extract(path, progress, span)
+        features, clock = self.open(path)
+        return features, path, clock
 
     def _extract(
         self, path: Path, progress: Progress | None, span: Span | None
@@ -546,6 +595,13 @@ class Segmenter:
         if self._encoder is None:
             self._encoder = self.scorer.frame_encoder(video, self.precision)
         return self._encoder
+
+
+def _reopen_adapted(
+    reopen: Callable[..., Segmenter], sources: Sequence[str | Path], **options: Any
+) -> Segmenter:
+    """Open a segmenter again, and adapt it to the same videos."""
+    return reopen(**options).adapt_to(sources)
 
 
 def _split(element: Any) -> tuple[Any, Any]:
