@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.ndimage import uniform_filter1d
+from scipy.special import softmax
 
 from fact_clip.core import Floats, Reals, Singles
 
@@ -41,10 +42,7 @@ def similarity_probabilities(
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         rows /= np.maximum(norms, np.float32(1e-12))
         cosines[start : start + _ROWS] = rows @ texts.T
-    logits = smoothed(cosines, window) / temperature
-    logits -= logits.max(axis=1, keepdims=True)
-    shares = np.exp(logits, out=logits)
-    return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+    return softmax(smoothed(cosines, window) / temperature, axis=1).astype(np.float32)
 
 
 def smoothed(values: Reals, window: int) -> Floats:

@@ -9,15 +9,7 @@ from typing import NamedTuple
 from fact_clip.core import FileLocation, InputError, Segment, Segmentation, located
 from fact_clip.core.io import read_text
 from fact_clip.core.messages import is_name, join_names
-from fact_clip.formats.base import (
-    COMMENT,
-    Annotation,
-    Options,
-    Span,
-    Unit,
-    name_of,
-    video_name,
-)
+from fact_clip.formats.base import COMMENT, Annotation, Options, Span, Unit, name_of, video_name
 from fact_clip.formats.gaps import Gaps, gapless
 from fact_clip.formats.table import COLUMNS, Row, cells, read_table, without_mark, write_table
 from fact_clip.formats.times import parse_seconds, picture, rate_of

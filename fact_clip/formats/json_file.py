@@ -20,11 +20,7 @@ from fact_clip.core import (
     located,
 )
 from fact_clip.core.io import parse_value, read_text, read_value
-from fact_clip.formats.base import (
-    COMMENT,
-    write_json,
-    write_text,
-)
+from fact_clip.formats.base import COMMENT, write_json, write_text
 from fact_clip.formats.gaps import Gaps, gapless
 from fact_clip.formats.table import COLUMNS, cells
 from fact_clip.formats.times import rate_of

@@ -8,15 +8,7 @@ from pathlib import Path
 from fact_clip.core import FileLocation, InputError, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.io import read_text
-from fact_clip.formats.base import (
-    Annotation,
-    Options,
-    Span,
-    joined,
-    library,
-    name_of,
-    write_text,
-)
+from fact_clip.formats.base import Annotation, Options, Span, joined, library, name_of, write_text
 from fact_clip.formats.gaps import Gaps
 from fact_clip.formats.times import milliseconds, parse_seconds, second_of, timed
 

@@ -11,15 +11,7 @@ from typing import NamedTuple
 
 from fact_clip.core import FileLocation, InputError, Segmentation, library_errors
 from fact_clip.core.io import check_file, read_text
-from fact_clip.formats.base import (
-    COMMENT,
-    OURS,
-    Annotation,
-    Options,
-    Span,
-    choose,
-    name_of,
-)
+from fact_clip.formats.base import COMMENT, OURS, Annotation, Options, Span, choose, name_of
 from fact_clip.formats.times import second_of, timed
 
 logger = logging.getLogger(__name__)

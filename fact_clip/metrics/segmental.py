@@ -60,12 +60,8 @@ def edit_of(true: Sequence[Run], predicted: Sequence[Run]) -> float:
     Returns:
         The score in percent; 100 if both transcripts are empty, 0 if only one is.
     """
-    longest = max(len(true), len(predicted))
-    if not longest:
-        return 100.0
-    true_labels = [run[2] for run in true]
-    predicted_labels = [run[2] for run in predicted]
-    return 100.0 * (1.0 - Levenshtein.distance(true_labels, predicted_labels) / longest)
+    transcripts = [[run[2] for run in video] for video in (true, predicted)]
+    return 100.0 * Levenshtein.normalized_similarity(*transcripts)
 
 
 def edit(ground_truth: Labellings, prediction: Labellings, background: Classes = ()) -> float:

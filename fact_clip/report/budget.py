@@ -9,15 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fact_clip.core import (
-    Floats,
-    InputError,
-    Integers,
-    Json,
-    Names,
-    Segmentation,
-    runs,
-)
+from fact_clip.core import Floats, InputError, Integers, Json, Names, Segmentation, runs
 from fact_clip.core.extras import require
 from fact_clip.core.paths import whole_file
 from fact_clip.formats.table import write_table

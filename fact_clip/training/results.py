@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 Figures = dict[str, float]
 
 
+@dataclass(frozen=True, eq=False)
 class Result(Mapping[str, Any]):
     """Figures that are read as attributes or by the keys of their JSON."""
 
-    @abstractmethod
     def to_dict(self) -> Json:
         """Return plain values, as they are written to JSON."""
+        return asdict(self)
 
     @abstractmethod
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
@@ -79,10 +80,6 @@ class Training(Result):
     parameters: int
     members_left: Sequence[int] = ()
 
-    def to_dict(self) -> Json:
-        """Return plain values, as they are written to JSON."""
-        return asdict(self)
-
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
         """Return a row of the training."""
         return {"training": self.to_dict()}
@@ -137,10 +134,6 @@ class Sweep(Result):
     sd: Figures
     axes: Mapping[str, Sequence[Any]]
     runs: Mapping[str, Figures]
-
-    def to_dict(self) -> Json:
-        """Return plain values, as they are written to JSON."""
-        return asdict(self)
 
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
         """Return a row for each run, their mean and its standard deviation."""
