@@ -189,7 +189,7 @@ def _card(loaded: LoadedRun, address: str, license: str, evaluation: Mapping[str
         "data": f"{config.data.name}, folder {root}, split {config.data.split}",
         "encoder": _portable(run.encoder),
         "head": head,
-        "versions": ", ".join(f"{key} {facts.get(key)}" for key in _VERSIONS),
+        "versions": ", ".join(f"{key} {facts.get(key) or 'unknown'}" for key in _VERSIONS),
         "seen": [name for name in run.vocabulary if name not in unseen],
         "unseen": unseen,
         "evaluation": evaluation,

@@ -352,7 +352,7 @@ class SegmentTask:
         # An interruption must not leave files of another result beside this record.
         for suffix in self.suffixes:
             output_path(self.folder, outcome.name, suffix).unlink(missing_ok=True)
-        self._write_record(outcome.name, identity, segmentation, self.suffixes)
+        self._write_record(outcome, identity, segmentation, self.suffixes)
         return self._write_files(replace(outcome, segmentation=segmentation), segmentation)
 
     def complete(self, outcome: Outcome) -> Outcome:
@@ -368,21 +368,22 @@ class SegmentTask:
             if not set(self.suffixes) <= set(record["suffixes"]):
                 suffixes = [*self.suffixes, *record["suffixes"]]
                 identity = record["request"]["input"]
-                self._write_record(outcome.name, identity, segmentation, suffixes)
+                self._write_record(outcome, identity, segmentation, suffixes)
         except InputError as error:
             return replace(outcome, error=error)
         return self._write_files(outcome, segmentation)
 
     def _write_record(
-        self, name: str, identity: Json, segmentation: Segmentation, suffixes: Sequence[str]
+        self, outcome: Outcome, identity: Json, segmentation: Segmentation, suffixes: Sequence[str]
     ) -> None:
         record = {
+            "id": outcome.item.id,
             "request": {**self.request, "input": identity},
             "suffixes": sorted(set(suffixes)),
             "rows": segmentation.n_frames,
             "version": __version__,
         }
-        path = output_path(self.folder / RECORDS, name, ".json")
+        path = output_path(self.folder / RECORDS, outcome.name, ".json")
         write_lines(path, map(json.dumps, (record, as_dict(segmentation))))
 
     def _write_files(self, outcome: Outcome, segmentation: Segmentation) -> Outcome:

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+from itertools import count, islice
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from fact_clip.batch.description import Batch, read_batch
@@ -55,9 +55,9 @@ class BatchStatus:
 
 @dataclass(frozen=True)
 class _Record:
-    """A result: its name, its rows and the time at which it was written."""
+    """The result of an input: its rows, and the time at which it was written."""
 
-    name: str
+    id: str
     path: Path
     facts: Json
     written_at: float
@@ -93,7 +93,7 @@ def _count(folder: Path) -> BatchStatus:
         n_done += 1
         n_record_rows = int(record.facts.get(rows_key) or 0)
         n_rows += n_record_rows
-        failures.pop(record.name, None)
+        failures.pop(record.id, None)
         first_at = min(first_at, record.written_at)
         last_at = max(last_at, record.written_at)
         minute = int(record.written_at // 60)
@@ -199,7 +199,7 @@ def _segments(folder: Path, batch: Batch) -> Iterator[Json]:
             else:
                 times = (round(origin + start, 6), round(origin + stop, 6))
             yield {
-                "video": record.name,
+                "video": record.id,
                 "start": times[0],
                 "stop": times[1],
                 "label": segment.label,
@@ -208,7 +208,7 @@ def _segments(folder: Path, batch: Batch) -> Iterator[Json]:
 
 
 def _records(folder: Path, batch: Batch) -> Iterator[_Record]:
-    """Yield the records of the last batch, in the order of their names."""
+    """Yield the record of each input of the last batch, in the order of their names."""
     root = folder / RECORDS if batch.command == "segment" else folder
     for parent, names, files in os.walk(root):
         names[:] = sorted(name for name in names if name[0] != ".")
@@ -216,11 +216,34 @@ def _records(folder: Path, batch: Batch) -> Iterator[_Record]:
             if file_name[0] == "." or not file_name.endswith(".json"):
                 continue
             path = Path(parent, file_name)
-            with suppress(OSError, ValueError), path.open(encoding="utf-8") as file:
-                facts = json.loads(file.readline())
-                if _answers(facts, batch, path):
-                    name = path.relative_to(root).as_posix().removesuffix(".json")
-                    yield _Record(name, path, facts, path.stat().st_mtime)
+            record = _read(root, path, batch)
+            if record is None:
+                continue
+            # NAME-2 replaces NAME where somebody has edited the files of NAME.
+            later = (_read(root, name, batch) for name in _later_results(path, record.id))
+            if all(other is None or other.id != record.id for other in later):
+                yield record
+
+
+def _read(root: Path, path: Path, batch: Batch) -> _Record | None:
+    """Return a record, or None for a file that is none of the batch."""
+    with suppress(OSError, ValueError), path.open(encoding="utf-8") as file:
+        facts = json.loads(file.readline())
+        if _answers(facts, batch, path):
+            name = path.relative_to(root).as_posix().removesuffix(".json")
+            return _Record(facts.get("id", name), path, facts, path.stat().st_mtime)
+    return None
+
+
+def _later_results(path: Path, item_id: str) -> Iterator[Path]:
+    """Yield the records of NAME-2, NAME-3 and so on, after that of a result of this input."""
+    stem = PurePosixPath(item_id).name
+    number = path.stem.removeprefix(stem).removeprefix("-")
+    for following in count(int(number) + 1 if number.isdecimal() else 2):
+        later = path.with_name(f"{stem}-{following}.json")
+        if not later.exists():
+            return
+        yield later
 
 
 def _answers(facts: Any, batch: Batch, path: Path) -> bool:

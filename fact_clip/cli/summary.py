@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, argument, option
 from fact_clip.core import InputError, Json
+from fact_clip.core.messages import join_names
 
 if TYPE_CHECKING:
     from fact_clip.formats.base import Options
@@ -107,7 +108,7 @@ def _files(paths: Sequence[Path]) -> dict[str, Path]:
 
 
 def _folder_files(folder: Path) -> list[Path]:
-    """Return the label files of a folder."""
+    """Return the label files of a folder; of several of one name the .json, or else the first."""
     from fact_clip.formats import FORMATS
 
     endings = tuple(
@@ -116,7 +117,13 @@ def _folder_files(folder: Path) -> list[Path]:
     files = [path for path in sorted(folder.iterdir()) if path.name.lower().endswith(endings)]
     if not files:
         raise InputError(folder, "no label file in this folder", f"use {', '.join(endings)}")
-    return files
+    by_name: dict[str, Path] = {}
+    for path in sorted(files, key=lambda path: path.suffix != ".json"):  # it has the length
+        by_name.setdefault(path.stem, path)
+    omitted = [path.name for path in files if by_name[path.stem] != path]
+    if omitted:
+        note(f"{folder}: left out, as files of the same name are read: {join_names(omitted)}")
+    return sorted(by_name.values())
 
 
 def _counterparts(files: Mapping[str, Path], against: Sequence[Path]) -> dict[str, Path]:

@@ -406,6 +406,9 @@ class Segmentation:
         segments = []
         for label, group in groupby(self.segments, lambda segment: segment.label):
             parts = list(group)
+            if len(parts) == 1:
+                segments += parts
+                continue
             confidences = [part.confidence for part in parts if part.confidence is not None]
             mean = None
             if len(confidences) == len(parts):

@@ -125,7 +125,7 @@ def write_ass(segmentation: Segmentation, path: Path) -> None:
 
 def _hundredths(seconds: float) -> str:
     """Return seconds as 0:00:00.00."""
-    return _clock(10 * round(100 * seconds), ".")[1:-1]
+    return _clock(10 * round(100 * seconds), ".")[:-1].removeprefix("0")
 
 
 def read_ass(path: Path, options: Options) -> list[Annotation]:

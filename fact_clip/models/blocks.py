@@ -69,15 +69,6 @@ class Scene:
         return pooled.unflatten(-1, self.evidence.shape[2:])
 
 
-@dataclass(frozen=True)
-class _EncodedSegments:
-    """Predicted segments, for blocks that pool frames over them."""
-
-    segments: Segments
-    features: Tensor  # (B, S, H)
-    scores: Tensor  # (B, S, C)
-
-
 class _Block(nn.Module):
     """Base of both kinds of block: the encoder of segments, for blocks that pool."""
 
@@ -86,14 +77,20 @@ class _Block(nn.Module):
         self.seg_combine = nn.Linear(2 * (hidden // 2), hidden)
         self.segment_head = head(hidden, False)
 
-    def _encode_segments(self, features: Tensor, scores: Tensor, scene: Scene) -> _EncodedSegments:
-        """Cut frames (B, T, D) into segments by their scores (B, T, C), and encode these."""
+    def _encode_segments(
+        self, features: Tensor, scores: Tensor, scene: Scene
+    ) -> tuple[Segments, Tensor, Tensor]:
+        """Cut frames (B, T, D) into segments by their scores (B, T, C), and encode these.
+
+        Returns:
+            The segments, their features (B, S, H) and scores (B, S, C).
+        """
         segments = cut_segments(scores, scene.mask)
         pooled = pool_segments(features, segments, scene.padding)  # (B, S, D)
         pooled = self.seg_update(pooled, segments.mask, segments.count)
         pooled = self.seg_combine(torch.relu(pooled))  # (B, S, H)
         evidence = scene.segment_evidence(segments)
-        return _EncodedSegments(segments, *self.segment_head(pooled, scene.candidates, evidence))
+        return segments, *self.segment_head(pooled, scene.candidates, evidence)
 
 
 class InputBlock(_Block):
@@ -125,11 +122,11 @@ class InputBlock(_Block):
         frames = self.frame_branch(x, scene.padding)  # (B, T, H)
         frames, scores = self.frame_head(frames, scene.candidates, scene.evidence)
 
-        encoded = None
+        segments = segment_scores = None
         context = scene.frame_context(frames)
         if self.pools:
-            encoded = self._encode_segments(frames, scores, scene)
-            context = scene.segment_context(encoded.features, encoded.segments)
+            segments, pooled, segment_scores = self._encode_segments(frames, scores, scene)
+            context = scene.segment_context(pooled, segments)
 
         tokens = self.action_branch(
             scene.token_content, scene.token_position, scene.token_mask, context
@@ -140,8 +137,8 @@ class InputBlock(_Block):
             frame_logits=scores,
             token_features=tokens,
             token_logits=token_scores,
-            segments=None if encoded is None else encoded.segments,
-            segment_logits=None if encoded is None else encoded.scores,
+            segments=segments,
+            segment_logits=segment_scores,
         )
 
 
@@ -191,13 +188,15 @@ class UpdateBlock(_Block):
 
     def forward(self, previous: BlockOutput, scene: Scene) -> BlockOutput:
         """Return the output of this block. N below is T, or S over segments."""
-        encoded = None
+        segments = segment_scores = None
         context = scene.frame_context(previous.frame_features)
         evidence = scene.evidence  # (B, N, E, O)
         if self.pools:
-            encoded = self._encode_segments(previous.frame_features, previous.frame_logits, scene)
-            context = scene.segment_context(encoded.features, encoded.segments)
-            evidence = scene.segment_evidence(encoded.segments)
+            segments, pooled, segment_scores = self._encode_segments(
+                previous.frame_features, previous.frame_logits, scene
+            )
+            context = scene.segment_context(pooled, segments)
+            evidence = scene.segment_evidence(segments)
 
         position = scene.token_position
         tokens, f2a_weights, f2a_logits = self.f2a_layer(
@@ -213,9 +212,9 @@ class UpdateBlock(_Block):
         frames, a2f_weights, a2f_logits = self.a2f_layer(
             context.features, context.position, token_context
         )  # (B, N, F), (B, N, M)
-        if encoded is not None:
-            frames = self._merged(frames, previous.frame_features, encoded.segments)  # (B, T, F)
-            a2f_weights = encoded.segments.to_frames(a2f_weights)  # (B, T, M)
+        if segments is not None:
+            frames = self._merged(frames, previous.frame_features, segments)  # (B, T, F)
+            a2f_weights = segments.to_frames(a2f_weights)  # (B, T, M)
         frames = self.frame_branch(frames, scene.padding)  # (B, T, H)
         frames, scores = self.frame_head(frames, scene.candidates, scene.evidence)
         return BlockOutput(
@@ -223,8 +222,8 @@ class UpdateBlock(_Block):
             frame_logits=scores,
             token_features=tokens,
             token_logits=token_scores,
-            segments=None if encoded is None else encoded.segments,
-            segment_logits=None if encoded is None else encoded.scores,
+            segments=segments,
+            segment_logits=segment_scores,
             a2f_attention=a2f_weights,
             a2f_attention_logits=a2f_logits,
             f2a_attention_logits=f2a_logits,

@@ -400,10 +400,9 @@ def save_state(
         models: by prefix, "model." and "average.".
         optimizer: of the training.
     """
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for prefix, model in models.items():
-        for name, tensor in model.state_dict().items():
-            tensors[f"{prefix}{name}"] = tensor
+        tensors |= model.state_dict(prefix=prefix)
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
             if value is not None:

@@ -157,6 +157,11 @@ def test_folders_are_compared_by_the_names_of_their_files(tmp_path, capsys):
     refused_line((main(["summary", a, "--against", c]), *capsys.readouterr()), c)
     refused_line((main(["summary", a, "--against", d]), *capsys.readouterr()), d)
     refused_line((main(["summary", c]), *capsys.readouterr()), c)
+    (tmp_path / "a" / "x.srt").write_text("1\n00:00:00,000 --> 00:00:10,000\nstir\n")
+    assert main(["summary", a, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "x.srt" in captured.err
+    assert {row["video"] for row in json.loads(captured.out)["time"]} == {"x", "y", "z", "all"}
     files = [f"{a}/x.csv", f"{a}/y.csv"]
     refused_line((main(["summary", *files, "--against", f"{b}/x.csv"]), *capsys.readouterr()), "--against")
     refused_line((main(["summary", *files, "--video", f"{b}/x.csv"]), *capsys.readouterr()), "--video")

@@ -166,6 +166,32 @@ def test_segment_status_and_gather(features, tiny_run, fact_clip_command, tmp_pa
     refused_line(fact_clip_command("batch", "status", tmp_path), str(tmp_path))
 
 
+def test_a_result_of_another_name_counts_as_that_of_its_input(features, tiny_run, tmp_path):
+    segmenter = fact_clip.load(tiny_run, "cpu")
+    out = tmp_path / "out"
+    fact_clip.batch.segment_files(segmenter, [features], out, formats=["csv"], actions=segmenter.vocabulary.names[:3])
+    whole = (features / "c.npy").read_bytes()
+    (features / "c.npy").write_bytes(whole[:200])
+    names = [result.name for result in fact_clip.batch.segment_files(segmenter, [features], out, formats=["csv"])]
+    assert names == ["c-2", "a/take-2", "b/take-2"]
+    status = batch_status(out)
+    assert (status.done, status.missing, status.failed) == (2, 0, 1)
+    (features / "c.npy").write_bytes(whole)
+    fact_clip.batch.segment_files(segmenter, [features], out, formats=["csv"])
+    status = batch_status(out)
+    assert (status.done, status.missing, status.failed) == (3, 0, 0)
+
+    (out / "c-2.csv").write_text("edited")
+    np.save(features / "c.npy", np.load(features / "c.npy")[:50])
+    edited = fact_clip.batch.segment_files(segmenter, [features], out, formats=["csv"])
+    assert [(result.name, result.done) for result in edited] == [("c-3", False), ("a/take-2", True), ("b/take-2", True)]
+    assert batch_status(out).done == 3
+    gather(out, tmp_path / "all.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert list(dict.fromkeys(row["video"] for row in rows)) == ["c", "a/take", "b/take"]
+    assert [row["stop"] for row in rows if row["video"] == "c"][-1] == pytest.approx(50 / 15, abs=1e-6)
+
+
 def test_gather_to_parquet(features, tiny_run, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "out"

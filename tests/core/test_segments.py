@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fact_clip.core import Segment, Segmentation
 from fact_clip.core.colours import class_colours
-from fact_clip.core.segments import Instant
+from fact_clip.core.segments import Alternative, Instant
 
 from ..refusals import refused
 
@@ -206,6 +206,12 @@ def test_support_joins_neighbours_of_one_label() -> None:
     joined = Segmentation(segments, 5.0).support()
     assert joined == Segmentation((Segment(0, 4, "a"), Segment(4, 6, "b")), 5.0)
     assert [each.confidence for each in joined] == [pytest.approx(0.5), None]
+
+
+def test_support_leaves_lone_segments_alone() -> None:
+    lone = Segment(0, 3, "a", 0.1, alternatives=(Alternative("b", 0.05),))
+    (same,) = Segmentation((lone,)).support()
+    assert (same.confidence, same.alternatives) == (0.1, lone.alternatives)
 
 
 def test_plot_draws_a_bar_for_each_segment() -> None:

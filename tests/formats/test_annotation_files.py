@@ -59,6 +59,13 @@ def test_what_was_exported_comes_back_frame_by_frame(kind, ending, name, tmp_pat
     assert said == [f"{path}: nobody has annotated 1 of 1 tasks, so predictions are read"] * (kind == "label-studio")
 
 
+def test_subtitles_of_ten_hours_come_back(tmp_path):
+    long = Segmentation((Segment(0, 35_999, "walk"), Segment(35_999, 36_001, "a"), Segment(36_001, 400_000, "b")), 1.0)
+    for kind in ("ass", "vtt", "srt"):
+        times = [(span[0], span[1]) for span in spans(save(long, tmp_path / f"x.{kind}"), kind)["x"]]
+        assert times == [(0, 35_999), (35_999, 36_001), (36_001, 400_000)]
+
+
 def test_every_kind_is_tested_here():
     assert set(READERS) == {
         *("eaf", "boris", "via", "label-studio", "csv", "epic", "vtt", "srt", "ass", "textgrid", "nwb"),
