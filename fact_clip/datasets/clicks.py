@@ -16,11 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import FileLocation, InputError
+from fact_clip.core import FileLocation, Floats, InputError, Integers
 from fact_clip.core.io import read_text
 from fact_clip.datasets.labels import IGNORED, Labels
 
 FOLDER = "clicks"
+
+_UPDATES = 30
+_SURE = 1000.0  # nats
 
 _CONTENT = "time or frame, and label, one click a line"
 
@@ -123,10 +126,39 @@ def sure_labels(
     return sure
 
 
-def scored_borders(
-    log_scores: NDArray[np.floating], frames: Sequence[int], labels: Sequence[int]
-) -> list[int]:
-    """Return the borders that maximise the sum of the log scores of the labels of all frames.
+def expected_lengths(
+    frames: Sequence[Sequence[int]], labels: Sequence[Integers], n_classes: int
+) -> Floats:
+    """Estimate the mean length of the segments of each class from the gaps between clicks.
+
+    A click lies in the middle of its segment on average, so a gap is half a segment of one class
+    and half a segment of the other. Poisson regression of the gaps, by multiplicative updates.
+
+    Args:
+        frames: of the clicks of each video.
+        labels: class indices of the clicks of each video.
+        n_classes: C.
+
+    Returns:
+        (C + 1,) in frames, the last one for label -1.
+    """
+    gaps = np.concatenate([np.diff(of_video) for of_video in frames])
+    firsts = np.concatenate([of_video[:-1] for of_video in labels])
+    seconds = np.concatenate([of_video[1:] for of_video in labels])
+    pairs = np.stack([firsts, seconds]) % (n_classes + 1)
+    counts = np.bincount(pairs.ravel(), minlength=n_classes + 1)
+    lengths = np.full(n_classes + 1, gaps.mean())
+    for _ in range(_UPDATES):
+        ratios = 2 * gaps / lengths[pairs].sum(axis=0)
+        totals = np.bincount(pairs.ravel(), np.tile(ratios, 2), minlength=n_classes + 1)
+        lengths *= totals / np.maximum(counts, 1)
+    return lengths
+
+
+def border_gains(
+    log_scores: NDArray[np.floating], frames: Sequence[int], labels: Integers
+) -> list[NDArray[np.floating]]:
+    """Return how much the label of each click scores above the next one, for the frames between.
 
     Args:
         log_scores: (T, C) of a model.
@@ -134,16 +166,40 @@ def scored_borders(
         labels: class indices of the clicks.
 
     Returns:
-        N - 1 borders, each after the first and not after the second of two neighbours.
+        N - 1 arrays, in nats. Beside a label of -1 the middle is the best border.
     """
-    borders = []
+    gains = []
     pairs = zip(pairwise(frames), pairwise(labels), strict=True)
     for (start, stop), (first, second) in pairs:
         if IGNORED in (first, second):
-            borders += middle_borders([start, stop])
+            gains.append(np.linspace(_SURE, -_SURE, stop - start - 1))
             continue
-        gains = log_scores[start + 1 : stop, first] - log_scores[start + 1 : stop, second]
+        between = log_scores[start + 1 : stop]
+        gains.append(between[:, first] - between[:, second])
+    return gains
+
+
+def scored_borders(
+    gains: Sequence[NDArray[np.floating]],
+    frames: Sequence[int],
+    labels: Integers,
+    offsets: Floats,
+) -> list[int]:
+    """Return the borders that maximise the sum of the log scores of the labels of all frames.
+
+    Args:
+        gains: of `border_gains`.
+        frames: of the N clicks.
+        labels: class indices of the clicks.
+        offsets: (C + 1,) added to the log scores of each class.
+
+    Returns:
+        N - 1 borders, each after the first and not after the second of two neighbours.
+    """
+    borders = []
+    steps = -np.diff(offsets[labels])
+    for start, between, step in zip(frames, gains, steps, strict=False):
         # value of a border after 0, 1, ... of the frames between the clicks
-        values = np.concatenate([[0.0], np.cumsum(gains)])
+        values = np.concatenate([[0.0], np.cumsum(between + step)])
         borders.append(start + 1 + int(values.argmax()))
     return borders

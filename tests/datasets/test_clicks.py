@@ -11,6 +11,8 @@ import pytest
 from fact_clip.config import DataConfig
 from fact_clip.datasets.clicks import (
     Click,
+    border_gains,
+    expected_lengths,
     label_frames,
     middle_borders,
     read_clicks,
@@ -74,10 +76,28 @@ def test_borders_are_the_best_of_all(seed):
         classes = np.repeat(labels, np.diff([0, *borders, 9]))
         return scores[np.arange(9), classes].sum()
 
-    found = scored_borders(scores, frames, labels)
+    def found(labels, offsets):
+        gains = border_gains(scores, frames, np.array(labels))
+        return scored_borders(gains, frames, np.array(labels), np.array(offsets))
+
     best = max(itertools.product(range(2, 5), range(5, 9)), key=value)
-    assert value(found) == pytest.approx(value(best))
-    assert scored_borders(scores, frames, [0, -1, 1]) == middle_borders(frames)
+    assert value(found(labels, [0.0] * 4)) == pytest.approx(value(best))
+    assert found([0, -1, 1], [0.0] * 4) == middle_borders(frames)
+    assert found(labels, [0.0, 0.0, 99.0, 0.0]) == [2, 8]  # all between for class 2
+
+
+def test_lengths_follow_from_gaps_between_clicks():
+    rng = np.random.default_rng(0)
+    frames = []
+    labels = []
+    for _ in range(20):
+        of_video = rng.permutation([0, 1, 2] * 10)
+        edges = np.cumsum([0, *np.array([4, 20, 60])[of_video]])
+        frames.append(rng.integers(edges[:-1], edges[1:]))
+        labels.append(of_video)
+    found = expected_lengths(frames, labels, 4)
+    np.testing.assert_allclose(found[:3], [4, 20, 60], rtol=0.2)
+    assert found[3:].tolist() == [0, 0]  # a class without clicks, and label -1
 
 
 @pytest.fixture
