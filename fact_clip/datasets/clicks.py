@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,25 @@ def _frame_of(row: Mapping[str, str | None], fps: float | None, location: FileLo
     except (ValueError, OverflowError):
         fix = f"write {_CONTENT}"
         raise InputError(location, f"{row[column]!r} is no {column}", fix) from None
+
+
+def random_clicks(videos: Mapping[str, Sequence[str]], seed: int) -> dict[str, list[Click]]:
+    """Return a click in a uniformly random frame of each segment of videos.
+
+    Args:
+        videos: labels of the T frames of each.
+        seed: of the frames.
+    """
+    rng = np.random.default_rng(seed)
+    clicks = {}
+    for name, labels in videos.items():
+        clicks[name] = []
+        start = 0
+        for label, segment in groupby(labels):
+            stop = start + len(list(segment))
+            clicks[name].append(Click(int(rng.integers(start, stop)), label))
+            start = stop
+    return clicks
 
 
 def middle_borders(frames: Sequence[int]) -> list[int]:

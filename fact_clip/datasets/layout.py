@@ -142,6 +142,7 @@ class DataFolder(DataStore):
         self.mapping_location = self.root / self.benchmark.mapping
         self.features_location = self.root / self.benchmark.features
         self._lists: dict[tuple[str, str], Videos] = {}
+        self._simulated: dict[str, list[Click]] = {}
 
     def label_location(self, video: str, line: int | None = None) -> FileLocation:
         """Return the label file of a video, and the line; or its file of clicks."""
@@ -165,11 +166,18 @@ class DataFolder(DataStore):
 
     def clicks(self, video: str) -> list[Click]:
         """Return the clicks of a video that has some in place of labels."""
+        if video in self._simulated:
+            return self._simulated[video]
         if not self._has_clicks(video):
             return []
         path = self.root / clicks.FOLDER / f"{video}.csv"
         fps = self.config.fps or read_sidecar(self.feature_location(video)).fps
         return clicks.read_clicks(path, fps, self._n_rows(video))
+
+    def simulate_clicks(self, videos: Iterable[str], seed: int = 0) -> None:
+        """Replace the labels of videos by a click in a random frame of each segment."""
+        labels = {video: self.label_lines(video)[: self._n_rows(video)] for video in videos}
+        self._simulated = clicks.random_clicks(labels, seed)
 
     def _has_clicks(self, video: str) -> bool:
         has_labels = os.path.lexists(self.labels_path / f"{video}.txt")

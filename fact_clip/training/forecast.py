@@ -2,7 +2,8 @@
 
 Every fourth training video is set apart and measured. Models are trained on a quarter, half and all
 of the others, with equally many steps. The figure of a model is the mean of accuracy, edit and
-F1@50. It rises about linearly with the logarithm of the number of videos.
+F1@50. It rises about linearly with the logarithm of the number of videos. One more model is trained
+on all of the others with simulated clicks in place of borders.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
 from fact_clip.core import InputError, Progress
 from fact_clip.datasets.describe import propose
+from fact_clip.datasets.layout import DataFolder
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun, Run
 from fact_clip.training.estimate import estimate, useful_epochs
@@ -44,6 +46,8 @@ class Forecast:
     Attributes:
         videos: training videos of each model.
         figures: mean of accuracy, edit and F1@50 of each, in points.
+        clicks: the figure of a model that was trained on all of the videos, with one click in a
+            random frame of each segment in place of borders.
         measured: videos that the models were measured on.
         n_new: how many more videos the forecast is for.
         gain: expected gain from these, in points.
@@ -53,6 +57,7 @@ class Forecast:
 
     videos: tuple[int, ...]
     figures: tuple[float, ...]
+    clicks: float
     measured: int
     n_new: int
     gain: float
@@ -60,13 +65,16 @@ class Forecast:
     high: float
 
     @classmethod
-    def of(cls, videos: Sequence[int], table: NDArray[np.float64], n_new: int) -> Forecast:
+    def of(
+        cls, videos: Sequence[int], table: NDArray[np.float64], n_new: int, clicks: float
+    ) -> Forecast:
         """Return the forecast of figures of single videos.
 
         Args:
             videos: training videos of each of M models.
             table: (M, V) figures of the models on V videos.
             n_new: how many more videos the forecast is for.
+            clicks: figure of a model that was trained from clicks.
         """
         rng = np.random.default_rng(0)
         n_measured = table.shape[1]
@@ -79,6 +87,7 @@ class Forecast:
         return cls(
             videos=tuple(videos),
             figures=tuple(means.tolist()),
+            clicks=clicks,
             measured=n_measured,
             n_new=n_new,
             gain=_gain(videos, means, n_new),
@@ -119,24 +128,24 @@ def forecast(
     order = [name for name in names if name not in measured]
     np.random.default_rng(0).shuffle(order)
 
-    seconds = 60 * minutes / len(SHARES)
+    n_models = len(SHARES) + 1
+    seconds = 60 * minutes / n_models
     estimated = estimate(with_values(plan.config, {"train.epochs": useful_epochs(len(order))}))
     most_steps = len(order) * max(int(seconds / max(estimated.epoch, 1e-9)), 1)
+    report = progress or (lambda done, total, description: None)
     table = []
     counts = []
     for number, share in enumerate(SHARES):
         count = max(round(share * len(order)), 1)
-        if progress is not None:
-            progress(number, len(SHARES), f"{count} videos")
-        epochs = min(useful_epochs(count), max(most_steps // count, 1))
-        part = replace(
-            plan,
-            config=with_values(plan.config, {"train.epochs": epochs}),
-            dataset=plan.dataset.with_videos(tuple(order[:count]), ()),
-        )
-        table.append(_figures(part, measured))
+        report(number, n_models, f"{count} videos")
+        table.append(_figures(plan, order[:count], measured, most_steps))
         counts.append(count)
-    return Forecast.of(counts, np.array(table), n_new)
+
+    report(len(SHARES), n_models, "clicks")
+    folder = DataFolder(plan.config.data)
+    folder.simulate_clicks(order)
+    clicks = _figures(resolve(plan.config, folder), order, measured, most_steps)
+    return Forecast.of(counts, np.array(table), n_new, float(clicks.mean()))
 
 
 def _recipe(config: DataConfig) -> Config:
@@ -149,14 +158,19 @@ def _recipe(config: DataConfig) -> Config:
     return Config.from_tree(tree, "the recipe")
 
 
-def _figures(plan: Plan, names: Sequence[str]) -> NDArray[np.float64]:
-    """Train a model, and return the mean of accuracy, edit and F1@50 of each video, (V,)."""
+def _figures(
+    plan: Plan, names: Sequence[str], measured: Sequence[str], most_steps: int
+) -> NDArray[np.float64]:
+    """Train a model on some videos, and return the figure of each measured one, (V,)."""
+    epochs = min(useful_epochs(len(names)), max(most_steps // len(names), 1))
+    dataset = plan.dataset.with_videos(tuple(names), ())
+    config = with_values(plan.config, {"train.epochs": epochs})
+    plan = replace(plan, config=config, dataset=dataset)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run"
         train(plan, path)
         run = Run.read(path)
         scorer = Scorer(LoadedRun(run, run.models()), plan.device)
-        dataset = plan.dataset
-        labels = [scorer.predict(dataset.features(name))[0] for name in names]
-        truth = [dataset.labels(name) for name in names]
+        labels = [scorer.predict(dataset.features(name))[0] for name in measured]
+        truth = [dataset.labels(name) for name in measured]
         return video_figures(run.config.evaluation, dataset.vocabulary, truth, labels)

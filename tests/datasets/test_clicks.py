@@ -21,6 +21,7 @@ from fact_clip.datasets.clicks import (
 )
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.inspect import Inspection
+from fact_clip.datasets.layout import DataFolder
 
 from ..refusals import refused
 from ..small import write_dataset
@@ -121,6 +122,20 @@ def test_a_data_set_takes_clicks_in_place_of_labels(clicked):
     dataset.set_labels("a", np.array([0] * 4 + [-1] * 8))
     assert dataset.labels("a").tolist() == [0] * 4 + [-1] * 8
     assert not [finding for finding in Inspection(clicked) if not finding.is_note]
+
+
+def test_clicks_are_simulated_in_each_segment(clicked):
+    folder = DataFolder(clicked)
+    write(folder.root / "groundTruth/a.txt", "idle\n" * 3 + "stir\n" * 9)
+    folder.simulate_clicks(["a"], seed=1)
+    first, second = folder.clicks("a")
+    assert (first.label, second.label) == ("idle", "stir")
+    assert 0 <= first.frame < 3 <= second.frame < 12
+    border = (first.frame + second.frame + 1) // 2
+    assert folder.label_lines("a") == ["idle"] * border + ["stir"] * (12 - border)
+    again = DataFolder(clicked)
+    again.simulate_clicks(["a"], seed=1)
+    assert again.clicks("a") == [first, second]
 
 
 def test_a_click_of_no_class_is_named_by_its_file(clicked):

@@ -19,16 +19,16 @@ from ..refusals import refused
 def test_a_line_over_the_logarithm_by_hand():
     # 4 points for each doubling, on each of three videos
     table = np.array([[40, 50, 60], [44, 54, 64], [48, 58, 68]], dtype=float)
-    found = Forecast.of([2, 4, 8], table, n_new=8)
+    found = Forecast.of([2, 4, 8], table, n_new=8, clicks=57.0)
     assert found.figures == (50, 54, 58)
     assert found.gain == pytest.approx(4)
     assert (found.low, found.high) == (pytest.approx(4), pytest.approx(4))
-    assert found.measured == 3
+    assert (found.measured, found.clicks) == (3, 57)
 
 
 def test_the_interval_holds_the_spread_over_videos():
     table = np.array([[40.0, 50.0], [44.0, 50.0]])  # one video gains, the other does not
-    found = Forecast.of([4, 8], table, n_new=8)
+    found = Forecast.of([4, 8], table, n_new=8, clicks=50.0)
     assert found.gain == pytest.approx(2)
     assert (found.low, found.high) == (pytest.approx(0), pytest.approx(4))
 
@@ -40,6 +40,7 @@ def test_the_command(capsys, tmp_path):
     found = json.loads(capsys.readouterr().out)
     assert found["videos"] == [2, 4, 9]
     assert (found["measured"], found["n_new"]) == (3, 4)
+    assert 0 <= found["clicks"] <= 100
     assert found["low"] <= found["gain"] <= found["high"]
 
 
