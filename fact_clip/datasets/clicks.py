@@ -91,7 +91,7 @@ def random_clicks(videos: Mapping[str, Sequence[str]], seed: int) -> dict[str, l
         seed: of the frames.
     """
     rng = np.random.default_rng(seed)
-    clicks = {}
+    clicks: dict[str, list[Click]] = {}
     for name, labels in videos.items():
         clicks[name] = []
         start = 0
@@ -187,7 +187,7 @@ def border_gains(
     Returns:
         N - 1 arrays, in nats. Beside a label of -1 the middle is the best border.
     """
-    gains = []
+    gains: list[NDArray[np.floating]] = []
     pairs = zip(pairwise(frames), pairwise(labels), strict=True)
     for (start, stop), (first, second) in pairs:
         if IGNORED in (first, second):
