@@ -39,8 +39,8 @@ class Prototypes:
 
     def added_to(self, voters: Voters) -> Voters:
         """Return the voters of a video with similarity to the prototypes as evidence."""
-        features = voters.features  # (B, T, H)
-        assert features is not None
+        assert voters.features is not None
+        features = voters.features.float()  # (B, T, H)
         units = normalize(features - self.mean.to(features), dim=-1)
         evidence = WEIGHT * units @ self.directions.to(features).T  # (B, T, C)
         frames = (safe_log(voters.frames) + evidence).softmax(-1)

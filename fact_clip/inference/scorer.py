@@ -433,7 +433,7 @@ class Scorer(FrameScorer):
             posteriors.append(class_scores(scores, candidates))
             for part, features in zip(parts, features_of, strict=True):
                 assert part.features is not None
-                features.append(part.features[0])
+                features.append(part.features[0].float())
         table = torch.cat(posteriors)
         return tuple(Prototypes.of(torch.cat(features), table) for features in features_of)
 
@@ -578,5 +578,5 @@ class Scorer(FrameScorer):
                 transcript=transcript,
             )
         batch = voters(output, self.run.config.decode.blocks)
-        batch = replace(batch, features=output.blocks[-1].frame_features.float())
+        batch = replace(batch, features=output.blocks[-1].frame_features)
         return [batch.unpadded(index, length) for index, length in enumerate(lengths.tolist())]
