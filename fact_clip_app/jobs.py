@@ -67,6 +67,7 @@ class Queue:
         self.limit = limit
         self._lock = threading.Lock()
         self._jobs: dict[Job, Future[None]] = {}  # running and waiting
+        self._added = 0  # jobs so far
         self._pool = ThreadPoolExecutor(1, "fact-clip-app")
 
     def add(self, job: Job) -> Job:
@@ -75,6 +76,7 @@ class Queue:
             if len(self._jobs) > self.limit:
                 raise BusyError(len(self._jobs) + 1)
             self._jobs[job] = self._pool.submit(self._work, job)
+            self._added += 1
         return job
 
     def position(self, job: Job) -> int:
@@ -84,10 +86,11 @@ class Queue:
                 return 0
             return list(self._jobs).index(job) + 1
 
-    def progress(self) -> list[tuple[str, str, int, str]]:
-        """Return the owner, state, completed part and note of each job that is not over."""
+    def stamp(self) -> str:
+        """Return a text that changes with each job, and when a job has come and gone."""
         with self._lock:
-            return [(job.owner, job.state, job.done, job.note) for job in self._jobs]
+            jobs = [(job.owner, job.state, job.done, job.note) for job in self._jobs]
+            return repr((self._added, jobs))
 
     def cancel(self, matches: Callable[[Job], bool]) -> None:
         """Drop waiting jobs that match, and stop the running one."""

@@ -93,8 +93,8 @@ def _action_state(action: Action, usage: Mapping[str, Mapping[str, int]]) -> ans
 
 def stamp(page: Page) -> str:
     """Return a text that changes when anything changes."""
-    progress = [*page.queue.progress(), *page.conversions.queue.progress()]
-    jobs = zlib.crc32(repr(progress).encode(errors="backslashreplace"))
+    progress = page.queue.stamp() + page.conversions.queue.stamp()
+    jobs = zlib.crc32(progress.encode(errors="backslashreplace"))
     return f"{id(page)}.{page.project.stamp()}.{jobs}"
 
 

@@ -75,7 +75,11 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def class_factors(
-    config: DataConfig, root: Path | None, names: Sequence[str], background: Sequence[str]
+    config: DataConfig,
+    benchmark: Benchmark,
+    root: Path | None,
+    names: Sequence[str],
+    background: Sequence[str],
 ) -> tuple[ReadFactors | None, Names | None]:
     """Return how the factors of class names are read, and their slots.
 
@@ -84,6 +88,7 @@ def class_factors(
 
     Args:
         config: the configuration.
+        benchmark: the data set that it names.
         root: the folder of the data set, or None for data in memory.
         names: the classes.
         background: the background classes.
@@ -100,7 +105,7 @@ def class_factors(
         for error in faults:
             raise error
     actions = [name for name in names if name not in background]
-    grammar, slots = _grammar_reader(config, actions, slots)
+    grammar, slots = _grammar_reader(config, benchmark, actions, slots)
     if slots is None:
         return None, None
     no_factors: Factors = (None,) * len(slots)
@@ -126,7 +131,7 @@ def class_factors(
 
 
 def _grammar_reader(
-    config: DataConfig, actions: Iterable[str], slots: Names | None
+    config: DataConfig, benchmark: Benchmark, actions: Iterable[str], slots: Names | None
 ) -> tuple[ReadFactors | None, Names | None]:
     """Return the reader of names for some slots, by default those of the grammar, and the slots.
 
@@ -134,7 +139,6 @@ def _grammar_reader(
     """
     pattern = config.grammar
     if pattern is None or pattern == WHOLE_NAMES:
-        benchmark = find_benchmark(config.name)
         if slots in (None, benchmark.slots):
             return benchmark.factors, benchmark.slots
         return None, slots
@@ -212,7 +216,7 @@ def new_factors(
     """
     slots = vocabulary.slots
     actions = [name for name in vocabulary if name not in vocabulary.background]
-    grammar, _ = _grammar_reader(config, actions, slots)
+    grammar, _ = _grammar_reader(config, find_benchmark(config.name), actions, slots)
 
     trained_words = []  # of each slot, by spelling
     for slot in slots:

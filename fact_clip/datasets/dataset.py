@@ -23,11 +23,11 @@ from fact_clip.datasets.reader import Input, VideoReader
 from fact_clip.datasets.roles import (
     SplitVideos,
     VideoRoles,
-    group_videos,
     holdout_videos,
     read_split_videos,
     validation_unseen_group,
 )
+from fact_clip.datasets.splits import learning_groups
 
 
 class Dataset:
@@ -180,7 +180,7 @@ class Dataset:
         """
         learning = self.videos_of(holdout).learning
         frames = self.reader.count_frames(learning)
-        groups = group_videos(self.config, learning)
+        groups = learning_groups(self.config, learning)
         return validation_unseen_group(self.vocabulary, holdout, number, frames, groups)
 
     # --- Videos ---

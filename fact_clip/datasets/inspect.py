@@ -137,7 +137,9 @@ class Inspection:
         if not names:
             return
         location = self.folder.mapping_location
-        background, faults = layout.background_classes(self.config, names, location)
+        background, faults = layout.background_classes(
+            self.config, self.folder.benchmark, names, location
+        )
         self._add("background", *faults)
         ignored = unlabelled(self.config)
         self.class_names = tuple(name for name in names if name not in ignored)
@@ -157,7 +159,9 @@ class Inspection:
                 return
         factors = None
         with self._noted("factors"):
-            factors, _ = class_factors(self.config, self.root, self.class_names, background)
+            factors, _ = class_factors(
+                self.config, self.folder.benchmark, self.root, self.class_names, background
+            )
         if factors is None:
             return
         for name in self.class_names:

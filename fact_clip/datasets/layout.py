@@ -108,11 +108,13 @@ class DataStore(ABC):
     def _read_vocabulary(self, config: DataConfig) -> Vocabulary:
         ignored = unlabelled(config)
         names = tuple(name for name in self.class_names if name not in ignored)
-        background, faults = background_classes(config, self.class_names, self.mapping_location)
+        background, faults = background_classes(
+            config, self.benchmark, self.class_names, self.mapping_location
+        )
         for error in faults:
             raise error
 
-        factors, slots = class_factors(config, self.root, names, background)
+        factors, slots = class_factors(config, self.benchmark, self.root, names, background)
         return Vocabulary.from_names(names, background, factors, slots)
 
     def labels(self, config: DataConfig, class_names: Names) -> LabelReader:
@@ -289,7 +291,7 @@ def _some_names(paths: Sequence[Path]) -> str:
 
 
 def background_classes(
-    config: DataConfig, class_names: Sequence[str], location: Location
+    config: DataConfig, benchmark: Benchmark, class_names: Sequence[str], location: Location
 ) -> tuple[Names, list[InputError]]:
     """Return the background classes, and the faults of background and unlabelled names."""
     ignored = unlabelled(config)
@@ -300,7 +302,7 @@ def background_classes(
 
     configured = config.background
     if configured is None:
-        configured = _published_background(config, class_names, ignored)
+        configured = _published_background(benchmark, class_names, ignored)
     faults = []
     for name in configured:
         if name in ignored:
@@ -319,11 +321,11 @@ def background_classes(
 
 
 def _published_background(
-    config: DataConfig, class_names: Sequence[str], ignored: Sequence[str]
+    benchmark: Benchmark, class_names: Sequence[str], ignored: Sequence[str]
 ) -> Names:
     """Return the background classes of a benchmark, which may give them by id."""
     background = []
-    for name in find_benchmark(config.name).background:
+    for name in benchmark.background:
         class_name = class_names[name] if isinstance(name, int) else name
         if class_name not in ignored:
             background.append(class_name)

@@ -12,7 +12,7 @@ from fact_clip.core import InputError, Names, Vocabulary
 from fact_clip.core.messages import suggest
 from fact_clip.datasets.holdout import Holdout, choose_validation_unseen
 from fact_clip.datasets.layout import DataStore, overlaps
-from fact_clip.datasets.splits import carve_validation, read_groups, validation_size
+from fact_clip.datasets.splits import carve_validation, count_validation_parts, learning_groups
 
 FrameCounts = Mapping[str, Counter[int]]
 """Video name -> class index -> frames, hidden classes included."""
@@ -95,7 +95,7 @@ class VideoRoles:
         if holdout is not None:
             split = holdout_videos(split, holdout.check(vocabulary))
             frames = count_frames(split.learning)
-        groups = group_videos(config, split.learning)
+        groups = learning_groups(config, split.learning)
         validation_parts = count_validation_parts(config, groups)
         if holdout is not None and config.validation_unseen == "auto" and config.validation > 0:
             names = validation_unseen_group(vocabulary, holdout, 0, frames, groups)
@@ -160,29 +160,6 @@ def holdout_videos(split: SplitVideos, holdout: Holdout) -> SplitVideos:
         problem = f"{name!r} is a training video too"
         raise InputError("holdout.test_videos", problem, "remove it from one list")
     return SplitVideos(learning, test)
-
-
-def group_videos(config: DataConfig, learning: Sequence[str]) -> dict[str, str]:
-    """Return video -> its group, whose videos validate together."""
-    groups = read_groups(learning, config.groups)
-    needs_two = config.groups is not None and config.validation > 0
-    if needs_two and len(set(groups.values())) == 1:
-        fix = "set data.groups=null, or data.validation=0"
-        raise InputError("data.groups", "all training videos are of one group", fix)
-    return groups
-
-
-def count_validation_parts(config: DataConfig, groups: Mapping[str, str]) -> int:
-    """Return how many parts of the training videos can validate in turn."""
-    parts = 1
-    if config.validation:
-        n_groups = len(set(groups.values()))
-        size = validation_size(n_groups, config.validation)
-        parts = max(n_groups // max(size, 1), 1)
-    if config.validation_part >= parts:
-        problem = f"{config.validation_part} is not one of {parts} parts, from 0 on"
-        raise InputError("data.validation_part", problem)
-    return parts
 
 
 def validation_unseen_group(

@@ -9,6 +9,7 @@ from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from typing import Literal
 
+from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Location, Names, library_errors
 from fact_clip.core.messages import join_names
 from fact_clip.core.paths import check_place, inside, is_file_name, write_lines
@@ -59,6 +60,29 @@ def read_groups(
         problem = f"{pattern!r} finds no group in {join_names(missing)}"
         raise InputError(where, problem, "change the pattern")
     return groups
+
+
+def learning_groups(config: DataConfig, learning: Sequence[str]) -> dict[str, str]:
+    """Return training video -> its group, whose videos validate together."""
+    groups = read_groups(learning, config.groups)
+    needs_two = config.groups is not None and config.validation > 0
+    if needs_two and len(set(groups.values())) == 1:
+        fix = "set data.groups=null, or data.validation=0"
+        raise InputError("data.groups", "all training videos are of one group", fix)
+    return groups
+
+
+def count_validation_parts(config: DataConfig, groups: Mapping[str, str]) -> int:
+    """Return how many parts of the training videos can validate in turn."""
+    parts = 1
+    if config.validation:
+        n_groups = len(set(groups.values()))
+        size = validation_size(n_groups, config.validation)
+        parts = max(n_groups // max(size, 1), 1)
+    if config.validation_part >= parts:
+        problem = f"{config.validation_part} is not one of {parts} parts, from 0 on"
+        raise InputError("data.validation_part", problem)
+    return parts
 
 
 def together(groups: Mapping[str, str]) -> dict[str, Names]:

@@ -105,8 +105,11 @@ def resolve(config: Config, folder: DataStore | None = None, is_checked: bool = 
     if not is_checked and place_in_launch()[0] == 0:
         dataset.check()
 
+    start = None
+    if named.train.init is not None:
+        start = Run.read(named.train.init)
     decisions = [
-        _decide_paths(named, dataset),
+        _decide_paths(named, dataset, start),
         _decide_validation_unseen(named, dataset),
         _decide_objects(named, dataset),
     ]
@@ -116,17 +119,18 @@ def resolve(config: Config, folder: DataStore | None = None, is_checked: bool = 
         values.update(decision.values)
         notes += decision.notes
     resolved = with_values(named, values)
-    return _with_inputs(resolved, dataset, device, notes)
+    return _with_inputs(resolved, dataset, device, start, notes)
 
 
-def _with_inputs(config: Config, dataset: Dataset, device: torch.device, notes: list[Note]) -> Plan:
-    """Read what a resolved training starts from: another run, object columns and text vectors."""
-    start = None
+def _with_inputs(
+    config: Config, dataset: Dataset, device: torch.device, start: Run | None, notes: list[Note]
+) -> Plan:
+    """Read what a resolved training starts from: weights, object columns and text vectors."""
     objects = None
-    if config.train.init is not None:
-        start = _starting_run(config, dataset)
-    else:
+    if start is None:
         objects = _object_columns(config, dataset)
+    else:
+        _check_start(start, config, dataset)
     texts = model_texts(config, dataset.vocabulary, objects)
     if start is not None and start.objects is not None:
         weights, _ = read_weights(start.path / "model.safetensors")
@@ -172,7 +176,7 @@ def _decide_from_class_names(config: Config, folder: DataStore) -> Decision:
     return Decision(values, (Note("; ".join(messages)),))
 
 
-def _decide_paths(config: Config, dataset: Dataset) -> Decision:
+def _decide_paths(config: Config, dataset: Dataset, start: Run | None) -> Decision:
     """Make the paths absolute that a run keeps, so that it can be evaluated from anywhere."""
     root = IN_MEMORY if dataset.root is None else dataset.root.resolve()
     values: Json = {"data.root": str(root)}
@@ -180,8 +184,8 @@ def _decide_paths(config: Config, dataset: Dataset) -> Decision:
     if isinstance(holdout, str) and Path(holdout).is_file():
         if dataset.root is None or not (dataset.root / holdout).is_file():
             values["data.holdout"] = str(Path(holdout).resolve())
-    if config.train.init is not None:
-        values["train.init"] = str(Run.read(config.train.init).path.resolve())
+    if start is not None:
+        values["train.init"] = str(start.path.resolve())
     return Decision(values)
 
 
@@ -249,13 +253,12 @@ def _check(config: Config, dataset: Dataset) -> None:
         check_posterior(config.decode, dataset)
 
 
-def _starting_run(config: Config, dataset: Dataset) -> Run:
-    """Read the run of ``train.init``.
+def _check_start(run: Run, config: Config, dataset: Dataset) -> None:
+    """Check the run of ``train.init``.
 
     Raises:
         InputError: its model, texts, feature transform or classes do not fit the training.
     """
-    run = Run.read(str(config.train.init))
     _check_same_settings(run, config)
     key = "train.init"
     n_columns = run.transform.input_dim
@@ -268,7 +271,6 @@ def _starting_run(config: Config, dataset: Dataset) -> Run:
         raise InputError(key, problem)
     run.check_rate(dataset.fps, "train.init")
     _check_classes(run, config, dataset.vocabulary)
-    return run
 
 
 def _check_same_settings(run: Run, config: Config) -> None:

@@ -70,8 +70,11 @@ async function catchUp() {
 		return;
 	}
 	isRefreshing = true;
-	await tried(refresh);
-	isRefreshing = false;
+	try {
+		await tried(refresh);
+	} finally {
+		isRefreshing = false;
+	}
 	tried(catchUpVideo); // not awaited, because drafts may take a while
 	listUncertainSoon();
 	if (isOutdated) {

@@ -68,6 +68,16 @@ def test_jobs_are_done_in_order_and_one_at_a_time():
         queue.add(Job("me", work("g")))
 
 
+def test_a_job_that_comes_and_goes_between_two_looks_is_seen():
+    queue = Queue(limit=3)
+    before = queue.stamp()
+    queue.add(job := Job("me"))
+    while queue.position(job) or not job.is_over or "me" in queue.stamp():
+        pass
+    assert queue.stamp() != before
+    queue.close()
+
+
 def test_a_job_that_fails_stops_no_other():
     queue = Queue(limit=9)
 
