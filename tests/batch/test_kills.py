@@ -109,7 +109,7 @@ def command(request, tiny, tmp_path) -> Command:
     """`extract`, or `segment` with a run on features of the grid."""
     if request.param == "extract":
         words = ("extract", "--encoder", "grid")
-        return Command(words, suffix=".npy", pictures=300, disturbances=9, pause=1.0)
+        return Command(words, suffix=".npy", pictures=300, disturbances=6, pause=1.0)
     root = tmp_path / "data"
     labels = dict.fromkeys(("one", "two", "three"), ["rest"] * 2 + ["wander"] * 3)
     write_dataset(root, ("rest", "wander"), labels, train=("one", "two"), test=("three",))

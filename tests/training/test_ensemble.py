@@ -183,7 +183,7 @@ def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path):
 
 
 @pytest.mark.usefixtures("heard")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_member_outlives_the_training(tiny, tmp_path, number):
     """However the training ends, its members end with it."""
     recipe = tmp_path / "recipe.yaml"
