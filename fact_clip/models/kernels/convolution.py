@@ -112,6 +112,9 @@ def merge_taps(convolutions: Sequence[Convolution], dtype: torch.dtype) -> Taps:
             if offset in taps:
                 matrix = taps[offset] + matrix
             taps[offset] = matrix
+    if dtype == torch.bfloat16:
+        # Their transposes are contiguous, because oneDNN copies others for each product.
+        return {offset: matrix.T.to(dtype).contiguous().T for offset, matrix in taps.items()}
     return {offset: matrix.to(dtype) for offset, matrix in taps.items()}
 
 
