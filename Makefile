@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 # Files of tests run in parallel, one process per core. Each has one thread, because more threads than cores wait for each other.
-PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 30
+PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile --no-loadscope-reorder --durations 30
+CORES = $(shell $(BIN)/python -c 'import os; print(min(os.cpu_count(), 4))')
 
-.PHONY: install lowest lowest-any demo test lint slow coverage mutants docs bench gpu lock audit clean
+.PHONY: install lowest lowest-any demo test fast lint slow coverage mutants docs bench gpu lock audit clean
 .DEFAULT_GOAL := install
 
 install: $(READY)
@@ -29,8 +30,12 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
-	$(PYTEST) -m "not slow"
+# Both at once, because mypy is one process.
+test: $(READY)
+	$(MAKE) --jobs 2 lint fast
+
+fast: $(READY)
+	$(PYTEST) -n $(CORES) -m "not slow"
 
 # The tests with the lowest versions that pyproject.toml allows, in a separate environment. torch comes from PyPI (PIP_EXTRA_INDEX_URL).
 lowest:
@@ -51,8 +56,9 @@ lowest-any: $(READY)
 		tests/losses tests/report/test_plots.py tests/test_run.py tests/test_hub.py tests/test_security.py
 USERS := clip,annotation,otio,lmdb,nwb,video,backbones,app,hub
 
+# One process more than cores, because many of these tests wait for a browser or for another process.
 slow: $(READY)
-	$(PYTEST) -m slow
+	$(PYTEST) -n $$(($(CORES) + 1)) -m slow
 
 # Lines that the fast tests reach. Six rooms need 95 %. TESTS="tests/core tests/metrics" runs some of the tests.
 coverage: $(READY)
