@@ -112,7 +112,8 @@ class Calibration:
         frames: for each slot, the training frames of each factor; "" counts frames without one.
         prior_weight: share of log p(c) that is subtracted.
         gamma: subtracted from the scores of seen classes, in nats.
-        prior: log p(c) by name. Other names get the product of the shares of their factors.
+        prior: log p(c) by name, 0 without correction. Other names get the product of the shares of
+            their factors.
         shift: added to that product where `prior` is given.
     """
 

@@ -346,7 +346,7 @@ def _training_frames(datasets: Sequence[Dataset]) -> NDArray[np.int64]:
 def _with_prior(
     start: Calibration, datasets: Sequence[Dataset], scored: Sequence[ScoredVideos]
 ) -> Calibration:
-    """Return the calibration with log p(c) of all classes."""
+    """Return the calibration with log p(c) of all actions, and 0 for background."""
     vocabulary = datasets[0].vocabulary
     tables = []
     for videos in scored:
@@ -354,8 +354,11 @@ def _with_prior(
     expected = start.log_prior(vocabulary)
     posterior = log_mean_posterior(tables, _SMOOTHING)
     prior = log_prior(expected, _training_frames(datasets), posterior)
+    shift = float((prior - expected).mean())
+    # Background is no rival of rare actions: frames that it lost would go to any of them.
+    prior[list(vocabulary.background_indices)] = 0.0
     prior_of_class = dict(zip(vocabulary.names, prior.tolist(), strict=True))
-    return replace(start, prior=prior_of_class, shift=float((prior - expected).mean()))
+    return replace(start, prior=prior_of_class, shift=shift)
 
 
 def learn_confidence(
