@@ -10,7 +10,8 @@ from typing import NamedTuple
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Names, Vocabulary
 from fact_clip.core.messages import suggest
-from fact_clip.datasets.holdout import Holdout, choose_validation_unseen
+from fact_clip.datasets.holdout import Holdout
+from fact_clip.datasets.holdout_choice import choose_validation_unseen
 from fact_clip.datasets.layout import DataStore, overlaps
 from fact_clip.datasets.splits import carve_validation, count_validation_parts, learning_groups
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fact_clip import metrics
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout import Factor, level, lost_factors
+from fact_clip.datasets.holdout_choice import Factor, level, lost_factors
 from fact_clip.decoding import Calibration, Scores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from fact_clip.config import DataConfig
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout import (
+from fact_clip.datasets.holdout import Holdout, check_leak
+from fact_clip.datasets.holdout_choice import (
     FactorSupport,
-    Holdout,
     Support,
-    check_leak,
     choose_validation_unseen,
     lost_factors,
     rank,

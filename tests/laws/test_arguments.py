@@ -13,7 +13,8 @@ from fact_clip import Config, Segment, Segmentation, Vocabulary, compat, load, m
 from fact_clip.batch import extract_all
 from fact_clip.config import BlockConfig, LossConfig, ModelConfig
 from fact_clip.core import majority_stride, row_times
-from fact_clip.datasets.holdout import Holdout, rank, select
+from fact_clip.datasets.holdout import Holdout
+from fact_clip.datasets.holdout_choice import rank, select
 from fact_clip.datasets.splits import divide
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.decoding import Confidence, DecodeSettings

@@ -1,0 +1,461 @@
+"""Classes that can be held out, by their factors in other classes (docs/protocol.md)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fact_clip.config import Count, Natural
+from fact_clip.core import InputError, Names, Vocabulary
+from fact_clip.core.arguments import validated
+from fact_clip.datasets.holdout import Holdout, Mode
+
+Factor = tuple[str, str]  # a slot and its word
+
+MIN_WELL_FILLED = 10, 3  # training frames and segments with which a class covers a factor well
+
+
+class FactorSupport:
+    """The seen classes that cover each factor.
+
+    Args:
+        vocabulary: the classes.
+        held_out: classes that cover nothing.
+        counts: training frames of each class, (C,). A class without frames covers nothing. None:
+            all classes have frames.
+        segments: training segments of each class, (C,), or None.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        held_out: Collection[str],
+        counts: ArrayLike | None = None,
+        segments: ArrayLike | None = None,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.seen = []  # the classes that are not held out and have training frames
+        frames = np.ones(len(vocabulary)) if counts is None else np.asarray(counts)
+        for name, count in zip(vocabulary, frames, strict=True):
+            if count > 0 and name not in held_out:
+                self.seen.append(name)
+
+        is_well_filled = np.ones(len(vocabulary), dtype=bool)
+        for values, least in zip((counts, segments), MIN_WELL_FILLED, strict=True):
+            if values is not None:
+                is_well_filled &= np.asarray(values) >= least
+        self.classes = defaultdict[Factor, set[str]](set)  # the seen classes with a factor
+        self.well_filled = defaultdict[Factor, set[str]](set)
+        for name in self.seen:
+            for factor in factors_of(vocabulary, name):
+                self.classes[factor].add(name)
+                if is_well_filled[vocabulary.index(name)]:
+                    self.well_filled[factor].add(name)
+
+    def weakest(self, name: str) -> Support:
+        """Return the support of the rarest factor of a class by other classes."""
+        supports = [
+            Support(
+                name=name,
+                classes=len(self.classes[factor] - {name}),
+                rarest=factor,
+                well_filled=len(self.well_filled[factor] - {name}),
+            )
+            for factor in factors_of(self.vocabulary, name)
+        ]
+        return min(supports, key=_rarity, default=Support(name, 0, None))
+
+    def missing(self, names: Iterable[str], without: str) -> int:
+        """Return how many well-filled classes the factors of names lack to have two each.
+
+        The class `without` does not count.
+        """
+        factors: set[Factor] = set()
+        for name in names:
+            factors.update(factors_of(self.vocabulary, name))
+        total = 0
+        for factor in factors:
+            total += max(2 - len(self.well_filled[factor] - {without}), 0)
+        return total
+
+
+@dataclass(frozen=True)
+class Support:
+    """Other classes with the rarest factor of a class. With none it cannot stay compositional.
+
+    Attributes:
+        name: the class.
+        classes: the number of other classes.
+        rarest: the factor, or None for a class without factors.
+        well_filled: the number of those classes that are well filled.
+    """
+
+    name: str
+    classes: int
+    rarest: Factor | None
+    well_filled: int = 0
+
+
+def _rarity(support: Support) -> tuple[int, int]:
+    return min(support.well_filled, 2), support.classes
+
+
+def lost_factors(
+    vocabulary: Vocabulary, unseen: Iterable[str], counts: ArrayLike | None = None
+) -> dict[str, tuple[Factor, ...]]:
+    """Find the factors that no seen class covers.
+
+    Args:
+        vocabulary: the classes.
+        unseen: the classes that are held out together.
+        counts: training frames of each class, (C,), or None. A seen class without frames does not
+            count.
+
+    Returns:
+        Held-out class -> its factors that no seen class has.
+    """
+    held_out = tuple(unseen)
+    support = FactorSupport(vocabulary, held_out, counts)
+    lost = {}
+    for name in held_out:
+        factors = factors_of(vocabulary, name)
+        lost[name] = tuple(factor for factor in factors if not support.classes[factor])
+    return lost
+
+
+def level(new: Sequence[Factor]) -> Literal["compositional", "new factor"]:
+    """Return the novelty of an unseen class (docs/protocol.md, Levels), by its `lost_factors`."""
+    return "new factor" if new else "compositional"
+
+
+@dataclass(frozen=True, order=True)
+class RankKey:
+    """Order of classes that could be held out next: the smallest comes first."""
+
+    shares_all_factors: bool  # another class has the same factors
+    missing_well_filled: int
+    missing_classes: int
+    shuffle: bytes  # an order that depends on the seed
+
+
+@validated("counts", "segments")
+def rank(
+    vocabulary: Vocabulary,
+    held_out: Sequence[str] = (),
+    counts: ArrayLike | None = None,
+    seed: int = 0,
+    segments: ArrayLike | None = None,
+) -> list[Support]:
+    """Rank the actions that could be held out next, best supported first.
+
+    The rarest factor of a class is the one with the fewest well-filled other classes, up to two,
+    then with the fewest other classes. A class comes last if another class has all of its factors.
+
+    Args:
+        vocabulary: the classes.
+        held_out: classes that support nothing.
+        counts: training frames of each class, (C,). None: all classes have enough.
+        seed: orders classes of equal support.
+        segments: training segments of each class, (C,). None: all classes have enough.
+
+    Returns:
+        The support of each action that is not held out and has frames.
+    """
+    support = FactorSupport(vocabulary, set(held_out), counts, segments)
+    twins = classes_with_twins(vocabulary)
+    actions = [name for name in support.seen if name not in vocabulary.background]
+    supports = [support.weakest(name) for name in actions]
+
+    def key(weakest: Support) -> RankKey:
+        return RankKey(
+            shares_all_factors=weakest.name in twins,
+            missing_well_filled=-min(weakest.well_filled, 2),
+            missing_classes=-weakest.classes,
+            shuffle=hashlib.sha256(f"{seed}\n{weakest.name}".encode()).digest(),
+        )
+
+    return sorted(supports, key=key)
+
+
+def classes_with_twins(vocabulary: Vocabulary) -> set[str]:
+    """Return the classes that share all their factors with another class."""
+    times = Counter(vocabulary.factors)
+    pairs = zip(vocabulary, vocabulary.factors, strict=True)
+    return {name for name, factors in pairs if times[factors] > 1}
+
+
+def resting_on_one(
+    vocabulary: Vocabulary,
+    held_out: Iterable[str],
+    counts: ArrayLike | None = None,
+    segments: ArrayLike | None = None,
+) -> dict[str, dict[Factor, str]]:
+    """Find the factors of held-out classes that only one seen class covers.
+
+    Args:
+        vocabulary: the classes.
+        held_out: the held-out classes.
+        counts: training frames of each class, (C,), or None.
+        segments: training segments of each class, (C,), or None.
+
+    Returns:
+        Held-out class -> its factors that one (well-filled) seen class covers -> that class.
+    """
+    names = tuple(held_out)
+    support = FactorSupport(vocabulary, names, counts, segments)
+    resting: dict[str, dict[Factor, str]] = {}
+    for name in names:
+        resting[name] = {}
+        for factor in factors_of(vocabulary, name):
+            classes = support.classes[factor]
+            well_filled = support.well_filled[factor]
+            if len(well_filled) == 1:
+                resting[name][factor] = min(well_filled)
+            elif not well_filled and len(classes) == 1:
+                resting[name][factor] = min(classes)
+    return resting
+
+
+def factors_of(vocabulary: Vocabulary, name: str) -> list[Factor]:
+    """Return the factors of a class."""
+    factors = vocabulary.factors[vocabulary.index(name)]
+    pairs = zip(vocabulary.slots, factors, strict=True)
+    return [(slot, word) for slot, word in pairs if word is not None]
+
+
+MAX_OF_VIDEO = 0.25  # share of a training video's frames that hidden classes should take
+
+
+@dataclass(frozen=True, order=True)
+class TrainingLoss:
+    """What training loses if classes are held out together: the smallest is preferred."""
+
+    shares_all_factors: bool  # another class has the same factors, so hiding it hides nothing
+    missing_classes: int  # see `FactorSupport.missing`
+    videos: int  # that lose more than `MAX_OF_VIDEO` of their frames
+
+
+@validated("counts", "segments", "videos")
+def select(
+    vocabulary: Vocabulary,
+    n_unseen: Count,
+    n_validation_unseen: Natural = 0,
+    *,
+    counts: ArrayLike | None = None,
+    segments: ArrayLike | None = None,
+    videos: ArrayLike | None = None,
+    candidates: Sequence[str] | None = None,
+    min_support: int = 1,
+    seed: int = 0,
+    mode: Mode = "mask",
+) -> Holdout:
+    """Choose classes to hold out such that training stays as intact as possible.
+
+    Classes are taken one by one: the one with which the most factors of all selected classes stay
+    in two well-filled seen classes, then the one with which the fewest videos lose more than
+    `MAX_OF_VIDEO` of their frames, then the one that the remaining classes support best (`rank`).
+
+    Args:
+        vocabulary: the classes.
+        n_unseen: number of test-unseen classes.
+        n_validation_unseen: number of validation-unseen classes.
+        counts: training frames of each class, (C,). Classes without frames are not selected.
+        segments: training segments of each class, (C,).
+        videos: frames of each class in each training video, (V, C).
+        candidates: the classes to choose from. None: all actions.
+        min_support: seen classes that have each factor of each selected class. 0 takes any class.
+        seed: breaks ties.
+        mode: the mode of the holdout.
+
+    Returns:
+        The holdout.
+
+    Raises:
+        InputError: too few classes can be held out together.
+    """
+    allowed = set(vocabulary if candidates is None else candidates)
+    twins = classes_with_twins(vocabulary)
+    if videos is None:
+        videos = np.zeros((0, len(vocabulary)))
+    frames = np.asarray(videos)  # (V, C)
+    count = n_unseen + n_validation_unseen
+    selected: list[str] = []
+    while len(selected) < count:
+        ranked = rank(vocabulary, selected, counts, seed, segments)
+        possible = [support for support in ranked if support.name in allowed]
+        supported = [support for support in possible if support.classes >= min_support]
+        if not supported:
+            has_parts = any(support.classes for support in possible)
+            fix = "choose fewer, or lower min_support"
+            if not has_parts:
+                fix = "give the names parts (data.grammar)"
+            problem = f"only {len(selected)} of {count} classes can be held out together"
+            raise InputError("holdout", problem, fix)
+
+        remaining = FactorSupport(vocabulary, selected, counts, segments)
+        losses = []
+        for support in supported:
+            names = [*selected, support.name]
+            hidden = frames[:, vocabulary.encode(names)].sum(1)  # (V,)
+            loss = TrainingLoss(
+                shares_all_factors=support.name in twins,
+                missing_classes=remaining.missing(names, without=support.name),
+                videos=int((hidden > MAX_OF_VIDEO * frames.sum(1)).sum()),
+            )
+            losses.append(loss)
+        best = supported[losses.index(min(losses))]  # of equally good ones the first
+        selected.append(best.name)
+
+    # in turn, so that both groups have well and less well supported classes
+    turns = [number * n_validation_unseen // count for number in range(count + 1)]
+    unseen: list[str] = []
+    validation_unseen: list[str] = []
+    for number, name in enumerate(selected):
+        group = validation_unseen if turns[number + 1] > turns[number] else unseen
+        group.append(name)
+    return Holdout(tuple(unseen), tuple(validation_unseen), mode).check(vocabulary)
+
+
+# Share of the action frames of seen classes that these classes may take from training, together.
+MAX_FRAMES = 0.15
+MIN_GROUPS = 2  # of training videos with such a class: one validates, the others can
+MIN_FRAMES = 10  # of training, of such a class
+
+
+@dataclass(frozen=True, order=True)
+class Preference:
+    """Order in which classes are taken as validation-unseen: the smallest comes first."""
+
+    shares_all_factors: bool  # another class has the same factors, so hiding it hides nothing
+    missing_well_filled: int  # lower if two well-filled seen classes keep its rarest factor
+    missing_classes: int  # lower if two seen classes keep it
+    missing_groups: int  # classes in more groups of videos come first
+    frames: int  # of equal classes, the one with fewer frames
+    name: str
+
+
+class HoldoutContext:
+    """The training material from which validation-unseen classes are chosen.
+
+    Args:
+        vocabulary: the classes.
+        unseen: the test-unseen classes.
+        frames: video -> class index -> frames.
+        groups: video -> its group, or None if each video is a group.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        unseen: Sequence[str],
+        frames: Mapping[str, Mapping[int, int]],
+        groups: Mapping[str, str] | None,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.unseen = tuple(unseen)
+        self.frame_counts = np.zeros(len(vocabulary), np.int64)  # of each seen class
+        self.video_counts = np.zeros(len(vocabulary), np.int64)  # no more than its segments
+        self.groups_of: dict[int, set[str]] = {}  # class index -> groups of videos
+
+        unseen_indices = set(vocabulary.encode(unseen).tolist())
+        for video, counts in frames.items():
+            group = video if groups is None else groups[video]
+            for index, count in counts.items():
+                if count and index >= 0 and index not in unseen_indices:
+                    self.frame_counts[index] += count
+                    self.video_counts[index] += 1
+                    self.groups_of.setdefault(index, set()).add(group)
+        self.twins = classes_with_twins(vocabulary)
+        self.lost = lost_factors(vocabulary, self.unseen, self.frame_counts)
+
+    @property
+    def actions(self) -> list[int]:
+        """Return the indices of the seen actions with frames."""
+        background = self.vocabulary.background_indices
+        return [index for index in self.groups_of if index not in background]
+
+    def hides_a_factor(self, names: Sequence[str]) -> bool:
+        """Return whether holding these classes out loses a factor of them or of unseen ones."""
+        lost = lost_factors(self.vocabulary, [*self.unseen, *names], self.frame_counts)
+        if any(lost[name] for name in names):
+            return True
+        return any(lost[name] != self.lost[name] for name in self.unseen)
+
+
+def candidate_preferences(
+    context: HoldoutContext, selected: Sequence[str], excluded: Collection[str], budget: float
+) -> list[Preference]:
+    """Return the classes that may be held out next, each with its preference."""
+    ranked = rank(
+        context.vocabulary,
+        (*context.unseen, *selected),
+        context.frame_counts,
+        segments=context.video_counts,
+    )
+    preferences = []
+    for support in ranked:
+        name = support.name
+        index = context.vocabulary.index(name)
+        n_groups = len(context.groups_of[index])
+        n_frames = int(context.frame_counts[index])
+        if name in excluded or support.classes < 1 or n_groups < MIN_GROUPS:
+            continue
+        if not MIN_FRAMES <= n_frames <= budget:
+            continue
+        if context.hides_a_factor([*selected, name]):
+            continue
+        preference = Preference(
+            shares_all_factors=name in context.twins,
+            missing_well_filled=-min(support.well_filled, 2),
+            missing_classes=-min(support.classes, 2),
+            missing_groups=-n_groups,
+            frames=n_frames,
+            name=name,
+        )
+        preferences.append(preference)
+    return preferences
+
+
+def choose_validation_unseen(
+    vocabulary: Vocabulary,
+    unseen: Sequence[str],
+    frames: Mapping[str, Mapping[int, int]],
+    groups: Mapping[str, str] | None = None,
+    excluded: Collection[str] = (),
+) -> Names:
+    """Choose seen actions to hold out for tuning, if any can be (docs/protocol.md, Validation).
+
+    They are half as many as the unseen classes, at least two, and at most an eighth of the seen
+    actions (at least one). With all of them held out, each of their factors stays in a seen class
+    and no unseen class loses a factor. They have some frames, in two groups of videos or more, but
+    not too many.
+
+    Args:
+        vocabulary: the classes.
+        unseen: the test-unseen classes.
+        frames: training and validation video -> class index -> frames.
+        groups: video -> its group, whose videos validate together. None: each is a group.
+        excluded: classes that are not taken.
+
+    Returns:
+        The names of the classes, in the order of the vocabulary.
+    """
+    context = HoldoutContext(vocabulary, unseen, frames, groups)
+    actions = context.actions
+    n_selected = min(max(2, round(len(unseen) / 2)), max(1, len(actions) // 8))
+    budget = MAX_FRAMES * context.frame_counts[actions].sum()
+    selected: list[str] = []
+    while len(selected) < n_selected:
+        preferences = candidate_preferences(context, selected, excluded, budget)
+        if not preferences:
+            break
+        best = min(preferences)
+        selected.append(best.name)
+        budget -= best.frames
+    return tuple(name for name in vocabulary if name in selected)
