@@ -385,7 +385,7 @@ class DecodeConfig(_Frozen):
         0.0, description="weight of the factors of nearby frames; docs/method.md, 'Decoding'"
     )
     prior_weight: Weight = Field(
-        0.0, description="classes held out: share of log p(class) that is subtracted"
+        0.0, description="classes held out: share of log p(action) that is subtracted"
     )
     gamma_cost: Part = Field(
         0.15, description="classes held out: share of seen accuracy that gamma may cost"
