@@ -103,10 +103,12 @@ class TrainingSet:
                     classes.append(label)
             write_lines(self._mapping, [f"{index} {name}" for index, name in enumerate(classes)])
             self._add_factors(classes)
+            labels_path = self.root / "groundTruth" / f"{stem}.txt"
             if is_clicked:
                 self._write_clicks(stem, labels)
+                labels_path.unlink(missing_ok=True)  # labels of before would be read first
             else:
-                write_lines(self.root / "groundTruth" / f"{stem}.txt", labels)
+                write_lines(labels_path, labels)
             self._add_to_lists(stem)
         return stem
 
@@ -155,16 +157,16 @@ class TrainingSet:
     def _add_to_lists(self, name: str) -> None:
         """Add a video to the training list of every split that does not test it."""
         splits = split_names(self.root)
-        found_lists = [find_split(self.root, "train", split) for split in splits]
-        lists = [path for path in found_lists if path is not None]
         if not splits:
             write_lines(self.root / "splits" / "test.split1.bundle", [])
-        for path in lists or [self.root / "splits" / "train.split1.bundle"]:
-            trained = _read_list(path)
-            tested = _read_list(path.with_name(path.name.replace("train", "test")))
+            write_lines(self.root / "splits" / "train.split1.bundle", [name])
+        for split in splits:
+            train_list = find_split(self.root, "train", split)
+            trained = _read_list(train_list)
+            tested = _read_list(find_split(self.root, "test", split))
             names = [line.strip().removesuffix(".txt") for line in [*trained, *tested]]
-            if name not in names:
-                write_lines(path, [*trained, name])
+            if train_list is not None and name not in names:
+                write_lines(train_list, [*trained, name])
 
 
 def _write_table(path: Path, rows: Sequence[Sequence[object]]) -> None:
@@ -175,5 +177,5 @@ def _write_table(path: Path, rows: Sequence[Sequence[object]]) -> None:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def _read_list(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+def _read_list(path: Path | None) -> list[str]:
+    return [] if path is None else path.read_text(encoding="utf-8").splitlines()

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from fact_clip.cli import main
+from fact_clip.config import DataConfig
 from fact_clip.core.paths import whole_file
-from fact_clip.datasets.layout import split_names
+from fact_clip.datasets.layout import DataFolder, split_names
 from fact_clip_app.teach import new_folder
 from fact_clip_app.training_set import TrainingSet
 
@@ -71,6 +72,28 @@ def test_a_test_video_is_not_trained_on(tmp_path):
     add(tmp_path, 2, "tested", ["pour"] * 10)
     assert (tmp_path / "splits/train.split1.bundle").read_text() == "video\n"
     assert split_names(tmp_path) == ["1"]
+
+
+def test_a_list_whose_name_has_a_part_twice_keeps_its_test(tmp_path):
+    add(tmp_path, 1)
+    add(tmp_path, 2, "tested")
+    for path in (tmp_path / "splits").iterdir():
+        path.unlink()
+    (tmp_path / "train1.train").write_text("video.txt\n")
+    (tmp_path / "train1.test").write_text("tested.txt\n")
+    add(tmp_path, 2, "tested", ["pour"] * 10)
+    assert (tmp_path / "train1.train").read_text() == "video.txt\n"
+
+
+def test_clicks_take_the_place_of_labels_and_labels_of_clicks(tmp_path):
+    clicked = ["?", "stir", *["?"] * 6, "pour", "?"]
+    add(tmp_path, 1)
+    TrainingSet(tmp_path, None).add("video", features(1), clicked, {"fps": 5.0}, is_clicked=True)
+    config = DataConfig(root=str(tmp_path), fps=5.0, layout="TD")
+    assert [(click.frame, click.label) for click in DataFolder(config).clicks("video")] == [(1, "stir"), (8, "pour")]
+    add(tmp_path, 1)
+    assert DataFolder(config).clicks("video") == []
+    assert DataFolder(config).label_lines("video") == LABELS
 
 
 def test_a_new_set_passes_its_check(tmp_path, capsys):
