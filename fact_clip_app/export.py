@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,9 @@ FIRST_VIDEOS = 50
 TEST_EVERY = 4
 """Of this many labelled videos, one is a test video."""
 
+ROLES = "tested videos"
+"""Setting of the project: by the id of a video, whether it tests. Without an entry it is new."""
+
 
 @dataclass(frozen=True)
 class LabelledVideo:
@@ -46,6 +49,7 @@ class LabelledVideo:
     features: Path
     rows: NDArray[np.float64]  # (T + 1,) seconds at which rows start, and the end
     labels: list[str]  # (T,)
+    is_learned: bool = False  # whether a model of the project may have learned from it
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,37 @@ def export_set(page: Page, track: str, root: Path, unlabelled: Unlabelled | None
     write_set(page, examples, root, None, answers, Job("export"))
 
 
+def assign_roles(examples: Sequence[Example], stored: Mapping[str, bool]) -> dict[str, bool]:
+    """Decide which labelled videos test a model.
+
+    A video keeps its role, so that no model is tested on what an earlier one has learned from. Only
+    if no other is left, a video changes it.
+
+    Args:
+        examples: the videos.
+        stored: the roles so far, by the id of a video.
+
+    Returns:
+        The roles, those of other videos included.
+    """
+    roles = dict(stored)
+    full = [example.video.id for example in examples if not example.is_clicked]
+    for example in examples:
+        if example.is_clicked:
+            roles[example.video.id] = False
+    known = [video for video in full if video in roles]
+    n_tests = sum(roles[video] for video in known)
+    new = [video for video in full if video not in roles]
+    for count, video in enumerate(new, start=len(known) + 1):
+        roles[video] = n_tests < (count + 2) // TEST_EVERY or len(full) == 1
+        n_tests += roles[video]
+    if n_tests == 0:
+        roles[full[-1]] = True
+    elif n_tests == len(examples):
+        roles[full[0]] = False
+    return roles
+
+
 def write_set(
     page: Page,
     examples: Sequence[Example],
@@ -182,19 +217,20 @@ def write_set(
         encoder = encoder_model.encoder_for(media)
         extraction = encoder_model.extraction
     test_videos = []
-    full = [example for example in examples if not example.is_clicked]
-    clicked = [example for example in examples if example.is_clicked]
-    for number, example in enumerate([*full, *clicked]):
+    stored = page.project.setting(ROLES, {})
+    roles = assign_roles(examples, stored)
+    page.project.set(ROLES, roles)
+    for example in examples:
         video = example.video
         features = page.engine.features_by(video, encoder, extraction)
         features = features or page.engine.encode(video, job, encoder, extraction)
         is_background = example.complete or unlabelled.get(video.id) == "background"
         other = background if is_background else UNLABELLED
         name, labelled = add_video(training_set, video, example.labels, other, features, model)
-        is_turn = number % TEST_EVERY == 1 or len(full) == 1
-        is_test[name] = is_turn and not example.is_clicked
+        is_test[name] = roles[video.id]
         if is_test[name]:
-            test_videos.append(labelled)
+            is_learned = not stored.get(video.id, True)
+            test_videos.append(replace(labelled, is_learned=is_learned))
     test = [name for name in is_test if is_test[name]]
     train = [name for name in is_test if not is_test[name]]
     write_lines(root / "splits" / "train.split1.bundle", train)

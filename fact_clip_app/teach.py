@@ -138,7 +138,9 @@ def _learn(
     run_command(command, job, out / "log.jsonl", epochs, folder=folder)
 
     after = measure(page.engine.open(out), test_videos)
-    earlier = None if previous is None else measure(previous, test_videos)
+    earlier = None
+    if previous is not None and not any(video.is_learned for video in test_videos):
+        earlier = measure(previous, test_videos)
     figures = {"before": earlier, "after": after}
     page.project.add_run(out, training.track, figures)
     if earlier is not None and earlier["right"] > after["right"]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 
@@ -10,8 +13,9 @@ from fact_clip.core import InputError
 from fact_clip.inference.loading import load
 from fact_clip.training import train
 from fact_clip.video.overlay import write_video
-from fact_clip_app.export import LabelledVideo, labelled_videos, write_set
+from fact_clip_app.export import ROLES, Example, LabelledVideo, assign_roles, labelled_videos, write_set
 from fact_clip_app.jobs import Job
+from fact_clip_app.project import Label, VideoEntry
 from fact_clip_app.teach import figures_text, measure
 
 from ..refusals import refused
@@ -141,6 +145,45 @@ def test_videos_of_point_events_are_trained_on_as_clicks(opened, rows, workbench
     assert labelled == ["person3_video1.txt"]  # the video with segments is tested on
     tested = (tmp_path / "set/splits/test.split1.bundle").read_text().split()
     assert tested == ["person3_video1"]
+
+
+def example(name: str, is_clicked: bool = False) -> Example:
+    labels = [Label(0, 0 if is_clicked else 5, "stir")]
+    return Example(cast(VideoEntry, SimpleNamespace(id=name)), labels, complete=True)
+
+
+def that_test(names, stored=(), clicked=()):
+    """The names of the videos that test, of those named."""
+    roles = assign_roles([example(name, name in clicked) for name in names], dict(stored))
+    return "".join(name for name in names if roles[name])
+
+
+def test_one_video_of_four_tests_a_model_and_no_model_has_learned_from_it():
+    assert [that_test("abcdefghij"[:number]) for number in (2, 3, 5, 6, 9, 10)] == ["b", "b", "b", "bf", "bf", "bfj"]
+    first = assign_roles([example("b"), example("c")], {})
+    assert first == {"b": False, "c": True}
+    assert that_test("abc", first) == "c"  # a video before them takes nobody's place
+    assert that_test("abcdef", first) == "cf"
+    assert that_test("bd", first) == "d"  # the tested one is gone
+    assert that_test("ab", {"a": False, "b": False}) == "b"  # no other is left
+    assert that_test("ab", {"a": True, "b": True}) == "b"  # one must be trained on
+    assert that_test("abc", clicked="ab") == "c"
+    assert that_test("ab", {"a": True}, clicked="a") == "b"
+
+
+def test_a_model_is_not_measured_on_what_it_may_have_learned(opened, rows, workbench, tmp_path):
+    user = opened(run=None)()
+    for path in (rows, workbench / "features" / "person2_video1.npy"):
+        user.label(user.add(path), (0, 5, "stir"))
+    examples = labelled_videos(user.page, "main")
+    job = Job("export", lambda job: None)
+    (video,) = write_set(user.page, examples, tmp_path / "first", None, {}, job)
+    assert not video.is_learned
+    second = examples[1].video.id
+    assert user.page.project.setting(ROLES) == {examples[0].video.id: False, second: True}
+    user.page.project.set(ROLES, {example.video.id: False for example in examples})
+    (video,) = write_set(user.page, examples, tmp_path / "second", None, {}, job)
+    assert video.is_learned
 
 
 def plans(rng, number, *more):
