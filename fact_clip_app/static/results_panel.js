@@ -180,6 +180,7 @@ function Compare({people}) {
 			<${FileButton} id="label-files" title="Label files …" onFiles=${load} />
 		</div>
 		${answer && html`<${Figures} figures=${answer.figures} />`}
+		${answer && html`<${Incomplete} videos=${answer.videos ?? [video]} />`}
 		${answer?.videos && html`<${Agreement} answer=${answer} />`}
 		${answer?.rows && html`<${Differences} answer=${answer} video=${video} />`}
 	</section>`;
@@ -190,6 +191,15 @@ function Figures({figures}) {
 		${Object.entries(FIGURES).map(([key, [title, digits]]) => html`<tr key=${key}>
 			<th scope="row">${title}</th><td>${figures[key]?.toFixed(digits) ?? "–"}</td></tr>`)}
 	</tbody></table>`;
+}
+
+/** Say whose unlabelled frames are not known to be background, though they count as that. */
+function Incomplete({videos}) {
+	const compared = new Set(videos.map(({id}) => id));
+	const names = state.project.videos.filter(({id, complete}) => compared.has(id) && !complete).map(({name}) => name);
+	if (!names.length) return null;
+	return html`<p class="hint" id="incomplete">Unlabelled frames count as background, though these videos are not marked as fully labelled:
+		${` ${names.join(", ")}`}.</p>`;
 }
 
 /** Agreement of each video, and which classes two people confuse. */

@@ -326,6 +326,7 @@ def test_how_it_looks(bench, browser, tmp_path):
             settled(page)
             assert page.locator("#figures td").all_text_contents() == ["100.0"] * 5 + ["1.000", "0.00", "1.000"]
             assert page.locator("#comparison canvas").is_visible()
+            assert "not marked as fully labelled: new." in page.locator("#incomplete").text_content()
             (tmp_path / "other.txt").write_text("grasp shaft\n" * 100)
             page.set_input_files("#label-files", tmp_path / "other.txt")
             until(page, "document.querySelector('#second').selectedOptions[0].textContent === 'other.txt'")

@@ -271,6 +271,7 @@ def test_two_people_label_blind(address, browser, clip):
         bernd.click("#compare")
         settled(bernd)
         assert "groom" in bernd.locator("#confusion").text_content()
+        assert bernd.locator("#incomplete").count() == 0
         # the labels of one person alone
         until(bernd, "document.querySelector('#budget-table').textContent.includes('mouse, Bernd')")
         bernd.select_option("#by", "Anna")
