@@ -1,5 +1,6 @@
 """Figures of labelled videos (ethogram, total times, transitions), and of several trainings."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ _ROW = 0.32  # inches
 _MARGIN = 1.4  # inches for the axis and its labels
 _VIDEO = "#f0f0f0"  # under the segments of a row, from the start of the video to its end
 _MAX_NUMBERS = 25  # classes of a matrix with numbers
+_CHARACTER = 0.085  # inches of a character of a legend
+_PATCH = 0.65  # inches of a colour in a legend, and of the space beside it
+_LEGEND_ROW = 0.22  # inches
 
 Rows = Mapping[str, Sequence[Stretch]]
 """The segments of each row."""
@@ -31,7 +35,10 @@ def ethogram(rows: Rows, seconds: Mapping[str, float], colours: Mapping[str, str
     Returns:
         The figure.
     """
-    figure, axes = _figure(len(rows))
+    longest = max((len(label) for label in colours), default=0)
+    columns = max(int(_WIDTH / (_CHARACTER * longest + _PATCH)), 1)
+    legend_height = _LEGEND_ROW * math.ceil(len(colours) / columns)
+    figure, axes = _figure(len(rows), extra_height=legend_height)
     for position, (name, parts) in enumerate(rows.items()):
         axes.barh(position, seconds[name], color=_VIDEO)
         for label, colour in colours.items():
@@ -42,7 +49,7 @@ def ethogram(rows: Rows, seconds: Mapping[str, float], colours: Mapping[str, str
     axes.set_xlim(0, max(seconds.values()))
     axes.set_xlabel("time (s)")
     patches = [Patch(color=colour, label=label) for label, colour in colours.items()]
-    legend = figure.legend(handles=patches, loc="outside right upper", frameon=False)
+    legend = figure.legend(handles=patches, loc="outside lower left", ncols=columns, frameon=False)
     for item in legend.get_texts():
         item.set_parse_math(False)
     return figure
@@ -124,8 +131,8 @@ def learning_curve(lines: Mapping[str, Sequence[float]], names: Sequence[str]) -
     return figure
 
 
-def _figure(n_rows: int, width: float = _WIDTH) -> tuple[Figure, Axes]:
-    size = (width, _MARGIN + _ROW * n_rows)
+def _figure(n_rows: int, width: float = _WIDTH, extra_height: float = 0.0) -> tuple[Figure, Axes]:
+    size = (width, _MARGIN + _ROW * n_rows + extra_height)
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)

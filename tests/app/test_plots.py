@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fact_clip.report.charts import ethogram
+
 from .test_editing import NASTY
 
 KINDS = ("ethogram", "budget", "transitions", "learning")
@@ -58,6 +60,20 @@ def test_plots_name_what_they_show(user):
     assert NASTY not in matrix
     assert matrix.count("1") == 3  # groom to eat, eat to groom, groom to blink
     assert {"first run", "second run", "time that is right"} <= set(words(user, "learning"))
+
+
+@pytest.mark.parametrize(("name", "count"), [("grasp", 60), ("take the long wrench off the table", 18), ("a" * 80, 3)])
+def test_the_legend_of_an_ethogram_fits_under_it(name, count):
+    names = [f"{name} {number}" for number in range(count)]
+    rows = {"mouse": [(number, number + 1, label) for number, label in enumerate(names)]}
+    figure = ethogram(rows, {"mouse": count}, dict.fromkeys(names, "#123456"))
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == names
+    box = legend.get_window_extent()
+    assert min(box.x0, box.y0) >= 0
+    assert box.x1 <= figure.bbox.x1
+    assert box.y1 <= figure.axes[0].get_tightbbox().y0
 
 
 def test_plots_have_the_colours_of_the_page(user):
