@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from rich.cells import cell_len
 
 from fact_clip.report.budget import Stretch, transitions
 
@@ -16,7 +17,7 @@ _ROW = 0.32  # inches
 _MARGIN = 1.4  # inches for the axis and its labels
 _VIDEO = "#f0f0f0"  # under the segments of a row, from the start of the video to its end
 _MAX_NUMBERS = 25  # classes of a matrix with numbers
-_CHARACTER = 0.085  # inches of a character of a legend
+_CHARACTER = 0.095  # inches of a character of a legend; Chinese ones count twice
 _PATCH = 0.65  # inches of a colour in a legend, and of the space beside it
 _LEGEND_ROW = 0.22  # inches
 
@@ -35,7 +36,7 @@ def ethogram(rows: Rows, seconds: Mapping[str, float], colours: Mapping[str, str
     Returns:
         The figure.
     """
-    longest = max((len(label) for label in colours), default=0)
+    longest = max((cell_len(label) for label in colours), default=0)
     columns = max(int(_WIDTH / (_CHARACTER * longest + _PATCH)), 1)
     legend_height = _LEGEND_ROW * math.ceil(len(colours) / columns)
     figure, axes = _figure(len(rows), extra_height=legend_height)

@@ -62,7 +62,9 @@ def test_plots_name_what_they_show(user):
     assert {"first run", "second run", "time that is right"} <= set(words(user, "learning"))
 
 
-@pytest.mark.parametrize(("name", "count"), [("grasp", 60), ("take the long wrench off the table", 18), ("a" * 80, 3)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("grasp", 60), ("take the long wrench off the table", 18), ("a" * 80, 3), ("切黄瓜片", 24)]
+)
 def test_the_legend_of_an_ethogram_fits_under_it(name, count):
     names = [f"{name} {number}" for number in range(count)]
     rows = {"mouse": [(number, number + 1, label) for number, label in enumerate(names)]}
