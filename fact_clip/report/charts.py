@@ -1,25 +1,20 @@
 """Figures of labelled videos (ethogram, total times, transitions), and of several trainings."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from rich.cells import cell_len
 
 from fact_clip.report.budget import Stretch, transitions
+from fact_clip.report.plots import WIDTH, add_legend, legend_height
 
 _WIDTH = 10.0  # inches
 _ROW = 0.32  # inches
 _MARGIN = 1.4  # inches for the axis and its labels
 _VIDEO = "#f0f0f0"  # under the segments of a row, from the start of the video to its end
 _MAX_NUMBERS = 25  # classes of a matrix with numbers
-_CHARACTER = 0.095  # inches of a character of a legend; Chinese ones count twice
-_PATCH = 0.65  # inches of a colour in a legend, and of the space beside it
-_LEGEND_ROW = 0.22  # inches
 
 Rows = Mapping[str, Sequence[Stretch]]
 """The segments of each row."""
@@ -36,10 +31,7 @@ def ethogram(rows: Rows, seconds: Mapping[str, float], colours: Mapping[str, str
     Returns:
         The figure.
     """
-    longest = max((cell_len(label) for label in colours), default=0)
-    columns = max(int(_WIDTH / (_CHARACTER * longest + _PATCH)), 1)
-    legend_height = _LEGEND_ROW * math.ceil(len(colours) / columns)
-    figure, axes = _figure(len(rows), extra_height=legend_height)
+    figure, axes = _figure(len(rows), WIDTH, extra_height=legend_height(list(colours)))
     for position, (name, parts) in enumerate(rows.items()):
         axes.barh(position, seconds[name], color=_VIDEO)
         for label, colour in colours.items():
@@ -49,10 +41,7 @@ def ethogram(rows: Rows, seconds: Mapping[str, float], colours: Mapping[str, str
     _name_rows(axes, rows)
     axes.set_xlim(0, max(seconds.values()))
     axes.set_xlabel("time (s)")
-    patches = [Patch(color=colour, label=label) for label, colour in colours.items()]
-    legend = figure.legend(handles=patches, loc="outside lower left", ncols=columns, frameon=False)
-    for item in legend.get_texts():
-        item.set_parse_math(False)
+    add_legend(figure, list(colours.items()))
     return figure
 
 

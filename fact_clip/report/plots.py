@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from rich.cells import cell_len
 
 from fact_clip.core import Floats, InputError, Json, Reals, Segmentation, Vocabulary, library_errors
 from fact_clip.core.colours import BACKGROUND, class_colours
@@ -30,7 +31,7 @@ with library_errors("plots", "no matplotlib", ImportError, fix=install_command("
 SUFFIXES = (".png", ".svg", ".pdf")
 
 # inches
-_WIDTH = 12.0
+WIDTH = 12.0
 _ROW = 0.5
 _AXIS = 0.8
 _TITLE = 0.35
@@ -94,13 +95,10 @@ def timeline(
     }
     legend_rows = [(f"{mark}  {label}", colours[label]) for label, mark in marks.items()]
     legend_rows += [(label, BACKGROUND) for label in labels if label in background]
-    n_columns = _legend_columns([name for name, _ in legend_rows])
-    n_lines = math.ceil(len(legend_rows) / n_columns)
-
-    height = _AXIS + _ROW * len(rows) + _LINE * n_lines
+    height = _AXIS + _ROW * len(rows) + legend_height([name for name, _ in legend_rows])
     if title:
         height += _TITLE
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     in_seconds = all(row.seconds(0) is not None for row in rows.values())
     bars = [_bars(row, in_seconds) for row in rows.values()]
@@ -108,17 +106,7 @@ def timeline(
     axes.set_xlabel("time (s)" if in_seconds else "frame", fontsize=9)
     if title:
         axes.set_title(title, loc="left", fontsize=10, parse_math=False)
-    legend = figure.legend(
-        [Patch(color=colour) for _, colour in legend_rows],
-        [_shortened(name, _LONGEST) for name, _ in legend_rows],
-        ncols=n_columns,
-        fontsize=_POINTS,
-        frameon=False,
-        loc="outside lower left",
-        handlelength=1.4,
-        columnspacing=1.4,
-    )
-    _show_plainly(legend)
+    add_legend(figure, legend_rows)
 
     narrowest = _NARROWEST * axes.get_xlim()[1]
     for index, row in enumerate(bars):
@@ -130,10 +118,31 @@ def timeline(
     return figure
 
 
+def legend_height(names: Sequence[str]) -> float:
+    """Return the height in inches of a legend with these names (`add_legend`)."""
+    return _LINE * math.ceil(len(names) / _legend_columns(names))
+
+
+def add_legend(figure: Figure, rows: Sequence[tuple[str, str]]) -> None:
+    """Add names with their colours under a figure that is `WIDTH` wide."""
+    names = [_shortened(name, _LONGEST) for name, _ in rows]
+    legend = figure.legend(
+        [Patch(color=colour) for _, colour in rows],
+        names,
+        ncols=_legend_columns(names),
+        fontsize=_POINTS,
+        frameon=False,
+        loc="outside lower left",
+        handlelength=1.4,
+        columnspacing=1.4,
+    )
+    _show_plainly(legend)
+
+
 def _legend_columns(names: Sequence[str]) -> int:
     """Return how many columns of names fit side by side."""
-    longest = min(max(map(len, names)), _LONGEST)
-    n_fitting = int(_WIDTH / (_LETTER * longest + _PATCH))
+    longest = min(max(map(cell_len, names)), _LONGEST)
+    n_fitting = int(WIDTH / (_LETTER * longest + _PATCH))
     return max(1, min(n_fitting, _MOST_COLUMNS, len(names)))
 
 
