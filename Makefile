@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile --no-loadscope-reorder --durations 30
 CORES = $(shell $(BIN)/python -c 'import os; print(min(os.cpu_count(), 4))')
 
-.PHONY: install lowest lowest-any demo test fast lint slow coverage mutants docs bench gpu lock audit clean
+.PHONY: install lowest lowest-any demo test lint slow coverage mutants docs bench gpu lock audit clean
 .DEFAULT_GOAL := install
 
 install: $(READY)
@@ -30,11 +30,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Both at once, because mypy is one process.
-test: $(READY)
-	$(MAKE) --jobs 2 lint fast
-
-fast: $(READY)
+test: lint
 	$(PYTEST) -n $(CORES) -m "not slow"
 
 # The tests with the lowest versions that pyproject.toml allows, in a separate environment. torch comes from PyPI (PIP_EXTRA_INDEX_URL).

@@ -165,10 +165,10 @@ def assign_roles(examples: Sequence[Example], stored: Mapping[str, bool]) -> dic
     for example in examples:
         if example.is_clicked:
             roles[example.video.id] = False
-    known = [video for video in full if video in roles]
-    n_tests = sum(roles[video] for video in known)
-    new = [video for video in full if video not in roles]
-    for count, video in enumerate(new, start=len(known) + 1):
+    old_videos = [video for video in full if video in roles]
+    n_tests = sum(roles[video] for video in old_videos)
+    new_videos = [video for video in full if video not in roles]
+    for count, video in enumerate(new_videos, start=len(old_videos) + 1):
         roles[video] = n_tests < (count + 2) // TEST_EVERY or len(full) == 1
         n_tests += roles[video]
     if n_tests == 0:
