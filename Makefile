@@ -7,8 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 # Files of tests run in parallel, one process per core. Each has one thread, because more threads than cores wait for each other.
-PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile --no-loadscope-reorder --durations 30
-CORES = $(shell $(BIN)/python -c 'import os; print(min(os.cpu_count(), 4))')
+PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 30
 
 .PHONY: install lowest lowest-any demo test lint slow coverage mutants docs bench gpu lock audit clean
 .DEFAULT_GOAL := install
@@ -31,7 +30,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 test: lint
-	$(PYTEST) -n $(CORES) -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # The tests with the lowest versions that pyproject.toml allows, in a separate environment. torch comes from PyPI (PIP_EXTRA_INDEX_URL).
 lowest:
@@ -52,9 +51,8 @@ lowest-any: $(READY)
 		tests/losses tests/report/test_plots.py tests/test_run.py tests/test_hub.py tests/test_security.py
 USERS := clip,annotation,otio,lmdb,nwb,video,backbones,app,hub
 
-# One process more than cores, because many of these tests wait for a browser or for another process.
 slow: $(READY)
-	$(PYTEST) -n $$(($(CORES) + 1)) -m slow
+	$(PYTEST) -m slow
 
 # Lines that the fast tests reach. Six rooms need 95 %. TESTS="tests/core tests/metrics" runs some of the tests.
 coverage: $(READY)
