@@ -66,9 +66,10 @@ def test_extract(turn, number, code, films, extracted, tmp_path):
     found, said = cut_off(words, number, tmp_path, "*.npy")
     assert found in (code, 0), said
     told = [line for line in said.splitlines() if line.startswith("fact-clip")]
-    hint = "" if below(tmp_path) == extracted else "; the same command goes on with what is left"
-    assert found == 0 or told[0].startswith(f"fact-clip: interrupted{hint}")
-    assert len(told) == (found > 0)
+    answers = [["fact-clip: interrupted; the same command goes on with what is left"]] if found > 0 else [[]]
+    if found > 0 and below(tmp_path) == extracted:  # the signal came after the last video
+        answers.append(["fact-clip: interrupted"])
+    assert told in answers
     for name, content in below(tmp_path).items():
         assert name.endswith(".part") or content == extracted[name], name
     assert main(words) == 0
