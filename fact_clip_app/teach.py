@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -245,9 +245,11 @@ def measure(model: Segmenter, videos: Sequence[LabelledVideo]) -> dict[str, Any]
     total = 0.0
     hits = 0
     n_segments = 0
+    # The model may have another name for it than the labels.
+    background = {BACKGROUND, *model.vocabulary.background}
+    ignored = {UNLABELLED, *background}
     for video in videos:
         features, clock = model.open(video.features)
-        ignored = (UNLABELLED, BACKGROUND, *model.vocabulary.background)
         names = sorted({label for label in video.labels if label not in ignored})
         actions = None
         if reads_names(model):
@@ -257,10 +259,12 @@ def measure(model: Segmenter, videos: Sequence[LabelledVideo]) -> dict[str, Any]
         scores = model.score(features, video.features, candidates, clock)
         prediction = model.decode(scores, candidates, DecodeSettings())
 
-        vocabulary = Vocabulary.from_names(dict.fromkeys([*video.labels, *prediction.transcript]))
-        truth = vocabulary.encode(video.labels)  # (T,)
-        predicted = vocabulary.encode(prediction.to_frames())  # (T,)
-        is_labelled = np.array([label != UNLABELLED for label in video.labels])
+        true_labels = _with_one_background(video.labels, background)
+        predicted_labels = _with_one_background(prediction.to_frames(), background)
+        vocabulary = Vocabulary.from_names(dict.fromkeys([*true_labels, *predicted_labels]))
+        truth = vocabulary.encode(true_labels)  # (T,)
+        predicted = vocabulary.encode(predicted_labels)  # (T,)
+        is_labelled = np.array([label != UNLABELLED for label in true_labels])
         seconds = np.diff(video.rows)
         right += float(seconds[is_labelled & (truth == predicted)].sum())
         total += float(seconds[is_labelled].sum())
@@ -274,6 +278,10 @@ def measure(model: Segmenter, videos: Sequence[LabelledVideo]) -> dict[str, Any]
         "found": hits,
         "segments": n_segments,
     }
+
+
+def _with_one_background(labels: Sequence[str], background: Collection[str]) -> list[str]:
+    return [BACKGROUND if label in background else label for label in labels]
 
 
 def figures_text(figures: dict[str, Any]) -> str:

@@ -133,10 +133,14 @@ function LoadFields({file, upload: key, first, isFitting}) {
 		const count = track.segments.length;
 		return [`track ${track.id}`, count ? `${track.name}: replace its ${count} segments` : track.name];
 	});
+	const choose = (value) => {
+		setId(value);
+		setTarget(""); // the tracks are those of another video
+	};
 	const targets = [...isSeveral ? [["tiers", `those of the file: ${counts}`]] : tracks, ["new", "a new track"]];
 	return html`
 		${!isFitting && html`<p class="hint">No video, or more than one, has the name of this file.</p>`}
-		<p><${Select} label="Video" name="video" id="load-video" value=${id} options=${videos} onChange=${setId} /></p>
+		<p><${Select} label="Video" name="video" id="load-video" value=${id} options=${videos} onChange=${choose} /></p>
 		<p><${Select} label="Track" name="target" id="load-target" value=${shown} options=${targets} onChange=${setTarget} /></p>
 		<p hidden=${shown !== "new"}><label>Name of the new track
 			<input name="name" id="load-name" maxlength="200" defaultValue=${stem} value=${stem} /></label></p>

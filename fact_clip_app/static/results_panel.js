@@ -4,6 +4,7 @@ import {html, useEffect, useRef, useState} from "./vendor/preact-htm.js";
 import {asPairs, Check, FileButton, Select} from "./controls.js";
 import {loadLabels} from "./files.js";
 import {ask, download, tried, upload, videoPath} from "./requests.js";
+import {refresh} from "./session.js";
 import {currentTrack, state, update} from "./state.js";
 
 export function ResultsPanel() {
@@ -151,17 +152,19 @@ function Compare({people}) {
 	const sides = [...tracks, ...persons, ...isAll ? [] : [...more, ...files]];
 	const [first, setFirst] = useState("");
 	const [second, setSecond] = useState("");
-	const [answer, setAnswer] = useState(null);
-	const changeAll = (value) => {
-		setAll(value);
-		setAnswer(null);
-	};
+	const [given, setGiven] = useState(null); // the last answer, with its question and the labels that it is of
 	const values = sides.map(([value]) => value);
 	const left = values.includes(first) ? first : values[0];
 	const right = values.includes(second) ? second : values[1] ?? values[0];
+	const question = JSON.stringify([left, right, isAll, video?.id]);
+	const answer = given?.question === question ? given : null;
 	const compare = () => tried(async () => {
-		if (isAll) setAnswer(await ask(`/api/agreement?${new URLSearchParams({first: left, second: right})}`));
-		else setAnswer(await ask(videoPath(video.id, "/compare"), "POST", {first: left, second: right}));
+		await refresh();
+		const labels = labelsKey();
+		const result = isAll
+			? await ask(`/api/agreement?${new URLSearchParams({first: left, second: right})}`)
+			: await ask(videoPath(video.id, "/compare"), "POST", {first: left, second: right});
+		setGiven({...result, question, labels});
 	});
 	const load = (files) => tried(async () => {
 		const loaded = [];
@@ -175,15 +178,22 @@ function Compare({people}) {
 		<div class="bar">
 			<${Select} label="First" id="first" value=${left} options=${sides} onChange=${setFirst} />
 			<${Select} label="Second" id="second" value=${right} options=${sides} onChange=${setSecond} />
-			<${Check} id="all-videos" label="over all videos" checked=${isAll} onChange=${changeAll} />
+			<${Check} id="all-videos" label="over all videos" checked=${isAll} onChange=${setAll} />
 			<button type="button" id="compare" onClick=${compare}>Compare</button>
 			<${FileButton} id="label-files" title="Label files …" onFiles=${load} />
 		</div>
+		${answer && answer.labels !== labelsKey() && html`<p class="fault" id="outdated">Labels or predictions have changed since. Compare again.</p>`}
 		${answer && html`<${Figures} figures=${answer.figures} />`}
 		${answer && html`<${Incomplete} videos=${answer.videos ?? [video]} />`}
 		${answer?.videos && html`<${Agreement} answer=${answer} />`}
 		${answer?.rows && html`<${Differences} answer=${answer} video=${video} />`}
 	</section>`;
+}
+
+/** Return a string that changes when labels or predictions may have changed. */
+function labelsKey() {
+	const {videos, model, adjust} = state.project;
+	return JSON.stringify([videos.map(({revision}) => revision), model.chosen, adjust]);
 }
 
 function Figures({figures}) {

@@ -30,7 +30,9 @@ function Train() {
 	const {project, video} = state;
 	const job = project.training;
 	const [minutes, setMinutes] = useState(5);
-	const [trackName, setTrackName] = useState(currentTrack().name);
+	const [chosenName, setTrackName] = useState(currentTrack().name);
+	const names = [...new Set(video.tracks.map(({name}) => name))];
+	const trackName = names.includes(chosenName) ? chosenName : names[0]; // somebody may rename it
 	const train = (teach) => tried(async () => {
 		const unlabelled = await askUnlabelled(trackName, true);
 		if (!unlabelled) return;
@@ -45,7 +47,6 @@ function Train() {
 		await ask("/api/train", "DELETE");
 		await refresh();
 	});
-	const names = [...new Set(video.tracks.map(({name}) => name))];
 	return html`
 		<div class="bar">
 			<button type="button" class="main" id="train" disabled=${isBusy(job)} onClick=${() => train(false)}>Train a new model</button>

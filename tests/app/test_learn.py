@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from fact_clip.config import Config
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Segmentation
 from fact_clip.inference.loading import load
 from fact_clip.training import train
 from fact_clip.video.overlay import write_video
+from fact_clip_app.drafts import BACKGROUND
 from fact_clip_app.export import ROLES, Example, LabelledVideo, assign_roles, labelled_videos, write_set
 from fact_clip_app.jobs import Job
 from fact_clip_app.project import Label, VideoEntry
@@ -56,6 +57,21 @@ def test_a_model_is_measured_by_hand(tiny_run, rows):
     wrong = measure(model, [LabelledVideo(rows, times, labels)])
     assert wrong["right"] == pytest.approx(100 * (1 - first.duration / len(labels)), abs=0.06)
     assert (wrong["found"], wrong["segments"]) == (len(actions) - 1, len(actions))
+
+
+def test_background_of_another_name_is_background(tiny_run, rows, monkeypatch):
+    """A model that was trained elsewhere calls it otherwise than the labels of the page."""
+    model = load(tiny_run, "cpu")
+    (own_name,) = model.vocabulary.background
+    assert own_name != BACKGROUND
+    n_rows = len(np.load(rows))
+    labels = [BACKGROUND] * 10 + ["grasp shaft"] * (n_rows - 10)
+    predicted = Segmentation.from_frames([own_name] * 6 + ["grasp shaft"] * (n_rows - 6))
+    monkeypatch.setattr(model, "decode", lambda *_: predicted)
+    video = LabelledVideo(rows, np.arange(n_rows + 1) / 15, labels)
+    figures = measure(model, [video])
+    assert figures["right"] == pytest.approx(100 * (1 - 4 / n_rows), abs=0.06)
+    assert (figures["found"], figures["segments"]) == (1, 1)
 
 
 def test_features_with_their_video_need_no_encoder(opened, tiny_run, rows, tmp_path):

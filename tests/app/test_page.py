@@ -331,7 +331,7 @@ def test_how_it_looks(bench, browser, tmp_path):
             page.set_input_files("#label-files", tmp_path / "other.txt")
             until(page, "document.querySelector('#second').selectedOptions[0].textContent === 'other.txt'")
             page.click("#compare")
-            until(page, "document.querySelector('#figures td').textContent !== '100.0'")
+            until(page, "(document.querySelector('#figures td')?.textContent ?? '100.0') !== '100.0'")
             to_panel(page, "teach")
             page.click("#advanced summary")
             page.locator("#set-shortest").focus()

@@ -272,6 +272,16 @@ def test_two_people_label_blind(address, browser, clip):
         settled(bernd)
         assert "groom" in bernd.locator("#confusion").text_content()
         assert bernd.locator("#incomplete").count() == 0
+        # figures are shown for what they are of, and never for labels that have changed since
+        bernd.select_option("#second", "track main")
+        assert bernd.locator("#figures").count() == 0
+        bernd.select_option("#second", "track Bernd")
+        assert bernd.locator("#figures").count() == 1
+        assert bernd.locator("#outdated").count() == 0
+        by_keys(anna, ("2", 150, 180))
+        until(bernd, "document.querySelector('#outdated') !== null")
+        bernd.click("#compare")
+        until(bernd, "document.querySelector('#outdated') === null")
         # the labels of one person alone
         until(bernd, "document.querySelector('#budget-table').textContent.includes('mouse, Bernd')")
         bernd.select_option("#by", "Anna")
