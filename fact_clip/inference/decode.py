@@ -31,7 +31,7 @@ from fact_clip.inference.decoder import FrameLabels, SegmentBuilder
 
 Kind = Literal["probabilities", "logits", "log-probabilities"]
 
-MEMBER_SMOOTHING = 0.03  # as in the recipes (docs/results.md)
+MEMBER_SMOOTHING = 0.03  # chosen in docs/results.md, "Scores of other networks"
 
 _TOLERANCE = 0.02  # by which rows of rounded probabilities may miss a sum of 1
 _NAME_KIND = "name their kind with kind="

@@ -176,11 +176,17 @@ class _Job:
         result: Training | None = None
         with processes.groups(size) as group:
             if group == 0:
-                result = self._train_first()
+                is_begun = self.processes.broadcast(self._is_first_begun)
+                result = replace(self, resume=self.resume and is_begun)._train_first()
             for number in range(group or n_groups, len(self.folders), n_groups):
                 if group < n_groups:
                     replace(self, callbacks=(), progress=None)._train_member(number)
         return cast(Training, processes.broadcast(lambda: result))
+
+    def _is_first_begun(self) -> bool:
+        """Return whether the first member has begun, or none has; others may begin before it."""
+        begun = [(folder / "run.json").is_file() for folder in self.folders]
+        return begun[0] or not any(begun)
 
     def _train_first(self, beside: int = 1) -> Training:
         """Train the model of the run itself, with `beside` - 1 members in processes beside it."""

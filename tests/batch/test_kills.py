@@ -1,8 +1,7 @@
-"""200 videos in 4 shards, with kill -9 at random: a decoder, a driver, or all processes of the job."""
+"""Many videos in 4 shards, with kill -9 at random: a decoder, a driver, or all processes of the job."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -20,11 +19,11 @@ import pytest
 import fact_clip
 from fact_clip.batch import batch_status
 from fact_clip.batch.failures import read_failures
-from fact_clip.cli import main
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.extract import Settings, extract
 
 from ..films import numbered, write_video
+from ..launch import begin
 from ..small import write_dataset
 from ..training.test_ensemble import wait_until
 
@@ -33,7 +32,6 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="memory limits and /proc"),
 ]
 BAD = {"crash": "crash", "greedy": "memory", "hang": "timeout"}
-GOOD = 197
 SHARDS = 4
 LIMITS = ("--timeout", "0.05", "--memory", "1")
 
@@ -44,31 +42,19 @@ class Command:
 
     words: tuple[str, ...]
     suffix: str
+    videos: int
     pictures: int
     disturbances: int
     pause: float
 
 
-def run_job(words: Sequence[str], environment: dict[str, str]) -> None:
-    """Run a command in a forked process, which need not load torch again."""
-    os.environ.update(environment)
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, 1)
-    os.dup2(quiet, 2)
-    sys.exit(main(list(words)))
-
-
 def start(command: Command, films: Path, out: Path, shards: int = SHARDS) -> list[ForkServerProcess]:
     """Start a process for each shard, as a job array does."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fact_clip.cli", "fact_clip.inference.segmenter", "fact_clip.batch"])
-    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ["PYTHONPATH"]}
     jobs = []
     for index in range(shards):
-        words = [command.words[0], str(films), *command.words[1:], *LIMITS, "--out", str(out)]
+        words = ["-m", "fact_clip", command.words[0], films, *command.words[1:], *LIMITS, "--out", out]
         words += ["--shard", f"{index}/{shards}"]
-        jobs.append(context.Process(target=run_job, args=(words, environment)))
-        jobs[-1].start()
+        jobs.append(begin(words, {}, os.devnull, os.devnull))
     return jobs
 
 
@@ -109,7 +95,7 @@ def command(request, tiny, tmp_path) -> Command:
     """`extract`, or `segment` with a run on features of the grid."""
     if request.param == "extract":
         words = ("extract", "--encoder", "grid")
-        return Command(words, suffix=".npy", pictures=300, disturbances=6, pause=1.0)
+        return Command(words, suffix=".npy", videos=197, pictures=300, disturbances=6, pause=1.0)
     root = tmp_path / "data"
     labels = dict.fromkeys(("one", "two", "three"), ["rest"] * 2 + ["wander"] * 3)
     write_dataset(root, ("rest", "wander"), labels, train=("one", "two"), test=("three",))
@@ -119,7 +105,7 @@ def command(request, tiny, tmp_path) -> Command:
     data = {"name": "folder", "root": str(root), "fps": 5.0, "layout": "TD", "stride": 1}
     fact_clip.training.train(tiny(data=data, train={"epochs": 1}), root / "run")
     words = ("segment", "--run", str(root / "run"), "--encoder", "grid", "--device", "cpu", "--format", "csv")
-    return Command(words, suffix=".csv", pictures=30, disturbances=3, pause=0.3)
+    return Command(words, suffix=".csv", videos=97, pictures=30, disturbances=3, pause=0.3)
 
 
 @pytest.mark.parametrize("command", ["extract", "segment"], indirect=True)
@@ -127,14 +113,14 @@ def test_shards_that_are_killed_at_random(command, sabotage, tmp_path):
     films = tmp_path / "films"
     film = write_video(tmp_path / "film.mp4", numbered(command.pictures))
     content = film.read_bytes()
-    for number in range(GOOD):
+    for number in range(command.videos):
         path = films / f"day{number % 3}" / f"take{number // 3}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content + bytes([number]))
     undisturbed = tmp_path / "undisturbed"
     assert codes_of(start(command, films, undisturbed, shards=1)) == [0]
     expected = below(undisturbed)
-    assert len([name for name in expected if name.endswith(command.suffix)]) == GOOD
+    assert len([name for name in expected if name.endswith(command.suffix)]) == command.videos
     for name in BAD:
         shutil.copy(film, films / "day0" / f"{name}.mp4")
 
@@ -155,7 +141,7 @@ def test_shards_that_are_killed_at_random(command, sabotage, tmp_path):
         for name, content in below(out).items():
             if name.endswith(command.suffix):
                 assert content == expected[name], name
-    assert 0 < counts[0] < counts[1] < GOOD  # the first kills hit unfinished work
+    assert 0 < counts[0] < counts[1] < command.videos  # the first kills hit unfinished work
     codes = [1] * SHARDS
     rounds = 0
     while any(codes):
@@ -165,7 +151,7 @@ def test_shards_that_are_killed_at_random(command, sabotage, tmp_path):
 
     assert below(out) == expected
     status = batch_status(out)
-    assert (status.done, status.missing, status.failed, status.set_aside) == (GOOD, 0, 0, 3)
+    assert (status.done, status.missing, status.failed, status.set_aside) == (command.videos, 0, 0, 3)
     last = {Path(failure.id).name: failure for failure in read_failures(out)}
     # A kill of the decoder counts as a crash of the video that it was at.
     kinds = {(Path(failure.id).name, failure.kind) for failure in read_failures(out)}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,8 @@ import pytest
 from fact_clip.formats import load
 from fact_clip.inference.segmenter import Segmenter
 
-ROOT = Path(__file__).parents[2]
+from ..launch import launched
+
 NAMES = ["person1_video1", "person1_video2", "person2_video1"]
 
 
@@ -207,21 +206,15 @@ def test_processes_share_what_is_left(features, tiny_run, tmp_path):
     """Three inputs, one of them broken, for two processes; then a fourth one is added."""
     out = tmp_path / "out"
     (features / f"{NAMES[1]}.npy").write_text("no array")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
-    command = [*launcher, "fact_clip", "segment", "--run", tiny_run, features, "--device", "cpu", "--out", out]
-
-    def launched() -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.run([*command, "--json"], capture_output=True, text=True, cwd=ROOT, env=environment)
-
-    first = launched()
-    assert first.returncode == 1
-    assert [Path(each["input"]).stem for each in json.loads(first.stdout)] == [NAMES[0], NAMES[2]]
-    assert sum(line.startswith("fact-clip:") and "not readable" in line for line in first.stderr.splitlines()) == 1
+    command = ["-m", "fact_clip", "segment", "--run", tiny_run, features, "--device", "cpu", "--out", out, "--json"]
+    first = launched(2, *command)
+    assert first.code == 1
+    assert [Path(each["input"]).stem for each in json.loads(first.out)] == [NAMES[0], NAMES[2]]
+    assert sum(line.startswith("fact-clip:") and "not readable" in line for line in first.err.splitlines()) == 1
     outputs = [f"{name}.{kind}" for name in (NAMES[0], NAMES[2]) for kind in ("csv", "json")]
     assert files(out) == ["failures.jsonl", *outputs]
     shutil.copy(features / f"{NAMES[0]}.npy", features / f"{NAMES[1]}.npy")
-    second = launched()
-    assert second.returncode == 0, second.stderr
-    assert [Path(each["input"]).stem for each in json.loads(second.stdout)] == NAMES
-    assert f"already there: 2 of 3 in {out}" in second.stderr
+    second = launched(2, *command)
+    assert second.code == 0, second.err
+    assert [Path(each["input"]).stem for each in json.loads(second.out)] == NAMES
+    assert f"already there: 2 of 3 in {out}" in second.err

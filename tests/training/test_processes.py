@@ -21,6 +21,7 @@ from fact_clip.run import Run, read_weights
 from fact_clip.training import evaluate, runs, train, trainer
 from fact_clip.training.plan import resolve
 
+from ..launch import launched
 from ..refusals import refused
 from ..small import ZERO_SHOT
 from .runs import RANDOM, ROOT, Cut, assert_same_runs, cut_at, log_of, weights
@@ -60,14 +61,13 @@ def of_size(config: Config, batch_size: int) -> Config:
     return config.model_copy(update={"train": config.train.model_copy(update={"batch_size": batch_size})})
 
 
-def launched(count: int, arguments: list[str], *, fails: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run Python with these arguments in so many processes."""
+def by_torchrun(count: int, *words: object, fails: bool = False) -> None:
+    """Run Python with these words in so many processes."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, *launcher, *arguments]
+    command = [sys.executable, *launcher, *words]
     answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
     assert (answer.returncode != 0) is fails, answer.stderr
-    return answer
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,12 @@ def trained(config, tmp_path_factory) -> Callable[..., Path]:
     (folder / "recipe.yaml").write_text(config.to_yaml())
 
     def make(name: str, count: int, *more: str, cut: int = 0) -> Path:
-        arguments = [str(folder / "train.py"), str(folder / "recipe.yaml"), str(folder / name), str(cut), *more]
-        launched(count, arguments, fails=cut > 0)
+        words = [folder / "train.py", folder / "recipe.yaml", folder / name, cut, *more]
+        if cut:
+            by_torchrun(count, *map(str, words), fails=True)
+        else:
+            answer = launched(count, *words)
+            assert answer.code == 0, answer.err
         return folder / name
 
     return make
@@ -167,16 +171,14 @@ def test_two_processes_score_and_segment_as_one(by_two, tmp_path):
     """Same figures and files; what is printed, is printed once."""
     expected = evaluate(by_two)
     (by_two / "evaluation.json").unlink()
-    answer = launched(2, ["-m", "fact_clip", "evaluate", str(by_two), "--json"])
-    assert json.loads(answer.stdout) == json.loads(json.dumps(expected.to_dict()))
+    answer = launched(2, "-m", "fact_clip", "evaluate", by_two, "--json")
+    assert json.loads(answer.out) == json.loads(json.dumps(expected.to_dict()))
     assert json.loads((by_two / "evaluation.json").read_text()) == json.loads(json.dumps(expected.to_dict()))
     data = Path(Run.read(by_two).config.data.root)
     files = [str(data / "features" / f"{name}.npy") for name in expected["videos"]]
     out = tmp_path / "segments"
-    answer = launched(
-        2, ["-m", "--", "fact_clip", "segment", "--run", str(by_two), *files, "--out", str(out), "--json"]
-    )
-    assert [each["input"] for each in json.loads(answer.stdout)] == files
+    answer = launched(2, "-m", "fact_clip", "segment", "--run", by_two, *files, "--out", out, "--json")
+    assert [each["input"] for each in json.loads(answer.out)] == files
     assert sorted(path.stem for path in out.glob("*.csv")) == sorted(expected["videos"])
 
 
@@ -185,8 +187,8 @@ def test_two_processes_score_unseen_classes_as_one(tiny, tmp_path):
     """What the model says of each video is gathered, and decoded with every gamma."""
     train(tiny(**ZERO_SHOT), tmp_path / "run")
     expected = json.loads(json.dumps(evaluate(tmp_path / "run").to_dict()))
-    answer = launched(2, ["-m", "fact_clip", "evaluate", str(tmp_path / "run"), "--json"])
-    assert json.loads(answer.stdout) == expected
+    answer = launched(2, "-m", "fact_clip", "evaluate", tmp_path / "run", "--json")
+    assert json.loads(answer.out) == expected
     assert expected["zero_shot"]["ausuc"] >= 0
 
 
@@ -245,8 +247,20 @@ def test_two_processes_train_three_members_as_one_does_and_go_on_after_a_kill(en
     finally:
         process.kill()
     assert len(log_of(ensemble / "two" / "members" / "2")) < 6 or not (ensemble / "two/members/3/run.json").is_file()
-    launched(2, [*command, "--resume"])
+    by_torchrun(2, *command, "--resume")
     assert_same_ensembles(ensemble / "two", ensemble / "one")
+
+
+@pytest.mark.slow
+def test_a_launch_that_was_killed_before_its_first_member_began_goes_on(ensemble):
+    """Members begin side by side, and the others are kept."""
+    cut = ensemble / "cut"
+    shutil.copytree(ensemble / "one/members", cut / "members")
+    trained = (cut / "members/3/last.safetensors").stat().st_mtime_ns
+    answer = launched(2, "-m", "fact_clip", "train", ensemble / "recipe.yaml", "--out", cut, "--resume")
+    assert answer.code == 0, answer.err
+    assert (cut / "members/3/last.safetensors").stat().st_mtime_ns == trained
+    assert_same_ensembles(cut, ensemble / "one")
 
 
 @pytest.mark.slow
@@ -254,7 +268,8 @@ def test_four_processes_train_two_members_in_groups_of_two(tiny, tmp_path):
     """Each member has the doubled batch, as in two processes that train it alone."""
     config = tiny(train={"epochs": 1, "batch_size": 1, "members": 2, "optimizer": "sgd", "lr": 0.05})
     (tmp_path / "recipe.yaml").write_text(config.to_yaml())
-    launched(4, ["-m", "--", "fact_clip", "train", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "four")])
+    answer = launched(4, "-m", "fact_clip", "train", tmp_path / "recipe.yaml", "--out", tmp_path / "four")
+    assert answer.code == 0, answer.err
     train(of_size(config, 2), tmp_path / "one")
     for member in (".", "members/2"):
         assert_close(tmp_path / "four" / member, tmp_path / "one" / member)

@@ -1,0 +1,84 @@
+"""Processes that have the libraries loaded when they begin, for which a new Python takes seconds.
+
+`launched` stands for torchrun. That torchrun itself starts processes, and ends all of them with the first one that
+fails, is tested in core/test_distributed.py and training/test_processes.py.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+PRELOADED = ["fact_clip.cli", "fact_clip.training", "fact_clip.inference.segmenter", "fact_clip.batch"]
+SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the processes of a launch printed, in the order of their ranks, and the largest exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+def begin(words: Sequence[object], environment: Mapping[str, str], out: str, err: str) -> ForkServerProcess:
+    """Start Python with these words: a script, or -m and a module, and its arguments.
+
+    `out` and `err` are the files that it prints to.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", ""), **environment}
+    process = context.Process(target=_run, args=([str(word) for word in words], settings, out, err))
+    process.start()
+    return process
+
+
+def _run(words: list[str], environment: dict[str, str], out: str, err: str) -> None:
+    os.environ.update(environment)
+    for number, path in ((1, out), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    if words[0] == "-m":
+        sys.argv = words[1:]
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = words
+        runpy.run_path(words[0], run_name="__main__")
+
+
+def launched(count: int, *words: object) -> Answer:
+    """Run Python with these words in `count` processes, with the environment of torchrun on one machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        places = [Path(folder, str(rank)) for rank in range(count)]
+        processes = []
+        for rank, place in enumerate(places):
+            place.mkdir()
+            environment = {
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(count),
+                "LOCAL_WORLD_SIZE": str(count),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+            }
+            processes.append(begin(words, environment, str(place / "out"), str(place / "err")))
+        for process in processes:
+            process.join(SECONDS)
+        codes = [process.exitcode for process in processes]
+        for process in processes:
+            process.kill()
+        out, err = ("".join((place / name).read_text() for place in places) for name in ("out", "err"))
+    assert None not in codes, f"still running after {SECONDS} s\n{err}"
+    return Answer(max(map(abs, codes)), out, err)
