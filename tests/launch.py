@@ -1,4 +1,4 @@
-"""Processes that have the libraries loaded when they begin, for which a new Python takes seconds.
+"""Processes of Python that have the libraries loaded when they begin, for which a new one takes seconds.
 
 `launched` stands for torchrun. That torchrun itself starts processes, and ends all of them with the first one that
 fails, is tested in core/test_distributed.py and training/test_processes.py.
@@ -21,20 +21,26 @@ PRELOADED = ["fact_clip.cli", "fact_clip.training", "fact_clip.inference.segment
 SECONDS = 300.0
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the processes of a launch printed, in the order of their ranks, and the largest exit code."""
-
-    code: int
-    out: str
-    err: str
+def run_python(words: Sequence[str]) -> None:
+    """Do what Python does with the words of a command line: a script, -m and a module, -c and code, or - and stdin."""
+    first, *rest = words
+    if first == "-m":
+        sys.argv = rest
+        sys.path.insert(0, "")
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    elif first in ("-c", "-"):
+        code = sys.stdin.read() if first == "-" else rest.pop(0)
+        sys.argv = [first, *rest]
+        sys.path.insert(0, "")
+        exec(compile(code, first, "exec"), {"__name__": "__main__"})
+    else:
+        sys.argv = [*words]
+        sys.path.insert(0, str(Path(first).resolve().parent))
+        runpy.run_path(first, run_name="__main__")
 
 
 def begin(words: Sequence[object], environment: Mapping[str, str], out: str, err: str) -> ForkServerProcess:
-    """Start Python with these words: a script, or -m and a module, and its arguments.
-
-    `out` and `err` are the files that it prints to.
-    """
+    """Start Python with some words, see `run_python`; `out` and `err` are the files that it prints to."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", ""), **environment}
@@ -47,12 +53,16 @@ def _run(words: list[str], environment: dict[str, str], out: str, err: str) -> N
     os.environ.update(environment)
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
-    if words[0] == "-m":
-        sys.argv = words[1:]
-        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = words
-        runpy.run_path(words[0], run_name="__main__")
+    run_python(words)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the processes of a launch printed, in the order of their ranks, and the largest exit code."""
+
+    code: int
+    out: str
+    err: str
 
 
 def launched(count: int, *words: object) -> Answer:

@@ -9,15 +9,15 @@ import json
 import os
 import re
 import shlex
-import stat
 import subprocess
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from fact_clip.cli import COMMANDS
+
+from .shell import commands
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -63,14 +63,9 @@ def blocks(text: str) -> list[Block]:
     return found
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Variables of a shell in which `fact-clip` and `python` are those of this checkout."""
-    tools = folder.parent / "bin"
-    tools.mkdir(exist_ok=True)
-    for name, command in (("fact-clip", f"{sys.executable} -m fact_clip"), ("python", sys.executable)):
-        (tools / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-        (tools / name).chmod(stat.S_IRWXU)
-    own = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    own = {"PATH": f"{commands()}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     return {key: value for key, value in os.environ.items() if key != "FACT_CLIP_DATA"} | own
 
 
@@ -84,8 +79,8 @@ def clone(folder: Path) -> Path:
 def run(block: Block, folder: Path) -> None:
     """Run a block; what it printed is the message if it fails."""
     python = block.language == "python"
-    command = [sys.executable, "-c", block.code] if python else ["bash", "-euo", "pipefail", "-c", block.code]
-    answer = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=1800)
+    command = ["python", "-c", block.code] if python else ["bash", "-euo", "pipefail", "-c", block.code]
+    answer = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=1800)
     if answer.returncode:
         where = f"the {block.language} block at line {block.line} ended with {answer.returncode}"
         pytest.fail(f"{where}\n{block.code}\n--- stdout\n{answer.stdout}\n--- stderr\n{answer.stderr}")
@@ -176,7 +171,7 @@ def test_the_blocks_of_a_tutorial_run(page, tmp_path):
 # --- commands of all pages --------------------------------------------------------------------------------
 
 
-def commands(code: str) -> list[list[str]]:
+def fact_clip_commands(code: str) -> list[list[str]]:
     """The words of each `fact-clip` command in a shell block, comments left out."""
     lines = code.replace("\\\n", " ").splitlines()
     words = [shlex.split(line, comments=True) for line in lines if "fact-clip " in line]
@@ -191,7 +186,7 @@ def test_commands_and_options_exist(path, capsys):
     for block in blocks(path.read_text(encoding="utf-8")):
         if block.language not in ("bash", "console"):
             continue
-        for words in commands(block.code):
+        for words in fact_clip_commands(block.code):
             name = next((name for name in (" ".join(words[:2]), words[0]) if name in COMMANDS), "")
             where = f"{path.name}, block at line {block.line}: fact-clip {shlex.join(words)}"
             assert name or words[0].startswith("--"), where
