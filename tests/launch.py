@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import runpy
+import signal
 import socket
 import sys
 import tempfile
@@ -16,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+
+import torch
 
 PRELOADED = ["fact_clip.cli", "fact_clip.training", "fact_clip.inference.segmenter", "fact_clip.batch"]
 SECONDS = 300.0
@@ -39,18 +42,26 @@ def run_python(words: Sequence[str]) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
-def begin(words: Sequence[object], environment: Mapping[str, str], out: str, err: str) -> ForkServerProcess:
-    """Start Python with some words, see `run_python`; `out` and `err` are the files that it prints to."""
+def begin(
+    *words: object, out: Path | str = os.devnull, err: Path | str = os.devnull, variables: Mapping[str, str] = {}
+) -> ForkServerProcess:
+    """Start Python with some words (see `run_python`) and one thread.
+
+    `out` and `err` are the files that it prints to; `variables` are added to those of this process.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", ""), **environment}
-    process = context.Process(target=_run, args=([str(word) for word in words], settings, out, err))
+    settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", ""), **variables}
+    process = context.Process(target=_run, args=([str(word) for word in words], settings, str(out), str(err)))
     process.start()
     return process
 
 
-def _run(words: list[str], environment: dict[str, str], out: str, err: str) -> None:
-    os.environ.update(environment)
+def _run(words: list[str], variables: dict[str, str], out: str, err: str) -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    os.environ.update(variables)
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     run_python(words)
@@ -75,7 +86,7 @@ def launched(count: int, *words: object) -> Answer:
         processes = []
         for rank, place in enumerate(places):
             place.mkdir()
-            environment = {
+            variables = {
                 "RANK": str(rank),
                 "LOCAL_RANK": str(rank),
                 "WORLD_SIZE": str(count),
@@ -83,7 +94,7 @@ def launched(count: int, *words: object) -> Answer:
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": str(port),
             }
-            processes.append(begin(words, environment, str(place / "out"), str(place / "err")))
+            processes.append(begin(*words, out=place / "out", err=place / "err", variables=variables))
         for process in processes:
             process.join(SECONDS)
         codes = [process.exitcode for process in processes]

@@ -14,6 +14,7 @@ from fact_clip.batch import Inputs, Shard, batch_status
 from fact_clip.video.decode import SUFFIXES
 
 from .films import numbered, write_video
+from .shell import commands
 
 pytestmark = pytest.mark.slow
 PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
@@ -33,7 +34,7 @@ def shared(tmp_path, monkeypatch) -> Path:
     folder.mkdir()
     (folder / "srun").write_text('#!/bin/sh\nexec "$@"\n')
     (folder / "srun").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{folder}:{commands()}:{Path(sys.executable).parent}:{os.environ['PATH']}")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for number in range(3):
         path = tmp_path / "shared" / "videos" / f"day{number}" / "take.mp4"

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse.csgraph import connected_components
 
 from fact_clip.config import ObjectData
 from fact_clip.core import (
@@ -229,6 +227,8 @@ def find_objects(videos: Callable[[], Iterable[Array]]) -> Columns:
     Returns:
         The columns of each object, (O, k), by their first column, () where no two go together.
     """
+    from scipy.sparse.csgraph import connected_components  # not at the top, see `name_objects`
+
     nonzero = (array != 0 for array in videos())
     together = correlation((array, array) for array in nonzero)
     _, group = connected_components(together >= TOGETHER, directed=False)
@@ -270,6 +270,8 @@ def name_objects(
     Returns:
         The word of each object, "" where no word has such a tie.
     """
+
+    from scipy.optimize import linear_sum_assignment  # not at the top, as it takes long to import
 
     def pairs() -> Iterator[tuple[Array, Array]]:
         for features, has_word, is_labelled in videos:

@@ -15,7 +15,6 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from fact_clip.core import Flags, Floats, InputError, Integers, Json, runs
@@ -123,6 +122,8 @@ def _fit(videos: Sequence[JudgedVideo]) -> tuple[float, float]:
     Frames of a segment are right or wrong together, so the likelihood counts as that of as many
     observations as there are segments.
     """
+    from scipy.optimize import minimize  # not at the top, as it takes long to import
+
     x = np.concatenate([video.logits for video in videos])
     is_right = np.concatenate([video.is_right for video in videos])
     n_segments = sum(video.n_segments for video in videos)

@@ -54,7 +54,7 @@ def start(command: Command, films: Path, out: Path, shards: int = SHARDS) -> lis
     for index in range(shards):
         words = ["-m", "fact_clip", command.words[0], films, *command.words[1:], *LIMITS, "--out", out]
         words += ["--shard", f"{index}/{shards}"]
-        jobs.append(begin(words, {}, os.devnull, os.devnull))
+        jobs.append(begin(*words))
     return jobs
 
 

@@ -6,8 +6,9 @@ import os
 import random
 import shutil
 import signal
-import subprocess
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +19,25 @@ pytest.importorskip("av")
 from fact_clip.cli import main
 
 from ..films import numbered, write_video
-from ..training.runs import PROGRAM, ROOT
+from ..launch import begin
 from ..training.test_ensemble import wait_until
 from ..training.test_kills import KILLS
 
 SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
+pytestmark = pytest.mark.slow
 
 
 def cut_off(words: list[str], number: int, begun: Path, pattern: str) -> tuple[int, str]:
     """Start a command, send a signal a moment after the first file is there; exit code and stderr."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([*PROGRAM, *words], stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
-    wait_until(lambda: any(begun.glob(pattern)) or process.poll() is not None, 300)
-    time.sleep(random.uniform(0, 0.3))
-    process.send_signal(number)
-    _, said = process.communicate()
-    return process.returncode, said
+    with tempfile.TemporaryDirectory() as folder:
+        stderr = Path(folder, "stderr")
+        process = begin("-m", "fact_clip", *words, err=stderr)
+        wait_until(lambda: any(begun.glob(pattern)) or not process.is_alive(), 300)
+        time.sleep(random.uniform(0, 0.3))
+        with suppress(ProcessLookupError):  # it was done before
+            os.kill(process.pid, number)
+        process.join()
+        return process.exitcode, stderr.read_text()
 
 
 def below(folder: Path) -> dict[str, bytes]:

@@ -29,6 +29,7 @@ from fact_clip.run import Run, read_weights
 from fact_clip.text import havid
 
 from ..refusals import refused, refused_line
+from ..shell import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 DIM = 16
@@ -105,7 +106,8 @@ def outside(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     """Run ``python LINE`` in a folder, as a person does."""
     here = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     here.pop("FACT_CLIP_DATA", None)
-    return subprocess.run([sys.executable, *text.split()], cwd=folder, env=here, capture_output=True, text=True)
+    python = commands() / "python"
+    return subprocess.run([python, *text.split()], cwd=folder, env=here, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +23,9 @@ from fact_clip.training import Callback, evaluate, train
 from fact_clip.training.plan import resolve
 from fact_clip.training.runs import SEED_STEP, member_config, members_beside, useful_threads
 
+from ..launch import begin
 from ..refusals import refused
-from .runs import PROGRAM, ROOT, assert_same, weights
+from .runs import assert_same, weights
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -182,19 +183,17 @@ def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path):
         wait_until(after_step, 120)
 
 
-@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_member_outlives_the_training(tiny, tmp_path, number):
     """However the training ends, its members end with it."""
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(tiny(train={"epochs": 1_000_000, "members": 2}).to_yaml())
-    command = [*PROGRAM, "train", str(recipe), "--out", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT)
+    process = begin("-m", "fact_clip", "train", recipe, "--out", tmp_path / "run")
     try:
         wait_until(lambda: (tmp_path / "run/members/2/last.safetensors").is_file(), 120)
         assert len(members_of(tmp_path)) == 1
-        process.send_signal(number)
-        process.wait(20)
+        os.kill(process.pid, number)
+        process.join(20)
         wait_until(lambda: members_of(tmp_path) == [], 5)
     finally:
         process.kill()

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -22,14 +22,21 @@ from fact_clip.core import InputError
 from fact_clip.run import read_weights
 from fact_clip.training import train
 
-from .runs import PROGRAM, RANDOM, ROOT, assert_same_runs, log_of
+from ..launch import begin
+from .runs import RANDOM, assert_same_runs, log_of
 from .test_ensemble import members_of, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
+pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("KILLS", "1"))
-# The same, but the state is saved after each step, so that a run goes on inside an epoch.
-OFTEN = [*PROGRAM[:2], f"from fact_clip.training import trainer; trainer.SAVE_SECONDS = -1; {PROGRAM[2]}"]
+# The command line, but the state is saved after each step, so that a run goes on inside an epoch.
+OFTEN = """
+import sys
+from fact_clip.cli import main
+from fact_clip.training import trainer
+trainer.SAVE_SECONDS = -1
+sys.exit(main())
+"""
 EPOCHS = 12
 
 
@@ -37,19 +44,19 @@ class Training:
     """`fact-clip train` in a process of its own; `often`: saved after each step."""
 
     def __init__(self, recipe: Path, run: Path, *more: str, often: bool = False) -> None:
-        command = [*(OFTEN if often else PROGRAM), "train", str(recipe), *more, "--out", str(run)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+        program = ("-c", OFTEN) if often else ("-m", "fact_clip")
+        self.stderr = Path(tempfile.mkstemp(dir=run.parent)[1])
+        self.process = begin(*program, "train", recipe, *more, "--out", run, err=self.stderr)
 
     def kill(self, number: int = signal.SIGKILL) -> tuple[int, str]:
         """Send a signal; the exit code and what was on stderr."""
-        self.process.send_signal(number)
+        os.kill(self.process.pid, number)
         return self.end()
 
     def end(self, seconds: float = 300) -> tuple[int, str]:
-        _, said = self.process.communicate(timeout=seconds)
-        return self.process.returncode, said
+        self.process.join(seconds)
+        assert self.process.exitcode is not None
+        return self.process.exitcode, self.stderr.read_text()
 
 
 @pytest.fixture
@@ -63,7 +70,7 @@ def started(tmp_path) -> Iterator[Callable[..., Training]]:
 
     yield start
     for each in running:
-        if each.process.poll() is None:
+        if each.process.is_alive():
             each.kill()
 
 
