@@ -59,6 +59,7 @@ def begin(
 
 def _run(words: list[str], variables: dict[str, str], out: str, err: str) -> None:
     torch.set_num_threads(1)
+    multiprocessing.set_start_method(None, force=True)  # the server of forks has set its own
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ.update(variables)
