@@ -86,6 +86,13 @@ def summary(
             for name, path in _counterparts(files, against).items()
         }
         tables["agreement"] = [_agreement(name, recordings[name], second[name]) for name in second]
+    endless = [name for name, recording in recordings.items() if not recording.has_end]
+    if endless:
+        note(
+            f"{join_names(endless)}: the file does not say how long the video is, so shares are of "
+            "the time to the end of the last segment; --duration or --video says it"
+        )
+
     if out is not None:
         for path in write_tables(out, tables):
             print(path)

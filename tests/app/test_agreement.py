@@ -128,9 +128,14 @@ def test_a_duration_that_no_file_has_is_assumed_and_said(tmp_path, capsys):
     assert main(["summary", files[0], "--against", files[1], "--json"]) == 0
     captured = capsys.readouterr()
     assert "60.000 s are assumed" in captured.err
+    assert "a: the file does not say how long the video is, so shares are of the time to" in captured.err
     (row,) = json.loads(captured.out)["agreement"]
     assert (row["duration"], row["accuracy"]) == (60.0, pytest.approx(100 * 40 / 60))
     row = summarised(capsys, *files, "--duration", 80)
+    assert main(["summary", *files, "--duration", "80", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert [one["share"] for one in json.loads(captured.out)["time"]] == pytest.approx([50.0, 75.0, 62.5])
     assert row["accuracy"] == pytest.approx(100 * 60 / 80)
     # p_o = .75, p_e = .5 * .75 + .5 * .25
     assert row["kappa"] == pytest.approx((0.75 - 0.5) / 0.5)
