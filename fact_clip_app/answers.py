@@ -271,10 +271,14 @@ class Uncertain(TypedDict):
 
 
 class Summary(TypedDict):
-    """Rows of tables: how long and how often, and what follows what."""
+    """Rows of tables: how long and how often, and what follows what.
+
+    `several` are the videos that count once for each of their labelled tracks.
+    """
 
     time: list[Row]
     transitions: list[Row]
+    several: list[str]
 
 
 class OpenVideo(NamedVideo):

@@ -515,7 +515,8 @@ class Server:
         rows, durations = views.labelled_rows(self.page, annotator)
         tables = {"time": time_budget(rows, durations), "transitions": transitions(rows.values())}
         if format == "json":
-            return JSONResponse(tables)
+            several = views.counted_several_times(self.page, annotator)
+            return JSONResponse({**tables, "several": several})
         return _download(f"time.{format}", lambda path: write_tables(path, tables))
 
     def plot(self, plot: str, format: Literal["svg", "png"], annotator: People = None) -> Response:

@@ -461,6 +461,16 @@ def labelled_rows(
     return stretches, durations
 
 
+def counted_several_times(page: Page, annotators: Collection[str] | None = None) -> list[str]:
+    """Return the names of the videos that `labelled_rows` has several tracks of."""
+    names = []
+    for video in page.project.videos():
+        tracks = page.project.labelled_tracks(video.id, annotators)
+        if sum(1 for track in tracks if track.labels) > 1:
+            names.append(video.name)
+    return names
+
+
 def comparison(
     page: Page, video: VideoEntry, labellings: Sequence[tuple[str, list[str]]]
 ) -> answers.Compared:

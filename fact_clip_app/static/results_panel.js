@@ -62,9 +62,9 @@ const HEAD = {
 	video: "Video", label: "Class", seconds: "Seconds", share: "%", count: "Count", mean: "Mean (s)", deviation: "SD (s)", first: "First (s)",
 };
 
-function cell(value) {
+function cell(key, value) {
 	if (value === null || value === undefined) return "–";
-	return typeof value === "number" && !Number.isInteger(value) ? value.toFixed(2) : String(value);
+	return ["video", "label", "count"].includes(key) ? String(value) : value.toFixed(2);
 }
 
 /** Return an answer of the server that is fetched again whenever the project changes. */
@@ -89,11 +89,14 @@ function Budget({filter}) {
 	const query = new URLSearchParams(filter);
 	const [answer, problem] = useAnswer(`/api/summary?${query}`);
 	const rows = answer?.time ?? [];
+	const several = answer?.several ?? [];
 	const save = (format) => tried(() => download(`/api/summary?${new URLSearchParams({...filter, format})}`));
 	return html`<section aria-labelledby="budget-title">
 		<h2 id="budget-title">Time budget</h2>
 		<p class="fault">${problem}</p>
 		<p class="hint" hidden=${rows.length || problem}>Nothing is labelled yet.</p>
+		<p class="hint" id="several" hidden=${!several.length}>Counted once for each of their tracks, here and in the plots: ${several.join(", ")}.
+			Choose whose labels count above.</p>
 		<div class="bar" hidden=${!rows.length}>
 			<button type="button" id="budget-csv" onClick=${() => save("csv")}>Download as CSV</button>
 			<button type="button" id="budget-xlsx" onClick=${() => save("xlsx")}>Download as XLSX</button>
@@ -101,7 +104,7 @@ function Budget({filter}) {
 		<div class="wide scroll"><table id="budget-table" hidden=${!rows.length}>
 			<thead><tr>${Object.values(HEAD).map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>
 			<tbody>${rows.map((row) => html`<tr key=${`${row.video} ${row.label}`}>
-				${Object.keys(HEAD).map((key) => html`<td>${cell(row[key])}</td>`)}</tr>`)}</tbody>
+				${Object.keys(HEAD).map((key) => html`<td>${cell(key, row[key])}</td>`)}</tr>`)}</tbody>
 		</table></div>
 	</section>`;
 }

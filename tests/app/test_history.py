@@ -505,6 +505,8 @@ def test_agreement_over_all_videos_by_hand(opened, tmp_path):
         edit(anna, video, ANNA, [part(*first)])
         edit(bernd, video, BERND, [part(*second)], track=shown["tracks"][1]["id"])
     edit(anna, videos[2], ANNA, [part(0, 4, "groom")])
+    assert anna.ask("GET", "/api/summary")["several"] == ["v0", "v1"]
+    assert anna.ask("GET", "/api/summary", params={"annotator": "Anna"})["several"] == []
     for sides in (("track main", "track second"), ("annotator Anna", "annotator Bernd")):
         answer = anna.ask("GET", "/api/agreement", params={"first": sides[0], "second": sides[1]})
         assert [row["id"] for row in answer["videos"]] == videos[:2]

@@ -284,8 +284,10 @@ def test_two_people_label_blind(address, browser, clip):
         until(bernd, "document.querySelector('#outdated') === null")
         # the labels of one person alone
         until(bernd, "document.querySelector('#budget-table').textContent.includes('mouse, Bernd')")
+        assert ": mouse." in bernd.locator("#several").text_content()
         bernd.select_option("#by", "Anna")
         until(bernd, "!document.querySelector('#budget-table').textContent.includes('mouse, Bernd')")
+        assert bernd.locator("#several").is_hidden()
         assert "groom" in bernd.locator("#budget-table").text_content()
 
 
