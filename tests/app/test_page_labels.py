@@ -590,4 +590,4 @@ def test_what_is_saved_is_labels_alone(address, browser, clip, tmp_path):
         download.value.save_as(tmp_path / "mouse.csv")
         rows = list(csv.DictReader((tmp_path / "mouse.csv").open()))
         assert [(float(row["start"]), float(row["stop"]), row["label"]) for row in rows] == [(30, 90, NEW)]
-        assert page.locator("#budget-table tbody td").all_text_contents()[:3] == ["mouse", NEW, "4"]
+        assert page.locator("#budget-table tbody td").all_text_contents()[:3] == ["mouse", NEW, "4.00"]

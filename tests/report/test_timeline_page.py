@@ -231,9 +231,10 @@ TENTHS = [round(0.1 * frame, 1) for frame in range(101)]
 
 
 def colour_of(page, x: float, y: float) -> list[int]:
-    """The colour of the canvas at a place of the page."""
+    """The colour of the canvas at a place of the page, once what has changed is drawn."""
     return page.evaluate(
-        """([x, y]) => {
+        """async ([x, y]) => {
+          for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
           const canvas = document.querySelector("canvas"), {left, top} = canvas.getBoundingClientRect();
           return [...canvas.getContext("2d").getImageData(x - left, y - top, 1, 1).data];
         }""",
