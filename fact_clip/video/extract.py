@@ -304,6 +304,7 @@ class Extraction:
             "times": times.round(6).tolist(),
         }
         with whole_file(self._target) as unfinished, unfinished.open("wb") as file:
+            self._part.touch()  # features that a kill leaves without their description are ours
             np.save(file, joined.rows)
         write_lines(self._sidecar, [json.dumps(facts)])  # last: it completes the features
         self.discard()

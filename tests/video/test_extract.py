@@ -73,6 +73,26 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(video, tmp_path, bat
     assert described(tmp_path / "a.npy")["times"] == described(tmp_path / "whole" / "a.npy")["times"]
 
 
+def test_features_that_a_kill_left_without_their_description_are_made_anew(video, tmp_path, monkeypatch):
+    """They are no features of another program, which are never replaced."""
+    path = video("a.mp4")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fact_clip.video.extract.write_lines", killed)
+        with pytest.raises(KeyboardInterrupt):
+            extract(path, GRID, tmp_path, Settings())
+    assert (tmp_path / "a.npy").is_file()
+    assert not (tmp_path / "a.json").exists()
+    found = extract(path, GRID, tmp_path, Settings())
+    whole = extract(path, GRID, tmp_path / "whole", Settings())
+    np.testing.assert_array_equal(np.load(found), np.load(whole))
+    assert described(found) == described(whole)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.json", "a.npy", "whole"]
+
+
 def test_a_part_of_something_else_is_begun_anew(video, tmp_path):
     path = video("a.mp4")
     with pytest.raises(KeyboardInterrupt):
