@@ -37,7 +37,8 @@ def draw(page: Page, kind: str, annotators: Collection[str] | None, path: Path) 
 
 
 def _labels(page: Page, kind: str, annotators: Collection[str] | None) -> Figure | None:
-    rows, seconds = views.labelled_rows(page, annotators)
+    labelled = views.labelled_rows(page, annotators)
+    rows = labelled.stretches
     if not rows:
         return None
     if kind == "transitions":
@@ -48,8 +49,8 @@ def _labels(page: Page, kind: str, annotators: Collection[str] | None) -> Figure
     looks = views.colours(page, list(labels))
     colours = {label: looks[label]["colour"] or BACKGROUND for label in labels}
     if kind == "budget":
-        return charts.time_bars(rows, seconds, colours)
-    return charts.ethogram(rows, seconds, colours)
+        return charts.time_bars(rows, labelled.durations, colours)
+    return charts.ethogram(rows, labelled.durations, colours)
 
 
 def _learning(page: Page) -> Figure | None:

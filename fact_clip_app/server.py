@@ -512,11 +512,13 @@ class Server:
         self, format: Literal["json", "csv", "xlsx"] = "json", annotator: People = None
     ) -> Response:
         """Return how long, how often and when actions were labelled, as JSON or as a table."""
-        rows, durations = views.labelled_rows(self.page, annotator)
-        tables = {"time": time_budget(rows, durations), "transitions": transitions(rows.values())}
+        rows = views.labelled_rows(self.page, annotator)
+        tables = {
+            "time": time_budget(rows.stretches, rows.durations),
+            "transitions": transitions(rows.stretches.values()),
+        }
         if format == "json":
-            several = views.counted_several_times(self.page, annotator)
-            return JSONResponse({**tables, "several": several})
+            return JSONResponse({**tables, "several": rows.several})
         return _download(f"time.{format}", lambda path: write_tables(path, tables))
 
     def plot(self, plot: str, format: Literal["svg", "png"], annotator: People = None) -> Response:

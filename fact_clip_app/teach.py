@@ -245,7 +245,7 @@ def measure(model: Segmenter, videos: Sequence[LabelledVideo]) -> dict[str, Any]
     total = 0.0
     hits = 0
     n_segments = 0
-    # The model may have another name for it than the labels.
+    # The model may call the background otherwise than the labels do.
     background = {BACKGROUND, *model.vocabulary.background}
     ignored = {UNLABELLED, *background}
     for video in videos:

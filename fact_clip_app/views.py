@@ -7,7 +7,7 @@ import io
 import shlex
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import cast
@@ -439,36 +439,33 @@ def save(
         save_segmentation(track, path, with_background=background, ethogram=behaviours)
 
 
-def labelled_rows(
-    page: Page, annotators: Collection[str] | None = None
-) -> tuple[dict[str, list[Stretch]], dict[str, float]]:
-    """Return the labels of each track that has some, in seconds, and the duration of its video."""
-    stretches: dict[str, list[Stretch]] = {}
-    durations = {}
+@dataclass(frozen=True)
+class LabelledRows:
+    """The tracks that have labels, each as a row of tables and plots."""
+
+    stretches: dict[str, list[Stretch]]  # by the name of the row
+    durations: dict[str, float]  # seconds of its video
+    several: list[str]  # names of the videos that have more than one row
+
+
+def labelled_rows(page: Page, annotators: Collection[str] | None = None) -> LabelledRows:
+    """Return the rows of all videos, with the labels of all people or of some."""
+    rows = LabelledRows({}, {}, [])
     for video in page.project.full_videos():
         times = video.times.tolist()
         tracks = page.project.labelled_tracks(video.id, annotators)
-        for track in tracks:
-            if not track.labels:
-                continue
+        labelled = [track for track in tracks if track.labels]
+        for track in labelled:
             name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
-            if name in stretches:
+            if name in rows.stretches:
                 name = f"{name} ({video.id})"
-            stretches[name] = [
+            rows.stretches[name] = [
                 (times[label.start], times[label.stop], label.label) for label in track.labels
             ]
-            durations[name] = times[-1] - times[0]
-    return stretches, durations
-
-
-def counted_several_times(page: Page, annotators: Collection[str] | None = None) -> list[str]:
-    """Return the names of the videos that `labelled_rows` has several tracks of."""
-    names = []
-    for video in page.project.videos():
-        tracks = page.project.labelled_tracks(video.id, annotators)
-        if sum(1 for track in tracks if track.labels) > 1:
-            names.append(video.name)
-    return names
+            rows.durations[name] = times[-1] - times[0]
+        if len(labelled) > 1:
+            rows.several.append(video.name)
+    return rows
 
 
 def comparison(

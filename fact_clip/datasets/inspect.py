@@ -26,6 +26,7 @@ from fact_clip.datasets import clicks, features, layout
 from fact_clip.datasets.benchmarks import FACTORS_FILE, Layout, class_factors, parse_factors
 from fact_clip.datasets.holdout import find_holdout
 from fact_clip.datasets.labels import VideoLabels, unlabelled
+from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.datasets.splits import read_groups
 
 logger = logging.getLogger(__name__)
@@ -329,8 +330,6 @@ class Inspection:
     def _inspect_objects(self) -> None:
         if self.config.objects.file is None or self._vocabulary is None or not self._features:
             return
-        from fact_clip.datasets.objects import ObjectColumns  # SciPy takes a while
-
         with self._noted("objects"):
             objects = ObjectColumns.read(self.config.objects, self.root, self._vocabulary)
             if objects is not None and self.columns is not None:

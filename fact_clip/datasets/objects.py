@@ -227,7 +227,8 @@ def find_objects(videos: Callable[[], Iterable[Array]]) -> Columns:
     Returns:
         The columns of each object, (O, k), by their first column, () where no two go together.
     """
-    from scipy.sparse.csgraph import connected_components  # not at the top, see `name_objects`
+    # Not at the top, as it takes long to import.
+    from scipy.sparse.csgraph import connected_components
 
     nonzero = (array != 0 for array in videos())
     together = correlation((array, array) for array in nonzero)
@@ -270,8 +271,8 @@ def name_objects(
     Returns:
         The word of each object, "" where no word has such a tie.
     """
-
-    from scipy.optimize import linear_sum_assignment  # not at the top, as it takes long to import
+    # Not at the top, as it takes long to import.
+    from scipy.optimize import linear_sum_assignment
 
     def pairs() -> Iterator[tuple[Array, Array]]:
         for features, has_word, is_labelled in videos:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -46,7 +45,7 @@ class Training:
 
     def __init__(self, recipe: Path, run: Path, *more: str, often: bool = False) -> None:
         program = ("-c", OFTEN) if often else ("-m", "fact_clip")
-        self.stderr = Path(tempfile.mkstemp(dir=run.parent)[1])
+        self.stderr = Path(tempfile.mkdtemp(dir=run.parent), "stderr")
         self.process = begin(*program, "train", recipe, *more, "--out", run, err=self.stderr)
 
     def kill(self, number: int = signal.SIGKILL) -> tuple[int, str]:
@@ -192,19 +191,13 @@ def test_two_sweeps_into_one_folder_are_refused(tiny, started, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_processes_that_read_videos_end_with_the_training(number, tiny, tmp_path):
-    """By a new Python, because the readers come from a server of forks, which a fork of such a server cannot start."""
+def test_processes_that_read_videos_end_with_the_training(number, tiny, started, tmp_path):
     recipe, run = tmp_path / "recipe.yaml", tmp_path / "run"
     recipe.write_text(tiny(train={"epochs": 1_000_000, "workers": 2}).to_yaml())
-    command = [sys.executable, "-m", "fact_clip", "train", recipe, "--out", run]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as training:
-        try:
-            wait_until(lambda: (run / "last.safetensors").is_file(), 300)
-            readers = children_of(training.pid)
-            assert len(readers) == 2
-            training.send_signal(number)
-            wait_until(lambda: not any(Path(f"/proc/{reader}/cmdline").is_file() for reader in readers), 5)
-        finally:
-            training.kill()
+    training = started(recipe, run)
+    wait_until(lambda: (run / "last.safetensors").is_file(), 300)
+    readers = children_of(training.process.pid)
+    assert len(readers) == 2
+    training.kill(number)
+    wait_until(lambda: not any(Path(f"/proc/{reader}/cmdline").is_file() for reader in readers), 5)
