@@ -4,7 +4,7 @@ import {html, useEffect, useRef, useState} from "./vendor/preact-htm.js";
 import {asPairs, Check, FileButton, Select} from "./controls.js";
 import {loadLabels} from "./files.js";
 import {ask, download, tried, upload, videoPath} from "./requests.js";
-import {refresh} from "./session.js";
+import {predictionSettings, refresh} from "./session.js";
 import {currentTrack, state, update} from "./state.js";
 
 export function ResultsPanel() {
@@ -195,8 +195,8 @@ function Compare({people}) {
 
 /** Return a string that changes when labels or predictions may have changed. */
 function labelsKey() {
-	const {videos, model, adjust} = state.project;
-	return JSON.stringify([videos.map(({revision}) => revision), model.chosen, adjust]);
+	const revisions = state.project.videos.map(({revision}) => revision);
+	return JSON.stringify([revisions, predictionSettings()]);
 }
 
 function Figures({figures}) {

@@ -54,10 +54,14 @@ export function close() {
 
 /** Return a string that changes when the drafts of a video may have changed. */
 function draftsKey(id) {
-	const {project} = state;
-	const video = project.videos.find((candidate) => candidate.id === id);
-	const names = project.actions.map(({name}) => name);
-	return JSON.stringify([video?.job?.state, video?.media, project.model.chosen, project.adjust, names]);
+	const video = state.project.videos.find((candidate) => candidate.id === id);
+	return JSON.stringify([video?.job?.state, video?.media, predictionSettings()]);
+}
+
+/** Return what predictions depend on beside the video. */
+export function predictionSettings() {
+	const {model, adjust, actions} = state.project;
+	return [model.chosen, adjust, actions.map(({name}) => name)];
 }
 
 let isRefreshing = false;
