@@ -11,6 +11,7 @@ from fact_clip.cli import main
 from fact_clip.config import DataConfig
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.training import forecast as room
+from fact_clip.training.estimate import Estimate
 from fact_clip.training.forecast import Forecast, forecast
 
 from ..refusals import refused
@@ -48,3 +49,19 @@ def test_few_videos_are_refused(workbench):
     assert room.FEWEST_VIDEOS == 8
     with refused():
         forecast(DataConfig(root=str(workbench), fps=15))
+
+
+def test_no_subject_is_both_trained_on_and_measured(monkeypatch, tmp_path):
+    root = write_workbench(tmp_path / "data", videos=18, persons=6, dim=8)
+    trainings = []
+
+    def figures(plan, names, measured, most_steps):
+        trainings.append((names, measured))
+        return np.zeros(len(measured))
+
+    monkeypatch.setattr(room, "_figures", figures)
+    monkeypatch.setattr(room, "estimate", lambda config: Estimate(start=0.0, epoch=1.0, validation=0.0, videos=3))
+    forecast(DataConfig(root=str(root), groups=r"(person\d)"))
+    for names, measured in trainings:
+        assert measured
+        assert not {name[:7] for name in names} & {name[:7] for name in measured}
