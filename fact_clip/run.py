@@ -154,6 +154,7 @@ class Run(RunFacts):
         path = run_folder(path)
         facts = _read_facts(path)
         tree = read_mapping(path / "config.yaml", "a complete run folder")
+        _convert_objects(tree, facts)
         _drop_removed_keys(tree, path / "config.yaml", str(facts.get("fact_clip")))
         for group in Config.model_fields:
             if group not in tree:
@@ -428,6 +429,21 @@ def _drop_removed_keys(tree: Json, path: Path, version: str) -> None:
     model = tree.get("model")
     if isinstance(model, dict) and model.get("similarity") == {}:
         del model["similarity"]
+
+
+def _convert_objects(tree: Json, facts: Json) -> None:
+    """Convert the settings of object columns of version 0.2, in place.
+
+    The widths of their network belong to the columns now, and ``find`` is a value of ``file``.
+    """
+    model = tree.get("model")
+    sizes = model.pop("objects", None) if isinstance(model, dict) else None
+    if isinstance(sizes, dict) and isinstance(facts.get("objects"), dict):
+        facts["objects"] |= sizes
+    data = tree.get("data")
+    objects = data.get("objects") if isinstance(data, dict) else None
+    if isinstance(objects, dict) and objects.pop("find", False):
+        objects["file"] = "find"
 
 
 def classes_of(vocabulary: Vocabulary, head: str) -> Classes:

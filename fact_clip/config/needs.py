@@ -26,7 +26,7 @@ class Need:
 
 
 def _has_objects(config: Config) -> bool:
-    return config.data.objects.file is not None or config.data.objects.find is not False
+    return config.data.objects.file is not None
 
 
 NEEDS = (
@@ -41,9 +41,9 @@ NEEDS = (
         "model.head=fact-clip",
     ),
     Need(
-        ("model.objects", "data.objects.fixed"),
+        ("data.objects.fixed",),
         _has_objects,
-        "data.objects.file or data.objects.find",
+        "data.objects.file",
     ),
     Need(
         ("model.update",),
@@ -72,8 +72,8 @@ NEEDS = (
     ),
     Need(
         ("data.objects.blocks",),
-        lambda config: config.data.objects.file is not None,
-        "data.objects.file",
+        lambda config: config.data.objects.names_file is not None,
+        "a file in data.objects.file",
     ),
     Need(
         ("augment.time_length", "augment.time_share"),
@@ -81,7 +81,7 @@ NEEDS = (
         "augment.time_spans",
     ),
     Need(
-        ("decode.member_smoothing", "train.member_parts"),
+        ("train.member_parts",),
         lambda config: config.train.members > 1,
         "train.members above 1",
     ),

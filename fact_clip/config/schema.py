@@ -99,10 +99,9 @@ class ObjectData(_Frozen):
     """
 
     file: str | None = Field(
-        None, description="names of the objects, one a line; under data.root. Unset: none"
-    )
-    find: bool | Literal["auto"] = Field(
-        False, description="without a file: find objects in features; auto: if there are any"
+        None,
+        description="names of the objects, one a line; under data.root. find: objects are found in "
+        "the features; auto: if there are any; unset: none",
     )
     blocks: tuple[Count, ...] = Field(
         (), max_length=100, description="values per object and block; unset: one block"
@@ -110,6 +109,11 @@ class ObjectData(_Frozen):
     fixed: Names = Field(
         (), description="objects that keep their identity, beside the factors of other slots"
     )
+
+    @property
+    def names_file(self) -> str | None:
+        """Return the file of the names, or None without one."""
+        return None if self.file in ("find", "auto") else self.file
 
 
 class DataConfig(_Frozen):
@@ -215,13 +219,6 @@ class AlignmentConfig(_Frozen):
     dropout: Part = Field(0.1, description="dropout in the projection")
 
 
-class ObjectConfig(_Frozen):
-    """Object columns; used where ``data.objects`` names a file or finds them."""
-
-    hidden: Width = Field(32, description="width of the network that all objects share")
-    width: Width = Field(16, description="width of an object's evidence")
-
-
 class ModelConfig(_Frozen):
     """The FACT model. Missing keys of ``update`` and ``pooled`` come from the block before them."""
 
@@ -235,7 +232,6 @@ class ModelConfig(_Frozen):
     frame_positions: bool = Field(False, description="sinusoidal frame positions")
     transcript: bool = Field(False, description="tokens are the classes of a given transcript")
     alignment: AlignmentConfig = AlignmentConfig()
-    objects: ObjectConfig = ObjectConfig()
     input: BlockConfig = BlockConfig()
     update: BlockConfig = BlockConfig(**NOT_INHERITED)
     pooled: BlockConfig = BlockConfig(**NOT_INHERITED)
@@ -372,11 +368,6 @@ class DecodeConfig(_Frozen):
     )
     durations: Weight = Field(
         0.0, description="weight of the lengths that segments of each class have in the training"
-    )
-    member_smoothing: Part = Field(
-        0.0,
-        description="several members: share of a uniform distribution in the scores of each, "
-        "so that one that is sure and wrong does not exclude a class",
     )
     window: int = Field(
         0, ge=0, le=MAX_FRAMES, description="frames per pass over a long video (0: one pass)"

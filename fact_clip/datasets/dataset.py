@@ -17,16 +17,18 @@ from fact_clip.datasets import features, statistics
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.holdout import Holdout, check_leak, find_holdout
+from fact_clip.datasets.holdout_choice import validation_unseen_group
 from fact_clip.datasets.labels import IGNORED, Labels
-from fact_clip.datasets.layout import WRITE_SPLITS, DataFolder, DataStore, find_root, split_names
-from fact_clip.datasets.reader import Input, VideoReader
-from fact_clip.datasets.roles import (
+from fact_clip.datasets.layout import (
+    WRITE_SPLITS,
+    DataFolder,
+    DataStore,
     SplitVideos,
-    VideoRoles,
-    holdout_videos,
-    read_split_videos,
-    validation_unseen_group,
+    find_root,
+    split_names,
 )
+from fact_clip.datasets.reader import Input, VideoReader
+from fact_clip.datasets.roles import VideoRoles, holdout_videos
 from fact_clip.datasets.splits import learning_groups
 
 
@@ -117,9 +119,9 @@ class Dataset:
         holdout: Holdout | None = None,
     ) -> Dataset:
         """Build a data set with this holdout, whatever the configuration names."""
-        split, videos = read_split_videos(config, folder)
+        split = folder.split(config)
         labels = folder.labels(config, vocabulary.names)
-        reader = VideoReader(config, folder, labels, videos)
+        reader = VideoReader(config, folder, labels, (*split.learning, *split.test))
         roles = VideoRoles.decide(config, vocabulary, split, holdout, reader.count_frames)
         return cls(config, folder, vocabulary, split, reader, roles)
 

@@ -328,7 +328,7 @@ class Inspection:
                     self._report("constant", path, "all frames have the same values", fix)
 
     def _inspect_objects(self) -> None:
-        if self.config.objects.file is None or self._vocabulary is None or not self._features:
+        if self.config.objects.names_file is None or self._vocabulary is None or not self._features:
             return
         with self._noted("objects"):
             objects = ObjectColumns.read(self.config.objects, self.root, self._vocabulary)

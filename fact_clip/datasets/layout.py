@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fact_clip.config import DataConfig
 from fact_clip.core import (
@@ -39,6 +39,13 @@ MAX_NAMES = 3  # of files, in an error
 IN_MEMORY = "<memory>"  # the `data.root` of data in memory (memory.py)
 
 Videos = dict[str, Location]  # the videos of a list, each with the line that names it
+
+
+class SplitVideos(NamedTuple):
+    """The videos of a split."""
+
+    learning: Names  # for training and validation
+    test: Names
 
 
 class DataStore(ABC):
@@ -84,6 +91,17 @@ class DataStore(ABC):
     @abstractmethod
     def videos(self, part: str, split: str) -> Videos:
         """Return the videos of one part ("train" or "test") of a split. Raise its first fault."""
+
+    def split(self, config: DataConfig) -> SplitVideos:
+        """Return the videos of a split. Raise its first fault."""
+        name = str(config.split)
+        if name == "all":
+            raise InputError("data.split", "'all' is not one split", "open one split at a time")
+        learning = self.videos("train", name)
+        test = self.videos("test", name)
+        for error in overlaps(learning, test):
+            raise error
+        return SplitVideos(tuple(learning), tuple(test))
 
     @property
     @abstractmethod
@@ -137,8 +155,8 @@ class DataFolder(DataStore):
     def __init__(self, config: DataConfig) -> None:
         super().__init__()
         self.config = config
-        self.benchmark = find_benchmark(config.name)
         self.root = find_root(config)
+        self.benchmark = find_benchmark(config.name)
         self.labels_path = self.root / "groundTruth"
         self.location = self.root
         self.mapping_location = self.root / self.benchmark.mapping

@@ -73,9 +73,9 @@ class ObjectColumns:
         Returns:
             The objects.
         """
-        if config.file is None:
+        if config.names_file is None:
             return None
-        path = (root or Path()) / config.file
+        path = (root or Path()) / config.names_file
         names = _read_names(path)
         slot = _object_slot(vocabulary)
         for name in config.fixed:
@@ -109,23 +109,19 @@ class ObjectColumns:
         Returns:
             The objects.
         """
-        detected = _detect(dataset, NAMES)
-        if not detected.columns:
+        objects, _ = _detect(dataset)
+        if objects is None:
             problem = "no objects that come and go: no two columns are zero in the same frames"
-            raise InputError("data.objects.find", problem, "set it to false")
-        slot = _object_slot(dataset.vocabulary)
-        fixed_names = {"", *_words_of_other_slots(detected.trained_factors, slot)}
-        fixed = tuple(number for number, name in enumerate(detected.names) if name in fixed_names)
-        return cls(detected.names, detected.columns, fixed, slot, dataset.input_dim)
+            raise InputError("data.objects.file", problem, "set it to null")
+        return objects
 
     @classmethod
-    def show(cls, dataset: Dataset) -> bool:
-        """Return whether features show objects that most trained words of the slot surely name."""
+    def find_sure(cls, dataset: Dataset) -> ObjectColumns | None:
+        """Detect objects as `find`; return None unless most trained words surely name one."""
         if OBJECT_SLOT not in dataset.vocabulary.slots:
-            return False
-        detected = _detect(dataset, SURE)
-        n_named = sum(1 for name in detected.names if name)
-        return 2 * n_named > len(detected.words)
+            return None
+        objects, is_sure = _detect(dataset)
+        return objects if is_sure else None
 
     def check(self, input_dim: int) -> ObjectColumns:
         """Check the width of the feature files. Return this object."""
@@ -180,27 +176,16 @@ def _words_of_other_slots(factors: Iterable[Factors], slot: int) -> set[str]:
     return words
 
 
-@dataclass(frozen=True)
-class _Detection:
-    """Objects that were detected in features."""
-
-    columns: Columns
-    names: Names  # (O,), "" where unknown
-    words: Names  # of the trained classes, by which objects can be named
-    trained_factors: list[Factors]
-
-
-def _detect(dataset: Dataset, least: float) -> _Detection:
-    """Detect objects, named by words with a tie of `least`."""
+def _detect(dataset: Dataset) -> tuple[ObjectColumns | None, bool]:
+    """Detect objects; also return whether most words of the trained classes surely name one."""
     vocabulary = dataset.vocabulary
     slot = _object_slot(vocabulary)
     videos = sorted(dataset.learning)
     columns = find_objects(lambda: map(dataset.features, videos))
+    if not columns:
+        return None, False
     trained = list(compress(vocabulary.factors, dataset.class_counts()))
     words = tuple(sorted({factors[slot] or "" for factors in trained} - {""}))
-    if not columns or not words:
-        return _Detection(columns, ("",) * len(columns), words, trained)
-
     class_words = []
     for factors in vocabulary.factors:
         class_words.append([word in factors for word in words])
@@ -211,8 +196,14 @@ def _detect(dataset: Dataset, least: float) -> _Detection:
             labels = dataset.labels(name)
             yield dataset.features(name), has_word[labels], labels >= 0
 
-    names = name_objects(columns, frames(), words, least)
-    return _Detection(columns, names, words, trained)
+    names, ties = ("",) * len(columns), [0.0]
+    if words:
+        names, ties = name_objects(columns, frames(), words)
+    fixed_names = {"", *_words_of_other_slots(trained, slot)}
+    fixed = tuple(number for number, name in enumerate(names) if name in fixed_names)
+    n_sure = sum(tie >= SURE for tie in ties)
+    objects = ObjectColumns(names, columns, fixed, slot, dataset.input_dim)
+    return objects, 2 * n_sure > len(words)
 
 
 def find_objects(videos: Callable[[], Iterable[Array]]) -> Columns:
@@ -254,8 +245,7 @@ def name_objects(
     columns: Sequence[Sequence[int]],
     videos: Iterable[tuple[Array, Array, Array]],
     words: Names,
-    least: float = NAMES,
-) -> Names:
+) -> tuple[Names, list[float]]:
     """Find the names of objects. Each word names at most one object.
 
     A tie is the correlation of the changes of an object with the frames of a word, plus half of
@@ -266,10 +256,9 @@ def name_objects(
         videos: features (T, D), which of the W words each frame has, (T, W), and whether it is
             labelled, (T,).
         words: the words.
-        least: the least tie of a name.
 
     Returns:
-        The word of each object, "" where no word has such a tie.
+        The word of each object, "" where no tie is large enough, and the ties of named objects.
     """
     # Not at the top, as it takes long to import.
     from scipy.optimize import linear_sum_assignment
@@ -284,10 +273,12 @@ def name_objects(
     correlations = correlation(pairs())  # (2 O, W)
     ties = correlations[:n_objects] + correlations[n_objects:] / 2  # (O, W)
     names = [""] * n_objects
+    ties_of_names = []
     for number, word in zip(*linear_sum_assignment(-ties), strict=True):
-        if ties[number, word] >= least:
+        if ties[number, word] >= NAMES:
             names[number] = words[word]
-    return tuple(names)
+            ties_of_names.append(float(ties[number, word]))
+    return tuple(names), ties_of_names
 
 
 def correlation(pairs: Iterable[tuple[Array, Array]]) -> Floats:

@@ -5,25 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Names, Vocabulary
 from fact_clip.core.messages import suggest
 from fact_clip.datasets.holdout import Holdout
-from fact_clip.datasets.holdout_choice import choose_validation_unseen
-from fact_clip.datasets.layout import DataStore, overlaps
+from fact_clip.datasets.holdout_choice import validation_unseen_group
+from fact_clip.datasets.layout import SplitVideos
 from fact_clip.datasets.splits import carve_validation, count_validation_parts, learning_groups
 
 FrameCounts = Mapping[str, Counter[int]]
 """Video name -> class index -> frames, hidden classes included."""
-
-
-class SplitVideos(NamedTuple):
-    """The videos of a split."""
-
-    learning: Names  # for training and validation
-    test: Names
 
 
 @dataclass(frozen=True)
@@ -134,18 +126,6 @@ class VideoRoles:
         )
 
 
-def read_split_videos(config: DataConfig, store: DataStore) -> tuple[SplitVideos, Names]:
-    """Read the lists of a split. Return its videos, and all of them in the order of the lists."""
-    split = str(config.split)
-    if split == "all":
-        raise InputError("data.split", "'all' is not one split", "open one split at a time")
-    learning = store.videos("train", split)
-    test = store.videos("test", split)
-    for error in overlaps(learning, test):
-        raise error
-    return SplitVideos(tuple(learning), tuple(test)), (*learning, *test)
-
-
 def holdout_videos(split: SplitVideos, holdout: Holdout) -> SplitVideos:
     """Return the videos that a holdout names, else those of the split."""
     split_names = dict.fromkeys((*split.learning, *split.test))
@@ -161,24 +141,3 @@ def holdout_videos(split: SplitVideos, holdout: Holdout) -> SplitVideos:
         problem = f"{name!r} is a training video too"
         raise InputError("holdout.test_videos", problem, "remove it from one list")
     return SplitVideos(learning, test)
-
-
-def validation_unseen_group(
-    vocabulary: Vocabulary,
-    holdout: Holdout,
-    number: int,
-    frames: FrameCounts,
-    groups: Mapping[str, str],
-) -> Names:
-    """Return a group of validation-unseen classes.
-
-    Group 0 is that of the holdout, if it names some, else chosen. Group 1, 2, ..., for members of
-    an ensemble, has classes that no earlier group has. A group is () if none can be chosen.
-    """
-    group = holdout.validation_unseen
-    excluded: list[str] = []
-    for turn in range(number + 1):
-        if turn > 0 or not group:
-            group = choose_validation_unseen(vocabulary, holdout.unseen, frames, groups, excluded)
-        excluded += group
-    return group

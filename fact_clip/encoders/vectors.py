@@ -94,6 +94,25 @@ def class_vectors(config: TextConfig, vocabulary: Vocabulary, device: str = "aut
     return embed_as(config, names, device).classes
 
 
+def twins(names: Sequence[str], vectors: Singles, least: float) -> list[list[str]]:
+    """Return groups of names whose vectors (N, S, E) have a cosine above `least` with the first.
+
+    Names without a vector are in no group.
+    """
+    rows = vectors.reshape(len(vectors), -1)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = rows / np.maximum(lengths, 1e-12)
+    is_alike = rows @ rows.T > least
+    groups: dict[int, list[str]] = {}  # by their first name
+    for number, name in enumerate(names):
+        alike = [first for first in groups if is_alike[number, first]]
+        if alike:
+            groups[alike[0]].append(name)
+        elif rows[number].any():
+            groups[number] = [name]
+    return [group for group in groups.values() if len(group) > 1]
+
+
 def _mean(rows: Singles) -> Singles:
     """Return the mean of unit rows (N, E), scaled to length 1."""
     if len(rows) == 1:

@@ -143,7 +143,6 @@ def _metadata(scorer: Scorer) -> Json:
         "stride": config.data.stride,
         "interleave": config.data.interleave,
         "frame_weight": config.decode.frame_weight,
-        "member_smoothing": scorer.smoothing,
         "offset": _as_list(candidates.offset),
         "switch_penalty": config.decode.switch_penalty,
         "transition_costs": _as_list(candidates.transition_costs),

@@ -228,7 +228,7 @@ class Scorer(FrameScorer):
 
     Args:
         loaded: the run with its models; the scores of several are averaged (the mean of their
-            logs, see `Scores.smoothing`).
+            logs).
         device: where they run: auto, cpu, cuda, cuda:N or mps.
         window: frames that a model reads in one pass, 0 for all; None: ``decode.window`` of the run
             (see docs/long_videos.md).
@@ -275,15 +275,6 @@ class Scorer(FrameScorer):
     def model(self) -> FACT:
         """Return the model, or the first of several."""
         return self.models[0]
-
-    @property
-    def smoothing(self) -> float:
-        """Return the share of a uniform distribution in the scores of each member.
-
-        A member that is used alone (to learn the calibration of all) has the same share.
-        """
-        config = self.run.config
-        return config.decode.member_smoothing if config.train.members > 1 else 0.0
 
     @property
     def width(self) -> int:
@@ -460,7 +451,6 @@ class Scorer(FrameScorer):
             n_frames=n_frames,
             voters=tuple(replace(part, features=None) for part in parts),
             frame_weight=decode.frame_weight,
-            smoothing=self.smoothing,
             stride=self.frames_per_score,
             rate=(clock.fps or self.fps or 1.0) / self.frames_per_score,
             clock=clock,

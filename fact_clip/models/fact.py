@@ -104,7 +104,7 @@ class FACT(nn.Module):
         if self.config.head != "text" or object_text is None:
             problem = "object columns need model.head=text and the text vectors of their names"
             raise InputError("objects", problem)
-        return ObjectEvidence(self.config.objects, objects, object_text)
+        return ObjectEvidence(objects, object_text)
 
     def _setup_similarity(
         self, text: Tensor | None, space: Tensor | None

@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fact_clip.config import ObjectConfig
+from fact_clip.config.schema import Width
 from fact_clip.core.errors import InputError
 from fact_clip.models.kernels import full_precision
 
@@ -41,11 +41,15 @@ class ObjectSpec:
         columns: O rows of k input columns, of the same kinds in the same order for each object.
         fixed: objects that keep their identity (tools, the person). Others lose their names.
         slot: slot of an action's factors whose words are names of objects.
+        hidden: width of the network that all objects share.
+        width: width of the evidence of an object.
     """
 
     columns: tuple[tuple[_Index, ...], ...]
     fixed: tuple[_Index, ...]
     slot: _Index
+    hidden: Width = 32
+    width: Width = 16
 
     def __post_init__(self) -> None:
         widths = {len(row) for row in self.columns}
@@ -58,8 +62,7 @@ class ObjectEvidence(nn.Module):
     """Convert the input to a frame stream without identities, and the evidence of each object.
 
     Args:
-        config: widths of the network.
-        spec: input columns of the objects.
+        spec: input columns of the objects, and the widths of the network.
         names: (O, W) unit text vectors of the objects' names, zero for an object without one.
     """
 
@@ -68,7 +71,7 @@ class ObjectEvidence(nn.Module):
     free: Tensor
     names: Tensor
 
-    def __init__(self, config: ObjectConfig, spec: ObjectSpec, names: Tensor) -> None:
+    def __init__(self, spec: ObjectSpec, names: Tensor) -> None:
         super().__init__()
         kinds = len(spec.columns[0])
         fixed_width = len(spec.fixed) * kinds
@@ -78,13 +81,13 @@ class ObjectEvidence(nn.Module):
         self.register_buffer("fixed", torch.tensor(spec.fixed, dtype=torch.long), persistent=False)
         self.register_buffer("free", torch.tensor(free), persistent=False)
         self.register_buffer("names", names)
-        self.own = nn.Linear(kinds, config.hidden)
+        self.own = nn.Linear(kinds, spec.hidden)
         with warnings.catch_warnings():  # torch warns of a layer without inputs (no fixed object)
             warnings.filterwarnings("ignore", "Initializing zero-element")
-            self.beside = nn.Linear(fixed_width, config.hidden, bias=False)
-        self.out = nn.Linear(config.hidden, config.width)
-        self.attend = nn.Linear(config.width, _HEADS)
-        self.width = fixed_width + (_HEADS + 1) * config.width
+            self.beside = nn.Linear(fixed_width, spec.hidden, bias=False)
+        self.out = nn.Linear(spec.hidden, spec.width)
+        self.attend = nn.Linear(spec.width, _HEADS)
+        self.width = fixed_width + (_HEADS + 1) * spec.width
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the stream (B, T, width) and the evidence (B, T, E, O) of (B, T, D)."""

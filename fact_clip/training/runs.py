@@ -253,13 +253,15 @@ def _planned(
     else:
         config = load_config(config, overrides, stored)
 
-    if data is None:
-        return resolve(config)
-    if config.train.members > 1:
-        problem = f"{config.train.members}, but other processes cannot read data in memory"
-        fix = "write the data with datasets.save, and set data.root"
-        raise InputError("train.members", problem, fix)
-    return resolve(with_data(config, data), MemoryStore(data))
+    folder = None
+    if data is not None:
+        if config.train.members > 1:
+            problem = f"{config.train.members}, but other processes cannot read data in memory"
+            fix = "write the data with datasets.save, and set data.root"
+            raise InputError("train.members", problem, fix)
+        config = with_data(config, data)
+        folder = MemoryStore(data)
+    return resolve(config, folder)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from fact_clip.config import flattened
-from fact_clip.core import FileLocation, InputError, Vocabulary
+from fact_clip.core import FileLocation, InputError
 from fact_clip.core.distributed import Processes
 from fact_clip.core.io import parse_value, read_text
 from fact_clip.core.paths import inside
@@ -36,6 +36,7 @@ from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.similarity import CHANNELS
 from fact_clip.run import Run, check_classes, classes_of, load_strictly, read_weights, save_weights
 from fact_clip.training.plan import Plan
+from fact_clip.training.start import grown_channels
 
 _ANEW = "train the run anew"
 
@@ -189,8 +190,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
     spec = None
     if plan.objects is not None:
         spec = _object_spec(plan, plan.objects, transform)
-        width = config.model.objects.width
-        classes = replace(classes, evidence_slot=spec.slot, evidence_width=width)
+        classes = replace(classes, evidence_slot=spec.slot, evidence_width=spec.width)
     if plan.start is not None and plan.start.objects is not None:
         spec = plan.start.objects
         classes = replace(
@@ -261,7 +261,7 @@ def _classes(plan: Plan) -> Classes:
         )
     classes = classes_of(vocabulary, model.head)
     if plan.start is not None and model.head == "closed":
-        classes = replace(classes, channels=_grown_channels(plan.start, vocabulary))
+        classes = replace(classes, channels=grown_channels(plan.start, vocabulary))
     return classes
 
 
@@ -270,23 +270,6 @@ def _object_spec(plan: Plan, objects: ObjectColumns, transform: FeatureTransform
     copies = transform.width // transform.input_dim
     n_sentences = int("sentence" in plan.config.text.parts)
     return ObjectSpec(objects.with_context(copies), objects.fixed, objects.slot + n_sentences)
-
-
-def _grown_channels(start: Run, vocabulary: Vocabulary) -> tuple[int, ...]:
-    """Return the score channel of each class.
-
-    New classes come first, so that those of the starting run stay where they were.
-    """
-    if start.vocabulary.names == vocabulary.names:
-        return start.classes.channels
-    n_new = len(vocabulary) - len(start.vocabulary)
-    old_channels = start.classes.channels or range(len(start.vocabulary))
-    pairs = zip(start.vocabulary.names, old_channels, strict=True)
-    channel_of = {name: n_new + channel for name, channel in pairs}
-    free = iter(range(n_new))
-    return tuple(
-        channel_of[name] if name in channel_of else next(free) for name in vocabulary.names
-    )
 
 
 def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
@@ -341,32 +324,6 @@ def make_criterion(run: Run, dataset: Dataset) -> Criterion:
         dataset.hidden if has_all_classes else (),
         dataset.class_counts(dataset.train)[list(labels)].tolist(),
     )
-
-
-def load_start(model: FACT, run: Run) -> None:
-    """Load the weights of ``train.init`` into a new model.
-
-    Text vectors, and the outputs of new classes, keep their values.
-    """
-    start = Run.read(str(run.config.train.init))
-    path = start.path / "model.safetensors"
-    weights, _ = read_weights(path)
-    if model.text is not None:
-        weights["text_embeddings"] = model.text
-    count = run.classes.count
-    n_new = count - start.classes.count
-    if run.config.model.head == "closed" and n_new:
-        fresh = model.state_dict()
-        for name, weight in weights.items():
-            layer = name.rpartition(".")[0]
-            if layer.endswith(("frame_branch.conv_out", "seg_combine")):
-                new = slice(-count, n_new - count)
-                weight[new] = fresh[name][new]
-            elif layer.endswith(("action_branch.out_linear", "action_branch.out_map")):
-                # The null class is the last channel.
-                new = slice(-count - 1, n_new - count - 1)
-                weight[new] = fresh[name][new]
-    load_strictly(model, weights, str(path))
 
 
 @dataclass

@@ -33,10 +33,10 @@ from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog,
 from fact_clip.training.clicks import ClickBorders
 from fact_clip.training.evaluation import validate
 from fact_clip.training.results import Training
+from fact_clip.training.start import load_start
 from fact_clip.training.state import (
     TrainingState,
     has_progress,
-    load_start,
     make_criterion,
     restore_state,
     save_state,

@@ -147,9 +147,9 @@ def test_an_object_has_the_word_in_whose_frames_it_moves():
         labelled[:100] = False
         said[:100] = said[:100, ::-1]
         videos.append((features, said, labelled))
-    assert name_objects(PLACES, iter(videos), words) == ("first", "second", "third")
+    assert name_objects(PLACES, iter(videos), words)[0] == ("first", "second", "third")
     unsaid = [(features, said & np.array([True, True, True, False]), labelled) for features, said, labelled in videos]
-    assert name_objects(PLACES, iter(unsaid), words) == ("first", "", "third")
+    assert name_objects(PLACES, iter(unsaid), words)[0] == ("first", "", "third")
 
 
 class _Videos:
@@ -203,13 +203,13 @@ class Unrelated(_Videos):
 
 
 def test_objects_show_where_words_surely_go_with_them():
-    assert ObjectColumns.show(_Videos())
-    assert not ObjectColumns.show(Dense())
-    assert not ObjectColumns.show(Unrelated())
+    assert ObjectColumns.find_sure(_Videos()) == ObjectColumns.find(_Videos())
+    assert ObjectColumns.find_sure(Dense()) is None
+    assert ObjectColumns.find_sure(Unrelated()) is None
 
 
 def test_features_without_objects_are_refused():
-    with refused("data.objects.find"):
+    with refused("data.objects.file"):
         ObjectColumns.find(Dense())
 
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 
-import fact_clip
-from fact_clip.config import Config, DecodeConfig
 from fact_clip.core import Vocabulary
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, class_scores, decode_gammas, decode_scores
-from fact_clip.inference.scorer import Scorer
-from fact_clip.run import LoadedRun
 
 NAMES = Vocabulary.from_names(["a", "b", "c"])
 
@@ -57,30 +51,3 @@ def test_gammas_are_decoded_with_the_same_mean():
     for gamma, labels in zip(gammas, together, strict=True):
         alone = decode_scores(scores, candidates.with_gamma(gamma), settings)[0]
         assert labels.tolist() == alone.tolist()
-
-
-def test_a_run_smooths_its_members_and_a_single_model_stays(tiny_run):
-    loaded = fact_clip.load(tiny_run, "cpu")
-    run, model = loaded.run, loaded.scorer.model
-    rows = np.random.default_rng(0).normal(size=(40, run.transform.input_dim)).astype(np.float32)
-
-    def scored(n_models: int, members: int, share: float) -> Scores:
-        tree = {"train": {"members": members}, "decode": {"member_smoothing": share}}
-        config = run.config
-        for group, values in tree.items():
-            config = config.model_copy(update={group: getattr(config, group).model_copy(update=values)})
-        scorer = Scorer(LoadedRun(dataclasses.replace(run, config=config), [model] * n_models), "cpu")
-        return scorer.score(rows, scorer.choose())
-
-    assert scored(1, members=1, share=0.1).smoothing == 0.0
-    assert scored(2, members=2, share=0.1).smoothing == 0.1
-    # a member alone, with which the calibration of all is learned
-    assert scored(1, members=2, share=0.1).smoothing == 0.1
-    assert scored(2, members=2, share=0.0).smoothing == 0.0
-
-
-def test_no_recipe_sets_a_share_yet():
-    """It was measured on one development set only."""
-    for recipe in ("own", "zero_shot"):
-        assert Config.load(recipe, ["data.root=x"]).decode.member_smoothing == 0
-    assert DecodeConfig().member_smoothing == 0

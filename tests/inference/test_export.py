@@ -97,8 +97,6 @@ tokens = np.exp(tokens - tokens.max(-1, keepdims=True))
 tokens /= tokens.sum(-1, keepdims=True)
 weight = facts["frame_weight"]
 scores = np.where(has_token[..., None], weight * frames + (1 - weight) * tokens, frames)
-share = facts["member_smoothing"]
-scores = (1 - share) * scores + share / scores.shape[-1]
 logs = np.log(scores + 1e-38).mean(0)
 
 costs = facts["switch_penalty"] * np.array(facts["transition_costs"])
@@ -153,7 +151,7 @@ def pair(tmp_path_factory) -> Path:
     save_file(tensors, weights, facts)
     tree = yaml.safe_load((folder / "config.yaml").read_text())
     tree["train"]["members"] = 2
-    tree["decode"] |= {"order": 2.0, "switch_penalty": 3.0, "member_smoothing": 0.1, "durations": 0.5}
+    tree["decode"] |= {"order": 2.0, "switch_penalty": 3.0, "durations": 0.5}
     (folder / "config.yaml").write_text(yaml.safe_dump(tree))
     return folder
 

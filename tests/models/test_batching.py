@@ -28,7 +28,7 @@ CASES = {
         Classes(5, n_slots=2, text_width=4, evidence_width=16),
     ),
     "iuU text, objects": (
-        {"blocks": "iuU", "head": "text", "objects": {"hidden": 10, "width": 6}},
+        {"blocks": "iuU", "head": "text"},
         Classes(5, n_slots=2, text_width=4, evidence_slot=1, evidence_width=6),
     ),
     "transcript": ({"blocks": "iuU", "transcript": True, "tokens": 0, "input": {"action": "gru_om"}}, Classes(5)),
@@ -45,7 +45,7 @@ def build(name: str) -> tuple[FACT, Criterion]:
         text[0] = 0  # the background has no word
         joint = {"text": text, "space": torch.randn(2, classes.text_width)}
     if classes.evidence_slot:
-        objects = ObjectSpec(columns=((0, 3), (1, 4), (2, 5)), fixed=(2,), slot=1)
+        objects = ObjectSpec(columns=((0, 3), (1, 4), (2, 5)), fixed=(2,), slot=1, hidden=10, width=6)
         joint = {"text": text, "objects": objects, "object_text": text[1:4, 1]}
     model = FACT(ModelConfig.inheriting(**values), 6, classes, **joint)
     match = "seq" if values.get("transcript") else "o2m" if "IUU" in name else "o2o"

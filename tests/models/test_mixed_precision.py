@@ -106,7 +106,7 @@ def test_the_gru_over_segments_is_that_of_float32(padded):
 def test_words_find_their_objects_as_in_float32():
     """The softmax is over 50 times the cosine, of which bfloat16 keeps too little."""
     names = unit(4, 384, seed=2)
-    objects = ObjectEvidence(ModelConfig().objects, SPEC, names)
+    objects = ObjectEvidence(SPEC, names)
     text = torch.stack([unit(3, 384, seed=1), torch.nn.functional.normalize(names[:3] + 0.9 * names[1:], dim=-1)], 1)
     with autocast():
         found = objects.objects_of(text)

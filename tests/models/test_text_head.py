@@ -1,11 +1,12 @@
 """The text head and object columns, by hand and against slow loops."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from fact_clip.config import BlockConfig, ModelConfig, ObjectConfig
+from fact_clip.config import BlockConfig, ModelConfig
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.heads import Candidates, TextHead
 from fact_clip.models.objects import ObjectEvidence
@@ -43,9 +44,8 @@ def model(seed=0, objects=True, blocks="iuU"):
         input=BLOCK,
         update=BLOCK.model_dump() | {"action": "sa"},
         pooled=BLOCK.model_dump() | {"action": "sa"},
-        objects=ObjectConfig(hidden=10, width=6),
     )
-    spec = (SPEC, NAMES) if objects else (None, None)
+    spec = (replace(SPEC, hidden=10, width=6), NAMES) if objects else (None, None)
     return FACT(config, 8, classes, texts(), *spec).eval()
 
 
@@ -122,7 +122,7 @@ def test_objects_without_names_change_places_with_their_words():
 
 def test_swap_moves_columns_and_words_alike():
     names = NAMES
-    objects = ObjectEvidence(ObjectConfig(), SPEC, names)
+    objects = ObjectEvidence(SPEC, names)
     x = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(1))
     text = torch.stack([unit(6, 12, seed=3), names[[0, 1, 2, 3, 1, 0]]], dim=1)
     text[5] = 0  # the background
@@ -147,7 +147,7 @@ def test_swap_moves_columns_and_words_alike():
 
 def test_evidence_of_each_object_is_that_of_one_network():
     torch.manual_seed(0)
-    objects = ObjectEvidence(ObjectConfig(hidden=5, width=3), SPEC, unit(4, 12)).eval()
+    objects = ObjectEvidence(replace(SPEC, hidden=5, width=3), unit(4, 12)).eval()
     x = torch.randn(2, 6, 8)
     stream, evidence = objects(x)
     assert evidence.shape == (2, 6, 3, 4)  # (B, T, E, O)
@@ -170,7 +170,7 @@ def at_cosine(name, cosine, seed=4):
 
 def test_words_find_their_objects():
     names = unit(4, 384)
-    objects = ObjectEvidence(ObjectConfig(), SPEC, names)
+    objects = ObjectEvidence(SPEC, names)
     text = torch.zeros(5, 2, 384)
     near = torch.nn.functional.normalize(names[0] + 0.1 * names[3], dim=-1)
     text[:4, 1] = torch.stack([names[2], near, at_cosine(names[1], 0.61), at_cosine(names[1], 0.59)])

@@ -26,7 +26,7 @@ KINDS = {
     "text": """
         model.head=text text.encoder=hash:8 text.parts=[factors] data.holdout=zero_shot/A.json train.epochs=40
         data.objects.file=objects.txt data.objects.blocks=[1,2] data.objects.fixed=[shaft]
-        model.objects.hidden=8 model.objects.width=8 model.input.hidden=8
+        model.input.hidden=8
     """,
     "members": "train.members=2 train.epochs=25",
 }

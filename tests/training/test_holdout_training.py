@@ -16,7 +16,6 @@ from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.run import Run
 from fact_clip.training import evaluate, train
 
-from ..refusals import refused
 from ..small import ZERO_SHOT
 from .runs import assert_same, assert_same_runs, weights
 
@@ -110,10 +109,6 @@ def test_the_kscgr_recipe_that_finds_its_objects(shared, tmp_path, caplog):
     line, words = caplog.messages
     assert line.startswith("no object column matches zeppelin, kayak; ")
     assert words.startswith("no trained class has these words")
-
-    with refused("data.objects.find"):
-        train(Config.load("kscgr_zero_shot_plain", [*rest, "data.objects.file=objects.txt"]), tmp_path / "both")
-    assert not (tmp_path / "both").exists()
 
 
 def test_a_hold_out_that_lies_in_the_current_folder_is_found_from_any(tiny, workbench, tmp_path, monkeypatch):

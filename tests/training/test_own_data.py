@@ -140,13 +140,14 @@ def test_the_recipe_of_init_takes_it_as_its_base(folder, tmp_path):
 def test_objects_are_looked_for_in_the_columns(folder, monkeypatch):
     config = settings(folder)
     before = resolve(config)
-    assert before.config.data.objects.find is False  # the workbench's columns are never zero
-    monkeypatch.setattr(ObjectColumns, "show", classmethod(lambda *_: True))
-    monkeypatch.setattr(ObjectColumns, "find", classmethod(lambda *_: None))
+    assert before.config.data.objects.file is None  # the workbench's columns are never zero
+    names = before.dataset.vocabulary.slots
+    seen = ObjectColumns(("nut",), ((0,),), (), names.index("object"), before.dataset.input_dim)
+    monkeypatch.setattr(ObjectColumns, "find_sure", classmethod(lambda *_: seen))
     shown = resolve(config)
-    assert shown.config.data.objects.find is True
+    assert (shown.config.data.objects.file, shown.objects) == ("find", seen)
     assert len(shown.notes) == len(before.notes) + 1
-    assert resolve(settings(folder, "text.parts=[sentence]")).config.data.objects.find is False  # nothing reads words
+    assert resolve(settings(folder, "text.parts=[sentence]")).config.data.objects.file is None  # nothing reads words
 
 
 def test_a_training_reads_each_list_and_label_once(folder, tmp_path, monkeypatch):

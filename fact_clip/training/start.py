@@ -1,0 +1,122 @@
+"""The run that a training starts from (``train.init``): whether it fits, and its weights."""
+
+from __future__ import annotations
+
+import shlex
+
+from torch import Tensor
+
+from fact_clip.config import Config
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.models import FACT
+from fact_clip.run import Run, load_strictly, read_weights
+
+_KEY = "train.init"
+
+
+def read_start(config: Config, dataset: Dataset) -> Run | None:
+    """Read the run of ``train.init``.
+
+    Args:
+        config: of the training.
+        dataset: of the training.
+
+    Returns:
+        The run, or None if the training starts from random weights.
+
+    Raises:
+        InputError: its model, texts, feature transform or classes do not fit the training.
+    """
+    if config.train.init is None:
+        return None
+    run = Run.read(config.train.init)
+    _check_same_settings(run, config)
+    n_columns = run.transform.input_dim
+    if n_columns != dataset.input_dim:
+        problem = f"features of {dataset.input_dim} columns, but {run.path} reads {n_columns}"
+        raise InputError(_KEY, problem)
+    is_standardized = run.transform.mean is not None
+    if run.transform.context != config.data.context or is_standardized != config.data.standardize:
+        problem = f"{run.path} was trained with another data.context or data.standardize"
+        raise InputError(_KEY, problem)
+    _check_classes(run, config, dataset.vocabulary)
+    run.check_rate(dataset.fps, _KEY)
+    return run
+
+
+def _check_same_settings(run: Run, config: Config) -> None:
+    """Raise an InputError if the model or the texts of a starting run have other settings."""
+    groups = ("model", "text") if config.model.reads_text else ("model",)
+    for group in groups:
+        settings = getattr(config, group).model_dump()
+        for name, value in getattr(run.config, group).model_dump().items():
+            if settings[name] != value:
+                recipe = shlex.quote(str(run.path / "config.yaml"))
+                problem = f"{run.path} was trained with another {group}.{name}"
+                fix = f"use its settings: fact-clip train {recipe} ..."
+                raise InputError(_KEY, problem, fix)
+
+
+def _check_classes(run: Run, config: Config, vocabulary: Vocabulary) -> None:
+    """Raise an InputError if a starting run cannot be trained on these classes."""
+    if config.model.is_open or run.vocabulary.names == vocabulary.names:
+        return
+    if config.model.head != "closed" or config.model.transcript:
+        problem = (
+            f"{run.path} can only name its {len(run.vocabulary)} classes; the data set has others"
+        )
+        raise InputError(_KEY, problem, "train with model.head=text, which takes new classes")
+    for name in run.vocabulary:
+        if name not in vocabulary:
+            problem = f"the data set has no {name!r}, a class of {run.path}"
+            raise InputError(_KEY, problem, "add it to mapping.txt")
+
+
+def object_texts(start: Run) -> Tensor:
+    """Return the text vectors of the objects of a starting run, (O, E)."""
+    weights, _ = read_weights(start.path / "model.safetensors")
+    return weights["objects.names"]
+
+
+def grown_channels(start: Run, vocabulary: Vocabulary) -> tuple[int, ...]:
+    """Return the score channel of each class.
+
+    New classes come first, so that those of the starting run stay where they were.
+    """
+    if start.vocabulary.names == vocabulary.names:
+        return start.classes.channels
+    n_new = len(vocabulary) - len(start.vocabulary)
+    old_channels = start.classes.channels or range(len(start.vocabulary))
+    pairs = zip(start.vocabulary.names, old_channels, strict=True)
+    channel_of = {name: n_new + channel for name, channel in pairs}
+    free = iter(range(n_new))
+    return tuple(
+        channel_of[name] if name in channel_of else next(free) for name in vocabulary.names
+    )
+
+
+def load_start(model: FACT, run: Run) -> None:
+    """Load the weights of ``train.init`` into a new model.
+
+    Text vectors, and the outputs of new classes, keep their values.
+    """
+    start = Run.read(str(run.config.train.init))
+    path = start.path / "model.safetensors"
+    weights, _ = read_weights(path)
+    if model.text is not None:
+        weights["text_embeddings"] = model.text
+    count = run.classes.count
+    n_new = count - start.classes.count
+    if run.config.model.head == "closed" and n_new:
+        fresh = model.state_dict()
+        for name, weight in weights.items():
+            layer = name.rpartition(".")[0]
+            if layer.endswith(("frame_branch.conv_out", "seg_combine")):
+                new = slice(-count, n_new - count)
+                weight[new] = fresh[name][new]
+            elif layer.endswith(("action_branch.out_linear", "action_branch.out_map")):
+                # The null class is the last channel.
+                new = slice(-count - 1, n_new - count - 1)
+                weight[new] = fresh[name][new]
+    load_strictly(model, weights, str(path))
