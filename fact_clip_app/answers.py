@@ -1,17 +1,15 @@
 """Bodies of answers, as types: the schema of the API, and what mypy checks of `views`."""
 
-from __future__ import annotations
-
-from typing import Any, Literal, NotRequired
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from fact_clip.core import Json
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip_app.controls import Control
 from fact_clip_app.drafts import Draft
 from fact_clip_app.project import Label
 
-Row = dict[str, Any]
 Progress = Literal["complete", "started", "unlabelled"]
 Figures = dict[str, float | None]
 """Figures in percent; null where there is nothing to compute one from."""
@@ -33,7 +31,7 @@ class Fault(_FaultKeys):
     error: str
     taken: NotRequired[str]
     replaces: NotRequired[dict[str, int]]
-    track: NotRequired[Row]
+    track: NotRequired[Json]
 
 
 class Health(TypedDict):
@@ -98,7 +96,7 @@ class Segmentation(TypedDict):
     media: NotRequired[str]
     video_fps: NotRequired[float]
     background: NotRequired[list[str]]
-    new_words: NotRequired[list[Row]]
+    new_words: NotRequired[list[Json]]
     times: NotRequired[list[float]]
 
 
@@ -198,7 +196,7 @@ class State(Decoding):
     training_set: str | None
     can_adapt: bool
     training: Work | None
-    runs: dict[str, Row]
+    runs: dict[str, Json]
     formats: list[str]
     limits: SizeLimits
     stamp: str
@@ -276,8 +274,8 @@ class Summary(TypedDict):
     `several` are the videos that count once for each of their labelled tracks.
     """
 
-    time: list[Row]
-    transitions: list[Row]
+    time: list[Json]
+    transitions: list[Json]
     several: list[str]
 
 

@@ -1,7 +1,5 @@
 """Sliders of the page for the settings of decoding."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

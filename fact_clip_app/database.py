@@ -1,7 +1,5 @@
 """The database of a project: tables, migrations, transactions and the good copy."""
 
-from __future__ import annotations
-
 import json
 import secrets
 import sqlite3
@@ -18,9 +16,6 @@ from fact_clip.core.paths import whole_file
 DATABASE = "project.sqlite"
 BACKUP = "project.backup.sqlite"
 """A copy of the database, made whenever a page of the project is opened."""
-
-KEYS = "123456789abcdefghnqrtuvwxyz"
-"""Keys of the keyboard that actions get by themselves."""
 
 # Each script leads to the next version, which a project stores (PRAGMA user_version).
 MIGRATIONS = (
@@ -139,17 +134,8 @@ class Database:
             self.run("INSERT OR IGNORE INTO setting VALUES ('token', ?)", secrets.token_urlsafe(32))
 
     def _store_keys(self) -> None:
-        """Store the keys that the page gave to actions without one. No two have one key."""
-        keys = set[str]()
-        unkeyed = []
-        for name, key in self.rows("SELECT name, key FROM action ORDER BY position"):
-            if key and key.lower() not in keys:
-                keys.add(key.lower())
-            else:
-                unkeyed.append(name)
-        free = (key for key in KEYS if key not in keys)
-        for name in unkeyed:
-            self.run("UPDATE action SET key = ? WHERE name = ?", next(free, ""), name)
+        """Store the keys that the page of version 1 gave to actions without one."""
+        raise NotImplementedError
 
     def back_up(self) -> None:
         """Copy the database to BACKUP, which stays as it is if the database is damaged.

@@ -1,14 +1,12 @@
 """Predicted segments under labels. All frames are frames of the video."""
 
-from __future__ import annotations
-
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import Clock, Segment, Segmentation
+from fact_clip.core import Clock, Floats, Segment, Segmentation
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats.gaps import Gaps
 from fact_clip_app.project import Label
@@ -27,9 +25,7 @@ class Draft:
     confidence: float | None = None
 
 
-def drafts_of(
-    predicted: Segmentation, rows: NDArray[np.float64], times: NDArray[np.float64]
-) -> list[Draft]:
+def drafts_of(predicted: Segmentation, rows: Floats, times: Floats) -> list[Draft]:
     """Convert a prediction on rows of features to frames of the video.
 
     Args:
@@ -55,18 +51,16 @@ def drafts_of(
 
 def overlaid(drafts: Sequence[Draft], labels: Sequence[Label]) -> list[Draft | Label]:
     """Return labels, in order, and the parts of drafts between them."""
-    parts: list[Draft | Label] = []
-    end = 0
-    for label in [*labels, None]:
+    parts: list[Draft | Label] = list(labels)
+    gap_starts = [0, *(label.stop for label in labels)]
+    gap_stops = [*(label.start for label in labels), sys.maxsize]
+    for gap_start, gap_stop in zip(gap_starts, gap_stops, strict=True):
         for draft in drafts:
-            start = max(draft.start, end)
-            stop = draft.stop if label is None else min(draft.stop, label.start)
+            start = max(draft.start, gap_start)
+            stop = min(draft.stop, gap_stop)
             if start < stop:
-                parts.append(Draft(start, stop, draft.label, draft.confidence))
-        if label is not None:
-            parts.append(label)
-            end = max(end, label.stop)
-    return parts
+                parts.append(replace(draft, start=start, stop=stop))
+    return sorted(parts, key=lambda part: (part.start, part.stop))
 
 
 def gapless(
@@ -83,19 +77,18 @@ def gapless(
     for part in parts:
         if part.start == part.stop:
             continue
-        segment = Segment(part.start, part.stop, part.label)
         if isinstance(part, Draft):
-            segment = replace(segment, confidence=part.confidence)
+            segment = Segment(part.start, part.stop, part.label, confidence=part.confidence)
         else:
-            segment = replace(segment, comment=part.comment)
+            segment = Segment(part.start, part.stop, part.label, comment=part.comment)
         segments.append(segment)
     return Gaps(background, n_frames).filled(segments)
 
 
 def row_labels(
     parts: Iterable[Draft | Label],
-    times: NDArray[np.float64],
-    rows: NDArray[np.float64],
+    times: Floats,
+    rows: Floats,
     other: str,
 ) -> list[str]:
     """Return the label at the middle of each row of features.
@@ -117,9 +110,7 @@ def row_labels(
     return labels.tolist()
 
 
-def click_labels(
-    points: Iterable[Draft | Label], times: NDArray[np.float64], rows: NDArray[np.float64]
-) -> list[str]:
+def click_labels(points: Iterable[Draft | Label], times: Floats, rows: Floats) -> list[str]:
     """Return the labels of the rows of features in which point events lie.
 
     Args:

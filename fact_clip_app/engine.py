@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import Clock, InputError, Segmentation
+from fact_clip.core import Clock, Floats, InputError, Names, Segmentation, Singles
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, Scores
-from fact_clip.encoders import FrameEncoder
+from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.scorer import check_features
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
@@ -28,6 +26,9 @@ from fact_clip_app.drafts import Draft, drafts_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.project import Project, VideoEntry
 from fact_clip_app.requests import Limits
+
+ENCODER = "grid"
+"""The encoder where no model has one."""
 
 MAX_SCORE_BYTES = 256 << 20
 """Size of the cache of scores. Scores that are dropped are computed again when they are needed."""
@@ -39,18 +40,12 @@ UNKNOWN_RATE = 30.0
 """Rows a second that are assumed for features without a rate, to limit their length."""
 
 
-@dataclass(frozen=True)
-class ScoreKey:
+class ScoreKey(NamedTuple):
     """What the scores of a video depend on."""
 
     model: str  # name of a run, or "" for the model that the page was started with
-    names: tuple[str, ...] | None  # of the candidates; None: the classes of the model
+    names: Names | None  # of the candidates; None: the classes of the model
     rivals: bool  # whether they hold the scores of rivals, which rejecting needs
-
-    def serves(self, other: ScoreKey) -> bool:
-        """Return whether scores of this key can be used for another one."""
-        same_request = (self.model, self.names) == (other.model, other.names)
-        return same_request and (self.rivals or not other.rivals)
 
 
 @dataclass(eq=False)
@@ -60,7 +55,7 @@ class Work:
     job: Job | None = None  # encodes it
     prediction: Segmentation | None = None
     basis: tuple[ScoreKey, DecodeSettings] | None = None  # what the prediction depends on
-    clock: Clock | None = None  # of the rows of the prediction
+    drafts: list[Draft] = field(default_factory=list)  # the prediction in frames of the video
 
 
 class Engine:
@@ -77,9 +72,8 @@ class Engine:
         self.base = base
         self.limits = limits
         self.open = lru_cache(MAX_MODELS)(load)
-        self._scores: OrderedDict[str, tuple[ScoreKey, Scores]] = OrderedDict()  # by video
+        self._scores: dict[str, tuple[ScoreKey, Scores]] = {}  # by video, the last used one last
         self._work: dict[str, Work] = {}
-        self._lock = threading.Lock()
 
     @property
     def run_name(self) -> str:
@@ -97,7 +91,7 @@ class Engine:
         """Return the settings of decoding that were made on the page."""
         return DecodeSettings(**self.project.setting("adjust", {}))
 
-    def names(self) -> tuple[str, ...] | None:
+    def names(self) -> Names | None:
         """Return the actions that the model can take, None for its own classes, or () for none."""
         model = self.model()
         if model is None:
@@ -127,7 +121,7 @@ class Engine:
         """Return what is computed for a video."""
         return self._work.setdefault(video, Work())
 
-    def frame_times(self, media: Path | None, features: Path | None) -> NDArray[np.float64]:
+    def frame_times(self, media: Path | None, features: Path | None) -> Floats:
         """Return the seconds at which the frames of a new video start, and the end, (N + 1,).
 
         Args:
@@ -160,52 +154,37 @@ class Engine:
         if video.features is not None or video.media is None or model is None:
             return video.features
         try:
-            encoder = model.encoder_for(video.media)
+            return _first_file(self._folder(video, encoding(model, video.media)))
         except InputError:  # an unknown encoder, which the job of the video reports
             return None
-        return self.features_by(video, encoder, model.extraction)
 
-    def features_by(
-        self, video: VideoEntry, encoder: FrameEncoder, extraction: Settings
-    ) -> Path | None:
-        """Return the features of a video by an encoder, or None if there are none yet."""
-        if video.features is not None:
-            return video.features
-        files = sorted(self._folder(video, encoder, extraction).glob("[!.]*.npy"))
-        return files[0] if files else None
+    def _folder(self, video: VideoEntry, encoding: Encoding) -> Path:
+        name = file_name(f"{encoding.encoder.name}, {encoding.settings.fps:g}")
+        return self.project.folder / "features" / name / video.id
 
-    def _folder(self, video: VideoEntry, encoder: FrameEncoder, extraction: Settings) -> Path:
-        encoding = file_name(f"{encoder.name}, {extraction.fps:g}")
-        return self.project.folder / "features" / encoding / video.id
-
-    def encode(
-        self, video: VideoEntry, job: Job, encoder: FrameEncoder, extraction: Settings
-    ) -> Path:
-        """Extract the features of a video into the folder of the project.
+    def encode(self, video: VideoEntry, model: Segmenter | None, job: Job) -> Path:
+        """Return the features of a video. If there are none, extract them into the project.
 
         Args:
-            video: a video with a video file.
+            video: the video.
+            model: the model that reads them. None stands for features by `ENCODER`.
             job: receives the progress.
-            encoder: the encoder.
-            extraction: how often pictures are taken.
-
-        Returns:
-            The feature file.
         """
+        if video.features is not None:
+            return video.features
         assert video.media is not None
         job.note = video.name
-        folder = self._folder(video, encoder, extraction)
-        return self._extract(video.media, folder, job, encoder, extraction)
+        plan = encoding(model, video.media)
+        folder = self._folder(video, plan)
+        return _first_file(folder) or self._extract(video.media, folder, plan, job)
 
-    def _extract(
-        self, path: Path, folder: Path, job: Job, encoder: FrameEncoder, extraction: Settings
-    ) -> Path:
+    def _extract(self, path: Path, folder: Path, encoding: Encoding, job: Job) -> Path:
         def report(done: int, total: int, _: str) -> None:
-            self._check_length(path, (done - 1) / extraction.fps)
+            self._check_length(path, (done - 1) / encoding.settings.fps)
             job.report(done, total, job.note)
 
         report(0, 0, "")
-        return extract(path, encoder, folder, extraction, report)
+        return extract(path, encoding.encoder, folder, encoding.settings, report)
 
     def segment(self, path: Path, names: Sequence[str] | None, job: Job) -> Segmentation:
         """Segment a file by the model in use, which stores nothing.
@@ -222,28 +201,28 @@ class Engine:
             features = path
             if path.suffix.lower() in SUFFIXES:
                 self.frame_times(path, None)  # checks its length
-                encoder = model.encoder_for(path)
-                features = self._extract(path, Path(folder), job, encoder, model.extraction)
+                features = self._extract(path, Path(folder), encoding(model, path), job)
             segmentation = model.segment(features, names)
         return replace(segmentation, media=None)
 
     def drafts(self, video: VideoEntry) -> list[Draft]:
-        """Return the prediction in frames of the video; empty without one."""
-        prediction = self.predict(video)
-        clock = self.work(video.id).clock
-        if prediction is None or clock is None:
-            return []
-        return drafts_of(prediction, row_starts(clock, prediction.n_frames), video.times)
+        """Return what the model in use predicts with the names and settings of the project.
 
-    def predict(self, video: VideoEntry) -> Segmentation | None:
-        """Return the prediction with the names and settings of the project, computing changes."""
+        Predictions are cached. This must not run in two threads at once.
+
+        Args:
+            video: the video.
+
+        Returns:
+            The segments in frames of the video. None without a model, names or features.
+        """
         work = self.work(video.id)
         model = self.model()
         names = self.names()
         features = self.features(video)
         if model is None or names == () or features is None:
             work.prediction = None
-            return None
+            return []
         # A model that is selected later may not have a setting that was made before.
         values = {key: value for key, value in self.settings if key in model.scorer.adjustable}
         settings = DecodeSettings(**values)
@@ -253,7 +232,9 @@ class Engine:
             scores = self._score(video, features, model, candidates, key)
             work.prediction = model.decode(scores, candidates, settings)
             work.basis = (key, settings)
-        return work.prediction
+            starts = row_starts(scores.clock, scores.n_frames)
+            work.drafts = drafts_of(work.prediction, starts, video.times)
+        return work.drafts
 
     def _score(
         self,
@@ -264,28 +245,37 @@ class Engine:
         key: ScoreKey,
     ) -> Scores:
         """Return the scores of a video, from the cache if it has them."""
-        with self._lock:
-            if video.id in self._scores:
-                cached_key, scores = self._scores[video.id]
-                if cached_key.serves(key):
-                    self._scores.move_to_end(video.id)
-                    return scores
-        features, clock = model.open(path)
-        clock = replace(clock, n_frames=len(features), media=None)
-        self.work(video.id).clock = clock
-        scores = model.score(features, path, candidates, clock, rivals=key.rivals)
-        with self._lock:
-            self._scores[video.id] = (key, scores)
-            self._scores.move_to_end(video.id)
-            self._shrink()
+        cached_key, scores = self._scores.pop(video.id, (None, None))
+        if scores is None or cached_key not in (key, key._replace(rivals=True)):
+            cached_key = key
+            features, clock = model.open(path)
+            clock = replace(clock, n_frames=len(features), media=None)
+            scores = model.score(features, path, candidates, clock, rivals=key.rivals)
+        self._scores[video.id] = (cached_key, scores)
+        total = sum(scores.nbytes for _, scores in self._scores.values())
+        for oldest in list(self._scores)[:-1]:
+            if total > MAX_SCORE_BYTES:
+                total -= self._scores.pop(oldest)[1].nbytes
         return scores
 
-    def _shrink(self) -> None:
-        """Drop the scores that were used least recently until the cache has its size."""
-        total = sum(scores.nbytes for _, scores in self._scores.values())
-        while total > MAX_SCORE_BYTES and len(self._scores) > 1:
-            _, (_, scores) = self._scores.popitem(last=False)
-            total -= scores.nbytes
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the features of a video are made."""
+
+    encoder: FrameEncoder
+    settings: Settings
+
+
+def encoding(model: Segmenter | None, media: Path) -> Encoding:
+    """Return how a model makes the features of a video. Without a model `ENCODER` makes them."""
+    if model is None:
+        return Encoding(frame_encoder(ENCODER, Runtime("cpu")), Settings())
+    return Encoding(model.encoder_for(media), model.extraction)
+
+
+def _first_file(folder: Path) -> Path | None:
+    return min(folder.glob("[!.]*.npy"), default=None)
 
 
 def run_of(model: Segmenter | None) -> Run | None:
@@ -299,7 +289,7 @@ def reads_names(model: Segmenter) -> bool:
     return run is None or run.config.model.is_open
 
 
-def open_features(features: Path, model: Segmenter | None) -> tuple[NDArray[np.float32], Clock]:
+def open_features(features: Path, model: Segmenter | None) -> tuple[Singles, Clock]:
     """Read a feature file, (T, D), and the times of its rows, and check that it fits the model."""
     if model is None:
         return load_features(features, "TD"), read_clock(features, layout="TD")
@@ -307,7 +297,7 @@ def open_features(features: Path, model: Segmenter | None) -> tuple[NDArray[np.f
     return check_features(rows, features, model.scorer.width, model.scorer.needs.origin), clock
 
 
-def row_starts(clock: Clock, n_rows: int) -> NDArray[np.float64]:
+def row_starts(clock: Clock, n_rows: int) -> Floats:
     """Return the seconds at which rows start, and the end, (T + 1,). The default rate is 1."""
     if clock.times is not None:
         return clock.times

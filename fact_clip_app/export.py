@@ -1,25 +1,18 @@
 """Labelled videos of a project as a data set."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fact_clip.core import InputError
+from fact_clip.core import Floats, InputError
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import write_lines
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
-from fact_clip.video.extract import Settings
 from fact_clip_app.drafts import BACKGROUND, Draft, click_labels, row_labels
 from fact_clip_app.engine import open_features, row_starts, run_of
 from fact_clip_app.jobs import Job
@@ -28,9 +21,6 @@ from fact_clip_app.project import Label, Unlabelled, VideoEntry
 from fact_clip_app.training_set import TrainingSet
 
 logger = logging.getLogger(__name__)
-
-ENCODER = "grid"
-"""The encoder where no model has one."""
 
 FIRST_VIDEOS = 50
 """Training videos of a run that a model taught from it sees again, at most."""
@@ -47,7 +37,7 @@ class LabelledVideo:
     """A video to measure a model on."""
 
     features: Path
-    rows: NDArray[np.float64]  # (T + 1,) seconds at which rows start, and the end
+    rows: Floats  # (T + 1,) seconds at which rows start, and the end
     labels: list[str]  # (T,)
     is_learned: bool = False  # whether a model of the project may have learned from it
 
@@ -203,30 +193,21 @@ def write_set(
     training_set = TrainingSet(root, run)
     is_test: dict[str, bool] = {}  # by name in the set
     background = BACKGROUND
-    if model is not None and run is not None:
-        background = next(iter(model.vocabulary.background), BACKGROUND)
+    if run is not None:
+        background = next(iter(run.vocabulary.background), BACKGROUND)
         is_test |= dict.fromkeys(_add_first_videos(training_set, run), False)
-    encoder_model = model or page.engine.model()
-    videos = [example.video for example in examples]
-    films = [video.media for video in videos if video.features is None]
-    media = next((film for film in films if film is not None), None)
-    if encoder_model is None or media is None:
-        encoder = frame_encoder(ENCODER, Runtime("cpu"))
-        extraction = Settings()
-    else:
-        encoder = encoder_model.encoder_for(media)
-        extraction = encoder_model.extraction
     test_videos = []
     stored = page.project.setting(ROLES, {})
     roles = assign_roles(examples, stored)
     page.project.set(ROLES, roles)
     for example in examples:
         video = example.video
-        features = page.engine.features_by(video, encoder, extraction)
-        features = features or page.engine.encode(video, job, encoder, extraction)
+        features = page.engine.encode(video, model or page.engine.model(), job)
         is_background = example.complete or unlabelled.get(video.id) == "background"
         other = background if is_background else UNLABELLED
-        name, labelled = add_video(training_set, video, example.labels, other, features, model)
+        name, labelled = add_labelled_video(
+            training_set, video, example.labels, other, features, model
+        )
         is_test[name] = roles[video.id]
         if is_test[name]:
             is_learned = not stored.get(video.id, True)
@@ -238,7 +219,7 @@ def write_set(
     return test_videos
 
 
-def add_video(
+def add_labelled_video(
     training_set: TrainingSet,
     video: VideoEntry,
     parts: Sequence[Draft | Label],

@@ -1,7 +1,5 @@
 """Access control, time limits and error responses (``{"error": ...}``)."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import ipaddress
@@ -9,7 +7,7 @@ import reprlib
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,6 +40,7 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "x-frame-options": "DENY",
 }
+_RETRY = {"retry-after": "2"}
 WILDCARDS = ("0.0.0.0", "::")
 """Hosts that stand for every address of this machine."""
 
@@ -137,44 +136,41 @@ def _limited(receive: Receive, patience: float) -> Receive:
     return receive_part
 
 
-def error_line(status: int, message: str, **fields: Any) -> JSONResponse:
+def error_line(
+    status: int, message: str, headers: Mapping[str, str] | None = None, **fields: Any
+) -> JSONResponse:
     """Return an error as a response of one line."""
     # half of a surrogate pair, which JSON can hold, is not UTF-8
     line = " ".join(message.split()).encode(errors="backslashreplace").decode()
-    return JSONResponse(jsonable_encoder({"error": line, **fields}), status_code=status)
+    return JSONResponse(jsonable_encoder({"error": line, **fields}), status, headers)
 
 
-def error_response(error: Exception, line: Callable[[InputError], str]) -> Response:
+def error_response(error: Exception, named: Callable[[InputError], InputError]) -> Response:
     """Return the response to an error.
 
     Args:
         error: the error.
-        line: words an InputError with the names of files that the user knows.
+        named: returns an InputError with the names of files that the user knows.
     """
-    if isinstance(error, ClientDisconnect):  # nobody reads it
-        return error_line(400, "the client has gone")
-    if isinstance(error, BusyError):
-        response = error_line(503, str(error), place=error.position)
-        response.headers["retry-after"] = "2"
-        return response
-    if isinstance(error, InputError):
-        return error_line(400, line(error))
-    if isinstance(error, ConflictError):
-        return error_line(409, str(error), **error.fields)
-    if isinstance(error, RequestValidationError):
-        return error_line(400, _first_fault(error))
-    if isinstance(error, HTTPException):
-        response = error_line(error.status_code, error.detail)
-        response.headers.update(error.headers or {})
-        return response
-    if isinstance(error, sqlite3.OperationalError) and _is_locked(error):
-        response = error_line(503, f"not stored ({error}); try again")
-        response.headers["retry-after"] = "2"
-        return response
-    if isinstance(error, sqlite3.OperationalError):  # a full disk, or a folder that is gone
-        return error_line(507, f"not stored ({error}); free space on the disk and try again")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return error_line(507, f"not stored ({error.strerror}); free space on the disk")
+    match error:
+        case ClientDisconnect():  # nobody reads it
+            return error_line(400, "the client has gone")
+        case BusyError():
+            return error_line(503, str(error), _RETRY, place=error.position)
+        case InputError():
+            return error_line(400, str(named(error)))
+        case ConflictError():
+            return error_line(409, str(error), **error.fields)
+        case RequestValidationError():
+            return error_line(400, _first_fault(error))
+        case HTTPException():
+            return error_line(error.status_code, error.detail, error.headers)
+        case sqlite3.OperationalError() if _is_locked(error):
+            return error_line(503, f"not stored ({error}); try again", _RETRY)
+        case sqlite3.OperationalError():  # a full disk, or a folder that is gone
+            return error_line(507, f"not stored ({error}); free space on the disk and try again")
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return error_line(507, f"not stored ({error.strerror}); free space on the disk")
     return error_line(500, "an internal error; the log of the server has it")
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
-from fact_clip.core import InputError
+from fact_clip.core import Floats, InputError
 from fact_clip_app.label_files import Loading
-from fact_clip_app.project import Action, ActionRow, Label, Project, check_labels
+from fact_clip_app.project import Action, ActionRow, Label, Project
 
 REPEAT = "Your last edit was not stored; please repeat it."
 
@@ -19,8 +21,8 @@ _DELETION = f"""DELETE FROM segment WHERE id = (
     SELECT id FROM segment WHERE ({_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?) LIMIT 1)"""
 _INSERTION = f"INSERT INTO segment ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _OVERLAP = """SELECT start, stop, label, origin, comment, annotator FROM segment
-    WHERE track = ? AND start <= ? AND stop >= ?
-    AND ((start = ? AND stop = ?) OR (start < ? AND stop > ?)) LIMIT 1"""
+    WHERE track = ?1 AND start <= ?3 AND stop >= ?2
+    AND ((start = ?2 AND stop = ?3) OR (start < ?3 AND stop > ?2)) LIMIT 1"""
 
 _ACTION_COLUMNS = ", ".join(ActionRow._fields)
 _ACTION_QUERY = f"SELECT 1 FROM action WHERE ({_ACTION_COLUMNS}) = (?, ?, ?, ?, ?, ?)"
@@ -52,7 +54,10 @@ class Part:
 
 @dataclass(frozen=True)
 class StoredEdit:
-    """An edit as it was stored, with the revisions of its track and its video after it."""
+    """An edit as it was stored, with the revisions of its track and its video after it.
+
+    These are also keys of a response (`answers.Edited`).
+    """
 
     track: int
     revision: int
@@ -66,6 +71,21 @@ class ConflictError(Exception):
     def __init__(self, message: str, **fields: Any) -> None:
         super().__init__(message)
         self.fields = fields
+
+
+@dataclass
+class _Step:
+    """A step that is being made."""
+
+    rows: list[ActionRow]  # the actions before it
+    title: str = ""  # what it does, for the page
+    parts: list[Part] = field(default_factory=list)  # the changes of tracks
+
+    @property
+    def count(self) -> str:
+        """Return the number of segments that are removed, with its noun."""
+        number = sum(len(part.removed) for part in self.parts)
+        return f"{number} segment" if number == 1 else f"{number} segments"
 
 
 class History:
@@ -105,11 +125,11 @@ class History:
             for track, revision, video_revision, added in self.project.rows(query, edit):
                 return StoredEdit(track, revision, video_revision, _from_json(added))
             self._check_track(video, part.track)
-            rows = self.project.action_rows()
-            names = dict.fromkeys(label.label for label in part.added)
-            self.project.add_actions(name for name in names if name not in background)
-            title = _edit_title(signed_part)
-            self._record(video, person, title, [signed_part], rows, edit or None)
+            with self._step(video, person, edit or None) as step:
+                step.title = _edit_title(part)
+                step.parts = [signed_part]
+                names = dict.fromkeys(label.label for label in part.added)
+                self.project.add_actions(name for name in names if name not in background)
             revision = self._revision(part.track)
             return StoredEdit(part.track, revision, self._count(video), signed_part.added)
 
@@ -143,49 +163,52 @@ class History:
         with self.project.change():
             self._check_track(video, track)
             if revision is not None and revision != self._revision(track):
-                query = """SELECT annotator FROM step JOIN part ON part.step = step.id
-                           WHERE track = ? ORDER BY step.id DESC LIMIT 1"""
-                annotator = "".join(row[0] for row in self.project.rows(query, track))
-                raise self._conflict(annotator, f"track {self._track_name(track)}")
+                annotator = self._annotator("track = ?", track)
+                raise _conflict(annotator, f"track {self._track_name(track)}")
             part = self._replacement(track, labels)
             return self.edit(video, part, person, background=background).revision
 
     def load(self, video: str, loading: Loading, person: Person, title: str) -> None:
         """Replace the labels of tracks, by name, as one step. Tracks are added where needed."""
-        with self.project.change():
-            parts = []
+        with self._step(video, person) as step:
+            step.title = title
             for name, labels in loading.tracks.items():
                 self._check_labels(video, labels)
                 track = self.project.add_track(video, name)
-                parts.append(self._replacement(track, labels).signed(person))
-            rows = self.project.action_rows()
+                step.parts.append(self._replacement(track, labels).signed(person))
             self.project.add_actions(loading.actions)
-            self._record(video, person, title, parts, rows)
 
     def _replacement(self, track: int, labels: Iterable[Label]) -> Part:
         """Return the difference of a track to new labels, whoever made them."""
-        added = {replace(label, annotator="") for label in labels}
+        added = Counter(replace(label, annotator="") for label in labels)
         removed = []
         for label in self.project.track_labels(track):
             unsigned = replace(label, annotator="")
-            if unsigned in added:
-                added.remove(unsigned)
+            if added[unsigned]:
+                added[unsigned] -= 1
             else:
                 removed.append(label)
-        return Part(track, removed, sorted(added))
+        return Part(track, removed, sorted(added.elements()))
 
     def _check_labels(self, video: str, labels: Iterable[Label]) -> None:
-        """Raise an InputError if labels overlap each other or exceed the video."""
+        """Raise an InputError if labels exceed the video."""
+        n_frames = len(self._times(video)) - 1
+        for number, label in enumerate(labels, start=1):
+            if not 0 <= label.start <= label.stop <= n_frames or label.start == n_frames:
+                problem = f"frames [{label.start}, {label.stop}) of {n_frames}"
+                raise InputError(f"segments {number}", problem)
+
+    def _times(self, video: str) -> Floats:
         stored = self.project.video(video)
         assert stored is not None
-        check_labels(labels, stored.times)
+        return stored.times
 
     # --- actions --------------------------------------------------------------------------------
 
     def set_actions(self, actions: Iterable[Action]) -> None:
         """Replace the actions. Those without a colour or key keep theirs, or get the first free."""
-        with self.project.change():
-            rows = self.project.action_rows()
+        with self._step(None, Person()) as step:
+            step.title = "change the classes"
             stored = {action.name: action for action in self.project.actions()}
             completed = []
             for action in actions:
@@ -196,22 +219,19 @@ class History:
                 completed.append(replace(action, colour=colour, key=key, paint=paint))
             self.project.run("DELETE FROM action")
             self._append(completed)
-            self._record(None, Person(), "change the classes", [], rows)
 
     def add(self, actions: Sequence[Action], person: Person) -> None:
         """Append new actions. A ConflictError names one that exists, or whose key is taken."""
-        with self.project.change():
-            rows = self.project.action_rows()
-            names = {row.name for row in rows}
+        with self._step(None, person) as step:
+            names = {row.name for row in step.rows}
             for action in actions:
                 if action.name in names:
                     message = f'the class "{action.name}" exists'
                     raise ConflictError(message, taken=action.name)
             self._append(actions)
-            title = f"add {len(actions)} classes"
+            step.title = f"add {len(actions)} classes"
             if len(actions) == 1:
-                title = f"add class {actions[0].name}"
-            self._record(None, person, title, [], rows)
+                step.title = f"add class {actions[0].name}"
 
     def _append(self, actions: Sequence[Action]) -> None:
         """Append actions. A ConflictError names one whose key is taken."""
@@ -230,61 +250,54 @@ class History:
         Raises:
             ConflictError: if the action is gone, or its new name or key is taken.
         """
-        with self.project.change():
-            rows = self.project.action_rows()
-            row = self._action(name, rows, person)
-            new_row = row._replace(**values)
-            if new_row.name != name and new_row.name in {row.name for row in rows}:
+        with self._step(None, person) as step:
+            new_row = self._action(name, person)._replace(**values)
+            if new_row.name != name and new_row.name in {row.name for row in step.rows}:
                 message = f'the class "{new_row.name}" exists; merge the two, or choose a name'
                 raise ConflictError(message, taken=new_row.name)
             self._check_key(name, new_row.key)
             self._remove_action(name)
             self.project.insert_action(new_row)
-            title = f"change class {name}"
-            parts = []
+            step.title = f"change class {name}"
             if new_row.name != name:
-                parts = self._relabelled(name, new_row.name)
-                title = f"rename {name} to {new_row.name} ({_segments(parts)})"
-            self._record(None, person, title, parts, rows)
+                step.parts = self._relabelled(name, new_row.name)
+                step.title = f"rename {name} to {new_row.name} ({step.count})"
 
     def remove(self, name: str, target: str | None, person: Person) -> None:
         """Remove an action. Its segments go to another one, or with it (None)."""
-        with self.project.change():
-            rows = self.project.action_rows()
-            self._action(name, rows, person)
+        with self._step(None, person) as step:
+            self._action(name, person)
             title = f"delete class {name}"
             if target is not None:
-                self._action(target, rows, person)
+                self._action(target, person)
                 title = f"merge {name} into {target}"
             if name == target:
                 raise InputError("into", f"{name!r} is the class itself", "name another class")
             self._remove_action(name)
-            parts = self._relabelled(name, target)
-            self._record(None, person, f"{title} ({_segments(parts)})", parts, rows)
+            step.parts = self._relabelled(name, target)
+            step.title = f"{title} ({step.count})"
 
     def move(self, name: str, successor: str | None, person: Person) -> None:
         """Move an action to the position before another one, or to the end."""
-        with self.project.change():
-            rows = self.project.action_rows()
-            self._action(name, rows, person)
+        with self._step(None, person) as step:
+            step.title = f"move class {name}"
+            self._action(name, person)
             if successor == name:
                 return
-            positions = [row.position for row in rows if row.name != name]
+            positions = [row.position for row in step.rows if row.name != name]
             index = len(positions)
             if successor is not None:
-                index = positions.index(self._action(successor, rows, person).position)
-            bounded = [rows[0].position - 1, *positions, rows[-1].position + 1]
+                index = positions.index(self._action(successor, person).position)
+            bounded = [step.rows[0].position - 1, *positions, step.rows[-1].position + 1]
             position = (bounded[index] + bounded[index + 1]) / 2
-            query = "UPDATE action SET position = ? WHERE name = ?"
-            self.project.run(query, position, name)
-            self._record(None, person, f"move class {name}", [], rows)
+            self.project.run("UPDATE action SET position = ? WHERE name = ?", position, name)
 
-    def _action(self, name: str, rows: Iterable[ActionRow], person: Person) -> ActionRow:
+    def _action(self, name: str, person: Person) -> ActionRow:
         """Return an action. A ConflictError says who has removed it."""
-        for row in rows:
+        for row in self.project.action_rows():
             if row.name == name:
                 return row
-        raise self._conflict(self._action_changed_by(name, person) or "", f'class "{name}"')
+        raise _conflict(self._action_changed_by(name, person), f'class "{name}"')
 
     def _check_key(self, name: str, key: str) -> None:
         """Raise a ConflictError if another action has a key."""
@@ -312,53 +325,52 @@ class History:
 
     # --- steps ----------------------------------------------------------------------------------
 
-    def _record(
-        self,
-        video: str | None,
-        person: Person,
-        title: str,
-        parts: Sequence[Part],
-        rows: Sequence[ActionRow],
-        edit: str | None = None,
-    ) -> None:
-        """Apply the parts of a step and store it. Its person cannot redo earlier steps any more.
+    @contextmanager
+    def _step(self, video: str | None, person: Person, edit: str | None = None) -> Iterator[_Step]:
+        """Store the changes of the block as a step. Its person cannot redo earlier ones any more.
 
         Args:
             video: the id of its video, or None for a step of the project.
             person: who makes it.
-            title: what it does, for the page.
-            parts: the changes of tracks, which are not made yet.
-            rows: the actions before the step, whose changes are made already.
             edit: the id of the edit.
+
+        Yields:
+            The step, whose title and parts the block sets. The block changes the actions. The
+            tracks are changed after it.
         """
-        current = self.project.action_rows()
-        removed_rows = [row for row in rows if row not in current]
-        added_rows = [row for row in current if row not in rows]
-        changed = [part for part in parts if part.removed or part.added]
-        if not changed and not removed_rows and not added_rows:
-            return
-        drop = """UPDATE step SET state = 'dropped' WHERE author = ? AND state = 'undone'
-                  AND (? IS NULL OR video IS NULL OR video = ?)"""
-        self.project.run(drop, person.browser, video, video)
-        revisions = [self._exchange(part, person) for part in changed]
-        query = """INSERT INTO step (video, edit, time, author, annotator, title, actions,
-                   revision, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'done')"""
-        self.project.run(
-            query,
-            video,
-            edit,
-            time.time(),
-            person.browser,
-            person.annotator,
-            title,
-            json.dumps([removed_rows, added_rows]),
-            0 if video is None else self._count(video),
-        )
-        step = self.project.value("SELECT last_insert_rowid()")
-        query = "INSERT INTO part VALUES (?, ?, ?, ?, ?)"
-        for part, revision in zip(changed, revisions, strict=True):
-            removed = _as_json(part.removed)
-            self.project.run(query, step, part.track, removed, _as_json(part.added), revision)
+        with self.project.change():
+            rows = self.project.action_rows()
+            step = _Step(rows)
+            yield step
+            current = self.project.action_rows()
+            removed_rows = [row for row in rows if row not in current]
+            added_rows = [row for row in current if row not in rows]
+            parts = [part for part in step.parts if part.removed or part.added]
+            if not parts and not removed_rows and not added_rows:
+                return
+            drop = """UPDATE step SET state = 'dropped' WHERE author = ? AND state = 'undone'
+                      AND (? IS NULL OR video IS NULL OR video = ?)"""
+            self.project.run(drop, person.browser, video, video)
+            revisions = [self._exchange(part, person) for part in parts]
+            query = """INSERT INTO step (video, edit, time, author, annotator, title, actions,
+                       revision, state)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,
+                       coalesce((SELECT number FROM revision WHERE video = ?1), 0), 'done')"""
+            self.project.run(
+                query,
+                video,
+                edit,
+                time.time(),
+                person.browser,
+                person.annotator,
+                step.title,
+                json.dumps([removed_rows, added_rows]),
+            )
+            key = self.project.value("SELECT last_insert_rowid()")
+            query = "INSERT INTO part VALUES (?, ?, ?, ?, ?)"
+            for part, revision in zip(parts, revisions, strict=True):
+                removed = _as_json(part.removed)
+                self.project.run(query, key, part.track, removed, _as_json(part.added), revision)
 
     def step(self, video: str | None, person: Person, *, back: bool) -> bool:
         """Undo the last step of a person, or redo the one that was undone last.
@@ -392,10 +404,13 @@ class History:
             self.project.run("UPDATE step SET state = ? WHERE id = ?", state, step)
             return bool(removed_rows or added_rows)
 
-    def title(self, video: str | None, person: Person, *, back: bool) -> str | None:
-        """Return what `step` would undo or redo, or None."""
-        row = self._next(video, person, back=back)
-        return None if row is None else str(row[2])
+    def titles(self, video: str | None, person: Person) -> dict[str, str | None]:
+        """Return what `step` would "undo" and "redo", or None."""
+        titles = {}
+        for word in ("undo", "redo"):
+            row = self._next(video, person, back=word == "undo")
+            titles[word] = None if row is None else row[2]
+        return titles
 
     def _next(self, video: str | None, person: Person, *, back: bool) -> Any:
         """Return the id, video, title and actions of the step to undo or redo, or None."""
@@ -407,30 +422,26 @@ class History:
 
     def _exchange(self, part: Part, person: Person, outcome: str = REPEAT) -> int:
         """Delete and insert the labels of a track, and return its new revision."""
+        track = part.track
+        video = self.project.value("SELECT video FROM track WHERE id = ?", track)
         for label in part.removed:
-            if not self.project.run(_DELETION, part.track, *astuple(label)):
-                annotator = self._changed_by(part.track, label, person)
-                raise self._label_conflict(part.track, label, annotator or "", outcome)
+            if not self.project.run(_DELETION, track, *astuple(label)):
+                annotator = self._label_changed_by(track, label, person)
+                raise self._label_conflict(track, label, annotator, outcome)
         for label in part.added:
-            for row in self._overlap(part.track, label):
+            for row in self.project.rows(_OVERLAP, track, label.start, label.stop):
                 other = Label(*row)
-                annotator = self._changed_by(part.track, other, person)
+                annotator = self._label_changed_by(track, other, person)
                 if annotator is None and outcome == REPEAT:
-                    fix = "shorten it, or use another track"
-                    raise InputError("segments", f"this overlaps {other.label!r}", fix)
-                raise self._label_conflict(
-                    part.track, other, annotator or person.annotator, outcome
-                )
-            self.project.run(_INSERTION, part.track, *astuple(label))
-        self.project.run("UPDATE track SET revision = revision + 1 WHERE id = ?", part.track)
-        self.project.touch(self.project.value("SELECT video FROM track WHERE id = ?", part.track))
-        return self._revision(part.track)
-
-    def _overlap(self, track: int, label: Label) -> list[Any]:
-        """Return a stored label that overlaps, if there is one."""
-        start = label.start
-        stop = label.stop
-        return self.project.rows(_OVERLAP, track, stop, start, start, stop, stop, start)
+                    start, stop = self._times(video)[[other.start, other.stop]]
+                    problem = f"this overlaps {other.label!r} ({start:.2f} to {stop:.2f} s)"
+                    raise InputError("segments", problem, "shorten it, or use another track")
+                annotator = annotator or person.annotator
+                raise self._label_conflict(track, other, annotator, outcome)
+            self.project.run(_INSERTION, track, *astuple(label))
+        self.project.run("UPDATE track SET revision = revision + 1 WHERE id = ?", track)
+        self.project.touch(video)
+        return self._revision(track)
 
     def _exchange_actions(
         self,
@@ -464,39 +475,33 @@ class History:
 
     # --- conflicts ------------------------------------------------------------------------------
 
-    def _conflict(self, annotator: str, subject: str, outcome: str = REPEAT) -> ConflictError:
-        name = annotator or "Somebody else"
-        message = f"{name} changed {subject} a moment ago. {outcome}"
-        return ConflictError(message, annotator=annotator)
-
     def _label_conflict(
-        self, track: int, label: Label, annotator: str, outcome: str
+        self, track: int, label: Label, annotator: str | None, outcome: str
     ) -> ConflictError:
         subject = f'"{label.label}" on track {self._track_name(track)}'
-        return self._conflict(annotator, subject, outcome)
+        return _conflict(annotator, subject, outcome)
 
     def _check_action(self, name: str, person: Person, outcome: str) -> None:
         """Raise a ConflictError if somebody else has changed an action."""
         annotator = self._action_changed_by(name, person)
         if annotator is not None:
-            raise self._conflict(annotator, f'class "{name}"', outcome)
+            raise _conflict(annotator, f'class "{name}"', outcome)
 
-    def _changed_by(self, track: int, label: Label, person: Person) -> str | None:
+    def _label_changed_by(self, track: int, label: Label, person: Person) -> str | None:
         """Return who else has removed or added a label last, or None."""
-        query = """SELECT annotator FROM step JOIN part ON part.step = step.id
-                   WHERE track = ? AND author <> ? AND instr(removed || added, ?)
-                   ORDER BY step.id DESC LIMIT 1"""
-        content = json.dumps(astuple(label))
-        rows = self.project.rows(query, track, person.browser, content)
-        return str(rows[0][0]) if rows else None
+        condition = "track = ? AND author <> ? AND instr(removed || added, ?)"
+        return self._annotator(condition, track, person.browser, json.dumps(astuple(label)))
 
     def _action_changed_by(self, name: str, person: Person) -> str | None:
         """Return who else has changed an action last, or None."""
-        query = """SELECT annotator FROM step WHERE author <> ? AND instr(actions, ?)
-                   ORDER BY id DESC LIMIT 1"""
         beginning = json.dumps([name])[:-1]
-        rows = self.project.rows(query, person.browser, beginning)
-        return str(rows[0][0]) if rows else None
+        return self._annotator("author <> ? AND instr(actions, ?)", person.browser, beginning)
+
+    def _annotator(self, condition: str, *values: object) -> str | None:
+        """Return the person of the last step that meets a condition, or None."""
+        query = f"""SELECT annotator FROM step LEFT JOIN part ON part.step = step.id
+                    WHERE {condition} ORDER BY step.id DESC LIMIT 1"""
+        return next((str(row[0]) for row in self.project.rows(query, *values)), None)
 
     def _check_track(self, video: str, track: int) -> None:
         if track not in self.project.tracks(video):
@@ -512,18 +517,18 @@ class History:
         return int(self.project.value("SELECT number FROM revision WHERE video = ?", video))
 
 
+def _conflict(annotator: str | None, subject: str, outcome: str = REPEAT) -> ConflictError:
+    name = annotator or "Somebody else"
+    message = f"{name} changed {subject} a moment ago. {outcome}"
+    return ConflictError(message, annotator=annotator or "")
+
+
 def _as_json(labels: Iterable[Label]) -> str:
     return json.dumps([astuple(label) for label in labels])
 
 
 def _from_json(content: str) -> list[Label]:
     return [Label(*row) for row in json.loads(content)]
-
-
-def _segments(parts: Iterable[Part]) -> str:
-    """Return the number of segments that are removed, with its noun."""
-    number = sum(len(part.removed) for part in parts)
-    return f"{number} segment" if number == 1 else f"{number} segments"
 
 
 def _edit_title(part: Part) -> str:

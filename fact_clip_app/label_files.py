@@ -1,23 +1,20 @@
 """Label files of any tool as tracks of a video."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from fact_clip.core import Clock, InputError, Location, Segment, Segmentation
-from fact_clip.formats import FORMATS, Format, load
-from fact_clip.formats.base import Annotation, Options, Span, TiersError
+from fact_clip.core import Clock, Floats, InputError, Integers, Location, Segment, Segmentation
+from fact_clip.formats import FORMATS, format_of, load
+from fact_clip.formats.base import Annotation, Options, Reader, Span, TiersError
 from fact_clip.formats.boris import read_ethogram
 from fact_clip.formats.csv_file import usual_unit
 from fact_clip.formats.gaps import last_frame
 from fact_clip_app.drafts import BACKGROUND
-from fact_clip_app.project import MAX_COMMENT, Action, Label, Project, Text
+from fact_clip_app.project import MAX_COMMENT, Action, Label, Project, Text, VideoEntry
 
 MAX_OVERLAPS = 20
 """Segments of one tier that overlap, at most. Each needs a track."""
@@ -45,47 +42,45 @@ class Loading:
 
 def plan(
     project: Project,
-    video: str,
+    video: VideoEntry,
     path: Path,
-    tiers: Mapping[str, list[Label]],
+    background: Iterable[str] = (),
     track: int | None = None,
     name: str | None = None,
-    ethogram: Iterable[Action] = (),
 ) -> Loading:
-    """Return what the tiers of a file would change.
+    """Return what a label file would change.
 
     Args:
         project: the project.
-        video: the id of the video.
+        video: the video.
         path: the file.
-        tiers: its labels by tier (`read_tracks`).
+        background: labels that are left out.
         track: the track for a file with one tier.
         name: the name of the track, or the beginning of its name if there are several tiers.
             Without either, the tracks are named as the tiers.
-        ethogram: actions of the file (`read_actions`).
 
     Raises:
         InputError: if there is no such track, or `track` is for several tiers.
     """
-    stored = project.labelled_tracks(video)
+    tracks = read_tracks(path, video.times, background)
+    stored = project.labelled_tracks(video.id)
     if track is not None:
-        if len(tiers) != 1:
+        if len(tracks) != 1:
             fix = "load them onto new tracks"
-            raise InputError(path, f"{len(tiers)} tiers for one track", fix)
+            raise InputError(path, f"{len(tracks)} tiers for one track", fix)
         name = next((candidate.name for candidate in stored if candidate.id == track), None)
         if name is None:
             raise InputError("track", "no such track")
-    tracks = {}
-    for tier, labels in tiers.items():
-        title = name or tier
-        if name is not None and len(tiers) > 1:
-            title = f"{name}: {tier}"
-        tracks[title] = labels
+    if name is not None and len(tracks) == 1:
+        (labels,) = tracks.values()
+        tracks = {name: labels}
+    elif name is not None:
+        tracks = {f"{name}: {tier}": labels for tier, labels in tracks.items()}
     replaced = {}
     for candidate in stored:
         if candidate.labels and candidate.name in tracks:
             replaced[candidate.name] = len(candidate.labels)
-    actions = {action.name: action for action in ethogram}
+    actions = {action.name: action for action in _read_actions(path, background)}
     for labels in tracks.values():
         for label in labels:
             actions.setdefault(label.label, Action(label.label))
@@ -94,33 +89,35 @@ def plan(
     return Loading(tracks, replaced, list(actions.values()))
 
 
-def read_actions(path: Path, ending: str, background: Iterable[str] = ()) -> list[Action]:
+def _read_actions(path: Path, background: Iterable[str]) -> list[Action]:
     """Return the actions of a BORIS project, with keys and colours. Other files have none."""
-    if ending != ".boris":
+    if format_of(path).ending != ".boris":
         return []
     actions = []
     for name, behaviour in read_ethogram(path).items():
         if name in (BACKGROUND, *background):
             continue
-        description = behaviour.description.replace("\r\n", "\n").replace("\t", " ")
-        action = Action(name, key=behaviour.key, description=description, paint=behaviour.colour)
+        values = {
+            "name": name,
+            "key": behaviour.key,
+            "description": behaviour.description.replace("\r\n", "\n").replace("\t", " "),
+            "paint": behaviour.colour,
+        }
         try:
-            _ACTION.validate_python(action)
+            actions.append(_ACTION.validate_python(values))
         except ValidationError as error:
             problem = f"behaviour {name!r}: {error.errors()[0]['msg']}"
             raise InputError(path, problem, "correct it in BORIS") from None
-        actions.append(action)
     return actions
 
 
 def read_tracks(
-    path: Path, ending: str, times: NDArray[np.float64], background: Iterable[str] = ()
+    path: Path, times: Floats, background: Iterable[str] = ()
 ) -> dict[str, list[Label]]:
     """Read a label file of one video.
 
     Args:
         path: the file.
-        ending: the ending of its format.
         times: seconds at which frames start, and the end, (N + 1,).
         background: labels that are left out.
 
@@ -128,18 +125,22 @@ def read_tracks(
         Track -> its labels, in frames of the video. Tiers of ELAN and subjects of BORIS are tracks.
         Of overlapping segments, the later one goes to a further track.
     """
-    file_format = _format(path, ending)
-    if file_format.read is not None:
+    form = format_of(path)
+    if form.read is not None:
         try:
             segmentation = load(path)
             ignored = {*background, BACKGROUND, *segmentation.background}
             labels = _of_frames(path, segmentation, times)
             return {MAIN: [label for label in labels if label.label not in ignored]}
         except InputError:
-            if file_format.annotations is None:
+            if form.annotations is None:
                 raise
+    if form.annotations is None:
+        readable = [name for name, form in FORMATS.items() if form.read or form.annotations]
+        fix = f"choose one of {', '.join(readable)}"
+        raise InputError(path, "a format that is only written", fix)
     tracks: dict[str, list[Label]] = {}
-    for tier, videos in _read_tiers(path, file_format).items():
+    for tier, videos in _read_tiers(path, form.annotations).items():
         if len(videos) != 1:
             raise InputError(path, f"{len(videos)} videos", "give the labels of one")
         (annotation,) = videos
@@ -150,22 +151,8 @@ def read_tracks(
     return tracks
 
 
-def _format(path: Path, ending: str) -> Format:
-    """Return the format of an ending, which can be read."""
-    readable = []
-    for name, file_format in FORMATS.items():
-        if file_format.read is not None or file_format.annotations is not None:
-            if file_format.ending == ending:
-                return file_format
-            readable.append(name)
-    fix = f"choose one of {', '.join(readable)}"
-    raise InputError(path, "a format that is only written", fix)
-
-
-def _read_tiers(path: Path, file_format: Format) -> dict[str, list[Annotation]]:
+def _read_tiers(path: Path, read: Reader) -> dict[str, list[Annotation]]:
     """Read the annotations of each tier of a file."""
-    read = file_format.annotations
-    assert read is not None
     try:
         return {MAIN: read(path, Options(unit=usual_unit(path), instants=True))}
     except TiersError as error:
@@ -175,7 +162,7 @@ def _read_tiers(path: Path, file_format: Format) -> dict[str, list[Annotation]]:
         return annotations
 
 
-def _of_frames(path: Path, segmentation: Segmentation, times: NDArray[np.float64]) -> list[Label]:
+def _of_frames(path: Path, segmentation: Segmentation, times: Floats) -> list[Label]:
     """Convert the segments of a file with a label a frame, or a label a row of features."""
     count = segmentation.n_frames
     n_frames = len(times) - 1
@@ -191,31 +178,21 @@ def _of_frames(path: Path, segmentation: Segmentation, times: NDArray[np.float64
                 raise InputError(path, problem, "give the labels of this video")
             starts = edges / count * length + times[0]
         edges = _frames(path, starts, times)
-    labels = []
-    for part in segmentation:
-        start = int(edges[part.start])
-        stop = int(edges[part.stop])
-        if start < stop:
-            labels.append(_label(path, start, stop, part))
-    return labels
+    labels = [_label(path, edges[part.start], edges[part.stop], part) for part in segmentation]
+    return [label for label in labels if label.start < label.stop]
 
 
-def _of_spans(annotation: Annotation, times: NDArray[np.float64], ignored: set[str]) -> list[Label]:
+def _of_spans(annotation: Annotation, times: Floats, ignored: set[str]) -> list[Label]:
     spans = [span for span in annotation.spans if span.label not in ignored]
-    values = np.array([[span.start, span.stop] for span in spans]).reshape(-1)
-    if annotation.unit == "seconds":
-        frames = _frames(annotation.path, values, times)
-    elif annotation.fps is not None:
-        frames = _frames(annotation.path, values / annotation.fps, times)
-    else:
-        frames = values.astype(np.int64)
-    labels = []
-    for span, start, stop in zip(spans, frames[::2], frames[1::2], strict=True):
-        labels.append(_label(span.where, int(start), int(stop), span))
-    return labels
+    frames = np.array([[span.start, span.stop] for span in spans]).reshape(-1, 2)
+    rate = 1.0 if annotation.unit == "seconds" else annotation.fps
+    if rate is not None:
+        frames = _frames(annotation.path, frames.ravel() / rate, times).reshape(-1, 2)
+    pairs = zip(spans, frames, strict=True)
+    return [_label(span.where, start, stop, span) for span, (start, stop) in pairs]
 
 
-def _label(where: Location, start: int, stop: int, part: Segment | Span) -> Label:
+def _label(where: Location, start: float, stop: float, part: Segment | Span) -> Label:
     """Return the label of a segment. A comment that the page does not allow is an InputError."""
     try:
         _COMMENT.validate_python(part.comment)
@@ -223,12 +200,10 @@ def _label(where: Location, start: int, stop: int, part: Segment | Span) -> Labe
         problem = f"the comment of {part.label!r} is too long or has control characters"
         fix = f"use at most {MAX_COMMENT:,} characters, without tabs"
         raise InputError(where, problem, fix) from None
-    return Label(start, stop, part.label, "imported", comment=part.comment)
+    return Label(int(start), int(stop), part.label, "imported", comment=part.comment)
 
 
-def _frames(
-    path: Path, seconds: NDArray[np.float64], times: NDArray[np.float64]
-) -> NDArray[np.int64]:
+def _frames(path: Path, seconds: Floats, times: Floats) -> Integers:
     """Return the nearest frames, unless the times go far beyond the end of the video."""
     n_frames = len(times) - 1
     frames = Clock(n_frames, times=times).frames(seconds.tolist(), path)
@@ -245,7 +220,7 @@ def _apart(path: Path, labels: Iterable[Label], n_frames: int) -> list[list[Labe
         if label.start >= n_frames:
             continue
         for track in tracks:
-            if not track or _follows(track[-1], label):
+            if not track or track[-1].precedes(label):
                 track.append(label)
                 break
         else:
@@ -254,9 +229,3 @@ def _apart(path: Path, labels: Iterable[Label], n_frames: int) -> list[list[Labe
             problem = f"more than {MAX_OVERLAPS} segments overlap at frame {label.start}"
             raise InputError(path, problem, "give each subject or rater a file or tier of its own")
     return tracks
-
-
-def _follows(first: Label, second: Label) -> bool:
-    """Return whether two labels, in order, fit on one track. Of an instant there is one there."""
-    is_same = (first.start, first.stop) == (second.start, second.stop)
-    return first.stop <= second.start and not is_same

@@ -1,13 +1,12 @@
 """Whether browsers play a video file, and a proxy of each file that they do not play."""
 
-from __future__ import annotations
-
 import math
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -231,7 +230,6 @@ class Conversions:
         self.folder = project.folder / "proxies"
         self.queue = Queue(_MAX_WAITING)
         self._jobs: dict[str, Job] = {}  # by video
-        self._playable: set[str] = set()  # videos
         self._lock = threading.Lock()
 
     def playback(self, video: VideoEntry) -> Playback:
@@ -239,34 +237,24 @@ class Conversions:
         if video.media is None:
             return Playback(None)
         proxy = self.folder / f"{video.id}.mp4"
+        if proxy.is_file():
+            return Playback("proxy", proxy)
         with self._lock:
-            if video.id in self._playable:
-                return Playback("original", video.media)
-            if proxy.is_file():
-                return Playback("proxy", proxy)
             job = self._jobs.get(video.id)
             if job is None or job.state == "done" or job.error == STOPPED:
-                job = self._begin(video.id, video.media, proxy)
-                if job is None:
-                    self._playable.add(video.id)
-                    return Playback("original", video.media)
+                try:
+                    if self.is_played(video.id, video.media):
+                        return Playback("original", video.media)
+                    job = self.queue.add(Job(video.id, partial(self._convert, video, proxy)))
+                except InputError as error:
+                    job = Job(video.id, state="failed", error=error)
                 self._jobs[video.id] = job
         return Playback("failed" if job.state == "failed" else "converting", job=job)
 
-    def _begin(self, video: str, media: Path, proxy: Path) -> Job | None:
-        """Queue the conversion of a video unless browsers play it."""
-
-        def convert(job: Job) -> None:
-            stored = self.project.video(video)
-            if stored is not None:
-                write_proxy(media, proxy, stored.times, job)
-
-        try:
-            if self.is_played(video, media):
-                return None
-        except InputError as error:
-            return Job(video, state="failed", error=error)
-        return self.queue.add(Job(video, convert))
+    def _convert(self, video: VideoEntry, proxy: Path, job: Job) -> None:
+        stored = self.project.video(video.id)  # with its times
+        if stored is not None and stored.media is not None:
+            write_proxy(stored.media, proxy, stored.times, job)
 
     def is_played(self, video: str, media: Path) -> bool:
         """Return whether browsers play a video, which the project remembers.

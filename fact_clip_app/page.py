@@ -1,19 +1,18 @@
 """The page without its answers: the project, the models, files that came in, and work to do."""
 
-from __future__ import annotations
-
+import hashlib
 import secrets
 import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from fact_clip.batch.stores import RemoteFile
-from fact_clip.core import FileLocation, InputError, located
+from fact_clip.core import FileLocation, InputError, Names, located
 from fact_clip.core.paths import locked
 from fact_clip_app.drafts import Draft, overlaid
 from fact_clip_app.engine import Engine
@@ -21,7 +20,7 @@ from fact_clip_app.history import History
 from fact_clip_app.jobs import BusyError, Job, Queue, Quick
 from fact_clip_app.media import Conversions
 from fact_clip_app.project import Label, Track, VideoEntry
-from fact_clip_app.requests import Upload, sorted_by_kind
+from fact_clip_app.requests import Upload, files_of_video
 from fact_clip_app.training_set import TrainingSet
 
 TRAINING = "training"
@@ -33,12 +32,12 @@ class Options:
     """The options that the page was started with."""
 
     host: str  # name or address that it listens on
-    command: tuple[str, ...] = ()  # ``fact-clip segment`` with the model, which the page displays
+    command: Names = ()  # ``fact-clip segment`` with the model, which the page displays
     training_set: TrainingSet | None = None  # that labelled videos may be added to
     run: Path | None = None  # folder of the model, if it is a run
     recent: Sequence[str] = ()  # folders of projects that were opened before
-    served_as: tuple[str, ...] = ()  # host names under which a proxy serves the page
-    stores: tuple[str, ...] = ()  # beginnings of addresses that may be segmented
+    served_as: Names = ()  # host names under which a proxy serves the page
+    stores: Names = ()  # beginnings of addresses that may be segmented
     trust_encoder: bool = False  # whether encoders that a run names by a path may be loaded
 
 
@@ -61,6 +60,8 @@ class Page:
         self.uploads = Counter[str]()  # in progress, by address
         self.incoming = self.project.folder / "incoming"  # files that belong to no video yet
         self.is_closed = False
+        # The value in a browser that has opened the address with the token.
+        self.cookie = hashlib.sha256(f"cookie {self.project.token}".encode()).hexdigest()
         self._lock_of_server = ExitStack()
 
     def begin_to_serve(self) -> None:
@@ -79,27 +80,42 @@ class Page:
             message = "the page was closed during a training; start the training again"
             self.training = Job("training", state="failed", error=message)
 
-    def add_video(self, uploads: Sequence[Upload]) -> VideoEntry:
-        """Create a video from uploaded files, which are moved into the project."""
-        media, features = sorted_by_kind(uploads)
-        first = features or media
-        assert first is not None
-        # Faults of the files are errors before they are moved.
-        self.engine.frame_times(
-            None if media is None else media.path, None if features is None else features.path
-        )
+    def upload(self, key: str) -> Upload:
+        """Return an uploaded file."""
+        if key not in self.files:
+            raise InputError("files", "no such file", "upload it first")
+        return self.files[key]
+
+    def add_video(self, keys: Sequence[str]) -> VideoEntry:
+        """Create a video from uploaded files. They move to the project, or are deleted on errors.
+
+        This must not run in two threads at once.
+
+        Args:
+            keys: keys of the files, which no later request can use.
+
+        Returns:
+            The video.
+        """
+        if len(set(keys)) < len(keys):
+            raise InputError("files", "one file twice", "give each file once")
+        uploads = [self.upload(key) for key in keys]
         folder = self.project.folder / "videos"
         folder.mkdir(exist_ok=True)
         stem = secrets.token_hex(8)
-
-        def move(upload: Upload | None) -> Path | None:
-            if upload is None:
-                return None
-            return upload.path.rename(folder / f"{stem}{upload.ending}")
-
-        if features is not None and features.path.with_suffix(".json").exists():
-            features.path.with_suffix(".json").rename(folder / f"{stem}.json")
-        return self.refer(first.name[: -len(first.ending)], move(media), move(features))
+        try:
+            for key, upload in zip(keys, uploads, strict=True):
+                path = upload.path.rename(folder / f"{stem}{upload.ending}")
+                self.files[key] = replace(upload, path=path)
+            return self.refer(*files_of_video([self.files[key] for key in keys]))
+        except InputError as error:
+            named_error = self.named(error)
+            for key in keys:
+                self.files[key].path.unlink(missing_ok=True)
+            raise named_error from None
+        finally:
+            for key in keys:
+                del self.files[key]
 
     def refer(self, name: str, media: Path | None, features: Path | None) -> VideoEntry:
         """Add a video by reference, and queue its encoding if the model needs it."""
@@ -114,24 +130,15 @@ class Page:
     def encode(self, videos: Iterable[VideoEntry]) -> None:
         """Queue the encoding of videos whose features are missing, until the queue is full."""
         model = self.engine.model()
-        if model is None:
-            return
         for video in videos:
             work = self.engine.work(video.id)
             is_queued = work.job is not None and work.job.state != "done"  # or has failed
-            if video.media is None or video.features is not None or is_queued:
+            if model is None or video.media is None or is_queued or self.engine.features(video):
                 continue
             try:
-                encoder = model.encoder_for(video.media)
-                if self.engine.features(video) is None:
-                    encode = partial(
-                        self.engine.encode, video, encoder=encoder, extraction=model.extraction
-                    )
-                    work.job = self.queue.add(Job(video.id, encode))
+                work.job = self.queue.add(Job(video.id, partial(self.engine.encode, video, model)))
             except BusyError:
                 return
-            except InputError as error:  # a run that does not name its encoder
-                work.job = Job(video.id, state="failed", error=error)
 
     def segment(self, upload: Upload | None, uri: str, names: Sequence[str] | None) -> Job:
         """Queue the segmentation of a file, which is deleted, or of an address."""
@@ -178,32 +185,27 @@ class Page:
 
     def drafts(self, video: VideoEntry, track: Track) -> list[Draft]:
         """Return what a model predicts for a video, or nothing if its first track is complete."""
-        return [] if track.complete else self.engine.drafts(video)
+        if track.complete:
+            return []
+        return self.quick.run(lambda: self.engine.drafts(video))
 
     def first_timeline(self, video: VideoEntry) -> list[Draft | Label]:
         """Return the labels of the first track, and drafts between them."""
         track = self.project.labelled_tracks(video.id)[0]
-        drafts = self.quick.run(lambda: self.drafts(video, track))
-        return overlaid(drafts, track.labels)
+        return overlaid(self.drafts(video, track), track.labels)
 
-    def line(self, error: InputError | str, uploads: Iterable[Upload] = ()) -> str:
-        """Return an error as a line, with files by the names that users know and no folders.
-
-        Args:
-            error: the error.
-            uploads: files that no later request can name.
-        """
-        if isinstance(error, str) or not isinstance(error.where, FileLocation):
-            return str(error)
-        names = {upload.path: upload.name for upload in (*self.files.values(), *uploads)}
+    def named(self, error: InputError) -> InputError:
+        """Return an error with files by the names that users know and no folders."""
+        if not isinstance(error.where, FileLocation):
+            return error
+        names = {upload.path: upload.name for upload in self.files.values()}
         for video in self.project.videos():
             for file in (video.media, video.features):
                 if file is not None:
                     names[file] = video.name + file.suffix
                     names[file.with_suffix(".json")] = f"{video.name}.json"
         path = error.where.path
-        name = Path(names.get(path, path.name))
-        return str(error.at(FileLocation(name, error.where.line, error.where.part)))
+        return error.at(replace(error.where, path=Path(names.get(path, path.name))))
 
     def close(self) -> None:
         """Stop all work and close the project."""

@@ -1,7 +1,5 @@
 """Plots of the labels and trainings of a project. Importing this imports matplotlib."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
 

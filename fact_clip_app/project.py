@@ -1,22 +1,19 @@
 """The store of the page: a folder with project.sqlite and the files that it refers to."""
 
-from __future__ import annotations
-
 import json
 import secrets
 import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import AfterValidator, ConfigDict, Field
 
-from fact_clip.core import InputError
-from fact_clip_app.database import KEYS, Database
+from fact_clip.core import Floats, InputError, Json
+from fact_clip_app.database import Database
 
 Origin = Literal["predicted", "corrected", "drawn", "imported"]
 Unlabelled = Literal["background", "ignore", "skip"]
@@ -24,6 +21,9 @@ Unlabelled = Literal["background", "ignore", "skip"]
 
 MAX_NAME = 200
 """Characters of an action name, at most."""
+
+KEYS = "123456789abcdefghnqrtuvwxyz"
+"""Keys of the keyboard that actions get by themselves."""
 
 MAX_COMMENT = 2000
 """Characters of a comment or a description, at most."""
@@ -63,6 +63,11 @@ class Label:
     comment: Text = ""
     annotator: Annotator = ""
 
+    def precedes(self, label: "Label") -> bool:
+        """Return whether a later label fits on the same track. Two instants need two frames."""
+        is_same = (self.start, self.stop) == (label.start, label.stop)
+        return self.stop <= label.start and not is_same
+
 
 @dataclass(frozen=True)
 class Action:
@@ -84,7 +89,7 @@ class VideoEntry:
     name: str
     media: Path | None
     features: Path | None  # a file from the user, not extracted from `media`
-    times: NDArray[np.float64]  # (N + 1,) seconds at which its frames start, and the end
+    times: Floats  # (N + 1,) seconds at which its frames start, and the end
     complete: bool  # all of its tracks are complete
     revision: int  # how often it was changed
 
@@ -169,6 +174,11 @@ class Project(Database):
                 completed = replace(action, colour=colour, key=key)
                 self.insert_action(ActionRow._make([*astuple(completed), position]))
 
+    def _store_keys(self) -> None:
+        actions = self.actions()
+        self.run("DELETE FROM action")
+        self.add_actions(actions)
+
     def insert_action(self, row: ActionRow) -> None:
         """Insert an action within a change."""
         columns = ", ".join(ActionRow._fields)
@@ -179,7 +189,7 @@ class Project(Database):
         name: str,
         media: Path | None,
         features: Path | None,
-        times: NDArray[np.float64],
+        times: Floats,
     ) -> str:
         """Add a video with one track.
 
@@ -350,10 +360,8 @@ class Project(Database):
     def usage(self) -> dict[str, dict[str, int]]:
         """Return the number of segments of each label, and of the videos that have it."""
         query = f"SELECT label, count(*), count(DISTINCT video) FROM {_SEGMENTS} GROUP BY label"
-        usage = {}
-        for label, segments, videos in self.rows(query):
-            usage[label] = {"count": segments, "videos": videos}
-        return usage
+        rows = self.rows(query)
+        return {label: {"count": count, "videos": videos} for label, count, videos in rows}
 
     def labelled(self) -> dict[str, tuple[int, list[str]]]:
         """Return the number of segments of each video that has some, and who made them."""
@@ -364,42 +372,13 @@ class Project(Database):
             labelled[video] = (segments, sorted(filter(None, json.loads(annotators))))
         return labelled
 
-    def runs(self) -> dict[str, tuple[Path, dict[str, Any]]]:
+    def runs(self) -> dict[str, tuple[Path, Json]]:
         """Return the folder and the figures (before, after) of each trained run."""
-        runs = {}
-        for name, path, figures in self.rows("SELECT name, path, figures FROM run ORDER BY made"):
-            runs[name] = (self.folder / path, json.loads(figures))
-        return runs
+        rows = self.rows("SELECT name, path, figures FROM run ORDER BY made")
+        return {name: (self.folder / path, json.loads(figures)) for name, path, figures in rows}
 
-    def add_run(self, path: Path, track: str, figures: dict[str, Any]) -> None:
+    def add_run(self, path: Path, track: str, figures: Json) -> None:
         """Add a trained run."""
         row = (path.name, self._stored(path), track, time.time(), json.dumps(figures))
         with self.change():
             self.run("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?)", *row)
-
-
-def check_labels(labels: Iterable[Label], times: NDArray[np.float64]) -> list[Label]:
-    """Return labels in order of time.
-
-    Args:
-        labels: the labels of a track.
-        times: seconds at which the frames of the video start, and the end, (N + 1,).
-
-    Raises:
-        InputError: if labels overlap, or exceed the video.
-    """
-    n_frames = len(times) - 1
-    labels = list(labels)
-    for number, label in enumerate(labels, start=1):
-        if not 0 <= label.start <= label.stop <= n_frames or label.start == n_frames:
-            problem = f"frames [{label.start}, {label.stop}) of {n_frames}"
-            raise InputError(f"segments {number}", problem)
-    ordered = sorted(labels)
-    for first, second in pairwise(ordered):
-        is_same = (first.start, first.stop) == (second.start, second.stop)
-        if is_same or second.start < first.stop:
-            start = times[first.start]
-            stop = times[first.stop]
-            problem = f"this overlaps {first.label!r} ({start:.2f} to {stop:.2f} s)"
-            raise InputError("segments", problem, "shorten it, or use another track")
-    return ordered

@@ -1,7 +1,5 @@
 """Bodies of requests as pydantic values, and uploaded files, with limits."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -278,8 +276,8 @@ def base_name(name: str) -> str:
     return clean[:-length][:_MAX_NAME] + clean[-length:]
 
 
-def sorted_by_kind(uploads: Iterable[Upload]) -> tuple[Upload | None, Upload | None]:
-    """Sort the files of one video.
+def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | None]:
+    """Check the files of one video.
 
     Facts of the JSON file beside features are stored, except for the path of a video, which could
     be any file.
@@ -288,27 +286,29 @@ def sorted_by_kind(uploads: Iterable[Upload]) -> tuple[Upload | None, Upload | N
         uploads: a video, a feature file, or both, and the JSON file of the features.
 
     Returns:
-        The video and the features.
+        The name of the video, its file and its feature file.
     """
-    by_kind: dict[str, Upload] = {}
+    paths: dict[str, Path] = {}
+    names = {}
     for upload in uploads:
         kind = "video" if upload.ending in SUFFIXES else upload.ending
-        if kind not in ("video", FEATURES, ".json") or kind in by_kind:
+        if kind not in ("video", FEATURES, ".json") or kind in paths:
             fix = "give a video, a feature file, and its .json"
             raise InputError(upload.path, "one file too many", fix)
-        by_kind[kind] = upload
-    media = by_kind.get("video")
-    features = by_kind.get(FEATURES)
-    facts = by_kind.get(".json")
+        paths[kind] = upload.path
+        names[kind] = upload.name[: -len(upload.ending)]
+    media = paths.get("video")
+    features = paths.get(FEATURES)
+    facts = paths.get(".json")
     if features is None and (media is None or facts is not None):
         raise InputError("files", "no feature file", "give a video, or NAME.npy with NAME.json")
-    if media is not None and _is_text(media.path):
-        raise InputError(media.path, "not a video")
+    if media is not None and _is_text(media):
+        raise InputError(media, "not a video")
     if features is not None and facts is not None:
-        tree = read_mapping(facts.path, "fps and times of the features")
+        tree = read_mapping(facts, "fps and times of the features")
         content = json.dumps({key: tree[key] for key in _FACTS if key in tree})
-        features.path.with_suffix(".json").write_text(content, encoding="utf-8")
-    return media, features
+        features.with_suffix(".json").write_text(content, encoding="utf-8")
+    return names.get(FEATURES) or names["video"], media, features
 
 
 def _is_text(path: Path) -> bool:

@@ -1,7 +1,5 @@
 """Trainings on labels of a project, by ``fact-clip train``, and figures before and after."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -12,12 +10,10 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.decode_settings import DecodeSettings
+from fact_clip.core import InputError, Json, Vocabulary
 from fact_clip.core.distributed import PARENT
 from fact_clip.core.io import read_mapping
 from fact_clip.datasets.labels import UNLABELLED
@@ -230,7 +226,7 @@ def _lines_of(log: Path | None) -> int:
     return len(log.read_text(encoding="utf-8").splitlines())
 
 
-def measure(model: Segmenter, videos: Sequence[LabelledVideo]) -> dict[str, Any]:
+def measure(model: Segmenter, videos: Sequence[LabelledVideo]) -> Json:
     """Measure a model on labelled videos.
 
     Args:
@@ -249,15 +245,12 @@ def measure(model: Segmenter, videos: Sequence[LabelledVideo]) -> dict[str, Any]
     background = {BACKGROUND, *model.vocabulary.background}
     ignored = {UNLABELLED, *background}
     for video in videos:
-        features, clock = model.open(video.features)
         names = sorted({label for label in video.labels if label not in ignored})
         actions = None
         if reads_names(model):
             classes = [] if run_of(model) is None else list(model.vocabulary)
             actions = [name for name in dict.fromkeys([*names, *classes]) if name not in ignored]
-        candidates = model.choose(actions)
-        scores = model.score(features, video.features, candidates, clock)
-        prediction = model.decode(scores, candidates, DecodeSettings())
+        prediction = model.segment(video.features, actions)
 
         true_labels = _with_one_background(video.labels, background)
         predicted_labels = _with_one_background(prediction.to_frames(), background)
@@ -284,7 +277,7 @@ def _with_one_background(labels: Sequence[str], background: Collection[str]) -> 
     return [BACKGROUND if label in background else label for label in labels]
 
 
-def figures_text(figures: dict[str, Any]) -> str:
+def figures_text(figures: Json) -> str:
     """Return the figures before and after a training as a sentence."""
     after = figures["after"]
     previous = figures["before"]

@@ -1,25 +1,21 @@
 """A data set in the common layout that grows by labelled videos."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Array, InputError, Json, Vocabulary
 from fact_clip.core.paths import check_place, locked, whole_file, write_lines
 from fact_clip.datasets.benchmarks import BENCHMARKS, FACTORS_FILE, new_factors, parse_factors
 from fact_clip.datasets.clicks import FOLDER as CLICKS_FOLDER
 from fact_clip.datasets.features import open_array, read_sidecar
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.datasets.layout import find_split, split_names
+from fact_clip.datasets.layout import find_split, read_split, split_names
 from fact_clip.run import Run
 
 LOCK_SECONDS = 60.0
@@ -63,9 +59,9 @@ class TrainingSet:
     def add(
         self,
         name: str,
-        features: NDArray[Any],
+        features: Array,
         labels: Sequence[str],
-        facts: dict[str, Any],
+        facts: Json,
         background: Sequence[str] = (),
         is_clicked: bool = False,
     ) -> str:
@@ -123,7 +119,7 @@ class TrainingSet:
             return list(Vocabulary.from_mapping(self._mapping))
         return list(background) if self.run is None else list(self.run.vocabulary)
 
-    def _free_name(self, name: str, features: NDArray[Any]) -> str:
+    def _free_name(self, name: str, features: Array) -> str:
         """Return the name if it is free or has the same features, else the name with a digest."""
         path = self._features / f"{name}.npy"
         if path.exists():
@@ -161,12 +157,12 @@ class TrainingSet:
             write_lines(self.root / "splits" / "test.split1.bundle", [])
             write_lines(self.root / "splits" / "train.split1.bundle", [name])
         for split in splits:
-            train_list = find_split(self.root, "train", split)
-            trained = _read_list(train_list)
-            tested = _read_list(find_split(self.root, "test", split))
-            names = [line.strip().removesuffix(".txt") for line in [*trained, *tested]]
-            if train_list is not None and name not in names:
-                write_lines(train_list, [*trained, name])
+            trained, _ = read_split(self.root, "train", split)
+            tested, _ = read_split(self.root, "test", split)
+            path = find_split(self.root, "train", split)
+            if path is not None and name not in trained | tested:
+                lines = path.read_text(encoding="utf-8").splitlines()
+                write_lines(path, [*lines, name])
 
 
 def _write_table(path: Path, rows: Sequence[Sequence[object]]) -> None:
@@ -175,7 +171,3 @@ def _write_table(path: Path, rows: Sequence[Sequence[object]]) -> None:
         unfinished.open("w", encoding="utf-8", newline="") as file,
     ):
         csv.writer(file, lineterminator="\n").writerows(rows)
-
-
-def _read_list(path: Path | None) -> list[str]:
-    return [] if path is None else path.read_text(encoding="utf-8").splitlines()

@@ -1,7 +1,5 @@
 """JSON for the page, and segmentations for files."""
 
-from __future__ import annotations
-
 import csv
 import io
 import shlex
@@ -10,10 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
-from typing import cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from fact_clip.core import Clock, InputError, Instant, Segment, Segmentation
 from fact_clip.core.colours import palette
@@ -49,6 +44,7 @@ def state(page: Page) -> answers.State:
     training_set = page.options.training_set
     actions = project.actions()
     usage = project.usage()
+    action_rows: Any = [asdict(action) | usage.get(action.name, UNUSED) for action in actions]
     labelled = project.labelled()
     title = "none" if engine.base is None else "no training"
     if run is not None:
@@ -67,7 +63,7 @@ def state(page: Page) -> answers.State:
             "chosen": engine.run_name,
             "models": ["", *project.runs()],
         },
-        "actions": [_action_state(action, usage) for action in actions],
+        "actions": action_rows,
         "colours": colours(page, [action.name for action in actions]),
         "background": background_of(page),
         "unseen": sorted(engine.unseen(action.name for action in actions)),
@@ -84,11 +80,6 @@ def state(page: Page) -> answers.State:
         "limits": {"megabytes": page.limits.file_bytes / 1e6, "minutes": page.limits.minutes},
         "stamp": stamp(page),
     }
-
-
-def _action_state(action: Action, usage: Mapping[str, Mapping[str, int]]) -> answers.ActionState:
-    values = {**asdict(action), **usage.get(action.name, UNUSED)}
-    return cast(answers.ActionState, values)
 
 
 def stamp(page: Page) -> str:
@@ -153,22 +144,28 @@ def job(page: Page, job: Job | None) -> answers.Work | None:
     """Return the progress of a job."""
     if job is None:
         return None
+    error = job.error
+    if isinstance(error, InputError):
+        error = page.named(error)
     return {
         "state": job.state,
         "done": job.done,
         "total": job.total,
         "note": job.note,
-        "error": page.line(job.error),
+        "error": str(error),
         "place": page.queue.position(job) or page.conversions.queue.position(job),
     }
 
 
-def video(page: Page, video: VideoEntry, person: Person) -> answers.Video:
-    """Return a video with its tracks and drafts, in frames, for one person."""
+def video(page: Page, key: str, person: Person) -> answers.Video:
+    """Return a video, by its id, with its tracks and drafts, in frames, for one person."""
     project = page.project
+    video = project.video(key)
+    assert video is not None
     stored = project.labelled_tracks(video.id)
     rows = tracks(page, stored, person)
     drafts = page.drafts(video, stored[0])
+    titles = page.history.titles(video.id, person)
     names = dict.fromkeys(action.name for action in project.actions())
     count = 0
     for row in rows:
@@ -177,7 +174,8 @@ def video(page: Page, video: VideoEntry, person: Person) -> answers.Video:
     names |= dict.fromkeys(draft.label for draft in drafts)
     return {
         **_facts(page, video, count),
-        **steps(page, video.id, person),
+        "undo": titles["undo"],
+        "redo": titles["redo"],
         "tracks": rows,
         "drafts": drafts,
         "unseen": sorted(page.engine.unseen(names)),
@@ -222,14 +220,6 @@ def compared_tracks(page: Page, video: VideoEntry) -> list[Track]:
     return tracks
 
 
-def steps(page: Page, video: str, person: Person) -> answers.Steps:
-    """Return what a person would undo and redo."""
-    return {
-        "undo": page.history.title(video, person, back=True),
-        "redo": page.history.title(video, person, back=False),
-    }
-
-
 def _new_words(prediction: Segmentation | None) -> list[str]:
     """Return a line for each word of a name that is far from training."""
     lines: dict[str, None] = {}
@@ -252,9 +242,8 @@ def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
         if name not in actions and name not in background:
             actions[name] = Action(name, next(free))
     hues = palette(max([action.colour for action in actions.values()], default=-1) + 1)
-    result: dict[str, answers.Look] = {}
-    for name in [*names, *background]:
-        result[name] = {"colour": None, "number": None}
+    no_look: answers.Look = {"colour": None, "number": None}
+    result = dict.fromkeys([*names, *background], no_look)
     for position, action in enumerate(actions.values(), start=1):
         if action.name in result and action.name not in background:
             colour = action.paint or hues[action.colour]
@@ -263,22 +252,14 @@ def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
     return result
 
 
-def uncertain(page: Page) -> list[answers.UncertainDraft]:
+def uncertain(page: Page) -> list[Any]:
     """Return the least certain drafts of all videos, least certain first."""
-    rows = []
+    rows: list[Any] = []
     for video in page.project.full_videos():
         for part in page.first_timeline(video):
             if isinstance(part, Draft) and part.confidence is not None:
-                row: answers.UncertainDraft = {
-                    "video": video.id,
-                    "name": video.name,
-                    "time": float(video.times[part.start]),
-                    "start": part.start,
-                    "stop": part.stop,
-                    "label": part.label,
-                    "confidence": part.confidence,
-                }
-                rows.append(row)
+                time = float(video.times[part.start])
+                rows.append({"video": video.id, "name": video.name, "time": time, **asdict(part)})
     rows.sort(key=lambda row: row["confidence"])
     return rows[:MAX_UNCERTAIN]
 
@@ -468,58 +449,49 @@ def labelled_rows(page: Page, annotators: Collection[str] | None = None) -> Labe
     return rows
 
 
-def comparison(
-    page: Page, video: VideoEntry, labellings: Sequence[tuple[str, list[str]]]
-) -> answers.Compared:
+def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> answers.Compared:
     """Compare two labellings of a video.
 
     Args:
         page: the page.
-        video: the video.
-        labellings: the name and the frame labels (N,) of each of the two.
+        labellings: the name and the segments of each of the two.
 
     Returns:
         Figures, and the rows of a timeline: both labellings, and where they differ.
     """
-    (first_name, first_labels), (second_name, second_labels) = labellings
-    pair = _pair(page, video, first_labels, second_labels)
-    first = Segmentation.from_frames(first_labels)
-    second = Segmentation.from_frames(second_labels)
+    (first_name, first), (second_name, second) = labellings
+    differences = agreement(first.to_frames(), second.to_frames()).differences
     names = list(dict.fromkeys([*first.transcript, *second.transcript]))
     rows = [
         _timeline_row(first_name, first),
         _timeline_row(second_name, second),
-        _timeline_row("differences", agreement(first_labels, second_labels).differences),
+        _timeline_row("differences", differences),
     ]
-    return {"figures": _figures([pair]), "rows": rows, "colours": colours(page, names)}
+    figures = _figures([_pair(page, first, second)])
+    return {"figures": figures, "rows": rows, "colours": colours(page, names)}
 
 
-def frame_labels(
-    parts: Sequence[Draft | Label], times: NDArray[np.float64], other: str
-) -> list[str]:
-    """Return the label of each frame, as files have them.
+def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> Segmentation:
+    """Return labels and drafts as a segmentation of all frames, with the times that files have.
 
     Args:
+        page: the page.
+        video: the video.
         parts: labels and drafts in order. An instant has one frame, unless a segment covers it. Of
             overlapping segments, the later one counts.
-        times: seconds at which frames start, and the end, (N + 1,).
-        other: the label of frames that no part covers.
     """
-    labels = row_labels(parts, times, times, other)
+    other = background_of(page, BACKGROUND)[0]
+    labels = row_labels(parts, video.times, video.times, other)
     for part in parts:
         if part.start == part.stop and labels[part.start] == other:
             labels[part.start] = part.label
-    return labels
+    return _clock(video).apply_to(Segmentation.from_frames(labels))
 
 
-def _pair(page: Page, video: VideoEntry, *labellings: Sequence[str]) -> Pair:
-    """Return two labellings of the frames of a video, with the times that files have."""
+def _pair(page: Page, first: Segmentation, second: Segmentation) -> Pair:
     background = background_of(page, BACKGROUND)
-    clock = _clock(video)
-    segmentations = [clock.apply_to(Segmentation.from_frames(labels)) for labels in labellings]
-    first, second = (timed_parts(segmentation, background) for segmentation in segmentations)
-    end = segmentations[0].seconds(video.n_frames)
-    return Pair(first, second, end or 0.0)
+    end = first.seconds(first.n_frames)
+    return Pair(timed_parts(first, background), timed_parts(second, background), end or 0.0)
 
 
 def _figures(pairs: Sequence[Pair]) -> answers.Figures:
@@ -560,7 +532,6 @@ def agreement_of_all(page: Page, first: str, second: str) -> answers.Agreement:
         The figures of each video, those of all videos, and the seconds in which the first side has
         one name (rows) and the second another (columns).
     """
-    other = background_of(page, BACKGROUND)[0]
     videos = []
     pairs = []
     for video in page.project.full_videos():
@@ -569,23 +540,22 @@ def agreement_of_all(page: Page, first: str, second: str) -> answers.Agreement:
         for key in (first, second):
             labels = side(tracks, key)
             if labels is not None:
-                labellings.append(frame_labels(labels, video.times, other))
+                labellings.append(labelling(page, video, labels))
         if len(labellings) == 2:
-            pairs.append(_pair(page, video, *labellings))
-            figures = _figures(pairs[-1:])
+            pairs.append(_pair(page, *labellings))
             row: answers.VideoAgreement = {
                 "id": video.id,
                 "name": video.name,
-                "figures": figures,
+                "figures": _figures(pairs[-1:]),
             }
             videos.append(row)
     if not videos:
         fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
         raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
     result = time_agreement(pairs)
-    names = [name or other for name in result.names]
+    other = background_of(page, BACKGROUND)[0]
     confusion: answers.Confusion = {
-        "names": names,
+        "names": [name or other for name in result.names],
         "seconds": result.confusion.round(3).tolist(),
     }
     return {"videos": videos, "figures": _figures(pairs), "confusion": confusion}

@@ -50,7 +50,7 @@ def import_files(
         elif ending == FEATURES:
             features[stem] = path
         else:
-            labels.append((path, stem, ending))
+            labels.append((path, stem))
     with closing(_open_page(project, is_new=True)) as page:
         videos = {video.name: video.id for video in page.project.videos()}
         for path in media:
@@ -58,25 +58,23 @@ def import_files(
             videos[path.stem] = video.id
         for stem, path in features.items():
             videos[stem] = page.refer(stem, None, path.resolve()).id
-        for path, stem, ending in labels:
+        for path, stem in labels:
             if stem not in videos:
                 problem = f"no video {stem!r} in the project"
                 raise InputError(path, problem, "name the file after its video")
-            loaded = _load_labels(page, videos[stem], path, ending, replace=replace)
+            loaded = _load_labels(page, videos[stem], path, replace=replace)
             print(f"{path}: {loaded}")
     note(f"{project}: {len(videos)} videos")
 
 
-def _load_labels(page: Page, video_id: str, path: Path, ending: str, *, replace: bool) -> str:
+def _load_labels(page: Page, video_id: str, path: Path, *, replace: bool) -> str:
     """Load a label file and return what was loaded, as text."""
     from fact_clip_app.history import Person
-    from fact_clip_app.label_files import plan, read_actions, read_tracks
+    from fact_clip_app.label_files import plan
 
     video = page.project.video(video_id)
     assert video is not None
-    tiers = read_tracks(path, ending, video.times)
-    ethogram = read_actions(path, ending)
-    loading = plan(page.project, video_id, path, tiers, ethogram=ethogram)
+    loading = plan(page.project, video, path)
     for name, count in loading.replaced.items():
         if not replace:
             raise InputError(path, f"track {name} has {count} segments", "name --replace")

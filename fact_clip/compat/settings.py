@@ -1,7 +1,5 @@
 """Settings of the published FACT and FACT-CLIP code (docs/method.md, 'Reference configuration')."""
 
-from __future__ import annotations
-
 import json
 import re
 import warnings

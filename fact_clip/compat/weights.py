@@ -1,7 +1,5 @@
 """Checkpoints of the published FACT and FACT-CLIP code, read strictly."""
 
-from __future__ import annotations
-
 import pickle
 import struct
 import warnings

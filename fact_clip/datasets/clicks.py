@@ -5,8 +5,6 @@ training moves the borders between neighbouring clicks to where the scores of it
 (docs/experiments/clicks.md). Until then they lie in the middle.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +12,8 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fact_clip.core import FileLocation, Floats, InputError, Integers
+from fact_clip.core import FileLocation, Floats, InputError, Integers, Reals
 from fact_clip.core.io import read_text
 from fact_clip.datasets.labels import IGNORED, Labels
 
@@ -174,9 +171,7 @@ def expected_lengths(
     return lengths
 
 
-def border_gains(
-    log_scores: NDArray[np.floating], frames: Sequence[int], labels: Integers
-) -> list[NDArray[np.floating]]:
+def border_gains(log_scores: Reals, frames: Sequence[int], labels: Integers) -> list[Reals]:
     """Return how much the label of each click scores above the next one, for the frames between.
 
     Args:
@@ -187,7 +182,7 @@ def border_gains(
     Returns:
         N - 1 arrays, in nats. Beside a label of -1 the middle is the best border.
     """
-    gains: list[NDArray[np.floating]] = []
+    gains: list[Reals] = []
     pairs = zip(pairwise(frames), pairwise(labels), strict=True)
     for (start, stop), (first, second) in pairs:
         if IGNORED in (first, second):
@@ -199,7 +194,7 @@ def border_gains(
 
 
 def scored_borders(
-    gains: Sequence[NDArray[np.floating]],
+    gains: Sequence[Reals],
     frames: Sequence[int],
     labels: Integers,
     offsets: Floats,

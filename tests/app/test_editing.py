@@ -326,7 +326,7 @@ def test_labels_are_exported_and_compared_without_the_model(user, rows, monkeypa
     def fail(*_):
         raise AssertionError("the model was run")
 
-    monkeypatch.setattr(user.page.engine, "predict", fail)
+    monkeypatch.setattr(user.page.engine, "drafts", fail)
     for path in (f"/api/videos/{video}/export?format=csv&track={track}", "/api/export"):
         assert user.client.get(path).status_code == 200
     monkeypatch.undo()

@@ -125,10 +125,10 @@ def test_overlaps_of_a_label_file_are_limited(tmp_path):
     path = tmp_path / "many.csv"
     rows = [f"{number / 1000},{9 + number / 1000},label" for number in range(MAX_OVERLAPS + 1)]
     path.write_text("\n".join(["start,stop,label", *rows[:-1]]))
-    assert len(read_tracks(path, ".csv", times)) == MAX_OVERLAPS
+    assert len(read_tracks(path, times)) == MAX_OVERLAPS
     path.write_text("\n".join(["start,stop,label", *rows]))
     with refused(path) as refusal:
-        read_tracks(path, ".csv", times)
+        read_tracks(path, times)
     assert f"more than {MAX_OVERLAPS} segments overlap" in refusal.message
 
 

@@ -20,13 +20,12 @@ from hypothesis import strategies as st
 
 from fact_clip_app.database import MIGRATIONS
 from fact_clip_app.history import ConflictError, History, Person
-from fact_clip_app.project import Action, Label, Project, check_labels
+from fact_clip_app.project import Action, Label, Project
 
 from ..refusals import refused
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 40
-TIMES = np.arange(FRAMES + 1) / 10
 
 
 def new(folder: Path) -> tuple[Project, str, int]:
@@ -88,7 +87,7 @@ def test_edits_undo_redo_and_reload_are_those_of_a_list(steps, tmp_path_factory)
                 current, redone = after, []
                 revision += 1
         assert project.track_labels(track) == current
-        titles = [history.title(video, ANN, back=back) for back in (True, False)]
+        titles = list(history.titles(video, ANN).values())
         assert [title is not None for title in titles] == [bool(undone), bool(redone)]
         assert project.labelled_tracks(video)[0].revision == revision
         assert {label.label for label in current} <= {action.name for action in project.actions()} <= {*names}
@@ -120,15 +119,19 @@ def test_the_later_of_two_who_saw_the_same_is_told(tmp_path):
         ([(2, 2), (2, 2)], "segments"),
     ],
 )
-def test_segments_that_cannot_be_are_refused(segments, place):
+def test_segments_that_cannot_be_are_refused(segments, place, tmp_path):
+    project, video, track = new(tmp_path / "p")
     with refused(place):
-        check_labels([Label(*segment, "a") for segment in segments], TIMES)
+        History(project).replace(video, track, [Label(*segment, "a") for segment in segments])
+    assert project.track_labels(track) == []
 
 
 def test_an_instant_may_begin_a_segment_and_names_keep_their_colours(tmp_path):
-    assert len(check_labels([Label(2, 2, "a"), Label(2, 5, "b"), Label(5, 5, "c")], TIMES)) == 3
-    project, _, _ = new(tmp_path / "p")
+    project, video, track = new(tmp_path / "p")
     project.add_actions(["a", "b", "c"])
+    labels = [Label(2, 2, "a"), Label(2, 5, "b"), Label(5, 5, "c")]
+    History(project).replace(video, track, labels)
+    assert project.track_labels(track) == labels
     History(project).set_actions([Action("c"), Action("d"), Action("a")])
     assert {action.name: action.colour for action in project.actions()} == {"c": 2, "d": 1, "a": 0}
     assert {action.name: action.key for action in project.actions()} == {"c": "3", "d": "2", "a": "1"}
@@ -231,8 +234,9 @@ def test_what_was_answered_survives_any_kill(tmp_path):
         project.close()
 
 
-def test_an_overlap_is_named_with_its_time():
+def test_an_overlap_is_named_with_its_time(tmp_path):
+    project, video, track = new(tmp_path / "p")
     with refused("segments") as refusal:
-        check_labels([Label(10, 25, "eat"), Label(20, 30, "dig")], TIMES)
+        History(project).replace(video, track, [Label(10, 25, "eat"), Label(20, 30, "dig")])
     expected = "segments: this overlaps 'eat' (1.00 to 2.50 s). Shorten it, or use another track."
     assert refusal.message == expected

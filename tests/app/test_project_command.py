@@ -139,7 +139,7 @@ def test_tiers_are_tracks_and_overlaps_go_apart(tmp_path):
             document.add_annotation(tier, start, stop, label)
     document.to_file(str(tmp_path / "a.eaf"))
     times = np.arange(31) / 10
-    tracks = read_tracks(tmp_path / "a.eaf", ".eaf", times)
+    tracks = read_tracks(tmp_path / "a.eaf", times)
     assert {name: parts(labels) for name, labels in tracks.items()} == {
         "left": [(0, 10, "hold")],
         "right": [(5, 15, "cut"), (20, 25, "cut")],
@@ -147,13 +147,13 @@ def test_tiers_are_tracks_and_overlaps_go_apart(tmp_path):
     (tmp_path / "a.vtt").write_text(
         "WEBVTT\n\n00:00.000 --> 00:01.000\nhold &amp; cut\n\n2\n00:00:00.500 --> 00:00:02.000\n<i>cut</i>\n"
     )
-    tracks = read_tracks(tmp_path / "a.vtt", ".vtt", times)
+    tracks = read_tracks(tmp_path / "a.vtt", times)
     assert [parts(labels) for labels in tracks.values()] == [[(0, 10, "hold & cut")], [(5, 20, "cut")]]
     (tmp_path / "b.srt").write_text("1\nsoon --> 1\nx\n")
     with refused(f"{tmp_path / 'b.srt'}:2"):
-        read_tracks(tmp_path / "b.srt", ".srt", times)
+        read_tracks(tmp_path / "b.srt", times)
     with refused(tmp_path / "a.vtt"):  # of another video
-        read_tracks(tmp_path / "a.vtt", ".vtt", times[:6])
+        read_tracks(tmp_path / "a.vtt", times[:6])
 
 
 def test_what_cannot_be_imported_is_refused(film, tmp_path, capsys):
