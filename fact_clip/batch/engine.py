@@ -5,21 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Protocol
 
 from fact_clip.batch.description import describe_batch
-from fact_clip.batch.failures import ATTEMPTS, Failures
+from fact_clip.batch.failures import ATTEMPTS, FILE, Failures
 from fact_clip.batch.inputs import Inputs, Item, Shard
 from fact_clip.batch.stores import Mirror, is_remote
 from fact_clip.core import InputError, Json, Progress, Segmentation
 from fact_clip.core.progress import Pace
-from fact_clip.video.isolated import Limits
+from fact_clip.video.isolated import IsolatedDecoder, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -88,72 +88,71 @@ class BatchOptions:
     decoders: int = 1
 
 
-class Task(Protocol):
-    """What a batch does with each input."""
+class Task(ABC):
+    """What a batch does with each input. The tasks of a batch may be in threads or actors.
 
-    command: str  # "extract" or "segment"
-    folder: Path
-    request: Json  # what results depend on, apart from the input
+    Args:
+        folder: of the outputs, unless they are in another store.
+        request: what results depend on, apart from the input.
+        options: of the batch.
 
-    @property
-    def suffixes(self) -> Sequence[str]:
-        """Return the endings of its files."""
+    Attributes:
+        command: "extract" or "segment".
+        suffixes: the endings of the files of a result.
+        inputs: all inputs; None: another process describes the batch.
+    """
 
-    def begin(self, inputs: Inputs) -> None:
-        """Take the inputs of the batch."""
+    command: str
+    suffixes: Sequence[str]
+    inputs: Inputs | None = None
+
+    def __init__(self, folder: Path, request: Json, options: BatchOptions) -> None:
+        self.folder = folder
+        self.request = request
+        self.decoder = IsolatedDecoder(options.limits)
+        self._options = options
+        self._is_described = False
+        self._is_stopped = threading.Event()
+        self._mirror: Mirror | None = None
+        self._failures: Failures | None = None
 
     def rows(self, item: Item) -> int | None:
         """Return the rows of an input that can be computed with others, or None."""
+        return None
 
+    @abstractmethod
     def load(self, item: Item) -> None:
         """Load what is needed to compute. Its faults end the batch."""
 
+    @abstractmethod
     def plan(self, item: Item) -> Outcome:
         """Return the name of the result, and whether it is done."""
 
+    @abstractmethod
     def compute(self, outcomes: Sequence[Outcome], within: Progress | None) -> Iterator[Outcome]:
         """Compute and write results. The error of an outcome is the fault of its input."""
 
     def complete(self, outcome: Outcome) -> Outcome:
         """Write the files of a done result that are missing."""
+        return outcome
 
-    def close(self) -> None:
-        """End the processes of the task."""
-
-
-class Lane:
-    """Goes through inputs with one task. The lanes of a batch may be threads or actors.
-
-    Args:
-        task: what is done with each input.
-        options: of the batch.
-        inputs: all inputs; None: another process has described the batch.
-    """
-
-    def __init__(self, task: Task, options: BatchOptions, inputs: Inputs | None = None) -> None:
-        self.task = task
-        self._options = options
-        self._inputs = inputs
-        self._is_stopped = threading.Event()
-        self._mirror = None
-        if is_remote(options.store):
-            self._mirror = Mirror(str(options.store))
-            task.folder = self._mirror.folder
-            self._mirror.begin()
-        self._failures: Failures | None = None
-        if inputs is not None:
-            task.begin(inputs)
+    def begin(self, inputs: Inputs | None) -> None:
+        """Open the folder of the outputs."""
+        self.inputs = inputs
+        failure_file = FILE
+        if is_remote(self._options.store):
+            self._mirror = Mirror(str(self._options.store))
+            self.folder = self._mirror.folder
+            failure_file = self._mirror.failure_file
         if inputs is None or len(inputs) > 1:
             # A single input is no batch: if it fails, nothing is written.
-            name = None if self._mirror is None else self._mirror.failure_file
-            self._failures = Failures(task.folder, task.request, name)
+            self._failures = Failures(self.folder, self.request, failure_file)
 
     def describe(self) -> None:
         """Write what the batch is, once."""
-        if self._inputs is not None:
-            task = self.task
-            describe_batch(task.folder, task.command, len(self._inputs), task.request)
-            self._inputs = None
+        if self.inputs is not None and not self._is_described:
+            describe_batch(self.folder, self.command, len(self.inputs), self.request)
+            self._is_described = True
 
     def run(self, items: Sequence[Item], within: Progress | None = None) -> list[Outcome]:
         """Compute some inputs together, as far as they are not done.
@@ -167,72 +166,62 @@ class Lane:
         """
         if self._mirror is not None:
             for item in items:
-                self._mirror.pull(item.id, self.task.suffixes)
-        outcomes = [self._planned(item) for item in items]
-        pending = [outcome for outcome in outcomes if outcome.state == "computed"]
-        computed = iter(self._computed(pending, within))
-        results = [
-            next(computed) if outcome.state == "computed" else outcome for outcome in outcomes
-        ]
+                self._mirror.pull(item.id, self.suffixes)
+        outcomes = {item.id: self._planned(item) for item in items}
+        pending = [outcome for outcome in outcomes.values() if outcome.state == "computed"]
+        for outcome in pending:
+            self.load(outcome.item)
+        if self._failures is not None:
+            self.describe()
+        began = time.monotonic()
+        for outcome in self.compute(pending, within):
+            self.check()
+            seconds = (time.monotonic() - began) / len(pending)
+            outcomes[outcome.item.id] = self._recorded(outcome, seconds)
+        if any(outcome.error is None for outcome in outcomes.values()):
+            self.describe()
         if self._mirror is not None:
             self._mirror.push()
-        return results
+        return list(outcomes.values())
 
     def _planned(self, item: Item) -> Outcome:
         """Return the outcome of an input that is done or set aside, or one to be computed."""
-        outcome = self.task.plan(item)
+        outcome = Outcome(item, item.id)
+        if not self._options.overwrite:
+            outcome = self.plan(item)
         if outcome.done:
-            self.describe()
-            return self.task.complete(outcome)
+            return self.complete(outcome)
         if self._failures is None or self._options.retry_failed:
             return outcome
-        failure = self._failures.last(item.id, item.source)
-        if failure is None or failure.attempts < ATTEMPTS:
+        attempts = self._failures.attempts(item)
+        if attempts < ATTEMPTS:
             return outcome
-        return replace(outcome, attempts=failure.attempts, set_aside=True)
-
-    def _computed(self, pending: Sequence[Outcome], within: Progress | None) -> list[Outcome]:
-        for outcome in pending:
-            self.task.load(outcome.item)
-        if pending and self._failures is not None:
-            self.describe()
-        began = time.monotonic()
-        outcomes = []
-        for outcome in self.task.compute(pending, within):
-            if self._is_stopped.is_set():
-                raise KeyboardInterrupt
-            seconds = (time.monotonic() - began) / len(pending)
-            outcomes.append(self._recorded(outcome, seconds))
-        return outcomes
+        return replace(outcome, attempts=attempts, set_aside=True)
 
     def _recorded(self, outcome: Outcome, seconds: float) -> Outcome:
         """Record the failure of an outcome that is one."""
-        error = outcome.error
-        if error is None:
-            self.describe()
+        if outcome.error is None:
             return outcome
         if self._failures is None:
             return replace(outcome, attempts=1)
         logger.info("%s: failed", outcome.item.address or outcome.item.path)
         if outcome.segmentation is not None:  # a format cannot hold the result, which is there
             return outcome
-        failure = self._failures.add(outcome.item.id, outcome.item.source, error, seconds)
-        return replace(outcome, attempts=failure.attempts)
+        attempts = self._failures.add(outcome.item, outcome.error, seconds)
+        return replace(outcome, attempts=attempts)
 
     def check(self, *_: object) -> None:
-        """Raise KeyboardInterrupt once the lane is closed: `within` for a thread."""
+        """Raise KeyboardInterrupt once the task is closed: `within` for a thread."""
         if self._is_stopped.is_set():
             raise KeyboardInterrupt
 
     def close(self) -> None:
-        """End the processes of the task, and send what is left to the store."""
-        if self._is_stopped.is_set():
-            return
+        """End the decoder, and send what is left to the store."""
         self._is_stopped.set()
         if self._mirror is not None:
             self._mirror.push()
             self._mirror.close()
-        self.task.close()
+        self.decoder.close()
 
 
 def run_batch(
@@ -256,19 +245,20 @@ def run_batch(
     """
     items = (item for item in inputs if options.shard.has(item.id))
     total = -(-len(inputs) // options.shard.count)
-    lanes: list[Lane] = []
+    packs = packed(_paced(items, total, tasks[0].command, progress), tasks[0], options)
+    pool = ThreadPoolExecutor(len(tasks))
     try:
         for task in tasks:
-            lanes.append(Lane(task, options, inputs))
-        packs = packed(_paced(items, total, tasks[0].command, progress), tasks[0], options)
-        if len(lanes) > 1:
-            yield from _in_threads(lanes, packs)
+            task.begin(inputs)
+        if len(tasks) > 1:
+            yield from _in_threads(pool, tasks, packs)
             return
         for pack in packs:
-            yield from lanes[0].run(pack, within)
+            yield from tasks[0].run(pack, within)
     finally:
-        for lane in lanes:
-            lane.close()
+        for task in tasks:
+            task.close()
+        pool.shutdown(cancel_futures=True)
 
 
 def packed(items: Iterable[Item], task: Task, options: BatchOptions) -> Iterator[list[Item]]:
@@ -311,30 +301,26 @@ def _paced(
         yield item
 
 
-def _in_threads(lanes: Sequence[Lane], packs: Iterator[list[Item]]) -> Iterator[Outcome]:
-    """Run packs in the lanes that are free, and yield their outcomes in order."""
-    free: SimpleQueue[Lane] = SimpleQueue()
-    for lane in lanes:
-        free.put(lane)
+def _in_threads(
+    pool: ThreadPoolExecutor, tasks: Sequence[Task], packs: Iterator[list[Item]]
+) -> Iterator[Outcome]:
+    """Run packs with the tasks that are free, and yield their outcomes in order."""
+    free: SimpleQueue[Task] = SimpleQueue()
+    for task in tasks:
+        free.put(task)
 
     def run(pack: list[Item]) -> list[Outcome]:
-        lane = free.get()
+        task = free.get()
         try:
-            return lane.run(pack, lane.check)
+            return task.run(pack, task.check)
         finally:
-            free.put(lane)
+            free.put(task)
 
     waiting: deque[Future[list[Outcome]]] = deque()
-    pool = ThreadPoolExecutor(len(lanes))
-    try:
-        for pack in packs:
-            waiting.append(pool.submit(run, pack))
-            # One more than can run, so that no lane waits for the first result.
-            if len(waiting) > 2 * len(lanes):
-                yield from waiting.popleft().result()
-        while waiting:
+    for pack in packs:
+        waiting.append(pool.submit(run, pack))
+        # One more than can run, so that no task waits for the first result.
+        if len(waiting) > 2 * len(tasks):
             yield from waiting.popleft().result()
-    finally:
-        for lane in lanes:
-            lane.close()
-        pool.shutdown(cancel_futures=True)
+    for future in waiting:
+        yield from future.result()

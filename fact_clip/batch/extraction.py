@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from fact_clip.batch.engine import BatchOptions, Outcome, run_batch
+from fact_clip.batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip.batch.inputs import Inputs, Item
-from fact_clip.core import Array, Image, InputError, Json, Progress, Singles, Size
+from fact_clip.core import Array, Image, InputError, Progress, Singles, Size
 from fact_clip.core.arguments import validated
 from fact_clip.encoders import FrameEncoder
-from fact_clip.video.decode import SUFFIXES, Span
-from fact_clip.video.extract import Settings, extract, is_current, precision_of
-from fact_clip.video.isolated import IsolatedDecoder
+from fact_clip.video.decode import SUFFIXES
+from fact_clip.video.extract import Settings, extract, is_current, origin_of
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,11 @@ class SharedEncoder:
         encoder: the frame encoder.
     """
 
+    name: str
+    size: Size
+    context: int
+    prepare: Callable[[Image], Array]
+
     def __init__(self, encoder: FrameEncoder) -> None:
         self._encoder = encoder
         self._lock = threading.Lock()
@@ -118,25 +123,9 @@ class SharedEncoder:
         self._last_at = 0.0
         self._busy = 0.0
 
-    @property
-    def name(self) -> str:
-        """Return the name of the encoder."""
-        return self._encoder.name
-
-    @property
-    def size(self) -> Size:
-        """Return the size of its pictures."""
-        return self._encoder.size
-
-    @property
-    def context(self) -> int:
-        """Return the number of previous pictures that it needs."""
-        return self._encoder.context
-
-    @property
-    def precision(self) -> str:
-        """Return its precision."""
-        return precision_of(self._encoder)
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the encoder."""
+        return getattr(self._encoder, name)
 
     @property
     def waiting(self) -> float | None:
@@ -151,10 +140,6 @@ class SharedEncoder:
             self._encoder.load()
             self._loaded_at = self._loaded_at or time.monotonic()
 
-    def prepare(self, image: Image) -> Array:
-        """Prepare a picture, in the thread that asks for it."""
-        return self._encoder.prepare(image)
-
     def encode_images(self, prepared: Array) -> Singles:
         """Encode pictures, as soon as no other thread does."""
         with self._lock:
@@ -165,7 +150,7 @@ class SharedEncoder:
         return rows
 
 
-class ExtractTask:
+class ExtractTask(Task):
     """Extracts features into a folder: NAME.npy, and NAME.json, which is its record.
 
     Args:
@@ -181,28 +166,10 @@ class ExtractTask:
     def __init__(
         self, encoder: FrameEncoder, folder: Path, settings: Settings, options: BatchOptions
     ) -> None:
-        self.folder = folder
+        request = {"keep_going": settings.keep_going, **origin_of(encoder, settings)}
+        super().__init__(folder, request, options)
         self._encoder = encoder
         self._settings = settings
-        self._overwrite = options.overwrite
-        self._decoder = IsolatedDecoder(options.limits)
-        self.request: Json = {
-            "encoder": encoder.name,
-            "precision": precision_of(encoder),
-            "fps": settings.fps,
-            "keep_going": settings.keep_going,
-            **settings.origin,
-        }
-
-    def begin(self, inputs: Inputs) -> None:
-        """Do nothing: the names of results depend on no other input."""
-
-    def rows(self, item: Item) -> None:
-        """Return None: each video is encoded in passes of its own."""
-
-    def close(self) -> None:
-        """End the decoder."""
-        self._decoder.close()
 
     def load(self, item: Item) -> None:
         """Load the encoder, whose faults are no fault of a video."""
@@ -210,10 +177,8 @@ class ExtractTask:
 
     def plan(self, item: Item) -> Outcome:
         """Return whether the features of a video are current."""
-        settings = self._settings_for(item)
-        done = not self._overwrite and is_current(
-            item.path, self._encoder, self.folder, settings, item.id, item.source
-        )
+        settings = replace(self._settings, span=item.span)
+        done = is_current(item.path, self._encoder, self.folder, settings, item.id, item.source)
         return Outcome(item, item.id, done)
 
     def compute(self, outcomes: Sequence[Outcome], within: Progress | None) -> Iterator[Outcome]:
@@ -226,20 +191,13 @@ class ExtractTask:
                         video,
                         self._encoder,
                         self.folder,
-                        self._settings_for(item),
+                        replace(self._settings, span=item.span),
                         progress=within,
                         name=item.id,
-                        decoder=self._decoder,
+                        decoder=self.decoder,
                         address=item.address,
                     )
             except InputError as error:
                 yield replace(outcome, error=error)
             else:
                 yield replace(outcome, written=(path,))
-
-    def complete(self, outcome: Outcome) -> Outcome:
-        """Return the outcome: features are complete or not there."""
-        return outcome
-
-    def _settings_for(self, item: Item) -> Settings:
-        return replace(self._settings, span=Span(item.start, item.stop))

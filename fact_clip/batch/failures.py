@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 
+from fact_clip.batch.inputs import Item
 from fact_clip.core import InputError, Json, library_errors
 from fact_clip.core.identity import File
 from fact_clip.video.decode import DamagedVideoError
@@ -53,7 +54,7 @@ class Failure:
     seconds: float
     host: str
     at: float = 0.0
-    input: tuple[int, int] | None = None
+    input: list[int] | None = None
     request: str = ""
 
 
@@ -63,58 +64,51 @@ class Failures:
     Args:
         folder: the folder of the outputs.
         request: what results depend on, apart from the input.
-        name: of the file that failures are added to; None: `FILE`.
+        name: of the file that failures are added to.
     """
 
-    def __init__(self, folder: Path, request: Json, name: str | None = None) -> None:
-        self._path = folder / (name or FILE)
+    def __init__(self, folder: Path, request: Json, name: str = FILE) -> None:
+        self._path = folder / name
         self._request = digest_of(request)
         self._last = last_failures(folder, request)
 
-    def last(self, item_id: str, path: File) -> Failure | None:
-        """Return the last failure of an input that has not changed since."""
-        failure = self._last.get(item_id)
-        if failure is not None and failure.input == _stamp(path):
-            return failure
-        return None
+    def attempts(self, item: Item) -> int:
+        """Return the failed attempts at an input since it has changed."""
+        failure = self._last.get(item.id)
+        if failure is not None and failure.input == _stamp(item.source):
+            return failure.attempts
+        return 0
 
-    def add(self, item_id: str, path: File, error: InputError, seconds: float) -> Failure:
+    def add(self, item: Item, error: InputError, seconds: float) -> int:
         """Append a failure.
 
         Args:
-            item_id: the id of the input.
-            path: the input.
+            item: the input.
             error: the reason.
             seconds: that the attempt took.
 
         Returns:
-            The failure.
+            The failed attempts so far.
         """
-        last = self.last(item_id, path)
         failure = Failure(
-            id=item_id,
+            id=item.id,
             kind=_KINDS.get(type(error), "input"),
             message=str(error),
-            attempts=1,
+            attempts=self.attempts(item) + 1,
             seconds=round(seconds, 3),
             host=socket.gethostname(),
             at=round(time.time(), 3),
-            input=_stamp(path),
+            input=_stamp(item.source),
             request=self._request,
         )
-        if last is not None:
-            failure = replace(failure, attempts=last.attempts + 1)
-        self._last[item_id] = failure
+        self._last[item.id] = failure
         line = json.dumps(asdict(failure)) + "\n"
         with library_errors(self._path, "cannot be written", OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             # One write in append mode, so that lines of several processes do not mix.
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-            try:
-                os.write(descriptor, line.encode())
-            finally:
-                os.close(descriptor)
-        return failure
+            with self._path.open("ab", buffering=0) as file:
+                file.write(line.encode())
+        return failure.attempts
 
 
 def digest_of(request: Json) -> str:
@@ -126,12 +120,8 @@ def digest_of(request: Json) -> str:
 def last_failures(folder: Path, request: Json) -> dict[str, Failure]:
     """Return the last failure of each input with this request, by its id."""
     digest = digest_of(request)
-    last: dict[str, Failure] = {}
-    for failure in read_failures(folder):
-        earlier = last.get(failure.id)
-        if failure.request == digest and (earlier is None or failure.at >= earlier.at):
-            last[failure.id] = failure
-    return last
+    failures = sorted(read_failures(folder), key=attrgetter("at"))
+    return {failure.id: failure for failure in failures if failure.request == digest}
 
 
 def read_failures(folder: Path) -> Iterator[Failure]:
@@ -147,14 +137,11 @@ def read_failures(folder: Path) -> Iterator[Failure]:
         with path.open(encoding="utf-8", errors="replace") as file:
             for line in file:
                 with suppress(ValueError, TypeError):
-                    values: Json = json.loads(line)
-                    if values.get("input") is not None:
-                        values["input"] = tuple(values["input"])
-                    yield Failure(**values)
+                    yield Failure(**json.loads(line))
 
 
-def _stamp(path: File) -> tuple[int, int] | None:
+def _stamp(path: File) -> list[int] | None:
     with suppress(OSError):
         status = path.stat()
-        return status.st_size, status.st_mtime_ns
+        return [status.st_size, status.st_mtime_ns]
     return None

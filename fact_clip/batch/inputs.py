@@ -6,9 +6,10 @@ import csv
 import glob
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,6 +20,7 @@ from fact_clip.core import FileLocation, InputError, Json, library_errors
 from fact_clip.core.extras import require
 from fact_clip.core.io import check_file, parse_json
 from fact_clip.core.paths import file_name
+from fact_clip.video.decode import Span
 
 MANIFESTS = (".csv", ".jsonl", ".parquet")
 """Endings of manifests."""
@@ -49,14 +51,15 @@ class Item:
         """Return the file, of which an identity can be taken."""
         return self.path if self.address is None else RemoteFile(self.address)
 
-    @contextmanager
-    def opened(self) -> Iterator[Path]:
-        """Yield the path of the input, or of a temporary copy of a remote one."""
-        if self.address is None:
-            yield self.path
-            return
-        with RemoteFile(self.address).copied() as copy:
-            yield copy
+    @property
+    def span(self) -> Span:
+        """Return the part of the video that is read."""
+        return Span(self.start, self.stop)
+
+    def opened(self) -> AbstractContextManager[Path]:
+        """Return a context with the path of the input, or of a temporary copy of a remote one."""
+        source = self.source
+        return source.copied() if isinstance(source, RemoteFile) else nullcontext(source)
 
 
 @dataclass(frozen=True)
@@ -141,48 +144,32 @@ class Inputs:
     def _items(self, path: Path) -> Iterator[Item]:
         """Yield the inputs of one source."""
         if path.is_dir():
-            yield from self._walk(path)
+            yield from self._files(path, visible_files(path), path)
         elif path.suffix.lower() in MANIFESTS:
             yield from read_manifest(path)
         elif glob.has_magic(str(path)) and not path.exists():
-            yield from self._match(path)
+            names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
+            files = filter(Path.is_file, map(Path, names))
+            fixed = takewhile(lambda part: not glob.has_magic(part), path.parts)
+            yield from self._files(path, files, Path(*fixed))
         else:
             yield Item(item_id(path, path.parent), path)
+
+    def _files(self, source: Path, paths: Iterable[Path], root: Path) -> Iterator[Item]:
+        """Yield the files with one of the endings, of a folder or a glob."""
+        n_files = 0
+        for path in paths:
+            if path.name.lower().endswith(self._suffixes):
+                n_files += 1
+                yield Item(item_id(path, root), path)
+        if not n_files:
+            fix = f"name files that end in {', '.join(self._suffixes)}"
+            raise InputError(source, "no videos here", fix)
 
     def _remote_items(self, address: str) -> Iterator[Item]:
         for relative, file_address in list_remote(address, self._suffixes):
             path = Path(relative)
             yield Item(item_id(path, Path()), Path(path.name), address=file_address)
-
-    def _walk(self, root: Path) -> Iterator[Item]:
-        n_files = 0
-        for folder, names, files in os.walk(root):
-            names[:] = sorted(name for name in names if name[0] != ".")
-            for name in sorted(files):
-                # A name that starts with a dot is hidden, or of a file that is being written.
-                if name[0] != "." and name.lower().endswith(self._suffixes):
-                    n_files += 1
-                    path = Path(folder, name)
-                    yield Item(item_id(path, root), path)
-        if not n_files:
-            fix = f"name one with files that end in {', '.join(self._suffixes)}"
-            raise InputError(root, "no videos in this folder", fix)
-
-    def _match(self, pattern: Path) -> Iterator[Item]:
-        fixed = []
-        for part in pattern.parts[:-1]:
-            if glob.has_magic(part):
-                break
-            fixed.append(part)
-        root = Path(*fixed)
-        n_files = 0
-        for name in sorted(glob.glob(str(pattern), recursive=True)):  # noqa: PTH207
-            path = Path(name)
-            if path.is_file() and name.lower().endswith(self._suffixes):
-                n_files += 1
-                yield Item(item_id(path, root), path)
-        if not n_files:
-            raise InputError(pattern, "no file fits this pattern")
 
     def _raise_for_duplicate(self) -> None:
         paths: dict[str, Path] = {}
@@ -194,6 +181,15 @@ class Inputs:
             paths[item.id] = item.path
 
 
+def visible_files(root: Path) -> Iterator[Path]:
+    """Yield the files below a folder, without those that are hidden or being written."""
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(name for name in names if name[0] != ".")
+        for name in sorted(files):
+            if name[0] != ".":
+                yield Path(folder, name)
+
+
 def item_id(path: Path, root: Path) -> str:
     """Return the id of a file below a root: its path without the ending, as names of files."""
     relative = PurePosixPath(path.relative_to(root).with_suffix("").as_posix())
@@ -202,17 +198,12 @@ def item_id(path: Path, root: Path) -> str:
 
 def _list_items(paths: Sequence[str | Path]) -> Iterator[Item]:
     """Yield the inputs of a list of files."""
-    root: str | None = None
-    is_mixed = False
+    folders = {str(path.parent) for path in map(Path, paths)}
+    root = None
+    with suppress(ValueError):  # relative and absolute paths share no folder
+        root = Path(os.path.commonpath(folders))
     for path in map(Path, paths):
-        folder = str(path.parent)
-        root = root or folder
-        is_mixed = is_mixed or Path(root).is_absolute() != path.is_absolute()
-        if not is_mixed:
-            root = os.path.commonpath([root, folder]) or "."
-    for path in map(Path, paths):
-        base = path.parent if is_mixed or root is None else Path(root)
-        yield Item(item_id(path, base), path)
+        yield Item(item_id(path, root or path.parent), path)
 
 
 def read_manifest(path: Path) -> Iterator[Item]:
@@ -247,14 +238,15 @@ def _seconds(value: Any, where: FileLocation) -> float | None:
         return None
     with library_errors(where, f"{value!r}, not seconds", ValueError, TypeError):
         seconds = float(value)
-    if not 0 <= seconds < 1e9:
-        raise InputError(where, f"{value!r}, not seconds")
+        if not 0 <= seconds < 1e9:
+            raise ValueError("out of range")
     return seconds
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
     if path.suffix.lower() == ".parquet":
-        yield from _parquet_rows(path)
+        for batch in import_parquet(path).ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
         return
     with path.open(encoding="utf-8-sig", newline="") as file:
         if path.suffix.lower() == ".csv":
@@ -267,12 +259,6 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
                 if not isinstance(value, dict):
                     raise InputError(FileLocation(path, number), "not a JSON object")
                 yield value
-
-
-def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    parquet = import_parquet(path)
-    for batch in parquet.ParquetFile(path).iter_batches():
-        yield from batch.to_pylist()
 
 
 def import_parquet(where: Path) -> Any:

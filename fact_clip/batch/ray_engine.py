@@ -6,12 +6,10 @@ import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fact_clip.batch.engine import BatchOptions, Lane, Outcome, Task, packed
+from fact_clip.batch.engine import BatchOptions, Outcome, Task, packed
 from fact_clip.batch.extraction import ExtractTask
 from fact_clip.batch.inputs import Inputs, Item
 from fact_clip.core.extras import require
@@ -25,24 +23,6 @@ _MAX_BLOCK = 64  # inputs of a block, which an actor gets as a whole
 
 MakeTask = Callable[[BatchOptions], Task]
 """Makes the task of a batch, in each actor. It is pickled."""
-
-
-def extract_task(
-    encoder: str, runtime: Runtime, out: str, settings: Settings, options: BatchOptions
-) -> ExtractTask:
-    """Return the task of `extract_batch` with an encoder by name.
-
-    Args:
-        encoder: the name of the frame encoder.
-        runtime: how it runs.
-        out: the folder of the feature files.
-        settings: of the extraction.
-        options: of the batch.
-
-    Returns:
-        The task.
-    """
-    return ExtractTask(frame_encoder(encoder, runtime), Path(out), settings, options)
 
 
 def extract_on_ray(
@@ -70,7 +50,11 @@ def extract_on_ray(
         The outcome of each input.
     """
     runtime = runtime or Runtime()
-    make_task = partial(extract_task, encoder, runtime, out, settings or Settings())
+
+    def make_task(options: BatchOptions) -> Task:
+        model = frame_encoder(encoder, runtime)
+        return ExtractTask(model, Path(out), settings or Settings(), options)
+
     options = replace(options or BatchOptions(), store=out)
     device = "cpu" if encoder == GridEncoder.name else runtime.device
     return on_ray(make_task, inputs, options, workers=workers, device=device)
@@ -104,13 +88,13 @@ def on_ray(
     """
     require("--engine", "ray", "ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    import pyarrow as arrow
     import ray
     import ray.data
 
-    lane = Lane(make_task(options), options, inputs)  # wrong options are reported before Ray starts
-    lane.describe()
-    lane.close()
+    task = make_task(options)  # wrong options are reported before Ray starts
+    task.begin(inputs)
+    task.describe()
+    task.close()
     is_ours = not ray.is_initialized()
     if is_ours:
         ray.init(
@@ -118,15 +102,13 @@ def on_ray(
         )
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
-        rows = ({"item": _packed(item)} for item in inputs if options.shard.has(item.id))
-        size = len(inputs) // (options.shard.count * workers * _BLOCKS_A_WORKER)
-        size = min(max(size, 1), _MAX_BLOCK)
-        chunks = iter(lambda: list(islice(rows, size)), [])
-        tables = [arrow.Table.from_pylist(chunk) for chunk in chunks]
-        if not tables:  # a shard may be empty
+        rows = [{"item": _packed(item)} for item in inputs if options.shard.has(item.id)]
+        if not rows:  # a shard may be empty
             return
+        n_blocks = max(workers * _BLOCKS_A_WORKER, len(rows) // _MAX_BLOCK)
         gpus = 0.0 if device == "cpu" else min(ray.cluster_resources().get("GPU", 0.0), 1.0)
-        results = ray.data.from_arrow(tables).map_batches(
+        blocks = ray.data.from_items(rows, override_num_blocks=min(n_blocks, len(rows)))
+        results = blocks.map_batches(
             _Actor,
             fn_constructor_args=[make_task, options],
             batch_size=_ITEMS_AT_ONCE,
@@ -153,13 +135,14 @@ class _Actor:
 
     def __init__(self, make_task: MakeTask, options: BatchOptions) -> None:
         self._options = options
-        self._lane = Lane(make_task(options), options)
+        self._task = make_task(options)
+        self._task.begin(None)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[bytes]]:
         """Return the outcomes of some inputs, without segmentations and names of files."""
         items = map(pickle.loads, batch["item"])
         outcomes = []
-        for pack in packed(items, self._lane.task, self._options):
-            for outcome in self._lane.run(pack):
+        for pack in packed(items, self._task, self._options):
+            for outcome in self._task.run(pack):
                 outcomes.append(pickle.dumps(replace(outcome, segmentation=None, written=())))
         return {"outcome": outcomes}

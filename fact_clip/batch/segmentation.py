@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from fact_clip import __version__
-from fact_clip.batch.engine import BatchOptions, Outcome, run_batch
+from fact_clip.batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip.batch.inputs import Inputs, Item
-from fact_clip.batch.stores import RECORDS
+from fact_clip.batch.stores import RECORDS, result_names
 from fact_clip.core import Json, Progress, Segmentation
 from fact_clip.core.errors import InputError
 from fact_clip.core.identity import identity_of, is_same
@@ -32,7 +31,6 @@ from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import FILES
 from fact_clip.video.decode import SUFFIXES, Span
 from fact_clip.video.extract import Settings
-from fact_clip.video.isolated import IsolatedDecoder
 
 SEGMENT_SUFFIXES = (FEATURES, *SUFFIXES)
 """Endings of the files of a folder that are segmented."""
@@ -144,14 +142,7 @@ def segment_files(
     return list(run_batch([task], items, options, progress, within))
 
 
-def result_names(stem: str) -> Iterator[str]:
-    """Yield the names that a result may have: NAME, NAME-2, NAME-3, ..."""
-    yield stem
-    for number in count(2):
-        yield f"{stem}-{number}"
-
-
-class SegmentTask:
+class SegmentTask(Task):
     """Segments inputs into a folder. Each result has a record of the request that it answers.
 
     A record, `.results/NAME.json`, has two lines: the request (model, actions, settings, input)
@@ -177,14 +168,6 @@ class SegmentTask:
         options: BatchOptions,
     ) -> None:
         segmenter.choose(settings.actions, settings.decode)  # wrong names are no fault of an input
-        self.folder = folder
-        self._segmenter = segmenter
-        self._settings = settings
-        self._overwrite = options.overwrite
-        self._batch_frames = options.batch_frames
-        self.suffixes = [format_called(name, "formats").ending for name in settings.formats]
-        self._decoder = IsolatedDecoder(options.limits)
-        self._inputs: Inputs | None = None
         request = {
             **_model_request(segmenter, settings.decode),
             **_extraction_request(segmenter),
@@ -192,11 +175,11 @@ class SegmentTask:
             "media": settings.media,
             "with_background": settings.with_background,
         }
-        self.request: Json = json.loads(json.dumps(request))  # as it is read
-
-    def begin(self, inputs: Inputs) -> None:
-        """Take the inputs of the batch."""
-        self._inputs = inputs
+        super().__init__(folder, json.loads(json.dumps(request)), options)  # as it is read
+        self._segmenter = segmenter
+        self._settings = settings
+        self._batch_frames = options.batch_frames
+        self.suffixes = [format_called(name, "formats").ending for name in settings.formats]
 
     def rows(self, item: Item) -> int | None:
         """Return the rows of a feature file, or None for other inputs."""
@@ -205,10 +188,6 @@ class SegmentTask:
         with suppress(OSError, ValueError):
             return int(np.load(item.path, mmap_mode="r").size // self._segmenter.scorer.width)
         return None
-
-    def close(self) -> None:
-        """End the decoder."""
-        self._decoder.close()
 
     def load(self, item: Item) -> None:
         """Load the encoder, if the input is a video. Its faults are no fault of the input."""
@@ -219,9 +198,9 @@ class SegmentTask:
     def plan(self, item: Item) -> Outcome:
         """Return the name of the result: the id of the input unless another result is so named."""
         for name in result_names(item.id):
-            if name != item.id and self._inputs is not None and self._inputs.has(name):
+            if name != item.id and self.inputs is not None and self.inputs.has(name):
                 continue
-            done = False if self._overwrite else self._is_done(name, item)
+            done = self._is_done(name, item)
             if done is not None:
                 return Outcome(item, name, done)
         raise AssertionError("names do not end")
@@ -229,56 +208,53 @@ class SegmentTask:
     def _is_done(self, name: str, item: Item) -> bool | None:
         """Return whether the result is computed, or None if the name belongs to another result."""
         record = self._read_record(name)
+        suffixes = record.get("suffixes", [])
+        for suffix in self.suffixes:
+            if suffix not in suffixes and self._path(name, suffix).exists():
+                return None
         if not record:
-            paths = (output_path(self.folder, name, suffix) for suffix in self.suffixes)
-            return None if any(path.exists() for path in paths) else False
+            return False
         request = dict(record["request"])
         identity = request.pop("input")
         if request != self.request:
             return None
-        for suffix in self.suffixes:
-            path = output_path(self.folder, name, suffix)
-            if suffix not in record["suffixes"] and path.exists():
-                return None
         try:
-            part = (identity.get("start", 0.0), identity.get("stop"))
-            if part == (item.start, item.stop) and is_same(identity, item.source):
+            part = Span(identity.get("start", 0.0), identity.get("stop"))
+            if part == item.span and is_same(identity, item.source):
                 return True
         except OSError:  # it is raised again where the input is read
             return False
-        return None if self._is_edited(name, record["suffixes"]) else False
+        return None if self._is_edited(name, suffixes) else False
 
     def _is_edited(self, name: str, suffixes: Sequence[str]) -> bool:
         """Return whether a file is not what this program writes for its record."""
         segmentation = self.read(name)
         with TemporaryDirectory(prefix="fact-clip-") as folder:
             for suffix in suffixes:
-                path = output_path(self.folder, name, suffix)
-                if not path.exists():
-                    continue
+                path = self._path(name, suffix)
                 anew = Path(folder, f"result{suffix}")
-                with suppress(InputError):  # a format that cannot hold it has no file
+                # a missing file is not edited, and a format that cannot hold the result has none
+                with suppress(InputError, FileNotFoundError):
+                    content = path.read_bytes()
                     self._save(segmentation, anew, suffix)
-                    if anew.read_bytes() != path.read_bytes():
+                    if anew.read_bytes() != content:
                         return True
         return False
 
+    def _path(self, name: str, suffix: str) -> Path:
+        return output_path(self.folder, name, suffix)
+
+    def _record_path(self, name: str) -> Path:
+        return output_path(self.folder / RECORDS, name, ".json")
+
     def _read_record(self, name: str, line: int = 0) -> Json:
         """Return the first or second line of a record, or {} if it is missing or damaged."""
-        path = output_path(self.folder / RECORDS, name, ".json")
+        path = self._record_path(name)
         with suppress(InputError, IndexError):
             record = parse_json(read_text(path).split("\n")[line], path, "a record of this command")
             if isinstance(record, dict) and (line or {"request", "suffixes"} <= record.keys()):
                 return record
         return {}
-
-    def result_of(self, item: Item) -> str | None:
-        """Return the name of the result of an input, or None if there is none."""
-        for name in result_names(item.id):
-            done = self._is_done(name, item)
-            if done is not None:
-                return name if done else None
-        raise AssertionError("names do not end")
 
     def read(self, name: str) -> Segmentation:
         """Return the segmentation of a record.
@@ -289,18 +265,16 @@ class SegmentTask:
         Returns:
             The segmentation. A damaged record raises an InputError.
         """
-        path = output_path(self.folder / RECORDS, name, ".json")
-        return from_dict(path, self._read_record(name, 1))
+        return from_dict(self._record_path(name), self._read_record(name, 1))
 
     def compute(self, outcomes: Sequence[Outcome], within: Progress | None) -> Iterator[Outcome]:
         """Segment inputs, and write their records and files."""
         together: Sequence[Segmentation] = ()
         if len(outcomes) > 1:
-            paths = [outcome.item.path for outcome in outcomes]
             settings = self._settings
             with suppress(InputError):  # it is raised again by the input whose fault it is
                 together = self._segmenter.segment_together(
-                    paths,
+                    [outcome.item.path for outcome in outcomes],
                     settings.actions,
                     settings=settings.decode,
                     batch_frames=self._batch_frames,
@@ -320,14 +294,12 @@ class SegmentTask:
         identity: Json = {}
         with suppress(OSError):  # it is raised again where the input is read
             identity = identity_of(item.source)
-        if item.start or item.stop is not None:
-            identity |= {"start": item.start, "stop": item.stop}
-        return identity
+        return identity | item.span.facts
 
     def _segment(self, item: Item, within: Progress | None) -> Segmentation:
         segmenter = self._segmenter
         direct = segmenter.decoder
-        segmenter.decoder = self._decoder
+        segmenter.decoder = self.decoder
         try:
             with item.opened() as path:
                 return segmenter.segment(
@@ -335,7 +307,7 @@ class SegmentTask:
                     self._settings.actions,
                     settings=self._settings.decode,
                     progress=within,
-                    span=Span(item.start, item.stop),
+                    span=item.span,
                 )
         finally:
             segmenter.decoder = direct
@@ -351,47 +323,49 @@ class SegmentTask:
             segmentation = replace(segmentation, media=media.replace("{name}", address))
         # An interruption must not leave files of another result beside this record.
         for suffix in self.suffixes:
-            output_path(self.folder, outcome.name, suffix).unlink(missing_ok=True)
-        self._write_record(outcome, identity, segmentation, self.suffixes)
-        return self._write_files(replace(outcome, segmentation=segmentation), segmentation)
+            self._path(outcome.name, suffix).unlink(missing_ok=True)
+        outcome = replace(outcome, segmentation=segmentation)
+        return self._write_files(outcome, identity, segmentation, self.suffixes)
 
     def complete(self, outcome: Outcome) -> Outcome:
         """Write the files of a done result that are missing."""
         if self.reads_done:
             outcome = replace(outcome, segmentation=self.read(outcome.name))
-        paths = [output_path(self.folder, outcome.name, suffix) for suffix in self.suffixes]
-        if all(path.exists() for path in paths):
+        if all(self._path(outcome.name, suffix).exists() for suffix in self.suffixes):
             return outcome
         try:
             record = self._read_record(outcome.name)
             segmentation = self.read(outcome.name)
-            if not set(self.suffixes) <= set(record["suffixes"]):
-                suffixes = [*self.suffixes, *record["suffixes"]]
-                identity = record["request"]["input"]
-                self._write_record(outcome, identity, segmentation, suffixes)
+            identity = record["request"]["input"]
+            suffixes = {*self.suffixes, *record["suffixes"]}
+            return self._write_files(outcome, identity, segmentation, suffixes)
         except InputError as error:
             return replace(outcome, error=error)
-        return self._write_files(outcome, segmentation)
 
-    def _write_record(
-        self, outcome: Outcome, identity: Json, segmentation: Segmentation, suffixes: Sequence[str]
-    ) -> None:
+    def _write_files(
+        self,
+        outcome: Outcome,
+        identity: Json,
+        segmentation: Segmentation,
+        suffixes: Collection[str],
+    ) -> Outcome:
+        """Write a record, and the files that are missing.
+
+        A format that cannot hold the result is the error of the outcome. The record has `suffixes`.
+        """
         record = {
             "id": outcome.item.id,
             "request": {**self.request, "input": identity},
-            "suffixes": sorted(set(suffixes)),
+            "suffixes": sorted(suffixes),
             "rows": segmentation.n_frames,
             "version": __version__,
         }
-        path = output_path(self.folder / RECORDS, outcome.name, ".json")
-        write_lines(path, map(json.dumps, (record, as_dict(segmentation))))
-
-    def _write_files(self, outcome: Outcome, segmentation: Segmentation) -> Outcome:
-        """Write the files that are missing. A format that cannot hold the result is its error."""
+        lines = map(json.dumps, (record, as_dict(segmentation)))
+        write_lines(self._record_path(outcome.name), lines)
         written = []
         first_error = None
         for suffix in self.suffixes:
-            path = output_path(self.folder, outcome.name, suffix)
+            path = self._path(outcome.name, suffix)
             if path.exists():
                 continue
             try:
@@ -437,29 +411,25 @@ def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> Json:
 def _extraction_request(segmenter: Segmenter) -> Json:
     """Return how features are made from videos, as far as the run does not say it."""
     run = segmenter.scorer.run
-    request: Json = {
-        "encoder": segmenter.encoder_name,
-        "fps": segmenter.extraction.fps,
-        "keep_going": segmenter.extraction.keep_going,
-    }
+    usual_encoder = None
     usual_fps = Settings().fps
     if run is not None:
+        usual_encoder = run.encoder
         usual_fps = run.fps or usual_fps
-        if request["encoder"] == run.encoder:
-            request["encoder"] = None
-    if request["fps"] == usual_fps:
-        request["fps"] = None
-    return request
+    encoder = segmenter.encoder_name
+    fps = segmenter.extraction.fps
+    return {
+        "encoder": None if encoder == usual_encoder else encoder,
+        "fps": None if fps == usual_fps else fps,
+        "keep_going": segmenter.extraction.keep_going,
+    }
 
 
 def _digest(run: Path) -> str:
     """Return a digest of the weights, settings, classes and calibrations of a run."""
     digest = hashlib.sha256()
-    paths: set[Path] = set()
-    for name in FILES:
-        paths |= {run / name, *run.glob(f"members/*/{name}")}
-    for path in sorted(paths):
-        if path.is_file():
+    for path in sorted([*run.glob("*"), *run.glob("members/*/*")]):
+        if path.name in FILES and path.is_file():
             with path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").digest()
             digest.update(f"{path.relative_to(run)} ".encode() + content)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 from fact_clip.batch.description import FILE as DESCRIPTION
@@ -18,8 +19,16 @@ from fact_clip.core import InputError, library_errors
 from fact_clip.core.extras import require
 
 _HEADER_BYTES = 4096  # that hold the header of a feature file
+_COPIED = 0  # seconds since 1970: the time of a local file that is as in the store
 RECORDS = ".results"
 """Folder with the records of segmentations, inside the output folder."""
+
+
+def result_names(stem: str) -> Iterator[str]:
+    """Yield the names that a result may have: NAME, NAME-2, NAME-3, ..."""
+    yield stem
+    for number in count(2):
+        yield f"{stem}-{number}"
 
 
 def is_remote(address: object) -> bool:
@@ -38,14 +47,6 @@ def open_store(address: str) -> tuple[Any, str]:
 
 
 @dataclass(frozen=True)
-class RemoteStatus:
-    """The size and the state of a file, with the names of `os.stat_result`."""
-
-    st_size: int
-    st_mtime_ns: int
-
-
-@dataclass(frozen=True)
 class RemoteFile:
     """A file in another store, of which an identity can be taken.
 
@@ -55,12 +56,15 @@ class RemoteFile:
 
     address: str
 
-    def stat(self) -> RemoteStatus:
-        """Return the size and a number that changes with the content. OSError: there is no file."""
+    def stat(self) -> SimpleNamespace:
+        """Return the size and a number that changes with the content, named as by `os.stat`.
+
+        OSError: there is no file.
+        """
         store, path = open_store(self.address)
         size = store.info(path)["size"]
         state = hashlib.blake2b(str(store.ukey(path)).encode(), digest_size=7).digest()
-        return RemoteStatus(size, int.from_bytes(state, "big"))
+        return SimpleNamespace(st_size=size, st_mtime_ns=int.from_bytes(state, "big"))
 
     def open(self, mode: str = "rb") -> BinaryIO:
         """Open the file for reading at any position."""
@@ -98,17 +102,15 @@ def list_remote(address: str, suffixes: Sequence[str]) -> Iterator[tuple[str, st
         The path of each file relative to its root, and its address.
     """
     store, path = open_store(address)
-    if "*" in path:
-        root = path.partition("*")[0].rpartition("/")[0]
-        paths = store.glob(path)
-    elif store.isdir(path):
-        root = path.rstrip("/")
-        paths = store.find(path)
-    else:
+    if store.isdir(path):
+        path = f"{path.rstrip('/')}/**"
+    beginning, star, _ = path.partition("*")
+    if not star:
         yield PurePosixPath(path).name, address
         return
+    root = beginning.rpartition("/")[0]
     n_files = 0
-    for name in sorted(paths):
+    for name in sorted(store.glob(path)):
         is_hidden = "/." in name.removeprefix(root)
         if name.lower().endswith(tuple(suffixes)) and not is_hidden:
             n_files += 1
@@ -120,7 +122,8 @@ def list_remote(address: str, suffixes: Sequence[str]) -> Iterator[tuple[str, st
 class Mirror:
     """A local folder through which the outputs of one input at a time go to another store.
 
-    An object is written as a whole, so that a result is complete or not there.
+    An object is written as a whole, so that a result is complete or not there. The description and
+    the failures of the batch are copied at once. A copy has the time `_COPIED` until it is changed.
 
     Args:
         address: the remote folder.
@@ -135,16 +138,12 @@ class Mirror:
         # Objects cannot be appended to, so that each process has a file of its own.
         self.failure_file = f"failures-{secrets.token_hex(6)}.jsonl"
         self._sizes: dict[str, int] = {}
-        self._fetched: dict[Path, int] = {}
-
-    def begin(self) -> None:
-        """List the remote folder, and copy the description and the failures of the batch."""
         with suppress(FileNotFoundError):
             for path, info in self._store.find(self._root, detail=True).items():
                 name = path.removeprefix(self._root).lstrip("/")
                 self._sizes[name] = info["size"]
         for name in self._sizes:
-            if "/" not in name and (name == DESCRIPTION or name.endswith(".jsonl")):
+            if _is_of_batch(name):
                 self._fetch(name)
 
     def pull(self, item_id: str, suffixes: Sequence[str]) -> None:
@@ -154,17 +153,13 @@ class Mirror:
             item_id: the id of the input.
             suffixes: the endings.
         """
-        number = 1
-        name = item_id
-        while True:
-            candidates = [f"{RECORDS}/{name}.json", *(f"{name}{suffix}" for suffix in suffixes)]
-            names = [candidate for candidate in candidates if candidate in self._sizes]
-            for candidate in names:
-                self._fetch(candidate)
-            if not names:
+        for name in result_names(item_id):
+            candidates = {f"{RECORDS}/{name}.json", *(f"{name}{suffix}" for suffix in suffixes)}
+            stored = candidates & self._sizes.keys()
+            if not stored:
                 return
-            number += 1
-            name = f"{item_id}-{number}"
+            for candidate in stored:
+                self._fetch(candidate)
 
     def pull_records(self) -> None:
         """Copy all records, and the headers of features."""
@@ -183,35 +178,38 @@ class Mirror:
             os.truncate(path, size)
         else:
             self._store.get_file(source, str(path))
-        self._fetched[path] = path.stat().st_mtime_ns
+        os.utime(path, (_COPIED, _COPIED))
 
     def push(self) -> None:
-        """Write the new files to the store, a record of features last, and delete the copies."""
-        paths = [path for path in self.folder.rglob("*") if path.is_file()]
-        for path in sorted(paths, key=self._order):
-            is_unfinished = path.suffix == ".part" or path.name.startswith(f".{os.getpid()}-")
-            if not is_unfinished and self._fetched.get(path) != path.stat().st_mtime_ns:
-                name = path.relative_to(self.folder).as_posix()
-                with library_errors(f"{self._root}/{name}", "cannot be written", OSError):
-                    self._store.makedirs(f"{self._root}/{name}".rpartition("/")[0], exist_ok=True)
-                    self._store.put_file(str(path), f"{self._root}/{name}")
-                self._sizes[name] = path.stat().st_size
-                self._fetched[path] = path.stat().st_mtime_ns
-        for path in self.folder.iterdir():
-            if path.name == RECORDS or path.is_dir():
-                shutil.rmtree(path)
-            elif path.name != DESCRIPTION and path.suffix != ".jsonl":
-                path.unlink()
-        kept_names = set(self.folder.iterdir())
-        self._fetched = {path: at for path, at in self._fetched.items() if path in kept_names}
+        """Write the new files to the store, and delete the local ones.
 
-    def _order(self, path: Path) -> tuple[bool, bool, str]:
-        is_record = path.relative_to(self.folder).parts[0] == RECORDS
-        return not is_record, path.suffix == ".json", str(path)
+        Records of segments come first, those of features last.
+        """
+        paths = filter(Path.is_file, self.folder.rglob("*"))
+        for path in sorted(
+            paths, key=lambda path: (RECORDS not in path.parts, path.suffix != ".npy")
+        ):
+            name = path.relative_to(self.folder).as_posix()
+            status = path.stat()
+            is_unfinished = path.suffix == ".part" or path.name.startswith(f".{os.getpid()}-")
+            if status.st_mtime != _COPIED and not is_unfinished:
+                target = f"{self._root}/{name}"
+                with library_errors(target, "cannot be written", OSError):
+                    self._store.makedirs(target.rpartition("/")[0], exist_ok=True)
+                    self._store.put_file(str(path), target)
+                self._sizes[name] = status.st_size
+                os.utime(path, (_COPIED, _COPIED))
+            if not _is_of_batch(name):
+                path.unlink()
 
     def close(self) -> None:
         """Delete the local folder."""
         self._scratch.cleanup()
+
+
+def _is_of_batch(name: str) -> bool:
+    """Return whether a file is the description or the failures of a batch."""
+    return "/" not in name and (name == DESCRIPTION or name.endswith(".jsonl"))
 
 
 @contextmanager
@@ -222,7 +220,6 @@ def local_folder(address: str | Path) -> Iterator[Path]:
         return
     mirror = Mirror(str(address))
     try:
-        mirror.begin()
         mirror.pull_records()
         yield mirror.folder
     finally:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+
+import numpy as np
 
 from fact_clip.batch.description import Batch, read_batch
 from fact_clip.batch.failures import ATTEMPTS, last_failures
-from fact_clip.batch.inputs import MANIFESTS, import_parquet
+from fact_clip.batch.inputs import MANIFESTS, import_parquet, visible_files
 from fact_clip.batch.stores import RECORDS, local_folder
 from fact_clip.core import InputError, Json
 from fact_clip.core.paths import whole_file
 from fact_clip.formats.json_file import from_dict
 
 COLUMNS = ("video", "start", "stop", "label", "confidence")
-_WINDOW = 60  # minutes up to the last result that the speed is measured over
+_WINDOW = 3600.0  # seconds up to the last result that the speed is measured over
 _ROWS_AT_ONCE = 10_000
 
 
@@ -55,12 +55,11 @@ class BatchStatus:
 
 @dataclass(frozen=True)
 class _Record:
-    """The result of an input: its rows, and the time at which it was written."""
+    """The result of an input."""
 
     id: str
     path: Path
     facts: Json
-    written_at: float
 
 
 def batch_status(out: str | Path) -> BatchStatus:
@@ -76,46 +75,33 @@ def batch_status(out: str | Path) -> BatchStatus:
         InputError: the folder holds no batch.
     """
     with local_folder(out) as folder:
-        return _count(folder)
-
-
-def _count(folder: Path) -> BatchStatus:
-    batch = read_batch(folder)
-    failures = last_failures(folder, batch.request)
-    n_done = 0
-    n_rows = 0
-    rows_key = "rows" if batch.command == "segment" else "n_frames"
-    minutes: Counter[int] = Counter()  # results by the minute in which they were written
-    minute_rows: Counter[int] = Counter()
-    first_at = float("inf")
-    last_at = 0.0
-    for record in _records(folder, batch):
-        n_done += 1
-        n_record_rows = int(record.facts.get(rows_key) or 0)
-        n_rows += n_record_rows
-        failures.pop(record.id, None)
-        first_at = min(first_at, record.written_at)
-        last_at = max(last_at, record.written_at)
-        minute = int(record.written_at // 60)
-        minutes[minute] += 1
-        minute_rows[minute] += n_record_rows
+        batch = read_batch(folder)
+        failures = last_failures(folder, batch.request)
+        rows_key = "rows" if batch.command == "segment" else "n_frames"
+        times = array("d")
+        rows = array("d")
+        for record in _records(folder, batch):
+            times.append(record.path.stat().st_mtime)
+            rows.append(record.facts.get(rows_key) or 0)
+            failures.pop(record.id, None)
     set_aside = sum(failure.attempts >= ATTEMPTS for failure in failures.values())
-    missing = max(batch.inputs - n_done - len(failures), 0)
-    window = [minute for minute in minutes if minute > last_at // 60 - _WINDOW]
+    missing = max(batch.inputs - len(times) - len(failures), 0)
+    written_at = np.asarray(times)
+    is_recent = written_at > written_at.max(initial=0) - _WINDOW
+    seconds = np.ptp(written_at[is_recent]) if len(times) else 0.0
     rows_per_second = None
     seconds_left = None
-    if last_at > first_at:
-        seconds = min(60 * (max(window) + 1 - min(window)), last_at - first_at)
-        rows_per_second = sum(minute_rows[minute] for minute in window) / seconds
-        seconds_left = missing * seconds / sum(minutes[minute] for minute in window)
+    if seconds:
+        rows_per_second = float(np.asarray(rows)[is_recent].sum() / seconds)
+        seconds_left = float(missing * seconds / is_recent.sum())
     return BatchStatus(
         command=batch.command,
         inputs=batch.inputs,
-        done=n_done,
+        done=len(times),
         missing=missing,
         failed=len(failures) - set_aside,
         set_aside=set_aside,
-        rows=n_rows,
+        rows=int(sum(rows)),
         rows_per_second=rows_per_second,
         seconds_left=seconds_left,
     )
@@ -135,36 +121,30 @@ def gather(out: str | Path, table: str | Path) -> int:
     Raises:
         InputError: the folder holds no batch of `segment`, or the ending is another one.
     """
-    with local_folder(out) as folder:
-        return _gather(folder, Path(table))
-
-
-def _gather(folder: Path, path: Path) -> int:
-    batch = read_batch(folder)
-    if batch.command != "segment":
-        raise InputError(folder, "features, which have no segments", "name the --out of segment")
+    path = Path(table)
     suffix = path.suffix.lower()
     if suffix not in MANIFESTS:
         raise InputError(path, f"the ending {suffix!r}", f"name a {', '.join(MANIFESTS)} file")
-    rows = _segments(folder, batch)
-    with whole_file(path) as unfinished:
-        if suffix == ".parquet":
-            return _write_parquet(unfinished, rows)
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
-            return _write_lines(file, rows, suffix)
-
-
-def _write_lines(file: IO[str], rows: Iterator[Json], suffix: str) -> int:
     n_rows = 0
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-    if suffix == ".csv":
-        writer.writeheader()
-    for row in rows:
-        n_rows += 1
-        if suffix == ".csv":
-            writer.writerow(row)
-        else:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    with local_folder(out) as folder:
+        batch = read_batch(folder)
+        if batch.command != "segment":
+            problem = "features, which have no segments"
+            raise InputError(folder, problem, "name the --out of segment")
+        rows = _segments(folder, batch)
+        with whole_file(path) as unfinished:
+            if suffix == ".parquet":
+                return _write_parquet(unfinished, rows)
+            with unfinished.open("w", encoding="utf-8", newline="") as file:
+                lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                if suffix == ".csv":
+                    lines.writeheader()
+                for row in rows:
+                    n_rows += 1
+                    if suffix == ".csv":
+                        lines.writerow(row)
+                    else:
+                        file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return n_rows
 
 
@@ -177,12 +157,10 @@ def _write_parquet(path: Path, rows: Iterator[Json]) -> int:
     schema = arrow.schema(list(zip(COLUMNS, kinds, strict=True)))
     n_rows = 0
     with closing(parquet.ParquetWriter(path, schema)) as writer:
-        while True:
-            batch = list(islice(rows, _ROWS_AT_ONCE))
-            if not batch:
-                return n_rows
-            n_rows += len(batch)
-            writer.write_table(arrow.Table.from_pylist(batch, schema))
+        for chunk in iter(lambda: list(islice(rows, _ROWS_AT_ONCE)), []):
+            n_rows += len(chunk)
+            writer.write_table(arrow.Table.from_pylist(chunk, schema))
+    return n_rows
 
 
 def _segments(folder: Path, batch: Batch) -> Iterator[Json]:
@@ -198,58 +176,47 @@ def _segments(folder: Path, batch: Batch) -> Iterator[Json]:
                 times = (float(segment.start), float(segment.stop))
             else:
                 times = (round(origin + start, 6), round(origin + stop, 6))
-            yield {
-                "video": record.id,
-                "start": times[0],
-                "stop": times[1],
-                "label": segment.label,
-                "confidence": segment.confidence,
-            }
+            cells = (record.id, *times, segment.label, segment.confidence)
+            yield dict(zip(COLUMNS, cells, strict=True))
 
 
 def _records(folder: Path, batch: Batch) -> Iterator[_Record]:
     """Yield the record of each input of the last batch, in the order of their names."""
     root = folder / RECORDS if batch.command == "segment" else folder
-    for parent, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if name[0] != ".")
-        for file_name in sorted(files):
-            if file_name[0] == "." or not file_name.endswith(".json"):
-                continue
-            path = Path(parent, file_name)
-            record = _read(root, path, batch)
-            if record is None:
-                continue
-            # NAME-2 replaces NAME where somebody has edited the files of NAME.
-            later = (_read(root, name, batch) for name in _later_results(path, record.id))
-            if all(other is None or other.id != record.id for other in later):
-                yield record
+    for path in visible_files(root):
+        record = _read(root, path, batch)
+        if record is not None and not _is_replaced(root, record, batch):
+            yield record
+
+
+def _is_replaced(root: Path, record: _Record, batch: Batch) -> bool:
+    """Return whether NAME-2, NAME-3 and so on replaces NAME, whose files somebody has edited."""
+    stem = PurePosixPath(record.id).name
+    number = record.path.stem.removeprefix(stem).removeprefix("-")
+    for following in count(int(number) + 1 if number.isdecimal() else 2):
+        later = record.path.with_name(f"{stem}-{following}.json")
+        if not later.exists():
+            return False
+        other = _read(root, later, batch)
+        if other is not None and other.id == record.id:
+            return True
+    raise AssertionError("numbers do not end")
 
 
 def _read(root: Path, path: Path, batch: Batch) -> _Record | None:
     """Return a record, or None for a file that is none of the batch."""
+    if path.suffix != ".json":
+        return None
     with suppress(OSError, ValueError), path.open(encoding="utf-8") as file:
         facts = json.loads(file.readline())
-        if _answers(facts, batch, path):
-            name = path.relative_to(root).as_posix().removesuffix(".json")
-            return _Record(facts.get("id", name), path, facts, path.stat().st_mtime)
+        if isinstance(facts, dict) and _answers(facts, batch, path):
+            name = path.relative_to(root).with_suffix("").as_posix()
+            return _Record(facts.get("id", name), path, facts)
     return None
 
 
-def _later_results(path: Path, item_id: str) -> Iterator[Path]:
-    """Yield the records of NAME-2, NAME-3 and so on, after that of a result of this input."""
-    stem = PurePosixPath(item_id).name
-    number = path.stem.removeprefix(stem).removeprefix("-")
-    for following in count(int(number) + 1 if number.isdecimal() else 2):
-        later = path.with_name(f"{stem}-{following}.json")
-        if not later.exists():
-            return
-        yield later
-
-
-def _answers(facts: Any, batch: Batch, path: Path) -> bool:
+def _answers(facts: Json, batch: Batch, path: Path) -> bool:
     """Return whether a record is one of the batch, and no file of somebody else."""
-    if not isinstance(facts, Mapping):
-        return False
     if batch.command == "segment":
         request = dict(facts.get("request", {}))
         request.pop("input", None)

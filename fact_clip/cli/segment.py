@@ -335,9 +335,9 @@ def _read_results(
     """Yield the results of a batch, read from their records one by one."""
     for item in inputs:
         if batch.shard.has(item.id):
-            name = task.result_of(item)
-            if name is not None:
-                yield item.path, task.read(name)
+            outcome = task.plan(item)
+            if outcome.done:
+                yield item.path, task.read(outcome.name)
 
 
 def _print_json(results: Iterable[tuple[Path, Segmentation]]) -> None:

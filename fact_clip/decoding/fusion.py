@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,15 +53,11 @@ class Voters:
     @classmethod
     def joined(cls, parts: Sequence[Voters]) -> Voters:
         """Concatenate the voters of consecutive stretches of a video."""
-        tokens = [part.tokens for part in parts if part.tokens is not None]
-        features = [part.features for part in parts if part.features is not None]
-        return cls(
-            frames=torch.cat([part.frames for part in parts], 1),
-            tokens=torch.cat(tokens, 1) if tokens else None,
-            has_token=torch.cat([part.has_token for part in parts], 1),
-            aligned=parts[0].aligned,
-            features=torch.cat(features, 1) if features else None,
-        )
+        joined: dict[str, Any] = {}
+        for name, value in vars(parts[0]).items():
+            if isinstance(value, Tensor):
+                joined[name] = torch.cat([getattr(part, name) for part in parts], 1)
+        return replace(parts[0], **joined)
 
     @classmethod
     def interleaved(cls, parts: Sequence[Voters]) -> Voters:
@@ -75,13 +72,11 @@ class Voters:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Voters:
         """Return the voters with a function applied to each tensor."""
-        return replace(
-            self,
-            frames=function(self.frames),
-            tokens=None if self.tokens is None else function(self.tokens),
-            has_token=function(self.has_token),
-            features=None if self.features is None else function(self.features),
-        )
+        changed: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                changed[name] = function(value)
+        return replace(self, **changed)
 
     def unpadded(self, index: int, length: int) -> Voters:
         """Return the voters of one video of a batch, without its padding."""

@@ -186,9 +186,8 @@ class PictureModel(Pretrained):
         """Encode (N, 3, h, w) -> (N, D) float32, not normalised."""
         import torch
 
-        features = self._pictures[1]
         with self._errors():
-            return self._run(lambda x: features(x), x=torch.from_numpy(prepared))
+            return self._run(self._pictures[1], x=torch.from_numpy(prepared))
 
 
 class ClipModel(PictureModel):
@@ -208,7 +207,7 @@ class ClipModel(PictureModel):
         transform, features = self._pictures
         with self._errors():
             clips = torch.from_numpy(prepared).permute(0, 1, 4, 2, 3)
-            return self._run(lambda x: features(x), x=transform(clips))
+            return self._run(features, x=transform(clips))
 
 
 class TextModel(Pretrained):

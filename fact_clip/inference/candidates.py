@@ -230,18 +230,16 @@ class CandidateReader:
         assert candidates.text_embeddings is not None
         vocabulary = candidates.vocabulary
         slot = vocabulary.slots.index(OBJECT_SLOT)
-        unmatched = self.model.objects.unmatched(candidates.text_embeddings).tolist()
-        words: dict[str, None] = {}
-        for name, factors, is_unmatched in zip(
-            vocabulary.names, vocabulary.factors, unmatched, strict=True
-        ):
-            if is_unmatched and name not in self.vocabulary:
-                words[str(factors[slot])] = None
+        unmatched = self.model.objects.unmatched(candidates.text_embeddings)  # (C,)
+        words = []
+        for index in unmatched.nonzero().flatten().tolist():
+            if vocabulary.names[index] not in self.vocabulary:
+                words.append(str(vocabulary.factors[index][slot]))
         if words:
             message = (
                 "no object column matches %s; these actions are named without evidence of objects"
             )
-            logger.warning(message, join_names(words))
+            logger.warning(message, join_names(dict.fromkeys(words)))
 
 
 def check_actions(actions: Sequence[str], background: Collection[str] = ()) -> None:

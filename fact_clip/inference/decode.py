@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -11,7 +11,6 @@ import torch
 from scipy.special import logsumexp, softmax
 
 from fact_clip.core import (
-    Clock,
     Floats,
     InputError,
     Location,
@@ -27,7 +26,6 @@ from fact_clip.datasets.statistics import IGNORED, Run, count_transitions
 from fact_clip.decoding.durations import Durations, decode_durations
 from fact_clip.decoding.scores import mean_probabilities
 from fact_clip.decoding.switching import transition_costs
-from fact_clip.inference.decoder import FrameLabels, SegmentBuilder
 
 Kind = Literal["probabilities", "logits", "log-probabilities"]
 
@@ -187,10 +185,9 @@ class ScoreDecoder:
         logs = np.log(np.maximum(mean, np.finfo(np.float32).tiny))
         labels = decode_durations(logs, self.penalty * self.costs, self.lengths)
         confidence = mean[np.arange(len(labels)), labels].clip(0, 1)
-        frame_labels = FrameLabels(labels, confidence, certainty=confidence)
-        segments = SegmentBuilder(self.vocabulary.names).add(frame_labels, is_last=True)
-        result = Segmentation(tuple(segments), background=self.vocabulary.background)
-        return Clock(fps=self.fps).apply_to(result)
+        names = [self.vocabulary.names[label] for label in labels]
+        result = Segmentation.from_frames(names, self.fps, confidence.tolist())
+        return replace(result, background=self.vocabulary.background)
 
 
 def _learned_penalty(lengths: Sequence[Sequence[float]], vocabulary: Vocabulary) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from fact_clip.core import Clock, Floats, InputError, Integers, Segment, Segmentation, runs
+from fact_clip.core import Clock, Floats, InputError, Integers, Segment, Segmentation, Singles, runs
 from fact_clip.core.arguments import table_of
 from fact_clip.core.plugins import Table
 from fact_clip.core.scores import Scores as FrameScores
@@ -129,19 +129,22 @@ class SegmentDecoder:
             final: labels of the first frames, which stay, as in `decode_scores`.
             table: of `class_scores`, if it is there.
         """
-        settings = self.settings
-        labels, label_scores = decode_scores(scores, self.candidates, settings, final, table)
-        confidence = self.scorer.calibrated(label_scores)
+        labels, shares = decode_scores(scores, self.candidates, self.settings, final, table)
+        confidence = self.scorer.calibrated(shares)
         certainty = confidence
-        if settings.reject is not None:
-            certainty = self.scorer.certainty(
-                scores=scores,
-                candidates=self.candidates,
-                labels=labels,
-                shares=label_scores,
-                gamma=settings.gamma,
-            )
+        if self.settings.reject is not None:
+            certainty = self.scorer.calibrated(self._shares_of_all(scores, labels, shares))
         return FrameLabels(labels, confidence, certainty)
+
+    def _shares_of_all(self, scores: Scores, labels: Integers, shares: Singles) -> Singles:
+        """Return the scores (T,) of labels among all classes of the run."""
+        everything = self.scorer.with_run_classes(self.candidates).with_gamma(self.settings.gamma)
+        index = everything.vocabulary.encode(self.candidates.vocabulary)
+        table = class_scores(scores.rivals or scores, everything)  # (T', C')
+        columns = index[np.minimum(labels, len(index) - 1)]  # (T,)
+        among_all = np.clip(table.cpu().numpy()[scores.row_of_frame, columns], 0, 1)
+        # The background that a threshold adds is no class of the run.
+        return np.where(labels < len(index), among_all, shares)
 
     def builder(self) -> SegmentBuilder:
         """Return the builder that joins labelled frames of one video to segments."""
@@ -179,7 +182,7 @@ class SegmentBuilder:
         stop: number of frames that were added, which is the end of the open segment.
     """
 
-    def __init__(self, names: Sequence[str], least_certainty: float = -math.inf) -> None:
+    def __init__(self, names: Sequence[str], least_certainty: float) -> None:
         self.names = names
         self.least_certainty = least_certainty
         self.start = 0

@@ -6,19 +6,18 @@ import json
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fact_clip.core import Floats, InputError, Json, library_errors
+from fact_clip.core import InputError, Json, library_errors
 from fact_clip.core.arguments import path_of
 from fact_clip.core.extras import require
 from fact_clip.core.paths import check_place, whole_file
 from fact_clip.decoding import voters
-from fact_clip.decoding.durations import Durations
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 
@@ -52,14 +51,6 @@ class Pass(nn.Module):
         return frames, torch.cat(tokens), has_token
 
 
-@dataclass(frozen=True)
-class _Inputs:
-    """Example inputs of a pass, and which of their dimensions may vary."""
-
-    values: dict[str, Tensor]
-    dimensions: Json
-
-
 def export(scorer: Scorer, path: str | Path) -> Path:
     """Write the models of a run as a file of `SUFFIXES`; see `Segmenter.export`.
 
@@ -75,8 +66,8 @@ def export(scorer: Scorer, path: str | Path) -> Path:
     """
     path = path_of(path, "path")
     _check(scorer, path)
-    inputs = _example_inputs(scorer)
-    metadata = json.dumps(_metadata(scorer))
+    values, dimensions = _example_inputs(scorer)
+    metadata = json.dumps(_metadata(scorer), default=np.ndarray.tolist)
     models = [model.cpu() for model in scorer.models]
     network = Pass(models, scorer.run.config.decode.blocks).eval()
     failure = library_errors(scorer.run.path, "this model cannot be exported", RuntimeError)
@@ -84,7 +75,7 @@ def export(scorer: Scorer, path: str | Path) -> Path:
         with failure, torch.no_grad(), whole_file(path) as part, warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # torch's, about itself
             program = torch.export.export(
-                network, (), inputs.values, dynamic_shapes=inputs.dimensions, strict=False
+                network, (), values, dynamic_shapes=dimensions, strict=False
             )
             if path.suffix == ".pt2":
                 torch.export.save(program, part, extra_files={f"{METADATA}.json": metadata})
@@ -118,24 +109,25 @@ def _check(scorer: Scorer, path: Path) -> None:
         raise InputError("model.blocks", problem, fix)
 
 
-def _example_inputs(scorer: Scorer) -> _Inputs:
+def _example_inputs(scorer: Scorer) -> tuple[dict[str, Tensor], Json]:
+    """Return example inputs of a pass, and which of their dimensions may vary."""
     # With fewer rows than tokens the model multiplies in another order.
     n_rows = scorer.run.config.model.tokens + 1
-    rows = torch.export.Dim("rows", min=n_rows, max=_MAX_ROWS)
-    features = torch.zeros(1, n_rows + 37, scorer.run.transform.width)
-    inputs = _Inputs(values={"features": features}, dimensions={"features": {1: rows}})
+    values = {"features": torch.zeros(1, n_rows + 37, scorer.run.transform.width)}
+    dimensions: Json = {"features": {1: torch.export.Dim("rows", min=n_rows, max=_MAX_ROWS)}}
     if scorer.run.config.model.is_open:
         assert scorer.model.text is not None
         # The exporter would take the buffer itself for a constant.
-        inputs.values["text"] = scorer.model.text.cpu().clone()
-        inputs.dimensions["text"] = {0: torch.export.Dim("classes", min=2)}
-    return inputs
+        values["text"] = scorer.model.text.cpu().clone()
+        dimensions["text"] = {0: torch.export.Dim("classes", min=2)}
+    return values, dimensions
 
 
 def _metadata(scorer: Scorer) -> Json:
     """Return what decoding needs beside the scores (docs/streaming.md)."""
     config = scorer.run.config
     candidates = scorer.choose()
+    durations = candidates.durations  # weight, and (C,) mean and deviation of the log of rows
     return {
         "names": scorer.vocabulary.names,
         "background": scorer.vocabulary.background,
@@ -143,29 +135,14 @@ def _metadata(scorer: Scorer) -> Json:
         "stride": config.data.stride,
         "interleave": config.data.interleave,
         "frame_weight": config.decode.frame_weight,
-        "offset": _as_list(candidates.offset),
+        "offset": candidates.offset,
         "switch_penalty": config.decode.switch_penalty,
-        "transition_costs": _as_list(candidates.transition_costs),
-        "durations": _lengths(candidates.durations),
+        "transition_costs": candidates.transition_costs,
+        "durations": None if durations is None else asdict(durations),
         "factor_weight": config.decode.factor_weight,
         "slots": scorer.vocabulary.slots,
         "factors": scorer.vocabulary.factors,
     }
-
-
-def _lengths(durations: Durations | None) -> Json | None:
-    """Return the weight, and (C,) mean and deviation of the logarithm of rows, of each class."""
-    if durations is None:
-        return None
-    return {
-        "weight": durations.weight,
-        "mean": durations.mean.tolist(),
-        "deviation": durations.deviation.tolist(),
-    }
-
-
-def _as_list(array: Floats | None) -> list[Any] | None:
-    return None if array is None else array.tolist()
 
 
 def _save_onnx(program: torch.export.ExportedProgram, path: Path, metadata: str) -> None:

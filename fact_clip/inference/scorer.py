@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +19,6 @@ from fact_clip.core import (
     Clock,
     Floats,
     InputError,
-    Integers,
     Location,
     Reals,
     Singles,
@@ -46,7 +45,7 @@ from fact_clip.decoding.prototypes import Prototypes
 from fact_clip.decoding.scores import Labels
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.candidates import CandidateReader, check_trust
-from fact_clip.inference.windows import IndexedRows, Window, cut_windows, grouped
+from fact_clip.inference.windows import Pass, Window, cut_windows, grouped
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
 from fact_clip.run import LoadedRun, Run
@@ -90,21 +89,18 @@ class FeatureSpec:
         if self.fps is not None and clock.fps != self.fps:
             problem = f"{clock.fps:g} rows a second, but {self.origin} {self.fps:g}"
             raise InputError(sidecar_path, problem)
-        self._check_encoder(read_sidecar(path).encoder, sidecar_path)
+        encoder = read_sidecar(path).encoder
+        is_checked = self.encoder is not None and (self.named or encoder is not None)
+        if is_checked and encoder != self.encoder:
+            name = encoder or "an unknown encoder"
+            problem = f"features by {name}, but {self.origin} {self.encoder}"
+            raise InputError(sidecar_path, problem, "extract them with that encoder")
         if clock.video_fps is None and clock.media is not None and Path(clock.media).is_file():
             try:
                 clock = replace(clock, video_fps=probe(clock.media).fps)
             except InputError as error:
                 logger.info("the frame rate of the video is unknown: %s", error)
         return features, clock
-
-    def _check_encoder(self, encoder: str | None, sidecar_path: Path) -> None:
-        if self.encoder is None or encoder == self.encoder:
-            return
-        if self.named or encoder is not None:
-            name = encoder or "an unknown encoder"
-            problem = f"features by {name}, but {self.origin} {self.encoder}"
-            raise InputError(sidecar_path, problem, "extract them with that encoder")
 
 
 def check_features(features: Any, where: Location, width: int, origin: str) -> Array:
@@ -182,19 +178,9 @@ class FrameScorer(Protocol):
             return shares.astype(np.float64)
         return self.confidence.calibrated(shares)
 
-    def certainty(
-        self,
-        scores: Scores,
-        candidates: CandidateSet,
-        labels: Integers,
-        shares: Reals,
-        gamma: float | None,
-    ) -> Floats:
-        """Return the confidences (T,) of labels among all classes, for rejection.
-
-        They are the scores where there are no classes beside the candidates.
-        """
-        return self.calibrated(shares)
+    def with_run_classes(self, candidates: CandidateSet) -> CandidateSet:
+        """Return candidates beside all classes of the run, which rejection compares them with."""
+        return candidates
 
     def score(
         self,
@@ -295,22 +281,9 @@ class Scorer(FrameScorer):
         """Return the candidates for some names; None: the classes of the run."""
         return self.reader.read(actions)
 
-    def certainty(
-        self,
-        scores: Scores,
-        candidates: CandidateSet,
-        labels: Integers,
-        shares: Reals,
-        gamma: float | None,
-    ) -> Floats:
-        """Return the confidences (T,) of labels among all classes of the run, as in validation."""
-        everything = self.reader.with_run_classes(candidates)
-        index = everything.vocabulary.encode(candidates.vocabulary)
-        table = class_scores(scores.rivals or scores, everything.with_gamma(gamma))  # (T', C')
-        columns = index[np.minimum(labels, len(index) - 1)]  # (T,)
-        among_all = np.clip(table.cpu().numpy()[scores.row_of_frame, columns], 0, 1)
-        # The background that a threshold adds is no class of the run.
-        return self.calibrated(np.where(labels < len(index), among_all, shares))
+    def with_run_classes(self, candidates: CandidateSet) -> CandidateSet:
+        """Return candidates beside all classes of the run, as in validation."""
+        return self.reader.with_run_classes(candidates)
 
     def load(self) -> None:
         """Load what embeds and compares names, where the head reads text."""
@@ -399,7 +372,7 @@ class Scorer(FrameScorer):
         order = self._order(transcript, max(map(len, videos)))
         voters_of = self._voters(videos, candidates, order, batch_frames)
         rival_scores: Sequence[Scores | None] = [None] * len(videos)
-        everything = self.reader.with_run_classes(candidates) if rivals else candidates
+        everything = self.with_run_classes(candidates) if rivals else candidates
         if everything.vocabulary.names != candidates.vocabulary.names:
             rival_scores = self.score_together(
                 videos, everything, clocks, batch_frames=batch_frames
@@ -479,64 +452,59 @@ class Scorer(FrameScorer):
     ) -> list[list[Voters]]:
         """Return the voters of each model for the raw features (T, D) of each video."""
         windows = [self._windows(len(features)) for features in videos]
-        n_windows = sum(map(len, windows))
-        # model -> window of any video -> one element for each of its interleaved starts
-        parts: list[list[list[Voters]]] = [[[] for _ in range(n_windows)] for _ in self.models]
-        budget = ROWS_AT_ONCE if self.device.type == "cpu" else ROWS_AT_ONCE_GPU
-        passes = self._passes(videos, windows)
-        for group in grouped(passes, max(budget, batch_frames)):
-            rows_of_group = [rows for _, rows in group]
-            for model, of_model in zip(self.models, parts, strict=True):
-                results = self._read(model, rows_of_group, candidates, order)
-                for (index, _), result in zip(group, results, strict=True):
-                    of_model[index].append(result)
-        joined: list[list[Voters]] = []
-        first = 0
-        for of_video in windows:
-            last = first + len(of_video)
-            joined.append(
-                [self._join_windows(of_video, of_model[first:last]) for of_model in parts]
-            )
-            first = last
-        for voter in chain.from_iterable(joined):
-            for table in (voter.frames, voter.tokens):
-                # NaN is not below infinity either.
-                if table is not None and not (table < math.inf).all():
-                    where = self.run.path / "model.safetensors"
-                    problem = "scores that are not finite for these features"
-                    raise InputError(where, problem, "train the model again")
-        return joined
-
-    def _join_windows(self, windows: Sequence[Window], parts: Sequence[Sequence[Voters]]) -> Voters:
-        """Join the kept rows of the windows of one model."""
         data = self.run.config.data
         scores_per_row = data.stride if data.interleave else 1
-        stretches = []
-        for window, starts in zip(windows, parts, strict=True):
-            first = scores_per_row * (window.first - window.start)
-            last = scores_per_row * (window.last - window.start)
-            stretches.append(Voters.interleaved(starts).rows(slice(first, last)))
-        return Voters.joined(stretches)
+        budget = ROWS_AT_ONCE if self.device.type == "cpu" else ROWS_AT_ONCE_GPU
+        # (model, video, window) -> one element for each interleaved start
+        starts: defaultdict[tuple[int, int, Window], list[Voters]] = defaultdict(list)
+        for group in grouped(self._passes(videos, windows), max(budget, batch_frames)):
+            rows_of_group = [part.rows for part in group]
+            for number, model in enumerate(self.models):
+                results = self._read(model, rows_of_group, candidates, order)
+                for part, result in zip(group, results, strict=True):
+                    starts[number, part.video, part.window].append(result)
+
+        joined: list[list[Voters]] = []
+        for video, of_video in enumerate(windows):
+            of_models = []
+            for number in range(len(self.models)):
+                stretches = []
+                for window in of_video:
+                    first = scores_per_row * (window.first - window.start)
+                    last = scores_per_row * (window.last - window.start)
+                    read = Voters.interleaved(starts[number, video, window])
+                    stretches.append(read.rows(slice(first, last)))
+                voter = Voters.joined(stretches)
+                self._check(voter)
+                of_models.append(voter)
+            joined.append(of_models)
+        return joined
+
+    def _check(self, voter: Voters) -> None:
+        for table in (voter.frames, voter.tokens):
+            # NaN is not below infinity either.
+            if table is not None and not (table < math.inf).all():
+                where = self.run.path / "model.safetensors"
+                problem = "scores that are not finite for these features"
+                raise InputError(where, problem, "train the model again")
 
     def _passes(
         self, videos: Sequence[Reals], windows: Sequence[Sequence[Window]]
-    ) -> Iterator[IndexedRows]:
-        """Yield the index of a window of any video and its rows (T', D'), for each start."""
+    ) -> Iterator[Pass]:
+        """Yield the rows of each start of each window."""
         data = self.run.config.data
         margin = max(self.run.transform.context, default=0)
-        pairs = []
-        for features, of_video in zip(videos, windows, strict=True):
-            pairs += [(features, window) for window in of_video]
-        for index, (features, window) in enumerate(pairs):
-            # Context columns reach beyond the ends of a window, as in one pass.
-            start = window.start * data.stride
-            stop = min(window.stop * data.stride, len(features))
-            n_left = min(start, margin)
-            with_margin = self.run.transform(features[start - n_left : stop + margin])
-            frames = with_margin[n_left : n_left + stop - start]
-            n_starts = min(data.stride, len(frames)) if data.interleave else 1
-            for first in range(n_starts):
-                yield index, frames[first :: data.stride]
+        for video, features in enumerate(videos):
+            for window in windows[video]:
+                # Context columns reach beyond the ends of a window, as in one pass.
+                start = window.start * data.stride
+                stop = min(window.stop * data.stride, len(features))
+                n_left = min(start, margin)
+                with_margin = self.run.transform(features[start - n_left : stop + margin])
+                frames = with_margin[n_left : n_left + stop - start]
+                n_starts = min(data.stride, len(frames)) if data.interleave else 1
+                for first in range(n_starts):
+                    yield Pass(video, window, frames[first :: data.stride])
 
     def _windows(self, n_frames: int) -> list[Window]:
         """Return the windows in rows of the model, which stand for ``data.stride`` frames each."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,6 +17,8 @@ import numpy as np
 
 import fact_clip
 from fact_clip.core import (
+    LEAST_FPS,
+    MOST_FPS,
     Array,
     Clock,
     FileLocation,
@@ -26,7 +30,7 @@ from fact_clip.core import (
     Segmentation,
     Vocabulary,
 )
-from fact_clip.core.arguments import path_of
+from fact_clip.core.arguments import number_of, path_of
 from fact_clip.core.distributed import Precision
 from fact_clip.core.io import check_file
 from fact_clip.core.progress import paced
@@ -38,12 +42,12 @@ from fact_clip.encoders import FrameEncoder
 from fact_clip.inference.decoder import BACKGROUND, DECODERS, Decode, SegmentDecoder
 from fact_clip.inference.export import export
 from fact_clip.inference.scorer import FrameScorer, Scorer
-from fact_clip.inference.stream import Stream, check_delay
+from fact_clip.inference.stream import Stream
 from fact_clip.run import Run
 from fact_clip.sharing import save_pretrained, share
 from fact_clip.video.decode import SUFFIXES, Span
 from fact_clip.video.extract import Settings, extract
-from fact_clip.video.isolated import Decoder, DirectDecoder
+from fact_clip.video.isolated import IsolatedDecoder
 
 FEATURES = ".npy"
 KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
@@ -80,7 +84,7 @@ class Segmenter:
         self.scorer = scorer
         self._encoder = encoder
         self.precision = precision
-        self.decoder: Decoder = DirectDecoder()  # of videos
+        self.decoder: IsolatedDecoder | None = None  # of videos; None: in this process
         self.actions: Sequence[str] | None = None  # candidates of calls that name none
         self.reopen: Callable[..., Segmenter] | None = None  # makes it again in another process
         self.unlabelled: Sequence[str | Path] = ()  # videos of `adapt_to`
@@ -301,14 +305,9 @@ class Segmenter:
         """
         settings = settings or DecodeSettings()
         candidates = self.choose(actions, settings)
-        scores = self._score_source(
-            source,
-            candidates,
-            transcript,
-            rivals=settings.reject is not None,
-            progress=progress,
-            span=span,
-        )
+        features, where, clock = self._open_source(source, progress, span)
+        rivals = settings.reject is not None
+        scores = self.score(features, where, candidates, clock, transcript, rivals=rivals)
         if decoder is None:
             return self.decode(scores, candidates, settings)
         decode = DECODERS.find(decoder, "decoder") if isinstance(decoder, str) else decoder
@@ -339,49 +338,31 @@ class Segmenter:
             InputError: the source or the names do not fit the model.
         """
         candidates = self.choose(actions)
-        scores = self._score_source(source, candidates, transcript, progress=progress, span=span)
+        features, where, clock = self._open_source(source, progress, span)
+        scores = self.score(features, where, candidates, clock, transcript)
         decoder = self._decoder(candidates, None)
         return decoder.table(scores, decoder.class_scores(scores))
-
-    def _score_source(
-        self,
-        source: Reals | str | Path,
-        candidates: CandidateSet,
-        transcript: Sequence[str] | None,
-        *,
-        rivals: bool = False,
-        progress: Progress | None,
-        span: Span | None,
-    ) -> Scores:
-        """Score an array, a feature file or a video."""
-        features, where, clock = self._open_source(source, progress, span)
-        return self.score(features, where, candidates, clock, transcript, rivals=rivals)
 
     def _open_source(
         self, source: Reals | str | Path, progress: Progress | None, span: Span | None
     ) -> tuple[Any, Location, Clock]:
         """Return raw features (T, D), their location in errors, and their times."""
-        is_video = isinstance(source, str | Path) and Path(source).suffix.lower() != FEATURES
-        if span not in (None, Span()) and not is_video:
+        path = Path(source) if isinstance(source, str | Path) else None
+        is_video = path is not None and path.suffix.lower() != FEATURES
+        span = span or Span()
+        if span != Span() and not is_video:
             raise InputError("start and stop", "only a video has them", "cut the features")
-        if not isinstance(source, str | Path):
+        if path is None:
             return source, "features", Clock(fps=self.scorer.fps)
-        path = Path(source)
-        if is_video:
-            return self._extract(path, progress, span)
-        features, clock = self.open(path)
-        return features, path, clock
-
-    def _extract(
-        self, path: Path, progress: Progress | None, span: Span | None
-    ) -> tuple[Array, Location, Clock]:
-        """Return the features of a video, (T, D), their location in errors, and their times."""
+        if not is_video:
+            features, clock = self.open(path)
+            return features, path, clock
         check_file(path, KINDS)
         if path.suffix.lower() not in SUFFIXES:
             raise InputError(path, f"the ending {path.suffix!r}", f"give {KINDS}")
         encoder = self.encoder_for(path)
         with TemporaryDirectory(prefix="fact-clip-", ignore_cleanup_errors=True) as folder:
-            extraction = replace(self.extraction, span=span or Span())
+            extraction = replace(self.extraction, span=span)
             file = extract(
                 path, encoder, folder, extraction, progress=progress, decoder=self.decoder
             )
@@ -548,9 +529,14 @@ class Segmenter:
         Raises:
             InputError: a value is out of range or does not fit the run.
         """
-        check_delay(delay, fps)
+        if delay != math.inf:
+            meaning = "seconds, more than 0, or math.inf"
+            number_of(delay, "delay", meaning, sys.float_info.min)
+        if fps is not None:
+            meaning = f"rows a second, from {LEAST_FPS:g} to {MOST_FPS:g}"
+            number_of(fps, "fps", meaning, LEAST_FPS, MOST_FPS)
         self.scorer.check_stream(fps)
-        rate = fps or self.scorer.fps
+        rate = self.scorer.fps if fps is None else fps
         if rate is None and self.encodes:
             rate = self.extraction.fps
         decoder = self._decoder(self.choose(actions, settings), settings)

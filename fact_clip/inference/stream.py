@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from fact_clip.core import LEAST_FPS, MOST_FPS, Array, Clock, InputError, Segment, Segmentation
-from fact_clip.core.arguments import array_of, number_of
+from fact_clip.core import Array, Clock, InputError, Segment, Segmentation
+from fact_clip.core.arguments import array_of
 from fact_clip.encoders import FrameEncoder, clip_of
 from fact_clip.inference.decoder import FrameLabels, SegmentDecoder
 from fact_clip.video.decode import scaled
@@ -103,7 +102,7 @@ class Stream:
         self._parts: list[Array] = []  # the rows in memory
         self._final = np.empty(0, np.int64)  # labels of the first rows in memory
         self._n_rows = 0  # pushed so far
-        self._rest: FrameLabels | None = None  # cache of `_decoded`, until rows are pushed
+        self._rest: FrameLabels | None = FrameLabels.empty()  # of `_decoded`, until rows are pushed
         self._pictures: RowEncoder | None = None
         self._is_finished = False
 
@@ -148,7 +147,7 @@ class Stream:
         segments = self.tentative()
         self._is_finished = True
         self._parts = []
-        self._final = self._final[:0]
+        self._rest = FrameLabels.empty()
         self._builder = self._decoder.builder()
         return segments
 
@@ -161,16 +160,8 @@ class Stream:
         """Return the rows a second, if known."""
         return self._clock.fps
 
-    @property
-    def _n_final(self) -> int:
-        """Return the number of rows whose label is final."""
-        n_in_memory = sum(len(part) for part in self._parts)
-        return self._n_rows - n_in_memory + len(self._final)
-
     def _decoded(self) -> FrameLabels:
         """Return the labels of the rows after the final ones."""
-        if self._n_final == self._n_rows:
-            return FrameLabels.empty()
         if self._rest is None:
             self._parts = [np.concatenate(self._parts)]
             scores = self._scorer.score(
@@ -184,7 +175,7 @@ class Stream:
             # theirs, are fixed.
             n_fixed = 0
             if self._builder.has_open:
-                first_row = self._n_final - len(self._final)
+                first_row = self._n_rows - len(self._parts[0])
                 n_fixed = max(self._builder.start - first_row, 0) + self._scorer.frames_per_score
             frames = self._decoder.label(scores, self._final[:n_fixed])
             self._rest = frames.rows(slice(len(self._final), None))
@@ -193,12 +184,13 @@ class Stream:
     def _end_hop(self) -> list[Segment]:
         """Fix labels, drop rows that are no longer needed, and return the ended segments."""
         frames = self._decoded()
-        count = max(self._n_rows - int(self._schedule.ahead) - self._n_final, 0)
+        n_in_memory = len(self._parts[0])
+        count = max(n_in_memory - int(self._schedule.ahead) - len(self._final), 0)
         segments = self._builder.add(frames.rows(slice(count)))
         self._final = np.concatenate([self._final, frames.labels[:count]])
         self._rest = frames.rows(slice(count, None))
         n_needed = int(self._schedule.memory) - int(self._schedule.hop)
-        n_dropped = max(len(self._parts[0]) - n_needed, 0)
+        n_dropped = max(n_in_memory - n_needed, 0)
         self._parts = [self._parts[0][n_dropped:]]
         self._final = self._final[n_dropped:]
         return segments
@@ -222,17 +214,3 @@ class Stream:
             prepared = [encoder.prepare(scaled(image, encoder.size)) for image in batch]
             rows.append(self._pictures(prepared))
         return np.concatenate(rows)
-
-
-def check_delay(delay: float, fps: float | None) -> None:
-    """Check the delay in seconds and the rate of a stream.
-
-    Raises:
-        InputError: a value is out of range.
-    """
-    if delay != math.inf:
-        meaning = "seconds, more than 0, or math.inf"
-        number_of(delay, "delay", meaning, sys.float_info.min)
-    if fps is not None:
-        meaning = f"rows a second, from {LEAST_FPS:g} to {MOST_FPS:g}"
-        number_of(fps, "fps", meaning, LEAST_FPS, MOST_FPS)

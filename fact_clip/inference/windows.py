@@ -8,9 +8,6 @@ from itertools import pairwise
 
 from fact_clip.core import Singles
 
-IndexedRows = tuple[int, Singles]
-"""The index of a window, and the rows (T', D') of one pass over it."""
-
 
 @dataclass(frozen=True)
 class Window:
@@ -20,6 +17,15 @@ class Window:
     stop: int
     first: int
     last: int
+
+
+@dataclass(frozen=True)
+class Pass:
+    """The rows (T', D') of one pass over a window of a video."""
+
+    video: int
+    window: Window
+    rows: Singles
 
 
 def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
@@ -44,19 +50,19 @@ def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
     ]
 
 
-def grouped(passes: Iterable[IndexedRows], budget: int) -> Iterator[list[IndexedRows]]:
+def grouped(passes: Iterable[Pass], budget: int) -> Iterator[list[Pass]]:
     """Yield consecutive passes in groups of at most `budget` padded rows, or one pass each.
 
     Args:
         passes: in their order.
         budget: rows of a group, padded to its longest pass.
     """
-    group: list[IndexedRows] = []
-    for item in passes:
-        longest = max(len(rows) for _, rows in [*group, item])
+    group: list[Pass] = []
+    for part in passes:
+        longest = max(len(other.rows) for other in [*group, part])
         if group and longest * (len(group) + 1) > budget:
             yield group
             group = []
-        group.append(item)
+        group.append(part)
     if group:
         yield group

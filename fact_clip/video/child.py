@@ -1,29 +1,26 @@
-"""The child process of `IsolatedDecoder`: a request a line on stdin, messages on stdout.
+"""The child process of `IsolatedDecoder`: pickled requests on stdin, pickled messages on stdout.
 
-A message is a line of JSON with the number of bytes that follow it. It loads no torch.
+The messages are None once it is ready, and for each request the `VideoInfo`, lists of `Frame` and
+None, or an error. It loads no torch.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import pickle
 import signal
 import sys
-from dataclasses import asdict
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
-import numpy as np
-from pydantic import TypeAdapter
-
-from fact_clip.core import InputError, Json
+from fact_clip.core import InputError
 from fact_clip.core.distributed import end_with_parent
 from fact_clip.video.decode import Frame, probe
 from fact_clip.video.isolated import Grid
 
 CHUNK_BYTES = 4 << 20
 CHUNK_FRAMES = 32
-_GRID = TypeAdapter(Grid)
 
 
 def main() -> None:
@@ -33,15 +30,21 @@ def main() -> None:
     _limit_memory(float(sys.argv[1]))
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not mix with the messages
-    _send(output, {"ready": True})
-    for line in sys.stdin.buffer:
-        try:
-            _answer(json.loads(line), output)
-        except InputError as error:
-            kind = type(error).__name__
-            _send(output, {"error": kind, "problem": error.problem, "fix": error.fix})
-        except MemoryError:
-            _send(output, {"error": "MemoryError", "problem": "", "fix": ""})
+
+    def send(message: object) -> None:
+        output.write(pickle.dumps(message))
+        output.flush()
+
+    send(None)
+    with suppress(EOFError):
+        while True:
+            video, grid = pickle.load(sys.stdin.buffer)
+            try:
+                _decode(video, grid, send)
+            except InputError as error:
+                send(error)
+            except MemoryError:
+                send(MemoryError())
 
 
 def _limit_memory(gigabytes: float) -> None:
@@ -56,35 +59,19 @@ def _limit_memory(gigabytes: float) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, highest))
 
 
-def _answer(request: Json, output: IO[bytes]) -> None:
-    video = Path(request["video"])
-    grid = _GRID.validate_python(request["grid"])
-    _send(output, {"info": asdict(probe(video))})
+def _decode(video: Path, grid: Grid, send: Callable[[object], None]) -> None:
+    send(probe(video))
     chunk: list[Frame] = []
     try:
         for frame in grid.frames(video):
             chunk.append(frame)
             if len(chunk) == CHUNK_FRAMES or len(chunk) * frame.image.nbytes >= CHUNK_BYTES:
-                _send_frames(output, chunk)
+                send(chunk)
                 chunk = []
     finally:
         # The pictures before a damage are features, too.
-        _send_frames(output, chunk)
-    _send(output, {"end": True})
-
-
-def _send_frames(output: IO[bytes], chunk: list[Frame]) -> None:
-    if not chunk:
-        return
-    images = np.stack([frame.image for frame in chunk])
-    times = [float(frame.time) for frame in chunk]
-    _send(output, {"times": times, "shape": images.shape}, images.tobytes())
-
-
-def _send(output: IO[bytes], header: Json, content: bytes = b"") -> None:
-    line = json.dumps({**header, "bytes": len(content)})
-    output.write(line.encode() + b"\n" + content)
-    output.flush()
+        send(chunk)
+    send(None)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,6 +209,11 @@ class Span:
 
     start: float = 0.0
     stop: float | None = None
+
+    @property
+    def facts(self) -> Json:
+        """Return what is recorded of a part: nothing where it is the whole video."""
+        return {} if self == Span() else asdict(self)
 
     def seconds_of(self, duration: float | None) -> float | None:
         """Return the duration of the part, of a video with this duration."""

@@ -33,8 +33,8 @@ from fact_clip.core.paths import (
 )
 from fact_clip.core.progress import Pace
 from fact_clip.encoders import Clip, FrameEncoder, clip_of
-from fact_clip.video.decode import DamagedVideoError, Span
-from fact_clip.video.isolated import Decoder, DirectDecoder, Grid
+from fact_clip.video.decode import DamagedVideoError, Span, probe
+from fact_clip.video.isolated import Grid, IsolatedDecoder
 
 logger = logging.getLogger(__name__)
 
@@ -71,27 +71,8 @@ class Settings:
     @property
     def origin(self) -> Json:
         """Return what features record of settings that most extractions leave alone."""
-        facts: Json = {}
-        if self.span != Span():
-            facts |= {"start": self.span.start, "stop": self.span.stop}
-        if self.decoder != "pyav":
-            facts["decoder"] = self.decoder
-        return facts
-
-
-@dataclass(frozen=True, eq=False)
-class RowBatch:
-    """Consecutive rows of features."""
-
-    times: Floats  # (N,) seconds at which their pictures came up
-    rows: Array  # (N, D) float16
-
-    @classmethod
-    def join(cls, batches: Sequence[RowBatch]) -> RowBatch:
-        """Return the rows of all batches."""
-        times = np.concatenate([batch.times for batch in batches])
-        rows = np.concatenate([batch.rows for batch in batches])
-        return cls(times, rows)
+        decoder = {} if self.decoder == "pyav" else {"decoder": self.decoder}
+        return self.span.facts | decoder
 
 
 @validated("encoder", "decoder")
@@ -103,7 +84,7 @@ def extract(
     progress: Progress | None = None,
     *,
     name: str | None = None,
-    decoder: Decoder | None = None,
+    decoder: IsolatedDecoder | None = None,
     address: str | None = None,
 ) -> Path:
     """Write NAME.npy, (T, D) float16, and NAME.json beside it.
@@ -133,24 +114,21 @@ def extract(
     settings = settings or Settings()
     path = Path(video)
     target = output_path(Path(out), name or file_name(path.stem), ".npy")
-    extraction = Extraction(path, encoder, target, settings, decoder or DirectDecoder())
-    damage: str | None = None
+    extraction = Extraction(path, encoder, target, settings, decoder)
     try:
-        for batch in extraction.encoded(encoder):
-            extraction.append(batch)
+        for n_rows in extraction.run(encoder):
             if progress is not None:
-                n_rows = extraction.count
-                progress(n_rows, max(extraction.expected, n_rows), extraction.video.name)
-    except DamagedVideoError as error:
-        if not settings.keep_going or not extraction.count:
-            extraction.discard()  # it cannot be resumed: the same call would fail again
-            raise
-        damage = error.problem
-        warnings.warn(f"{error.where}: {damage}", stacklevel=2)
+                progress(n_rows, max(extraction.expected, n_rows), path.name)
     except BaseException:  # such as Ctrl-C
         extraction.save()
         raise
-    return extraction.finish(damage, address)
+    damage = extraction.damage
+    if damage is not None:
+        if not settings.keep_going or not extraction.count:
+            extraction.discard()  # it cannot be resumed: the same call would fail again
+            raise damage
+        warnings.warn(f"{damage.where}: {damage.problem}", stacklevel=2)
+    return extraction.finish(address)
 
 
 class Extraction:
@@ -163,7 +141,12 @@ class Extraction:
         encoder: the frame encoder.
         target: the feature file.
         settings: of the extraction.
-        decoder: decodes the video.
+        decoder: decodes the video; None: in this process.
+
+    Attributes:
+        expected: number of rows, as far as the file says it.
+        count: rows so far.
+        damage: the defect of the file, after the rows before it.
     """
 
     def __init__(
@@ -172,47 +155,42 @@ class Extraction:
         encoder: FrameEncoder,
         target: Path,
         settings: Settings,
-        decoder: Decoder,
+        decoder: IsolatedDecoder | None,
     ) -> None:
-        self.video = video
-        self.settings = settings
+        self.damage: DamagedVideoError | None = None
+        self._video = video
+        self._settings = settings
         self._began = time.monotonic()
         self._target = target
         self._clip = clip_of(encoder)
         rate = settings.fps * self._clip.stride  # pictures a second
         grid = Grid(rate, encoder.size, settings.span, settings.decoder)
-        self._pictures = decoder.open(video, grid)
-        self._info = self._pictures.info
+        if decoder is None:
+            self._info = probe(video)
+            self._frames = grid.frames(video)
+        else:
+            self._info, self._frames = decoder.open(video, grid)
+        if self._info.fps and rate > 1.01 * self._info.fps:  # 30 of 29.97 are no mistake
+            rates = "%s: %g rows a second of %.4g pictures a second, so rows repeat"
+            logger.warning(rates, video, rate, self._info.fps)
         self._seconds = settings.span.seconds_of(self._info.seconds)
-        self.expected = round((self._seconds or 0) * settings.fps)  # rows
+        self.expected = round((self._seconds or 0) * settings.fps)
         self._identity = {
-            "format": FORMAT,
-            "encoder": encoder.name,
-            "precision": precision_of(encoder),
-            "fps": settings.fps,
+            **origin_of(encoder, settings),
             "source": {"name": video.name, **identity_of(video)},
-            **settings.origin,
         }
-        self._part = inside(self._target.parent, f"{self._target.stem}.part")
-        self._sidecar = inside(self._target.parent, f"{self._target.stem}.json")
-        self._warn_about_rate()
-        for path in (self._target, self._part, self._sidecar):
+        self._part = inside(target.parent, f"{target.stem}.part")
+        self._sidecar = inside(target.parent, f"{target.stem}.json")
+        for path in (target, self._part, self._sidecar):
             check_place(path)
         if not self._part.is_file():
             self._check_existing()
-        self._batches = _read_part(self._part, self._identity)
-        self.count = sum(len(batch.times) for batch in self._batches)  # rows so far
-        if self.count:
-            logger.info("%s: continued at row %d", self.video, self.count)
+        self._times: list[Floats] = []  # (N,) seconds at which the pictures of rows came up
+        self._rows: list[Array] = []  # (N, D) float16
+        self.count = 0
+        self._read_part()
         self._pace = Pace(self.count, tenths=False)
         self._saved = time.monotonic()
-
-    def _warn_about_rate(self) -> None:
-        rate = self._info.fps
-        needed = self.settings.fps * self._clip.stride
-        if rate and needed > 1.01 * rate:  # 30 of 29.97 are no mistake
-            rates = "%s: %g rows a second of %.4g pictures a second, so rows repeat"
-            logger.warning(rates, self.video, needed, rate)
 
     def _check_existing(self) -> None:
         """Reject files of these names that another program wrote."""
@@ -228,21 +206,32 @@ class Extraction:
             problem = "fact-clip extract did not make this file"
             raise InputError(foreign, problem, "move it, or name another out=")
 
-    def encoded(self, encoder: FrameEncoder) -> Iterator[RowBatch]:
-        """Yield the batches from the first missing row on."""
+    def _read_part(self) -> None:
+        """Read NAME.part, unless it is damaged or has another origin."""
+        kinds = (OSError, ValueError, KeyError, EOFError, BadZipFile)
+        with suppress(*kinds), np.load(self._part) as stored:
+            if str(stored["identity"]) == json.dumps(self._identity):
+                self._append(stored["times"], stored["rows"])
+                logger.info("%s: continued at row %d", self._video, self.count)
+
+    def _append(self, times: Floats, rows: Array) -> None:
+        self._times.append(times)
+        self._rows.append(rows)
+        self.count += len(times)
+
+    def run(self, encoder: FrameEncoder) -> Iterator[int]:
+        """Encode batches from the first missing row on. Yield the number of rows after each."""
         encoder.load()
-        encode = RowEncoder(encoder, self.video)
-        size = self.settings.batch
+        encode = RowEncoder(encoder, self._video)
         # pictures before that of the first row
         first = self.count * self._clip.stride
         lead = min(encoder.context + self._clip.length // 2, first)
         times: list[float] = []
         pictures: list[Array] = []
-        damage = None
         # from the beginning and not by a seek, which would miss what does not decode before
-        decoded = islice(self._pictures.frames, first - lead, None)
+        decoded = islice(self._frames, first - lead, None)
         prepared = ((frame.time, encoder.prepare(frame.image)) for frame in decoded)
-        inputs: Iterator[tuple[float, Array]] = _ahead(prepared, 2 * size)
+        inputs: Iterator[tuple[float, Array]] = _ahead(prepared, 2 * self._settings.batch)
         if self._clip.length > 1:
             inputs = clips(inputs, self._clip, first - lead, self.count)
             lead = 0
@@ -253,64 +242,74 @@ class Extraction:
                     continue
                 times.append(time_of_picture)
                 pictures.append(picture)
-                if len(times) == size:
-                    yield RowBatch(np.array(times), encode(pictures))
+                if len(times) == self._settings.batch:
+                    self._append(np.array(times), encode(pictures))
+                    self._report()
+                    yield self.count
                     times = []
                     pictures = []
         except DamagedVideoError as error:
-            damage = error
+            self.damage = error
         if times:
-            yield RowBatch(np.array(times), encode(pictures))
-        if damage is not None:
-            raise damage
+            self._append(np.array(times), encode(pictures))
+            yield self.count
 
-    def append(self, batch: RowBatch) -> None:
-        """Add rows, and save all rows from time to time."""
-        self._batches.append(batch)
-        self.count += len(batch.times)
+    def _report(self) -> None:
+        """Save all rows from time to time, and log how many there are."""
         if time.monotonic() - self._saved > SAVE_SECONDS:
             self.save()
             self._saved = time.monotonic()
         left = self._pace.left(self.count, self.expected)
         if left:
             message = "%s: %d of about %d rows, %s left"
-            logger.info(message, self.video, self.count, self.expected, left)
+            logger.info(message, self._video, self.count, self.expected, left)
 
     def save(self) -> None:
         """Write the rows so far to NAME.part, with their origin."""
-        if not self._batches:
+        if not self.count:
             return
-        joined = RowBatch.join(self._batches)
+        times = np.concatenate(self._times)
+        rows = np.concatenate(self._rows)
         with whole_file(self._part) as unfinished, unfinished.open("wb") as file:
-            identity = json.dumps(self._identity)
-            np.savez(file, identity=identity, times=joined.times, rows=joined.rows)
+            np.savez(file, identity=json.dumps(self._identity), times=times, rows=rows)
 
     def discard(self) -> None:
         """Delete NAME.part."""
         self._part.unlink(missing_ok=True)
 
-    def finish(self, damage: str | None, address: str | None = None) -> Path:
+    def finish(self, address: str | None) -> Path:
         """Write the feature file and the JSON file. Return the feature file."""
-        joined = RowBatch.join(self._batches)
-        times = row_times(joined.times, self.settings.fps, self._seconds)
+        rows = np.concatenate(self._rows)
+        times = row_times(np.concatenate(self._times), self._settings.fps, self._seconds)
         facts = {
             **self._identity,
             "version": __version__,
-            "dim": joined.rows.shape[1],
+            "dim": rows.shape[1],
             "n_frames": self.count,
-            "damage": damage,
-            "video": address or str(self.video.absolute()),
+            "damage": None if self.damage is None else self.damage.problem,
+            "video": address or str(self._video.absolute()),
             "video_fps": self._info.fps,
             "times": times.round(6).tolist(),
         }
         with whole_file(self._target) as unfinished, unfinished.open("wb") as file:
             self._part.touch()  # features that a kill leaves without their description are ours
-            np.save(file, joined.rows)
+            np.save(file, rows)
         write_lines(self._sidecar, [json.dumps(facts)])  # last: it completes the features
         self.discard()
         seconds = time.monotonic() - self._began
-        logger.debug("%s: %d rows in %.1f s", self.video, self.count, seconds)
+        logger.debug("%s: %d rows in %.1f s", self._video, self.count, seconds)
         return self._target
+
+
+def origin_of(encoder: FrameEncoder, settings: Settings) -> Json:
+    """Return what features record of the encoder and the settings that they are made with."""
+    return {
+        "format": FORMAT,
+        "encoder": encoder.name,
+        "precision": precision_of(encoder),
+        "fps": settings.fps,
+        **settings.origin,
+    }
 
 
 def precision_of(encoder: FrameEncoder) -> str:
@@ -331,16 +330,12 @@ def is_current(
     try:
         target = output_path(Path(out), name or file_name(video.stem), ".npy")
         facts = read_mapping(target.with_suffix(".json"), "what extract writes beside features")
-        if facts["format"] != FORMAT:
+        origin = origin_of(encoder, settings)
+        if {key: facts[key] for key in facts.keys() & {*origin, *_ORIGIN}} != origin:
             return False
         if facts["damage"] is not None and not settings.keep_going:
             return False
-        origin = (facts["encoder"], facts["precision"], facts["fps"])
-        if origin != (encoder.name, precision_of(encoder), settings.fps):
-            return False
         if np.load(target, mmap_mode="r").shape != (facts["n_frames"], facts["dim"]):
-            return False
-        if {key: facts[key] for key in _ORIGIN if key in facts} != settings.origin:
             return False
         return is_same(facts["source"], source or video)
     except (OSError, ValueError, KeyError, TypeError, EOFError):
@@ -428,11 +423,3 @@ def _ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Item]:
     finally:
         pool.shutdown(cancel_futures=True)
         items.close()
-
-
-def _read_part(path: Path, identity: Json) -> list[RowBatch]:
-    """Read NAME.part. Return no batches if the file is damaged or has another origin."""
-    with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(path) as stored:
-        if str(stored["identity"]) == json.dumps(identity):
-            return [RowBatch(stored["times"], stored["rows"])]
-    return []

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
-import queue
+import pickle
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from io import BufferedReader
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import IO, Any, cast
 
-import numpy as np
-
-from fact_clip.core import InputError, Json, Size
+from fact_clip.core import InputError, Size
 from fact_clip.core.arguments import number_of
-from fact_clip.video.decode import DamagedVideoError, Frame, Span, VideoInfo, frames, probe
+from fact_clip.video.decode import Frame, Span, VideoInfo, frames
 
 _START_SECONDS = 300.0  # for a child process to load its libraries
-_CHUNKS = 4  # chunks of pictures that are decoded ahead
 _ENVIRONMENT = {
     # Each thread of FFmpeg would otherwise reserve addresses, which count for the memory limit.
     "MALLOC_ARENA_MAX": "2",
@@ -62,14 +57,6 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """An opened video: its properties, and its pictures on the grid of a rate."""
-
-    info: VideoInfo
-    frames: Iterator[Frame]
-
-
-@dataclass(frozen=True)
 class Grid:
     """Which pictures of a video are decoded, and how.
 
@@ -95,21 +82,6 @@ class Grid:
         return frames(video, fps=self.fps, size=self.size, start=start, stop=self.span.stop)
 
 
-class Decoder(Protocol):
-    """Opens videos for extraction."""
-
-    def open(self, video: Path, grid: Grid) -> Pictures:
-        """Open a video."""
-
-
-class DirectDecoder:
-    """Decodes in this process."""
-
-    def open(self, video: Path, grid: Grid) -> Pictures:
-        """Open a video; see `frames`."""
-        return Pictures(probe(video), grid.frames(video))
-
-
 class IsolatedDecoder:
     """Decodes in a child process, which is started again after a failure.
 
@@ -121,7 +93,7 @@ class IsolatedDecoder:
         self.limits = limits or Limits()
         self._child: _Child | None = None
 
-    def open(self, video: Path, grid: Grid) -> Pictures:
+    def open(self, video: Path, grid: Grid) -> tuple[VideoInfo, Iterator[Frame]]:
         """Open a video in the child process.
 
         Args:
@@ -129,7 +101,7 @@ class IsolatedDecoder:
             grid: its pictures.
 
         Returns:
-            The video, whose pictures are read from the child as they are needed.
+            Its properties, and its pictures, which are read from the child as they are needed.
 
         Raises:
             InputError: as for `frames`; the child crashed or passed a limit.
@@ -138,9 +110,7 @@ class IsolatedDecoder:
             self.close()
             self._child = _Child(self.limits)
         child = self._child
-        child.send({"video": str(video), "grid": asdict(grid)}, video)
-        header, _ = child.receive()
-        return Pictures(VideoInfo(**header["info"]), child.frames())
+        return child.open(video, grid), child.frames()
 
     def close(self) -> None:
         """End the child process."""
@@ -150,7 +120,7 @@ class IsolatedDecoder:
 
 
 class _Child:
-    """The process, and a thread that reads its messages ahead."""
+    """The process, which decodes a video at a time."""
 
     def __init__(self, limits: Limits) -> None:
         self.is_idle = True
@@ -164,100 +134,62 @@ class _Child:
             stdout=subprocess.PIPE,
             env={**os.environ, **_ENVIRONMENT},
         )
-        self._messages: queue.Queue[tuple[Json, bytearray] | None] = queue.Queue(_CHUNKS)
-        self._is_ending = threading.Event()
-        stream = cast(BufferedReader, self._process.stdout)
-        threading.Thread(target=self._read, args=[stream], daemon=True).start()
-        self.receive()
+        self._requests = cast(IO[bytes], self._process.stdin)
+        self._messages = cast(IO[bytes], self._process.stdout)
+        self._receive()
 
-    def _read(self, stream: BufferedReader) -> None:
-        """Put the messages of the child into the queue, then None."""
-        message: tuple[Json, bytearray] | None = None
-        while not self._is_ending.is_set():
-            line = stream.readline()
-            message = None
-            if line.endswith(b"\n"):
-                header = json.loads(line)
-                content = bytearray(header["bytes"])  # pictures that can be written to
-                # A child that is killed in the middle of a message leaves the rest empty.
-                if stream.readinto(content) == len(content):
-                    message = (header, content)
-            while not self._is_ending.is_set():
-                try:
-                    self._messages.put(message, timeout=1.0)
-                    break
-                except queue.Full:
-                    continue
-            if message is None:
-                break
-        with suppress(queue.Full):  # for another thread that waits while the process is ended
-            self._messages.put_nowait(None)
-        stream.close()
-
-    def send(self, request: Json, video: Path) -> None:
-        """Ask for a video."""
+    def open(self, video: Path, grid: Grid) -> VideoInfo:
+        """Ask for a video. Return its properties."""
         self.is_idle = False
         self._video = video
         self._seconds_left = self._limits.seconds
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError:  # receive reports how the child ended
-            return
+        with suppress(OSError):  # _receive reports how the child ended
+            self._requests.write(pickle.dumps((video, grid)))
+            self._requests.flush()
+        return cast(VideoInfo, self._receive())
 
-    def receive(self) -> tuple[Json, bytearray]:
-        """Return the next message: its header, and the bytes of its pictures."""
+    def _receive(self) -> Any:
+        """Return the next message, or raise one that is an error."""
         began = time.monotonic()
+        timer = threading.Timer(self._seconds_left, self._process.kill)
+        timer.start()
         try:
-            message = self._messages.get(timeout=max(self._seconds_left, 0.0))
-        except queue.Empty:
-            self.end()
-            problem = f"not decoded in {self._limits.seconds:g} s"
-            raise DecodingTimeoutError(self._video, problem, "set a longer timeout=") from None
-        self._seconds_left -= time.monotonic() - began
-        if message is None:
+            message = pickle.load(self._messages)
+        except (EOFError, ValueError, pickle.UnpicklingError):  # it is no longer there
+            message = EOFError()
+        finally:
+            timer.cancel()
+            self._seconds_left -= time.monotonic() - began
+        if isinstance(message, EOFError):
             code = self._process.wait()
             self.end()
+            if self._seconds_left <= 0:
+                problem = f"not decoded in {self._limits.seconds:g} s"
+                raise DecodingTimeoutError(self._video, problem, "set a longer timeout=")
             raise CrashedDecoderError(self._video, f"the decoder crashed (exit code {code})")
-        header, content = message
-        if "error" in header:
-            self._raise(header)
-        return header, content
-
-    def _raise(self, header: Json) -> None:
-        problem = header["problem"]
-        fix = header["fix"]
-        if header["error"] == "MemoryError":
+        if isinstance(message, MemoryError):
             self.end()
             problem = f"decoding takes more than {self._limits.gigabytes:g} GB of memory"
             raise DecodingMemoryError(self._video, problem, "set a higher memory=")
-        self.is_idle = True
-        kind = DamagedVideoError if header["error"] == "DamagedVideoError" else InputError
-        raise kind(self._video, problem, fix)
+        if isinstance(message, InputError):
+            self.is_idle = True
+            raise message.at(self._video)
+        return message
 
     def frames(self) -> Iterator[Frame]:
         """Yield the pictures of the video that was opened."""
         try:
-            while True:
-                header, content = self.receive()
-                if "end" in header:
-                    self.is_idle = True
-                    return
-                images = np.frombuffer(content, np.uint8).reshape(header["shape"])
-                for shown_at, image in zip(header["times"], images, strict=True):
-                    yield Frame(shown_at, image)
+            for chunk in iter(self._receive, None):
+                yield from chunk
+            self.is_idle = True
         finally:
             if not self.is_idle:
                 self.end()
 
     def end(self) -> None:
         """Kill the process."""
-        self._is_ending.set()
         self._process.kill()
         self._process.wait()
-        if self._process.stdin is not None:
-            try:
-                self._process.stdin.close()
-            except OSError:  # a request that was not read
-                return
+        for stream in (self._requests, self._messages):
+            with suppress(OSError):  # a request that was not read
+                stream.close()

@@ -2,7 +2,7 @@
 
 import importlib.util
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -37,30 +37,35 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
         The file.
     """
     rate = number_of(fps, "fps", "pictures a second, 0.001 to 1,000", 1e-3, 1000)
-    exact_rate = Fraction(rate).limit_denominator(1001)
+    return _encode(Path(path), ((image, None) for image in images), rate, "23")
+
+
+def _encode(
+    path: Path, pictures: Iterable[tuple[Image, float | None]], rate: float, crf: str
+) -> Path:
+    """Write an H.264 video of pictures with their times. The higher `crf`, the smaller the file."""
     check_av(path)
     import av
 
-    path = Path(path)
+    stream: Any = None
     with whole_file(path) as unfinished, av.open(file_url(unfinished), "w") as container:
-        stream = None
-        for image in images:
+        for image, shown_at in pictures:
             if stream is None:
-                stream = _add_stream(container, exact_rate, image.shape[1], image.shape[0], "23")
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+                exact_rate = Fraction(rate).limit_denominator(1001)
+                stream = container.add_stream("libx264", rate=exact_rate)
+                stream.height, stream.width = image.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                stream.options = {"crf": crf, "preset": "veryfast"}
+                if shown_at is not None:
+                    stream.codec_context.time_base = _UNIT
+            picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+            if shown_at is not None:
+                picture.pts = round(shown_at / _UNIT)
+                picture.time_base = _UNIT
+            container.mux(stream.encode(picture))
         if stream is not None:
             container.mux(stream.encode(None))
     return path
-
-
-def _add_stream(container: Any, rate: Fraction, width: int, height: int, crf: str) -> Any:
-    """Add an H.264 stream to an opened file. The higher `crf`, the smaller the file."""
-    stream = container.add_stream("libx264", rate=rate)
-    stream.width = width
-    stream.height = height
-    stream.pix_fmt = "yuv420p"
-    stream.options = {"crf": crf, "preset": "veryfast"}
-    return stream
 
 
 @validated()
@@ -90,8 +95,6 @@ def overlay(
     """
     check_av(video)
     require("overlay", "matplotlib", "plots")
-    import av
-
     out = check_suffix(out)
     video = Path(video)
     if same_place(out, video):
@@ -105,20 +108,14 @@ def overlay(
     expected = round((info.seconds or 0) * (info.fps or 0))
     # H.264 only takes even sides
     painter = _Painter(segmentation, colours, info.width // 2 * 2, info.height // 2 * 2)
-    with whole_file(out) as unfinished, av.open(file_url(unfinished), "w") as container:
-        rate = Fraction(info.fps or 25).limit_denominator(1001)
-        stream = _add_stream(container, rate, painter.width, painter.height, "20")
-        stream.codec_context.time_base = _UNIT
-        for number, frame in enumerate(frames(video, keep_going=keep_going)):
-            painted = painter(frame.image, frame.time)
-            picture = av.VideoFrame.from_ndarray(painted, format="rgb24")
-            picture.pts = round(frame.time / _UNIT)
-            picture.time_base = _UNIT
-            container.mux(stream.encode(picture))
+
+    def paint() -> Iterator[tuple[Image, float]]:
+        for number, frame in enumerate(frames(video, keep_going=keep_going), start=1):
+            yield painter(frame.image, frame.time), frame.time
             if progress is not None:
-                progress(number + 1, max(expected, number + 1), out.name)
-        container.mux(stream.encode(None))
-    return out
+                progress(number, max(expected, number), out.name)
+
+    return _encode(out, paint(), info.fps or 25, "20")
 
 
 def check_suffix(out: str | Path) -> Path:
@@ -139,11 +136,10 @@ class _Painter:
         self.width = width
         self.height = height
         self._segments = segmentation.segments
+        starts = [segmentation.seconds(segment.start) for segment in segmentation]
+        self._starts = np.array(starts, dtype=float)
+        self._end = segmentation.seconds(segmentation.n_frames) or 0.0
         self._colours = colours
-        seconds = [segmentation.seconds(row) for row in range(segmentation.n_frames + 1)]
-        self._starts = np.array(seconds, dtype=float)
-        durations = [segment.duration for segment in segmentation]
-        self._segment_of_row = np.repeat(np.arange(len(durations)), durations)
         self._bar_height = max(height // 24, 4)
         self._bar = self._draw_bar()  # (bar height, W, 3)
         self._strips: dict[str, Image] = {}
@@ -153,7 +149,7 @@ class _Painter:
         for segment in self._segments:
             colour = self._colours.get(segment.label, _OTHER)
             colours.append(list(bytes.fromhex(colour[1:])))
-        moments = (np.arange(self.width) + 0.5) / self.width * self._starts[-1]
+        moments = (np.arange(self.width) + 0.5) / self.width * self._end
         line = np.array(colours, dtype=np.uint8)[self._segment_at(moments)]  # (W, 3)
         return np.repeat(line[None], self._bar_height, axis=0)
 
@@ -167,15 +163,13 @@ class _Painter:
         strip = self._strips[label]
         painted[: len(strip), : strip.shape[1]] = strip
         painted[-self._bar_height :] = self._bar
-        now = min(round(time / self._starts[-1] * self.width), self.width - 1)
+        now = min(round(time / self._end * self.width), self.width - 1)
         painted[-2 * self._bar_height :, max(now - 1, 0) : now + 1] = 255
         return painted
 
     def _segment_at(self, times: Floats) -> Integers:
         """Return the segment of each moment."""
-        rows = np.searchsorted(self._starts, times, side="right") - 1
-        last_row = len(self._segment_of_row) - 1
-        return self._segment_of_row[np.clip(rows, 0, last_row)]
+        return np.maximum(np.searchsorted(self._starts, times, side="right") - 1, 0)
 
     def _draw_strip(self, label: str) -> Image:
         """Return the name in white on black, beside a patch of its colour."""

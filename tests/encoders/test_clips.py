@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import fact_clip
+from fact_clip.batch import extract_all
 from fact_clip.encoders import Clip, clip_of, frame_encoder
 from fact_clip.encoders.image import TorchvisionVideo
 from fact_clip.testing import check_encoder
@@ -81,6 +82,14 @@ def test_an_interrupted_extraction_goes_on(video, tmp_path):
         extract(film, encoder, tmp_path / "parts", settings)
     encoder.stop_after = None
     assert np.array_equal(np.load(extract(film, encoder, tmp_path / "parts", settings)), whole)
+
+
+def test_a_batch_encodes_clips(video, tmp_path):
+    film = video("a.mkv", 60)
+    alone = extract(film, Means(), tmp_path / "alone", Settings(fps=2.5))
+    extracted = extract_all([film], Means(), tmp_path / "batch", Settings(fps=2.5))
+    assert not extracted.failed
+    assert (tmp_path / "batch" / "a.npy").read_bytes() == alone.read_bytes()
 
 
 def test_a_stream_of_pictures_needs_an_encoder_of_pictures(tiny_run):
