@@ -153,8 +153,8 @@ def _open_model(
 def _open_training_set(folder: Path, base: Segmenter | None) -> TrainingSet:
     from fact_clip_app.training_set import TrainingSet
 
-    parts = [folder / part for part in ("mapping.txt", "groundTruth", "features")]
-    if not any(part.exists() for part in parts):
+    parts = ("mapping.txt", "groundTruth", "features")
+    if not any((folder / part).exists() for part in parts):
         check_new(folder, "name a data set, or a new folder")
     return TrainingSet(folder, None if base is None else base.scorer.run)
 
