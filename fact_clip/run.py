@@ -500,18 +500,10 @@ def check_classes(run: Run, names: object, path: Location, fix: str = _COPY) -> 
 
 def remove_unfinished(path: Path) -> None:
     """Remove temporary files of a training that was killed, from its folder, which is locked."""
-    names = (
-        "config.yaml",
-        "vocabulary.json",
-        "run.json",
-        "calibration.json",
-        "log.*",
-        "*.safetensors",
-    )
     patterns = [
         ".tmp*",  # of safetensors
         "members/.[0-9]*-*.yaml",
-        *(f".[0-9]*-{name}" for name in names),
+        *(f".[0-9]*-{name}" for name in (*FILES, "log.*", "*.safetensors")),
     ]
     for pattern in patterns:
         for file in list(path.glob(pattern)):
@@ -520,22 +512,19 @@ def remove_unfinished(path: Path) -> None:
 
 def _check_member(run: Run, member: Run) -> None:
     """Raise an InputError if a member reads other features, or names other classes by them."""
+    arrays = run.transform.to_arrays()
+    others = member.transform.to_arrays()
     if run.vocabulary != member.vocabulary or run.classes != member.classes:
         difference = "classes"
     elif run.config.model != member.config.model or run.objects != member.objects:
         difference = "model"
-    elif not _are_equal(run.transform.to_arrays(), member.transform.to_arrays()):
+    elif arrays.keys() != others.keys() or any(
+        not np.array_equal(arrays[key], others[key]) for key in arrays
+    ):
         difference = "features"
     else:
         return
     raise InputError(member.path, f"this member has other {difference} than {run.path}", _COPY)
-
-
-def _are_equal(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    """Return whether two mappings hold the same arrays."""
-    if first.keys() != second.keys():
-        return False
-    return all(np.array_equal(first[key], second[key]) for key in first)
 
 
 def _read_transform(path: Path) -> FeatureTransform:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
@@ -38,10 +39,8 @@ class _Group(TyperGroup):
         name, command, arguments = super().resolve_command(ctx, args)
         path = f"{self.name or ''} {name}".strip()
         if path in COMMANDS:
-            module, _, function = COMMANDS[path][0].partition(":")
             loaded = typer.Typer(add_completion=False, rich_markup_mode=None)
-            implementation = getattr(import_module(f"fact_clip.cli.{module}"), function)
-            loaded.command(name)(implementation)
+            loaded.command(name)(resolve_name(f"fact_clip.cli.{COMMANDS[path][0]}"))
             command = get_command(loaded)
         return name, command, arguments
 

@@ -59,8 +59,7 @@ def read_actions(actions: str | None, file: Path | None) -> list[str] | None:
     if actions is not None:
         raise InputError("--actions", "give only one of --actions and --actions-file")
     lines = [line for line in read_lines(file, "action names, one a line") if line]
-    is_json_or_table = any(re.match(r"[\[{]|\d+[;,\t]", line) for line in lines[:2])
-    if not lines or is_json_or_table:
+    if not lines or any(re.match(r"[\[{]|\d+[;,\t]", line) for line in lines[:2]):
         fix = "give action names, one a line, or a mapping file"
         raise InputError(file, "no list of names", fix)
     if all(re.match(r"\d+\s+\S", line) for line in lines):

@@ -5,6 +5,7 @@ import shutil
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -67,7 +68,7 @@ def evaluate() -> int:
 
 def eval_holdout() -> int:
     """Run scripts/eval_holdout.py and return its exit code."""
-    return _run("eval_holdout", _score_holdout)
+    return _run("eval_holdout", partial(_score, needs_holdout=True))
 
 
 def select_holdout_classes() -> int:
@@ -125,18 +126,10 @@ def _link_best(run: Path) -> None:
         shutil.copyfile(weights, best)
 
 
-def _score_holdout(arguments: Namespace) -> None:
+def _score(arguments: Namespace, needs_holdout: bool = False) -> None:
     run = _scored_run(arguments)
-    if Run.read(run).config.data.holdout is None:
+    if needs_holdout and Run.read(run).config.data.holdout is None:
         raise InputError(run, "this run holds no classes out", "train one with data.holdout")
-    _score_run(run, arguments)
-
-
-def _score(arguments: Namespace) -> None:
-    _score_run(_scored_run(arguments), arguments)
-
-
-def _score_run(run: Path, arguments: Namespace) -> None:
     changes = overrides(arguments.set, ("data", "decode", "evaluation"))
     with progress("evaluating") as report:
         result = training.evaluate(
@@ -174,18 +167,14 @@ def _converted(checkpoint: Path, arguments: Namespace) -> Path:
         raise InputError(checkpoint, problem, fix)
     config = read_settings(arguments.cfg, arguments.set)
     out = checkpoint.with_name(f"{checkpoint.name}.run")
-    if not _is_current(out / "model.safetensors", checkpoint):
+    weights = out / "model.safetensors"
+    is_there = weights.is_file() and checkpoint.is_file()
+    if not is_there or weights.stat().st_mtime < checkpoint.stat().st_mtime:
         return convert_for(checkpoint, config, out)
     if Run.read(out).config.model != config.model:
         problem = f"made with another configuration than {' + '.join(arguments.cfg)}"
         raise InputError(out, problem, "remove it")
     return out
-
-
-def _is_current(weights: Path, checkpoint: Path) -> bool:
-    if not weights.is_file() or not checkpoint.is_file():
-        return False
-    return weights.stat().st_mtime >= checkpoint.stat().st_mtime
 
 
 def newest(folder: Path) -> Path:

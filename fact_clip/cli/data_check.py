@@ -12,10 +12,9 @@ import typer
 from fact_clip.cli.arguments import data_config
 from fact_clip.cli.console import note, progress
 from fact_clip.cli.options import AsJson, DataSet, Overrides
-from fact_clip.core import Json
 
 if TYPE_CHECKING:
-    from fact_clip.datasets.inspect import Finding, Inspection
+    from fact_clip.datasets.inspect import Finding
 
 MAX_PRINTED = {"note": 3, "error": 100}
 """Findings of a kind that are printed."""
@@ -56,24 +55,30 @@ def check(
             "columns": inspection.columns,
             "errors": n_errors,
             "notes": n_notes,
-            "findings": [_as_dict(finding) for finding in findings],
+            "findings": [
+                {
+                    "severity": _severity(finding),
+                    "kind": finding.kind,
+                    "where": str(finding.error.where),
+                    "found": finding.error.problem,
+                    "todo": finding.error.fix,
+                }
+                for finding in findings
+            ],
         }
         print(json.dumps(tree, indent=2))
     else:
         _print_findings(findings)
-        note(_summary(inspection, f"{n_errors} errors, {n_notes} notes", bool(findings)))
+        line = (
+            f"{inspection.root}: {len(inspection.videos)} videos, {len(inspection.splits)} splits, "
+            f"{len(inspection.class_names)} classes"
+        )
+        if inspection.columns is not None:
+            line += f", {inspection.columns} columns"
+        counts = f"{n_errors} errors, {n_notes} notes" if findings else "no fault found"
+        note(f"{line}; {counts}")
     if n_errors:
         raise typer.Exit(1)
-
-
-def _as_dict(finding: Finding) -> Json:
-    return {
-        "severity": _severity(finding),
-        "kind": finding.kind,
-        "where": str(finding.error.where),
-        "found": finding.error.problem,
-        "todo": finding.error.fix,
-    }
 
 
 def _severity(finding: Finding) -> str:
@@ -92,13 +97,3 @@ def _print_findings(findings: Sequence[Finding]) -> None:
         further = count - MAX_PRINTED[severity]
         if further > 0:
             print(f"{severity}: {kind}: and {further} more (--json has all)")
-
-
-def _summary(inspection: Inspection, counts: str, has_findings: bool) -> str:
-    line = (
-        f"{inspection.root}: {len(inspection.videos)} videos, {len(inspection.splits)} splits, "
-        f"{len(inspection.class_names)} classes"
-    )
-    if inspection.columns is not None:
-        line += f", {inspection.columns} columns"
-    return f"{line}; {counts if has_findings else 'no fault found'}"

@@ -119,7 +119,7 @@ def convert(
         --out data
       fact-clip data convert --from table imu/*.csv --time timestamp --fps 15 --out data
     """
-    _check_options(kind, _typed_options(context), unit)
+    _check_options(kind, context, unit)
     from fact_clip.datasets.convert import Sampling, Target, convert_features, convert_tables
 
     if kind in ("lmdb", "table"):
@@ -168,20 +168,15 @@ def convert(
         _convert_annotations(files, kind, out, target, options, as_json)
 
 
-def _typed_options(context: typer.Context) -> set[str]:
-    """Return the options of the command line that some kinds do not read."""
-    typed = set()
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            typed.add(name)
-    return typed - {"files", "kind", "out", "as_json"}
-
-
-def _check_options(kind: str, typed: set[str], unit: str | None) -> None:
+def _check_options(kind: str, context: typer.Context, unit: str | None) -> None:
     """Reject an unknown kind, and options that files of this kind do not read."""
     from fact_clip.formats import READERS
 
+    typed = set()
+    for name in context.params.keys() - {"files", "kind", "out", "as_json"}:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            typed.add(name)
     if kind not in READABLE and kind not in READERS:
         fix = f"use one of {', '.join(dict.fromkeys([*READABLE, *READERS]))}"
         raise InputError("--from", f"there is no kind {kind!r}", fix)

@@ -77,7 +77,13 @@ def holdout(
         ):
             if is_typed:
                 raise InputError(name, "it needs --count", "give --count too")
-    _check_out(out, n_choices > 0)
+    if out is not None:
+        if out.suffix != ".json" or os.path.lexists(out):  # a run may name it
+            problem = "it exists already, or does not end in .json"
+            raise InputError(out, problem, "name a new file with --out")
+        if not n_choices:
+            fix = "give --unseen, --file, --only-in or --count too"
+            raise InputError("--out", "nothing is chosen", fix)
     from fact_clip.cli.holdout import choose, description, of_videos, open_with_guesses, ranking
     from fact_clip.datasets.holdout import Holdout
 
@@ -114,15 +120,3 @@ def holdout(
     print_result(result, summary, as_json)
     if out is not None:
         note(f"written: {choice.save_json(out)}; train with data.holdout={out}")
-
-
-def _check_out(out: Path | None, has_choice: bool) -> None:
-    """Reject a file to write that exists, since a run may name it, or that has nothing to hold."""
-    if out is None:
-        return
-    if out.suffix != ".json" or os.path.lexists(out):
-        problem = "it exists already, or does not end in .json"
-        raise InputError(out, problem, "name a new file with --out")
-    if not has_choice:
-        fix = "give --unseen, --file, --only-in or --count too"
-        raise InputError("--out", "nothing is chosen", fix)

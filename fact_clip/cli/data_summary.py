@@ -1,8 +1,5 @@
 """fact-clip data summary."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from fact_clip.cli.arguments import data_config
 from fact_clip.cli.console import print_result, progress, table
 from fact_clip.cli.options import AsJson, DataSet, Overrides
@@ -30,7 +27,7 @@ def summary(data: DataSet, overrides: Overrides = None, as_json: AsJson = False)
     print_result(result, _as_text(result), as_json)
 
 
-def _as_text(summary: Mapping[str, Any]) -> str:
+def _as_text(summary: Json) -> str:
     counts = f"{summary['videos']} videos, {summary['classes']} classes"
     frames = (
         f"{summary['frames']} frames, {summary['unlabelled_frames']} unlabelled, "
@@ -43,6 +40,11 @@ def _as_text(summary: Mapping[str, Any]) -> str:
         {"": "frames of a segment", **summary["segment_frames"]},
         {"": "segments of a video", **summary["transcript_length"]},
     ]
+    transitions = []
+    for row in summary["transitions"][:MAX_TRANSITIONS]:
+        share = 100 * row["share"]
+        cells = {"from": row["from"], "to": row["to"], "times": row["count"], "share, %": share}
+        transitions.append(cells)
     balance = summary["balance"]
     lines = [
         f"{summary['root']}: {counts}, {len(summary['splits'])} splits",
@@ -55,7 +57,7 @@ def _as_text(summary: Mapping[str, Any]) -> str:
         "",
         _class_table(summary["per_class"]),
         "",
-        _transition_table(summary["transitions"][:MAX_TRANSITIONS]),
+        table(transitions),
         "(--json has all transitions)",
     ]
     return "\n".join(lines)
@@ -75,17 +77,4 @@ def _class_table(classes: list[Json]) -> str:
         for key, value in counts["segment_frames"].items():
             row[f"{key} frames"] = value
         rows.append(row)
-    return table(rows)
-
-
-def _transition_table(transitions: list[Json]) -> str:
-    rows = [
-        {
-            "from": row["from"],
-            "to": row["to"],
-            "times": row["count"],
-            "share, %": 100 * row["share"],
-        }
-        for row in transitions
-    ]
     return table(rows)

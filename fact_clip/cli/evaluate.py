@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fact_clip.cli.arguments import read_actions
 from fact_clip.cli.console import is_secondary, print_result, progress, table
 from fact_clip.cli.options import AsJson, Device, Precision, Split, TrustEncoder, argument, option
+from fact_clip.core import Json
 from fact_clip.core.messages import printable
 
 FIGURES = (
@@ -95,7 +96,16 @@ def evaluation_text(result: Mapping[str, Any]) -> str:
         settings = " ".join(result["overrides"])
         lines.append(printable(f"with {settings}"))
     if "candidates" in result:
-        lines.append(_candidates_text(result["candidates"]))
+        candidates = result["candidates"]
+        n_new = len(candidates["new"])
+        line = f"{len(candidates['names'])} candidates, {n_new} of them new to the data set"
+        if candidates["left_out"]:
+            n_frames = candidates["frames_left_out"]
+            line += (
+                f"; {len(candidates['left_out'])} of its classes are no candidates, so that their "
+                f"{n_frames} frames ({n_frames / max(candidates['frames'], 1):.1%}) count as errors"
+            )
+        lines.append(line)
     lines.append(_metrics_table(result["metrics"], result.get("members", ())))
     raw = result["reliability"]["before"]["ece"]
     calibrated = result["reliability"]["after"]
@@ -108,20 +118,7 @@ def evaluation_text(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _candidates_text(candidates: Mapping[str, Any]) -> str:
-    n_new = len(candidates["new"])
-    line = f"{len(candidates['names'])} candidates, {n_new} of them new to the data set"
-    if candidates["left_out"]:
-        n_frames = candidates["frames_left_out"]
-        share = n_frames / max(candidates["frames"], 1)
-        line += (
-            f"; {len(candidates['left_out'])} of its classes are no candidates, so that their "
-            f"{n_frames} frames ({share:.1%}) count as errors"
-        )
-    return line
-
-
-def _metrics_table(metrics: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> str:
+def _metrics_table(metrics: Json, members: Sequence[Json]) -> str:
     """Return the figures of all models together, and of each alone."""
     from fact_clip.metrics import figure_name
 
@@ -137,7 +134,7 @@ def _metrics_table(metrics: Mapping[str, Any], members: Sequence[Mapping[str, An
     return table(rows)
 
 
-def zero_shot_text(zero_shot: Mapping[str, Any]) -> str:
+def zero_shot_text(zero_shot: Json) -> str:
     """Return the zero-shot part of an evaluation as text.
 
     Args:
@@ -176,7 +173,7 @@ def zero_shot_text(zero_shot: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _columns_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
+def _columns_table(columns: Mapping[str, Json]) -> str:
     """Return a table with a row for each figure."""
     from fact_clip.metrics import figure_name
 
@@ -187,7 +184,7 @@ def _columns_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
     return table(rows)
 
 
-def _unseen_table(classes: Mapping[str, Mapping[str, Any]]) -> str:
+def _unseen_table(classes: Mapping[str, Json]) -> str:
     rows = []
     for name, row in classes.items():
         level = row["level"]
@@ -195,26 +192,24 @@ def _unseen_table(classes: Mapping[str, Mapping[str, Any]]) -> str:
             level += ": " + ", ".join(f"{slot} {factor}" for slot, factor in row["new"])
         wrong = row.get("called")
         mistaken = wrong and f"{wrong['name']} ({wrong['share']:.0f} %)"
-        cells = {
-            "unseen class": name,
-            "frames": row["frames"],
-            "accuracy": row["accuracy"],
-            "unseen labels only": row["unseen_labels_only"],
-            "mostly mistaken for": mistaken,
-            "level": level,
-        }
-        rows.append(cells)
+        rows.append(
+            {
+                "unseen class": name,
+                "frames": row["frames"],
+                "accuracy": row["accuracy"],
+                "unseen labels only": row["unseen_labels_only"],
+                "mostly mistaken for": mistaken,
+                "level": level,
+            }
+        )
     return table(rows)
 
 
-def _factor_table(slots: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+def _factor_table(slots: Mapping[str, Mapping[str, Json]]) -> str:
     rows = []
     for slot, factors in slots.items():
-        frames = 0.0
-        hits = 0.0
-        for figures in factors.values():
-            frames += figures["frames"]
-            hits += figures["frames"] * figures["accuracy"]
+        frames = sum(figures["frames"] for figures in factors.values())
+        hits = sum(figures["frames"] * figures["accuracy"] for figures in factors.values())
         ranked = sorted(factors.items(), key=lambda item: -item[1]["accuracy"])
         texts = [f"{factor} {figures['accuracy']:.0f}" for factor, figures in ranked]
         if len(texts) > MAX_FACTORS:

@@ -146,8 +146,8 @@ def description(dataset: Dataset, holdout: Holdout) -> tuple[Json, str]:
 
     classes = []
     rows = []
-    lost: dict[tuple[str, str], None] = {}
-    rest_lines: dict[str, None] = {}
+    lost: list[Sequence[str]] = []
+    rest_lines: list[str] = []
     for name, factors in new_factors.items():
         row = {
             "name": name,
@@ -158,15 +158,15 @@ def description(dataset: Dataset, holdout: Holdout) -> tuple[Json, str]:
         rests = []
         for factor, class_name in resting[name].items():
             rests.append({"factor": list(factor), "class": class_name})
-            rest_lines[f"  {_factor(factor)}: {class_name}"] = None
+            rest_lines.append(f"  {_factor(factor)}: {class_name}")
         classes.append({**row, "new": list(map(list, factors)), "on_one_class": rests})
         rows.append({**row, "new factors": list(map(_factor, factors))})
-        lost |= dict.fromkeys(factors)
+        lost += [factor for factor in factors if factor not in lost]
 
     texts = [table(rows)]
     if rest_lines:
         head = "factors that rest on one seen class, whose other factors they may be taken for:"
-        texts.append("\n".join([head, *rest_lines]))
+        texts.append("\n".join([head, *dict.fromkeys(rest_lines)]))
     if lost:
         names = ", ".join(map(_factor, lost))
         texts.append(f"parts of the held-out names that occur in no trained class: {names}")

@@ -24,7 +24,12 @@ from fact_clip.video.decode import LIVE, live_frames
 
 
 def segment_live(
-    source: str, model: Segmenter, stream: Stream, output: Output, folder: Path
+    source: str,
+    model: Segmenter,
+    stream: Stream,
+    output: Output,
+    run: Path | None,
+    as_json: bool,
 ) -> None:
     """Print each segment as soon as it is final; at the end, or at Ctrl-C, write the files.
 
@@ -33,7 +38,8 @@ def segment_live(
         model: the model of the stream.
         stream: a new stream.
         output: what is written. Without --out and --format, no files are.
-        folder: the folder of the files.
+        run: the run folder of the model, if it has one.
+        as_json: print each segment as JSON.
     """
     writes_files = output.out is not None or output.formats is not None
     formats = output.format_names() if writes_files else []
@@ -42,7 +48,7 @@ def segment_live(
 
     def show(final: Sequence[Segment]) -> None:
         for segment in final:
-            print(_line(segment, stream.fps, output.as_json), flush=True)
+            print(_line(segment, stream.fps, as_json), flush=True)
         if writes_files:
             segments.extend(final)
 
@@ -55,7 +61,7 @@ def segment_live(
         error = fault
     show(stream.finish())
     if segments:
-        _write(source, stream, segments, formats, output, folder)
+        _write(source, stream, segments, formats, output, output.folder(run))
     if error is not None:
         raise error
 

@@ -48,7 +48,16 @@ def report(
         page = write_report(runs, split, out, device=device)
         print(f"written: {page} ({page.resolve().as_uri()})")
         return
-    _write_plots(runs, split, plots, device)
+    from fact_clip.report import summary
+    from fact_clip.report.plots import save_plots
+    from fact_clip.run import evaluation_stem
+
+    folders, _ = summary.evaluations(runs)
+    _evaluate_missing(folders, split, device)
+    for evaluated in summary.read(folders, evaluation_stem(split)):
+        target = plots if len(folders) == 1 else plots / evaluated.title
+        for path in save_plots(evaluated, target):
+            print(path)
 
 
 def write_report(
@@ -70,37 +79,21 @@ def write_report(
         The path of the page.
     """
     from fact_clip.core.paths import check_place
-    from fact_clip.report import summary
-    from fact_clip.run import evaluation_stem
-
-    folders, sweeps = summary.evaluations(runs)
-    stem = evaluation_stem(split)
-    page = summary.page_path(folders, stem, out)
-    check_place(page)  # before evaluations, which may take minutes
-    _evaluate_missing(folders, split, stem, device)
-    return summary.save_report(summary.read(folders, stem), page, sweeps)
-
-
-def _write_plots(runs: Sequence[Path], split: str, plots: Path, device: str) -> None:
-    """Draw the plots of each run, several runs into folders of their own, and print their paths."""
-    from fact_clip.report import summary
-    from fact_clip.report.plots import save_plots
+    from fact_clip.report import summary, write
     from fact_clip.run import evaluation_stem
 
     folders, _ = summary.evaluations(runs)
-    stem = evaluation_stem(split)
-    _evaluate_missing(folders, split, stem, device)
-    for evaluated in summary.read(folders, stem):
-        target = plots if len(folders) == 1 else plots / evaluated.title
-        for path in save_plots(evaluated, target):
-            print(path)
+    check_place(summary.page_path(folders, evaluation_stem(split), out))
+    _evaluate_missing(folders, split, device)
+    return write(runs, out, split=split)
 
 
-def _evaluate_missing(folders: Sequence[Path], split: str, stem: str, device: str) -> None:
-    """Evaluate the runs that lack what the report is made from."""
+def _evaluate_missing(folders: Sequence[Path], split: str, device: str) -> None:
+    """Evaluate the runs that lack what the report is made from, which may take minutes."""
     from fact_clip import training
-    from fact_clip.run import Run
+    from fact_clip.run import Run, evaluation_stem
 
+    stem = evaluation_stem(split)
     for folder in folders:
         Run.read(folder)
         if all((folder / f"{stem}{suffix}").is_file() for suffix in (".json", ".npz")):

@@ -214,17 +214,10 @@ def table_of(value: Any, where: str, shape: tuple[int | str, ...], *, finite: bo
         expected = f"finite {expected}"
 
     array = array_of(value, where, expected)
-    is_wrong = not _has_shape(array, shape)
-    if is_wrong or (finite and not np.isfinite(array).all()):
+    has_shape = array.ndim == len(shape) and all(
+        length > 0 if isinstance(size, str) else length == size
+        for length, size in zip(array.shape, shape, strict=True)
+    )
+    if not has_shape or (finite and not np.isfinite(array).all()):
         raise InputError(where, f"an array of shape {array.shape}, not {expected}")
     return array
-
-
-def _has_shape(array: Array, shape: tuple[int | str, ...]) -> bool:
-    if array.ndim != len(shape):
-        return False
-    for length, expected in zip(array.shape, shape, strict=True):
-        is_any = isinstance(expected, str) and length > 0
-        if not is_any and length != expected:
-            return False
-    return True

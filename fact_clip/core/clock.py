@@ -56,8 +56,10 @@ class Clock:
     def apply_to(self, segmentation: Segmentation) -> Segmentation:
         """Return the segmentation with this clock. Frame times are kept only if irregular."""
         times = None
-        if self.times is not None and not self._is_regular(self.times):
-            times = tuple(self.times.tolist())
+        if self.times is not None:
+            even_times = np.arange(len(self.times)) / (self.fps or np.nan)
+            if not np.abs(self.times - even_times).max() < _ROUNDING:  # true for NaN
+                times = tuple(self.times.tolist())
         return replace(
             segmentation, fps=self.fps, times=times, media=self.media, video_fps=self.video_fps
         )
@@ -67,13 +69,6 @@ class Clock:
         if self.times is not None:
             return self.times[:n_frames]
         return None if self.fps is None else np.arange(n_frames) / self.fps
-
-    def _is_regular(self, times: Floats) -> bool:
-        """Return whether the frame times follow from the rate."""
-        if not self.fps:
-            return False
-        deviation = np.abs(times - np.arange(len(times)) / self.fps)
-        return bool(deviation.max() < _ROUNDING)
 
     def frames(self, seconds: Sequence[float], where: str | Path) -> Integers:
         """Return the frame boundary nearest to each time.

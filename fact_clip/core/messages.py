@@ -23,11 +23,7 @@ def printable(string: str) -> str:
     """Return a string as one line for a terminal, with invisible characters escaped."""
     if "\n" in string or "\r" in string:
         string = " ".join(string.splitlines())
-    return _INVISIBLE.sub(_escape, string)
-
-
-def _escape(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode("ascii")
+    return _INVISIBLE.sub(lambda sign: ascii(sign[0])[1:-1], string)
 
 
 def shortened(string: str) -> str:
@@ -102,12 +98,9 @@ def is_name(value: object, *, legacy: bool = False) -> bool:
         return False
     if not value.strip().strip(_JOINERS):
         return False
-    invisible = set(_INVISIBLE.findall(value))
-    return all(legacy and _is_legacy(character) for character in invisible)
-
-
-def _is_legacy(character: str) -> bool:
-    return character in "\x0b\x0c" or "\x80" <= character <= "\x9f"
+    if legacy:
+        value = re.sub("[\x0b\x0c\x80-\x9f]", "", value)
+    return _INVISIBLE.search(value) is None
 
 
 def describe_invalid_name(value: object) -> str:

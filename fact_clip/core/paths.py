@@ -192,7 +192,10 @@ def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
         with library_errors(folder, "cannot be written", OSError):
             descriptor = os.open(folder, os.O_RDONLY)
         try:
-            if not _lock(descriptor, patience) or not _is_open_at(descriptor, folder):
+            is_locked = _lock(descriptor, patience)
+            # another process may have replaced the folder
+            is_here = folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat())
+            if not is_locked or not is_here:
                 problem = f"{holder} is under way here"
                 raise InputError(folder, problem, "wait for it, or name another folder")
             yield
@@ -217,8 +220,3 @@ def _lock(descriptor: int, patience: float) -> bool:
             return True
         else:
             return True
-
-
-def _is_open_at(descriptor: int, folder: Path) -> bool:
-    """Return whether the open folder is still at its path: another process may have replaced it."""
-    return folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat())

@@ -59,18 +59,13 @@ class Vocabulary:
             raise InputError("factors", problem)
         object.__setattr__(self, "factors", tuple(map(tuple, self.factors)))
         for name, factors in zip(self.names, self.factors, strict=True):
-            if not self._fits(name, factors):
+            words = [factor for factor in factors if factor is not None]
+            are_names = all(isinstance(word, str) and word for word in words)
+            is_described = bool(words) or name in self.background
+            if len(factors) != len(self.slots) or not are_names or not is_described:
                 slots = self.slots
                 problem = f"factors {factors}, not a name or None for each of {slots}, one at least"
                 raise InputError(f"class {name!r}", problem)
-
-    def _fits(self, name: str, factors: Factors) -> bool:
-        """Return whether a class has a name or None for each slot, and, as an action, some name."""
-        are_names = all(
-            factor is None or (isinstance(factor, str) and factor) for factor in factors
-        )
-        is_described = any(factors) or name in self.background
-        return len(factors) == len(self.slots) and are_names and is_described
 
     @classmethod
     def from_names(
@@ -347,7 +342,13 @@ def parse_mapping(file: Path) -> tuple[Names, list[InputError]]:
             continue
         where = FileLocation(file, number)
         try:
-            index, name = _parse_line(line, where)
+            match = _LINE.fullmatch(line)
+            if match is None:
+                fix = 'write it as in "0 background"'
+                raise InputError(where, f'{line!r} is not "id name"', fix)
+            index = int(match[1])
+            name = match[2]
+            check_name(name, where, legacy=True)
             key = normalize(name)
             if index in by_id:
                 raise InputError(where, f"id {index} twice")
@@ -368,12 +369,3 @@ def parse_mapping(file: Path) -> tuple[Names, list[InputError]]:
             fix = 'write "id name" a line, as in "0 background"'
             faults.append(InputError(file, "no classes", fix))
     return tuple(by_id[index] for index in sorted(by_id)), faults
-
-
-def _parse_line(line: str, where: FileLocation) -> tuple[int, str]:
-    """Return the id and the name of a line of a mapping file."""
-    match = _LINE.fullmatch(line)
-    if match is None:
-        raise InputError(where, f'{line!r} is not "id name"', 'write it as in "0 background"')
-    check_name(match[2], where, legacy=True)
-    return int(match[1]), match[2]

@@ -4,10 +4,10 @@ import csv
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field
 
@@ -58,6 +58,7 @@ _CONFIDENCE = re.compile(
 _COLOUR = re.compile("#[0-9a-fA-F]{6}")
 _KEYED = re.compile(r"(.*\S) ?\((\S)\)")  # a modifier with its key
 _NO_MODIFIER = ("", "None")
+_EXPECTED = "give a BORIS project"
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
         "Media file name": video,
         "Image file path": "NA",
     }
-    events = _events(segmentation, path)
+    events = _events(segmentation, path, {})
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, COLUMNS, delimiter="\t", lineterminator="\n")
         table.writeheader()
@@ -212,15 +213,19 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
             table.writerow(row)
 
 
-class _Event(NamedTuple):
-    """The start or the stop of a segment, or an instant."""
+@dataclass(frozen=True)
+class _Event:
+    """The start or the stop of a segment, an instant, or a row with both ends of a segment."""
 
-    time: float  # seconds, to the millisecond
+    where: FileLocation  # for errors
+    time: float  # seconds; to the millisecond in our files
     kind: str  # START, STOP, POINT, or "" if a file does not say
     code: str
     comment: str = ""
-    picture: int = 0
     modifier: str = ""  # one of each set, separated by "|"
+    picture: int = 0
+    subject: str = ""
+    stop: float | None = None  # of a row with both ends
 
     @property
     def label(self) -> str:
@@ -229,41 +234,36 @@ class _Event(NamedTuple):
         return " ".join([self.code, *(part for part in modifiers if part not in _NO_MODIFIER)])
 
 
-def _events(
-    segmentation: Segmentation, path: Path, ethogram: Ethogram | None = None
-) -> list[_Event]:
+def _events(segmentation: Segmentation, path: Path, ethogram: Ethogram) -> list[_Event]:
     """Return the events of all segments and instants in the order of time.
 
     An instant inside a segment of its own class is left out, since a state has no points.
     """
-    ethogram = ethogram or {}
     lasting = {_code_of(segment, ethogram) for segment in segmentation.foreground}
     last_stop: dict[str, int] = {}  # of the segments of a class
     parts: list[Segment | Instant] = [*segmentation.foreground, *segmentation.instants]
     parts.sort(key=lambda part: (part.start, part.stop))
     events = []
     for part in parts:
-        behaviour = ethogram.get(part.label, Behaviour())
         code = _code_of(part, ethogram)
         check_line(path, code)
         if part.start < last_stop.get(part.label, 0):
             continue
         last_stop[part.label] = part.stop
-        first = _Event(
-            time=round(second_of(path, segmentation, part.start), 3),
-            kind="START",
-            code=code,
-            comment=_comment_cell(part),
-            picture=picture(segmentation, part.start),
-            modifier="|".join(behaviour.modifiers),
-        )
+        frames = {"START": part.start, "STOP": part.stop}
         if part.start == part.stop and code not in lasting:
-            events.append(first._replace(kind="POINT"))
-            continue
-        stop = round(second_of(path, segmentation, part.stop), 3)
-        last = picture(segmentation, part.stop)
-        events.append(first)
-        events.append(first._replace(kind="STOP", time=stop, comment="", picture=last))
+            frames = {"POINT": part.start}
+        for kind, frame in frames.items():
+            event = _Event(
+                FileLocation(path),
+                time=round(second_of(path, segmentation, frame), 3),
+                kind=kind,
+                code=code,
+                comment="" if kind == "STOP" else _comment_cell(part),
+                modifier="|".join(ethogram.get(part.label, Behaviour()).modifiers),
+                picture=picture(segmentation, frame),
+            )
+            events.append(event)
     return sorted(events, key=lambda event: event.time)
 
 
@@ -354,9 +354,31 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     after the observation if that has several. A class is a behaviour with its modifiers. Point
     events are empty spans; without `options.instants` they are left out.
     """
-    is_table = path.suffix.lower() in (".tsv", ".csv")
-    read = _read_table if is_table else _read_project
-    annotations, n_points = read(path, options)
+    if path.suffix.lower() in (".tsv", ".csv"):
+        groups = [_read_table(path)]
+    else:
+        groups = [[video] for video in _videos(read_value(_Project, path, _EXPECTED), path)]
+    annotations = []
+    n_points = 0
+    for videos in groups:  # each has one subject
+        subjects = []
+        for video in videos:
+            n_events = len(video.events)
+            if not options.instants:
+                video.events = [event for event in video.events if event.kind != "POINT"]
+            n_points += n_events - len(video.events)
+            subjects += [event.subject for event in video.events]
+        if not subjects:  # not coded yet
+            continue
+        subject = choose(videos[0].where, "subject", subjects, options.tier)
+        for video in videos:
+            spans = _spans([event for event in video.events if event.subject == subject])
+            if spans:
+                end = next(iter(video.lengths)) if len(video.lengths) == 1 else None
+                background = read_remark(video.description)
+                annotations.append(
+                    Annotation(video.name, spans, "seconds", path, end=end, background=background)
+                )
     if n_points and not annotations:
         problem = "only point events, which have no length"
         raise InputError(path, problem, "make state events of them")
@@ -366,61 +388,41 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     return annotations
 
 
-def _read_project(path: Path, options: Options) -> tuple[list[Annotation], int]:
-    """Return the annotation of each video of a project, and the number of omitted point events."""
-    project = read_value(_Project, path, "give a BORIS project")
+@dataclass
+class _Video:
+    """The data of one video in a file."""
+
+    name: str
+    where: FileLocation
+    events: list[_Event]
+    lengths: set[float]  # of its media files
+    description: object
+
+
+def _videos(project: _Project, path: Path) -> list[_Video]:
+    """Return the videos of a project."""
     points = {
         behaviour.code
         for behaviour in project.behaviors_conf.values()
         if str(behaviour.type).lower().startswith("point")
     }
-
-    annotations = []
-    n_points = 0
+    videos = []
     for name, observation in project.observations.items():
         where = FileLocation(path, part=f"observation {name!r}")
         _check_offset(where, observation.offset)
-        events: dict[str, list[_Event]] = {}  # by subject
+        events = []
         for time, subject, code, modifier, comment in observation.events:
             kind = "POINT" if code in points else ""
-            event = _Event(time, kind, code.strip(), comment, modifier=modifier)
-            if kind and not options.instants:
-                n_points += 1
-            else:
-                events.setdefault(subject or "", []).append(event)
-        if not events:  # not coded yet
-            continue
-
-        subject = choose(where, "subject", events, options.tier)
+            event = _Event(
+                where, time, kind, code.strip(), comment, modifier, subject=subject or ""
+            )
+            events.append(event)
         media = [file for files in observation.file.values() for file in files]
-        video = _Video(video_name(media[0]) if len(media) == 1 else name)
-        video.spans = _states(where, events[subject])
-        video.lengths = set(observation.media_info.length.values())
-        video.description = observation.description
-        annotations.append(video.annotation(path))
-    return annotations, n_points
-
-
-@dataclass
-class _Video:
-    """The data of one video while a file is read."""
-
-    name: str
-    spans: list[Span] = field(default_factory=list)
-    events: list[_Event] = field(default_factory=list)
-    lengths: set[float] = field(default_factory=set)  # of its media files
-    description: object = None
-
-    def annotation(self, path: Path) -> Annotation:
-        """Return the annotation."""
-        return Annotation(
-            name=self.name,
-            spans=self.spans,
-            unit="seconds",
-            path=path,
-            end=next(iter(self.lengths)) if len(self.lengths) == 1 else None,
-            background=read_remark(self.description),
-        )
+        if len(media) == 1:
+            name = video_name(media[0])
+        lengths = set(observation.media_info.length.values())
+        videos.append(_Video(name, where, events, lengths, observation.description))
+    return videos
 
 
 def _check_offset(where: FileLocation, offset: float | None) -> None:
@@ -430,85 +432,70 @@ def _check_offset(where: FileLocation, offset: float | None) -> None:
         raise InputError(where, problem, "set it to 0 in BORIS")
 
 
-def _read_table(path: Path, options: Options) -> tuple[list[Annotation], int]:
-    """Return the annotation of each video of a table, and the number of omitted point events."""
-    rows = list(read_table(path, ("Behavior",)))
-    subject = choose(path, "subject", (row.get("Subject", "") for _, row in rows), options.tier)
+def _read_table(path: Path) -> list[_Video]:
+    """Return the videos of a table of events."""
     # by path and name: a/x.mp4 and b/x.mp4 are two
     videos: dict[tuple[str, str], _Video] = {}
-    selected = []
-    n_points = 0
-    for where, row in rows:
-        offset = row.get("Time offset (s)")
-        if offset:
-            _check_offset(where, parse_seconds(where, offset, "Time offset (s)"))
-        kind = (row.get("Behavior type") or row.get("Status") or "").upper()
-        if kind == "POINT" and not options.instants:
-            n_points += 1
-        elif row.get("Subject", "") == subject:
-            selected.append((where, row, kind))
-
-    for where, row, kind in selected:
-        media = _first(row, ("Media file name", "Media file path", "Media file"))
+    for where, row in read_table(path, ("Behavior",)):
+        numbers = {}
+        for column in ("Time offset (s)", "Time", "Start (s)", "Stop (s)"):
+            if row.get(column) not in (None, "", "NA"):
+                numbers[column] = parse_seconds(where, row[column], column)
+        _check_offset(where, numbers.get("Time offset (s)"))
+        media = _first(row, "Media file name", "Media file path", "Media file")
         name = video_name(media) if media else row.get("Observation id") or name_of(path)
-        new_video = _Video(name, description=row.get("Description"))
+        new_video = _Video(name, FileLocation(path), [], set(), row.get("Description"))
         video = videos.setdefault((media, name), new_video)
-        _add_row(video, where, row, kind)
-    for video in videos.values():
-        video.spans += _states(FileLocation(path, part=repr(video.name)), video.events)
-    return [video.annotation(path) for video in videos.values()], n_points
+        length = _first(row, "Media duration (s)", "Total length")
+        if re.fullmatch(r"[0-9.]+", length):  # it is no number for several files, or for none
+            video.lengths.add(parse_seconds(where, length, "the length of the video"))
+        start = numbers.get("Start (s)", numbers.get("Time"))
+        if start is None:
+            raise InputError(where, "neither Time, nor Start (s) and Stop (s)")
+        comment = _first(row, "Comment", "Comment start", "Comment stop")
+        event = _Event(
+            where,
+            time=start,
+            kind=_first(row, "Behavior type", "Status").upper(),
+            code=without_mark(row["Behavior"]).strip(),
+            comment=_read_comment(without_mark(comment)),
+            modifier="|".join(row[column] for column in row if column.startswith("Modifier")),
+            subject=row.get("Subject", ""),
+            stop=numbers.get("Stop (s)"),
+        )
+        video.events.append(event)
+    return list(videos.values())
 
 
-def _add_row(video: _Video, where: FileLocation, row: Mapping[str, str], kind: str) -> None:
-    """Add a row of a table of events to its video."""
-    length = _first(row, ("Media duration (s)", "Total length"))
-    if re.fullmatch(r"[0-9.]+", length):  # it is no number for several files, or for none
-        video.lengths.add(parse_seconds(where, length, "the length of the video"))
-    modifiers = [row[column] for column in row if column.startswith("Modifier")]
-    comment = _first(row, ("Comment", "Comment start", "Comment stop"))
-    event = _Event(
-        time=0.0,
-        kind=kind,
-        code=without_mark(row["Behavior"]).strip(),
-        comment=_read_comment(without_mark(comment)),
-        modifier="|".join(modifiers),
-    )
-    if row.get("Start (s)") and row.get("Stop (s)"):
-        start = parse_seconds(where, row["Start (s)"], "Start (s)")
-        stop = parse_seconds(where, row["Stop (s)"], "Stop (s)")
-        video.spans.append(Span(start, stop, event.label, where, comment=event.comment))
-    elif "Time" in row:
-        video.events.append(event._replace(time=parse_seconds(where, row["Time"], "Time")))
-    else:
-        raise InputError(where, "neither Time, nor Start (s) and Stop (s)")
-
-
-def _first(row: Mapping[str, str], columns: Iterable[str]) -> str:
+def _first(row: Mapping[str, str], *columns: str) -> str:
     """Return the first cell of some columns that is not empty, or ""."""
     return next((row[column] for column in columns if row.get(column)), "")
 
 
-def _states(where: FileLocation, events: list[_Event]) -> list[Span]:
+def _spans(events: list[_Event]) -> list[Span]:
     """Pair events: one starts a behaviour and the next one with the same modifiers stops it."""
     spans = []
     start_of: dict[str, _Event] = {}
     for event in sorted(events, key=lambda event: event.time):
         label = event.label
-        is_running = label in start_of
-        if event.kind == ("START" if is_running else "STOP"):
-            fault = "starts again" if is_running else "stops without a start"
-            raise InputError(where, f"{label!r} {fault} at {event.time:g} s", "correct it in BORIS")
-        if event.kind == "POINT":
-            spans.append(Span(event.time, event.time, label, where, comment=event.comment))
-        elif is_running:
+        start = event
+        stop = event.time if event.kind == "POINT" else event.stop
+        if stop is None:
+            is_running = label in start_of
+            if event.kind == ("START" if is_running else "STOP"):
+                fault = "starts again" if is_running else "stops without a start"
+                problem = f"{label!r} {fault} at {event.time:g} s"
+                raise InputError(event.where, problem, "correct it in BORIS")
+            if not is_running:
+                start_of[label] = event
+                continue
             start = start_of.pop(label)
-            comment = start.comment or event.comment
-            spans.append(Span(start.time, event.time, label, where, comment=comment))
-        else:
-            start_of[label] = event
+            stop = event.time
+        comment = start.comment or event.comment
+        spans.append(Span(start.time, stop, label, event.where, comment=comment))
     for label, start in start_of.items():
         problem = f"{label!r} starts at {start.time:g} s and never stops"
-        raise InputError(where, problem, "add its stop in BORIS")
+        raise InputError(start.where, problem, "add its stop in BORIS")
     return spans
 
 
@@ -524,17 +511,21 @@ def read_ethogram(path: Path) -> dict[str, Behaviour]:
     Returns:
         Class -> its behaviour. A key that is no single sign, and a colour by name, are left out.
     """
-    project = read_value(_Project, path, "give a BORIS project")
+    project = read_value(_Project, path, _EXPECTED)
     labels: dict[str, dict[str, str]] = {}  # code -> its classes -> their modifiers
-    for observation in project.observations.values():
-        for _, _, code, modifier, _ in observation.events:
-            event = _Event(0.0, "", code.strip(), modifier=modifier)
-            labels.setdefault(event.code, {})[event.label] = modifier
+    for video in _videos(project, path):
+        for event in video.events:
+            labels.setdefault(event.code, {})[event.label] = event.modifier
 
     ethogram: dict[str, Behaviour] = {}
     for behaviour in project.behaviors_conf.values():
         code = behaviour.code.strip()
-        keys = _modifier_keys(behaviour)
+        keys = {}  # modifier -> its key, which stands behind it in brackets
+        for modifier_set in behaviour.modifiers.values():
+            for value in modifier_set.values:
+                keyed = _KEYED.fullmatch(str(value))
+                if keyed is not None:
+                    keys[keyed[1]] = keyed[2]
         variants = labels.get(code, {}) if behaviour.modifiers else {code: ""}
         for number, (label, modifier) in enumerate(variants.items()):
             look = Behaviour()
@@ -544,14 +535,3 @@ def read_ethogram(path: Path) -> dict[str, Behaviour]:
             key = behaviour.key if label == code else keys.get(modifier, "")
             ethogram[label] = replace(look, key=key)
     return ethogram
-
-
-def _modifier_keys(behaviour: _Behaviour) -> dict[str, str]:
-    """Return modifier -> its key, which stands behind it in brackets."""
-    keys = {}
-    for modifier_set in behaviour.modifiers.values():
-        for value in modifier_set.values:
-            keyed = _KEYED.fullmatch(str(value))
-            if keyed is not None:
-                keys[keyed[1]] = keyed[2]
-    return keys

@@ -2,9 +2,8 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from fact_clip.core import FileLocation, InputError, Segment, Segmentation, located
 from fact_clip.core.io import read_text
@@ -81,37 +80,22 @@ def _picture_rows(segmentation: Segmentation) -> Iterator[Sequence[object]]:
 
 def read_pictures(path: Path, gaps: Gaps) -> Segmentation:
     """Read a file of `write_pictures`; rows of one label and one confidence are a segment."""
-    rows = list(read_table(path, PICTURES))
+    segments: list[Segment] = []
     times = []
-    for number, (where, row) in enumerate(rows):
+    for number, (where, row) in enumerate(read_table(path, PICTURES)):
         if row["frame"] != str(number):
             problem = f"frame {row['frame']!r}, not {number}"
             raise InputError(where, problem, "give a row for each frame, from 0")
         if row["seconds"]:
             times.append((number, parse_seconds(where, row["seconds"], "seconds")))
-
-    segments = []
-    start = 0
-    for (label, cell), group in groupby(rows, _label_and_confidence):
-        stop = start + len(list(group))
-        where = rows[start][0]
-        confidence = _confidence(where, cell)
+        confidence = _confidence(where, row["confidence"])
         with located(where):
-            segments.append(Segment(start, stop, label, confidence))
-        start = stop
+            segment = Segment(number, number + 1, without_mark(row["label"]), confidence)
+        kind = (segment.label, confidence)
+        if segments and kind == (segments[-1].label, segments[-1].confidence):
+            segment = replace(segments.pop(), stop=segment.stop)
+        segments.append(segment)
     return gapless(path, segments, rate_of(times), gaps)
-
-
-def _label_and_confidence(row: Row) -> tuple[str, str]:
-    return without_mark(row[1]["label"]), row[1]["confidence"]
-
-
-class _Columns(NamedTuple):
-    """The columns of a segment list."""
-
-    start: str
-    stop: str
-    unit: Unit
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
@@ -132,8 +116,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     label_column = "label" if "label" in header else "action"
     if label_column not in header:
         raise InputError(path, f"no column 'label' among {join_names(map(repr, header))}", fix)
-    columns = _find_columns(path, rows, options.unit)
-    has_seconds = columns.unit == "seconds" and "start_frame" not in header
+    start_column, stop_column, unit = _find_columns(path, rows, options.unit)
+    has_seconds = unit == "seconds" and "start_frame" not in header
     if has_seconds and options.fps is not None:
         option = "--source-fps"
         raise InputError(option, f"the times of {path} are seconds", "leave it out")
@@ -146,8 +130,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         try:
             if has_videos and not video.strip():
                 raise InputError(where, "video is empty, but other rows name theirs")
-            start = _time(where, row, columns.start, options)
-            stop = _time(where, row, columns.stop, options)
+            start = _time(where, row, start_column, options)
+            stop = _time(where, row, stop_column, options)
             label = without_mark(row[label_column])
             span = Span(start, stop, label, where, comment=_comment(row))
         except InputError as error:
@@ -159,7 +143,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     annotations = []
     for video, video_spans in spans.items():
         name = video_name(video) if video else name_of(path)
-        annotations.append(Annotation(name, video_spans, columns.unit, path, options.fps))
+        annotations.append(Annotation(name, video_spans, unit, path, options.fps))
     return annotations
 
 
@@ -199,21 +183,22 @@ def _report(faults: Sequence[InputError], skip: bool) -> None:
         raise InputError(first.where, problem, fix)
 
 
-def _find_columns(path: Path, rows: Sequence[Row], unit: Unit | None) -> _Columns:
+def _find_columns(path: Path, rows: Sequence[Row], unit: Unit | None) -> tuple[str, str, Unit]:
+    """Return the columns of the start and the stop, and their unit."""
     header = rows[0][1].keys()
     if unit != "frames" and header >= {"start_seconds", "stop_seconds"}:
         if any(row["start_seconds"] for _, row in rows):
-            return _Columns("start_seconds", "stop_seconds", "seconds")
+            return "start_seconds", "stop_seconds", "seconds"
         unit = unit or "frames"  # `write` leaves the seconds empty if the rate is unknown
     if unit != "seconds" and header >= {"start_frame", "stop_frame"}:
-        return _Columns("start_frame", "stop_frame", "frames")
+        return "start_frame", "stop_frame", "frames"
     if not header >= {"start", "stop"}:
         columns = "start and stop" if unit is None else f"start and stop in {unit}"
         problem = f"no {columns} among the columns {', '.join(header)}"
         raise InputError(path if unit is None else "--unit", problem, "give start, stop, label")
     if unit is None:
         raise InputError(path, "'start' and 'stop' may be seconds or frames", "set --unit")
-    return _Columns("start", "stop", unit)
+    return "start", "stop", unit
 
 
 def read_epic(path: Path, options: Options) -> list[Annotation]:

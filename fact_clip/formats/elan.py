@@ -130,10 +130,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
 
     comments = {}
     for tier in tiers.values():
-        if tier.get("PARENT_REF") == choice and _has_comments(tier):
+        kinds = (tier.get("TIER_ID", ""), tier.get("LINGUISTIC_TYPE_REF", ""))
+        if tier.get("PARENT_REF") == choice and any(map(_COMMENTS.search, kinds)):
             for annotation in tier.iterfind("ANNOTATION/REF_ANNOTATION"):
                 parent = annotation.get("ANNOTATION_REF")
-                comments[parent] = annotation.findtext("ANNOTATION_VALUE") or ""
+                comments[parent] = annotation.findtext("ANNOTATION_VALUE", "")
 
     spans = []
     for key, annotation in _by_id(path, aligned[choice], "ANNOTATION_ID").items():
@@ -143,20 +144,14 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         if not re.fullmatch("[0-9]{1,12},[0-9]{1,12}", f"{start},{stop}"):
             problem = f"times of {start!r} and {stop!r}, not milliseconds"
             raise InputError(where, problem, "align both ends in ELAN")
-        label = annotation.findtext("ANNOTATION_VALUE") or ""
+        label = annotation.findtext("ANNOTATION_VALUE", "")
         comment = comments.get(key, "")
-        span = Span(int(start) / 1000, int(stop) / 1000, label, where, comment=comment)
-        spans.append(span)
+        spans.append(Span(int(start) / 1000, int(stop) / 1000, label, where, comment))
     background = None
     for element in root.iterfind("HEADER/PROPERTY"):
         if element.get("NAME") == BACKGROUND:
             background = element.text
     return [Annotation(name_of(path), spans, "seconds", path, background=background)]
-
-
-def _has_comments(tier: ElementTree.Element) -> bool:
-    names = (tier.get("TIER_ID", ""), tier.get("LINGUISTIC_TYPE_REF", ""))
-    return any(_COMMENTS.search(name) for name in names)
 
 
 def _milliseconds(slots: Mapping[str, ElementTree.Element], key: str) -> str:

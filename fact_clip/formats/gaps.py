@@ -165,4 +165,4 @@ def _boundaries(annotation: Annotation, values: Sequence[float], clock: Clock) -
         if value != int(value):
             problem = f"frame {value:g} is not a whole number"
             raise InputError(annotation.path, problem, "or are these seconds?")
-    return np.asarray(values, dtype=np.int64)
+    return np.array(values, np.int64)

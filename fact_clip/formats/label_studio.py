@@ -157,12 +157,10 @@ def _annotation(
     controls = [str(region.from_name) for region in regions]
     control = choose(where, "control", controls, options.tier)
     regions = [region for region in regions if str(region.from_name) == control]
-    units: set[Unit] = set()
-    for region in regions:
-        units.add("seconds" if region.value.ranges is None else "frames")
-    if len(units) > 1:
+    kinds = {region.value.ranges is None for region in regions}
+    if len(kinds) > 1:
         raise InputError(where, f"the control {control!r} has both frames and seconds")
-    unit = units.pop()
+    unit: Unit = "seconds" if kinds.pop() else "frames"
     fps = options.fps or data.fps
     # our predictions count frames of the features if the rate is unknown
     is_ours = is_predicted and answer.version == "fact-clip"

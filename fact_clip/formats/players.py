@@ -146,15 +146,12 @@ def read_ass(path: Path, options: Options) -> list[Annotation]:
         start = parse_seconds(where, cells["Start"], "Start")
         stop = parse_seconds(where, cells["End"], "End")
         label = re.sub(r"(?<!\\)\{[^}]*\}", "", cells["Text"])
-        label = re.sub(rf"\\([{{}}{_JOINER}])|\\[Nnh]", _without_escape, label)
+        label = re.sub(rf"\\([{{}}{_JOINER}])|\\[Nnh]", lambda sign: sign[1] or "\n", label)
+        label = label.replace(_JOINER, "\\")
         spans.append(Span(start, stop, joined(label), where))
     if not spans:
         raise InputError(path, "no dialogue", "give a SubStation file, .ass or .ssa")
     return [Annotation(name_of(path), spans, "seconds", path)]
-
-
-def _without_escape(match: re.Match[str]) -> str:
-    return (match[1] or "\n").replace(_JOINER, "\\")
 
 
 def _clock(time: int, point: str) -> str:

@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from fact_clip.core import FileLocation, InputError, Segmentation, library_errors
 from fact_clip.core.io import check_file, read_text
@@ -35,18 +34,15 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
     Background is an empty interval.
     """
-    actions: list[Interval] = []
-    confidences: list[Interval] = []
-    comments: list[Interval] = []
+    tiers: dict[str, list[Interval]] = {OURS: [], CONFIDENCE: [], COMMENT: []}
     for start, stop, segment in timed(path, segmentation):
-        actions.append((start, stop, segment.label))
-        mark = "" if segment.confidence is None else repr(segment.confidence)
-        confidences.append((start, stop, mark))
-        comments.append((start, stop, segment.comment))
-    tiers = {OURS: actions}
-    for name, intervals in ((CONFIDENCE, confidences), (COMMENT, comments)):
-        if any(label for *_, label in intervals):
-            tiers[name] = intervals
+        confidence = "" if segment.confidence is None else repr(segment.confidence)
+        marks = (segment.label, confidence, segment.comment)
+        for intervals, mark in zip(tiers.values(), marks, strict=True):
+            intervals.append((start, stop, mark))
+    for name in (CONFIDENCE, COMMENT):
+        if not any(mark for *_, mark in tiers[name]):
+            del tiers[name]
 
     end = second_of(path, segmentation, segmentation.n_frames)
     lines = [
@@ -93,15 +89,6 @@ def _without_gaps(intervals: list[Interval], end: float) -> Iterator[Interval]:
         yield last, end, ""
 
 
-class _Mark(NamedTuple):
-    """An interval of a file that is not empty."""
-
-    start: float
-    stop: float
-    label: str
-    where: FileLocation
-
-
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read the labelled intervals of one tier, in seconds. Points are omitted."""
     tokens = _Tokens(path)
@@ -112,7 +99,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     n_tiers = 0
     if tokens.next(3, "<exists> or <absent>") == "<exists>":
         n_tiers = int(tokens.number())
-    tiers: dict[str, list[_Mark]] = {}
+    tiers: dict[str, list[tuple[Interval, FileLocation]]] = {}
     n_points = 0
     for _ in range(n_tiers):
         kind = tokens.string()
@@ -132,7 +119,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
                 n_points += 1
             label = tokens.string()
             if label.strip() and stop > start:
-                tiers[name].append(_Mark(start, stop, label, tokens.where))
+                tiers[name].append(((start, stop, label), tokens.where))
     if n_points:
         logger.warning("%s: points, which have no length, are left out: %d", path, n_points)
 
@@ -144,12 +131,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     tier = choose(path, "tier", names, options.tier)
     comments = {}
     if tier == OURS:
-        for mark in tiers.get(COMMENT, []):
-            comments[mark.start, mark.stop] = mark.label
+        for (start, stop, label), _ in tiers.get(COMMENT, []):
+            comments[start, stop] = label
     spans = []
-    for mark in tiers[tier]:
-        comment = comments.get((mark.start, mark.stop), "")
-        spans.append(Span(mark.start, mark.stop, mark.label, mark.where, comment=comment))
+    for (start, stop, label), where in tiers[tier]:
+        spans.append(Span(start, stop, label, where, comments.get((start, stop), "")))
     return [Annotation(name_of(path), spans, "seconds", path, end=end)]
 
 

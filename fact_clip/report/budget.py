@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from fact_clip.core import Floats, InputError, Integers, Json, Names, Segmentati
 from fact_clip.core.extras import require
 from fact_clip.core.paths import whole_file
 from fact_clip.formats.table import write_table
+from fact_clip.formats.times import timed
 from fact_clip.metrics.frame import percent
 from fact_clip.metrics.segmental import OVERLAPS, Run, SegmentCounts, edit_of, f1_smoothed
 
@@ -36,14 +37,9 @@ def timed_parts(segmentation: Segmentation, background: Iterable[str]) -> list[S
     Returns:
         The other segments, by the times that files get.
     """
-    parts = []
-    for segment in segmentation.without(background):
-        start = segmentation.seconds(segment.start)
-        stop = segmentation.seconds(segment.stop)
-        if start is None or stop is None:
-            raise InputError("labels", "frames without a rate", "give fps=")
-        parts.append((start, stop, segment.label))
-    return parts
+    labelled = replace(segmentation, background=tuple(background))
+    parts = timed(Path("labels"), labelled)
+    return [(start, stop, segment.label) for start, stop, segment in parts]
 
 
 def time_budget(
@@ -191,13 +187,20 @@ def time_agreement(pairs: Sequence[Pair]) -> TimeAgreement:
     ticks = np.zeros((len(names), len(names)))
     runs_of_pairs = []
     for pair in pairs:
-        edges = _all_edges(pair)
+        times = [0.0, max(pair.seconds, _TICK)]
+        for start, stop, _ in (*pair.first, *pair.second):
+            times += [start, stop]
+        edges = np.unique(_ticks(times))  # (P + 1,)
         first, second = (_piece_labels(parts, edges, names) for parts in (pair.first, pair.second))
         np.add.at(ticks, (first, second), np.diff(edges))
         runs_of_pairs.append((_piece_runs(first, edges), _piece_runs(second, edges)))
 
+    shares = ticks / ticks.sum()
+    observed = float(shares.trace())
+    expected = float(shares.sum(0) @ shares.sum(1))
     figures: Json = {
-        "kappa": _kappa(ticks),
+        # as `fact_clip.metrics.cohen_kappa`
+        "kappa": 1.0 if expected >= 1 else (observed - expected) / (1 - expected),
         "accuracy": percent(float(ticks.trace()), float(ticks.sum())),
     }
     for overlap in OVERLAPS:
@@ -210,14 +213,6 @@ def time_agreement(pairs: Sequence[Pair]) -> TimeAgreement:
     figures["edges_s"] = _mean(map(boundary_distance, firsts, seconds))
     figures["icc"] = duration_icc(list(chain(*firsts)), list(chain(*seconds)))
     return TimeAgreement(figures, names, ticks * _TICK)
-
-
-def _all_edges(pair: Pair) -> Integers:
-    """Return all edges of a pair of labellings, and those of the video, (P + 1,) ticks."""
-    times = [0.0, max(pair.seconds, _TICK)]
-    for start, stop, _ in (*pair.first, *pair.second):
-        times += [start, stop]
-    return np.unique(_ticks(times))
 
 
 def _ticks(seconds: Sequence[float]) -> Integers:
@@ -238,14 +233,6 @@ def _piece_runs(labels: Integers, edges: Integers) -> list[Run]:
     """Return the runs of pieces in ticks, without background."""
     times = edges.tolist()
     return [(times[start], times[stop], label) for start, stop, label in runs(labels) if label]
-
-
-def _kappa(confusion: Floats) -> float:
-    """Compute Cohen's kappa of a confusion, see `fact_clip.metrics.cohen_kappa`."""
-    shares = confusion / confusion.sum()
-    observed = float(shares.trace())
-    expected = float(shares.sum(0) @ shares.sum(1))
-    return 1.0 if expected >= 1 else (observed - expected) / (1 - expected)
 
 
 def _stretches(parts: Iterable[Run], names: Names) -> list[Stretch]:

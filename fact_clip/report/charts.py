@@ -1,14 +1,14 @@
 """Figures of labelled videos (ethogram, total times, transitions), and of several trainings."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from itertools import chain
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fact_clip.report.budget import Stretch, transitions
-from fact_clip.report.plots import WIDTH, add_legend, legend_height
+from fact_clip.report.budget import Stretch, time_budget, transitions
+from fact_clip.report.plots import WIDTH, add_legend, legend_height, name_ticks, new_axes
 
 _WIDTH = 10.0  # inches
 _ROW = 0.32  # inches
@@ -20,7 +20,11 @@ Rows = Mapping[str, Sequence[Stretch]]
 """The segments of each row."""
 
 
-def ethogram(rows: Rows, seconds: Mapping[str, float], colours: Mapping[str, str]) -> Figure:
+def ethogram(
+    rows: Rows,
+    seconds: Mapping[str, float],
+    colours: Mapping[str, str],
+) -> Figure:
     """Draw the segments of each row over time.
 
     Args:
@@ -45,7 +49,11 @@ def ethogram(rows: Rows, seconds: Mapping[str, float], colours: Mapping[str, str
     return figure
 
 
-def time_bars(rows: Rows, seconds: Mapping[str, float], colours: Mapping[str, str]) -> Figure:
+def time_bars(
+    rows: Rows,
+    seconds: Mapping[str, float],
+    colours: Mapping[str, str],
+) -> Figure:
     """Draw the total time of each action, longest first, with its share of all rows.
 
     Args:
@@ -56,17 +64,17 @@ def time_bars(rows: Rows, seconds: Mapping[str, float], colours: Mapping[str, st
     Returns:
         The figure.
     """
-    totals = dict.fromkeys(colours, 0.0)
-    for parts in rows.values():
-        for start, stop, label in parts:
-            totals[label] += stop - start
-    labels = sorted(totals, key=lambda label: -totals[label])
-    lengths = [totals[label] for label in labels]
-    duration = sum(seconds.values())
+    parts = list(chain.from_iterable(rows.values()))
+    budget = time_budget({"": parts}, {"": sum(seconds.values())})
+    labels = [row["label"] for row in budget]
 
     figure, axes = _figure(len(labels))
-    bars = axes.barh(range(len(labels)), lengths, color=[colours[label] for label in labels])
-    axes.bar_label(bars, [f"{100 * length / duration:.1f} %" for length in lengths], padding=3)
+    bars = axes.barh(
+        range(len(labels)),
+        [row["seconds"] for row in budget],
+        color=[colours[label] for label in labels],
+    )
+    axes.bar_label(bars, [f"{row['share']:.1f} %" for row in budget], padding=3)
     _name_rows(axes, labels)
     axes.set_xlabel("total time (s)")
     return figure
@@ -97,7 +105,7 @@ def transition_matrix(rows: Rows) -> Figure | None:
             colour = "white" if number > counts.max() / 2 else "black"
             axes.text(column, row, str(number), color=colour, ha="center", va="center")
     _name_rows(axes, names)
-    axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
+    name_ticks(axes.xaxis, names, rotation=90)
     axes.set(xlabel="next action", ylabel="action")
     return figure
 
@@ -116,15 +124,17 @@ def learning_curve(lines: Mapping[str, Sequence[float]], names: Sequence[str]) -
     for (label, values), style in zip(lines.items(), ("o-", "s--", "x"), strict=False):
         axes.plot(range(len(names)), values, style, label=label)
     axes.set(ylim=(0, 100), xlabel="training", ylabel="%")
-    axes.set_xticks(range(len(names)), names, rotation=30, ha="right", parse_math=False)
+    name_ticks(axes.xaxis, names, rotation=30, ha="right")
     axes.legend(frameon=False)
     return figure
 
 
-def _figure(n_rows: int, width: float = _WIDTH, extra_height: float = 0.0) -> tuple[Figure, Axes]:
-    size = (width, _MARGIN + _ROW * n_rows + extra_height)
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    axes = figure.add_subplot()
+def _figure(
+    n_rows: int,
+    width: float = _WIDTH,
+    extra_height: float = 0.0,
+) -> tuple[Figure, Axes]:
+    figure, axes = new_axes(width, _MARGIN + _ROW * n_rows + extra_height)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
@@ -132,6 +142,5 @@ def _figure(n_rows: int, width: float = _WIDTH, extra_height: float = 0.0) -> tu
 def _name_rows(axes: Axes, names: Iterable[str]) -> None:
     """Write a name beside each row, the first one at the top."""
     labels = list(names)
-    style: Any = {"parse_math": False}
-    axes.set_yticks(range(len(labels)), labels, **style)
+    name_ticks(axes.yaxis, labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)

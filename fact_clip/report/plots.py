@@ -22,6 +22,7 @@ from fact_clip.report.summary import Evaluated, video_figures
 with library_errors("plots", "no matplotlib", ImportError, fix=install_command("plots")):
     import matplotlib as mpl
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
@@ -96,26 +97,55 @@ def timeline(
     legend_rows = [(f"{mark}  {label}", colours[label]) for label, mark in marks.items()]
     legend_rows += [(label, BACKGROUND) for label in labels if label in background]
     height = _AXIS + _ROW * len(rows) + legend_height([name for name, _ in legend_rows])
-    if title:
-        height += _TITLE
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_axes(WIDTH, height + _TITLE * bool(title), title)
     in_seconds = all(row.seconds(0) is not None for row in rows.values())
-    bars = [_bars(row, in_seconds) for row in rows.values()]
-    _draw_rows(axes, rows, bars, colours)
-    axes.set_xlabel("time (s)" if in_seconds else "frame", fontsize=9)
-    if title:
-        axes.set_title(title, loc="left", fontsize=10, parse_math=False)
-    add_legend(figure, legend_rows)
-
-    narrowest = _NARROWEST * axes.get_xlim()[1]
-    for index, row in enumerate(bars):
-        for bar in row:
-            if bar.width >= narrowest and bar.label in marks:
+    edges = [_edges(row, in_seconds) for row in rows.values()]
+    end = max(row_edges[-1] for row_edges in edges)
+    for index, (row, row_edges) in enumerate(zip(rows.values(), edges, strict=True)):
+        starts = row_edges[:-1].tolist()
+        widths = np.diff(row_edges).tolist()
+        # no edges and no smoothing: a hairline between two segments would hide one-frame segments
+        axes.broken_barh(
+            list(zip(starts, widths, strict=True)),
+            (index - 0.4, 0.8),
+            facecolors=[colours[label] for label in row.transcript],
+            linewidth=0,
+            antialiased=False,
+        )
+        for label, start, width in zip(row.transcript, starts, widths, strict=True):
+            if width >= _NARROWEST * end and label in marks:
                 style: Json = {"size": 7, "ha": "center", "va": "center"}
-                style["color"] = _ink(colours[bar.label])
-                axes.text(bar.left + bar.width / 2, index, marks[bar.label], **style)
+                style["color"] = _ink(colours[label])
+                axes.text(start + width / 2, index, marks[label], **style)
+    axes.set_xlim(0, end)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    name_ticks(axes.yaxis, [_shortened(name, 30) for name in rows])
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="both", labelsize=9)
+    axes.spines[["top", "left", "right"]].set_visible(False)
+    axes.set_xlabel("time (s)" if in_seconds else "frame", fontsize=9)
+    add_legend(figure, legend_rows)
     return figure
+
+
+def new_axes(width: float, height: float, title: str = "") -> tuple[Figure, Axes]:
+    """Return a figure of this size in inches, and its axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontsize=10, parse_math=False)
+    return figure, axes
+
+
+def name_ticks(axis: Axis, names: Sequence[str], **style: Any) -> None:
+    """Write a name at 0, 1, 2, ... of an axis."""
+    axis.set_ticks(range(len(names)), names, parse_math=False, **style)
+
+
+def _edges(row: Segmentation, in_seconds: bool) -> Floats:
+    """Return where the segments begin and the last one ends."""
+    frames = [0, *(segment.stop for segment in row)]
+    edges: list[Any] = [row.seconds(frame) for frame in frames] if in_seconds else frames
+    return np.array(edges, dtype=np.float64)
 
 
 def legend_height(names: Sequence[str]) -> float:
@@ -146,44 +176,6 @@ def _legend_columns(names: Sequence[str]) -> int:
     return max(1, min(n_fitting, _MOST_COLUMNS, len(names)))
 
 
-class Bar(NamedTuple):
-    """The bar of one segment."""
-
-    left: float
-    width: float
-    label: str
-
-
-def _bars(row: Segmentation, in_seconds: bool) -> list[Bar]:
-    frames = [0, *(segment.stop for segment in row)]
-    times = [row.seconds(frame) if in_seconds else frame for frame in frames]
-    edges = np.array(times, dtype=np.float64)
-    widths = np.diff(edges).tolist()
-    return [Bar(*bar) for bar in zip(edges[:-1].tolist(), widths, row.transcript, strict=True)]
-
-
-def _draw_rows(
-    axes: Axes, names: Collection[str], rows: list[list[Bar]], colours: Mapping[str, str]
-) -> None:
-    for index, bars in enumerate(rows):
-        # no edges and no smoothing: a hairline between two segments would hide one-frame segments
-        axes.broken_barh(
-            [(bar.left, bar.width) for bar in bars],
-            (index - 0.4, 0.8),
-            facecolors=[colours.get(bar.label, BACKGROUND) for bar in bars],
-            linewidth=0,
-            antialiased=False,
-        )
-    ends = [bars[-1].left + bars[-1].width for bars in rows]
-    axes.set_xlim(0, max(ends))
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    labels = [_shortened(name, 30) for name in names]
-    axes.set_yticks(range(len(rows)), labels, parse_math=False)
-    axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="both", labelsize=9)
-    axes.spines[["top", "left", "right"]].set_visible(False)
-
-
 def _show_plainly(legend: Legend) -> None:
     """Show a $ in a name as a $."""
     for label in legend.get_texts():
@@ -199,10 +191,9 @@ def _shortened(name: str, most: int) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def curve(zero_shot: Mapping[str, Any]) -> Figure:
+def curve(zero_shot: Json) -> Figure:
     """Draw S over U in percent as gamma grows; a dot is the gamma in use."""
-    figure = Figure(figsize=(5.0, 4.5), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_axes(5.0, 4.5)
     points = zero_shot["curve"]
     in_use = zero_shot["ways"]["in use"]
     axes.plot(points["unseen"], points["seen"], label=f"AUSUC {zero_shot['ausuc']:.1f}")
@@ -293,12 +284,11 @@ def confusion_figure(
             shares[row_of[true], row_of[guess]] = frames / totals[true]
 
     side = 3.2 + 0.16 * len(classes)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_axes(side + 1, side)
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     labels = [names[label] for label in classes]
-    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=6, parse_math=False)
-    axes.set_yticks(range(len(labels)), labels, fontsize=6, parse_math=False)
+    name_ticks(axes.xaxis, labels, rotation=90, fontsize=6)
+    name_ticks(axes.yaxis, labels, fontsize=6)
     axes.set(xlabel=f"predicted {kind}", ylabel=f"true {kind}")
     figure.colorbar(image, ax=axes, label="share of the frames of the true class", shrink=0.7)
     return figure
@@ -344,9 +334,7 @@ def draw_frames(
     return [save_figure(figure, out / f"{name}.png", dpi=120) for name, figure in figures.items()]
 
 
-def principal_components(
-    rows: Floats,
-) -> tuple[Floats, Floats]:
+def principal_components(rows: Floats) -> tuple[Floats, Floats]:
     """Project rows on their two principal axes.
 
     Each axis points to where its largest coefficient is positive, so that equal rows give equal
@@ -378,9 +366,7 @@ def space(vectors: Reals, labels: Labels, vocabulary: Vocabulary, title: str) ->
     labels = labels[::step]
     points, shares = principal_components(np.asarray(vectors[::step], dtype=np.float64))
 
-    figure = Figure(figsize=(11, 7), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title, loc="left", fontsize=10, parse_math=False)
+    figure, axes = new_axes(11, 7, title)
     axes.set_xlabel(f"first principal axis ({shares[0]:.0%} of the variance)")
     axes.set_ylabel(f"second ({shares[1]:.0%})")
 
@@ -402,7 +388,13 @@ def space(vectors: Reals, labels: Labels, vocabulary: Vocabulary, title: str) ->
     return figure
 
 
-def class_scores(scores: Reals, truth: Labels, names: Sequence[str], *, title: str = "") -> Figure:
+def class_scores(
+    scores: Reals,
+    truth: Labels,
+    names: Sequence[str],
+    *,
+    title: str = "",
+) -> Figure:
     """Draw a heat map of log-probabilities, a row for each class that is ever best or true.
 
     Args:
@@ -417,8 +409,7 @@ def class_scores(scores: Reals, truth: Labels, names: Sequence[str], *, title: s
     classes = np.union1d(scores.argmax(axis=1), truth[truth >= 0])
     row_of = np.full(len(names) + 1, np.nan)  # the last one is for -1
     row_of[classes] = np.arange(len(classes))
-    figure = Figure(figsize=(12, 1.5 + 0.18 * len(classes)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_axes(12, 1.5 + 0.18 * len(classes), title)
     image = axes.imshow(
         scores[:, classes].T.clip(_FLOOR, 0),
         aspect="auto",
@@ -433,9 +424,7 @@ def class_scores(scores: Reals, truth: Labels, names: Sequence[str], *, title: s
         color="white",
         linewidth=1,
     )
-    labels = [names[label] for label in classes]
-    axes.set_yticks(range(len(classes)), labels, fontsize=7, parse_math=False)
+    name_ticks(axes.yaxis, [names[label] for label in classes], fontsize=7)
     axes.set_xlabel("frame")
-    axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     figure.colorbar(image, ax=axes, label="log p(class); white: truth")
     return figure

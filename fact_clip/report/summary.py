@@ -43,7 +43,7 @@ class Evaluated:
     run: Run
     title: str
     written: str  # when it was evaluated, in UTC
-    result: Mapping[str, Any]
+    result: Json
     record: Record
 
 
@@ -111,7 +111,7 @@ def page_path(folders: Sequence[Path], stem: str, out: str | Path | None = None)
 
 
 def save_report(
-    evaluated_runs: Sequence[Evaluated], path: Path, sweeps: Sequence[Mapping[str, Any]] = ()
+    evaluated_runs: Sequence[Evaluated], path: Path, sweeps: Sequence[Json] = ()
 ) -> Path:
     """Write the report of one or more evaluated runs, side by side, and return its path."""
     titles = [f"{evaluated.title} ({evaluated.written[:10]})" for evaluated in evaluated_runs]
@@ -121,7 +121,7 @@ def save_report(
     return path
 
 
-def page(data: Mapping[str, Any], title: str) -> str:
+def page(data: Json, title: str) -> str:
     """Return the HTML of a report from the data of `summary`."""
     content = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     template = Template((FOLDER / "page.html").read_text(encoding="utf-8"))
@@ -134,7 +134,7 @@ def page(data: Mapping[str, Any], title: str) -> str:
     )
 
 
-def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Mapping[str, Any]] = ()) -> Json:
+def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Json] = ()) -> Json:
     """Return what page.js reads, see there. Classes and videos are merged by name."""
     class_names: dict[str, None] = {}
     video_names: dict[str, None] = {}
@@ -211,7 +211,8 @@ def _run(
     truth, prediction = analysis.labellings(videos)
 
     confusion = []
-    for cell in analysis.confusion(truth, prediction):
+    cells = analysis.confusion(truth, prediction)
+    for cell in cells:
         true = int(index_of[cell.true])
         predicted = int(index_of[cell.predicted])
         confusion.append([true, predicted, cell.frames])
@@ -242,7 +243,7 @@ def _run(
         "boundaries": analysis.boundaries(videos),
         "cuts": analysis.cuts(truth, prediction),
         "uncertain": uncertain,
-        "unseen": unseen_errors(result, vocabulary, truth, prediction),
+        "unseen": unseen_errors(result, vocabulary, cells),
     }
 
 
@@ -283,7 +284,7 @@ _RELIABILITY = (
 )
 
 
-def numbers(result: Mapping[str, Any]) -> list[tuple[str, float, str]]:
+def numbers(result: Json) -> list[tuple[str, float, str]]:
     """Return (name, value, note) of the figures of an evaluation, zero-shot figures first."""
     zero_shot = result.get("zero_shot", {})
     in_use = zero_shot.get("ways", {}).get("in use", {})
@@ -303,16 +304,12 @@ def numbers(result: Mapping[str, Any]) -> list[tuple[str, float, str]]:
 
 
 def unseen_errors(
-    result: Mapping[str, Any],
-    vocabulary: Vocabulary,
-    truth: Sequence[Labels],
-    prediction: Sequence[Labels],
+    result: Json, vocabulary: Vocabulary, cells: Sequence[analysis.Cell]
 ) -> list[Json]:
     """Return the facts of each unseen class and the most frequent wrong names."""
     zero_shot = result.get("zero_shot")
     if zero_shot is None:
         return []
-    cells = analysis.confusion(truth, prediction)
     rows = []
     for name, facts in zero_shot["unseen"].items():
         label = vocabulary.index(name)
@@ -320,24 +317,24 @@ def unseen_errors(
         taken = []
         for cell in wrong[:_TOP]:
             guess = vocabulary.names[cell.predicted]
+            pairs = zip(vocabulary.factors[label], vocabulary.factors[cell.predicted], strict=True)
             taken.append(
                 {
                     "name": guess,
                     "share": 100 * cell.frames / facts["frames"],
                     "seen": guess in zero_shot["seen"],
-                    "shares": _share_factor(vocabulary, label, cell.predicted),
+                    "shares": any(first is not None and first == other for first, other in pairs),
                 }
             )
         rows.append({"name": name, **facts, "taken": taken})
     return rows
 
 
-def _share_factor(vocabulary: Vocabulary, first: int, second: int) -> bool:
-    factors = zip(vocabulary.factors[first], vocabulary.factors[second], strict=True)
-    return any(a is not None and a == b for a, b in factors)
-
-
-def _video(name: str, evaluated_runs: Sequence[Evaluated], class_index: Mapping[str, int]) -> Json:
+def _video(
+    name: str,
+    evaluated_runs: Sequence[Evaluated],
+    class_index: Mapping[str, int],
+) -> Json:
     """Return times, truth, and the rows and figures of each run of a video; None without it."""
     run_data: list[Json | None] = []
     data: Json = {"name": name, "runs": run_data}

@@ -7,6 +7,7 @@ import json
 import numpy as np
 
 from fact_clip.core import Vocabulary
+from fact_clip.report.analysis import confusion
 from fact_clip.report.summary import evaluations, numbers, page, run_numbers, summary, unseen_errors
 
 from ..refusals import refused
@@ -89,7 +90,7 @@ def test_errors_of_an_unseen_class():
         }
     }
     truth, prediction = [np.full(10, 1)], [np.array([1] * 4 + [0] * 5 + [3])]
-    (row,) = unseen_errors(result, names, truth, prediction)
+    (row,) = unseen_errors(result, names, confusion(truth, prediction))
     assert row["taken"] == [
         {"name": "cut ham", "share": 50.0, "seen": True, "shares": True},
         {"name": "hold", "share": 10.0, "seen": True, "shares": False},
