@@ -22,9 +22,10 @@ from fact_clip.core import (
     Vocabulary,
 )
 from fact_clip.core.arguments import names_of
-from fact_clip.core.io import parse_json, parse_value, read_lines, read_text
+from fact_clip.core.io import parse_json, parse_value
 from fact_clip.core.messages import suggest
 from fact_clip.core.paths import write_lines
+from fact_clip.datasets.layout import read_lines
 
 HOLDOUTS = RECIPES / "holdouts"  # NAME.json, those that come with the package
 Mode = Literal["mask", "drop", "oracle"]
@@ -84,12 +85,11 @@ class Holdout:
             The holdout.
         """
         path = Path(path)
-        expected = "classes to hold out, as JSON or one name per line"
+        lines = read_lines(path, "classes to hold out, as JSON or one name per line")
         values: Any
         if path.suffix.lower() == ".json":
-            values = parse_json(read_text(path, expected, latin=True), path, "JSON")
+            values = parse_json("\n".join(lines), path, "JSON")
         else:
-            lines = [line.strip() for line in read_lines(path, expected)]
             values = [line for line in lines if line]
         if isinstance(values, list):
             values = {"unseen": values}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fact_clip import metrics
 from fact_clip.config import Config, with_values
-from fact_clip.core import WHOLE_NAME, InputError, Json, Singles, Vocabulary
+from fact_clip.core import WHOLE_NAME, InputError, Json, Vocabulary
 from fact_clip.core.distributed import pick_device, place_in_launch
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import guess_names
@@ -25,7 +25,7 @@ from fact_clip.encoders.vectors import class_texts, class_vectors, embed_as, twi
 from fact_clip.run import Run
 from fact_clip.training.calibration import check_posterior
 from fact_clip.training.callbacks import check_loggers
-from fact_clip.training.start import object_texts, read_start
+from fact_clip.training.start import read_start
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,6 @@ class _Planner:
         self.config = config
         self.folder = folder
         self.notes: list[Note] = []
-        self.start: Run | None = None
         self.objects: ObjectColumns | None = None
 
     def plan(self, is_checked: bool) -> Plan:
@@ -119,7 +118,7 @@ class _Planner:
         self._check()
         if not is_checked and place_in_launch()[0] == 0:
             self.dataset.check()
-        self.start = read_start(self.config, self.dataset)
+        self.start, self.start_texts = read_start(self.config, self.dataset)
         self._apply(self._decide_paths(), self._decide_validation_unseen(), self._find_objects())
         texts = self._texts()
         return Plan(
@@ -250,6 +249,7 @@ class _Planner:
         return Decision({"data.objects.file": "find"}, (Note(message),))
 
     def _object_columns(self) -> ObjectColumns | None:
+        """Return the columns of a file, or those that are detected, as the configuration says."""
         data = self.config.data.objects
         if data.file == "find":
             return ObjectColumns.find(self.dataset)
@@ -276,11 +276,17 @@ class _Planner:
             fix = "choose sentence, or say how names are read: data.grammar, ROOT/factors.csv"
             raise InputError("text.parts", problem, fix)
         vectors = class_texts(config, vocabulary, device)
-        self._warn_of_twins(vectors)
-        texts = {"text": torch.from_numpy(vectors)}
-        if self.start is not None and self.start.objects is not None:
-            texts["object_text"] = object_texts(self.start)
-        elif self.objects is not None:
+        groups = twins(vocabulary.names, vectors, ALIKE)
+        if groups:
+            names_alike = "; for ".join(", ".join(map(repr, group)) for group in groups)
+            message = (
+                f"{config.encoder} has (nearly) the same vector for {names_alike}, so a model can "
+                "hardly tell them apart: write their parts in English into factors.csv, or choose "
+                "a text encoder of their language (docs/names.md)"
+            )
+            self.notes.append(Note(message, logging.WARNING))
+        texts = {"text": torch.from_numpy(vectors), **self.start_texts}
+        if self.objects is not None:
             if "factors" not in config.parts:
                 problem = "object columns are tied to factors"
                 raise InputError("text.parts", problem, "add factors")
@@ -293,15 +299,3 @@ class _Planner:
             rows[[bool(name) for name in self.objects.names]] = word_vectors
             texts["object_text"] = torch.from_numpy(rows)
         return texts
-
-    def _warn_of_twins(self, text_embeddings: Singles) -> None:
-        """Note classes whose vectors (C, S, E) are (nearly) equal."""
-        groups = twins(self.dataset.vocabulary.names, text_embeddings, ALIKE)
-        if groups:
-            names = "; for ".join(", ".join(map(repr, group)) for group in groups)
-            message = (
-                f"{self.config.text.encoder} has (nearly) the same vector for {names}, so a model "
-                "can hardly tell them apart: write their parts in English into factors.csv, or "
-                "choose a text encoder of their language (docs/names.md)"
-            )
-            self.notes.append(Note(message, logging.WARNING))

@@ -15,7 +15,7 @@ from fact_clip.run import Run, load_strictly, read_weights
 _KEY = "train.init"
 
 
-def read_start(config: Config, dataset: Dataset) -> Run | None:
+def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, Tensor]]:
     """Read the run of ``train.init``.
 
     Args:
@@ -23,13 +23,14 @@ def read_start(config: Config, dataset: Dataset) -> Run | None:
         dataset: of the training.
 
     Returns:
-        The run, or None if the training starts from random weights.
+        The run and "object_text" (O, E), the text vectors of its objects, if it has some. None and
+        no texts if the training starts from random weights.
 
     Raises:
         InputError: its model, texts, feature transform or classes do not fit the training.
     """
     if config.train.init is None:
-        return None
+        return None, {}
     run = Run.read(config.train.init)
     _check_same_settings(run, config)
     n_columns = run.transform.input_dim
@@ -42,7 +43,10 @@ def read_start(config: Config, dataset: Dataset) -> Run | None:
         raise InputError(_KEY, problem)
     _check_classes(run, config, dataset.vocabulary)
     run.check_rate(dataset.fps, _KEY)
-    return run
+    if run.objects is None:
+        return run, {}
+    weights, _ = read_weights(run.path / "model.safetensors")
+    return run, {"object_text": weights["objects.names"]}
 
 
 def _check_same_settings(run: Run, config: Config) -> None:
@@ -71,12 +75,6 @@ def _check_classes(run: Run, config: Config, vocabulary: Vocabulary) -> None:
         if name not in vocabulary:
             problem = f"the data set has no {name!r}, a class of {run.path}"
             raise InputError(_KEY, problem, "add it to mapping.txt")
-
-
-def object_texts(start: Run) -> Tensor:
-    """Return the text vectors of the objects of a starting run, (O, E)."""
-    weights, _ = read_weights(start.path / "model.safetensors")
-    return weights["objects.names"]
 
 
 def grown_channels(start: Run, vocabulary: Vocabulary) -> tuple[int, ...]:
