@@ -3,8 +3,6 @@
 The address ``hf://OWNER/NAME@REVISION`` can be given wherever a run folder is opened.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import sys

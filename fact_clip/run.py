@@ -204,25 +204,28 @@ class Run(RunFacts):
         has_context = tuple(transform.context) == tuple(data.context)
         if not has_context or (transform.mean is not None) != data.standardize:
             problem = "other data.context or data.standardize than config.yaml says"
-            raise InputError(self.path / "features.safetensors", problem, _COPY)
+            raise self._damaged("features.safetensors", problem)
         n_classes = len(self.vocabulary)
         if len(self.vocabulary.background) == n_classes:
-            raise InputError(self.path / "vocabulary.json", "all classes are background", _COPY)
+            raise self._damaged("vocabulary.json", "all classes are background")
         if n_classes != self.classes.count:
             problem = f"{n_classes} classes, but {self.classes.count} in run.json"
-            raise InputError(self.path / "vocabulary.json", problem, _COPY)
+            raise self._damaged("vocabulary.json", problem)
         if self.lengths and len(self.lengths) != n_classes:
             problem = f"lengths of {len(self.lengths)} classes, but there are {n_classes}"
-            raise InputError(self.path / "run.json", problem, _COPY)
+            raise self._damaged("run.json", problem)
         if self.objects is not None:
             last = max(map(max, self.objects.columns))
             if last >= transform.width:
                 problem = f"column {last} of an object, but the model's input has {transform.width}"
-                raise InputError(self.path / "run.json", problem, _COPY)
+                raise self._damaged("run.json", problem)
         for first, second, _ in self.transitions:
             if max(first, second) >= n_classes:
                 problem = "a transition of a class that the vocabulary lacks"
-                raise InputError(self.path / "run.json", problem, _COPY)
+                raise self._damaged("run.json", problem)
+
+    def _damaged(self, name: str, problem: str) -> InputError:
+        return InputError(self.path / name, problem, _COPY)
 
     @classmethod
     def open(cls, path: str | Path, overrides: Sequence[str] = ()) -> LoadedRun:
@@ -317,7 +320,7 @@ class Run(RunFacts):
         check_classes(self, facts.get("classes"), path)
         if self.config.model.reads_text and "text_embeddings" not in weights:
             problem = f"no vectors of class names, which head {self.config.model.head!r} needs"
-            raise InputError(path, problem, _COPY)
+            raise self._damaged(path.name, problem)
         try:
             model = self.new_model(
                 text=weights.get("text_embeddings"),

@@ -1,7 +1,5 @@
 """Uploading a run with a model card to the Hugging Face hub (docs/sharing.md)."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

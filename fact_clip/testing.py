@@ -4,8 +4,6 @@ Each check takes the part, or the name by which it is used, so that it tests the
 raises an AssertionError for a broken law, or an InputError for vectors of another form.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace

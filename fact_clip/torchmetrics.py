@@ -1,7 +1,5 @@
 """Metrics of torchmetrics, which add up over batches and processes (docs/metrics.md)."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Any
 

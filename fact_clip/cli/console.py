@@ -1,7 +1,5 @@
 """Progress bars and messages on stderr, tables and results on stdout."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

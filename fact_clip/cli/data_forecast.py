@@ -1,7 +1,5 @@
 """fact-clip data forecast."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from typing import Annotated

@@ -1,7 +1,5 @@
 """fact-clip data split."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

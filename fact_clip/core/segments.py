@@ -148,36 +148,29 @@ class Segmentation:
     instants: tuple[Instant, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "segments", tuple(self.segments))
         object.__setattr__(self, "background", names_of(self.background, "background"))
-        object.__setattr__(self, "new_words", tuple(self.new_words))
-        object.__setattr__(self, "instants", tuple(self.instants))
+        for name in ("segments", "new_words", "instants"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.segments or not all(isinstance(segment, Segment) for segment in self.segments):
             raise InputError("segments", "a segmentation needs one Segment or more")
         for name in ("fps", "video_fps"):
             rate = getattr(self, name)
             if rate is not None:
                 number_of(rate, name, "frames a second, more than 0", sys.float_info.min)
-        self._check_order()
+        end = 0
+        for segment in self.segments:
+            if segment.start != end:
+                is_gap = segment.start > end
+                fault = "a gap" if is_gap else "an overlap"
+                problem = f"starts at {segment.start}, {fault} after the segment before, which "
+                problem += f"stops at {end}"
+                raise (GapError if is_gap else InputError)(f"segment {segment.label!r}", problem)
+            end = segment.stop
         if self.times is not None:
             times = table_of(self.times, "times", (self.n_frames + 1,)).astype(np.float64)
             if times[0] < 0 or (np.diff(times) <= 0).any():
                 raise InputError("times", "negative or not rising")
             object.__setattr__(self, "times", tuple(times.tolist()))
-
-    def _check_order(self) -> None:
-        """Raise an InputError at a gap or an overlap."""
-        end = 0
-        for segment in self.segments:
-            where = f"segment {segment.label!r}"
-            problem = (
-                f"starts at {segment.start}, {{}} after the segment before, which stops at {end}"
-            )
-            if segment.start > end:
-                raise GapError(where, problem.format("a gap"))
-            if segment.start < end:
-                raise InputError(where, problem.format("an overlap"))
-            end = segment.stop
 
     @classmethod
     def from_frames(

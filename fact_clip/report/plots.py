@@ -1,7 +1,5 @@
 """Plots: timelines with a readable legend, S over U, confusions, features, class scores."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
