@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from fact_clip.core.arguments import table_of
 from fact_clip.core.arrays import Floats, Integers
 from fact_clip.core.errors import InputError
 from fact_clip.core.segments import Segmentation
@@ -15,7 +13,7 @@ from fact_clip.core.segments import Segmentation
 _ROUNDING = 1.5e-3  # seconds; files round times to milliseconds
 
 
-def row_times(picture_times: ArrayLike, fps: float, end: float | None = None) -> Floats:
+def row_times(picture_times: Floats, fps: float, end: float | None = None) -> Floats:
     """Return the start times of rows that were sampled from a video at n / fps seconds.
 
     A row starts with the picture that it shows, which came up at n / fps or a moment before. If
@@ -30,11 +28,10 @@ def row_times(picture_times: ArrayLike, fps: float, end: float | None = None) ->
         Seconds at the start of each row, and at the end of the last one, (T + 1,). The last row
         ends with the video, or at T / fps if that is sooner.
     """
-    times = table_of(picture_times, "picture_times", ("T",)).astype(np.float64)
-    grid = np.arange(len(times) + 1) / fps
-    rises = np.append(True, times[1:] > times[:-1])
-    is_usable = rises & (times <= grid[:-1] + _ROUNDING)
-    starts = np.where(is_usable, np.maximum(times, 0.0), grid[:-1])
+    grid = np.arange(len(picture_times) + 1) / fps
+    rises = np.append(True, np.diff(picture_times) > 0)
+    is_usable = rises & (picture_times <= grid[:-1] + _ROUNDING)
+    starts = np.where(is_usable, np.maximum(picture_times, 0.0), grid[:-1])
 
     last = grid[-1]
     if end is not None and starts[-1] + _ROUNDING < end:

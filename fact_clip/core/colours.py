@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 from itertools import cycle, islice
 from typing import TypedDict
 
-from fact_clip.core.arguments import names_of
 from fact_clip.core.types import Names
 
 BACKGROUND = "#d9d9d9"
@@ -69,8 +68,6 @@ def class_colours(names: Sequence[str], background: Collection[str] = ()) -> dic
     Returns:
         The colour of each name. A longer list of names begins with the same colours.
     """
-    names = names_of(names, "names")
-    background = names_of(background, "background")
     actions = [name for name in names if name not in background]
     colours = dict(zip(actions, palette(len(actions)), strict=True))
     numbers = {name: number for number, name in enumerate(actions, start=1)}

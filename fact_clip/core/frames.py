@@ -9,8 +9,6 @@ from fact_clip.core.arguments import array_of, whole_of
 from fact_clip.core.arrays import Integers
 from fact_clip.core.errors import InputError
 
-_MOST = 1 << 62
-
 
 def frame_labels(labels: ArrayLike, where: str) -> Integers:
     """Check per-frame labels.
@@ -29,14 +27,7 @@ def frame_labels(labels: ArrayLike, where: str) -> Integers:
     return array.astype(np.int64, copy=False)
 
 
-def _some_labels(labels: ArrayLike) -> Integers:
-    array = frame_labels(labels, "labels")
-    if array.size == 0:
-        raise InputError("labels", "no frames")
-    return array
-
-
-def runs(labels: ArrayLike) -> list[tuple[int, int, int]]:
+def runs(labels: Integers) -> list[tuple[int, int, int]]:
     """Cut per-frame labels into maximal runs of one label.
 
     Args:
@@ -45,13 +36,12 @@ def runs(labels: ArrayLike) -> list[tuple[int, int, int]]:
     Returns:
         (start, stop, label) of each run, half-open, in order.
     """
-    array = _some_labels(labels)
-    changes = np.flatnonzero(np.diff(array)) + 1
-    edges = [0, *changes.tolist(), array.size]
-    return [(start, stop, int(array[start])) for start, stop in pairwise(edges)]
+    changes = np.flatnonzero(np.diff(labels)) + 1
+    edges = [0, *changes.tolist(), labels.size]
+    return [(start, stop, int(labels[start])) for start, stop in pairwise(edges)]
 
 
-def majority_stride(labels: ArrayLike, stride: int) -> Integers:
+def majority_stride(labels: Integers, stride: int) -> Integers:
     """Return the most frequent label of each stride; of equally frequent ones the first.
 
     Ignored frames have no vote. A stride is ignored only if all its frames are.
@@ -63,12 +53,9 @@ def majority_stride(labels: ArrayLike, stride: int) -> Integers:
     Returns:
         Labels (ceil(T / stride),).
     """
-    whole_of(stride, "stride", 1, _MOST)
-    array = _some_labels(labels)
-
-    stride = min(stride, array.size)  # a longer stride is the complete video as well
-    padding = np.full(-array.size % stride, -1, dtype=np.int64)
-    windows = np.append(array, padding).reshape(-1, stride)  # (N, stride)
+    stride = min(stride, labels.size)  # a longer stride is the complete video as well
+    padding = np.full(-labels.size % stride, -1, dtype=np.int64)
+    windows = np.append(labels, padding).reshape(-1, stride)  # (N, stride)
     votes = np.zeros(windows.shape, dtype=np.int64)
     for offset in range(stride):
         votes += windows == windows[:, offset : offset + 1]
@@ -80,7 +67,7 @@ def majority_stride(labels: ArrayLike, stride: int) -> Integers:
     return majority
 
 
-def stretch(labels: ArrayLike, stride: int, n_frames: int) -> Integers:
+def stretch(labels: Integers, stride: int, n_frames: int) -> Integers:
     """Repeat labels of strides at full rate: frame t gets label t // stride.
 
     Args:
@@ -91,10 +78,9 @@ def stretch(labels: ArrayLike, stride: int, n_frames: int) -> Integers:
     Returns:
         Labels (n_frames,).
     """
-    whole_of(stride, "stride", 1, _MOST)
-    array = _some_labels(labels)
+    whole_of(stride, "stride", 1, 1 << 62)
     expected = -(-n_frames // stride)
-    if array.size != expected:
-        problem = f"{array.size} at stride {stride}, not {expected} for {n_frames} frames"
+    if labels.size != expected:
+        problem = f"{labels.size} at stride {stride}, not {expected} for {n_frames} frames"
         raise InputError("labels", problem)
-    return array[np.arange(n_frames) // stride]
+    return labels[np.arange(n_frames) // stride]

@@ -14,7 +14,7 @@ SEEDED = settings(derandomize=True, deadline=None, max_examples=150)
 
 
 def test_runs_by_hand() -> None:
-    assert runs([4, 4, 0, 4, 4, 4]) == [(0, 2, 4), (2, 3, 0), (3, 6, 4)]
+    assert runs(np.array([4, 4, 0, 4, 4, 4])) == [(0, 2, 4), (2, 3, 0), (3, 6, 4)]
     assert runs(np.array([7], dtype=np.int16)) == [(0, 1, 7)]
     assert all(type(value) is int for run in runs(np.array([1, 2])) for value in run)
 
@@ -22,7 +22,7 @@ def test_runs_by_hand() -> None:
 @SEEDED
 @given(LABELS)
 def test_runs_cover_every_frame_and_differ_from_their_neighbours(labels: list[int]) -> None:
-    found = runs(labels)
+    found = runs(np.array(labels))
     assert [label for start, stop, label in found for _ in range(stop - start)] == labels
     assert [start for start, _, _ in found] == [0, *(stop for _, stop, _ in found[:-1])]
     assert all(left[2] != right[2] for left, right in pairwise(found))
@@ -31,8 +31,8 @@ def test_runs_cover_every_frame_and_differ_from_their_neighbours(labels: list[in
 def test_majority_stride_by_hand() -> None:
     #          majority 1 | tie: 2 came first | all ignored | ignored has no vote | short last stride
     labels = [0, 1, 1, 2, 0, -1, -1, -1, -1, -1, -1, 5, 3]
-    assert majority_stride(labels, 3).tolist() == [1, 2, -1, 5, 3]
-    assert majority_stride([3, 1, 3, 1], 4).tolist() == [3]
+    assert majority_stride(np.array(labels), 3).tolist() == [1, 2, -1, 5, 3]
+    assert majority_stride(np.array([3, 1, 3, 1]), 4).tolist() == [3]
 
 
 def slow_majority(labels: list[int], stride: int) -> list[int]:
@@ -47,30 +47,31 @@ def slow_majority(labels: list[int], stride: int) -> list[int]:
 @SEEDED
 @given(LABELS, st.integers(1, 70))
 def test_majority_stride_equals_slow_version(labels: list[int], stride: int) -> None:
-    assert majority_stride(labels, stride).tolist() == slow_majority(labels, stride)
+    assert majority_stride(np.array(labels), stride).tolist() == slow_majority(labels, stride)
 
 
 @SEEDED
 @given(LABELS, st.integers(1, 70))
 def test_stretch_puts_each_frame_into_its_own_stride(labels: list[int], stride: int) -> None:
-    reduced = majority_stride(labels, stride)
+    reduced = majority_stride(np.array(labels), stride)
     full = stretch(reduced, stride, len(labels))
     assert full.tolist() == [reduced[frame // stride] for frame in range(len(labels))]
     assert majority_stride(full, stride).tolist() == reduced.tolist()
 
 
 def test_stride_one_changes_nothing() -> None:
-    assert majority_stride([2, -1, 0], 1).tolist() == [2, -1, 0]
-    assert stretch([2, -1, 0], 1, 3).tolist() == [2, -1, 0]
+    labels = np.array([2, -1, 0])
+    assert majority_stride(labels, 1).tolist() == [2, -1, 0]
+    assert stretch(labels, 1, 3).tolist() == [2, -1, 0]
 
 
 def test_rows_start_with_the_picture_that_they_show():
     """5 rows a second of pictures at 0.04, 0.15 and 0.401 s; files round to ms, so the last is that of 0.4."""
-    found = row_times([0.04, 0.15, 0.401, 0.401], 5.0)
+    found = row_times(np.array([0.04, 0.15, 0.401, 0.401]), 5.0)
     np.testing.assert_allclose(found, [0.0, 0.15, 0.401, 0.6, 0.8])
-    np.testing.assert_allclose(row_times([0.0, 0.0, 0.0, 0.55], 5.0, end=0.7), [0.0, 0.2, 0.4, 0.55, 0.7])
-    np.testing.assert_allclose(row_times([0.0], 5.0, end=9.0), [0.0, 0.2])
-    np.testing.assert_allclose(row_times([0.0], 5.0, end=0.0), [0.0, 0.2])  # an end that cannot be
+    np.testing.assert_allclose(row_times(np.array([0.0, 0.0, 0.0, 0.55]), 5.0, end=0.7), [0.0, 0.2, 0.4, 0.55, 0.7])
+    np.testing.assert_allclose(row_times(np.zeros(1), 5.0, end=9.0), [0.0, 0.2])
+    np.testing.assert_allclose(row_times(np.zeros(1), 5.0, end=0.0), [0.0, 0.2])  # an end that cannot be
 
 
 @given(st.lists(st.integers(1, 900), min_size=1, max_size=40), st.sampled_from([1.0, 5.0, 14.985, 30.0, 100.0]))

@@ -12,7 +12,6 @@ import torch
 from fact_clip import Config, Segment, Segmentation, Vocabulary, compat, load, metrics, training
 from fact_clip.batch import extract_all
 from fact_clip.config import BlockConfig, LossConfig, ModelConfig
-from fact_clip.core import majority_stride, row_times
 from fact_clip.datasets.holdout import Holdout
 from fact_clip.datasets.holdout_choice import rank, select
 from fact_clip.datasets.splits import divide
@@ -47,7 +46,6 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: TIMED.seconds(3), "frame"),
         (lambda: TIMED.seconds("1"), "frame"),
         (lambda: TIMED.without(3), "labels"),
-        (lambda: row_times([NAN], 5.0), "picture_times"),
         (lambda: Vocabulary("ab", (), ("s",), (("a",), ("b",))), "names"),
         (lambda: Vocabulary.from_mapping(3), "mapping"),
         (lambda: Vocabulary.from_names([]), "names"),
@@ -59,7 +57,6 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: ABC.decode([3]), "indices"),
         (lambda: Segmentation.from_frames([]), "labels"),
         (lambda: Segmentation(TIMED.segments, -1.0), "fps"),
-        (lambda: majority_stride([], 2), "labels"),
     ],
     "metrics": [
         (lambda: metrics.f1([[0]], [[0]], 0.5), "overlap"),

@@ -29,7 +29,7 @@ def clicked(workbench, tmp_path_factory):
         lines = path.read_text().splitlines()
         names = sorted(set(lines))
         rows = ["frame,label"]
-        for start, stop, label in runs([names.index(line) for line in lines]):
+        for start, stop, label in runs(np.array([names.index(line) for line in lines])):
             rows.append(f"{rng.integers(start, stop)},{names[label]}")
         (root / "clicks" / f"{path.stem}.csv").write_text("\n".join(rows) + "\n")
         path.unlink()
