@@ -131,8 +131,7 @@ def _hub_errors(where: str) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError, errors.HTTPError) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403):
-            problem = "not logged in, or no right to do this"
-            raise InputError(where, problem, _LOGIN) from None
+            raise InputError(where, "not logged in, or no right to do this", _LOGIN) from None
         raise InputError(where, " ".join(str(error).split())) from None
 
 

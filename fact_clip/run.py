@@ -405,8 +405,7 @@ def _read_facts(folder: Path) -> Json:
         fix = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
         if version == 1 and version is not True:
             fix = "use fact-clip 0.2.0, the last version that reads it, or train the run anew"
-        problem = f"format {version!r}, but this version reads {FORMAT}"
-        raise InputError(path, problem, fix)
+        raise InputError(path, f"format {version!r}, but this version reads {FORMAT}", fix)
     return facts
 
 
@@ -462,20 +461,16 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
     if head != "verb-noun":
         return Classes(len(vocabulary))
     if len(vocabulary.slots) < 2:
-        problem = "verb-noun needs a vocabulary with the slots verb and noun"
-        raise InputError("model.head", problem)
-    verbs, verb = vocabulary.factor_indices(vocabulary.slots[0])
-    nouns, noun = vocabulary.factor_indices(vocabulary.slots[1])
-    # Classes without a factor (the background) share one of their own.
-    n_verbs = len(verbs) + int((verb < 0).any())
-    n_nouns = len(nouns) + int((noun < 0).any())
-    return Classes(
-        len(vocabulary),
-        tuple((verb % n_verbs).tolist()),
-        tuple((noun % n_nouns).tolist()),
-        n_verbs,
-        n_nouns,
-    )
+        raise InputError("model.head", "verb-noun needs a vocabulary with the slots verb and noun")
+    numbers = []
+    counts = []
+    for slot in vocabulary.slots[:2]:
+        factors, indices = vocabulary.factor_indices(slot)
+        # Classes without a factor (the background) share one of their own.
+        count = len(factors) + int((indices < 0).any())
+        numbers.append(tuple((indices % count).tolist()))
+        counts.append(count)
+    return Classes(len(vocabulary), numbers[0], numbers[1], counts[0], counts[1])
 
 
 def check_classes(run: Run, names: object, path: Location, fix: str = _COPY) -> None:

@@ -1,12 +1,8 @@
 """fact-clip decode."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from fact_clip.cli.arguments import data_config, read_names
 from fact_clip.cli.console import note, table
@@ -14,9 +10,6 @@ from fact_clip.cli.options import AsJson, argument, option
 from fact_clip.core import InputError
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import check_place, file_name, inside
-
-if TYPE_CHECKING:
-    from fact_clip.core import Segmentation
 
 
 def decode(
@@ -72,6 +65,10 @@ def decode(
       fact-clip decode model_a model_b --training-labels mydata --format eaf,csv --out segments
     """
     from fact_clip import formats as room
+    from fact_clip.core import Segmentation
+    from fact_clip.datasets.describe import guess_names
+    from fact_clip.datasets.labels import IGNORED, UNLABELLED
+    from fact_clip.datasets.layout import DataFolder
     from fact_clip.formats.json_file import as_dict
     from fact_clip.inference.decode import ScoreDecoder, probabilities
     from fact_clip.inference.score_files import files_of_models, read_scores
@@ -79,12 +76,22 @@ def decode(
     format_names = read_names(formats or "csv", "--format") or []
     endings = {name: room.format_called(name, "--format").ending for name in format_names}
     videos = files_of_models(scores)
-    training = _read_labels(training_labels, split, label_fps, fps)
+    config = data_config(str(training_labels), None)
+    folder = DataFolder(config)
+    classes = folder.class_names
+    config, _ = guess_names(config, classes, folder.root)
+    rate = label_fps or config.fps or folder.benchmark.fps or fps
+    reader = folder.labels(config, classes)
+    labelled = []
+    for video in folder.videos("train", split):
+        labels = reader.indices(video).tolist()
+        frames = [UNLABELLED if label == IGNORED else classes[label] for label in labels]
+        labelled.append(Segmentation.from_frames(frames, rate))
     decoder = ScoreDecoder.learned(
-        training.names,
-        training.videos,
+        classes,
+        labelled,
         fps=fps,
-        background=training.background,
+        background=config.background or (),
         switch_penalty=switch_penalty,
         order=order,
         durations=durations,
@@ -98,7 +105,7 @@ def decode(
             raise InputError(path, "it exists already", "name another folder, or say --overwrite")
         check_place(path)
 
-    results: dict[str, Segmentation] = {}
+    results = {}
     names = decoder.vocabulary.names
     for name, paths in videos.items():
         tables = [probabilities(read_scores(path, names), path, len(names), kind) for path in paths]
@@ -117,35 +124,3 @@ def decode(
     print(table(rows, digits=0))
     learned = f"switching penalty {decoder.penalty:g}, order {order:g}, durations {durations:g}"
     note(learned, f"written: {len(targets)} files in {out}")
-
-
-@dataclass(frozen=True)
-class _TrainingLabels:
-    """The classes of a data set, and its labelled training videos."""
-
-    names: Sequence[str]
-    background: Sequence[str]
-    videos: Sequence[Segmentation]
-
-
-def _read_labels(
-    root: Path, split: str, label_fps: float | None, fps: float | None
-) -> _TrainingLabels:
-    """Read the training labels of a data set, whose background is guessed if unset."""
-    from fact_clip.core import Segmentation
-    from fact_clip.datasets.describe import guess_names
-    from fact_clip.datasets.labels import IGNORED, UNLABELLED
-    from fact_clip.datasets.layout import DataFolder
-
-    config = data_config(str(root), None)
-    folder = DataFolder(config)
-    names = folder.class_names
-    config, _ = guess_names(config, names, folder.root)
-    rate = label_fps or config.fps or folder.benchmark.fps or fps
-    reader = folder.labels(config, names)
-    videos = []
-    for video in folder.videos("train", split):
-        labels = reader.indices(video).tolist()
-        frames = [UNLABELLED if label == IGNORED else names[label] for label in labels]
-        videos.append(Segmentation.from_frames(frames, rate))
-    return _TrainingLabels(names, config.background or (), videos)

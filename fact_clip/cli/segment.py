@@ -332,23 +332,20 @@ def _burn_in(
 
 def segment_table(segmentation: Segmentation) -> str:
     """Return the start, stop, seconds, label, confidence and new words of each segment as text."""
+    from fact_clip.formats.table import cells
+
     words: dict[str, list[str]] = {}
     for word in segmentation.new_words:
         novelty = "far from training" if word.far else "new"
         words.setdefault(word.action, []).append(f"{novelty}: {word.word}")
     rows = []
-    for part in segmentation:
-        start = segmentation.seconds(part.start)
-        stop = segmentation.seconds(part.stop)
-        row: dict[str, object] = {
-            "start": part.start,
-            "stop": part.stop,
-            "seconds": None if start is None or stop is None else f"{start:.2f} - {stop:.2f}",
-            "label": part.label,
-            "confidence": part.confidence,
-        }
+    for start, stop, first, last, label, confidence in cells(segmentation, segmentation):
+        row: dict[str, object] = {"start": start, "stop": stop, "seconds": None}
+        if first is not None:
+            row["seconds"] = f"{first:.2f} - {last:.2f}"
+        row |= {"label": label, "confidence": confidence}
         if words:
-            row["words"] = words.get(part.label)
+            row["words"] = words.get(label)
         rows.append(row)
     return table(rows, digits=2)
 

@@ -19,5 +19,4 @@ def install_command(*extras: str) -> str:
 def require(where: Location, module: str, extra: str) -> None:
     """Raise an InputError if a module of an extra is not installed."""
     if find_spec(module) is None:
-        problem = f"the package {module} is not installed"
-        raise InputError(where, problem, install_command(extra))
+        raise InputError(where, f"the package {module} is not installed", install_command(extra))

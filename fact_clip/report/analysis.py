@@ -1,5 +1,6 @@
 """Analyses of labellings: confusions, boundaries, over-segmentation, uncertain segments."""
 
+import heapq
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -152,12 +153,12 @@ def least_certain(videos: Sequence[Video], most: int = 50) -> list[Json]:
         shares = video.confidence["prediction"].astype(np.float64)
         for index, (start, stop, label) in enumerate(runs(video.labels["prediction"])):
             confidence = float(shares[start:stop].mean())
-            span = {"video": number, "index": index, "start": start, "stop": stop, "label": label}
-            rows.append({**span, "confidence": confidence})
-    rows.sort(key=lambda row: row["confidence"])
-    for row in rows[:most]:
+            row = {"video": number, "index": index, "start": start, "stop": stop, "label": label}
+            rows.append({**row, "confidence": confidence})
+    lowest = heapq.nsmallest(most, rows, key=lambda row: row["confidence"])
+    for row in lowest:
         truth = videos[row["video"]].labels["truth"][row["start"] : row["stop"]]
         labels, counts = np.unique(truth, return_counts=True)
         row["true"] = int(labels[counts.argmax()])
         row["confidence"] = round(row["confidence"], 3)
-    return rows[:most]
+    return lowest
