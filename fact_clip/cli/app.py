@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,22 @@ import typer
 from fact_clip.cli.arguments import check_new, read_actions, read_names
 from fact_clip.cli.console import note
 from fact_clip.cli.model import ModelOptions
-from fact_clip.cli.options import TrustEncoder, argument, grouped, option
+from fact_clip.cli.options import (
+    Actions,
+    ActionsFile,
+    Device,
+    Encoder,
+    KeepGoing,
+    PicturesPerSecond,
+    Precision,
+    Prompts,
+    RunFolder,
+    TrainingFree,
+    TrustEncoder,
+    WindowSeconds,
+    argument,
+    option,
+)
 from fact_clip.core import InputError, Names, library_errors
 from fact_clip.core.extras import install_command
 from fact_clip.core.paths import whole_file
@@ -29,14 +45,23 @@ if TYPE_CHECKING:
 MAX_RECENT = 10
 
 
-@grouped
 def app(
     project: Annotated[
         Path | None,
         argument("PROJECT", "Folder of the project; unset: one in the data folder of the user."),
     ] = None,
     *,
-    options: ModelOptions,
+    run: RunFolder = None,
+    training_free: TrainingFree = False,
+    actions: Actions = None,
+    actions_file: ActionsFile = None,
+    encoder: Encoder = None,
+    fps: PicturesPerSecond = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    prompts: Prompts = "ensemble",
+    window: WindowSeconds = None,
+    keep_going: KeepGoing = False,
     training_set: Annotated[
         Path | None,
         option("Folder in the common layout that labelled videos may be added to."),
@@ -86,9 +111,22 @@ def app(
         from fact_clip_app.server import make_app
     from fact_clip.inference.loading import load
 
-    names = read_actions(options.actions, options.actions_file)
+    names = read_actions(actions, actions_file)
     proxy_names = tuple(read_names(served_as, "--served-as") or ())
-    base = _open_model(options, names, trust_encoder)
+    options = ModelOptions(
+        run=run,
+        training_free=training_free,
+        actions=names,
+        encoder=encoder,
+        fps=fps,
+        device=device,
+        precision=precision,
+        prompts=prompts,
+        window=window,
+        keep_going=keep_going,
+        trust_encoder=trust_encoder,
+    )
+    base = _open_model(options)
     # Faults of a training set, and a port in use, are errors before the project is created.
     growing_set = None
     if training_set is not None:
@@ -98,18 +136,18 @@ def app(
     store = Project(folder)
     if new_token:
         store.renew_token()
-    _add_actions(store, names, options.run, base)
+    _add_actions(store, names, run, base)
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
 
     def load_run(path: Path) -> Segmenter:
-        return load(path, options.device, precision=options.precision, trust_encoder=trust_encoder)
+        return load(path, device, precision=precision, trust_encoder=trust_encoder)
 
     engine = Engine(store, base, load_run, limits)
     page_options = Options(
         host=host,
         command=options.command(),
         training_set=growing_set,
-        run=options.run,
+        run=run,
         recent=recent,
         served_as=proxy_names,
         stores=tuple(stores or ()),
@@ -135,16 +173,14 @@ def app(
         raise typer.Exit(130) from None
 
 
-def _open_model(
-    options: ModelOptions, names: list[str] | None, trust_encoder: bool
-) -> Segmenter | None:
+def _open_model(options: ModelOptions) -> Segmenter | None:
     """Load the model of the page, or return None if the options select none."""
     if options.run is None and not options.training_free and options.encoder is None:
         return None
     options.check("app")
-    if not names and options.run is None and options.encoder is not None:
-        names = ["something"]  # the page waits for names
-    model, _ = options.open(names, trust_encoder=trust_encoder)
+    if not options.actions and options.run is None and options.encoder is not None:
+        options = replace(options, actions=["something"])  # the page waits for names
+    model, _ = options.open()
     logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page shows new words
     model.scorer.load()  # so that missing files are an error before the page opens
     return model
@@ -181,11 +217,12 @@ def _add_actions(
     store: Project, names: list[str] | None, run: Path | None, base: Segmenter | None
 ) -> None:
     """Add the named actions to a project, or those of the run to a project without actions."""
-    background: Names = ()
-    if base is not None:
-        background = base.vocabulary.background
-        if not names and run is not None and not store.actions():
-            names = [*base.vocabulary]
+    if base is None:
+        store.add_actions(names or ())
+        return
+    if not names and run is not None and not store.actions():
+        names = list(base.vocabulary.names)
+    background = base.vocabulary.background
     store.add_actions(name for name in names or () if name not in background)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from fact_clip.cli.arguments import read_paths
 from fact_clip.cli.console import bars
@@ -17,8 +17,17 @@ from fact_clip.core import InputError, Progress
 from fact_clip.core.messages import MAX_LISTED
 
 if TYPE_CHECKING:
-    from fact_clip.batch import BatchOptions, Inputs, Outcome
+    from fact_clip.batch import BatchOptions, Outcome
     from fact_clip.core.distributed import Processes
+
+Element = TypeVar("Element")
+
+ShardOption = Annotated[
+    str | None, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.", "--shard")
+]
+Timeout = Annotated[float, option("Minutes that the decoding of a video may take.", "--timeout")]
+Memory = Annotated[float, option("Gigabytes that the decoding of a video may take.", "--memory")]
+RetryFailed = Annotated[bool, option("Try inputs again that failed three times.", "--retry-failed")]
 
 Engine = Annotated[
     Literal["local", "ray"],
@@ -27,75 +36,97 @@ Engine = Annotated[
 Workers = Annotated[int, option("With --engine ray: number of actors.", min=1, max=100_000)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class BatchFlags:
-    """The options of a batch."""
+@dataclass
+class Listed(Generic[Element]):
+    """The first elements of a long list, and their number. A batch may have millions."""
 
-    shard: Annotated[
-        str | None, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.", "--shard")
-    ] = None
-    timeout: Annotated[
-        float, option("Minutes that the decoding of a video may take.", "--timeout")
-    ] = 30.0
-    memory: Annotated[
-        float, option("Gigabytes that the decoding of a video may take.", "--memory")
-    ] = 8.0
-    retry_failed: Annotated[
-        bool, option("Try inputs again that failed three times.", "--retry-failed")
-    ] = False
+    first: list[Element] = field(default_factory=list)
+    count: int = 0
 
-    def options(self, **values: Any) -> BatchOptions:
-        """Return them with further options of `BatchOptions`."""
-        from fact_clip.batch import BatchOptions, Limits, Shard
-
-        return BatchOptions(
-            shard=Shard() if self.shard is None else Shard.parse(self.shard),
-            limits=Limits(60 * self.timeout, self.memory),
-            retry_failed=self.retry_failed,
-            **values,
-        )
+    def add(self, elements: Sequence[Element], count: int | None = None) -> None:
+        """Add elements, which may be the first ones of `count`."""
+        self.count += len(elements) if count is None else count
+        self.first += elements[: max(MAX_LISTED - len(self.first), 0)]
 
 
 @dataclass
 class Tally:
-    """Counts of outcomes, of which a batch may have millions, and the first things to report."""
+    """Counts of the outcomes of a batch."""
 
-    counts: Counter[str] = field(default_factory=Counter)  # "inputs", their states, "written", ...
-    written: list[Path] = field(default_factory=list)
-    renamed: list[str] = field(default_factory=list)
-    errors: list[InputError] = field(default_factory=list)
+    states: Counter[str] = field(default_factory=Counter)
+    written: Listed[Path] = field(default_factory=Listed)
+    renamed: Listed[str] = field(default_factory=Listed)
+    errors: Listed[InputError] = field(default_factory=Listed)
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
-        tally = Tally(Counter(["inputs", outcome.state]), list(outcome.written))
-        tally.counts["written"] = len(outcome.written)
+        self.states[outcome.state] += 1
         if outcome.error is not None:
-            tally.errors.append(outcome.error)
+            self.errors.add([outcome.error])
+        self.written.add(outcome.written)
         if not outcome.done and outcome.name != outcome.item.id:
-            tally.counts["renamed"] = 1
-            tally.renamed.append(f"{outcome.name} for {outcome.source.name}")
-        self.merge(tally)
+            self.renamed.add([f"{outcome.name} for {outcome.source.name}"])
 
-    def merge(self, tally: Tally) -> None:
-        """Add the counts of another process."""
-        self.counts += tally.counts
-        self.written = [*self.written, *tally.written][:MAX_LISTED]
-        self.renamed = [*self.renamed, *tally.renamed][:MAX_LISTED]
-        self.errors = [*self.errors, *tally.errors][:MAX_LISTED]
+    @property
+    def inputs(self) -> int:
+        """Return the number of inputs."""
+        return self.states.total()
+
+    @classmethod
+    def sum(cls, tallies: Iterable[Tally]) -> Tally:
+        """Add the counts of several processes."""
+        total = cls()
+        for tally in tallies:
+            total.states += tally.states
+            total.written.add(tally.written.first, tally.written.count)
+            total.renamed.add(tally.renamed.first, tally.renamed.count)
+            total.errors.add(tally.errors.first, tally.errors.count)
+        return total
 
     def lines(self, out: Path | str) -> list[str]:
         """Return the lines about failed inputs, for stderr."""
-        lines = [f"fact-clip: {with_options(str(error))}" for error in self.errors]
-        surplus = self.counts["failed"] - len(self.errors)
+        lines = [f"fact-clip: {with_options(str(error))}" for error in self.errors.first]
+        surplus = self.errors.count - len(self.errors.first)
         if surplus:
             lines.append(f"fact-clip: and {surplus:,} more ({out}/failures.jsonl)")
-        set_aside = self.counts["set aside"]
+        set_aside = self.states["set aside"]
         if set_aside:
             lines.append(
                 f"fact-clip: {set_aside} set aside after three attempts "
                 f"({out}/failures.jsonl); --retry-failed tries them again"
             )
         return lines
+
+
+def batch_options(
+    shard: str | None,
+    timeout: float,
+    memory: float,
+    retry_failed: bool,
+    **options: Any,
+) -> BatchOptions:
+    """Return the options of a batch.
+
+    Args:
+        shard: of --shard.
+        timeout: of --timeout.
+        memory: of --memory.
+        retry_failed: of --retry-failed.
+        options: further ones, as of `BatchOptions`.
+    """
+    from fact_clip.batch import BatchOptions, Limits, Shard
+
+    return BatchOptions(
+        shard=Shard() if shard is None else Shard.parse(shard),
+        limits=Limits(60 * timeout, memory),
+        retry_failed=retry_failed,
+        **options,
+    )
+
+
+def shared_among(options: BatchOptions, processes: Processes) -> BatchOptions:
+    """Return the options of one of the processes of torchrun."""
+    return replace(options, shard=options.shard.split(processes.rank, processes.world))
 
 
 def read_sources(inputs: Sequence[str]) -> list[str | list[str]]:
@@ -105,7 +136,6 @@ def read_sources(inputs: Sequence[str]) -> list[str | list[str]]:
 
 def tally_of(
     processes: Processes,
-    inputs: Inputs,
     outcomes: Callable[[Progress | None, Progress | None], Iterable[Outcome]],
     title: str,
 ) -> Tally:
@@ -113,7 +143,6 @@ def tally_of(
 
     Args:
         processes: of torchrun, which share the inputs.
-        inputs: of the batch. The error of a single one is raised.
         outcomes: begins the batch: (progress, within) -> outcomes, see `run_batch`.
         title: of the progress bar.
     """
@@ -124,9 +153,4 @@ def tally_of(
                 tally.add(outcome)
     except KeyboardInterrupt:
         raise InterruptedCommandError("the same command goes on with what is left") from None
-    total = Tally()
-    for part in processes.gather([tally], processes.world):
-        total.merge(part)
-    if processes.is_main and len(inputs) == 1 and total.errors:
-        raise total.errors[0]
-    return total
+    return Tally.sum(processes.gather([tally], processes.world))

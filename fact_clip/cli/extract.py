@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fact_clip.cli.batching import BatchFlags, Engine, Workers, read_sources, tally_of
+from fact_clip.cli.batching import (
+    Engine,
+    Memory,
+    RetryFailed,
+    ShardOption,
+    Timeout,
+    Workers,
+    batch_options,
+    read_sources,
+    shared_among,
+    tally_of,
+)
 from fact_clip.cli.console import note
-from fact_clip.cli.options import Device, KeepGoing, argument, grouped, option
+from fact_clip.cli.options import Device, KeepGoing, argument, option
 from fact_clip.core import InputError, Progress
 from fact_clip.core.extras import require
 
@@ -18,7 +29,6 @@ if TYPE_CHECKING:
     from fact_clip.batch import Outcome
 
 
-@grouped
 def extract(
     videos: Annotated[
         list[str],
@@ -38,7 +48,10 @@ def extract(
         bool, option("Compile the model; pays off over many videos.", "--compile")
     ] = False,
     keep_going: KeepGoing = False,
-    batch_flags: BatchFlags,
+    shard: ShardOption = None,
+    timeout: Timeout = 30.0,
+    memory: Memory = 8.0,
+    retry_failed: RetryFailed = False,
     decoders: Annotated[
         int, option("Videos that are decoded at the same time for the encoder.", min=1, max=256)
     ] = 1,
@@ -69,8 +82,8 @@ def extract(
     from fact_clip.video.extract import Settings
 
     processes = Processes(device)
-    options = batch_flags.options(decoders=decoders)
-    options = replace(options, shard=options.shard.split(processes.rank, processes.world))
+    options = batch_options(shard, timeout, memory, retry_failed, decoders=decoders)
+    options = shared_among(options, processes)
     inputs = Inputs(processes.broadcast(lambda: read_sources(videos)), SUFFIXES)
     runtime = Runtime(device, precision, compiled)
     model = SharedEncoder(frame_encoder(encoder, runtime))
@@ -80,24 +93,27 @@ def extract(
     if decoder == "torchcodec":
         require("--decoder", "torchcodec", "torchcodec")
     settings = Settings(fps, batch, keep_going, decoder=decoder)
+    begin = partial(extract_batch, model, inputs, out, settings, options)
+    on_ray = partial(extract_on_ray, encoder, inputs, out, settings, options)
 
     def outcomes(overall: Progress | None, within: Progress | None) -> Iterable[Outcome]:
         if engine == "ray":
-            return extract_on_ray(
-                encoder, inputs, out, settings, options, workers=workers, runtime=runtime
-            )
-        return extract_batch(model, inputs, out, settings, options, progress=overall, within=within)
+            return on_ray(workers=workers, runtime=runtime)
+        return begin(progress=overall, within=within)
 
-    tally = tally_of(processes, inputs, outcomes, "extracting")
+    tally = tally_of(processes, outcomes, "extracting")
     if not processes.is_main:
         return
+    errors = tally.errors.first
+    if errors and len(inputs) == 1:
+        raise errors[0]
     if model.waiting is not None:
         note(f"the encoder waited {model.waiting:.0%} of the time for pictures (--decoders)")
-    counts = tally.counts
-    line = f"{counts['computed']} extracted, {counts['done']} current, {counts['failed']} failed"
-    if counts["set aside"]:
-        line += f", {counts['set aside']} set aside"
-    print(f"{counts['inputs']} videos: {line}; {out}")
+    states = tally.states
+    counts = f"{states['computed']} extracted, {states['done']} current, {states['failed']} failed"
+    if states["set aside"]:
+        counts += f", {states['set aside']} set aside"
+    print(f"{tally.inputs} videos: {counts}; {out}")
     note(*tally.lines(out))
-    if tally.errors:
+    if errors:
         raise typer.Exit(1)

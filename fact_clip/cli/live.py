@@ -24,12 +24,7 @@ from fact_clip.video.decode import LIVE, live_frames
 
 
 def segment_live(
-    source: str,
-    model: Segmenter,
-    stream: Stream,
-    output: Output,
-    run: Path | None,
-    as_json: bool,
+    source: str, model: Segmenter, stream: Stream, output: Output, folder: Path
 ) -> None:
     """Print each segment as soon as it is final; at the end, or at Ctrl-C, write the files.
 
@@ -38,8 +33,7 @@ def segment_live(
         model: the model of the stream.
         stream: a new stream.
         output: what is written. Without --out and --format, no files are.
-        run: the run folder of the model, if it has one.
-        as_json: print each segment as JSON.
+        folder: the folder of the files.
     """
     writes_files = output.out is not None or output.formats is not None
     formats = output.format_names() if writes_files else []
@@ -48,7 +42,7 @@ def segment_live(
 
     def show(final: Sequence[Segment]) -> None:
         for segment in final:
-            print(_line(segment, stream.fps, as_json), flush=True)
+            print(_line(segment, stream.fps, output.as_json), flush=True)
         if writes_files:
             segments.extend(final)
 
@@ -61,7 +55,7 @@ def segment_live(
         error = fault
     show(stream.finish())
     if segments:
-        _write(source, stream, segments, formats, output, output.folder(run))
+        _write(source, stream, segments, formats, output, folder)
     if error is not None:
         raise error
 

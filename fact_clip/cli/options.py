@@ -1,14 +1,9 @@
 """Options and arguments that several commands share, as annotated types."""
 
-from collections.abc import Callable
-from dataclasses import is_dataclass
-from functools import wraps
-from inspect import Parameter, signature
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-
-from fact_clip.cli.errors import OPTIONS
 
 
 def option(help_text: str, *names: str, **settings: Any) -> Any:
@@ -28,42 +23,6 @@ def option(help_text: str, *names: str, **settings: Any) -> Any:
 def argument(metavar: str, help_text: str, **settings: Any) -> Any:
     """Declare a positional argument of a command, as `option` does."""
     return typer.Argument(metavar=metavar, help=help_text, **settings)
-
-
-def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each field of its parameters that are groups of options.
-
-    Args:
-        command: the function of the command. A group is a dataclass with annotated fields and
-            defaults, or the settings of decoding, whose descriptions are the help.
-
-    Returns:
-        The command, which is called with the fields.
-    """
-    own_signature = signature(command, eval_str=True)
-    groups: dict[str, Any] = {}
-    parameters: list[Parameter] = []
-    for name, parameter in own_signature.parameters.items():
-        settings = getattr(parameter.annotation, "model_fields", {})
-        if not settings and not is_dataclass(parameter.annotation):
-            parameters.append(parameter)
-            continue
-        groups[name] = signature(parameter.annotation, eval_str=True)
-        for key, member in groups[name].parameters.items():
-            annotation = member.annotation
-            if key in settings:
-                annotation = Annotated[annotation, option(settings[key].description, OPTIONS[key])]
-            parameters.append(member.replace(annotation=annotation))
-
-    @wraps(command)
-    def run(**values: Any) -> None:
-        for name, group in groups.items():
-            fields = {field: values.pop(field) for field in group.parameters}
-            values[name] = own_signature.parameters[name].annotation(**fields)
-        command(**values)
-
-    vars(run)["__signature__"] = own_signature.replace(parameters=parameters)
-    return run
 
 
 def _recipe_names(prefix: str) -> list[str]:
@@ -105,4 +64,27 @@ KeepGoing = Annotated[
 ]
 TrustEncoder = Annotated[
     bool, option("Load an encoder that the run names by a path of this machine.", "--trust-encoder")
+]
+
+# The model of `segment` and `app`
+RunFolder = Annotated[Path | None, option("Run folder of a trained model.")]
+TrainingFree = Annotated[
+    bool, option("No training: --encoder compares pictures with the --actions.", "--training-free")
+]
+Actions = Annotated[
+    str | None,
+    option('Only these: "pour milk, stir". A run whose head reads text takes any.'),
+]
+ActionsFile = Annotated[Path | None, option("As --actions, a name a line, or a mapping.txt.")]
+Encoder = Annotated[
+    str | None,
+    option("Frame encoder for videos, as clip:ViT-B-32/openai or grid. Default: the run's."),
+]
+PicturesPerSecond = Annotated[
+    float | None, option("Pictures a second of a video. Default: the run's, or 5.")
+]
+Prompts = Annotated[str, option("Training-free: wording of names, plain, person or ensemble.")]
+WindowSeconds = Annotated[
+    float | None,
+    option("Seconds that a run's model reads at once; longer videos are read in windows."),
 ]

@@ -5,28 +5,49 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from textwrap import indent
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fact_clip.cli.arguments import read_actions, read_names
 from fact_clip.cli.batching import (
-    BatchFlags,
     Engine,
+    Memory,
+    RetryFailed,
+    ShardOption,
     Tally,
+    Timeout,
     Workers,
+    batch_options,
     read_sources,
+    shared_among,
     tally_of,
 )
 from fact_clip.cli.console import note, progress, table
 from fact_clip.cli.model import ModelOptions
-from fact_clip.cli.options import TrustEncoder, argument, grouped, option
-from fact_clip.cli.output import Output, Show
+from fact_clip.cli.options import (
+    Actions,
+    ActionsFile,
+    AsJson,
+    Device,
+    Encoder,
+    KeepGoing,
+    PicturesPerSecond,
+    Precision,
+    Prompts,
+    RunFolder,
+    TrainingFree,
+    TrustEncoder,
+    WindowSeconds,
+    argument,
+    option,
+)
+from fact_clip.cli.output import Output
 from fact_clip.core import InputError, Progress
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.messages import is_name, join_names, printable
@@ -38,15 +59,17 @@ if TYPE_CHECKING:
     from fact_clip.core import Segmentation
     from fact_clip.inference.segmenter import Segmenter
 
-    OpenModel = Callable[[], tuple[Segmenter, list[str] | None]]
-
 logger = logging.getLogger(__name__)
 
 UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")
 """Endings of files that do not name their video."""
 
 
-@grouped
+def _setting(field: str, name: str) -> Any:
+    """Declare the option of a setting of decoding, with the description of the setting."""
+    return option(str(DecodeSettings.model_fields[field].description), name)
+
+
 def segment(
     inputs: Annotated[
         list[str],
@@ -57,14 +80,28 @@ def segment(
         ),
     ],
     *,
-    model_options: ModelOptions,
+    run: RunFolder = None,
+    training_free: TrainingFree = False,
+    actions: Actions = None,
+    actions_file: ActionsFile = None,
+    encoder: Encoder = None,
+    fps: PicturesPerSecond = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    prompts: Prompts = "ensemble",
+    window: WindowSeconds = None,
+    keep_going: KeepGoing = False,
     more_actions: Annotated[
         str | None, option("The classes of the run and these names beside them.")
     ] = None,
     smoothing: Annotated[
         float, option("Training-free: seconds over which similarities are averaged.")
     ] = 1.0,
-    settings: DecodeSettings,
+    threshold: Annotated[float | None, _setting("threshold", "--background-threshold")] = None,
+    gamma: Annotated[float | None, _setting("gamma", "--gamma")] = None,
+    switch_penalty: Annotated[float | None, _setting("switch_penalty", "--switch-penalty")] = None,
+    shortest: Annotated[float | None, _setting("shortest", "--minimal-duration")] = None,
+    reject: Annotated[float | None, _setting("reject", "--reject")] = None,
     media: Annotated[
         str | None,
         option(
@@ -76,8 +113,26 @@ def segment(
         Path | None,
         option("Folder of unlabelled videos that show what the actions look like (transductive)."),
     ] = None,
-    output: Output,
-    batch_flags: BatchFlags,
+    with_background: Annotated[
+        bool,
+        option(
+            "Keep background in files that leave it out (docs/formats.md).", "--with-background"
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, option("Do all inputs anew, and replace what is there.", "--overwrite")
+    ] = False,
+    out: Annotated[
+        str | None,
+        option("Folder to write to, s3://... too. Default: RUN/segments, or segments."),
+    ] = None,
+    formats: Annotated[
+        str | None, option("csv, json, eaf, ...: docs/formats.md. Default: csv,json.", "--format")
+    ] = None,
+    shard: ShardOption = None,
+    timeout: Timeout = 30.0,
+    memory: Memory = 8.0,
+    retry_failed: RetryFailed = False,
     batch_frames: Annotated[
         int,
         option(
@@ -88,7 +143,11 @@ def segment(
     ] = 0,
     engine: Engine = "local",
     workers: Workers = 1,
-    show: Show,
+    as_json: AsJson = False,
+    plot: Annotated[Path | None, option("Timeline picture to write: .png, .svg or .pdf.")] = None,
+    overlay: Annotated[
+        Path | None, option("Video to write with names and timeline burned in.")
+    ] = None,
     live: Annotated[
         bool,
         option(
@@ -120,117 +179,154 @@ def segment(
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai \\
         --actions "pour milk, stir"
     """
-    model_options.check("segment")
-    actions = read_actions(model_options.actions, model_options.actions_file)
-    further_actions = read_names(more_actions, "--more-actions") or ()
-    if actions is not None and further_actions:
-        problem = "it goes with neither --actions nor --actions-file"
-        fix = "name all actions with --actions, "
-        fix += "or leave it out to have the classes of the run, too"
-        raise InputError("--more-actions", problem, fix)
-    open_model = partial(
-        model_options.open,
-        actions,
-        settings,
-        more_actions=further_actions,
+    options = ModelOptions(
+        run=run,
+        training_free=training_free,
+        actions=read_actions(actions, actions_file),
+        encoder=encoder,
+        fps=fps,
+        device=device,
+        precision=precision,
+        prompts=prompts,
+        window=window,
+        keep_going=keep_going,
+        more_actions=read_names(more_actions, "--more-actions") or (),
         smoothing=smoothing,
         trust_encoder=trust_encoder,
         adapt_to=adapt_to,
     )
-    if live:
-        unread = {"--plot": show.plot, "--overlay": show.overlay, "--media": media}
-        for name, value in unread.items():
-            if value is not None:
-                raise InputError(name, "it does not go with --live", "leave it out")
-        if len(inputs) != 1:
-            raise InputError("--live", f"{len(inputs)} inputs", "give one")
-        from fact_clip.cli.live import segment_live
-
-        model, names = open_model()
-        fps = model_options.fps
-        stream = model.stream(5.0 if delay is None else delay, names, settings, fps=fps)
-        segment_live(inputs[0], model, stream, output, model_options.run, show.as_json)
-        return
-    if delay is not None:
-        raise InputError("--delay", "only --live reads it", "leave it out")
-    from fact_clip.batch import SegmentSettings
-
-    segment_settings = SegmentSettings(
-        formats=output.format_names(),
-        decode=settings,
+    settings = DecodeSettings(
+        threshold=threshold,
+        gamma=gamma,
+        switch_penalty=switch_penalty,
+        shortest=shortest,
+        reject=reject,
+    )
+    output = Output(
+        formats=formats,
+        out=out,
         media=media,
-        with_background=output.with_background,
+        plot=plot,
+        overlay=overlay,
+        with_background=with_background,
+        overwrite=overwrite,
+        as_json=as_json,
     )
-    batch = batch_flags.options(
-        overwrite=output.overwrite, store=output.remote, batch_frames=batch_frames
-    )
-    n_actors = workers if engine == "ray" else 0
-    folder = output.folder(model_options.run)
-    _segment_files(
-        inputs, model_options, open_model, segment_settings, folder, show, batch, n_actors
-    )
+    options.check("segment")
+    _check_live(live, len(inputs), delay, output)
+    if not live:
+        batch = batch_options(
+            shard,
+            timeout,
+            memory,
+            retry_failed,
+            overwrite=overwrite,
+            store=output.remote,
+            batch_frames=batch_frames,
+        )
+        n_actors = workers if engine == "ray" else 0
+        _segment_files(inputs, options, settings, output, batch, n_actors)
+        return
+    from fact_clip.cli.live import segment_live
+
+    model, names = options.open(settings)
+    stream = model.stream(5.0 if delay is None else delay, names, settings, fps=fps)
+    segment_live(inputs[0], model, stream, output, output.folder(run))
+
+
+def _check_live(live: bool, n_inputs: int, delay: float | None, output: Output) -> None:
+    """Reject options that do not go with --live, or only with it."""
+    if not live:
+        if delay is not None:
+            raise InputError("--delay", "only --live reads it", "leave it out")
+        return
+    unread = {"--plot": output.plot, "--overlay": output.overlay, "--media": output.media}
+    for name, value in unread.items():
+        if value is not None:
+            raise InputError(name, "it does not go with --live", "leave it out")
+    if n_inputs != 1:
+        raise InputError("--live", f"{n_inputs} inputs", "give one")
 
 
 def _segment_files(
     paths: Sequence[str],
     options: ModelOptions,
-    open_model: OpenModel,
-    settings: SegmentSettings,
-    folder: Path,
-    show: Show,
+    settings: DecodeSettings,
+    output: Output,
     batch: BatchOptions,
-    n_actors: int,
+    n_actors: int = 0,
 ) -> None:
     """Segment files, each process or actor its share, and print, draw and report the results."""
-    from fact_clip.batch import Inputs, on_ray
+    from fact_clip.batch import Inputs, SegmentSettings, on_ray
     from fact_clip.batch.engine import run_batch
     from fact_clip.batch.segmentation import SEGMENT_SUFFIXES, SegmentTask
     from fact_clip.core.distributed import Processes
+    from fact_clip.formats import format_called
 
+    formats = output.format_names()
+    suffixes = [format_called(name).ending for name in formats]
+    folder = output.folder(options.run)
     processes = Processes(options.device)
     inputs = Inputs(processes.broadcast(lambda: read_sources(paths)), SEGMENT_SUFFIXES)
-    _check_outputs(folder, inputs, settings, show, batch.store)
-    model, candidates = open_model()
-    settings = replace(settings, actions=candidates)
-    task = SegmentTask(model, folder, settings, batch)
-    part = replace(batch, shard=batch.shard.split(processes.rank, processes.world))
-
-    def make_task(shared: BatchOptions) -> SegmentTask:
-        return SegmentTask(open_model()[0], folder.absolute(), settings, shared)
+    if output.media is not None:
+        names_video = output.as_json or any(suffix not in UNNAMED for suffix in suffixes)
+        _check_media(output.media, len(inputs), names_video)
+    if output.remote is None:
+        _check_outputs(folder, inputs, suffixes, output)
+    elif output.as_json or output.plot is not None or output.overlay is not None:
+        problem = "--json, --plot and --overlay read results from a local --out"
+        raise InputError("--out", problem, "leave them out, and use fact-clip batch gather")
+    model, candidates = options.open(settings)
+    segment_settings = SegmentSettings(
+        formats=formats,
+        actions=candidates,
+        decode=settings,
+        media=output.media,
+        with_background=output.with_background,
+    )
+    task = SegmentTask(model, folder, segment_settings, batch)
+    make_task = partial(_open_task, options, folder, segment_settings)
+    part = shared_among(batch, processes)
 
     def outcomes(overall: Progress | None, within: Progress | None) -> Iterable[Outcome]:
         if n_actors:
             return on_ray(make_task, inputs, part, workers=n_actors, device=options.device)
         return run_batch([task], inputs, part, overall, within)
 
-    tally = tally_of(processes, inputs, outcomes, "segmenting")
+    tally = tally_of(processes, outcomes, "segmenting")
     if not processes.is_main:
         return
-    if show.plot is not None or show.overlay is not None:
-        segmented = dict(_read_results(task, inputs, batch))
-        pictures = []
-        if show.plot is not None and segmented:
-            pictures.append(_draw_timelines(segmented, model, show.plot))
-        if show.overlay is not None:
-            pictures.append(_burn_in(segmented, model, show.overlay, options.keep_going))
-        tally.merge(Tally(Counter(written=len(pictures)), pictures))
-    if show.as_json:
-        from fact_clip.formats.json_file import as_dict
+    if len(inputs) == 1 and tally.errors.first:
+        raise tally.errors.first[0]
 
-        results = _read_results(task, inputs, batch)
-        trees = [{"input": str(path), **as_dict(segmentation)} for path, segmentation in results]
-        print(json.dumps(trees, indent=2))
-    elif len(inputs) == 1 and batch.store is None:
+    if output.plot is not None or output.overlay is not None:
+        segmented = dict(_read_results(task, inputs, batch))
+        if output.plot is not None and segmented:
+            tally.written.add([_draw_timelines(segmented, model, output.plot)])
+        if output.overlay is not None:
+            picture = _burn_in(segmented, model, output.overlay, options.keep_going)
+            tally.written.add([picture])
+    if output.as_json:
+        _print_json(_read_results(task, inputs, batch))
+    elif len(inputs) == 1 and output.remote is None:
         for path, segmentation in _read_results(task, inputs, batch):
-            rate = "" if segmentation.fps is None else f" at {segmentation.fps:g} frames a second"
-            print(f"{printable(str(path))}: {segmentation.n_frames} frames{rate}")
-            print(segment_table(segmentation))
+            print(_video_text(path, segmentation))
     else:
-        counts = tally.counts
-        line = f"{counts['computed']} segmented, {counts['done']} already there"
-        line += f", {counts['failed']} failed"
-        print(f"{counts['inputs']} inputs: {line}; {printable(batch.store or str(folder))}")
+        states = tally.states
+        counts = f"{states['computed']} segmented, {states['done']} already there"
+        counts += f", {states['failed']} failed"
+        print(f"{tally.inputs} inputs: {counts}; {printable(output.remote or str(folder))}")
     _report(tally, folder)
+
+
+def _open_task(
+    options: ModelOptions, folder: Path, settings: SegmentSettings, batch: BatchOptions
+) -> SegmentTask:
+    """Open the model in an actor."""
+    from fact_clip.batch.segmentation import SegmentTask
+
+    model, _ = options.open(settings.decode)
+    return SegmentTask(model, folder.absolute(), settings, batch)
 
 
 def _read_results(
@@ -244,46 +340,51 @@ def _read_results(
                 yield item.path, task.read(outcome.name)
 
 
-def _check_outputs(
-    folder: Path, inputs: Inputs, settings: SegmentSettings, show: Show, store: str | None
-) -> None:
+def _print_json(results: Iterable[tuple[Path, Segmentation]]) -> None:
+    """Print a list of segmentations, without having all of them in memory."""
+    from fact_clip.formats.json_file import as_dict
+
+    separator = "[\n"
+    for path, segmentation in results:
+        tree = json.dumps({"input": str(path), **as_dict(segmentation)}, indent=2)
+        print(separator + indent(tree, "  "), end="")
+        separator = ",\n"
+    print("[]" if separator[0] == "[" else "\n]")
+
+
+def _check_media(media: str, n_videos: int, names_video: bool) -> None:
+    """Reject a --media that is no address, is shared by videos, or appears in no output."""
+    where = "--media"
+    if not names_video:
+        raise InputError(where, "no format of these names its video", "add --format json")
+    is_address = is_name(media) and not re.search(r"[{}]", media.replace("{name}", ""))
+    if not is_address or ("{name}" not in media and n_videos > 1):
+        fix = "write an address with {name} where the name of the file goes"
+        raise InputError(where, f"{media!r} for {n_videos} videos", fix)
+
+
+def _check_outputs(folder: Path, inputs: Inputs, suffixes: Sequence[str], output: Output) -> None:
     """Reject, before the work, outputs that cannot be written or would replace other data."""
-    from fact_clip.formats import format_called
     from fact_clip.video import overlay
     from fact_clip.video.decode import SUFFIXES
 
-    suffixes = [format_called(name).ending for name in settings.formats]
-    media = settings.media
-    if media is not None:
-        where = "--media"
-        if not show.as_json and all(suffix in UNNAMED for suffix in suffixes):
-            raise InputError(where, "no format of these names its video", "add --format json")
-        is_address = is_name(media) and not re.search(r"[{}]", media.replace("{name}", ""))
-        if not is_address or ("{name}" not in media and len(inputs) > 1):
-            fix = "write an address with {name} where the name of the file goes"
-            raise InputError(where, f"{media!r} for {len(inputs)} videos", fix)
-    where = "--out"
-    if store is not None:
-        if show != Show():
-            problem = "--json, --plot and --overlay read results from a local --out"
-            raise InputError(where, problem, "leave them out, and use fact-clip batch gather")
-        return
     first = next(iter(inputs))
     check_place(folder / f"{first.id}{suffixes[0]}")
+    where = "--out"
     ids = (item.id for item in inputs)
     if ".json" in suffixes and any((folder / f"{name}.npy").is_file() for name in ids):
         problem = f"NAME.json describes the features in {folder}"
         raise InputError(where, problem, "name another folder")
     if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
         raise InputError(where, f"{folder} has the labels of a data set", "name another folder")
-    if show.plot is not None:
+    if output.plot is not None:
         from fact_clip.report.plots import check_suffix  # it loads matplotlib
 
-        check_suffix(show.plot)
-    if show.overlay is not None:
-        check_place(overlay.check_suffix(show.overlay))
+        check_suffix(output.plot)
+    if output.overlay is not None:
+        check_place(overlay.check_suffix(output.overlay))
         is_video = len(inputs) == 1 and first.path.suffix.lower() in SUFFIXES
-        if not is_video or same_place(show.overlay, first.path):
+        if not is_video or same_place(output.overlay, first.path):
             fix = "name one video, and another file"
             paths = join_names(item.path for item in inputs)
             raise InputError("--overlay", f"not for {paths}", fix)
@@ -330,6 +431,12 @@ def _burn_in(
     return overlay
 
 
+def _video_text(path: Path, segmentation: Segmentation) -> str:
+    rate = "" if segmentation.fps is None else f" at {segmentation.fps:g} frames a second"
+    head = f"{printable(str(path))}: {segmentation.n_frames} frames{rate}"
+    return f"{head}\n{segment_table(segmentation)}"
+
+
 def segment_table(segmentation: Segmentation) -> str:
     """Return the start, stop, seconds, label, confidence and new words of each segment as text."""
     from fact_clip.formats.table import cells
@@ -353,22 +460,23 @@ def segment_table(segmentation: Segmentation) -> str:
 def _report(tally: Tally, folder: Path) -> None:
     """Print on stderr what was written, and exit with 1 if an input failed."""
     lines = []
-    counts = tally.counts
-    if tally.written:
-        lines.append(f"written: {join_names(tally.written, counts['written'])}")
-    if counts["done"]:
+    written = tally.written
+    if written.count:
+        lines.append(f"written: {join_names(written.first, written.count)}")
+    done = tally.states["done"]
+    if done:
         lines.append(
-            f"already there: {counts['done']} of {counts['inputs']} in {folder}; "
-            "--overwrite does them anew"
+            f"already there: {done} of {tally.inputs} in {folder}; --overwrite does them anew"
         )
-    if tally.renamed:
+    if tally.renamed.count:
         lines.append(
-            f"fact-clip: {counts['renamed']} named anew ({tally.renamed[0]}), "
+            f"fact-clip: {tally.renamed.count} named anew ({tally.renamed.first[0]}), "
             "since another result has the name; --overwrite replaces it"
         )
     lines += tally.lines(folder)
-    if tally.errors:
-        lines.append(f"fact-clip: {counts['failed']} of {counts['inputs']} inputs failed")
+    n_errors = tally.errors.count
+    if n_errors:
+        lines.append(f"fact-clip: {n_errors} of {tally.inputs} inputs failed")
     note(*map(printable, lines))
-    if tally.errors:
+    if n_errors:
         raise typer.Exit(1)
