@@ -6,8 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
-# Files of tests run in parallel, one process per core. Each has one thread, because more threads than cores wait for each other.
-PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 30
+# Files of tests run in parallel. There is a process more than cores, since browsers, servers and killed commands are waited for. Each has
+# one thread, because more threads than cores wait for each other.
+WORKERS = $(shell $(BIN)/python -c "import os; print(min(4, os.cpu_count() + 1))")
+PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 30
 
 .PHONY: install lowest lowest-any demo test lint slow coverage mutants docs bench gpu lock audit clean
 .DEFAULT_GOAL := install

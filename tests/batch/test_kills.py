@@ -34,7 +34,7 @@ pytestmark = [
 BAD = {"crash": "crash", "greedy": "memory", "hang": "timeout"}
 GOOD = 197
 SHARDS = 4
-LIMITS = ("--timeout", "0.05", "--memory", "1")
+LIMITS = ("--timeout", "0.1", "--memory", "1")
 
 
 @dataclass(frozen=True)
