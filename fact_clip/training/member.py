@@ -1,7 +1,7 @@
 """One member of an ensemble, trained by ``python -m fact_clip.training.member``.
 
-Arguments: the recipe, the run folder, the number of the parent process, what multiplies matrices as
-JSON, and ``--resume`` to continue. It is no fork, because torch's threads do not survive one.
+Arguments: the recipe, the run folder, the number of the parent process, and ``--resume`` to
+continue. It is no fork, because torch's threads do not survive one.
 """
 
 from __future__ import annotations
