@@ -8,7 +8,7 @@ from fact_clip.core import Json
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip_app.controls import Control
 from fact_clip_app.drafts import Draft
-from fact_clip_app.project import Label
+from fact_clip_app.project import Track
 
 Progress = Literal["complete", "started", "unlabelled"]
 Figures = dict[str, float | None]
@@ -202,18 +202,6 @@ class State(Decoding):
     stamp: str
 
 
-class TrackState(TypedDict):
-    """A track with its segments, unless they are hidden from this person."""
-
-    id: int
-    name: str
-    revision: int
-    complete: bool
-    annotator: str
-    hidden: bool
-    segments: list[Label]
-
-
 class Steps(TypedDict):
     """What a person would undo and redo."""
 
@@ -224,7 +212,7 @@ class Steps(TypedDict):
 class Video(VideoFacts, Steps):
     """A video with its tracks and drafts, in frames."""
 
-    tracks: list[TrackState]
+    tracks: list[Track]
     drafts: list[Draft]
     unseen: list[str]
     background: list[str]
@@ -242,15 +230,6 @@ class Trial(TypedDict):
     tracks: dict[str, int]
     replaces: dict[str, int]
     classes: list[str]
-
-
-class Edited(Steps):
-    """An edit as it was stored."""
-
-    track: int
-    revision: int
-    video_revision: int
-    added: list[Label]
 
 
 class UncertainDraft(Span):

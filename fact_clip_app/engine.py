@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
 
-from fact_clip.core import Clock, Floats, InputError, Names, Segmentation, Singles
+from fact_clip.core import Clock, Floats, InputError, Names, Progress, Segmentation, Singles
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.features import load_features, read_clock
-from fact_clip.decoding import CandidateSet, Scores
+from fact_clip.decoding import Scores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.scorer import check_features
 from fact_clip.inference.segmenter import Segmenter
@@ -176,15 +175,21 @@ class Engine:
         job.note = video.name
         plan = encoding(model, video.media)
         folder = self._folder(video, plan)
-        return _first_file(folder) or self._extract(video.media, folder, plan, job)
+        stored = _first_file(folder)
+        if stored is not None:
+            return stored
+        report = self._reporter(video.media, plan.settings.fps, job)
+        return extract(video.media, plan.encoder, folder, plan.settings, report)
 
-    def _extract(self, path: Path, folder: Path, encoding: Encoding, job: Job) -> Path:
+    def _reporter(self, path: Path, fps: float, job: Job) -> Progress:
+        """Return what reports the encoding of a video, and stops it if it is too long."""
+
         def report(done: int, total: int, _: str) -> None:
-            self._check_length(path, (done - 1) / encoding.settings.fps)
+            self._check_length(path, (done - 1) / fps)
             job.report(done, total, job.note)
 
         report(0, 0, "")
-        return extract(path, encoding.encoder, folder, encoding.settings, report)
+        return report
 
     def segment(self, path: Path, names: Sequence[str] | None, job: Job) -> Segmentation:
         """Segment a file by the model in use, which stores nothing.
@@ -197,13 +202,10 @@ class Engine:
         model = self.model()
         if model is None:
             raise InputError("model", "there is none")
-        with TemporaryDirectory(prefix="fact-clip-") as folder:
-            features = path
-            if path.suffix.lower() in SUFFIXES:
-                self.frame_times(path, None)  # checks its length
-                features = self._extract(path, Path(folder), encoding(model, path), job)
-            segmentation = model.segment(features, names)
-        return replace(segmentation, media=None)
+        if path.suffix.lower() in SUFFIXES:
+            self.frame_times(path, None)  # checks its length
+        report = self._reporter(path, model.extraction.fps, job)
+        return replace(model.segment(path, names, progress=report), media=None)
 
     def drafts(self, video: VideoEntry) -> list[Draft]:
         """Return what the model in use predicts with the names and settings of the project.
@@ -229,34 +231,26 @@ class Engine:
         key = ScoreKey(self.run_name, names, rivals=settings.reject is not None)
         if work.prediction is None or work.basis != (key, settings):
             candidates = model.choose(names, settings)
-            scores = self._score(video, features, model, candidates, key)
+            cached_key, scores = self._scores.pop(video.id, (None, None))
+            if scores is None or cached_key not in (key, key._replace(rivals=True)):
+                cached_key = key
+                rows, clock = model.open(features)
+                clock = replace(clock, n_frames=len(rows), media=None)
+                scores = model.score(rows, features, candidates, clock, rivals=key.rivals)
+            self._cache(video, cached_key, scores)
             work.prediction = model.decode(scores, candidates, settings)
             work.basis = (key, settings)
             starts = row_starts(scores.clock, scores.n_frames)
             work.drafts = drafts_of(work.prediction, starts, video.times)
         return work.drafts
 
-    def _score(
-        self,
-        video: VideoEntry,
-        path: Path,
-        model: Segmenter,
-        candidates: CandidateSet,
-        key: ScoreKey,
-    ) -> Scores:
-        """Return the scores of a video, from the cache if it has them."""
-        cached_key, scores = self._scores.pop(video.id, (None, None))
-        if scores is None or cached_key not in (key, key._replace(rivals=True)):
-            cached_key = key
-            features, clock = model.open(path)
-            clock = replace(clock, n_frames=len(features), media=None)
-            scores = model.score(features, path, candidates, clock, rivals=key.rivals)
-        self._scores[video.id] = (cached_key, scores)
+    def _cache(self, video: VideoEntry, key: ScoreKey, scores: Scores) -> None:
+        """Cache the scores of a video, and drop those that were used least recently."""
+        self._scores[video.id] = (key, scores)
         total = sum(scores.nbytes for _, scores in self._scores.values())
         for oldest in list(self._scores)[:-1]:
             if total > MAX_SCORE_BYTES:
                 total -= self._scores.pop(oldest)[1].nbytes
-        return scores
 
 
 @dataclass(frozen=True)

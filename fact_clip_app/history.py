@@ -43,8 +43,8 @@ class Part:
     """The change of one track."""
 
     track: int
-    removed: Sequence[Label]
-    added: Sequence[Label]
+    removed: list[Label]
+    added: list[Label]
 
     def signed(self, person: Person) -> Part:
         """Return the change with labels that are added by a person."""
@@ -53,16 +53,18 @@ class Part:
 
 
 @dataclass(frozen=True)
-class StoredEdit:
+class Edited:
     """An edit as it was stored, with the revisions of its track and its video after it.
 
-    These are also keys of a response (`answers.Edited`).
+    These are also keys of a response.
     """
 
     track: int
     revision: int
     video_revision: int
-    added: Sequence[Label]
+    added: list[Label]
+    undo: str | None  # what its person would undo and redo
+    redo: str | None
 
 
 class ConflictError(Exception):
@@ -103,7 +105,7 @@ class History:
         person: Person,
         edit: str = "",
         background: Collection[str] = (),
-    ) -> StoredEdit:
+    ) -> Edited:
         """Remove and add labels of a track. Their names become actions.
 
         Args:
@@ -123,15 +125,20 @@ class History:
             query = """SELECT track, part.revision, step.revision, added
                        FROM step JOIN part ON part.step = step.id WHERE edit = ?"""
             for track, revision, video_revision, added in self.project.rows(query, edit):
-                return StoredEdit(track, revision, video_revision, _from_json(added))
+                titles = self.titles(video, person)
+                return Edited(track, revision, video_revision, _from_json(added), **titles)
             self._check_track(video, part.track)
             with self._step(video, person, edit or None) as step:
                 step.title = _edit_title(part)
                 step.parts = [signed_part]
                 names = dict.fromkeys(label.label for label in part.added)
                 self.project.add_actions(name for name in names if name not in background)
-            revision = self._revision(part.track)
-            return StoredEdit(part.track, revision, self._count(video), signed_part.added)
+            _, _, revision = self._track(part.track)
+            video_revision = self.project.value(
+                "SELECT number FROM revision WHERE video = ?", video
+            )
+            titles = self.titles(video, person)
+            return Edited(part.track, revision, video_revision, signed_part.added, **titles)
 
     def replace(
         self,
@@ -162,10 +169,11 @@ class History:
         self._check_labels(video, labels)
         with self.project.change():
             self._check_track(video, track)
-            if revision is not None and revision != self._revision(track):
+            _, name, stored_revision = self._track(track)
+            if revision not in (None, stored_revision):
                 annotator = self._annotator("track = ?", track)
-                raise _conflict(annotator, f"track {self._track_name(track)}")
-            part = self._replacement(track, labels)
+                raise _conflict(annotator, f"track {name}")
+            part = self._replacement(video, track, labels)
             return self.edit(video, part, person, background=background).revision
 
     def load(self, video: str, loading: Loading, person: Person, title: str) -> None:
@@ -175,14 +183,15 @@ class History:
             for name, labels in loading.tracks.items():
                 self._check_labels(video, labels)
                 track = self.project.add_track(video, name)
-                step.parts.append(self._replacement(track, labels).signed(person))
+                step.parts.append(self._replacement(video, track, labels).signed(person))
             self.project.add_actions(loading.actions)
 
-    def _replacement(self, track: int, labels: Iterable[Label]) -> Part:
+    def _replacement(self, video: str, track: int, labels: Iterable[Label]) -> Part:
         """Return the difference of a track to new labels, whoever made them."""
         added = Counter(replace(label, annotator="") for label in labels)
         removed = []
-        for label in self.project.track_labels(track):
+        (stored,) = [row for row in self.project.labelled_tracks(video) if row.id == track]
+        for label in stored.segments:
             unsigned = replace(label, annotator="")
             if added[unsigned]:
                 added[unsigned] -= 1
@@ -423,11 +432,11 @@ class History:
     def _exchange(self, part: Part, person: Person, outcome: str = REPEAT) -> int:
         """Delete and insert the labels of a track, and return its new revision."""
         track = part.track
-        video = self.project.value("SELECT video FROM track WHERE id = ?", track)
+        video, name, revision = self._track(track)
         for label in part.removed:
             if not self.project.run(_DELETION, track, *astuple(label)):
                 annotator = self._label_changed_by(track, label, person)
-                raise self._label_conflict(track, label, annotator, outcome)
+                raise _conflict(annotator, f'"{label.label}" on track {name}', outcome)
         for label in part.added:
             for row in self.project.rows(_OVERLAP, track, label.start, label.stop):
                 other = Label(*row)
@@ -436,12 +445,12 @@ class History:
                     start, stop = self._times(video)[[other.start, other.stop]]
                     problem = f"this overlaps {other.label!r} ({start:.2f} to {stop:.2f} s)"
                     raise InputError("segments", problem, "shorten it, or use another track")
-                annotator = annotator or person.annotator
-                raise self._label_conflict(track, other, annotator, outcome)
+                subject = f'"{other.label}" on track {name}'
+                raise _conflict(annotator or person.annotator, subject, outcome)
             self.project.run(_INSERTION, track, *astuple(label))
         self.project.run("UPDATE track SET revision = revision + 1 WHERE id = ?", track)
         self.project.touch(video)
-        return self._revision(track)
+        return int(revision) + 1
 
     def _exchange_actions(
         self,
@@ -475,12 +484,6 @@ class History:
 
     # --- conflicts ------------------------------------------------------------------------------
 
-    def _label_conflict(
-        self, track: int, label: Label, annotator: str | None, outcome: str
-    ) -> ConflictError:
-        subject = f'"{label.label}" on track {self._track_name(track)}'
-        return _conflict(annotator, subject, outcome)
-
     def _check_action(self, name: str, person: Person, outcome: str) -> None:
         """Raise a ConflictError if somebody else has changed an action."""
         annotator = self._action_changed_by(name, person)
@@ -507,14 +510,10 @@ class History:
         if track not in self.project.tracks(video):
             raise InputError("track", "no such track")
 
-    def _track_name(self, track: int) -> str:
-        return str(self.project.value("SELECT name FROM track WHERE id = ?", track))
-
-    def _revision(self, track: int) -> int:
-        return int(self.project.value("SELECT revision FROM track WHERE id = ?", track))
-
-    def _count(self, video: str) -> int:
-        return int(self.project.value("SELECT number FROM revision WHERE video = ?", video))
+    def _track(self, track: int) -> Any:
+        """Return the video, the name and the revision of a track."""
+        query = "SELECT video, name, revision FROM track WHERE id = ?"
+        return self.project.rows(query, track)[0]
 
 
 def _conflict(annotator: str | None, subject: str, outcome: str = REPEAT) -> ConflictError:

@@ -78,8 +78,8 @@ def plan(
         tracks = {f"{name}: {tier}": labels for tier, labels in tracks.items()}
     replaced = {}
     for candidate in stored:
-        if candidate.labels and candidate.name in tracks:
-            replaced[candidate.name] = len(candidate.labels)
+        if candidate.segments and candidate.name in tracks:
+            replaced[candidate.name] = len(candidate.segments)
     actions = {action.name: action for action in _read_actions(path, background)}
     for labels in tracks.values():
         for label in labels:
@@ -220,7 +220,9 @@ def _apart(path: Path, labels: Iterable[Label], n_frames: int) -> list[list[Labe
         if label.start >= n_frames:
             continue
         for track in tracks:
-            if not track or track[-1].precedes(label):
+            last = track[-1] if track else None
+            # Of two instants in one frame the later one goes to another track.
+            if last is None or (last.stop <= label.start and last.start < label.stop):
                 track.append(label)
                 break
         else:

@@ -192,7 +192,7 @@ class Page:
     def first_timeline(self, video: VideoEntry) -> list[Draft | Label]:
         """Return the labels of the first track, and drafts between them."""
         track = self.project.labelled_tracks(video.id)[0]
-        return overlaid(self.drafts(video, track), track.labels)
+        return overlaid(self.drafts(video, track), track.segments)
 
     def named(self, error: InputError) -> InputError:
         """Return an error with files by the names that users know and no folders."""

@@ -63,11 +63,6 @@ class Label:
     comment: Text = ""
     annotator: Annotator = ""
 
-    def precedes(self, label: "Label") -> bool:
-        """Return whether a later label fits on the same track. Two instants need two frames."""
-        is_same = (self.start, self.stop) == (label.start, label.stop)
-        return self.stop <= label.start and not is_same
-
 
 @dataclass(frozen=True)
 class Action:
@@ -105,10 +100,11 @@ class Track:
 
     id: int
     name: str
-    labels: list[Label]  # in order of time
+    segments: list[Label]  # in order of time
     revision: int  # how often its labels were changed
     complete: bool  # frames without a segment are background, not merely unlabelled
     annotator: str  # whose track it is, or ""
+    hidden: bool = False  # whether its segments were left out for this person
 
 
 class ActionRow(NamedTuple):
@@ -318,7 +314,7 @@ class Project(Database):
         Its part of steps goes with it, since a later track may get its id.
         """
         with self.change():
-            tracks = {track.id: track.labels for track in self.labelled_tracks(video)}
+            tracks = {track.id: track.segments for track in self.labelled_tracks(video)}
             if tracks.get(track) or len(tracks) == 1:
                 problem = "it has segments, or is the only one"
                 raise InputError("track", problem, "delete its segments first")
@@ -348,14 +344,8 @@ class Project(Database):
                 tracks[key] = Track(key, name, [], revision, bool(complete), annotator)
             is_label = row[0] is not None
             if is_label and (annotators is None or row[-1] in annotators):
-                tracks[key].labels.append(Label(*row))
+                tracks[key].segments.append(Label(*row))
         return list(tracks.values())
-
-    def track_labels(self, track: int) -> list[Label]:
-        """Return the labels of a track in order of time."""
-        query = """SELECT start, stop, label, origin, comment, annotator FROM segment
-                   WHERE track = ? ORDER BY start, stop, label"""
-        return [Label(*row) for row in self.rows(query, track)]
 
     def usage(self) -> dict[str, dict[str, int]]:
         """Return the number of segments of each label, and of the videos that have it."""

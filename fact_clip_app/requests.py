@@ -302,20 +302,17 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
     facts = paths.get(".json")
     if features is None and (media is None or facts is not None):
         raise InputError("files", "no feature file", "give a video, or NAME.npy with NAME.json")
-    if media is not None and _is_text(media):
-        raise InputError(media, "not a video")
+    if media is not None:
+        with media.open("rb") as file:
+            start = file.read(4096)
+        # FFmpeg reads play lists, which name other files, as videos.
+        if all(byte >= 32 or byte in b"\t\n\r\f" for byte in start):
+            raise InputError(media, "not a video")
     if features is not None and facts is not None:
         tree = read_mapping(facts, "fps and times of the features")
         content = json.dumps({key: tree[key] for key in _FACTS if key in tree})
         features.with_suffix(".json").write_text(content, encoding="utf-8")
     return names.get(FEATURES) or names["video"], media, features
-
-
-def _is_text(path: Path) -> bool:
-    """Return whether a file is text. FFmpeg reads play lists, which name other files, as videos."""
-    with path.open("rb") as file:
-        start = file.read(4096)
-    return all(byte >= 32 or byte in b"\t\n\r\f" for byte in start)
 
 
 async def receive_file(request: Request, path: Path, name: str, limit: int, limits: Limits) -> int:

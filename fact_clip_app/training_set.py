@@ -101,17 +101,14 @@ class TrainingSet:
             self._add_factors(classes)
             labels_path = self.root / "groundTruth" / f"{stem}.txt"
             if is_clicked:
-                self._write_clicks(stem, labels)
+                clicks = [row for row in enumerate(labels) if row[1] != UNLABELLED]
+                path = self.root / CLICKS_FOLDER / f"{stem}.csv"
+                _write_table(path, [("frame", "label"), *clicks])
                 labels_path.unlink(missing_ok=True)  # labels of before would be read first
             else:
                 write_lines(labels_path, labels)
             self._add_to_lists(stem)
         return stem
-
-    def _write_clicks(self, name: str, labels: Sequence[str]) -> None:
-        clicks = [row for row in enumerate(labels) if row[1] != UNLABELLED]
-        path = self.root / CLICKS_FOLDER / f"{name}.csv"
-        _write_table(path, [("frame", "label"), *clicks])
 
     def _classes(self, background: Sequence[str]) -> list[str]:
         """Return the classes, which keep their numbers, or those that a new set starts with."""

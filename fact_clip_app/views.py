@@ -4,8 +4,8 @@ import csv
 import io
 import shlex
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ from typing import Any
 from fact_clip.core import Clock, InputError, Instant, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.paths import file_name
-from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save_tracks
-from fact_clip.formats import save as save_segmentation
+from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save, save_tracks
 from fact_clip.metrics.agreement import agreement
 from fact_clip.report.budget import Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app import answers
@@ -46,6 +45,16 @@ def state(page: Page) -> answers.State:
     usage = project.usage()
     action_rows: Any = [asdict(action) | usage.get(action.name, UNUSED) for action in actions]
     labelled = project.labelled()
+    videos: list[answers.VideoState] = []
+    for video in project.videos():
+        count, annotators = labelled.get(video.id, (0, []))
+        row: answers.VideoState = {
+            **_facts(page, video, count),
+            "labels": count,
+            "annotators": annotators,
+            "predicted": engine.work(video.id).prediction is not None,
+        }
+        videos.append(row)
     title = "none" if engine.base is None else "no training"
     if run is not None:
         title = run.name
@@ -70,7 +79,7 @@ def state(page: Page) -> answers.State:
         "adjust": engine.settings,
         "sliders": CONTROLS,
         **_decoding(page),
-        "videos": [_video_state(page, video, labelled) for video in project.videos()],
+        "videos": videos,
         "removed": [{"id": video.id, "name": video.name} for video in project.videos(removed=True)],
         "training_set": None if training_set is None else str(training_set.root),
         "can_adapt": training_set is not None and run is not None,
@@ -100,19 +109,6 @@ def _decoding(page: Page) -> answers.Decoding:
         defaults["gamma"] = scorer.calibration.gamma
     defaults["switch_penalty"] = scorer.settings.switch_penalty or 0.0
     return {"adjustable": list(scorer.adjustable), "defaults": defaults}
-
-
-def _video_state(
-    page: Page, video: VideoEntry, labelled: Mapping[str, tuple[int, list[str]]]
-) -> answers.VideoState:
-    work = page.engine.work(video.id)
-    count, annotators = labelled.get(video.id, (0, []))
-    return {
-        **_facts(page, video, count),
-        "labels": count,
-        "annotators": annotators,
-        "predicted": work.prediction is not None,
-    }
 
 
 def _facts(page: Page, video: VideoEntry, count: int) -> answers.VideoFacts:
@@ -169,8 +165,8 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
     names = dict.fromkeys(action.name for action in project.actions())
     count = 0
     for row in rows:
-        count += len(row["segments"])
-        names |= dict.fromkeys(segment.label for segment in row["segments"])
+        count += len(row.segments)
+        names |= dict.fromkeys(segment.label for segment in row.segments)
     names |= dict.fromkeys(draft.label for draft in drafts)
     return {
         **_facts(page, video, count),
@@ -186,23 +182,14 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
     }
 
 
-def tracks(page: Page, stored: Sequence[Track], person: Person) -> list[answers.TrackState]:
+def tracks(page: Page, stored: Sequence[Track], person: Person) -> list[Track]:
     """Return the tracks of a video. In a blind project, those of other people are hidden."""
-    are_hidden = _are_hidden(page, stored)
-    rows = []
-    for track in stored:
-        is_hidden = are_hidden and track.annotator not in ("", person.annotator)
-        row: answers.TrackState = {
-            "id": track.id,
-            "name": track.name,
-            "revision": track.revision,
-            "complete": track.complete,
-            "annotator": track.annotator,
-            "hidden": is_hidden,
-            "segments": [] if is_hidden else track.labels,
-        }
-        rows.append(row)
-    return rows
+    tracks = list(stored)
+    if _are_hidden(page, stored):
+        for number, track in enumerate(stored):
+            if track.annotator not in ("", person.annotator):
+                tracks[number] = replace(track, segments=[], hidden=True)
+    return tracks
 
 
 def _are_hidden(page: Page, tracks: Iterable[Track]) -> bool:
@@ -269,7 +256,7 @@ def tracks_by(page: Page, video: str, annotators: Collection[str] | None) -> lis
     tracks = page.project.labelled_tracks(video, annotators)
     if annotators is None:
         return tracks
-    return [track for track in tracks if track.labels] or tracks[:1]
+    return [track for track in tracks if track.segments] or tracks[:1]
 
 
 def segmentations_of(
@@ -287,7 +274,7 @@ def segmentations_of(
     Returns:
         The name of a track -> its segmentation.
     """
-    parts_of: dict[str, Sequence[Draft | Label]] = {track.name: track.labels for track in tracks}
+    parts_of: dict[str, Sequence[Draft | Label]] = {track.name: track.segments for track in tracks}
     if with_drafts:
         timeline = page.first_timeline(video)
         drafts = [part for part in timeline if isinstance(part, Draft)]
@@ -370,54 +357,51 @@ def export_files(
         The files. If two videos have one name, the second file is named after its id too.
     """
     written: list[Path] = []
-    behaviours = ethogram(page)
     for video in page.project.full_videos():
         tracks = tracks_by(page, video.id, annotators)
-        has_labels = any(track.labels for track in tracks)
-        if not has_labels and not with_drafts:
-            continue
-        segmentations = segmentations_of(page, video, tracks, with_drafts)
-        for kind in formats:
-            form = format_called(kind)
-            for title, parts in files_of(segmentations, video.name, form).items():
-                path = folder / f"{title}{form.ending}"
-                if path in written:
-                    path = folder / f"{title}-{video.id}{form.ending}"
-                written.append(path)
-                save(parts, path, background, behaviours)
+        if with_drafts or any(track.segments for track in tracks):
+            for kind in formats:
+                form = format_called(kind)
+                write_tracks(page, folder, video, tracks, form, background, with_drafts, written)
     return written
 
 
-def files_of(
-    tracks: Mapping[str, Segmentation], name: str, form: Format
-) -> dict[str, Mapping[str, Segmentation]]:
-    """Return the tracks of each file: one file if the format has tracks, else one a track.
+def write_tracks(
+    page: Page,
+    folder: Path,
+    video: VideoEntry,
+    tracks: Iterable[Track],
+    form: Format,
+    background: bool,
+    with_drafts: bool,
+    written: list[Path],
+) -> None:
+    """Write tracks of a video: one file if the format has tracks, else one a track.
 
     Args:
-        tracks: the tracks of a video.
-        name: the name of the video.
+        page: the page.
+        folder: the folder to write to.
+        video: the video.
+        tracks: its tracks.
         form: the format.
-
-    Returns:
-        The name of a file, without its ending -> its tracks.
+        background: write background to formats that leave it out.
+        with_drafts: also write what the model predicts, as a track of its own.
+        written: earlier files, which are not replaced. The new ones are added.
     """
-    if form.write_tracks is not None or len(tracks) == 1:
-        return {file_name(name): tracks}
-    return {file_name(f"{name}.{track}"): {track: part} for track, part in tracks.items()}
-
-
-def save(
-    tracks: Mapping[str, Segmentation],
-    path: Path,
-    background: bool,
-    behaviours: Mapping[str, Behaviour],
-) -> None:
-    """Write a track, or several tracks into one file."""
-    if len(tracks) > 1:
-        save_tracks(tracks, path, with_background=background)
-    else:
-        (track,) = tracks.values()
-        save_segmentation(track, path, with_background=background, ethogram=behaviours)
+    segmentations = segmentations_of(page, video, tracks, with_drafts)
+    files = {video.name: segmentations}
+    if form.write_tracks is None and len(segmentations) > 1:
+        files = {f"{video.name}.{name}": {name: part} for name, part in segmentations.items()}
+    for title, parts in files.items():
+        path = folder / f"{file_name(title)}{form.ending}"
+        if path in written:
+            path = folder / f"{file_name(title)}-{video.id}{form.ending}"
+        written.append(path)
+        if len(parts) > 1:
+            save_tracks(parts, path, with_background=background)
+        else:
+            (part,) = parts.values()
+            save(part, path, with_background=background, ethogram=ethogram(page))
 
 
 @dataclass(frozen=True)
@@ -435,13 +419,13 @@ def labelled_rows(page: Page, annotators: Collection[str] | None = None) -> Labe
     for video in page.project.full_videos():
         times = video.times.tolist()
         tracks = page.project.labelled_tracks(video.id, annotators)
-        labelled = [track for track in tracks if track.labels]
+        labelled = [track for track in tracks if track.segments]
         for track in labelled:
             name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
             if name in rows.stretches:
                 name = f"{name} ({video.id})"
             rows.stretches[name] = [
-                (times[label.start], times[label.stop], label.label) for label in track.labels
+                (times[label.start], times[label.stop], label.label) for label in track.segments
             ]
             rows.durations[name] = times[-1] - times[0]
         if len(labelled) > 1:
@@ -512,10 +496,10 @@ def side(tracks: Iterable[Track], key: str) -> list[Label] | None:
     labels = []
     for track in tracks:
         if kind == "track" and track.name == name:
-            labels += track.labels
+            labels += track.segments
             has_side |= track.complete
         elif kind == "annotator":
-            labels += [label for label in track.labels if label.annotator == name]
+            labels += [label for label in track.segments if label.annotator == name]
             has_side |= track.complete and track.annotator == name
     return sorted(labels) if labels or has_side else None
 
