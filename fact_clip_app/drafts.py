@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fact_clip.core import Clock, Floats, Segment, Segmentation
+from fact_clip.core import Clock, Floats, Instant, Integers, Names, Segment, Segmentation
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats.gaps import Gaps
 from fact_clip_app.project import Label
@@ -25,6 +25,16 @@ class Draft:
     confidence: float | None = None
 
 
+def nearest_frames(seconds: Floats, times: Floats) -> Integers:
+    """Return the frames that begin nearest to some seconds. The count continues after the end.
+
+    Args:
+        seconds: (K,).
+        times: seconds at which frames start, and the end, (N + 1,).
+    """
+    return Clock(times=times).frames(seconds.tolist(), "times")
+
+
 def drafts_of(predicted: Segmentation, rows: Floats, times: Floats) -> list[Draft]:
     """Convert a prediction on rows of features to frames of the video.
 
@@ -37,8 +47,7 @@ def drafts_of(predicted: Segmentation, rows: Floats, times: Floats) -> list[Draf
         The segments that have a frame.
     """
     n_frames = len(times) - 1
-    frames = Clock(n_frames, times=times).frames(rows.tolist(), "rows")
-    frames = np.minimum(frames, n_frames)
+    frames = np.minimum(nearest_frames(rows, times), n_frames)
     frames[-1] = n_frames
     drafts = []
     for segment in predicted:
@@ -63,26 +72,27 @@ def overlaid(drafts: Sequence[Draft], labels: Sequence[Label]) -> list[Draft | L
     return sorted(parts, key=lambda part: (part.start, part.stop))
 
 
-def gapless(
-    parts: Iterable[Draft | Label], n_frames: int, background: str = BACKGROUND
-) -> tuple[Segment, ...]:
-    """Return the segments for a file, from the first frame to the last.
+def segmentation_of(
+    parts: Iterable[Draft | Label], n_frames: int, background: Names
+) -> Segmentation:
+    """Return labels or drafts as a file has them, from the first frame to the last.
 
     Args:
-        parts: labels with their comment, or drafts with their confidence. Instants are left out.
+        parts: labels with their comment, or drafts with their confidence.
         n_frames: the length of the video.
-        background: the label of gaps.
+        background: the background, whose first label is that of gaps.
     """
     segments = []
+    instants = []
     for part in parts:
-        if part.start == part.stop:
-            continue
         if isinstance(part, Draft):
-            segment = Segment(part.start, part.stop, part.label, confidence=part.confidence)
+            segments.append(Segment(part.start, part.stop, part.label, part.confidence))
+        elif part.start == part.stop:
+            instants.append(Instant(part.start, part.label, part.comment))
         else:
-            segment = Segment(part.start, part.stop, part.label, comment=part.comment)
-        segments.append(segment)
-    return Gaps(background, n_frames).filled(segments)
+            segments.append(Segment(part.start, part.stop, part.label, comment=part.comment))
+    complete = Gaps(background[0], n_frames).filled(segments)
+    return Segmentation(segments=complete, background=background, instants=tuple(instants))
 
 
 def row_labels(

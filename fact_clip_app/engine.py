@@ -16,7 +16,6 @@ from fact_clip.core.paths import file_name
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import Scores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
-from fact_clip.inference.scorer import check_features
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES, picture_times, probe
@@ -96,13 +95,11 @@ class Engine:
         if model is None:
             return ()
         vocabulary = model.vocabulary
-        names = [
-            action.name
-            for action in self.project.actions()
-            if action.name not in vocabulary.background
-        ]
-        if not reads_names(model):
-            names = [name for name in names if name in vocabulary]
+        names = []
+        for action in self.project.actions():
+            can_take = reads_names(model) or action.name in vocabulary
+            if can_take and action.name not in vocabulary.background:
+                names.append(action.name)
         if not names and run_of(model) is not None:
             return None
         return tuple(names)
@@ -288,7 +285,7 @@ def open_features(features: Path, model: Segmenter | None) -> tuple[Singles, Clo
     if model is None:
         return load_features(features, "TD"), read_clock(features, layout="TD")
     rows, clock = model.open(features)
-    return check_features(rows, features, model.scorer.width, model.scorer.needs.origin), clock
+    return model.scorer.checked(rows, features), clock
 
 
 def row_starts(clock: Clock, n_rows: int) -> Floats:

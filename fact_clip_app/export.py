@@ -73,11 +73,6 @@ class Example:
         last_stop = max(label.stop for label in self.labels)
         return float(self.video.times[last_stop] - self.video.times[0])
 
-    @property
-    def duration(self) -> float:
-        """Return the seconds from the start of the video to its end."""
-        return float(self.video.times[-1] - self.video.times[0])
-
 
 def labelled_videos(page: Page, track: str) -> list[Example]:
     """Return the videos with labels on a track, by its name."""
@@ -111,7 +106,7 @@ def training_videos(page: Page, track: str, unlabelled: Answer) -> list[Example]
         raise InputError("train", "all videos have point events alone", fix)
     for example in examples:
         if example.is_open and unlabelled(example.video.id) is None:
-            problem = f"labelled to {example.labelled_to:.1f} s of {example.duration:.1f} s"
+            problem = f"labelled to {example.labelled_to:.1f} s of {example.video.duration:.1f} s"
             fix = "say whether the rest is background or unlabelled, or skip the video"
             raise InputError(example.video.name, problem, fix)
     return examples
@@ -119,12 +114,10 @@ def training_videos(page: Page, track: str, unlabelled: Answer) -> list[Example]
 
 def check_number(examples: Sequence[Example]) -> None:
     """Raise an InputError if there are fewer than two videos."""
-    if len(examples) == 1:
-        fix = "label a second one, which is kept aside to test the model"
-        raise InputError("train", "only 1 video is labelled", fix)
-    if not examples:
-        fix = "label two: one is kept aside to test the model"
-        raise InputError("train", "no video is labelled", fix)
+    if len(examples) < 2:
+        problem = "only 1 video is labelled" if examples else "no video is labelled"
+        fix = "label two or more: one is kept aside to test the model"
+        raise InputError("train", problem, fix)
 
 
 def export_set(page: Page, track: str, root: Path, unlabelled: Unlabelled | None = None) -> None:
@@ -156,11 +149,9 @@ def assign_roles(examples: Sequence[Example], stored: Mapping[str, bool]) -> dic
     Returns:
         The roles, those of other videos included.
     """
-    roles = dict(stored)
+    clicked = [example.video.id for example in examples if example.is_clicked]
     full = [example.video.id for example in examples if not example.is_clicked]
-    for example in examples:
-        if example.is_clicked:
-            roles[example.video.id] = False
+    roles = {**stored, **dict.fromkeys(clicked, False)}
     n_videos = sum(video in roles for video in full)
     n_tests = sum(roles.get(video, False) for video in full)
     for video in full:
@@ -255,16 +246,13 @@ def add_labelled_video(
     else:
         names = row_labels(parts, video.times, rows, other)
     labels = [UNLABELLED if name == NONE_OF_THESE else name for name in names]
-    background = []
-    if model is None and other in labels and other != UNLABELLED:
-        background = [other]
     sidecar = features.with_suffix(".json")
     facts = dict(read_mapping(sidecar, "facts of features")) if sidecar.is_file() else {}
     facts.pop("video", None)  # a path of this machine
     if clock.fps is not None:
         facts.setdefault("fps", clock.fps)
     facts.setdefault("n_frames", len(array))
-    name = training_set.add(video.name, array, labels, facts, background, is_clicked)
+    name = training_set.add(video.name, array, labels, facts, is_clicked)
     return name, LabelledVideo(features, rows, labels)
 
 

@@ -24,8 +24,6 @@ _OVERLAP = """SELECT start, stop, label, origin, comment, annotator FROM segment
     WHERE track = ?1 AND start <= ?3 AND stop >= ?2
     AND ((start = ?2 AND stop = ?3) OR (start < ?3 AND stop > ?2)) LIMIT 1"""
 
-_ACTION_COLUMNS = ", ".join(ActionRow._fields)
-_ACTION_QUERY = f"SELECT 1 FROM action WHERE ({_ACTION_COLUMNS}) = (?, ?, ?, ?, ?, ?)"
 _ACTION_DELETION = """DELETE FROM action
     WHERE name = ? AND (? OR name NOT IN (SELECT label FROM segment))"""
 
@@ -131,7 +129,7 @@ class History:
             with self._step(video, person, edit or None) as step:
                 step.title = _edit_title(part)
                 step.parts = [signed_part]
-                names = dict.fromkeys(label.label for label in part.added)
+                names = [label.label for label in part.added]
                 self.project.add_actions(name for name in names if name not in background)
             _, _, revision = self._track(part.track)
             video_revision = self.project.value(
@@ -465,9 +463,10 @@ class History:
         An action that has segments stays. One whose colour or key is taken gets others. Unless
         `is_strict`, what somebody has changed stays as it is.
         """
+        stored = self.project.action_rows()
         added_names = {name for name, *_ in added}
         for row in removed:
-            is_same = bool(self.project.rows(_ACTION_QUERY, *row))
+            is_same = ActionRow(*row) in stored
             if is_strict and not is_same:
                 self._check_action(row[0], person, outcome)
             if is_strict or is_same:
@@ -536,8 +535,9 @@ def _edit_title(part: Part) -> str:
     subject = f"{len(labels)} segments"
     if len({label.label for label in labels}) == 1:
         subject = labels[0].label
+    verb = "change"
     if not part.removed:
-        return f"label {subject}"
-    if not part.added:
-        return f"delete {subject}"
-    return f"change {subject}"
+        verb = "label"
+    elif not part.added:
+        verb = "delete"
+    return f"{verb} {subject}"

@@ -15,7 +15,7 @@ from av.audio.resampler import AudioResampler
 from av.container import InputContainer, OutputContainer
 from av.video.frame import PictureType, VideoFrame
 
-from fact_clip.core import Floats, Image, InputError
+from fact_clip.core import Floats, InputError
 from fact_clip.core.paths import whole_file
 from fact_clip.video.decode import OPTIONS, DamagedVideoError, file_url, frames, probe
 from fact_clip_app.jobs import STOPPED, Job, Queue
@@ -99,57 +99,40 @@ def write_proxy(path: Path, out: Path, times: Floats, job: Job) -> None:
         unfinished = stack.enter_context(whole_file(out))
         options = {"movie_timescale": str(_UNIT.denominator)}  # of the start of a stream
         target = stack.enter_context(av.open(file_url(unfinished), "w", options=options))
-        pictures = _Pictures(target, width, height, info.fps or 25.0)
+        name = encoder_name()
+        rate = Fraction(info.fps or 25.0).limit_denominator(1001)
+        stream: Any = target.add_stream(name, rate=rate, options=dict(_ENCODERS[name]))
+        stream.width = width
+        stream.height = height
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = _UNIT
         source = stack.enter_context(av.open(file_url(path), options=OPTIONS))
         sounds = source.streams.audio
         has_sound = bool(sounds) and sounds[0].codec_context is not None and bool(sounds[0].rate)
         sound = _Sound(target, source, info.origin) if has_sound else None
 
         number = -1
+        next_key = 0.0  # seconds
         with suppress(DamagedVideoError):
             for frame in frames(path, size=(width, height)):
                 nearest = int(np.searchsorted(middles, frame.time))
                 if nearest > number:
                     number = nearest
                     start, stop = times[number : number + 2].tolist()
-                    pictures.write(frame.image, start, stop)
+                    picture = VideoFrame.from_ndarray(frame.image, format="rgb24")
+                    picture.time_base = _UNIT
+                    picture.pts = _stamp(start)
+                    picture.duration = _stamp(stop) - picture.pts
+                    if start >= next_key:
+                        picture.pict_type = PictureType.I
+                        next_key = start + _KEY_SECONDS
+                    target.mux(stream.encode(picture))
                     if sound is not None:
                         sound.copy_until(stop)
                 job.report(number + 1, len(times) - 1)
-        pictures.close()
+        target.mux(stream.encode(None))  # what the encoder holds back
         if sound is not None:
             sound.close()
-
-
-class _Pictures:
-    """The video stream of a proxy."""
-
-    def __init__(self, target: OutputContainer, width: int, height: int, fps: float) -> None:
-        self._target = target
-        name = encoder_name()
-        rate = Fraction(fps).limit_denominator(1001)
-        stream: Any = target.add_stream(name, rate=rate, options=dict(_ENCODERS[name]))
-        stream.width = width
-        stream.height = height
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = _UNIT
-        self._stream = stream
-        self._next_key = 0.0  # seconds
-
-    def write(self, image: Image, start: float, stop: float) -> None:
-        """Encode a picture that is shown between two times in seconds."""
-        frame = VideoFrame.from_ndarray(image, format="rgb24")
-        frame.time_base = _UNIT
-        frame.pts = _stamp(start)
-        frame.duration = _stamp(stop) - frame.pts
-        if start >= self._next_key:
-            frame.pict_type = PictureType.I
-            self._next_key = start + _KEY_SECONDS
-        self._target.mux(self._stream.encode(frame))
-
-    def close(self) -> None:
-        """Write what the encoder holds back."""
-        self._target.mux(self._stream.encode(None))
 
 
 def _stamp(seconds: float) -> int:

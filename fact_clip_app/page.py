@@ -14,7 +14,7 @@ from pathlib import Path
 from fact_clip.batch.stores import RemoteFile
 from fact_clip.core import FileLocation, InputError, Names, located
 from fact_clip.core.paths import locked
-from fact_clip_app.drafts import Draft, overlaid
+from fact_clip_app.drafts import BACKGROUND, Draft, overlaid
 from fact_clip_app.engine import Engine
 from fact_clip_app.history import History
 from fact_clip_app.jobs import BusyError, Job, Queue, Quick
@@ -159,6 +159,17 @@ class Page:
             del self.segmentings[key]
         self.segmentings[job.owner] = job
         return job
+
+    @property
+    def background(self) -> Names:
+        """Return the names of the model in use that mean no action."""
+        model = self.engine.model()
+        return () if model is None else model.vocabulary.background
+
+    @property
+    def gap_label(self) -> str:
+        """Return the label of unlabelled frames."""
+        return next(iter(self.background), BACKGROUND)
 
     @property
     def training_set(self) -> TrainingSet:

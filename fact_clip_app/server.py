@@ -28,7 +28,7 @@ from fact_clip.formats import format_called
 from fact_clip.report.assets import FOLDER, TIMELINE, read_assets
 from fact_clip.report.budget import time_budget, transitions, write_tables
 from fact_clip_app import answers, requests, teach, views
-from fact_clip_app.drafts import BACKGROUND, Draft
+from fact_clip_app.drafts import Draft
 from fact_clip_app.engine import Engine, reads_names
 from fact_clip_app.export import add_labelled_video, check_number, export_set, labelled_videos
 from fact_clip_app.guard import ERRORS, EVENTS, Guard, error_response
@@ -376,9 +376,8 @@ def uncertain(page: Served) -> answers.Uncertain:
 @router.post("/videos/{video}/edits")
 def edit(page: Served, video: Stored, body: requests.Edit) -> Edited:
     """Remove and add segments of a track, as one step."""
-    background = views.background_of(page)
     try:
-        return page.history.edit(video.id, body.part, body.person, body.edit, background)
+        return page.history.edit(video.id, body.part, body.person, body.edit, page.background)
     except ConflictError as error:
         tracks = page.project.labelled_tracks(video.id)
         rows = views.tracks(page, tracks, body.person)
@@ -395,7 +394,7 @@ def label(page: Served, video: Stored, body: requests.Segments) -> answers.Video
         body.segments,
         revision=body.revision,
         person=body.person,
-        background=views.background_of(page),
+        background=page.background,
     )
     return views.video(page, video.id, body.person)
 
@@ -429,8 +428,8 @@ def import_labels(
 ) -> answers.Video | answers.Trial:
     """Replace the segments of tracks by those of the tiers of a label file, as one step."""
     upload = page.upload(body.file)
-    background = views.background_of(page)
-    loading = plan(page.project, video, upload.path, background, body.track, body.name)
+    path = upload.path
+    loading = plan(page.project, video, path, page.background, body.track, body.name)
     if body.dry:
         return {
             "tracks": loading.counts,
@@ -588,7 +587,7 @@ def add_to_training_set(
     features = page.engine.features(video)
     if model is None or features is None:
         raise HTTPException(409, "not encoded yet")
-    other = views.background_of(page, BACKGROUND)[0]
+    other = page.gap_label
     if body.only_corrected:
         other = UNLABELLED
         parts = [part for part in parts if isinstance(part, Label)]
@@ -626,7 +625,7 @@ def incomplete(page: Served, track: str) -> answers.Incomplete:
             "id": example.video.id,
             "name": example.video.name,
             "labelled_to": example.labelled_to,
-            "duration": example.duration,
+            "duration": example.video.duration,
         }
         for example in examples
         if example.is_open
@@ -658,7 +657,7 @@ def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.C
         elif parts is None:
             upload = page.upload(key)
             name = upload.name
-            tiers = read_tracks(upload.path, video.times, views.background_of(page))
+            tiers = read_tracks(upload.path, video.times, page.background)
             if len(tiers) > 1:
                 fix = "load it as labels, and compare the tracks"
                 raise InputError(upload.path, f"{len(tiers)} tracks", fix)

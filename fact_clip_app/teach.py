@@ -52,7 +52,7 @@ def adapt(page: Page, epochs: int) -> list[str]:
     command = adapt_command(run, training_set.root, out, epochs)
 
     def train(job: Job) -> None:
-        run_command(command, job, out / "log.jsonl", epochs, folder=training_set.root)
+        run_command(command, job, out, epochs)
         page.project.add_run(out, "main", {})
 
     try:
@@ -121,7 +121,7 @@ def learn(page: Page, training: Training) -> None:
             command = ["fact-clip", "train", str(recipe), "model.head=text", "--out", str(out)]
         else:
             command = adapt_command(start.run, data, out, epochs)
-        run_command(command, job, out / "log.jsonl", epochs, folder=folder)
+        run_command(command, job, out, epochs)
 
         after = measure(page.engine.open(out), test_videos)
         earlier = None
@@ -152,20 +152,19 @@ def new_folder(path: Path) -> Path:
 def run_command(
     command: Sequence[str],
     job: Job,
-    log: Path | None = None,
+    out: Path | None = None,
     epochs: int = 0,
     note: str = "",
-    folder: Path | None = None,
 ) -> None:
     """Run a command of ``fact-clip`` in a process of its own, and stop it if the job is cancelled.
 
     Args:
         command: the command.
         job: receives the progress.
-        log: the log of a training, a line an epoch.
+        out: the run folder of a training, whose log has a line an epoch. If its parent is gone,
+            the command is stopped.
         epochs: how long the training takes.
         note: what to report without a log.
-        folder: a folder without which the command is stopped.
 
     Raises:
         InputError: with the last line of the command, if it fails, or the folder is gone.
@@ -183,12 +182,12 @@ def run_command(
     ):
         try:
             while process.poll() is None:
-                if folder is not None and not folder.is_dir():
-                    process.terminate()
-                    raise InputError(folder, "the folder of the training is gone")
                 done = 0
-                if log is not None and log.is_file():
-                    done = len(log.read_text(encoding="utf-8").splitlines())
+                if out is not None and not out.parent.is_dir():
+                    process.terminate()
+                    raise InputError(out.parent, "the folder of the training is gone")
+                if out is not None and (out / "log.jsonl").is_file():
+                    done = len((out / "log.jsonl").read_text(encoding="utf-8").splitlines())
                 progress = note or f"epoch {done} of {epochs}"
                 if done and not first_epochs:
                     first_epochs = done

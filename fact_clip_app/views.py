@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import Clock, InputError, Instant, Segment, Segmentation
+from fact_clip.core import Clock, InputError, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.paths import file_name
 from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save, save_tracks
@@ -18,7 +18,7 @@ from fact_clip.metrics.agreement import agreement
 from fact_clip.report.budget import Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app import answers
 from fact_clip_app.controls import CONTROLS
-from fact_clip_app.drafts import BACKGROUND, Draft, gapless, row_labels
+from fact_clip_app.drafts import BACKGROUND, Draft, row_labels, segmentation_of
 from fact_clip_app.engine import run_of
 from fact_clip_app.history import ConflictError, Person
 from fact_clip_app.jobs import Job
@@ -74,7 +74,7 @@ def state(page: Page) -> answers.State:
         },
         "actions": action_rows,
         "colours": colours(page, [action.name for action in actions]),
-        "background": background_of(page),
+        "background": list(page.background),
         "unseen": sorted(engine.unseen(action.name for action in actions)),
         "adjust": engine.settings,
         "sliders": CONTROLS,
@@ -129,13 +129,6 @@ def _facts(page: Page, video: VideoEntry, count: int) -> answers.VideoFacts:
     }
 
 
-def background_of(page: Page, *default: str) -> list[str]:
-    """Return the names that mean no action: those of the model, or the default."""
-    model = page.engine.model()
-    names = [] if model is None else list(model.vocabulary.background)
-    return names or list(default)
-
-
 def job(page: Page, job: Job | None) -> answers.Work | None:
     """Return the progress of a job."""
     if job is None:
@@ -175,7 +168,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
         "tracks": rows,
         "drafts": drafts,
         "unseen": sorted(page.engine.unseen(names)),
-        "background": background_of(page),
+        "background": list(page.background),
         "colours": colours(page, list(names)),
         "new_words": _new_words(page.engine.work(video.id).prediction),
         "command": command(page, video),
@@ -221,7 +214,7 @@ def _new_words(prediction: Segmentation | None) -> list[str]:
 
 def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
     """Return the colour and the sign of each name. Those of an action never change."""
-    background = background_of(page)
+    background = page.background
     actions = {action.name: action for action in page.project.actions()}
     taken = {action.colour for action in actions.values()}
     free = (number for number in count() if number not in taken)
@@ -276,27 +269,18 @@ def segmentations_of(
     """
     parts_of: dict[str, Sequence[Draft | Label]] = {track.name: track.segments for track in tracks}
     if with_drafts:
-        timeline = page.first_timeline(video)
-        drafts = [part for part in timeline if isinstance(part, Draft)]
+        drafts = [part for part in page.first_timeline(video) if isinstance(part, Draft)]
         name = DRAFTS
         while name in parts_of:
             name += " of the model"
         if drafts:
             parts_of[name] = drafts
 
-    background = background_of(page, BACKGROUND)
+    background = page.background or (BACKGROUND,)
     clock = _clock(video)
     segmentations = {}
     for name, parts in parts_of.items():
-        instants = []
-        for part in parts:
-            if isinstance(part, Label) and part.start == part.stop:
-                instants.append(Instant(part.start, part.label, part.comment))
-        segmentation = Segmentation(
-            segments=gapless(parts, video.n_frames, background[0]),
-            background=tuple(background),
-            instants=tuple(instants),
-        )
+        segmentation = segmentation_of(parts, video.n_frames, background)
         segmentations[name] = clock.apply_to(segmentation)
     return segmentations
 
@@ -328,8 +312,7 @@ def ethogram(page: Page) -> dict[str, Behaviour]:
 
 
 def _clock(video: VideoEntry) -> Clock:
-    length = float(video.times[-1] - video.times[0])
-    rate = round(video.n_frames / length, 6) if length > 0 else None
+    rate = round(video.n_frames / video.duration, 6) if video.duration > 0 else None
     if video.media is None:
         return Clock(video.n_frames, rate, video.times)
     return Clock(video.n_frames, rate, video.times, video.name + video.media.suffix, rate)
@@ -427,7 +410,7 @@ def labelled_rows(page: Page, annotators: Collection[str] | None = None) -> Labe
             rows.stretches[name] = [
                 (times[label.start], times[label.stop], label.label) for label in track.segments
             ]
-            rows.durations[name] = times[-1] - times[0]
+            rows.durations[name] = video.duration
         if len(labelled) > 1:
             rows.several.append(video.name)
     return rows
@@ -464,16 +447,15 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
         parts: labels and drafts in order. An instant has one frame, unless a segment covers it. Of
             overlapping segments, the later one counts.
     """
-    other = background_of(page, BACKGROUND)[0]
-    labels = row_labels(parts, video.times, video.times, other)
+    labels = row_labels(parts, video.times, video.times, page.gap_label)
     for part in parts:
-        if part.start == part.stop and labels[part.start] == other:
+        if part.start == part.stop and labels[part.start] == page.gap_label:
             labels[part.start] = part.label
     return _clock(video).apply_to(Segmentation.from_frames(labels))
 
 
 def _pair(page: Page, first: Segmentation, second: Segmentation) -> Pair:
-    background = background_of(page, BACKGROUND)
+    background = (page.gap_label, *page.background)
     end = first.seconds(first.n_frames)
     return Pair(timed_parts(first, background), timed_parts(second, background), end or 0.0)
 
@@ -537,9 +519,8 @@ def agreement_of_all(page: Page, first: str, second: str) -> answers.Agreement:
         fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
         raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
     result = time_agreement(pairs)
-    other = background_of(page, BACKGROUND)[0]
     confusion: answers.Confusion = {
-        "names": [name or other for name in result.names],
+        "names": [name or page.gap_label for name in result.names],
         "seconds": result.confusion.round(3).tolist(),
     }
     return {"videos": videos, "figures": _figures(pairs), "confusion": confusion}
