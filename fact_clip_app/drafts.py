@@ -1,6 +1,5 @@
 """Predicted segments under labels. All frames are frames of the video."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -60,16 +59,18 @@ def drafts_of(predicted: Segmentation, rows: Floats, times: Floats) -> list[Draf
 
 def overlaid(drafts: Sequence[Draft], labels: Sequence[Label]) -> list[Draft | Label]:
     """Return labels, in order, and the parts of drafts between them."""
-    parts: list[Draft | Label] = list(labels)
-    gap_starts = [0, *(label.stop for label in labels)]
-    gap_stops = [*(label.start for label in labels), sys.maxsize]
-    for gap_start, gap_stop in zip(gap_starts, gap_stops, strict=True):
+    parts: list[Draft | Label] = []
+    end = 0
+    for label in [*labels, None]:
         for draft in drafts:
-            start = max(draft.start, gap_start)
-            stop = min(draft.stop, gap_stop)
+            start = max(draft.start, end)
+            stop = draft.stop if label is None else min(draft.stop, label.start)
             if start < stop:
                 parts.append(replace(draft, start=start, stop=stop))
-    return sorted(parts, key=lambda part: (part.start, part.stop))
+        if label is not None:
+            parts.append(label)
+            end = label.stop
+    return parts
 
 
 def segmentation_of(

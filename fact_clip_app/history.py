@@ -125,12 +125,12 @@ class History:
             for track, revision, video_revision, added in self.project.rows(query, edit):
                 titles = self.titles(video, person)
                 return Edited(track, revision, video_revision, _from_json(added), **titles)
-            self._check_track(video, part.track)
+            self._track(part.track, video)
             with self._step(video, person, edit or None) as step:
                 step.title = _edit_title(part)
                 step.parts = [signed_part]
-                names = [label.label for label in part.added]
-                self.project.add_actions(name for name in names if name not in background)
+                labels = [label.label for label in part.added]
+                self.project.add_actions(name for name in labels if name not in background)
             _, _, revision = self._track(part.track)
             video_revision = self.project.value(
                 "SELECT number FROM revision WHERE video = ?", video
@@ -166,8 +166,7 @@ class History:
         """
         self._check_labels(video, labels)
         with self.project.change():
-            self._check_track(video, track)
-            _, name, stored_revision = self._track(track)
+            _, name, stored_revision = self._track(track, video)
             if revision not in (None, stored_revision):
                 annotator = self._annotator("track = ?", track)
                 raise _conflict(annotator, f"track {name}")
@@ -292,11 +291,11 @@ class History:
             if successor == name:
                 return
             positions = [row.position for row in step.rows if row.name != name]
-            index = len(positions)
+            position = max(positions, default=0.0) + 1
             if successor is not None:
-                index = positions.index(self._action(successor, person).position)
-            bounded = [step.rows[0].position - 1, *positions, step.rows[-1].position + 1]
-            position = (bounded[index] + bounded[index + 1]) / 2
+                end = self._action(successor, person).position
+                start = max((value for value in positions if value < end), default=end - 2)
+                position = (start + end) / 2
             self.project.run("UPDATE action SET position = ? WHERE name = ?", position, name)
 
     def _action(self, name: str, person: Person) -> ActionRow:
@@ -358,7 +357,8 @@ class History:
             drop = """UPDATE step SET state = 'dropped' WHERE author = ? AND state = 'undone'
                       AND (? IS NULL OR video IS NULL OR video = ?)"""
             self.project.run(drop, person.browser, video, video)
-            revisions = [self._exchange(part, person) for part in parts]
+            for part in parts:
+                self._exchange(part, person)
             query = """INSERT INTO step (video, edit, time, author, annotator, title, actions,
                        revision, state)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,
@@ -373,11 +373,11 @@ class History:
                 step.title,
                 json.dumps([removed_rows, added_rows]),
             )
-            key = self.project.value("SELECT last_insert_rowid()")
-            query = "INSERT INTO part VALUES (?, ?, ?, ?, ?)"
-            for part, revision in zip(parts, revisions, strict=True):
+            query = """INSERT INTO part SELECT (SELECT max(id) FROM step), id, ?, ?, revision
+                       FROM track WHERE id = ?"""
+            for part in parts:
                 removed = _as_json(part.removed)
-                self.project.run(query, key, part.track, removed, _as_json(part.added), revision)
+                self.project.run(query, removed, _as_json(part.added), part.track)
 
     def step(self, video: str | None, person: Person, *, back: bool) -> bool:
         """Undo the last step of a person, or redo the one that was undone last.
@@ -427,10 +427,10 @@ class History:
         state = "done" if back else "undone"
         return next(iter(self.project.rows(query, person.browser, state, video)), None)
 
-    def _exchange(self, part: Part, person: Person, outcome: str = REPEAT) -> int:
-        """Delete and insert the labels of a track, and return its new revision."""
+    def _exchange(self, part: Part, person: Person, outcome: str = REPEAT) -> None:
+        """Delete and insert the labels of a track."""
         track = part.track
-        video, name, revision = self._track(track)
+        video, name, _ = self._track(track)
         for label in part.removed:
             if not self.project.run(_DELETION, track, *astuple(label)):
                 annotator = self._label_changed_by(track, label, person)
@@ -448,7 +448,6 @@ class History:
             self.project.run(_INSERTION, track, *astuple(label))
         self.project.run("UPDATE track SET revision = revision + 1 WHERE id = ?", track)
         self.project.touch(video)
-        return int(revision) + 1
 
     def _exchange_actions(
         self,
@@ -505,14 +504,13 @@ class History:
                     WHERE {condition} ORDER BY step.id DESC LIMIT 1"""
         return next((str(row[0]) for row in self.project.rows(query, *values)), None)
 
-    def _check_track(self, video: str, track: int) -> None:
-        if track not in self.project.tracks(video):
+    def _track(self, track: int, video: str | None = None) -> Any:
+        """Return the video, the name and the revision of a track (of a video)."""
+        query = "SELECT video, name, revision FROM track WHERE id = ? AND ? IN (video, '')"
+        rows = self.project.rows(query, track, video or "")
+        if not rows:
             raise InputError("track", "no such track")
-
-    def _track(self, track: int) -> Any:
-        """Return the video, the name and the revision of a track."""
-        query = "SELECT video, name, revision FROM track WHERE id = ?"
-        return self.project.rows(query, track)[0]
+        return rows[0]
 
 
 def _conflict(annotator: str | None, subject: str, outcome: str = REPEAT) -> ConflictError:

@@ -209,14 +209,16 @@ class Page:
         """Return an error with files by the names that users know and no folders."""
         if not isinstance(error.where, FileLocation):
             return error
-        names = {upload.path: upload.name for upload in self.files.values()}
+        path = error.where.path
+        name = path.name
+        for upload in self.files.values():
+            if upload.path == path:
+                name = upload.name
         for video in self.project.videos():
             for file in (video.media, video.features):
-                if file is not None:
-                    names[file] = video.name + file.suffix
-                    names[file.with_suffix(".json")] = f"{video.name}.json"
-        path = error.where.path
-        return error.at(replace(error.where, path=Path(names.get(path, path.name))))
+                if file is not None and path in (file, file.with_suffix(".json")):
+                    name = video.name + path.suffix
+        return error.at(replace(error.where, path=Path(name)))
 
     def close(self) -> None:
         """Stop all work and close the project."""

@@ -45,7 +45,7 @@ def state(page: Page) -> answers.State:
     usage = project.usage()
     action_rows: Any = [asdict(action) | usage.get(action.name, UNUSED) for action in actions]
     labelled = project.labelled()
-    videos: list[answers.VideoState] = []
+    videos = []
     for video in project.videos():
         count, annotators = labelled.get(video.id, (0, []))
         row: answers.VideoState = {
