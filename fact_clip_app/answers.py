@@ -166,13 +166,6 @@ class ModelState(_ModelKeys):
     models: list[str]
 
 
-class Decoding(TypedDict):
-    """The settings of decoding that the model in use has, and their defaults."""
-
-    adjustable: list[str]
-    defaults: dict[str, float]
-
-
 class SizeLimits(TypedDict):
     """Limits of an upload."""
 
@@ -180,8 +173,8 @@ class SizeLimits(TypedDict):
     minutes: float
 
 
-class State(Decoding):
-    """Everything but the segments."""
+class State(TypedDict):
+    """Everything but the segments, with the settings that the model has, and their defaults."""
 
     project: ProjectState
     model: ModelState
@@ -191,6 +184,8 @@ class State(Decoding):
     unseen: list[str]
     adjust: DecodeSettings
     sliders: dict[str, Control]
+    adjustable: list[str]
+    defaults: dict[str, float]
     videos: list[VideoState]
     removed: list[NamedVideo]
     training_set: str | None

@@ -1,7 +1,5 @@
 """The models of the page, and their predictions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -54,6 +52,14 @@ class Work:
     prediction: Segmentation | None = None
     basis: tuple[ScoreKey, DecodeSettings] | None = None  # what the prediction depends on
     drafts: list[Draft] = field(default_factory=list)  # the prediction in frames of the video
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the features of a video are made."""
+
+    encoder: FrameEncoder
+    settings: Settings
 
 
 class Engine:
@@ -248,14 +254,6 @@ class Engine:
         for oldest in list(self._scores)[:-1]:
             if total > MAX_SCORE_BYTES:
                 total -= self._scores.pop(oldest)[1].nbytes
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How the features of a video are made."""
-
-    encoder: FrameEncoder
-    settings: Settings
 
 
 def encoding(model: Segmenter | None, media: Path) -> Encoding:

@@ -1,7 +1,5 @@
 """Changes of labels and actions as steps, which the person who made them can undo."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections import Counter
@@ -44,7 +42,7 @@ class Part:
     removed: list[Label]
     added: list[Label]
 
-    def signed(self, person: Person) -> Part:
+    def signed(self, person: Person) -> "Part":
         """Return the change with labels that are added by a person."""
         added = [replace(label, annotator=person.annotator) for label in self.added]
         return replace(self, added=added)
@@ -450,14 +448,9 @@ class History:
         self.project.touch(video)
 
     def _exchange_actions(
-        self,
-        removed: Sequence[Sequence[Any]],
-        added: Sequence[Sequence[Any]],
-        is_strict: bool,
-        person: Person,
-        outcome: str,
+        self, removed: Any, added: Any, is_strict: bool, person: Person, outcome: str
     ) -> None:
-        """Delete and insert actions.
+        """Delete and insert rows of actions.
 
         An action that has segments stays. One whose colour or key is taken gets others. Unless
         `is_strict`, what somebody has changed stays as it is.

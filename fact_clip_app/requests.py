@@ -315,7 +315,7 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
     return names.get(FEATURES) or names["video"], media, features
 
 
-async def receive_file(request: Request, path: Path, name: str, limit: int, limits: Limits) -> int:
+async def receive_file(request: Request, path: Path, name: str, limit: int, limits: Limits) -> None:
     """Write the body of a request to a file.
 
     Args:
@@ -324,9 +324,6 @@ async def receive_file(request: Request, path: Path, name: str, limit: int, limi
         name: what the user calls it.
         limit: bytes that it may have.
         limits: of the page, for the time that it may take.
-
-    Returns:
-        The size in bytes.
 
     Raises:
         HTTPException: if the body is too large, or comes too slowly.
@@ -342,7 +339,7 @@ async def receive_file(request: Request, path: Path, name: str, limit: int, limi
             if timeout.cancelled_caught:
                 raise HTTPException(408, f"{name}: nothing came for {limits.patience:g} s")
             if part is None:
-                return size
+                return
             size += len(part)
             seconds = time.monotonic() - start
             is_slow = seconds > limits.patience and size < seconds * limits.upload_rate

@@ -55,6 +55,14 @@ def state(page: Page) -> answers.State:
             "predicted": engine.work(video.id).prediction is not None,
         }
         videos.append(row)
+    model = engine.model()
+    adjustable: Sequence[str] = ()
+    defaults = {"gamma": 0.0, "switch_penalty": 0.0}
+    if model is not None:
+        adjustable = model.scorer.adjustable
+        defaults["switch_penalty"] = model.scorer.settings.switch_penalty or 0.0
+        if model.scorer.calibration is not None:
+            defaults["gamma"] = model.scorer.calibration.gamma
     title = "none" if engine.base is None else "no training"
     if run is not None:
         title = run.name
@@ -67,8 +75,8 @@ def state(page: Page) -> answers.State:
         },
         "model": {
             "title": title,
-            "exists": engine.model() is not None,
-            "can_learn": run_of(engine.model()) is not None,
+            "exists": model is not None,
+            "can_learn": run_of(model) is not None,
             "chosen": engine.run_name,
             "models": ["", *project.runs()],
         },
@@ -78,7 +86,8 @@ def state(page: Page) -> answers.State:
         "unseen": sorted(engine.unseen(action.name for action in actions)),
         "adjust": engine.settings,
         "sliders": CONTROLS,
-        **_decoding(page),
+        "adjustable": list(adjustable),
+        "defaults": defaults,
         "videos": videos,
         "removed": [{"id": video.id, "name": video.name} for video in project.videos(removed=True)],
         "training_set": None if training_set is None else str(training_set.root),
@@ -96,19 +105,6 @@ def stamp(page: Page) -> str:
     progress = page.queue.stamp() + page.conversions.queue.stamp()
     jobs = zlib.crc32(progress.encode(errors="backslashreplace"))
     return f"{id(page)}.{page.project.stamp()}.{jobs}"
-
-
-def _decoding(page: Page) -> answers.Decoding:
-    """Return the settings that the model in use has, and their defaults."""
-    defaults = {"gamma": 0.0, "switch_penalty": 0.0}
-    model = page.engine.model()
-    if model is None:
-        return {"adjustable": [], "defaults": defaults}
-    scorer = model.scorer
-    if scorer.calibration is not None:
-        defaults["gamma"] = scorer.calibration.gamma
-    defaults["switch_penalty"] = scorer.settings.switch_penalty or 0.0
-    return {"adjustable": list(scorer.adjustable), "defaults": defaults}
 
 
 def _facts(page: Page, video: VideoEntry, count: int) -> answers.VideoFacts:
