@@ -384,5 +384,4 @@ def form_reader(content_type: str) -> Callable[[bytes], bytes]:
 
 def too_large(name: str, limit: int) -> HTTPException:
     """Return the error for a file that is larger than its limit in bytes."""
-    megabytes = max(limit, 0) / 1e6
-    return HTTPException(413, f"{name}: larger than the {megabytes:.0f} MB that are left for it")
+    return HTTPException(413, f"{name}: larger than {limit / 1e6:.0f} MB")

@@ -206,10 +206,8 @@ def run_command(
         output.seek(0)
         lines = [line for line in output.read().splitlines() if line.strip()]
     if process.returncode:
-        last = f"exit code {process.returncode}"
-        if lines:
-            last = lines[-1].removeprefix("fact-clip: ")
-        raise InputError(" ".join(command[:2]), last)
+        last = [f"exit code {process.returncode}", *lines][-1]
+        raise InputError(" ".join(command[:2]), last.removeprefix("fact-clip: "))
     job.report(epochs, epochs, "done")
 
 

@@ -52,7 +52,7 @@ def state(page: Page) -> answers.State:
             **_facts(page, video, count),
             "labels": count,
             "annotators": annotators,
-            "predicted": engine.work(video.id).prediction is not None,
+            "predicted": engine.work[video.id].prediction is not None,
         }
         videos.append(row)
     model = engine.model()
@@ -121,7 +121,7 @@ def _facts(page: Page, video: VideoEntry, count: int) -> answers.VideoFacts:
         "duration": page.project.duration(video.id),
         "media": playback.kind,
         "conversion": conversion,
-        "job": job(page, page.engine.work(video.id).job),
+        "job": job(page, page.engine.work[video.id].job),
     }
 
 
@@ -151,12 +151,12 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
     rows = tracks(page, stored, person)
     drafts = page.drafts(video, stored[0])
     titles = page.history.titles(video.id, person)
-    names = dict.fromkeys(action.name for action in project.actions())
+    names = [action.name for action in project.actions()]
     count = 0
     for row in rows:
         count += len(row.segments)
-        names |= dict.fromkeys(segment.label for segment in row.segments)
-    names |= dict.fromkeys(draft.label for draft in drafts)
+        names += [segment.label for segment in row.segments]
+    names += [draft.label for draft in drafts]
     return {
         **_facts(page, video, count),
         "undo": titles["undo"],
@@ -165,8 +165,8 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
         "drafts": drafts,
         "unseen": sorted(page.engine.unseen(names)),
         "background": list(page.background),
-        "colours": colours(page, list(names)),
-        "new_words": _new_words(page.engine.work(video.id).prediction),
+        "colours": colours(page, list(dict.fromkeys(names))),
+        "new_words": _new_words(page.engine.work[video.id].prediction),
         "command": command(page, video),
     }
 
@@ -198,14 +198,14 @@ def compared_tracks(page: Page, video: VideoEntry) -> list[Track]:
 
 def _new_words(prediction: Segmentation | None) -> list[str]:
     """Return a line for each word of a name that is far from training."""
-    lines: dict[str, None] = {}
+    lines = []
     for word in () if prediction is None else prediction.new_words:
         if word.far:
             line = f'"{word.word}" is new to the model'
             if word.nearest:
                 line += f" (closest trained {word.slot}: {word.nearest})"
-            lines[f"{line}. Label some examples before you trust it."] = None
-    return list(lines)
+            lines.append(f"{line}. Label some examples before you trust it.")
+    return list(dict.fromkeys(lines))
 
 
 def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
