@@ -8,7 +8,7 @@ from fact_clip.core import Json
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip_app.controls import Control
 from fact_clip_app.drafts import Draft
-from fact_clip_app.project import Label
+from fact_clip_app.project import Track
 
 Progress = Literal["complete", "started", "unlabelled"]
 Figures = dict[str, float | None]
@@ -166,13 +166,6 @@ class ModelState(_ModelKeys):
     models: list[str]
 
 
-class Decoding(TypedDict):
-    """The settings of decoding that the model in use has, and their defaults."""
-
-    adjustable: list[str]
-    defaults: dict[str, float]
-
-
 class SizeLimits(TypedDict):
     """Limits of an upload."""
 
@@ -180,8 +173,8 @@ class SizeLimits(TypedDict):
     minutes: float
 
 
-class State(Decoding):
-    """Everything but the segments."""
+class State(TypedDict):
+    """Everything but the segments, with the settings that the model has, and their defaults."""
 
     project: ProjectState
     model: ModelState
@@ -191,6 +184,8 @@ class State(Decoding):
     unseen: list[str]
     adjust: DecodeSettings
     sliders: dict[str, Control]
+    adjustable: list[str]
+    defaults: dict[str, float]
     videos: list[VideoState]
     removed: list[NamedVideo]
     training_set: str | None
@@ -200,18 +195,6 @@ class State(Decoding):
     formats: list[str]
     limits: SizeLimits
     stamp: str
-
-
-class TrackState(TypedDict):
-    """A track with its segments, unless they are hidden from this person."""
-
-    id: int
-    name: str
-    revision: int
-    complete: bool
-    annotator: str
-    hidden: bool
-    segments: list[Label]
 
 
 class Steps(TypedDict):
@@ -224,7 +207,7 @@ class Steps(TypedDict):
 class Video(VideoFacts, Steps):
     """A video with its tracks and drafts, in frames."""
 
-    tracks: list[TrackState]
+    tracks: list[Track]
     drafts: list[Draft]
     unseen: list[str]
     background: list[str]
@@ -242,15 +225,6 @@ class Trial(TypedDict):
     tracks: dict[str, int]
     replaces: dict[str, int]
     classes: list[str]
-
-
-class Edited(Steps):
-    """An edit as it was stored."""
-
-    track: int
-    revision: int
-    video_revision: int
-    added: list[Label]
 
 
 class UncertainDraft(Span):

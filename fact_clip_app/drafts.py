@@ -1,12 +1,11 @@
 """Predicted segments under labels. All frames are frames of the video."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fact_clip.core import Clock, Floats, Segment, Segmentation
+from fact_clip.core import Clock, Floats, Instant, Integers, Names, Segment, Segmentation
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats.gaps import Gaps
 from fact_clip_app.project import Label
@@ -25,6 +24,16 @@ class Draft:
     confidence: float | None = None
 
 
+def nearest_frames(seconds: Floats, times: Floats) -> Integers:
+    """Return the frames that begin nearest to some seconds. The count continues after the end.
+
+    Args:
+        seconds: (K,).
+        times: seconds at which frames start, and the end, (N + 1,).
+    """
+    return Clock(times=times).frames(seconds.tolist(), "times")
+
+
 def drafts_of(predicted: Segmentation, rows: Floats, times: Floats) -> list[Draft]:
     """Convert a prediction on rows of features to frames of the video.
 
@@ -37,8 +46,7 @@ def drafts_of(predicted: Segmentation, rows: Floats, times: Floats) -> list[Draf
         The segments that have a frame.
     """
     n_frames = len(times) - 1
-    frames = Clock(n_frames, times=times).frames(rows.tolist(), "rows")
-    frames = np.minimum(frames, n_frames)
+    frames = np.minimum(nearest_frames(rows, times), n_frames)
     frames[-1] = n_frames
     drafts = []
     for segment in predicted:
@@ -51,38 +59,41 @@ def drafts_of(predicted: Segmentation, rows: Floats, times: Floats) -> list[Draf
 
 def overlaid(drafts: Sequence[Draft], labels: Sequence[Label]) -> list[Draft | Label]:
     """Return labels, in order, and the parts of drafts between them."""
-    parts: list[Draft | Label] = list(labels)
-    gap_starts = [0, *(label.stop for label in labels)]
-    gap_stops = [*(label.start for label in labels), sys.maxsize]
-    for gap_start, gap_stop in zip(gap_starts, gap_stops, strict=True):
+    parts: list[Draft | Label] = []
+    end = 0
+    for label in [*labels, None]:
         for draft in drafts:
-            start = max(draft.start, gap_start)
-            stop = min(draft.stop, gap_stop)
+            start = max(draft.start, end)
+            stop = draft.stop if label is None else min(draft.stop, label.start)
             if start < stop:
                 parts.append(replace(draft, start=start, stop=stop))
-    return sorted(parts, key=lambda part: (part.start, part.stop))
+        if label is not None:
+            parts.append(label)
+            end = label.stop
+    return parts
 
 
-def gapless(
-    parts: Iterable[Draft | Label], n_frames: int, background: str = BACKGROUND
-) -> tuple[Segment, ...]:
-    """Return the segments for a file, from the first frame to the last.
+def segmentation_of(
+    parts: Iterable[Draft | Label], n_frames: int, background: Names
+) -> Segmentation:
+    """Return labels or drafts as a file has them, from the first frame to the last.
 
     Args:
-        parts: labels with their comment, or drafts with their confidence. Instants are left out.
+        parts: labels with their comment, or drafts with their confidence.
         n_frames: the length of the video.
-        background: the label of gaps.
+        background: the background, whose first label is that of gaps.
     """
     segments = []
+    instants = []
     for part in parts:
-        if part.start == part.stop:
-            continue
         if isinstance(part, Draft):
-            segment = Segment(part.start, part.stop, part.label, confidence=part.confidence)
+            segments.append(Segment(part.start, part.stop, part.label, part.confidence))
+        elif part.start == part.stop:
+            instants.append(Instant(part.start, part.label, part.comment))
         else:
-            segment = Segment(part.start, part.stop, part.label, comment=part.comment)
-        segments.append(segment)
-    return Gaps(background, n_frames).filled(segments)
+            segments.append(Segment(part.start, part.stop, part.label, comment=part.comment))
+    complete = Gaps(background[0], n_frames).filled(segments)
+    return Segmentation(segments=complete, background=background, instants=tuple(instants))
 
 
 def row_labels(

@@ -1,23 +1,20 @@
 """The models of the page, and their predictions."""
 
-from __future__ import annotations
-
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
 
-from fact_clip.core import Clock, Floats, InputError, Names, Segmentation, Singles
+from fact_clip.core import Clock, Floats, InputError, Names, Progress, Segmentation, Singles
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.features import load_features, read_clock
-from fact_clip.decoding import CandidateSet, Scores
+from fact_clip.decoding import Scores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
-from fact_clip.inference.scorer import check_features
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES, picture_times, probe
@@ -58,6 +55,14 @@ class Work:
     drafts: list[Draft] = field(default_factory=list)  # the prediction in frames of the video
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """How the features of a video are made."""
+
+    encoder: FrameEncoder
+    settings: Settings
+
+
 class Engine:
     """The model that the page was started with (`base`), if any, and those of the project."""
 
@@ -73,7 +78,7 @@ class Engine:
         self.limits = limits
         self.open = lru_cache(MAX_MODELS)(load)
         self._scores: dict[str, tuple[ScoreKey, Scores]] = {}  # by video, the last used one last
-        self._work: dict[str, Work] = {}
+        self.work = defaultdict[str, Work](Work)  # by video
 
     @property
     def run_name(self) -> str:
@@ -97,13 +102,11 @@ class Engine:
         if model is None:
             return ()
         vocabulary = model.vocabulary
-        names = [
-            action.name
-            for action in self.project.actions()
-            if action.name not in vocabulary.background
-        ]
-        if not reads_names(model):
-            names = [name for name in names if name in vocabulary]
+        names = []
+        for action in self.project.actions():
+            can_take = reads_names(model) or action.name in vocabulary
+            if can_take and action.name not in vocabulary.background:
+                names.append(action.name)
         if not names and run_of(model) is not None:
             return None
         return tuple(names)
@@ -116,10 +119,6 @@ class Engine:
         calibration = model.scorer.calibration
         trained = model.vocabulary.names if calibration is None else calibration.seen
         return set(names) - set(trained) - set(model.vocabulary.background)
-
-    def work(self, video: str) -> Work:
-        """Return what is computed for a video."""
-        return self._work.setdefault(video, Work())
 
     def frame_times(self, media: Path | None, features: Path | None) -> Floats:
         """Return the seconds at which the frames of a new video start, and the end, (N + 1,).
@@ -176,15 +175,21 @@ class Engine:
         job.note = video.name
         plan = encoding(model, video.media)
         folder = self._folder(video, plan)
-        return _first_file(folder) or self._extract(video.media, folder, plan, job)
+        stored = _first_file(folder)
+        if stored is not None:
+            return stored
+        report = self._reporter(video.media, plan.settings.fps, job)
+        return extract(video.media, plan.encoder, folder, plan.settings, report)
 
-    def _extract(self, path: Path, folder: Path, encoding: Encoding, job: Job) -> Path:
+    def _reporter(self, path: Path, fps: float, job: Job) -> Progress:
+        """Return what reports the encoding of a video, and stops it if it is too long."""
+
         def report(done: int, total: int, _: str) -> None:
-            self._check_length(path, (done - 1) / encoding.settings.fps)
+            self._check_length(path, (done - 1) / fps)
             job.report(done, total, job.note)
 
         report(0, 0, "")
-        return extract(path, encoding.encoder, folder, encoding.settings, report)
+        return report
 
     def segment(self, path: Path, names: Sequence[str] | None, job: Job) -> Segmentation:
         """Segment a file by the model in use, which stores nothing.
@@ -197,13 +202,10 @@ class Engine:
         model = self.model()
         if model is None:
             raise InputError("model", "there is none")
-        with TemporaryDirectory(prefix="fact-clip-") as folder:
-            features = path
-            if path.suffix.lower() in SUFFIXES:
-                self.frame_times(path, None)  # checks its length
-                features = self._extract(path, Path(folder), encoding(model, path), job)
-            segmentation = model.segment(features, names)
-        return replace(segmentation, media=None)
+        if path.suffix.lower() in SUFFIXES:
+            self.frame_times(path, None)  # checks its length
+        report = self._reporter(path, model.extraction.fps, job)
+        return replace(model.segment(path, names, progress=report), media=None)
 
     def drafts(self, video: VideoEntry) -> list[Draft]:
         """Return what the model in use predicts with the names and settings of the project.
@@ -216,7 +218,7 @@ class Engine:
         Returns:
             The segments in frames of the video. None without a model, names or features.
         """
-        work = self.work(video.id)
+        work = self.work[video.id]
         model = self.model()
         names = self.names()
         features = self.features(video)
@@ -229,42 +231,26 @@ class Engine:
         key = ScoreKey(self.run_name, names, rivals=settings.reject is not None)
         if work.prediction is None or work.basis != (key, settings):
             candidates = model.choose(names, settings)
-            scores = self._score(video, features, model, candidates, key)
+            cached_key, scores = self._scores.pop(video.id, (None, None))
+            if scores is None or cached_key not in (key, key._replace(rivals=True)):
+                cached_key = key
+                rows, clock = model.open(features)
+                clock = replace(clock, n_frames=len(rows), media=None)
+                scores = model.score(rows, features, candidates, clock, rivals=key.rivals)
+            self._cache(video, cached_key, scores)
             work.prediction = model.decode(scores, candidates, settings)
             work.basis = (key, settings)
             starts = row_starts(scores.clock, scores.n_frames)
             work.drafts = drafts_of(work.prediction, starts, video.times)
         return work.drafts
 
-    def _score(
-        self,
-        video: VideoEntry,
-        path: Path,
-        model: Segmenter,
-        candidates: CandidateSet,
-        key: ScoreKey,
-    ) -> Scores:
-        """Return the scores of a video, from the cache if it has them."""
-        cached_key, scores = self._scores.pop(video.id, (None, None))
-        if scores is None or cached_key not in (key, key._replace(rivals=True)):
-            cached_key = key
-            features, clock = model.open(path)
-            clock = replace(clock, n_frames=len(features), media=None)
-            scores = model.score(features, path, candidates, clock, rivals=key.rivals)
-        self._scores[video.id] = (cached_key, scores)
+    def _cache(self, video: VideoEntry, key: ScoreKey, scores: Scores) -> None:
+        """Cache the scores of a video, and drop those that were used least recently."""
+        self._scores[video.id] = (key, scores)
         total = sum(scores.nbytes for _, scores in self._scores.values())
         for oldest in list(self._scores)[:-1]:
             if total > MAX_SCORE_BYTES:
                 total -= self._scores.pop(oldest)[1].nbytes
-        return scores
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How the features of a video are made."""
-
-    encoder: FrameEncoder
-    settings: Settings
 
 
 def encoding(model: Segmenter | None, media: Path) -> Encoding:
@@ -294,7 +280,7 @@ def open_features(features: Path, model: Segmenter | None) -> tuple[Singles, Clo
     if model is None:
         return load_features(features, "TD"), read_clock(features, layout="TD")
     rows, clock = model.open(features)
-    return check_features(rows, features, model.scorer.width, model.scorer.needs.origin), clock
+    return model.scorer.checked(rows, features), clock
 
 
 def row_starts(clock: Clock, n_rows: int) -> Floats:

@@ -1,7 +1,7 @@
 """Labelled videos of a project as a data set."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,10 @@ TEST_EVERY = 4
 
 ROLES = "tested videos"
 """Setting of the project: by the id of a video, whether it tests. Without an entry it is new."""
+
+
+Answer = Callable[[str], Unlabelled | None]
+"""The id of a video -> what its unlabelled frames are, or None if that is not said."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,10 @@ class Example:
         return not self.complete and covered < self.video.n_frames
 
     @property
-    def extent(self) -> tuple[float, float]:
-        """Return the seconds to the end of the last label, and to the end of the video."""
-        times = self.video.times - self.video.times[0]
+    def labelled_to(self) -> float:
+        """Return the seconds from the start of the video to the end of the last label."""
         last_stop = max(label.stop for label in self.labels)
-        return float(times[last_stop]), float(times[-1])
+        return float(self.video.times[last_stop] - self.video.times[0])
 
 
 def labelled_videos(page: Page, track: str) -> list[Example]:
@@ -76,33 +79,34 @@ def labelled_videos(page: Page, track: str) -> list[Example]:
     examples = []
     for video in page.project.full_videos():
         for candidate in page.project.labelled_tracks(video.id):
-            if candidate.name == track and candidate.labels:
-                examples.append(Example(video, candidate.labels, candidate.complete))
+            if candidate.name == track and candidate.segments:
+                examples.append(Example(video, candidate.segments, candidate.complete))
     return examples
 
 
-def training_videos(page: Page, track: str, unlabelled: Mapping[str, Unlabelled]) -> list[Example]:
+def training_videos(page: Page, track: str, unlabelled: Answer) -> list[Example]:
     """Return the labelled videos of a track, without those to skip.
 
     Args:
         page: the page.
         track: the name of the track.
-        unlabelled: what the unlabelled frames are, by the id of a video.
+        unlabelled: what the unlabelled frames are.
 
     Raises:
         InputError: if there are fewer than two, all have point events alone, or `unlabelled` lacks
             one that is not complete.
     """
-    examples = labelled_videos(page, track)
-    examples = [example for example in examples if unlabelled.get(example.video.id) != "skip"]
+    examples = []
+    for example in labelled_videos(page, track):
+        if not example.is_open or unlabelled(example.video.id) != "skip":
+            examples.append(example)
     check_number(examples)
     if all(example.is_clicked for example in examples):
         fix = "label one with segments: it is kept aside to test the model"
         raise InputError("train", "all videos have point events alone", fix)
     for example in examples:
-        if example.is_open and example.video.id not in unlabelled:
-            labelled_to, duration = example.extent
-            problem = f"labelled to {labelled_to:.1f} s of {duration:.1f} s"
+        if example.is_open and unlabelled(example.video.id) is None:
+            problem = f"labelled to {example.labelled_to:.1f} s of {example.video.duration:.1f} s"
             fix = "say whether the rest is background or unlabelled, or skip the video"
             raise InputError(example.video.name, problem, fix)
     return examples
@@ -110,12 +114,10 @@ def training_videos(page: Page, track: str, unlabelled: Mapping[str, Unlabelled]
 
 def check_number(examples: Sequence[Example]) -> None:
     """Raise an InputError if there are fewer than two videos."""
-    if len(examples) == 1:
-        fix = "label a second one, which is kept aside to test the model"
-        raise InputError("train", "only 1 video is labelled", fix)
-    if not examples:
-        fix = "label two: one is kept aside to test the model"
-        raise InputError("train", "no video is labelled", fix)
+    if len(examples) < 2:
+        problem = "only 1 video is labelled" if examples else "no video is labelled"
+        fix = "label two or more: one is kept aside to test the model"
+        raise InputError("train", problem, fix)
 
 
 def export_set(page: Page, track: str, root: Path, unlabelled: Unlabelled | None = None) -> None:
@@ -130,11 +132,8 @@ def export_set(page: Page, track: str, root: Path, unlabelled: Unlabelled | None
     Raises:
         InputError: if there are fewer than two videos, or `unlabelled` is missing.
     """
-    answers: dict[str, Unlabelled] = {}
-    if unlabelled is not None:
-        answers = {example.video.id: unlabelled for example in labelled_videos(page, track)}
-    examples = training_videos(page, track, answers)
-    write_set(page, examples, root, None, answers, Job("export"))
+    examples = training_videos(page, track, lambda video: unlabelled)
+    write_set(page, examples, root, None, lambda video: unlabelled, Job("export"))
 
 
 def assign_roles(examples: Sequence[Example], stored: Mapping[str, bool]) -> dict[str, bool]:
@@ -150,17 +149,16 @@ def assign_roles(examples: Sequence[Example], stored: Mapping[str, bool]) -> dic
     Returns:
         The roles, those of other videos included.
     """
-    roles = dict(stored)
+    clicked = [example.video.id for example in examples if example.is_clicked]
     full = [example.video.id for example in examples if not example.is_clicked]
-    for example in examples:
-        if example.is_clicked:
-            roles[example.video.id] = False
-    old_videos = [video for video in full if video in roles]
-    n_tests = sum(roles[video] for video in old_videos)
-    new_videos = [video for video in full if video not in roles]
-    for count, video in enumerate(new_videos, start=len(old_videos) + 1):
-        roles[video] = n_tests < (count + 2) // TEST_EVERY or len(full) == 1
-        n_tests += roles[video]
+    roles = {**stored, **dict.fromkeys(clicked, False)}
+    n_videos = sum(video in roles for video in full)
+    n_tests = sum(roles.get(video, False) for video in full)
+    for video in full:
+        if video not in roles:
+            n_videos += 1
+            roles[video] = n_tests < (n_videos + 2) // TEST_EVERY or len(full) == 1
+            n_tests += roles[video]
     if n_tests == 0:
         roles[full[-1]] = True
     elif n_tests == len(examples):
@@ -173,7 +171,7 @@ def write_set(
     examples: Sequence[Example],
     root: Path,
     model: Segmenter | None,
-    unlabelled: Mapping[str, Unlabelled],
+    unlabelled: Answer,
     job: Job,
 ) -> list[LabelledVideo]:
     """Write labelled videos as a data set, encoding those without features.
@@ -183,7 +181,7 @@ def write_set(
         examples: the videos.
         root: the folder of the data set.
         model: the model that learns from it, whose training videos are added, or None.
-        unlabelled: what the unlabelled frames are, for each video that is not complete, by its id.
+        unlabelled: what the unlabelled frames are of each video that is not complete.
         job: receives the progress.
 
     Returns:
@@ -203,7 +201,7 @@ def write_set(
     for example in examples:
         video = example.video
         features = page.engine.encode(video, model or page.engine.model(), job)
-        is_background = example.complete or unlabelled.get(video.id) == "background"
+        is_background = example.complete or unlabelled(video.id) == "background"
         other = background if is_background else UNLABELLED
         name, labelled = add_labelled_video(
             training_set, video, example.labels, other, features, model
@@ -248,16 +246,13 @@ def add_labelled_video(
     else:
         names = row_labels(parts, video.times, rows, other)
     labels = [UNLABELLED if name == NONE_OF_THESE else name for name in names]
-    background = []
-    if model is None and other in labels and other != UNLABELLED:
-        background = [other]
     sidecar = features.with_suffix(".json")
     facts = dict(read_mapping(sidecar, "facts of features")) if sidecar.is_file() else {}
     facts.pop("video", None)  # a path of this machine
     if clock.fps is not None:
         facts.setdefault("fps", clock.fps)
     facts.setdefault("n_frames", len(array))
-    name = training_set.add(video.name, array, labels, facts, background, is_clicked)
+    name = training_set.add(video.name, array, labels, facts, is_clicked)
     return name, LabelledVideo(features, rows, labels)
 
 

@@ -202,9 +202,8 @@ def _first_fault(error: RequestValidationError) -> str:
     if isinstance(reason, InputError):
         return str(reason)
     keys = [part for part in fault["loc"] if part not in ("body", "query", "path")]
-    where = str(keys[0]) if keys else "request"
-    for key in keys[1:]:
-        where += f" {key + 1}" if isinstance(key, int) else f", {key}"
+    words = [f" {key + 1}" if isinstance(key, int) else f", {key}" for key in keys]
+    where = "".join(words).removeprefix(", ") or "request"
     problem = pydantic_problem(fault["msg"])
     if fault["type"] != "missing":
         problem = f"{reprlib.repr(fault.get('input'))}: {problem}"

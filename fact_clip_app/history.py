@@ -1,7 +1,5 @@
 """Changes of labels and actions as steps, which the person who made them can undo."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections import Counter
@@ -24,8 +22,6 @@ _OVERLAP = """SELECT start, stop, label, origin, comment, annotator FROM segment
     WHERE track = ?1 AND start <= ?3 AND stop >= ?2
     AND ((start = ?2 AND stop = ?3) OR (start < ?3 AND stop > ?2)) LIMIT 1"""
 
-_ACTION_COLUMNS = ", ".join(ActionRow._fields)
-_ACTION_QUERY = f"SELECT 1 FROM action WHERE ({_ACTION_COLUMNS}) = (?, ?, ?, ?, ?, ?)"
 _ACTION_DELETION = """DELETE FROM action
     WHERE name = ? AND (? OR name NOT IN (SELECT label FROM segment))"""
 
@@ -43,26 +39,28 @@ class Part:
     """The change of one track."""
 
     track: int
-    removed: Sequence[Label]
-    added: Sequence[Label]
+    removed: list[Label]
+    added: list[Label]
 
-    def signed(self, person: Person) -> Part:
+    def signed(self, person: Person) -> "Part":
         """Return the change with labels that are added by a person."""
         added = [replace(label, annotator=person.annotator) for label in self.added]
         return replace(self, added=added)
 
 
 @dataclass(frozen=True)
-class StoredEdit:
+class Edited:
     """An edit as it was stored, with the revisions of its track and its video after it.
 
-    These are also keys of a response (`answers.Edited`).
+    These are also keys of a response.
     """
 
     track: int
     revision: int
     video_revision: int
-    added: Sequence[Label]
+    added: list[Label]
+    undo: str | None  # what its person would undo and redo
+    redo: str | None
 
 
 class ConflictError(Exception):
@@ -103,7 +101,7 @@ class History:
         person: Person,
         edit: str = "",
         background: Collection[str] = (),
-    ) -> StoredEdit:
+    ) -> Edited:
         """Remove and add labels of a track. Their names become actions.
 
         Args:
@@ -123,15 +121,20 @@ class History:
             query = """SELECT track, part.revision, step.revision, added
                        FROM step JOIN part ON part.step = step.id WHERE edit = ?"""
             for track, revision, video_revision, added in self.project.rows(query, edit):
-                return StoredEdit(track, revision, video_revision, _from_json(added))
-            self._check_track(video, part.track)
+                titles = self.titles(video, person)
+                return Edited(track, revision, video_revision, _from_json(added), **titles)
+            self._track(part.track, video)
             with self._step(video, person, edit or None) as step:
                 step.title = _edit_title(part)
                 step.parts = [signed_part]
-                names = dict.fromkeys(label.label for label in part.added)
-                self.project.add_actions(name for name in names if name not in background)
-            revision = self._revision(part.track)
-            return StoredEdit(part.track, revision, self._count(video), signed_part.added)
+                labels = [label.label for label in part.added]
+                self.project.add_actions(name for name in labels if name not in background)
+            _, _, revision = self._track(part.track)
+            video_revision = self.project.value(
+                "SELECT number FROM revision WHERE video = ?", video
+            )
+            titles = self.titles(video, person)
+            return Edited(part.track, revision, video_revision, signed_part.added, **titles)
 
     def replace(
         self,
@@ -161,11 +164,11 @@ class History:
         """
         self._check_labels(video, labels)
         with self.project.change():
-            self._check_track(video, track)
-            if revision is not None and revision != self._revision(track):
+            _, name, stored_revision = self._track(track, video)
+            if revision not in (None, stored_revision):
                 annotator = self._annotator("track = ?", track)
-                raise _conflict(annotator, f"track {self._track_name(track)}")
-            part = self._replacement(track, labels)
+                raise _conflict(annotator, f"track {name}")
+            part = self._replacement(video, track, labels)
             return self.edit(video, part, person, background=background).revision
 
     def load(self, video: str, loading: Loading, person: Person, title: str) -> None:
@@ -175,14 +178,15 @@ class History:
             for name, labels in loading.tracks.items():
                 self._check_labels(video, labels)
                 track = self.project.add_track(video, name)
-                step.parts.append(self._replacement(track, labels).signed(person))
+                step.parts.append(self._replacement(video, track, labels).signed(person))
             self.project.add_actions(loading.actions)
 
-    def _replacement(self, track: int, labels: Iterable[Label]) -> Part:
+    def _replacement(self, video: str, track: int, labels: Iterable[Label]) -> Part:
         """Return the difference of a track to new labels, whoever made them."""
         added = Counter(replace(label, annotator="") for label in labels)
         removed = []
-        for label in self.project.track_labels(track):
+        (stored,) = [row for row in self.project.labelled_tracks(video) if row.id == track]
+        for label in stored.segments:
             unsigned = replace(label, annotator="")
             if added[unsigned]:
                 added[unsigned] -= 1
@@ -285,11 +289,11 @@ class History:
             if successor == name:
                 return
             positions = [row.position for row in step.rows if row.name != name]
-            index = len(positions)
+            position = max(positions, default=0.0) + 1
             if successor is not None:
-                index = positions.index(self._action(successor, person).position)
-            bounded = [step.rows[0].position - 1, *positions, step.rows[-1].position + 1]
-            position = (bounded[index] + bounded[index + 1]) / 2
+                end = self._action(successor, person).position
+                start = max((value for value in positions if value < end), default=end - 2)
+                position = (start + end) / 2
             self.project.run("UPDATE action SET position = ? WHERE name = ?", position, name)
 
     def _action(self, name: str, person: Person) -> ActionRow:
@@ -351,7 +355,8 @@ class History:
             drop = """UPDATE step SET state = 'dropped' WHERE author = ? AND state = 'undone'
                       AND (? IS NULL OR video IS NULL OR video = ?)"""
             self.project.run(drop, person.browser, video, video)
-            revisions = [self._exchange(part, person) for part in parts]
+            for part in parts:
+                self._exchange(part, person)
             query = """INSERT INTO step (video, edit, time, author, annotator, title, actions,
                        revision, state)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,
@@ -366,11 +371,11 @@ class History:
                 step.title,
                 json.dumps([removed_rows, added_rows]),
             )
-            key = self.project.value("SELECT last_insert_rowid()")
-            query = "INSERT INTO part VALUES (?, ?, ?, ?, ?)"
-            for part, revision in zip(parts, revisions, strict=True):
+            query = """INSERT INTO part SELECT (SELECT max(id) FROM step), id, ?, ?, revision
+                       FROM track WHERE id = ?"""
+            for part in parts:
                 removed = _as_json(part.removed)
-                self.project.run(query, key, part.track, removed, _as_json(part.added), revision)
+                self.project.run(query, removed, _as_json(part.added), part.track)
 
     def step(self, video: str | None, person: Person, *, back: bool) -> bool:
         """Undo the last step of a person, or redo the one that was undone last.
@@ -420,14 +425,14 @@ class History:
         state = "done" if back else "undone"
         return next(iter(self.project.rows(query, person.browser, state, video)), None)
 
-    def _exchange(self, part: Part, person: Person, outcome: str = REPEAT) -> int:
-        """Delete and insert the labels of a track, and return its new revision."""
+    def _exchange(self, part: Part, person: Person, outcome: str = REPEAT) -> None:
+        """Delete and insert the labels of a track."""
         track = part.track
-        video = self.project.value("SELECT video FROM track WHERE id = ?", track)
+        video, name, _ = self._track(track)
         for label in part.removed:
             if not self.project.run(_DELETION, track, *astuple(label)):
                 annotator = self._label_changed_by(track, label, person)
-                raise self._label_conflict(track, label, annotator, outcome)
+                raise _conflict(annotator, f'"{label.label}" on track {name}', outcome)
         for label in part.added:
             for row in self.project.rows(_OVERLAP, track, label.start, label.stop):
                 other = Label(*row)
@@ -436,29 +441,24 @@ class History:
                     start, stop = self._times(video)[[other.start, other.stop]]
                     problem = f"this overlaps {other.label!r} ({start:.2f} to {stop:.2f} s)"
                     raise InputError("segments", problem, "shorten it, or use another track")
-                annotator = annotator or person.annotator
-                raise self._label_conflict(track, other, annotator, outcome)
+                subject = f'"{other.label}" on track {name}'
+                raise _conflict(annotator or person.annotator, subject, outcome)
             self.project.run(_INSERTION, track, *astuple(label))
         self.project.run("UPDATE track SET revision = revision + 1 WHERE id = ?", track)
         self.project.touch(video)
-        return self._revision(track)
 
     def _exchange_actions(
-        self,
-        removed: Sequence[Sequence[Any]],
-        added: Sequence[Sequence[Any]],
-        is_strict: bool,
-        person: Person,
-        outcome: str,
+        self, removed: Any, added: Any, is_strict: bool, person: Person, outcome: str
     ) -> None:
-        """Delete and insert actions.
+        """Delete and insert rows of actions.
 
         An action that has segments stays. One whose colour or key is taken gets others. Unless
         `is_strict`, what somebody has changed stays as it is.
         """
+        stored = self.project.action_rows()
         added_names = {name for name, *_ in added}
         for row in removed:
-            is_same = bool(self.project.rows(_ACTION_QUERY, *row))
+            is_same = ActionRow(*row) in stored
             if is_strict and not is_same:
                 self._check_action(row[0], person, outcome)
             if is_strict or is_same:
@@ -474,12 +474,6 @@ class History:
                 self.project.insert_action(row)
 
     # --- conflicts ------------------------------------------------------------------------------
-
-    def _label_conflict(
-        self, track: int, label: Label, annotator: str | None, outcome: str
-    ) -> ConflictError:
-        subject = f'"{label.label}" on track {self._track_name(track)}'
-        return _conflict(annotator, subject, outcome)
 
     def _check_action(self, name: str, person: Person, outcome: str) -> None:
         """Raise a ConflictError if somebody else has changed an action."""
@@ -503,18 +497,13 @@ class History:
                     WHERE {condition} ORDER BY step.id DESC LIMIT 1"""
         return next((str(row[0]) for row in self.project.rows(query, *values)), None)
 
-    def _check_track(self, video: str, track: int) -> None:
-        if track not in self.project.tracks(video):
+    def _track(self, track: int, video: str | None = None) -> Any:
+        """Return the video, the name and the revision of a track (of a video)."""
+        query = "SELECT video, name, revision FROM track WHERE id = ? AND ? IN (video, '')"
+        rows = self.project.rows(query, track, video or "")
+        if not rows:
             raise InputError("track", "no such track")
-
-    def _track_name(self, track: int) -> str:
-        return str(self.project.value("SELECT name FROM track WHERE id = ?", track))
-
-    def _revision(self, track: int) -> int:
-        return int(self.project.value("SELECT revision FROM track WHERE id = ?", track))
-
-    def _count(self, video: str) -> int:
-        return int(self.project.value("SELECT number FROM revision WHERE video = ?", video))
+        return rows[0]
 
 
 def _conflict(annotator: str | None, subject: str, outcome: str = REPEAT) -> ConflictError:
@@ -537,8 +526,9 @@ def _edit_title(part: Part) -> str:
     subject = f"{len(labels)} segments"
     if len({label.label for label in labels}) == 1:
         subject = labels[0].label
+    verb = "change"
     if not part.removed:
-        return f"label {subject}"
-    if not part.added:
-        return f"delete {subject}"
-    return f"change {subject}"
+        verb = "label"
+    elif not part.added:
+        verb = "delete"
+    return f"{verb} {subject}"

@@ -1,7 +1,5 @@
 """Work of the page: a queue of long jobs, and short computations one at a time."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable
@@ -37,7 +35,7 @@ class Job:
 
     owner: str  # the id of a video or of a segmentation, or "training"
     # It must report often, since reports raise CancelledError.
-    run: Callable[[Job], object] = lambda job: None
+    run: Callable[["Job"], object] = lambda job: None
     state: Literal["waiting", "running", "done", "failed"] = "waiting"
     done: int = 0
     total: int = 0

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from fact_clip.core import Clock, Floats, InputError, Integers, Location, Segment, Segmentation
+from fact_clip.core import Floats, InputError, Integers, Location, Segment, Segmentation
 from fact_clip.formats import FORMATS, format_of, load
 from fact_clip.formats.base import Annotation, Options, Reader, Span, TiersError
 from fact_clip.formats.boris import read_ethogram
 from fact_clip.formats.csv_file import usual_unit
 from fact_clip.formats.gaps import last_frame
-from fact_clip_app.drafts import BACKGROUND
+from fact_clip_app.drafts import BACKGROUND, nearest_frames
 from fact_clip_app.project import MAX_COMMENT, Action, Label, Project, Text, VideoEntry
 
 MAX_OVERLAPS = 20
@@ -76,10 +76,8 @@ def plan(
         tracks = {name: labels}
     elif name is not None:
         tracks = {f"{name}: {tier}": labels for tier, labels in tracks.items()}
-    replaced = {}
-    for candidate in stored:
-        if candidate.labels and candidate.name in tracks:
-            replaced[candidate.name] = len(candidate.labels)
+    conflicts = [row for row in stored if row.segments and row.name in tracks]
+    replaced = {row.name: len(row.segments) for row in conflicts}
     actions = {action.name: action for action in _read_actions(path, background)}
     for labels in tracks.values():
         for label in labels:
@@ -206,7 +204,7 @@ def _label(where: Location, start: float, stop: float, part: Segment | Span) -> 
 def _frames(path: Path, seconds: Floats, times: Floats) -> Integers:
     """Return the nearest frames, unless the times go far beyond the end of the video."""
     n_frames = len(times) - 1
-    frames = Clock(n_frames, times=times).frames(seconds.tolist(), path)
+    frames = nearest_frames(seconds, times)
     if len(frames) and frames.max() > last_frame(n_frames):
         problem = f"segments up to {max(seconds):.1f} s of a video of {times[-1]:.1f} s"
         raise InputError(path, problem)
@@ -220,7 +218,9 @@ def _apart(path: Path, labels: Iterable[Label], n_frames: int) -> list[list[Labe
         if label.start >= n_frames:
             continue
         for track in tracks:
-            if not track or track[-1].precedes(label):
+            last = track[-1] if track else None
+            # Of two instants in one frame the later one goes to another track.
+            if last is None or (last.stop <= label.start and last.start < label.stop):
                 track.append(label)
                 break
         else:

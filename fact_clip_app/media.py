@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +15,9 @@ from av.audio.resampler import AudioResampler
 from av.container import InputContainer, OutputContainer
 from av.video.frame import PictureType, VideoFrame
 
-from fact_clip.core import Floats, Image, InputError
+from fact_clip.core import Floats, InputError
 from fact_clip.core.paths import whole_file
-from fact_clip.video.decode import OPTIONS, DamagedVideoError, VideoInfo, file_url, frames, probe
+from fact_clip.video.decode import OPTIONS, DamagedVideoError, file_url, frames, probe
 from fact_clip_app.jobs import STOPPED, Job, Queue
 from fact_clip_app.project import Project, VideoEntry
 
@@ -92,78 +91,53 @@ def write_proxy(path: Path, out: Path, times: Floats, job: Job) -> None:
         InputError: if no frame decodes. What decodes of a damaged file is written.
     """
     info = probe(path)
-    size = _proxy_size(info)
+    scale = min(1.0, _MAX_WIDTH / info.width)
+    # even, as 4:2:0 needs
+    width, height = (max(2 * round(side * scale / 2), 2) for side in (info.width, info.height))
     middles = (times[1:-1] + times[:-2]) / 2  # between the starts of two frames
     with ExitStack() as stack:
         unfinished = stack.enter_context(whole_file(out))
         options = {"movie_timescale": str(_UNIT.denominator)}  # of the start of a stream
         target = stack.enter_context(av.open(file_url(unfinished), "w", options=options))
-        pictures = _Pictures(target, size, info.fps or 25.0)
+        name = encoder_name()
+        rate = Fraction(info.fps or 25.0).limit_denominator(1001)
+        stream: Any = target.add_stream(name, rate=rate, options=dict(_ENCODERS[name]))
+        stream.width = width
+        stream.height = height
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = _UNIT
         source = stack.enter_context(av.open(file_url(path), options=OPTIONS))
-        sound = _Sound(target, source, info.origin) if _has_sound(source) else None
+        sounds = source.streams.audio
+        has_sound = bool(sounds) and sounds[0].codec_context is not None and bool(sounds[0].rate)
+        sound = _Sound(target, source, info.origin) if has_sound else None
 
         number = -1
+        next_key = 0.0  # seconds
         with suppress(DamagedVideoError):
-            for frame in frames(path, size=size):
+            for frame in frames(path, size=(width, height)):
                 nearest = int(np.searchsorted(middles, frame.time))
                 if nearest > number:
                     number = nearest
                     start, stop = times[number : number + 2].tolist()
-                    pictures.write(frame.image, start, stop)
+                    picture = VideoFrame.from_ndarray(frame.image, format="rgb24")
+                    picture.time_base = _UNIT
+                    picture.pts = _stamp(start)
+                    picture.duration = _stamp(stop) - picture.pts
+                    if start >= next_key:
+                        picture.pict_type = PictureType.I
+                        next_key = start + _KEY_SECONDS
+                    target.mux(stream.encode(picture))
                     if sound is not None:
                         sound.copy_until(stop)
                 job.report(number + 1, len(times) - 1)
-        pictures.close()
+        target.mux(stream.encode(None))  # what the encoder holds back
         if sound is not None:
             sound.close()
-
-
-def _proxy_size(info: VideoInfo) -> tuple[int, int]:
-    """Return the width and height of a proxy, even as 4:2:0 needs."""
-    scale = min(1.0, _MAX_WIDTH / info.width)
-    width, height = (max(2 * round(side * scale / 2), 2) for side in (info.width, info.height))
-    return width, height
-
-
-class _Pictures:
-    """The video stream of a proxy."""
-
-    def __init__(self, target: OutputContainer, size: tuple[int, int], fps: float) -> None:
-        self._target = target
-        name = encoder_name()
-        rate = Fraction(fps).limit_denominator(1001)
-        stream: Any = target.add_stream(name, rate=rate, options=dict(_ENCODERS[name]))
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = _UNIT
-        self._stream = stream
-        self._next_key = 0.0  # seconds
-
-    def write(self, image: Image, start: float, stop: float) -> None:
-        """Encode a picture that is shown between two times in seconds."""
-        frame = VideoFrame.from_ndarray(image, format="rgb24")
-        frame.time_base = _UNIT
-        frame.pts = _stamp(start)
-        frame.duration = _stamp(stop) - frame.pts
-        if start >= self._next_key:
-            frame.pict_type = PictureType.I
-            self._next_key = start + _KEY_SECONDS
-        self._target.mux(self._stream.encode(frame))
-
-    def close(self) -> None:
-        """Write what the encoder holds back."""
-        self._target.mux(self._stream.encode(None))
 
 
 def _stamp(seconds: float) -> int:
     """Return the stamp of a time, never later, so that a seek to a rounded time shows its frame."""
     return max(math.floor((seconds - 1e-6) / _UNIT), 0)
-
-
-def _has_sound(source: InputContainer) -> bool:
-    """Return whether the first sound of a file can be decoded."""
-    streams = source.streams.audio
-    return bool(streams) and bool(streams[0].codec_context and streams[0].rate)
 
 
 class _Sound:
@@ -237,24 +211,26 @@ class Conversions:
         if video.media is None:
             return Playback(None)
         proxy = self.folder / f"{video.id}.mp4"
+        media = video.media
+
+        def convert(job: Job) -> None:
+            stored = self.project.video(video.id)  # with its times
+            if stored is not None:
+                write_proxy(media, proxy, stored.times, job)
+
         if proxy.is_file():
             return Playback("proxy", proxy)
         with self._lock:
             job = self._jobs.get(video.id)
             if job is None or job.state == "done" or job.error == STOPPED:
                 try:
-                    if self.is_played(video.id, video.media):
-                        return Playback("original", video.media)
-                    job = self.queue.add(Job(video.id, partial(self._convert, video, proxy)))
+                    if self.is_played(video.id, media):
+                        return Playback("original", media)
+                    job = self.queue.add(Job(video.id, convert))
                 except InputError as error:
                     job = Job(video.id, state="failed", error=error)
                 self._jobs[video.id] = job
         return Playback("failed" if job.state == "failed" else "converting", job=job)
-
-    def _convert(self, video: VideoEntry, proxy: Path, job: Job) -> None:
-        stored = self.project.video(video.id)  # with its times
-        if stored is not None and stored.media is not None:
-            write_proxy(stored.media, proxy, stored.times, job)
 
     def is_played(self, video: str, media: Path) -> bool:
         """Return whether browsers play a video, which the project remembers.

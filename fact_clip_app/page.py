@@ -14,7 +14,7 @@ from pathlib import Path
 from fact_clip.batch.stores import RemoteFile
 from fact_clip.core import FileLocation, InputError, Names, located
 from fact_clip.core.paths import locked
-from fact_clip_app.drafts import Draft, overlaid
+from fact_clip_app.drafts import BACKGROUND, Draft, overlaid
 from fact_clip_app.engine import Engine
 from fact_clip_app.history import History
 from fact_clip_app.jobs import BusyError, Job, Queue, Quick
@@ -131,7 +131,7 @@ class Page:
         """Queue the encoding of videos whose features are missing, until the queue is full."""
         model = self.engine.model()
         for video in videos:
-            work = self.engine.work(video.id)
+            work = self.engine.work[video.id]
             is_queued = work.job is not None and work.job.state != "done"  # or has failed
             if model is None or video.media is None or is_queued or self.engine.features(video):
                 continue
@@ -159,6 +159,17 @@ class Page:
             del self.segmentings[key]
         self.segmentings[job.owner] = job
         return job
+
+    @property
+    def background(self) -> Names:
+        """Return the names of the model in use that mean no action."""
+        model = self.engine.model()
+        return () if model is None else model.vocabulary.background
+
+    @property
+    def gap_label(self) -> str:
+        """Return the label of unlabelled frames."""
+        return next(iter(self.background), BACKGROUND)
 
     @property
     def training_set(self) -> TrainingSet:
@@ -192,20 +203,22 @@ class Page:
     def first_timeline(self, video: VideoEntry) -> list[Draft | Label]:
         """Return the labels of the first track, and drafts between them."""
         track = self.project.labelled_tracks(video.id)[0]
-        return overlaid(self.drafts(video, track), track.labels)
+        return overlaid(self.drafts(video, track), track.segments)
 
     def named(self, error: InputError) -> InputError:
         """Return an error with files by the names that users know and no folders."""
         if not isinstance(error.where, FileLocation):
             return error
-        names = {upload.path: upload.name for upload in self.files.values()}
+        path = error.where.path
+        name = path.name
+        for upload in self.files.values():
+            if upload.path == path:
+                name = upload.name
         for video in self.project.videos():
             for file in (video.media, video.features):
-                if file is not None:
-                    names[file] = video.name + file.suffix
-                    names[file.with_suffix(".json")] = f"{video.name}.json"
-        path = error.where.path
-        return error.at(replace(error.where, path=Path(names.get(path, path.name))))
+                if file is not None and path in (file, file.with_suffix(".json")):
+                    name = video.name + path.suffix
+        return error.at(replace(error.where, path=Path(name)))
 
     def close(self) -> None:
         """Stop all work and close the project."""

@@ -2,9 +2,10 @@
 
 import json
 import secrets
+import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -63,11 +64,6 @@ class Label:
     comment: Text = ""
     annotator: Annotator = ""
 
-    def precedes(self, label: "Label") -> bool:
-        """Return whether a later label fits on the same track. Two instants need two frames."""
-        is_same = (self.start, self.stop) == (label.start, label.stop)
-        return self.stop <= label.start and not is_same
-
 
 @dataclass(frozen=True)
 class Action:
@@ -98,6 +94,11 @@ class VideoEntry:
         """Return the number of frames."""
         return len(self.times) - 1
 
+    @property
+    def duration(self) -> float:
+        """Return the seconds from the first frame to the end."""
+        return float(self.times[-1] - self.times[0])
+
 
 @dataclass(frozen=True)
 class Track:
@@ -105,10 +106,11 @@ class Track:
 
     id: int
     name: str
-    labels: list[Label]  # in order of time
+    segments: list[Label]  # in order of time
     revision: int  # how often its labels were changed
     complete: bool  # frames without a segment are background, not merely unlabelled
     annotator: str  # whose track it is, or ""
+    hidden: bool = False  # whether its segments were left out for this person
 
 
 class ActionRow(NamedTuple):
@@ -154,13 +156,14 @@ class Project(Database):
         with self.change():
             rows = self.action_rows()
             new = [Action(action) if isinstance(action, str) else action for action in actions]
-            names = {row.name for row in rows}
-            taken_keys = {"", *(row.key.lower() for row in rows)}
-            colours = {row.colour for row in rows} | {action.colour for action in new}
-            keys = taken_keys | {action.key.lower() for action in new}
-            position = max((row.position for row in rows), default=-1.0)
+            everything: list[Action | ActionRow] = [*rows, *new]
+            colours = {action.colour for action in everything}
+            keys = {action.key.lower() for action in everything}
             free_colours = (number for number in count() if number not in colours)
             free_keys = (key for key in KEYS if key not in keys)
+            names = {row.name for row in rows}
+            taken_keys = {"", *(row.key.lower() for row in rows)}
+            position = max((row.position for row in rows), default=-1.0)
             for action in new:
                 if action.name in names:
                     continue
@@ -171,8 +174,9 @@ class Project(Database):
                 if key.lower() in taken_keys:
                     key = next(free_keys, "")
                 taken_keys.add(key.lower())
-                completed = replace(action, colour=colour, key=key)
-                self.insert_action(ActionRow._make([*astuple(completed), position]))
+                description = action.description
+                row = ActionRow(action.name, colour, key, description, action.paint, position)
+                self.insert_action(row)
 
     def _store_keys(self) -> None:
         actions = self.actions()
@@ -213,7 +217,7 @@ class Project(Database):
                 name,
                 self._stored(media),
                 self._stored(features),
-                np.asarray(times, np.float64).tobytes(),
+                times.tobytes(),
                 time.time(),
             )
             self.run("INSERT INTO revision VALUES (?, 0)", key)
@@ -293,23 +297,22 @@ class Project(Database):
 
     def add_track(self, video: str, name: str, annotator: str = "") -> int:
         """Add a track and return its id, or that of the track with this name."""
-        query = "SELECT id FROM track WHERE video = ? AND name = ?"
-        insertion = "INSERT INTO track (video, name, annotator) VALUES (?, ?, ?)"
+        query = "INSERT OR IGNORE INTO track (video, name, annotator) VALUES (?, ?, ?)"
         with self.change():
-            if not self.rows(query, video, name):
-                self.run(insertion, video, name, annotator)
+            if self.run(query, video, name, annotator):
                 self.touch(video)
+            query = "SELECT id FROM track WHERE video = ? AND name = ?"
             return int(self.value(query, video, name))
 
     def change_track(self, video: str, track: int, **values: object) -> None:
         """Change values of a track: name, complete, or annotator. No two have one name."""
-        query = "SELECT 1 FROM track WHERE video = ? AND name = ? AND id <> ?"
         with self.change():
-            if self.rows(query, video, values.get("name"), track):
-                problem = f"{values['name']!r} exists"
-                raise InputError("track", problem, "choose another name")
             for column, value in values.items():
-                self.run(f"UPDATE track SET {column} = ? WHERE id = ?", value, track)
+                try:
+                    self.run(f"UPDATE track SET {column} = ? WHERE id = ?", value, track)
+                except sqlite3.IntegrityError:
+                    fix = "choose another name"
+                    raise InputError("track", f"{value!r} exists", fix) from None
             self.touch(video)
 
     def remove_track(self, video: str, track: int) -> None:
@@ -318,7 +321,7 @@ class Project(Database):
         Its part of steps goes with it, since a later track may get its id.
         """
         with self.change():
-            tracks = {track.id: track.labels for track in self.labelled_tracks(video)}
+            tracks = {track.id: track.segments for track in self.labelled_tracks(video)}
             if tracks.get(track) or len(tracks) == 1:
                 problem = "it has segments, or is the only one"
                 raise InputError("track", problem, "delete its segments first")
@@ -348,14 +351,8 @@ class Project(Database):
                 tracks[key] = Track(key, name, [], revision, bool(complete), annotator)
             is_label = row[0] is not None
             if is_label and (annotators is None or row[-1] in annotators):
-                tracks[key].labels.append(Label(*row))
+                tracks[key].segments.append(Label(*row))
         return list(tracks.values())
-
-    def track_labels(self, track: int) -> list[Label]:
-        """Return the labels of a track in order of time."""
-        query = """SELECT start, stop, label, origin, comment, annotator FROM segment
-                   WHERE track = ? ORDER BY start, stop, label"""
-        return [Label(*row) for row in self.rows(query, track)]
 
     def usage(self) -> dict[str, dict[str, int]]:
         """Return the number of segments of each label, and of the videos that have it."""

@@ -302,8 +302,12 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
     facts = paths.get(".json")
     if features is None and (media is None or facts is not None):
         raise InputError("files", "no feature file", "give a video, or NAME.npy with NAME.json")
-    if media is not None and _is_text(media):
-        raise InputError(media, "not a video")
+    if media is not None:
+        with media.open("rb") as file:
+            start = file.read(4096)
+        # FFmpeg reads play lists, which name other files, as videos.
+        if all(byte >= 32 or byte in b"\t\n\r\f" for byte in start):
+            raise InputError(media, "not a video")
     if features is not None and facts is not None:
         tree = read_mapping(facts, "fps and times of the features")
         content = json.dumps({key: tree[key] for key in _FACTS if key in tree})
@@ -311,14 +315,7 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
     return names.get(FEATURES) or names["video"], media, features
 
 
-def _is_text(path: Path) -> bool:
-    """Return whether a file is text. FFmpeg reads play lists, which name other files, as videos."""
-    with path.open("rb") as file:
-        start = file.read(4096)
-    return all(byte >= 32 or byte in b"\t\n\r\f" for byte in start)
-
-
-async def receive_file(request: Request, path: Path, name: str, limit: int, limits: Limits) -> int:
+async def receive_file(request: Request, path: Path, name: str, limit: int, limits: Limits) -> None:
     """Write the body of a request to a file.
 
     Args:
@@ -327,9 +324,6 @@ async def receive_file(request: Request, path: Path, name: str, limit: int, limi
         name: what the user calls it.
         limit: bytes that it may have.
         limits: of the page, for the time that it may take.
-
-    Returns:
-        The size in bytes.
 
     Raises:
         HTTPException: if the body is too large, or comes too slowly.
@@ -345,7 +339,7 @@ async def receive_file(request: Request, path: Path, name: str, limit: int, limi
             if timeout.cancelled_caught:
                 raise HTTPException(408, f"{name}: nothing came for {limits.patience:g} s")
             if part is None:
-                return size
+                return
             size += len(part)
             seconds = time.monotonic() - start
             is_slow = seconds > limits.patience and size < seconds * limits.upload_rate
@@ -390,5 +384,4 @@ def form_reader(content_type: str) -> Callable[[bytes], bytes]:
 
 def too_large(name: str, limit: int) -> HTTPException:
     """Return the error for a file that is larger than its limit in bytes."""
-    megabytes = max(limit, 0) / 1e6
-    return HTTPException(413, f"{name}: larger than the {megabytes:.0f} MB that are left for it")
+    return HTTPException(413, f"{name}: larger than {limit / 1e6:.0f} MB")

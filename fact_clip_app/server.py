@@ -28,16 +28,16 @@ from fact_clip.formats import format_called
 from fact_clip.report.assets import FOLDER, TIMELINE, read_assets
 from fact_clip.report.budget import time_budget, transitions, write_tables
 from fact_clip_app import answers, requests, teach, views
-from fact_clip_app.drafts import BACKGROUND, Draft
+from fact_clip_app.drafts import Draft
 from fact_clip_app.engine import Engine, reads_names
 from fact_clip_app.export import add_labelled_video, check_number, export_set, labelled_videos
 from fact_clip_app.guard import ERRORS, EVENTS, Guard, error_response
-from fact_clip_app.history import ConflictError, Person
+from fact_clip_app.history import ConflictError, Edited, Person
 from fact_clip_app.jobs import BusyError, Job
 from fact_clip_app.label_files import plan, read_tracks
 from fact_clip_app.media import MEDIA_TYPES
 from fact_clip_app.page import Options, Page
-from fact_clip_app.project import Annotator, Label, Track, Unlabelled, VideoEntry
+from fact_clip_app.project import Annotator, Label, Unlabelled, VideoEntry
 from fact_clip_app.requests import LABELS, Upload, base_name, ending_of, receive_file, too_large
 
 STATIC = Path(__file__).parent / "static"
@@ -61,10 +61,13 @@ SEGMENTATION: Any = {
     "responses": {202: {"model": answers.Computation}},
 }
 
-FAULTS: dict[int | str, Any] = {"default": {"model": answers.Fault, "description": "An error"}}
 _FAULT = {"application/json": {"schema": {"$ref": "#/components/schemas/Fault"}}}
-for _code in (400, 401, 403, 404, 408, 409, 413, 500, 503, 507):
-    FAULTS[_code] = {"content": _FAULT}  # building a model for each would take a second
+_CODES = (400, 401, 403, 404, 408, 409, 413, 500, 503, 507)
+FAULTS: dict[int | str, Any] = {
+    "default": {"model": answers.Fault, "description": "An error"},
+    # building a model for each would take a second
+    **{code: {"content": _FAULT} for code in _CODES},
+}
 
 
 # --- what requests depend on ------------------------------------------------------------------
@@ -168,16 +171,12 @@ async def events(page: Served) -> AsyncIterator[ServerSentEvent]:
 @router.post("/settings")
 def settings(page: Served, body: requests.NewSettings) -> answers.State:
     """Change settings of decoding, the model, or whether people label blindly."""
-    project = page.project
     if body.model is not None:
-        if body.model not in ("", *project.runs()):
+        if body.model not in ("", *page.project.runs()):
             raise InputError("model", f"no model {body.model!r} in this project")
         page.engine.model(body.model)
-        project.set("model", body.model)
-    if body.adjust is not None:
-        project.set("adjust", body.adjust.model_dump(exclude_none=True))
-    if body.blind is not None:
-        project.set("blind", body.blind)
+    for key, value in body.model_dump(exclude_none=True).items():
+        page.project.set(key, value)
     return state(page)
 
 
@@ -375,18 +374,15 @@ def uncertain(page: Served) -> answers.Uncertain:
 
 
 @router.post("/videos/{video}/edits")
-def edit(page: Served, video: Stored, body: requests.Edit) -> answers.Edited:
+def edit(page: Served, video: Stored, body: requests.Edit) -> Edited:
     """Remove and add segments of a track, as one step."""
-    background = views.background_of(page)
     try:
-        edit = page.history.edit(video.id, body.part, body.person, body.edit, background)
+        return page.history.edit(video.id, body.part, body.person, body.edit, page.background)
     except ConflictError as error:
         tracks = page.project.labelled_tracks(video.id)
         rows = views.tracks(page, tracks, body.person)
-        error.fields["track"] = next((row for row in rows if row["id"] == body.track), None)
+        error.fields["track"] = next((row for row in rows if row.id == body.track), None)
         raise
-    answer: Any = vars(edit) | page.history.titles(video.id, body.person)
-    return answer
 
 
 @router.put("/videos/{video}/segments")
@@ -398,7 +394,7 @@ def label(page: Served, video: Stored, body: requests.Segments) -> answers.Video
         body.segments,
         revision=body.revision,
         person=body.person,
-        background=views.background_of(page),
+        background=page.background,
     )
     return views.video(page, video.id, body.person)
 
@@ -432,8 +428,8 @@ def import_labels(
 ) -> answers.Video | answers.Trial:
     """Replace the segments of tracks by those of the tiers of a label file, as one step."""
     upload = page.upload(body.file)
-    background = views.background_of(page)
-    loading = plan(page.project, video, upload.path, background, body.track, body.name)
+    path = upload.path
+    loading = plan(page.project, video, path, page.background, body.track, body.name)
     if body.dry:
         return {
             "tracks": loading.counts,
@@ -452,16 +448,17 @@ def import_labels(
 
 
 def _download(
-    name: str, write: Callable[[Path], object], kind: str | None = "application/octet-stream"
+    write: Callable[[Path], Path], kind: str | None = "application/octet-stream"
 ) -> Response:
-    """Answer a file, or a folder as a zip, which is written into a temporary folder.
+    """Answer a file, or a folder as a zip.
 
-    Without a kind the ending tells it.
+    Args:
+        write: writes it to a temporary folder, and returns its path.
+        kind: the type of the content. None: by the ending.
     """
     folder = tempfile.TemporaryDirectory(prefix="fact-clip-")
-    path = Path(folder.name) / name
     try:
-        write(path)
+        path = write(Path(folder.name))
     except (InputError, HTTPException):
         folder.cleanup()
         raise
@@ -500,18 +497,14 @@ def export(
             raise HTTPException(404, "no such track")
     elif form.write_tracks is None:
         tracks = tracks[:1]
-    segmentations = views.segmentations_of(page, video, tracks, drafts)
-    files = views.files_of(segmentations, video.name, form)
-    behaviours = views.ethogram(page)
 
-    def write(folder: Path) -> None:
-        for title, parts in files.items():
-            views.save(parts, folder / f"{title}{form.ending}", background, behaviours)
+    def write(folder: Path) -> Path:
+        folder = folder / file_name(video.name)
+        files: list[Path] = []
+        views.write_tracks(page, folder, video, tracks, form, background, drafts, files)
+        return files[0] if len(files) == 1 else folder
 
-    if len(files) > 1:
-        return _download(file_name(video.name), write)
-    (title,) = files
-    return _download(f"{title}{form.ending}", lambda path: write(path.parent))
+    return _download(write)
 
 
 @router.get("/export", **DOWNLOAD)
@@ -524,11 +517,13 @@ def export_all(
 ) -> Response:
     """Return the tracks of every labelled video as a zip of files in some formats."""
 
-    def write(folder: Path) -> None:
+    def write(folder: Path) -> Path:
+        folder = folder / "labels"
         folder.mkdir()
         views.export_files(page, folder, format or ["json"], background, drafts, annotator)
+        return folder
 
-    return _download("labels", write)
+    return _download(write)
 
 
 @router.get("/export/training", **DOWNLOAD)
@@ -537,7 +532,12 @@ def export_training(page: Served, track: str, unlabelled: Unlabelled | None = No
 
     `unlabelled` says what the unlabelled frames of videos are that are not complete.
     """
-    return _download("training", lambda folder: export_set(page, track, folder, unlabelled))
+
+    def write(folder: Path) -> Path:
+        export_set(page, track, folder / "training", unlabelled)
+        return folder / "training"
+
+    return _download(write)
 
 
 @router.get("/summary", response_model=answers.Summary)
@@ -552,7 +552,7 @@ def summary(
     }
     if format == "json":
         return JSONResponse({**tables, "several": rows.several})
-    return _download(f"time.{format}", lambda path: write_tables(path, tables))
+    return _download(lambda folder: write_tables(folder / f"time.{format}", tables)[0])
 
 
 @router.get("/plots/{plot}.{format}", **DOWNLOAD)
@@ -564,11 +564,13 @@ def plot(
 
     if plot not in plots.PLOTS:
         raise HTTPException(404, f"no such plot; choose one of {', '.join(plots.PLOTS)}")
-    return _download(
-        f"{plot}.{format}",
-        lambda path: page.quick.run(lambda: plots.draw(page, plot, annotator, path)),
-        kind=None,
-    )
+
+    def write(folder: Path) -> Path:
+        path = folder / f"{plot}.{format}"
+        page.quick.run(lambda: plots.draw(page, plot, annotator, path))
+        return path
+
+    return _download(write, kind=None)
 
 
 # --- trainings --------------------------------------------------------------------------------
@@ -585,7 +587,7 @@ def add_to_training_set(
     features = page.engine.features(video)
     if model is None or features is None:
         raise HTTPException(409, "not encoded yet")
-    other = views.background_of(page, BACKGROUND)[0]
+    other = page.gap_label
     if body.only_corrected:
         other = UNLABELLED
         parts = [part for part in parts if isinstance(part, Label)]
@@ -618,17 +620,16 @@ def incomplete(page: Served, track: str) -> answers.Incomplete:
     """Return the labelled videos of a track of which it is not said what the rest is."""
     examples = labelled_videos(page, track)
     check_number(examples)
-    videos = []
-    for example in examples:
-        if example.is_open:
-            labelled_to, duration = example.extent
-            row: answers.OpenVideo = {
-                "id": example.video.id,
-                "name": example.video.name,
-                "labelled_to": labelled_to,
-                "duration": duration,
-            }
-            videos.append(row)
+    videos: list[answers.OpenVideo] = [
+        {
+            "id": example.video.id,
+            "name": example.video.name,
+            "labelled_to": example.labelled_to,
+            "duration": example.video.duration,
+        }
+        for example in examples
+        if example.is_open
+    ]
     return {"videos": videos}
 
 
@@ -647,28 +648,22 @@ def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.C
     tracks = views.compared_tracks(page, video)
     labellings = []
     for key in (body.first, body.second):
-        name, parts = _named_parts(page, video, key, tracks)
+        name = key
+        parts: Sequence[Draft | Label] | None = views.side(tracks, key)
+        if key == "shown":
+            parts = page.first_timeline(video)
+        elif key == "predicted":
+            parts = page.quick.run(lambda: page.engine.drafts(video))
+        elif parts is None:
+            upload = page.upload(key)
+            name = upload.name
+            tiers = read_tracks(upload.path, video.times, page.background)
+            if len(tiers) > 1:
+                fix = "load it as labels, and compare the tracks"
+                raise InputError(upload.path, f"{len(tiers)} tracks", fix)
+            (parts,) = tiers.values()
         labellings.append((name, views.labelling(page, video, parts)))
     return views.comparison(page, labellings)
-
-
-def _named_parts(
-    page: Page, video: VideoEntry, key: str, tracks: Sequence[Track]
-) -> tuple[str, Sequence[Draft | Label]]:
-    """Return the name and the parts of a labelling. The model is run only where it is shown."""
-    if key == "shown":
-        return key, page.first_timeline(video)
-    if key == "predicted":
-        return key, page.quick.run(lambda: page.engine.drafts(video))
-    labels = views.side(tracks, key)
-    if labels is not None:
-        return key, labels
-    upload = page.upload(key)
-    tiers = read_tracks(upload.path, video.times, views.background_of(page))
-    if len(tiers) > 1:
-        fix = "load it as labels, and compare the tracks"
-        raise InputError(upload.path, f"{len(tiers)} tracks", fix)
-    return upload.name, next(iter(tiers.values()))
 
 
 # --- undo, the page itself, and the application -----------------------------------------------

@@ -24,7 +24,7 @@ from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
 from fact_clip_app.drafts import BACKGROUND
 from fact_clip_app.engine import reads_names, run_of
-from fact_clip_app.export import Example, LabelledVideo, training_videos, write_set
+from fact_clip_app.export import LabelledVideo, training_videos, write_set
 from fact_clip_app.jobs import CancelledError, Job
 from fact_clip_app.page import Page
 from fact_clip_app.requests import Training
@@ -44,16 +44,15 @@ def adapt(page: Page, epochs: int) -> list[str]:
         The command that trains.
     """
     training_set = page.training_set
-    if page.options.run is None:
+    run = run_of(page.engine.model())
+    if page.options.run is None or run is None:
         raise InputError("adapt", "this model was not trained", "start the page with --run RUN")
-    name = page.engine.run_name
-    run = Run.read(page.project.runs()[name][0] if name else page.options.run)
     check_trust(run, run.config.text.encoder, page.options.trust_encoder)
     out = new_folder(training_set.root / "runs" / "adapted")
     command = adapt_command(run, training_set.root, out, epochs)
 
     def train(job: Job) -> None:
-        run_command(command, job, out / "log.jsonl", epochs, folder=training_set.root)
+        run_command(command, job, out, epochs)
         page.project.add_run(out, "main", {})
 
     try:
@@ -99,52 +98,45 @@ def learn(page: Page, training: Training) -> None:
         page: the page.
         training: what to train. A model that is taught learns new names from the run in use.
     """
-    examples = training_videos(page, training.track, training.unlabelled)
+    examples = training_videos(page, training.track, training.unlabelled.get)
     start = page.engine.model() if training.teach else None
     if training.teach and run_of(start) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
     if start is not None:
         check_trust(start.run, start.run.config.text.encoder, page.options.trust_encoder)
-    page.begin_training(lambda job: _learn(page, training, examples, start, job))
 
+    def train(job: Job) -> None:
+        previous = page.engine.model()
+        folder = new_folder(page.project.folder / "runs" / "model")
+        data = folder / "data"
+        recipe = folder / "recipe.yaml"
+        out = folder / folder.name
+        test_videos = write_set(page, examples, data, start, training.unlabelled.get, job)
 
-def _learn(
-    page: Page,
-    training: Training,
-    examples: Sequence[Example],
-    start: Segmenter | None,
-    job: Job,
-) -> None:
-    """Write the data set, train a new model (or from `start`), and compare the models."""
-    previous = page.engine.model()
-    folder = new_folder(page.project.folder / "runs" / "model")
-    data = folder / "data"
-    recipe = folder / "recipe.yaml"
-    out = folder / folder.name
-    test_videos = write_set(page, examples, data, start, training.unlabelled, job)
+        command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
+        command += ["--minutes", f"{training.minutes:g}"]
+        run_command(command, job, note="measuring how fast this computer trains")
+        epochs = int(read_mapping(recipe, "a recipe").get("train", {}).get("epochs", 80))
+        if start is None:
+            command = ["fact-clip", "train", str(recipe), "model.head=text", "--out", str(out)]
+        else:
+            command = adapt_command(start.run, data, out, epochs)
+        run_command(command, job, out, epochs)
 
-    command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
-    command += ["--minutes", f"{training.minutes:g}"]
-    run_command(command, job, note="measuring how fast this computer trains")
-    epochs = int(read_mapping(recipe, "a recipe").get("train", {}).get("epochs", 80))
-    if start is None:
-        command = ["fact-clip", "train", str(recipe), "model.head=text", "--out", str(out)]
-    else:
-        command = adapt_command(start.run, data, out, epochs)
-    run_command(command, job, out / "log.jsonl", epochs, folder=folder)
+        after = measure(page.engine.open(out), test_videos)
+        earlier = None
+        if previous is not None and not any(video.is_learned for video in test_videos):
+            earlier = measure(previous, test_videos)
+        figures = {"before": earlier, "after": after}
+        page.project.add_run(out, training.track, figures)
+        if earlier is not None and earlier["right"] > after["right"]:
+            outcome = "The model before was better and is kept."
+        else:
+            page.project.set("model", out.name)
+            outcome = "It is used from now on."
+        job.report(epochs, epochs, f"{figures_text(figures)} {outcome}")
 
-    after = measure(page.engine.open(out), test_videos)
-    earlier = None
-    if previous is not None and not any(video.is_learned for video in test_videos):
-        earlier = measure(previous, test_videos)
-    figures = {"before": earlier, "after": after}
-    page.project.add_run(out, training.track, figures)
-    if earlier is not None and earlier["right"] > after["right"]:
-        outcome = "The model before was better and is kept."
-    else:
-        page.project.set("model", out.name)
-        outcome = "It is used from now on."
-    job.report(epochs, epochs, f"{figures_text(figures)} {outcome}")
+    page.begin_training(train)
 
 
 def new_folder(path: Path) -> Path:
@@ -160,20 +152,19 @@ def new_folder(path: Path) -> Path:
 def run_command(
     command: Sequence[str],
     job: Job,
-    log: Path | None = None,
+    out: Path | None = None,
     epochs: int = 0,
     note: str = "",
-    folder: Path | None = None,
 ) -> None:
     """Run a command of ``fact-clip`` in a process of its own, and stop it if the job is cancelled.
 
     Args:
         command: the command.
         job: receives the progress.
-        log: the log of a training, a line an epoch.
+        out: the run folder of a training, whose log has a line an epoch. If its parent is gone,
+            the command is stopped.
         epochs: how long the training takes.
         note: what to report without a log.
-        folder: a folder without which the command is stopped.
 
     Raises:
         InputError: with the last line of the command, if it fails, or the folder is gone.
@@ -191,10 +182,12 @@ def run_command(
     ):
         try:
             while process.poll() is None:
-                if folder is not None and not folder.is_dir():
+                done = 0
+                if out is not None and not out.parent.is_dir():
                     process.terminate()
-                    raise InputError(folder, "the folder of the training is gone")
-                done = _lines_of(log)
+                    raise InputError(out.parent, "the folder of the training is gone")
+                if out is not None and (out / "log.jsonl").is_file():
+                    done = len((out / "log.jsonl").read_text(encoding="utf-8").splitlines())
                 progress = note or f"epoch {done} of {epochs}"
                 if done and not first_epochs:
                     first_epochs = done
@@ -213,17 +206,9 @@ def run_command(
         output.seek(0)
         lines = [line for line in output.read().splitlines() if line.strip()]
     if process.returncode:
-        last = f"exit code {process.returncode}"
-        if lines:
-            last = lines[-1].removeprefix("fact-clip: ")
-        raise InputError(" ".join(command[:2]), last)
+        last = [f"exit code {process.returncode}", *lines][-1]
+        raise InputError(" ".join(command[:2]), last.removeprefix("fact-clip: "))
     job.report(epochs, epochs, "done")
-
-
-def _lines_of(log: Path | None) -> int:
-    if log is None or not log.is_file():
-        return 0
-    return len(log.read_text(encoding="utf-8").splitlines())
 
 
 def measure(model: Segmenter, videos: Sequence[LabelledVideo]) -> Json:

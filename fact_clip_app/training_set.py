@@ -17,6 +17,7 @@ from fact_clip.datasets.features import open_array, read_sidecar
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.layout import find_split, read_split, split_names
 from fact_clip.run import Run
+from fact_clip_app.drafts import BACKGROUND
 
 LOCK_SECONDS = 60.0
 """Seconds to wait for others who write to the training set."""
@@ -26,7 +27,7 @@ class TrainingSet:
     """A folder in the common layout (docs/datasets.md), which need not exist yet.
 
     The run that the videos are segmented with determines the files of the layout. A new mapping
-    starts with its classes.
+    starts with its classes. Classes of a mapping keep their numbers.
     """
 
     def __init__(self, root: Path, run: Run | None) -> None:
@@ -43,10 +44,9 @@ class TrainingSet:
 
     def _check_same_features(self, width: int, fps: float | None, origin: str) -> None:
         """Raise an InputError if the set has features of another width or rate."""
-        paths = sorted(path for path in self._features.glob("*.npy") if path.name[0] != ".")
-        if not paths:
+        path = min(self._features.glob("[!.]*.npy"), default=None)
+        if path is None:
             return
-        path = paths[0]
         shape = open_array(path).shape
         rate = read_sidecar(path).fps
         fix = "add features of one encoder"
@@ -62,7 +62,6 @@ class TrainingSet:
         features: Array,
         labels: Sequence[str],
         facts: Json,
-        background: Sequence[str] = (),
         is_clicked: bool = False,
     ) -> str:
         """Write a video: its features, its labels, new classes, and its entry in the lists.
@@ -74,7 +73,6 @@ class TrainingSet:
             features: (T, D).
             labels: T class names; "?" is no label.
             facts: the content of the JSON file beside the features.
-            background: classes that come first in a new mapping, without a run.
             is_clicked: whether each label is that of one frame of a segment.
 
         Returns:
@@ -93,7 +91,11 @@ class TrainingSet:
                 np.save(path, stored)
             if layout == "TD":
                 write_lines(self._features / f"{stem}.json", [json.dumps(facts)])
-            classes = self._classes(background)
+            classes = [BACKGROUND] if BACKGROUND in labels else []
+            if self._mapping.is_file():
+                classes = list(Vocabulary.from_mapping(self._mapping))
+            elif self.run is not None:
+                classes = list(self.run.vocabulary)
             for label in dict.fromkeys(labels):
                 if label not in classes and label != UNLABELLED:
                     classes.append(label)
@@ -101,23 +103,14 @@ class TrainingSet:
             self._add_factors(classes)
             labels_path = self.root / "groundTruth" / f"{stem}.txt"
             if is_clicked:
-                self._write_clicks(stem, labels)
+                clicks = [row for row in enumerate(labels) if row[1] != UNLABELLED]
+                path = self.root / CLICKS_FOLDER / f"{stem}.csv"
+                _write_table(path, [("frame", "label"), *clicks])
                 labels_path.unlink(missing_ok=True)  # labels of before would be read first
             else:
                 write_lines(labels_path, labels)
             self._add_to_lists(stem)
         return stem
-
-    def _write_clicks(self, name: str, labels: Sequence[str]) -> None:
-        clicks = [row for row in enumerate(labels) if row[1] != UNLABELLED]
-        path = self.root / CLICKS_FOLDER / f"{name}.csv"
-        _write_table(path, [("frame", "label"), *clicks])
-
-    def _classes(self, background: Sequence[str]) -> list[str]:
-        """Return the classes, which keep their numbers, or those that a new set starts with."""
-        if self._mapping.is_file():
-            return list(Vocabulary.from_mapping(self._mapping))
-        return list(background) if self.run is None else list(self.run.vocabulary)
 
     def _free_name(self, name: str, features: Array) -> str:
         """Return the name if it is free or has the same features, else the name with a digest."""

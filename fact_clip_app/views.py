@@ -4,22 +4,21 @@ import csv
 import io
 import shlex
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import Clock, InputError, Instant, Segment, Segmentation
+from fact_clip.core import Clock, InputError, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.paths import file_name
-from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save_tracks
-from fact_clip.formats import save as save_segmentation
+from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save, save_tracks
 from fact_clip.metrics.agreement import agreement
 from fact_clip.report.budget import Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app import answers
 from fact_clip_app.controls import CONTROLS
-from fact_clip_app.drafts import BACKGROUND, Draft, gapless, row_labels
+from fact_clip_app.drafts import BACKGROUND, Draft, row_labels, segmentation_of
 from fact_clip_app.engine import run_of
 from fact_clip_app.history import ConflictError, Person
 from fact_clip_app.jobs import Job
@@ -46,6 +45,24 @@ def state(page: Page) -> answers.State:
     usage = project.usage()
     action_rows: Any = [asdict(action) | usage.get(action.name, UNUSED) for action in actions]
     labelled = project.labelled()
+    videos = []
+    for video in project.videos():
+        count, annotators = labelled.get(video.id, (0, []))
+        row: answers.VideoState = {
+            **_facts(page, video, count),
+            "labels": count,
+            "annotators": annotators,
+            "predicted": engine.work[video.id].prediction is not None,
+        }
+        videos.append(row)
+    model = engine.model()
+    adjustable: Sequence[str] = ()
+    defaults = {"gamma": 0.0, "switch_penalty": 0.0}
+    if model is not None:
+        adjustable = model.scorer.adjustable
+        defaults["switch_penalty"] = model.scorer.settings.switch_penalty or 0.0
+        if model.scorer.calibration is not None:
+            defaults["gamma"] = model.scorer.calibration.gamma
     title = "none" if engine.base is None else "no training"
     if run is not None:
         title = run.name
@@ -58,19 +75,20 @@ def state(page: Page) -> answers.State:
         },
         "model": {
             "title": title,
-            "exists": engine.model() is not None,
-            "can_learn": run_of(engine.model()) is not None,
+            "exists": model is not None,
+            "can_learn": run_of(model) is not None,
             "chosen": engine.run_name,
             "models": ["", *project.runs()],
         },
         "actions": action_rows,
         "colours": colours(page, [action.name for action in actions]),
-        "background": background_of(page),
+        "background": list(page.background),
         "unseen": sorted(engine.unseen(action.name for action in actions)),
         "adjust": engine.settings,
         "sliders": CONTROLS,
-        **_decoding(page),
-        "videos": [_video_state(page, video, labelled) for video in project.videos()],
+        "adjustable": list(adjustable),
+        "defaults": defaults,
+        "videos": videos,
         "removed": [{"id": video.id, "name": video.name} for video in project.videos(removed=True)],
         "training_set": None if training_set is None else str(training_set.root),
         "can_adapt": training_set is not None and run is not None,
@@ -89,32 +107,6 @@ def stamp(page: Page) -> str:
     return f"{id(page)}.{page.project.stamp()}.{jobs}"
 
 
-def _decoding(page: Page) -> answers.Decoding:
-    """Return the settings that the model in use has, and their defaults."""
-    defaults = {"gamma": 0.0, "switch_penalty": 0.0}
-    model = page.engine.model()
-    if model is None:
-        return {"adjustable": [], "defaults": defaults}
-    scorer = model.scorer
-    if scorer.calibration is not None:
-        defaults["gamma"] = scorer.calibration.gamma
-    defaults["switch_penalty"] = scorer.settings.switch_penalty or 0.0
-    return {"adjustable": list(scorer.adjustable), "defaults": defaults}
-
-
-def _video_state(
-    page: Page, video: VideoEntry, labelled: Mapping[str, tuple[int, list[str]]]
-) -> answers.VideoState:
-    work = page.engine.work(video.id)
-    count, annotators = labelled.get(video.id, (0, []))
-    return {
-        **_facts(page, video, count),
-        "labels": count,
-        "annotators": annotators,
-        "predicted": work.prediction is not None,
-    }
-
-
 def _facts(page: Page, video: VideoEntry, count: int) -> answers.VideoFacts:
     """Return what is said of a video with a number of labels wherever it occurs."""
     progress: answers.Progress = "started" if count else "unlabelled"
@@ -129,15 +121,8 @@ def _facts(page: Page, video: VideoEntry, count: int) -> answers.VideoFacts:
         "duration": page.project.duration(video.id),
         "media": playback.kind,
         "conversion": conversion,
-        "job": job(page, page.engine.work(video.id).job),
+        "job": job(page, page.engine.work[video.id].job),
     }
-
-
-def background_of(page: Page, *default: str) -> list[str]:
-    """Return the names that mean no action: those of the model, or the default."""
-    model = page.engine.model()
-    names = [] if model is None else list(model.vocabulary.background)
-    return names or list(default)
 
 
 def job(page: Page, job: Job | None) -> answers.Work | None:
@@ -166,12 +151,12 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
     rows = tracks(page, stored, person)
     drafts = page.drafts(video, stored[0])
     titles = page.history.titles(video.id, person)
-    names = dict.fromkeys(action.name for action in project.actions())
+    names = [action.name for action in project.actions()]
     count = 0
     for row in rows:
-        count += len(row["segments"])
-        names |= dict.fromkeys(segment.label for segment in row["segments"])
-    names |= dict.fromkeys(draft.label for draft in drafts)
+        count += len(row.segments)
+        names += [segment.label for segment in row.segments]
+    names += [draft.label for draft in drafts]
     return {
         **_facts(page, video, count),
         "undo": titles["undo"],
@@ -179,30 +164,21 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
         "tracks": rows,
         "drafts": drafts,
         "unseen": sorted(page.engine.unseen(names)),
-        "background": background_of(page),
-        "colours": colours(page, list(names)),
-        "new_words": _new_words(page.engine.work(video.id).prediction),
+        "background": list(page.background),
+        "colours": colours(page, list(dict.fromkeys(names))),
+        "new_words": _new_words(page.engine.work[video.id].prediction),
         "command": command(page, video),
     }
 
 
-def tracks(page: Page, stored: Sequence[Track], person: Person) -> list[answers.TrackState]:
+def tracks(page: Page, stored: Sequence[Track], person: Person) -> list[Track]:
     """Return the tracks of a video. In a blind project, those of other people are hidden."""
-    are_hidden = _are_hidden(page, stored)
-    rows = []
-    for track in stored:
-        is_hidden = are_hidden and track.annotator not in ("", person.annotator)
-        row: answers.TrackState = {
-            "id": track.id,
-            "name": track.name,
-            "revision": track.revision,
-            "complete": track.complete,
-            "annotator": track.annotator,
-            "hidden": is_hidden,
-            "segments": [] if is_hidden else track.labels,
-        }
-        rows.append(row)
-    return rows
+    tracks = list(stored)
+    if _are_hidden(page, stored):
+        for number, track in enumerate(stored):
+            if track.annotator not in ("", person.annotator):
+                tracks[number] = replace(track, segments=[], hidden=True)
+    return tracks
 
 
 def _are_hidden(page: Page, tracks: Iterable[Track]) -> bool:
@@ -222,19 +198,19 @@ def compared_tracks(page: Page, video: VideoEntry) -> list[Track]:
 
 def _new_words(prediction: Segmentation | None) -> list[str]:
     """Return a line for each word of a name that is far from training."""
-    lines: dict[str, None] = {}
+    lines = []
     for word in () if prediction is None else prediction.new_words:
         if word.far:
             line = f'"{word.word}" is new to the model'
             if word.nearest:
                 line += f" (closest trained {word.slot}: {word.nearest})"
-            lines[f"{line}. Label some examples before you trust it."] = None
-    return list(lines)
+            lines.append(f"{line}. Label some examples before you trust it.")
+    return list(dict.fromkeys(lines))
 
 
 def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
     """Return the colour and the sign of each name. Those of an action never change."""
-    background = background_of(page)
+    background = page.background
     actions = {action.name: action for action in page.project.actions()}
     taken = {action.colour for action in actions.values()}
     free = (number for number in count() if number not in taken)
@@ -269,7 +245,7 @@ def tracks_by(page: Page, video: str, annotators: Collection[str] | None) -> lis
     tracks = page.project.labelled_tracks(video, annotators)
     if annotators is None:
         return tracks
-    return [track for track in tracks if track.labels] or tracks[:1]
+    return [track for track in tracks if track.segments] or tracks[:1]
 
 
 def segmentations_of(
@@ -287,29 +263,20 @@ def segmentations_of(
     Returns:
         The name of a track -> its segmentation.
     """
-    parts_of: dict[str, Sequence[Draft | Label]] = {track.name: track.labels for track in tracks}
+    parts_of: dict[str, Sequence[Draft | Label]] = {track.name: track.segments for track in tracks}
     if with_drafts:
-        timeline = page.first_timeline(video)
-        drafts = [part for part in timeline if isinstance(part, Draft)]
+        drafts = [part for part in page.first_timeline(video) if isinstance(part, Draft)]
         name = DRAFTS
         while name in parts_of:
             name += " of the model"
         if drafts:
             parts_of[name] = drafts
 
-    background = background_of(page, BACKGROUND)
+    background = page.background or (BACKGROUND,)
     clock = _clock(video)
     segmentations = {}
     for name, parts in parts_of.items():
-        instants = []
-        for part in parts:
-            if isinstance(part, Label) and part.start == part.stop:
-                instants.append(Instant(part.start, part.label, part.comment))
-        segmentation = Segmentation(
-            segments=gapless(parts, video.n_frames, background[0]),
-            background=tuple(background),
-            instants=tuple(instants),
-        )
+        segmentation = segmentation_of(parts, video.n_frames, background)
         segmentations[name] = clock.apply_to(segmentation)
     return segmentations
 
@@ -341,8 +308,7 @@ def ethogram(page: Page) -> dict[str, Behaviour]:
 
 
 def _clock(video: VideoEntry) -> Clock:
-    length = float(video.times[-1] - video.times[0])
-    rate = round(video.n_frames / length, 6) if length > 0 else None
+    rate = round(video.n_frames / video.duration, 6) if video.duration > 0 else None
     if video.media is None:
         return Clock(video.n_frames, rate, video.times)
     return Clock(video.n_frames, rate, video.times, video.name + video.media.suffix, rate)
@@ -370,54 +336,51 @@ def export_files(
         The files. If two videos have one name, the second file is named after its id too.
     """
     written: list[Path] = []
-    behaviours = ethogram(page)
     for video in page.project.full_videos():
         tracks = tracks_by(page, video.id, annotators)
-        has_labels = any(track.labels for track in tracks)
-        if not has_labels and not with_drafts:
-            continue
-        segmentations = segmentations_of(page, video, tracks, with_drafts)
-        for kind in formats:
-            form = format_called(kind)
-            for title, parts in files_of(segmentations, video.name, form).items():
-                path = folder / f"{title}{form.ending}"
-                if path in written:
-                    path = folder / f"{title}-{video.id}{form.ending}"
-                written.append(path)
-                save(parts, path, background, behaviours)
+        if with_drafts or any(track.segments for track in tracks):
+            for kind in formats:
+                form = format_called(kind)
+                write_tracks(page, folder, video, tracks, form, background, with_drafts, written)
     return written
 
 
-def files_of(
-    tracks: Mapping[str, Segmentation], name: str, form: Format
-) -> dict[str, Mapping[str, Segmentation]]:
-    """Return the tracks of each file: one file if the format has tracks, else one a track.
+def write_tracks(
+    page: Page,
+    folder: Path,
+    video: VideoEntry,
+    tracks: Iterable[Track],
+    form: Format,
+    background: bool,
+    with_drafts: bool,
+    written: list[Path],
+) -> None:
+    """Write tracks of a video: one file if the format has tracks, else one a track.
 
     Args:
-        tracks: the tracks of a video.
-        name: the name of the video.
+        page: the page.
+        folder: the folder to write to.
+        video: the video.
+        tracks: its tracks.
         form: the format.
-
-    Returns:
-        The name of a file, without its ending -> its tracks.
+        background: write background to formats that leave it out.
+        with_drafts: also write what the model predicts, as a track of its own.
+        written: earlier files, which are not replaced. The new ones are added.
     """
-    if form.write_tracks is not None or len(tracks) == 1:
-        return {file_name(name): tracks}
-    return {file_name(f"{name}.{track}"): {track: part} for track, part in tracks.items()}
-
-
-def save(
-    tracks: Mapping[str, Segmentation],
-    path: Path,
-    background: bool,
-    behaviours: Mapping[str, Behaviour],
-) -> None:
-    """Write a track, or several tracks into one file."""
-    if len(tracks) > 1:
-        save_tracks(tracks, path, with_background=background)
-    else:
-        (track,) = tracks.values()
-        save_segmentation(track, path, with_background=background, ethogram=behaviours)
+    segmentations = segmentations_of(page, video, tracks, with_drafts)
+    files = {video.name: segmentations}
+    if form.write_tracks is None and len(segmentations) > 1:
+        files = {f"{video.name}.{name}": {name: part} for name, part in segmentations.items()}
+    for title, parts in files.items():
+        path = folder / f"{file_name(title)}{form.ending}"
+        if path in written:
+            path = folder / f"{file_name(title)}-{video.id}{form.ending}"
+        written.append(path)
+        if len(parts) > 1:
+            save_tracks(parts, path, with_background=background)
+        else:
+            (part,) = parts.values()
+            save(part, path, with_background=background, ethogram=ethogram(page))
 
 
 @dataclass(frozen=True)
@@ -435,15 +398,15 @@ def labelled_rows(page: Page, annotators: Collection[str] | None = None) -> Labe
     for video in page.project.full_videos():
         times = video.times.tolist()
         tracks = page.project.labelled_tracks(video.id, annotators)
-        labelled = [track for track in tracks if track.labels]
+        labelled = [track for track in tracks if track.segments]
         for track in labelled:
             name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
             if name in rows.stretches:
                 name = f"{name} ({video.id})"
             rows.stretches[name] = [
-                (times[label.start], times[label.stop], label.label) for label in track.labels
+                (times[label.start], times[label.stop], label.label) for label in track.segments
             ]
-            rows.durations[name] = times[-1] - times[0]
+            rows.durations[name] = video.duration
         if len(labelled) > 1:
             rows.several.append(video.name)
     return rows
@@ -480,16 +443,15 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
         parts: labels and drafts in order. An instant has one frame, unless a segment covers it. Of
             overlapping segments, the later one counts.
     """
-    other = background_of(page, BACKGROUND)[0]
-    labels = row_labels(parts, video.times, video.times, other)
+    labels = row_labels(parts, video.times, video.times, page.gap_label)
     for part in parts:
-        if part.start == part.stop and labels[part.start] == other:
+        if part.start == part.stop and labels[part.start] == page.gap_label:
             labels[part.start] = part.label
     return _clock(video).apply_to(Segmentation.from_frames(labels))
 
 
 def _pair(page: Page, first: Segmentation, second: Segmentation) -> Pair:
-    background = background_of(page, BACKGROUND)
+    background = (page.gap_label, *page.background)
     end = first.seconds(first.n_frames)
     return Pair(timed_parts(first, background), timed_parts(second, background), end or 0.0)
 
@@ -512,10 +474,10 @@ def side(tracks: Iterable[Track], key: str) -> list[Label] | None:
     labels = []
     for track in tracks:
         if kind == "track" and track.name == name:
-            labels += track.labels
+            labels += track.segments
             has_side |= track.complete
         elif kind == "annotator":
-            labels += [label for label in track.labels if label.annotator == name]
+            labels += [label for label in track.segments if label.annotator == name]
             has_side |= track.complete and track.annotator == name
     return sorted(labels) if labels or has_side else None
 
@@ -553,9 +515,8 @@ def agreement_of_all(page: Page, first: str, second: str) -> answers.Agreement:
         fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
         raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
     result = time_agreement(pairs)
-    other = background_of(page, BACKGROUND)[0]
     confusion: answers.Confusion = {
-        "names": [name or other for name in result.names],
+        "names": [name or page.gap_label for name in result.names],
         "seconds": result.confusion.round(3).tolist(),
     }
     return {"videos": videos, "figures": _figures(pairs), "confusion": confusion}

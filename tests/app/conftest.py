@@ -21,12 +21,18 @@ from starlette.testclient import TestClient
 
 from fact_clip_app.engine import Engine
 from fact_clip_app.page import Options, Page
-from fact_clip_app.project import Project
+from fact_clip_app.project import Label, Project
 from fact_clip_app.requests import Limits
 from fact_clip_app.server import make_app
 from fact_clip_app.training_set import TrainingSet
 
 ADDRESS = "http://127.0.0.1:8000"
+
+
+def labels_of(project: Project, track: int) -> list[Label]:
+    """The labels of a track in order of time."""
+    tracks = [each for video in project.videos() for each in project.labelled_tracks(video.id)]
+    return next(each.segments for each in tracks if each.id == track)
 
 
 @dataclass

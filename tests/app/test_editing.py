@@ -15,7 +15,7 @@ from fact_clip.core import Segment, Segmentation
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
-from fact_clip_app.drafts import Draft, drafts_of, gapless, overlaid, row_labels
+from fact_clip_app.drafts import Draft, drafts_of, overlaid, row_labels, segmentation_of
 from fact_clip_app.project import Label
 
 NASTY = "<img src=x onerror=alert(1)>"
@@ -64,9 +64,11 @@ def test_what_is_left_of_a_prediction_lies_between_the_labels(labels, expected):
 def test_a_file_has_no_gaps_and_joins_nothing():
     parts = [Label(2, 4, "a"), Label(3, 3, "d"), Label(4, 5, "a"), Label(8, 9, "b"), Label(9, 9, "c")]
     expected = (0, 2, "no"), (2, 4, "a"), (4, 5, "a"), (5, 8, "no"), (8, 9, "b"), (9, 10, "no")
-    assert gapless(parts, 10, "no") == tuple(Segment(*each) for each in expected)
-    assert gapless([], 3, "no") == (Segment(0, 3, "no"),)
-    assert gapless([Draft(0, 3, "a", 0.5)], 3)[0].confidence == 0.5
+    segmentation = segmentation_of(parts, 10, ("no",))
+    assert segmentation.segments == tuple(Segment(*each) for each in expected)
+    assert [(one.frame, one.label) for one in segmentation.instants] == [(3, "d"), (9, "c")]
+    assert segmentation_of([], 3, ("no",)).segments == (Segment(0, 3, "no"),)
+    assert segmentation_of([Draft(0, 3, "a", 0.5)], 3, ("no",)).segments[0].confidence == 0.5
 
 
 def test_rows_of_features_and_pictures_of_a_video():

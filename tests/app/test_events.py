@@ -157,7 +157,7 @@ def test_edits_of_two_people_outlive_any_kill(tmp_path):
         assert project.rows("PRAGMA integrity_check") == [("ok",)]
         for video in videos:
             (track,) = project.labelled_tracks(video)
-            starts = [label.start for label in track.labels]
+            starts = [label.start for label in track.segments]
             assert len(set(starts)) == len(starts)
             acknowledged = {key: start for key, (name, start) in stored.items() if name == video}
             expected = {start for key, start in acknowledged.items() if key not in deleted}

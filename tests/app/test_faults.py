@@ -186,7 +186,7 @@ def test_an_empty_token_lets_nobody_in_and_a_token_can_be_renewed(user, rows):
 def test_a_training_whose_folder_is_gone_ends(tmp_path):
     job = Job("training", lambda job: None)
     with refused(tmp_path / "gone") as refusal:
-        run_command(["fact-clip", "bench", "--help"], job, folder=tmp_path / "gone")
+        run_command(["fact-clip", "bench", "--help"], job, tmp_path / "gone" / "run")
     assert "the folder of the training is gone" in refusal.message
 
 

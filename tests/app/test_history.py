@@ -20,6 +20,7 @@ from fact_clip_app.history import ConflictError, History, Part, Person
 from fact_clip_app.project import Action, Label, Project
 
 from ..refusals import refused
+from .conftest import labels_of
 from .test_editing import main, segments
 
 ANNA, BERND = {"browser": "b1", "annotator": "Anna"}, {"browser": "b2", "annotator": "Bernd"}
@@ -334,13 +335,13 @@ def test_random_changes_of_two_clients_lose_no_class(tmp_path, seed):
                 except (ConflictError, InputError):
                     pass
                 assert set(listed()) == expected, word
-                assert {label.label for label in store.track_labels(track)} <= expected
+                assert {label.label for label in labels_of(store, track)} <= expected
         store.close()
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(client, range(2)))
     actions = project.actions()
-    labels = {label.label for label in project.track_labels(track)}
+    labels = {label.label for label in labels_of(project, track)}
     assert labels <= {action.name for action in actions}
     keys = [action.key for action in actions if action.key]
     assert len(set(keys)) == len(keys)
@@ -542,16 +543,16 @@ def test_an_old_project_opens_with_everything(tmp_path):
         ("mouse_01", True, 2), ("mouse_02", False, 3),
     ]  # fmt: skip
     (track,) = project.labelled_tracks(first.id)
-    assert track.labels == [Label(0, 3, "groom", "drawn", "", "Anna"), Label(5, 6, "eat", "corrected", "", "Bernd")]
+    assert track.segments == [Label(0, 3, "groom", "drawn", "", "Anna"), Label(5, 6, "eat", "corrected", "", "Bernd")]
     assert track.complete
-    assert [(track.name, track.complete, track.labels) for track in project.labelled_tracks(second.id)] == [
+    assert [(track.name, track.complete, track.segments) for track in project.labelled_tracks(second.id)] == [
         ("main", False, []), ("left", False, [Label(2, 2, "dig", "drawn", "", "Anna")]),
     ]  # fmt: skip
     assert project.runs()["model-1"][1] == {"after": 1}
     history.step(first.id, Person(), back=True)
-    assert project.track_labels(track.id)[1] == Label(4, 5, "eat", "imported", "why?", "Anna")
+    assert labels_of(project, track.id)[1] == Label(4, 5, "eat", "imported", "why?", "Anna")
     history.step(second.id, Person(), back=False)
-    assert [label.label for label in project.labelled_tracks(second.id)[0].labels] == ["sit"]
+    assert [label.label for label in project.labelled_tracks(second.id)[0].segments] == ["sit"]
     project.close()
     assert len(Project(tmp_path / "p").videos()) == 2  # a second time
 

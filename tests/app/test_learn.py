@@ -90,7 +90,7 @@ def test_features_with_their_video_need_no_encoder(opened, tiny_run, rows, tmp_p
     with pytest.raises(InputError, match="encoder"):
         user.page.engine.model().encoder_for(tmp_path / "take0.mp4")
     examples = labelled_videos(user.page, "main")
-    write_set(user.page, examples, tmp_path / "set", user.page.engine.model(), {}, Job("export", lambda job: None))
+    write_set(user.page, examples, tmp_path / "set", user.page.engine.model(), {}.get, Job("export", lambda job: None))
     written = sorted(path.stem for path in (tmp_path / "set/groundTruth").glob("take*.txt"))
     assert written == ["take0", "take1"]
     assert (tmp_path / "set/groundTruth/take0.txt").read_text().splitlines()[:5] == ["grasp shaft"] * 5
@@ -103,7 +103,7 @@ def test_two_labelled_videos_are_needed(opened, tiny_run, rows):
     with refused("train"):
         from fact_clip_app.export import training_videos
 
-        training_videos(user.page, "left hand", {})
+        training_videos(user.page, "left hand", {}.get)
 
 
 def test_a_training_asks_what_the_unlabelled_rest_is(opened, rows, workbench):
@@ -193,12 +193,12 @@ def test_a_model_is_not_measured_on_what_it_may_have_learned(opened, rows, workb
         user.label(user.add(path), (0, 5, "stir"))
     examples = labelled_videos(user.page, "main")
     job = Job("export", lambda job: None)
-    (video,) = write_set(user.page, examples, tmp_path / "first", None, {}, job)
+    (video,) = write_set(user.page, examples, tmp_path / "first", None, {}.get, job)
     assert not video.is_learned
     second = examples[1].video.id
     assert user.page.project.setting(ROLES) == {examples[0].video.id: False, second: True}
     user.page.project.set(ROLES, {example.video.id: False for example in examples})
-    (video,) = write_set(user.page, examples, tmp_path / "second", None, {}, job)
+    (video,) = write_set(user.page, examples, tmp_path / "second", None, {}.get, job)
     assert video.is_learned
 
 

@@ -81,7 +81,7 @@ def test_what_many_clients_were_told_is_stored_is_there_once(served, rows):
         assert (root / "groundTruth" / f"{name}.txt").read_text() == f"{action}\n" * 12
     project = Project(folder / "project")
     tracks = [track for video in project.videos() for track in project.labelled_tracks(video.id)]
-    stored = [label.label for track in tracks for label in track.labels]
+    stored = [label.label for track in tracks for label in track.segments]
     assert sorted(stored) == sorted(action for _, action in added)
 
 

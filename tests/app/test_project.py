@@ -23,6 +23,7 @@ from fact_clip_app.history import ConflictError, History, Person
 from fact_clip_app.project import Action, Label, Project
 
 from ..refusals import refused
+from .conftest import labels_of
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 40
@@ -86,7 +87,7 @@ def test_edits_undo_redo_and_reload_are_those_of_a_list(steps, tmp_path_factory)
                 undone.append(current)
                 current, redone = after, []
                 revision += 1
-        assert project.track_labels(track) == current
+        assert labels_of(project, track) == current
         titles = list(history.titles(video, ANN).values())
         assert [title is not None for title in titles] == [bool(undone), bool(redone)]
         assert project.labelled_tracks(video)[0].revision == revision
@@ -102,11 +103,11 @@ def test_the_later_of_two_who_saw_the_same_is_told(tmp_path):
     with pytest.raises(ConflictError, match="ann changed track main a moment ago"):
         other.replace(video, track, [Label(0, 9, "pour")], 0, BOB)
     assert other.replace(video, track, [Label(0, 5, "stir"), Label(5, 9, "pour")], first, BOB) == 2
-    labels = project.track_labels(track)
+    labels = labels_of(project, track)
     assert [(one.label, one.annotator) for one in labels] == [("stir", "ann"), ("pour", "bob")]
     other.step(video, BOB, back=True)
     other.step(video, BOB, back=True)  # the first step is of somebody else
-    assert [one.label for one in project.track_labels(track)] == ["stir"]
+    assert [one.label for one in labels_of(project, track)] == ["stir"]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_segments_that_cannot_be_are_refused(segments, place, tmp_path):
     project, video, track = new(tmp_path / "p")
     with refused(place):
         History(project).replace(video, track, [Label(*segment, "a") for segment in segments])
-    assert project.track_labels(track) == []
+    assert labels_of(project, track) == []
 
 
 def test_an_instant_may_begin_a_segment_and_names_keep_their_colours(tmp_path):
@@ -131,7 +132,7 @@ def test_an_instant_may_begin_a_segment_and_names_keep_their_colours(tmp_path):
     project.add_actions(["a", "b", "c"])
     labels = [Label(2, 2, "a"), Label(2, 5, "b"), Label(5, 5, "c")]
     History(project).replace(video, track, labels)
-    assert project.track_labels(track) == labels
+    assert labels_of(project, track) == labels
     History(project).set_actions([Action("c"), Action("d"), Action("a")])
     assert {action.name: action.colour for action in project.actions()} == {"c": 2, "d": 1, "a": 0}
     assert {action.name: action.key for action in project.actions()} == {"c": "3", "d": "2", "a": "1"}
@@ -148,13 +149,13 @@ def test_what_was_removed_comes_back_and_tracks_go_when_they_are_empty(tmp_path)
     assert (project.videos(), project.video(video)) == ([], None)
     assert [entry.id for entry in project.videos(removed=True)] == [video]
     project.change_video(video, removed=None)
-    labels = {track.id: track.labels for track in project.labelled_tracks(video)}
+    labels = {track.id: track.segments for track in project.labelled_tracks(video)}
     assert labels == {main: [], left: [Label(0, 5, "stir")]}
     history.step(video, Person(), back=True)
     project.remove_track(video, left)
     right = project.add_track(video, "right hand")  # it may get the id of the one that is gone
     history.step(video, Person(), back=False)
-    assert project.track_labels(right) == []
+    assert labels_of(project, right) == []
     project.remove_track(video, right)
     with refused("track"):
         project.remove_track(video, main)
@@ -196,10 +197,10 @@ history = History(project)
 video = (project.videos() or [None])[0]
 key = project.add_video("a", None, None, np.arange(100001) / 10) if video is None else video.id
 track = next(iter(project.tracks(key)))
-stop = max([label.stop for label in project.track_labels(track)], default=0)
+stop = max([label.stop for label in project.labelled_tracks(key)[0].segments], default=0)
 while True:
     new = [Label(stop, stop + 1, "stir")]
-    old = [label for label in project.track_labels(track) if label.stop == stop - 5]
+    old = [label for label in project.labelled_tracks(key)[0].segments if label.stop == stop - 5]
     history.edit(key, Part(track, old, new), Person(), f"edit {stop}")
     stop += 1
     print(stop, flush=True)
@@ -223,7 +224,7 @@ def test_what_was_answered_survives_any_kill(tmp_path):
         project = Project(tmp_path / "p")
         (video,) = project.videos()
         (track,) = project.labelled_tracks(video.id)
-        segments = track.labels
+        segments = track.segments
         assert segments[-1].stop in (last, last + 1)
         assert track.revision == segments[-1].stop
         with sqlite3.connect(tmp_path / "p/project.sqlite") as base:

@@ -36,7 +36,7 @@ def of(project, video=0):
     store = Project(project)
     tracks = store.labelled_tracks(store.videos()[video].id)
     store.close()
-    return [parts(track.labels) for track in tracks]
+    return [parts(track.segments) for track in tracks]
 
 
 def test_what_is_exported_comes_back_in_every_format(film, tmp_path, capsys):
@@ -86,7 +86,7 @@ def test_comments_come_back_in_every_format_that_has_a_place_for_them(film, tmp_
         project = tmp_path / f"q{number}"
         assert main(["project", "import", str(project), str(film), str(path)]) == 0, path
         store = Project(project)
-        loaded = {track.name: track.labels for track in store.labelled_tracks(store.videos()[0].id)}
+        loaded = {track.name: track.segments for track in store.labelled_tracks(store.videos()[0].id)}
         store.close()
         assert list(loaded) == tracks
         for labels in loaded.values():
@@ -123,7 +123,7 @@ def test_training_data_are_a_data_set_that_trains(rows, tmp_path):
     dataset = Dataset.open(DataConfig(root=str(tmp_path / "data"), validation=0))
     assert (dataset.train, dataset.test) == (("v1", "v3", "v4", "v5"), ("v2",))
     store = Project(project)
-    label = store.labelled_tracks(store.videos()[0].id)[0].labels[0]
+    label = store.labelled_tracks(store.videos()[0].id)[0].segments[0]
     store.close()
     assert dataset.vocabulary.names[dataset.labels("v2")[label.start]] == "stir"
     assert np.array_equal(dataset.features("v2"), np.load(features / "v2.npy"))
