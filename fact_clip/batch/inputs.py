@@ -135,7 +135,9 @@ class Inputs:
     def __iter__(self) -> Iterator[Item]:
         for source in self._sources:
             if isinstance(source, str) and is_remote(source):
-                yield from self._remote_items(source)
+                for name, address in list_remote(source, self._suffixes):
+                    path = Path(name)
+                    yield Item(item_id(path, Path()), Path(path.name), address=address)
             elif isinstance(source, str | Path):
                 yield from self._items(Path(source))
             else:
@@ -165,11 +167,6 @@ class Inputs:
         if not n_files:
             fix = f"name files that end in {', '.join(self._suffixes)}"
             raise InputError(source, "no videos here", fix)
-
-    def _remote_items(self, address: str) -> Iterator[Item]:
-        for relative, file_address in list_remote(address, self._suffixes):
-            path = Path(relative)
-            yield Item(item_id(path, Path()), Path(path.name), address=file_address)
 
     def _raise_for_duplicate(self) -> None:
         paths: dict[str, Path] = {}

@@ -16,8 +16,8 @@ from fact_clip.encoders.image import (
     GridEncoder,
     OpenClip,
     Timm,
+    Torchvision,
     Transformers,
-    torchvision_model,
 )
 from fact_clip.encoders.pretrained import Runtime, looks_local
 from fact_clip.encoders.sentence import HashEncoder, MiniLM, StoredVectors
@@ -146,7 +146,7 @@ _FRAME: dict[str, Entry[FrameEncoder]] = {
         "transformers:google/siglip-base-patch16-224", Transformers, _TRANSFORMERS | _TORCHVISION
     ),
     "timm": Entry("timm:resnet50.a1_in1k", Timm, {"timm": "backbones"}),
-    "torchvision": Entry("torchvision:resnet50", torchvision_model, _TORCHVISION),
+    "torchvision": Entry("torchvision:resnet50", Torchvision, _TORCHVISION),
 }
 _TEXT: dict[str, Entry[TextEncoder]] = {
     "file": Entry("file:vectors.npz", lambda reference, *_: StoredVectors(reference)),

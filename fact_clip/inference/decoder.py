@@ -82,7 +82,12 @@ class SegmentDecoder:
         frames = self.label(scores, table=table)
         segments = self.builder().add(frames, is_last=True)
         means = self.table(scores, table)
-        return self.finish([self._ranked(segment, means) for segment in segments], scores.clock)
+        ranked = []
+        for segment in segments:
+            ranking = means.rank(segment.start, segment.stop)
+            runners_up = [candidate for candidate in ranking if candidate.label != segment.label]
+            ranked.append(replace(segment, alternatives=tuple(runners_up[:MOST_ALTERNATIVES])))
+        return self.finish(ranked, scores.clock)
 
     def segmentation_by(self, decode: Decode, scores: Scores) -> Segmentation:
         """Return the segmentation of a scored video by another decoder."""
@@ -109,12 +114,6 @@ class SegmentDecoder:
         rows = table.cpu().numpy()[:, allowed].astype(np.float32)
         starts = scores.clock.starts(scores.n_frames)
         return FrameScores(rows[scores.row_of_frame], tuple(names), starts)
-
-    def _ranked(self, segment: Segment, scores: FrameScores) -> Segment:
-        """Return the segment with the candidates that come after its label."""
-        ranking = scores.rank(segment.start, segment.stop)
-        runners_up = [candidate for candidate in ranking if candidate.label != segment.label]
-        return replace(segment, alternatives=tuple(runners_up[:MOST_ALTERNATIVES]))
 
     def label(
         self,

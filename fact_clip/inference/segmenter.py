@@ -441,17 +441,14 @@ class Segmenter:
             InputError: as of `segment`, for the first file that it does not fit.
         """
         settings = settings or DecodeSettings()
-        scorer = self.scorer
-        if not isinstance(scorer, Scorer):  # without a model there are no passes
-            return [self.segment(path, actions, settings=settings) for path in paths]
         candidates = self.choose(actions, settings)
         videos = []
         clocks = []
         for path in paths:
             features, clock = self.open(path)
-            videos.append(scorer.checked(features, path))
+            videos.append(self.scorer.checked(features, path))
             clocks.append(clock)
-        scores = scorer.score_together(
+        scores = self.scorer.score_together(
             videos,
             candidates,
             clocks,

@@ -154,11 +154,15 @@ class FACT(nn.Module):
         if self.similarity is not None and candidates is not None:
             evidence = self.similarity(features, padding, candidates.embeddings)  # (B, T, E, C)
 
+        frame_position = None
+        if self.config.frame_positions:
+            width = self.config.input.hidden
+            frame_position = sinusoidal_positions(mask.shape[1], width, mask.device).unsqueeze(0)
         token_content, token_position, token_mask = self._tokens(len(mask), transcript, mask.device)
         scene = Scene(
             mask=mask,
-            padded=padding is not None,
-            frame_position=self._frame_position(mask),
+            padding=padding,
+            frame_position=frame_position,
             token_mask=token_mask,
             token_content=token_content,
             token_position=token_position,
@@ -212,13 +216,6 @@ class FACT(nn.Module):
             raise InputError("model", f"text is {tuple(embeddings.shape)}, not {expected}")
         objects = None if self.objects is None else self.objects.objects_of(embeddings)
         return Candidates(embeddings, objects)
-
-    def _frame_position(self, mask: Tensor) -> Tensor | None:
-        """Return (1, T, P), if frames have positions."""
-        if not self.config.frame_positions:
-            return None
-        width = self.config.input.hidden
-        return sinusoidal_positions(mask.shape[1], width, mask.device).unsqueeze(0)
 
     def _tokens(
         self, batch: int, transcript: Tensor | None, device: torch.device
