@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,6 @@ from fact_clip.models.kernels import (
     Convolution,
     Dropout,
     FrameConv,
-    Taps,
     convolve_sum,
     merge_taps,
     multiply_taps,
@@ -180,16 +179,12 @@ class CrossAttention(nn.Module):
             logits = logits.masked_fill(~context.mask.unsqueeze(1), float("-inf"))
         weights = logits.softmax(-1)
 
-        if tokens_query:
-            result = self._read_frames(y, weights, context.features)
+        if tokens_query:  # frames are averaged, then projected
+            attended = self.X_V(weights @ context.features)  # (B, N_y, H), as weights sum to one
+            result = self.Y_W(self.dropout(torch.cat([y, attended], dim=-1)))
         else:
             result = self._read_tokens(y, weights, context.features)
         return result, weights, logits
-
-    def _read_frames(self, y: Tensor, weights: Tensor, frames: Tensor) -> Tensor:
-        """Return the result (B, N_y, out) for tokens y. Frames are averaged, then projected."""
-        attended = self.X_V(weights @ frames)  # (B, N_y, H), as weights sum to one
-        return self.Y_W(self.dropout(torch.cat([y, attended], dim=-1)))
 
     def _read_tokens(self, y: Tensor, weights: Tensor, tokens: Tensor) -> Tensor:
         """Return the result (B, N_y, out) for frames y. Tokens are projected, then averaged."""
@@ -301,24 +296,16 @@ class MSTCNPlusPlus(CachesWeights):
             both = torch.cat([first(x), second(x)], dim=-1)  # (B, T, 2F)
             return torch.relu_(fusion(both))
 
-        modules = [first, second, fusion]
         dtype = product_dtype(x)
-        if use_cpu_kernel(x):
-            fold_taps = partial(_fold_taps, first, second, fusion, dtype)
-            taps, bias = self.cached(("taps", layer_index, dtype), modules, fold_taps)
-            return torch.relu_(multiply_taps(x, taps, bias))
+        by_taps = use_cpu_kernel(x)
 
-        fold = partial(_fold, first, second, fusion)
-        convolutions, bias = self.cached(("weights", layer_index, dtype), modules, fold)
-        return torch.relu_(convolve_sum(x, convolutions, bias))
+        def fold() -> tuple[Any, Tensor]:
+            convolutions, bias = _fold(first, second, fusion)
+            return merge_taps(convolutions, dtype) if by_taps else convolutions, bias
 
-
-def _fold_taps(
-    first: FrameConv, second: FrameConv, fusion: FrameConv, dtype: torch.dtype
-) -> tuple[Taps, Tensor]:
-    """Return ``fusion([first(x), second(x)])`` as taps of x in `dtype`, and their bias (F,)."""
-    convolutions, bias = _fold(first, second, fusion)
-    return merge_taps(convolutions, dtype), bias
+        weights, bias = self.cached((layer_index, dtype, by_taps), [first, second, fusion], fold)
+        multiply = multiply_taps if by_taps else convolve_sum
+        return torch.relu_(multiply(x, weights, bias))
 
 
 def _fold(

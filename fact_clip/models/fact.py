@@ -51,14 +51,11 @@ class FACT(nn.Module):
     ) -> None:
         super().__init__()
         keep_freed_memory()
-        if config.head not in HEADS:
-            choices = f"choose {', '.join(HEADS)}"
-            raise InputError("model.head", f"no head {config.head!r}", choices)
+        head_type = HEADS.find(config.head, "model.head")
         whole_of(input_dim, "input_dim", 1, 1_000_000)
         number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
         if config.reads_text:
             _check_class_texts(text, config, classes)
-        head_type = HEADS[config.head]
         self.config = config
         self.input_dim = input_dim
         self.classes = classes
