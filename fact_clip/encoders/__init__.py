@@ -175,8 +175,13 @@ def frame_encoder(
     Returns:
         The encoder.
     """
+    if callable(getattr(name, "encode_images", None)):
+        return cast(FrameEncoder, name)
+    if callable(name):
+        return FunctionEncoder(name)
     if not isinstance(name, str):
-        return _as_frame_encoder(name)
+        problem = f"{type(name).__name__} is no name, encoder or function of pictures"
+        raise InputError("encoder", problem)
     return _build(FRAME_ENCODERS, "frame encoder", name, runtime or Runtime())
 
 
@@ -192,16 +197,6 @@ def text_encoder(name: str, device: str = "auto") -> TextEncoder:
         The encoder.
     """
     return _build(TEXT_ENCODERS, "text encoder", name, Runtime(device))
-
-
-def _as_frame_encoder(part: FrameEncoder | EncodeImages) -> FrameEncoder:
-    """Return an object with the methods of an encoder, or a function as one."""
-    if callable(getattr(part, "encode_images", None)):
-        return cast(FrameEncoder, part)
-    if not callable(part):
-        problem = f"{type(part).__name__} is no name, encoder or function of pictures"
-        raise InputError("encoder", problem)
-    return FunctionEncoder(part)
 
 
 def text_side(name: str) -> str | None:

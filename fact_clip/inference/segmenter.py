@@ -95,7 +95,7 @@ class Segmenter:
         """Pickle how the segmenter is opened, not its weights."""
         if self.reopen is None:
             raise TypeError("only a segmenter of fact_clip.load can be pickled")
-        return self.reopen, ()
+        return self.reopen, (), {"unlabelled": self.unlabelled}
 
     def __repr__(self) -> str:
         """Return the model and its classes in one line."""
@@ -222,8 +222,6 @@ class Segmenter:
             raise InputError("adapt_to", "no videos", "give unlabelled videos")
         self.unlabelled = [*sources]
         self._prototypes.clear()
-        if self.reopen is not None:
-            self.reopen = partial(_reopen_adapted, self.reopen, self.unlabelled)
         return self
 
     def _adapted(self, candidates: CandidateSet) -> CandidateSet:
@@ -578,13 +576,6 @@ class Segmenter:
         if self._encoder is None:
             self._encoder = self.scorer.frame_encoder(video, self.precision)
         return self._encoder
-
-
-def _reopen_adapted(
-    reopen: Callable[..., Segmenter], sources: Sequence[str | Path], **options: Any
-) -> Segmenter:
-    """Open a segmenter again, and adapt it to the same videos."""
-    return reopen(**options).adapt_to(sources)
 
 
 def _split(element: Any) -> tuple[Any, Any]:

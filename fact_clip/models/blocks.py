@@ -26,7 +26,7 @@ from fact_clip.models.branches import (
     pool_segments,
 )
 from fact_clip.models.heads import Candidates, HeadFactory
-from fact_clip.models.kernels import BidirectionalGRU
+from fact_clip.models.kernels.gru import BidirectionalGRU
 from fact_clip.models.output import BlockOutput, Segments
 from fact_clip.models.similarity import SIMILARITY_REACH
 

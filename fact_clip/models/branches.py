@@ -22,18 +22,16 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from fact_clip.config import BlockConfig
-from fact_clip.models.kernels import (
-    BidirectionalGRU,
-    CachesWeights,
+from fact_clip.models.kernels.base import CachesWeights, product_dtype, use_cpu_kernel
+from fact_clip.models.kernels.convolution import (
     Convolution,
-    Dropout,
     FrameConv,
     convolve_sum,
     merge_taps,
     multiply_taps,
-    product_dtype,
-    use_cpu_kernel,
 )
+from fact_clip.models.kernels.dropout import Dropout
+from fact_clip.models.kernels.gru import BidirectionalGRU
 from fact_clip.models.output import Segments
 
 
@@ -372,11 +370,33 @@ class _TokenLayer(nn.Module):
     ) -> Tensor:
         """Return x plus the attention from x (B, M, A) to a context."""
         query = add_position(x, position)
-        if context.features is x:  # self-attention
-            key = query
+        key = add_position(context.features, context.position)
+        if attention.in_proj_weight is None:  # keys and values have another width than queries
+            q_weight = attention.q_proj_weight
+            k_weight = attention.k_proj_weight
+            v_weight = attention.v_proj_weight
         else:
-            key = add_position(context.features, context.position)
-        change = _multi_head(attention, query, key, context, self.dropout)
+            q_weight, k_weight, v_weight = attention.in_proj_weight.chunk(3)
+        q_bias, k_bias, v_bias = attention.in_proj_bias.chunk(3)
+
+        def split_heads(x: Tensor) -> Tensor:
+            return x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+
+        q = split_heads(linear(query, q_weight, q_bias))  # (B, heads, N, A / heads)
+        k = split_heads(linear(key, k_weight, k_bias))  # (B, heads, K, A / heads)
+        v = split_heads(linear(context.features, v_weight, v_bias))
+        mask = None if context.mask is None else context.mask[:, None, None]  # (B, 1, 1, K)
+
+        if not self.training or not self.dropout.p:
+            attended = nn.functional.scaled_dot_product_attention(q, k, v, mask)
+        else:
+            logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (B, heads, N, K)
+            if mask is not None:
+                logits = logits.masked_fill(~mask, float("-inf"))
+            attended = self.dropout(logits.softmax(-1)) @ v  # (B, heads, N, A / heads)
+
+        merged = attended.transpose(1, 2).flatten(2)  # (B, N, A)
+        change = linear(merged, attention.out_proj.weight, attention.out_proj.bias)
         return x + self.dropout(change)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
@@ -384,45 +404,6 @@ class _TokenLayer(nn.Module):
         hidden = torch.relu_(self.linear1(x))
         change = self.linear2(self.dropout(hidden))
         return x + self.dropout(change)
-
-
-def _multi_head(
-    attention: nn.MultiheadAttention,
-    query: Tensor,
-    key: Tensor,
-    context: Context,
-    dropout: Dropout,
-) -> Tensor:
-    """Return ``attention`` of (B, N, A) to (B, K, D), with the dropout of this package.
-
-    `key` is the features of the context with positions, and its values are without.
-    """
-    if attention.in_proj_weight is None:  # keys and values have another width than queries
-        q_weight = attention.q_proj_weight
-        k_weight = attention.k_proj_weight
-        v_weight = attention.v_proj_weight
-    else:
-        q_weight, k_weight, v_weight = attention.in_proj_weight.chunk(3)
-    q_bias, k_bias, v_bias = attention.in_proj_bias.chunk(3)
-
-    def split_heads(x: Tensor) -> Tensor:
-        return x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-
-    q = split_heads(linear(query, q_weight, q_bias))  # (B, heads, N, A / heads)
-    k = split_heads(linear(key, k_weight, k_bias))  # (B, heads, K, A / heads)
-    v = split_heads(linear(context.features, v_weight, v_bias))
-    mask = None if context.mask is None else context.mask[:, None, None]  # (B, 1, 1, K)
-
-    if not dropout.training or not dropout.p:
-        attended = nn.functional.scaled_dot_product_attention(q, k, v, mask)
-    else:
-        logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (B, heads, N, K)
-        if mask is not None:
-            logits = logits.masked_fill(~mask, float("-inf"))
-        attended = dropout(logits.softmax(-1)) @ v  # (B, heads, N, A / heads)
-
-    merged = attended.transpose(1, 2).flatten(2)  # (B, N, A)
-    return linear(merged, attention.out_proj.weight, attention.out_proj.bias)
 
 
 class TokenAttention(nn.Module):

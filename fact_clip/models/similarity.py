@@ -17,7 +17,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fact_clip.models.kernels import FrameConv, full_precision
+from fact_clip.models.kernels.base import full_precision
+from fact_clip.models.kernels.convolution import FrameConv
 
 CHANNELS = 16  # width of the network that all candidates share
 LAYERS = 4  # dilated layers of that network

@@ -306,15 +306,11 @@ def origin_of(encoder: FrameEncoder, settings: Settings) -> Json:
     return {
         "format": FORMAT,
         "encoder": encoder.name,
-        "precision": precision_of(encoder),
+        # Features of another precision are other features.
+        "precision": str(getattr(encoder, "precision", "float32")),
         "fps": settings.fps,
         **settings.origin,
     }
-
-
-def precision_of(encoder: FrameEncoder) -> str:
-    """Return the precision of an encoder. Features of another precision are other features."""
-    return str(getattr(encoder, "precision", "float32"))
 
 
 def is_current(
