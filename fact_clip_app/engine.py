@@ -17,7 +17,6 @@ from fact_clip.core.paths import file_name
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, Scores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
-from fact_clip.inference.scorer import check_features
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES, picture_times, probe
@@ -294,7 +293,7 @@ def open_features(features: Path, model: Segmenter | None) -> tuple[Singles, Clo
     if model is None:
         return load_features(features, "TD"), read_clock(features, layout="TD")
     rows, clock = model.open(features)
-    return check_features(rows, features, model.scorer.width, model.scorer.needs.origin), clock
+    return model.scorer.checked(rows, features), clock
 
 
 def row_starts(clock: Clock, n_rows: int) -> Floats:

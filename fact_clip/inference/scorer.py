@@ -103,25 +103,6 @@ class FeatureSpec:
         return features, clock
 
 
-def check_features(features: Any, where: Location, width: int, origin: str) -> Array:
-    """Return features as an array of finite rows (T, `width`).
-
-    Args:
-        features: array-like, (T, D).
-        where: location of an error.
-        width: columns that the model reads.
-        origin: as of `FeatureSpec`.
-
-    Raises:
-        InputError: another shape or type, or values that are not finite.
-    """
-    rows = array_of(features, where, f"an array of numbers, (T, {width})")
-    if rows.ndim != 2 or not len(rows) or rows.shape[1] != width:
-        raise InputError(where, f"an array of shape {rows.shape}, but {origin} (T, {width})")
-    check_finite(where, rows)
-    return rows
-
-
 class FrameScorer(Protocol):
     """Scores the frames of a video for a list of candidates, trained or not.
 
@@ -160,8 +141,21 @@ class FrameScorer(Protocol):
         """Return the features that the model reads."""
 
     def checked(self, features: Any, where: Location) -> Array:
-        """Return features as rows that the model reads; see `check_features`."""
-        return check_features(features, where, self.width, self.needs.origin)
+        """Return features as an array of finite rows (T, `width`).
+
+        Args:
+            features: array-like, (T, D).
+            where: location of an error.
+
+        Raises:
+            InputError: another shape or type, or values that are not finite.
+        """
+        rows = array_of(features, where, f"an array of numbers, (T, {self.width})")
+        if rows.ndim != 2 or not len(rows) or rows.shape[1] != self.width:
+            expected = f"{self.needs.origin} (T, {self.width})"
+            raise InputError(where, f"an array of shape {rows.shape}, but {expected}")
+        check_finite(where, rows)
+        return rows
 
     def load(self) -> None:
         """Load what embeds and compares names, where the scorer reads names."""
