@@ -243,9 +243,20 @@ def run_batch(
     Yields:
         The outcomes, in the order of the inputs.
     """
-    items = (item for item in inputs if options.shard.has(item.id))
     total = -(-len(inputs) // options.shard.count)
-    packs = packed(_paced(items, total, tasks[0].command, progress), tasks[0], options)
+
+    def paced() -> Iterator[Item]:
+        pace = Pace()
+        items = (item for item in inputs if options.shard.has(item.id))
+        for number, item in enumerate(items):
+            if progress is not None:
+                progress(number, max(total, number + 1), item.path.name)
+            left = pace.left(number, total)
+            if left is not None:
+                logger.info("%sing: %d of %d, %s left", tasks[0].command, number, total, left)
+            yield item
+
+    packs = packed(paced(), tasks[0], options)
     pool = ThreadPoolExecutor(len(tasks))
     try:
         for task in tasks:
@@ -285,20 +296,6 @@ def packed(items: Iterable[Item], task: Task, options: BatchOptions) -> Iterator
         n_rows += item_rows
     if pack:
         yield pack
-
-
-def _paced(
-    items: Iterable[Item], total: int, command: str, progress: Progress | None
-) -> Iterator[Item]:
-    """Yield the inputs, and report the progress."""
-    pace = Pace()
-    for number, item in enumerate(items):
-        if progress is not None:
-            progress(number, max(total, number + 1), item.path.name)
-        left = pace.left(number, total)
-        if left is not None:
-            logger.info("%sing: %d of %d, %s left", command, number, total, left)
-        yield item
 
 
 def _in_threads(

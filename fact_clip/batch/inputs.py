@@ -77,9 +77,10 @@ class Shard:
     @classmethod
     def parse(cls, value: str) -> Shard:
         """Return the shard of "I/N"."""
-        index, _, count = value.partition("/")
-        if index.isdecimal() and count.isdecimal() and int(index) < int(count):
-            return cls(int(index), int(count))
+        with suppress(ValueError):
+            index, count = map(int, value.split("/"))
+            if 0 <= index < count:
+                return cls(index, count)
         raise InputError("--shard", f"{value!r}", "write I/N: 0/4, 1/4, 2/4 and 3/4 for four jobs")
 
     def has(self, item_id: str) -> bool:
@@ -121,7 +122,13 @@ class Inputs:
         if not len(self):
             raise InputError("inputs", "there is none", "name a file or a folder")
         if (self._hashes[1:] == self._hashes[:-1]).any():
-            self._raise_for_duplicate()
+            paths: dict[str, Path] = {}
+            for item in self:
+                if item.id in paths:
+                    problem = f"the id {item.id}, which {paths[item.id]} has too"
+                    fix = "name the folder above both, or give ids in a manifest"
+                    raise InputError(item.path, problem, fix)
+                paths[item.id] = item.path
 
     def __len__(self) -> int:
         return len(self._hashes)
@@ -135,7 +142,9 @@ class Inputs:
     def __iter__(self) -> Iterator[Item]:
         for source in self._sources:
             if isinstance(source, str) and is_remote(source):
-                yield from self._remote_items(source)
+                for name, address in list_remote(source, self._suffixes):
+                    path = Path(name)
+                    yield Item(item_id(path, Path()), Path(path.name), address=address)
             elif isinstance(source, str | Path):
                 yield from self._items(Path(source))
             else:
@@ -166,20 +175,6 @@ class Inputs:
             fix = f"name files that end in {', '.join(self._suffixes)}"
             raise InputError(source, "no videos here", fix)
 
-    def _remote_items(self, address: str) -> Iterator[Item]:
-        for relative, file_address in list_remote(address, self._suffixes):
-            path = Path(relative)
-            yield Item(item_id(path, Path()), Path(path.name), address=file_address)
-
-    def _raise_for_duplicate(self) -> None:
-        paths: dict[str, Path] = {}
-        for item in self:
-            if item.id in paths:
-                problem = f"the id {item.id}, which {paths[item.id]} has too"
-                fix = "name the folder above both, or give ids in a manifest"
-                raise InputError(item.path, problem, fix)
-            paths[item.id] = item.path
-
 
 def visible_files(root: Path) -> Iterator[Path]:
     """Yield the files below a folder, without those that are hidden or being written."""
@@ -192,8 +187,7 @@ def visible_files(root: Path) -> Iterator[Path]:
 
 def item_id(path: Path, root: Path) -> str:
     """Return the id of a file below a root: its path without the ending, as names of files."""
-    relative = PurePosixPath(path.relative_to(root).with_suffix("").as_posix())
-    return "/".join(file_name(part) for part in relative.parts)
+    return "/".join(map(file_name, path.relative_to(root).with_suffix("").parts))
 
 
 def _list_items(paths: Sequence[str | Path]) -> Iterator[Item]:

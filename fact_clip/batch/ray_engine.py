@@ -11,7 +11,7 @@ from typing import Any
 
 from fact_clip.batch.engine import BatchOptions, Outcome, Task, packed
 from fact_clip.batch.extraction import ExtractTask
-from fact_clip.batch.inputs import Inputs, Item
+from fact_clip.batch.inputs import Inputs
 from fact_clip.core.extras import require
 from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.encoders.image import GridEncoder
@@ -102,7 +102,12 @@ def on_ray(
         )
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
-        rows = [{"item": _packed(item)} for item in inputs if options.shard.has(item.id)]
+        rows = []
+        for item in inputs:
+            if options.shard.has(item.id):
+                if item.address is None:  # for other machines
+                    item = replace(item, path=item.path.absolute())
+                rows.append({"item": pickle.dumps(item)})
         if not rows:  # a shard may be empty
             return
         n_blocks = max(workers * _BLOCKS_A_WORKER, len(rows) // _MAX_BLOCK)
@@ -121,13 +126,6 @@ def on_ray(
     finally:
         if is_ours:
             ray.shutdown()
-
-
-def _packed(item: Item) -> bytes:
-    """Pickle an input, with a path that holds on other machines, too."""
-    if item.address is None:
-        item = replace(item, path=item.path.absolute())
-    return pickle.dumps(item)
 
 
 class _Actor:

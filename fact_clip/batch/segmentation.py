@@ -281,7 +281,9 @@ class SegmentTask(Task):
                 )
         for number, outcome in enumerate(outcomes):
             try:
-                identity = self._identity_of(outcome.item)
+                identity = outcome.item.span.facts
+                with suppress(OSError):  # it is raised again where the input is read
+                    identity |= identity_of(outcome.item.source)
                 if together:
                     segmentation = together[number]
                 else:
@@ -289,12 +291,6 @@ class SegmentTask(Task):
                 yield self._write(outcome, identity, segmentation)
             except InputError as error:
                 yield replace(outcome, error=error)
-
-    def _identity_of(self, item: Item) -> Json:
-        identity: Json = {}
-        with suppress(OSError):  # it is raised again where the input is read
-            identity = identity_of(item.source)
-        return identity | item.span.facts
 
     def _segment(self, item: Item, within: Progress | None) -> Segmentation:
         segmenter = self._segmenter

@@ -170,12 +170,10 @@ def _segments(folder: Path, batch: Batch) -> Iterator[Json]:
             segmentation = from_dict(record.path, json.loads(file.readline()))
         origin = record.facts["request"]["input"].get("start", 0.0)
         for segment in segmentation:
-            start = segmentation.seconds(segment.start)
-            stop = segmentation.seconds(segment.stop)
-            if start is None or stop is None:
-                times = (float(segment.start), float(segment.stop))
-            else:
-                times = (round(origin + start, 6), round(origin + stop, 6))
+            times = []
+            for frame in (segment.start, segment.stop):
+                seconds = segmentation.seconds(frame)
+                times.append(float(frame) if seconds is None else round(origin + seconds, 6))
             cells = (record.id, *times, segment.label, segment.confidence)
             yield dict(zip(COLUMNS, cells, strict=True))
 

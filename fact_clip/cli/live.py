@@ -17,7 +17,6 @@ from fact_clip.core.messages import printable
 from fact_clip.core.paths import file_name, inside
 from fact_clip.formats import format_called, save
 from fact_clip.formats.table import COLUMNS
-from fact_clip.inference.scorer import check_features
 from fact_clip.inference.segmenter import FEATURES, Segmenter
 from fact_clip.inference.stream import Stream
 from fact_clip.video.decode import LIVE, live_frames
@@ -102,7 +101,7 @@ def _read_parts(source: str, model: Segmenter) -> Iterator[Array]:
             if line.strip():
                 where = FileLocation(Path("-"), number)
                 row = parse_json(line, where, "numbers, [0.5, 1.0, ...]")
-                features = check_features([row], where, scorer.width, scorer.needs.origin)
+                features = scorer.checked([row], where)
                 yield features.astype(np.float32)
     elif Path(source).suffix.lower() == FEATURES:
         features, _ = model.open(Path(source))

@@ -125,10 +125,10 @@ class Scores:
     @property
     def nbytes(self) -> int:
         """Return the size in main memory, in bytes."""
-        parts: list[Tensor | Scores | None] = [self.similarity, self.rivals]
+        parts: list[object] = [self.similarity, self.rivals]
         for voter in self.voters:
-            parts += [voter.frames, voter.tokens, voter.has_token]
-        return sum(part.nbytes for part in parts if part is not None)
+            parts += vars(voter).values()
+        return sum(part.nbytes for part in parts if isinstance(part, Tensor | Scores))
 
     def to(self, device: torch.device | str) -> Scores:
         """Return the scores on another device."""
@@ -215,7 +215,6 @@ def class_scores(scores: Scores, candidates: CandidateSet) -> Tensor:
     return mean_probabilities(tables, scores.smoothing)
 
 
-@torch.inference_mode()
 def voter_labels(scores: Scores, candidates: CandidateSet) -> dict[str, Labels]:
     """Return the labels of each branch alone, without switching penalty.
 
@@ -227,16 +226,10 @@ def voter_labels(scores: Scores, candidates: CandidateSet) -> dict[str, Labels]:
         "frames" and, where the model has tokens, "tokens", each with labels and scores as of
         `decode_scores`.
     """
-    weights = {"frames": 1.0}
+    candidates = replace(candidates, durations=None)
+    labels = {"frames": decode_scores(replace(scores, frame_weight=1.0), candidates)}
     if scores.voters[0].tokens is not None:
-        weights["tokens"] = 0.0
-    index = scores.row_of_frame
-    labels = {}
-    for name, weight in weights.items():
-        best = class_scores(replace(scores, frame_weight=weight), candidates).max(-1)
-        indices = best.indices.cpu().numpy()
-        values = best.values.clamp(0, 1).cpu().numpy()
-        labels[name] = (indices[index], values[index])
+        labels["tokens"] = decode_scores(replace(scores, frame_weight=0.0), candidates)
     return labels
 
 

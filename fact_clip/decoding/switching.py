@@ -151,7 +151,6 @@ def absorb_short(labels: Integers, scores: Reals, shortest: int, n_final: int = 
     labels = labels.copy()
     segments = runs(labels)
     stop_of = {start: stop for start, stop, _ in segments}
-    label_of = {start: label for start, _, label in segments}
     start_of = {stop: start for start, stop, _ in segments}
     queue = [(stop - start, start) for start, stop, _ in segments]
     heapify(queue)
@@ -163,22 +162,20 @@ def absorb_short(labels: Integers, scores: Reals, shortest: int, n_final: int = 
             continue
         if length >= shortest:
             break
-        neighbours = [start_of.get(start), stop]
-        candidates = [label_of[neighbour] for neighbour in neighbours if neighbour in stop_of]
-        means = [float(scores[start:stop, label].mean()) for label in candidates]
-        winner = candidates[means.index(max(means))]
+        neighbours = [labels[frame] for frame in (start - 1, stop) if 0 <= frame < len(labels)]
+        means = [float(scores[start:stop, label].mean()) for label in neighbours]
+        winner = neighbours[means.index(max(means))]
         labels[start:stop] = winner
 
         # Merge with the neighbours of the same label.
         first = start
-        if start in start_of and label_of[start_of[start]] == winner:
+        if start and labels[start - 1] == winner:
             first = start_of[start]
             del stop_of[start]
         end = stop
-        if stop in stop_of and label_of[stop] == winner:
+        if stop in stop_of and labels[stop] == winner:
             end = stop_of.pop(stop)
         stop_of[first] = end
-        label_of[first] = winner
         start_of[end] = first
         heappush(queue, (end - first, first))
     return labels

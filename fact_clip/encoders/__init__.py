@@ -16,8 +16,8 @@ from fact_clip.encoders.image import (
     GridEncoder,
     OpenClip,
     Timm,
+    Torchvision,
     Transformers,
-    torchvision_model,
 )
 from fact_clip.encoders.pretrained import Runtime, looks_local
 from fact_clip.encoders.sentence import HashEncoder, MiniLM, StoredVectors
@@ -146,7 +146,7 @@ _FRAME: dict[str, Entry[FrameEncoder]] = {
         "transformers:google/siglip-base-patch16-224", Transformers, _TRANSFORMERS | _TORCHVISION
     ),
     "timm": Entry("timm:resnet50.a1_in1k", Timm, {"timm": "backbones"}),
-    "torchvision": Entry("torchvision:resnet50", torchvision_model, _TORCHVISION),
+    "torchvision": Entry("torchvision:resnet50", Torchvision, _TORCHVISION),
 }
 _TEXT: dict[str, Entry[TextEncoder]] = {
     "file": Entry("file:vectors.npz", lambda reference, *_: StoredVectors(reference)),
@@ -175,8 +175,13 @@ def frame_encoder(
     Returns:
         The encoder.
     """
+    if callable(getattr(name, "encode_images", None)):
+        return cast(FrameEncoder, name)
+    if callable(name):
+        return FunctionEncoder(name)
     if not isinstance(name, str):
-        return _as_frame_encoder(name)
+        problem = f"{type(name).__name__} is no name, encoder or function of pictures"
+        raise InputError("encoder", problem)
     return _build(FRAME_ENCODERS, "frame encoder", name, runtime or Runtime())
 
 
@@ -192,16 +197,6 @@ def text_encoder(name: str, device: str = "auto") -> TextEncoder:
         The encoder.
     """
     return _build(TEXT_ENCODERS, "text encoder", name, Runtime(device))
-
-
-def _as_frame_encoder(part: FrameEncoder | EncodeImages) -> FrameEncoder:
-    """Return an object with the methods of an encoder, or a function as one."""
-    if callable(getattr(part, "encode_images", None)):
-        return cast(FrameEncoder, part)
-    if not callable(part):
-        problem = f"{type(part).__name__} is no name, encoder or function of pictures"
-        raise InputError("encoder", problem)
-    return FunctionEncoder(part)
 
 
 def text_side(name: str) -> str | None:

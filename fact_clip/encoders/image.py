@@ -13,7 +13,6 @@ from fact_clip.core import Image, InputError, Json, Names, Singles, Size
 from fact_clip.core.arguments import array_of
 from fact_clip.core.paths import expanded
 from fact_clip.encoders.pretrained import (
-    ClipModel,
     PictureModel,
     Runtime,
     TextModel,
@@ -74,10 +73,17 @@ class Timm(Backbone):
 
 
 class Torchvision(Backbone):
-    """A classifier of torchvision without its last layer."""
+    """A classifier of pictures, or of clips, of torchvision without its last layer."""
 
     library = "torchvision"
     site = "https://download.pytorch.org"
+
+    @cached_property
+    def clip_length(self) -> int:  # type: ignore[override]
+        """Return the pictures of a clip, 1 for a model of single pictures."""
+        from torchvision import models
+
+        return 16 if self._model_name in models.list_models(models.video) else 1
 
     def _weights(self) -> Any:
         from torchvision import models
@@ -112,28 +118,6 @@ class Torchvision(Backbone):
         return self._weights().transforms(), self.model
 
 
-class TorchvisionVideo(ClipModel, Torchvision):
-    """A classifier of clips of torchvision without its last layer."""
-
-
-def torchvision_model(reference: str, where: str, runtime: Runtime) -> Torchvision:
-    """Return the encoder of a classifier of pictures or of clips.
-
-    Args:
-        reference: MODEL or MODEL/FILE.
-        where: location of an error.
-        runtime: how it runs.
-
-    Returns:
-        The encoder, not loaded yet.
-    """
-    from torchvision import models
-
-    name = reference.partition("/")[0]
-    kind = TorchvisionVideo if name in models.list_models(models.video) else Torchvision
-    return kind(reference, where, runtime)
-
-
 def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None:
     """Load a checkpoint strictly, except for the layers that were removed from the model."""
     import torch
@@ -150,11 +134,7 @@ def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None
     model.load_state_dict(weights)
 
 
-class ImageTextModel(PictureModel, TextModel):
-    """A model that embeds pictures and texts in one space."""
-
-
-class OpenClip(ImageTextModel):
+class OpenClip(PictureModel, TextModel):
     """A model of open_clip: MODEL/TAG, MODEL/FILE, local-dir:FOLDER or hf-hub:OWNER/NAME."""
 
     def __init__(self, prefix: str, reference: str, where: str, runtime: Runtime) -> None:
@@ -244,7 +224,7 @@ class OpenClip(ImageTextModel):
         return lambda texts: {"text": tokeniser(texts)}, self.model.encode_text
 
 
-class Transformers(ImageTextModel, ClipModel):
+class Transformers(PictureModel, TextModel):
     """A model of transformers, a folder or OWNER/NAME: safetensors only, no code.
 
     It embeds pictures and texts (CLIP, SigLIP), or clips (VideoMAE, V-JEPA 2, ...).
@@ -281,16 +261,6 @@ class Transformers(ImageTextModel, ClipModel):
         """Return the pictures of a clip, 1 for a model of single pictures. It loads the model."""
         config = self.model.config
         return int(getattr(config, "num_frames", 0) or getattr(config, "frames_per_clip", 1))
-
-    def prepare(self, image: Image) -> Any:
-        """Prepare a picture, or return one of a clip unchanged."""
-        kind = ClipModel if self.clip_length > 1 else PictureModel
-        return kind.prepare(self, image)
-
-    def encode_images(self, prepared: Any) -> Singles:
-        """Encode prepared pictures or clips -> (N, D) float32, not normalised."""
-        kind = ClipModel if self.clip_length > 1 else PictureModel
-        return kind.encode_images(self, prepared)
 
     def _clip_side(self) -> PictureSide:
         from transformers import AutoVideoProcessor

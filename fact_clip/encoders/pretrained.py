@@ -30,7 +30,8 @@ from fact_clip.core.paths import expanded
 if TYPE_CHECKING:
     import torch
 
-    # The preprocessing of a picture, to (3, h, w); and the model, from (N, 3, h, w) to (N, D).
+    # The preprocessing of a picture, to (3, h, w), or of clips, (N, L, 3, H, W) uint8; and the
+    # model, from N of them to (N, D).
     PictureSide = tuple[Callable[[Any], torch.Tensor], Callable[[torch.Tensor], Any]]
     # The tokeniser of N texts; and the model, from tokens to (N, E), not normalised.
     TextSide = tuple[Callable[[list[str]], dict[str, torch.Tensor]], Callable[..., Any]]
@@ -149,10 +150,12 @@ class PictureModel(Pretrained):
 
     size: Size = None
     context = 0
+    clip_length = 1
+    clip_stride = 3  # of an encoder of clips
 
     @abstractmethod
     def _picture_side(self) -> PictureSide:
-        """Return the preprocessing and the model, of the loaded weights."""
+        """Return the preprocessing of a picture, or of clips, and the model, of the weights."""
 
     @cached_property
     def _pictures(self) -> PictureSide:
@@ -176,38 +179,24 @@ class PictureModel(Pretrained):
         """Load the weights now. An InputError says how to get missing ones."""
         _ = self._pictures
 
-    def prepare(self, image: Image) -> Singles:
-        """Prepare (H, W, 3) -> (3, h, w) float32."""
+    def prepare(self, image: Image) -> Any:
+        """Prepare (H, W, 3) -> (3, h, w) float32. Clips are prepared as a whole."""
+        if self.clip_length > 1:
+            return image
         from PIL import Image
 
         return self._pictures[0](Image.fromarray(image)).numpy()
 
-    def encode_images(self, prepared: Singles) -> Singles:
-        """Encode (N, 3, h, w) -> (N, D) float32, not normalised."""
-        import torch
-
-        with self._errors():
-            return self._run(self._pictures[1], x=torch.from_numpy(prepared))
-
-
-class ClipModel(PictureModel):
-    """A pretrained encoder of clips. `_picture_side` prepares (N, L, 3, H, W) uint8."""
-
-    clip_length = 16
-    clip_stride = 3
-
-    def prepare(self, image: Image) -> Any:
-        """Return the picture unchanged, since clips are prepared as a whole."""
-        return image
-
     def encode_images(self, prepared: Any) -> Singles:
-        """Encode clips (N, L, H, W, 3) uint8 -> (N, D) float32, not normalised."""
+        """Encode (N, 3, h, w), or clips (N, L, H, W, 3) uint8 -> (N, D) float32, not normalised."""
         import torch
 
         transform, features = self._pictures
         with self._errors():
-            clips = torch.from_numpy(prepared).permute(0, 1, 4, 2, 3)
-            return self._run(features, x=transform(clips))
+            pixels = torch.from_numpy(prepared)
+            if self.clip_length > 1:
+                pixels = transform(pixels.permute(0, 1, 4, 2, 3))
+            return self._run(features, x=pixels)
 
 
 class TextModel(Pretrained):

@@ -102,13 +102,22 @@ class MiniLM(TextModel):
         return tokens, features
 
 
+_KINDS = ("weight", "bias")
+_ATTENTION = ("query", "key", "value")
+_LAYER = {
+    "self_attn.out_proj": "attention.output.dense",
+    "norm1": "attention.output.LayerNorm",
+    "linear1": "intermediate.dense",
+    "linear2": "output.dense",
+    "norm2": "output.LayerNorm",
+}
+"""Parts of a layer of torch and their names in BERT's weights."""
+
+
 def _bert(weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
     """Return BERT (Devlin et al., 2019) by torch alone: importing transformers takes seconds."""
     import torch
     from torch import nn
-
-    def part(name: str) -> dict[str, torch.Tensor]:
-        return {kind: weights[f"{name}.{kind}"] for kind in ("weight", "bias")}
 
     tables = [
         weights[f"embeddings.{kind}_embeddings.weight"]
@@ -127,21 +136,15 @@ def _bert(weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
     )
     encoder = nn.TransformerEncoder(layer, 1 + max(numbers), enable_nested_tensor=False)
     norm = nn.LayerNorm(width, eps=1e-12)
-    norm.load_state_dict(part("embeddings.LayerNorm"))
+    norm.load_state_dict({kind: weights[f"embeddings.LayerNorm.{kind}"] for kind in _KINDS})
     for number, module in enumerate(encoder.layers):
         start = f"encoder.layer.{number}"
-        qkv = [part(f"{start}.attention.self.{kind}") for kind in ("query", "key", "value")]
-        parts = {
-            "self_attn.out_proj": part(f"{start}.attention.output.dense"),
-            "norm1": part(f"{start}.attention.output.LayerNorm"),
-            "linear1": part(f"{start}.intermediate.dense"),
-            "linear2": part(f"{start}.output.dense"),
-            "norm2": part(f"{start}.output.LayerNorm"),
-        }
         state: dict[str, torch.Tensor] = {}
-        for kind in ("weight", "bias"):
-            state |= {f"{name}.{kind}": values[kind] for name, values in parts.items()}
-            state[f"self_attn.in_proj_{kind}"] = torch.cat([values[kind] for values in qkv])
+        for kind in _KINDS:
+            for name, published_name in _LAYER.items():
+                state[f"{name}.{kind}"] = weights[f"{start}.{published_name}.{kind}"]
+            attention = [f"{start}.attention.self.{part}.{kind}" for part in _ATTENTION]
+            state[f"self_attn.in_proj_{kind}"] = torch.cat([weights[name] for name in attention])
         module.load_state_dict(state)
     embeddings = [nn.Embedding.from_pretrained(table) for table in tables]
     return nn.ModuleList([*embeddings, norm, encoder])

@@ -22,7 +22,7 @@ from fact_clip.core import (
 from fact_clip.core.arguments import array_of, names_of, number_of, validated
 from fact_clip.datasets.describe import SHORT, short_segment_penalty
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.datasets.statistics import IGNORED, Run, count_transitions
+from fact_clip.datasets.statistics import IGNORED, count_transitions
 from fact_clip.decoding.durations import Durations, decode_durations
 from fact_clip.decoding.scores import mean_probabilities
 from fact_clip.decoding.switching import transition_costs
@@ -144,14 +144,17 @@ class ScoreDecoder:
         runs_of_videos = []
         lengths: list[list[float]] = [[] for _ in vocabulary]  # of the segments of each class
         for video in training_segments:
-            with located("training_segments"):
-                label_runs = _label_runs(video, vocabulary)
-            runs_of_videos.append(label_runs)
+            label_runs = []
             # rows of the scores for each frame of the labels
             scale = fps / video.fps if fps and video.fps else 1.0
-            for start, stop, label in label_runs:
-                if label != IGNORED:
-                    lengths[label].append((stop - start) * scale)
+            for segment in video:
+                label = IGNORED
+                if segment.label != UNLABELLED:
+                    with located("training_segments"):
+                        label = int(vocabulary.encode([segment.label])[0])
+                    lengths[label].append(segment.duration * scale)
+                label_runs.append((segment.start, segment.stop, label))
+            runs_of_videos.append(label_runs)
         if switch_penalty is None:
             switch_penalty = _learned_penalty(lengths, vocabulary)
 
@@ -200,17 +203,6 @@ def _learned_penalty(lengths: Sequence[Sequence[float]], vocabulary: Vocabulary)
         fix = "give labelled videos of the training, or the switching penalty"
         raise InputError("training_segments", "no actions", fix)
     return short_segment_penalty(float(np.quantile(of_actions, SHORT)))
-
-
-def _label_runs(video: Segmentation, vocabulary: Vocabulary) -> list[Run]:
-    """Return start, stop and class of each training segment."""
-    label_runs = []
-    for segment in video:
-        label = IGNORED
-        if segment.label != UNLABELLED:
-            label = int(vocabulary.encode([segment.label])[0])
-        label_runs.append((segment.start, segment.stop, label))
-    return label_runs
 
 
 def probabilities(scores: Any, where: Location, n_classes: int, kind: Kind | None = None) -> Floats:

@@ -82,7 +82,12 @@ class SegmentDecoder:
         frames = self.label(scores, table=table)
         segments = self.builder().add(frames, is_last=True)
         means = self.table(scores, table)
-        return self.finish([self._ranked(segment, means) for segment in segments], scores.clock)
+        ranked = []
+        for segment in segments:
+            ranking = means.rank(segment.start, segment.stop)
+            runners_up = [candidate for candidate in ranking if candidate.label != segment.label]
+            ranked.append(replace(segment, alternatives=tuple(runners_up[:MOST_ALTERNATIVES])))
+        return self.finish(ranked, scores.clock)
 
     def segmentation_by(self, decode: Decode, scores: Scores) -> Segmentation:
         """Return the segmentation of a scored video by another decoder."""
@@ -109,12 +114,6 @@ class SegmentDecoder:
         rows = table.cpu().numpy()[:, allowed].astype(np.float32)
         starts = scores.clock.starts(scores.n_frames)
         return FrameScores(rows[scores.row_of_frame], tuple(names), starts)
-
-    def _ranked(self, segment: Segment, scores: FrameScores) -> Segment:
-        """Return the segment with the candidates that come after its label."""
-        ranking = scores.rank(segment.start, segment.stop)
-        runners_up = [candidate for candidate in ranking if candidate.label != segment.label]
-        return replace(segment, alternatives=tuple(runners_up[:MOST_ALTERNATIVES]))
 
     def label(
         self,
@@ -178,6 +177,7 @@ class SegmentBuilder:
         least_certainty: mean certainty below which a segment is rejected.
 
     Attributes:
+        open_label: label of the open segment, if one is open.
         start: first frame of the open segment.
         stop: number of frames that were added, which is the end of the open segment.
     """
@@ -187,14 +187,9 @@ class SegmentBuilder:
         self.least_certainty = least_certainty
         self.start = 0
         self.stop = 0
-        self._open_label: int | None = None  # None: no segment is open
+        self.open_label: int | None = None
         self._confidence_sum = 0.0  # over the frames of the open segment, like the next
         self._certainty_sum = 0.0
-
-    @property
-    def has_open(self) -> bool:
-        """Return whether a segment is open."""
-        return self._open_label is not None
 
     def add(self, frames: FrameLabels, is_last: bool = False) -> list[Segment]:
         """Add frames and return the segments that have ended.
@@ -207,9 +202,9 @@ class SegmentBuilder:
         first_frame = self.stop
         label_runs = runs(frames.labels) if frames.labels.size else []  # `runs` needs a frame
         for run_start, run_stop, label in label_runs:
-            if label != self._open_label:
+            if label != self.open_label:
                 self._close(segments)
-                self._open_label = label
+                self.open_label = label
                 self.start = first_frame + run_start
             self.stop = first_frame + run_stop
             self._confidence_sum += float(frames.confidence[run_start:run_stop].sum())
@@ -223,13 +218,13 @@ class SegmentBuilder:
 
         A rejected segment extends the last of them if that was rejected too.
         """
-        if self._open_label is None:
+        if self.open_label is None:
             return
 
         n_frames = self.stop - self.start
         is_accepted = self._certainty_sum / n_frames >= self.least_certainty
         if is_accepted:
-            name = self.names[self._open_label]
+            name = self.names[self.open_label]
             confidence = min(self._confidence_sum / n_frames, 1.0)  # a sum may be rounded up
             segments.append(Segment(self.start, self.stop, name, confidence))
         elif segments and segments[-1].label == NONE_OF_THESE:
@@ -237,6 +232,6 @@ class SegmentBuilder:
         else:
             segments.append(Segment(self.start, self.stop, NONE_OF_THESE))
 
-        self._open_label = None
+        self.open_label = None
         self._confidence_sum = 0.0
         self._certainty_sum = 0.0

@@ -7,7 +7,7 @@ model's own encoder may have no meanings (hashed words) or put all texts close t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -78,29 +78,20 @@ def new_words(
 
     names_have_parts = candidates.slots != WHOLE_NAME
     results = []
-    for word in _untrained_words(candidates, trained, phrases, trained_words):
-        compared = _compared(word, trained_words[word.slot], device)
-        if compared.far or names_have_parts:
-            results.append(compared)
-    return tuple(results)
-
-
-def _untrained_words(
-    candidates: Vocabulary,
-    trained: Vocabulary,
-    phrases: Collection[str],
-    trained_words: dict[str, list[str]],
-) -> Iterator[NewWord]:
-    """Yield the words of candidates that no trained class has, not compared with any yet."""
     for name, factors in zip(candidates.names, candidates.factors, strict=True):
         if name in trained or name in candidates.background:
             continue
-        if name in phrases or candidates.slots == WHOLE_NAME:
-            yield NewWord(action=name, slot=PHRASE, word=name)
-            continue
-        for slot, factor in zip(candidates.slots, factors, strict=True):
-            if factor is not None and factor not in trained_words[slot]:
-                yield NewWord(action=name, slot=slot, word=factor)
+        words: list[tuple[str, str | None]] = [(PHRASE, name)]
+        if names_have_parts and name not in phrases:
+            words = list(zip(candidates.slots, factors, strict=True))
+        for slot, word in words:
+            if word is None or word in trained_words[slot]:
+                continue
+            new_word = NewWord(action=name, slot=slot, word=word)
+            compared = _compared(new_word, trained_words[slot], device)
+            if compared.far or names_have_parts:
+                results.append(compared)
+    return tuple(results)
 
 
 @lru_cache(maxsize=1)

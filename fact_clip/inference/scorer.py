@@ -103,25 +103,6 @@ class FeatureSpec:
         return features, clock
 
 
-def check_features(features: Any, where: Location, width: int, origin: str) -> Array:
-    """Return features as an array of finite rows (T, `width`).
-
-    Args:
-        features: array-like, (T, D).
-        where: location of an error.
-        width: columns that the model reads.
-        origin: as of `FeatureSpec`.
-
-    Raises:
-        InputError: another shape or type, or values that are not finite.
-    """
-    rows = array_of(features, where, f"an array of numbers, (T, {width})")
-    if rows.ndim != 2 or not len(rows) or rows.shape[1] != width:
-        raise InputError(where, f"an array of shape {rows.shape}, but {origin} (T, {width})")
-    check_finite(where, rows)
-    return rows
-
-
 class FrameScorer(Protocol):
     """Scores the frames of a video for a list of candidates, trained or not.
 
@@ -160,8 +141,21 @@ class FrameScorer(Protocol):
         """Return the features that the model reads."""
 
     def checked(self, features: Any, where: Location) -> Array:
-        """Return features as rows that the model reads; see `check_features`."""
-        return check_features(features, where, self.width, self.needs.origin)
+        """Return features as an array of finite rows (T, `width`).
+
+        Args:
+            features: array-like, (T, D).
+            where: location of an error.
+
+        Raises:
+            InputError: another shape or type, or values that are not finite.
+        """
+        rows = array_of(features, where, f"an array of numbers, (T, {self.width})")
+        if rows.ndim != 2 or not len(rows) or rows.shape[1] != self.width:
+            expected = f"{self.needs.origin} (T, {self.width})"
+            raise InputError(where, f"an array of shape {rows.shape}, but {expected}")
+        check_finite(where, rows)
+        return rows
 
     def load(self) -> None:
         """Load what embeds and compares names, where the scorer reads names."""
@@ -182,6 +176,30 @@ class FrameScorer(Protocol):
         """Return candidates beside all classes of the run, which rejection compares them with."""
         return candidates
 
+    def score_together(
+        self,
+        videos: Sequence[Reals],
+        candidates: CandidateSet,
+        clocks: Sequence[Clock],
+        transcript: Sequence[str] | None = None,
+        *,
+        rivals: bool = False,
+        batch_frames: int = 0,
+    ) -> list[Scores]:
+        """Score several videos for some candidates of `choose`, the short ones in one pass.
+
+        Args:
+            videos: raw features (T, D) of each.
+            candidates: the classes that frames may be named with.
+            clocks: times of the frames of each.
+            transcript: the actions in order of a single video, for a model that aligns one.
+            rivals: score all classes of the run beside the candidates, too.
+            batch_frames: rows of a pass, at most; 0: as many as are fast.
+
+        Returns:
+            The scores of each video, which equal those of the video alone up to rounding.
+        """
+
     def score(
         self,
         features: Reals,
@@ -191,15 +209,10 @@ class FrameScorer(Protocol):
         *,
         rivals: bool = False,
     ) -> Scores:
-        """Score raw features (T, D) for some candidates of `choose`.
-
-        Args:
-            features: (T, D).
-            candidates: the classes that frames may be named with.
-            clock: times of the frames.
-            transcript: the actions in order, for a model that aligns one.
-            rivals: score all classes of the run beside the candidates, too.
-        """
+        """Score raw features (T, D) of one video; see `score_together`."""
+        clocks = [clock or Clock()]
+        (scores,) = self.score_together([features], candidates, clocks, transcript, rivals=rivals)
+        return scores
 
     def frame_encoder(self, video: Location, precision: Precision) -> FrameEncoder:
         """Return the encoder that makes features from this video."""
@@ -331,21 +344,6 @@ class Scorer(FrameScorer):
         return decode_scores(scores, candidates, self.settings)
 
     @torch.inference_mode()
-    def score(
-        self,
-        features: Reals,
-        candidates: CandidateSet,
-        clock: Clock | None = None,
-        transcript: Sequence[str] | None = None,
-        *,
-        rivals: bool = False,
-    ) -> Scores:
-        """Score raw features (T, D); see `FrameScorer.score`."""
-        clocks = [clock or Clock()]
-        (scores,) = self.score_together([features], candidates, clocks, transcript, rivals=rivals)
-        return scores
-
-    @torch.inference_mode()
     def score_together(
         self,
         videos: Sequence[Reals],
@@ -356,19 +354,7 @@ class Scorer(FrameScorer):
         rivals: bool = False,
         batch_frames: int = 0,
     ) -> list[Scores]:
-        """Score several videos, the short ones in one pass; see `FrameScorer.score`.
-
-        Args:
-            videos: raw features (T, D) of each.
-            candidates: the classes that frames may be named with.
-            clocks: times of the frames of each.
-            transcript: the actions in order, of a single video.
-            rivals: score all classes of the run beside the candidates, too.
-            batch_frames: rows of a pass, at most; 0: as many as are fast.
-
-        Returns:
-            The scores of each video, which equal those of the video alone up to rounding.
-        """
+        """Score several videos; see `FrameScorer.score_together`."""
         order = self._order(transcript, max(map(len, videos)))
         voters_of = self._voters(videos, candidates, order, batch_frames)
         rival_scores: Sequence[Scores | None] = [None] * len(videos)

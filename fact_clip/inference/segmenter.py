@@ -95,7 +95,7 @@ class Segmenter:
         """Pickle how the segmenter is opened, not its weights."""
         if self.reopen is None:
             raise TypeError("only a segmenter of fact_clip.load can be pickled")
-        return self.reopen, ()
+        return self.reopen, (), {"unlabelled": self.unlabelled}
 
     def __repr__(self) -> str:
         """Return the model and its classes in one line."""
@@ -222,8 +222,6 @@ class Segmenter:
             raise InputError("adapt_to", "no videos", "give unlabelled videos")
         self.unlabelled = [*sources]
         self._prototypes.clear()
-        if self.reopen is not None:
-            self.reopen = partial(_reopen_adapted, self.reopen, self.unlabelled)
         return self
 
     def _adapted(self, candidates: CandidateSet) -> CandidateSet:
@@ -441,17 +439,14 @@ class Segmenter:
             InputError: as of `segment`, for the first file that it does not fit.
         """
         settings = settings or DecodeSettings()
-        scorer = self.scorer
-        if not isinstance(scorer, Scorer):  # without a model there are no passes
-            return [self.segment(path, actions, settings=settings) for path in paths]
         candidates = self.choose(actions, settings)
         videos = []
         clocks = []
         for path in paths:
             features, clock = self.open(path)
-            videos.append(scorer.checked(features, path))
+            videos.append(self.scorer.checked(features, path))
             clocks.append(clock)
-        scores = scorer.score_together(
+        scores = self.scorer.score_together(
             videos,
             candidates,
             clocks,
@@ -581,13 +576,6 @@ class Segmenter:
         if self._encoder is None:
             self._encoder = self.scorer.frame_encoder(video, self.precision)
         return self._encoder
-
-
-def _reopen_adapted(
-    reopen: Callable[..., Segmenter], sources: Sequence[str | Path], **options: Any
-) -> Segmenter:
-    """Open a segmenter again, and adapt it to the same videos."""
-    return reopen(**options).adapt_to(sources)
 
 
 def _split(element: Any) -> tuple[Any, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,40 +19,6 @@ HOPS = 4  # how often a video is scored in one delay
 
 # Scores that are computed together where neither a window nor the training says how many.
 _CONTEXT = 1024
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How many rows lie between decisions, in memory, and ahead of a label that becomes final.
-
-    All are whole rows of the model, or infinite.
-
-    Attributes:
-        hop: rows between two times at which the rows in memory are scored.
-        memory: rows in memory.
-        ahead: rows after a label when it becomes final.
-    """
-
-    hop: float = math.inf
-    memory: float = math.inf
-    ahead: float = math.inf
-
-    @classmethod
-    def for_delay(cls, delay_rows: float, step: int, rows_per_pass: int | None) -> Schedule:
-        """Compute the schedule of a delay.
-
-        Args:
-            delay_rows: the delay in rows; infinite: all rows stay in memory.
-            step: rows that a score stands for.
-            rows_per_pass: rows that the model reads at once, at best; None: unknown.
-        """
-        if delay_rows == math.inf:
-            return cls()
-        delay = step * max(math.floor(delay_rows / step + 1e-9), 1)
-        hop = step * max(delay // (HOPS * step), 1)
-        # A label is decided with as much before it as after it.
-        rows = max(rows_per_pass or _CONTEXT * step, 2 * delay)
-        return cls(hop=hop, memory=step * -(-rows // step), ahead=delay - hop)
 
 
 class Stream:
@@ -93,11 +58,18 @@ class Stream:
         self._clock = Clock(fps=fps)
         self._encoder = encoder
         self._batch = batch
-        self._schedule = Schedule.for_delay(
-            delay_rows=math.inf if fps is None else delay * fps,
-            step=self._scorer.frames_per_score,
-            rows_per_pass=self._scorer.rows_per_pass,
-        )
+        # All of these are whole rows of the model.
+        self._hop = math.inf  # rows between two times at which the rows in memory are scored
+        self._memory = math.inf  # rows in memory
+        self._ahead = math.inf  # rows after a label when it becomes final
+        if fps is not None and delay < math.inf:
+            step = self._scorer.frames_per_score
+            n_rows = step * max(math.floor(delay * fps / step + 1e-9), 1)
+            self._hop = step * max(n_rows // (HOPS * step), 1)
+            self._ahead = n_rows - self._hop
+            # A label is decided with as much before it as after it.
+            n_rows = max(self._scorer.rows_per_pass or _CONTEXT * step, 2 * n_rows)
+            self._memory = step * -(-n_rows // step)
         self._builder = decoder.builder()
         self._parts: list[Array] = []  # the rows in memory
         self._final = np.empty(0, np.int64)  # labels of the first rows in memory
@@ -127,13 +99,13 @@ class Stream:
         rows = np.array(rows)  # a copy, since callers may reuse their buffer
         segments: list[Segment] = []
         while len(rows):
-            until_hop = self._schedule.hop - self._n_rows % self._schedule.hop
+            until_hop = self._hop - self._n_rows % self._hop
             count = int(min(until_hop, len(rows)))
             self._parts.append(rows[:count])
             self._n_rows += count
             self._rest = None
             rows = rows[count:]
-            if self._n_rows % self._schedule.hop == 0:
+            if self._n_rows % self._hop == 0:
                 segments += self._end_hop()
         return segments
 
@@ -174,7 +146,7 @@ class Stream:
             # since the last final change count too. Only the labels before them, and the first of
             # theirs, are fixed.
             n_fixed = 0
-            if self._builder.has_open:
+            if self._builder.open_label is not None:
                 first_row = self._n_rows - len(self._parts[0])
                 n_fixed = max(self._builder.start - first_row, 0) + self._scorer.frames_per_score
             frames = self._decoder.label(scores, self._final[:n_fixed])
@@ -185,11 +157,11 @@ class Stream:
         """Fix labels, drop rows that are no longer needed, and return the ended segments."""
         frames = self._decoded()
         n_in_memory = len(self._parts[0])
-        count = max(n_in_memory - int(self._schedule.ahead) - len(self._final), 0)
+        count = max(n_in_memory - int(self._ahead) - len(self._final), 0)
         segments = self._builder.add(frames.rows(slice(count)))
         self._final = np.concatenate([self._final, frames.labels[:count]])
         self._rest = frames.rows(slice(count, None))
-        n_needed = int(self._schedule.memory) - int(self._schedule.hop)
+        n_needed = int(self._memory) - int(self._hop)
         n_dropped = max(n_in_memory - n_needed, 0)
         self._parts = [self._parts[0][n_dropped:]]
         self._final = self._final[n_dropped:]

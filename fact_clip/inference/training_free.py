@@ -97,25 +97,29 @@ class SimilarityScorer(FrameScorer):
         check_actions(names)
         return CandidateSet(Vocabulary.from_names(names))
 
-    def score(
+    def score_together(
         self,
-        features: Reals,
+        videos: Sequence[Reals],
         candidates: CandidateSet,
-        clock: Clock | None = None,
+        clocks: Sequence[Clock],
         transcript: Sequence[str] | None = None,
         *,
         rivals: bool = False,
-    ) -> Scores:
-        """Return the probabilities (T, K) of raw features (T, D); see `FrameScorer.score`."""
+        batch_frames: int = 0,
+    ) -> list[Scores]:
+        """Return the probabilities (T, K) of each video; see `FrameScorer.score_together`."""
         if transcript is not None:
             raise InputError("transcript", "nothing was trained to align one", "leave it out")
-        clock = clock or Clock()
-        rate = clock.fps or self.fps
         texts = np.stack(self._embeddings(candidates.vocabulary.names))  # (K, E)
-        table = similarity_probabilities(features, texts, round(self.smoothing * rate))
-        return Scores(
-            n_frames=len(features), similarity=torch.from_numpy(table), rate=rate, clock=clock
-        )
+        results = []
+        for features, clock in zip(videos, clocks, strict=True):
+            rate = clock.fps or self.fps
+            table = similarity_probabilities(features, texts, round(self.smoothing * rate))
+            similarity = torch.from_numpy(table)
+            results.append(
+                Scores(n_frames=len(features), similarity=similarity, rate=rate, clock=clock)
+            )
+        return results
 
     def frame_encoder(self, video: Location, precision: Precision) -> FrameEncoder:
         """Return the image side of the model."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -17,16 +18,12 @@ from fact_clip.config import LossConfig
 from fact_clip.core.arguments import number_of, table_of, whole_of
 from fact_clip.core.errors import InputError
 from fact_clip.core.plugins import Table, adopt_function
-from fact_clip.losses.matching import (
-    Pairs,
-    match_videos,
-    matching_cost,
-    segment_lengths,
-    token_of_segment,
-)
+from fact_clip.losses.matching import match_videos, matching_cost, segment_lengths
 from fact_clip.losses.truth import Truth
 from fact_clip.models.heads import Classes
 from fact_clip.models.output import BlockOutput, Output
+
+Pairs = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -205,15 +202,17 @@ class Criterion:
             class_cost=self.config.class_cost,
             overlap_cost=self.config.overlap_cost,
         )
-        n_videos, n_segments = truth.classes.shape
-        n_tokens = probs.shape[1]
+        n_videos, n_tokens = probs.shape[:2]
         has_transcript = output.transcript is not None
-        token_counts = [n_tokens] * n_videos
-        if has_transcript:
-            token_counts = output.token_mask.sum(1).tolist()
-        pairs = match_videos(self.config.match, cost, truth, token_counts)
+        token_counts = output.token_mask.sum(1).tolist()
+        matched = match_videos(self.config.match, cost, truth, token_counts)
+        pairs = []
+        for row in matched:
+            pairs.append(
+                [(int(row[segment]), int(segment)) for segment in np.flatnonzero(row >= 0)]
+            )
 
-        of_segment = token_of_segment(pairs, n_segments, cost.device)  # (B, S), -1 unmatched
+        of_segment = torch.from_numpy(matched).to(cost.device, non_blocking=True)  # (B, S)
         slot = torch.where(of_segment < 0, n_tokens, of_segment)  # a spare slot for the unmatched
         token_classes = slot.new_full((n_videos, n_tokens + 1), self.classes.count)
         # segments of one token have one class
@@ -236,7 +235,7 @@ class Criterion:
             class_weights=torch.cat([self.class_weights, null]),
             frame_weights=frame_weights(truth, self.is_action, self.config.segment_balance),
         )
-        return target, pairs
+        return target, tuple(pairs)
 
     def null_weight(self, n_tokens: int, has_transcript: bool) -> float:
         """Return the weight of the null class. For -1 it is M / ((M - mean transcript) * C)."""

@@ -10,8 +10,6 @@ from torch import Tensor
 from fact_clip.core import Integers, Reals
 from fact_clip.losses.truth import Truth
 
-Pairs = list[tuple[int, int]]
-
 
 def matching_cost(
     token_probs: Tensor,
@@ -57,13 +55,15 @@ def segment_lengths(truth: Truth) -> Tensor:
     return lengths.scatter_add_(1, truth.segment, ones)[:, :-1]
 
 
-def one_to_one(cost: Reals, classes: Integers) -> Pairs:
+def one_to_one(cost: Reals, classes: Integers) -> Integers:
     """Assign tokens to segments at the lowest cost (``o2o``). The others stay unmatched."""
+    token = np.full(len(classes), -1)
     tokens, segments = linear_sum_assignment(cost)
-    return list(zip(tokens.tolist(), segments.tolist(), strict=True))
+    token[segments] = tokens
+    return token
 
 
-def one_to_many(cost: Reals, classes: Integers) -> Pairs:
+def one_to_many(cost: Reals, classes: Integers) -> Integers:
     """Assign tokens to classes, then each segment to the cheapest token of its class (``o2m``)."""
     present = np.unique(classes)
     class_costs = [cost[:, classes == label].sum(1) for label in present]
@@ -71,25 +71,27 @@ def one_to_many(cost: Reals, classes: Integers) -> Pairs:
     owner = by_class.argmin(1)  # the class of each token
     tokens, columns = linear_sum_assignment(by_class)
     owner[tokens] = columns
-    pairs = []
+    token = np.full(len(classes), -1)
     for segment, label in enumerate(classes):
         owned = np.flatnonzero(present[owner] == label)
         if owned.size:
-            cheapest = cost[owned, segment].argmin()
-            pairs.append((int(owned[cheapest]), segment))
-    return pairs
+            token[segment] = owned[cost[owned, segment].argmin()]
+    return token
 
 
-def sequential(cost: Reals, classes: Integers) -> Pairs:
+def sequential(cost: Reals, classes: Integers) -> Integers:
     """Match token i to segment i (``seq``)."""
-    return [(index, index) for index in range(min(cost.shape))]
+    token = np.arange(len(classes))
+    token[len(cost) :] = -1
+    return token
 
 
 MATCHERS = {"o2o": one_to_one, "o2m": one_to_many, "seq": sequential}
+"""From costs (M, S) and classes (S,) to the token of each segment (S,), -1 for unmatched ones."""
 
 
-def match_videos(kind: str, cost: Tensor, truth: Truth, tokens: list[int]) -> tuple[Pairs, ...]:
-    """Return the (token, segment) pairs of each video.
+def match_videos(kind: str, cost: Tensor, truth: Truth, tokens: list[int]) -> Integers:
+    """Return the token that each segment is matched to, (B, S), -1 for unmatched segments.
 
     Args:
         kind: the matcher, a key of `MATCHERS`.
@@ -100,20 +102,12 @@ def match_videos(kind: str, cost: Tensor, truth: Truth, tokens: list[int]) -> tu
     Raises:
         FloatingPointError: a cost is not finite.
     """
-    pairs = []
-    costs = cost.cpu().numpy()
-    for video_cost, count, classes in zip(costs, tokens, truth.transcripts, strict=True):
+    matched = np.full((len(cost), cost.shape[2]), -1)
+    videos = zip(matched, cost.cpu().numpy(), tokens, truth.transcripts, strict=True)
+    for row, video_cost, count, classes in videos:
         real_cost = video_cost[:count, : len(classes)]
         if not np.isfinite(real_cost).all():
             raise FloatingPointError("scores that are not finite")
-        pairs.append(MATCHERS[kind](real_cost, classes) if real_cost.size else [])
-    return tuple(pairs)
-
-
-def token_of_segment(pairs: tuple[Pairs, ...], segments: int, device: torch.device) -> Tensor:
-    """Return the token that each segment is matched to, (B, S), -1 for unmatched segments."""
-    token = np.full((len(pairs), segments), -1)
-    for row, video_pairs in zip(token, pairs, strict=True):
-        for matched, segment in video_pairs:
-            row[segment] = matched
-    return torch.from_numpy(token).to(device, non_blocking=True)
+        if real_cost.size:
+            row[: len(classes)] = MATCHERS[kind](real_cost, classes)
+    return matched

@@ -26,7 +26,7 @@ from fact_clip.models.branches import (
     pool_segments,
 )
 from fact_clip.models.heads import Candidates, HeadFactory
-from fact_clip.models.kernels import BidirectionalGRU
+from fact_clip.models.kernels.gru import BidirectionalGRU
 from fact_clip.models.output import BlockOutput, Segments
 from fact_clip.models.similarity import SIMILARITY_REACH
 
@@ -36,18 +36,13 @@ class Scene:
     """Facts of a batch that all blocks share."""
 
     mask: Tensor  # (B, T) real frames
-    padded: bool  # whether some frames are not
+    padding: Tensor | None  # the mask if some frames are padded, else None
     frame_position: Tensor | None  # (1, T, P)
     token_mask: Tensor | None  # (B, M) real tokens; None: all are
     token_content: Tensor  # (B, M, A) the tokens before the first block
     token_position: Tensor  # (B or 1, M, A)
     candidates: Candidates | None  # for heads that read text
     evidence: Tensor | None = None  # (B, T, E, O) of object columns
-
-    @property
-    def padding(self) -> Tensor | None:
-        """Return the mask if some frames are padded, else None."""
-        return self.mask if self.padded else None
 
     def frame_context(self, features: Tensor) -> Context:
         """Return frame features (B, T, D) as a context."""

@@ -15,26 +15,23 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from fact_clip.config import BlockConfig
-from fact_clip.models.kernels import (
-    BidirectionalGRU,
-    CachesWeights,
+from fact_clip.models.kernels.base import CachesWeights, product_dtype, use_cpu_kernel
+from fact_clip.models.kernels.convolution import (
     Convolution,
-    Dropout,
     FrameConv,
-    Taps,
     convolve_sum,
     merge_taps,
     multiply_taps,
-    product_dtype,
-    use_cpu_kernel,
 )
+from fact_clip.models.kernels.dropout import Dropout
+from fact_clip.models.kernels.gru import BidirectionalGRU
 from fact_clip.models.output import Segments
 
 
@@ -180,16 +177,12 @@ class CrossAttention(nn.Module):
             logits = logits.masked_fill(~context.mask.unsqueeze(1), float("-inf"))
         weights = logits.softmax(-1)
 
-        if tokens_query:
-            result = self._read_frames(y, weights, context.features)
+        if tokens_query:  # frames are averaged, then projected
+            attended = self.X_V(weights @ context.features)  # (B, N_y, H), as weights sum to one
+            result = self.Y_W(self.dropout(torch.cat([y, attended], dim=-1)))
         else:
             result = self._read_tokens(y, weights, context.features)
         return result, weights, logits
-
-    def _read_frames(self, y: Tensor, weights: Tensor, frames: Tensor) -> Tensor:
-        """Return the result (B, N_y, out) for tokens y. Frames are averaged, then projected."""
-        attended = self.X_V(weights @ frames)  # (B, N_y, H), as weights sum to one
-        return self.Y_W(self.dropout(torch.cat([y, attended], dim=-1)))
 
     def _read_tokens(self, y: Tensor, weights: Tensor, tokens: Tensor) -> Tensor:
         """Return the result (B, N_y, out) for frames y. Tokens are projected, then averaged."""
@@ -301,24 +294,16 @@ class MSTCNPlusPlus(CachesWeights):
             both = torch.cat([first(x), second(x)], dim=-1)  # (B, T, 2F)
             return torch.relu_(fusion(both))
 
-        modules = [first, second, fusion]
         dtype = product_dtype(x)
-        if use_cpu_kernel(x):
-            fold_taps = partial(_fold_taps, first, second, fusion, dtype)
-            taps, bias = self.cached(("taps", layer_index, dtype), modules, fold_taps)
-            return torch.relu_(multiply_taps(x, taps, bias))
+        by_taps = use_cpu_kernel(x)
 
-        fold = partial(_fold, first, second, fusion)
-        convolutions, bias = self.cached(("weights", layer_index, dtype), modules, fold)
-        return torch.relu_(convolve_sum(x, convolutions, bias))
+        def fold() -> tuple[Any, Tensor]:
+            convolutions, bias = _fold(first, second, fusion)
+            return merge_taps(convolutions, dtype) if by_taps else convolutions, bias
 
-
-def _fold_taps(
-    first: FrameConv, second: FrameConv, fusion: FrameConv, dtype: torch.dtype
-) -> tuple[Taps, Tensor]:
-    """Return ``fusion([first(x), second(x)])`` as taps of x in `dtype`, and their bias (F,)."""
-    convolutions, bias = _fold(first, second, fusion)
-    return merge_taps(convolutions, dtype), bias
+        weights, bias = self.cached((layer_index, dtype, by_taps), [first, second, fusion], fold)
+        multiply = multiply_taps if by_taps else convolve_sum
+        return torch.relu_(multiply(x, weights, bias))
 
 
 def _fold(
@@ -385,11 +370,33 @@ class _TokenLayer(nn.Module):
     ) -> Tensor:
         """Return x plus the attention from x (B, M, A) to a context."""
         query = add_position(x, position)
-        if context.features is x:  # self-attention
-            key = query
+        key = add_position(context.features, context.position)
+        if attention.in_proj_weight is None:  # keys and values have another width than queries
+            q_weight = attention.q_proj_weight
+            k_weight = attention.k_proj_weight
+            v_weight = attention.v_proj_weight
         else:
-            key = add_position(context.features, context.position)
-        change = _multi_head(attention, query, key, context, self.dropout)
+            q_weight, k_weight, v_weight = attention.in_proj_weight.chunk(3)
+        q_bias, k_bias, v_bias = attention.in_proj_bias.chunk(3)
+
+        def split_heads(x: Tensor) -> Tensor:
+            return x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+
+        q = split_heads(linear(query, q_weight, q_bias))  # (B, heads, N, A / heads)
+        k = split_heads(linear(key, k_weight, k_bias))  # (B, heads, K, A / heads)
+        v = split_heads(linear(context.features, v_weight, v_bias))
+        mask = None if context.mask is None else context.mask[:, None, None]  # (B, 1, 1, K)
+
+        if not self.training or not self.dropout.p:
+            attended = nn.functional.scaled_dot_product_attention(q, k, v, mask)
+        else:
+            logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (B, heads, N, K)
+            if mask is not None:
+                logits = logits.masked_fill(~mask, float("-inf"))
+            attended = self.dropout(logits.softmax(-1)) @ v  # (B, heads, N, A / heads)
+
+        merged = attended.transpose(1, 2).flatten(2)  # (B, N, A)
+        change = linear(merged, attention.out_proj.weight, attention.out_proj.bias)
         return x + self.dropout(change)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
@@ -397,45 +404,6 @@ class _TokenLayer(nn.Module):
         hidden = torch.relu_(self.linear1(x))
         change = self.linear2(self.dropout(hidden))
         return x + self.dropout(change)
-
-
-def _multi_head(
-    attention: nn.MultiheadAttention,
-    query: Tensor,
-    key: Tensor,
-    context: Context,
-    dropout: Dropout,
-) -> Tensor:
-    """Return ``attention`` of (B, N, A) to (B, K, D), with the dropout of this package.
-
-    `key` is the features of the context with positions, and its values are without.
-    """
-    if attention.in_proj_weight is None:  # keys and values have another width than queries
-        q_weight = attention.q_proj_weight
-        k_weight = attention.k_proj_weight
-        v_weight = attention.v_proj_weight
-    else:
-        q_weight, k_weight, v_weight = attention.in_proj_weight.chunk(3)
-    q_bias, k_bias, v_bias = attention.in_proj_bias.chunk(3)
-
-    def split_heads(x: Tensor) -> Tensor:
-        return x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-
-    q = split_heads(linear(query, q_weight, q_bias))  # (B, heads, N, A / heads)
-    k = split_heads(linear(key, k_weight, k_bias))  # (B, heads, K, A / heads)
-    v = split_heads(linear(context.features, v_weight, v_bias))
-    mask = None if context.mask is None else context.mask[:, None, None]  # (B, 1, 1, K)
-
-    if not dropout.training or not dropout.p:
-        attended = nn.functional.scaled_dot_product_attention(q, k, v, mask)
-    else:
-        logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (B, heads, N, K)
-        if mask is not None:
-            logits = logits.masked_fill(~mask, float("-inf"))
-        attended = dropout(logits.softmax(-1)) @ v  # (B, heads, N, A / heads)
-
-    merged = attended.transpose(1, 2).flatten(2)  # (B, N, A)
-    return linear(merged, attention.out_proj.weight, attention.out_proj.bias)
 
 
 class TokenAttention(nn.Module):

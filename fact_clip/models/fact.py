@@ -11,7 +11,7 @@ from fact_clip.core.errors import InputError
 from fact_clip.models.blocks import BLOCKS, Scene, block_configs
 from fact_clip.models.branches import sinusoidal_positions
 from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection
-from fact_clip.models.kernels import keep_freed_memory
+from fact_clip.models.kernels.base import keep_freed_memory
 from fact_clip.models.objects import ObjectEvidence, ObjectSpec
 from fact_clip.models.output import BlockOutput, Output
 from fact_clip.models.similarity import SimilarityEvidence, centre_of
@@ -51,14 +51,14 @@ class FACT(nn.Module):
     ) -> None:
         super().__init__()
         keep_freed_memory()
-        if config.head not in HEADS:
-            choices = f"choose {', '.join(HEADS)}"
-            raise InputError("model.head", f"no head {config.head!r}", choices)
+        head_type = HEADS.find(config.head, "model.head")
         whole_of(input_dim, "input_dim", 1, 1_000_000)
         number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
-        if config.reads_text:
-            _check_class_texts(text, config, classes)
-        head_type = HEADS[config.head]
+        fits = text is not None and text.dim() in (2, 3) and len(text) == classes.count
+        if config.reads_text and not fits:
+            shape = "(C, slots, E)" if config.is_open else "(C, E)"
+            problem = f"needs text vectors {shape} of {classes.count} classes"
+            raise InputError(f"head {config.head!r}", problem)
         self.config = config
         self.input_dim = input_dim
         self.classes = classes
@@ -154,11 +154,15 @@ class FACT(nn.Module):
         if self.similarity is not None and candidates is not None:
             evidence = self.similarity(features, padding, candidates.embeddings)  # (B, T, E, C)
 
+        frame_position = None
+        if self.config.frame_positions:
+            width = self.config.input.hidden
+            frame_position = sinusoidal_positions(mask.shape[1], width, mask.device).unsqueeze(0)
         token_content, token_position, token_mask = self._tokens(len(mask), transcript, mask.device)
         scene = Scene(
             mask=mask,
-            padded=padding is not None,
-            frame_position=self._frame_position(mask),
+            padding=padding,
+            frame_position=frame_position,
             token_mask=token_mask,
             token_content=token_content,
             token_position=token_position,
@@ -213,13 +217,6 @@ class FACT(nn.Module):
         objects = None if self.objects is None else self.objects.objects_of(embeddings)
         return Candidates(embeddings, objects)
 
-    def _frame_position(self, mask: Tensor) -> Tensor | None:
-        """Return (1, T, P), if frames have positions."""
-        if not self.config.frame_positions:
-            return None
-        width = self.config.input.hidden
-        return sinusoidal_positions(mask.shape[1], width, mask.device).unsqueeze(0)
-
     def _tokens(
         self, batch: int, transcript: Tensor | None, device: torch.device
     ) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -240,10 +237,3 @@ class FACT(nn.Module):
         content = self.action_embed(transcript.clamp(min=0))  # (B, M, A)
         content = content + sinusoidal_positions(transcript.shape[1], content.shape[2], device)
         return content, content.new_zeros(1, *content.shape[1:]), transcript >= 0
-
-
-def _check_class_texts(text: Tensor | None, config: ModelConfig, classes: Classes) -> None:
-    if text is None or text.dim() not in (2, 3) or len(text) != classes.count:
-        shape = "(C, slots, E)" if config.is_open else "(C, E)"
-        problem = f"needs text vectors {shape} of {classes.count} classes"
-        raise InputError(f"head {config.head!r}", problem)

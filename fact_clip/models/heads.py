@@ -19,7 +19,7 @@ from torch.nn.functional import linear, normalize, pad
 
 from fact_clip.core.errors import InputError
 from fact_clip.core.plugins import Table
-from fact_clip.models.kernels import full_precision
+from fact_clip.models.kernels.base import full_precision
 
 KEY_WIDTH = 64  # Width in which the text head compares features and text
 

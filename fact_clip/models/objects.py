@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from fact_clip.config.schema import Width
 from fact_clip.core.errors import InputError
-from fact_clip.models.kernels import full_precision
+from fact_clip.models.kernels.base import full_precision
 
 _SHARPNESS = 50.0  # of the softmax over names: a cosine of 1 against .85 is 1 against .0006
 _HEADS = 4  # of the attention that pools the evidence of the free objects

@@ -14,12 +14,11 @@ width of the space, K curves of a word, E channels of the evidence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
-from fact_clip.models.kernels import FrameConv, full_precision
+from fact_clip.models.kernels.base import full_precision
+from fact_clip.models.kernels.convolution import FrameConv
 
 CHANNELS = 16  # width of the network that all candidates share
 LAYERS = 4  # dilated layers of that network
@@ -42,9 +41,6 @@ class SimilarityEvidence(nn.Module):
         slots: S, words of a candidate.
         space: (2, W) scale and shift of the frame vectors.
         centre: (S, W) mean of the texts of the training classes.
-        channels: E, width of the network.
-        layers: dilated layers of the network.
-        windows: rows over which curves are smoothed.
     """
 
     space: Tensor
@@ -56,26 +52,22 @@ class SimilarityEvidence(nn.Module):
         slots: int,
         space: Tensor,
         centre: Tensor,
-        channels: int = CHANNELS,
-        layers: int = LAYERS,
-        windows: Sequence[int] = WINDOWS,
     ) -> None:
         super().__init__()
-        self.windows = windows
         self.register_buffer("space", space)
         self.register_buffer("centre", centre)
         self.gain = space.shape[1] ** 0.5  # the cosine of two random vectors deviates by 1 / gain
 
-        n_levels = 1 + len(windows)  # a curve, and the same over each window
+        n_levels = 1 + len(WINDOWS)  # a curve, and the same over each window
         n_curves = 2 * n_levels + 1  # K: levels, their margins, and the curve less its mean
 
         # In the formulas: R, R', W_1 and W_2. The names are those of saved weights.
-        self.read = nn.Linear(slots * n_curves, channels)
-        self.beside = nn.Linear(input_dim, channels, bias=False)
+        self.read = nn.Linear(slots * n_curves, CHANNELS)
+        self.beside = nn.Linear(input_dim, CHANNELS, bias=False)
         self.dilated = nn.ModuleList(
-            FrameConv(channels, channels, 3, 2**layer) for layer in range(layers)
+            FrameConv(CHANNELS, CHANNELS, 3, 2**layer) for layer in range(LAYERS)
         )
-        self.mix = nn.ModuleList(nn.Linear(channels, channels) for _ in range(layers))
+        self.mix = nn.ModuleList(nn.Linear(CHANNELS, CHANNELS) for _ in range(LAYERS))
 
     def forward(self, x: Tensor, mask: Tensor | None, text: Tensor) -> Tensor:
         """Compute the evidence.
@@ -143,7 +135,7 @@ class SimilarityEvidence(nn.Module):
 
         curve = cosines.flatten(1, 2) * is_real  # (B, C*S, T)
         levels = [curve]
-        for window in self.windows:
+        for window in WINDOWS:
             real_share = _smoothed(is_real, window).clamp(min=1e-6)  # of the frames of the window
             levels.append(_smoothed(curve, window) / real_share)
 

@@ -217,10 +217,8 @@ class Span:
 
     def seconds_of(self, duration: float | None) -> float | None:
         """Return the duration of the part, of a video with this duration."""
-        end = self.stop
-        if duration is not None:
-            end = duration if end is None else min(end, duration)
-        return None if end is None else end - self.start
+        ends = [end for end in (self.stop, duration) if end is not None]
+        return min(ends) - self.start if ends else None
 
 
 def _pictures(
@@ -357,10 +355,10 @@ class _VideoSource:
         self.container = container
         self.stream = stream
         self.rate = float(stream.average_rate) if stream.average_rate else None
-        self.declared = _declared(container, stream)
         self.unit = float(stream.time_base or 0)
         self.origin = (container.start_time or 0) / 1_000_000
         self.is_avi = container.format.name == "avi"
+        self.declared = self._declared_seconds()
         self.end = 0.0
         self._is_live = is_live  # the clock of a live stream started before
         self._undecodable = 0  # parts of a corrupt file
@@ -368,6 +366,22 @@ class _VideoSource:
         self._joined_at: float | None = None  # seconds at which a second recording begins
         self._audio_end = 0.0  # seconds; the declared end may be that of the sound
         self._is_complete = False  # the stream was read to its end, which may be too early
+
+    def _declared_seconds(self) -> float | None:
+        """Return the seconds from the start of the file to its declared end."""
+        stream = self.stream
+        if self.is_avi and stream.frames and self.rate:
+            # FFmpeg corrects the duration of a cut AVI file, but not its count of frames
+            return stream.frames / self.rate
+        if stream.duration is not None and stream.time_base is not None:
+            units = stream.duration + (stream.start_time or 0)
+            return float(units * stream.time_base) - self.origin
+        tag = stream.metadata.get("DURATION", "")  # of Matroska: 00:00:05.000000000
+        with suppress(ValueError):
+            hours, minutes, seconds = map(float, tag.split(":"))
+            return hours * 3600 + minutes * 60 + seconds - self.origin
+        duration = self.container.duration
+        return None if duration is None else duration / 1_000_000 - self.origin
 
     def __iter__(self) -> Iterator[tuple[float, VideoFrame]]:
         last = -math.inf
@@ -493,19 +507,3 @@ def _complaints() -> Iterator[list[Any]]:
         else:
             logging.set_level(level)
         logging.set_skip_repeated(skips)
-
-
-def _declared(container: InputContainer, stream: VideoStream) -> float | None:
-    """Return the seconds from the start of the file to its declared end."""
-    origin = (container.start_time or 0) / 1_000_000
-    if container.format.name == "avi" and stream.frames and stream.average_rate:
-        # FFmpeg corrects the duration of a cut AVI file, but not its count of frames
-        return stream.frames / float(stream.average_rate)
-    if stream.duration is not None and stream.time_base is not None:
-        return float((stream.duration + (stream.start_time or 0)) * stream.time_base) - origin
-    tag = stream.metadata.get("DURATION", "")  # of Matroska: 00:00:05.000000000
-    try:
-        hours, minutes, seconds = (float(part) for part in tag.split(":"))
-        return hours * 3600 + minutes * 60 + seconds - origin
-    except ValueError:
-        return None if container.duration is None else container.duration / 1_000_000 - origin

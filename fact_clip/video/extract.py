@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 from zipfile import BadZipFile
@@ -233,7 +233,7 @@ class Extraction:
         prepared = ((frame.time, encoder.prepare(frame.image)) for frame in decoded)
         inputs: Iterator[tuple[float, Array]] = _ahead(prepared, 2 * self._settings.batch)
         if self._clip.length > 1:
-            inputs = clips(inputs, self._clip, first - lead, self.count)
+            inputs = clips(inputs, self._clip, self.count)
             lead = 0
         try:
             for number, (time_of_picture, picture) in enumerate(inputs):
@@ -306,15 +306,11 @@ def origin_of(encoder: FrameEncoder, settings: Settings) -> Json:
     return {
         "format": FORMAT,
         "encoder": encoder.name,
-        "precision": precision_of(encoder),
+        # Features of another precision are other features.
+        "precision": str(getattr(encoder, "precision", "float32")),
         "fps": settings.fps,
         **settings.origin,
     }
-
-
-def precision_of(encoder: FrameEncoder) -> str:
-    """Return the precision of an encoder. Features of another precision are other features."""
-    return str(getattr(encoder, "precision", "float32"))
 
 
 def is_current(
@@ -343,41 +339,38 @@ def is_current(
 
 
 def clips(
-    pictures: Iterable[tuple[float, Array]], clip: Clip, first: int, row: int
+    pictures: Iterable[tuple[float, Array]], clip: Clip, row: int
 ) -> Iterator[tuple[float, Array]]:
     """Yield the clip of each row, with the time of the picture in its middle.
 
     A clip that reaches beyond the video repeats its first or last picture.
 
     Args:
-        pictures: times and prepared pictures, from number `first` on.
+        pictures: times and prepared pictures, from the first one of the clip of `row` on.
         clip: length and stride of the clips.
-        first: number of the first picture.
         row: number of the first row.
 
     Yields:
         The time and the pictures (clip.length, ...) of each row.
     """
-    stored: dict[int, tuple[float, Array]] = {}
     half = clip.length // 2
-    end = first
 
-    def clip_of_row() -> tuple[float, Array]:
-        middle = row * clip.stride
-        numbers = np.arange(middle - half, middle - half + clip.length).clip(0, end - 1)
-        return stored[middle][0], np.stack([stored[number][1] for number in numbers.tolist()])
+    def repeated() -> Iterator[tuple[float, Array]]:
+        last = None
+        for picture in pictures:
+            if last is None:
+                yield from repeat(picture, max(half - row * clip.stride, 0))
+            yield picture
+            last = picture
+        if last is not None:
+            yield from repeat(last, clip.length - half - 1)
 
-    for picture in pictures:
-        stored[end] = picture
-        end += 1
-        if row * clip.stride - half + clip.length == end:
-            yield clip_of_row()
-            row += 1
-            for number in [number for number in stored if number < row * clip.stride - half]:
-                del stored[number]
-    while row * clip.stride < end:
-        yield clip_of_row()
-        row += 1
+    window: deque[tuple[float, Array]] = deque(maxlen=clip.length)
+    for n_pictures, picture in enumerate(repeated(), start=1):
+        window.append(picture)
+        n_rest = n_pictures - clip.length
+        if n_rest >= 0 and n_rest % clip.stride == 0:
+            yield window[half][0], np.stack([image for _, image in window])
 
 
 class RowEncoder:

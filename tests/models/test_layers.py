@@ -21,7 +21,7 @@ from fact_clip.models.branches import (
     sinusoidal_positions,
 )
 from fact_clip.models.heads import ClosedSetHead, VerbNounHead
-from fact_clip.models.kernels import BidirectionalGRU
+from fact_clip.models.kernels.gru import BidirectionalGRU
 
 from ..refusals import refused
 

@@ -11,7 +11,7 @@ from fact_clip.config import LossConfig, ModelConfig
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec, Output
 from fact_clip.models.branches import cut_segments, pool_segments
-from fact_clip.models.kernels import BidirectionalGRU
+from fact_clip.models.kernels.gru import BidirectionalGRU
 from fact_clip.models.objects import ObjectEvidence
 
 from ..small import SIZES

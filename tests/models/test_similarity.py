@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fact_clip.config import ModelConfig
-from fact_clip.models import FACT, Classes
+from fact_clip.models import FACT, Classes, similarity
 from fact_clip.models.heads import Candidates, SimilarityHead, TextHead
 from fact_clip.models.similarity import CHANNELS, SimilarityEvidence, centre_of
 
@@ -33,7 +33,10 @@ SPACE = torch.stack([drawn(WIDTH, seed=3).abs() + 0.5, drawn(WIDTH, seed=4)])
 def evidence(text=None):
     torch.manual_seed(0)
     centre = centre_of(texts() if text is None else text)
-    return SimilarityEvidence(COLUMNS, SLOTS, SPACE, centre, channels=5, layers=2, windows=(3, 4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(similarity, "CHANNELS", 5)
+        patch.setattr(similarity, "LAYERS", 2)
+        return SimilarityEvidence(COLUMNS, SLOTS, SPACE, centre)
 
 
 def model(blocks="iuU"):
@@ -73,9 +76,9 @@ def test_curves_against_loops():
     for c in range(5):
         for s in range(SLOTS):
             for t in range(9):
-                own = [cosines[c, s, t].item(), smooth(c, s, t, 1), smooth(c, s, t, 2)]
+                own = [cosines[c, s, t].item(), smooth(c, s, t, 2), smooth(c, s, t, 12)]
                 expected = [*own, own[0] - cosines[c, s].mean().item()]
-                for version, half in enumerate((0, 1, 2)):
+                for version, half in enumerate((0, 2, 12)):
                     others = [smooth(k, s, t, half) for k in range(5) if k != c and present[k, s]]
                     expected.append(own[version] - max(others) if present[c, s] else 0.0)
                 if not present[c, s]:
