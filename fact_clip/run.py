@@ -511,13 +511,13 @@ def remove_unfinished(path: Path) -> None:
 def _check_member(run: Run, member: Run) -> None:
     """Raise an InputError if a member reads other features, or names other classes by them."""
     arrays = run.transform.to_arrays()
-    others = member.transform.to_arrays()
+    member_arrays = member.transform.to_arrays()
     if run.vocabulary != member.vocabulary or run.classes != member.classes:
         difference = "classes"
     elif run.config.model != member.config.model or run.objects != member.objects:
         difference = "model"
-    elif arrays.keys() != others.keys() or any(
-        not np.array_equal(arrays[key], others[key]) for key in arrays
+    elif arrays.keys() != member_arrays.keys() or any(
+        not np.array_equal(arrays[key], member_arrays[key]) for key in arrays
     ):
         difference = "features"
     else:
@@ -584,18 +584,30 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | P
         path: location of an error.
 
     Raises:
-        InputError: names missing, unexpected and wrongly shaped parameters.
+        InputError: names the first missing, unexpected or wrongly shaped parameter.
     """
-    for name, value in model.state_dict().items():
-        loaded = weights.get(name, value)
+    expected = model.state_dict()
+    missing = sorted(expected.keys() - weights.keys())
+    extra = sorted(weights.keys() - expected.keys())
+    if missing or extra:
+        first = [*missing, *extra][0]
+        problem = (
+            f"{len(missing)} parameters are missing and {len(extra)} unexpected (first: {first})"
+        )
+        raise InputError(path, problem, "check that the configuration is that of the weights")
+    for name, value in expected.items():
+        loaded = weights[name]
+        if loaded.shape != value.shape:
+            problem = (
+                f"{name} has shape {tuple(loaded.shape)}, but the model has {tuple(value.shape)}"
+            )
+            raise InputError(path, problem, "check sizes and class count")
         if loaded.is_floating_point() != value.is_floating_point() or loaded.is_meta:
             problem = f"{name} holds {loaded.dtype} of {loaded.device}, not {value.dtype}"
             raise InputError(path, problem, "save the weights again")
         if value.is_floating_point() and not loaded.isfinite().all():
             raise InputError(path, f"{name} has a NaN or an infinity", "train the model again")
-    fix = "check that the configuration, with sizes and class count, is that of the weights"
-    with library_errors(path, "weights of another model", RuntimeError, fix=fix):
-        model.load_state_dict(dict(weights))
+    model.load_state_dict(dict(weights))
 
 
 def commit() -> str | None:
