@@ -78,15 +78,14 @@ def init(
     if path.exists() and not overwrite:
         fix = "replace it with --overwrite, or name another file with --out"
         raise InputError(path, "it exists already", fix)
-    background_names = read_names(background, "--background")
     values = {
         "root": str(folder),
-        "background": None if background_names is None else tuple(background_names),
+        "background": read_names(background, "--background"),
         "fps": fps,
         "layout": layout,
         "split": split,
         "grammar": grammar,
-        "unlabelled": tuple(read_names(unlabelled, "--unlabelled") or ()),
+        "unlabelled": read_names(unlabelled, "--unlabelled") or (),
     }
     proposal = propose(validate_tree(DataConfig, values, "data init"))
     proposal, time = with_time(proposal, minutes)
@@ -107,13 +106,12 @@ def init(
 
 def _with_relative_root(proposal: Proposal, parent: Path) -> Proposal:
     """Return the proposal with the root relative to the recipe, so that both can be moved."""
-    from fact_clip.datasets.describe import Setting
-
     settings = []
-    for key, value, reason in proposal.settings:
-        if key == ROOT and Path(str(value)).is_relative_to(parent):
-            value = str(Path(str(value)).relative_to(parent))
-        settings.append(Setting(key, value, reason))
+    for setting in proposal.settings:
+        root = Path(str(setting.value))
+        if setting.key == ROOT and root.is_relative_to(parent):
+            setting = setting._replace(value=str(root.relative_to(parent)))
+        settings.append(setting)
     return replace(proposal, settings=tuple(settings))
 
 
