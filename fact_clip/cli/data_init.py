@@ -12,7 +12,7 @@ from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import table
 from fact_clip.cli.options import Layout, argument, option
 from fact_clip.core import InputError
-from fact_clip.core.paths import whole_file
+from fact_clip.core.paths import write_lines
 
 if TYPE_CHECKING:
     from fact_clip.core import Vocabulary
@@ -90,8 +90,7 @@ def init(
     proposal = propose(validate_tree(DataConfig, values, "data init"))
     proposal, time = with_time(proposal, minutes)
     proposal = _with_relative_root(proposal, path.parent.resolve())
-    with whole_file(path) as unfinished:
-        unfinished.write_text(_recipe(folder, proposal, time), encoding="utf-8")
+    write_lines(path, _recipe(folder, proposal, time))
 
     print(f"{path}: {proposal.videos} videos, {proposal.measures.classes} classes")
     print(f"  {proposal.measures}")
@@ -130,8 +129,8 @@ def _parts_table(vocabulary: Vocabulary) -> str:
     return "\n".join(lines)
 
 
-def _recipe(folder: Path, proposal: Proposal, time: str) -> str:
-    """Return the recipe as YAML, with its reasons as comments."""
+def _recipe(folder: Path, proposal: Proposal, time: str) -> list[str]:
+    """Return the lines of the recipe as YAML, with its reasons as comments."""
     counts = f"{proposal.videos} videos, {proposal.measures.classes} classes"
     lines = [
         f"# {folder.resolve().name}: {counts}. Measured by fact-clip data init.",
@@ -150,5 +149,4 @@ def _recipe(folder: Path, proposal: Proposal, time: str) -> str:
         # JSON is YAML, and it quotes what YAML would read as something else.
         line = f"{'  ' * len(groups)}{last}: {json.dumps(value, ensure_ascii=False)}"
         lines.append(f"{line}  # {reason}" if reason else line)
-    lines += [f"# {note}" for note in proposal.notes[:MAX_NOTES]]
-    return "\n".join(lines) + "\n"
+    return lines + [f"# {note}" for note in proposal.notes[:MAX_NOTES]]

@@ -161,9 +161,8 @@ def segment(
         media=media,
         with_background=output.with_background,
     )
-    batch = batch_flags.options(
-        overwrite=output.overwrite, store=output.remote, batch_frames=batch_frames
-    )
+    store = output.out if "://" in (output.out or "") else None
+    batch = batch_flags.options(overwrite=output.overwrite, store=store, batch_frames=batch_frames)
     n_actors = workers if engine == "ray" else 0
     folder = output.folder(model_options.run)
     _segment_files(
