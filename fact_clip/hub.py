@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from fact_clip.core.errors import InputError
@@ -80,10 +81,7 @@ def _listed_hashes(repository: str, revision: str | None) -> dict[str, str]:
 
 def _verify(folder: Path, patterns: Collection[str], hashes: Mapping[str, str], where: str) -> None:
     """Compare downloaded files with their hashes; remove the first that differs."""
-    files: list[Path] = []
-    for pattern in patterns:
-        files += folder.glob(pattern)
-    for path in sorted(files):
+    for path in sorted(chain.from_iterable(map(folder.glob, patterns))):
         blob = path.resolve()
         expected = hashes.get(path.relative_to(folder).as_posix())
         if expected is None and path.is_symlink():

@@ -251,7 +251,7 @@ class Run(RunFacts):
         self.path.mkdir(parents=True, exist_ok=True)
         with whole_file(inside(self.path, "config.yaml")) as path:
             path.write_text(self.config.to_yaml(), encoding="utf-8")
-        write_value(inside(self.path, "vocabulary.json"), self.vocabulary.to_dict())
+        write_value(inside(self.path, "vocabulary.json"), self.vocabulary)
         with writing_tensors(inside(self.path, "features.safetensors")) as path:
             save_arrays(self.transform.to_arrays(), path)
         facts = {
@@ -261,23 +261,19 @@ class Run(RunFacts):
             "commit": commit(),
         }
         facts |= TypeAdapter(RunFacts).dump_python(self, mode="json")
-        facts["packages"] = {**(self.packages or {}), **self._plugin_packages()} or None
-        write_value(inside(self.path, "run.json"), facts)
-
-    def _plugin_packages(self) -> dict[str, str]:
-        """Return the packages of the parts that are plug-ins, by "GROUP:NAME"."""
+        packages = dict(self.packages or {})
         parts: list[tuple[Table[Any], str]] = [
             (HEADS, self.config.model.head),
             (TEXT_ENCODERS, self.config.text.encoder),
             (FRAME_ENCODERS, str(self.encoder)),
         ]
-        packages = {}
         for table, part in parts:
             name = part.partition(":")[0]
             package = table.package(name)
             if package:
                 packages[f"{table.group}:{name}"] = package
-        return packages
+        facts["packages"] = packages or None
+        write_value(inside(self.path, "run.json"), facts)
 
     def new_model(
         self,
@@ -511,13 +507,13 @@ def remove_unfinished(path: Path) -> None:
 def _check_member(run: Run, member: Run) -> None:
     """Raise an InputError if a member reads other features, or names other classes by them."""
     arrays = run.transform.to_arrays()
-    others = member.transform.to_arrays()
+    member_arrays = member.transform.to_arrays()
     if run.vocabulary != member.vocabulary or run.classes != member.classes:
         difference = "classes"
     elif run.config.model != member.config.model or run.objects != member.objects:
         difference = "model"
-    elif arrays.keys() != others.keys() or any(
-        not np.array_equal(arrays[key], others[key]) for key in arrays
+    elif arrays.keys() != member_arrays.keys() or any(
+        not np.array_equal(arrays[key], member_arrays[key]) for key in arrays
     ):
         difference = "features"
     else:

@@ -5,7 +5,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -92,38 +92,29 @@ def save_pretrained(
         raise InputError("license", problem, "write mit, apache-2.0, ...")
     address = address or Path(folder).name
     source = loaded.run.path
+    target = Path(folder)
     evaluation: Json = {}
-    files = _run_files(source)
     if (source / _EVALUATION).is_file():
         evaluation = read_mapping(source / _EVALUATION, "what fact-clip evaluate wrote")
         evaluation["run"] = address
-        files[_EVALUATION] = json.dumps(evaluation, indent=1).encode()
-    files["README.md"] = _card(loaded, address, license, evaluation).encode()
-    for name, content in files.items():
-        path = inside(Path(folder), *name.split("/"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            path.write_bytes(content)
-        else:
-            shutil.copyfile(content, path)
-    return Path(folder)
-
-
-def _run_files(folder: Path) -> dict[str, Path | bytes]:
-    """Return the files of a run by name; those with settings without absolute paths."""
-    files: dict[str, Path | bytes] = {}
+    card = _card(loaded, address, license, evaluation)
     for pattern in PATTERNS:
-        for path in folder.glob(pattern):
-            name = path.relative_to(folder).as_posix()
-            files[name] = path
-            if PurePath(name).name not in ("config.yaml", "run.json"):
+        for path in source.glob(pattern):
+            copy = inside(target, *path.relative_to(source).parts)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if path.name not in ("config.yaml", "run.json"):
+                shutil.copyfile(path, copy)
                 continue
-            tree = _portable(read_mapping(path, "a run folder"))
-            if name.endswith(".json"):
-                files[name] = json.dumps(tree, indent=1).encode()
+            content = _portable(read_mapping(path, "a run folder"))
+            if path.suffix == ".json":
+                text = json.dumps(content, indent=1)
             else:
-                files[name] = yaml.safe_dump(tree, sort_keys=False).encode()
-    return files
+                text = yaml.safe_dump(content, sort_keys=False)
+            copy.write_text(text, encoding="utf-8")
+    if evaluation:
+        inside(target, _EVALUATION).write_text(json.dumps(evaluation, indent=1), encoding="utf-8")
+    inside(target, "README.md").write_text(card, encoding="utf-8")
+    return target
 
 
 def _portable(value: Any) -> Any:

@@ -35,7 +35,7 @@ from fact_clip.cli.options import (
 )
 from fact_clip.core import InputError, Names, library_errors
 from fact_clip.core.extras import install_command
-from fact_clip.core.paths import whole_file
+from fact_clip.core.paths import write_lines
 
 if TYPE_CHECKING:
     from fact_clip.inference.segmenter import Segmenter
@@ -208,8 +208,8 @@ def _open_folder(project: Path | None) -> tuple[Path, list[str]]:
             if name != str(folder) and Path(name).is_dir():
                 recent.append(name)
     recent = recent[:MAX_RECENT]
-    with suppress(OSError, InputError), whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps([str(folder), *recent]), encoding="utf-8")
+    with suppress(OSError, InputError):
+        write_lines(path, [json.dumps([str(folder), *recent])])
     return folder, recent
 
 

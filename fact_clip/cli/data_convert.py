@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -199,7 +200,7 @@ def _convert_annotations(
     from fact_clip.datasets.convert import convert_annotations
 
     videos = convert_annotations(files, kind, out, target, options)
-    total = dict.fromkeys(("frames", "segments", "gaps", "contested", "lost"), 0)
+    total = Counter[str]()
     counts = {}
     backgrounds: dict[str, None] = {}
     for name, frames in videos.items():
@@ -210,8 +211,7 @@ def _convert_annotations(
             "contested": frames.contested,
             "lost": frames.lost,
         }
-        for key, value in counts[name].items():
-            total[key] += value
+        total.update(counts[name])
         if frames.gaps:
             backgrounds[repr(frames.background)] = None
     rows = [{"video": name, **row} for name, row in counts.items()]

@@ -12,7 +12,7 @@ from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import table
 from fact_clip.cli.options import Layout, argument, option
 from fact_clip.core import InputError
-from fact_clip.core.paths import whole_file
+from fact_clip.core.paths import write_lines
 
 if TYPE_CHECKING:
     from fact_clip.core import Vocabulary
@@ -78,21 +78,19 @@ def init(
     if path.exists() and not overwrite:
         fix = "replace it with --overwrite, or name another file with --out"
         raise InputError(path, "it exists already", fix)
-    background_names = read_names(background, "--background")
     values = {
         "root": str(folder),
-        "background": None if background_names is None else tuple(background_names),
+        "background": read_names(background, "--background"),
         "fps": fps,
         "layout": layout,
         "split": split,
         "grammar": grammar,
-        "unlabelled": tuple(read_names(unlabelled, "--unlabelled") or ()),
+        "unlabelled": read_names(unlabelled, "--unlabelled") or (),
     }
     proposal = propose(validate_tree(DataConfig, values, "data init"))
     proposal, time = with_time(proposal, minutes)
     proposal = _with_relative_root(proposal, path.parent.resolve())
-    with whole_file(path) as unfinished:
-        unfinished.write_text(_recipe(folder, proposal, time), encoding="utf-8")
+    write_lines(path, _recipe(folder, proposal, time))
 
     print(f"{path}: {proposal.videos} videos, {proposal.measures.classes} classes")
     print(f"  {proposal.measures}")
@@ -107,13 +105,12 @@ def init(
 
 def _with_relative_root(proposal: Proposal, parent: Path) -> Proposal:
     """Return the proposal with the root relative to the recipe, so that both can be moved."""
-    from fact_clip.datasets.describe import Setting
-
     settings = []
-    for key, value, reason in proposal.settings:
-        if key == ROOT and Path(str(value)).is_relative_to(parent):
-            value = str(Path(str(value)).relative_to(parent))
-        settings.append(Setting(key, value, reason))
+    for setting in proposal.settings:
+        root = Path(str(setting.value))
+        if setting.key == ROOT and root.is_relative_to(parent):
+            setting = setting._replace(value=str(root.relative_to(parent)))
+        settings.append(setting)
     return replace(proposal, settings=tuple(settings))
 
 
@@ -132,8 +129,8 @@ def _parts_table(vocabulary: Vocabulary) -> str:
     return "\n".join(lines)
 
 
-def _recipe(folder: Path, proposal: Proposal, time: str) -> str:
-    """Return the recipe as YAML, with its reasons as comments."""
+def _recipe(folder: Path, proposal: Proposal, time: str) -> list[str]:
+    """Return the lines of the recipe as YAML, with its reasons as comments."""
     counts = f"{proposal.videos} videos, {proposal.measures.classes} classes"
     lines = [
         f"# {folder.resolve().name}: {counts}. Measured by fact-clip data init.",
@@ -152,5 +149,4 @@ def _recipe(folder: Path, proposal: Proposal, time: str) -> str:
         # JSON is YAML, and it quotes what YAML would read as something else.
         line = f"{'  ' * len(groups)}{last}: {json.dumps(value, ensure_ascii=False)}"
         lines.append(f"{line}  # {reason}" if reason else line)
-    lines += [f"# {note}" for note in proposal.notes[:MAX_NOTES]]
-    return "\n".join(lines) + "\n"
+    return lines + [f"# {note}" for note in proposal.notes[:MAX_NOTES]]

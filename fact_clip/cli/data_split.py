@@ -76,7 +76,7 @@ def split(
     for number, part in enumerate(splits, start=1):
         rows[number] = {"train": part.train, "test": part.test, "tested_groups": part.tested}
         sizes = {"train": len(part.train), "test": len(part.test)}
-        cells.append({"split": number, **sizes, "tested_groups": part.tested})
+        cells.append({"split": number, **rows[number], **sizes})
     print_result({"root": str(root), "groups": pattern, "splits": rows}, table(cells), as_json)
     note(
         "written: train.splitN.bundle and test.splitN.bundle in "

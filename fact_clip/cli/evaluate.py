@@ -106,7 +106,12 @@ def evaluation_text(result: Mapping[str, Any]) -> str:
                 f"{n_frames} frames ({n_frames / max(candidates['frames'], 1):.1%}) count as errors"
             )
         lines.append(line)
-    lines.append(_metrics_table(result["metrics"], result.get("members", ())))
+    metrics = result["metrics"]
+    columns = {"": metrics}
+    for number, figures in enumerate(result.get("members", ()), start=1):
+        columns[f"model {number}"] = figures
+    keys = [key for key in metrics if key != "profile"]
+    lines.append(_columns_table(columns, keys, f"profile {metrics['profile']}"))
     raw = result["reliability"]["before"]["ece"]
     calibrated = result["reliability"]["after"]
     line = f"calibration error: {raw:.1f} raw"
@@ -116,22 +121,6 @@ def evaluation_text(result: Mapping[str, Any]) -> str:
     if "zero_shot" in result:
         lines += ["", zero_shot_text(result["zero_shot"])]
     return "\n".join(lines)
-
-
-def _metrics_table(metrics: Json, members: Sequence[Json]) -> str:
-    """Return the figures of all models together, and of each alone."""
-    from fact_clip.metrics import figure_name
-
-    head = f"profile {metrics['profile']}"
-    rows = []
-    for key, value in metrics.items():
-        if key == "profile":
-            continue
-        row = {head: figure_name(key), "": value}
-        for number, figures in enumerate(members, start=1):
-            row[f"model {number}"] = figures[key]
-        rows.append(row)
-    return table(rows)
 
 
 def zero_shot_text(zero_shot: Json) -> str:
@@ -173,14 +162,16 @@ def zero_shot_text(zero_shot: Json) -> str:
     return "\n\n".join(parts)
 
 
-def _columns_table(columns: Mapping[str, Json]) -> str:
+def _columns_table(
+    columns: Mapping[str, Json], keys: Sequence[str] = FIGURES, head: str = ""
+) -> str:
     """Return a table with a row for each figure."""
     from fact_clip.metrics import figure_name
 
     rows = []
-    for key in FIGURES:
+    for key in keys:
         values = {name: column[key] for name, column in columns.items()}
-        rows.append({"": figure_name(key), **values})
+        rows.append({head: figure_name(key), **values})
     return table(rows)
 
 

@@ -80,16 +80,15 @@ def _write(
 
 
 def _line(segment: Segment, fps: float | None, as_json: bool) -> str:
-    start = None if fps is None else segment.start / fps
-    stop = None if fps is None else segment.stop / fps
-    confidence = segment.confidence
+    seconds = [None if fps is None else frame / fps for frame in (segment.start, segment.stop)]
     if as_json:
-        values = (segment.start, segment.stop, start, stop, segment.label, confidence)
+        values = (segment.start, segment.stop, *seconds, segment.label, segment.confidence)
         return json.dumps(dict(zip(COLUMNS, values, strict=True)))
-    span = f"{segment.start} - {segment.stop}" if fps is None else f"{start:.2f} - {stop:.2f}"
-    line = f"{span}  {segment.label}"
-    if confidence is not None:
-        line += f"  {confidence:.2f}"
+    line = f"{segment.start} - {segment.stop}  {segment.label}"
+    if fps is not None:
+        line = f"{seconds[0]:.2f} - {seconds[1]:.2f}  {segment.label}"
+    if segment.confidence is not None:
+        line += f"  {segment.confidence:.2f}"
     return printable(line)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
@@ -281,32 +282,24 @@ def _resolve_factors(
         return slot_names, tuple((name,) for name in names)
 
     classes = [source(name) if callable(source) else source.get(name) for name in names]
-    if slots is None:
-        slots = _infer_slots(classes)
-    slot_names = names_of(slots, "slots")
+    slot_names = _infer_slots(classes) if slots is None else names_of(slots, "slots")
     rows: list[Factors] = []
     for name, factors in zip(names, classes, strict=True):
-        if factors is None:
-            rows.append((None,) * len(slot_names))
-        elif isinstance(factors, Mapping):
+        if isinstance(factors, Mapping):
             for slot in factors:
                 if slot not in slot_names:
                     where = f"class {name!r}"
                     raise InputError(where, f"no slot {slot!r}", f"choose among {slot_names}")
-            rows.append(tuple(map(factors.get, slot_names)))
-        else:
-            rows.append(tuple(factors))
+            factors = [factors.get(slot) for slot in slot_names]
+        rows.append((None,) * len(slot_names) if factors is None else tuple(factors))
     return slot_names, tuple(rows)
 
 
 def _infer_slots(classes: Sequence[OneClass | None]) -> Names:
     """Return the keys of classes that are mappings, else numbers for the longest tuple."""
-    slots: dict[str, None] = {}
-    for factors in classes:
-        if isinstance(factors, Mapping):
-            slots.update(dict.fromkeys(factors))
-    if slots:
-        return tuple(slots)
+    mappings = [factors for factors in classes if isinstance(factors, Mapping)]
+    if mappings:
+        return names_of(dict.fromkeys(chain.from_iterable(mappings)), "slots")
     width = max((len(factors) for factors in classes if factors), default=0)
     if width == 1:
         return WHOLE_NAME

@@ -26,7 +26,7 @@ from fact_clip.core import (
 )
 from fact_clip.core.colours import class_colours
 from fact_clip.core.io import read_mapping
-from fact_clip.core.paths import whole_file
+from fact_clip.core.paths import write_lines
 from fact_clip.report import analysis
 from fact_clip.report.assets import FOLDER, TIMELINE, read_assets
 from fact_clip.report.record import FIX, ROWS, Labels, Record, Video
@@ -116,8 +116,7 @@ def save_report(
     """Write the report of one or more evaluated runs, side by side, and return its path."""
     titles = [f"{evaluated.title} ({evaluated.written[:10]})" for evaluated in evaluated_runs]
     html = page(summary(evaluated_runs, sweeps), f"Report of {', '.join(titles)}")
-    with whole_file(path) as unfinished:
-        unfinished.write_text(html, encoding="utf-8")
+    write_lines(path, [html])
     return path
 
 
