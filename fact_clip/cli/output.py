@@ -29,6 +29,11 @@ class Output:
             format_called(name, "--format")
         return names or []
 
+    @property
+    def remote(self) -> str | None:
+        """Return the address of the folder in another store, or None."""
+        return self.out if self.out is not None and "://" in self.out else None
+
     def folder(self, run: Path | None) -> Path:
         """Return the folder to write to."""
         from fact_clip.hub import is_address

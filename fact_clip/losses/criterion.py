@@ -204,7 +204,9 @@ class Criterion:
         )
         n_videos, n_tokens = probs.shape[:2]
         has_transcript = output.transcript is not None
-        token_counts = output.token_mask.sum(1).tolist()
+        token_counts = [n_tokens] * n_videos
+        if has_transcript:
+            token_counts = output.token_mask.sum(1).tolist()
         matched = match_videos(self.config.match, cost, truth, token_counts)
         pairs = []
         for row in matched:
