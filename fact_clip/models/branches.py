@@ -370,7 +370,9 @@ class _TokenLayer(nn.Module):
     ) -> Tensor:
         """Return x plus the attention from x (B, M, A) to a context."""
         query = add_position(x, position)
-        key = add_position(context.features, context.position)
+        key = query
+        if context.features is not x:  # cross-attention
+            key = add_position(context.features, context.position)
         if attention.in_proj_weight is None:  # keys and values have another width than queries
             q_weight = attention.q_proj_weight
             k_weight = attention.k_proj_weight
