@@ -1,7 +1,5 @@
 """A data set: one split of it, with its videos, classes, labels and features."""
 
-from __future__ import annotations
-
 import hashlib
 import warnings
 from collections.abc import Iterable
@@ -92,7 +90,7 @@ class Dataset:
 
     @classmethod
     @validated()
-    def open(cls, config: DataConfig, folder: DataStore | None = None) -> Dataset:
+    def open(cls, config: DataConfig, folder: DataStore | None = None) -> "Dataset":
         """Open the split of a configuration.
 
         Args:
@@ -117,7 +115,7 @@ class Dataset:
         folder: DataStore,
         vocabulary: Vocabulary,
         holdout: Holdout | None = None,
-    ) -> Dataset:
+    ) -> "Dataset":
         """Build a data set with this holdout, whatever the configuration names."""
         split = folder.split(config)
         labels = folder.labels(config, vocabulary.names)
@@ -125,11 +123,11 @@ class Dataset:
         roles = VideoRoles.decide(config, vocabulary, split, holdout, reader.count_frames)
         return cls(config, folder, vocabulary, split, reader, roles)
 
-    def with_holdout(self, holdout: Holdout | None) -> Dataset:
+    def with_holdout(self, holdout: Holdout | None) -> "Dataset":
         """Return the same split with other classes held out, or none."""
         return self.build(self.config, self.folder, self.vocabulary, holdout)
 
-    def with_videos(self, train: Names, validation: Names) -> Dataset:
+    def with_videos(self, train: Names, validation: Names) -> "Dataset":
         """Return the data set with other training and validation videos of its own."""
         roles = replace(self.roles, train=train, validation=validation)
         return Dataset(

@@ -1,7 +1,5 @@
 """Measurements of a data set, and the recipe that follows from them (`fact-clip data init`)."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Sequence
@@ -154,7 +152,7 @@ class Measures:
     separability: float
 
     @classmethod
-    def of(cls, dataset: Dataset) -> Measures:
+    def of(cls, dataset: Dataset) -> "Measures":
         """Measure a data set."""
         background = dataset.vocabulary.background_indices
         labels = [dataset.labels(name) for name in dataset.learning]
@@ -206,7 +204,7 @@ class Proposal:
     notes: Names
     vocabulary: Vocabulary
 
-    def with_settings(self, *settings: Setting) -> Proposal:
+    def with_settings(self, *settings: Setting) -> "Proposal":
         """Return the proposal with further settings."""
         return replace(self, settings=(*self.settings, *settings))
 

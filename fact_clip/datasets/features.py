@@ -1,7 +1,5 @@
 """Feature files, and the transform from raw features to the input of a model. NumPy only."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -237,7 +235,7 @@ class FeatureTransform:
         features: Iterable[Array],
         context: Sequence[int],
         kinds: Integers | None = None,
-    ) -> FeatureTransform:
+    ) -> "FeatureTransform":
         """Fit the standardisation on training videos, with one video in memory at a time.
 
         Statistics cover all frames, context columns included. A column that never changes keeps
@@ -301,7 +299,7 @@ class FeatureTransform:
         return arrays
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array]) -> FeatureTransform:
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> "FeatureTransform":
         """Return the inverse of `to_arrays`.
 
         Raises:
@@ -332,7 +330,7 @@ def read_clock(
     path: Path,
     fps: float | None = None,
     layout: Layout | None = None,
-    sidecar: Sidecar | None = None,
+    sidecar: "Sidecar | None" = None,
 ) -> Clock:
     """Return the clock of a feature file NAME.npy, with the facts of NAME.json beside it.
 

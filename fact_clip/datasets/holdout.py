@@ -1,7 +1,5 @@
 """Holdouts: classes hidden from training, and their files (docs/protocol.md)."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -74,7 +72,7 @@ class Holdout:
                     raise InputError(f"holdout.{second}", problem, "name each once")
 
     @classmethod
-    def read(cls, path: str | Path) -> Holdout:
+    def read(cls, path: str | Path) -> "Holdout":
         """Read a holdout from a file.
 
         Args:
@@ -122,7 +120,7 @@ class Holdout:
         """Return the classes of both groups."""
         return (*self.unseen, *self.validation_unseen)
 
-    def check(self, vocabulary: Vocabulary) -> Holdout:
+    def check(self, vocabulary: Vocabulary) -> "Holdout":
         """Check the names against a vocabulary. Return this holdout.
 
         Raises:

@@ -1,7 +1,5 @@
 """Classes that can be held out, by their factors in other classes (docs/protocol.md)."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -58,7 +56,7 @@ class FactorSupport:
                 if is_well_filled[vocabulary.index(name)]:
                     self.well_filled[factor].add(name)
 
-    def weakest(self, name: str) -> Support:
+    def weakest(self, name: str) -> "Support":
         """Return the support of the rarest factor of a class by other classes."""
         supports = [
             Support(
