@@ -367,16 +367,7 @@ def read_clock(
     )
     if sidecar.times is None:
         return clock
-    times = _frame_times(sidecar.times, clock, json_path)
-    if clock.fps and n_frames > _FEW_ROWS:
-        _check_rate(times, clock.fps, json_path)
-    return replace(clock, times=times)
-
-
-def _frame_times(values: tuple[float, ...], clock: Clock, path: Path) -> Floats:
-    """Return the start of each frame and the end of the last one, (T + 1,), in seconds."""
-    n_frames = clock.n_frames or 0
-    times = np.asarray(values, dtype=np.float64)
+    times = np.asarray(sidecar.times, dtype=np.float64)
     if times.shape == (n_frames,):
         step = 1 / (clock.fps or 1.0)
         if n_frames > 1:
@@ -384,8 +375,10 @@ def _frame_times(values: tuple[float, ...], clock: Clock, path: Path) -> Floats:
         times = np.append(times, times[-1] + step)
     if times.shape != (n_frames + 1,):
         problem = f"{times.size} times for {n_frames} frames"
-        raise InputError(path, problem, "give one per frame, and the end")
-    return times
+        raise InputError(json_path, problem, "give one per frame, and the end")
+    if clock.fps and n_frames > _FEW_ROWS:
+        _check_rate(times, clock.fps, json_path)
+    return replace(clock, times=times)
 
 
 def _check_rate(times: Floats, fps: float, path: Path) -> None:

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, compress
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +139,9 @@ class ObjectColumns:
 
     def with_context(self, copies: int) -> Columns:
         """Return the columns of each object among `copies` * D, the features and their windows."""
-        starts = [self.width * copy for copy in range(copies)]
-        columns = []
-        for object_columns in self.columns:
-            in_copies = [np.add(object_columns, start).tolist() for start in starts]
-            columns.append(tuple(chain.from_iterable(in_copies)))
-        return tuple(columns)
+        starts = self.width * np.arange(copies)
+        in_copies = [np.add.outer(starts, columns).ravel().tolist() for columns in self.columns]
+        return tuple(map(tuple, in_copies))
 
 
 def _read_names(path: Path) -> Names:
