@@ -194,8 +194,7 @@ class Database:
     def stamp(self) -> str:
         """Return a text that changes with the database, by whatever process."""
         with self._lock:
-            version = self.value("PRAGMA data_version")
-            return f"{self._base.total_changes}.{version}"
+            return f"{self._base.total_changes}.{self.value('PRAGMA data_version')}"
 
     @property
     def token(self) -> str:

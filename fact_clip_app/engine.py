@@ -237,20 +237,16 @@ class Engine:
                 rows, clock = model.open(features)
                 clock = replace(clock, n_frames=len(rows), media=None)
                 scores = model.score(rows, features, candidates, clock, rivals=key.rivals)
-            self._cache(video, cached_key, scores)
+            self._scores[video.id] = (cached_key, scores)
+            total = sum(scores.nbytes for _, scores in self._scores.values())
+            for oldest in list(self._scores)[:-1]:
+                if total > MAX_SCORE_BYTES:
+                    total -= self._scores.pop(oldest)[1].nbytes
             work.prediction = model.decode(scores, candidates, settings)
             work.basis = (key, settings)
             starts = row_starts(scores.clock, scores.n_frames)
             work.drafts = drafts_of(work.prediction, starts, video.times)
         return work.drafts
-
-    def _cache(self, video: VideoEntry, key: ScoreKey, scores: Scores) -> None:
-        """Cache the scores of a video, and drop those that were used least recently."""
-        self._scores[video.id] = (key, scores)
-        total = sum(scores.nbytes for _, scores in self._scores.values())
-        for oldest in list(self._scores)[:-1]:
-            if total > MAX_SCORE_BYTES:
-                total -= self._scores.pop(oldest)[1].nbytes
 
 
 def encoding(model: Segmenter | None, media: Path) -> Encoding:

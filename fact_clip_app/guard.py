@@ -40,6 +40,7 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "x-frame-options": "DENY",
 }
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)  # another process holds the database
 _RETRY = {"retry-after": "2"}
 WILDCARDS = ("0.0.0.0", "::")
 """Hosts that stand for every address of this machine."""
@@ -165,20 +166,14 @@ def error_response(error: Exception, named: Callable[[InputError], InputError]) 
             return error_line(400, _first_fault(error))
         case HTTPException():
             return error_line(error.status_code, error.detail, error.headers)
-        case sqlite3.OperationalError() if _is_locked(error):
+        # The lower byte is the code. The upper ones say more about it.
+        case sqlite3.OperationalError(sqlite_errorcode=code) if code & 0xFF in _LOCKED:
             return error_line(503, f"not stored ({error}); try again", _RETRY)
         case sqlite3.OperationalError():  # a full disk, or a folder that is gone
             return error_line(507, f"not stored ({error}); free space on the disk and try again")
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return error_line(507, f"not stored ({error.strerror}); free space on the disk")
     return error_line(500, "an internal error; the log of the server has it")
-
-
-def _is_locked(error: sqlite3.OperationalError) -> bool:
-    """Return whether another process holds the database."""
-    # The lower byte is the code. The upper ones say more about it.
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 ERRORS = (

@@ -507,8 +507,7 @@ class History:
 
 
 def _conflict(annotator: str | None, subject: str, outcome: str = REPEAT) -> ConflictError:
-    name = annotator or "Somebody else"
-    message = f"{name} changed {subject} a moment ago. {outcome}"
+    message = f"{annotator or 'Somebody else'} changed {subject} a moment ago. {outcome}"
     return ConflictError(message, annotator=annotator or "")
 
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fact_clip.core import Floats, InputError, Integers, Location, Segment, Segmentation
 from fact_clip.formats import FORMATS, format_of, load
-from fact_clip.formats.base import Annotation, Options, Reader, Span, TiersError
+from fact_clip.formats.base import Annotation, Options, Span, TiersError
 from fact_clip.formats.boris import read_ethogram
 from fact_clip.formats.csv_file import usual_unit
 from fact_clip.formats.gaps import last_frame
@@ -138,7 +138,13 @@ def read_tracks(
         fix = f"choose one of {', '.join(readable)}"
         raise InputError(path, "a format that is only written", fix)
     tracks: dict[str, list[Label]] = {}
-    for tier, videos in _read_tiers(path, form.annotations).items():
+    try:
+        tiers = {MAIN: form.annotations(path, Options(unit=usual_unit(path), instants=True))}
+    except TiersError as error:
+        tiers = {}
+        for tier in error.tiers:
+            tiers[tier or MAIN] = form.annotations(path, Options(tier=tier, instants=True))
+    for tier, videos in tiers.items():
         if len(videos) != 1:
             raise InputError(path, f"{len(videos)} videos", "give the labels of one")
         (annotation,) = videos
@@ -147,17 +153,6 @@ def read_tracks(
         for number, part in enumerate(_apart(path, labels, len(times) - 1), start=1):
             tracks[tier if number == 1 else f"{tier} {number}"] = part
     return tracks
-
-
-def _read_tiers(path: Path, read: Reader) -> dict[str, list[Annotation]]:
-    """Read the annotations of each tier of a file."""
-    try:
-        return {MAIN: read(path, Options(unit=usual_unit(path), instants=True))}
-    except TiersError as error:
-        annotations = {}
-        for tier in error.tiers:
-            annotations[tier or MAIN] = read(path, Options(tier=tier, instants=True))
-        return annotations
 
 
 def _of_frames(path: Path, segmentation: Segmentation, times: Floats) -> list[Label]:

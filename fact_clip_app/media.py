@@ -71,8 +71,8 @@ def is_playable(path: Path, times: Floats) -> bool:
     if info.codec not in _CODECS[kind] or info.pixels not in _PIXELS:
         return False
     # Chromium guesses how long frames last in WebM, and by the order of the file in MP4.
-    lengths = np.diff(times[:-1])
-    if (kind == "video/webm" or info.reorders) and np.ptp(lengths) > _UNEVEN:
+    guesses = kind == "video/webm" or info.reorders
+    if guesses and np.ptp(np.diff(times[:-1])) > _UNEVEN:
         return False
     # The clock of a browser starts at 0, that of the project at the first picture or sound.
     return abs(info.origin) <= _ROUNDING

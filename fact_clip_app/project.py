@@ -140,9 +140,9 @@ class Project(Database):
 
     def action_rows(self) -> list[ActionRow]:
         """Return the actions as they are stored, in order."""
-        columns = ", ".join(ActionRow._fields)
-        rows = self.rows(f"SELECT {columns} FROM action ORDER BY position, name")
-        return [ActionRow(*row) for row in rows]
+        query = """SELECT name, colour, key, description, paint, position
+                   FROM action ORDER BY position, name"""
+        return [ActionRow(*row) for row in self.rows(query)]
 
     def actions(self) -> list[Action]:
         """Return the actions in order."""
@@ -185,8 +185,9 @@ class Project(Database):
 
     def insert_action(self, row: ActionRow) -> None:
         """Insert an action within a change."""
-        columns = ", ".join(ActionRow._fields)
-        self.run(f"INSERT INTO action ({columns}) VALUES (?, ?, ?, ?, ?, ?)", *row)
+        query = """INSERT INTO action (name, colour, key, description, paint, position)
+                   VALUES (?, ?, ?, ?, ?, ?)"""
+        self.run(query, *row)
 
     def add_video(
         self,
@@ -311,8 +312,8 @@ class Project(Database):
                 try:
                     self.run(f"UPDATE track SET {column} = ? WHERE id = ?", value, track)
                 except sqlite3.IntegrityError:
-                    fix = "choose another name"
-                    raise InputError("track", f"{value!r} exists", fix) from None
+                    problem = f"{value!r} exists"
+                    raise InputError("track", problem, "choose another name") from None
             self.touch(video)
 
     def remove_track(self, video: str, track: int) -> None:

@@ -110,8 +110,8 @@ class ActionChange(Signed):
         if self.do == "add":
             history.add([Action(name, **values) for name in self.new_names], self.person)
         elif self.do == "change":
-            new_name = self.to or self.name
-            history.change(self.name, {**values, "name": new_name}, self.person)
+            values["name"] = self.to or self.name
+            history.change(self.name, values, self.person)
         elif self.do == "move":
             history.move(self.name, self.successor, self.person)
         else:
@@ -207,9 +207,7 @@ class Comparison(_Body):
     second: str
 
 
-LABELS = tuple(
-    sorted((file_format.ending for file_format in FORMATS.values()), key=len, reverse=True)
-)
+LABELS = sorted({form.ending for form in FORMATS.values()}, key=len, reverse=True)
 """Endings of label files, the longest first."""
 
 FEATURES = ".npy"

@@ -201,8 +201,7 @@ def _check_names(page: Page, names: Iterable[str]) -> None:
     """Raise an InputError for names that the model cannot take."""
     model = page.engine.model()
     if model is not None and reads_names(model):
-        background = model.vocabulary.background
-        new_names = [name for name in names if name not in background]
+        new_names = [name for name in names if name not in model.vocabulary.background]
         model.choose(new_names or None)
 
 
@@ -428,8 +427,7 @@ def import_labels(
 ) -> answers.Video | answers.Trial:
     """Replace the segments of tracks by those of the tiers of a label file, as one step."""
     upload = page.upload(body.file)
-    path = upload.path
-    loading = plan(page.project, video, path, page.background, body.track, body.name)
+    loading = plan(page.project, video, upload.path, page.background, body.track, body.name)
     if body.dry:
         return {
             "tracks": loading.counts,

@@ -43,6 +43,7 @@ def state(page: Page) -> answers.State:
     training_set = page.options.training_set
     actions = project.actions()
     usage = project.usage()
+    names = [action.name for action in actions]
     action_rows: Any = [asdict(action) | usage.get(action.name, UNUSED) for action in actions]
     labelled = project.labelled()
     videos = []
@@ -81,9 +82,9 @@ def state(page: Page) -> answers.State:
             "models": ["", *project.runs()],
         },
         "actions": action_rows,
-        "colours": colours(page, [action.name for action in actions]),
+        "colours": colours(page, names),
         "background": list(page.background),
-        "unseen": sorted(engine.unseen(action.name for action in actions)),
+        "unseen": sorted(engine.unseen(names)),
         "adjust": engine.settings,
         "sliders": CONTROLS,
         "adjustable": list(adjustable),
@@ -157,6 +158,14 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
         count += len(row.segments)
         names += [segment.label for segment in row.segments]
     names += [draft.label for draft in drafts]
+    prediction = page.engine.work[video.id].prediction
+    warnings = []  # a line for each word of a name that is far from training
+    for word in () if prediction is None else prediction.new_words:
+        if word.far:
+            line = f'"{word.word}" is new to the model'
+            if word.nearest:
+                line += f" (closest trained {word.slot}: {word.nearest})"
+            warnings.append(f"{line}. Label some examples before you trust it.")
     return {
         **_facts(page, video, count),
         "undo": titles["undo"],
@@ -166,7 +175,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
         "unseen": sorted(page.engine.unseen(names)),
         "background": list(page.background),
         "colours": colours(page, list(dict.fromkeys(names))),
-        "new_words": _new_words(page.engine.work[video.id].prediction),
+        "new_words": list(dict.fromkeys(warnings)),
         "command": command(page, video),
     }
 
@@ -194,18 +203,6 @@ def compared_tracks(page: Page, video: VideoEntry) -> list[Track]:
         message = f"{video.name}: labelled blindly; compare once all of its tracks are complete"
         raise ConflictError(message)
     return tracks
-
-
-def _new_words(prediction: Segmentation | None) -> list[str]:
-    """Return a line for each word of a name that is far from training."""
-    lines = []
-    for word in () if prediction is None else prediction.new_words:
-        if word.far:
-            line = f'"{word.word}" is new to the model'
-            if word.nearest:
-                line += f" (closest trained {word.slot}: {word.nearest})"
-            lines.append(f"{line}. Label some examples before you trust it.")
-    return list(dict.fromkeys(lines))
 
 
 def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
@@ -246,39 +243,6 @@ def tracks_by(page: Page, video: str, annotators: Collection[str] | None) -> lis
     if annotators is None:
         return tracks
     return [track for track in tracks if track.segments] or tracks[:1]
-
-
-def segmentations_of(
-    page: Page, video: VideoEntry, tracks: Iterable[Track], with_drafts: bool = False
-) -> dict[str, Segmentation]:
-    """Return the labels of each track as a segmentation. Unlabelled frames are background.
-
-    Args:
-        page: the page.
-        video: the video.
-        tracks: its tracks. The model is run only for drafts.
-        with_drafts: whether what the model predicts between the labels of the first track follows
-            as a track of its own, named DRAFTS.
-
-    Returns:
-        The name of a track -> its segmentation.
-    """
-    parts_of: dict[str, Sequence[Draft | Label]] = {track.name: track.segments for track in tracks}
-    if with_drafts:
-        drafts = [part for part in page.first_timeline(video) if isinstance(part, Draft)]
-        name = DRAFTS
-        while name in parts_of:
-            name += " of the model"
-        if drafts:
-            parts_of[name] = drafts
-
-    background = page.background or (BACKGROUND,)
-    clock = _clock(video)
-    segmentations = {}
-    for name, parts in parts_of.items():
-        segmentation = segmentation_of(parts, video.n_frames, background)
-        segmentations[name] = clock.apply_to(segmentation)
-    return segmentations
 
 
 def ethogram(page: Page) -> dict[str, Behaviour]:
@@ -357,6 +321,8 @@ def write_tracks(
 ) -> None:
     """Write tracks of a video: one file if the format has tracks, else one a track.
 
+    Unlabelled frames are background. The model is run only for drafts.
+
     Args:
         page: the page.
         folder: the folder to write to.
@@ -364,23 +330,37 @@ def write_tracks(
         tracks: its tracks.
         form: the format.
         background: write background to formats that leave it out.
-        with_drafts: also write what the model predicts, as a track of its own.
+        with_drafts: also write what the model predicts between the labels of the first track, as a
+            track of its own, named DRAFTS.
         written: earlier files, which are not replaced. The new ones are added.
     """
-    segmentations = segmentations_of(page, video, tracks, with_drafts)
+    parts_of: dict[str, Sequence[Draft | Label]] = {track.name: track.segments for track in tracks}
+    drafts = []
+    if with_drafts:
+        drafts = [part for part in page.first_timeline(video) if isinstance(part, Draft)]
+    if drafts:
+        name = DRAFTS
+        while name in parts_of:
+            name += " of the model"
+        parts_of[name] = drafts
+    background_names = page.background or (BACKGROUND,)
+    segmentations = {}
+    for name, parts in parts_of.items():
+        segmentation = segmentation_of(parts, video.n_frames, background_names)
+        segmentations[name] = _clock(video).apply_to(segmentation)
     files = {video.name: segmentations}
     if form.write_tracks is None and len(segmentations) > 1:
-        files = {f"{video.name}.{name}": {name: part} for name, part in segmentations.items()}
-    for title, parts in files.items():
+        files = {f"{video.name}.{name}": {name: track} for name, track in segmentations.items()}
+    for title, tracks_of_file in files.items():
         path = folder / f"{file_name(title)}{form.ending}"
         if path in written:
             path = folder / f"{file_name(title)}-{video.id}{form.ending}"
         written.append(path)
-        if len(parts) > 1:
-            save_tracks(parts, path, with_background=background)
+        if len(tracks_of_file) > 1:
+            save_tracks(tracks_of_file, path, with_background=background)
         else:
-            (part,) = parts.values()
-            save(part, path, with_background=background, ethogram=ethogram(page))
+            (track,) = tracks_of_file.values()
+            save(track, path, with_background=background, ethogram=ethogram(page))
 
 
 @dataclass(frozen=True)
@@ -430,8 +410,11 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
         _timeline_row(second_name, second),
         _timeline_row("differences", differences),
     ]
-    figures = _figures([_pair(page, first, second)])
-    return {"figures": figures, "rows": rows, "colours": colours(page, names)}
+    return {
+        "figures": _figures([_pair(page, first, second)]),
+        "rows": rows,
+        "colours": colours(page, names),
+    }
 
 
 def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> Segmentation:

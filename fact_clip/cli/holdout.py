@@ -73,7 +73,7 @@ def open_whole(config: DataConfig, folder: DataFolder | None = None) -> Dataset:
     split = Dataset.splits(config)[0] if config.split == "all" else config.split
     folder = folder or DataFolder(config)
     config = config.model_copy(update={"split": split})
-    return Dataset.build(config, folder, folder.vocabulary(config))
+    return Dataset(config, folder, folder.vocabulary(config))
 
 
 def open_with_guesses(config: DataConfig) -> tuple[Dataset, list[str]]:

@@ -184,7 +184,7 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     """
     weights = read_state(checkpoint)
     folder = DataFolder(config.data)
-    dataset = Dataset.build(config.data, folder, folder.vocabulary(config.data))
+    dataset = Dataset(config.data, folder, folder.vocabulary(config.data))
     dataset.check()
     if config.model.head == "fact-clip" and "text_embeddings" not in weights:
         vectors = class_vectors(config.text, dataset.vocabulary)

@@ -191,12 +191,9 @@ def parse_factors(
         elif name in table:
             faults.append(InputError(location, f"class {name!r} again", "list each once"))
         else:
-            table[name] = tuple(_word(cell) for cell in cells[1:])
+            words = [" ".join(cell.replace("_", " ").split()) for cell in cells[1:]]
+            table[name] = tuple(word or None for word in words)
     return slots, table, faults
-
-
-def _word(cell: str) -> str | None:
-    return " ".join(cell.replace("_", " ").split()) or None
 
 
 def new_factors(
@@ -229,7 +226,7 @@ def new_factors(
         parsed = _parse(name, grammar)
         if parsed is not None:
             pairs = zip(parsed, trained_words, strict=True)
-            parsed = tuple(_trained_word(word, words) for word, words in pairs)
+            parsed = tuple(word and words.get(spelling_key(word), word) for word, words in pairs)
         elif len(slots) > 1:
             phrases.append(name)
         factors[name] = parsed or (name, *[None] * (len(slots) - 1))
@@ -244,9 +241,3 @@ def _parse(name: str, grammar: ReadFactors | None) -> Factors | None:
         with suppress(InputError):
             return grammar(spelling)
     return None
-
-
-def _trained_word(word: str | None, trained_words: dict[str, str]) -> str | None:
-    if not word:
-        return word
-    return trained_words.get(spelling_key(word), word)

@@ -48,10 +48,19 @@ def read_clicks(path: Path, fps: float | None, n_frames: int) -> list[Click]:
     columns = rows.fieldnames or []
     if "label" not in columns or ("frame" in columns) == ("time" in columns):
         raise InputError(path, f"the columns {', '.join(columns)}", f"write {_CONTENT}")
+    column = "frame" if "frame" in columns else "time"
     clicks = []
     for row in rows:
         location = FileLocation(path, rows.line_num)
-        frame = _frame_of(row, fps, location)
+        if column == "time" and fps is None:
+            fix = "set data.fps, or give frames"
+            raise InputError(location, "a time, but the rate of the features is unknown", fix)
+        try:
+            number = float(row[column] or "")
+            frame = int(number) if column == "frame" else int(number * (fps or 1.0) + 1e-6)
+        except (ValueError, OverflowError):
+            fix = f"write {_CONTENT}"
+            raise InputError(location, f"{row[column]!r} is no {column}", fix) from None
         if not 0 <= frame < n_frames:
             problem = f"a click in frame {frame}, but the video has {n_frames}"
             raise InputError(location, problem, "give frames from 0 on, or seconds")
@@ -64,20 +73,6 @@ def read_clicks(path: Path, fps: float | None, n_frames: int) -> list[Click]:
             problem = f"two clicks in frame {first.frame}: {first.label!r}, {second.label!r}"
             raise InputError(path, problem, "remove one")
     return clicks
-
-
-def _frame_of(row: Mapping[str, str | None], fps: float | None, location: FileLocation) -> int:
-    """Return the frame of a row."""
-    column = "frame" if "frame" in row else "time"
-    if column == "time" and fps is None:
-        fix = "set data.fps, or give frames"
-        raise InputError(location, "a time, but the rate of the features is unknown", fix)
-    try:
-        number = float(row[column] or "")
-        return int(number) if column == "frame" else int(number * (fps or 1.0) + 1e-6)
-    except (ValueError, OverflowError):
-        fix = f"write {_CONTENT}"
-        raise InputError(location, f"{row[column]!r} is no {column}", fix) from None
 
 
 def random_clicks(videos: Mapping[str, Sequence[str]], seed: int) -> dict[str, list[Click]]:

@@ -1,21 +1,18 @@
 """A data set: one split of it, with its videos, classes, labels and features."""
 
-from __future__ import annotations
-
 import hashlib
 import warnings
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 
 from fact_clip.config import DataConfig
-from fact_clip.core import Array, Floats, InputError, Integers, Names, Vocabulary
+from fact_clip.core import InputError, Integers, Names, Vocabulary
 from fact_clip.core.arguments import validated
 from fact_clip.datasets import features, statistics
-from fact_clip.datasets.benchmarks import Layout
-from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.holdout import Holdout, check_leak, find_holdout
 from fact_clip.datasets.holdout_choice import validation_unseen_group
 from fact_clip.datasets.labels import IGNORED, Labels
@@ -27,12 +24,12 @@ from fact_clip.datasets.layout import (
     find_root,
     split_names,
 )
-from fact_clip.datasets.reader import Input, VideoReader
+from fact_clip.datasets.reader import VideoReader
 from fact_clip.datasets.roles import VideoRoles, holdout_videos
 from fact_clip.datasets.splits import learning_groups
 
 
-class Dataset:
+class Dataset(VideoReader):
     """One split of a data set, with the classes of a holdout hidden. Create it by `Dataset.open`.
 
     Attributes:
@@ -40,7 +37,6 @@ class Dataset:
         folder: the folder of the data set, or its data in memory.
         vocabulary: the classes.
         split: the videos of the split.
-        reader: reads features and labels of single videos.
         roles: the roles of videos and classes.
         root: the folder of the data set, or None for data in memory.
         location: the location of the data set, for errors.
@@ -63,20 +59,19 @@ class Dataset:
         config: DataConfig,
         folder: DataStore,
         vocabulary: Vocabulary,
-        split: SplitVideos,
-        reader: VideoReader,
-        roles: VideoRoles,
+        holdout: Holdout | None = None,
     ) -> None:
-        self.config = config
-        self.folder = folder
+        split = folder.split(config)
+        labels = folder.labels(config, vocabulary.names)
+        super().__init__(config, folder, labels, (*split.learning, *split.test))
         self.vocabulary = vocabulary
         self.split = split
-        self.reader = reader
-        self.roles = roles
-
         self.root = folder.root
         self.location = folder.location
-        self.fps = reader.fps
+        self._set_roles(VideoRoles.decide(config, vocabulary, split, holdout, self.count_frames))
+
+    def _set_roles(self, roles: VideoRoles) -> None:
+        self.roles = roles
         self.train = roles.train
         self.validation = roles.validation
         self.test = roles.test
@@ -92,7 +87,7 @@ class Dataset:
 
     @classmethod
     @validated()
-    def open(cls, config: DataConfig, folder: DataStore | None = None) -> Dataset:
+    def open(cls, config: DataConfig, folder: DataStore | None = None) -> "Dataset":
         """Open the split of a configuration.
 
         Args:
@@ -108,33 +103,17 @@ class Dataset:
         folder = folder or DataFolder(config)
         vocabulary = folder.vocabulary(config)
         holdout = find_holdout(config, folder.root, vocabulary)
-        return cls.build(config, folder, vocabulary, holdout)
+        return cls(config, folder, vocabulary, holdout)
 
-    @classmethod
-    def build(
-        cls,
-        config: DataConfig,
-        folder: DataStore,
-        vocabulary: Vocabulary,
-        holdout: Holdout | None = None,
-    ) -> Dataset:
-        """Build a data set with this holdout, whatever the configuration names."""
-        split = folder.split(config)
-        labels = folder.labels(config, vocabulary.names)
-        reader = VideoReader(config, folder, labels, (*split.learning, *split.test))
-        roles = VideoRoles.decide(config, vocabulary, split, holdout, reader.count_frames)
-        return cls(config, folder, vocabulary, split, reader, roles)
-
-    def with_holdout(self, holdout: Holdout | None) -> Dataset:
+    def with_holdout(self, holdout: Holdout | None) -> "Dataset":
         """Return the same split with other classes held out, or none."""
-        return self.build(self.config, self.folder, self.vocabulary, holdout)
+        return Dataset(self.config, self.folder, self.vocabulary, holdout)
 
-    def with_videos(self, train: Names, validation: Names) -> Dataset:
+    def with_videos(self, train: Names, validation: Names) -> "Dataset":
         """Return the data set with other training and validation videos of its own."""
-        roles = replace(self.roles, train=train, validation=validation)
-        return Dataset(
-            self.config, self.folder, self.vocabulary, self.split, reader=self.reader, roles=roles
-        )
+        dataset = copy(self)
+        dataset._set_roles(replace(self.roles, train=train, validation=validation))
+        return dataset
 
     @staticmethod
     def splits(config: DataConfig) -> list[str]:
@@ -144,21 +123,6 @@ class Dataset:
         if not names:
             raise InputError(root, "no splits", WRITE_SPLITS)
         return names
-
-    @property
-    def layout(self) -> Layout:
-        """Return the layout of the feature files."""
-        return self.reader.layout
-
-    @property
-    def input_dim(self) -> int:
-        """Return D, the number of columns of the features."""
-        return self.reader.input_dim
-
-    @cached_property
-    def encoder(self) -> str | None:
-        """Return the frame encoder that made the training features, or None if unknown."""
-        return self.reader.encoder(self.train)
 
     @property
     def digest(self) -> str:
@@ -181,26 +145,11 @@ class Dataset:
             Class names that no earlier group has, () if none can be chosen.
         """
         learning = self.videos_of(holdout).learning
-        frames = self.reader.count_frames(learning)
+        frames = self.count_frames(learning)
         groups = learning_groups(self.config, learning)
         return validation_unseen_group(self.vocabulary, holdout, number, frames, groups)
 
     # --- Videos ---
-
-    def features(self, name: str) -> Array:
-        """Return the raw features of a video.
-
-        Args:
-            name: the video.
-
-        Returns:
-            (T, D), read-only, memory-mapped, in the type of the file. Labels and features whose
-            lengths differ within the tolerance are cut to the shorter, with a warning.
-
-        Raises:
-            InputError: a fault of the file. Values are checked the first time.
-        """
-        return self.reader.features(name)
 
     def labels(self, name: str) -> Labels:
         """Return the labels of a video.
@@ -211,7 +160,7 @@ class Dataset:
         Returns:
             Class indices (T,), read-only, -1 where the label is unknown or the class hidden.
         """
-        labels = self.reader.labels(name)
+        labels = self.all_labels(name)
         hidden = self.roles.hidden_in.get(name, self.hidden)
         if not hidden:
             return labels
@@ -228,25 +177,6 @@ class Dataset:
                 frames[name] = [click.frame for click in marks]
         return frames
 
-    def set_labels(self, name: str, labels: Labels) -> None:
-        """Use other labels for a video with clicks.
-
-        Args:
-            name: the video.
-            labels: (T,) class indices, -1 for frames that are ignored.
-        """
-        self.reader.label_reader.set_indices(name, labels)
-
-    def times(self, name: str) -> Floats | None:
-        """Return the start of each frame and the end, (T + 1,) seconds, or None if unknown."""
-        return self.reader.times(name)
-
-    def transformed(
-        self, name: str, transform: FeatureTransform, cache_bytes: int | None = None
-    ) -> Input:
-        """Return the input of a model, (T, width), read-only. See `VideoReader.transformed`."""
-        return self.reader.transformed(name, transform, cache_bytes)
-
     # --- Checks and statistics ---
 
     def check(self) -> None:
@@ -257,12 +187,12 @@ class Dataset:
         Raises:
             InputError: the first fault.
         """
-        for name in self.reader.videos:
-            self.reader.open(name)
-        self.reader.check_sidecars(self.reader.videos)
+        for name in self.videos:
+            self.open_features(name)
+        self.check_sidecars(self.videos)
         self._warn_about_settings()
 
-        is_constant = (features.is_constant(self.reader.open(name)) for name in self.train)
+        is_constant = (features.is_constant(self.open_features(name)) for name in self.train)
         if all(is_constant):  # mostly ends at the first video
             location = self.folder.features_location
             problem = "all frames have the same values"
@@ -277,7 +207,7 @@ class Dataset:
     def _warn_about_settings(self) -> None:
         config = self.config
         warn = partial(warnings.warn, stacklevel=3)
-        longest = max(self.reader.length(name) for name in self.train)
+        longest = max(self.length(name) for name in self.train)
         window = max(config.context, default=0)
         if config.validation > 0 and not self.validation:
             warn(f"only {len(self.train)} training video: no validation, so the last epoch is kept")
@@ -289,7 +219,7 @@ class Dataset:
             warn(f"{context}; the longest video has {longest}")
 
         unused = [name for name in config.unlabelled if name not in self.folder.class_names]
-        labels = map(self.reader.label_reader.indices, self.reader.videos)
+        labels = map(self.label_reader.indices, self.videos)
         if unused and not any((indices == IGNORED).any() for indices in labels):
             warn(f"data.unlabelled names no label of this split: {', '.join(unused)}")
 

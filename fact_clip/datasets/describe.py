@@ -1,7 +1,5 @@
 """Measurements of a data set, and the recipe that follows from them (`fact-clip data init`)."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Sequence
@@ -154,7 +152,7 @@ class Measures:
     separability: float
 
     @classmethod
-    def of(cls, dataset: Dataset) -> Measures:
+    def of(cls, dataset: Dataset) -> "Measures":
         """Measure a data set."""
         background = dataset.vocabulary.background_indices
         labels = [dataset.labels(name) for name in dataset.learning]
@@ -206,7 +204,7 @@ class Proposal:
     notes: Names
     vocabulary: Vocabulary
 
-    def with_settings(self, *settings: Setting) -> Proposal:
+    def with_settings(self, *settings: Setting) -> "Proposal":
         """Return the proposal with further settings."""
         return replace(self, settings=(*self.settings, *settings))
 
@@ -226,7 +224,10 @@ def propose(config: DataConfig) -> Proposal:
     folder = DataFolder(config)
     config, reasons = guess_names(config, folder.class_names, folder.root)
     splits = split_names(folder.root)
-    config = config.model_copy(update={"split": _choose_split(config, splits)})
+    split = str(config.split)
+    if split == "1" and splits and "1" not in splits:
+        split = splits[0]
+    config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
     dataset = Dataset.open(config, folder)
     dataset.check()
 
@@ -235,13 +236,21 @@ def propose(config: DataConfig) -> Proposal:
     sidecars = [read_sidecar(path) for path in folder.feature_files(dataset.learning)]
     naming, naming_notes = _naming(sidecars)
     notes += naming_notes
+    fps = config.fps
+    rate_reason = "as given"
+    if not fps:
+        rates = {sidecar.fps for sidecar in sidecars}
+        fps = rates.pop() if len(rates) == 1 else None  # None: a file has none, or they differ
+        rate_reason = "of the JSON files"
+    if not fps:
+        rate_reason = "unknown; feature rows per second, for times in seconds"
     root = str(folder.root.resolve())
     axis_order = "time first" if dataset.layout == "TD" else "channels first"
     settings = [
         Setting("data.root", root, "from this file's folder, unless it is an absolute path"),
         Setting("data.split", config.split, f"of {', '.join(splits)}"),
         Setting("data.layout", dataset.layout, axis_order),
-        _rate(config, sidecars),
+        Setting("data.fps", fps, rate_reason),
         Setting("data.background", list(config.background or ()), reasons["background"]),
     ]
     if config.unlabelled:
@@ -265,25 +274,6 @@ def propose(config: DataConfig) -> Proposal:
         notes=tuple(notes),
         vocabulary=dataset.vocabulary,
     )
-
-
-def _choose_split(config: DataConfig, splits: Sequence[str]) -> int | str:
-    """Return the split of the configuration, or the first one if that is 1 and does not exist."""
-    split = str(config.split)
-    if split == "1" and splits and "1" not in splits:
-        split = splits[0]
-    return int(split) if split.isdigit() else split
-
-
-def _rate(config: DataConfig, sidecars: Sequence[Sidecar]) -> Setting:
-    """Return the rate of the configuration, else that on which the JSON files agree."""
-    if config.fps:
-        return Setting("data.fps", config.fps, "as given")
-    rates = {sidecar.fps for sidecar in sidecars}
-    fps = rates.pop() if len(rates) == 1 else None  # None: a file has none, or they differ
-    if fps:
-        return Setting("data.fps", fps, "of the JSON files")
-    return Setting("data.fps", None, "unknown; feature rows per second, for times in seconds")
 
 
 def _naming(sidecars: Sequence[Sidecar]) -> tuple[list[Setting], list[str]]:

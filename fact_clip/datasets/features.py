@@ -1,7 +1,5 @@
 """Feature files, and the transform from raw features to the input of a model. NumPy only."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -237,7 +235,7 @@ class FeatureTransform:
         features: Iterable[Array],
         context: Sequence[int],
         kinds: Integers | None = None,
-    ) -> FeatureTransform:
+    ) -> "FeatureTransform":
         """Fit the standardisation on training videos, with one video in memory at a time.
 
         Statistics cover all frames, context columns included. A column that never changes keeps
@@ -301,7 +299,7 @@ class FeatureTransform:
         return arrays
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array]) -> FeatureTransform:
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> "FeatureTransform":
         """Return the inverse of `to_arrays`.
 
         Raises:
@@ -332,7 +330,7 @@ def read_clock(
     path: Path,
     fps: float | None = None,
     layout: Layout | None = None,
-    sidecar: Sidecar | None = None,
+    sidecar: "Sidecar | None" = None,
 ) -> Clock:
     """Return the clock of a feature file NAME.npy, with the facts of NAME.json beside it.
 
@@ -369,16 +367,7 @@ def read_clock(
     )
     if sidecar.times is None:
         return clock
-    times = _frame_times(sidecar.times, clock, json_path)
-    if clock.fps and n_frames > _FEW_ROWS:
-        _check_rate(times, clock.fps, json_path)
-    return replace(clock, times=times)
-
-
-def _frame_times(values: tuple[float, ...], clock: Clock, path: Path) -> Floats:
-    """Return the start of each frame and the end of the last one, (T + 1,), in seconds."""
-    n_frames = clock.n_frames or 0
-    times = np.asarray(values, dtype=np.float64)
+    times = np.asarray(sidecar.times, dtype=np.float64)
     if times.shape == (n_frames,):
         step = 1 / (clock.fps or 1.0)
         if n_frames > 1:
@@ -386,8 +375,10 @@ def _frame_times(values: tuple[float, ...], clock: Clock, path: Path) -> Floats:
         times = np.append(times, times[-1] + step)
     if times.shape != (n_frames + 1,):
         problem = f"{times.size} times for {n_frames} frames"
-        raise InputError(path, problem, "give one per frame, and the end")
-    return times
+        raise InputError(json_path, problem, "give one per frame, and the end")
+    if clock.fps and n_frames > _FEW_ROWS:
+        _check_rate(times, clock.fps, json_path)
+    return replace(clock, times=times)
 
 
 def _check_rate(times: Floats, fps: float, path: Path) -> None:

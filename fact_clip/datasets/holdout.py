@@ -1,7 +1,5 @@
 """Holdouts: classes hidden from training, and their files (docs/protocol.md)."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -74,7 +72,7 @@ class Holdout:
                     raise InputError(f"holdout.{second}", problem, "name each once")
 
     @classmethod
-    def read(cls, path: str | Path) -> Holdout:
+    def read(cls, path: str | Path) -> "Holdout":
         """Read a holdout from a file.
 
         Args:
@@ -122,7 +120,7 @@ class Holdout:
         """Return the classes of both groups."""
         return (*self.unseen, *self.validation_unseen)
 
-    def check(self, vocabulary: Vocabulary) -> Holdout:
+    def check(self, vocabulary: Vocabulary) -> "Holdout":
         """Check the names against a vocabulary. Return this holdout.
 
         Raises:
@@ -179,22 +177,13 @@ def find_holdout(config: DataConfig, root: Path | None, vocabulary: Vocabulary) 
         return None
 
     if isinstance(source, str):
-        holdout = Holdout.read(_holdout_path(source, root))
+        paths = [(root or Path()) / source, Path(source), HOLDOUTS / f"{source}.json"]
+        holdout = Holdout.read(next((path for path in paths if path.is_file()), Path(source)))
     else:
         holdout = Holdout(_class_names(source, vocabulary))
     if isinstance(config.validation_unseen, tuple):
         holdout = replace(holdout, validation_unseen=config.validation_unseen)
     return replace(holdout, mode=config.holdout_mode or holdout.mode).check(vocabulary)
-
-
-def _holdout_path(source: str, root: Path | None) -> Path:
-    candidates = [Path(source), HOLDOUTS / f"{source}.json"]
-    if root is not None:
-        candidates.insert(0, root / source)
-    for path in candidates:
-        if path.is_file():
-            return path
-    return Path(source)
 
 
 def _class_names(classes: Sequence[str | int], vocabulary: Vocabulary) -> Names:

@@ -1,7 +1,5 @@
 """Classes that can be held out, by their factors in other classes (docs/protocol.md)."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -58,7 +56,7 @@ class FactorSupport:
                 if is_well_filled[vocabulary.index(name)]:
                     self.well_filled[factor].add(name)
 
-    def weakest(self, name: str) -> Support:
+    def weakest(self, name: str) -> "Support":
         """Return the support of the rarest factor of a class by other classes."""
         supports = [
             Support(
@@ -340,88 +338,6 @@ class Preference:
     name: str
 
 
-class HoldoutContext:
-    """The training material from which validation-unseen classes are chosen.
-
-    Args:
-        vocabulary: the classes.
-        unseen: the test-unseen classes.
-        frames: video -> class index -> frames.
-        groups: video -> its group, or None if each video is a group.
-    """
-
-    def __init__(
-        self,
-        vocabulary: Vocabulary,
-        unseen: Sequence[str],
-        frames: Mapping[str, Mapping[int, int]],
-        groups: Mapping[str, str] | None,
-    ) -> None:
-        self.vocabulary = vocabulary
-        self.unseen = tuple(unseen)
-        self.frame_counts = np.zeros(len(vocabulary), np.int64)  # of each seen class
-        self.video_counts = np.zeros(len(vocabulary), np.int64)  # no more than its segments
-        self.groups_of: dict[int, set[str]] = {}  # class index -> groups of videos
-
-        unseen_indices = set(vocabulary.encode(unseen).tolist())
-        for video, counts in frames.items():
-            group = video if groups is None else groups[video]
-            for index, count in counts.items():
-                if count and index >= 0 and index not in unseen_indices:
-                    self.frame_counts[index] += count
-                    self.video_counts[index] += 1
-                    self.groups_of.setdefault(index, set()).add(group)
-        self.twins = classes_with_twins(vocabulary)
-        self.lost = lost_factors(vocabulary, self.unseen, self.frame_counts)
-
-    @property
-    def actions(self) -> list[int]:
-        """Return the indices of the seen actions with frames."""
-        background = self.vocabulary.background_indices
-        return [index for index in self.groups_of if index not in background]
-
-    def hides_a_factor(self, names: Sequence[str]) -> bool:
-        """Return whether holding these classes out loses a factor of them or of unseen ones."""
-        lost = lost_factors(self.vocabulary, [*self.unseen, *names], self.frame_counts)
-        if any(lost[name] for name in names):
-            return True
-        return any(lost[name] != self.lost[name] for name in self.unseen)
-
-
-def candidate_preferences(
-    context: HoldoutContext, selected: Sequence[str], excluded: Collection[str], budget: float
-) -> list[Preference]:
-    """Return the classes that may be held out next, each with its preference."""
-    ranked = rank(
-        context.vocabulary,
-        (*context.unseen, *selected),
-        context.frame_counts,
-        segments=context.video_counts,
-    )
-    preferences = []
-    for support in ranked:
-        name = support.name
-        index = context.vocabulary.index(name)
-        n_groups = len(context.groups_of[index])
-        n_frames = int(context.frame_counts[index])
-        if name in excluded or support.classes < 1 or n_groups < MIN_GROUPS:
-            continue
-        if not MIN_FRAMES <= n_frames <= budget:
-            continue
-        if context.hides_a_factor([*selected, name]):
-            continue
-        preference = Preference(
-            shares_all_factors=name in context.twins,
-            missing_well_filled=-min(support.well_filled, 2),
-            missing_classes=-min(support.classes, 2),
-            missing_groups=-n_groups,
-            frames=n_frames,
-            name=name,
-        )
-        preferences.append(preference)
-    return preferences
-
-
 def choose_validation_unseen(
     vocabulary: Vocabulary,
     unseen: Sequence[str],
@@ -446,13 +362,48 @@ def choose_validation_unseen(
     Returns:
         The names of the classes, in the order of the vocabulary.
     """
-    context = HoldoutContext(vocabulary, unseen, frames, groups)
-    actions = context.actions
+    frame_counts = np.zeros(len(vocabulary), np.int64)  # of each seen class
+    video_counts = np.zeros(len(vocabulary), np.int64)  # no more than its segments
+    groups_of = defaultdict[int, set[str]](set)  # class index -> groups of videos
+    unseen_indices = set(vocabulary.encode(unseen).tolist())
+    for video, counts in frames.items():
+        for index, count in counts.items():
+            if count and index >= 0 and index not in unseen_indices:
+                frame_counts[index] += count
+                video_counts[index] += 1
+                groups_of[index].add(video if groups is None else groups[video])
+    actions = [index for index in groups_of if index not in vocabulary.background_indices]
     n_selected = min(max(2, round(len(unseen) / 2)), max(1, len(actions) // 8))
-    budget = MAX_FRAMES * context.frame_counts[actions].sum()
+    budget = MAX_FRAMES * frame_counts[actions].sum()
+    twins = classes_with_twins(vocabulary)
+    lost = lost_factors(vocabulary, unseen, frame_counts)
+
+    def hides_a_factor(names: Sequence[str]) -> bool:
+        """Return whether holding these classes out loses a factor of them or of unseen ones."""
+        lost_together = lost_factors(vocabulary, [*unseen, *names], frame_counts)
+        return any(factors != lost.get(name, ()) for name, factors in lost_together.items())
+
     selected: list[str] = []
     while len(selected) < n_selected:
-        preferences = candidate_preferences(context, selected, excluded, budget)
+        preferences = []
+        held_out = (*unseen, *selected)
+        for support in rank(vocabulary, held_out, frame_counts, segments=video_counts):
+            name = support.name
+            n_groups = len(groups_of[vocabulary.index(name)])
+            n_frames = int(frame_counts[vocabulary.index(name)])
+            if name in excluded or support.classes < 1 or n_groups < MIN_GROUPS:
+                continue
+            if not MIN_FRAMES <= n_frames <= budget or hides_a_factor([*selected, name]):
+                continue
+            preference = Preference(
+                shares_all_factors=name in twins,
+                missing_well_filled=-min(support.well_filled, 2),
+                missing_classes=-min(support.classes, 2),
+                missing_groups=-n_groups,
+                frames=n_frames,
+                name=name,
+            )
+            preferences.append(preference)
         if not preferences:
             break
         best = min(preferences)

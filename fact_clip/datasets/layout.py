@@ -319,8 +319,11 @@ def background_classes(
         return (), [InputError("data.unlabelled", problem)]
 
     configured = config.background
-    if configured is None:
-        configured = _published_background(benchmark, class_names, ignored)
+    if configured is None:  # benchmarks may give it by id
+        published = [
+            class_names[name] if isinstance(name, int) else name for name in benchmark.background
+        ]
+        configured = tuple(name for name in published if name not in ignored)
     faults = []
     for name in configured:
         if name in ignored:
@@ -336,18 +339,6 @@ def background_classes(
         problem = f"all {len(names)} classes are background"
         faults.append(InputError(location, problem, "set data.background"))
     return background, faults
-
-
-def _published_background(
-    benchmark: Benchmark, class_names: Sequence[str], ignored: Sequence[str]
-) -> Names:
-    """Return the background classes of a benchmark, which may give them by id."""
-    background = []
-    for name in benchmark.background:
-        class_name = class_names[name] if isinstance(name, int) else name
-        if class_name not in ignored:
-            background.append(class_name)
-    return tuple(background)
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
@@ -382,12 +373,12 @@ def split_names(root: Path) -> list[str]:
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Sort names with their numbers in order of size: subj2 before subj10."""
-    return sorted(names, key=_natural_key)
 
+    def key(name: str) -> list[tuple[int, str]]:
+        parts = re.split(r"(\d+)", name)
+        return [(int(part) if part.isdecimal() else -1, part) for part in parts]
 
-def _natural_key(name: str) -> list[tuple[int, str]]:
-    parts = re.split(r"(\d+)", name)
-    return [(int(part) if part.isdecimal() else -1, part) for part in parts]
+    return sorted(names, key=key)
 
 
 def find_split(root: Path, part: str, name: str) -> Path | None:

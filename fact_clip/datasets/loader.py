@@ -1,7 +1,5 @@
 """Padded batches of training videos, and the augmentation of their features."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os
@@ -48,7 +46,7 @@ class Batch:
     share: float = 1.0  # of the videos of this step, less than 1 where processes share a step
     padded: bool = True  # some frames are padding
 
-    def to(self, device: torch.device | str) -> Batch:
+    def to(self, device: torch.device | str) -> "Batch":
         """Return the batch with features (float32) and mask on a device. Labels stay on the host.
 
         The host does not wait for a copy of pinned memory to a GPU.
@@ -60,12 +58,12 @@ class Batch:
             features = features.float().mul_(self.gain)
         return replace(self, features=features, mask=mask, gain=1.0)
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> "Batch":
         """Return the batch with features and mask in page-locked memory, for copies to a GPU."""
         features = self.features.pin_memory()
         return replace(self, features=features, mask=self.mask.pin_memory())
 
-    def longer(self, frames: int) -> Batch:
+    def longer(self, frames: int) -> "Batch":
         """Return the batch padded to `frames` frames a video."""
         missing = frames - self.mask.shape[1]
         return replace(

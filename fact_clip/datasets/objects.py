@@ -1,11 +1,9 @@
 """The columns of each object in a feature file (docs/method.md, Object columns)."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, compress
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +60,7 @@ class ObjectColumns:
     @classmethod
     def read(
         cls, config: ObjectData, root: Path | None, vocabulary: Vocabulary
-    ) -> ObjectColumns | None:
+    ) -> "ObjectColumns | None":
         """Read the file of the configuration, or return None if it has none.
 
         Args:
@@ -97,7 +95,7 @@ class ObjectColumns:
         return cls(names, tuple(map(tuple, columns)), fixed, slot, width)
 
     @classmethod
-    def find(cls, dataset: Dataset) -> ObjectColumns:
+    def find(cls, dataset: Dataset) -> "ObjectColumns":
         """Detect the objects in the features, and their names by the training labels.
 
         Objects without a name, and those that a word of another slot names too (tools), keep their
@@ -116,14 +114,14 @@ class ObjectColumns:
         return objects
 
     @classmethod
-    def find_sure(cls, dataset: Dataset) -> ObjectColumns | None:
+    def find_sure(cls, dataset: Dataset) -> "ObjectColumns | None":
         """Detect objects as `find`; return None unless most trained words surely name one."""
         if OBJECT_SLOT not in dataset.vocabulary.slots:
             return None
         objects, is_sure = _detect(dataset)
         return objects if is_sure else None
 
-    def check(self, input_dim: int) -> ObjectColumns:
+    def check(self, input_dim: int) -> "ObjectColumns":
         """Check the width of the feature files. Return this object."""
         if self.width != input_dim:
             objects = f"{self.width} columns for {len(self.names)} objects"
@@ -141,12 +139,9 @@ class ObjectColumns:
 
     def with_context(self, copies: int) -> Columns:
         """Return the columns of each object among `copies` * D, the features and their windows."""
-        starts = [self.width * copy for copy in range(copies)]
-        columns = []
-        for object_columns in self.columns:
-            in_copies = [np.add(object_columns, start).tolist() for start in starts]
-            columns.append(tuple(chain.from_iterable(in_copies)))
-        return tuple(columns)
+        starts = self.width * np.arange(copies)
+        in_copies = [np.add.outer(starts, columns).ravel().tolist() for columns in self.columns]
+        return tuple(map(tuple, in_copies))
 
 
 def _read_names(path: Path) -> Names:

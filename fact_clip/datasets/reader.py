@@ -26,19 +26,19 @@ class VideoReader:
 
     Args:
         config: the layout, the rate and the tolerance of lengths.
-        store: where the features are.
+        folder: the folder of the data set, or its data in memory.
         labels: the reader of labels.
         videos: the videos of the split. The width of the first one is that of all.
     """
 
     def __init__(
-        self, config: DataConfig, store: DataStore, labels: LabelReader, videos: Sequence[str]
+        self, config: DataConfig, folder: DataStore, labels: LabelReader, videos: Sequence[str]
     ) -> None:
         self.config = config
-        self.store = store
+        self.folder = folder
         self.label_reader = labels
         self.videos = videos
-        self.fps = store.benchmark.fps if config.fps is None else config.fps
+        self.fps = folder.benchmark.fps if config.fps is None else config.fps
         self._lengths: dict[str, int] = {}  # to which labels and features are cut
         self._finite: set[str] = set()  # videos whose values have been checked
         self._transform: FeatureTransform | None = None  # of the cached inputs
@@ -48,32 +48,32 @@ class VideoReader:
     @cached_property
     def layout(self) -> Layout:
         """Return the layout of the feature files, if unset by the first video that fits one."""
-        layout = self.config.layout or self.store.benchmark.layout
+        layout = self.config.layout or self.folder.benchmark.layout
         if layout is not None:
             return layout
         for name in self.videos:
-            stored = self.store.features(name, "TD")
+            stored = self.folder.features(name, "TD")
             n_labels = len(self.label_reader.indices(name))
-            location = self.store.feature_location(name)
+            location = self.folder.feature_location(name)
             layout = features.read_layout(location, stored.shape, n_labels)
             if layout is not None:
                 return layout
-        raise features.unclear_layout(self.store.features_location)
+        raise features.unclear_layout(self.folder.features_location)
 
     @cached_property
     def input_dim(self) -> int:
         """Return D, the columns of the feature file of the first video."""
-        return self.store.features(self.videos[0], self.layout).shape[1]
+        return self.folder.features(self.videos[0], self.layout).shape[1]
 
-    def open(self, name: str) -> Array:
+    def open_features(self, name: str) -> Array:
         """Open the features (T, D) of a video, memory-mapped, with only the header checked.
 
         Labels and features whose lengths differ within the tolerance are cut to the shorter, with
         a warning.
         """
-        location = self.store.feature_location(name)
+        location = self.folder.feature_location(name)
         n_labels = len(self.label_reader.indices(name))
-        rows = self.store.features(name, self.layout)
+        rows = self.folder.features(name, self.layout)
         features.check_length(location, rows, self.layout, n_labels)
         features.check_width(location, rows, self.input_dim, self.videos[0])
 
@@ -85,32 +85,52 @@ class VideoReader:
         return rows[:length]
 
     def features(self, name: str) -> Array:
-        """Return the features (T, D) of a video, memory-mapped, with values checked once."""
-        rows = self.open(name)
+        """Return the raw features of a video.
+
+        Args:
+            name: the video.
+
+        Returns:
+            (T, D), read-only, memory-mapped, in the type of the file. Labels and features whose
+            lengths differ within the tolerance are cut to the shorter, with a warning.
+
+        Raises:
+            InputError: a fault of the file. Values are checked the first time.
+        """
+        rows = self.open_features(name)
         if name not in self._finite:
-            features.check_finite(self.store.feature_location(name), rows)
+            features.check_finite(self.folder.feature_location(name), rows)
             self._finite.add(name)
         return rows
 
     def length(self, name: str) -> int:
         """Return the number of frames of a video."""
         if name not in self._lengths:
-            self.open(name)
+            self.open_features(name)
         return self._lengths[name]
 
-    def labels(self, name: str) -> Labels:
+    def all_labels(self, name: str) -> Labels:
         """Return the class indices (T,) of a video, read-only, with no class hidden."""
         length = self.length(name)
         return self.label_reader.indices(name)[:length]
 
     def count_frames(self, names: Sequence[str]) -> dict[str, Counter[int]]:
         """Return video -> class index -> frames."""
-        return {name: Counter(self.labels(name).tolist()) for name in names}
+        return {name: Counter(self.all_labels(name).tolist()) for name in names}
+
+    def set_labels(self, name: str, labels: Labels) -> None:
+        """Use other labels for a video with clicks.
+
+        Args:
+            name: the video.
+            labels: (T,) class indices, -1 for frames that are ignored.
+        """
+        self.label_reader.set_indices(name, labels)
 
     def times(self, name: str) -> Floats | None:
         """Return the start of each frame and the end, (T + 1,) seconds, or None if unknown."""
         clock = Clock(fps=self.fps)
-        for path in self.store.feature_files([name]):
+        for path in self.folder.feature_files([name]):
             clock = features.read_clock(path, self.fps, self.layout)
 
         n_edges = self.length(name) + 1
@@ -120,9 +140,10 @@ class VideoReader:
             return None
         return np.arange(n_edges) / clock.fps
 
-    def encoder(self, names: Sequence[str]) -> str | None:
-        """Return the frame encoder that the JSON files beside the features of videos name."""
-        for path in self.store.feature_files(names):
+    @cached_property
+    def encoder(self) -> str | None:
+        """Return the frame encoder that made the features, or None if unknown."""
+        for path in self.folder.feature_files(self.videos):
             encoder = features.read_sidecar(path).encoder
             if encoder:
                 return encoder
@@ -130,7 +151,7 @@ class VideoReader:
 
     def check_sidecars(self, names: Sequence[str]) -> None:
         """Raise the first fault of the JSON files beside the features of videos."""
-        paths = self.store.feature_files(names)
+        paths = self.folder.feature_files(names)
         for error in features.sidecar_faults(paths, self.fps, self.layout):
             raise error
 

@@ -1,7 +1,5 @@
 """The roles of videos (train, validation, test) and of classes (seen, unseen) in one split."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +27,7 @@ class ClassRoles:
     hidden: tuple[int, ...]  # training must not see these
 
     @classmethod
-    def of(cls, vocabulary: Vocabulary, holdout: Holdout | None) -> ClassRoles:
+    def of(cls, vocabulary: Vocabulary, holdout: Holdout | None) -> "ClassRoles":
         """Return the roles of the classes of a vocabulary."""
         everything = tuple(range(len(vocabulary)))
         if holdout is None:
@@ -68,7 +66,7 @@ class VideoRoles:
         split: SplitVideos,
         holdout: Holdout | None,
         count_frames: Callable[[Sequence[str]], FrameCounts],
-    ) -> VideoRoles:
+    ) -> "VideoRoles":
         """Decide the roles of the videos of a split.
 
         Args:

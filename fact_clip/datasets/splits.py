@@ -133,11 +133,12 @@ def carve_validation(
     Returns:
         The videos.
     """
-    sets = together(groups)
-    counts = {group: _sum_counts(frames or {}, names) for group, names in sets.items()}
-    n_groups = validation_size(len(sets), share)
-    part %= max(len(sets) // max(n_groups, 1), 1)
-    available = by_hash(sets)
+    counts: dict[str, Counter[int]] = {group: Counter() for group in groups.values()}
+    for video, group in groups.items():
+        counts[group] += Counter((frames or {}).get(video))
+    n_groups = validation_size(len(counts), share)
+    part %= max(len(counts) // max(n_groups, 1), 1)
+    available = by_hash(counts)
     selected: set[str] = set()
     for _ in range(part + 1):
         available = [group for group in available if group not in selected]
@@ -186,14 +187,6 @@ def _select_part(
     return selected
 
 
-def _sum_counts(frames: Mapping[str, Mapping[int, int]], names: Sequence[str]) -> Counter[int]:
-    """Return class index -> frames, over some videos."""
-    total = Counter[int]()
-    for name in names:
-        total += Counter(frames.get(name))
-    return total
-
-
 def validation_size(count: int, share: float) -> int:
     """Return how many of some groups validate: at least one, and not all."""
     if share <= 0:
@@ -236,7 +229,7 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
     Returns:
         The splits.
     """
-    sizes = {group: len(videos) for group, videos in together(groups).items()}
+    sizes = Counter(groups.values())
     least = max(int(amount), 2) if way == "folds" else 2
     option = f"--{way}"
     if len(sizes) < least:

@@ -1,7 +1,5 @@
 """Frame metrics, and the input checks that all metrics share."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -129,7 +127,7 @@ class FrameCounts:
     right: Counter[int]
 
     @classmethod
-    def of(cls, videos: Sequence[Video]) -> FrameCounts:
+    def of(cls, videos: Sequence[Video]) -> "FrameCounts":
         """Count the frames of some videos.
 
         Args:
@@ -145,7 +143,7 @@ class FrameCounts:
         return counts
 
     @classmethod
-    def of_arrays(cls, total: Labels, right: Labels) -> FrameCounts:
+    def of_arrays(cls, total: Labels, right: Labels) -> "FrameCounts":
         """Convert the frames of each class.
 
         Args:
@@ -157,7 +155,7 @@ class FrameCounts:
         """
         return cls(_counter(total), _counter(right))
 
-    def only(self, classes: Collection[int]) -> FrameCounts:
+    def only(self, classes: Collection[int]) -> "FrameCounts":
         """Return the counts of these classes.
 
         Args:
@@ -169,7 +167,7 @@ class FrameCounts:
         frames = {label: count for label, count in self.total.items() if label in classes}
         return FrameCounts(Counter(frames), self.right)
 
-    def without(self, classes: Collection[int]) -> FrameCounts:
+    def without(self, classes: Collection[int]) -> "FrameCounts":
         """Return the counts of all classes but these.
 
         Args:

@@ -4,8 +4,6 @@ Edit score and F1@k: Lea et al., Temporal Convolutional Networks for Action Segm
 Detection, CVPR 2017.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -98,7 +96,7 @@ class SegmentCounts:
     misses: Counter[int] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, true: Sequence[Run], predicted: Sequence[Run], overlap: float) -> SegmentCounts:
+    def of(cls, true: Sequence[Run], predicted: Sequence[Run], overlap: float) -> "SegmentCounts":
         """Match the segments of one video.
 
         Predicted segments are taken in order, each with the true one of `_best_match`. It is a hit
@@ -129,7 +127,7 @@ class SegmentCounts:
         return counts
 
     @classmethod
-    def pooled(cls, parts: Iterable[SegmentCounts]) -> SegmentCounts:
+    def pooled(cls, parts: Iterable["SegmentCounts"]) -> "SegmentCounts":
         """Return the sum over videos.
 
         Args:
@@ -145,7 +143,7 @@ class SegmentCounts:
             total.misses.update(part.misses)
         return total
 
-    def only(self, classes: Collection[int]) -> SegmentCounts:
+    def only(self, classes: Collection[int]) -> "SegmentCounts":
         """Return the counts of these classes.
 
         Args:
@@ -160,7 +158,7 @@ class SegmentCounts:
             misses=_only(self.misses, classes),
         )
 
-    def without(self, classes: Collection[int]) -> SegmentCounts:
+    def without(self, classes: Collection[int]) -> "SegmentCounts":
         """Return the counts of all classes but these.
 
         Args:

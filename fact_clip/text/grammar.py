@@ -1,7 +1,5 @@
 """Patterns that cut names into factors, as "{verb} {object} [with {tool}]" (docs/names.md)."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -56,7 +54,7 @@ class Grammar:
         raise InputError("data.grammar", f"{problem} in {self.pattern!r}", fix)
 
     @classmethod
-    def of(cls, pattern: str, actions: Iterable[str]) -> Grammar:
+    def of(cls, pattern: str, actions: Iterable[str]) -> "Grammar":
         """Return the grammar of some names; if none has a blank, their underscores are blanks."""
         return cls(pattern, underscores=not any(" " in name for name in actions))
 

@@ -58,7 +58,7 @@ class ClickBorders:
         self.dataset = dataset
         self.clicks = dataset.clicks(dataset.train)
         epochs = run.config.train.epochs
-        self.labels = {name: dataset.reader.labels(name)[self.clicks[name]] for name in self.clicks}
+        self.labels = {name: dataset.all_labels(name)[self.clicks[name]] for name in self.clicks}
         self.moves = {math.ceil(share * epochs) for share in MOVES}
         self._history: dict[int, Borders] = {}
         if epoch and self.path.is_file():
@@ -117,7 +117,7 @@ class ClickBorders:
             n_frames = np.zeros_like(lengths)
             for name, frames in self.clicks.items():
                 borders[name] = scored_borders(gains[name], frames, self.labels[name], offsets)
-                edges = [0, *borders[name], self.dataset.reader.length(name)]
+                edges = [0, *borders[name], self.dataset.length(name)]
                 np.add.at(n_frames, self.labels[name], np.diff(edges))
             offsets += np.log((expected + prior) / (n_frames + prior)) / 2
         return borders
@@ -129,7 +129,7 @@ class ClickBorders:
                 labels=self.labels[name].tolist(),
                 frames=frames,
                 borders=borders[name],
-                n_frames=self.dataset.reader.length(name),
+                n_frames=self.dataset.length(name),
                 share=share,
             )
             self.dataset.set_labels(name, labels)

@@ -243,7 +243,7 @@ def score_split(
     vocabulary, class_of_candidate = candidates.extend(dataset.vocabulary)
     needs_scores = dataset.holdout is not None
     has_transcript = scorer.run.config.model.transcript
-    dataset.reader.check_sidecars(video_names)
+    dataset.check_sidecars(video_names)
 
     results = []
     for name in paced(processes.share(video_names), "evaluating", logger, progress):

@@ -132,7 +132,25 @@ def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
     Returns:
         The numbers of the feature columns, and the times of the rows.
     """
-    cells = read_cell_table(path, sampling.decimal)
+    lines = read_cells(path, "a table of numbers", latin=True, comment="#")
+    if sampling.decimal == ",":
+        lines = [(number, [cell.replace(",", ".") for cell in row]) for number, row in lines]
+    first = lines[0][1] if lines else []
+    names = tuple(str(column + 1) for column in range(len(first)))
+    has_header = all(
+        cell.lower().lstrip("+-") != "nan" and np.isnan(_number(cell)) for cell in first
+    )
+    if has_header:
+        names = tuple(first)
+        lines = lines[1:]
+    if not lines:
+        raise InputError(path, "no rows", "write a line of numbers for each time")
+    for number, row in lines:
+        if len(row) != len(names):
+            problem = f"{len(row)} cells, but {len(names)} in the first line"
+            raise InputError(FileLocation(path, number), problem)
+
+    cells = CellTable(path, names, lines)
     time = None if sampling.time is None else cells.column(sampling.time, "--time")
     features = choose_columns(cells, sampling.columns, time)
     values = parse_columns(cells, features)
@@ -140,36 +158,21 @@ def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
     if sampling.rate is not None:
         seconds = np.arange(len(values)) / sampling.rate
     if time is not None:
-        seconds = read_times(cells, time, sampling.milliseconds)
-    names = tuple(cells.names[column] for column in features)
-    return NumberTable(names, seconds, values)
-
-
-def read_cell_table(path: Path, decimal: str) -> CellTable:
-    """Read the cells of a table, with a header or without."""
-    lines = read_cells(path, "a table of numbers", latin=True, comment="#")
-    if decimal == ",":
-        lines = [(number, [cell.replace(",", ".") for cell in cells]) for number, cells in lines]
-    first = lines[0][1] if lines else []
-    names = tuple(str(column + 1) for column in range(len(first)))
-    if not any(_is_number(cell) for cell in first):
-        names = tuple(first)
-        lines = lines[1:]
-    if not lines:
-        raise InputError(path, "no rows", "write a line of numbers for each time")
-    for number, cells in lines:
-        if len(cells) != len(names):
-            problem = f"{len(cells)} cells, but {len(names)} in the first line"
-            raise InputError(FileLocation(path, number), problem)
-    return CellTable(path, names, lines)
+        seconds = parse_columns(cells, [time])[:, 0] / (1000 if sampling.milliseconds else 1)
+        back = np.flatnonzero(np.diff(seconds) < 0)
+        if back.size:
+            number, row = lines[back[0] + 1]
+            problem = f"the time goes back to {row[time]}"
+            raise InputError(FileLocation(path, number), problem, "sort the rows")
+        seconds = seconds - seconds[0]
+    return NumberTable(tuple(names[column] for column in features), seconds, values)
 
 
 def choose_columns(cells: CellTable, columns: Sequence[str], time: int | None) -> list[int]:
     """Return the feature columns: those named, else all but the time."""
     features = [cells.column(name, "--columns") for name in columns]
-    if not features:
-        features = [column for column in range(len(cells.names)) if column != time]
     if not columns:
+        features = [column for column in range(len(cells.names)) if column != time]
         for column in features:
             if _TIME_NAMES.fullmatch(cells.names[column]):
                 name = cells.names[column]
@@ -202,27 +205,12 @@ def parse_columns(cells: CellTable, columns: Sequence[int]) -> Floats:
     return np.array(rows)
 
 
-def read_times(cells: CellTable, column: int, milliseconds: bool) -> Floats:
-    """Read the time of each row in seconds, (N,), from 0 on."""
-    seconds = parse_columns(cells, [column])[:, 0] / (1000 if milliseconds else 1)
-    back = np.flatnonzero(np.diff(seconds) < 0)
-    if back.size:
-        number, line = cells.lines[back[0] + 1]
-        problem = f"the time goes back to {line[column]}"
-        raise InputError(FileLocation(cells.path, number), problem, "sort the rows")
-    return seconds - seconds[0]
-
-
 def _number(cell: str) -> float:
     """Return a cell as a number, or NaN. "1_000", which Python accepts, is NaN."""
     try:
         return np.nan if "_" in cell else float(cell)
     except ValueError:
         return np.nan
-
-
-def _is_number(cell: str) -> bool:
-    return cell.lower().lstrip("+-") == "nan" or not np.isnan(_number(cell))
 
 
 def resample(times: Floats, values: Floats, fps: float) -> tuple[Floats, int]:
