@@ -6,10 +6,10 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -19,6 +19,7 @@ from fact_clip.batch.inputs import Inputs, Item, Shard
 from fact_clip.batch.stores import Mirror, is_remote
 from fact_clip.core import InputError, Json, Progress, Segmentation
 from fact_clip.core.progress import Pace
+from fact_clip.video.extract import map_ahead
 from fact_clip.video.isolated import IsolatedDecoder, Limits
 
 logger = logging.getLogger(__name__)
@@ -256,13 +257,24 @@ def run_batch(
                 logger.info("%sing: %d of %d, %s left", tasks[0].command, number, total, left)
             yield item
 
+    free: SimpleQueue[Task] = SimpleQueue()
+
+    def run(pack: list[Item]) -> list[Outcome]:
+        task = free.get()
+        try:
+            return task.run(pack, task.check)
+        finally:
+            free.put(task)
+
     packs = packed(paced(), tasks[0], options)
     pool = ThreadPoolExecutor(len(tasks))
     try:
         for task in tasks:
             task.begin(inputs)
+            free.put(task)
         if len(tasks) > 1:
-            yield from _in_threads(pool, tasks, packs)
+            # One more than can run, so that no task waits for the first result.
+            yield from chain.from_iterable(map_ahead(pool, run, packs, 2 * len(tasks)))
             return
         for pack in packs:
             yield from tasks[0].run(pack, within)
@@ -296,28 +308,3 @@ def packed(items: Iterable[Item], task: Task, options: BatchOptions) -> Iterator
         n_rows += item_rows
     if pack:
         yield pack
-
-
-def _in_threads(
-    pool: ThreadPoolExecutor, tasks: Sequence[Task], packs: Iterator[list[Item]]
-) -> Iterator[Outcome]:
-    """Run packs with the tasks that are free, and yield their outcomes in order."""
-    free: SimpleQueue[Task] = SimpleQueue()
-    for task in tasks:
-        free.put(task)
-
-    def run(pack: list[Item]) -> list[Outcome]:
-        task = free.get()
-        try:
-            return task.run(pack, task.check)
-        finally:
-            free.put(task)
-
-    waiting: deque[Future[list[Outcome]]] = deque()
-    for pack in packs:
-        waiting.append(pool.submit(run, pack))
-        # One more than can run, so that no task waits for the first result.
-        if len(waiting) > 2 * len(tasks):
-            yield from waiting.popleft().result()
-    for future in waiting:
-        yield from future.result()

@@ -15,11 +15,10 @@ import numpy as np
 from fact_clip import __version__
 from fact_clip.batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip.batch.inputs import Inputs, Item
-from fact_clip.batch.stores import RECORDS, result_names
+from fact_clip.batch.records import RECORDS, read_record, result_names
 from fact_clip.core import Json, Progress, Segmentation
 from fact_clip.core.errors import InputError
 from fact_clip.core.identity import identity_of, is_same
-from fact_clip.core.io import parse_json, read_text
 from fact_clip.core.paths import output_path, write_lines
 from fact_clip.decoding import DecodeSettings
 from fact_clip.decoding.similarity import TEMPERATURE, TransportSettings
@@ -207,12 +206,12 @@ class SegmentTask(Task):
 
     def _is_done(self, name: str, item: Item) -> bool | None:
         """Return whether the result is computed, or None if the name belongs to another result."""
-        record = self._read_record(name)
+        record = read_record(self._record_path(name))
         suffixes = record.get("suffixes", [])
         for suffix in self.suffixes:
             if suffix not in suffixes and self._path(name, suffix).exists():
                 return None
-        if not record:
+        if "request" not in record:
             return False
         request = dict(record["request"])
         identity = request.pop("input")
@@ -247,15 +246,6 @@ class SegmentTask(Task):
     def _record_path(self, name: str) -> Path:
         return output_path(self.folder / RECORDS, name, ".json")
 
-    def _read_record(self, name: str, line: int = 0) -> Json:
-        """Return the first or second line of a record, or {} if it is missing or damaged."""
-        path = self._record_path(name)
-        with suppress(InputError, IndexError):
-            record = parse_json(read_text(path).split("\n")[line], path, "a record of this command")
-            if isinstance(record, dict) and (line or {"request", "suffixes"} <= record.keys()):
-                return record
-        return {}
-
     def read(self, name: str) -> Segmentation:
         """Return the segmentation of a record.
 
@@ -265,7 +255,8 @@ class SegmentTask(Task):
         Returns:
             The segmentation. A damaged record raises an InputError.
         """
-        return from_dict(self._record_path(name), self._read_record(name, 1))
+        path = self._record_path(name)
+        return from_dict(path, read_record(path, 1))
 
     def compute(self, outcomes: Sequence[Outcome], within: Progress | None) -> Iterator[Outcome]:
         """Segment inputs, and write their records and files."""
@@ -330,7 +321,7 @@ class SegmentTask(Task):
         if all(self._path(outcome.name, suffix).exists() for suffix in self.suffixes):
             return outcome
         try:
-            record = self._read_record(outcome.name)
+            record = read_record(self._record_path(outcome.name))
             segmentation = self.read(outcome.name)
             identity = record["request"]["input"]
             suffixes = {*self.suffixes, *record["suffixes"]}

@@ -8,27 +8,18 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 from fact_clip.batch.description import FILE as DESCRIPTION
+from fact_clip.batch.records import RECORDS, result_names
 from fact_clip.core import InputError, library_errors
 from fact_clip.core.extras import require
 
 _HEADER_BYTES = 4096  # that hold the header of a feature file
 _COPIED = 0  # seconds since 1970: the time of a local file that is as in the store
-RECORDS = ".results"
-"""Folder with the records of segmentations, inside the output folder."""
-
-
-def result_names(stem: str) -> Iterator[str]:
-    """Yield the names that a result may have: NAME, NAME-2, NAME-3, ..."""
-    yield stem
-    for number in count(2):
-        yield f"{stem}-{number}"
 
 
 def is_remote(address: object) -> bool:

@@ -6,7 +6,7 @@ import csv
 import json
 from array import array
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path, PurePosixPath
@@ -16,7 +16,8 @@ import numpy as np
 from fact_clip.batch.description import Batch, read_batch
 from fact_clip.batch.failures import ATTEMPTS, last_failures
 from fact_clip.batch.inputs import MANIFESTS, import_parquet, visible_files
-from fact_clip.batch.stores import RECORDS, local_folder
+from fact_clip.batch.records import RECORDS, read_record
+from fact_clip.batch.stores import local_folder
 from fact_clip.core import InputError, Json
 from fact_clip.core.paths import whole_file
 from fact_clip.formats.json_file import from_dict
@@ -165,9 +166,7 @@ def _write_parquet(path: Path, rows: Iterator[Json]) -> int:
 
 def _segments(folder: Path, batch: Batch) -> Iterator[Json]:
     for record in _records(folder, batch):
-        with record.path.open(encoding="utf-8") as file:
-            file.readline()
-            segmentation = from_dict(record.path, json.loads(file.readline()))
+        segmentation = from_dict(record.path, read_record(record.path, 1))
         origin = record.facts["request"]["input"].get("start", 0.0)
         for segment in segmentation:
             times = []
@@ -203,22 +202,16 @@ def _is_replaced(root: Path, record: _Record, batch: Batch) -> bool:
 
 def _read(root: Path, path: Path, batch: Batch) -> _Record | None:
     """Return a record, or None for a file that is none of the batch."""
-    if path.suffix != ".json":
-        return None
-    with suppress(OSError, ValueError), path.open(encoding="utf-8") as file:
-        facts = json.loads(file.readline())
-        if isinstance(facts, dict) and _answers(facts, batch, path):
-            name = path.relative_to(root).with_suffix("").as_posix()
-            return _Record(facts.get("id", name), path, facts)
-    return None
-
-
-def _answers(facts: Json, batch: Batch, path: Path) -> bool:
-    """Return whether a record is one of the batch, and no file of somebody else."""
+    facts = read_record(path) if path.suffix == ".json" else {}
     if batch.command == "segment":
         request = dict(facts.get("request", {}))
         request.pop("input", None)
-        return request == batch.request
-    origin = dict(batch.request)
-    origin.pop("keep_going")  # features do not record what a sound video has not needed
-    return origin.items() <= facts.items() and path.with_suffix(".npy").is_file()
+        is_of_batch = request == batch.request
+    else:
+        origin = dict(batch.request)
+        origin.pop("keep_going")  # features do not record what a sound video has not needed
+        is_of_batch = origin.items() <= facts.items() and path.with_suffix(".npy").is_file()
+    if not is_of_batch:
+        return None
+    name = path.relative_to(root).with_suffix("").as_posix()
+    return _Record(facts.get("id", name), path, facts)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fact_clip.batch.stores import result_names
+from fact_clip.batch.records import result_names
 from fact_clip.cli.console import note
 from fact_clip.cli.output import Output
 from fact_clip.core import Array, FileLocation, InputError, Segment

@@ -171,8 +171,8 @@ def decode_scores(
         background = candidates.vocabulary.background_indices
         raised = raise_background(table.cpu().numpy(), background, settings.threshold)
         table = torch.from_numpy(raised)
-        n_added = table.shape[1] - len(allowed)
-        allowed = np.append(allowed, np.ones(n_added, bool))
+        if not background:
+            allowed = np.append(allowed, True)
 
     if scores.voters:
         prices = Prices.of(candidates, settings.switch_penalty)

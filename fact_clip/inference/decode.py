@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -221,8 +221,6 @@ def probabilities(scores: Any, where: Location, n_classes: int, kind: Kind | Non
     Raises:
         InputError: another shape, values that are no scores, or a kind that cannot be recognised.
     """
-    if kind not in (None, *get_args(Kind)):
-        raise InputError("kind", f"{kind!r}", f"give {', '.join(get_args(Kind))}")
     table = array_of(scores, where, f"numbers, (T, {n_classes})").astype(np.float64)
     if table.ndim == 2 and table.shape[0] == n_classes != table.shape[1]:
         table = table.T

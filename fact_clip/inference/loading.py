@@ -63,7 +63,8 @@ def load(
         InputError: the folder holds no readable run, or an option does not fit it.
     """
     source = str(run_dir) if isinstance(run_dir, Path) else run_dir
-    if not isinstance(source, str) or _names_encoder(source):
+    prefix, colon, _ = str(source).partition(":")
+    if not isinstance(source, str) or (colon and prefix in FRAME_ENCODERS):
         unread = {"encoder": encoder, "window": window}
         for name, value in unread.items():
             if value is not None:
@@ -117,9 +118,3 @@ def load(
     segmenter.actions = actions
     segmenter.choose()  # the names fit the model
     return segmenter
-
-
-def _names_encoder(source: str) -> bool:
-    """Return whether a source is the name of an encoder rather than a folder."""
-    prefix, colon, _ = source.partition(":")
-    return bool(colon) and prefix in FRAME_ENCODERS

@@ -77,13 +77,14 @@ def read_scores(path: Path, names: Sequence[str]) -> Array:
 def _read_csv(path: Path, names: Sequence[str]) -> Any:
     """Read the rows of a .csv file, with columns in the order of the classes."""
     rows = list(csv.reader(read_text(path, _EXPECTED).splitlines()))
-    columns = list(range(len(names)))
+    header = names
     first = 1
     if rows and sorted(rows[0]) == sorted(names):
-        columns = [rows[0].index(name) for name in names]
+        header = rows.pop(0)
         first = 2
+    columns = [header.index(name) for name in names]
     table = []
-    for number, row in enumerate(rows[first - 1 :], start=first):
+    for number, row in enumerate(rows, start=first):
         where = FileLocation(path, number)
         problem = f"not {len(names)} numbers, one for each class"
         if len(row) != len(names):

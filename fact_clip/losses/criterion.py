@@ -318,11 +318,15 @@ class _Units:
         return cls(of_frame, frames, (frames > 0).sum(1).clamp(min=1))
 
 
+def _picked(values: Tensor, index: Tensor) -> Tensor:
+    """Return the element (B, N) of each row of (B, N, K) that an index (B, N) names."""
+    return values.gather(2, index.unsqueeze(2)).squeeze(2)
+
+
 def _frame_term(logp: Tensor, target: _Target) -> Tensor:
     """Compute the weighted negative log-likelihood of labelled frames, divided by their number."""
-    picked = logp.gather(2, target.labels.unsqueeze(2)).squeeze(2)  # (B, T)
     weights = target.class_weights[target.labels] * target.frame_weights * target.labelled
-    terms = weights * picked
+    terms = weights * _picked(logp, target.labels)
     return -terms.sum(1) / target.frames
 
 
@@ -343,8 +347,7 @@ def _token_term(logp: Tensor, target: _Target, mean: bool) -> Tensor:
     It is the weighted mean, or with `mean` the mean of the weighted terms (verb-noun).
     """
     weights = target.class_weights[target.token_classes] * target.token_mask  # (B, M)
-    picked = logp.gather(2, target.token_classes.unsqueeze(2)).squeeze(2)  # (B, M)
-    terms = -weights * picked
+    terms = -weights * _picked(logp, target.token_classes)
     divisor = target.token_mask if mean else weights
     return terms.sum(1) / divisor.sum(1)
 
@@ -488,14 +491,14 @@ def info_nce(similarity: Tensor, labels: Tensor, seen: Tensor) -> Tensor:
     scores = similarity[..., seen]  # (B, T, K)
 
     over_texts = scores.log_softmax(2)  # (B, T, K)
-    of_label = over_texts.gather(2, index.unsqueeze(2)).squeeze(2)  # (B, T)
+    of_label = _picked(over_texts, index)  # (B, T)
     n_frames = used.sum(1).clamp(min=1)
     to_text = -(of_label * used).sum(1) / n_frames  # (B,)
 
     lowest = torch.finfo(scores.dtype).min
     ignored = (used == 0).unsqueeze(2)  # (B, T, 1)
     over_time = scores.masked_fill(ignored, lowest).log_softmax(1)
-    picked = over_time.gather(2, index.unsqueeze(2)).squeeze(2) * used  # (B, T)
+    picked = _picked(over_time, index) * used  # (B, T)
     counts = torch.zeros_like(scores[:, 0]).scatter_add_(1, index, used)  # (B, K)
     sums = torch.zeros_like(counts).scatter_add(1, index, -picked)
     of_class = sums / counts.clamp(min=1)  # (B, K), 0 for absent classes

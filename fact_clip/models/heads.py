@@ -58,18 +58,14 @@ class Classes:
     channels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        self._check_indices("verb", self.verb, self.n_verbs)
-        self._check_indices("noun", self.noun, self.n_nouns)
+        slots = {"verb": (self.verb, self.n_verbs), "noun": (self.noun, self.n_nouns)}
+        for name, (indices, size) in slots.items():
+            fits = len(indices) == self.count and min(indices) >= 0 and max(indices) < size
+            if indices and not fits:
+                problem = f"expected one index below {size} for each of {self.count} classes"
+                raise InputError(f"classes.{name}", problem)
         if self.channels and sorted(self.channels) != list(range(self.count)):
             raise InputError("classes.channels", f"expected a permutation of {self.count} channels")
-
-    def _check_indices(self, name: str, indices: tuple[int, ...], size: int) -> None:
-        if not indices:
-            return
-        in_range = min(indices) >= 0 and max(indices) < size
-        if len(indices) != self.count or not in_range:
-            problem = f"expected one index below {size} for each of {self.count} classes"
-            raise InputError(f"classes.{name}", problem)
 
     @property
     def null_divisor(self) -> float:

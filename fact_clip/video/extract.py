@@ -7,13 +7,13 @@ import logging
 import time
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Literal, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -43,6 +43,7 @@ SAVE_SECONDS = 60.0  # between copies of the rows so far
 _ORIGIN = ("start", "stop", "decoder")
 _MAX_FPS = 1000  # rows a second; times in files are in milliseconds
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -399,20 +400,28 @@ class RowEncoder:
         return np.clip(features, -limit, limit).astype(np.float16)
 
 
+def map_ahead(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], depth: int
+) -> Iterator[Result]:
+    """Yield the results for items in their order, up to `depth` of which a pool computes ahead."""
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > depth:
+            yield waiting.popleft().result()
+    for future in waiting:
+        yield future.result()
+
+
 def _ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Item]:
     """Yield items that a thread produces up to `depth` ahead. Errors keep their order."""
-    end = object()
     pool = ThreadPoolExecutor(1)
     try:
         # a thread that a signal catches while it starts is not waited for below
         pool.submit(int).result()
-        waiting = deque(pool.submit(next, items, end) for _ in range(depth))
-        while True:
-            item = waiting.popleft().result()
-            if item is end:
-                return
-            waiting.append(pool.submit(next, items, end))
-            yield cast(Item, item)
+        # at the end None follows, as long as it is asked for
+        results = map_ahead(pool, lambda _: next(items, None), repeat(None), depth)
+        yield from iter(results.__next__, None)
     finally:
         pool.shutdown(cancel_futures=True)
         items.close()

@@ -166,8 +166,10 @@ class _SumOfTaps(torch.autograd.Function):
 
 def _overlap(frames: int, offset: int) -> tuple[slice, slice]:
     """Return the frames t, and the frames t + offset, for which both are in the video."""
-    here = slice(max(-offset, 0), frames - max(offset, 0))
-    there = slice(max(offset, 0), frames - max(-offset, 0))
+    behind = max(-offset, 0)
+    ahead = max(offset, 0)
+    here = slice(behind, frames - ahead)
+    there = slice(ahead, frames - behind)
     return here, there
 
 
@@ -199,6 +201,8 @@ def _matrix_gradient(grad: Tensor, x: Tensor, offset: int) -> Tensor:
         return grad.new_zeros(grad.shape[2], x.shape[2])
 
     here, there = _overlap(frames, offset)
+    grad = grad[:, here]
+    x = x[:, there]
     if len(x) == 1 or offset == 0:
-        return grad[:, here].flatten(0, 1).T @ x[:, there].flatten(0, 1)
-    return (grad[:, here].transpose(1, 2) @ x[:, there]).sum(0)
+        return grad.flatten(0, 1).T @ x.flatten(0, 1)
+    return (grad.transpose(1, 2) @ x).sum(0)

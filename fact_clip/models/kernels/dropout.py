@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fact_clip.models.kernels.base import use_cpu_kernel
+
 
 class Dropout(nn.Dropout):
     """Drop elements as ``nn.Dropout`` does, with 16 random bits for each.
@@ -14,14 +16,16 @@ class Dropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x``, of any shape, with elements dropped and the others scaled."""
-        on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
-        if not self.training or not 0 < self.p < 1 or not on_cpu:
+        if not self.training or not 0 < self.p < 1 or not use_cpu_kernel(x):
             return super().forward(x)
 
-        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64)  # of four elements each
+        n_words = -(-x.numel() // 4)  # of four elements each
+        words = torch.empty(n_words, dtype=torch.int64)
         words.random_(-(2**63), None)
         bits = words.view(torch.int16)[: x.numel()].view(x.shape)
 
         threshold = round(self.p * 2**16) - 2**15
-        mask = torch.ge(bits, threshold, out=torch.empty_like(x.detach()))
-        return x * mask.mul_(1 / (1 - self.p))
+        mask = torch.empty_like(x.detach())
+        torch.ge(bits, threshold, out=mask)
+        scale = 1 / (1 - self.p)
+        return x * mask.mul_(scale)
