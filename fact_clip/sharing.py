@@ -105,12 +105,12 @@ def save_pretrained(
             if path.name not in ("config.yaml", "run.json"):
                 shutil.copyfile(path, copy)
                 continue
-            content = _portable(read_mapping(path, "a run folder"))
+            tree = _portable(read_mapping(path, "a run folder"))
             if path.suffix == ".json":
-                text = json.dumps(content, indent=1)
+                content = json.dumps(tree, indent=1)
             else:
-                text = yaml.safe_dump(content, sort_keys=False)
-            copy.write_text(text, encoding="utf-8")
+                content = yaml.safe_dump(tree, sort_keys=False)
+            copy.write_text(content, encoding="utf-8")
     if evaluation:
         inside(target, _EVALUATION).write_text(json.dumps(evaluation, indent=1), encoding="utf-8")
     inside(target, "README.md").write_text(card, encoding="utf-8")

@@ -217,12 +217,11 @@ def _add_actions(
     store: Project, names: list[str] | None, run: Path | None, base: Segmenter | None
 ) -> None:
     """Add the named actions to a project, or those of the run to a project without actions."""
-    if base is None:
-        store.add_actions(names or ())
-        return
-    if not names and run is not None and not store.actions():
-        names = list(base.vocabulary.names)
-    background = base.vocabulary.background
+    background: Names = ()
+    if base is not None:
+        background = base.vocabulary.background
+        if not names and run is not None and not store.actions():
+            names = [*base.vocabulary]
     store.add_actions(name for name in names or () if name not in background)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fact_clip.cli.arguments import read_paths
 from fact_clip.cli.console import bars
@@ -17,10 +17,8 @@ from fact_clip.core import InputError, Progress
 from fact_clip.core.messages import MAX_LISTED
 
 if TYPE_CHECKING:
-    from fact_clip.batch import BatchOptions, Outcome
+    from fact_clip.batch import BatchOptions, Inputs, Outcome
     from fact_clip.core.distributed import Processes
-
-Element = TypeVar("Element")
 
 ShardOption = Annotated[
     str | None, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.", "--shard")
@@ -37,59 +35,39 @@ Workers = Annotated[int, option("With --engine ray: number of actors.", min=1, m
 
 
 @dataclass
-class Listed(Generic[Element]):
-    """The first elements of a long list, and their number. A batch may have millions."""
-
-    first: list[Element] = field(default_factory=list)
-    count: int = 0
-
-    def add(self, elements: Sequence[Element], count: int | None = None) -> None:
-        """Add elements, which may be the first ones of `count`."""
-        self.count += len(elements) if count is None else count
-        self.first += elements[: max(MAX_LISTED - len(self.first), 0)]
-
-
-@dataclass
 class Tally:
-    """Counts of the outcomes of a batch."""
+    """Counts of outcomes, of which a batch may have millions, and the first things to report."""
 
-    states: Counter[str] = field(default_factory=Counter)
-    written: Listed[Path] = field(default_factory=Listed)
-    renamed: Listed[str] = field(default_factory=Listed)
-    errors: Listed[InputError] = field(default_factory=Listed)
+    counts: Counter[str] = field(default_factory=Counter)  # "inputs", their states, "written", ...
+    written: list[Path] = field(default_factory=list)
+    renamed: list[str] = field(default_factory=list)
+    errors: list[InputError] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
-        self.states[outcome.state] += 1
+        tally = Tally(Counter(["inputs", outcome.state]), list(outcome.written))
+        tally.counts["written"] = len(outcome.written)
         if outcome.error is not None:
-            self.errors.add([outcome.error])
-        self.written.add(outcome.written)
+            tally.errors.append(outcome.error)
         if not outcome.done and outcome.name != outcome.item.id:
-            self.renamed.add([f"{outcome.name} for {outcome.source.name}"])
+            tally.counts["renamed"] = 1
+            tally.renamed.append(f"{outcome.name} for {outcome.source.name}")
+        self.merge(tally)
 
-    @property
-    def inputs(self) -> int:
-        """Return the number of inputs."""
-        return self.states.total()
-
-    @classmethod
-    def sum(cls, tallies: Iterable[Tally]) -> Tally:
-        """Add the counts of several processes."""
-        total = cls()
-        for tally in tallies:
-            total.states += tally.states
-            total.written.add(tally.written.first, tally.written.count)
-            total.renamed.add(tally.renamed.first, tally.renamed.count)
-            total.errors.add(tally.errors.first, tally.errors.count)
-        return total
+    def merge(self, tally: Tally) -> None:
+        """Add the counts of another process."""
+        self.counts += tally.counts
+        self.written = [*self.written, *tally.written][:MAX_LISTED]
+        self.renamed = [*self.renamed, *tally.renamed][:MAX_LISTED]
+        self.errors = [*self.errors, *tally.errors][:MAX_LISTED]
 
     def lines(self, out: Path | str) -> list[str]:
         """Return the lines about failed inputs, for stderr."""
-        lines = [f"fact-clip: {with_options(str(error))}" for error in self.errors.first]
-        surplus = self.errors.count - len(self.errors.first)
+        lines = [f"fact-clip: {with_options(str(error))}" for error in self.errors]
+        surplus = self.counts["failed"] - len(self.errors)
         if surplus:
             lines.append(f"fact-clip: and {surplus:,} more ({out}/failures.jsonl)")
-        set_aside = self.states["set aside"]
+        set_aside = self.counts["set aside"]
         if set_aside:
             lines.append(
                 f"fact-clip: {set_aside} set aside after three attempts "
@@ -136,6 +114,7 @@ def read_sources(inputs: Sequence[str]) -> list[str | list[str]]:
 
 def tally_of(
     processes: Processes,
+    inputs: Inputs,
     outcomes: Callable[[Progress | None, Progress | None], Iterable[Outcome]],
     title: str,
 ) -> Tally:
@@ -143,6 +122,7 @@ def tally_of(
 
     Args:
         processes: of torchrun, which share the inputs.
+        inputs: of the batch. The error of a single one is raised.
         outcomes: begins the batch: (progress, within) -> outcomes, see `run_batch`.
         title: of the progress bar.
     """
@@ -153,4 +133,9 @@ def tally_of(
                 tally.add(outcome)
     except KeyboardInterrupt:
         raise InterruptedCommandError("the same command goes on with what is left") from None
-    return Tally.sum(processes.gather([tally], processes.world))
+    total = Tally()
+    for part in processes.gather([tally], processes.world):
+        total.merge(part)
+    if processes.is_main and len(inputs) == 1 and total.errors:
+        raise total.errors[0]
+    return total

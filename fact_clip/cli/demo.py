@@ -54,10 +54,9 @@ def demo(
     _write_data(data)
     config = with_values(Config.load("demo"), {"data.root": str(data), "data.holdout": HOLDOUT})
     dataset = Dataset.open(config.data)
-    names = dataset.vocabulary.names
-    unseen = ", ".join(names[label] for label in dataset.unseen)
+    unseen = ", ".join(dataset.vocabulary.decode(dataset.unseen))
     print(
-        f"2. {len(dataset.learning)} videos of {len(names)} classes for training, "
+        f"2. {len(dataset.learning)} videos of {len(dataset.vocabulary)} classes for training, "
         f"{len(dataset.test)} for the test.\n"
         f"   Held out, so that no frame of them is trained: {unseen}. "
         "Their words occur in other actions."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -93,27 +92,24 @@ def extract(
     if decoder == "torchcodec":
         require("--decoder", "torchcodec", "torchcodec")
     settings = Settings(fps, batch, keep_going, decoder=decoder)
-    begin = partial(extract_batch, model, inputs, out, settings, options)
-    on_ray = partial(extract_on_ray, encoder, inputs, out, settings, options)
 
     def outcomes(overall: Progress | None, within: Progress | None) -> Iterable[Outcome]:
         if engine == "ray":
-            return on_ray(workers=workers, runtime=runtime)
-        return begin(progress=overall, within=within)
+            return extract_on_ray(
+                encoder, inputs, out, settings, options, workers=workers, runtime=runtime
+            )
+        return extract_batch(model, inputs, out, settings, options, progress=overall, within=within)
 
-    tally = tally_of(processes, outcomes, "extracting")
+    tally = tally_of(processes, inputs, outcomes, "extracting")
     if not processes.is_main:
         return
-    errors = tally.errors.first
-    if errors and len(inputs) == 1:
-        raise errors[0]
     if model.waiting is not None:
         note(f"the encoder waited {model.waiting:.0%} of the time for pictures (--decoders)")
-    states = tally.states
-    counts = f"{states['computed']} extracted, {states['done']} current, {states['failed']} failed"
-    if states["set aside"]:
-        counts += f", {states['set aside']} set aside"
-    print(f"{tally.inputs} videos: {counts}; {out}")
+    counts = tally.counts
+    line = f"{counts['computed']} extracted, {counts['done']} current, {counts['failed']} failed"
+    if counts["set aside"]:
+        line += f", {counts['set aside']} set aside"
+    print(f"{counts['inputs']} videos: {line}; {out}")
     note(*tally.lines(out))
-    if errors:
+    if tally.errors:
         raise typer.Exit(1)

@@ -26,8 +26,7 @@ def choose(dataset: Dataset, number: int, n_validation: int, **rules: Any) -> Ho
     """
     counts = dataset.class_counts(dataset.learning)
     test_counts = dataset.class_counts(dataset.test) if dataset.test else counts
-    names = dataset.vocabulary.names
-    tested = [names[index] for index in test_counts.nonzero()[0]]
+    tested = dataset.vocabulary.decode(test_counts.nonzero()[0])
     return select(
         dataset.vocabulary,
         number,
@@ -58,8 +57,7 @@ def of_videos(dataset: Dataset, pattern: str, mode: Literal["mask", "drop"]) -> 
     counts = dataset.class_counts(matching)
     other_counts = dataset.class_counts([name for name in videos if name not in matching])
     only_matching = (counts > 0) & (other_counts == 0)
-    names = dataset.vocabulary.names
-    unseen = tuple(names[index] for index in only_matching.nonzero()[0])
+    unseen = tuple(dataset.vocabulary.decode(only_matching.nonzero()[0]))
     test = tuple(name for name in dataset.test if name in matching)
     train = tuple(name for name in dataset.learning if name not in matching)
     if not unseen or not test or not train:

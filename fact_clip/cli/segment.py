@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,7 +54,7 @@ from fact_clip.core.messages import is_name, join_names, printable
 from fact_clip.core.paths import check_place, same_place
 
 if TYPE_CHECKING:
-    from fact_clip.batch import BatchOptions, Inputs, Outcome, SegmentSettings
+    from fact_clip.batch import BatchOptions, Inputs, Outcome
     from fact_clip.batch.segmentation import SegmentTask
     from fact_clip.core import Segmentation
     from fact_clip.inference.segmenter import Segmenter
@@ -213,8 +213,9 @@ def segment(
         as_json=as_json,
     )
     options.check("segment")
-    _check_live(live, len(inputs), delay, output)
     if not live:
+        if delay is not None:
+            raise InputError("--delay", "only --live reads it", "leave it out")
         batch = batch_options(
             shard,
             timeout,
@@ -227,25 +228,17 @@ def segment(
         n_actors = workers if engine == "ray" else 0
         _segment_files(inputs, options, settings, output, batch, n_actors)
         return
+    unread = {"--plot": plot, "--overlay": overlay, "--media": media}
+    for name, value in unread.items():
+        if value is not None:
+            raise InputError(name, "it does not go with --live", "leave it out")
+    if len(inputs) != 1:
+        raise InputError("--live", f"{len(inputs)} inputs", "give one")
     from fact_clip.cli.live import segment_live
 
     model, names = options.open(settings)
     stream = model.stream(5.0 if delay is None else delay, names, settings, fps=fps)
     segment_live(inputs[0], model, stream, output, output.folder(run))
-
-
-def _check_live(live: bool, n_inputs: int, delay: float | None, output: Output) -> None:
-    """Reject options that do not go with --live, or only with it."""
-    if not live:
-        if delay is not None:
-            raise InputError("--delay", "only --live reads it", "leave it out")
-        return
-    unread = {"--plot": output.plot, "--overlay": output.overlay, "--media": output.media}
-    for name, value in unread.items():
-        if value is not None:
-            raise InputError(name, "it does not go with --live", "leave it out")
-    if n_inputs != 1:
-        raise InputError("--live", f"{n_inputs} inputs", "give one")
 
 
 def _segment_files(
@@ -261,21 +254,12 @@ def _segment_files(
     from fact_clip.batch.engine import run_batch
     from fact_clip.batch.segmentation import SEGMENT_SUFFIXES, SegmentTask
     from fact_clip.core.distributed import Processes
-    from fact_clip.formats import format_called
 
     formats = output.format_names()
-    suffixes = [format_called(name).ending for name in formats]
     folder = output.folder(options.run)
     processes = Processes(options.device)
     inputs = Inputs(processes.broadcast(lambda: read_sources(paths)), SEGMENT_SUFFIXES)
-    if output.media is not None:
-        names_video = output.as_json or any(suffix not in UNNAMED for suffix in suffixes)
-        _check_media(output.media, len(inputs), names_video)
-    if output.remote is None:
-        _check_outputs(folder, inputs, suffixes, output)
-    elif output.as_json or output.plot is not None or output.overlay is not None:
-        problem = "--json, --plot and --overlay read results from a local --out"
-        raise InputError("--out", problem, "leave them out, and use fact-clip batch gather")
+    _check_outputs(folder, inputs, formats, output)
     model, candidates = options.open(settings)
     segment_settings = SegmentSettings(
         formats=formats,
@@ -285,48 +269,41 @@ def _segment_files(
         with_background=output.with_background,
     )
     task = SegmentTask(model, folder, segment_settings, batch)
-    make_task = partial(_open_task, options, folder, segment_settings)
     part = shared_among(batch, processes)
+
+    def make_task(shared: BatchOptions) -> SegmentTask:
+        model, _ = options.open(settings)
+        return SegmentTask(model, folder.absolute(), segment_settings, shared)
 
     def outcomes(overall: Progress | None, within: Progress | None) -> Iterable[Outcome]:
         if n_actors:
             return on_ray(make_task, inputs, part, workers=n_actors, device=options.device)
         return run_batch([task], inputs, part, overall, within)
 
-    tally = tally_of(processes, outcomes, "segmenting")
+    tally = tally_of(processes, inputs, outcomes, "segmenting")
     if not processes.is_main:
         return
-    if len(inputs) == 1 and tally.errors.first:
-        raise tally.errors.first[0]
-
     if output.plot is not None or output.overlay is not None:
         segmented = dict(_read_results(task, inputs, batch))
+        pictures = []
         if output.plot is not None and segmented:
-            tally.written.add([_draw_timelines(segmented, model, output.plot)])
+            pictures.append(_draw_timelines(segmented, model, output.plot))
         if output.overlay is not None:
-            picture = _burn_in(segmented, model, output.overlay, options.keep_going)
-            tally.written.add([picture])
+            pictures.append(_burn_in(segmented, model, output.overlay, options.keep_going))
+        tally.merge(Tally(Counter(written=len(pictures)), pictures))
     if output.as_json:
         _print_json(_read_results(task, inputs, batch))
     elif len(inputs) == 1 and output.remote is None:
         for path, segmentation in _read_results(task, inputs, batch):
-            print(_video_text(path, segmentation))
+            rate = "" if segmentation.fps is None else f" at {segmentation.fps:g} frames a second"
+            print(f"{printable(str(path))}: {segmentation.n_frames} frames{rate}")
+            print(segment_table(segmentation))
     else:
-        states = tally.states
-        counts = f"{states['computed']} segmented, {states['done']} already there"
-        counts += f", {states['failed']} failed"
-        print(f"{tally.inputs} inputs: {counts}; {printable(output.remote or str(folder))}")
+        counts = tally.counts
+        line = f"{counts['computed']} segmented, {counts['done']} already there"
+        line += f", {counts['failed']} failed"
+        print(f"{counts['inputs']} inputs: {line}; {printable(output.remote or str(folder))}")
     _report(tally, folder)
-
-
-def _open_task(
-    options: ModelOptions, folder: Path, settings: SegmentSettings, batch: BatchOptions
-) -> SegmentTask:
-    """Open the model in an actor."""
-    from fact_clip.batch.segmentation import SegmentTask
-
-    model, _ = options.open(settings.decode)
-    return SegmentTask(model, folder.absolute(), settings, batch)
 
 
 def _read_results(
@@ -352,25 +329,30 @@ def _print_json(results: Iterable[tuple[Path, Segmentation]]) -> None:
     print("[]" if separator[0] == "[" else "\n]")
 
 
-def _check_media(media: str, n_videos: int, names_video: bool) -> None:
-    """Reject a --media that is no address, is shared by videos, or appears in no output."""
-    where = "--media"
-    if not names_video:
-        raise InputError(where, "no format of these names its video", "add --format json")
-    is_address = is_name(media) and not re.search(r"[{}]", media.replace("{name}", ""))
-    if not is_address or ("{name}" not in media and n_videos > 1):
-        fix = "write an address with {name} where the name of the file goes"
-        raise InputError(where, f"{media!r} for {n_videos} videos", fix)
-
-
-def _check_outputs(folder: Path, inputs: Inputs, suffixes: Sequence[str], output: Output) -> None:
+def _check_outputs(folder: Path, inputs: Inputs, formats: Sequence[str], output: Output) -> None:
     """Reject, before the work, outputs that cannot be written or would replace other data."""
+    from fact_clip.formats import format_called
     from fact_clip.video import overlay
     from fact_clip.video.decode import SUFFIXES
 
+    suffixes = [format_called(name).ending for name in formats]
+    media = output.media
+    if media is not None:
+        where = "--media"
+        if not output.as_json and all(suffix in UNNAMED for suffix in suffixes):
+            raise InputError(where, "no format of these names its video", "add --format json")
+        is_address = is_name(media) and not re.search(r"[{}]", media.replace("{name}", ""))
+        if not is_address or ("{name}" not in media and len(inputs) > 1):
+            fix = "write an address with {name} where the name of the file goes"
+            raise InputError(where, f"{media!r} for {len(inputs)} videos", fix)
+    where = "--out"
+    if output.remote is not None:
+        if output.as_json or output.plot is not None or output.overlay is not None:
+            problem = "--json, --plot and --overlay read results from a local --out"
+            raise InputError(where, problem, "leave them out, and use fact-clip batch gather")
+        return
     first = next(iter(inputs))
     check_place(folder / f"{first.id}{suffixes[0]}")
-    where = "--out"
     ids = (item.id for item in inputs)
     if ".json" in suffixes and any((folder / f"{name}.npy").is_file() for name in ids):
         problem = f"NAME.json describes the features in {folder}"
@@ -431,12 +413,6 @@ def _burn_in(
     return overlay
 
 
-def _video_text(path: Path, segmentation: Segmentation) -> str:
-    rate = "" if segmentation.fps is None else f" at {segmentation.fps:g} frames a second"
-    head = f"{printable(str(path))}: {segmentation.n_frames} frames{rate}"
-    return f"{head}\n{segment_table(segmentation)}"
-
-
 def segment_table(segmentation: Segmentation) -> str:
     """Return the start, stop, seconds, label, confidence and new words of each segment as text."""
     from fact_clip.formats.table import cells
@@ -460,23 +436,22 @@ def segment_table(segmentation: Segmentation) -> str:
 def _report(tally: Tally, folder: Path) -> None:
     """Print on stderr what was written, and exit with 1 if an input failed."""
     lines = []
-    written = tally.written
-    if written.count:
-        lines.append(f"written: {join_names(written.first, written.count)}")
-    done = tally.states["done"]
-    if done:
+    counts = tally.counts
+    if tally.written:
+        lines.append(f"written: {join_names(tally.written, counts['written'])}")
+    if counts["done"]:
         lines.append(
-            f"already there: {done} of {tally.inputs} in {folder}; --overwrite does them anew"
+            f"already there: {counts['done']} of {counts['inputs']} in {folder}; "
+            "--overwrite does them anew"
         )
-    if tally.renamed.count:
+    if tally.renamed:
         lines.append(
-            f"fact-clip: {tally.renamed.count} named anew ({tally.renamed.first[0]}), "
+            f"fact-clip: {counts['renamed']} named anew ({tally.renamed[0]}), "
             "since another result has the name; --overwrite replaces it"
         )
     lines += tally.lines(folder)
-    n_errors = tally.errors.count
-    if n_errors:
-        lines.append(f"fact-clip: {n_errors} of {tally.inputs} inputs failed")
+    if tally.errors:
+        lines.append(f"fact-clip: {counts['failed']} of {counts['inputs']} inputs failed")
     note(*map(printable, lines))
-    if n_errors:
+    if tally.errors:
         raise typer.Exit(1)

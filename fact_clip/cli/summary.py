@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -68,24 +69,20 @@ def summary(
 
     options = Options(tier=tier, unit=unit)
     files = _files(labels)
-    durations = _durations(files, video, duration)
-    recordings = {
-        name: _read(path, fps, options).lasting(durations.get(name)) for name, path in files.items()
-    }
+    read = partial(_read, fps=fps, durations=_durations(files, video, duration))
+    recordings = {name: read(name, path, options) for name, path in files.items()}
     parts = {name: recording.parts for name, recording in recordings.items()}
     seconds = {name: recording.seconds for name, recording in recordings.items()}
-
     tables: dict[str, list[Json]] = {
         "time": time_budget(parts, seconds),
         "transitions": transitions(parts.values()),
     }
     if against:
         options = replace(options, tier=against_tier or tier)
-        second = {
-            name: _read(path, fps, options).lasting(durations.get(name))
+        tables["agreement"] = [
+            _agreement(name, recordings[name], read(name, path, options))
             for name, path in _counterparts(files, against).items()
-        }
-        tables["agreement"] = [_agreement(name, recordings[name], second[name]) for name in second]
+        ]
     endless = [name for name, recording in recordings.items() if not recording.has_end]
     if endless:
         note(
@@ -121,11 +118,12 @@ def _folder_files(folder: Path) -> list[Path]:
     endings = tuple(
         form.ending.lower() for form in FORMATS.values() if form.annotations or form.read
     )
-    files = [path for path in sorted(folder.iterdir()) if path.name.lower().endswith(endings)]
+    files = [path for path in folder.iterdir() if path.name.lower().endswith(endings)]
     if not files:
         raise InputError(folder, "no label file in this folder", f"use {', '.join(endings)}")
+    files.sort(key=lambda path: (path.suffix != ".json", path))  # a .json has the length
     by_name: dict[str, Path] = {}
-    for path in sorted(files, key=lambda path: path.suffix != ".json"):  # it has the length
+    for path in files:
         by_name.setdefault(path.stem, path)
     omitted = [path.name for path in files if by_name[path.stem] != path]
     if omitted:
@@ -171,23 +169,15 @@ def _durations(
 class Recording:
     """The labels of a video, in seconds."""
 
-    path: Path
     parts: Sequence[tuple[float, float, str]]  # start, stop and action
     seconds: float  # its duration, or the end of its last segment
     has_end: bool  # whether that is the duration
 
-    def lasting(self, seconds: float | None) -> "Recording":
-        """Return the recording with a duration, unless its file has one."""
-        if self.has_end or seconds is None:
-            return self
-        if seconds < self.seconds - 0.5:
-            problem = f"segments up to {self.seconds:.1f} s of a video of {seconds:.1f} s"
-            raise InputError(self.path, problem, "give the duration of this video")
-        return replace(self, seconds=seconds, has_end=True)
 
-
-def _read(path: Path, fps: float | None, options: "Options") -> Recording:
-    """Read a label file of one video."""
+def _read(
+    name: str, path: Path, options: "Options", fps: float | None, durations: Mapping[str, float]
+) -> Recording:
+    """Read the label file of a video, whose duration is given unless the file says it."""
     from fact_clip.formats import format_of, load
     from fact_clip.formats.base import BACKGROUND
     from fact_clip.formats.csv_file import usual_unit
@@ -201,7 +191,7 @@ def _read(path: Path, fps: float | None, options: "Options") -> Recording:
         if end is None:
             raise InputError(path, "labels without times", "give --fps")
         background = (*labelling.background, BACKGROUND)
-        return Recording(path, timed_parts(labelling, background), end, has_end=True)
+        return Recording(timed_parts(labelling, background), end, has_end=True)
 
     options = replace(options, unit=options.unit or usual_unit(path))
     annotations = file_format.annotations(path, options)
@@ -217,9 +207,15 @@ def _read(path: Path, fps: float | None, options: "Options") -> Recording:
         if span.label not in (annotation.background, BACKGROUND)
     ]
     if annotation.end:
-        return Recording(path, parts, annotation.end / scale, has_end=True)
-    end = max((span.stop / scale for span in annotation.spans), default=0.0)
-    return Recording(path, parts, end, has_end=False)
+        return Recording(parts, annotation.end / scale, has_end=True)
+    last_stop = max((span.stop / scale for span in annotation.spans), default=0.0)
+    duration = durations.get(name)
+    if duration is None:
+        return Recording(parts, last_stop, has_end=False)
+    if duration < last_stop - 0.5:
+        problem = f"segments up to {last_stop:.1f} s of a video of {duration:.1f} s"
+        raise InputError(path, problem, "give the duration of this video")
+    return Recording(parts, duration, has_end=True)
 
 
 def _agreement(name: str, first: Recording, second: Recording) -> Json:

@@ -68,15 +68,13 @@ def class_colours(names: Sequence[str], background: Collection[str] = ()) -> dic
     Returns:
         The colour of each name. A longer list of names begins with the same colours.
     """
-    actions = [name for name in names if name not in background]
-    colours = dict(zip(actions, palette(len(actions)), strict=True))
-    numbers = {name: number for number, name in enumerate(actions, start=1)}
-
+    colours = palette(len(names))
+    n_actions = 0
     looks: dict[str, Colour] = {}
     for index, name in enumerate(names):
-        looks[name] = {
-            "colour": colours.get(name),
-            "number": numbers.get(name),
-            "index": index,
-        }
+        look: Colour = {"colour": None, "number": None, "index": index}
+        if name not in background:
+            n_actions += 1
+            look |= {"colour": colours[n_actions - 1], "number": n_actions}
+        looks[name] = look
     return looks

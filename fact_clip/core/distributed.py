@@ -8,7 +8,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from inspect import signature
@@ -35,7 +35,7 @@ class _Group:
 
     rank: int
     world: int
-    handle: torch.distributed.ProcessGroup | None
+    handle: Any  # the group of torch; None: that of all ranks
 
 
 _groups: list[_Group] = []  # the last one counts
@@ -82,12 +82,10 @@ def pick_device(name: str | torch.device, where: str = "device") -> torch.device
         "cuda": torch.cuda.device_count(),
         "mps": int(torch.backends.mps.is_available()),
     }
-    try:
+    with suppress(RuntimeError, ValueError, OverflowError):
         device = torch.device(name)
         if (device.index or 0) < counts.get(device.type, 0):
             return device
-    except (RuntimeError, ValueError, OverflowError):
-        pass
     fix = "choose auto, cpu, cuda, cuda:N or mps"
     raise InputError(where, f"this machine has no {name!r}", fix)
 

@@ -402,9 +402,9 @@ class Segmentation:
             if len(parts) == 1:
                 segments += parts
                 continue
-            confidences = [part.confidence for part in parts if part.confidence is not None]
+            confidences: list[Any] = [part.confidence for part in parts]
             mean = None
-            if len(confidences) == len(parts):
+            if None not in confidences:
                 durations = [part.duration for part in parts]
                 mean = min(float(np.average(confidences, weights=durations)), 1.0)
             comment = "; ".join(part.comment for part in parts if part.comment)

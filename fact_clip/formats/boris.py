@@ -3,7 +3,7 @@
 import csv
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,24 +134,21 @@ def _blank() -> Json:
     return read_mapping(Path(__file__).with_suffix(".json"), "parts of a project")
 
 
-def _behaviours(segmentation: Segmentation, events: Iterable["_Event"], ethogram: Ethogram) -> Json:
+def _behaviours(segmentation: Segmentation, events: Sequence["_Event"], ethogram: Ethogram) -> Json:
     """Return the behaviours of a project: those of the ethogram, then those of further events."""
-    kinds: dict[str, set[str]] = {}  # code -> kinds of its events
-    for event in events:
-        kinds.setdefault(event.code, set()).add(event.kind)
+    points = {event.code for event in events if event.kind == "POINT"}
     classes: dict[str, list[Behaviour]] = {}  # code -> classes, which differ in their modifiers
     for name, behaviour in ethogram.items():
         if name not in segmentation.background:
             classes.setdefault(behaviour.code or name, []).append(behaviour)
-    for code in sorted(kinds):
+    for code in sorted({event.code for event in events}):
         classes.setdefault(code, [Behaviour()])
 
     blank = _blank()["behavior"]
     behaviours = {}
     for number, (code, variants) in enumerate(classes.items()):
-        is_point = kinds.get(code) == {"POINT"}
         behaviours[str(number)] = blank | {
-            "type": "Point event" if is_point else "State event",
+            "type": "Point event" if code in points else "State event",
             "code": code,
             "key": variants[0].key,
             "description": variants[0].description,

@@ -1,5 +1,6 @@
 """ELAN (.eaf): actions on a tier, confidences and comments on tiers below; written by pympi."""
 
+import mimetypes
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -27,12 +28,6 @@ CONFIDENCE = "confidence"
 _COMMENTS = re.compile(r"\bcomments?$", re.IGNORECASE)
 # XML 1.0 has no way to write these.
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_MIME = {
-    ".mp4": "video/mp4",
-    ".mpg": "video/mpeg",
-    ".mpeg": "video/mpeg",
-    ".mov": "video/quicktime",
-}
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
@@ -102,7 +97,7 @@ def _link(path: Path, video: Path) -> tuple[str, str, str]:
 
     ELAN does not escape addresses.
     """
-    mime = _MIME.get(video.suffix.lower(), "unknown")
+    mime = mimetypes.guess_type(video.name)[0] or "unknown"
     if not video.is_absolute():
         return video.name, f"./{video.name}", mime
     try:

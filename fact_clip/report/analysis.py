@@ -1,7 +1,6 @@
 """Analyses of labellings: confusions, boundaries, over-segmentation, uncertain segments."""
 
 import heapq
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,15 +29,13 @@ def labellings(videos: Sequence[Video]) -> tuple[list[Labels], list[Labels]]:
 
 def confusion(truth: Sequence[Labels], prediction: Sequence[Labels]) -> list[Cell]:
     """Return the cells of all pairs that occur, most frequent first; at most `MOST_CELLS`."""
-    counts = Counter[tuple[int, int]]()
-    for true, guess in zip(truth, prediction, strict=True):
-        counts.update(zip(true.tolist(), guess.tolist(), strict=True))
+    pairs = np.stack([np.concatenate(truth), np.concatenate(prediction)], axis=1)  # (T, 2)
+    classes, counts = np.unique(pairs[pairs[:, 0] >= 0], axis=0, return_counts=True)
     cells = [
-        Cell(label, predicted, frames)
-        for (label, predicted), frames in counts.items()
-        if label >= 0
+        Cell(true, predicted, frames)
+        for (true, predicted), frames in zip(classes.tolist(), counts.tolist(), strict=True)
     ]
-    cells.sort(key=lambda cell: (-cell.frames, cell.true, cell.predicted))
+    cells.sort(key=lambda cell: -cell.frames)
     return cells[:MOST_CELLS]
 
 
