@@ -16,18 +16,13 @@ from fact_clip.core.io import read_mapping
 from fact_clip.core.messages import suggest
 from fact_clip.datasets.benchmarks import BENCHMARKS
 
-
-def _read_keys() -> dict[str, str]:
-    tables = read_mapping(Path(__file__).with_name("keys.yaml"), "the published keys")
-    keys = dict(tables["keys"])
-    for reference, block in tables["blocks"].items():
-        for key, name in tables["block"].items():
-            keys[f"{reference}.{key}"] = f"{block}.{name}"
-    return keys
-
-
-KEYS = _read_keys()
+_TABLES = read_mapping(Path(__file__).with_name("keys.yaml"), "the published keys")
+KEYS: dict[str, str] = _TABLES["keys"]
 """Reference key -> our key."""
+
+for _reference, _block in _TABLES["blocks"].items():
+    for _key, _name in _TABLES["block"].items():
+        KEYS[f"{_reference}.{_key}"] = f"{_block}.{_name}"
 
 # Reference keys that need more than a new name: see `translate`.
 SWITCHES = {"use_clip", "holdout_mode", "holdout_classes", "TM.use", "dataset", "FACT.cmr"}
@@ -38,15 +33,13 @@ _TOGETHER = ({"TM.use", "TM.m"}, {"holdout_mode", "holdout_classes"})
 _GPU = "aux.gpu"
 _GROUPS = tuple(Config.model_fields)  # of our keys
 
-Tree = Json
-
 
 @dataclass(frozen=True)
 class _Source:
     """Settings of a file or of ``--set``."""
 
-    reference: Tree = field(default_factory=dict)  # flat reference keys
-    tree: Tree = field(default_factory=dict)  # our keys
+    reference: Json = field(default_factory=dict)  # flat reference keys
+    tree: Json = field(default_factory=dict)  # our keys
 
 
 def read_config(
@@ -72,7 +65,7 @@ def read_config(
     return Config.from_tree(_complete_tree(flat, verb_noun), str(where)), _meaningless(flat)
 
 
-def flatten(tree: Mapping[str, Any]) -> Tree:
+def flatten(tree: Mapping[str, Any]) -> Json:
     """Return a nested mapping as flat dotted keys. Flat keys stay as they are."""
     return {key: _null_or(value) for key, value in flattened(tree).items()}
 
@@ -86,13 +79,13 @@ def _meaningless(flat: Mapping[str, Any]) -> Names:
     return tuple(sorted(key for key in flat if key not in KEYS and key not in SWITCHES))
 
 
-def _complete_tree(flat: Mapping[str, Any], verb_noun: bool = False) -> Tree:
+def _complete_tree(flat: Mapping[str, Any], verb_noun: bool = False) -> Json:
     """Return our settings for a complete reference configuration, its defaults included."""
     present = {key: value for key, value in flat.items() if value is not None or key == "lr_decay"}
     return translate({**_ABSENT, **present}, verb_noun=verb_noun)
 
 
-def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> Tree:
+def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> Json:
     """Return the tree of our settings that flat reference keys change.
 
     Null changes nothing, except for ``lr_decay``. Unknown keys are ignored.
@@ -104,22 +97,6 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> Tree:
     settings = {
         KEYS[key]: value for key, value in flat.items() if key in KEYS and value is not None
     }
-    _translate_training(flat, settings)
-    _translate_data(flat, settings)
-    if flat.get("use_clip"):
-        settings["model.head"] = "fact-clip"
-    elif verb_noun or settings.get("data.name") == "epic":
-        settings["model.head"] = "verb-noun"
-    elif "use_clip" in flat:
-        settings["model.head"] = "closed"
-
-    tree: Tree = {}
-    for key, value in settings.items():
-        set_key(tree, key.split("."), value, key)
-    return tree
-
-
-def _translate_training(flat: Mapping[str, Any], settings: Tree) -> None:
     if "lr_decay" in flat:
         # Epochs until the rate falls to a tenth. With null or a number below one it is constant.
         decay = flat["lr_decay"]
@@ -134,8 +111,6 @@ def _translate_training(flat: Mapping[str, Any], settings: Tree) -> None:
     if optimizer in ("adam", "adamw", "sgd"):
         settings["train.optimizer"] = optimizer
 
-
-def _translate_data(flat: Mapping[str, Any], settings: Tree) -> None:
     if flat.get("split") is not None:  # "split4" is part of a file name there, and split 4 here
         name = str(flat["split"]).removeprefix("split")
         settings["data.split"] = int(name) if re.fullmatch("0|[1-9][0-9]{,8}", name) else name
@@ -146,6 +121,17 @@ def _translate_data(flat: Mapping[str, Any], settings: Tree) -> None:
     classes = flat.get("holdout_classes")
     if flat.get("holdout_mode") and classes:
         settings["data.holdout"] = classes if isinstance(classes, list) else [classes]
+    if flat.get("use_clip"):
+        settings["model.head"] = "fact-clip"
+    elif verb_noun or settings.get("data.name") == "epic":
+        settings["model.head"] = "verb-noun"
+    elif "use_clip" in flat:
+        settings["model.head"] = "closed"
+
+    tree: Json = {}
+    for key, value in settings.items():
+        set_key(tree, key.split("."), value, key)
+    return tree
 
 
 def known_data_set(name: str) -> str | None:
@@ -175,8 +161,8 @@ def read_settings(files: Sequence[str], pairs: Sequence[str] = ()) -> Config:
         InputError: a file or a value is not valid.
     """
     sources = [*map(_read_file, files), read_pairs(pairs)]
-    tree: Tree = {}
-    reference: Tree = {}
+    tree: Json = {}
+    reference: Json = {}
     meaningless: list[str] = []
     for source in sources:
         changes = _changes(source.reference, tree, reference)
@@ -206,13 +192,22 @@ def _read_file(name: str) -> _Source:
     return _with_device(flat, tree, flat.pop(_GPU, None))
 
 
-def _with_device(flat: Tree, tree: Tree, gpu: Any) -> _Source:
-    if gpu is not None:
-        tree = merged({"train": {"device": _device(gpu)}}, tree)
-    return _Source(flat, tree)
+def _with_device(flat: Json, tree: Json, gpu: Any) -> _Source:
+    if gpu is None:
+        return _Source(flat, tree)
+    if not isinstance(gpu, int) or isinstance(gpu, bool):
+        raise InputError(_GPU, f"{gpu!r} is not the number of a GPU, or -1 for the CPU")
+    name = f"cuda:{gpu}"
+    if gpu < 0:
+        name = "cpu"
+    elif not torch.cuda.is_available():
+        name = "auto"  # scripts/train.py warns
+    elif gpu >= torch.cuda.device_count():
+        raise InputError(_GPU, f"{gpu}, but this machine has {torch.cuda.device_count()} GPUs")
+    return _Source(flat, merged({"train": {"device": name}}, tree))
 
 
-def _changes(flat: Mapping[str, Any], tree: Tree, earlier: Mapping[str, Any]) -> Tree:
+def _changes(flat: Mapping[str, Any], tree: Json, earlier: Mapping[str, Any]) -> Json:
     """Return the changes of reference keys to a tree that has the `earlier` reference keys."""
     if not flat:
         return {}
@@ -235,8 +230,8 @@ def read_pairs(pairs: Sequence[str]) -> _Source:
         assignments = [word for word in pairs[::2] if "=" in word]
         word = assignments[0] if assignments else pairs[-1]
         raise InputError(option, f"{word!r} has no value", "write KEY VALUE KEY VALUE ...")
-    flat: Tree = {}
-    tree: Tree = {}
+    flat: Json = {}
+    tree: Json = {}
     gpu = None
     for key, word in zip(pairs[::2], pairs[1::2], strict=True):
         value = value_of(key, word, f"--set {key}")
@@ -263,15 +258,3 @@ def overrides(pairs: Sequence[str], groups: Sequence[str]) -> list[str]:
 def device(pairs: Sequence[str]) -> str:
     """Return the device of ``--set``, from train.device or aux.gpu, else "auto"."""
     return str(read_pairs(pairs).tree.get("train", {}).get("device", "auto"))
-
-
-def _device(gpu: Any) -> str:
-    if not isinstance(gpu, int) or isinstance(gpu, bool):
-        raise InputError(_GPU, f"{gpu!r} is not the number of a GPU, or -1 for the CPU")
-    if gpu < 0:
-        return "cpu"
-    if not torch.cuda.is_available():
-        return "auto"  # scripts/train.py warns
-    if gpu >= torch.cuda.device_count():
-        raise InputError(_GPU, f"{gpu}, but this machine has {torch.cuda.device_count()} GPUs")
-    return f"cuda:{gpu}"

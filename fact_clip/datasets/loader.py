@@ -199,12 +199,8 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
         labels = majority_stride(labels[first:], self.stride)
         if self.label_map is not None:
             labels = self.label_map[labels]
-        return self._augment(Item(name, features, labels), generator)
 
-    def _augment(self, video: Item, generator: torch.Generator) -> Item:
         augment = self.augment
-        features = video.features
-        labels = video.labels
         if augment.speed > 0:
             features, labels = change_speed(features, labels, augment.speed, generator)
         if augment.noise > 0:
@@ -220,7 +216,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
                 share=augment.time_share,
                 generator=generator,
             )
-        return Item(video.name, features, labels)
+        return Item(name, features, labels)
 
 
 class TrainingLoader:

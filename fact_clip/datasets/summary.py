@@ -4,14 +4,21 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Json, Progress, Vocabulary, runs
 from fact_clip.core.progress import paced
+from fact_clip.datasets.labels import Labels
 from fact_clip.datasets.layout import DataFolder, split_names
-from fact_clip.datasets.statistics import Run, count_transitions, labelled_segments
+from fact_clip.datasets.statistics import (
+    Run,
+    count_transitions,
+    labelled_segments,
+    segment_lengths,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -35,16 +42,14 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
 
     reader = folder.labels(config, vocabulary.names)
     labels = [reader.indices(name) for name in paced(names, "counting", logger, progress)]
-    segments = [labelled_segments(video) for video in labels]
-    if not any(segments):
+    lengths_of = segment_lengths(labels, len(vocabulary))
+    if not any(lengths_of):
         raise InputError(folder.labels_path, "no frame has a label", "write a class name per frame")
 
-    transcript_lengths = [len(video) for video in segments]
+    transcript_lengths = [len(labelled_segments(video)) for video in labels]
     video_lengths = [len(video) for video in labels]
-    segment_lengths = []
-    for video in segments:
-        segment_lengths += [stop - start for start, stop, _ in video]
-    per_class = _per_class(vocabulary, segments)
+    all_lengths = list(chain.from_iterable(lengths_of))
+    per_class = _per_class(vocabulary, labels, lengths_of)
     return {
         "root": str(folder.root),
         "splits": split_names(folder.root),
@@ -53,10 +58,10 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
         "classes": len(vocabulary),
         "background": list(vocabulary.background),
         "frames": sum(video_lengths),
-        "unlabelled_frames": sum(video_lengths) - sum(segment_lengths),
+        "unlabelled_frames": sum(video_lengths) - sum(all_lengths),
         "segments": sum(transcript_lengths),
         "video_frames": _spread(video_lengths),
-        "segment_frames": _spread(segment_lengths),
+        "segment_frames": _spread(all_lengths),
         "transcript_length": _spread(transcript_lengths),
         "per_class": per_class,
         "balance": _balance([row["frames"] for row in per_class]),
@@ -74,28 +79,28 @@ def _spread(values: Sequence[int]) -> dict[str, float]:
     }
 
 
-def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[Json]:
-    lengths: list[list[int]] = [[] for _ in vocabulary]
-    videos_with: list[set[int]] = [set() for _ in vocabulary]
-    for number, video in enumerate(videos):
-        for start, stop, label in video:
-            lengths[label].append(stop - start)
-            videos_with[label].add(number)
+def _per_class(
+    vocabulary: Vocabulary, videos: Sequence[Labels], lengths_of: Sequence[Sequence[int]]
+) -> list[Json]:
+    n_videos_of = Counter[int]()
+    for video in videos:
+        n_videos_of.update(set(video.tolist()))
 
-    total = sum(map(sum, lengths))
+    total = sum(map(sum, lengths_of))
     rows = []
     for index, name in enumerate(vocabulary):
-        n_videos = len(videos_with[index])
+        lengths = lengths_of[index]
+        n_videos = n_videos_of[index]
         row = {
             "class": index,
             "name": name,
             "background": name in vocabulary.background,
             "videos": n_videos,
-            "frames": sum(lengths[index]),
-            "share": sum(lengths[index]) / total,
-            "segments": len(lengths[index]),
-            "segments_per_video": len(lengths[index]) / max(n_videos, 1),
-            "segment_frames": _spread(lengths[index]),
+            "frames": sum(lengths),
+            "share": sum(lengths) / total,
+            "segments": len(lengths),
+            "segments_per_video": len(lengths) / max(n_videos, 1),
+            "segment_frames": _spread(lengths),
         }
         rows.append(row)
     return rows

@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -115,7 +115,38 @@ def percent(part: float, total: float) -> float:
 
 
 @dataclass(frozen=True)
-class FrameCounts:
+class ClassCounts:
+    """Counters of something by class, which are the fields of a subclass."""
+
+    def only(self, classes: Collection[int]) -> Self:
+        """Return the counts of these classes.
+
+        Args:
+            classes: class indices.
+
+        Returns:
+            The counts.
+        """
+        counters = {}
+        for name, counter in vars(self).items():
+            counters[name] = Counter({key: counter[key] for key in counter if key in classes})
+        return replace(self, **counters)
+
+    def without(self, classes: Collection[int]) -> Self:
+        """Return the counts of all classes but these.
+
+        Args:
+            classes: class indices.
+
+        Returns:
+            The counts.
+        """
+        counted = set[int]().union(*vars(self).values())
+        return self.only(counted - set(classes))
+
+
+@dataclass(frozen=True)
+class FrameCounts(ClassCounts):
     """Frames of each true class, all videos pooled.
 
     Args:
@@ -154,29 +185,6 @@ class FrameCounts:
             The counts.
         """
         return cls(_counter(total), _counter(right))
-
-    def only(self, classes: Collection[int]) -> "FrameCounts":
-        """Return the counts of these classes.
-
-        Args:
-            classes: class indices.
-
-        Returns:
-            The counts.
-        """
-        frames = {label: count for label, count in self.total.items() if label in classes}
-        return FrameCounts(Counter(frames), self.right)
-
-    def without(self, classes: Collection[int]) -> "FrameCounts":
-        """Return the counts of all classes but these.
-
-        Args:
-            classes: class indices.
-
-        Returns:
-            The counts.
-        """
-        return self.only(self.total.keys() - set(classes))
 
     def accuracy(self) -> float:
         """Return the share of frames that agree, in percent; 0 without frames."""

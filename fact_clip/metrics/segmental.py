@@ -14,7 +14,16 @@ from rapidfuzz.distance import Levenshtein
 
 from fact_clip.core import runs
 from fact_clip.core.arguments import number_of
-from fact_clip.metrics.frame import Classes, Labellings, Labels, Video, class_set, paired, percent
+from fact_clip.metrics.frame import (
+    ClassCounts,
+    Classes,
+    Labellings,
+    Labels,
+    Video,
+    class_set,
+    paired,
+    percent,
+)
 
 OVERLAPS = (10, 25, 50)
 """The k of F1@k that the field reports, in percent."""
@@ -82,7 +91,7 @@ def edit(ground_truth: Labellings, prediction: Labellings, background: Classes =
 
 
 @dataclass(frozen=True)
-class SegmentCounts:
+class SegmentCounts(ClassCounts):
     """Segments by class: a false alarm counts for the predicted class, a miss for the true one.
 
     Args:
@@ -143,40 +152,9 @@ class SegmentCounts:
             total.misses.update(part.misses)
         return total
 
-    def only(self, classes: Collection[int]) -> "SegmentCounts":
-        """Return the counts of these classes.
-
-        Args:
-            classes: class indices.
-
-        Returns:
-            The counts.
-        """
-        return SegmentCounts(
-            hits=_only(self.hits, classes),
-            false_alarms=_only(self.false_alarms, classes),
-            misses=_only(self.misses, classes),
-        )
-
-    def without(self, classes: Collection[int]) -> "SegmentCounts":
-        """Return the counts of all classes but these.
-
-        Args:
-            classes: class indices.
-
-        Returns:
-            The counts.
-        """
-        counted = self.hits.keys() | self.false_alarms.keys() | self.misses.keys()
-        return self.only(counted - set(classes))
-
     def totals(self) -> tuple[int, int, int]:
         """Return TP, FP and FN."""
         return self.hits.total(), self.false_alarms.total(), self.misses.total()
-
-
-def _only(counts: Counter[int], classes: Collection[int]) -> Counter[int]:
-    return Counter({label: count for label, count in counts.items() if label in classes})
 
 
 def _best_match(run: Run, true: Sequence[Run], first: int) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -84,21 +84,16 @@ def write_features(
                 raise InputError(sidecar, problem, "remove it, or name another --out")
 
             path_of[target] = video.path
-            rows = _converted(video, dtype)
+            with np.errstate(over="ignore"):
+                rows = np.ascontiguousarray(video.rows, dtype=dtype)
+            if not np.isfinite(rows).all():
+                problem = f"values that are too large for {dtype}"
+                raise InputError(video.path, problem, "use --dtype float32, or scale them")
             np.save(all_or_none.enter_context(whole_file(target)), rows)
             if fps is not None:
                 content = json.dumps({"fps": fps}) + "\n"
                 unfinished = all_or_none.enter_context(whole_file(sidecar))
                 unfinished.write_text(content, encoding="utf-8")
-
-
-def _converted(video: VideoFeatures, dtype: str | None) -> Array:
-    with np.errstate(over="ignore"):
-        rows = np.ascontiguousarray(video.rows, dtype=dtype)
-    if not np.isfinite(rows).all():
-        problem = f"values that are too large for {dtype}"
-        raise InputError(video.path, problem, "use --dtype float32, or scale them")
-    return rows
 
 
 # "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg", as those of Epic-Kitchens
@@ -125,7 +120,13 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
         raise InputError(path, "not an LMDB of frame features, or cut off", "copy it again")
     store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
     with store, store.begin() as transaction:
-        videos = _frame_keys(path, transaction)
+        videos: dict[str, dict[int, bytes]] = {}  # video -> number of a frame -> its key
+        for key in transaction.cursor().iternext(values=False):
+            match = _FRAME_KEY.fullmatch(key.decode("utf-8", errors="replace"))
+            if match is None:
+                problem = f"the key {key!r} is not a frame, as VIDEO/frame_0000000001.jpg"
+                raise InputError(path, problem)
+            videos.setdefault(match["video"], {})[int(match["frame"])] = key
         if not videos:
             raise InputError(path, "no frames", "give a database of frame features")
         for video, key_of_frame in videos.items():
@@ -141,14 +142,3 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
                 raise InputError(location, "its frames are not float32 vectors of one length")
             values = np.frombuffer(b"".join(vectors), dtype=np.float32)
             yield video, values.reshape(len(vectors), -1)
-
-
-def _frame_keys(path: Path, transaction: Any) -> dict[str, dict[int, bytes]]:
-    """Return video -> number of a frame -> its key in the database."""
-    videos: dict[str, dict[int, bytes]] = {}
-    for key in transaction.cursor().iternext(values=False):
-        match = _FRAME_KEY.fullmatch(key.decode("utf-8", errors="replace"))
-        if match is None:
-            raise InputError(path, f"the key {key!r} is not a frame, as VIDEO/frame_0000000001.jpg")
-        videos.setdefault(match["video"], {})[int(match["frame"])] = key
-    return videos
