@@ -155,6 +155,26 @@ class Task(ABC):
             describe_batch(self.folder, self.command, len(self.inputs), self.request)
             self._is_described = True
 
+    def packed(self, items: Iterable[Item]) -> Iterator[list[Item]]:
+        """Yield consecutive inputs that are computed together: at most `batch_frames` rows."""
+        most_rows = self._options.batch_frames
+        pack: list[Item] = []
+        n_rows = 0
+        for item in items:
+            item_rows = self.rows(item) if most_rows else None
+            is_full = item_rows is None or n_rows + item_rows > most_rows
+            if pack and (is_full or len(pack) == _MAX_PACK):
+                yield pack
+                pack = []
+                n_rows = 0
+            if item_rows is None:
+                yield [item]
+                continue
+            pack.append(item)
+            n_rows += item_rows
+        if pack:
+            yield pack
+
     def run(self, items: Sequence[Item], within: Progress | None = None) -> list[Outcome]:
         """Compute some inputs together, as far as they are not done.
 
@@ -266,7 +286,7 @@ def run_batch(
         finally:
             free.put(task)
 
-    packs = packed(paced(), tasks[0], options)
+    packs = tasks[0].packed(paced())
     pool = ThreadPoolExecutor(len(tasks))
     try:
         for task in tasks:
@@ -282,29 +302,3 @@ def run_batch(
         for task in tasks:
             task.close()
         pool.shutdown(cancel_futures=True)
-
-
-def packed(items: Iterable[Item], task: Task, options: BatchOptions) -> Iterator[list[Item]]:
-    """Yield consecutive inputs that are computed together: at most `options.batch_frames` rows.
-
-    Args:
-        items: the inputs.
-        task: says how many rows an input has.
-        options: of the batch.
-    """
-    pack: list[Item] = []
-    n_rows = 0
-    for item in items:
-        item_rows = task.rows(item) if options.batch_frames else None
-        is_full = item_rows is None or n_rows + item_rows > options.batch_frames
-        if pack and (is_full or len(pack) == _MAX_PACK):
-            yield pack
-            pack = []
-            n_rows = 0
-        if item_rows is None:
-            yield [item]
-            continue
-        pack.append(item)
-        n_rows += item_rows
-    if pack:
-        yield pack

@@ -178,7 +178,7 @@ class ExtractTask(Task):
     def plan(self, item: Item) -> Outcome:
         """Return whether the features of a video are current."""
         settings = replace(self._settings, span=item.span)
-        done = is_current(item.path, self._encoder, self.folder, settings, item.id, item.source)
+        done = is_current(self.folder, item.id, self._encoder, settings, item.source)
         return Outcome(item, item.id, done)
 
     def compute(self, outcomes: Sequence[Outcome], within: Progress | None) -> Iterator[Outcome]:

@@ -15,20 +15,11 @@ from pathlib import Path
 from fact_clip.batch.inputs import Item
 from fact_clip.core import InputError, Json, library_errors
 from fact_clip.core.identity import File
-from fact_clip.video.decode import DamagedVideoError
-from fact_clip.video.isolated import CrashedDecoderError, DecodingMemoryError, DecodingTimeoutError
 
 FILE = "failures.jsonl"
 PATTERN = "failures*.jsonl"  # a store in which nothing can be appended has a file a process
 ATTEMPTS = 3
 """Attempts after which an input is set aside."""
-
-_KINDS: dict[type[InputError], str] = {
-    CrashedDecoderError: "crash",
-    DecodingTimeoutError: "timeout",
-    DecodingMemoryError: "memory",
-    DamagedVideoError: "damaged",
-}
 
 
 @dataclass(frozen=True)
@@ -92,7 +83,7 @@ class Failures:
         """
         failure = Failure(
             id=item.id,
-            kind=_KINDS.get(type(error), "input"),
+            kind=getattr(error, "kind", "input"),
             message=str(error),
             attempts=self.attempts(item) + 1,
             seconds=round(seconds, 3),

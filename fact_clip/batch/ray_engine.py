@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fact_clip.batch.engine import BatchOptions, Outcome, Task, packed
+from fact_clip.batch.engine import BatchOptions, Outcome, Task
 from fact_clip.batch.extraction import ExtractTask
 from fact_clip.batch.inputs import Inputs
 from fact_clip.core.extras import require
@@ -132,7 +132,6 @@ class _Actor:
     """Holds the task, and goes through the inputs that Ray hands it."""
 
     def __init__(self, make_task: MakeTask, options: BatchOptions) -> None:
-        self._options = options
         self._task = make_task(options)
         self._task.begin(None)
 
@@ -140,7 +139,7 @@ class _Actor:
         """Return the outcomes of some inputs, without segmentations and names of files."""
         items = map(pickle.loads, batch["item"])
         outcomes = []
-        for pack in packed(items, self._task, self._options):
+        for pack in self._task.packed(items):
             for outcome in self._task.run(pack):
                 outcomes.append(pickle.dumps(replace(outcome, segmentation=None, written=())))
         return {"outcome": outcomes}

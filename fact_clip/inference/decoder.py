@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -108,12 +109,10 @@ class SegmentDecoder:
     def table(self, scores: Scores, table: Tensor) -> FrameScores:
         """Return the probabilities (T', C) of a video as those of its frames, (T, C)."""
         allowed = self.candidates.is_allowed
-        names = [
-            name for name, fits in zip(self.candidates.vocabulary, allowed, strict=True) if fits
-        ]
+        names = tuple(compress(self.candidates.vocabulary, allowed))
         rows = table.cpu().numpy()[:, allowed].astype(np.float32)
         starts = scores.clock.starts(scores.n_frames)
-        return FrameScores(rows[scores.row_of_frame], tuple(names), starts)
+        return FrameScores(rows[scores.row_of_frame], names, starts)
 
     def label(
         self,

@@ -79,6 +79,8 @@ class VideoInfo:
 class DamagedVideoError(InputError):
     """Only a part of a file can be decoded. It is raised after that part was yielded."""
 
+    kind = "damaged"
+
 
 @validated()
 def probe(path: str | Path) -> VideoInfo:

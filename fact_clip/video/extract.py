@@ -69,12 +69,6 @@ class Settings:
         number_of(self.fps, "fps", rates, LEAST_FPS, _MAX_FPS)
         whole_of(self.batch, "batch", 1, 10_000)
 
-    @property
-    def origin(self) -> Json:
-        """Return what features record of settings that most extractions leave alone."""
-        decoder = {} if self.decoder == "pyav" else {"decoder": self.decoder}
-        return self.span.facts | decoder
-
 
 @validated("encoder", "decoder")
 def extract(
@@ -304,28 +298,25 @@ class Extraction:
 
 def origin_of(encoder: FrameEncoder, settings: Settings) -> Json:
     """Return what features record of the encoder and the settings that they are made with."""
-    return {
+    facts = {
         "format": FORMAT,
         "encoder": encoder.name,
         # Features of another precision are other features.
         "precision": str(getattr(encoder, "precision", "float32")),
         "fps": settings.fps,
-        **settings.origin,
+        **settings.span.facts,
     }
+    if settings.decoder != "pyav":
+        facts["decoder"] = settings.decoder
+    return facts
 
 
 def is_current(
-    video: str | Path,
-    encoder: FrameEncoder,
-    out: str | Path,
-    settings: Settings,
-    name: str | None = None,
-    source: File | None = None,
+    folder: Path, name: str, encoder: FrameEncoder, settings: Settings, source: File
 ) -> bool:
-    """Return whether `out` has complete features of this very file, encoder and rate."""
-    video = Path(video)
+    """Return whether a folder has complete features of this very file, encoder and rate."""
     try:
-        target = output_path(Path(out), name or file_name(video.stem), ".npy")
+        target = output_path(folder, name, ".npy")
         facts = read_mapping(target.with_suffix(".json"), "what extract writes beside features")
         origin = origin_of(encoder, settings)
         if {key: facts[key] for key in facts.keys() & {*origin, *_ORIGIN}} != origin:
@@ -334,7 +325,7 @@ def is_current(
             return False
         if np.load(target, mmap_mode="r").shape != (facts["n_frames"], facts["dim"]):
             return False
-        return is_same(facts["source"], source or video)
+        return is_same(facts["source"], source)
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return False
 

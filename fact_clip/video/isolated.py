@@ -30,13 +30,19 @@ _ENVIRONMENT = {
 class CrashedDecoderError(InputError):
     """The process that decoded a video has ended."""
 
+    kind = "crash"
+
 
 class DecodingTimeoutError(InputError):
     """A video took longer to decode than the time limit."""
 
+    kind = "timeout"
+
 
 class DecodingMemoryError(InputError):
     """A video took more memory to decode than the memory limit."""
+
+    kind = "memory"
 
 
 @dataclass(frozen=True)

@@ -105,23 +105,23 @@ def test_what_counts_as_current(video, tmp_path):
     path = tmp_path / "x.mp4"
     path.write_bytes(video("a.mp4").read_bytes())
     settings = Settings()
-    assert not is_current(path, GRID, tmp_path, settings)
+    assert not is_current(tmp_path, "x", GRID, settings, path)
     extract(path, GRID, tmp_path, settings)
-    assert is_current(path, GRID, tmp_path, settings)
+    assert is_current(tmp_path, "x", GRID, settings, path)
     os.utime(path, (1, 1))  # touched, and still the same
-    assert is_current(path, GRID, tmp_path, settings)
-    assert not is_current(path, GRID, tmp_path, Settings(fps=6))
+    assert is_current(tmp_path, "x", GRID, settings, path)
+    assert not is_current(tmp_path, "x", GRID, Settings(fps=6), path)
     half = SimpleNamespace(name=GRID.name, precision="bf16")
-    assert not is_current(path, half, tmp_path, settings)
-    assert not is_current(path, frame_encoder("timm:resnet18"), tmp_path, settings)
+    assert not is_current(tmp_path, "x", half, settings, path)
+    assert not is_current(tmp_path, "x", frame_encoder("timm:resnet18"), settings, path)
     changed = bytearray(path.read_bytes())
     changed[-1] ^= 1
     path.write_bytes(changed)
     os.utime(path, (2, 2))
-    assert not is_current(path, GRID, tmp_path, settings)
+    assert not is_current(tmp_path, "x", GRID, settings, path)
     extract(path, GRID, tmp_path, settings)
     np.save(tmp_path / "x.npy", np.load(tmp_path / "x.npy")[:-1])
-    assert not is_current(path, GRID, tmp_path, settings)
+    assert not is_current(tmp_path, "x", GRID, settings, path)
 
 
 def test_a_damaged_video(video, tmp_path):
@@ -138,8 +138,8 @@ def test_a_damaged_video(video, tmp_path):
     facts = described(target)
     assert "5.0 s declared" in facts["damage"]
     assert len(np.load(target)) == facts["n_frames"] == pytest.approx(12, abs=2)
-    assert is_current(path, GRID, tmp_path, Settings(keep_going=True))
-    assert not is_current(path, GRID, tmp_path, Settings())
+    assert is_current(tmp_path, "cut", GRID, Settings(keep_going=True), path)
+    assert not is_current(tmp_path, "cut", GRID, Settings(), path)
 
 
 def test_damage_before_an_interruption_is_told_too(video, tmp_path):
