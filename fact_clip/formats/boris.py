@@ -20,7 +20,6 @@ from fact_clip.formats.base import (
     Span,
     check_line,
     choose,
-    name_of,
     read_remark,
     remark,
     video_name,
@@ -374,7 +373,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
                 end = next(iter(video.lengths)) if len(video.lengths) == 1 else None
                 background = read_remark(video.description)
                 annotations.append(
-                    Annotation(video.name, spans, "seconds", path, end=end, background=background)
+                    Annotation(path, spans, video.name, end=end, background=background)
                 )
     if n_points and not annotations:
         problem = "only point events, which have no length"
@@ -440,7 +439,7 @@ def _read_table(path: Path) -> list[_Video]:
                 numbers[column] = parse_seconds(where, row[column], column)
         _check_offset(where, numbers.get("Time offset (s)"))
         media = _first(row, "Media file name", "Media file path", "Media file")
-        name = video_name(media) if media else row.get("Observation id") or name_of(path)
+        name = video_name(media) if media else row.get("Observation id", "")
         new_video = _Video(name, FileLocation(path), [], set(), row.get("Description"))
         video = videos.setdefault((media, name), new_video)
         length = _first(row, "Media duration (s)", "Total length")

@@ -1,6 +1,5 @@
 """ELAN (.eaf): actions on a tier, confidences and comments on tiers below; written by pympi."""
 
-import mimetypes
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -20,7 +19,6 @@ from fact_clip.formats.base import (
     Span,
     choose,
     library,
-    name_of,
 )
 from fact_clip.formats.times import milliseconds
 
@@ -28,6 +26,12 @@ CONFIDENCE = "confidence"
 _COMMENTS = re.compile(r"\bcomments?$", re.IGNORECASE)
 # XML 1.0 has no way to write these.
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MIME = {
+    ".mp4": "video/mp4",
+    ".mpg": "video/mpeg",
+    ".mpeg": "video/mpeg",
+    ".mov": "video/quicktime",
+}
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
@@ -97,7 +101,7 @@ def _link(path: Path, video: Path) -> tuple[str, str, str]:
 
     ELAN does not escape addresses.
     """
-    mime = mimetypes.guess_type(video.name)[0] or "unknown"
+    mime = _MIME.get(video.suffix.lower(), "unknown")
     if not video.is_absolute():
         return video.name, f"./{video.name}", mime
     try:
@@ -146,7 +150,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     for element in root.iterfind("HEADER/PROPERTY"):
         if element.get("NAME") == BACKGROUND:
             background = element.text
-    return [Annotation(name_of(path), spans, "seconds", path, background=background)]
+    return [Annotation(path, spans, background=background)]
 
 
 def _milliseconds(slots: Mapping[str, ElementTree.Element], key: str) -> str:

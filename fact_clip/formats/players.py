@@ -8,7 +8,7 @@ from pathlib import Path
 from fact_clip.core import FileLocation, InputError, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.io import read_text
-from fact_clip.formats.base import Annotation, Options, Span, joined, library, name_of, write_text
+from fact_clip.formats.base import Annotation, Options, Span, joined, library, write_text
 from fact_clip.formats.gaps import Gaps
 from fact_clip.formats.times import milliseconds, parse_seconds, second_of, timed
 
@@ -77,7 +77,7 @@ def read_subtitles(path: Path, options: Options) -> list[Annotation]:
         spans.append(Span(start, stop, label, where))
     if not spans:
         raise InputError(path, "no cue with times", "give a WebVTT or SubRip file")
-    return [Annotation(name_of(path), spans, "seconds", path)]
+    return [Annotation(path, spans)]
 
 
 # A backslash before n, N, h or a brace would be a command. The word joiner, which is in no name,
@@ -151,7 +151,7 @@ def read_ass(path: Path, options: Options) -> list[Annotation]:
         spans.append(Span(start, stop, joined(label), where))
     if not spans:
         raise InputError(path, "no dialogue", "give a SubStation file, .ass or .ssa")
-    return [Annotation(name_of(path), spans, "seconds", path)]
+    return [Annotation(path, spans)]
 
 
 def _clock(time: int, point: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fact_clip.core import FileLocation, InputError, Segmentation, library_errors
 from fact_clip.core.io import check_file, read_text
-from fact_clip.formats.base import COMMENT, OURS, Annotation, Options, Span, choose, name_of
+from fact_clip.formats.base import COMMENT, OURS, Annotation, Options, Span, choose
 from fact_clip.formats.times import second_of, timed
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     spans = []
     for (start, stop, label), where in tiers[tier]:
         spans.append(Span(start, stop, label, where, comments.get((start, stop), "")))
-    return [Annotation(name_of(path), spans, "seconds", path, end=end)]
+    return [Annotation(path, spans, end=end)]
 
 
 class _Tokens:

@@ -116,8 +116,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     annotations = []
     for file, file_spans in spans.items():
         name = video_name(project.file[file].fname)
-        annotation = Annotation(name, file_spans, "seconds", path, background=background)
-        annotations.append(annotation)
+        annotations.append(Annotation(path, file_spans, name, background=background))
     return annotations
 
 
