@@ -33,7 +33,7 @@ def to_annotation(segmentation: Segmentation) -> Annotation:
     from pyannote.core import Annotation, Segment
 
     annotation = Annotation(uri=segmentation.media)
-    for number, (start, stop, segment) in enumerate(timed(Path("annotation"), segmentation)):
+    for number, (start, stop, segment) in enumerate(timed(segmentation)):
         annotation[Segment(start, stop), number] = segment.label
     return annotation
 

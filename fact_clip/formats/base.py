@@ -155,11 +155,11 @@ def library(path: Path, module: str, extra: str) -> Any:
     return importlib.import_module(module)
 
 
-def check_line(path: Path, label: str) -> None:
+def check_line(label: str) -> None:
     """Reject a blank label, line ends, tabs and other invisible characters."""
     if not is_name(label):
         problem = f"label {label!r} is not a name of one line, without tabs"
-        raise InputError(path, problem, "write .csv or .json")
+        raise InputError("label", problem, "write .csv or .json")
 
 
 def joined(content: str) -> str:

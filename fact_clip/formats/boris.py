@@ -99,7 +99,7 @@ def write_project(segmentation: Segmentation, path: Path, ethogram: Ethogram | N
     events = _events(segmentation, path, ethogram)
     # a millisecond more, because BORIS drops a last stop that is, as a decimal, above the binary
     # fraction of the length
-    length = round(round(second_of(path, segmentation, segmentation.n_frames), 3) + 0.001, 3)
+    length = round(round(second_of(segmentation, segmentation.n_frames), 3) + 0.001, 3)
 
     blank = _blank()
     observation = blank["observation"]
@@ -179,7 +179,7 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
     A segment has a row START and a row STOP.
     """
     video = segmentation.media or "video"
-    end = f"{second_of(path, segmentation, segmentation.n_frames):.3f}"
+    end = f"{second_of(segmentation, segmentation.n_frames):.3f}"
     row = dict.fromkeys(COLUMNS, "")
     row |= {
         "Observation id": Path(video).stem,
@@ -242,7 +242,7 @@ def _events(segmentation: Segmentation, path: Path, ethogram: Ethogram) -> list[
     events = []
     for part in parts:
         code = _code_of(part, ethogram)
-        check_line(path, code)
+        check_line(code)
         if part.start < last_stop.get(part.label, 0):
             continue
         last_stop[part.label] = part.stop
@@ -252,7 +252,7 @@ def _events(segmentation: Segmentation, path: Path, ethogram: Ethogram) -> list[
         for kind, frame in frames.items():
             event = _Event(
                 FileLocation(path),
-                time=round(second_of(path, segmentation, frame), 3),
+                time=round(second_of(segmentation, frame), 3),
                 kind=kind,
                 code=code,
                 comment="" if kind == "STOP" else _comment_cell(part),

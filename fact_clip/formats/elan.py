@@ -53,11 +53,11 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
         eaf.add_linked_file(*_link(path, Path(first.media)))
     for tier, segmentation in tracks.items():
         names = (*segmentation.background, *segmentation.transcript)
-        _check_characters(path, (tier, segmentation.media or "", *names))
+        _check_characters((tier, segmentation.media or "", *names))
         eaf.add_tier(tier)
         confidences = {}
         comments = {}
-        for start, stop, segment in milliseconds(path, segmentation):
+        for start, stop, segment in milliseconds(segmentation):
             eaf.add_annotation(tier, start, stop, segment.label)
             # neighbours share an end, so only the middle identifies the annotation
             middle = (start + stop) / 2
@@ -65,7 +65,7 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
                 confidences[middle] = repr(segment.confidence)
             if segment.comment:
                 comments[middle] = segment.comment
-        _check_characters(path, comments.values())
+        _check_characters(comments.values())
         _add_below(eaf, CONFIDENCE, tier, confidences, tracks)
         _add_below(eaf, COMMENT, tier, comments, tracks)
     if first.background:
@@ -89,11 +89,11 @@ def _add_below(
         eaf.add_ref_annotation(name, tier, middle, value)
 
 
-def _check_characters(path: Path, names: Iterable[str]) -> None:
+def _check_characters(names: Iterable[str]) -> None:
     for name in names:
         if _NO_XML.search(name):
             problem = f"{name!r} has a character that XML cannot hold"
-            raise InputError(path, problem, "write .csv or .json")
+            raise InputError("name", problem, "write .csv or .json")
 
 
 def _link(path: Path, video: Path) -> tuple[str, str, str]:

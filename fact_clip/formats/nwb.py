@@ -29,7 +29,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     The columns are start_time and stop_time in seconds, label, confidence (or NaN), and comment if
     there are some.
     """
-    rows = list(timed(path, segmentation))
+    rows = list(timed(segmentation))
     pynwb = library(path, "pynwb", "nwb")
     epoch = library(path, "pynwb.epoch", "nwb")
     description = remark(segmentation) or "actions by fact-clip"

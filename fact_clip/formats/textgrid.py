@@ -35,7 +35,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     Background is an empty interval.
     """
     tiers: dict[str, list[Interval]] = {OURS: [], CONFIDENCE: [], COMMENT: []}
-    for start, stop, segment in timed(path, segmentation):
+    for start, stop, segment in timed(segmentation):
         confidence = "" if segment.confidence is None else repr(segment.confidence)
         marks = (segment.label, confidence, segment.comment)
         for intervals, mark in zip(tiers.values(), marks, strict=True):
@@ -44,7 +44,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
         if not any(mark for *_, mark in tiers[name]):
             del tiers[name]
 
-    end = second_of(path, segmentation, segmentation.n_frames)
+    end = second_of(segmentation, segmentation.n_frames)
     lines = [
         'File type = "ooTextFile"',
         'Object class = "TextGrid"',

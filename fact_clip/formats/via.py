@@ -35,7 +35,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     video = segmentation.media or "video"
     labels = sorted({segment.label for segment in segmentation.foreground})
     metadata = {}
-    for number, (start, stop, segment) in enumerate(timed(path, segmentation)):
+    for number, (start, stop, segment) in enumerate(timed(segmentation)):
         values = {"1": segment.label}
         if segment.confidence is not None:
             values["2"] = repr(segment.confidence)
