@@ -33,7 +33,7 @@ def to_annotation(segmentation: Segmentation) -> Annotation:
     from pyannote.core import Annotation, Segment
 
     annotation = Annotation(uri=segmentation.media)
-    for number, (start, stop, segment) in enumerate(timed(Path("annotation"), segmentation)):
+    for number, (start, stop, segment) in enumerate(timed(segmentation)):
         annotation[Segment(start, stop), number] = segment.label
     return annotation
 
@@ -63,7 +63,7 @@ def from_annotation(
     for segment, track, label in annotation.itertracks(yield_label=True):
         where = FileLocation(path, part=f"track {track}")
         spans.append(base.Span(segment.start, segment.end, str(label), where))
-    source = base.Annotation(path.stem, spans, "seconds", path)
+    source = base.Annotation(path, spans)
     frames = to_frames(source, Clock(n_frames, fps), background)
     segmentation = Segmentation.from_frames(frames.labels, fps)
     return Clock(fps=fps, media=annotation.uri).apply_to(segmentation)

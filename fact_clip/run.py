@@ -39,7 +39,7 @@ from safetensors.torch import save_file as save_tensors
 from torch import Tensor, nn
 
 from fact_clip import __version__, hub
-from fact_clip.config import REMOVED, Config, Rate
+from fact_clip.config import REMOVED, Config, Rate, flattened, set_key
 from fact_clip.core import FileLocation, InputError, Json, Location, Vocabulary, library_errors
 from fact_clip.core.io import (
     check_file,
@@ -80,7 +80,13 @@ PATTERNS = (*FILES, *(f"members/*/{name}" for name in FILES))
 _COPY = "copy the run folder again"
 
 # Removed keys without an effect on a run that is trained.
-_WITHOUT_EFFECT = ("data.tolerance", "train.", "decode.prior", "decode.gamma_rule")
+_WITHOUT_EFFECT = (
+    "data.tolerance",
+    "train.",
+    "decode.prior",
+    "decode.gamma_rule",
+    "text.cache",
+)
 
 _Index = Annotated[int, Field(ge=0)]
 _LogFrames = Annotated[float, Field(ge=0, le=50)]
@@ -155,7 +161,7 @@ class Run(RunFacts):
         facts = _read_facts(path)
         tree = read_mapping(path / "config.yaml", "a complete run folder")
         _convert_objects(tree, facts)
-        _drop_removed_keys(tree, path / "config.yaml", str(facts.get("fact_clip")))
+        tree = _without_removed_keys(tree, path / "config.yaml", str(facts.get("fact_clip")))
         for group in Config.model_fields:
             if group not in tree:
                 raise InputError(path / "config.yaml", f"no group {group}", _COPY)
@@ -405,28 +411,25 @@ def _read_facts(folder: Path) -> Json:
     return facts
 
 
-def _drop_removed_keys(tree: Json, path: Path, version: str) -> None:
-    """Remove keys of earlier versions; raise an InputError if the run depends on one.
+def _without_removed_keys(tree: Json, path: Path, version: str) -> Json:
+    """Return a configuration without keys of earlier versions.
 
     Args:
-        tree: the configuration, which is changed.
+        tree: the configuration.
         path: of its file.
         version: that wrote it.
+
+    Raises:
+        InputError: the run depends on such a key.
     """
-    for key, default in {"text.cache": None, **REMOVED}.items():
-        *groups, name = key.split(".")
-        group: Any = tree
-        for part in groups:
-            group = group.get(part) if isinstance(group, dict) else None
-        if not isinstance(group, dict) or name not in group:
-            continue
-        value = group.pop(name)
-        if key != "text.cache" and value != default and not key.startswith(_WITHOUT_EFFECT):
+    remaining: Json = {}
+    for key, value in flattened(tree).items():
+        if key not in REMOVED and key != "text.cache":
+            set_key(remaining, key.split("."), value, key)
+        elif value != REMOVED.get(key) and not key.startswith(_WITHOUT_EFFECT):
             problem = f"{key}={value}, a setting that was removed"
             raise InputError(path, problem, f"read the run with fact-clip {version}")
-    model = tree.get("model")
-    if isinstance(model, dict) and model.get("similarity") == {}:
-        del model["similarity"]
+    return remaining
 
 
 def _convert_objects(tree: Json, facts: Json) -> None:

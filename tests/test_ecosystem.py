@@ -146,7 +146,7 @@ def test_an_annotation_goes_there_and_back():
     found = from_annotation(annotation, 4.0, background="idle")
     assert (found.to_frames(), found.fps, found.media) == (video.to_frames(), 4.0, "a.mp4")
     assert from_annotation(annotation, 4.0, 14).to_frames()[12:] == ["background"] * 2
-    with refused("annotation"):
+    with refused("segmentation"):
         to_annotation(Segmentation((Segment(0, 1, "a"),)))
 
 

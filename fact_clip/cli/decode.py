@@ -99,11 +99,12 @@ def decode(
     targets = {}
     for name in videos:
         for form, ending in endings.items():
-            targets[name, form] = inside(out, f"{file_name(name)}{ending}")
-    for path in targets.values():
-        if path.exists() and not overwrite:
-            raise InputError(path, "it exists already", "name another folder, or say --overwrite")
-        check_place(path)
+            path = inside(out, f"{file_name(name)}{ending}")
+            if path.exists() and not overwrite:
+                fix = "name another folder, or say --overwrite"
+                raise InputError(path, "it exists already", fix)
+            check_place(path)
+            targets[name, form] = path
 
     results = {}
     names = decoder.vocabulary.names

@@ -227,7 +227,7 @@ def _for_file(
     segmentation = replace(segmentation, media=media, background=background)
     if form.read is None:  # other programs, and `Span`, read names of one line
         for segment in segmentation.foreground:
-            check_line(path, segment.label)
+            check_line(segment.label)
     return segmentation
 
 

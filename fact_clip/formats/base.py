@@ -71,15 +71,19 @@ class Span:
 class Annotation:
     """The annotation of one video in a file."""
 
-    name: str  # of the video, without folder and suffix
+    path: Path  # the file
     spans: Sequence[Span]  # in any order, with gaps and overlaps
-    unit: Unit
-    path: Path  # the file, for errors
+    name: str = ""  # of the video, without folder and suffix; "": that of the file
+    unit: Unit = "seconds"
     fps: float | None = None  # of the frame numbers; None: they are frames of the features
     end: float | None = None  # length of the video in `unit`, if the file has it
     background: str | None = None  # label of what lies between the spans, if the file has it
 
     def __post_init__(self) -> None:
+        if not self.name:
+            # the video of "take.1.boris.tsv" is "take.1"
+            name = re.sub(r"\.(boris|via|label-studio)$", "", self.path.stem)
+            object.__setattr__(self, "name", name)
         if self.fps is not None and not LEAST_FPS <= self.fps <= MOST_FPS:
             raise InputError(self.path, f"{self.fps:g} frames a second", "set --source-fps")
         if self.end is not None and not 0 <= self.end <= LATEST:
@@ -151,11 +155,11 @@ def library(path: Path, module: str, extra: str) -> Any:
     return importlib.import_module(module)
 
 
-def check_line(path: Path, label: str) -> None:
+def check_line(label: str) -> None:
     """Reject a blank label, line ends, tabs and other invisible characters."""
     if not is_name(label):
         problem = f"label {label!r} is not a name of one line, without tabs"
-        raise InputError(path, problem, "write .csv or .json")
+        raise InputError("label", problem, "write .csv or .json")
 
 
 def joined(content: str) -> str:
@@ -166,11 +170,6 @@ def joined(content: str) -> str:
 def video_name(media: str) -> str:
     """Return the name of a video file without folder (of any system), address and suffix."""
     return PureWindowsPath(media.split("?")[0]).stem
-
-
-def name_of(path: Path) -> str:
-    """Return the name of the video of an annotation file ("take.1.boris.tsv": "take.1")."""
-    return re.sub(r"\.(boris|via|label-studio)$", "", path.stem)
 
 
 def write_json(path: Path, tree: Any, indent: int = 1) -> None:

@@ -20,7 +20,6 @@ from fact_clip.formats.base import (
     Span,
     check_line,
     choose,
-    name_of,
     read_remark,
     remark,
     video_name,
@@ -100,7 +99,7 @@ def write_project(segmentation: Segmentation, path: Path, ethogram: Ethogram | N
     events = _events(segmentation, path, ethogram)
     # a millisecond more, because BORIS drops a last stop that is, as a decimal, above the binary
     # fraction of the length
-    length = round(round(second_of(path, segmentation, segmentation.n_frames), 3) + 0.001, 3)
+    length = round(round(second_of(segmentation, segmentation.n_frames), 3) + 0.001, 3)
 
     blank = _blank()
     observation = blank["observation"]
@@ -180,7 +179,7 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
     A segment has a row START and a row STOP.
     """
     video = segmentation.media or "video"
-    end = f"{second_of(path, segmentation, segmentation.n_frames):.3f}"
+    end = f"{second_of(segmentation, segmentation.n_frames):.3f}"
     row = dict.fromkeys(COLUMNS, "")
     row |= {
         "Observation id": Path(video).stem,
@@ -243,7 +242,7 @@ def _events(segmentation: Segmentation, path: Path, ethogram: Ethogram) -> list[
     events = []
     for part in parts:
         code = _code_of(part, ethogram)
-        check_line(path, code)
+        check_line(code)
         if part.start < last_stop.get(part.label, 0):
             continue
         last_stop[part.label] = part.stop
@@ -253,7 +252,7 @@ def _events(segmentation: Segmentation, path: Path, ethogram: Ethogram) -> list[
         for kind, frame in frames.items():
             event = _Event(
                 FileLocation(path),
-                time=round(second_of(path, segmentation, frame), 3),
+                time=round(second_of(segmentation, frame), 3),
                 kind=kind,
                 code=code,
                 comment="" if kind == "STOP" else _comment_cell(part),
@@ -374,7 +373,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
                 end = next(iter(video.lengths)) if len(video.lengths) == 1 else None
                 background = read_remark(video.description)
                 annotations.append(
-                    Annotation(video.name, spans, "seconds", path, end=end, background=background)
+                    Annotation(path, spans, video.name, end=end, background=background)
                 )
     if n_points and not annotations:
         problem = "only point events, which have no length"
@@ -440,7 +439,7 @@ def _read_table(path: Path) -> list[_Video]:
                 numbers[column] = parse_seconds(where, row[column], column)
         _check_offset(where, numbers.get("Time offset (s)"))
         media = _first(row, "Media file name", "Media file path", "Media file")
-        name = video_name(media) if media else row.get("Observation id") or name_of(path)
+        name = video_name(media) if media else row.get("Observation id", "")
         new_video = _Video(name, FileLocation(path), [], set(), row.get("Description"))
         video = videos.setdefault((media, name), new_video)
         length = _first(row, "Media duration (s)", "Total length")

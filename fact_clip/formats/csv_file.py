@@ -8,7 +8,7 @@ from pathlib import Path
 from fact_clip.core import FileLocation, InputError, Segment, Segmentation, located
 from fact_clip.core.io import read_text
 from fact_clip.core.messages import is_name, join_names
-from fact_clip.formats.base import COMMENT, Annotation, Options, Span, Unit, name_of, video_name
+from fact_clip.formats.base import COMMENT, Annotation, Options, Span, Unit, video_name
 from fact_clip.formats.gaps import Gaps, gapless
 from fact_clip.formats.table import COLUMNS, Row, cells, read_table, without_mark, write_table
 from fact_clip.formats.times import parse_seconds, picture, rate_of
@@ -140,11 +140,10 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             spans.setdefault(video, []).append(span)
     _report(faults, options.skip_bad)
 
-    annotations = []
-    for video, video_spans in spans.items():
-        name = video_name(video) if video else name_of(path)
-        annotations.append(Annotation(name, video_spans, unit, path, options.fps))
-    return annotations
+    return [
+        Annotation(path, video_spans, video_name(video), unit, options.fps)
+        for video, video_spans in spans.items()
+    ]
 
 
 def usual_unit(path: Path) -> Unit | None:
@@ -222,7 +221,7 @@ def read_epic(path: Path, options: Options) -> list[Annotation]:
         stop = parse_seconds(where, row["stop_timestamp"], "stop_timestamp")
         span = Span(start, stop, f"{verb},{noun}", where)
         spans.setdefault(row["video_id"], []).append(span)
-    return [Annotation(name, video_spans, "seconds", path) for name, video_spans in spans.items()]
+    return [Annotation(path, video_spans, name) for name, video_spans in spans.items()]
 
 
 def _class_names(path: Path | None) -> dict[str, str] | None:

@@ -1,6 +1,5 @@
 """ELAN (.eaf): actions on a tier, confidences and comments on tiers below; written by pympi."""
 
-import mimetypes
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -20,7 +19,6 @@ from fact_clip.formats.base import (
     Span,
     choose,
     library,
-    name_of,
 )
 from fact_clip.formats.times import milliseconds
 
@@ -28,6 +26,12 @@ CONFIDENCE = "confidence"
 _COMMENTS = re.compile(r"\bcomments?$", re.IGNORECASE)
 # XML 1.0 has no way to write these.
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MIME = {
+    ".mp4": "video/mp4",
+    ".mpg": "video/mpeg",
+    ".mpeg": "video/mpeg",
+    ".mov": "video/quicktime",
+}
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
@@ -49,11 +53,11 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
         eaf.add_linked_file(*_link(path, Path(first.media)))
     for tier, segmentation in tracks.items():
         names = (*segmentation.background, *segmentation.transcript)
-        _check_characters(path, (tier, segmentation.media or "", *names))
+        _check_characters((tier, segmentation.media or "", *names))
         eaf.add_tier(tier)
         confidences = {}
         comments = {}
-        for start, stop, segment in milliseconds(path, segmentation):
+        for start, stop, segment in milliseconds(segmentation):
             eaf.add_annotation(tier, start, stop, segment.label)
             # neighbours share an end, so only the middle identifies the annotation
             middle = (start + stop) / 2
@@ -61,7 +65,7 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
                 confidences[middle] = repr(segment.confidence)
             if segment.comment:
                 comments[middle] = segment.comment
-        _check_characters(path, comments.values())
+        _check_characters(comments.values())
         _add_below(eaf, CONFIDENCE, tier, confidences, tracks)
         _add_below(eaf, COMMENT, tier, comments, tracks)
     if first.background:
@@ -85,11 +89,11 @@ def _add_below(
         eaf.add_ref_annotation(name, tier, middle, value)
 
 
-def _check_characters(path: Path, names: Iterable[str]) -> None:
+def _check_characters(names: Iterable[str]) -> None:
     for name in names:
         if _NO_XML.search(name):
             problem = f"{name!r} has a character that XML cannot hold"
-            raise InputError(path, problem, "write .csv or .json")
+            raise InputError("name", problem, "write .csv or .json")
 
 
 def _link(path: Path, video: Path) -> tuple[str, str, str]:
@@ -97,7 +101,7 @@ def _link(path: Path, video: Path) -> tuple[str, str, str]:
 
     ELAN does not escape addresses.
     """
-    mime = mimetypes.guess_type(video.name)[0] or "unknown"
+    mime = _MIME.get(video.suffix.lower(), "unknown")
     if not video.is_absolute():
         return video.name, f"./{video.name}", mime
     try:
@@ -146,7 +150,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     for element in root.iterfind("HEADER/PROPERTY"):
         if element.get("NAME") == BACKGROUND:
             background = element.text
-    return [Annotation(name_of(path), spans, "seconds", path, background=background)]
+    return [Annotation(path, spans, background=background)]
 
 
 def _milliseconds(slots: Mapping[str, ElementTree.Element], key: str) -> str:

@@ -170,7 +170,7 @@ def _annotation(
     spans: list[Span] = []
     for region in regions:
         spans += _spans(where, region)
-    return Annotation(name, spans, unit, where.path, fps, background=data.background)
+    return Annotation(where.path, spans, name, unit, fps, background=data.background)
 
 
 def _spans(task: FileLocation, region: _Region) -> list[Span]:

@@ -13,7 +13,6 @@ from fact_clip.formats.base import (
     Span,
     choose,
     library,
-    name_of,
     read_remark,
     remark,
 )
@@ -30,7 +29,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     The columns are start_time and stop_time in seconds, label, confidence (or NaN), and comment if
     there are some.
     """
-    rows = list(timed(path, segmentation))
+    rows = list(timed(segmentation))
     pynwb = library(path, "pynwb", "nwb")
     epoch = library(path, "pynwb.epoch", "nwb")
     description = remark(segmentation) or "actions by fact-clip"
@@ -81,4 +80,4 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         span = Span(float(start), float(stop), str(label), where, comment=str(comment))
         spans.append(span)
     background = read_remark(descriptions[tier])
-    return [Annotation(name_of(path), spans, "seconds", path, background=background)]
+    return [Annotation(path, spans, background=background)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from fact_clip.core import FileLocation, InputError, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.io import read_text
-from fact_clip.formats.base import Annotation, Options, Span, joined, library, name_of, write_text
+from fact_clip.formats.base import Annotation, Options, Span, joined, library, write_text
 from fact_clip.formats.gaps import Gaps
 from fact_clip.formats.times import milliseconds, parse_seconds, second_of, timed
 
@@ -42,7 +42,7 @@ def write_vtt(segmentation: Segmentation, path: Path) -> None:
     media = " ".join((segmentation.media or "").split())
     # an arrow may only be between times
     blocks = [f"WEBVTT - {media}\n" if media and "-->" not in media else "WEBVTT\n"]
-    for start, stop, segment in milliseconds(path, segmentation):
+    for start, stop, segment in milliseconds(segmentation):
         if segment.confidence is not None:
             blocks.append(f"\nNOTE confidence {segment.confidence!r}\n")
         label = html.escape(segment.label, quote=False)
@@ -53,7 +53,7 @@ def write_vtt(segmentation: Segmentation, path: Path) -> None:
 def write_srt(segmentation: Segmentation, path: Path) -> None:
     """Write SubRip: one numbered subtitle per segment; the confidence is lost."""
     blocks = []
-    for number, (start, stop, segment) in enumerate(milliseconds(path, segmentation), start=1):
+    for number, (start, stop, segment) in enumerate(milliseconds(segmentation), start=1):
         clocks = f"{_clock(start, ',')} --> {_clock(stop, ',')}"
         blocks.append(f"{number}\n{clocks}\n{segment.label}\n")
     write_text(path, ["\n".join(blocks)])
@@ -77,7 +77,7 @@ def read_subtitles(path: Path, options: Options) -> list[Annotation]:
         spans.append(Span(start, stop, label, where))
     if not spans:
         raise InputError(path, "no cue with times", "give a WebVTT or SubRip file")
-    return [Annotation(name_of(path), spans, "seconds", path)]
+    return [Annotation(path, spans)]
 
 
 # A backslash before n, N, h or a brace would be a command. The word joiner, which is in no name,
@@ -108,7 +108,7 @@ def write_ass(segmentation: Segmentation, path: Path) -> None:
     actions = list(dict.fromkeys(segment.label for segment in segmentation.foreground))
     colour_of = dict(zip(actions, palette(len(actions)), strict=True))
     lines = [_ASS_HEAD.format(title=" ".join((segmentation.media or "").split()))]
-    for start, stop, segment in timed(path, segmentation):
+    for start, stop, segment in timed(segmentation):
         first = _hundredths(start)
         last = _hundredths(stop)
         if first == last:
@@ -151,7 +151,7 @@ def read_ass(path: Path, options: Options) -> list[Annotation]:
         spans.append(Span(start, stop, joined(label), where))
     if not spans:
         raise InputError(path, "no dialogue", "give a SubStation file, .ass or .ssa")
-    return [Annotation(name_of(path), spans, "seconds", path)]
+    return [Annotation(path, spans)]
 
 
 def _clock(time: int, point: str) -> str:
@@ -166,7 +166,7 @@ def write_audacity(segmentation: Segmentation, path: Path) -> None:
     """Write Audacity's label track to the microsecond; the confidence is lost."""
     lines = (
         f"{start:.6f}\t{stop:.6f}\t{segment.label}\n"
-        for start, stop, segment in timed(path, segmentation)
+        for start, stop, segment in timed(segmentation)
     )
     write_text(path, lines)
 
@@ -178,7 +178,7 @@ def write_rttm(segmentation: Segmentation, path: Path) -> None:
         raise InputError(path, "two labels that differ in blanks only", "write .csv or .json")
     video = "_".join(Path(segmentation.media or "").stem.split()) or "video"
     lines = []
-    for start, stop, segment in timed(path, segmentation):
+    for start, stop, segment in timed(segmentation):
         start = round(start, 6)
         duration = round(stop, 6) - start
         confidence = "<NA>" if segment.confidence is None else repr(segment.confidence)
@@ -194,13 +194,13 @@ def write_otio(segmentation: Segmentation, path: Path) -> None:
     Background is a gap.
     """
     otio = library(path, "opentimelineio", "otio")
-    second_of(path, segmentation, 0)
+    second_of(segmentation, 0)
     if segmentation.times is None:
         rate = segmentation.fps
         cuts = [(segment.start, segment.stop, segment) for segment in segmentation]
     else:
         rate = 1000.0
-        cuts = milliseconds(path, replace(segmentation, background=()))
+        cuts = milliseconds(replace(segmentation, background=()))
     media = segmentation.media or "video"
     video = Path(media)
     address = video.as_uri() if video.is_absolute() else media

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fact_clip.core import FileLocation, InputError, Segmentation, library_errors
 from fact_clip.core.io import check_file, read_text
-from fact_clip.formats.base import COMMENT, OURS, Annotation, Options, Span, choose, name_of
+from fact_clip.formats.base import COMMENT, OURS, Annotation, Options, Span, choose
 from fact_clip.formats.times import second_of, timed
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     Background is an empty interval.
     """
     tiers: dict[str, list[Interval]] = {OURS: [], CONFIDENCE: [], COMMENT: []}
-    for start, stop, segment in timed(path, segmentation):
+    for start, stop, segment in timed(segmentation):
         confidence = "" if segment.confidence is None else repr(segment.confidence)
         marks = (segment.label, confidence, segment.comment)
         for intervals, mark in zip(tiers.values(), marks, strict=True):
@@ -44,7 +44,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
         if not any(mark for *_, mark in tiers[name]):
             del tiers[name]
 
-    end = second_of(path, segmentation, segmentation.n_frames)
+    end = second_of(segmentation, segmentation.n_frames)
     lines = [
         'File type = "ooTextFile"',
         'Object class = "TextGrid"',
@@ -136,7 +136,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     spans = []
     for (start, stop, label), where in tiers[tier]:
         spans.append(Span(start, stop, label, where, comments.get((start, stop), "")))
-    return [Annotation(name_of(path), spans, "seconds", path, end=end)]
+    return [Annotation(path, spans, end=end)]
 
 
 class _Tokens:

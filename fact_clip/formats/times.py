@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -55,35 +54,35 @@ def parse_seconds(where: FileLocation, value: object, column: str) -> float:
     return float(number)  # type: ignore[arg-type]
 
 
-def second_of(path: Path, segmentation: Segmentation, frame: int) -> float:
-    """Return the second at which a frame starts. Without seconds an InputError names the file."""
+def second_of(segmentation: Segmentation, frame: int) -> float:
+    """Return the second at which a frame starts. Without seconds an InputError is raised."""
     time = segmentation.seconds(frame)
     if time is None:
         problem = "no frame rate and no frame times, but this format needs seconds"
         fix = "set the frame rate (data.fps), or write .csv, .json or .txt"
-        raise InputError(path, problem, fix)
+        raise InputError("segmentation", problem, fix)
     return time
 
 
-def timed(path: Path, segmentation: Segmentation) -> Iterator[tuple[float, float, Segment]]:
+def timed(segmentation: Segmentation) -> Iterator[tuple[float, float, Segment]]:
     """Yield (start, stop, segment) in seconds, without background."""
     for segment in segmentation.foreground:
-        start = second_of(path, segmentation, segment.start)
-        yield start, second_of(path, segmentation, segment.stop), segment
+        start = second_of(segmentation, segment.start)
+        yield start, second_of(segmentation, segment.stop), segment
 
 
-def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int, Segment]]:
+def milliseconds(segmentation: Segmentation) -> list[tuple[int, int, Segment]]:
     """Return (start, stop, segment) in whole milliseconds, without background.
 
     A segment that is shorter than a millisecond raises an InputError.
     """
     cues = []
-    for start_seconds, stop_seconds, segment in timed(path, segmentation):
+    for start_seconds, stop_seconds, segment in timed(segmentation):
         start = round(1000 * start_seconds)
         stop = round(1000 * stop_seconds)
         if start == stop:
             problem = f"segment {segment.label!r} at {start} ms is shorter than a millisecond"
-            raise InputError(path, problem)
+            raise InputError("segmentation", problem)
         cues.append((start, stop, segment))
     return cues
 

@@ -35,7 +35,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     video = segmentation.media or "video"
     labels = sorted({segment.label for segment in segmentation.foreground})
     metadata = {}
-    for number, (start, stop, segment) in enumerate(timed(path, segmentation)):
+    for number, (start, stop, segment) in enumerate(timed(segmentation)):
         values = {"1": segment.label}
         if segment.confidence is not None:
             values["2"] = repr(segment.confidence)
@@ -116,8 +116,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     annotations = []
     for file, file_spans in spans.items():
         name = video_name(project.file[file].fname)
-        annotation = Annotation(name, file_spans, "seconds", path, background=background)
-        annotations.append(annotation)
+        annotations.append(Annotation(path, file_spans, name, background=background))
     return annotations
 
 

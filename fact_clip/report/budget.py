@@ -38,7 +38,7 @@ def timed_parts(segmentation: Segmentation, background: Iterable[str]) -> list[S
         The other segments, by the times that files get.
     """
     labelled = replace(segmentation, background=tuple(background))
-    parts = timed(Path("labels"), labelled)
+    parts = timed(labelled)
     return [(start, stop, segment.label) for start, stop, segment in parts]
 
 

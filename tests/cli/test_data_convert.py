@@ -41,7 +41,7 @@ def test_the_command_reads_the_files_of_a_plugin(fact_clip, tmp_path, monkeypatc
     def read(path, options):
         start, stop, label = path.read_text().split()
         span = Span(float(start), float(stop), label, FileLocation(path))
-        return [Annotation("a", [span], options.unit or "frames", path, options.fps)]
+        return [Annotation(path, [span], "a", options.unit or "frames", options.fps)]
 
     monkeypatch.setitem(READERS.data, "lines", read)
     assert fact_clip(*command, "--unit", "seconds").code == 0

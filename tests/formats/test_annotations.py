@@ -20,7 +20,7 @@ from ..refusals import refused
 
 
 def annotated(*spans: tuple[float, float, str], unit="seconds", fps=None, end=None) -> Annotation:
-    return Annotation("v", tuple(Span(*span, FileLocation(Path("f"))) for span in spans), unit, Path("f"), fps, end)
+    return Annotation(Path("f"), tuple(Span(*span, FileLocation(Path("f"))) for span in spans), "v", unit, fps, end)
 
 
 def test_gaps_become_background_by_hand():
