@@ -15,7 +15,7 @@ import numpy as np
 from fact_clip.core import Array, FileLocation, InputError, Singles
 from fact_clip.core.arguments import validated
 from fact_clip.core.io import check_file
-from fact_clip.core.paths import file_name, inside, whole_file
+from fact_clip.core.paths import inside, whole_file
 from fact_clip.datasets.convert.annotations import video_file_name
 from fact_clip.datasets.features import check_finite
 from fact_clip.formats.base import library
@@ -31,6 +31,7 @@ class VideoFeatures:
     video: str
     columns: str  # in words; the same for all videos
     rows: Array  # (T, D)
+    counts: dict[str, int]  # what to tell about it
 
 
 @validated()
@@ -47,24 +48,23 @@ def convert_features(
     Returns:
         Video -> the "frames" and "columns" of its features.
     """
-    counts: dict[str, dict[str, int]] = {}
 
     def videos() -> Iterator[VideoFeatures]:
         for path in files:
             for name, array in read_lmdb(path):
                 check_finite(path, array)
                 n_frames, n_columns = array.shape
-                counts[file_name(name)] = {"frames": n_frames, "columns": n_columns}
-                yield VideoFeatures(path, name, f"{n_columns} columns", array)
+                counts = {"frames": n_frames, "columns": n_columns}
+                yield VideoFeatures(path, name, f"{n_columns} columns", array, counts)
 
-    write_features(videos(), root, dtype)
-    return counts
+    return write_features(videos(), root, dtype)
 
 
 def write_features(
     videos: Iterable[VideoFeatures], root: Path, dtype: str | None, fps: float | None = None
-) -> None:
-    """Write NAME.npy, and with a rate NAME.json, of all videos, or none."""
+) -> dict[str, dict[str, int]]:
+    """Write NAME.npy, and with a rate NAME.json, of all videos, or none. Return their counts."""
+    counts = {}
     path_of: dict[Path, Path] = {}
     first: tuple[str, Path] | None = None  # columns and file of the first video
     with ExitStack() as all_or_none:
@@ -84,6 +84,7 @@ def write_features(
                 raise InputError(sidecar, problem, "remove it, or name another --out")
 
             path_of[target] = video.path
+            counts[name] = video.counts
             with np.errstate(over="ignore"):
                 rows = np.ascontiguousarray(video.rows, dtype=dtype)
             if not np.isfinite(rows).all():
@@ -94,6 +95,7 @@ def write_features(
                 content = json.dumps({"fps": fps}) + "\n"
                 unfinished = all_or_none.enter_context(whole_file(sidecar))
                 unfinished.write_text(content, encoding="utf-8")
+    return counts
 
 
 # "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg", as those of Epic-Kitchens

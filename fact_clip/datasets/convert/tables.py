@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 
 from fact_clip.core import MAX_FRAMES, FileLocation, Floats, InputError, Names
-from fact_clip.core.paths import file_name
 from fact_clip.datasets.convert.features import FeatureType, VideoFeatures, write_features
 from fact_clip.formats.table import read_lines as read_cells
 
@@ -77,7 +76,6 @@ def convert_tables(
     for option, value in (("--time", sampling.time), ("--source-fps", sampling.rate)):
         if value is not None and sampling.fps is None:
             raise InputError(option, "the features need a frame rate with it", "give --fps")
-    counts: dict[str, dict[str, int]] = {}
 
     def videos() -> Iterator[VideoFeatures]:
         for path in files:
@@ -89,17 +87,16 @@ def convert_tables(
                     problem = f"times from 0 to {table.seconds[-1]:g} seconds"
                     raise InputError(path, problem, "see --unit and --fps")
                 frames, n_interpolated = resample(table.seconds, table.values, sampling.fps)
-            counts[file_name(path.stem)] = {
+            counts = {
                 "rows": len(table.values),
                 "frames": len(frames),
                 "columns": len(table.names),
                 "interpolated": n_interpolated,
             }
             columns = f"the columns {', '.join(table.names)}"
-            yield VideoFeatures(path, path.stem, columns, frames)
+            yield VideoFeatures(path, path.stem, columns, frames, counts)
 
-    write_features(videos(), root, dtype or "float32", sampling.fps)
-    return counts
+    return write_features(videos(), root, dtype or "float32", sampling.fps)
 
 
 @dataclass(frozen=True)
