@@ -4,13 +4,12 @@ All are in percent, and None if nothing can be counted.
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fact_clip.core import Floats, InputError, Vocabulary
+from fact_clip.core import Floats, InputError, Integers, Vocabulary
 from fact_clip.core.arguments import array_of, table_of
 from fact_clip.metrics.frame import Classes, Labellings, class_set, paired, percent
 from fact_clip.metrics.zero_shot import Tables, best_of_groups, class_groups
@@ -116,20 +115,17 @@ def confusions(
         raise InputError("frames", f"{counts.min()} is below 0")
     frequent = frequent_classes(counts, trained - set(vocabulary.background_indices))
 
-    total = 0
-    called_seen = 0
+    wrong = _confusion(ground_truth, prediction, vocabulary)
+    np.fill_diagonal(wrong, 0)
     collapsed = 0
-    for pair, count in _class_pairs(ground_truth, prediction, vocabulary).items():
-        label, guess = pair
-        if label not in unseen or guess == label:
-            continue
-        total += count
-        if guess in trained:
-            called_seen += count
-        if guess in frequent and _factors(vocabulary, label) & _factors(vocabulary, guess):
-            collapsed += count
+    for label in unseen:
+        factors = _factors(vocabulary, label)
+        alike = [guess for guess in frequent if factors & _factors(vocabulary, guess)]
+        collapsed += int(wrong[label, alike].sum())
+    total = int(wrong[sorted(unseen)].sum())
     if not total:
         return {"called_seen": None, "collapsed": None}
+    called_seen = int(wrong[np.ix_(sorted(unseen), sorted(trained))].sum())
     return {"called_seen": percent(called_seen, total), "collapsed": percent(collapsed, total)}
 
 
@@ -152,45 +148,41 @@ def compositional_gap(
     """
     indices = class_set("classes", classes)
     _check_within(vocabulary, indices)
-    # frames by true class and by (slot, factor), and how many of them are predicted so
-    class_frames: Counter[int] = Counter()
-    class_right: Counter[int] = Counter()
-    factor_frames: Counter[tuple[int, str | None]] = Counter()
-    factor_right: Counter[tuple[int, str | None]] = Counter()
-    for pair, count in _class_pairs(ground_truth, prediction, vocabulary).items():
-        label, guess = pair
-        class_frames[label] += count
-        class_right[label] += count * (label == guess)
-        shared = _factors(vocabulary, label) & _factors(vocabulary, guess)
-        for factor in _factors(vocabulary, label):
-            factor_frames[factor] += count
-            factor_right[factor] += count * (factor in shared)
+    confusion = _confusion(ground_truth, prediction, vocabulary)
+    factors = [_factors(vocabulary, label) for label in range(len(vocabulary))]
+
+    def accuracy(labels: list[int]) -> float:
+        """Return the share of the frames of some classes that are predicted as one of them."""
+        frames = confusion[labels]  # (K, C)
+        return float(frames[:, labels].sum() / frames.sum())
 
     gaps = []
-    for label in sorted(indices & class_frames.keys()):
+    for label in sorted(indices):
+        if not confusion[label].any():
+            continue
         product = 1.0
-        for factor in enumerate(vocabulary.factors[label]):
-            if factor[1] is not None:
-                product *= factor_right[factor] / factor_frames[factor]
-        gaps.append(100 * (class_right[label] / class_frames[label] - product))
+        for factor in sorted(factors[label]):
+            labels = [other for other in range(len(vocabulary)) if factor in factors[other]]
+            product *= accuracy(labels)
+        gaps.append(100 * (accuracy([label]) - product))
     return float(np.mean(gaps)) if gaps else None
 
 
-def _class_pairs(
+def _confusion(
     ground_truth: Labellings, prediction: Labellings, vocabulary: Vocabulary
-) -> Counter[tuple[int, int]]:
-    """Count the frames of each (true class, predicted class)."""
-    pairs: Counter[tuple[int, int]] = Counter()
+) -> Integers:
+    """Count the frames of each true class (rows) and predicted class (columns), (C, C)."""
+    confusion = np.zeros((len(vocabulary), len(vocabulary)), np.int64)
     for true, guess in paired(ground_truth, prediction):
-        pairs.update(zip(true.tolist(), guess.tolist(), strict=True))
-    for pair in pairs:
-        _check_within(vocabulary, pair)
-    return pairs
+        _check_within(vocabulary, np.unique([true, guess]).tolist())
+        np.add.at(confusion, (true, guess), 1)
+    return confusion
 
 
-def _factors(vocabulary: Vocabulary, label: int) -> set[tuple[int, str | None]]:
+def _factors(vocabulary: Vocabulary, label: int) -> set[tuple[int, str]]:
     """Return the (slot, factor) of a class, without empty ones."""
-    return {factor for factor in enumerate(vocabulary.factors[label]) if factor[1] is not None}
+    factors = enumerate(vocabulary.factors[label])
+    return {(slot, factor) for slot, factor in factors if factor is not None}
 
 
 def _check_within(vocabulary: Vocabulary, classes: Iterable[int]) -> None:
