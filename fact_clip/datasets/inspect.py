@@ -137,10 +137,7 @@ class Inspection:
         self._add("mapping", *faults)
         if not names:
             return
-        location = self.folder.mapping_location
-        background, faults = layout.background_classes(
-            self.config, self.folder.benchmark, names, location
-        )
+        background, faults = self.folder.background(self.config)
         self._add("background", *faults)
         ignored = unlabelled(self.config)
         self.class_names = tuple(name for name in names if name not in ignored)
@@ -303,13 +300,11 @@ class Inspection:
             location = self.folder.feature_location(video)
             try:
                 orientation = features.read_layout(location, stored[video].shape, n_labels)
-            except InputError as error:  # neither side fits
-                errors.append(error)
-                continue
-            if orientation is None:
-                errors.append(features.unclear_layout(self.folder.features_location))
-            else:
+                if orientation is None:
+                    raise features.unclear_layout(self.folder.features_location)
                 votes[orientation] += 1
+            except InputError as error:
+                errors.append(error)
         if votes:
             return votes.most_common(1)[0][0]
         for fault in errors[:1]:

@@ -126,14 +126,43 @@ class DataStore(ABC):
     def _read_vocabulary(self, config: DataConfig) -> Vocabulary:
         ignored = unlabelled(config)
         names = tuple(name for name in self.class_names if name not in ignored)
-        background, faults = background_classes(
-            config, self.benchmark, self.class_names, self.mapping_location
-        )
+        background, faults = self.background(config)
         for error in faults:
             raise error
 
         factors, slots = class_factors(config, self.benchmark, self.root, names, background)
         return Vocabulary.from_names(names, background, factors, slots)
+
+    def background(self, config: DataConfig) -> tuple[Names, list[InputError]]:
+        """Return the background classes, and the faults of background and unlabelled names."""
+        class_names, _ = self.mapping
+        location = self.mapping_location
+        ignored = unlabelled(config)
+        names = tuple(name for name in class_names if name not in ignored)
+        if not names:
+            problem = f"no class is left of the {len(class_names)} in {location}"
+            return (), [InputError("data.unlabelled", problem)]
+
+        configured = config.background
+        if configured is None:  # benchmarks may give it by id
+            keys = self.benchmark.background
+            published = [class_names[key] if isinstance(key, int) else key for key in keys]
+            configured = tuple(name for name in published if name not in ignored)
+        faults = []
+        for name in configured:
+            if name in ignored:
+                problem = f"{name!r} is in data.background too"
+                faults.append(InputError("data.unlabelled", problem, "remove it from one"))
+            elif name not in names:
+                problem = f"no class {name!r}, which data.background names"
+                fix = suggest(name, names, 0.6) or "set data.background"
+                faults.append(InputError(location, problem, fix))
+
+        background = tuple(name for name in configured if name in names)
+        if len(background) == len(names):
+            problem = f"all {len(names)} classes are background"
+            faults.append(InputError(location, problem, "set data.background"))
+        return background, faults
 
     def labels(self, config: DataConfig, class_names: Names) -> LabelReader:
         """Return the reader of labels for these class names."""
@@ -306,39 +335,6 @@ def _folders_of(folder: Path) -> str:
 def _some_names(paths: Sequence[Path]) -> str:
     names = [path.name for path in paths[:MAX_NAMES]]
     return ", ".join([*names, "..."] if len(paths) > MAX_NAMES else names)
-
-
-def background_classes(
-    config: DataConfig, benchmark: Benchmark, class_names: Sequence[str], location: Location
-) -> tuple[Names, list[InputError]]:
-    """Return the background classes, and the faults of background and unlabelled names."""
-    ignored = unlabelled(config)
-    names = tuple(name for name in class_names if name not in ignored)
-    if not names:
-        problem = f"no class is left of the {len(class_names)} in {location}"
-        return (), [InputError("data.unlabelled", problem)]
-
-    configured = config.background
-    if configured is None:  # benchmarks may give it by id
-        published = [
-            class_names[name] if isinstance(name, int) else name for name in benchmark.background
-        ]
-        configured = tuple(name for name in published if name not in ignored)
-    faults = []
-    for name in configured:
-        if name in ignored:
-            problem = f"{name!r} is in data.background too"
-            faults.append(InputError("data.unlabelled", problem, "remove it from one"))
-        elif name not in names:
-            problem = f"no class {name!r}, which data.background names"
-            fix = suggest(name, names, 0.6) or "set data.background"
-            faults.append(InputError(location, problem, fix))
-
-    background = tuple(name for name in configured if name in names)
-    if len(background) == len(names):
-        problem = f"all {len(names)} classes are background"
-        faults.append(InputError(location, problem, "set data.background"))
-    return background, faults
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
