@@ -223,7 +223,10 @@ def new_factors(
     factors: dict[str, Factors] = {}
     phrases: list[str] = []
     for name in names:
-        parsed = _parse(name, grammar)
+        parsed = None
+        for spelling in (name.replace("_", " "), name):  # the last one that parses counts
+            with suppress(InputError):
+                parsed = grammar(spelling) if grammar else None
         if parsed is not None:
             pairs = zip(parsed, trained_words, strict=True)
             parsed = tuple(word and words.get(spelling_key(word), word) for word, words in pairs)
@@ -231,13 +234,3 @@ def new_factors(
             phrases.append(name)
         factors[name] = parsed or (name, *[None] * (len(slots) - 1))
     return factors, phrases
-
-
-def _parse(name: str, grammar: ReadFactors | None) -> Factors | None:
-    """Return the factors of a name, which may be written with underscores, or None."""
-    if grammar is None:
-        return None
-    for spelling in (name, name.replace("_", " ")):
-        with suppress(InputError):
-            return grammar(spelling)
-    return None

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from fact_clip.datasets.features import Sidecar, read_sidecar
 from fact_clip.datasets.labels import IGNORED, unlabelled
 from fact_clip.datasets.layout import DataFolder, split_names
 from fact_clip.datasets.splits import guess_groups, read_groups
-from fact_clip.datasets.statistics import labelled_segments
+from fact_clip.datasets.statistics import labelled_segments, segment_lengths
 from fact_clip.encoders import text_side
 from fact_clip.text import grammar
 from fact_clip.text.english import ENGLISH, are_sentences
@@ -154,16 +155,13 @@ class Measures:
     @classmethod
     def of(cls, dataset: Dataset) -> "Measures":
         """Measure a data set."""
-        background = dataset.vocabulary.background_indices
         labels = [dataset.labels(name) for name in dataset.learning]
-        segments = [labelled_segments(video) for video in labels]
-        lengths = []
+        lengths_of = segment_lengths(labels, len(dataset.vocabulary))
+        lengths = list(chain.from_iterable(lengths_of))
         action_lengths = []
-        for video in segments:
-            for start, stop, label in video:
-                lengths.append(stop - start)
-                if label not in background:
-                    action_lengths.append(stop - start)
+        for index, class_lengths in enumerate(lengths_of):
+            if index not in dataset.vocabulary.background_indices:
+                action_lengths += class_lengths
         video_lengths = [len(video) for video in labels]
         return cls(
             videos=len(labels),
@@ -173,7 +171,7 @@ class Measures:
             median_video=float(np.median(video_lengths)),
             median_segment=float(np.median(lengths)),
             short_segment=float(np.quantile(action_lengths or lengths, SHORT)),
-            most_segments=max(len(video) for video in segments),
+            most_segments=max(len(labelled_segments(video)) for video in labels),
             separability=separability(dataset),
         )
 
