@@ -45,29 +45,24 @@ def paired(ground_truth: Labellings, prediction: Labellings, stride: int = 1) ->
     if len(prediction) != n_videos:
         problem = f"{len(prediction)} videos, but the ground truth has {n_videos}"
         raise InputError("prediction", problem)
-    return [
-        _pair(f"video {index}", ground_truth[index], prediction[index], stride)
-        for index in range(n_videos)
-    ]
+    videos = []
+    for index in range(n_videos):
+        where = f"prediction of video {index}"
+        true = frame_labels(ground_truth[index], f"ground truth of video {index}")
+        predicted = frame_labels(prediction[index], where)
+        if true.size == 0:
+            raise InputError(f"ground truth of video {index}", "no frames")
+        if stride != 1:
+            predicted = stretch(predicted, stride, true.size)
+        if predicted.size != true.size:
+            problem = f"{predicted.size} frames, but the ground truth has {true.size}"
+            raise InputError(where, problem, "declare the stride if predictions have one")
 
-
-def _pair(video: str, truth: ArrayLike, guess: ArrayLike, stride: int) -> Video:
-    """Check the two labellings of one video, and remove its ignored frames."""
-    where = f"prediction of {video}"
-    true = frame_labels(truth, f"ground truth of {video}")
-    predicted = frame_labels(guess, where)
-    if true.size == 0:
-        raise InputError(f"ground truth of {video}", "no frames")
-    if stride != 1:
-        predicted = stretch(predicted, stride, true.size)
-    if predicted.size != true.size:
-        problem = f"{predicted.size} frames, but the ground truth has {true.size}"
-        raise InputError(where, problem, "declare the stride if predictions have one")
-
-    predicted = predicted[true >= 0]
-    if (predicted < 0).any():
-        raise InputError(where, f"class {predicted.min()} is below 0")
-    return true[true >= 0], predicted
+        predicted = predicted[true >= 0]
+        if (predicted < 0).any():
+            raise InputError(where, f"class {predicted.min()} is below 0")
+        videos.append((true[true >= 0], predicted))
+    return videos
 
 
 def without_true(videos: Iterable[Video], classes: Collection[int]) -> list[Video]:

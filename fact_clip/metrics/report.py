@@ -144,18 +144,14 @@ def evaluate(
         pooled = SegmentCounts.pooled(counts)
         figure = f1_smoothed(*pooled.totals())
         if rules.f1_per_video:
-            figure = _mean_f1(counts)
+            # the mean over the videos that have a segment on either side
+            values = [f1_exact(*part.totals()) for part in counts if any(part.totals())]
+            figure = float(np.mean(values)) if values else 0.0
         result[f"f1@{overlap}"] = figure
         by_group |= segment_figures(pooled, groups.unseen, overlap)
     if groups.unseen:
         result |= by_group
     return result | _plugin_figures(videos)
-
-
-def _mean_f1(counts: Sequence[SegmentCounts]) -> float:
-    """Return the mean of exact F1 over the videos that have a segment on either side."""
-    values = [f1_exact(*part.totals()) for part in counts if any(part.totals())]
-    return float(np.mean(values)) if values else 0.0
 
 
 def _plugin_figures(videos: Sequence[Video]) -> dict[str, float]:
