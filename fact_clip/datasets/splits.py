@@ -244,27 +244,21 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
         tests = _folds(sizes, least)
     else:
         tests = [_share(sizes, amount)]
-    return tuple(_split(groups, test) for test in tests)
-
-
-def _split(groups: Mapping[str, str], tested: Sequence[str]) -> Split:
-    train: list[str] = []
-    test: list[str] = []
-    test_groups = set(tested)
-    for video, group in groups.items():
-        part = test if group in test_groups else train
-        part.append(video)
-    return Split(tuple(in_order(train)), tuple(in_order(test)), tuple(in_order(tested)))
+    splits = []
+    for tested in tests:
+        train = [video for video, group in groups.items() if group not in tested]
+        test = [video for video, group in groups.items() if group in tested]
+        split = Split(tuple(in_order(train)), tuple(in_order(test)), tuple(in_order(tested)))
+        splits.append(split)
+    return tuple(splits)
 
 
 def _folds(sizes: Mapping[str, int], count: int) -> list[list[str]]:
     """Deal out groups, the largest first, each to the fold with the fewest videos."""
     folds: list[list[str]] = [[] for _ in range(count)]
-    n_videos = [0] * count
     for group in sorted(by_hash(sizes), key=lambda group: -sizes[group]):
-        smallest = min(range(count), key=n_videos.__getitem__)
-        folds[smallest].append(group)
-        n_videos[smallest] += sizes[group]
+        smallest = min(folds, key=lambda fold: sum(sizes[name] for name in fold))
+        smallest.append(group)
     return folds
 
 
@@ -309,9 +303,9 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
         problem = f"has the splits {', '.join(existing)}"
         raise InputError(root / "splits", problem, "replace them with --overwrite")
 
-    previous: set[Path] = set()
-    for part in ("train", "test"):
-        previous.update(root.glob(f"splits/{part}.split*.bundle"))
+    trained = root.glob("splits/train.split*.bundle")
+    tested = root.glob("splits/test.split*.bundle")
+    previous = {*trained, *tested}
     for path in {*videos_of, *previous}:
         check_place(path)
     for path, videos in videos_of.items():
