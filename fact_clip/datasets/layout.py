@@ -195,9 +195,11 @@ class DataFolder(DataStore):
 
     def label_location(self, video: str, line: int | None = None) -> FileLocation:
         """Return the label file of a video, and the line; or its file of clicks."""
-        if self._has_clicks(video):
-            return FileLocation(self.root / clicks.FOLDER / f"{video}.csv")
-        return FileLocation(self.labels_path / f"{video}.txt", line)
+        path = self.labels_path / f"{video}.txt"
+        clicks_path = self.root / clicks.FOLDER / f"{video}.csv"
+        if clicks_path.is_file() and not os.path.lexists(path):
+            return FileLocation(clicks_path)
+        return FileLocation(path, line)
 
     def feature_location(self, video: str) -> Path:
         """Return the feature file of a video."""
@@ -210,16 +212,16 @@ class DataFolder(DataStore):
             names = [click.label for click in marks]
             borders = clicks.middle_borders([click.frame for click in marks])
             return clicks.label_frames(names, borders, self._n_rows(video))
-        path = self.labels_path / f"{video}.txt"
+        path = self.label_location(video).path
         return read_lines(path, "a label file, one class name per line")
 
     def clicks(self, video: str) -> list[Click]:
         """Return the clicks of a video that has some in place of labels."""
         if video in self._simulated:
             return self._simulated[video]
-        if not self._has_clicks(video):
+        path = self.label_location(video).path
+        if path.suffix == ".txt":
             return []
-        path = self.root / clicks.FOLDER / f"{video}.csv"
         fps = self.config.fps or read_sidecar(self.feature_location(video)).fps
         return clicks.read_clicks(path, fps, self._n_rows(video))
 
@@ -227,10 +229,6 @@ class DataFolder(DataStore):
         """Replace the labels of videos by a click in a random frame of each segment."""
         labels = {video: self.label_lines(video)[: self._n_rows(video)] for video in videos}
         self._simulated = clicks.random_clicks(labels, seed)
-
-    def _has_clicks(self, video: str) -> bool:
-        has_labels = os.path.lexists(self.labels_path / f"{video}.txt")
-        return not has_labels and (self.root / clicks.FOLDER / f"{video}.csv").is_file()
 
     def _n_rows(self, video: str) -> int:
         """Return the rows of a feature file, for a video without a label for each."""
