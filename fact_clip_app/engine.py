@@ -1,6 +1,5 @@
 """The models of the page, and their predictions."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -78,7 +77,7 @@ class Engine:
         self.limits = limits
         self.open = lru_cache(MAX_MODELS)(load)
         self._scores: dict[str, tuple[ScoreKey, Scores]] = {}  # by video, the last used one last
-        self.work = defaultdict[str, Work](Work)  # by video
+        self._work: dict[str, Work] = {}  # by video
 
     @property
     def run_name(self) -> str:
@@ -119,6 +118,10 @@ class Engine:
         calibration = model.scorer.calibration
         trained = model.vocabulary.names if calibration is None else calibration.seen
         return set(names) - set(trained) - set(model.vocabulary.background)
+
+    def work(self, video: str) -> Work:
+        """Return what is computed for a video."""
+        return self._work.setdefault(video, Work())  # one for all threads
 
     def frame_times(self, media: Path | None, features: Path | None) -> Floats:
         """Return the seconds at which the frames of a new video start, and the end, (N + 1,).
@@ -218,7 +221,7 @@ class Engine:
         Returns:
             The segments in frames of the video. None without a model, names or features.
         """
-        work = self.work[video.id]
+        work = self.work(video.id)
         model = self.model()
         names = self.names()
         features = self.features(video)

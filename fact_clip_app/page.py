@@ -131,7 +131,7 @@ class Page:
         """Queue the encoding of videos whose features are missing, until the queue is full."""
         model = self.engine.model()
         for video in videos:
-            work = self.engine.work[video.id]
+            work = self.engine.work(video.id)
             is_queued = work.job is not None and work.job.state != "done"  # or has failed
             if model is None or video.media is None or is_queued or self.engine.features(video):
                 continue

@@ -50,11 +50,7 @@ _FORM = {"type": "object", "properties": {"file": _FILE}, "required": ["file"]}
 _BODY = {"content": {**BINARY, "multipart/form-data": {"schema": _FORM}}}
 
 # Options of routes: for an uploaded file (raw or in a form), a download, and a segmentation.
-UPLOAD: Any = {
-    "openapi_extra": {
-        "requestBody": {"content": {**BINARY, "multipart/form-data": {"schema": _FORM}}}
-    }
-}
+UPLOAD: Any = {"openapi_extra": {"requestBody": _BODY}}
 DOWNLOAD: Any = {"response_class": Response, "responses": {200: {"content": BINARY}}}
 SEGMENTATION: Any = {
     "response_model": answers.Segmentation,

@@ -53,7 +53,7 @@ def state(page: Page) -> answers.State:
             **_facts(page, video, count),
             "labels": count,
             "annotators": annotators,
-            "predicted": engine.work[video.id].prediction is not None,
+            "predicted": engine.work(video.id).prediction is not None,
         }
         videos.append(row)
     model = engine.model()
@@ -122,7 +122,7 @@ def _facts(page: Page, video: VideoEntry, count: int) -> answers.VideoFacts:
         "duration": page.project.duration(video.id),
         "media": playback.kind,
         "conversion": conversion,
-        "job": job(page, page.engine.work[video.id].job),
+        "job": job(page, page.engine.work(video.id).job),
     }
 
 
@@ -158,7 +158,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
         count += len(row.segments)
         names += [segment.label for segment in row.segments]
     names += [draft.label for draft in drafts]
-    prediction = page.engine.work[video.id].prediction
+    prediction = page.engine.work(video.id).prediction
     warnings = []  # a line for each word of a name that is far from training
     for word in () if prediction is None else prediction.new_words:
         if word.far:

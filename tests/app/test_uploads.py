@@ -96,7 +96,7 @@ def test_a_video_that_the_json_beside_features_names_is_not_opened(user, rows, t
     features = user.page.project.video(video).features
     assert json.loads(features.with_suffix(".json").read_text()) == {"encoder": "grid", "fps": 15.0}
     user.ask("GET", f"/api/videos/{video}")
-    assert user.page.engine.work[video].prediction.media is None
+    assert user.page.engine.work(video).prediction.media is None
 
 
 @pytest.fixture(scope="module")
