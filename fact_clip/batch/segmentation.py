@@ -1,7 +1,5 @@
 """Segmenting in batches: result files with a record of each, so that a batch can resume."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Extract features from videos. Decoding runs in a thread; interrupted extraction resumes."""
 
-from __future__ import annotations
-
 import json
 import logging
 import time
