@@ -1,7 +1,5 @@
 """What a batch is, in `.batch` of its folder: command, number of inputs, request."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The loop of a batch: what is done is skipped, and a failure costs one input."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

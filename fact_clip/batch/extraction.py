@@ -1,7 +1,5 @@
 """Extracting features in batches."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence

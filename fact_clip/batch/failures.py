@@ -1,7 +1,5 @@
 """The failures of a batch: `failures.jsonl`, a line for each attempt."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import socket

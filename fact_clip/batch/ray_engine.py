@@ -1,7 +1,5 @@
 """Batches on Ray: each actor holds a model, and Ray Data hands it the inputs."""
 
-from __future__ import annotations
-
 import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Records of results: JSON files whose first line says what a result is."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Segmenting in batches: result files with a record of each, so that a batch can resume."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence
@@ -275,10 +273,7 @@ class SegmentTask(Task):
                 identity = outcome.item.span.facts
                 with suppress(OSError):  # it is raised again where the input is read
                     identity |= identity_of(outcome.item.source)
-                if together:
-                    segmentation = together[number]
-                else:
-                    segmentation = self._segment(outcome.item, within)
+                segmentation = together[number] if together else self._segment(outcome.item, within)
                 yield self._write(outcome, identity, segmentation)
             except InputError as error:
                 yield replace(outcome, error=error)

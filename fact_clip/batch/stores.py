@@ -1,7 +1,5 @@
 """Inputs and outputs in other stores (s3://, gs://, https://, memory://) by fsspec."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import secrets

@@ -1,7 +1,5 @@
 """How far a batch is, and all its segments as one table."""
 
-from __future__ import annotations
-
 import csv
 import json
 from array import array

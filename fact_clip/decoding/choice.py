@@ -1,7 +1,5 @@
 """Decoding settings that were chosen on validation videos (docs/method.md, 'Chosen settings')."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 

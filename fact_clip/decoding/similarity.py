@@ -4,8 +4,6 @@ The decoder is the unbalanced optimal transport with a temporal term of Xu and G
 Consistent Unbalanced Optimal Transport for Unsupervised Action Segmentation" (ASOT, CVPR 2024).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Label sequences from frame scores: penalties, costs, threshold, short segments."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from itertools import pairwise

@@ -78,11 +78,9 @@ def class_texts(
         columns.append(matrix.classes)
     if "factors" in config.parts:
         for slot in actions.slots:
-            index = actions.factor_indices(slot)[1]
-            vectors = matrix.slots[slot]
-            if not len(vectors):
-                vectors = np.zeros_like(matrix.classes[:1])
-            columns.append(vectors[index] * (index >= 0)[:, None])
+            # a last row of zeros, which the index -1 of a missing factor takes
+            vectors = np.pad(matrix.slots[slot], ((0, 1), (0, 0)))
+            columns.append(vectors[actions.factor_indices(slot)[1]])
     texts = np.zeros((len(vocabulary), len(columns), matrix.classes.shape[1]), dtype=np.float32)
     texts[vocabulary.encode(actions.names)] = np.stack(columns, axis=1)
     return texts

@@ -1,7 +1,5 @@
 """From names to the candidates that a trained model scores, with the calibration of its run."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Models as files that run without this package: `torch.export` and ONNX (docs/streaming.md)."""
 
-from __future__ import annotations
-
 import json
 import logging
 import warnings

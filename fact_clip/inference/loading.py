@@ -1,7 +1,5 @@
 """`load`: a run folder, or an image-text model and names of actions, as a `Segmenter`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path

@@ -5,8 +5,6 @@ trained word that a sentence encoder finds most similar. MiniLM judges for every
 model's own encoder may have no meanings (hashed words) or put all texts close together (CLIP).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Frame scores that other programs wrote: .npy, .npz and .csv, one file for each video."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """From features to scores with the models of a run: windows, interleaved strides, ensembles."""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections import defaultdict

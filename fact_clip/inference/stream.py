@@ -1,7 +1,5 @@
 """Streaming: push features or frames, receive segments as soon as they are final."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable, Iterable

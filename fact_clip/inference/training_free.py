@@ -1,7 +1,5 @@
 """Segmenting without training: an image-text model compares frames with the names of actions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import cast
 

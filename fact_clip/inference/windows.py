@@ -1,7 +1,5 @@
 """Windows in which a model reads a long video."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise

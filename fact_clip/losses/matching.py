@@ -1,7 +1,5 @@
 """Match action tokens to true segments (FACT section 3.4; docs/method.md, 'Matching')."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment

@@ -5,8 +5,6 @@ A block maps the frames and tokens of the previous one to a :class:`BlockOutput`
 tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -9,8 +9,6 @@ branch, H width of both results, P width of positions. Attributes of modules are
 weights, and their order is that of the optimiser's state.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The model: frame-action cross-attention (Lu and Elhamifar, CVPR 2024)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

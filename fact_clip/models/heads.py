@@ -4,8 +4,6 @@ A head is called as ``head(x, text, evidence) -> (features, scores)`` with x (B,
 no class count: they make their heads through a ``HeadFactory`` and pass the candidates' text on.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

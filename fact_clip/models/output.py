@@ -3,8 +3,6 @@
 Symbols: B videos, T frames, M tokens, C classes, S predicted segments, H width, E text width.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -12,8 +12,6 @@ Symbols: B videos, T frames, D input columns, C candidates, S words of a candida
 width of the space, K curves of a word, E channels of the evidence.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -4,8 +4,6 @@ The messages are None once it is ready, and for each request the `VideoInfo`, li
 None, or an error. It loads no torch.
 """
 
-from __future__ import annotations
-
 import os
 import pickle
 import signal

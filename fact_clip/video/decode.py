@@ -398,8 +398,7 @@ class _VideoSource:
                 continue
 
             length = (frame.duration or 0) * self.unit or self.frame_seconds
-            time_since_last = time if last == -math.inf else time - last
-            duration = max(length, time_since_last)
+            duration = max(length, time - max(last, 0.0))
             if duration > _MAX_SHOWN:
                 raise self._damage(f"a picture that lasts {duration:.0f} s", self.end)
             self.end = time + length

@@ -1,7 +1,5 @@
 """Extract features from videos. Decoding runs in a thread; interrupted extraction resumes."""
 
-from __future__ import annotations
-
 import json
 import logging
 import time
@@ -14,7 +12,6 @@ from dataclasses import dataclass, field
 from itertools import islice, repeat
 from pathlib import Path
 from typing import Literal, TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -22,7 +19,7 @@ from fact_clip import __version__
 from fact_clip.core import LEAST_FPS, Array, Floats, InputError, Json, Progress, row_times
 from fact_clip.core.arguments import number_of, validated, whole_of
 from fact_clip.core.identity import File, identity_of, is_same
-from fact_clip.core.io import read_mapping
+from fact_clip.core.io import BROKEN_ARRAY, read_mapping
 from fact_clip.core.paths import (
     check_place,
     file_name,
@@ -203,8 +200,7 @@ class Extraction:
 
     def _read_part(self) -> None:
         """Read NAME.part, unless it is damaged or has another origin."""
-        kinds = (OSError, ValueError, KeyError, EOFError, BadZipFile)
-        with suppress(*kinds), np.load(self._part) as stored:
+        with suppress(*BROKEN_ARRAY), np.load(self._part) as stored:
             if str(stored["identity"]) == json.dumps(self._identity):
                 self._append(stored["times"], stored["rows"])
                 logger.info("%s: continued at row %d", self._video, self.count)
@@ -231,10 +227,8 @@ class Extraction:
             inputs = clips(inputs, self._clip, self.count)
             lead = 0
         try:
-            for number, (time_of_picture, picture) in enumerate(inputs):
-                if number < lead:
-                    encode.previous.append(picture)
-                    continue
+            encode.previous = [picture for _, picture in islice(inputs, lead)]
+            for time_of_picture, picture in inputs:
                 times.append(time_of_picture)
                 pictures.append(picture)
                 if len(times) == self._settings.batch:
@@ -326,7 +320,7 @@ def is_current(
         if np.load(target, mmap_mode="r").shape != (facts["n_frames"], facts["dim"]):
             return False
         return is_same(facts["source"], source)
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except BROKEN_ARRAY:
         return False
 
 

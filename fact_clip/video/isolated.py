@@ -1,7 +1,5 @@
 """Decoding in a child process, so that a crash, a hang or a flood of memory costs one video."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import subprocess

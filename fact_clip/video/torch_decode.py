@@ -1,7 +1,5 @@
 """Decode the pictures of a video file with torchcodec, at the times of `decode.frames`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Conditions of the operations of this package, and a cache of tensors computed from weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self, TypeVar

@@ -12,8 +12,6 @@ taps, and taps that read the same frame are added up before they are multiplied 
 'Speed').
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Dropout from few random bits."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
@@ -19,10 +17,12 @@ class Dropout(nn.Dropout):
         if not self.training or not 0 < self.p < 1 or not use_cpu_kernel(x):
             return super().forward(x)
 
-        n_words = -(-x.numel() // 4)  # of four elements each
+        n_elements = x.numel()
+        n_words = -(-n_elements // 4)  # of four elements each
         words = torch.empty(n_words, dtype=torch.int64)
         words.random_(-(2**63), None)
-        bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+        bits = words.view(torch.int16)[:n_elements]
+        bits = bits.view(x.shape)
 
         threshold = round(self.p * 2**16) - 2**15
         mask = torch.empty_like(x.detach())

@@ -7,8 +7,6 @@ directions in one product, and the gradient of the weights is one product over a
 Symbols: B sequences, N steps, D input width, H state width of a direction, G = 2 directions.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
