@@ -42,6 +42,18 @@ def read_names(value: str | None, option: str) -> list[str] | None:
     return names
 
 
+def read_formats(value: str) -> dict[str, str]:
+    """Return name -> ending of each format of --format.
+
+    Args:
+        value: what was typed, or the default.
+    """
+    from fact_clip.formats import format_called
+
+    names = read_names(value, "--format") or ()
+    return {name: format_called(name, "--format").ending for name in names}
+
+
 def read_actions(actions: str | None, file: Path | None) -> list[str] | None:
     """Return the names of --actions, or of --actions-file.
 
