@@ -190,7 +190,7 @@ def segment(
         prompts=prompts,
         window=window,
         keep_going=keep_going,
-        more_actions=read_names(more_actions, "--more-actions") or (),
+        more_actions=read_names(more_actions, "--more-actions"),
         smoothing=smoothing,
         trust_encoder=trust_encoder,
         adapt_to=adapt_to,
