@@ -152,7 +152,7 @@ def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Json] = ()) ->
         with _intact(evaluated):
             run_data.append(_run(evaluated, index_of, video_index))
     return {
-        "classes": _classes(list(class_names), evaluated_runs),
+        "classes": _classes(class_names, evaluated_runs),
         "runs": run_data,
         "videos": [_video(name, evaluated_runs, indices) for name in video_names],
         "sweeps": list(sweeps),
@@ -169,7 +169,7 @@ def _intact(evaluated: Evaluated) -> AbstractContextManager[None]:
     return library_errors(evaluated.run.path / "evaluation.json", "damaged", *kinds, fix=FIX)
 
 
-def _classes(names: Sequence[str], evaluated_runs: Sequence[Evaluated]) -> list[Json]:
+def _classes(names: Iterable[str], evaluated_runs: Sequence[Evaluated]) -> list[Json]:
     """Return name, colour, number, group and factors of each class.
 
     The group of a class is that in the first run that has one.
