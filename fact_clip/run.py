@@ -381,7 +381,7 @@ def run_folder(path: str | Path) -> Path:
     path = Path(path)
     if path.is_dir():
         return path
-    for folder in list(path.parents)[:2]:
+    for folder in path.parents[:2]:
         if (folder / "run.json").is_file():
             return folder
     return path

@@ -112,7 +112,7 @@ def app(
     from fact_clip.inference.loading import load
 
     names = read_actions(actions, actions_file)
-    proxy_names = tuple(read_names(served_as, "--served-as") or ())
+    proxy_names = read_names(served_as, "--served-as")
     options = ModelOptions(
         run=run,
         training_free=training_free,

@@ -11,14 +11,14 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fact_clip.core import InputError, library_errors
+from fact_clip.core import InputError, Names, library_errors
 from fact_clip.core.messages import describe_invalid_name, is_name, suggest
 
 if TYPE_CHECKING:
     from fact_clip.config import DataConfig
 
 
-def read_names(value: str | None, option: str) -> list[str] | None:
+def read_names(value: str | None, option: str) -> Names:
     """Parse names as in 'a, b, c', where a name with a comma stands in double quotes.
 
     Args:
@@ -26,20 +26,30 @@ def read_names(value: str | None, option: str) -> list[str] | None:
         option: the option, for errors.
 
     Returns:
-        The names, or None without the option.
+        The names; none without the option.
     """
-    if value is None:
-        return None
     fix = 'write names as in "a, b, c", in double quotes where one has a comma'
     cells: list[str] = []
     with library_errors(option, repr(value), csv.Error, ValueError, fix=fix):
         if value:
             (cells,) = csv.reader([value], skipinitialspace=True, strict=True)
-    names = [cell.strip() for cell in cells if cell.strip()]
+    names = tuple(cell.strip() for cell in cells if cell.strip())
     if value and not names:
         raise InputError(option, f"no names in {value!r}")
     check_names(names, option)
     return names
+
+
+def read_formats(value: str) -> dict[str, str]:
+    """Return name -> ending of each format of --format.
+
+    Args:
+        value: what was typed, or the default.
+    """
+    from fact_clip.formats import format_called
+
+    names = read_names(value, "--format")
+    return {name: format_called(name, "--format").ending for name in names}
 
 
 def read_actions(actions: str | None, file: Path | None) -> list[str] | None:
@@ -55,7 +65,7 @@ def read_actions(actions: str | None, file: Path | None) -> list[str] | None:
     from fact_clip.datasets.layout import read_lines
 
     if file is None:
-        return read_names(actions, "--actions")
+        return None if actions is None else list(read_names(actions, "--actions"))
     if actions is not None:
         raise InputError("--actions", "give only one of --actions and --actions-file")
     lines = [line for line in read_lines(file, "action names, one a line") if line]

@@ -38,7 +38,7 @@ def convert(
         config,
         out,
         mapping,
-        background=read_names(background, "--background") or (),
+        background=read_names(background, "--background"),
         layout=layout,
     )
     command = f"fact-clip segment --run {shlex.quote(str(run))} FEATURES.npy"

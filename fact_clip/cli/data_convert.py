@@ -125,7 +125,7 @@ def convert(
 
     if kind in ("lmdb", "table"):
         sampling = Sampling(
-            columns=tuple(read_names(columns, "--columns") or ()),
+            columns=read_names(columns, "--columns"),
             time=time,
             milliseconds=unit == "milliseconds",
             rate=source_fps,

@@ -89,9 +89,8 @@ def holdout(
 
     dataset, guesses = open_with_guesses(data_config(data, overrides))
     if unseen is not None:
-        unseen_names = read_names(unseen, "--unseen") or ()
-        validation_names = read_names(validation_unseen, "--validation-unseen") or ()
-        choice = Holdout(tuple(unseen_names), tuple(validation_names), mode)
+        validation_names = read_names(validation_unseen, "--validation-unseen")
+        choice = Holdout(read_names(unseen, "--unseen"), validation_names, mode)
     elif file is not None:
         in_root = (dataset.root or Path()) / file  # where data.holdout is searched first
         choice = Holdout.read(in_root if in_root.is_file() else file)

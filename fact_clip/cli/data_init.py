@@ -80,12 +80,12 @@ def init(
         raise InputError(path, "it exists already", fix)
     values = {
         "root": str(folder),
-        "background": read_names(background, "--background"),
+        "background": None if background is None else read_names(background, "--background"),
         "fps": fps,
         "layout": layout,
         "split": split,
         "grammar": grammar,
-        "unlabelled": read_names(unlabelled, "--unlabelled") or (),
+        "unlabelled": read_names(unlabelled, "--unlabelled"),
     }
     proposal = propose(validate_tree(DataConfig, values, "data init"))
     proposal, time = with_time(proposal, minutes)

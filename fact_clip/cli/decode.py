@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from fact_clip.cli.arguments import data_config, read_names
+from fact_clip.cli.arguments import data_config, read_formats
 from fact_clip.cli.console import note, table
 from fact_clip.cli.options import AsJson, argument, option
 from fact_clip.core import InputError
@@ -64,17 +64,16 @@ def decode(
       fact-clip decode their_scores --training-labels mydata --fps 15 --out segments
       fact-clip decode model_a model_b --training-labels mydata --format eaf,csv --out segments
     """
-    from fact_clip import formats as room
     from fact_clip.core import Segmentation
     from fact_clip.datasets.describe import guess_names
     from fact_clip.datasets.labels import IGNORED, UNLABELLED
     from fact_clip.datasets.layout import DataFolder
+    from fact_clip.formats import save
     from fact_clip.formats.json_file import as_dict
     from fact_clip.inference.decode import ScoreDecoder, probabilities
     from fact_clip.inference.score_files import files_of_models, read_scores
 
-    format_names = read_names(formats or "csv", "--format") or []
-    endings = {name: room.format_called(name, "--format").ending for name in format_names}
+    endings = read_formats(formats or "csv")
     videos = files_of_models(scores)
     config = data_config(str(training_labels), None)
     folder = DataFolder(config)
@@ -113,7 +112,7 @@ def decode(
         results[name] = decoder.segmentation(tables)
         for form in endings:
             target = targets[name, form]
-            room.save(results[name], target, kind=form, with_background=with_background)
+            save(results[name], target, kind=form, with_background=with_background)
     if as_json:
         trees = [{"input": name, **as_dict(result)} for name, result in results.items()]
         print(json.dumps(trees, indent=2))

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from fact_clip.batch.records import result_names
+from fact_clip.cli.arguments import read_formats
 from fact_clip.cli.console import note
 from fact_clip.cli.output import Output
 from fact_clip.core import Array, FileLocation, InputError, Segment
 from fact_clip.core.io import parse_json
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import file_name, inside
-from fact_clip.formats import format_called, save
+from fact_clip.formats import save
 from fact_clip.formats.table import COLUMNS
 from fact_clip.inference.segmenter import FEATURES, Segmenter
 from fact_clip.inference.stream import Stream
@@ -35,7 +36,7 @@ def segment_live(
         folder: the folder of the files.
     """
     writes_files = output.out is not None or output.formats is not None
-    formats = output.format_names() if writes_files else []
+    formats = read_formats(output.formats or "csv,json") if writes_files else {}
     segments: list[Segment] = []
     error: InputError | None = None
 
@@ -54,7 +55,7 @@ def segment_live(
         error = fault
     show(stream.finish())
     if segments:
-        _write(source, stream, segments, formats, output, folder)
+        _write(source, stream, segments, list(formats.values()), output, folder)
     if error is not None:
         raise error
 
@@ -63,13 +64,12 @@ def _write(
     source: str,
     stream: Stream,
     segments: Sequence[Segment],
-    formats: Sequence[str],
+    suffixes: Sequence[str],
     output: Output,
     folder: Path,
 ) -> None:
     is_file = not source.startswith(LIVE) and source != "-"
     result = replace(stream.segmentation(segments), media=source if is_file else None)
-    suffixes = [format_called(name).ending for name in formats]
     for name in result_names(file_name(Path(source).stem) if is_file else "live"):
         paths = [inside(folder, f"{name}{suffix}") for suffix in suffixes]
         if output.overwrite or not any(path.exists() for path in paths):

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fact_clip.cli.arguments import read_names
 from fact_clip.core.paths import inside
 
 
@@ -19,15 +18,6 @@ class Output:
     with_background: bool
     overwrite: bool
     as_json: bool
-
-    def format_names(self) -> list[str]:
-        """Return the names of the formats, which exist."""
-        from fact_clip.formats import format_called
-
-        names = read_names("csv,json" if self.formats is None else self.formats, "--format")
-        for name in names or [""]:
-            format_called(name, "--format")
-        return names or []
 
     @property
     def remote(self) -> str | None:

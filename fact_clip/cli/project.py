@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from fact_clip.cli.arguments import read_names
+from fact_clip.cli.arguments import read_formats
 from fact_clip.cli.console import note
 from fact_clip.cli.options import argument, option
 from fact_clip.core import InputError
@@ -119,16 +119,14 @@ def export(
       fact-clip project export my_project --format eaf,csv --out labels
       fact-clip project export my_project --training main --out data && fact-clip data init data
     """
-    from fact_clip.formats import FORMATS, format_called
+    from fact_clip.formats import FORMATS
     from fact_clip_app.export import export_set
     from fact_clip_app.views import export_files
 
     if formats == "all":
         names = [name for name, form in FORMATS.items() if form.is_installed]
     else:
-        names = read_names(formats, "--format") or []
-    for name in names:
-        format_called(name, "--format")
+        names = list(read_formats(formats))
     with closing(_open_page(project)) as page:
         if training is not None:
             export_set(page, training, out, unlabelled)

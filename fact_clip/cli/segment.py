@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fact_clip.cli.arguments import read_actions, read_names
+from fact_clip.cli.arguments import read_actions, read_formats, read_names
 from fact_clip.cli.batching import (
     Engine,
     Memory,
@@ -190,7 +190,7 @@ def segment(
         prompts=prompts,
         window=window,
         keep_going=keep_going,
-        more_actions=read_names(more_actions, "--more-actions") or (),
+        more_actions=read_names(more_actions, "--more-actions"),
         smoothing=smoothing,
         trust_encoder=trust_encoder,
         adapt_to=adapt_to,
@@ -255,14 +255,14 @@ def _segment_files(
     from fact_clip.batch.segmentation import SEGMENT_SUFFIXES, SegmentTask
     from fact_clip.core.distributed import Processes
 
-    formats = output.format_names()
+    formats = read_formats(output.formats or "csv,json")
     folder = output.folder(options.run)
     processes = Processes(options.device)
     inputs = Inputs(processes.broadcast(lambda: read_sources(paths)), SEGMENT_SUFFIXES)
-    _check_outputs(folder, inputs, formats, output)
+    _check_outputs(folder, inputs, list(formats.values()), output)
     model, candidates = options.open(settings)
     segment_settings = SegmentSettings(
-        formats=formats,
+        formats=list(formats),
         actions=candidates,
         decode=settings,
         media=output.media,
@@ -329,13 +329,11 @@ def _print_json(results: Iterable[tuple[Path, Segmentation]]) -> None:
     print("[]" if separator[0] == "[" else "\n]")
 
 
-def _check_outputs(folder: Path, inputs: Inputs, formats: Sequence[str], output: Output) -> None:
+def _check_outputs(folder: Path, inputs: Inputs, suffixes: Sequence[str], output: Output) -> None:
     """Reject, before the work, outputs that cannot be written or would replace other data."""
-    from fact_clip.formats import format_called
     from fact_clip.video import overlay
     from fact_clip.video.decode import SUFFIXES
 
-    suffixes = [format_called(name).ending for name in formats]
     media = output.media
     if media is not None:
         where = "--media"

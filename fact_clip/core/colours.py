@@ -1,6 +1,6 @@
 """Colours of classes, the same in pictures, in the report and on the page; no matplotlib."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from itertools import cycle, islice
 from typing import TypedDict
 
@@ -58,16 +58,17 @@ class Colour(TypedDict):
     index: int  # of the class
 
 
-def class_colours(names: Sequence[str], background: Collection[str] = ()) -> dict[str, Colour]:
+def class_colours(names: Iterable[str], background: Collection[str] = ()) -> dict[str, Colour]:
     """Assign colours and numbers to classes.
 
     Args:
-        names: names of the classes.
+        names: names of the classes, perhaps repeated.
         background: names that get neither colour nor number.
 
     Returns:
         The colour of each name. A longer list of names begins with the same colours.
     """
+    names = dict.fromkeys(names)
     colours = palette(len(names))
     n_actions = 0
     looks: dict[str, Colour] = {}

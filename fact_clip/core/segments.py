@@ -365,8 +365,7 @@ class Segmentation:
 
     def _colours(self) -> dict[str, str | None]:
         """Return the colour of each label, None for background."""
-        labels = list(dict.fromkeys(self.transcript))
-        looks = class_colours(labels, self.background)
+        looks = class_colours(self.transcript, self.background)
         return {label: look["colour"] for label, look in looks.items()}
 
     def plot(self, ax: Axes | None = None) -> Axes:

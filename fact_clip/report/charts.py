@@ -1,6 +1,6 @@
 """Figures of labelled videos (ethogram, total times, transitions), and of several trainings."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -35,7 +35,7 @@ def ethogram(
     Returns:
         The figure.
     """
-    figure, axes = _figure(len(rows), WIDTH, extra_height=legend_height(list(colours)))
+    figure, axes = _figure(len(rows), WIDTH, extra_height=legend_height(colours))
     for position, (name, parts) in enumerate(rows.items()):
         axes.barh(position, seconds[name], color=_VIDEO)
         for label, colour in colours.items():
@@ -45,7 +45,7 @@ def ethogram(
     _name_rows(axes, rows)
     axes.set_xlim(0, max(seconds.values()))
     axes.set_xlabel("time (s)")
-    add_legend(figure, list(colours.items()))
+    add_legend(figure, colours.items())
     return figure
 
 
@@ -139,8 +139,7 @@ def _figure(
     return figure, axes
 
 
-def _name_rows(axes: Axes, names: Iterable[str]) -> None:
+def _name_rows(axes: Axes, names: Collection[str]) -> None:
     """Write a name beside each row, the first one at the top."""
-    labels = list(names)
-    name_ticks(axes.yaxis, labels)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
+    name_ticks(axes.yaxis, names)
+    axes.set_ylim(len(names) - 0.5, -0.5)

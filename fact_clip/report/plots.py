@@ -85,7 +85,7 @@ def timeline(
         The figure.
     """
     labels = dict.fromkeys(segment.label for row in rows.values() for segment in row)
-    looks = class_colours(list(dict.fromkeys([*names, *labels])), background)
+    looks = class_colours([*names, *labels], background)
     colours = {label: look["colour"] or BACKGROUND for label, look in looks.items()}
     marks = {
         label: str(look["number"])
@@ -134,7 +134,7 @@ def new_axes(width: float, height: float, title: str = "") -> tuple[Figure, Axes
     return figure, axes
 
 
-def name_ticks(axis: Axis, names: Sequence[str], **style: Any) -> None:
+def name_ticks(axis: Axis, names: Collection[str], **style: Any) -> None:
     """Write a name at 0, 1, 2, ... of an axis."""
     axis.set_ticks(range(len(names)), names, parse_math=False, **style)
 
@@ -146,12 +146,12 @@ def _edges(row: Segmentation, in_seconds: bool) -> Floats:
     return np.array(edges, dtype=np.float64)
 
 
-def legend_height(names: Sequence[str]) -> float:
+def legend_height(names: Collection[str]) -> float:
     """Return the height in inches of a legend with these names (`add_legend`)."""
     return _LINE * math.ceil(len(names) / _legend_columns(names))
 
 
-def add_legend(figure: Figure, rows: Sequence[tuple[str, str]]) -> None:
+def add_legend(figure: Figure, rows: Collection[tuple[str, str]]) -> None:
     """Add names with their colours under a figure that is `WIDTH` wide."""
     names = [_shortened(name, _LONGEST) for name, _ in rows]
     legend = figure.legend(
@@ -167,7 +167,7 @@ def add_legend(figure: Figure, rows: Sequence[tuple[str, str]]) -> None:
     _show_plainly(legend)
 
 
-def _legend_columns(names: Sequence[str]) -> int:
+def _legend_columns(names: Collection[str]) -> int:
     """Return how many columns of names fit side by side."""
     longest = min(max(map(cell_len, names)), _LONGEST)
     n_fitting = int(WIDTH / (_LETTER * longest + _PATCH))

@@ -144,13 +144,17 @@ def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Json] = ()) ->
     video_index = _positions(video_names)
 
     run_data = []
+    indices = []
     for evaluated in evaluated_runs:
+        # the index of each class of the run (C + 1,); the last is for label -1
+        index_of = np.array([*(class_index[name] for name in evaluated.record.vocabulary), -1])
+        indices.append(index_of)
         with _intact(evaluated):
-            run_data.append(_run(evaluated, class_index, video_index))
+            run_data.append(_run(evaluated, index_of, video_index))
     return {
-        "classes": _classes(list(class_names), evaluated_runs),
+        "classes": _classes(class_names, evaluated_runs),
         "runs": run_data,
-        "videos": [_video(name, evaluated_runs, class_index) for name in video_names],
+        "videos": [_video(name, evaluated_runs, indices) for name in video_names],
         "sweeps": list(sweeps),
     }
 
@@ -165,7 +169,7 @@ def _intact(evaluated: Evaluated) -> AbstractContextManager[None]:
     return library_errors(evaluated.run.path / "evaluation.json", "damaged", *kinds, fix=FIX)
 
 
-def _classes(names: Sequence[str], evaluated_runs: Sequence[Evaluated]) -> list[Json]:
+def _classes(names: Iterable[str], evaluated_runs: Sequence[Evaluated]) -> list[Json]:
     """Return name, colour, number, group and factors of each class.
 
     The group of a class is that in the first run that has one.
@@ -198,15 +202,12 @@ def _classes(names: Sequence[str], evaluated_runs: Sequence[Evaluated]) -> list[
     return rows
 
 
-def _run(
-    evaluated: Evaluated, class_index: Mapping[str, int], video_index: Mapping[str, int]
-) -> Json:
+def _run(evaluated: Evaluated, index_of: Integers, video_index: Mapping[str, int]) -> Json:
     """Return the data of a run apart from the timelines. Classes and videos are indices."""
     vocabulary = evaluated.record.vocabulary
     videos = evaluated.record.videos
     config = evaluated.run.config
     result = evaluated.result
-    index_of = _index_of(vocabulary, class_index)
     truth, prediction = analysis.labellings(videos)
 
     confusion = []
@@ -220,9 +221,9 @@ def _run(
     ]
     classes = []
     for row in result["per_class"]:
-        name = row["name"]
-        training = int(evaluated.record.training_frames[vocabulary.index(name)])
-        classes.append({**row, "class": class_index[name], "training": training})
+        label = vocabulary.index(row["name"])
+        training = int(evaluated.record.training_frames[label])
+        classes.append({**row, "class": int(index_of[label]), "training": training})
 
     return {
         "title": evaluated.title,
@@ -332,19 +333,18 @@ def unseen_errors(
 def _video(
     name: str,
     evaluated_runs: Sequence[Evaluated],
-    class_index: Mapping[str, int],
+    indices: Sequence[Integers],
 ) -> Json:
     """Return times, truth, and the rows and figures of each run of a video; None without it."""
     run_data: list[Json | None] = []
     data: Json = {"name": name, "runs": run_data}
-    for evaluated in evaluated_runs:
+    for evaluated, index_of in zip(evaluated_runs, indices, strict=True):
         videos = {video.name: video for video in evaluated.record.videos}
         video = videos.get(name)
         if video is None:
             run_data.append(None)
             continue
 
-        index_of = _index_of(evaluated.record.vocabulary, class_index)
         data.setdefault("frames", len(video))
         data.setdefault("times", _times(video.times))
         data.setdefault("truth", run_numbers(index_of[video.labels["truth"]]))
@@ -361,11 +361,6 @@ def _video(
             figures = video_figures(video, evaluated)
         run_data.append({**rows, "figures": [round(figures[key], 1) for key in _FIGURES]})
     return data
-
-
-def _index_of(vocabulary: Vocabulary, class_index: Mapping[str, int]) -> Integers:
-    """Return the index on the page of each class of a run (C + 1,); the last is for label -1."""
-    return np.array([*(class_index[name] for name in vocabulary), -1])
 
 
 def video_figures(video: Video, evaluated: Evaluated) -> Json:

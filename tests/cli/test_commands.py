@@ -164,6 +164,6 @@ def test_demo_replaces_an_earlier_demo_and_nothing_else(fact_clip, tiny, tmp_pat
 def test_table_and_names():
     rows = [{"n": 7, "name": "a", "%": 1.25}, {"n": 12, "name": ["bc", "d"], "%": None}]
     assert table(rows) == " n  name     %\n 7  a      1.2\n12  bc, d    -"
-    assert read_names(None, "--x") is None
-    assert read_names('a, b b ,"cut,onion", ', "--x") == ["a", "b b", "cut,onion"]
-    assert read_names("", "--x") == []
+    assert read_names(None, "--x") == ()
+    assert read_names('a, b b ,"cut,onion", ', "--x") == ("a", "b b", "cut,onion")
+    assert read_names("", "--x") == ()
