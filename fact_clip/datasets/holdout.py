@@ -176,11 +176,11 @@ def find_holdout(config: DataConfig, root: Path | None, vocabulary: Vocabulary) 
                 raise InputError(f"data.{key}", f"{value!r}, but data.holdout names no classes")
         return None
 
-    if isinstance(source, str):
+    if not isinstance(source, str):
+        holdout = Holdout(_class_names(source, vocabulary))
+    else:
         paths = [(root or Path()) / source, Path(source), HOLDOUTS / f"{source}.json"]
         holdout = Holdout.read(next((path for path in paths if path.is_file()), Path(source)))
-    else:
-        holdout = Holdout(_class_names(source, vocabulary))
     if isinstance(config.validation_unseen, tuple):
         holdout = replace(holdout, validation_unseen=config.validation_unseen)
     return replace(holdout, mode=config.holdout_mode or holdout.mode).check(vocabulary)
