@@ -101,10 +101,8 @@ def middle_borders(frames: Sequence[int]) -> list[int]:
 
 def label_frames(labels: Sequence[str], borders: Sequence[int], n_frames: int) -> list[str]:
     """Return the label of each frame of a video that is cut at borders."""
-    edges = [0, *borders, n_frames]
-    lines: list[str] = []
-    for label, (start, stop) in zip(labels, pairwise(edges), strict=True):
-        lines += [label] * (stop - start)
+    lengths = np.diff([0, *borders, n_frames])
+    lines: list[str] = np.repeat(np.array(labels, dtype=object), lengths).tolist()
     return lines
 
 

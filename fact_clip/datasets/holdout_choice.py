@@ -74,13 +74,8 @@ class FactorSupport:
 
         The class `without` does not count.
         """
-        factors: set[Factor] = set()
-        for name in names:
-            factors.update(factors_of(self.vocabulary, name))
-        total = 0
-        for factor in factors:
-            total += max(2 - len(self.well_filled[factor] - {without}), 0)
-        return total
+        factors = set[Factor]().union(*(factors_of(self.vocabulary, name) for name in names))
+        return sum(max(2 - len(self.well_filled[factor] - {without}), 0) for factor in factors)
 
 
 @dataclass(frozen=True)

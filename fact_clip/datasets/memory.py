@@ -120,10 +120,8 @@ def from_arrays(
         raise InputError("labels", problem)
 
     label_lists = {}
-    label_names: set[str] = set()
     for name, values in labels.items():
         label_lists[name] = tuple(map(str, names_of(values, f"labels of {name!r}")))
-        label_names.update(label_lists[name])
     arrays = {
         name: array_of(rows, f"features of {name!r}", "numbers, (T, D)")
         for name, rows in features.items()
@@ -134,7 +132,7 @@ def from_arrays(
     elif test is None:
         test = [name for name in features if name not in train]
     if class_names is None:
-        class_names = sorted(label_names - {UNLABELLED})
+        class_names = sorted(set[str]().union(*label_lists.values()) - {UNLABELLED})
     if background is not None:
         background = names_of(background, "background")
     data = _Arrays(

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any
 
@@ -165,10 +165,8 @@ def _object_slot(vocabulary: Vocabulary) -> int:
 
 
 def _words_of_other_slots(factors: Iterable[Factors], slot: int) -> set[str]:
-    words: set[str] = set()
-    for of_class in factors:
-        words.update(word for word in (*of_class[:slot], *of_class[slot + 1 :]) if word)
-    return words
+    other_slots = ((*of_class[:slot], *of_class[slot + 1 :]) for of_class in factors)
+    return {word for word in chain.from_iterable(other_slots) if word}
 
 
 def _detect(dataset: Dataset) -> tuple[ObjectColumns | None, bool]:

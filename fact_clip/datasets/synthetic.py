@@ -204,10 +204,7 @@ def _video(
     slow = _moving_average(rng.standard_normal(rows.shape), max(round(fps), 1)) * np.sqrt(fps)
     white = rng.standard_normal(rows.shape)
     rows += _STYLE * style + _DRIFT * 4 * walk @ world["drift"] + _SLOW_NOISE * slow + white
-    labels = []
-    for name, count in zip(plan, frames, strict=True):
-        labels += [name] * int(count)
-    return rows.astype(np.float16), labels
+    return rows.astype(np.float16), np.repeat(plan, frames).tolist()
 
 
 def _durations(plan: list[str], pace: float, fps: float, rng: np.random.Generator) -> Integers:
