@@ -61,14 +61,12 @@ class Dataset(VideoReader):
         vocabulary: Vocabulary,
         holdout: Holdout | None = None,
     ) -> None:
-        split = folder.split(config)
-        labels = folder.labels(config, vocabulary.names)
-        super().__init__(config, folder, labels, (*split.learning, *split.test))
+        super().__init__(config, folder, vocabulary.names)
         self.vocabulary = vocabulary
-        self.split = split
         self.root = folder.root
         self.location = folder.location
-        self._set_roles(VideoRoles.decide(config, vocabulary, split, holdout, self.count_frames))
+        roles = VideoRoles.decide(config, vocabulary, self.split, holdout, self.count_frames)
+        self._set_roles(roles)
 
     def _set_roles(self, roles: VideoRoles) -> None:
         self.roles = roles

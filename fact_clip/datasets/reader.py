@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import Array, Clock, Floats
+from fact_clip.core import Array, Clock, Floats, Names
 from fact_clip.datasets import features
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
-from fact_clip.datasets.labels import LabelReader, Labels
+from fact_clip.datasets.labels import Labels
 from fact_clip.datasets.layout import DataStore
 
 CACHE_BYTES = 384 << 20  # of transformed features in memory, over all processes
@@ -27,17 +27,15 @@ class VideoReader:
     Args:
         config: the layout, the rate and the tolerance of lengths.
         folder: the folder of the data set, or its data in memory.
-        labels: the reader of labels.
-        videos: the videos of the split. The width of the first one is that of all.
+        class_names: the classes.
     """
 
-    def __init__(
-        self, config: DataConfig, folder: DataStore, labels: LabelReader, videos: Sequence[str]
-    ) -> None:
+    def __init__(self, config: DataConfig, folder: DataStore, class_names: Names) -> None:
         self.config = config
         self.folder = folder
-        self.label_reader = labels
-        self.videos = videos
+        self.split = folder.split(config)
+        self.videos = (*self.split.learning, *self.split.test)  # all as wide as the first one
+        self.label_reader = folder.labels(config, class_names)
         self.fps = folder.benchmark.fps if config.fps is None else config.fps
         self._lengths: dict[str, int] = {}  # to which labels and features are cut
         self._finite: set[str] = set()  # videos whose values have been checked
