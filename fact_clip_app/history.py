@@ -10,7 +10,7 @@ from typing import Any
 
 from fact_clip.core import Floats, InputError
 from fact_clip_app.label_files import Loading
-from fact_clip_app.project import Action, ActionRow, Label, Project
+from fact_clip_app.project import Action, ActionRow, Annotator, Label, Project, Token
 
 REPEAT = "Your last edit was not stored; please repeat it."
 
@@ -30,8 +30,8 @@ _ACTION_DELETION = """DELETE FROM action
 class Person:
     """Who makes a step. A step can be undone in the same browser."""
 
-    browser: str = ""  # its random id, or "" for programs
-    annotator: str = ""
+    browser: Token = ""  # its random id, or "" for programs
+    annotator: Annotator = ""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ Name = Annotated[str, AfterValidator(_one_line)]
 Text = Annotated[str, Field(max_length=MAX_COMMENT), AfterValidator(_printable)]
 Annotator = Annotated[str, Field(max_length=80), AfterValidator(_printable)]
 Key = Annotated[str, Field(max_length=1), AfterValidator(_printable)]
+Token = Annotated[str, Field(max_length=64, pattern=r"^\P{C}*$")]  # a random id of a browser
 Paint = Annotated[str, Field(pattern="^(#[0-9a-f]{6})?$")]
 Frame = Annotated[int, Field(ge=0, le=10**9, strict=True)]
 

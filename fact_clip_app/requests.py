@@ -29,6 +29,7 @@ from fact_clip_app.project import (
     Name,
     Paint,
     Text,
+    Token,
     Unlabelled,
 )
 
@@ -36,8 +37,6 @@ _Labels = Annotated[list[Label], Field(max_length=20_000)]
 
 
 Word = Literal["undo", "redo"]
-Token = Annotated[str, Field(max_length=64, pattern=r"^\P{C}*$")]
-"""A random id that a browser has made."""
 
 
 class _Body(BaseModel):

@@ -37,7 +37,7 @@ from fact_clip_app.jobs import BusyError, Job
 from fact_clip_app.label_files import plan, read_tracks
 from fact_clip_app.media import MEDIA_TYPES
 from fact_clip_app.page import Options, Page
-from fact_clip_app.project import Annotator, Label, Unlabelled, VideoEntry
+from fact_clip_app.project import Label, Unlabelled, VideoEntry
 from fact_clip_app.requests import LABELS, Upload, base_name, ending_of, receive_file, too_large
 
 STATIC = Path(__file__).parent / "static"
@@ -124,14 +124,9 @@ def segmenting(page: Served, job: str) -> Job:
     return page.segmentings[job]
 
 
-def person(browser: requests.Token = "", annotator: Annotator = "") -> Person:
-    """Return who asks, by the query of a request."""
-    return Person(browser, annotator)
-
-
 StoredTrack = Annotated[int, Depends(stored_track)]
 Segmenting = Annotated[Job, Depends(segmenting)]
-Asker = Annotated[Person, Depends(person)]
+Asker = Annotated[Person, Depends(Person)]  # by the query
 Repeated = Annotated[list[str] | None, Query()]
 
 router = APIRouter(
