@@ -143,6 +143,20 @@ def test_the_answer_becomes_the_label_of_the_rest(opened, rows, workbench, tmp_p
     assert labels == ["stir"] * 5 + [other] * (len(labels) - 5)
 
 
+def test_skip_leaves_out_only_videos_that_are_not_complete(opened, rows, workbench, tmp_path):
+    from fact_clip_app.export import export_set
+
+    user = opened(run=None)()
+    for name in ("person1_video1", "person2_video1", "person3_video1"):
+        video = user.add(workbench / "features" / f"{name}.npy")
+        user.label(video, (0, 5, "stir"))
+        if name != "person3_video1":
+            user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
+    export_set(user.page, "main", tmp_path / "set", "skip")
+    names = sorted(path.stem for path in (tmp_path / "set/groundTruth").iterdir())
+    assert names == ["person1_video1", "person2_video1"]
+
+
 def test_videos_of_point_events_are_trained_on_as_clicks(opened, rows, workbench, tmp_path):
     from fact_clip_app.export import export_set
 
