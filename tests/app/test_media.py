@@ -339,8 +339,11 @@ SEEK = """async ([source, times]) => {
 	const numbers = [];
 	for (const time of times) {
 		const seeked = new Promise(done => { video.onseeked = done; });
+		// A busy machine shows the picture some time after the event; the first one is there already.
+		const shown = new Promise(done => { video.requestVideoFrameCallback(done); setTimeout(done, 500); });
 		video.currentTime = time;
 		await seeked;
+		await shown;
 		await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
 		context.drawImage(video, 0, 0);
 		const width = canvas.width / 8, height = Math.floor(canvas.height / 4);

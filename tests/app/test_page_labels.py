@@ -362,9 +362,9 @@ def test_a_taken_key_is_refused_with_what_takes_it_and_a_class_has_one_sign(addr
         assert signs(page) == {"groom": "1", "eat": "G"}
         assert asked(page, "/api/state")["colours"]["eat"]["number"] == "G"
         set_key(page, "groom", "g")
-        assert message(page) == 'The key G belongs to "eat".'
+        assert message(page, "The key G") == 'The key G belongs to "eat".'
         set_key(page, "groom", "s")
-        assert message(page) == 'The key S belongs to "Split at the cursor".'
+        assert message(page, "The key S") == 'The key S belongs to "Split at the cursor".'
         assert signs(page) == {"groom": "1", "eat": "G"}
 
 
