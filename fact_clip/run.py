@@ -433,7 +433,7 @@ def _without_removed_keys(tree: Json, path: Path, version: str) -> Json:
 
 
 def _convert_objects(tree: Json, facts: Json) -> None:
-    """Convert the settings of object columns of version 0.2, in place.
+    """Convert the settings of object columns of version 0.3, in place.
 
     The widths of their network belong to the columns now, and ``find`` is a value of ``file``.
     """

@@ -43,7 +43,7 @@ REMOVED: Json = {
     "train.select": "score",
     "train.warmup": 0,
 }
-"""Keys of version 0.2 that are gone, each with the value that is always used now."""
+"""Keys of earlier versions that are gone, each with the value that is always used now."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _suggest_key(model: type[BaseModel], key: str) -> str:
     if key in _PUBLISHED:
         return "published YAML files are read by scripts/train.py --cfg"
     if key in REMOVED:
-        return "it was removed in 0.3.0; delete the line"
+        return "it was removed; delete the line"
     names = list(_keys(model))
     full_names = {name.rpartition(".")[2]: name for name in names} | {name: name for name in names}
     (closest,) = difflib.get_close_matches(key[:100], full_names, n=1, cutoff=0.0)
