@@ -158,16 +158,19 @@ def parse_yaml(content: str, where: Location, fix: str = "") -> Any:
     """Parse YAML strictly, see `_Loader`. Broken YAML raises an InputError at `where`."""
     kinds = (yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError)
     with library_errors(where, "not YAML", *kinds, fix=fix):
-        for token in yaml.scan(content):
-            if isinstance(token, yaml.AliasToken):  # of a cycle, or of a value too large
-                line = token.start_mark.line + 1
-                problem = f"the alias *{token.value}, line {line}; write its value instead"
-                raise yaml.YAMLError(problem)
         return yaml.load(content, _Loader)
 
 
 class _Loader(yaml.SafeLoader):
     """Reject surprises of YAML 1.1: 1:30 as 90, 010 as 8, 1_5 as 15, a key twice, and aliases."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Return a node. Aliases can describe cycles, and values too large for the memory."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()  # type: ignore[no-untyped-call]
+            line = event.start_mark.line + 1
+            raise yaml.YAMLError(f"the alias *{event.anchor}, line {line}; write its value instead")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Return a mapping with each key once."""

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -110,6 +110,7 @@ class Dataset(VideoReader):
     def with_videos(self, train: Names, validation: Names) -> "Dataset":
         """Return the data set with other training and validation videos of its own."""
         dataset = copy(self)
+        dataset._cache_inputs_of(None)
         dataset._set_roles(replace(self.roles, train=train, validation=validation))
         return dataset
 
@@ -121,6 +122,15 @@ class Dataset(VideoReader):
         if not names:
             raise InputError(root, "no splits", WRITE_SPLITS)
         return names
+
+    @cached_property
+    def encoder(self) -> str | None:
+        """Return the frame encoder that made the training features, or None if unknown."""
+        for path in self.folder.feature_files(self.train):
+            encoder = features.read_sidecar(path).encoder
+            if encoder:
+                return encoder
+        return None
 
     @property
     def digest(self) -> str:

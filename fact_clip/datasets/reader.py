@@ -39,9 +39,7 @@ class VideoReader:
         self.fps = folder.benchmark.fps if config.fps is None else config.fps
         self._lengths: dict[str, int] = {}  # to which labels and features are cut
         self._finite: set[str] = set()  # videos whose values have been checked
-        self._transform: FeatureTransform | None = None  # of the cached inputs
-        self._inputs: dict[str, Input] = {}
-        self._cached_bytes = 0
+        self._cache_inputs_of(None)
 
     @cached_property
     def layout(self) -> Layout:
@@ -138,20 +136,17 @@ class VideoReader:
             return None
         return np.arange(n_edges) / clock.fps
 
-    @cached_property
-    def encoder(self) -> str | None:
-        """Return the frame encoder that made the features, or None if unknown."""
-        for path in self.folder.feature_files(self.videos):
-            encoder = features.read_sidecar(path).encoder
-            if encoder:
-                return encoder
-        return None
-
     def check_sidecars(self, names: Sequence[str]) -> None:
         """Raise the first fault of the JSON files beside the features of videos."""
         paths = self.folder.feature_files(names)
         for error in features.sidecar_faults(paths, self.fps, self.layout):
             raise error
+
+    def _cache_inputs_of(self, transform: FeatureTransform | None) -> None:
+        """Begin an empty cache of the inputs that a transform makes."""
+        self._transform = transform
+        self._inputs: dict[str, Input] = {}
+        self._cached_bytes = 0
 
     def transformed(
         self, name: str, transform: FeatureTransform, cache_bytes: int | None = None
@@ -162,9 +157,7 @@ class VideoReader:
         cached while their total is below `cache_bytes`, by default `CACHE_BYTES`.
         """
         if transform is not self._transform:
-            self._transform = transform
-            self._inputs.clear()
-            self._cached_bytes = 0
+            self._cache_inputs_of(transform)
         if name in self._inputs:
             return self._inputs[name]
 

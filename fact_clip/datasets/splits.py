@@ -246,8 +246,9 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
         tests = [_share(sizes, amount)]
     splits = []
     for tested in tests:
-        train = [video for video, group in groups.items() if group not in tested]
-        test = [video for video, group in groups.items() if group in tested]
+        test_groups = set(tested)
+        train = [video for video, group in groups.items() if group not in test_groups]
+        test = [video for video, group in groups.items() if group in test_groups]
         split = Split(tuple(in_order(train)), tuple(in_order(test)), tuple(in_order(tested)))
         splits.append(split)
     return tuple(splits)
@@ -256,9 +257,11 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
 def _folds(sizes: Mapping[str, int], count: int) -> list[list[str]]:
     """Deal out groups, the largest first, each to the fold with the fewest videos."""
     folds: list[list[str]] = [[] for _ in range(count)]
+    n_videos = [0] * count
     for group in sorted(by_hash(sizes), key=lambda group: -sizes[group]):
-        smallest = min(folds, key=lambda fold: sum(sizes[name] for name in fold))
-        smallest.append(group)
+        smallest = min(range(count), key=n_videos.__getitem__)
+        folds[smallest].append(group)
+        n_videos[smallest] += sizes[group]
     return folds
 
 

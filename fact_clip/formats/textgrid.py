@@ -144,11 +144,9 @@ class _Tokens:
 
     def __init__(self, path: Path) -> None:
         self.where = FileLocation(check_file(path, "a TextGrid"))
-        if path.read_bytes()[:2] in (
-            b"\xff\xfe",
-            b"\xfe\xff",
-        ):
-            # Praat writes names that are not ASCII in UTF-16
+        with path.open("rb") as file:
+            mark = file.read(2)
+        if mark in (b"\xff\xfe", b"\xfe\xff"):  # Praat writes names that are not ASCII in UTF-16
             with library_errors(path, "not UTF-16 text", UnicodeDecodeError, fix=_SAVE):
                 self._content = path.read_text(encoding="utf-16")
         else:

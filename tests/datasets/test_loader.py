@@ -212,6 +212,11 @@ def test_cache_follows_the_transform(open_set):
     double = FeatureTransform((), np.zeros(5, np.float32), np.full(5, 0.5, np.float32), 5)
     np.testing.assert_array_equal(dataset.transformed("a", double), np.clip(2 * first, -LIMIT, LIMIT))
     np.testing.assert_array_equal(dataset.transformed("a", IDENTITY), first)
+    # The inputs of another selection of videos are its own.
+    np.testing.assert_array_equal(
+        dataset.with_videos(("a",), ()).transformed("a", double), np.clip(2 * first, -LIMIT, LIMIT)
+    )
+    np.testing.assert_array_equal(dataset.transformed("a", IDENTITY), first)
 
 
 def test_speed_takes_the_nearest_frames():
