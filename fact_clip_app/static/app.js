@@ -1,7 +1,7 @@
 /* The page: three panels, keys, and what lies over them. Names and files of people are shown as text alone. */
 
 import {html, render, useEffect, useState} from "./vendor/preact-htm.js";
-import {Check} from "./controls.js";
+import {Check, Field} from "./controls.js";
 import {Question, Toast} from "./dialogs.js";
 import {afterSteps, redo, repeatRefused, undo} from "./edits.js";
 import {acceptDrops} from "./files.js";
@@ -45,8 +45,7 @@ function Header() {
 		<nav aria-label="Panels">${Object.entries(PANELS).map(([id, [title]]) => html`<button type="button" key=${id} id=${`to-${id}`}
 			aria-current=${state.panel === id ? "page" : "false"} onClick=${() => showPanel(id)}>${title}</button>`)}</nav>
 		<p id="note" role="status">${stored()}</p>
-		<label>Your name <input id="annotator" maxlength="80" autocomplete="off" value=${state.annotator}
-			onChange=${(event) => rename(event.target.value.trim())} /></label>
+		<${Field} label="Your name" id="annotator" maxlength="80" value=${state.annotator} onChange=${(name) => rename(name.trim())} />
 		<${Check} id="blind" label="Blind" checked=${project.project.blind} onChange=${setBlind}
 			title="Everybody has a track of their own, which others see once all tracks of a video are fully labelled" />
 	</header>`;

@@ -1,6 +1,7 @@
 /* The list of classes: a row each. */
 
 import {html, useState} from "./vendor/preact-htm.js";
+import {Field} from "./controls.js";
 import {confirm, question} from "./dialogs.js";
 import {takenBy} from "./keys.js";
 import {give} from "./labelling.js";
@@ -95,7 +96,7 @@ function ClassEditor({action, onRename}) {
 	const {name, count, videos} = action;
 	const [typed, setTyped] = useState(name);
 	const touched = `${segmentsOf(count)} in ${videosOf(videos)}`;
-	const change = (values) => tried(() => changeActions({do: "change", name, ...values}));
+	const change = (values) => changeActions({do: "change", name, ...values});
 
 	const rename = async (event) => {
 		event.preventDefault();
@@ -104,7 +105,7 @@ function ClassEditor({action, onRename}) {
 		if (actionCalled(to)) return mergeInto(to, `There is a class "${to}" already.`);
 		if (count && !await confirm(`Rename "${name}" to "${to}"? ${touched} will change.`, "Rename")) return;
 		await tried(async () => {
-			await changeActions({do: "change", name, to});
+			await change({to});
 			onRename(to);
 		});
 	};
@@ -120,12 +121,10 @@ function ClassEditor({action, onRename}) {
 		await tried(() => changeActions({do: "delete", name}));
 	};
 
-	const setKey = (event) => {
-		const key = event.target.value.trim().slice(-1).toLowerCase();
+	const setKey = (text) => {
+		const key = text.trim().slice(-1).toLowerCase();
 		const holder = key && takenBy(key, name);
-		event.target.value = key;
 		if (!holder) return change({key});
-		event.target.value = action.key;
 		fault(`The key ${key.toUpperCase()} belongs to "${holder}".`);
 	};
 
@@ -136,13 +135,13 @@ function ClassEditor({action, onRename}) {
 			<span class="hint">Enter renames it (${touched}).</span>
 		</form>
 		<div class="bar">
-			<label>Key <input class="class-key" maxlength="2" size="2" autocomplete="off" value=${action.key.toUpperCase()} onChange=${setKey} /></label>
-			<label>Colour <input class="class-colour" type="color" value=${state.project.colours[name]?.colour ?? "#888888"}
-				onChange=${(event) => change({paint: event.target.value})} /></label>
-			<button type="button" hidden=${!action.paint} onClick=${() => change({paint: ""})}>Automatic colour</button>
+			<${Field} label="Key" class="class-key" maxlength="2" size="2" value=${action.key.toUpperCase()} onChange=${setKey} />
+			<${Field} label="Colour" class="class-colour" type="color" value=${state.project.colours[name]?.colour ?? "#888888"}
+				onChange=${(paint) => change({paint})} />
+			<button type="button" hidden=${!action.paint} onClick=${() => tried(() => change({paint: ""}))}>Automatic colour</button>
 		</div>
-		<label>Description <input class="class-description" maxlength="2000" value=${action.description}
-			onChange=${(event) => change({description: event.target.value})} /></label>
+		<${Field} label="Description" class="class-description" maxlength="2000" value=${action.description}
+			onChange=${(description) => change({description})} />
 		<div class="bar">
 			<button type="button" class="class-up" onClick=${() => move(name, -1)}>Up</button>
 			<button type="button" class="class-down" onClick=${() => move(name, 1)}>Down</button>

@@ -1,6 +1,7 @@
 /* Controls that several panels use. */
 
-import {html} from "./vendor/preact-htm.js";
+import {html, useState} from "./vendor/preact-htm.js";
+import {tried} from "./requests.js";
 
 /** A list to choose from; `options` are [value, title] pairs. */
 export function Select({label, options, onChange, ...more}) {
@@ -11,6 +12,18 @@ export function Select({label, options, onChange, ...more}) {
 
 export function Check({label, onChange, ...more}) {
 	return html`<label><input type="checkbox" ...${more} onChange=${(event) => onChange(event.target.checked)} /> ${label}</label>`;
+}
+
+/** A field that keeps what is typed until it is stored, whatever the page draws meanwhile. */
+export function Field({label, value, onChange, ...more}) {
+	const [typed, setTyped] = useState(null);
+	const change = ({target}) => tried(async () => {
+		const text = target.value;
+		await onChange(text);
+		setTyped((now) => now === text ? null : now); // more may have been typed meanwhile
+	});
+	return html`<label>${label} <input ...${more} autocomplete="off" value=${typed ?? value}
+		onInput=${(event) => setTyped(event.target.value)} onChange=${change} /></label>`;
 }
 
 export function NumberField({label, onInput, ...more}) {

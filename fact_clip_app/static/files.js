@@ -143,8 +143,8 @@ function LoadFields({file, upload: key, first, isFitting}) {
 		<p><${Select} label="Video" name="video" id="load-video" value=${id} options=${videos} onChange=${choose} /></p>
 		<p><${Select} label="Track" name="target" id="load-target" value=${shown} options=${targets} onChange=${setTarget} /></p>
 		<p hidden=${shown !== "new"}><label>Name of the new track
-			<input name="name" id="load-name" maxlength="200" defaultValue=${stem} value=${stem} /></label></p>
-		<p><label>Labelled by <input name="annotator" maxlength="80" value=${state.annotator} /></label></p>
+			<input name="name" id="load-name" maxlength="200" defaultValue=${stem} /></label></p>
+		<p><label>Labelled by <input name="annotator" maxlength="80" defaultValue=${state.annotator} /></label></p>
 		<p class="hint" hidden=${!look.classes.length}>New classes: ${look.classes.join(", ")}.</p>
 		<p class="fault" role="alert">${problem}</p>`;
 }

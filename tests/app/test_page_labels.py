@@ -26,6 +26,7 @@ from .browsing import (
     opened,
     parts,
     place,
+    replace_classes,
     served_here,
     set_key,
     settled,
@@ -591,3 +592,36 @@ def test_what_is_saved_is_labels_alone(address, browser, clip, tmp_path):
         rows = list(csv.DictReader((tmp_path / "mouse.csv").open()))
         assert [(float(row["start"]), float(row["stop"]), row["label"]) for row in rows] == [(30, 90, NEW)]
         assert page.locator("#budget-table tbody td").all_text_contents()[:3] == ["mouse", NEW, "4.00"]
+
+
+def test_what_is_typed_outlives_what_others_do(address, browser, clip, tmp_path):
+    table = tmp_path / "by_bernd.csv"
+    table.write_text("start,stop,label\n2,4,groom\n")
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom", "eat")
+        editor = edited(page, "eat")
+        editor.locator(".class-description").press_sequentially("chews a ")
+        replace_classes(page, "groom", "eat", "rest")  # another person adds a class meanwhile
+        editor.locator(".class-description").press_sequentially("pellet")
+        editor.locator(".class-description").press("Tab")
+        settled(page)
+        assert asked(page, "/api/state")["actions"][1]["description"] == "chews a pellet"
+        page.locator("#annotator").press_sequentially("An")
+        replace_classes(page, "groom", "eat", "rest", "walk")
+        page.locator("#annotator").press_sequentially("na")
+        page.locator("#annotator").press("Tab")
+        settled(page)
+        assert page.evaluate("localStorage.getItem('annotator')") == "Anna"
+        page.set_input_files("#files", table)
+        page.locator("#ask").wait_for()
+        page.select_option("#load-target", "new")
+        page.fill("#load-name", "Bernd")
+        page.fill("#ask [name=annotator]", "Bernd")
+        replace_classes(page, "groom", "eat", "rest", "walk", "sit")
+        page.click("#ask-yes")
+        settled(page)
+        assert [(track["name"], track["segments"][0]["annotator"]) for track in shown(page)["tracks"][1:]] == [
+            ("Bernd", "Bernd")
+        ]
