@@ -62,7 +62,7 @@ def read_actions(actions: str | None, file: Path | None) -> list[str] | None:
     Returns:
         The names, or None with neither option.
     """
-    from fact_clip.datasets.layout import read_lines
+    from fact_clip.core.io import read_lines
 
     if file is None:
         return None if actions is None else list(read_names(actions, "--actions"))

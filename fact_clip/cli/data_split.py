@@ -105,7 +105,8 @@ def split(
 def _find_videos(folder: Path) -> tuple[Path, list[str], list[str]]:
     """Return the root of a data set, its videos with labels, and those with features too."""
     from fact_clip.config import DataConfig
-    from fact_clip.datasets.layout import find_root, in_order, label_files
+    from fact_clip.datasets.benchmarks import find_root
+    from fact_clip.datasets.layout import in_order, label_files
 
     root = find_root(DataConfig(root=str(folder)))
     labelled = in_order(path.stem for path in label_files(root))

@@ -62,9 +62,13 @@ def read_text(path: Path, expected: str = "a file of segments", *, latin: bool =
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
-    """Read the lines of a file of names, in UTF-8 or else latin-1, with any line ends."""
+    """Read the stripped lines of a file of names, in UTF-8 or else latin-1, with any line ends."""
     content = read_text(path, expected, latin=True).replace("\r\n", "\n").replace("\r", "\n")
-    return content.split("\n")  # splitlines would cut at characters that names have
+    # splitlines would cut at characters that names have
+    lines = [line.strip() for line in content.split("\n")]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
 
 
 def read_mapping(path: Path, expected: str) -> Json:

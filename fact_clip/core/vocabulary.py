@@ -330,7 +330,6 @@ def parse_mapping(file: Path) -> tuple[Names, list[InputError]]:
         return (), [error]
 
     for number, line in enumerate(lines, start=1):
-        line = line.strip(" \t")
         if not line:
             continue
         where = FileLocation(file, number)

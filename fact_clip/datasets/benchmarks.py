@@ -1,4 +1,4 @@
-"""How published data sets are read (docs/benchmarks.md), and the factors of class names."""
+"""Published data sets (docs/benchmarks.md): where they lie, and the factors of their names."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from fact_clip.config import DataConfig
-from fact_clip.core import Factors, FileLocation, InputError, Names, Vocabulary
+from fact_clip.core import Factors, FileLocation, InputError, MissingDataError, Names, Vocabulary
 from fact_clip.core.io import parse_value, read_mapping
-from fact_clip.core.messages import spelling_key, suggest
+from fact_clip.core.messages import join_names, spelling_key, suggest
+from fact_clip.core.paths import expanded
 from fact_clip.formats.table import read_lines
 from fact_clip.text import havid
 from fact_clip.text.english import ENGLISH, WHOLE_NAMES, Sentences
@@ -62,6 +63,7 @@ class Benchmark:
 
 _PATH = Path(__file__).with_suffix(".yaml")
 BENCHMARKS = parse_value(dict[str, Benchmark], read_mapping(_PATH, "data sets"), _PATH)
+IN_MEMORY = "<memory>"  # the `data.root` of data in memory (memory.py)
 NO_ACTION = "no action"
 """The background of the workbench."""
 
@@ -72,6 +74,52 @@ def find_benchmark(name: str) -> Benchmark:
         fix = f"use one of {', '.join(BENCHMARKS)}; your own data set is 'folder'"
         raise InputError("data.name", f"no data set {name!r}", fix)
     return BENCHMARKS[name]
+
+
+def find_root(config: DataConfig) -> Path:
+    """Return the folder of a data set.
+
+    `data.root` is that folder, or a folder that contains it under the benchmark's published path
+    or the last part of that path. FACT_CLIP_DATA and ./data are folders of the second kind.
+
+    Raises:
+        InputError: no such folder, or a folder with neither mapping nor labels.
+    """
+    if config.root == IN_MEMORY:
+        fix = "call fact_clip.evaluate(RUN, data=...), or set it to a folder where you saved them"
+        raise MissingDataError("data.root", "the data were in memory, not in a folder", fix)
+
+    benchmark = find_benchmark(config.name)
+    published = Path(benchmark.folder or config.name)
+    parent = expanded(config.root or os.environ.get("FACT_CLIP_DATA") or "data")
+    candidates = [parent / published, parent / published.name]
+    if config.root is not None:
+        candidates.insert(0, parent)
+    for folder in candidates:
+        if (folder / benchmark.mapping).is_file():
+            return folder
+
+    root = candidates[0]
+    if not (root / "groundTruth").is_dir():
+        name = "" if config.name == "folder" else f" {config.name!r}"
+        problem = f"no data set{name}; one has mapping.txt, groundTruth, features and splits"
+        fix = "set data.root, or FACT_CLIP_DATA to the folder above it"
+        if config.root is not None:
+            fix = _folders_of(parent)
+        raise MissingDataError(root, problem, fix)
+    return root
+
+
+def _folders_of(folder: Path) -> str:
+    """Return the advice for a folder that is no data set: the data sets or folders in it."""
+    folders = sorted(path for path in folder.glob("*/") if not path.name.startswith("."))
+    datasets = [path.name for path in folders if (path / "groundTruth").is_dir()]
+    if datasets:
+        return f"name one of the data sets in it: {join_names(datasets)}"
+    if folders:
+        names = join_names(path.name for path in folders)
+        return f"name the folder of the data set; this one has {names}"
+    return "name the folder of the data set"
 
 
 def class_factors(

@@ -13,6 +13,7 @@ from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Integers, Names, Vocabulary
 from fact_clip.core.arguments import validated
 from fact_clip.datasets import features, statistics
+from fact_clip.datasets.benchmarks import find_root
 from fact_clip.datasets.holdout import Holdout, check_leak, find_holdout
 from fact_clip.datasets.holdout_choice import validation_unseen_group
 from fact_clip.datasets.labels import IGNORED, Labels
@@ -21,7 +22,6 @@ from fact_clip.datasets.layout import (
     DataFolder,
     DataStore,
     SplitVideos,
-    find_root,
     split_names,
 )
 from fact_clip.datasets.reader import VideoReader
@@ -233,8 +233,11 @@ class Dataset(VideoReader):
 
     def class_counts(self, names: Iterable[str] | None = None) -> Integers:
         """Count the frames of each class, (C,), in some videos, by default the training videos."""
-        labels = map(self.labels, self.train if names is None else names)
-        return statistics.class_counts(labels, len(self.vocabulary))
+        counts = np.zeros(len(self.vocabulary), dtype=np.int64)
+        for name in self.train if names is None else names:
+            labels = self.labels(name)
+            counts += np.bincount(labels[labels != IGNORED], minlength=len(counts))
+        return counts
 
     def segment_counts(self, names: Iterable[str]) -> Integers:
         """Count the segments of each class, (C,), in some videos."""

@@ -20,10 +20,9 @@ from fact_clip.core import (
     Vocabulary,
 )
 from fact_clip.core.arguments import names_of
-from fact_clip.core.io import parse_json, parse_value
+from fact_clip.core.io import parse_json, parse_value, read_lines
 from fact_clip.core.messages import suggest
 from fact_clip.core.paths import write_lines
-from fact_clip.datasets.layout import read_lines
 
 HOLDOUTS = RECIPES / "holdouts"  # NAME.json, those that come with the package
 Mode = Literal["mask", "drop", "oracle"]

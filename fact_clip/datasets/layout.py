@@ -3,7 +3,7 @@
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,16 +14,21 @@ from fact_clip.core import (
     FileLocation,
     InputError,
     Location,
-    MissingDataError,
     Names,
     Vocabulary,
     parse_mapping,
 )
-from fact_clip.core.io import read_lines as raw_lines
-from fact_clip.core.messages import suggest
-from fact_clip.core.paths import expanded, is_file_name
+from fact_clip.core.io import read_lines
+from fact_clip.core.messages import join_names, suggest
+from fact_clip.core.paths import is_file_name
 from fact_clip.datasets import clicks
-from fact_clip.datasets.benchmarks import Benchmark, Layout, class_factors, find_benchmark
+from fact_clip.datasets.benchmarks import (
+    Benchmark,
+    Layout,
+    class_factors,
+    find_benchmark,
+    find_root,
+)
 from fact_clip.datasets.clicks import Click
 from fact_clip.datasets.features import load_features, read_sidecar
 from fact_clip.datasets.labels import LabelReader, unlabelled
@@ -34,9 +39,6 @@ WRITE_SPLITS = (
     "make them with fact-clip data split, or list the videos to train on in"
     " splits/train.split1.bundle, one a line, the others in test.split1.bundle"
 )
-
-MAX_NAMES = 3  # of files, in an error
-IN_MEMORY = "<memory>"  # the `data.root` of data in memory (memory.py)
 
 Videos = dict[str, Location]  # the videos of a list, each with the line that names it
 
@@ -184,8 +186,8 @@ class DataFolder(DataStore):
     def __init__(self, config: DataConfig) -> None:
         super().__init__()
         self.config = config
-        self.root = find_root(config)
         self.benchmark = find_benchmark(config.name)
+        self.root = find_root(config)
         self.labels_path = self.root / "groundTruth"
         self.location = self.root
         self.mapping_location = self.root / self.benchmark.mapping
@@ -246,15 +248,15 @@ class DataFolder(DataStore):
         """Return the features (T, D) of a video, memory-mapped."""
         path = self.feature_location(video)
         if not os.path.lexists(path) and self._stored_files:
-            problem = f"not found; the folder has {_some_names(self._stored_files)}"
+            problem = f"not found; the folder has {join_names(self._stored_files)}"
             fix = "save the features of each video there as NAME.npy, with numpy.save"
             raise InputError(path, problem, fix)
         return load_features(path, layout)
 
     @cached_property
-    def _stored_files(self) -> list[Path]:
-        """Return the files of the feature folder, for an error."""
-        return sorted(self.features_location.glob("*"))
+    def _stored_files(self) -> list[str]:
+        """Return the names in the feature folder, for an error."""
+        return sorted(path.name for path in self.features_location.glob("*"))
 
     def feature_files(self, videos: Iterable[str]) -> list[Path]:
         """Return the feature files of videos, which may have JSON files beside them."""
@@ -283,64 +285,6 @@ class DataFolder(DataStore):
                 if find_split(self.root, part, split) is not None:
                     videos |= self.videos(part, split)
         return list(videos) or [path.stem for path in label_files(self.root)]
-
-
-def find_root(config: DataConfig) -> Path:
-    """Return the folder of a data set.
-
-    `data.root` is that folder, or a folder that contains it under the benchmark's published path
-    or the last part of that path. FACT_CLIP_DATA and ./data are folders of the second kind.
-
-    Raises:
-        InputError: no such folder, or a folder with neither mapping nor labels.
-    """
-    if config.root == IN_MEMORY:
-        fix = "call fact_clip.evaluate(RUN, data=...), or set it to a folder where you saved them"
-        raise MissingDataError("data.root", "the data were in memory, not in a folder", fix)
-
-    benchmark = find_benchmark(config.name)
-    published = Path(benchmark.folder or config.name)
-    parent = expanded(config.root or os.environ.get("FACT_CLIP_DATA") or "data")
-    candidates = [parent / published, parent / published.name]
-    if config.root is not None:
-        candidates.insert(0, parent)
-    for folder in candidates:
-        if (folder / benchmark.mapping).is_file():
-            return folder
-
-    root = candidates[0]
-    if not (root / "groundTruth").is_dir():
-        name = "" if config.name == "folder" else f" {config.name!r}"
-        problem = f"no data set{name}; one has mapping.txt, groundTruth, features and splits"
-        fix = "set data.root, or FACT_CLIP_DATA to the folder above it"
-        if config.root is not None:
-            fix = _folders_of(parent)
-        raise MissingDataError(root, problem, fix)
-    return root
-
-
-def _folders_of(folder: Path) -> str:
-    """Return the advice for a folder that is no data set: the data sets or folders in it."""
-    folders = sorted(path for path in folder.glob("*/") if not path.name.startswith("."))
-    datasets = [path for path in folders if (path / "groundTruth").is_dir()]
-    if datasets:
-        return f"name one of the data sets in it: {_some_names(datasets)}"
-    if folders:
-        return f"name the folder of the data set; this one has {_some_names(folders)}"
-    return "name the folder of the data set"
-
-
-def _some_names(paths: Sequence[Path]) -> str:
-    names = [path.name for path in paths[:MAX_NAMES]]
-    return ", ".join([*names, "..."] if len(paths) > MAX_NAMES else names)
-
-
-def read_lines(path: Path, expected: str) -> list[str]:
-    """Read the stripped lines of a text file, with any line ends, in UTF-8 or latin-1."""
-    lines = [line.strip() for line in raw_lines(path, expected)]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
 
 
 def label_files(root: Path) -> list[Path]:

@@ -13,9 +13,9 @@ from fact_clip.core import Array, InputError, Names, Vocabulary
 from fact_clip.core.arguments import array_of, names_of
 from fact_clip.core.paths import inside, is_file_name, whole_file, write_lines
 from fact_clip.core.plugins import Table
-from fact_clip.datasets.benchmarks import Layout, find_benchmark
+from fact_clip.datasets.benchmarks import IN_MEMORY, Layout, find_benchmark
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.datasets.layout import IN_MEMORY, DataStore, Videos
+from fact_clip.datasets.layout import DataStore, Videos
 from fact_clip.datasets.splits import Split, write_splits
 
 _ATTRIBUTES = ("class_names", "train", "test", "fps", "background", "features", "labels")

@@ -21,9 +21,9 @@ from fact_clip.core import (
     Names,
     Vocabulary,
 )
+from fact_clip.core.io import read_lines
 from fact_clip.core.messages import spelling_key
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.layout import read_lines
 
 Columns = tuple[tuple[int, ...], ...]  # (O, k), the columns of each object
 

@@ -18,14 +18,6 @@ def labelled_segments(labels: Labels) -> list[Run]:
     return [run for run in runs(labels) if run[2] != IGNORED]
 
 
-def class_counts(videos: Iterable[Labels], n_classes: int) -> Integers:
-    """Count the frames of each class, (C,), without ignored ones."""
-    counts = np.zeros(n_classes, dtype=np.int64)
-    for labels in videos:
-        counts += np.bincount(labels[labels != IGNORED], minlength=n_classes)
-    return counts
-
-
 def segment_lengths(videos: Iterable[Labels], n_classes: int) -> list[list[int]]:
     """Return the frames of the segments of each class, without ignored ones."""
     lengths: list[list[int]] = [[] for _ in range(n_classes)]

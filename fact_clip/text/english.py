@@ -26,7 +26,7 @@ from pathlib import Path
 
 from fact_clip.core import Factors, InputError
 from fact_clip.core.io import read_mapping
-from fact_clip.text import gerund
+from fact_clip.text.forms import gerund
 from fact_clip.text.grammar import PARTICLES
 
 SLOTS = ("verb", "object", "target", "tool")

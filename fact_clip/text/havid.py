@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fact_clip.core import InputError
 from fact_clip.core.io import read_mapping
-from fact_clip.text import article
+from fact_clip.text.forms import article
 
 SLOTS = ("verb", "object", "target", "tool")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fact_clip.core import WHOLE_NAME, InputError, Names, Vocabulary
 from fact_clip.core.io import parse_value, read_mapping
-from fact_clip.text import gerund, havid, third_person
+from fact_clip.text import havid
+from fact_clip.text.forms import gerund, third_person
 
 _PLAIN = ("{phrase}",)
 

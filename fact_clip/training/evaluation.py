@@ -26,11 +26,11 @@ from fact_clip.core import (
 )
 from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Precision, Processes, pick_device
-from fact_clip.core.io import write_value
+from fact_clip.core.io import read_lines, write_value
 from fact_clip.core.paths import check_place, inside, write_lines
 from fact_clip.core.progress import paced
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.layout import find_split, read_lines
+from fact_clip.datasets.layout import find_split
 from fact_clip.datasets.memory import DATA_SOURCES, DataSource, MemoryStore, with_data
 from fact_clip.decoding import (
     Calibration,

@@ -146,4 +146,4 @@ def test_lines_end_as_on_any_system(tmp_path):
     path.write_bytes("a\r\nb\rc\x85d\n\ne".encode("latin-1"))
     assert read_lines(path, "names") == ["a", "b", "c\x85d", "", "e"]
     path.write_bytes(b"")
-    assert read_lines(path, "names") == [""]
+    assert read_lines(path, "names") == []

@@ -6,8 +6,8 @@ import pytest
 
 from fact_clip.config import DataConfig
 from fact_clip.core import Vocabulary
-from fact_clip.datasets.benchmarks import BENCHMARKS
-from fact_clip.datasets.layout import DataFolder, find_root
+from fact_clip.datasets.benchmarks import BENCHMARKS, find_root
+from fact_clip.datasets.layout import DataFolder
 
 from ..refusals import refused
 

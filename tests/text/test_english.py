@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fact_clip.text import article, gerund, third_person
 from fact_clip.text.english import Sentences, are_sentences, base_form, read_sentence, singular
+from fact_clip.text.forms import article, gerund, third_person
 
 from ..refusals import refused
 

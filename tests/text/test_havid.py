@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fact_clip.core import Vocabulary
-from fact_clip.text import havid, third_person
+from fact_clip.text import havid
+from fact_clip.text.forms import third_person
 
 from ..refusals import refused
 
