@@ -23,9 +23,11 @@ with library_errors("plots", "no matplotlib", ImportError, fix=install_command("
     from matplotlib.axis import Axis
     from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import fontManager
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
+    from matplotlib.text import Text
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -43,6 +45,21 @@ _LONGEST = 70  # characters of a name in the legend
 _MOST_COLUMNS = 6
 _NARROWEST = 0.015  # of the axis; narrower segments do not get their number written on them
 
+# For letters that the font of matplotlib lacks: fonts of Linux, macOS and Windows.
+OTHER_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Apple SD Gothic Neo",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "Arial Unicode MS",
+)
+
 
 def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
     """Write a figure to a file, atomically; the suffix names the format (.png, .svg, .pdf)."""
@@ -50,6 +67,10 @@ def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
     # text that can be searched, and a fixed salt, so that the file is the same each time
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "fact-clip"}
+    installed = fontManager.get_font_names()
+    fonts = [font for font in OTHER_FONTS if font in installed]
+    for label in figure.findobj(Text):
+        label.set_fontfamily([*label.get_fontfamily(), *fonts])
     with mpl.rc_context(settings), whole_file(path) as unfinished:
         figure.savefig(unfinished, dpi=dpi, metadata=metadata)
     return path

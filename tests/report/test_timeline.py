@@ -95,6 +95,14 @@ def test_pictures_are_written_by_suffix(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["a.SVG", "a.png", "b.svg"]
 
 
+def test_letters_of_other_languages_come_from_fonts_that_are_installed(tmp_path, monkeypatch):
+    monkeypatch.setattr("fact_clip.report.plots.OTHER_FONTS", ("No Such Font", "DejaVu Serif"))
+    text = save_figure(timeline({"a": Segmentation((Segment(0, 5, "切火腿"),))}), tmp_path / "a.svg").read_text()
+    assert "切火腿" in text
+    assert "'DejaVu Serif'" in text
+    assert "No Such Font" not in text
+
+
 def test_a_dollar_is_a_dollar(tmp_path):
     name = "pay $5 and _$"
     path = save_figure(timeline({"_a $b$": Segmentation((Segment(0, 5, name),))}), tmp_path / "a.svg")
