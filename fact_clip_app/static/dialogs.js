@@ -3,15 +3,19 @@
 import {html, useEffect, useRef} from "./vendor/preact-htm.js";
 import {state, update} from "./state.js";
 
+let answered = Promise.resolve(); // questions wait for each other
+
 /** Ask something. `fields` is what the dialog shows beside the text; the answer is its form's data, or null. */
 export function question(content, yes, fields = null) {
-	return new Promise((resolve) => {
+	const ask = () => new Promise((resolve) => {
 		const answer = (values) => {
 			update({question: null});
 			resolve(values);
 		};
 		update({question: {content, yes, fields, answer}});
 	});
+	answered = answered.then(ask);
+	return answered;
 }
 
 /** Ask whether to do something. */

@@ -14,12 +14,13 @@ const ORIGINS = {
 
 export function Inspector() {
 	const part = chosenPart();
-	const place = part ? `${state.video.id} ${state.trackId} ${part.start}` : "";
+	const chosen = {video: state.video?.id, track: state.trackId, start: part?.start, stop: part?.stop};
 	const [typed, setTyped] = useState({}); // field -> what was typed and is not applied
-	const [shownPlace, setShownPlace] = useState(place);
-	if (place !== shownPlace) { // another segment: what was typed belongs to the one before
-		setShownPlace(place);
-		setTyped({});
+	const [before, setBefore] = useState(chosen);
+	const isKept = isSameSegment(before, chosen);
+	if (Object.keys(chosen).some((key) => chosen[key] !== before[key])) {
+		setBefore(chosen);
+		if (!isKept) setTyped({}); // what was typed belongs to the segment before
 	}
 	const values = part ? {
 		label: part.label,
@@ -27,7 +28,7 @@ export function Inspector() {
 		stop: clock(state.video.times[part.stop]),
 		comment: part.comment ?? "",
 	} : {label: "", start: "", stop: "", comment: ""};
-	const shown = place === shownPlace ? {...values, ...typed} : values;
+	const shown = isKept ? {...values, ...typed} : values;
 	const apply = (event) => {
 		event.preventDefault();
 		if (part && store(part, shown, typed)) setTyped({});
@@ -49,6 +50,12 @@ export function Inspector() {
 			<button id="apply" disabled=${!Object.keys(typed).length}>Apply</button>
 		</fieldset>
 	</form>`;
+}
+
+/** Return whether a segment is the one of before, whose edges may have moved. */
+function isSameSegment(before, chosen) {
+	if (before.video !== chosen.video || before.track !== chosen.track) return false;
+	return before.start === chosen.start || before.start < chosen.stop && chosen.start < before.stop;
 }
 
 function describe(part) {

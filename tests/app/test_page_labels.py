@@ -594,6 +594,43 @@ def test_what_is_saved_is_labels_alone(address, browser, clip, tmp_path):
         assert page.locator("#budget-table tbody td").all_text_contents()[:3] == ["mouse", NEW, "4.00"]
 
 
+def test_a_comment_outlives_a_drag_of_its_segment_and_no_other_one(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom", "eat")
+        by_keys(page, ("1", 30, 60), ("2", 75, 120))
+        page.mouse.click(*place(page, 3.0, longest="main"))
+        page.locator("#comment").press_sequentially("left ")
+        dragged(page, place(page, 2.02, longest="main"), place(page, 1.0, longest="main"))
+        page.press("#comment", "End")
+        page.locator("#comment").press_sequentially("paw")
+        page.click("#apply")
+        settled(page)
+        first = shown(page)["tracks"][0]["segments"][0]
+        assert first["start"] == pytest.approx(15, abs=1)
+        assert first["comment"] == "left paw"
+        page.fill("#comment", "half a comm")
+        page.mouse.click(*place(page, 6.0, longest="main"))
+        assert page.input_value("#comment") == ""
+
+
+def test_a_question_waits_for_the_one_that_is_open(address, browser):
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        page.evaluate("""async () => {
+            const {confirm} = await import("/static/dialogs.js");
+            window.said = [];
+            for (const name of ["one", "two"]) confirm(name, "Yes").then((yes) => window.said.push([name, yes]));
+        }""")
+        assert page.text_content("#ask-text") == "one"
+        page.click("#ask-yes")
+        page.locator("#ask-text", has_text="two").wait_for()
+        page.keyboard.press("Escape")
+        until(page, "window.said.length === 2")
+        assert page.evaluate("window.said") == [["one", True], ["two", False]]
+
+
 def test_what_is_typed_outlives_what_others_do(address, browser, clip, tmp_path):
     table = tmp_path / "by_bernd.csv"
     table.write_text("start,stop,label\n2,4,groom\n")
