@@ -151,7 +151,7 @@ class Engine:
             raise InputError(path, f"{seconds / 60:.1f} minutes", fix)
 
     def features(self, video: VideoEntry) -> Path | None:
-        """Return the features of a video for the model in use, or None if there are none yet."""
+        """Return the feature file of a video for the model in use, or None if there is none yet."""
         model = self.model()
         if video.features is not None or video.media is None or model is None:
             return video.features
@@ -165,7 +165,7 @@ class Engine:
         return self.project.folder / "features" / name / video.id
 
     def encode(self, video: VideoEntry, model: Segmenter | None, job: Job) -> Path:
-        """Return the features of a video. If there are none, extract them into the project.
+        """Return the feature file of a video. If there is none, extract it into the project.
 
         Args:
             video: the video.
@@ -207,6 +207,8 @@ class Engine:
             raise InputError("model", "there is none")
         if path.suffix.lower() in SUFFIXES:
             self.frame_times(path, None)  # checks its length
+        else:
+            self.frame_times(None, path)
         report = self._reporter(path, model.extraction.fps, job)
         return replace(model.segment(path, names, progress=report), media=None)
 
@@ -219,7 +221,7 @@ class Engine:
             video: the video.
 
         Returns:
-            The segments in frames of the video. None without a model, names or features.
+            The segments in frames of the video. There are none without a model, names or features.
         """
         work = self.work(video.id)
         model = self.model()

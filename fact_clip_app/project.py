@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field
 
 from fact_clip.core import Floats, InputError, Json
+from fact_clip.core.messages import is_name, printable
 from fact_clip_app.database import Database
 
 Origin = Literal["predicted", "corrected", "drawn", "imported"]
@@ -32,13 +33,13 @@ MAX_COMMENT = 2000
 
 def _one_line(name: str) -> str:
     name = name.strip()
-    if not name or len(name) > MAX_NAME or not name.isprintable():
+    if len(name) > MAX_NAME or not is_name(name):
         raise ValueError(f"a name is one line of at most {MAX_NAME} characters")
     return name
 
 
 def _printable(value: str) -> str:
-    if not value.replace("\n", "").isprintable():
+    if any(printable(line) != line for line in value.split("\n")):
         raise ValueError("a text has no control characters")
     return value
 

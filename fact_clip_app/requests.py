@@ -18,6 +18,7 @@ from starlette.requests import Request
 from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.io import read_mapping
+from fact_clip.core.messages import printable
 from fact_clip.formats import FORMATS
 from fact_clip.video.decode import SUFFIXES
 from fact_clip_app.history import History, Part, Person
@@ -266,9 +267,10 @@ def ending_of(name: str) -> str:
 
 
 def base_name(name: str) -> str:
-    """Return the last part of a file name from a browser, without control characters."""
+    """Return the last part of a file name from a browser, without invisible characters."""
     last = name.replace("\\", "/").rpartition("/")[2]
-    clean = "".join(character for character in last if character.isprintable()).strip(" .")
+    visible = "".join(character for character in last if printable(character) == character)
+    clean = visible.strip(" .")
     length = len(ending_of(clean))
     return clean[:-length][:_MAX_NAME] + clean[-length:]
 

@@ -13,7 +13,7 @@ MAX_LISTED = 12  # names that a message lists; the others are counted
 # marks of the direction of writing, byte-order marks, soft hyphens. The joiners U+200C and U+200D
 # are not here, because Persian and emoji use them.
 _INVISIBLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069"
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069"
     "\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 _JOINERS = "\u200c\u200d"

@@ -24,7 +24,6 @@ from fact_clip.core import (
     FileLocation,
     InputError,
     Location,
-    Names,
     Progress,
     Reals,
     Segmentation,
@@ -88,7 +87,7 @@ class Segmenter:
         self.actions: Sequence[str] | None = None  # candidates of calls that name none
         self.reopen: Callable[..., Segmenter] | None = None  # makes it again in another process
         self.unlabelled: Sequence[str | Path] = ()  # videos of `adapt_to`
-        self._prototypes: dict[Names, tuple[Prototypes, ...]] = {}
+        self._prototypes: dict[tuple[object, ...], tuple[Prototypes, ...]] = {}
         self.extraction = extraction or Settings(fps=scorer.fps or Settings().fps)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -197,11 +196,6 @@ class Segmenter:
         """Return the classes of the run, or the names of a training-free segmenter."""
         return self.scorer.vocabulary
 
-    @property
-    def encodes(self) -> bool:
-        """Return whether an encoder of pictures was named."""
-        return self._encoder is not None
-
     def adapt_to(self, sources: Sequence[str | Path]) -> Segmenter:
         """Learn what the candidates look like from unlabelled videos, before any is segmented.
 
@@ -227,11 +221,12 @@ class Segmenter:
     def _adapted(self, candidates: CandidateSet) -> CandidateSet:
         """Return candidates with their prototypes in the unlabelled videos."""
         assert isinstance(self.scorer, Scorer)
-        names = candidates.vocabulary.names
-        if names not in self._prototypes:
+        # A closed head has one vocabulary for all lists of names, of which others are allowed.
+        key = (candidates.vocabulary.names, *candidates.is_allowed.tolist())
+        if key not in self._prototypes:
             videos = self._unlabelled_rows()
-            self._prototypes[names] = self.scorer.prototypes(videos, candidates)
-        return replace(candidates, prototypes=self._prototypes[names])
+            self._prototypes[key] = self.scorer.prototypes(videos, candidates)
+        return replace(candidates, prototypes=self._prototypes[key])
 
     def _unlabelled_rows(self) -> Iterator[Array]:
         """Yield the raw features (T, D) of the unlabelled videos."""
@@ -243,6 +238,8 @@ class Segmenter:
         self, actions: Sequence[str] | None = None, settings: DecodeSettings | None = None
     ) -> CandidateSet:
         """Return the candidates for names.
+
+        After `adapt_to`, the first call for these names scores the unlabelled videos.
 
         Args:
             actions: the names; None: those of `load`, else the segmenter's vocabulary.
@@ -289,14 +286,14 @@ class Segmenter:
             transcript: the actions in order, for a model that aligns transcripts
                 (``model.transcript``).
             settings: of decoding; None: those of the run.
-            decoder: a function of `Scores` to class indices (T,), or the name of one that is
-                registered, in place of the decoding of the settings.
+            decoder: a function of `fact_clip.Scores` to class indices (T,), or the name of one
+                that is registered. It replaces the decoding; of the settings `gamma` alone counts.
             progress: called with (rows done, rows in all, name) while a video is encoded.
             span: the part of a video that is read; None: all of it.
 
         Returns:
             A segmentation of all T frames. The confidence of a segment is the mean score of its
-            class, calibrated where the run has validation videos.
+            class, calibrated where the run has validation videos and there is no `decoder`.
 
         Raises:
             InputError: the source, the names or the settings do not fit the model.
@@ -392,10 +389,12 @@ class Segmenter:
             The input, or the name of a pair, and its segmentation.
 
         Raises:
-            InputError: the encoder cannot be loaded, or an input fails without `failed`.
+            InputError: the names or the settings do not fit the model, the encoder cannot be
+                loaded, or an input fails without `failed`.
         """
         if isinstance(inputs, str | Path) or not isinstance(inputs, Iterable):
             raise InputError("inputs", f"{inputs!r} is not a list of paths")
+        self.choose(actions, settings)  # wrong names are no fault of an input
         elements: Iterable[tuple[Any, Any]] = map(_split, inputs)
         if isinstance(inputs, Collection):
             elements = list(elements)  # a wrong type is reported before the work
@@ -532,7 +531,7 @@ class Segmenter:
             number_of(fps, "fps", meaning, LEAST_FPS, MOST_FPS)
         self.scorer.check_stream(fps)
         rate = self.scorer.fps if fps is None else fps
-        if rate is None and self.encodes:
+        if rate is None and self.encoder_name is not None:
             rate = self.extraction.fps
         decoder = self._decoder(self.choose(actions, settings), settings)
         encoder = partial(self.encoder_for, "pictures")
@@ -580,8 +579,9 @@ class Segmenter:
 
 def _split(element: Any) -> tuple[Any, Any]:
     """Return the name of an input, and what is segmented: a path or an array."""
+    name, source = element, element
     if isinstance(element, tuple) and len(element) == 2:
-        return element
-    if not isinstance(element, np.ndarray):
-        path_of(element, "inputs")
-    return element, element
+        name, source = element
+    if not isinstance(source, np.ndarray):
+        path_of(source, "inputs")
+    return name, source

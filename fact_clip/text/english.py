@@ -92,9 +92,9 @@ def base_form(verb: str) -> str:
     if verb in _IRREGULAR_VERBS:
         return _IRREGULAR_VERBS[verb]
     forms = [stem, f"{stem}e"]
-    if re.search(r"([cvzu]|dg|ns|[^aeiouywlr]l|rg|at|rs)$", stem):
-        forms.reverse()
-    if re.search(r"([^aeioulsz])\1$", stem):  # cutting
+    if re.search(r"([cvzu]|[dr]g|[nr]s|[aeiou]{2}s|[^aeiouywlr]l|(?<![aeo])at)$", stem):
+        forms.reverse()  # slicing, wiggling, raising, rotating
+    if re.search(r"([^aeioulszf])\1$", stem):  # cutting
         forms = [stem[:-1]]
     return next((form for form in forms if gerund(form) == verb), verb)
 
@@ -217,7 +217,7 @@ def _is_particle(word: str, following: str) -> bool:
 
 def _add_noun(parts: dict[str, str], slot: str, phrase: Sequence[str]) -> None:
     noun = _noun(phrase, slot)
-    if noun is not None:
+    if noun is not None and slot != _DROPPED:
         parts.setdefault(slot, noun)
 
 
@@ -287,5 +287,5 @@ class Sentences:
 
 
 def are_sentences(names: Iterable[str]) -> bool:
-    """Return whether names have articles and the like, which a pattern would take for words."""
+    """Return whether some name has a determiner behind its verb, as "the" in "add the salt"."""
     return any(_DETERMINERS & set(_tokens(name)[1:]) for name in names)

@@ -7,7 +7,7 @@ _SILENT_H = re.compile(r"(heir|honest|hour)")
 _IRREGULAR = {"be": "is", "have": "has"}
 # One syllable that ends in one vowel and one consonant doubles it: cut, cutting; but screw,
 # screwing and open, opening.
-_DOUBLES = re.compile(r"[^aeiou]+[aeiou][^aeiouwxy]|[aeiou][^aeiouwxy]")
+_DOUBLES = re.compile(r"(?:qu|[^aeiou])+[aeiou][^aeiouwxy]|[aeiou][^aeiouwxy]")
 
 
 def article(noun: str) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from fact_clip_app.database import MIGRATIONS
 from fact_clip_app.history import ConflictError, History, Person
@@ -241,3 +242,16 @@ def test_an_overlap_is_named_with_its_time(tmp_path):
         History(project).replace(video, track, [Label(10, 25, "eat"), Label(20, 30, "dig")])
     expected = "segments: this overlaps 'eat' (1.00 to 2.50 s). Shorten it, or use another track."
     assert refusal.message == expected
+
+
+def test_names_of_all_languages():
+    labels = TypeAdapter(Label)
+    for name in ("می\u200cخورد", "\U0001f468\u200d\U0001f373 cook", "卵\u3000割る"):
+        label = labels.validate_python({"start": 0, "stop": 9, "label": name, "comment": f"{name}\n{name}"})
+        assert (label.label, label.comment) == (name, f"{name}\n{name}")
+    for name in ("a\u200eb", "a\u061cb", "a\tb", "\u200c", "x" * 201):
+        with pytest.raises(ValidationError, match="a name is one line"):
+            labels.validate_python({"start": 0, "stop": 9, "label": name})
+    for comment in ("a\u200eb", "a\tb", "a\rb"):
+        with pytest.raises(ValidationError, match="a text has no control characters"):
+            labels.validate_python({"start": 0, "stop": 9, "label": "a", "comment": comment})

@@ -24,6 +24,8 @@ from ..small import write_dataset
         ("../../etc/a.npy", "a.npy"),
         ("C:\\videos\\a.MP4", "a.MP4"),
         ("a\x00b\nc.npy", "abc.npy"),
+        ("\u202ea\u200e.npy", "a.npy"),
+        ("می\u200cخورد.npy", "می\u200cخورد.npy"),
         ("..npy.npy", "npy.npy"),
         ("x" * 400 + ".label-studio.json", "x" * 150 + ".label-studio.json"),
     ],
@@ -68,6 +70,10 @@ def test_a_feature_file_may_not_be_too_long(opened, rows):
     user = opened(limits=Limits(minutes=n_rows / 15 / 60 - 0.001))()
     answer = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(rows)]})
     assert answer["error"].startswith("person1_video1.npy: ")
+    refusal = user.client.post("/api/segment", params={"name": "clip.npy"}, content=rows.read_bytes())
+    assert refusal.status_code == 400
+    assert refusal.json()["error"].startswith("clip.npy: ")
+    assert "minutes" in refusal.json()["error"]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,14 @@ def test_an_adapted_segmenter_adds_the_prototypes_of_its_videos(tiny_run, videos
     assert again.segment(videos[0]) == adapted.segment(videos[0])
 
 
+def test_each_list_of_names_has_prototypes_of_its_own(tiny_run, videos):
+    first = fact_clip.load(tiny_run).adapt_to(videos)
+    names = [name for name in first.vocabulary.names if name not in first.vocabulary.background]
+    first.segment(videos[0], names[:1])
+    second = fact_clip.load(tiny_run).adapt_to(videos)
+    assert first.segment(videos[0]) == second.segment(videos[0])  # whatever was asked before
+
+
 def test_what_cannot_be_adapted(tiny_run):
     with refused("adapt_to"):
         fact_clip.load(tiny_run).adapt_to([])

@@ -232,6 +232,11 @@ def test_arrays_pairs_and_generators(segmenter, video):
     pairs = [("bad", features[:, :2]), ("good", features)]
     assert len(list(segmenter.segment_all(pairs, failed=lambda *call: failed.append(call)))) == 1
     assert failed[0][0] == "bad"
+    with refused("inputs"):
+        list(segmenter.segment_all([("a", [[1.0]])]))
+    with refused("vocabulary"):  # a wrong name is no fault of an input
+        list(segmenter.segment_all(pairs, ["typo"], failed=lambda *call: failed.append(call)))
+    assert len(failed) == 1
 
 
 def test_a_segmenter_is_opened_again_from_its_pickle(tiny_run, video):
