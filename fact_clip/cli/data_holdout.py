@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,21 +42,24 @@ def holdout(
             min=0,
         ),
     ] = 1,
-    seed: Annotated[int, option("With --count: breaks ties.")] = 0,
+    seed: Annotated[int, option("Breaks ties of the ranking and of --count.")] = 0,
     mode: Annotated[
-        Literal["mask", "drop"],
-        option("In training, mask frames of these classes or drop their videos."),
-    ] = "mask",
+        Literal["mask", "drop"] | None,
+        option(
+            "In training, mask frames of these classes or drop their videos. Default: mask, or "
+            "that of --file."
+        ),
+    ] = None,
     out: Annotated[Path | None, option("JSON to write, for data.holdout=FILE.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose classes to hold out, or look at a choice.
 
-    Without a choice: ranks the classes by how many others have their rarest factor, well filled
-    with ten training frames in three segments. With one: says whether it is compositional as a
-    whole, which factors no seen class has, or a single one, and what remains for training if unseen
-    frames are masked or their videos dropped. The folder of an own data set is read as its
-    recipe.yaml says; without one the grammar is guessed as init does.
+    Without a choice, ranks the classes by the number of other classes that have their rarest
+    factor, well-filled ones first (ten training frames in three segments). With a choice, reports
+    which of its factors no seen class has, which ones rest on a single seen class, and what remains
+    for training with each mode. A folder of your own is read by its recipe.yaml; without one the
+    grammar is guessed as by init.
 
     \b
     Example:
@@ -85,17 +89,18 @@ def holdout(
             fix = "give --unseen, --file, --only-in or --count too"
             raise InputError("--out", "nothing is chosen", fix)
     from fact_clip.cli.holdout import choose, description, of_videos, open_with_guesses, ranking
-    from fact_clip.datasets.holdout import Holdout
+    from fact_clip.datasets.holdout import Holdout, read_holdout
 
     dataset, guesses = open_with_guesses(data_config(data, overrides))
     if unseen is not None:
         validation_names = read_names(validation_unseen, "--validation-unseen")
-        choice = Holdout(read_names(unseen, "--unseen"), validation_names, mode)
+        choice = Holdout(read_names(unseen, "--unseen"), validation_names, mode or "mask")
     elif file is not None:
-        in_root = (dataset.root or Path()) / file  # where data.holdout is searched first
-        choice = Holdout.read(in_root if in_root.is_file() else file)
+        choice = read_holdout(str(file), dataset.root)
+        if mode is not None:
+            choice = replace(choice, mode=mode)
     elif only_in is not None:
-        choice = of_videos(dataset, only_in, mode)
+        choice = of_videos(dataset, only_in, mode or "mask")
     elif count is not None:
         choice = choose(
             dataset,
@@ -103,7 +108,7 @@ def holdout(
             validation_count,
             min_support=min_support,
             seed=seed,
-            mode=mode,
+            mode=mode or "mask",
         )
     else:
         note(*guesses)

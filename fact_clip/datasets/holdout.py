@@ -178,11 +178,16 @@ def find_holdout(config: DataConfig, root: Path | None, vocabulary: Vocabulary) 
     if not isinstance(source, str):
         holdout = Holdout(_class_names(source, vocabulary))
     else:
-        paths = [(root or Path()) / source, Path(source), HOLDOUTS / f"{source}.json"]
-        holdout = Holdout.read(next((path for path in paths if path.is_file()), Path(source)))
+        holdout = read_holdout(source, root)
     if isinstance(config.validation_unseen, tuple):
         holdout = replace(holdout, validation_unseen=config.validation_unseen)
     return replace(holdout, mode=config.holdout_mode or holdout.mode).check(vocabulary)
+
+
+def read_holdout(source: str, root: Path | None) -> Holdout:
+    """Read a holdout from a file under the root, a path, or by its name in `HOLDOUTS`."""
+    paths = [(root or Path()) / source, Path(source), HOLDOUTS / f"{source}.json"]
+    return Holdout.read(next((path for path in paths if path.is_file()), Path(source)))
 
 
 def _class_names(classes: Sequence[str | int], vocabulary: Vocabulary) -> Names:

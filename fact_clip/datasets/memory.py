@@ -15,7 +15,7 @@ from fact_clip.core.paths import inside, is_file_name, whole_file, write_lines
 from fact_clip.core.plugins import Table
 from fact_clip.datasets.benchmarks import IN_MEMORY, Layout, find_benchmark
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.datasets.layout import DataStore, Videos
+from fact_clip.datasets.layout import DataStore, Videos, split_names
 from fact_clip.datasets.splits import Split, write_splits
 
 _ATTRIBUTES = ("class_names", "train", "test", "fps", "background", "features", "labels")
@@ -107,8 +107,9 @@ def from_arrays(
         The data set.
 
     Raises:
-        InputError: other videos in `labels` than in `features`, or in `train` and `test`, or data
-            that `train` rejects.
+        InputError: other videos in `labels` than in `features`, an unknown video in `train` or
+            `test`, or names that cannot be those of files or classes. Shapes and lengths are
+            checked when the data are read.
     """
     for argument, mapping in (("features", features), ("labels", labels)):
         if not isinstance(mapping, Mapping) or not mapping:
@@ -121,7 +122,7 @@ def from_arrays(
 
     label_lists = {}
     for name, values in labels.items():
-        label_lists[name] = tuple(map(str, names_of(values, f"labels of {name!r}")))
+        label_lists[name] = names_of(values, f"labels of {name!r}")
     arrays = {
         name: array_of(rows, f"features of {name!r}", "numbers, (T, D)")
         for name, rows in features.items()
@@ -144,10 +145,11 @@ def from_arrays(
         fps=fps,
         background=background,
     )
-    for name in (*data.train, *data.test):
-        if name not in arrays:
-            raise InputError("train", f"no features of a video {name!r}")
-    MemoryStore(data)  # checks the rest
+    for argument, names in (("train", data.train), ("test", data.test)):
+        for name in names:
+            if name not in arrays:
+                raise InputError(argument, f"no features of a video {name!r}")
+    MemoryStore(data)  # checks the names
     return data
 
 
@@ -182,9 +184,12 @@ def save(data: DataSource, root: str | Path) -> Path:
     """
     store = MemoryStore(data)
     root = Path(root)
+    existing = split_names(root)
+    if existing:
+        problem = f"there are the splits {', '.join(existing)} already"
+        raise InputError(root / "splits", problem, "name a new folder")
     videos = [*data.train, *data.test]
     labels = {name: store.label_lines(name) for name in videos}
-    write_splits(root, [Split(tuple(data.train), tuple(data.test), ())])
     for name in videos:
         path = inside(root, "features", f"{name}.npy")
         with whole_file(path) as unfinished, unfinished.open("wb") as file:
@@ -192,6 +197,8 @@ def save(data: DataSource, root: str | Path) -> Path:
         write_lines(inside(root, "groundTruth", f"{name}.txt"), labels[name])
     mapping = (f"{index} {name}" for index, name in enumerate(data.class_names))
     write_lines(inside(root, "mapping.txt"), mapping)
+    # last, so that nothing is in the way of another try if a video is faulty
+    write_splits(root, [Split(tuple(data.train), tuple(data.test), ())])
     return root
 
 
@@ -215,9 +222,9 @@ class MemoryStore(DataStore):
         for name in names:
             if not is_file_name(name):
                 raise InputError("data.train", f"{name!r} cannot be the name of a file")
-        if not names:
+        if not self._train:
             raise InputError("data.train", "no videos")
-        if not self._train or len(set(names)) < len(names):
+        if len(set(names)) < len(names):
             raise InputError("data.train", "a video twice, in train and test or in one")
         class_names = names_of(data.class_names, "data.class_names")
         self._class_names = Vocabulary.from_names(class_names).names

@@ -93,7 +93,7 @@ def test_an_own_folder_is_ranked_as_a_known_set(workbench, fact_clip, tmp_path):
     assert (json.loads(by_recipe.out)["ranking"], by_recipe.err) == (known, "")
 
 
-def test_a_file_under_the_root_of_the_data(shared, fact_clip):
+def test_a_file_under_the_root_of_the_data(shared, fact_clip, tmp_path):
     data = shared / "data" / "kscgr"
     settings = ["data.name=kscgr", "data.split=5", "--file", "zero_shot/A.json"]
     result = json.loads(fact_clip("data", "holdout", data, *settings, "--json").out)
@@ -105,6 +105,15 @@ def test_a_file_under_the_root_of_the_data(shared, fact_clip):
     assert "\ncut ham  " in text
     ham = json.loads(fact_clip("data", "holdout", data, *settings[:3], "zero_shot/new_word_ham.json", "--json").out)
     assert ["object", "ham"] in ham["lost_factors"]
+    again = fact_clip("data", "holdout", data, *settings, "--mode", "drop", "--out", tmp_path / "drop.json")
+    assert again.code == 0
+    assert Holdout.read(tmp_path / "drop.json").mode == "drop"
+    assert (
+        json.loads(fact_clip("data", "holdout", data, *settings[:2], "--file", tmp_path / "drop.json", "--json").out)[
+            "holdout"
+        ]["mode"]
+        == "drop"
+    )
 
 
 @pytest.mark.parametrize(

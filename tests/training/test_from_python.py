@@ -141,6 +141,7 @@ BAD = [
     ("labels of 'v0'", lambda rows, names: (rows, {**names, "v0": "idle"}, {})),
     ("features of 'v0'", lambda rows, names: ({**rows, "v0": [["a"]]}, names, {})),
     ("train", lambda rows, names: (rows, names, {"train": ["v7"]})),
+    ("test", lambda rows, names: (rows, names, {"test": ["v7"]})),
     ("data.train", lambda rows, names: (rows, names, {"train": ["v1", "v1"]})),
     ("data.train", lambda rows, names: (rows, names, {"train": ["v1"], "test": ["v1"]})),
     ("data.train", lambda rows, names: ({"a/b": rows["v0"]}, {"a/b": names["v0"]}, {})),
@@ -191,6 +192,17 @@ def test_data_in_memory_are_saved_once(tmp_path):
     np.testing.assert_array_equal(dataset.features("v1"), DATA.features("v1"))
     with refused("splits"):
         save(DATA, root)
+
+
+def test_a_saving_that_failed_can_be_repeated(tmp_path):
+    features, labels = arrays()
+    faulty = from_arrays({**features, "v1": np.zeros(4)}, labels, test=["v4"])
+    with refused("data.features('v1')"):
+        save(faulty, tmp_path)
+    assert Dataset.splits(Config.overridden({"data": {"root": str(save(DATA, tmp_path))}}, [], "tests").data) == ["1"]
+    with refused("data.train") as refusal:
+        from_arrays(features, labels, test=list(features))
+    assert "no videos" in refusal.message
 
 
 # --- callbacks ------------------------------------------------------------------------------------------------
