@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fact_clip.core import Clock, FileLocation, Segmentation
+from fact_clip.core import BACKGROUND, Clock, FileLocation, Segmentation
 from fact_clip.core.extras import require
 from fact_clip.formats import base
 from fact_clip.formats.gaps import to_frames
@@ -42,7 +42,7 @@ def from_annotation(
     annotation: Annotation,
     fps: float,
     n_frames: int | None = None,
-    background: str = base.BACKGROUND,
+    background: str = BACKGROUND,
 ) -> Segmentation:
     """Convert an annotation to one label a frame; of overlapping segments the later one counts.
 

@@ -10,9 +10,6 @@ from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats.gaps import Gaps
 from fact_clip_app.project import Label
 
-BACKGROUND = "background"
-"""Label of unlabelled frames, where the model has no background."""
-
 
 @dataclass(frozen=True)
 class Draft:

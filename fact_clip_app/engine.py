@@ -12,7 +12,7 @@ from fact_clip.core import Clock, Floats, InputError, Names, Progress, Segmentat
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.features import load_features, read_clock
-from fact_clip.decoding import Scores
+from fact_clip.decoding import CandidateSet, Scores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
@@ -236,22 +236,34 @@ class Engine:
         key = ScoreKey(self.run_name, names, rivals=settings.reject is not None)
         if work.prediction is None or work.basis != (key, settings):
             candidates = model.choose(names, settings)
-            cached_key, scores = self._scores.pop(video.id, (None, None))
-            if scores is None or cached_key not in (key, key._replace(rivals=True)):
-                cached_key = key
-                rows, clock = model.open(features)
-                clock = replace(clock, n_frames=len(rows), media=None)
-                scores = model.score(rows, features, candidates, clock, rivals=key.rivals)
-            self._scores[video.id] = (cached_key, scores)
-            total = sum(scores.nbytes for _, scores in self._scores.values())
-            for oldest in list(self._scores)[:-1]:
-                if total > MAX_SCORE_BYTES:
-                    total -= self._scores.pop(oldest)[1].nbytes
+            scores = self._video_scores(video.id, features, model, candidates, key)
             work.prediction = model.decode(scores, candidates, settings)
             work.basis = (key, settings)
             starts = row_starts(scores.clock, scores.n_frames)
             work.drafts = drafts_of(work.prediction, starts, video.times)
         return work.drafts
+
+    def _video_scores(
+        self,
+        video: str,
+        features: Path,
+        model: Segmenter,
+        candidates: CandidateSet,
+        key: ScoreKey,
+    ) -> Scores:
+        """Return the scores of a video. Those of the latest videos are cached."""
+        cached_key, scores = self._scores.pop(video, (None, None))
+        if scores is None or cached_key not in (key, key._replace(rivals=True)):
+            cached_key = key
+            rows, clock = model.open(features)
+            clock = replace(clock, media=None)  # it could be the path of any file
+            scores = model.score(rows, features, candidates, clock, rivals=key.rivals)
+        self._scores[video] = (cached_key, scores)
+        total = sum(cached.nbytes for _, cached in self._scores.values())
+        for oldest in list(self._scores)[:-1]:
+            if total > MAX_SCORE_BYTES:
+                total -= self._scores.pop(oldest)[1].nbytes
+        return scores
 
 
 def encoding(model: Segmenter | None, media: Path) -> Encoding:

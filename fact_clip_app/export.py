@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fact_clip.core import Floats, InputError
+from fact_clip.core import BACKGROUND, Floats, InputError
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import write_lines
 from fact_clip.datasets.dataset import Dataset
@@ -13,7 +13,7 @@ from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
-from fact_clip_app.drafts import BACKGROUND, Draft, click_labels, row_labels
+from fact_clip_app.drafts import Draft, click_labels, row_labels
 from fact_clip_app.engine import open_features, row_starts, run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from fact_clip.core import Floats, InputError, Integers, Location, Segment, Segmentation
+from fact_clip.core import BACKGROUND, Floats, InputError, Integers, Location, Segment, Segmentation
 from fact_clip.formats import FORMATS, format_of, load
 from fact_clip.formats.base import Annotation, Options, Span, TiersError
 from fact_clip.formats.boris import read_ethogram
 from fact_clip.formats.csv_file import usual_unit
 from fact_clip.formats.gaps import last_frame
-from fact_clip_app.drafts import BACKGROUND, nearest_frames
+from fact_clip_app.drafts import nearest_frames
 from fact_clip_app.project import MAX_COMMENT, Action, Label, Project, Text, VideoEntry
 
 MAX_OVERLAPS = 20

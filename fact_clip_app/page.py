@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from fact_clip.batch.stores import RemoteFile
-from fact_clip.core import FileLocation, InputError, Names, located
+from fact_clip.core import BACKGROUND, FileLocation, InputError, Names, located
 from fact_clip.core.paths import locked
-from fact_clip_app.drafts import BACKGROUND, Draft, overlaid
+from fact_clip_app.drafts import Draft, overlaid
 from fact_clip_app.engine import Engine
 from fact_clip_app.history import History
 from fact_clip_app.jobs import BusyError, Job, Queue, Quick

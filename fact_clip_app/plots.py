@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from starlette.exceptions import HTTPException
 
-from fact_clip.core.colours import BACKGROUND
+from fact_clip.core.colours import BACKGROUND_COLOUR
 from fact_clip.report import charts
 from fact_clip.report.plots import save_figure
 from fact_clip_app import views
@@ -45,7 +45,7 @@ def _labels(page: Page, kind: str, annotators: Collection[str] | None) -> Figure
     for parts in rows.values():
         labels |= dict.fromkeys(label for _, _, label in parts)
     looks = views.colours(page, list(labels))
-    colours = {label: looks[label]["colour"] or BACKGROUND for label in labels}
+    colours = {label: looks[label]["colour"] or BACKGROUND_COLOUR for label in labels}
     if kind == "budget":
         return charts.time_bars(rows, labelled.durations, colours)
     return charts.ethogram(rows, labelled.durations, colours)

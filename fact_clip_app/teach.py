@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fact_clip.core import InputError, Json, Vocabulary
+from fact_clip.core import BACKGROUND, InputError, Json, Vocabulary
 from fact_clip.core.distributed import PARENT
 from fact_clip.core.io import read_mapping
 from fact_clip.datasets.labels import UNLABELLED
@@ -22,7 +22,6 @@ from fact_clip.inference.candidates import check_trust
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
-from fact_clip_app.drafts import BACKGROUND
 from fact_clip_app.engine import reads_names, run_of
 from fact_clip_app.export import LabelledVideo, training_videos, write_set
 from fact_clip_app.jobs import CancelledError, Job

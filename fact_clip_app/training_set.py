@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fact_clip.core import Array, InputError, Json, Vocabulary
+from fact_clip.core import BACKGROUND, Array, InputError, Json, Vocabulary
 from fact_clip.core.paths import check_place, locked, whole_file, write_lines
 from fact_clip.datasets.benchmarks import BENCHMARKS, FACTORS_FILE, new_factors, parse_factors
 from fact_clip.datasets.clicks import FOLDER as CLICKS_FOLDER
@@ -17,7 +17,6 @@ from fact_clip.datasets.features import open_array, read_sidecar
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.layout import find_split, read_split, split_names
 from fact_clip.run import Run
-from fact_clip_app.drafts import BACKGROUND
 
 LOCK_SECONDS = 60.0
 """Seconds to wait for others who write to the training set."""

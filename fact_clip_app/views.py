@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import Clock, InputError, Segment, Segmentation
+from fact_clip.core import BACKGROUND, Clock, InputError, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.paths import file_name
 from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save, save_tracks
@@ -18,7 +18,7 @@ from fact_clip.metrics.agreement import agreement
 from fact_clip.report.budget import Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app import answers
 from fact_clip_app.controls import CONTROLS
-from fact_clip_app.drafts import BACKGROUND, Draft, row_labels, segmentation_of
+from fact_clip_app.drafts import Draft, row_labels, segmentation_of
 from fact_clip_app.engine import run_of
 from fact_clip_app.history import ConflictError, Person
 from fact_clip_app.jobs import Job

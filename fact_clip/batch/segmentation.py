@@ -280,8 +280,8 @@ class SegmentTask(Task):
 
     def _segment(self, item: Item, within: Progress | None) -> Segmentation:
         segmenter = self._segmenter
-        direct = segmenter.decoder
-        segmenter.decoder = self.decoder
+        direct = segmenter.video_decoder
+        segmenter.video_decoder = self.decoder
         try:
             with item.opened() as path:
                 return segmenter.segment(
@@ -292,7 +292,7 @@ class SegmentTask(Task):
                     span=item.span,
                 )
         finally:
-            segmenter.decoder = direct
+            segmenter.video_decoder = direct
 
     def _write(self, outcome: Outcome, identity: Json, segmentation: Segmentation) -> Outcome:
         """Write the record and the files of a result."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, argument, option
-from fact_clip.core import InputError, Json
+from fact_clip.core import BACKGROUND, InputError, Json
 from fact_clip.core.messages import join_names
 
 if TYPE_CHECKING:
@@ -179,7 +179,6 @@ def _read(
 ) -> Recording:
     """Read the label file of a video, whose duration is given unless the file says it."""
     from fact_clip.formats import format_of, load
-    from fact_clip.formats.base import BACKGROUND
     from fact_clip.formats.csv_file import usual_unit
     from fact_clip.report.budget import timed_parts
 

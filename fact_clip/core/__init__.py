@@ -15,7 +15,7 @@ from fact_clip.core.errors import (
     library_errors,
     located,
 )
-from fact_clip.core.types import Json, Names, Progress, Size
+from fact_clip.core.types import BACKGROUND, Json, Names, Progress, Size
 
 if TYPE_CHECKING:
     from fact_clip.core.arrays import Array, Flags, Floats, Image, Integers, Reals, Singles
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fact_clip.core.vocabulary import WHOLE_NAME, Factors, Vocabulary, parse_mapping
 
 __all__ = [
+    "BACKGROUND",
     "LEAST_FPS",
     "MAX_FRAMES",
     "MOST_FPS",

@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from fact_clip.core.types import Names
 
-BACKGROUND = "#d9d9d9"
+BACKGROUND_COLOUR = "#d9d9d9"
 
 # Colours that are easily told apart: each is the one of a grid of sRGB that is farthest, in OKLab
 # (Björn Ottosson, 2020), from those before it, from paper and from the grey of background. Greyish,

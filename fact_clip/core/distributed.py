@@ -282,14 +282,14 @@ class Processes:
         return DistributedDataParallel(model, **options)
 
 
-PARENT = "FACT_CLIP_PARENT"  # environment variable: number of the process that a command ends with
+PARENT = "FACT_CLIP_PARENT"  # environment variable: ID of the process that a command ends with
 
 
 def end_with_parent(parent: int) -> None:
     """End this process when its parent ends, even by SIGKILL. Only Linux can do that.
 
     Args:
-        parent: number of the parent process.
+        parent: ID of the parent process.
     """
     if sys.platform != "linux":
         return

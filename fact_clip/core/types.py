@@ -1,4 +1,4 @@
-"""Types of plain values that many rooms use."""
+"""Types of plain values that many packages use."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -7,3 +7,6 @@ Json: TypeAlias = dict[str, Any]  # an object of JSON
 Names: TypeAlias = tuple[str, ...]
 Size: TypeAlias = tuple[int, int] | None  # (width, height) of pictures; None: that of the video
 Progress: TypeAlias = Callable[[int, int, str], None]  # called with (done, total, note)
+
+BACKGROUND = "background"
+"""Label of frames without an action where no other name is known."""

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 Value = Annotated[float, Field(ge=0, le=1e6)]
-Settings = dict[Annotated[str, Field(pattern="^[a-z_]+$")], Value]
+DecodeValues = dict[Annotated[str, Field(pattern="^[a-z_]+$")], Value]
 """Values by key of the group ``decode``."""
 
 
@@ -15,16 +15,17 @@ class DecodingChoice:
     """Settings of the group ``decode`` and the evidence for them.
 
     Attributes:
-        recipe: the settings of the recipe.
-        settings: those in use.
-        videos: validation videos that were decoded, out of fold where members have their own.
-        gain: mean gain of the best settings over those of the recipe, in points.
+        recipe: the values of the recipe.
+        settings: the values in use, of the same keys.
+        videos: number of validation videos that were decoded, each by members that had not trained
+            on it.
+        gain: mean gain of the best values that were tried, which need not be in use, in points.
         error: standard error of the gain over the videos.
-        reason: what decided.
+        reason: why these values are in use, in words.
     """
 
-    recipe: Settings
-    settings: Settings
+    recipe: DecodeValues
+    settings: DecodeValues
     videos: Annotated[int, Field(ge=0)]
     gain: float
     error: float

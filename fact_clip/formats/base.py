@@ -28,7 +28,6 @@ Unit = Literal["seconds", "frames"]
 LATEST = 1e9  # seconds (30 years) or frames; no video ends later
 OURS = "action"  # the tier, attribute or control that our writers use
 COMMENT = "comment"  # the tier, column or key of the comments of segments
-BACKGROUND = "background"  # label of gaps without a name
 _REMARK = "background: "  # beginning of the remark of our writers that names omitted background
 
 

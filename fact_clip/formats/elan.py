@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 from fact_clip.core import FileLocation, InputError, Segmentation, library_errors
 from fact_clip.core.io import check_file
 from fact_clip.formats.base import (
-    BACKGROUND,
     COMMENT,
     OURS,
     Annotation,
@@ -69,7 +68,7 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
         _add_below(eaf, CONFIDENCE, tier, confidences, tracks)
         _add_below(eaf, COMMENT, tier, comments, tracks)
     if first.background:
-        eaf.add_property(BACKGROUND, first.background[0])
+        eaf.add_property("background", first.background[0])
     pympi.to_eaf(path, eaf)
 
 
@@ -148,7 +147,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         spans.append(Span(int(start) / 1000, int(stop) / 1000, label, where, comment))
     background = None
     for element in root.iterfind("HEADER/PROPERTY"):
-        if element.get("NAME") == BACKGROUND:
+        if element.get("NAME") == "background":
             background = element.text
     return [Annotation(path, spans, background=background)]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fact_clip.core import (
+    BACKGROUND,
     MAX_FRAMES,
     Clock,
     FileLocation,
@@ -17,7 +18,7 @@ from fact_clip.core import (
     Segment,
     Segmentation,
 )
-from fact_clip.formats.base import BACKGROUND, Annotation
+from fact_clip.formats.base import Annotation
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field
 from fact_clip.core import FileLocation, InputError, Json, Segment, Segmentation
 from fact_clip.core.io import read_value
 from fact_clip.formats.base import (
-    BACKGROUND,
     OURS,
     Annotation,
     Options,
@@ -37,7 +36,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     if rate is not None:
         data["fps"] = rate
     if segmentation.background:
-        data[BACKGROUND] = segmentation.background[0]
+        data["background"] = segmentation.background[0]
 
     segments = segmentation.foreground
     prediction: Json = {"model_version": "fact-clip"}

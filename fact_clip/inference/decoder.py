@@ -11,7 +11,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from fact_clip.core import Clock, Floats, InputError, Integers, Segment, Segmentation, Singles, runs
+from fact_clip.core import (
+    BACKGROUND,
+    Clock,
+    Floats,
+    InputError,
+    Integers,
+    Segment,
+    Segmentation,
+    Singles,
+    runs,
+)
 from fact_clip.core.arguments import table_of
 from fact_clip.core.plugins import Table
 from fact_clip.core.scores import Scores as FrameScores
@@ -20,10 +30,6 @@ from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.scorer import FrameScorer
 
 MOST_ALTERNATIVES = 5  # of a segment
-
-BACKGROUND = "background"
-"""Name of frames under a threshold, where the vocabulary has no background."""
-
 
 Decode = Callable[[FrameScores], ArrayLike]
 """A decoder: from the scores of a video to the index among their names of each frame, (T,)."""
@@ -79,26 +85,26 @@ class SegmentDecoder:
 
     def segmentation(self, scores: Scores) -> Segmentation:
         """Return the segmentation of a scored video."""
-        table = self.class_scores(scores)
-        frames = self.label(scores, table=table)
+        row_scores = self.class_scores(scores)
+        frames = self.label(scores, row_scores=row_scores)
         segments = self.builder().add(frames, is_last=True)
-        means = self.table(scores, table)
+        frame_scores = self.frame_scores(scores, row_scores)
         ranked = []
         for segment in segments:
-            ranking = means.rank(segment.start, segment.stop)
+            ranking = frame_scores.rank(segment.start, segment.stop)
             runners_up = [candidate for candidate in ranking if candidate.label != segment.label]
             ranked.append(replace(segment, alternatives=tuple(runners_up[:MOST_ALTERNATIVES])))
         return self.finish(ranked, scores.clock)
 
     def segmentation_by(self, decode: Decode, scores: Scores) -> Segmentation:
         """Return the segmentation of a scored video by another decoder."""
-        table = self.table(scores, self.class_scores(scores))
-        n_frames, n_classes = table.array.shape
-        labels = table_of(decode(table), "decoder", (n_frames,)).astype(np.int64)
+        frame_scores = self.frame_scores(scores)
+        n_frames, n_classes = frame_scores.array.shape
+        labels = table_of(decode(frame_scores), "decoder", (n_frames,)).astype(np.int64)
         if not ((labels >= 0) & (labels < n_classes)).all():
             raise InputError("decoder", f"indices that are not from 0 to {n_classes - 1}")
-        confidence = table.array[np.arange(n_frames), labels].clip(0, 1).tolist()
-        names = [table.names[label] for label in labels]
+        confidence = frame_scores.array[np.arange(n_frames), labels].clip(0, 1).tolist()
+        names = [frame_scores.names[label] for label in labels]
         frames = Segmentation.from_frames(names, confidence=confidence)
         return self.finish(frames.segments, scores.clock)
 
@@ -106,11 +112,18 @@ class SegmentDecoder:
         """Return the probabilities of the candidates before decoding, (T', C)."""
         return class_scores(scores, self.candidates.with_gamma(self.settings.gamma))
 
-    def table(self, scores: Scores, table: Tensor) -> FrameScores:
-        """Return the probabilities (T', C) of a video as those of its frames, (T, C)."""
+    def frame_scores(self, scores: Scores, row_scores: Tensor | None = None) -> FrameScores:
+        """Return the probabilities of the allowed candidates in each frame.
+
+        Args:
+            scores: of the video.
+            row_scores: of `class_scores`, (T', C), if they are there.
+        """
+        if row_scores is None:
+            row_scores = self.class_scores(scores)
         allowed = self.candidates.is_allowed
         names = tuple(compress(self.candidates.vocabulary, allowed))
-        rows = table.cpu().numpy()[:, allowed].astype(np.float32)
+        rows = row_scores.cpu().numpy()[:, allowed].astype(np.float32)
         starts = scores.clock.starts(scores.n_frames)
         return FrameScores(rows[scores.row_of_frame], names, starts)
 
@@ -118,16 +131,16 @@ class SegmentDecoder:
         self,
         scores: Scores,
         final: Integers | None = None,
-        table: Tensor | None = None,
+        row_scores: Tensor | None = None,
     ) -> FrameLabels:
         """Label the frames of a scored video.
 
         Args:
             scores: of the video; with `reject`, those of rivals too.
             final: labels of the first frames, which stay, as in `decode_scores`.
-            table: of `class_scores`, if it is there.
+            row_scores: of `class_scores`, (T', C), if they are there.
         """
-        labels, shares = decode_scores(scores, self.candidates, self.settings, final, table)
+        labels, shares = decode_scores(scores, self.candidates, self.settings, final, row_scores)
         confidence = self.scorer.calibrated(shares)
         certainty = confidence
         if self.settings.reject is not None:

@@ -17,6 +17,7 @@ import numpy as np
 
 import fact_clip
 from fact_clip.core import (
+    BACKGROUND,
     LEAST_FPS,
     MOST_FPS,
     Array,
@@ -38,7 +39,7 @@ from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores
 from fact_clip.decoding.prototypes import Prototypes
 from fact_clip.encoders import FrameEncoder
-from fact_clip.inference.decoder import BACKGROUND, DECODERS, Decode, SegmentDecoder
+from fact_clip.inference.decoder import DECODERS, Decode, SegmentDecoder
 from fact_clip.inference.export import export
 from fact_clip.inference.scorer import FrameScorer, Scorer
 from fact_clip.inference.stream import Stream
@@ -83,7 +84,7 @@ class Segmenter:
         self.scorer = scorer
         self._encoder = encoder
         self.precision = precision
-        self.decoder: IsolatedDecoder | None = None  # of videos; None: in this process
+        self.video_decoder: IsolatedDecoder | None = None  # None: in this process
         self.actions: Sequence[str] | None = None  # candidates of calls that name none
         self.reopen: Callable[..., Segmenter] | None = None  # makes it again in another process
         self.unlabelled: Sequence[str | Path] = ()  # videos of `adapt_to`
@@ -306,7 +307,7 @@ class Segmenter:
         if decoder is None:
             return self.decode(scores, candidates, settings)
         decode = DECODERS.find(decoder, "decoder") if isinstance(decoder, str) else decoder
-        return self._decoder(candidates, settings).segmentation_by(decode, scores)
+        return self._segment_decoder(candidates, settings).segmentation_by(decode, scores)
 
     def scores(
         self,
@@ -335,8 +336,7 @@ class Segmenter:
         candidates = self.choose(actions)
         features, where, clock = self._open_source(source, progress, span)
         scores = self.score(features, where, candidates, clock, transcript)
-        decoder = self._decoder(candidates, None)
-        return decoder.table(scores, decoder.class_scores(scores))
+        return self._segment_decoder(candidates, None).frame_scores(scores)
 
     def _open_source(
         self, source: Reals | str | Path, progress: Progress | None, span: Span | None
@@ -359,7 +359,7 @@ class Segmenter:
         with TemporaryDirectory(prefix="fact-clip-", ignore_cleanup_errors=True) as folder:
             extraction = replace(self.extraction, span=span)
             file = extract(
-                path, encoder, folder, extraction, progress=progress, decoder=self.decoder
+                path, encoder, folder, extraction, progress=progress, decoder=self.video_decoder
             )
             features = np.array(load_features(file, "TD"))  # a copy outlives the folder
             clock = read_clock(file, layout="TD")
@@ -493,9 +493,11 @@ class Segmenter:
         Returns:
             A segmentation of all T frames.
         """
-        return self._decoder(candidates, settings).segmentation(scores)
+        return self._segment_decoder(candidates, settings).segmentation(scores)
 
-    def _decoder(self, candidates: CandidateSet, settings: DecodeSettings | None) -> SegmentDecoder:
+    def _segment_decoder(
+        self, candidates: CandidateSet, settings: DecodeSettings | None
+    ) -> SegmentDecoder:
         complete = (settings or DecodeSettings()).over(self.scorer.settings)
         return SegmentDecoder(self.scorer, candidates, complete)
 
@@ -533,7 +535,7 @@ class Segmenter:
         rate = self.scorer.fps if fps is None else fps
         if rate is None and self.encoder_name is not None:
             rate = self.extraction.fps
-        decoder = self._decoder(self.choose(actions, settings), settings)
+        decoder = self._segment_decoder(self.choose(actions, settings), settings)
         encoder = partial(self.encoder_for, "pictures")
         return Stream(decoder, delay, rate, encoder, self.extraction.batch)
 

@@ -10,7 +10,7 @@ import numpy as np
 from rich.cells import cell_len
 
 from fact_clip.core import Floats, InputError, Json, Reals, Segmentation, Vocabulary, library_errors
-from fact_clip.core.colours import BACKGROUND, class_colours
+from fact_clip.core.colours import BACKGROUND_COLOUR, class_colours
 from fact_clip.core.extras import install_command
 from fact_clip.core.paths import check_place, whole_file
 from fact_clip.report.analysis import confusion, factor_confusions, labellings
@@ -107,14 +107,14 @@ def timeline(
     """
     labels = dict.fromkeys(segment.label for row in rows.values() for segment in row)
     looks = class_colours([*names, *labels], background)
-    colours = {label: look["colour"] or BACKGROUND for label, look in looks.items()}
+    colours = {label: look["colour"] or BACKGROUND_COLOUR for label, look in looks.items()}
     marks = {
         label: str(look["number"])
         for label, look in looks.items()
         if look["number"] and label in labels
     }
     legend_rows = [(f"{mark}  {label}", colours[label]) for label, mark in marks.items()]
-    legend_rows += [(label, BACKGROUND) for label in labels if label in background]
+    legend_rows += [(label, BACKGROUND_COLOUR) for label in labels if label in background]
     height = _AXIS + _ROW * len(rows) + legend_height([name for name, _ in legend_rows])
     figure, axes = new_axes(WIDTH, height + _TITLE * bool(title), title)
     in_seconds = all(row.seconds(0) is not None for row in rows.values())
@@ -390,9 +390,9 @@ def space(vectors: Reals, labels: Labels, vocabulary: Vocabulary, title: str) ->
     axes.set_ylabel(f"second ({shares[1]:.0%})")
 
     looks = class_colours(vocabulary.names, vocabulary.background)
-    colours = [looks[name]["colour"] or BACKGROUND for name in vocabulary.names]
+    colours = [looks[name]["colour"] or BACKGROUND_COLOUR for name in vocabulary.names]
     drawn = [int(label) for label in np.unique(labels) if label >= 0]
-    for label in sorted(drawn, key=lambda label: colours[label] != BACKGROUND):
+    for label in sorted(drawn, key=lambda label: colours[label] != BACKGROUND_COLOUR):
         x, y = points[labels == label].T
         axes.scatter(x, y, s=6, color=colours[label], linewidths=0)
     legend = figure.legend(

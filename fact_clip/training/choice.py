@@ -17,7 +17,7 @@ from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import SEPARABLE, separability
 from fact_clip.decoding import Calibration
-from fact_clip.decoding.choice import DecodingChoice, Settings
+from fact_clip.decoding.choice import DecodeValues, DecodingChoice
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import Run
 from fact_clip.training.calibration import (
@@ -38,7 +38,7 @@ SCALES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0)  # of the penalty of the recipe
 class _Trial:
     """Decoding settings, and what they reach on each of V videos."""
 
-    settings: Settings
+    settings: DecodeValues
     distance: float  # from the recipe
     figures: NDArray[np.float64]  # (V,) in points
 

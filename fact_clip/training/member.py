@@ -1,7 +1,7 @@
 """One member of an ensemble, trained by ``python -m fact_clip.training.member``.
 
-Arguments: the recipe, the run folder, the number of the parent process, and ``--resume`` to
-continue. It is no fork, because torch's threads do not survive one.
+Arguments: the recipe, the run folder, the ID of the parent process, and ``--resume`` to continue.
+It is a new process and no fork, because torch's threads do not survive a fork.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main(recipe: str, out: str, parent: str, *options: str) -> None:
     Args:
         recipe: path of its configuration.
         out: its run folder.
-        parent: number of the parent process.
+        parent: ID of the parent process.
         options: ``--resume`` to continue an interrupted training.
     """
     threading.Thread(target=_end_with_stdin, daemon=True).start()

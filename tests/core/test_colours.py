@@ -7,7 +7,7 @@ from itertools import combinations, product
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from fact_clip.core.colours import BACKGROUND, class_colours, palette
+from fact_clip.core.colours import BACKGROUND_COLOUR, class_colours, palette
 
 PAPER = ("#ffffff", "#15181c")  # of the light and of the dark theme
 FIRST = "#1f77b4"  # a calm blue to begin with
@@ -38,7 +38,7 @@ def farthest(count: int) -> list[str]:
     is_red = (hue > -10) & (hue < 50) & (chroma > 0.09)
     grid = grid[(lightness > 0.42) & (lightness < 0.84) & (chroma > 0.05) & (chroma < 0.15) & ~is_red]
     seen = oklab(grid)
-    distance = np.linalg.norm(seen[:, None] - perceived(*PAPER, BACKGROUND), axis=2).min(1)
+    distance = np.linalg.norm(seen[:, None] - perceived(*PAPER, BACKGROUND_COLOUR), axis=2).min(1)
     indices = [int(np.linalg.norm(grid - to_rgb(FIRST), axis=1).argmin())]
     while len(indices) < count:
         distance = np.minimum(distance, np.linalg.norm(seen - seen[indices[-1]], axis=1))
@@ -62,8 +62,8 @@ def least(*colours: str) -> float:
 
 def test_sixty_colours_stay_apart():
     assert least(*palette(7)) > 0.17
-    assert least(*palette(20), BACKGROUND, "#ffffff", "#15181c") > 0.10
-    assert least(*palette(60), BACKGROUND, "#ffffff", "#15181c") > 0.06
+    assert least(*palette(20), BACKGROUND_COLOUR, "#ffffff", "#15181c") > 0.10
+    assert least(*palette(60), BACKGROUND_COLOUR, "#ffffff", "#15181c") > 0.06
     assert len(set(palette(300))) == 300
     assert palette(60)[:7] == palette(7)
     assert palette(0) == ()

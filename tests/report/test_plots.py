@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from fact_clip.core import Segment, Segmentation, Vocabulary
-from fact_clip.core.colours import BACKGROUND, palette
+from fact_clip.core.colours import BACKGROUND_COLOUR, palette
 from fact_clip.report.plots import (
     chosen_videos,
     class_scores,
@@ -68,7 +68,7 @@ def test_dots_have_the_colours_of_their_classes():
     figure = space(rng.standard_normal((6, 3)), labels, DOLLAR, "dots")
     dots = figure.axes[0].collections
     assert [len(own.get_offsets()) for own in dots] == [2, 2, 1]  # background first, below
-    assert [to_hex(own.get_facecolor()[0]) for own in dots] == [BACKGROUND, *palette(2)]
+    assert [to_hex(own.get_facecolor()[0]) for own in dots] == [BACKGROUND_COLOUR, *palette(2)]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["rest", "pour $milk$", "stir"]
 
 

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from fact_clip.core import Segment, Segmentation
-from fact_clip.core.colours import BACKGROUND, palette
+from fact_clip.core.colours import BACKGROUND_COLOUR, palette
 from fact_clip.report.plots import curve, save_figure, timeline
 
 SHORT = Segmentation((Segment(0, 30, "no action"), Segment(30, 40, "pour milk"), Segment(40, 60, "stir")), fps=10.0)
@@ -41,9 +41,9 @@ def test_background_is_grey_and_last_in_the_legend():
     figure = timeline({"truth": SHORT}, background=["no action"])
     legend = figure.legends[0]
     assert [text.get_text() for text in legend.get_texts()] == ["1  pour milk", "2  stir", "no action"]
-    assert legend.get_patches()[-1].get_facecolor()[:3] == to_rgb(BACKGROUND)
+    assert legend.get_patches()[-1].get_facecolor()[:3] == to_rgb(BACKGROUND_COLOUR)
     colours = figure.axes[0].collections[0].get_facecolors()
-    assert tuple(colours[0][:3]) == to_rgb(BACKGROUND)
+    assert tuple(colours[0][:3]) == to_rgb(BACKGROUND_COLOUR)
     assert tuple(colours[1][:3]) == to_rgb(palette(2)[0])
 
 
