@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,4 +67,5 @@ def from_annotation(
     source = base.Annotation(path, spans)
     frames = to_frames(source, Clock(n_frames, fps), background)
     segmentation = Segmentation.from_frames(frames.labels, fps)
-    return Clock(fps=fps, media=annotation.uri).apply_to(segmentation)
+    segmentation = Clock(fps=fps, media=annotation.uri).apply_to(segmentation)
+    return replace(segmentation, background=(frames.background,))

@@ -188,6 +188,14 @@ class Run(RunFacts):
         config = self.config.model_copy(update={"decode": decode})
         return replace(self, config=config, choice=choice)
 
+    def without_choice(self) -> Run:
+        """Return the run with the decoding settings of its recipe."""
+        if self.choice is None:
+            return self
+        decode = self.config.decode.model_copy(update=self.choice.recipe)
+        config = self.config.model_copy(update={"decode": decode})
+        return replace(self, config=config, choice=None)
+
     def check_plugin(self, table: Table[Any], name: str) -> None:
         """Raise an InputError if a part of the run came from a package that is not installed."""
         package = (self.packages or {}).get(f"{table.group}:{name}")

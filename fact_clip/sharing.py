@@ -16,7 +16,7 @@ from fact_clip.core import InputError, Json
 from fact_clip.core.arguments import validated
 from fact_clip.core.extras import require
 from fact_clip.core.io import read_mapping
-from fact_clip.core.paths import inside
+from fact_clip.core.paths import inside, same_place
 from fact_clip.metrics import figure_name
 from fact_clip.run import PATTERNS, LoadedRun, Run
 
@@ -65,7 +65,8 @@ def share(
     with TemporaryDirectory(prefix="fact-clip-") as folder:
         save_pretrained(run_dir, folder, license=license, address=f"hf://{repository}")
         message = message or "Upload a run of FACT-CLIP"
-        return hub.upload(repository, folder, PATTERNS, private=private, message=message)
+        patterns = (*PATTERNS, _EVALUATION)
+        return hub.upload(repository, folder, patterns, private=private, message=message)
 
 
 @validated()
@@ -93,11 +94,17 @@ def save_pretrained(
     address = address or Path(folder).name
     source = loaded.run.path
     target = Path(folder)
+    if same_place(source, target):
+        raise InputError(target, "the run itself", "name another folder")
     evaluation: Json = {}
     if (source / _EVALUATION).is_file():
         evaluation = read_mapping(source / _EVALUATION, "what fact-clip evaluate wrote")
         evaluation["run"] = address
     card = _card(loaded, address, license, evaluation)
+    for pattern in (*PATTERNS, _EVALUATION):  # of a run that was saved there before
+        for path in list(target.glob(pattern)):
+            if not (source / path.relative_to(target)).is_file():
+                path.unlink()
     for pattern in PATTERNS:
         for path in source.glob(pattern):
             copy = inside(target, *path.relative_to(source).parts)

@@ -150,7 +150,7 @@ def check_head(part: str | type[Head]) -> None:
     torch.manual_seed(4)
     pairs = Classes(5, verb=(0, 0, 1, 1, 2), noun=(0, 1, 0, 2, 1), n_verbs=3, n_nouns=3)
     classes = replace(pairs, n_slots=2, text_width=4)
-    head = HEADS[HEADS.name_of(part)](16, classes, null=True)
+    head = HEADS.find(HEADS.name_of(part), "head")(16, classes, null=True)
     names = torch.eye(10, 4).reshape(5, 2, 4).roll(1, 0)  # the background has no word
     videos = [torch.randn(length, 16) for length in (1, 17, 40)]
     rows = torch.nn.utils.rnn.pad_sequence(videos, batch_first=True, padding_value=3.7)
@@ -175,7 +175,7 @@ def check_format(part: str | Format) -> None:
     Args:
         part: the format, which is registered, or its name.
     """
-    form = FORMATS[FORMATS.name_of(part)]
+    form = FORMATS.find(FORMATS.name_of(part), "format")
     with tempfile.TemporaryDirectory() as folder:
         for number, label in enumerate(NAMES):
             path = Path(folder, f"v{number}{form.ending}")
@@ -196,7 +196,7 @@ def check_metric(part: str | Metric) -> None:
     Args:
         part: its name, or the function.
     """
-    function = METRICS[part] if isinstance(part, str) else part
+    function = METRICS.find(part, "metric") if isinstance(part, str) else part
     rng = np.random.default_rng(1)
     labels = [np.repeat(rng.integers(0, 5, 12), rng.integers(1, 9, 12)) for _ in range(4)]
 

@@ -209,6 +209,7 @@ class Video(VideoFacts, Steps):
 
     tracks: list[Track]
     drafts: list[Draft]
+    problem: str  # why there are no drafts, or ""
     unseen: list[str]
     background: list[str]
     colours: dict[str, Look]

@@ -49,6 +49,7 @@ class Work:
     """What is computed for a video."""
 
     job: Job | None = None  # encodes it
+    run_name: str = ""  # of the model that the job encodes for
     prediction: Segmentation | None = None
     basis: tuple[ScoreKey, DecodeSettings] | None = None  # what the prediction depends on
     drafts: list[Draft] = field(default_factory=list)  # the prediction in frames of the video

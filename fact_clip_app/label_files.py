@@ -1,20 +1,29 @@
 """Label files of any tool as tracks of a video."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from fact_clip.core import BACKGROUND, Floats, InputError, Integers, Location, Segment, Segmentation
+from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import FORMATS, format_of, load
 from fact_clip.formats.base import Annotation, Options, Span, TiersError
 from fact_clip.formats.boris import read_ethogram
 from fact_clip.formats.csv_file import usual_unit
 from fact_clip.formats.gaps import last_frame
 from fact_clip_app.drafts import nearest_frames
-from fact_clip_app.project import MAX_COMMENT, Action, Label, Project, Text, VideoEntry
+from fact_clip_app.project import (
+    MAX_COMMENT,
+    MAX_NAME,
+    Action,
+    Label,
+    Project,
+    VideoEntry,
+    free_name,
+)
 
 MAX_OVERLAPS = 20
 """Segments of one tier that overlap, at most. Each needs a track."""
@@ -22,7 +31,7 @@ MAX_OVERLAPS = 20
 MAIN = "main"
 """The track of a file that has one tier."""
 
-_COMMENT = TypeAdapter(Text)
+_LABEL = TypeAdapter(Label)
 _ACTION = TypeAdapter(Action)
 
 
@@ -63,12 +72,11 @@ def plan(
         InputError: if there is no such track, or `track` is for several tiers.
     """
     tracks = read_tracks(path, video.times, background)
-    stored = project.labelled_tracks(video.id)
     if track is not None:
         if len(tracks) != 1:
             fix = "load them onto new tracks"
             raise InputError(path, f"{len(tracks)} tiers for one track", fix)
-        name = next((candidate.name for candidate in stored if candidate.id == track), None)
+        name = project.tracks(video.id).get(track)
         if name is None:
             raise InputError("track", "no such track")
     if name is not None and len(tracks) == 1:
@@ -76,8 +84,8 @@ def plan(
         tracks = {name: labels}
     elif name is not None:
         tracks = {f"{name}: {tier}": labels for tier, labels in tracks.items()}
-    conflicts = [row for row in stored if row.segments and row.name in tracks]
-    replaced = {row.name: len(row.segments) for row in conflicts}
+    counts = {row.name: len(row.segments) for row in project.labelled_tracks(video.id)}
+    replaced = {name: counts[name] for name in tracks if counts.get(name)}
     actions = {action.name: action for action in _read_actions(path, background)}
     for labels in tracks.values():
         for label in labels:
@@ -124,10 +132,11 @@ def read_tracks(
         Of overlapping segments, the later one goes to a further track.
     """
     form = format_of(path)
+    background = {*background, BACKGROUND, UNLABELLED}
     if form.read is not None:
         try:
             segmentation = load(path)
-            ignored = {*background, BACKGROUND, *segmentation.background}
+            ignored = {*background, *segmentation.background}
             labels = _of_frames(path, segmentation, times)
             return {MAIN: [label for label in labels if label.label not in ignored]}
         except InputError:
@@ -137,21 +146,23 @@ def read_tracks(
         readable = [name for name, form in FORMATS.items() if form.read or form.annotations]
         fix = f"choose one of {', '.join(readable)}"
         raise InputError(path, "a format that is only written", fix)
-    tracks: dict[str, list[Label]] = {}
     try:
         tiers = {MAIN: form.annotations(path, Options(unit=usual_unit(path), instants=True))}
     except TiersError as error:
         tiers = {}
         for tier in error.tiers:
-            tiers[tier or MAIN] = form.annotations(path, Options(tier=tier, instants=True))
+            name = tier or free_name(MAIN, error.tiers)
+            tiers[name] = form.annotations(path, Options(tier=tier, instants=True))
+    tracks: dict[str, list[Label]] = {tier: [] for tier in tiers}  # overlaps get other names
     for tier, videos in tiers.items():
         if len(videos) != 1:
             raise InputError(path, f"{len(videos)} videos", "give the labels of one")
         (annotation,) = videos
-        ignored = {*background, BACKGROUND, annotation.background or BACKGROUND}
+        ignored = {*background, annotation.background or BACKGROUND}
         labels = _of_spans(annotation, times, ignored)
-        for number, part in enumerate(_apart(path, labels, len(times) - 1), start=1):
-            tracks[tier if number == 1 else f"{tier} {number}"] = part
+        tracks[tier], *overlaps = _apart(path, labels, len(times) - 1)
+        for part in overlaps:
+            tracks[free_name(tier, tracks)] = part
     return tracks
 
 
@@ -186,14 +197,15 @@ def _of_spans(annotation: Annotation, times: Floats, ignored: set[str]) -> list[
 
 
 def _label(where: Location, start: float, stop: float, part: Segment | Span) -> Label:
-    """Return the label of a segment. A comment that the page does not allow is an InputError."""
+    """Return the label of a segment. What the page does not allow is an InputError."""
+    label = Label(int(start), int(stop), part.label, "imported", comment=part.comment)
     try:
-        _COMMENT.validate_python(part.comment)
+        return _LABEL.validate_python(asdict(label))
     except ValidationError:
-        problem = f"the comment of {part.label!r} is too long or has control characters"
-        fix = f"use at most {MAX_COMMENT:,} characters, without tabs"
+        name = label.label[:40]
+        problem = f"the name or comment of {name!r} is too long or has control characters"
+        fix = f"use at most {MAX_NAME} characters ({MAX_COMMENT:,} for a comment), without tabs"
         raise InputError(where, problem, fix) from None
-    return Label(int(start), int(stop), part.label, "imported", comment=part.comment)
 
 
 def _frames(path: Path, seconds: Floats, times: Floats) -> Integers:

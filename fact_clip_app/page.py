@@ -17,7 +17,7 @@ from fact_clip.core.paths import locked
 from fact_clip_app.drafts import Draft, overlaid
 from fact_clip_app.engine import Engine
 from fact_clip_app.history import History
-from fact_clip_app.jobs import BusyError, Job, Queue, Quick
+from fact_clip_app.jobs import STOPPED, BusyError, Job, Queue, Quick
 from fact_clip_app.media import Conversions
 from fact_clip_app.project import Label, Track, VideoEntry
 from fact_clip_app.requests import Upload, files_of_video
@@ -130,11 +130,17 @@ class Page:
     def encode(self, videos: Iterable[VideoEntry]) -> None:
         """Queue the encoding of videos whose features are missing, until the queue is full."""
         model = self.engine.model()
+        run_name = self.engine.run_name
         for video in videos:
             work = self.engine.work(video.id)
-            is_queued = work.job is not None and work.job.state != "done"  # or has failed
-            if model is None or video.media is None or is_queued or self.engine.features(video):
+            job = work.job
+            if job is not None:
+                has_failed = work.run_name == run_name and job.error not in ("", STOPPED)
+                if has_failed or not job.is_over:
+                    continue
+            if model is None or video.media is None or self.engine.features(video):
                 continue
+            work.run_name = run_name
             try:
                 work.job = self.queue.add(Job(video.id, partial(self.engine.encode, video, model)))
             except BusyError:
@@ -195,8 +201,8 @@ class Page:
             self.training = self.queue.add(Job("training", run_and_record))
 
     def drafts(self, video: VideoEntry, track: Track) -> list[Draft]:
-        """Return what a model predicts for a video, or nothing if its first track is complete."""
-        if track.complete:
+        """Return what a model predicts for the first track, unless it is complete or hidden."""
+        if track.complete or track.hidden:
             return []
         return self.quick.run(lambda: self.engine.drafts(video))
 

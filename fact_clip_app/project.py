@@ -377,8 +377,20 @@ class Project(Database):
         rows = self.rows("SELECT name, path, figures FROM run ORDER BY made")
         return {name: (self.folder / path, json.loads(figures)) for name, path, figures in rows}
 
-    def add_run(self, path: Path, track: str, figures: Json) -> None:
-        """Add a trained run."""
-        row = (path.name, self._stored(path), track, time.time(), json.dumps(figures))
+    def add_run(self, path: Path, track: str, figures: Json) -> str:
+        """Add a trained run and return its name, which no other run has."""
         with self.change():
-            self.run("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?)", *row)
+            name = free_name(path.name, self.runs())
+            query = "INSERT INTO run VALUES (?, ?, ?, ?, ?)"
+            self.run(query, name, self._stored(path), track, time.time(), json.dumps(figures))
+        return name
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """Return a name, followed by the first number from 2 that makes it free if it is taken."""
+    free = name
+    number = 1
+    while free in taken:
+        number += 1
+        free = f"{name} {number}"
+    return free

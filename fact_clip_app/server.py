@@ -37,7 +37,7 @@ from fact_clip_app.jobs import BusyError, Job
 from fact_clip_app.label_files import plan, read_tracks
 from fact_clip_app.media import MEDIA_TYPES
 from fact_clip_app.page import Options, Page
-from fact_clip_app.project import Label, Unlabelled, VideoEntry
+from fact_clip_app.project import Label, Track, Unlabelled, VideoEntry
 from fact_clip_app.requests import LABELS, Upload, base_name, ending_of, receive_file, too_large
 
 STATIC = Path(__file__).parent / "static"
@@ -358,26 +358,36 @@ def cancel_segmenting(page: Served, job: Segmenting) -> answers.Empty:
 
 
 @router.get("/uncertain")
-def uncertain(page: Served) -> answers.Uncertain:
+def uncertain(page: Served, person: Asker) -> answers.Uncertain:
     """Return the least certain drafts of all videos."""
-    return {"segments": views.uncertain(page)}
+    return {"segments": views.uncertain(page, person)}
+
+
+def _track(page: Page, video: VideoEntry, body: requests.Edit | requests.Segments) -> Track | None:
+    """Return the track of a change. Raise an HTTPException if it is hidden from its person."""
+    for track in views.tracks(page, video.id, body.person):
+        if track.id == body.track:
+            if track.hidden:
+                raise HTTPException(403, "this track is hidden from you")
+            return track
+    return None
 
 
 @router.post("/videos/{video}/edits")
 def edit(page: Served, video: Stored, body: requests.Edit) -> Edited:
     """Remove and add segments of a track, as one step."""
+    _track(page, video, body)
     try:
         return page.history.edit(video.id, body.part, body.person, body.edit, page.background)
     except ConflictError as error:
-        tracks = page.project.labelled_tracks(video.id)
-        rows = views.tracks(page, tracks, body.person)
-        error.fields["track"] = next((row for row in rows if row.id == body.track), None)
+        error.fields["track"] = _track(page, video, body)
         raise
 
 
 @router.put("/videos/{video}/segments")
 def label(page: Served, video: Stored, body: requests.Segments) -> answers.Video:
     """Replace the segments of a track, as one step."""
+    _track(page, video, body)
     page.history.replace(
         video.id,
         body.track,
@@ -643,6 +653,8 @@ def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.C
             parts = page.first_timeline(video)
         elif key == "predicted":
             parts = page.quick.run(lambda: page.engine.drafts(video))
+        elif parts is None and " " in key:  # as no key of an upload has
+            raise InputError(key, f"no labels in {video.name}", "choose another video or side")
         elif parts is None:
             upload = page.upload(key)
             name = upload.name

@@ -127,11 +127,11 @@ def learn(page: Page, training: Training) -> None:
         if previous is not None and not any(video.is_learned for video in test_videos):
             earlier = measure(previous, test_videos)
         figures = {"before": earlier, "after": after}
-        page.project.add_run(out, training.track, figures)
+        name = page.project.add_run(out, training.track, figures)
         if earlier is not None and earlier["right"] > after["right"]:
             outcome = "The model before was better and is kept."
         else:
-            page.project.set("model", out.name)
+            page.project.set("model", name)
             outcome = "It is used from now on."
         job.report(epochs, epochs, f"{figures_text(figures)} {outcome}")
 

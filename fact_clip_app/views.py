@@ -5,6 +5,7 @@ import io
 import shlex
 import zlib
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -18,12 +19,12 @@ from fact_clip.metrics.agreement import agreement
 from fact_clip.report.budget import Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app import answers
 from fact_clip_app.controls import CONTROLS
-from fact_clip_app.drafts import Draft, row_labels, segmentation_of
+from fact_clip_app.drafts import Draft, overlaid, row_labels, segmentation_of
 from fact_clip_app.engine import run_of
 from fact_clip_app.history import ConflictError, Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Action, Label, Track, VideoEntry
+from fact_clip_app.project import Action, Label, Track, VideoEntry, free_name
 
 DRAFTS = "drafts"
 """The track of a file that holds what the model predicts."""
@@ -112,7 +113,6 @@ def _facts(page: Page, video: VideoEntry, count: int) -> answers.VideoFacts:
     """Return what is said of a video with a number of labels wherever it occurs."""
     progress: answers.Progress = "started" if count else "unlabelled"
     playback = page.conversions.playback(video)
-    conversion = job(page, playback.job)
     return {
         "id": video.id,
         "name": video.name,
@@ -121,7 +121,7 @@ def _facts(page: Page, video: VideoEntry, count: int) -> answers.VideoFacts:
         "progress": "complete" if video.complete else progress,
         "duration": page.project.duration(video.id),
         "media": playback.kind,
-        "conversion": conversion,
+        "conversion": job(page, playback.job),
         "job": job(page, page.engine.work(video.id).job),
     }
 
@@ -148,9 +148,13 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
     project = page.project
     video = project.video(key)
     assert video is not None
-    stored = project.labelled_tracks(video.id)
-    rows = tracks(page, stored, person)
-    drafts = page.drafts(video, stored[0])
+    rows = tracks(page, video.id, person)
+    drafts = []
+    problem = ""
+    try:
+        drafts = page.drafts(video, rows[0])
+    except InputError as error:  # labels need no model
+        problem = str(page.named(error))
     titles = page.history.titles(video.id, person)
     names = [action.name for action in project.actions()]
     count = 0
@@ -172,6 +176,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
         "redo": titles["redo"],
         "tracks": rows,
         "drafts": drafts,
+        "problem": problem,
         "unseen": sorted(page.engine.unseen(names)),
         "background": list(page.background),
         "colours": colours(page, list(dict.fromkeys(names))),
@@ -180,11 +185,11 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
     }
 
 
-def tracks(page: Page, stored: Sequence[Track], person: Person) -> list[Track]:
+def tracks(page: Page, video: str, person: Person) -> list[Track]:
     """Return the tracks of a video. In a blind project, those of other people are hidden."""
-    tracks = list(stored)
-    if _are_hidden(page, stored):
-        for number, track in enumerate(stored):
+    tracks = page.project.labelled_tracks(video)
+    if _are_hidden(page, tracks):
+        for number, track in enumerate(tracks):
             if track.annotator not in ("", person.annotator):
                 tracks[number] = replace(track, segments=[], hidden=True)
     return tracks
@@ -225,11 +230,15 @@ def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
     return result
 
 
-def uncertain(page: Page) -> list[Any]:
-    """Return the least certain drafts of all videos, least certain first."""
+def uncertain(page: Page, person: Person) -> list[Any]:
+    """Return the least certain drafts of all videos that a person sees, least certain first."""
     rows: list[Any] = []
     for video in page.project.full_videos():
-        for part in page.first_timeline(video):
+        first = tracks(page, video.id, person)[0]
+        drafts: list[Draft] = []
+        with suppress(InputError):  # the page shows it at the video
+            drafts = page.drafts(video, first)
+        for part in overlaid(drafts, first.segments):
             if isinstance(part, Draft) and part.confidence is not None:
                 time = float(video.times[part.start])
                 rows.append({"video": video.id, "name": video.name, "time": time, **asdict(part)})
@@ -339,10 +348,7 @@ def write_tracks(
     if with_drafts:
         drafts = [part for part in page.first_timeline(video) if isinstance(part, Draft)]
     if drafts:
-        name = DRAFTS
-        while name in parts_of:
-            name += " of the model"
-        parts_of[name] = drafts
+        parts_of[free_name(DRAFTS, parts_of)] = drafts
     background_names = page.background or (BACKGROUND,)
     segmentations = {}
     for name, parts in parts_of.items():

@@ -64,6 +64,12 @@ def test_fewer_names_in_the_order_given_and_the_background(segmenter):
     assert segmenter.choose(["no action", "grasp nut", "grasp nut"]).vocabulary.names == ("no action", "grasp nut")
 
 
+def test_the_background_alone_is_no_action_in_any_spelling(segmenter):
+    for name in ("no action", "NO ACTION", "no_action"):
+        with refused("actions"):
+            segmenter.choose([name])
+
+
 def test_the_order_of_names_changes_nothing(segmenter, video):
     names = list(segmenter.vocabulary.names)
     assert segmenter.segment(video, actions=names).to_frames() == segmenter.segment(video).to_frames()

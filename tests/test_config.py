@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fact_clip.config import RECIPES, Config, ModelConfig, recipes
+from fact_clip.config import RECIPES, Config, ModelConfig, recipes, with_values
 
 from .laws.test_settings import leaves
 from .refusals import refused
@@ -105,6 +105,10 @@ def test_data_is_named_from_the_recipe(tmp_path, monkeypatch):
     recipe.write_text("data: {root: data, holdout: mine.json}\n")
     assert Config.load(recipe).data.holdout == str(tmp_path / "kitchen/mine.json")
     assert Config.load(recipe, ["data.holdout=mine.json"]).data.holdout == "mine.json"
+    (tmp_path / "here/mine.json").write_text("{}")  # the one beside the recipe comes first
+    assert Config.load(recipe).data.holdout == str(tmp_path / "kitchen/mine.json")
+    monkeypatch.chdir(tmp_path / "kitchen")
+    assert Config.load("recipe.yaml").data.holdout == "mine.json"
     (tmp_path / "kitchen/data/mine.json").write_text("{}")
     assert Config.load(recipe).data.holdout == "mine.json"
 
@@ -247,3 +251,23 @@ def test_a_resolved_model_stays_as_it_is():
     model = ModelConfig.inheriting(blocks="iU", input=OWN, pooled={"frame_dim": 512, "dropout": 0.0})
     assert ModelConfig.model_validate(model.model_dump()) == model
     assert (model.pooled.frame_dim, model.pooled.dropout) == (512, 0.0)
+
+
+def test_a_size_reaches_the_blocks_after_it():
+    """As in a recipe; a block with a size of its own keeps it."""
+    blocks = "model.blocks=iuUU"
+    own = Config.load("own", [blocks])
+    for block, count in (("input", 3), ("update", 2), ("pooled", 1)):
+        key = f"model.{block}.hidden"
+        swept = with_values(own, {key: 48}).model
+        assert swept == Config.load("own", [blocks, f"{key}=48"]).model
+        assert [swept.input.hidden, swept.update.hidden, swept.pooled.hidden].count(48) == count
+    swept = with_values(own, {"model": {"input": {"hidden": 48}, "update": {"hidden": 32}}}).model
+    assert (swept.update.hidden, swept.pooled.hidden) == (32, 32)
+    different = with_values(own, {"model.pooled.hidden": 16})
+    assert with_values(different, {"model.input.hidden": 48}).model.pooled.hidden == 16
+    layers = with_values(own, {"model.input.frame_layers": 3}).model
+    assert layers == Config.load("own", [blocks, "model.input.frame_layers=3"]).model
+    for value in (5, {"input": 5}, {"update": 5}):
+        with refused("model"):
+            with_values(own, {"model": value}, "model")

@@ -145,6 +145,8 @@ def test_an_annotation_goes_there_and_back():
     ]  # fmt: skip
     found = from_annotation(annotation, 4.0, background="idle")
     assert (found.to_frames(), found.fps, found.media) == (video.to_frames(), 4.0, "a.mp4")
+    assert found.background == ("idle",)
+    assert to_annotation(found) == annotation
     assert from_annotation(annotation, 4.0, 14).to_frames()[12:] == ["background"] * 2
     with refused("segmentation"):
         to_annotation(Segmentation((Segment(0, 1, "a"),)))
@@ -174,3 +176,10 @@ def test_a_saved_run_is_loaded_by_its_folder(tiny_run, tmp_path):
     assert "license: cc-by-4.0" in (folder / "README.md").read_text()
     with refused("license"):
         segmenter.save_pretrained(tmp_path / "x", license="My own")
+    with refused(segmenter.run.path):
+        segmenter.save_pretrained(segmenter.run.path)
+    for name in ("calibration.json", "evaluation.json"):  # of a run that was saved there before
+        (folder / name).write_text("{}")
+    segmenter.save_pretrained(folder)
+    assert not (folder / "calibration.json").exists()
+    assert (folder / "evaluation.json").exists() == (segmenter.run.path / "evaluation.json").exists()

@@ -83,6 +83,7 @@ class ModelOptions:
                 smoothing=self.smoothing,
                 fps=self.fps,
                 keep_going=self.keep_going,
+                precision=self.precision,
             )
         if self.adapt_to is not None:
             from fact_clip.batch import Inputs

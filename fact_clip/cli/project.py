@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from fact_clip.cli.arguments import read_formats
+from fact_clip.cli.arguments import check_new, read_formats
 from fact_clip.cli.console import note
 from fact_clip.cli.options import argument, option
 from fact_clip.core import InputError
@@ -39,25 +39,30 @@ def import_files(
     from fact_clip.video.decode import SUFFIXES
     from fact_clip_app.requests import FEATURES, ending_of
 
-    media = []
-    features = {}
+    media: dict[str, Path] = {}
+    features: dict[str, Path] = {}
     labels = []
     for path in files:
         ending = ending_of(check_file(path, "a video, feature file or label file").name)
         stem = path.name[: -len(ending)]
-        if ending in SUFFIXES:
-            media.append(path)
-        elif ending == FEATURES:
-            features[stem] = path
+        kind = media if ending in SUFFIXES else features
+        if ending not in (*SUFFIXES, FEATURES):
+            if ending != ".json" or not path.with_suffix(FEATURES).is_file():  # facts of features
+                labels.append((path, stem))
+        elif stem in kind:
+            raise InputError(path, f"{kind[stem]} has this name, too", "rename one of them")
         else:
-            labels.append((path, stem))
+            kind[stem] = path.resolve()
     with closing(_open_page(project, is_new=True)) as page:
-        videos = {video.name: video.id for video in page.project.videos()}
-        for path in media:
-            video = page.refer(path.stem, path.resolve(), features.pop(path.stem, None))
-            videos[path.stem] = video.id
-        for stem, path in features.items():
-            videos[stem] = page.refer(stem, None, path.resolve()).id
+        stored = page.project.videos()
+        videos = {video.name: video.id for video in stored}
+        stored_ids = {video.media or video.features: video.id for video in stored}
+        for stem in {**media, **features}:
+            file = media.get(stem, features.get(stem))
+            if file in stored_ids:  # an import that is repeated
+                videos[stem] = stored_ids[file]
+            else:
+                videos[stem] = page.refer(stem, media.get(stem), features.get(stem)).id
         for path, stem in labels:
             if stem not in videos:
                 problem = f"no video {stem!r} in the project"
@@ -91,8 +96,9 @@ def export(
     *,
     out: Annotated[Path, option("Folder for the files.", metavar="DIR")],
     formats: Annotated[
-        str, option('Formats, "eaf, csv" (docs/formats.md), or all.', "--format")
-    ] = "csv",
+        str | None,
+        option('Formats, "eaf, csv" (docs/formats.md), or all. Default: csv.', "--format"),
+    ] = None,
     with_background: Annotated[bool, option("Write what is not labelled, too.")] = False,
     with_drafts: Annotated[
         bool, option("Write what the model of the project predicts, as the track 'drafts'.")
@@ -108,6 +114,9 @@ def export(
             " complete; skip leaves these videos out."
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, option("Write into a folder with files, and replace those of the same names.")
+    ] = False,
 ) -> None:
     """Write the labels of a project.
 
@@ -123,10 +132,17 @@ def export(
     from fact_clip_app.export import export_set
     from fact_clip_app.views import export_files
 
+    if training is None and unlabelled is not None:
+        raise InputError("--unlabelled", "only --training reads it", "leave it out")
+    if training is not None and (formats is not None or with_background or with_drafts):
+        problem = "it goes with neither --format, --with-background nor --with-drafts"
+        raise InputError("--training", problem, "leave them out")
+    if training is None and not overwrite:  # the files may have been corrected elsewhere
+        check_new(out, "name a new folder, or say --overwrite")
     if formats == "all":
         names = [name for name, form in FORMATS.items() if form.is_installed]
     else:
-        names = list(read_formats(formats))
+        names = list(read_formats(formats or "csv"))
     with closing(_open_page(project)) as page:
         if training is not None:
             export_set(page, training, out, unlabelled)

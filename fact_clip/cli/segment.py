@@ -228,10 +228,12 @@ def segment(
         n_actors = workers if engine == "ray" else 0
         _segment_files(inputs, options, settings, output, batch, n_actors)
         return
-    unread = {"--plot": plot, "--overlay": overlay, "--media": media}
+    unread = {"--plot": plot, "--overlay": overlay, "--media": media, "--shard": shard}
     for name, value in unread.items():
         if value is not None:
             raise InputError(name, "it does not go with --live", "leave it out")
+    if output.remote is not None:
+        raise InputError("--out", "--live writes to a folder of this machine", "name one")
     if len(inputs) != 1:
         raise InputError("--live", f"{len(inputs)} inputs", "give one")
     from fact_clip.cli.live import segment_live
@@ -288,7 +290,7 @@ def _segment_files(
         pictures = []
         if output.plot is not None and segmented:
             pictures.append(_draw_timelines(segmented, model, output.plot))
-        if output.overlay is not None:
+        if output.overlay is not None and segmented:
             pictures.append(_burn_in(segmented, model, output.overlay, options.keep_going))
         tally.merge(Tally(Counter(written=len(pictures)), pictures))
     if output.as_json:
@@ -361,11 +363,14 @@ def _check_outputs(folder: Path, inputs: Inputs, suffixes: Sequence[str], output
         from fact_clip.report.plots import check_suffix  # it loads matplotlib
 
         check_suffix(output.plot)
+        if len({item.path for item in inputs}) < len(inputs):
+            raise InputError("--plot", "it does not draw parts of a video", "leave it out")
     if output.overlay is not None:
         check_place(overlay.check_suffix(output.overlay))
         is_video = len(inputs) == 1 and first.path.suffix.lower() in SUFFIXES
-        if not is_video or same_place(output.overlay, first.path):
-            fix = "name one video, and another file"
+        is_whole = is_video and not first.span.facts
+        if not is_whole or same_place(output.overlay, first.path):
+            fix = "name one whole video, and another file"
             paths = join_names(item.path for item in inputs)
             raise InputError("--overlay", f"not for {paths}", fix)
 
@@ -377,9 +382,11 @@ def _draw_timelines(segmented: Mapping[Path, Segmentation], model: Segmenter, pl
     from fact_clip.report.plots import save_figure, timeline
 
     is_single = len(segmented) == 1
+    stems = [path.stem for path in segmented]
     rows = {}
     for path, prediction in segmented.items():
-        prefix = "" if is_single else f"{path.stem} "
+        name = path.stem if stems.count(path.stem) == 1 else str(path)
+        prefix = "" if is_single else f"{name} "
         labels_path = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
         if labels_path.is_file():
             truth = replace(load(labels_path), fps=model.scorer.fps)

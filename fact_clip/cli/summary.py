@@ -102,30 +102,44 @@ def summary(
     print_result(tables, "\n".join(texts), as_json)
 
 
+def _stem(path: Path) -> str:
+    """Return the name of a label file without the ending of its format, which may have two dots."""
+    from fact_clip.formats import format_of
+
+    return path.name[: -len(format_of(path).ending)]
+
+
 def _files(paths: Sequence[Path]) -> dict[str, Path]:
     """Return the label files by their names, with those of folders."""
     files: list[Path] = []
     for path in paths:
         files += _folder_files(path) if path.is_dir() else [path]
-    stems = [path.stem for path in files]
-    return {path.stem if stems.count(path.stem) == 1 else str(path): path for path in files}
+    stems = [_stem(path) for path in files]
+    return {
+        stem if stems.count(stem) == 1 else str(path): path
+        for stem, path in zip(stems, files, strict=True)
+    }
 
 
 def _folder_files(folder: Path) -> list[Path]:
     """Return the label files of a folder; of several of one name the .json, or else the first."""
-    from fact_clip.formats import FORMATS
+    from fact_clip.formats import FORMATS, format_of
 
-    endings = tuple(
-        form.ending.lower() for form in FORMATS.values() if form.annotations or form.read
-    )
-    files = [path for path in folder.iterdir() if path.name.lower().endswith(endings)]
+    readable = [form for form in FORMATS.values() if form.annotations or form.read]
+    endings = tuple(form.ending.lower() for form in readable)
+    files = [
+        path
+        for path in folder.iterdir()
+        if path.name.lower().endswith(endings) and format_of(path) in readable
+    ]
     if not files:
         raise InputError(folder, "no label file in this folder", f"use {', '.join(endings)}")
-    files.sort(key=lambda path: (path.suffix != ".json", path))  # a .json has the length
+    # a .json has the length
+    files.sort(key=lambda path: (format_of(path).ending != ".json", path))
     by_name: dict[str, Path] = {}
     for path in files:
-        by_name.setdefault(path.stem, path)
-    omitted = [path.name for path in files if by_name[path.stem] != path]
+        by_name.setdefault(_stem(path), path)
+    omitted = [path.name for path in files if by_name[_stem(path)] != path]
     if omitted:
         note(f"{folder}: left out, as files of the same name are read: {join_names(omitted)}")
     return sorted(by_name.values())
@@ -134,8 +148,9 @@ def _folder_files(folder: Path) -> list[Path]:
 def _counterparts(files: Mapping[str, Path], against: Sequence[Path]) -> dict[str, Path]:
     """Return the file of the second person for each name. A folder need not have all of them."""
     if len(against) == 1 and against[0].is_dir():
-        second = {path.stem: path for path in _folder_files(against[0])}
-        pairs = {name: second[path.stem] for name, path in files.items() if path.stem in second}
+        second = {_stem(path): path for path in _folder_files(against[0])}
+        stems = {name: _stem(path) for name, path in files.items()}
+        pairs = {name: second[stem] for name, stem in stems.items() if stem in second}
         if not pairs:
             problem = "no file with the name of one of LABELS"
             raise InputError(against[0], problem, "give two files the same name")

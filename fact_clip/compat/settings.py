@@ -118,9 +118,9 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> Json:
         settings["data.name"] = known_data_set(str(flat["dataset"] or "")) or "folder"
         if settings["data.name"].startswith("havid"):
             settings["text.phrase"] = "havid"  # its names are codes
-    classes = flat.get("holdout_classes")
-    if flat.get("holdout_mode") and classes:
-        settings["data.holdout"] = classes if isinstance(classes, list) else [classes]
+    classes = held_out(flat)
+    if classes:
+        settings["data.holdout"] = classes
     if flat.get("use_clip"):
         settings["model.head"] = "fact-clip"
     elif verb_noun or settings.get("data.name") == "epic":
@@ -132,6 +132,14 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> Json:
     for key, value in settings.items():
         set_key(tree, key.split("."), value, key)
     return tree
+
+
+def held_out(flat: Mapping[str, Any]) -> list[Any]:
+    """Return the held-out classes of flat reference keys; a single one may stand alone."""
+    classes = flat.get("holdout_classes")
+    if not flat.get("holdout_mode") or classes in (None, ""):
+        return []
+    return classes if isinstance(classes, list) else [classes]
 
 
 def known_data_set(name: str) -> str | None:
@@ -172,7 +180,7 @@ def read_settings(files: Sequence[str], pairs: Sequence[str] = ()) -> Config:
     if meaningless:
         keys = ", ".join(dict.fromkeys(meaningless))
         warnings.warn(f"keys without a meaning here: {keys}", stacklevel=2)
-    if reference.get("holdout_mode") and not reference.get("holdout_classes"):
+    if reference.get("holdout_mode") and not held_out(reference):
         warnings.warn("holdout_mode without holdout_classes: nothing is held out", stacklevel=2)
     names = [*files]
     if pairs:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fact_clip.compat.settings import flatten, known_data_set, read_config
+from fact_clip.compat.settings import flatten, held_out, known_data_set, read_config
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import validated
@@ -113,9 +113,7 @@ def load_reference(
     )
     load_strictly(model, weights, "reference checkpoint")
     flat = flatten(config)
-    unseen = ()
-    if flat.get("holdout_mode"):
-        unseen = flat.get("holdout_classes") or ()
+    unseen = held_out(flat)
     criterion = Criterion(settings.loss, classes, background, mean_transcript_length, unseen)
     return model.eval(), criterion
 

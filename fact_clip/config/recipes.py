@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,8 @@ def _find_recipe(recipe: str | Path, parents: tuple[Path, ...]) -> Path:
 def _resolve_paths(path: Path, tree: Mapping[str, Any]) -> None:
     """Make ``data.root`` and ``data.holdout`` absolute, in place, if they are beside the recipe.
 
-    A path from the current folder takes precedence over one beside the recipe, unless the latter is
-    a data set.
+    A folder of the current folder takes precedence over one beside the recipe, unless the latter
+    is a data set. The file of held-out classes is one in the data, else the one beside the recipe.
     """
     data = tree.get("data")
     if not isinstance(data, dict):
@@ -96,11 +97,13 @@ def _resolve_paths(path: Path, tree: Mapping[str, Any]) -> None:
         if beside.is_dir() and (is_data_set or not Path(root).is_dir()):
             data["root"] = str(beside.resolve())
     holdout = data.get("holdout")
-    if isinstance(holdout, str) and not Path(holdout).is_file():
+    if isinstance(holdout, str):
         beside = path.parent / holdout
         is_in_root = isinstance(root, str) and Path(data["root"], holdout).is_file()
         if beside.is_file() and not is_in_root:
-            data["holdout"] = str(beside.resolve())
+            resolved = beside.resolve()
+            if resolved != Path(holdout).resolve():
+                data["holdout"] = str(resolved)
 
 
 def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> Json:
@@ -132,8 +135,7 @@ def inherit_blocks(model: Mapping[str, Any]) -> Json:
     Args:
         model: the group "model" of a recipe.
     """
-    letters = str(model.get("blocks", "iuUU"))
-    used = list(dict.fromkeys(BLOCK_OF_LETTER.get(letter, "input") for letter in letters))
+    used = _used_blocks(model)
     sizes = _given_sizes(model.get("input"))
     result = dict(model)
     for name in used:
@@ -146,6 +148,31 @@ def inherit_blocks(model: Mapping[str, Any]) -> Json:
             # Unknown keys stay, so that they are reported.
             result[name] = {**_given_sizes(model.get(name)), **sizes, **NOT_INHERITED}
     return result
+
+
+def _used_blocks(model: Mapping[str, Any]) -> list[str]:
+    """Return the kinds of blocks of a model in order, each once."""
+    letters = str(model.get("blocks", "iuUU"))
+    return list(dict.fromkeys(BLOCK_OF_LETTER.get(letter, "input") for letter in letters))
+
+
+def pass_on_sizes(model: Json, previous: Json, changes: Mapping[str, Any]) -> None:
+    """Give changed sizes of a block, in place, to the next block if it had the same before.
+
+    Args:
+        model: the complete group "model" after the changes.
+        previous: the group before them.
+        changes: the changed settings by keys with dots.
+    """
+    for block, following in pairwise(_used_blocks(model)):
+        sizes = model[following]
+        if not isinstance(sizes, dict):  # reported later
+            continue
+        for key, value in _given_sizes(model[block]).items():
+            was_equal = previous[block].get(key) == previous[following].get(key)
+            is_set = f"model.{following}.{key}" in changes
+            if was_equal and not is_set and key not in NOT_INHERITED:
+                sizes[key] = value
 
 
 def _is_block(value: Any) -> bool:

@@ -24,7 +24,9 @@ from pydantic import (
 from fact_clip.config.faults import first_fault, validate_tree
 from fact_clip.config.recipes import (
     NOT_INHERITED,
+    flattened,
     inherit_blocks,
+    pass_on_sizes,
     read_recipe,
     set_key,
     split_base,
@@ -520,6 +522,8 @@ def inherit_groups(tree: Mapping[str, Any]) -> Json:
 def with_values(config: Config, values: Mapping[str, Any], where: str = "") -> Config:
     """Return the configuration with some keys set to other values.
 
+    A size of a model block reaches the next block, as in a recipe, if both had the same before.
+
     Args:
         config: the configuration.
         values: by key with dots.
@@ -536,4 +540,7 @@ def with_values(config: Config, values: Mapping[str, Any], where: str = "") -> C
     tree = config.model_dump(mode="json")
     for key, value in values.items():
         set_key(tree, key.split("."), value, key)
+    if isinstance(tree["model"], dict):
+        previous = config.model.model_dump(mode="json")
+        pass_on_sizes(tree["model"], previous, flattened(values))
     return Config.from_tree(tree, where or ", ".join(values))

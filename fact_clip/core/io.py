@@ -226,7 +226,11 @@ def parse_value(kind: type[T], value: str | Mapping[str, Any], path: Path, fix: 
     # imported here, because programs that only compute metrics do not need pydantic
     from pydantic import TypeAdapter, ValidationError
 
-    content = value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        content = value
+    else:
+        with library_errors(path, "not values of JSON", TypeError, ValueError, RecursionError):
+            content = json.dumps(value)
     try:
         return TypeAdapter(kind).validate_json(content, strict=True)
     except ValidationError as error:

@@ -284,10 +284,11 @@ class Segmentation:
             last = min(segment.stop, stop)
             if first < last:
                 segments.append(replace(segment, start=first - start, stop=last - start))
+        end = stop + 1 if stop == self.n_frames else stop  # an instant may be at the very end
         instants = [
             replace(instant, frame=instant.frame - start)
             for instant in self.instants
-            if start <= instant.frame < stop
+            if start <= instant.frame < end
         ]
         times = None
         if self.times is not None:
@@ -457,6 +458,7 @@ class Segmentation:
         """
         from fact_clip.formats.json_file import from_rows
 
+        table = table.astype(object).where(table.notna(), None)  # NaN, NaT and NA
         return from_rows(Path("table"), table.to_dict("records"), fps)
 
     def save(self, path: str | Path, *, with_background: bool = False) -> Path:

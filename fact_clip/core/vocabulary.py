@@ -58,6 +58,8 @@ class Vocabulary:
         if len(self.factors) != len(self.names):
             problem = f"{len(self.factors)} entries for {len(self.names)} classes"
             raise InputError("factors", problem)
+        for name, factors in zip(self.names, self.factors, strict=True):
+            _check_not_string(name, factors)
         object.__setattr__(self, "factors", tuple(map(tuple, self.factors)))
         for name, factors in zip(self.names, self.factors, strict=True):
             words = [factor for factor in factors if factor is not None]
@@ -282,6 +284,8 @@ def _resolve_factors(
         return slot_names, tuple((name,) for name in names)
 
     classes = [source(name) if callable(source) else source.get(name) for name in names]
+    for name, factors in zip(names, classes, strict=True):
+        _check_not_string(name, factors)
     slot_names = _infer_slots(classes) if slots is None else names_of(slots, "slots")
     rows: list[Factors] = []
     for name, factors in zip(names, classes, strict=True):
@@ -293,6 +297,12 @@ def _resolve_factors(
             factors = [factors.get(slot) for slot in slot_names]
         rows.append((None,) * len(slot_names) if factors is None else tuple(factors))
     return slot_names, tuple(rows)
+
+
+def _check_not_string(name: str, factors: object) -> None:
+    if isinstance(factors, str):
+        fix = "give a tuple, with a factor for each slot"
+        raise InputError(f"class {name!r}", f"the factors {factors!r} are a string", fix)
 
 
 def _infer_slots(classes: Sequence[OneClass | None]) -> Names:

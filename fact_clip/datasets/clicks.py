@@ -61,8 +61,11 @@ def read_clicks(path: Path, fps: float | None, n_frames: int) -> list[Click]:
         except (ValueError, OverflowError):
             fix = f"write {_CONTENT}"
             raise InputError(location, f"{row[column]!r} is no {column}", fix) from None
-        if not 0 <= frame < n_frames:
+        is_moved = number < 0 or (column == "frame" and number != frame)
+        if is_moved or not 0 <= frame < n_frames:
             problem = f"a click in frame {frame}, but the video has {n_frames}"
+            if is_moved:
+                problem = f"a click at {column} {row[column]}"
             raise InputError(location, problem, "give frames from 0 on, or seconds")
         clicks.append(Click(frame, (row["label"] or "").strip()))
     if not clicks:

@@ -111,6 +111,7 @@ class Dataset(VideoReader):
         """Return the data set with other training and validation videos of its own."""
         dataset = copy(self)
         dataset._cache_inputs_of(None)
+        dataset._own_labels = dict(self._own_labels)
         dataset._set_roles(replace(self.roles, train=train, validation=validation))
         return dataset
 

@@ -225,7 +225,8 @@ def propose(config: DataConfig) -> Proposal:
     split = str(config.split)
     if split == "1" and splits and "1" not in splits:
         split = splits[0]
-    config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
+    is_number = split.isdecimal() and str(int(split)) == split  # "01" is a name
+    config = config.model_copy(update={"split": int(split) if is_number else split})
     dataset = Dataset.open(config, folder)
     dataset.check()
 

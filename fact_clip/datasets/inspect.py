@@ -254,7 +254,8 @@ class Inspection:
         occurring = self._classes_of(self.classes)
         unused = [name for name in self.class_names if name not in occurring]
         if unused and self.classes:
-            problem = f"{len(unused)} classes that no video has: {', '.join(unused)}"
+            scope = "" if self.is_complete else f" of split {self.split_names[0]}"
+            problem = f"{len(unused)} classes that no video{scope} has: {', '.join(unused)}"
             self._report("never trained", self.folder.mapping_location, problem)
 
     def _inspect_features(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -92,11 +92,6 @@ class LabelReader:
         for name in labels.unknown:
             raise labels.unknown_error(name, self.class_names)
         return labels.indices
-
-    def set_indices(self, video: str, indices: Labels) -> None:
-        """Use other class indices (T,) for a video."""
-        indices.flags.writeable = False
-        self._videos[video] = replace(self.read(video), indices=indices)
 
     def _parse(self, video: str) -> VideoLabels:
         lines = self.read_lines(video)

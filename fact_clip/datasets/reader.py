@@ -39,6 +39,7 @@ class VideoReader:
         self.fps = folder.benchmark.fps if config.fps is None else config.fps
         self._lengths: dict[str, int] = {}  # to which labels and features are cut
         self._finite: set[str] = set()  # videos whose values have been checked
+        self._own_labels: dict[str, Labels] = {}  # `set_labels`; the reader is shared
         self._cache_inputs_of(None)
 
     @cached_property
@@ -60,6 +61,14 @@ class VideoReader:
     def input_dim(self) -> int:
         """Return D, the columns of the feature file of the first video."""
         return self.folder.features(self.videos[0], self.layout).shape[1]
+
+    @cached_property
+    def are_all_float16(self) -> bool:
+        """Return whether the features of all training videos are float16, so that batches are."""
+        for name in self.split.learning:
+            if self.folder.features(name, self.layout).dtype != np.float16:
+                return False
+        return True
 
     def open_features(self, name: str) -> Array:
         """Open the features (T, D) of a video, memory-mapped, with only the header checked.
@@ -108,6 +117,8 @@ class VideoReader:
     def all_labels(self, name: str) -> Labels:
         """Return the class indices (T,) of a video, read-only, with no class hidden."""
         length = self.length(name)
+        if name in self._own_labels:
+            return self._own_labels[name]
         return self.label_reader.indices(name)[:length]
 
     def count_frames(self, names: Sequence[str]) -> dict[str, Counter[int]]:
@@ -121,7 +132,8 @@ class VideoReader:
             name: the video.
             labels: (T,) class indices, -1 for frames that are ignored.
         """
-        self.label_reader.set_indices(name, labels)
+        labels.flags.writeable = False
+        self._own_labels[name] = labels
 
     def times(self, name: str) -> Floats | None:
         """Return the start of each frame and the end, (T + 1,) seconds, or None if unknown."""
@@ -153,7 +165,7 @@ class VideoReader:
     ) -> Input:
         """Return the input of a model, (T, width), read-only.
 
-        It is float16 if the file is and the transform changes nothing, else float32. Results are
+        It is float16 if the files are and the transform changes nothing, else float32. Results are
         cached while their total is below `cache_bytes`, by default `CACHE_BYTES`.
         """
         if transform is not self._transform:
@@ -163,7 +175,8 @@ class VideoReader:
 
         raw = self.features(name)
         is_plain = transform.changes_nothing and raw.shape[1] == transform.input_dim
-        is_unchanged = is_plain and raw.dtype in (np.float32, np.float16)
+        is_half = raw.dtype == np.float16 and self.are_all_float16
+        is_unchanged = is_plain and (raw.dtype == np.float32 or is_half)
         rows: Input = raw if is_unchanged else transform(raw)
         if self._cached_bytes + rows.nbytes < (CACHE_BYTES if cache_bytes is None else cache_bytes):
             if is_unchanged:

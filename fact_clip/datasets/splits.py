@@ -287,7 +287,7 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
     Args:
         root: the folder of the data set.
         splits: the splits.
-        overwrite: whether existing splits are replaced.
+        overwrite: whether existing splits are replaced, those of `root`/NAME.train, too.
 
     Returns:
         The files.
@@ -309,10 +309,12 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
     trained = root.glob("splits/train.split*.bundle")
     tested = root.glob("splits/test.split*.bundle")
     previous = {*trained, *tested}
+    for path in root.glob("*.train"):  # lists beside the folder are splits, too
+        previous.update((path, path.with_suffix(".test")))
     for path in {*videos_of, *previous}:
         check_place(path)
     for path, videos in videos_of.items():
         write_lines(path, videos)
     for path in previous - set(videos_of):
-        path.unlink()
+        path.unlink(missing_ok=True)
     return list(videos_of)

@@ -48,17 +48,22 @@ class Durations:
 
     @classmethod
     def of_classes(
-        cls, facts: Sequence[tuple[float, float] | None], stride: int, weight: float
+        cls,
+        facts: Sequence[tuple[float, float] | None],
+        trained: Sequence[tuple[float, float]],
+        stride: int,
+        weight: float,
     ) -> Durations:
         """Return the lengths, in rows of `stride` frames, of classes with facts in frames.
 
         Args:
             facts: mean and deviation of each class; None for a class without segments, which gets
                 those of all others.
+            trained: of all trained classes, if no class has facts.
             stride: frames of a row.
             weight: of the lengths.
         """
-        pairs = np.array([pair for pair in facts if pair is not None])
+        pairs = np.array([pair for pair in facts if pair is not None] or trained)
         means = pairs[:, 0]
         deviation = np.sqrt((pairs[:, 1] ** 2).mean() + means.var())
         of_all = (float(means.mean()), float(deviation))

@@ -223,7 +223,9 @@ def _for_file(
     if media is not None:  # the path of a video may not be UTF-8
         media = media.encode(errors="surrogatepass").decode(errors="replace")
     elif form.needs_media:
-        media = path.name[: -len(form.ending)]
+        media = path.stem
+        if path.name.lower().endswith(form.ending.lower()):
+            media = path.name[: -len(form.ending)]
     segmentation = replace(segmentation, media=media, background=background)
     if form.read is None:  # other programs, and `Span`, read names of one line
         for segment in segmentation.foreground:

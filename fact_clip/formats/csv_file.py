@@ -108,9 +108,13 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     faults: list[InputError] = []
     rows = []
     for where, row in read_table(path, faults=faults):
-        rows.append((where, {name.lower(): cell for name, cell in row.items()}))
+        lowered = {name.lower(): cell for name, cell in row.items()}
+        if len(lowered) < len(row):
+            raise InputError(path, "two columns whose names differ only in case", "rename one")
+        rows.append((where, lowered))
     fix = "the columns are start, stop, label"
     if not rows:
+        _report(faults, options.skip_bad)
         raise InputError(path, "no rows", fix)
     header = rows[0][1]
     label_column = "label" if "label" in header else "action"
@@ -130,6 +134,9 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         try:
             if has_videos and not video.strip():
                 raise InputError(where, "video is empty, but other rows name theirs")
+            if unit == "frames" and ":" in row[start_column] + row[stop_column]:
+                advice = "write frame numbers, or set --unit seconds"
+                raise InputError(where, "a time, but the unit is frames", advice)
             start = _time(where, row, start_column, options)
             stop = _time(where, row, stop_column, options)
             label = without_mark(row[label_column])
@@ -147,7 +154,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
 
 
 def usual_unit(path: Path) -> Unit | None:
-    """Return the unit of `start` and `stop` as people write them: seconds, beside no frames.
+    """Return the unit of `start` and `stop` as people write them: seconds, unless columns say it.
 
     Args:
         path: a label file of any format.
@@ -155,7 +162,10 @@ def usual_unit(path: Path) -> Unit | None:
     Returns:
         The unit, or None if the file says it.
     """
-    if path.suffix.lower() != ".csv" or "start_frame" in read_text(path).partition("\n")[0]:
+    if path.suffix.lower() != ".csv":
+        return None
+    header = "".join(read_text(path).lower().splitlines()[:2])  # the first may be one for Excel
+    if "start_frame" in header or "start_seconds" in header:
         return None
     return "seconds"
 
@@ -188,7 +198,9 @@ def _find_columns(path: Path, rows: Sequence[Row], unit: Unit | None) -> tuple[s
     if unit != "frames" and header >= {"start_seconds", "stop_seconds"}:
         if any(row["start_seconds"] for _, row in rows):
             return "start_seconds", "stop_seconds", "seconds"
-        unit = unit or "frames"  # `write` leaves the seconds empty if the rate is unknown
+        if unit == "seconds":
+            raise InputError("--unit", f"the seconds of {path} are empty", "set --unit frames")
+        unit = "frames"  # `write` leaves the seconds empty if the rate is unknown
     if unit != "seconds" and header >= {"start_frame", "stop_frame"}:
         return "start_frame", "stop_frame", "frames"
     if not header >= {"start", "stop"}:

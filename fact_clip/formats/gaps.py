@@ -1,6 +1,6 @@
 """Segments with gaps and overlaps, converted to one label per frame or to a segmentation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from fact_clip.core import (
     FileLocation,
     GapError,
     InputError,
+    Instant,
     Integers,
     Segment,
     Segmentation,
@@ -60,6 +61,9 @@ def gapless(
         The segmentation. A gap that is not filled and an overlap raise an InputError.
     """
     segments = gaps.filled(segments)
+    if not segments and gaps.background is not None:
+        fix = "name it: load(path, background=..., n_frames=...)"
+        raise InputError(path, "no segments, so the length of the video is unknown", fix)
     try:
         return Segmentation(segments, fps, **values)
     except InputError as error:
@@ -71,19 +75,37 @@ def gapless(
 
 
 def with_framed_instants(segmentation: Segmentation) -> Segmentation:
-    """Return the segmentation with a segment of one frame for each instant in background."""
+    """Return the segmentation with a segment of one frame for each instant in background.
+
+    Of several instants in a frame the first one gets it. One at the end gets the last frame.
+    """
     if not segmentation.instants or not segmentation.background:
         return segmentation
-    parts = list(segmentation.foreground)
+    instants: dict[int, Instant] = {}
     for instant in segmentation.instants:
-        stop = instant.frame + 1
-        parts.append(Segment(instant.frame, stop, instant.label, comment=instant.comment))
+        frame = min(instant.frame, segmentation.n_frames - 1)
+        instants.setdefault(frame, instant)
     segments: list[Segment] = []
-    for part in sorted(parts, key=lambda part: part.start):  # a segment before an instant
-        if not segments or part.start >= segments[-1].stop:
-            segments.append(part)
-    gaps = Gaps(segmentation.background[0], segmentation.n_frames)
-    return replace(segmentation, segments=gaps.filled(segments), instants=())
+    in_order = dict(sorted(instants.items()))
+    for segment in segmentation:
+        if segment.label in segmentation.background:
+            segments += _cut_at(segment, in_order)
+        else:
+            segments.append(segment)
+    return replace(segmentation, segments=tuple(segments), instants=())
+
+
+def _cut_at(segment: Segment, instants: Mapping[int, Instant]) -> Iterator[Segment]:
+    """Yield the parts of a segment around instants by frame, and those of the instants."""
+    start = segment.start
+    for frame, instant in instants.items():
+        if segment.start <= frame < segment.stop:
+            if start < frame:
+                yield replace(segment, start=start, stop=frame)
+            start = frame + 1
+            yield Segment(frame, start, instant.label, comment=instant.comment)
+    if start < segment.stop:
+        yield replace(segment, start=start)
 
 
 @dataclass(frozen=True)

@@ -94,16 +94,20 @@ def from_dict(path: Path, tree: Mapping[str, Any]) -> Segmentation:
 
 
 def from_rows(path: Path, rows: Iterable[Mapping[str, Any]], fps: float | None) -> Segmentation:
-    """Return the segmentation of rows with the keys of `COLUMNS`; missing values may be NaN."""
+    """Return the segmentation of rows with the keys of `COLUMNS`; missing values may be None."""
+    keys = (*COLUMNS, COMMENT, "action")  # the last one is the label of earlier versions
     segments = []
-    times = []
     for row in rows:
-        values = {key: value for key, value in row.items() if value == value}  # NaN is not itself
-        segments.append(values)
-        if "stop_seconds" in values:
-            times.append((values.get("stop", 0), values["stop_seconds"]))
-    rate = rate_of(times) if fps is None else fps
-    return from_dict(path, {"fps": rate, "segments": segments})
+        segments.append({key: row[key] for key in keys if row.get(key) is not None})
+    file = parse_value(_File, {"fps": fps, "segments": segments}, path)
+    segmentation = _segmentation(path, file, Gaps())
+    if fps is not None:
+        return segmentation
+    times = []
+    for segment in file.segments:
+        if segment.stop_seconds is not None:
+            times.append((segment.stop, segment.stop_seconds))
+    return replace(segmentation, fps=rate_of(times))
 
 
 def _segmentation(path: Path, file: _File, gaps: Gaps) -> Segmentation:

@@ -56,13 +56,18 @@ def write_table(path: Path, rows: Iterable[Iterable[object]], end: str = "\r\n")
             writer.writerow([no_formula(cell) if isinstance(cell, str) else cell for cell in row])
 
 
-def _find_separator(line: str) -> str | None:
+def _find_separator(line: str, separators: str = "\t;,") -> str | None:
     """Return the separator of a line: tabs, else semicolons, else commas; None if it has none."""
-    return next((separator for separator in "\t;," if separator in line), None)
+    return next((separator for separator in separators if separator in line), None)
 
 
 def read_lines(
-    path: Path, expected: str, *, latin: bool = False, comment: str | None = None
+    path: Path,
+    expected: str,
+    *,
+    latin: bool = False,
+    comment: str | None = None,
+    decimal: str = ".",
 ) -> list[Line]:
     """Read a table without a header.
 
@@ -71,6 +76,7 @@ def read_lines(
         expected: what it should be, for an error.
         latin: whether a file that is not UTF-8 is read as latin-1.
         comment: beginning of lines to omit.
+        decimal: the decimal mark. A comma separates no cells, unless some are in quotes.
 
     Returns:
         The lines that are not blank, cut into stripped cells by the separator of the first line,
@@ -82,7 +88,8 @@ def read_lines(
         is_comment = comment is not None and line.lstrip().startswith(comment)
         if line.strip() and not is_comment:
             numbered.append((number, line))
-    separator = _find_separator(numbered[0][1]) if numbered else None
+    separators = "\t;," if decimal == "." or '"' in content else "\t;"
+    separator = _find_separator(numbered[0][1], separators) if numbered else None
     if separator is None:
         return [(number, line.split()) for number, line in numbered]
 

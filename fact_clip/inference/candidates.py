@@ -79,8 +79,9 @@ class CandidateReader:
     def _read_actions(self, actions: Names | None) -> CandidateSet:
         if actions is None:
             return self._candidate_set(self.vocabulary, text_embeddings=None)
-        check_actions(actions, self.vocabulary.background)
+        check_actions(actions, ())
         names = self._as_spelled_in_training(actions)
+        check_actions(names, self.vocabulary.background)
         if not self.run.config.model.is_open:
             return self._closed_set(names)
 
@@ -183,7 +184,7 @@ class CandidateReader:
         facts_of = dict(zip(self.vocabulary.names, self.run.lengths, strict=True))
         facts = [facts_of.get(name) for name in vocabulary]
         stride = 1 if config.data.interleave else config.data.stride
-        return Durations.of_classes(facts, stride, config.decode.durations)
+        return Durations.of_classes(facts, self.run.lengths, stride, config.decode.durations)
 
     def _as_spelled_in_training(self, actions: Sequence[str]) -> Names:
         """Return the names as the run spells them, up to case, underscores and blanks."""

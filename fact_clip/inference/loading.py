@@ -69,7 +69,9 @@ def load(
                 raise InputError(name, "a model without training does not read it", "leave it out")
         if actions is None:
             raise InputError("actions", "a model without training needs them", "set actions=")
-        return load_training_free(source, actions, device, fps=fps, keep_going=keep_going)
+        return load_training_free(
+            source, actions, device, fps=fps, keep_going=keep_going, precision=precision
+        )
     reopen = partial(
         load,
         source,

@@ -1,6 +1,7 @@
 """Segmenting without training: an image-text model compares frames with the names of actions."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -35,6 +36,7 @@ class SimilarityScorer(FrameScorer):
         smoothing: seconds over which similarities are averaged.
         fps: rows a second of features whose files do not say it.
         device: auto, cpu, cuda, cuda:N or mps.
+        precision: in which the encoder computes.
     """
 
     fps: float
@@ -49,12 +51,13 @@ class SimilarityScorer(FrameScorer):
         smoothing: float = 1.0,
         fps: float = 5.0,
         device: str = "auto",
+        precision: Precision = "auto",
     ) -> None:
         if prompts not in TEMPLATES:
             fix = f"choose one of {', '.join(TEMPLATES)}"
             raise InputError("prompts", f"no wording {prompts!r} of names", fix)
         self.smoothing = number_of(smoothing, "smoothing", "seconds, 0 or more", 0, 1e6)
-        model = frame_encoder(encoder, Runtime(device))
+        model = frame_encoder(encoder, Runtime(device, precision))
         if not hasattr(model, "encode_texts"):
             fix = "use a model of images and texts, clip:... or transformers:..."
             raise InputError(f"frame encoder {encoder!r}", "cannot read names", fix)
@@ -134,6 +137,7 @@ def load_training_free(
     smoothing: float = 1.0,
     fps: float | None = None,
     keep_going: bool = False,
+    precision: Precision = "auto",
 ) -> Segmenter:
     """Return a segmenter that was not trained: it compares frames with the names of actions.
 
@@ -145,6 +149,7 @@ def load_training_free(
         smoothing: seconds over which similarities are averaged.
         fps: rows a second of features that are made from videos; None: 5.
         keep_going: decode what can be decoded of a damaged video, with a warning.
+        precision: float32, bf16, or auto: bf16 where the device computes in it natively.
 
     Returns:
         The segmenter.
@@ -161,5 +166,18 @@ def load_training_free(
         smoothing=smoothing,
         fps=extraction.fps,
         device=device,
+        precision=precision,
     )
-    return Segmenter(scorer, scorer.encoder, extraction)
+    segmenter = Segmenter(scorer, scorer.encoder, extraction, precision)
+    segmenter.reopen = partial(
+        load_training_free,
+        encoder,
+        actions,
+        device=device,
+        prompts=prompts,
+        smoothing=smoothing,
+        fps=fps,
+        keep_going=keep_going,
+        precision=precision,
+    )
+    return segmenter

@@ -87,7 +87,9 @@ def choose_decoding(
     trials = []
     orders = sorted({0.0, decode.order})
     for scale, order in product(SCALES, orders):
-        penalty = round(decode.switch_penalty * scale, 2)
+        penalty = decode.switch_penalty
+        if scale != 1:
+            penalty = round(penalty * scale, 2)
         figures = [
             _figures(scorer, videos, penalty, order, run.config.evaluation)
             for scorer, videos in scored

@@ -65,6 +65,9 @@ TRAINED = (
     "data.interleave=",
     "data.context=",
     "data.standardize=",
+    "data.validation=",
+    "data.validation_part=",
+    "data.groups=",
 )
 """Exceptions from these, since the weights depend on them; `Run.read` checks the columns."""
 
@@ -146,6 +149,9 @@ def evaluate(
     source = DATA_SOURCES.find(data, "data") if isinstance(data, str) else data
     scorer, dataset = open_run(run_dir, overrides, device, precision, source)
     _set_trust(scorer, overrides, actions, trust_encoder)
+    if split == "validation" and scorer.run.config.train.member_parts and len(scorer.models) > 1:
+        message = "the other members were trained on these validation videos: figures are too good"
+        logger.warning(message)
     files = _OutputFiles.in_folder(scorer.run.path, split, actions is not None, overrides)
     processes = Processes(scorer.device)
 
@@ -429,19 +435,23 @@ def _check_holdout(
 
 
 def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
-    """Raise an InputError if another split tests videos that the run was trained on."""
+    """Raise an InputError if another split or holdout tests videos that the run was trained on."""
     trained_split = str(trained.config.data.split)
     split = str(run.config.data.split)
-    if trained_split == split or dataset.root is None:
+    is_same = trained_split == split
+    if is_same and (trained.config.data.holdout is not None or run.config.data.holdout is None):
+        return
+    if dataset.root is None:
         return
     if find_split(dataset.root, "train", trained_split) is None:
         return
     learned = dataset.folder.videos("train", trained_split)
     for name in dataset.test:
         if name in learned:
-            problem = f"{split}, whose test video {name!r} the run was trained on"
-            fix = f"evaluate split {trained_split}, or train a run on it"
-            raise InputError("data.split", problem, fix)
+            where = "data.holdout" if is_same else "data.split"
+            problem = f"its test video {name!r} is one that the run was trained on"
+            fix = f"evaluate split {trained_split} as it was trained, or train another run"
+            raise InputError(where, problem, fix)
 
 
 def _reliability(scorer: Scorer, scored: ScoredSplit) -> Json:

@@ -236,6 +236,10 @@ class _Planner:
         else:
             self.objects = self._object_columns()
             has_objects = self.objects is not None
+            if self.objects is not None and len(self.objects.fixed) == len(self.objects.names):
+                problem = "all objects keep their identity, so that none is found by its name"
+                fix = "leave one out of data.objects.fixed, or set data.objects.file to null"
+                raise InputError("data.objects", problem, fix)
             if any(self.config.augment.swap) and not has_objects:
                 fix = "set it to 0, or data.objects"
                 raise InputError("augment.swap", "no object columns to swap", fix)

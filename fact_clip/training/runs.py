@@ -210,18 +210,20 @@ class _Job:
     def _train_member(self, number: int) -> Training:
         """Train a member after the first in this process, or in the processes of its group."""
         folder = inside(self.out, "members", self.folders[number].name)
-        config = _config_of_member(self.plan, number)
+        resume = self.resume and (folder / "run.json").is_file()
+        config = _config_of_member(self.plan, number, folder if resume else None)
         config = with_values(config, {"train.device": self.plan.config.train.device})
         return train(
             resolve(config, self.plan.dataset.folder, is_checked=True),
             folder,
             callbacks=self.callbacks,
-            resume=self.resume and (folder / "run.json").is_file(),
+            resume=resume,
             progress=self.progress,
         )
 
     def _calibrate(self) -> None:
-        learn_calibration(Run.read(self.out), self.plan.dataset, self.plan.device)
+        run = Run.read(self.out).without_choice()
+        learn_calibration(run, self.plan.dataset, self.plan.device)
 
 
 def _is_trained(folder: Path) -> bool:
@@ -347,8 +349,10 @@ def members_beside(
         for number, folder in enumerate(folders, start=1):
             errors = afterwards.enter_context(tempfile.TemporaryFile())
             recipe = inside(out, "members", f"{folder.name}.yaml")
-            write_lines(recipe, _config_of_member(plan, number).to_yaml().splitlines())
-            process = _start_member(recipe, folder, resume, share, errors)
+            resumes = resume and (folder / "run.json").is_file()
+            config = _config_of_member(plan, number, folder if resumes else None)
+            write_lines(recipe, config.to_yaml().splitlines())
+            process = _start_member(recipe, folder, resumes, share, errors)
             afterwards.callback(process.wait)
             afterwards.callback(process.kill)
             running.append(_MemberProcess(folder, process, errors))
@@ -361,16 +365,27 @@ def members_beside(
         check()
 
 
-def _config_of_member(plan: Plan, number: int) -> Config:
-    """Return the configuration of a member with the classes that it hides."""
+def _config_of_member(plan: Plan, number: int, begun: Path | None) -> Config:
+    """Return the configuration of a member with the classes that it hides.
+
+    Args:
+        plan: of the training.
+        number: of the member.
+        begun: its run folder, if its training goes on.
+    """
     config = member_config(plan.config, number, plan.dataset.validation_parts)
     # The setting of the recipe, since that of the plan has the classes of the first member.
     data = plan.dataset.config
     holdout = plan.dataset.holdout
     is_auto = data.validation_unseen == "auto" and data.validation > 0
-    if config.train.member_parts and is_auto and holdout is not None:
-        group = plan.dataset.validation_unseen_group(holdout, number)
-        config = with_values(config, {"data.validation_unseen": group})
+    if config.train.member_parts and holdout is not None:
+        if begun is not None:
+            # A plan by the config.yaml of a run has the classes that the first member hides.
+            group = Run.read(begun).config.data.validation_unseen
+            config = with_values(config, {"data.validation_unseen": group})
+        elif is_auto:
+            group = plan.dataset.validation_unseen_group(holdout, number)
+            config = with_values(config, {"data.validation_unseen": group})
     return config
 
 
@@ -387,7 +402,7 @@ def _start_member(
         str(folder),
         str(os.getpid()),
     ]
-    if resume and (folder / "run.json").is_file():
+    if resume:
         command.append("--resume")
     return subprocess.Popen(
         command,

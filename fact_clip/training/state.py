@@ -122,9 +122,7 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     """
     config = plan.config
     dataset = plan.dataset
-    # It is chosen again after the training.
-    (out / "decoding.json").unlink(missing_ok=True)
-    run = Run.read(out)
+    run = Run.read(out).without_choice()  # it is chosen again after the training
     command = f"fact-clip train {out / 'config.yaml'} --out {out} --resume"
     other_settings = f"resume with the settings of the run ({command}), or use a new --out"
     old_settings = flattened(run.config.model_dump(exclude=_MAY_CHANGE))

@@ -109,6 +109,7 @@ class Trainer:
         self.callbacks = self._setup_callbacks(callbacks)
         if resume and self.processes.is_main:
             # Last, because nothing is refused from here on.
+            (run.path / "decoding.json").unlink(missing_ok=True)
             run.write()
 
     def _setup_model(self, texts: dict[str, Tensor]) -> FACT:

@@ -70,9 +70,13 @@ function stored() {
 	if (count) {
 		return html`${count} change${count === 1 ? " was" : "s were"} refused.
 			<button type="button" onClick=${repeatRefused}>Apply again</button>
-			<button type="button" onClick=${() => update({refused: []})}>Discard</button>`;
+			<button type="button" onClick=${discard}>Discard</button>`;
 	}
 	return "All changes are stored.";
+}
+
+function discard() {
+	update({refused: state.refused.filter(({video}) => video !== state.video?.id)});
 }
 
 // --- keys --------------------------------------------------------------------------------------

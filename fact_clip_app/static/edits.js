@@ -94,13 +94,17 @@ async function send(id, body) {
 	if (video?.id !== id) return;
 	const track = video.tracks.find((candidate) => candidate.id === body.track);
 	if (track) track.revision = answer.revision;
-	const {undo: undoTitle, redo: redoTitle} = answer;
-	update({video: {...video, revision: answer.video_revision, undo: undoTitle, redo: redoTitle}});
+	const {video_revision: revision, undo: undoTitle, redo: redoTitle} = answer;
+	const isNext = revision === video.revision + 1;
+	update({video: {...video, revision: isNext ? revision : video.revision, undo: undoTitle, redo: redoTitle}});
+	if (revision > video.revision + 1) reloadLater(); // somebody else has changed the video before
 }
 
 async function step(id, direction) {
 	const answer = await ask(videoPath(id, `/${direction}`), "POST", {browser: BROWSER, annotator: state.annotator});
-	if (state.video?.id === id && queue.length === 1) show(answer);
+	if (state.video?.id !== id) return;
+	if (queue.length === 1) show(answer);
+	else reloadLater();
 }
 
 function showChange(video, trackId, change) {
@@ -118,30 +122,57 @@ export function show(answer) {
 	update({video: {...video, ...answer, times}, trackId: isKept ? state.trackId : answer.tracks[0].id});
 }
 
-/** Fetch the open video again, unless edits wait: then once they are stored. */
-export async function reload() {
+/** Return whether an answer may lack edits of the open video that are shown. */
+export function isStale({id, revision}) {
+	return id === state.video?.id && (queue.length > 0 || revision < state.video.revision);
+}
+
+/** Show an answer of the open video; one that lacks edits is fetched again once they are stored. */
+export function showLater(answer) {
+	if (state.video?.id !== answer.id) return;
+	if (isStale(answer)) reloadLater();
+	else show(answer);
+}
+
+let isReloadDue = false;
+
+/** Fetch the open video again once no edit waits. */
+export function reloadLater() {
+	if (isReloadDue) return;
+	isReloadDue = true;
+	afterEdits(() => tried(reload));
+}
+
+async function reload() {
+	isReloadDue = false;
 	const {video} = state;
+	if (!video) return;
 	const answer = await ask(videoPath(video.id, viewQuery()));
-	if (state.video?.id === video.id && !queue.length) show(answer);
+	const isSetBack = answer.revision < video.revision; // the server has an older copy of the project
+	if (isSetBack && state.video === video && !queue.length) show(answer);
+	else showLater(answer);
 }
 
 // --- refused edits -----------------------------------------------------------------------------
 
 /** Keep an edit that the server has refused, show the labels as they are there, and offer to repeat it. */
 async function refuse({video: id, body}, error) {
-	const later = queue.slice(1).filter((item) => item.video === id && item.body?.track === body?.track);
 	const isRepeatable = error.status === 409 && body?.added.length > 0;
-	if (state.video?.id === id) {
-		const answer = await ask(videoPath(id, viewQuery()));
-		show(answer);
-		for (const {body: waiting} of later) {
-			const track = state.video.tracks.find((candidate) => candidate.id === waiting?.track);
-			if (waiting && track && fits(track.segments, waiting)) showChange(state.video, track.id, waiting);
-		}
+	if (isRepeatable) update({refused: [...state.refused, {video: id, body}]});
+	if (state.video?.id === id) await tried(() => showStored(id));
+	fault(error.message, isRepeatable ? {title: "Apply my edit again", run: repeatRefused} : null);
+}
+
+/** Show the labels that the server has, and the edits that wait. */
+async function showStored(id) {
+	update({video: {...state.video, revision: -1}}); // if this fails, the next event fetches them
+	const answer = await ask(videoPath(id, viewQuery()));
+	if (state.video?.id !== id) return;
+	show(answer);
+	for (const {video, body} of queue.slice(1)) {
+		const track = state.video.tracks.find((candidate) => candidate.id === body?.track);
+		if (video === id && track && fits(track.segments, body)) showChange(state.video, track.id, body);
 	}
-	if (!isRepeatable) return fault(error.message);
-	update({refused: [...state.refused, {video: id, body}]});
-	fault(error.message, {title: "Apply my edit again", run: repeatRefused});
 }
 
 /** Apply refused edits to the labels as they are now: what they drew is put over what is there. */

@@ -3,7 +3,7 @@
 import {html, useEffect, useState} from "./vendor/preact-htm.js";
 import {FileButton, Select} from "./controls.js";
 import {confirm, question} from "./dialogs.js";
-import {afterEdits, show} from "./edits.js";
+import {afterEdits, showLater} from "./edits.js";
 import {ask, Refused, upload, videoPath, viewQuery} from "./requests.js";
 import {open, refresh} from "./session.js";
 import {BROWSER, fault, say, state, update} from "./state.js";
@@ -32,7 +32,7 @@ export function acceptDrops() {
 
 /** Add files to the project. Features, their .json and their video have one name. */
 export async function take(files) {
-	const stems = new Set(files.filter(({name}) => MEDIA.test(name)).map(stemOf));
+	const stems = new Set(files.filter(({name}) => /\.npy$/i.test(name)).map(stemOf));
 	const groups = new Map();
 	const labels = [];
 	for (const file of files) {
@@ -161,7 +161,7 @@ async function store(file, key, {video, track, name, annotator}) {
 		if (!await confirm(`Replace labels: ${lines.join(", ")}? You can undo it.`, "Replace")) return;
 		answer = await ask(videoPath(video, "/labels"), "POST", {...body, replace: true});
 	}
-	if (state.video?.id === video) show(answer);
+	showLater(answer);
 	await refresh();
 	const counts = Object.entries(answer.imported).map(([title, count]) => `${count} on track ${title}`);
 	say(`${file.name}: ${counts.join(", ")}.`);

@@ -67,9 +67,17 @@ function describe(part) {
 
 /** Store what was typed; return whether it could be. */
 function store(part, shown, typed) {
-	const start = "start" in typed ? typedFrame(shown.start) : part.start;
-	const stop = "stop" in typed ? typedFrame(shown.stop) : part.stop;
+	let start = "start" in typed ? typedFrame(shown.start) : part.start;
+	let stop = "stop" in typed ? typedFrame(shown.stop) : part.stop;
 	if (start === null || stop === null) return false;
+	if (isInstant(part) && start !== stop) { // a point event moves as a whole
+		if (!("stop" in typed)) stop = start;
+		else if (!("start" in typed)) start = stop;
+		else {
+			fault("A point event has one time.");
+			return false;
+		}
+	}
 	if (start > stop || start === stop && !isInstant(part)) {
 		fault("A segment has to end after it starts.");
 		return false;

@@ -51,6 +51,7 @@ function Empty({count}) {
 function Workplace({video}) {
 	return html`
 		<${VideoName} video=${video} />
+		<p id="video-problem" class="fault" role="alert" hidden=${!video.problem}>No drafts. ${video.problem}</p>
 		<${player.Video} video=${video} />
 		<div id="stage">
 			<${PlayBar} />

@@ -96,10 +96,11 @@ function remnants(below, label) {
 export function moveEdges(labels, part, start, stop, values = {}) {
 	const removed = removal(part);
 	const added = [byHand(part, {...values, start, stop})];
+	const isPoint = isInstant(part); // no edge belongs to it
 	for (const label of labels) {
 		if (removed.some((gone) => identity(gone) === identity(label)) || isInstant(label)) continue;
-		const isLeft = label.stop === part.start && label.start < start;
-		const isRight = label.start === part.stop && stop < label.stop;
+		const isLeft = !isPoint && label.stop === part.start && label.start < start;
+		const isRight = !isPoint && label.start === part.stop && stop < label.stop;
 		if (isLeft && start !== part.start) {
 			removed.push(plain(label));
 			added.push(byHand(label, {stop: start}));

@@ -1,6 +1,6 @@
 /* The project and the open video, kept equal to what the server has. */
 
-import {afterEdits, reload, show} from "./edits.js";
+import {afterEdits, isStale, reloadLater, showLater} from "./edits.js";
 import {ask, listen, tried, videoPath, viewQuery} from "./requests.js";
 import {BROWSER, state, update} from "./state.js";
 
@@ -21,15 +21,28 @@ function titleOf(project, video) {
 	return [video?.name, project.project.name, "FACT-CLIP"].filter(Boolean).join(" – ");
 }
 
+let openings = 0; // only the last one shows its video
+
 /** Open a video, at a frame if one is named. */
 export async function open(id, frame = null) {
+	openings += 1;
+	const opening = openings;
 	await new Promise(afterEdits);
 	const fetched = await ask(videoPath(id, viewQuery()));
+	if (opening !== openings) return;
 	const needsTrack = state.project.project.blind && state.annotator && !ownTrack(fetched);
 	const video = needsTrack ? {...fetched, ...await claimTrack(fetched)} : fetched;
+	if (opening !== openings) return;
 	const trackId = (ownTrack(video) ?? video.tracks[0]).id;
+	const isOutdatedAnswer = isStale(video);
 	update({video, trackId, frame, recording: null, shownDrafts: draftsKey(id)});
+	if (isOutdatedAnswer) reloadLater();
 	document.title = titleOf(state.project, video);
+}
+
+/** Stay with the open video, though another one is being opened. */
+export function stay() {
+	openings += 1;
 }
 
 const ownTrack = ({tracks}) => tracks.find(({annotator}) => annotator && annotator === state.annotator);
@@ -96,8 +109,7 @@ async function catchUpVideo() {
 	const isChanged = key !== state.shownDrafts;
 	if (!isChanged && (current.revision === video.revision || state.unsent)) return;
 	state.shownDrafts = key; // so that the next event does not fetch it a second time
-	if (state.unsent) afterEdits(() => tried(reload));
-	else await reload();
+	reloadLater();
 }
 
 let waiting;
@@ -110,15 +122,16 @@ export function listUncertainSoon() {
 
 export async function listUncertain() {
 	if (!state.project.model.exists) return update({uncertain: []});
-	const {segments} = await ask("/api/uncertain");
+	const {segments} = await ask(`/api/uncertain${viewQuery()}`);
 	update({uncertain: segments});
 }
 
 /** Change the open video by a request that answers with it. */
 export async function changeVideo(rest, method, body) {
-	const id = state.video.id;
+	const {id} = state.video;
+	await new Promise(afterEdits);
 	const answer = await ask(videoPath(id, rest) + viewQuery(), method, body);
-	if (state.video?.id === id) show(answer);
+	showLater(answer);
 	return answer;
 }
 
@@ -127,9 +140,10 @@ export async function begin() {
 	const panel = location.hash.slice(1);
 	if (["teach", "results"].includes(panel)) update({panel});
 	await refresh();
-	if (state.project.videos.length) await open(state.project.videos[0].id);
-	await listUncertain();
 	listen(catchUp);
+	const [first] = state.project.videos;
+	if (first) await tried(() => open(first.id));
+	await listUncertain();
 }
 
 export function showPanel(panel) {

@@ -83,8 +83,8 @@ export const actionCalled = (name) => state.project.actions.find((action) => act
 
 /** Return what a track shows: its labels, and on the first track drafts between them. */
 export function partsOf(video, track) {
-	const isFirst = video.tracks[0] === track;
-	return overlay(track.segments, isFirst && !track.complete ? video.drafts : []);
+	const hasDrafts = video.tracks[0] === track && !track.complete && !track.hidden;
+	return overlay(track.segments, hasDrafts ? video.drafts : []);
 }
 
 /** Return the index of the chosen part of the current track, or -1. */

@@ -7,7 +7,7 @@ import {DropZone} from "./files.js";
 import {acceptAbove} from "./labelling.js";
 import {showFrame, focusTimeline} from "./player.js";
 import {ask, tried, videoPath} from "./requests.js";
-import {close, listUncertain, open, refresh} from "./session.js";
+import {close, listUncertain, open, refresh, stay} from "./session.js";
 import {say, state, update} from "./state.js";
 
 const PROGRESS = {unlabelled: "unlabelled", started: "in progress", complete: "complete"};
@@ -78,7 +78,9 @@ async function forget(video) {
 
 /** Show a segment of the list. */
 export async function show(segment) {
-	if (state.video?.id !== segment.video) await open(segment.video);
+	if (state.video?.id === segment.video) stay();
+	else await open(segment.video);
+	if (state.video?.id !== segment.video) return; // another video was opened meanwhile
 	update({trackId: state.video.tracks[0].id, frame: segment.start, current: segment});
 	setTimeout(() => {
 		showFrame(segment.start);

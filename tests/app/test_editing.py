@@ -443,6 +443,47 @@ def test_nothing_corrected_is_no_training_video(opened, rows, tmp_path):
     assert not (tmp_path / "set").exists()
 
 
+# --- blind, and without a model -------------------------------------------------------------------------------
+
+
+def test_a_hidden_track_gets_no_drafts_and_no_edits(user, rows):
+    video = user.add(rows)
+    tracks = user.ask("GET", f"/api/videos/{video}")["tracks"]
+    path = f"/api/videos/{video}"
+    user.ask("PATCH", f"{path}/tracks/{tracks[0]['id']}", json={"annotator": "Anna"})
+    user.ask("POST", "/api/settings", json={"blind": True})
+    edit = {"track": tracks[0]["id"], "removed": [], "added": [{"start": 3, "stop": 9, "label": "stir"}]}
+    segments = {"track": edit["track"], "revision": None, "segments": edit["added"]}
+    for name, count in (("Anna", 1), ("Bernd", 0)):
+        person = {"annotator": name}
+        assert bool(user.ask("GET", path, params=person)["drafts"]) == bool(count)
+        assert bool(user.ask("GET", "/api/uncertain", params=person)["segments"]) == bool(count)
+        status = 200 if count else 403
+        answers = [
+            user.ask("POST", f"{path}/edits", status, json=edit | person),
+            user.ask("PUT", f"{path}/segments", status, json=segments | person),
+        ]
+        assert count or {answer["error"] for answer in answers} == {"this track is hidden from you"}
+    assert main(user.ask("GET", path, params={"annotator": "Anna"})) == [(3, 9, "stir")]
+
+
+def test_a_video_that_the_model_cannot_read_is_labelled(opened, rows, workbench, tmp_path):
+    copy = tmp_path / rows.name
+    copy.write_bytes(rows.read_bytes())
+    user = opened()()
+    video, other = user.add(copy), user.add(min(path for path in rows.parent.glob("*.npy") if path != rows))
+    path = user.page.project.video(video).features
+    shape = np.load(path).shape
+    np.save(path, np.zeros((len(np.load(path)), shape[1] + 1), np.float32))
+    shown = user.ask("GET", f"/api/videos/{video}")
+    assert shown["drafts"] == []
+    assert shown["problem"].startswith(f"{rows.stem}.npy: ")
+    assert main(user.label(video, (3, 9, "stir"))) == [(3, 9, "stir")]
+    assert {draft["video"] for draft in user.ask("GET", "/api/uncertain")["segments"]} == {other}
+    path.unlink()
+    assert user.ask("GET", f"/api/videos/{video}")["problem"]
+
+
 # --- two labellings ------------------------------------------------------------------------------------------
 
 
@@ -479,3 +520,12 @@ def test_files_of_another_video_cannot_be_compared(user, rows, tmp_path):
     for name in ("short.txt", "bad.eaf", "x.srt"):
         request = {"first": user.upload(tmp_path / name), "second": "shown"}
         assert user.ask("POST", f"/api/videos/{video}/compare", 400, json=request)["error"].startswith(f"{name}: ")
+
+
+def test_a_side_without_labels_in_this_video_is_named(user, rows):
+    video = user.add(rows)
+    user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "left"})
+    for key in ("track left", "annotator Anna"):
+        request = {"first": key, "second": "shown"}
+        error = user.ask("POST", f"/api/videos/{video}/compare", 400, json=request)["error"]
+        assert error.startswith(f"{key}: no labels in {rows.stem}")

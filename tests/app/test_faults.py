@@ -13,12 +13,13 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from fact_clip.core import Segment, Segmentation
 from fact_clip_app.database import BACKUP, DATABASE
 from fact_clip_app.history import History
 from fact_clip_app.jobs import Job
 from fact_clip_app.label_files import MAX_OVERLAPS, read_tracks
 from fact_clip_app.page import TRAINING
-from fact_clip_app.project import Action, Project
+from fact_clip_app.project import MAX_NAME, Action, Project
 from fact_clip_app.teach import run_command
 
 from ..refusals import refused
@@ -130,6 +131,51 @@ def test_overlaps_of_a_label_file_are_limited(tmp_path):
     with refused(path) as refusal:
         read_tracks(path, times)
     assert f"more than {MAX_OVERLAPS} segments overlap" in refusal.message
+
+
+def test_overlaps_and_tiers_of_one_name_are_tracks_of_their_own(tmp_path):
+    path = tmp_path / "take.boris"
+    Segmentation((Segment(0, 50, "run"), Segment(50, 100, "eat")), fps=10.0).save(path)
+    project = json.loads(path.read_text())
+    (observation,) = project["observations"].values()
+    spans = {"run": ("rat", 0, 5), "eat": ("rat", 4, 8), "sit": ("rat 2", 1, 2)}
+    spans |= {"dig": ("", 1, 2), "hop": ("main", 3, 4)}
+    observation["events"] = []
+    for name, (subject, *seconds) in spans.items():
+        observation["events"] += [[second, subject, name, "", ""] for second in seconds]
+    path.write_text(json.dumps(project))
+    tracks = read_tracks(path, np.arange(101) / 10)
+    assert {name: [label.label for label in labels] for name, labels in tracks.items()} == {
+        "rat": ["run"], "rat 3": ["eat"], "rat 2": ["sit"], "main": ["hop"], "main 2": ["dig"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json", ".txt"])
+def test_names_that_no_edit_could_have_are_refused(ending, tmp_path):
+    times = np.arange(61) / 15
+    path = tmp_path / f"take{ending}"
+    for length, is_allowed in ((MAX_NAME, True), (MAX_NAME + 1, False)):
+        Segmentation((Segment(0, 30, "stir"), Segment(30, 60, "x" * length)), fps=15.0).save(path)
+        if is_allowed:
+            assert [label.stop for label in read_tracks(path, times)["main"]] == [30, 60]
+            continue
+        with refused(f"{path}:3" if ending == ".csv" else path) as refusal:
+            read_tracks(path, times)
+        assert f"at most {MAX_NAME} " in str(refusal.message)
+
+
+def test_frames_that_nobody_has_labelled_are_no_class(tmp_path):
+    path = tmp_path / "take.txt"
+    path.write_text("stir\n" * 20 + "?\n" * 20 + "pour\n" * 20)
+    (labels,) = read_tracks(path, np.arange(61) / 15).values()
+    assert [(label.start, label.stop, label.label) for label in labels] == [(0, 20, "stir"), (40, 60, "pour")]
+
+
+def test_runs_of_one_name_are_both_kept(opened):
+    project = opened(run=None)().page.project
+    names = [project.add_run(project.folder / part / "adapted-1", "main", {}) for part in ("one", "two")]
+    assert names == ["adapted-1", "adapted-1 2"]
+    assert [path.parent.name for path, _ in project.runs().values()] == ["one", "two"]
 
 
 def test_a_damaged_database_names_the_good_copy(opened, rows, tmp_path):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
 pytest.importorskip("av")
 pytest.importorskip("uvicorn")
 
+from fact_clip.core import Segment, Segmentation
+
 from .browsing import (
+    FPS,
     NEW,
     SHOWN,
     add_classes,
@@ -83,6 +89,61 @@ def answer(page, yes: bool, expected: str) -> None:
     assert expected in page.locator("#ask-text").text_content()
     page.click("#ask-yes" if yes else "#ask button[type=button]")
     settled(page)
+
+
+def view(page) -> list[tuple[int, int, str]]:
+    """The labels of the first track as the page shows them."""
+    script = "import('/static/state.js').then(({state}) => state.video.tracks[0].segments)"
+    return parts(page.evaluate(script))
+
+
+def without_events(page) -> None:
+    """Let no event of the server arrive."""
+    page.route("**/api/events", lambda route: None)
+
+
+class Gate:
+    """Answers to requests of a page that arrive only when it opens; the server gives them at once."""
+
+    def __init__(self, page, method: str, pattern: str) -> None:
+        self.page, self.method, self.waiting = page, method, []
+        self.pattern = re.compile(pattern)
+        page.route(self.pattern, self._hold)
+
+    def _hold(self, route) -> None:
+        if route.request.method == self.method:
+            self.waiting.append((route, route.fetch()))
+        else:
+            route.fallback()
+
+    def wait(self) -> None:
+        """Wait until it holds an answer."""
+        for _ in range(100):
+            if self.waiting:
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError("no such request")
+
+    def open(self) -> None:
+        """Let everything pass from now on."""
+        for route, answer in self.waiting:
+            route.fulfill(response=answer)
+        self.page.unroute(self.pattern, self._hold)
+        self.page.wait_for_timeout(200)
+
+
+VIDEO = r"/api/videos/\w+\?"
+EDITS = r"/api/videos/\w+/edits"
+
+
+def edited_elsewhere(address: str, video, removed=(), added=()) -> None:
+    """An edit of another person in another browser."""
+    host, token = address.split("/?token=")
+    change = {"removed": removed, "added": [dict(zip(("start", "stop", "label"), each, strict=True)) for each in added]}
+    body = {"track": video["tracks"][0]["id"], "annotator": "Bernd", "browser": "another", **change}
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    with urlopen(Request(f"{host}/api/videos/{video['id']}/edits", json.dumps(body).encode(), headers)) as answer:
+        assert answer.status == 200
 
 
 # --- drawing ---------------------------------------------------------------------------------------------------------
@@ -292,6 +353,137 @@ def test_two_people_label_blind(address, browser, clip):
         assert "groom" in bernd.locator("#budget-table").text_content()
 
 
+def test_the_page_shows_what_is_stored_however_late_answers_come(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        without_events(page)
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom", "eat")
+        by_keys(page, ("1", 0, 15))
+        # somebody else's edit is stored just before one's own
+        edited_elsewhere(address, shown(page), added=[(270, 285, "eat")])
+        by_keys(page, ("1", 30, 45))
+        assert view(page) == labels(page) == [(0, 15, "groom"), (30, 45, "groom"), (270, 285, "eat")]
+        # an answer that was made before an edit arrives after it
+        late = Gate(page, "GET", VIDEO)
+        page.fill("#new-class-name", "run")
+        page.press("#new-class-name", "Enter")
+        late.wait()
+        drawn(page, 4.0, 5.0)
+        late.open()
+        settled(page)
+        assert view(page) == labels(page)
+        assert len(labels(page)) == 4
+        # an answer arrives while an edit waits
+        edited_elsewhere(address, shown(page), added=[(240, 255, "eat")])
+        late = Gate(page, "GET", VIDEO)
+        page.fill("#new-class-name", "sit")
+        page.press("#new-class-name", "Enter")
+        late.wait()
+        storing = Gate(page, "POST", EDITS)
+        drawn(page, 6.0, 7.0, settle=False)
+        storing.wait()
+        late.open()
+        storing.open()
+        settled(page)
+        assert view(page) == labels(page)
+        assert len(labels(page)) == 6
+        # one draws while a step is undone
+        undoing = Gate(page, "POST", r"/undo$")
+        page.keyboard.press("Control+z")
+        undoing.wait()
+        drawn(page, 8.0, 9.0, settle=False)
+        undoing.open()
+        settled(page)
+        assert view(page) == labels(page)
+        assert len(labels(page)) == 6
+        # the track is changed while an edit waits
+        storing = Gate(page, "POST", EDITS)
+        drawn(page, 10.0, 11.0, settle=False)
+        storing.wait()
+        page.check("#complete")
+        page.wait_for_timeout(300)
+        storing.open()
+        settled(page)
+        assert view(page) == labels(page)
+        assert len(labels(page)) == 7
+        assert page.locator("#complete").is_checked()
+
+
+def drawn(page, start: float, stop: float, *, settle: bool = True) -> None:
+    """Draw a segment on the first track, in seconds."""
+    page.mouse.move(*place(page, start, longest="main"))
+    page.mouse.down()
+    page.mouse.move(*place(page, stop, longest="main"), steps=3)
+    page.mouse.up()
+    if settle:
+        until(page, "!/^Storing/.test(document.querySelector('#note').textContent)")
+
+
+def test_a_refused_edit_is_kept_while_the_server_is_away_and_discarded_alone(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        without_events(page)
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom", "eat")
+        by_keys(page, ("1", 30, 90))
+        video = shown(page)
+        edited_elsewhere(address, video, removed=video["tracks"][0]["segments"])
+        page.route(re.compile(VIDEO), lambda route: route.abort())
+        page.mouse.click(*place(page, 3.0, longest="main"))
+        page.keyboard.press(".")
+        until(page, "document.querySelector('#note').textContent.startsWith('1 change was refused')")
+        assert "Bernd changed" in message(page)
+        page.unroute(re.compile(VIDEO))
+        page.click("#toast-button")
+        settled(page)
+        assert view(page) == labels(page)
+        page.evaluate("""import('/static/state.js').then(({state, update}) => {
+            update({refused: [{video: "another", body: {}}, {video: state.video.id, body: {}}]});
+        })""")
+        page.click("#note button:last-child")
+        kept = page.evaluate("import('/static/state.js').then(({state}) => state.refused.map(({video}) => video))")
+        assert kept == ["another"]
+
+
+def test_of_two_videos_that_are_clicked_the_last_one_opens(address, browser, clip, tmp_path):
+    copy = tmp_path / "rat.mp4"
+    copy.write_bytes(clip.read_bytes())
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip, copy)
+        until(page, "document.querySelectorAll('#videos li').length === 2")
+        other = asked(page, "/api/state")["videos"][1]["id"]
+        late = Gate(page, "GET", rf"/api/videos/{other}\?")
+        page.click("#videos li:nth-child(2) button.link")
+        late.wait()
+        page.click("#videos li:nth-child(1) button.link")
+        page.wait_for_timeout(500)
+        late.open()
+        settled(page)
+        assert page.input_value("#video-name") == "mouse"
+
+
+def test_a_page_whose_first_video_does_not_open_is_live(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        page.route(re.compile(VIDEO), lambda route: route.fulfill(status=400, json={"error": "mouse.npy: gone"}))
+        page.reload()
+        assert message(page) == "mouse.npy: gone"
+        replace_classes(page, "groom", "eat")  # as another person does
+        has_classes(page, ["groom", "eat"])
+        page.unroute(re.compile(VIDEO))
+
+        def with_problem(route):
+            answer = route.fetch()
+            route.fulfill(response=answer, json={**answer.json(), "problem": "mouse.npy: gone"})
+
+        page.route(re.compile(VIDEO), with_problem)
+        opened(page, 0)
+        assert page.text_content("#video-problem") == "No drafts. mouse.npy: gone"
+
+
 # --- classes ---------------------------------------------------------------------------------------------------------
 
 
@@ -334,6 +526,39 @@ def test_classes_are_renamed_merged_moved_and_deleted_with_a_question_and_undo(a
         settled(page)
         assert labels(page) == before
         has_classes(page, ["grooming", "run", "eat"])
+
+
+def test_the_pen_follows_its_class_and_a_point_moves_as_a_whole(address, browser, clip):
+    pen = "document.querySelector('[aria-pressed=true].give .name').textContent"
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom", "eat", "run")
+        page.locator("#timeline canvas").focus()
+        page.keyboard.press("2")
+        field = edited(page, "eat").locator(".class-name")
+        field.fill("dine")
+        field.press("Enter")
+        has_classes(page, ["groom", "dine", "run"])
+        settled(page)
+        assert page.evaluate(pen) == "dine"
+        field = edited(page, "dine").locator(".class-name")
+        field.fill("run")
+        field.press("Enter")
+        answer(page, True, 'Merge "dine" into "run"?')
+        assert page.evaluate(pen) == "run"
+        by_keys(page, ("1", 30, 60))
+        page.keyboard.press("Escape")
+        page.keyboard.press("1")
+        at(page, 4.0)
+        page.keyboard.press("p")
+        settled(page)
+        assert labels(page) == [(30, 60, "groom"), (60, 60, "groom")]
+        for field, seconds, frame in (("#start", "5", 75), ("#stop", "4.8", 72)):
+            page.fill(field, seconds)
+            page.press(field, "Enter")
+            settled(page)
+            assert labels(page) == [(30, 60, "groom"), (frame, frame, "groom")]
 
 
 def test_two_people_who_add_classes_lose_none(address, browser, clip):
@@ -509,6 +734,19 @@ def test_a_file_of_one_tier_fills_the_empty_video_of_its_name(address, browser, 
         until(page, "document.querySelectorAll('#class-list li').length === 1")
         settled(page)
         assert labels(page) == [(30, 60, "sniff")]
+
+
+def test_labels_are_dropped_together_with_their_video(address, browser, clip, tmp_path):
+    film_path = tmp_path / "take.mp4"
+    film_path.write_bytes(clip.read_bytes())
+    labels_path = tmp_path / "take.json"
+    Segmentation((Segment(0, 30, "groom"), Segment(30, 300, "eat")), fps=FPS).save(labels_path)
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, film_path, labels_path)
+        until(page, "document.querySelectorAll('#class-list li').length === 2")
+        settled(page)
+        assert labels(page) == [(0, 30, "groom"), (30, 300, "eat")]
 
 
 # --- the rows of the list --------------------------------------------------------------------------------------------

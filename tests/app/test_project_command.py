@@ -60,6 +60,53 @@ def test_what_is_exported_comes_back_in_every_format(film, tmp_path, capsys):
         assert of(project) == [LABELS], path
 
 
+def test_an_import_is_repeated_and_an_export_replaces_nothing(film, rows, tmp_path, capsys):
+    project = str(tmp_path / "p")
+    (tmp_path / "a").mkdir()
+    features = tmp_path / "a/rows.npy"
+    np.save(features, np.load(rows))
+    features.with_suffix(".json").write_text("{}")  # facts, and no labels
+    labels = tmp_path / "take.csv"
+    labels.write_text("start,stop,label\n1.0,2.0,stir\n")
+    for _ in range(2):
+        files = map(str, (film, features, features.with_suffix(".json"), labels))
+        assert main(["project", "import", project, "--replace", *files]) == 0
+    store = Project(tmp_path / "p")
+    assert [video.name for video in store.videos()] == ["take", "rows"]
+    store.close()
+    (tmp_path / "b").mkdir()
+    np.save(tmp_path / "b/rows.npy", np.load(rows))
+    capsys.readouterr()
+    code = main(["project", "import", project, str(features), str(tmp_path / "b/rows.npy")])
+    refused_line((code, *capsys.readouterr()), "rows.npy")
+
+    out = tmp_path / "labels"
+    export = ["project", "export", project, "--out", str(out)]
+    assert main(export) == 0
+    (out / "take.csv").write_text("corrected")
+    capsys.readouterr()
+    refused_line((main(export), *capsys.readouterr()), out)
+    assert (out / "take.csv").read_text() == "corrected"
+    assert main([*export, "--overwrite"]) == 0
+    assert (out / "take.csv").read_text() != "corrected"
+    capsys.readouterr()
+    refused_line((main([*export, "--unlabelled", "skip"]), *capsys.readouterr()), "--unlabelled")
+    refused_line((main([*export, "--training", "main", "--format", "csv"]), *capsys.readouterr()), "--training")
+
+
+def test_a_folder_has_one_file_of_each_video_in_a_summary(tmp_path, capsys):
+    video = Segmentation((Segment(0, 75, "stir"), Segment(75, 150, "pour")), fps=15.0)
+    for ending in (".csv", ".frames.csv", ".label-studio.json", ".audacity.txt", ".json"):
+        video.save(tmp_path / f"take{ending}")
+    capsys.readouterr()
+    assert main(["summary", str(tmp_path), "--json"]) == 0
+    answer = capsys.readouterr()
+    rows = json.loads(answer.out)["time"]
+    assert {row["video"] for row in rows} == {"take"}
+    assert "take.audacity.txt" not in answer.err
+    assert sum(row["seconds"] for row in rows) == pytest.approx(10)
+
+
 COMMENTS = ["Grüße, 手", "", 'she says "stop"; then\nstops']
 HAS_COMMENTS = {"csv", "json", "jsonl", "eaf", "textgrid", "nwb", "boris"}
 

@@ -191,3 +191,37 @@ def test_who_comes_too_late_is_encoded_later(opened, pixel_run):
     free.set()
     while not all(user.ask("GET", f"/api/videos/{video}")["drafts"] for video in (second, third)):
         user.settle()
+
+
+def test_a_removed_video_that_comes_back_is_encoded(opened, pixel_run):
+    run, path = pixel_run
+    user = opened(run=run)()
+    free, began = threading.Event(), threading.Event()
+
+    def block(job):
+        began.set()
+        free.wait(20)
+
+    user.page.queue.add(Job("nobody", block))
+    assert began.wait(20)
+    video = user.add(path)
+    user.ask("DELETE", f"/api/videos/{video}")
+    user.ask("POST", f"/api/videos/{video}/restore")
+    free.set()
+    assert user.settle()["videos"][0]["job"]["state"] == "done"
+    assert user.ask("GET", f"/api/videos/{video}")["drafts"]
+
+
+def test_another_model_encodes_what_the_first_could_not(user, pixel_run):
+    run, path = pixel_run
+    video = user.add(path)
+    assert user.settle()["videos"][0]["job"]["state"] == "failed"
+    user.ask("POST", "/api/settings", json={"model": user.page.project.add_run(run, "main", {})})
+    assert user.settle()["videos"][0]["job"]["state"] == "done"
+    assert user.ask("GET", f"/api/videos/{video}")["drafts"]
+    user.ask("POST", "/api/settings", json={"model": ""})
+    failed = user.settle()["videos"][0]["job"]
+    assert failed["state"] == "failed"
+    job = user.page.engine.work(video).job
+    user.settle()
+    assert user.page.engine.work(video).job is job  # it is not tried again and again

@@ -153,6 +153,14 @@ def test_bad_requests_of_segment(films, fact_clip, monkeypatch, arguments, place
     refused_line(answer, place)
 
 
+def test_parts_of_a_video_are_neither_plotted_nor_burned_in(films, fact_clip, tmp_path):
+    manifest = tmp_path / "parts.csv"
+    manifest.write_text(f"id,uri,start,stop\na,{films / 'a.mp4'},0,1\nb,{films / 'a.mp4'},1,2\n")
+    refused_line(fact_clip("segment", manifest, "--run", "r", "--plot", tmp_path / "x.png"), "--plot")
+    manifest.write_text(f"id,uri,start\na,{films / 'a.mp4'},1\n")
+    refused_line(fact_clip("segment", manifest, "--run", "r", "--overlay", tmp_path / "x.mp4"), "--overlay")
+
+
 TIMES = [40 * n + (300 if n > 20 else 0) + 25 * (n % 3 == 1) for n in range(50)]  # milliseconds; one picture stays long
 
 

@@ -354,6 +354,8 @@ def test_single_reference_keys_leave_the_rest_of_a_recipe():
     assert changed.model == plain.model
     held = read_settings(["havid_view0_lh_pt"], ["holdout_mode", "true", "holdout_classes", "[9, iglft]"])
     assert held.data.holdout == (9, "iglft")
+    first = read_settings(["havid_view0_lh_pt"], ["holdout_mode", "mask", "holdout_classes", "0"])
+    assert first.data.holdout == (0,)
     assert read_settings(["havid_view0_lh_pt_holdout"], ["use_clip", "true"]).model.head == "fact-clip"
 
 

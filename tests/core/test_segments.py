@@ -4,6 +4,7 @@ import json
 import math
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -225,3 +226,26 @@ def test_plot_draws_a_bar_for_each_segment() -> None:
     assert axes.get_legend_handles_labels()[1] == ["a", "b"]
     assert axes.get_xlabel() == "s"
     assert Segmentation(video.segments).plot(Figure().add_subplot()).get_xlabel() == "frames"
+
+
+def test_a_moment_at_the_end_stays():
+    video = Segmentation.from_frames([*"aabb"])
+    video = replace(video, instants=(Instant(2, "c"), Instant(4, "d")))
+    assert video.crop(0, 4).instants == video[:].instants == video.instants
+    assert video[1:].instants == (Instant(0, "c"), Instant(2, "d"))
+    assert video[:1].instants == ()  # the one between the segments begins the second
+
+
+def test_tables_of_other_types_are_read_or_refused():
+    pd = pytest.importorskip("pandas")
+    video = Segmentation((Segment(0, 2, "a", 0.5), Segment(2, 3, "b")), 4.0)
+    table = video.to_dataframe()
+    for missing in (table.convert_dtypes(), table.assign(day=pd.Timestamp("2026-01-01"))):
+        assert Segmentation.from_dataframe(missing) == video
+    for wrong in (table.astype(str), table.assign(stop=pd.Timestamp("2026-01-01")), table.assign(label=None)):
+        with refused("table"):
+            Segmentation.from_dataframe(wrong)
+    tree = video.to_dict()
+    tree["segments"][0]["start"] = {1, 2}
+    with refused("tree"):
+        Segmentation.from_dict(tree)

@@ -142,3 +142,12 @@ def test_what_can_name_a_class(name, fits):
 def test_the_nearest_name_is_another_spelling_of_it_if_there_is_one():
     with refused("vocabulary"):
         Vocabulary.from_names(["cut hat", "Cut_Ham"]).index("cut ham")
+
+
+def test_a_string_is_no_factors():
+    with refused("class 'ab'"):
+        Vocabulary.from_names(["ab", "cd"], factors={"ab": "xy", "cd": "zw"})
+    with refused("class 'ab'"):
+        Vocabulary.from_names(["ab"], factors=lambda name: name, slots=("verb", "noun"))
+    with refused("class 'ab'"):
+        Vocabulary(("ab",), (), ("verb", "noun"), ("xy",))

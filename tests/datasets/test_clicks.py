@@ -50,12 +50,22 @@ def test_frames_and_times_are_read_in_order(tmp_path):
         ("frame,name\n3,stir\n", "a.csv"),
         ("frame,time,label\n3,1,stir\n", "a.csv"),
         ("frame,label\n", "a.csv"),
+        ("frame,label\n-1,stir\n", "a.csv:2"),
+        ("frame,label\n7.9,stir\n", "a.csv:2"),
     ],
 )
 def test_faults_are_named_by_line(text, place, tmp_path):
     path = write(tmp_path / "a.csv", text)
     with refused(place):
         read_clicks(path, None, 12)
+
+
+def test_no_click_is_moved(tmp_path):
+    path = write(tmp_path / "a.csv", "time,label\n-0.05,stir\n")
+    with refused("a.csv:2"):
+        read_clicks(path, 15.0, 12)
+    write(path, "frame,label\n7.0,stir\n")
+    assert read_clicks(path, None, 12) == [Click(7, "stir")]
 
 
 def test_first_labels_by_hand():
@@ -117,10 +127,13 @@ def clicked(tmp_path):
 def test_a_data_set_takes_clicks_in_place_of_labels(clicked):
     dataset = Dataset.open(clicked)
     dataset.check()
+    same_folder = Dataset.open(clicked, dataset.folder)
     assert dataset.labels("a").tolist() == [0] * 5 + [1] * 7
     assert dataset.clicks(["a", "b"]) == {"a": [1, 9]}
     dataset.set_labels("a", np.array([0] * 4 + [-1] * 8))
     assert dataset.labels("a").tolist() == [0] * 4 + [-1] * 8
+    assert dataset.with_videos(("a",), ()).labels("a").tolist() == [0] * 4 + [-1] * 8
+    assert same_folder.labels("a").tolist() == [0] * 5 + [1] * 7
     assert not [finding for finding in Inspection(clicked) if not finding.is_note]
 
 

@@ -186,3 +186,14 @@ def test_tables_go_together(tmp_path):
     (tmp_path / "more").mkdir()
     with refused("a.csv"):
         convert_tables([a, written(tmp_path / "more", "x,y\n1,2\n")], tmp_path / "data", Sampling())
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["1,5\n2,5\n", "x\n1,5\n2,5\n", "1,5 0\n2,5 0\n", "1,5;0\n2,5;0\n", 'x,y\n"1,5",0\n"2,5",0\n'],
+)
+def test_a_decimal_comma_separates_no_cells(content, tmp_path):
+    (tmp_path / "a.csv").write_text(content)
+    values = read_numbers(tmp_path / "a.csv", Sampling(decimal=",")).values
+    assert values[:, 0].tolist() == [1.5, 2.5]
+    assert not values[:, 1:].any()

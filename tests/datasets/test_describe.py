@@ -173,3 +173,11 @@ def test_test_videos_play_no_part(tmp_path):
     labels = path.read_text().splitlines()
     path.write_text("\n".join(ACTIONS[frame % 5] for frame in range(len(labels))))
     assert settings_of(root) == before
+
+
+def test_a_split_may_be_named_by_a_number_with_zeros(root):
+    for part in ("train", "test"):
+        (root / f"splits/{part}.split1.bundle").rename(root / f"splits/{part}.split01.bundle")
+    for split in ("01", 1):
+        proposal = propose(DataConfig(root=str(root), split=split))
+        assert {setting.key: setting.value for setting in proposal.settings}["data.split"] == "01"

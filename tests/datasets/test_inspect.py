@@ -232,3 +232,15 @@ def test_a_folder_above_data_sets_names_them(root):
     (root / "empty").mkdir()
     with refused(root / "empty"):
         Inspection(DataConfig(root=str(root / "empty")))
+
+
+def test_a_class_of_another_split_is_no_class_without_videos(root):
+    (root / "groundTruth/a.txt").write_text("stir\n" * 40)
+    for part, name in (("train", "b"), ("test", "d")):
+        (root / f"splits/{part}.split2.bundle").write_text(f"{name}\n")
+    for part in ("train", "test"):
+        (root / f"splits/{part}.split1.bundle").write_text("a\n" * (part == "train"))
+    config = DataConfig(root=str(root))
+    assert not [finding for finding in Inspection(config) if "idle" in str(finding.error)]
+    (unused,) = (finding for finding in Inspection(config, "1") if "idle" in str(finding.error))
+    assert "split 1" in str(unused.error)

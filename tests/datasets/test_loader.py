@@ -359,3 +359,18 @@ def test_segments_are_runs_of_one_label_within_a_video() -> None:
     assert truth.segment.tolist() == [[0, 0, 3, 1, 2, 2], [0, 0, 0, 1, 3, 3], [3] * 6]
     assert truth.classes.tolist() == [[2, 2, 0], [1, 3, -1], [-1, -1, -1]]
     assert [each.tolist() for each in truth.transcripts] == [[2, 2, 0], [1, 3], []]
+
+
+@pytest.mark.parametrize("half", [("a",), ("b", "c"), TRAIN[1:2]])
+def test_files_of_two_types_train_as_their_values_do(half, open_set, root):
+    augment = AugmentConfig(channels=0.3, time_spans=0)
+    inputs = []
+    for names in ((), half):
+        for name in TRAIN:
+            path = root / "features" / f"{name}.npy"
+            dtype = np.float16 if name in names else np.float32
+            np.save(path, np.load(path).astype(np.float16).astype(dtype))
+        batches = list(training_batches(open_set(), TRAIN, IDENTITY, augment, 3, 3, 0))
+        inputs.append([batch.to("cpu").features for batch in batches])
+    for one, other in zip(*inputs, strict=True):
+        assert torch.equal(one, other)

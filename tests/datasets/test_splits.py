@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.layout import split_names
 from fact_clip.datasets.splits import (
     carve_validation,
     divide,
@@ -182,3 +183,16 @@ class TestValidation:
         with refused("data.groups"):
             open_set(validation=0.1, groups="(p)")
         assert open_set(validation=0.0, groups="(p)").validation == ()
+
+
+def test_lists_of_either_place_are_replaced(tmp_path):
+    for name in ("9", "split3", "mine"):
+        (tmp_path / f"{name}.train").write_text("a\n")
+        (tmp_path / f"{name}.test").write_text("b\n")
+    (tmp_path / "lonely.train").write_text("a\n")
+    splits = divide({name: name for name in "abc"}, "test", 0.3)
+    with refused("splits"):
+        write_splits(tmp_path, splits)
+    write_splits(tmp_path, splits, overwrite=True)
+    assert split_names(tmp_path) == ["1"]
+    assert [path.name for path in tmp_path.iterdir()] == ["splits"]

@@ -88,3 +88,12 @@ def test_lengths_by_hand():
 
 def test_equal_lengths_leave_a_deviation():
     assert Durations.learned([[5, 5], [5]]).deviation.min() == pytest.approx(0.3)
+
+
+def test_names_that_nobody_trained_have_the_lengths_of_all_classes():
+    trained = [(1.0, 0.5), (3.0, 0.5)]
+    known = Durations.of_classes([trained[0], None], trained, 2, 1.0)
+    assert known.mean.tolist() == pytest.approx([1 - np.log(2), 1 - np.log(2)])
+    unknown = Durations.of_classes([None], trained, 2, 1.0)
+    assert unknown.mean.tolist() == pytest.approx([2 - np.log(2)])
+    assert unknown.deviation.tolist() == pytest.approx([np.sqrt(0.25 + 1)])

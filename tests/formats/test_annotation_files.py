@@ -13,6 +13,7 @@ from fact_clip.core import Segment, Segmentation
 from fact_clip.core.clock import Clock
 from fact_clip.formats import READERS, save
 from fact_clip.formats.base import Options, video_name
+from fact_clip.formats.csv_file import usual_unit
 from fact_clip.formats.gaps import to_frames
 
 from ..refusals import refused
@@ -434,3 +435,32 @@ def test_nwb_as_pynwb_reads_it(tmp_path):
     assert table["start_time"].tolist() == [VIDEO.seconds(segment.start) for segment in VIDEO]
     assert table["confidence"].tolist()[::2] == [0.5, 1 / 3]
     assert table["confidence"].isna().tolist() == [False, True, False, True]
+
+
+def test_our_csv_without_a_rate_is_in_frames(tmp_path):
+    path = save(Segmentation((Segment(0, 300, "a"),)), tmp_path / "x.csv")
+    assert usual_unit(path) is None
+    assert spans(path, "csv", unit=usual_unit(path)) == {"x": [(0, 300, "a")]}
+    assert READERS["csv"](path, Options())[0].unit == "frames"
+    with refused("--unit"):
+        spans(path, "csv", unit="seconds")
+    path.write_text("sep=;\nStart_Frame;Stop_Frame;Label\n0;3;a\n")
+    assert usual_unit(path) is None
+    path.write_text("start,stop,label\n0,3,a\n")
+    assert usual_unit(path) == "seconds"
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "unit"),
+    [
+        ("start,stop,label\n0,3,a,\n3,4,b,\n", "x.csv:2", "seconds"),  # rows that all have a comma too many
+        ("start,stop,Start,label\n0,3,7,a\n", "x.csv", "seconds"),
+        ("start,stop,label\n0,1:30:00,a\n", "x.csv:2", "frames"),
+    ],
+)
+def test_tables_that_would_be_read_wrong(content, place, unit, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(content)
+    with refused(place) as refusal:
+        spans(path, "csv", unit=unit)
+    assert "no rows" not in refusal.message

@@ -9,7 +9,7 @@ from pathlib import Path
 import opentimelineio
 import pytest
 
-from fact_clip.core import Segment, Segmentation, Vocabulary
+from fact_clip.core import Instant, Segment, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
 from fact_clip.formats import FORMATS, READERS, load, save
 from fact_clip.formats.base import Options
@@ -134,3 +134,22 @@ def test_without_seconds_label_studio_counts_rows(tmp_path):
     (task,) = json.loads(video.save(tmp_path / "x.label-studio.json").read_text())
     assert "fps" not in task["data"]
     assert task["predictions"][0]["result"][1]["value"]["ranges"] == [{"start": 4, "end": 4}]
+
+
+def test_instants_leave_the_rest_as_it_is(tmp_path):
+    segments = (Segment(0, 4, "idle", 0.5), Segment(4, 6, "rest", 0.25), Segment(6, 8, "cut"), Segment(8, 10, "idle"))
+    instants = (Instant(10, "end"), Instant(2, "call"), Instant(2, "ring"), Instant(7, "lost"))
+    video = Segmentation(segments, background=("idle", "rest"), instants=instants)
+    framed = load(save(video, tmp_path / "x.json"))
+    expected = [
+        *((0, 2, "idle", 0.5), (2, 3, "call", None), (3, 4, "idle", 0.5), (4, 6, "rest", 0.25)),
+        *((6, 8, "cut", None), (8, 9, "idle", None), (9, 10, "end", None)),
+    ]
+    assert [(part.start, part.stop, part.label, part.confidence) for part in framed] == expected
+
+
+def test_a_file_of_background_alone_needs_the_length(tmp_path):
+    (tmp_path / "x.csv").write_text("start,stop,start_seconds,stop_seconds,label,confidence\n")
+    with refused("x.csv") as refusal:
+        load(tmp_path / "x.csv", background="idle")
+    assert "n_frames" in refusal.message

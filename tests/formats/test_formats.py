@@ -185,6 +185,12 @@ def test_json_has_a_version(tmp_path):
             load(path)
 
 
+def test_the_media_is_named_by_the_file_without_its_ending(tmp_path):
+    for file in ("video1.json", "video1.x", "video1", "video1.VIA.json"):
+        tree = json.loads(save(POUR, tmp_path / file, kind="via").read_text())
+        assert tree["file"]["1"]["fname"] == "video1"
+
+
 # --- the page -------------------------------------------------------------------------------------------------
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/formats.md").read_text(encoding="utf-8")

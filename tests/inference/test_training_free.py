@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fact_clip
 from fact_clip.core import Vocabulary
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores
 from fact_clip.decoding.similarity import smoothed
@@ -87,6 +89,10 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     assert found.fps == 10
     assert all(0 < each.confidence <= 1 for each in found)
     assert set(segmenter.segment(tmp_path / "x.npy", actions=["stir", "pour milk"]).transcript) <= {"stir", "pour milk"}
+    moved = pickle.loads(pickle.dumps(segmenter)).to("cpu")
+    assert moved.segment(tmp_path / "x.npy") == found
+    whole = fact_clip.load(spec, "cpu", actions=actions, precision="float32").to("cpu")
+    assert whole.encoder_for(tmp_path / "x.mp4").precision == whole.precision == "float32"
     alike = load_training_free(spec, actions, prompts="plain", fps=10)
     assert alike.segment(np.load(tmp_path / "x.npy")) == found
     for shape in ((8,), (4, 3)):

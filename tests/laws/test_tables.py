@@ -134,6 +134,12 @@ def test_metrics(profile):
     check_metric(figures)
 
 
+def test_an_unknown_name_is_an_input_error():
+    for check in (check_head, check_metric, check_format):
+        with pytest.raises(InputError, match="nope"):
+            check("nope")
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_background_and_unseen_classes_are_renumbered_with_the_others(profile):
     rng = np.random.default_rng(2)

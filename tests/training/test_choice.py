@@ -17,6 +17,8 @@ from fact_clip.decoding.choice import DecodingChoice
 from fact_clip.run import Run
 from fact_clip.training import choice, train
 
+from ..refusals import refused
+
 RECIPE = {"switch_penalty": 4.0, "order": 1.0}
 UNCHANGED = DecodingChoice(recipe=RECIPE, settings=RECIPE, videos=0, gain=0.0, error=0.0, reason="")
 
@@ -103,6 +105,17 @@ def test_a_resumed_training_chooses_again(chosen_run, tmp_path):
     stored = json.loads((out / "decoding.json").read_text())
     assert stored["recipe"] == RECIPE
     assert stored["gain"] != pytest.approx(2.7)
+
+
+def test_a_refused_resume_leaves_the_choice(chosen_run, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(chosen_run, out)
+    with refused("train.lr"):
+        train(out / "config.yaml", out, overrides=["train.epochs=2", "train.lr=0.5"], resume=True)
+    assert (out / "decoding.json").read_bytes() == (chosen_run / "decoding.json").read_bytes()
+    run = Run.read(out)
+    assert run.without_choice().config.decode.switch_penalty == 4
+    assert run.without_choice().without_choice() == run.without_choice()
 
 
 def test_a_figure_by_hand(chosen_run):

@@ -88,6 +88,21 @@ def test_data_of_another_vocabulary(run, workbench, tmp_path):
         evaluate(run, overrides=[f"data.root={copy}"])
 
 
+def test_trained_videos_do_not_become_validation_videos(run):
+    for override in ("data.validation=0.5", "data.validation_part=1", "data.groups=person.", "data.stride=2"):
+        with refused(override):
+            evaluate(run, "validation", overrides=[override])
+
+
+def test_trained_videos_do_not_become_test_videos(run, tmp_path):
+    dataset = Dataset.open(Run.read(run).config.data)
+    name = next(name for name in dataset.vocabulary if name not in dataset.vocabulary.background)
+    choice = {"unseen": [name], "train_videos": list(dataset.test), "test_videos": list(dataset.train)}
+    (tmp_path / "other.json").write_text(json.dumps(choice))
+    with refused("data.holdout"):
+        evaluate(run, overrides=[f"data.holdout={tmp_path / 'other.json'}", "data.holdout_mode=oracle"])
+
+
 def test_splits_that_cannot_be_scored(run, tiny, workbench, tmp_path):
     with refused("split"):
         evaluate(run, "tests")

@@ -16,6 +16,7 @@ from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.run import Run
 from fact_clip.training import evaluate, train
 
+from ..refusals import refused
 from ..small import ZERO_SHOT
 from .runs import assert_same, assert_same_runs, weights
 
@@ -82,6 +83,15 @@ def test_the_kscgr_recipe_with_objects_swapped(shared, tmp_path):
     assert_same(runs["always"], runs["again"])
     # The columns reach the first layer in another order, so its gradient is another one.
     assert not torch.equal(runs["never"]["objects.own.weight"], runs["always"]["objects.own.weight"])
+
+
+def test_objects_that_all_keep_their_identity_are_refused_before_the_training(shared, tmp_path):
+    root = shared / "data/kscgr"
+    names = json.dumps([line.strip().replace("_", " ") for line in (root / "objects.txt").read_text().splitlines()])
+    config = Config.load("kscgr", [f"data.root={root}", "data.split=5", f"data.objects.fixed={names}"])
+    with refused("data.objects"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists() or not any((tmp_path / "run").iterdir())
 
 
 def test_the_kscgr_recipe_that_finds_its_objects(shared, tmp_path, caplog):

@@ -412,6 +412,18 @@ def parts(tiny, tmp_path_factory) -> Path:
     return folder
 
 
+def test_an_interrupted_ensemble_with_parts_goes_on_by_its_own_recipe(parts, tmp_path, caplog):
+    out = tmp_path / "run"
+    shutil.copytree(parts, out)
+    train(out / "config.yaml", out, overrides=["train.epochs=21"], resume=True)
+    for member in (".", "members/2"):
+        before, after = Run.read(parts / member), Run.read(out / member)
+        assert after.config.data.validation_unseen == before.config.data.validation_unseen
+        assert after.config.train.epochs == 21
+    evaluate(out, "validation")
+    assert "figures are too good" in caplog.text
+
+
 def test_members_with_parts_learn_every_video(parts):
     run, member = Run.read(parts), Run.read(parts / "members/2")
     first, second = (Dataset.open(each.config.data) for each in (run, member))

@@ -129,8 +129,9 @@ def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
     Returns:
         The numbers of the feature columns, and the times of the rows.
     """
-    lines = read_cells(path, "a table of numbers", latin=True, comment="#")
-    if sampling.decimal == ",":
+    decimal = sampling.decimal
+    lines = read_cells(path, "a table of numbers", latin=True, comment="#", decimal=decimal)
+    if decimal == ",":
         lines = [(number, [cell.replace(",", ".") for cell in row]) for number, row in lines]
     first = lines[0][1] if lines else []
     names = tuple(str(column + 1) for column in range(len(first)))
