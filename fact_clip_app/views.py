@@ -113,6 +113,7 @@ def _facts(page: Page, video: VideoEntry, count: int) -> answers.VideoFacts:
     """Return what is said of a video with a number of labels wherever it occurs."""
     progress: answers.Progress = "started" if count else "unlabelled"
     playback = page.conversions.playback(video)
+    conversion = job(page, playback.job)  # at once, as the job goes on
     return {
         "id": video.id,
         "name": video.name,
@@ -121,7 +122,7 @@ def _facts(page: Page, video: VideoEntry, count: int) -> answers.VideoFacts:
         "progress": "complete" if video.complete else progress,
         "duration": page.project.duration(video.id),
         "media": playback.kind,
-        "conversion": job(page, playback.job),
+        "conversion": conversion,
         "job": job(page, page.engine.work(video.id).job),
     }
 
