@@ -272,9 +272,9 @@ def change_video(
 @router.delete("/videos/{video}")
 def remove_video(page: Served, video: Stored) -> answers.Empty:
     """Hide a video. Nothing is deleted."""
+    page.project.change_video(video.id, removed=time.time())  # first, so that nothing begins anew
     for queue in (page.queue, page.conversions.queue):
         queue.cancel(lambda job: job.owner == video.id)
-    page.project.change_video(video.id, removed=time.time())
     return {}
 
 
@@ -376,7 +376,8 @@ def _track(page: Page, video: VideoEntry, body: requests.Edit | requests.Segment
 @router.post("/videos/{video}/edits")
 def edit(page: Served, video: Stored, body: requests.Edit) -> Edited:
     """Remove and add segments of a track, as one step."""
-    _track(page, video, body)
+    if page.project.setting("blind", False):
+        _track(page, video, body)
     try:
         return page.history.edit(video.id, body.part, body.person, body.edit, page.background)
     except ConflictError as error:
@@ -387,7 +388,8 @@ def edit(page: Served, video: Stored, body: requests.Edit) -> Edited:
 @router.put("/videos/{video}/segments")
 def label(page: Served, video: Stored, body: requests.Segments) -> answers.Video:
     """Replace the segments of a track, as one step."""
-    _track(page, video, body)
+    if page.project.setting("blind", False):
+        _track(page, video, body)
     page.history.replace(
         video.id,
         body.track,

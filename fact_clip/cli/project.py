@@ -49,20 +49,20 @@ def import_files(
         if ending not in (*SUFFIXES, FEATURES):
             if ending != ".json" or not path.with_suffix(FEATURES).is_file():  # facts of features
                 labels.append((path, stem))
-        elif stem in kind:
+        elif kind.get(stem, path.resolve()) != path.resolve():
             raise InputError(path, f"{kind[stem]} has this name, too", "rename one of them")
         else:
             kind[stem] = path.resolve()
     with closing(_open_page(project, is_new=True)) as page:
         stored = page.project.videos()
         videos = {video.name: video.id for video in stored}
-        stored_ids = {video.media or video.features: video.id for video in stored}
+        stored_ids = {(video.media, video.features): video.id for video in stored}
         for stem in {**media, **features}:
-            file = media.get(stem, features.get(stem))
-            if file in stored_ids:  # an import that is repeated
-                videos[stem] = stored_ids[file]
+            parts = (media.get(stem), features.get(stem))
+            if parts in stored_ids:  # an import that is repeated
+                videos[stem] = stored_ids[parts]
             else:
-                videos[stem] = page.refer(stem, media.get(stem), features.get(stem)).id
+                videos[stem] = page.refer(stem, *parts).id
         for path, stem in labels:
             if stem not in videos:
                 problem = f"no video {stem!r} in the project"
@@ -134,9 +134,15 @@ def export(
 
     if training is None and unlabelled is not None:
         raise InputError("--unlabelled", "only --training reads it", "leave it out")
-    if training is not None and (formats is not None or with_background or with_drafts):
-        problem = "it goes with neither --format, --with-background nor --with-drafts"
-        raise InputError("--training", problem, "leave them out")
+    unread = {
+        "--format": formats is not None,
+        "--with-background": with_background,
+        "--with-drafts": with_drafts,
+        "--overwrite": overwrite,
+    }
+    for name, is_typed in unread.items():
+        if training is not None and is_typed:
+            raise InputError(name, "--training does not read it", "leave it out")
     if training is None and not overwrite:  # the files may have been corrected elsewhere
         check_new(out, "name a new folder, or say --overwrite")
     if formats == "all":

@@ -1,5 +1,6 @@
 """Segments with gaps and overlaps, converted to one label per frame or to a segmentation."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,24 +87,24 @@ def with_framed_instants(segmentation: Segmentation) -> Segmentation:
         frame = min(instant.frame, segmentation.n_frames - 1)
         instants.setdefault(frame, instant)
     segments: list[Segment] = []
-    in_order = dict(sorted(instants.items()))
+    frames = sorted(instants)
     for segment in segmentation:
         if segment.label in segmentation.background:
-            segments += _cut_at(segment, in_order)
+            inside = slice(bisect_left(frames, segment.start), bisect_left(frames, segment.stop))
+            segments += _cut_at(segment, {frame: instants[frame] for frame in frames[inside]})
         else:
             segments.append(segment)
     return replace(segmentation, segments=tuple(segments), instants=())
 
 
 def _cut_at(segment: Segment, instants: Mapping[int, Instant]) -> Iterator[Segment]:
-    """Yield the parts of a segment around instants by frame, and those of the instants."""
+    """Yield the parts of a segment around the instants in it, and those of the instants."""
     start = segment.start
     for frame, instant in instants.items():
-        if segment.start <= frame < segment.stop:
-            if start < frame:
-                yield replace(segment, start=start, stop=frame)
-            start = frame + 1
-            yield Segment(frame, start, instant.label, comment=instant.comment)
+        if start < frame:
+            yield replace(segment, start=start, stop=frame)
+        start = frame + 1
+        yield Segment(frame, start, instant.label, comment=instant.comment)
     if start < segment.stop:
         yield replace(segment, start=start)
 

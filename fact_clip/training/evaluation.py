@@ -65,11 +65,11 @@ TRAINED = (
     "data.interleave=",
     "data.context=",
     "data.standardize=",
-    "data.validation=",
-    "data.validation_part=",
-    "data.groups=",
 )
 """Exceptions from these, since the weights depend on them; `Run.read` checks the columns."""
+
+VALIDATED = ("data.validation=", "data.validation_part=", "data.groups=")
+"""Further ones for the data of the training, whose trained videos would validate."""
 
 
 @dataclass(frozen=True)
@@ -347,7 +347,7 @@ def open_run(
     Raises:
         InputError: an override belongs to the training, or the run does not fit the data.
     """
-    _check_overrides(overrides)
+    _check_overrides(overrides, has_other_data=data is not None)
     loaded = Run.open(run_dir, overrides)
     torch_device = pick_device(device, "device")
     run = loaded.run
@@ -374,13 +374,16 @@ def open_run(
     return Scorer(loaded, torch_device, precision=precision), dataset
 
 
-def _check_overrides(overrides: Sequence[str]) -> None:
+def _check_overrides(overrides: Sequence[str], has_other_data: bool) -> None:
     """Raise an InputError for an override that is no setting, or belongs to the training."""
+    trained: tuple[str, ...] = TRAINED
+    if not has_other_data and not any(word.startswith("data.root=") for word in overrides):
+        trained = (*TRAINED, *VALIDATED)
     for override in overrides:
         if "=" not in override:
             fix = "write key=value, as data.root=FOLDER"
             raise InputError(override, "no '=' in the override", fix)
-        if not override.startswith(CHANGEABLE) or override.startswith(TRAINED):
+        if not override.startswith(CHANGEABLE) or override.startswith(trained):
             prefixes = ", ".join(CHANGEABLE)
             fix = f"train a run with it; settings that begin with {prefixes} can be changed"
             raise InputError(override, "this setting belongs to the training", fix)

@@ -12,7 +12,7 @@ import * as labelling from "./labelling.js";
 import * as player from "./player.js";
 import {ResultsPanel} from "./results_panel.js";
 import {tried} from "./requests.js";
-import {begin, changeSettings, reopen, showPanel} from "./session.js";
+import {begin, changeSettings, listUncertainSoon, reopen, showPanel} from "./session.js";
 import {setAnnotator, state, subscribe, update} from "./state.js";
 import {TeachPanel} from "./teach_panel.js";
 
@@ -54,6 +54,7 @@ function Header() {
 function rename(name) {
 	setAnnotator(name);
 	tried(reopen);
+	listUncertainSoon(); // in a blind project, each person has a list
 }
 
 function setBlind(blind) {

@@ -22,8 +22,9 @@ export function Field({label, value, onChange, ...more}) {
 		await onChange(text);
 		setTyped((now) => now === text ? null : now); // more may have been typed meanwhile
 	});
+	const input = ({target}) => setTyped(target.value === value ? null : target.value);
 	return html`<label>${label} <input ...${more} autocomplete="off" value=${typed ?? value}
-		onInput=${(event) => setTyped(event.target.value)} onChange=${change} /></label>`;
+		onInput=${input} onChange=${change} /></label>`;
 }
 
 export function NumberField({label, onInput, ...more}) {

@@ -52,10 +52,11 @@ export function Inspector() {
 	</form>`;
 }
 
-/** Return whether a segment is the one of before, whose edges may have moved. */
+/** Return whether a segment is the one of before, of which an edge may have moved. */
 function isSameSegment(before, chosen) {
 	if (before.video !== chosen.video || before.track !== chosen.track) return false;
-	return before.start === chosen.start || before.start < chosen.stop && chosen.start < before.stop;
+	if ((before.start === before.stop) !== (chosen.start === chosen.stop)) return false; // one is a point event
+	return before.start === chosen.start || before.stop === chosen.stop;
 }
 
 function describe(part) {

@@ -131,7 +131,9 @@ function TrackBar({video}) {
 			const body = {name: name.trim() || state.annotator, annotator: state.annotator};
 			const answer = await changeVideo("/tracks", "POST", body);
 			setName("");
-			update({trackId: answer.tracks.at(-1).id, frame: null});
+			const {id} = answer.tracks.at(-1);
+			const isShown = state.video?.tracks.some((shown) => shown.id === id); // not while edits wait
+			if (isShown) update({trackId: id, frame: null});
 		});
 	};
 	const remove = () => tried(() => changeVideo(`/tracks/${track.id}`, "DELETE"));

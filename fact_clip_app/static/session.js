@@ -22,10 +22,12 @@ function titleOf(project, video) {
 }
 
 let openings = 0; // only the last one shows its video
+let openingId = null; // of that video
 
 /** Open a video, at a frame if one is named. */
 export async function open(id, frame = null) {
 	openings += 1;
+	openingId = id;
 	const opening = openings;
 	await new Promise(afterEdits);
 	const fetched = await ask(videoPath(id, viewQuery()));
@@ -42,7 +44,7 @@ export async function open(id, frame = null) {
 
 /** Stay with the open video, though another one is being opened. */
 export function stay() {
-	openings += 1;
+	if (openingId !== state.video?.id) openings += 1;
 }
 
 const ownTrack = ({tracks}) => tracks.find(({annotator}) => annotator && annotator === state.annotator);

@@ -91,7 +91,7 @@ def test_an_import_is_repeated_and_an_export_replaces_nothing(film, rows, tmp_pa
     assert (out / "take.csv").read_text() != "corrected"
     capsys.readouterr()
     refused_line((main([*export, "--unlabelled", "skip"]), *capsys.readouterr()), "--unlabelled")
-    refused_line((main([*export, "--training", "main", "--format", "csv"]), *capsys.readouterr()), "--training")
+    refused_line((main([*export, "--training", "main", "--format", "csv"]), *capsys.readouterr()), "--format")
 
 
 def test_a_folder_has_one_file_of_each_video_in_a_summary(tmp_path, capsys):
