@@ -58,7 +58,7 @@ function rename(name) {
 }
 
 function setBlind(blind) {
-	tried(async () => {
+	return tried(async () => {
 		await changeSettings({blind});
 		await reopen();
 	});

@@ -10,8 +10,15 @@ export function Select({label, options, onChange, ...more}) {
 	return label ? html`<label>${label} ${select}</label>` : select;
 }
 
-export function Check({label, onChange, ...more}) {
-	return html`<label><input type="checkbox" ...${more} onChange=${(event) => onChange(event.target.checked)} /> ${label}</label>`;
+/** A tick that stays as it was set until that is stored, whatever the page draws meanwhile. */
+export function Check({label, checked, onChange, ...more}) {
+	const [chosen, setChosen] = useState(null);
+	const change = async ({target}) => {
+		setChosen(target.checked);
+		await onChange(target.checked);
+		setChosen(null);
+	};
+	return html`<label><input type="checkbox" ...${more} checked=${chosen ?? checked} onChange=${change} /> ${label}</label>`;
 }
 
 /** A field that keeps what is typed until it is stored, whatever the page draws meanwhile. */

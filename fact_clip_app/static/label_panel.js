@@ -141,7 +141,7 @@ function TrackBar({video}) {
 	return html`<div class="bar" id="tracks">
 		<${Select} label="Track" id="track" value=${track.id} options=${video.tracks.map(titled)}
 			onChange=${(id) => update({trackId: Number(id), frame: null})} />
-		<${Check} id="complete" label="This track is fully labelled (unlabelled parts are background)" checked=${track.complete}
+		<${Check} key=${track.id} id="complete" label="This track is fully labelled (unlabelled parts are background)" checked=${track.complete}
 			disabled=${track.hidden} onChange=${(complete) => change({complete})} />
 		<form class="bar" onSubmit=${add}>
 			<input id="track-name" aria-label="Name of a new track" placeholder="New track" maxlength="200" autocomplete="off"

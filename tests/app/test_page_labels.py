@@ -869,6 +869,24 @@ def test_a_question_waits_for_the_one_that_is_open(address, browser):
         assert page.evaluate("window.said") == [["one", True], ["two", False]]
 
 
+def test_a_tick_stays_until_it_is_stored(address, browser, clip):
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom")
+        page.evaluate("""() => {
+            const send = window.fetch;
+            const later = (...request) => new Promise((done) => setTimeout(done, 1500)).then(() => send(...request));
+            window.fetch = (url, how) => (how?.method === "PATCH" ? later : send)(url, how);
+        }""")
+        page.check("#complete")
+        replace_classes(page, "groom", "eat")  # by another person, so that the page is drawn again
+        assert page.is_checked("#complete")
+        until(page, "!document.querySelector('#videos small').textContent.includes('unlabelled')")
+        assert page.is_checked("#complete")
+        assert shown(page)["tracks"][0]["complete"] is True
+
+
 def test_what_is_typed_outlives_what_others_do(address, browser, clip, tmp_path):
     table = tmp_path / "by_bernd.csv"
     table.write_text("start,stop,label\n2,4,groom\n")
