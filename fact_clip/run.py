@@ -54,7 +54,7 @@ from fact_clip.core.plugins import Table
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.decoding import Calibration, Confidence
-from fact_clip.decoding.choice import DecodingChoice
+from fact_clip.decoding.choice import DecodeValues, DecodingChoice
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.heads import HEADS
@@ -184,17 +184,17 @@ class Run(RunFacts):
 
     def with_choice(self, choice: DecodingChoice) -> Run:
         """Return the run with chosen decoding settings."""
-        decode = self.config.decode.model_copy(update=choice.settings)
-        config = self.config.model_copy(update={"decode": decode})
-        return replace(self, config=config, choice=choice)
+        return replace(self._decoding_by(choice.settings), choice=choice)
 
     def without_choice(self) -> Run:
         """Return the run with the decoding settings of its recipe."""
         if self.choice is None:
             return self
-        decode = self.config.decode.model_copy(update=self.choice.recipe)
-        config = self.config.model_copy(update={"decode": decode})
-        return replace(self, config=config, choice=None)
+        return replace(self._decoding_by(self.choice.recipe), choice=None)
+
+    def _decoding_by(self, values: DecodeValues) -> Run:
+        decode = self.config.decode.model_copy(update=values)
+        return replace(self, config=self.config.model_copy(update={"decode": decode}))
 
     def check_plugin(self, table: Table[Any], name: str) -> None:
         """Raise an InputError if a part of the run came from a package that is not installed."""

@@ -70,7 +70,8 @@ def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
     installed = fontManager.get_font_names()
     fonts = [font for font in OTHER_FONTS if font in installed]
     for label in figure.findobj(Text):
-        label.set_fontfamily([*label.get_fontfamily(), *fonts])
+        families = dict.fromkeys([*label.get_fontfamily(), *fonts])  # once, if it is saved again
+        label.set_fontfamily(list(families))
     with mpl.rc_context(settings), whole_file(path) as unfinished:
         figure.savefig(unfinished, dpi=dpi, metadata=metadata)
     return path

@@ -378,15 +378,14 @@ def _config_of_member(plan: Plan, number: int, begun: Path | None) -> Config:
     data = plan.dataset.config
     holdout = plan.dataset.holdout
     is_auto = data.validation_unseen == "auto" and data.validation > 0
+    group = config.data.validation_unseen
     if config.train.member_parts and holdout is not None:
         if begun is not None:
             # A plan by the config.yaml of a run has the classes that the first member hides.
             group = Run.read(begun).config.data.validation_unseen
-            config = with_values(config, {"data.validation_unseen": group})
         elif is_auto:
             group = plan.dataset.validation_unseen_group(holdout, number)
-            config = with_values(config, {"data.validation_unseen": group})
-    return config
+    return with_values(config, {"data.validation_unseen": group})
 
 
 def _start_member(

@@ -3,7 +3,7 @@
 import {html, render, useEffect, useState} from "./vendor/preact-htm.js";
 import {Check, Field} from "./controls.js";
 import {Question, Toast} from "./dialogs.js";
-import {afterSteps, redo, repeatRefused, undo} from "./edits.js";
+import {afterSteps, discardRefused, redo, repeatRefused, undo} from "./edits.js";
 import {acceptDrops} from "./files.js";
 import {Help} from "./help.js";
 import {actionOf, commandOf, learnLayout} from "./keys.js";
@@ -71,13 +71,9 @@ function stored() {
 	if (count) {
 		return html`${count} change${count === 1 ? " was" : "s were"} refused.
 			<button type="button" onClick=${repeatRefused}>Apply again</button>
-			<button type="button" onClick=${discard}>Discard</button>`;
+			<button type="button" onClick=${discardRefused}>Discard</button>`;
 	}
 	return "All changes are stored.";
-}
-
-function discard() {
-	update({refused: state.refused.filter(({video}) => video !== state.video?.id)});
 }
 
 // --- keys --------------------------------------------------------------------------------------

@@ -175,10 +175,16 @@ async function showStored(id) {
 	}
 }
 
+/** Forget the refused edits of the open video. */
+export function discardRefused() {
+	update({refused: state.refused.filter(({video}) => video !== state.video?.id)});
+}
+
 /** Apply refused edits to the labels as they are now: what they drew is put over what is there. */
 export function repeatRefused() {
 	const refused = state.refused.filter(({video}) => video === state.video?.id);
-	update({refused: state.refused.filter(({video}) => video !== state.video?.id), toast: null});
+	discardRefused();
+	update({toast: null});
 	for (const {body} of refused) {
 		update({trackId: body.track});
 		for (const label of body.added) edit(put(currentTrack().segments, label), label.start);
