@@ -115,6 +115,7 @@ class ActionState(TypedDict):
     key: str
     description: str
     paint: str
+    point: bool
     count: int
     videos: int
 

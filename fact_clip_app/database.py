@@ -84,6 +84,7 @@ MIGRATIONS = (
     CREATE INDEX segment_of_track ON segment (track, start);
     CREATE INDEX segment_of_label ON segment (label);
     """,
+    "ALTER TABLE action ADD COLUMN point INTEGER NOT NULL DEFAULT 0;",
 )
 """Tables of a project.
 

@@ -248,7 +248,7 @@ class History:
 
         Args:
             name: the action.
-            values: its new name, key, paint or description.
+            values: its new name, key, paint, description, or whether it is a point event.
             person: who changes it.
 
         Raises:

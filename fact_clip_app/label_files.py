@@ -108,6 +108,7 @@ def _read_actions(path: Path, background: Iterable[str]) -> list[Action]:
             "key": behaviour.key,
             "description": behaviour.description.replace("\r\n", "\n").replace("\t", " "),
             "paint": behaviour.colour,
+            "point": behaviour.is_point,
         }
         try:
             actions.append(_ACTION.validate_python(values))

@@ -77,6 +77,7 @@ class Action:
     key: Key = ""  # of a new action: the first that is free
     description: Text = ""
     paint: Paint = ""  # the colour that a person has chosen
+    point: bool = False  # whether its key sets a point event
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +125,14 @@ class ActionRow(NamedTuple):
     description: str
     paint: str
     position: float
+    point: bool = False  # a step that was stored before this column existed lacks it
+
+    @property
+    def action(self) -> Action:
+        """Return the action without its position."""
+        return Action(
+            self.name, self.colour, self.key, self.description, self.paint, bool(self.point)
+        )
 
 
 _SEGMENTS = """segment JOIN track ON track.id = segment.track
@@ -142,13 +151,13 @@ class Project(Database):
 
     def action_rows(self) -> list[ActionRow]:
         """Return the actions as they are stored, in order."""
-        query = """SELECT name, colour, key, description, paint, position
+        query = """SELECT name, colour, key, description, paint, position, point
                    FROM action ORDER BY position, name"""
         return [ActionRow(*row) for row in self.rows(query)]
 
     def actions(self) -> list[Action]:
         """Return the actions in order."""
-        return [Action(*row[:-1]) for row in self.action_rows()]
+        return [row.action for row in self.action_rows()]
 
     def add_actions(self, actions: Iterable[str | Action]) -> None:
         """Append the actions whose names are new.
@@ -176,8 +185,15 @@ class Project(Database):
                 if key.lower() in taken_keys:
                     key = next(free_keys, "")
                 taken_keys.add(key.lower())
-                description = action.description
-                row = ActionRow(action.name, colour, key, description, action.paint, position)
+                row = ActionRow(
+                    name=action.name,
+                    colour=colour,
+                    key=key,
+                    description=action.description,
+                    paint=action.paint,
+                    position=position,
+                    point=action.point,
+                )
                 self.insert_action(row)
 
     def _store_keys(self) -> None:
@@ -187,8 +203,8 @@ class Project(Database):
 
     def insert_action(self, row: ActionRow) -> None:
         """Insert an action within a change."""
-        query = """INSERT INTO action (name, colour, key, description, paint, position)
-                   VALUES (?, ?, ?, ?, ?, ?)"""
+        query = """INSERT INTO action (name, colour, key, description, paint, position, point)
+                   VALUES (?, ?, ?, ?, ?, ?, ?)"""
         self.run(query, *row)
 
     def add_video(

@@ -78,7 +78,7 @@ class NewActions(_Body):
 class ActionChange(Signed):
     """A change of the actions.
 
-    "add" takes names (a key, paint or description is for one), "merge" the name of the target as
+    "add" takes names (a key, paint, description or point is for one), "merge" the name of the target as
     `into`, "move" that of the next action as `before` (null: the end), and "change" new values,
     of which null changes nothing.
     """
@@ -90,6 +90,7 @@ class ActionChange(Signed):
     key: Key | None = None
     paint: Paint | None = None
     description: Text | None = None
+    point: bool | None = None
     into: str = ""
     successor: Annotated[str | None, Field(alias="before")] = None
 
@@ -106,7 +107,7 @@ class ActionChange(Signed):
 
     def apply(self, history: History) -> None:
         """Make the change."""
-        values = self.model_dump(include={"key", "paint", "description"}, exclude_none=True)
+        values = self.model_dump(include={"key", "paint", "description", "point"}, exclude_none=True)
         if self.do == "add":
             history.add([Action(name, **values) for name in self.new_names], self.person)
         elif self.do == "change":

@@ -70,6 +70,7 @@ class Behaviour:
         description: what it is.
         code: the behaviour, or "" if that is the name of the class.
         modifiers: what is added to the code, one of each set.
+        is_point: whether it is coded by point events.
     """
 
     key: str = ""
@@ -77,6 +78,7 @@ class Behaviour:
     description: str = ""
     code: str = ""
     modifiers: Names = ()
+    is_point: bool = False
 
 
 Ethogram = Mapping[str, Behaviour]
@@ -524,10 +526,11 @@ def read_ethogram(path: Path) -> dict[str, Behaviour]:
                     keys[keyed[1]] = keyed[2]
         variants = labels.get(code, {}) if behaviour.modifiers else {code: ""}
         for number, (label, modifier) in enumerate(variants.items()):
-            look = Behaviour()
+            is_point = str(behaviour.type).startswith("Point event")
+            look = Behaviour(is_point=is_point)
             if number == 0:
                 description = behaviour.description or ""
-                look = Behaviour(colour=behaviour.color, description=description)
+                look = replace(look, colour=behaviour.color, description=description)
             key = behaviour.key if label == code else keys.get(modifier, "")
             ethogram[label] = replace(look, key=key)
     return ethogram

@@ -23,10 +23,12 @@ function Page() {
 	useEffect(() => subscribe(() => draw((count) => count + 1)), []);
 	if (!state.project) return html`<p class="alone">Loading …</p>`;
 	const [, Panel] = PANELS[state.panel];
+	const isLabelling = state.panel === "label";
 	return html`
 		<a id="skip" href="#timeline" onClick=${skip}>Skip to the timeline</a>
 		<${Header} />
-		<${Panel} />
+		<${LabelPanel} isHidden=${!isLabelling} />
+		${!isLabelling && html`<${Panel} />`}
 		<${Toast} />
 		<${Question} />
 		<${Help} />`;
@@ -78,6 +80,7 @@ function stored() {
 
 // --- keys --------------------------------------------------------------------------------------
 
+const ONCE = ["mark", "end", "instant", "clicks", "play"]; // held down, these keys do no more than pressed
 const TYPING = "textarea, select, dialog, input:not([type=checkbox], [type=range], [type=file])";
 
 function press(event) {
@@ -90,11 +93,18 @@ function press(event) {
 	const command = commandOf(event);
 	if (command?.id === "help") command.run();
 	else if (!state.video || state.panel !== "label") return;
-	else if (action) afterSteps(() => labelling.give(action.name));
-	else if (command) afterSteps(command.run);
+	else if (action) onCursor((cursor) => labelling.pressClass(action.name, cursor), event);
+	else if (command) onCursor(command.run, event);
 	else return;
 	event.preventDefault();
 	event.stopPropagation(); // the timeline need not hear it again
+}
+
+/** Run what a key does, with the cursor as it was when the key was pressed: an undo may have to end first. */
+function onCursor(run, event) {
+	const cursor = player.cursor();
+	const isHeld = event.repeat && (actionOf(event) || ONCE.includes(commandOf(event).id));
+	if (!isHeld) afterSteps(() => run(cursor));
 }
 
 function pressControl(event) {

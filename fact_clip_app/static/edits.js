@@ -83,7 +83,7 @@ export function afterSteps(run) {
 }
 
 addEventListener("beforeunload", (event) => {
-	if (queue.length) event.preventDefault(); // the browser asks whether to leave
+	if (queue.length || state.recording) event.preventDefault(); // the browser asks whether to leave
 });
 
 // --- what is sent ------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 /* The project and the open video, kept equal to what the server has. */
 
 import {afterEdits, isStale, reloadLater, showLater} from "./edits.js";
+import {renameRecording, settleRecording} from "./labelling.js";
 import {ask, listen, tried, videoPath, viewQuery} from "./requests.js";
-import {BROWSER, state, update} from "./state.js";
+import {BROWSER, fault, state, update} from "./state.js";
 
 /** Fetch the state of the project. */
 export async function refresh() {
@@ -14,6 +15,8 @@ export function accept(project) {
 	const names = project.actions.map(({name}) => name);
 	const pen = names.includes(state.pen) ? state.pen : names[0] ?? "";
 	update({project, pen});
+	const {recording} = state;
+	if (recording?.label && !names.includes(recording.label)) renameRecording();
 	document.title = titleOf(project, state.video);
 }
 
@@ -26,6 +29,7 @@ let openingId = null; // of that video
 
 /** Open a video, at a frame if one is named. */
 export async function open(id, frame = null) {
+	if (id !== state.video?.id && !await settleRecording()) return;
 	openings += 1;
 	openingId = id;
 	const opening = openings;
@@ -37,9 +41,17 @@ export async function open(id, frame = null) {
 	if (opening !== openings) return;
 	const trackId = (ownTrack(video) ?? video.tracks[0]).id;
 	const isOutdatedAnswer = isStale(video);
-	update({video, trackId, frame, recording: null, shownDrafts: draftsKey(id)});
+	update({video, trackId, frame, recording: keptRecording(video), shownDrafts: draftsKey(id)});
 	if (isOutdatedAnswer) reloadLater();
 	document.title = titleOf(state.project, video);
+}
+
+/** Return the segment that has begun, if the person may still end it in a video that is opened again. */
+function keptRecording(video) {
+	const {recording} = state;
+	const isKept = video.tracks.some(({id, hidden}) => id === recording?.trackId && !hidden);
+	if (recording && !isKept) fault(`The recording of "${recording.label ?? state.pen}" was dropped: its track is not yours.`);
+	return isKept ? recording : null;
 }
 
 /** Stay with the open video, though another one is being opened. */
@@ -63,6 +75,7 @@ export async function reopen() {
 }
 
 export function close() {
+	if (state.recording) fault("The video was removed, and what was recorded in it was dropped.");
 	update({video: null, trackId: null, frame: null, recording: null});
 	document.title = titleOf(state.project, null);
 }

@@ -289,6 +289,7 @@ def test_edits_of_two_people_meet_without_a_word(address, browser, clip):
         until(anna, "document.querySelector('#videos small').textContent.includes('4 segments')")
         settled(anna)
         assert anna.input_value("#comment") == "half a comm"
+        anna.press("#comment", "Escape")
         anna.locator("#timeline canvas").focus()
         anna.keyboard.press("Control+z")
         settled(anna)
@@ -548,9 +549,9 @@ def test_the_pen_follows_its_class_and_a_point_moves_as_a_whole(address, browser
         answer(page, True, 'Merge "dine" into "run"?')
         assert page.evaluate(pen) == "run"
         by_keys(page, ("1", 30, 60))
-        page.keyboard.press("Escape")
-        page.keyboard.press("1")
+        page.click('#class-list li[data-name="groom"] .give')
         at(page, 4.0)
+        page.locator("#timeline canvas").focus()
         page.keyboard.press("p")
         settled(page)
         assert labels(page) == [(30, 60, "groom"), (60, 60, "groom")]
@@ -626,10 +627,12 @@ def test_a_key_sets_a_click_while_the_mode_is_on(address, browser, clip):
         clicks = [(30, 30, "groom"), (60, 60, "eat"), (105, 105, "groom")]
         assert labels(page) == clicks
         page.keyboard.press("F2")
-        page.keyboard.press("2")
         assert page.locator("#clicks").get_attribute("aria-pressed") == "false"
+        page.keyboard.press("2")
+        at(page, 9.0)
+        page.keyboard.press("2")
         settled(page)
-        assert labels(page) == [*clicks[:2], (105, 105, "eat")]  # a key gives the chosen label its class again
+        assert labels(page) == [*clicks, (105, 135, "eat")]  # keys of classes begin and end segments again
 
 
 def test_keys_work_on_german_french_and_chinese_keyboards(address, browser, clip):
@@ -651,6 +654,7 @@ def test_keys_work_on_german_french_and_chinese_keyboards(address, browser, clip
         press(page, "Process", "KeyO")  # Chinese: an input method takes the letters
         settled(page)
         assert labels(page) == [(30, 60, "groom")]
+        page.mouse.click(*place(page, 3.0, longest="main"))
         press(page, "z", "KeyY")  # German: Z is printed where Y was
         settled(page)
         assert labels(page) == [(30, 60, "eat")]
@@ -843,14 +847,17 @@ def test_a_comment_outlives_a_drag_of_its_segment_and_no_other_one(address, brow
         dragged(page, place(page, 2.02, longest="main"), place(page, 1.0, longest="main"))
         page.press("#comment", "End")
         page.locator("#comment").press_sequentially("paw")
-        page.click("#apply")
+        page.press("#comment", "Enter")
         settled(page)
         first = shown(page)["tracks"][0]["segments"][0]
         assert first["start"] == pytest.approx(15, abs=1)
         assert first["comment"] == "left paw"
         page.fill("#comment", "half a comm")
         page.mouse.click(*place(page, 6.0, longest="main"))
+        settled(page)
         assert page.input_value("#comment") == ""
+        comments = [one["comment"] for one in shown(page)["tracks"][0]["segments"]]
+        assert comments == ["half a comm", ""]  # stored when the field was left
 
 
 def test_a_question_waits_for_the_one_that_is_open(address, browser):
