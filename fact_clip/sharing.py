@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,7 +36,6 @@ def share(
     private: bool = False,
     message: str | None = None,
     license: str = "mit",
-    licence: str | None = None,
 ) -> str:
     """Upload a run and a model card to the Hugging Face hub.
 
@@ -49,7 +47,6 @@ def share(
         private: whether a new repository is private.
         message: of the commit.
         license: as the hub writes it: mit, apache-2.0, cc-by-4.0, ...
-        licence: deprecated spelling of `license`.
 
     Returns:
         The address of the repository on the web.
@@ -57,9 +54,6 @@ def share(
     Raises:
         InputError: a name is not valid, nobody is logged in, or the hub refuses.
     """
-    if licence is not None:
-        warnings.warn("licence is deprecated; use license", DeprecationWarning, stacklevel=3)
-        license = licence
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise InputError(repository, "not the name of a repository", "write OWNER/NAME")
     with TemporaryDirectory(prefix="fact-clip-") as folder:

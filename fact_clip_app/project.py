@@ -196,11 +196,6 @@ class Project(Database):
                 )
                 self.insert_action(row)
 
-    def _store_keys(self) -> None:
-        actions = self.actions()
-        self.run("DELETE FROM action")
-        self.add_actions(actions)
-
     def insert_action(self, row: ActionRow) -> None:
         """Insert an action within a change."""
         query = """INSERT INTO action (name, colour, key, description, paint, position, point)

@@ -78,9 +78,9 @@ class NewActions(_Body):
 class ActionChange(Signed):
     """A change of the actions.
 
-    "add" takes names (a key, paint, description or point is for one), "merge" the name of the target as
-    `into`, "move" that of the next action as `before` (null: the end), and "change" new values,
-    of which null changes nothing.
+    "add" takes names (a key, paint, description or point is for one), "merge" the name of the
+    target as `into`, "move" that of the next action as `before` (null: the end), and "change"
+    new values; null changes nothing.
     """
 
     do: Literal["add", "change", "merge", "delete", "move"]
@@ -107,7 +107,9 @@ class ActionChange(Signed):
 
     def apply(self, history: History) -> None:
         """Make the change."""
-        values = self.model_dump(include={"key", "paint", "description", "point"}, exclude_none=True)
+        values = self.model_dump(
+            include={"key", "paint", "description", "point"}, exclude_none=True
+        )
         if self.do == "add":
             history.add([Action(name, **values) for name in self.new_names], self.person)
         elif self.do == "change":

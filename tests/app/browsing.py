@@ -295,7 +295,9 @@ class Hand:
 
     def act(self) -> bool:
         """Press the keys that are due; return whether some are left."""
-        script = "(() => { const video = document.querySelector('video'); return video.ended ? 1e9 : video.currentTime; })()"
+        script = (
+            "(() => { const video = document.querySelector('video'); return video.ended ? 1e9 : video.currentTime; })()"
+        )
         now = self.page.evaluate(script)
         while self.presses and self.presses[0][0] <= now:
             self.page.keyboard.press(self.presses.pop(0)[1])
