@@ -168,14 +168,15 @@ class Page:
 
     @property
     def background(self) -> Names:
-        """Return the names of the model in use that mean no action."""
+        """Return the names that mean no action: those of the model in use, and the usual one."""
         model = self.engine.model()
-        return () if model is None else model.vocabulary.background
+        names = () if model is None else model.vocabulary.background
+        return tuple(dict.fromkeys([*names, BACKGROUND]))
 
     @property
     def gap_label(self) -> str:
         """Return the label of unlabelled frames."""
-        return next(iter(self.background), BACKGROUND)
+        return self.background[0]
 
     @property
     def training_set(self) -> TrainingSet:

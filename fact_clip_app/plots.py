@@ -37,7 +37,7 @@ def draw(page: Page, kind: str, annotators: Collection[str] | None, path: Path) 
 def _labels(page: Page, kind: str, annotators: Collection[str] | None) -> Figure | None:
     labelled = views.labelled_rows(page, annotators)
     rows = labelled.stretches
-    if not rows:
+    if not any(rows.values()):
         return None
     if kind == "transitions":
         return charts.transition_matrix(rows)
@@ -47,8 +47,9 @@ def _labels(page: Page, kind: str, annotators: Collection[str] | None) -> Figure
     looks = views.colours(page, list(labels))
     colours = {label: looks[label]["colour"] or BACKGROUND_COLOUR for label in labels}
     if kind == "budget":
-        return charts.time_bars(rows, labelled.durations, colours)
-    return charts.ethogram(rows, labelled.durations, colours)
+        return charts.time_bars(rows, labelled.extents, colours)
+    durations = {name: extent.duration or 0.0 for name, extent in labelled.extents.items()}
+    return charts.ethogram(rows, durations, colours)
 
 
 def _learning(page: Page) -> Figure | None:

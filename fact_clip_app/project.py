@@ -363,12 +363,17 @@ class Project(Database):
         rows = self.rows(query)
         return {label: {"count": count, "videos": videos} for label, count, videos in rows}
 
-    def labelled(self) -> dict[str, tuple[int, list[str]]]:
-        """Return the number of segments of each video that has some, and who made them."""
-        query = f"""SELECT video, count(*), json_group_array(DISTINCT segment.annotator)
+    def labelled(self, background: Collection[str] = ()) -> dict[str, tuple[int, list[str]]]:
+        """Return the number of segments of each labelled video, and who made them.
+
+        Args:
+            background: labels that are not counted.
+        """
+        query = f"""SELECT video, sum(label NOT IN (SELECT value FROM json_each(?))),
+                           json_group_array(DISTINCT segment.annotator)
                     FROM {_SEGMENTS} GROUP BY video"""
         labelled = {}
-        for video, segments, annotators in self.rows(query):
+        for video, segments, annotators in self.rows(query, json.dumps(list(background))):
             labelled[video] = (segments, sorted(filter(None, json.loads(annotators))))
         return labelled
 

@@ -548,7 +548,7 @@ def summary(
     """Return how long, how often and when actions were labelled, as JSON or as a table."""
     rows = views.labelled_rows(page, annotator)
     tables = {
-        "time": time_budget(rows.stretches, rows.durations),
+        "time": time_budget(rows.stretches, rows.extents),
         "transitions": transitions(rows.stretches.values()),
     }
     if format == "json":

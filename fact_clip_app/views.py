@@ -11,12 +11,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import BACKGROUND, Clock, InputError, Segment, Segmentation
+from fact_clip.core import Clock, InputError, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.paths import file_name
 from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save, save_tracks
 from fact_clip.metrics.agreement import agreement
-from fact_clip.report.budget import Pair, Stretch, time_agreement, timed_parts
+from fact_clip.report.budget import Extent, Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app import answers
 from fact_clip_app.controls import CONTROLS
 from fact_clip_app.drafts import Draft, overlaid, row_labels, segmentation_of
@@ -46,12 +46,12 @@ def state(page: Page) -> answers.State:
     usage = project.usage()
     names = [action.name for action in actions]
     action_rows: Any = [asdict(action) | usage.get(action.name, UNUSED) for action in actions]
-    labelled = project.labelled()
+    labelled = project.labelled(page.background)
     videos = []
     for video in project.videos():
         count, annotators = labelled.get(video.id, (0, []))
         row: answers.VideoState = {
-            **_facts(page, video, count),
+            **_facts(page, video, video.id in labelled),
             "labels": count,
             "annotators": annotators,
             "predicted": engine.work(video.id).prediction is not None,
@@ -109,9 +109,9 @@ def stamp(page: Page) -> str:
     return f"{id(page)}.{page.project.stamp()}.{jobs}"
 
 
-def _facts(page: Page, video: VideoEntry, count: int) -> answers.VideoFacts:
-    """Return what is said of a video with a number of labels wherever it occurs."""
-    progress: answers.Progress = "started" if count else "unlabelled"
+def _facts(page: Page, video: VideoEntry, is_labelled: bool) -> answers.VideoFacts:
+    """Return what is said of a video, which has labels or not, wherever it occurs."""
+    progress: answers.Progress = "started" if is_labelled else "unlabelled"
     playback = page.conversions.playback(video)
     conversion = job(page, playback.job)  # at once, as the job goes on
     return {
@@ -158,9 +158,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
         problem = str(page.named(error))
     titles = page.history.titles(video.id, person)
     names = [action.name for action in project.actions()]
-    count = 0
     for row in rows:
-        count += len(row.segments)
         names += [segment.label for segment in row.segments]
     names += [draft.label for draft in drafts]
     prediction = page.engine.work(video.id).prediction
@@ -172,7 +170,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
                 line += f" (closest trained {word.slot}: {word.nearest})"
             warnings.append(f"{line}. Label some examples before you trust it.")
     return {
-        **_facts(page, video, count),
+        **_facts(page, video, any(row.segments for row in rows)),
         "undo": titles["undo"],
         "redo": titles["redo"],
         "tracks": rows,
@@ -350,10 +348,9 @@ def write_tracks(
         drafts = [part for part in page.first_timeline(video) if isinstance(part, Draft)]
     if drafts:
         parts_of[free_name(DRAFTS, parts_of)] = drafts
-    background_names = page.background or (BACKGROUND,)
     segmentations = {}
     for name, parts in parts_of.items():
-        segmentation = segmentation_of(parts, video.n_frames, background_names)
+        segmentation = segmentation_of(parts, video.n_frames, page.background)
         segmentations[name] = _clock(video).apply_to(segmentation)
     files = {video.name: segmentations}
     if form.write_tracks is None and len(segmentations) > 1:
@@ -372,10 +369,10 @@ def write_tracks(
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """The tracks that have labels, each as a row of tables and plots."""
+    """The tracks that are labelled, at least in part, each as a row of tables and plots."""
 
-    stretches: dict[str, list[Stretch]]  # by the name of the row
-    durations: dict[str, float]  # seconds of its video
+    stretches: dict[str, list[Stretch]]  # by the name of the row, without background
+    extents: dict[str, Extent]
     several: list[str]  # names of the videos that have more than one row
 
 
@@ -390,10 +387,16 @@ def labelled_rows(page: Page, annotators: Collection[str] | None = None) -> Labe
             name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
             if name in rows.stretches:
                 name = f"{name} ({video.id})"
-            rows.stretches[name] = [
-                (times[label.start], times[label.stop], label.label) for label in track.segments
-            ]
-            rows.durations[name] = video.duration
+            labelled_time = 0.0
+            rows.stretches[name] = []
+            for label in track.segments:
+                start, stop = times[label.start], times[label.stop]
+                labelled_time += stop - start
+                if label.label not in page.background:
+                    rows.stretches[name].append((start, stop, label.label))
+            if track.complete:  # what lies between the labels is background
+                labelled_time = video.duration
+            rows.extents[name] = Extent(labelled_time, video.duration)
         if len(labelled) > 1:
             rows.several.append(video.name)
     return rows
@@ -441,9 +444,10 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
 
 
 def _pair(page: Page, first: Segmentation, second: Segmentation) -> Pair:
-    background = (page.gap_label, *page.background)
     end = first.seconds(first.n_frames)
-    return Pair(timed_parts(first, background), timed_parts(second, background), end or 0.0)
+    return Pair(
+        timed_parts(first, page.background), timed_parts(second, page.background), end or 0.0
+    )
 
 
 def _figures(pairs: Sequence[Pair]) -> answers.Figures:

@@ -59,11 +59,13 @@ function Save({filter}) {
 // --- time budget -------------------------------------------------------------------------------
 
 const HEAD = {
-	video: "Video", label: "Class", seconds: "Seconds", share: "%", count: "Count", mean: "Mean (s)", deviation: "SD (s)", first: "First (s)",
+	video: "Video", label: "Class", seconds: "Seconds", share: "% of labelled", labelled: "Labelled", count: "Count", mean: "Mean (s)", deviation: "SD (s)", first: "First (s)",
 };
 
-function cell(key, value) {
+function cell(key, row) {
+	const value = row[key];
 	if (value === null || value === undefined) return "–";
+	if (key === "labelled") return `${value.toFixed(1)} of ${row.duration.toFixed(1)} s labelled`;
 	return ["video", "label", "count"].includes(key) ? String(value) : value.toFixed(2);
 }
 
@@ -104,7 +106,7 @@ function Budget({filter}) {
 		<div class="wide scroll"><table id="budget-table" hidden=${!rows.length}>
 			<thead><tr>${Object.values(HEAD).map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>
 			<tbody>${rows.map((row) => html`<tr key=${`${row.video} ${row.label}`}>
-				${Object.keys(HEAD).map((key) => html`<td>${cell(key, row[key])}</td>`)}</tr>`)}</tbody>
+				${Object.keys(HEAD).map((key) => html`<td>${cell(key, row)}</td>`)}</tr>`)}</tbody>
 		</table></div>
 	</section>`;
 }

@@ -90,7 +90,7 @@ def test_features_are_segmented_as_in_python(user, text_run, rows):
     assert segments(found["drafts"]) == of(expected)
     assert [each["confidence"] for each in found["drafts"]] == pytest.approx([each.confidence for each in expected])
     assert found["times"] == pytest.approx(np.arange(expected.n_frames + 1) / 15, abs=1e-4)
-    assert (found["media"], found["background"]) == (None, ["no action"])
+    assert (found["media"], found["background"]) == (None, ["no action", "background"])
 
 
 def test_names_change_the_result_at_once(user, text_run, rows):
