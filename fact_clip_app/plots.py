@@ -16,26 +16,34 @@ from fact_clip_app.page import Page
 PLOTS = ("ethogram", "budget", "transitions", "learning")
 
 
-def draw(page: Page, kind: str, annotators: Collection[str] | None, path: Path) -> None:
+def draw(
+    page: Page, kind: str, annotators: Collection[str] | None, viewer: str, path: Path
+) -> None:
     """Write a plot of a project.
 
     Args:
         page: the page.
         kind: one of `PLOTS`.
         annotators: whose labels are drawn. None stands for all people.
+        viewer: whose eyes see the tracks.
         path: the file, .svg or .png.
 
     Raises:
         HTTPException: 404 if there is nothing to plot.
     """
-    figure = _learning(page) if kind == "learning" else _labels(page, kind, annotators)
+    if kind != "learning":
+        figure = _labels(page, kind, annotators, viewer)
+    else:
+        figure = _learning(page) if page.project.owns(viewer) else None
     if figure is None:
         raise HTTPException(404, "there is nothing to plot yet")
     save_figure(figure, path)
 
 
-def _labels(page: Page, kind: str, annotators: Collection[str] | None) -> Figure | None:
-    labelled = views.labelled_rows(page, annotators)
+def _labels(
+    page: Page, kind: str, annotators: Collection[str] | None, viewer: str
+) -> Figure | None:
+    labelled = views.labelled_rows(page, annotators, viewer)
     rows = labelled.stretches
     if not any(rows.values()):
         return None

@@ -451,7 +451,7 @@ def test_a_hidden_track_gets_no_drafts_and_no_edits(user, rows):
     tracks = user.ask("GET", f"/api/videos/{video}")["tracks"]
     path = f"/api/videos/{video}"
     user.ask("PATCH", f"{path}/tracks/{tracks[0]['id']}", json={"annotator": "Anna"})
-    user.ask("POST", "/api/settings", json={"blind": True})
+    user.ask("POST", "/api/settings", json={"blind": True, "annotator": "Anna"})
     edit = {"track": tracks[0]["id"], "removed": [], "added": [{"start": 3, "stop": 9, "label": "stir"}]}
     segments = {"track": edit["track"], "revision": None, "segments": edit["added"]}
     for name, count in (("Anna", 1), ("Bernd", 0)):
