@@ -156,6 +156,7 @@ class ProjectState(TypedDict):
     name: str
     recent: list[str]
     blind: bool
+    blind_owner: str  # who has switched it on, or ""
 
 
 class ModelState(_ModelKeys):

@@ -3,8 +3,7 @@
 const tl = new Timeline(element, {duration, rows, colours, video, times, label, unit, onSelect, onEdit, onDraw});
 
 duration  seconds, as all times here: of real frames.
-rows      [{name, editable, segments, raw, hidden, note}]. raw: segments before decoding, a strip below. hidden: the note
-          stands in place of the segments.
+rows      [{name, editable, segments, raw}]. raw: segments before decoding, a strip below.
 segments  [{start, stop, label, kind, confidence, unseen, corrected}], in order of time, apart from each other; an instant
           has start == stop. kind: "label", "accepted" (a draft that became a label) or "draft"; without it a prediction:
           the lower its confidence, 0..1 or null, the lighter, and a line below if it was corrected. unseen: dashes above.
@@ -164,9 +163,7 @@ class Timeline {
 	setRows(rows) {
 		const old = this.#segment();
 		this.#rows = rows.map((row) => {
-			const segments = row.hidden ? [] : row.segments;
-			const editable = row.editable && !row.hidden; // nobody draws over what cannot be seen
-			return {...row, editable, segments: segments.map((one) => ({...one}))};
+			return {...row, segments: row.segments.map((one) => ({...one}))};
 		});
 		this.#chosen = old && this.#again(this.#chosen.row, old);
 		this.#keepDrag();

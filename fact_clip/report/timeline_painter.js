@@ -106,10 +106,6 @@ class TimelinePainter {
 		const middle = scale.left ? row.top + this.rowHeight / 2 : row.top - 7;
 		pen.fillStyle = TimelineTools.css(this.ink);
 		pen.fillText(this.fit(row.name, scale.left || scale.width), 3, middle);
-		if (row.hidden) {
-			pen.fillText(this.fit(row.note ?? "", scale.right - scale.left), scale.left + 3, row.top + this.rowHeight / 2);
-			return;
-		}
 		this.#drawSegments(row.segments, row.top, this.rowHeight);
 		if (row.raw) this.#drawSegments(row.raw, row.top + this.rowHeight + 1, 7);
 	}

@@ -80,6 +80,7 @@ const videosOf = (count) => `${count} video${count === 1 ? "" : "s"}`;
 function ClassRow({action, isOpen, onToggle, onRename}) {
 	const {name, count} = action;
 	const {colour, number} = state.project.colours[name] ?? {};
+	const isBackground = state.project.background.includes(name);
 	const isPen = state.pen === name;
 	const isChosen = chosenPart()?.label === name;
 	const style = colour ? {background: colour, color: inkOn(colour)} : {};
@@ -88,7 +89,7 @@ function ClassRow({action, isOpen, onToggle, onRename}) {
 			title=${action.description || name}>
 			<span class="sign" style=${style}>${number ?? "–"}</span><span class="name">${name}</span>
 		</button>
-		<span class="count" title="Segments">${count}</span>
+		<span class="count" title=${isBackground ? "Background is not counted" : "Segments"}>${isBackground ? "–" : count}</span>
 		<button type="button" class="more" aria-expanded=${String(isOpen)} aria-label=${`Edit ${name}`} onClick=${onToggle}>⋯</button>
 		${isOpen && html`<${ClassEditor} action=${action} onRename=${onRename} />`}
 	</li>`;

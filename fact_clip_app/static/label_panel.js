@@ -136,12 +136,12 @@ function TrackBar({video}) {
 		});
 	};
 	const remove = () => tried(() => changeVideo(`/tracks/${track.id}`, "DELETE"));
-	const isRemovable = video.tracks.length > 1 && !track.segments.length && !track.hidden;
+	const isRemovable = video.tracks.length > 1 && !track.segments.length;
 	return html`<div class="bar" id="tracks">
 		<${Select} label="Track" id="track" value=${track.id} options=${video.tracks.map(titled)}
 			onChange=${(id) => update({trackId: Number(id), frame: null})} />
 		<${Check} key=${track.id} id="complete" label="This track is fully labelled (unlabelled parts are background)" checked=${track.complete}
-			disabled=${track.hidden} onChange=${(complete) => change({complete})} />
+			onChange=${(complete) => change({complete})} />
 		<form class="bar" onSubmit=${add}>
 			<input id="track-name" aria-label="Name of a new track" placeholder="New track" maxlength="200" autocomplete="off"
 				value=${name} onInput=${(event) => setName(event.target.value)} />

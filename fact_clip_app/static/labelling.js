@@ -18,7 +18,6 @@ const framesOf = ({start, stop}) => {
 /** Put a segment on the current track; what lies under it is cut. It is shown, but no key of a class renames it. */
 function put(start, stop, label) {
 	if (!label) return fault("Add a class first.");
-	if (currentTrack().hidden) return fault("This track is hidden from you.");
 	edit(segments.put(labels(), {start, stop, label, origin: "drawn", comment: ""}), start);
 	update({isPicked: false});
 }
@@ -59,7 +58,6 @@ const CORRECTION = 2000; // milliseconds within which I, after the key of a clas
 /** Begin a segment at a frame of the current track. */
 function begin(start, label, keyTime) {
 	if (!state.pen) return fault("Add a class first.");
-	if (currentTrack().hidden) return fault("This track is hidden from you.");
 	update({recording: {start, label, trackId: currentTrack().id, keyTime}, frame: null});
 }
 

@@ -150,9 +150,7 @@ function rowsOf(video) {
 	});
 	const rows = video.tracks.map((track) => ({
 		name: track.name,
-		editable: !track.hidden,
-		hidden: track.hidden,
-		note: "hidden until all tracks are marked as fully labelled",
+		editable: true,
 		segments: partsOf(video, track).map(inSeconds),
 	}));
 	if (video.drafts.length) {

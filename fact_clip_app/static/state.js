@@ -91,7 +91,7 @@ export function twinOf(name) {
 
 /** Return what a track shows: its labels, and on the first track drafts between them. */
 export function partsOf(video, track) {
-	const hasDrafts = video.tracks[0] === track && !track.complete && !track.hidden;
+	const hasDrafts = video.tracks[0] === track && !track.complete;
 	return overlay(track.segments, hasDrafts ? video.drafts : []);
 }
 

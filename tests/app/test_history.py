@@ -77,8 +77,8 @@ def test_an_edit_stores_the_change_alone(two):
     shown = anna.ask("GET", f"/api/videos/{video}", params=ANNA)
     assert main(shown) == [(3, 12, "groom"), (20, 25, "eat")]
     (row,) = shown["tracks"]
-    facts = [row[key] for key in ("name", "revision", "complete", "annotator", "hidden")]
-    assert facts == ["main", 2, False, "", False]
+    facts = [row[key] for key in ("name", "revision", "complete", "annotator")]
+    assert facts == ["main", 2, False, ""]
     assert (shown["undo"], shown["redo"], shown["progress"]) == ("change groom", None, "started")
     assert anna.ask("GET", f"/api/videos/{video}")["undo"] is None  # of another browser
     state = anna.ask("GET", "/api/state")
@@ -403,37 +403,6 @@ def test_a_training_looks_at_the_track_that_it_uses(opened, rows, workbench):
     assert asked["second"] == []
 
 
-def test_in_a_blind_project_the_labels_of_others_are_hidden(two):
-    anna, bernd, video = two
-    shown = anna.ask("PATCH", f"/api/videos/{video}/tracks/1", json={"annotator": "Anna"})
-    anna.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second", "annotator": "Bernd"})
-    first, second = [row["id"] for row in anna.ask("GET", f"/api/videos/{video}")["tracks"]]
-    edit(anna, video, ANNA, [part(3, 9, "groom")], track=first)
-    edit(bernd, video, BERND, [part(4, 9, "eat")], track=second)
-    assert anna.ask("POST", "/api/settings", json={"blind": True})["project"]["blind"] is True
-
-    def visible(person):
-        shown = anna.ask("GET", f"/api/videos/{video}", params=person)
-        return [(row["hidden"], len(row["segments"])) for row in shown["tracks"]]
-
-    assert visible(ANNA) == [(False, 1), (True, 0)]
-    assert visible(BERND) == [(True, 0), (False, 1)]
-    assert visible({}) == [(True, 0), (True, 0)]
-    sides = {"first": "annotator Anna", "second": "annotator Bernd"}
-    name = anna.ask("GET", "/api/state")["videos"][0]["name"]
-    for how in (
-        ("GET", "/api/agreement", 409, {"params": sides}),
-        ("POST", f"/api/videos/{video}/compare", 409, {"json": sides}),
-    ):
-        assert anna.ask(*how[:3], **how[3])["error"].startswith(f"{name}: ")
-    anna.ask("PATCH", f"/api/videos/{video}/tracks/{first}", json={"complete": True})
-    assert visible(ANNA) == [(False, 1), (True, 0)]
-    shown = anna.ask("PATCH", f"/api/videos/{video}/tracks/{second}", json={"complete": True})
-    assert visible(ANNA) == [(False, 1), (False, 1)]
-    assert shown["complete"]
-    assert anna.ask("GET", "/api/agreement", params=sides)["figures"]
-
-
 def test_a_label_file_goes_where_the_person_says(two, tmp_path):
     anna, _, video = two
     edit(anna, video, ANNA, [part(3, 9, "groom")])
@@ -542,8 +511,9 @@ def test_a_project_of_65cbe1a4_opens_with_everything(tmp_path):
         Action("rest", 3, "3", paint="#aa00bb"),
     ]
     first, second = project.videos()
-    assert (first.name, first.complete, first.revision) == ("mouse_01", True, 3)
-    assert (second.name, second.complete, second.revision) == ("mouse_02", False, 2)
+    facts = project.label_facts()
+    assert (first.name, facts[first.id].is_complete, first.revision) == ("mouse_01", True, 3)
+    assert (second.name, facts[second.id].is_complete, second.revision) == ("mouse_02", False, 2)
     (track,) = project.labelled_tracks(first.id)
     groom = Label(0, 3, "groom", "drawn", "", "Anna")
     assert track.segments == [groom, Label(5, 6, "eat", "corrected", "", "Bernd")]
@@ -592,11 +562,11 @@ def test_a_locked_database_is_not_a_full_disk(user, monkeypatch):
     store.run("PRAGMA busy_timeout = 50")
     with closing(sqlite3.connect(store.folder / DATABASE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        answer = user.client.post("/api/settings", json={"blind": True})
+        answer = user.client.post("/api/settings", json={"adjust": {"gamma": 1.0}})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert json.loads(answer.text)["error"] == "not stored (database is locked); try again"
         other.execute("COMMIT")
-    user.ask("POST", "/api/settings", json={"blind": True})
+    user.ask("POST", "/api/settings", json={"adjust": {"gamma": 1.0}})
 
 
 def test_a_file_that_is_no_label_file_of_a_track_is_refused(tmp_path):
