@@ -86,8 +86,8 @@ def plan(
         tracks = {name: labels}
     elif name is not None:
         tracks = {f"{name}: {tier}": labels for tier, labels in tracks.items()}
-    seen = project.labelled_tracks(video.id, viewer=viewer)
-    counts = {row.name: len(row.segments) for row in seen}
+    visible_tracks = project.labelled_tracks(video.id, viewer=viewer)
+    counts = {row.name: len(row.segments) for row in visible_tracks}
     hidden = {*project.tracks(video.id).values()} - {*counts}
     named: dict[str, list[Label]] = {}
     for tier, labels in tracks.items():

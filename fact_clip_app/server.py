@@ -459,9 +459,9 @@ def add_track(page: Served, video: Stored, body: requests.NewTrack, person: Aske
     owner = body.annotator
     if page.project.blind_owner is not None:
         owner = person.annotator
-        names = page.project.tracks(video.id)
-        seen = page.project.tracks(video.id, owner)
-        name = free_name(name, {names[track] for track in names if track not in seen})
+        names = page.project.tracks(video.id).values()
+        visible_names = page.project.tracks(video.id, owner).values()
+        name = free_name(name, {*names} - {*visible_names})
     page.project.add_track(video.id, name, owner)
     return views.video(page, video.id, person)
 

@@ -26,7 +26,14 @@ from fact_clip.formats.base import (
     write_json,
 )
 from fact_clip.formats.table import no_formula, read_table, without_mark
-from fact_clip.formats.times import Number, parse_seconds, picture, picture_rate, second_of
+from fact_clip.formats.times import (
+    Number,
+    parse_seconds,
+    picture,
+    picture_grid,
+    picture_rate,
+    second_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -238,6 +245,7 @@ def _events(segmentation: Segmentation, path: Path, ethogram: Ethogram) -> list[
     An instant inside a segment of its own class is left out, since a state has no points.
     """
     lasting = {_code_of(segment, ethogram) for segment in segmentation.foreground}
+    grid = picture_grid(segmentation)
     last_stop: dict[str, int] = {}  # of the segments of a class
     parts: list[Segment | Instant] = [*segmentation.foreground, *segmentation.instants]
     parts.sort(key=lambda part: (part.start, part.stop))
@@ -259,7 +267,7 @@ def _events(segmentation: Segmentation, path: Path, ethogram: Ethogram) -> list[
                 code=code,
                 comment="" if kind == "STOP" else _comment_cell(part),
                 modifier="|".join(ethogram.get(part.label, Behaviour()).modifiers),
-                picture=picture(segmentation, frame),
+                picture=picture(segmentation, frame, grid),
             )
             events.append(event)
     return sorted(events, key=lambda event: event.time)

@@ -77,8 +77,10 @@ def time_bars(
     )
     axes.bar_label(bars, [f"{row['share']:.1f} %" for row in budget], padding=3)
     _name_rows(axes, labels)
-    known = "" if total.duration is None else f" of {total.duration:.1f}"
-    axes.set_xlabel(f"total time (s); % of the labelled time, {total.labelled:.1f}{known} s")
+    duration_text = "" if total.duration is None else f" of {total.duration:.1f}"
+    axes.set_xlabel(
+        f"total time (s); % of the labelled time, {total.labelled:.1f}{duration_text} s"
+    )
     return figure
 
 
