@@ -299,61 +299,6 @@ def test_edits_of_two_people_meet_without_a_word(address, browser, clip):
         assert labels(bernd) == [(0, 30, "groom"), (120, 150, "eat")]
 
 
-def test_two_people_label_blind(address, browser, clip):
-    """Everybody has a track; that of the other one is hidden until both are fully labelled."""
-    with browser.page(1300, 900) as anna, browser.page(1300, 900) as bernd:
-        for page, name in ((anna, "Anna"), (bernd, "Bernd")):
-            entered(page, address)
-            page.fill("#annotator", name)
-            page.press("#annotator", "Tab")
-        upload(anna, clip)
-        add_classes(anna, "groom", "eat")
-        anna.check("#blind")
-        settled(anna)
-        by_keys(anna, ("1", 30, 90))
-        until(bernd, "document.querySelector('#blind').checked")
-        opened(bernd, 0)
-        by_keys(bernd, ("2", 30, 90))
-        tracks = "document.querySelector('#track').textContent"
-        until(bernd, f"{tracks} === 'main (of Anna)Bernd'")
-        seen = asked(bernd, f"/api/videos/{shown(bernd)['id']}?annotator=Bernd")["tracks"]
-        assert [(track["annotator"], track["hidden"], parts(track["segments"])) for track in seen] == [
-            ("Anna", True, []),
-            ("Bernd", False, [(30, 90, "eat")]),
-        ]
-        anna.check("#complete")
-        settled(anna)
-        bernd.check("#complete")
-        settled(bernd)
-        seen = asked(bernd, f"/api/videos/{shown(bernd)['id']}?annotator=Bernd")["tracks"]
-        assert [parts(track["segments"]) for track in seen] == [[(30, 90, "groom")], [(30, 90, "eat")]]
-        to_panel(bernd, "results")
-        bernd.check("#all-videos")
-        bernd.select_option("#first", "track main")
-        bernd.select_option("#second", "track Bernd")
-        bernd.click("#compare")
-        settled(bernd)
-        assert "groom" in bernd.locator("#confusion").text_content()
-        assert bernd.locator("#incomplete").count() == 0
-        # figures are shown for what they are of, and never for labels that have changed since
-        bernd.select_option("#second", "track main")
-        assert bernd.locator("#figures").count() == 0
-        bernd.select_option("#second", "track Bernd")
-        assert bernd.locator("#figures").count() == 1
-        assert bernd.locator("#outdated").count() == 0
-        by_keys(anna, ("2", 150, 180))
-        until(bernd, "document.querySelector('#outdated') !== null")
-        bernd.click("#compare")
-        until(bernd, "document.querySelector('#outdated') === null")
-        # the labels of one person alone
-        until(bernd, "document.querySelector('#budget-table').textContent.includes('mouse, Bernd')")
-        assert ": mouse." in bernd.locator("#several").text_content()
-        bernd.select_option("#by", "Anna")
-        until(bernd, "!document.querySelector('#budget-table').textContent.includes('mouse, Bernd')")
-        assert bernd.locator("#several").is_hidden()
-        assert "groom" in bernd.locator("#budget-table").text_content()
-
-
 def test_the_page_shows_what_is_stored_however_late_answers_come(address, browser, clip):
     with browser.page(1300, 900) as page:
         without_events(page)
