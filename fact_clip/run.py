@@ -38,7 +38,7 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 from torch import Tensor, nn
 
-from fact_clip import __version__, hub
+from fact_clip import hub
 from fact_clip.config import REMOVED, Config, Rate, flattened, set_key
 from fact_clip.core import FileLocation, InputError, Json, Location, Vocabulary, library_errors
 from fact_clip.core.io import (
@@ -51,13 +51,14 @@ from fact_clip.core.io import (
 )
 from fact_clip.core.paths import inside, whole_file
 from fact_clip.core.plugins import Table
+from fact_clip.core.version import __version__
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.decoding import Calibration, Confidence
 from fact_clip.decoding.choice import DecodeValues, DecodingChoice
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
 from fact_clip.models import FACT, Classes, ObjectSpec
-from fact_clip.models.heads import HEADS
+from fact_clip.models.heads import HEADS, is_open, reads_text
 
 logger = logging.getLogger(__name__)
 
@@ -255,7 +256,8 @@ class Run(RunFacts):
         confidence_path = run.path / "confidence.json"
         if os.path.lexists(confidence_path):
             confidence = read_value(Confidence, confidence_path, "train the run anew")
-        if calibration is None and run.config.data.holdout is not None and run.config.model.is_open:
+        is_zero_shot = run.config.data.holdout is not None and is_open(run.config.model.head)
+        if calibration is None and is_zero_shot:
             message = "no calibration.json in %s, so gamma is 0 and no prior is subtracted"
             logger.warning(message, run.path)
         return LoadedRun(run, run.models(), calibration, confidence)
@@ -328,7 +330,7 @@ class Run(RunFacts):
         path = self.path / "model.safetensors"
         weights, facts = read_weights(path)
         check_classes(self, facts.get("classes"), path)
-        if self.config.model.reads_text and "text_embeddings" not in weights:
+        if reads_text(self.config.model.head) and "text_embeddings" not in weights:
             problem = f"no vectors of class names, which head {self.config.model.head!r} needs"
             raise self._damaged(path.name, problem)
         try:

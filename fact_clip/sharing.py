@@ -18,6 +18,7 @@ from fact_clip.core.extras import require
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import inside, same_place
 from fact_clip.metrics import figure_name
+from fact_clip.models.heads import is_open, reads_text
 from fact_clip.run import PATTERNS, LoadedRun, Run
 
 _EVALUATION = "evaluation.json"
@@ -174,14 +175,14 @@ def _card(loaded: LoadedRun, address: str, license: str, evaluation: Mapping[str
     facts = read_mapping(run.path / "run.json", "a run folder")
     root = _portable(str(config.data.root or "data"))
     head = config.model.head
-    if config.model.reads_text:
+    if reads_text(config.model.head):
         head += f", names by {_portable(config.text.encoder)}"
     values = {
         "name": name,
         "address": address,
         "license": license,
         "run": run,
-        "is_open": config.model.is_open,
+        "is_open": is_open(config.model.head),
         "data": f"{config.data.name}, folder {root}, split {config.data.split}",
         "encoder": _portable(run.encoder),
         "head": head,

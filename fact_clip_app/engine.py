@@ -12,12 +12,13 @@ from fact_clip.core import Clock, Floats, InputError, Names, Progress, Segmentat
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.features import load_features, read_clock
-from fact_clip.decoding import CandidateSet, Scores
+from fact_clip.decoding import CandidateSet, ModelScores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.segmenter import Segmenter
+from fact_clip.models.heads import is_open
 from fact_clip.run import Run
-from fact_clip.video.decode import SUFFIXES, picture_times, probe
 from fact_clip.video.extract import Settings, extract
+from fact_clip.video.pictures import SUFFIXES, picture_times, probe
 from fact_clip_app.drafts import Draft, drafts_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.project import Project, VideoEntry
@@ -77,7 +78,9 @@ class Engine:
         self.base = base
         self.limits = limits
         self.open = lru_cache(MAX_MODELS)(load)
-        self._scores: dict[str, tuple[ScoreKey, Scores]] = {}  # by video, the last used one last
+        self._scores: dict[
+            str, tuple[ScoreKey, ModelScores]
+        ] = {}  # by video, the last used one last
         self._work: dict[str, Work] = {}  # by video
 
     @property
@@ -251,7 +254,7 @@ class Engine:
         model: Segmenter,
         candidates: CandidateSet,
         key: ScoreKey,
-    ) -> Scores:
+    ) -> ModelScores:
         """Return the scores of a video. Those of the latest videos are cached."""
         cached_key, scores = self._scores.pop(video, (None, None))
         if scores is None or cached_key not in (key, key._replace(rivals=True)):
@@ -286,7 +289,7 @@ def run_of(model: Segmenter | None) -> Run | None:
 def reads_names(model: Segmenter) -> bool:
     """Return whether a model takes any names: its head reads text, or it has no training."""
     run = run_of(model)
-    return run is None or run.config.model.is_open
+    return run is None or is_open(run.config.model.head)
 
 
 def open_features(features: Path, model: Segmenter | None) -> tuple[Singles, Clock]:

@@ -182,14 +182,14 @@ class Project(Database):
 
     def _store_keys(self) -> None:
         actions = self.actions()
-        self.run("DELETE FROM action")
+        self.execute("DELETE FROM action")
         self.add_actions(actions)
 
     def insert_action(self, row: ActionRow) -> None:
         """Insert an action within a change."""
         query = """INSERT INTO action (name, colour, key, description, paint, position)
                    VALUES (?, ?, ?, ?, ?, ?)"""
-        self.run(query, *row)
+        self.execute(query, *row)
 
     def add_video(
         self,
@@ -214,7 +214,7 @@ class Project(Database):
                    VALUES (?, ?, ?, ?, ?, 0, ?)"""
         track_query = "INSERT INTO track (video, name) VALUES (?, 'main')"
         with self.change():
-            self.run(
+            self.execute(
                 query,
                 key,
                 name,
@@ -223,8 +223,8 @@ class Project(Database):
                 times.tobytes(),
                 time.time(),
             )
-            self.run("INSERT INTO revision VALUES (?, 0)", key)
-            self.run(track_query, key)
+            self.execute("INSERT INTO revision VALUES (?, 0)", key)
+            self.execute(track_query, key)
         return key
 
     def _stored(self, path: Path | None) -> str | None:
@@ -282,7 +282,7 @@ class Project(Database):
 
     def touch(self, video: str) -> None:
         """Count a change of a video within a change."""
-        self.run("UPDATE revision SET number = number + 1 WHERE video = ?", video)
+        self.execute("UPDATE revision SET number = number + 1 WHERE video = ?", video)
 
     def change_video(self, key: str, **values: object) -> None:
         """Change values of a video: name, complete (all of its tracks), or removed (a time)."""
@@ -291,7 +291,7 @@ class Project(Database):
                 query = f"UPDATE video SET {column} = ? WHERE id = ?"
                 if column == "complete":
                     query = "UPDATE track SET complete = ? WHERE video = ?"
-                self.run(query, value, key)
+                self.execute(query, value, key)
             self.touch(key)
 
     def tracks(self, video: str) -> dict[int, str]:
@@ -302,7 +302,7 @@ class Project(Database):
         """Add a track and return its id, or that of the track with this name."""
         query = "INSERT OR IGNORE INTO track (video, name, annotator) VALUES (?, ?, ?)"
         with self.change():
-            if self.run(query, video, name, annotator):
+            if self.execute(query, video, name, annotator):
                 self.touch(video)
             query = "SELECT id FROM track WHERE video = ? AND name = ?"
             return int(self.value(query, video, name))
@@ -312,7 +312,7 @@ class Project(Database):
         with self.change():
             for column, value in values.items():
                 try:
-                    self.run(f"UPDATE track SET {column} = ? WHERE id = ?", value, track)
+                    self.execute(f"UPDATE track SET {column} = ? WHERE id = ?", value, track)
                 except sqlite3.IntegrityError:
                     problem = f"{value!r} exists"
                     raise InputError("track", problem, "choose another name") from None
@@ -328,9 +328,9 @@ class Project(Database):
             if tracks.get(track) or len(tracks) == 1:
                 problem = "it has segments, or is the only one"
                 raise InputError("track", problem, "delete its segments first")
-            self.run("DELETE FROM part WHERE track = ?", track)
-            self.run("DELETE FROM track WHERE id = ?", track)
-            self.run(
+            self.execute("DELETE FROM part WHERE track = ?", track)
+            self.execute("DELETE FROM track WHERE id = ?", track)
+            self.execute(
                 """DELETE FROM step WHERE video = ? AND actions = '[[], []]'
                    AND id NOT IN (SELECT step FROM part)""",
                 video,
@@ -382,7 +382,7 @@ class Project(Database):
         with self.change():
             name = free_name(path.name, self.runs())
             query = "INSERT INTO run VALUES (?, ?, ?, ?, ?)"
-            self.run(query, name, self._stored(path), track, time.time(), json.dumps(figures))
+            self.execute(query, name, self._stored(path), track, time.time(), json.dumps(figures))
         return name
 
 

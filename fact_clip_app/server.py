@@ -20,9 +20,9 @@ from starlette.background import BackgroundTask
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from fact_clip import __version__
 from fact_clip.core import InputError
 from fact_clip.core.paths import file_name
+from fact_clip.core.version import __version__
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import format_called
 from fact_clip.report.assets import FOLDER, TIMELINE, read_assets

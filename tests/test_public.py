@@ -36,7 +36,7 @@ def subclasses(kind: type) -> set[str]:
 
 
 def test_the_page_has_every_error():
-    for module in ("formats.base", "video.isolated", "video.decode"):
+    for module in ("formats.base", "video.isolated", "video.pictures"):
         importlib.import_module(f"fact_clip.{module}")
     names = {InputError.__name__, StopTraining.__name__, *subclasses(InputError)}
     assert len(names) >= 9

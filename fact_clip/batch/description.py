@@ -4,9 +4,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fact_clip import __version__
 from fact_clip.core import InputError, Json
 from fact_clip.core.io import read_value, write_value
+from fact_clip.core.version import __version__
 
 FILE = ".batch"
 

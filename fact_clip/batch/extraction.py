@@ -12,8 +12,8 @@ from fact_clip.batch.inputs import Inputs, Item
 from fact_clip.core import Array, Image, InputError, Progress, Singles, Size
 from fact_clip.core.arguments import validated
 from fact_clip.encoders import FrameEncoder
-from fact_clip.video.decode import SUFFIXES
 from fact_clip.video.extract import Settings, extract, is_current, origin_of
+from fact_clip.video.pictures import SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from fact_clip.core import FileLocation, InputError, Json, library_errors
 from fact_clip.core.extras import require
 from fact_clip.core.io import check_file, parse_json
 from fact_clip.core.paths import file_name
-from fact_clip.video.decode import Span
+from fact_clip.video.pictures import Span
 
 MANIFESTS = (".csv", ".jsonl", ".parquet")
 """Endings of manifests."""

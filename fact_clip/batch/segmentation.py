@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from fact_clip import __version__
 from fact_clip.batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip.batch.inputs import Inputs, Item
 from fact_clip.batch.records import RECORDS, read_record, result_names
@@ -18,6 +17,7 @@ from fact_clip.core import Json, Progress, Segmentation
 from fact_clip.core.errors import InputError
 from fact_clip.core.identity import identity_of, is_same
 from fact_clip.core.paths import output_path, write_lines
+from fact_clip.core.version import __version__
 from fact_clip.decoding import DecodeSettings
 from fact_clip.decoding.similarity import TEMPERATURE, TransportSettings
 from fact_clip.formats import format_called, save
@@ -26,8 +26,8 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import FEATURES, Segmenter
 from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import FILES
-from fact_clip.video.decode import SUFFIXES, Span
 from fact_clip.video.extract import Settings
+from fact_clip.video.pictures import SUFFIXES, Span
 
 SEGMENT_SUFFIXES = (FEATURES, *SUFFIXES)
 """Endings of the files of a folder that are segmented."""

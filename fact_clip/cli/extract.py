@@ -77,8 +77,8 @@ def extract(
     from fact_clip.batch import Inputs, SharedEncoder, extract_batch, extract_on_ray
     from fact_clip.core.distributed import Processes
     from fact_clip.encoders import Runtime, frame_encoder
-    from fact_clip.video.decode import SUFFIXES
     from fact_clip.video.extract import Settings
+    from fact_clip.video.pictures import SUFFIXES
 
     processes = Processes(device)
     options = batch_options(shard, timeout, memory, retry_failed, decoders=decoders)

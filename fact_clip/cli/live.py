@@ -20,7 +20,7 @@ from fact_clip.formats import save
 from fact_clip.formats.table import COLUMNS
 from fact_clip.inference.segmenter import FEATURES, Segmenter
 from fact_clip.inference.stream import Stream
-from fact_clip.video.decode import LIVE, live_frames
+from fact_clip.video.pictures import LIVE, live_frames
 
 
 def segment_live(

@@ -36,7 +36,7 @@ def import_files(
       fact-clip project import my_project videos/*.mp4 labels/*.eaf
     """
     from fact_clip.core.io import check_file
-    from fact_clip.video.decode import SUFFIXES
+    from fact_clip.video.pictures import SUFFIXES
     from fact_clip_app.requests import FEATURES, ending_of
 
     media: dict[str, Path] = {}

@@ -334,7 +334,7 @@ def _print_json(results: Iterable[tuple[Path, Segmentation]]) -> None:
 def _check_outputs(folder: Path, inputs: Inputs, suffixes: Sequence[str], output: Output) -> None:
     """Reject, before the work, outputs that cannot be written or would replace other data."""
     from fact_clip.video import overlay
-    from fact_clip.video.decode import SUFFIXES
+    from fact_clip.video.pictures import SUFFIXES
 
     media = output.media
     if media is not None:

@@ -174,7 +174,7 @@ def _durations(
     if len(videos) != len(files):
         problem = f"{len(videos)} videos for {len(files)} label files"
         raise InputError("--video", problem, "give one for each")
-    from fact_clip.video.decode import picture_times
+    from fact_clip.video.pictures import picture_times
 
     ends = [float(picture_times(path)[-1]) for path in videos]
     return dict(zip(files, ends, strict=True))

@@ -34,9 +34,9 @@ from fact_clip.core.arguments import number_of, path_of
 from fact_clip.core.distributed import Precision
 from fact_clip.core.io import check_file
 from fact_clip.core.progress import paced
-from fact_clip.core.scores import Scores as FrameScores
+from fact_clip.core.scores import Scores
 from fact_clip.datasets.features import load_features, read_clock
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores
+from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores
 from fact_clip.decoding.prototypes import Prototypes
 from fact_clip.encoders import FrameEncoder
 from fact_clip.inference.decoder import DECODERS, Decode, SegmentDecoder
@@ -45,9 +45,9 @@ from fact_clip.inference.scorer import FrameScorer, Scorer
 from fact_clip.inference.stream import Stream
 from fact_clip.run import Run
 from fact_clip.sharing import save_pretrained, share
-from fact_clip.video.decode import SUFFIXES, Span
 from fact_clip.video.extract import Settings, extract
 from fact_clip.video.isolated import IsolatedDecoder
+from fact_clip.video.pictures import SUFFIXES, Span
 
 FEATURES = ".npy"
 KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
@@ -317,7 +317,7 @@ class Segmenter:
         *,
         progress: Progress | None = None,
         span: Span | None = None,
-    ) -> FrameScores:
+    ) -> Scores:
         """Score each frame of one video for the candidates, without decoding.
 
         Args:
@@ -463,7 +463,7 @@ class Segmenter:
         transcript: Sequence[str] | None = None,
         *,
         rivals: bool = False,
-    ) -> Scores:
+    ) -> ModelScores:
         """Check features and score them.
 
         Args:
@@ -481,7 +481,7 @@ class Segmenter:
         return self.scorer.score(rows, candidates, clock, transcript, rivals=rivals)
 
     def decode(
-        self, scores: Scores, candidates: CandidateSet, settings: DecodeSettings | None = None
+        self, scores: ModelScores, candidates: CandidateSet, settings: DecodeSettings | None = None
     ) -> Segmentation:
         """Cut a scored video into segments.
 

@@ -10,7 +10,7 @@ import torch
 from fact_clip.core import Clock, InputError, Location, Reals, Singles, Vocabulary
 from fact_clip.core.arguments import names_of, number_of, validated
 from fact_clip.core.distributed import Precision
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores
+from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores
 from fact_clip.decoding.similarity import similarity_probabilities
 from fact_clip.encoders import FrameEncoder, ImageTextEncoder, Runtime, frame_encoder
 from fact_clip.encoders.vectors import embed
@@ -107,7 +107,7 @@ class SimilarityScorer(FrameScorer):
         *,
         rivals: bool = False,
         batch_frames: int = 0,
-    ) -> list[Scores]:
+    ) -> list[ModelScores]:
         """Return the probabilities (T, K) of each video; see `FrameScorer.score_together`."""
         if transcript is not None:
             raise InputError("transcript", "nothing was trained to align one", "leave it out")
@@ -118,7 +118,7 @@ class SimilarityScorer(FrameScorer):
             table = similarity_probabilities(features, texts, round(self.smoothing * rate))
             similarity = torch.from_numpy(table)
             results.append(
-                Scores(n_frames=len(features), similarity=similarity, rate=rate, clock=clock)
+                ModelScores(n_frames=len(features), similarity=similarity, rate=rate, clock=clock)
             )
         return results
 

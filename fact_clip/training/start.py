@@ -10,6 +10,7 @@ from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.models import FACT
+from fact_clip.models.heads import is_open, reads_text
 from fact_clip.run import Run, load_strictly, read_weights
 
 _KEY = "train.init"
@@ -51,7 +52,7 @@ def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, 
 
 def _check_same_settings(run: Run, config: Config) -> None:
     """Raise an InputError if the model or the texts of a starting run have other settings."""
-    groups = ("model", "text") if config.model.reads_text else ("model",)
+    groups = ("model", "text") if reads_text(config.model.head) else ("model",)
     for group in groups:
         settings = getattr(config, group).model_dump()
         for name, value in getattr(run.config, group).model_dump().items():
@@ -64,7 +65,7 @@ def _check_same_settings(run: Run, config: Config) -> None:
 
 def _check_classes(run: Run, config: Config, vocabulary: Vocabulary) -> None:
     """Raise an InputError if a starting run cannot be trained on these classes."""
-    if config.model.is_open or run.vocabulary.names == vocabulary.names:
+    if is_open(config.model.head) or run.vocabulary.names == vocabulary.names:
         return
     if config.model.head != "closed" or config.model.transcript:
         problem = (

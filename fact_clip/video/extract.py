@@ -15,7 +15,6 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from fact_clip import __version__
 from fact_clip.core import LEAST_FPS, Array, Floats, InputError, Json, Progress, row_times
 from fact_clip.core.arguments import number_of, validated, whole_of
 from fact_clip.core.identity import File, identity_of, is_same
@@ -29,9 +28,10 @@ from fact_clip.core.paths import (
     write_lines,
 )
 from fact_clip.core.progress import Pace
+from fact_clip.core.version import __version__
 from fact_clip.encoders import Clip, FrameEncoder, clip_of
-from fact_clip.video.decode import DamagedVideoError, Span, probe
 from fact_clip.video.isolated import Grid, IsolatedDecoder
+from fact_clip.video.pictures import DamagedVideoError, Span, probe
 
 logger = logging.getLogger(__name__)
 

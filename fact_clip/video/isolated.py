@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 
 from fact_clip.core import InputError, Size
 from fact_clip.core.arguments import number_of
-from fact_clip.video.decode import Frame, Span, VideoInfo, frames
+from fact_clip.video.pictures import Frame, Span, VideoInfo, frames
 
 _START_SECONDS = 300.0  # for a child process to load its libraries
 _ENVIRONMENT = {

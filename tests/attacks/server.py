@@ -66,7 +66,7 @@ def main() -> None:
         world.mkdir(parents=True)
         # in a process of its own, because training starts threads, which do not survive a fork
         subprocess.run([sys.executable, "-m", "tests.attacks.world", str(world)], cwd=HOME, check=True)
-    for module in (*(f"fact_clip.cli.{path.partition(':')[0]}" for path, _ in COMMANDS.values()), *MODULES.split()):
+    for module in (*(path.partition(":")[0] for path, _ in COMMANDS.values()), *MODULES.split()):
         __import__(module)
     read, write = os.pipe()
     os.write(write, b"".join(number.to_bytes(4, "little") for number in range(len(rows))))

@@ -15,8 +15,8 @@ import fact_clip
 from fact_clip.batch import BatchOptions, Inputs, Item, Limits, batch_status, extract_batch, gather
 from fact_clip.batch.failures import read_failures
 from fact_clip.encoders import frame_encoder
-from fact_clip.video.decode import SUFFIXES
 from fact_clip.video.extract import Settings, extract
+from fact_clip.video.pictures import SUFFIXES
 
 from ..films import described
 from ..refusals import refused, refused_line

@@ -18,8 +18,8 @@ from fact_clip.batch.extraction import ExtractTask
 from fact_clip.batch.failures import read_failures
 from fact_clip.batch.stores import local_folder
 from fact_clip.encoders import frame_encoder
-from fact_clip.video.decode import SUFFIXES
 from fact_clip.video.extract import Settings
+from fact_clip.video.pictures import SUFFIXES
 
 from .test_batches import extracted
 from .test_kills import below

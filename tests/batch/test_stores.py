@@ -24,7 +24,7 @@ from fact_clip.batch import (
     segment_files,
 )
 from fact_clip.encoders import frame_encoder
-from fact_clip.video.decode import SUFFIXES
+from fact_clip.video.pictures import SUFFIXES
 
 from ..refusals import refused
 

@@ -16,7 +16,7 @@ from fact_clip.batch.failures import read_failures
 from fact_clip.batch.segmentation import SEGMENT_SUFFIXES
 from fact_clip.encoders import frame_encoder
 from fact_clip.inference.scorer import Scorer
-from fact_clip.video.decode import SUFFIXES
+from fact_clip.video.pictures import SUFFIXES
 
 LIMITS = Limits(seconds=30, gigabytes=1)
 

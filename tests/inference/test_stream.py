@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import fact_clip
 from fact_clip import Segment, Vocabulary
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, decode_scores
+from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, Voters, decode_scores
 from fact_clip.decoding.switching import absorb_short, decode_switching
 from fact_clip.encoders import frame_encoder
 from fact_clip.inference import stream as stream_module
@@ -22,7 +22,7 @@ from fact_clip.inference.scorer import FeatureSpec, FrameScorer
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.training_free import load_training_free
 from fact_clip.training import train
-from fact_clip.video.decode import frames
+from fact_clip.video.pictures import frames
 
 from ..refusals import refused
 
@@ -44,11 +44,11 @@ class Direct(FrameScorer):
     def choose(self, actions=None) -> CandidateSet:
         return CandidateSet(self.vocabulary)
 
-    def score(self, features, candidates, clock, transcript=None, *, rivals=False) -> Scores:
+    def score(self, features, candidates, clock, transcript=None, *, rivals=False) -> ModelScores:
         self.lengths.append(len(features))
         table = torch.from_numpy(features[:: self.frames_per_score, :3].astype(np.float32)).softmax(-1).unsqueeze(0)
         voters = Voters(table, None, torch.ones(table.shape[:2], dtype=torch.bool))
-        return Scores(len(features), (voters,), stride=self.frames_per_score, rate=clock.fps, clock=clock)
+        return ModelScores(len(features), (voters,), stride=self.frames_per_score, rate=clock.fps, clock=clock)
 
 
 def rows_of(text: str, margin: float = 2.0) -> np.ndarray:

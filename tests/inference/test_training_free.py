@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import fact_clip
 from fact_clip.core import Vocabulary
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores
+from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, decode_scores
 from fact_clip.decoding.similarity import smoothed
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.image import OpenClip
@@ -25,7 +25,7 @@ WORDS = CandidateSet(Vocabulary.from_names(["a", "b", "c"]))
 
 def decoded(table, **settings):
     """Labels and confidences of probabilities of three actions at 5 rows a second."""
-    scores = Scores(len(table), similarity=torch.from_numpy(table), rate=5.0)
+    scores = ModelScores(len(table), similarity=torch.from_numpy(table), rate=5.0)
     return decode_scores(scores, WORDS, DecodeSettings(shortest=1.0, **settings))
 
 

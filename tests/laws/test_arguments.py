@@ -20,9 +20,9 @@ from fact_clip.decoding import Confidence, DecodeSettings
 from fact_clip.inference.training_free import load_training_free
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
-from fact_clip.video.decode import frames
 from fact_clip.video.extract import Settings
 from fact_clip.video.overlay import write_video
+from fact_clip.video.pictures import frames
 
 from ..refusals import refused
 

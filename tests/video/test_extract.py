@@ -11,8 +11,8 @@ from fact_clip.batch import extract_all
 from fact_clip.core import InputError
 from fact_clip.core.identity import identity_of
 from fact_clip.encoders import frame_encoder
-from fact_clip.video.decode import DamagedVideoError, frames
 from fact_clip.video.extract import Settings, extract, is_current
+from fact_clip.video.pictures import DamagedVideoError, frames
 
 from ..films import described
 from ..refusals import refused

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fact_clip.video import isolated
-from fact_clip.video.decode import Span
 from fact_clip.video.isolated import CrashedDecoderError, Grid, IsolatedDecoder
+from fact_clip.video.pictures import Span
 
 CHILD = """
 import pickle
@@ -18,7 +18,7 @@ import sys
 
 import numpy as np
 
-from fact_clip.video.decode import Frame, probe
+from fact_clip.video.pictures import Frame, probe
 
 def send(message, length=None):
     sys.stdout.buffer.write(pickle.dumps(message)[:length])

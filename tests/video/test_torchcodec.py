@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fact_clip.core import extras
-from fact_clip.video.decode import Span, frames
 from fact_clip.video.isolated import Grid, IsolatedDecoder, Limits
+from fact_clip.video.pictures import Span, frames
 from fact_clip.video.torch_decode import torchcodec_frames
 
 from ..films import described, number_of, numbered, write_video
