@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _ROOMS = (
     "batch",
-    "compat",
     "datasets",
     "decoding",
     "formats",

@@ -26,8 +26,8 @@ from fact_clip.core.version import __version__
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import format_called
 from fact_clip.report.assets import FOLDER, TIMELINE, read_assets
-from fact_clip.report.budget import time_budget, transitions, write_tables
 from fact_clip_app import answers, requests, teach, views
+from fact_clip_app.budget import time_budget, transitions, write_tables
 from fact_clip_app.drafts import Draft
 from fact_clip_app.engine import Engine, reads_names
 from fact_clip_app.export import add_labelled_video, check_number, export_set, labelled_videos

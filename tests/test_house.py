@@ -21,7 +21,7 @@ from . import readability
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "fact_clip"
-PACKAGES = (PACKAGE, ROOT / "fact_clip_app")
+PACKAGES = (PACKAGE, *(ROOT / f"fact_clip_{name}" for name in ("app", "batch", "compat")))
 SOURCES = sorted(path for package in PACKAGES for path in package.rglob("*.py"))
 ROOMS = sorted({path.parent for path in SOURCES})
 HEAVY = ("torch", "transformers")

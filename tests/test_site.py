@@ -58,8 +58,8 @@ def test_the_examples_of_a_page_run(page, tiny, tiny_run, workbench, tmp_path, m
     """The blocks in order, in one namespace, on the small data set of the tests."""
     from safetensors.torch import save_file
 
-    from fact_clip.compat import read_config
     from fact_clip.models import FACT, Classes
+    from fact_clip_compat import read_config
 
     (tmp_path / "runs").mkdir()
     (tmp_path / "mydata").mkdir()

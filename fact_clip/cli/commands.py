@@ -46,23 +46,23 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "List the parts that installed packages add: encoders, heads, formats, ...",
     ),
     "app": (
-        "fact_clip.cli.app:app",
+        "fact_clip_app.commands.app:app",
         "Open a page to label videos, train on the labels, and correct what a model predicts.",
     ),
     "summary": (
-        "fact_clip.cli.summary:summary",
+        "fact_clip_app.commands.summary:summary",
         "Say how long, how often and when each action is done, and how far two labellings agree.",
     ),
     "project import": (
-        "fact_clip.cli.project:import_files",
+        "fact_clip_app.commands.project:import_files",
         "Add videos to a project of the page, and load label files.",
     ),
     "project export": (
-        "fact_clip.cli.project:export",
+        "fact_clip_app.commands.project:export",
         "Write the labels of a project.",
     ),
     "convert": (
-        "fact_clip.cli.convert:convert",
+        "fact_clip_compat.commands:convert",
         "Turn a published checkpoint into a run folder.",
     ),
     "data check": (

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fact_clip import compat, decoding
+import fact_clip_compat as compat
+from fact_clip import decoding
 from fact_clip.config import AugmentConfig, Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform

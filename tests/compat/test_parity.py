@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fact_clip import compat, decoding
+import fact_clip_compat as compat
+from fact_clip import decoding
 
 FILES = sorted((Path(__file__).parents[3] / "shared/parity/model").glob("*.json"))
 NAMES = [path.stem for path in FILES] or ["(no parity files)"]

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 import fact_clip
-from fact_clip import compat, decoding
+import fact_clip_compat as compat
+from fact_clip import decoding
 from fact_clip.config import LossConfig, ModelConfig
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes

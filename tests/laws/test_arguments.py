@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from fact_clip import Config, Segment, Segmentation, Vocabulary, compat, load, metrics, training
+import fact_clip_compat
+from fact_clip import Config, Segment, Segmentation, Vocabulary, load, metrics, training
 from fact_clip.batch import extract_all
 from fact_clip.config import BlockConfig, LossConfig, ModelConfig
 from fact_clip.datasets.holdout import Holdout
@@ -109,7 +110,7 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: training.train(3, "nowhere"), "config"),
         (lambda: training.train(Config.load("demo"), "nowhere", resume="yes"), "resume"),
         (lambda: training.evaluate("nowhere", trust_encoder="no"), "trust_encoder"),
-        (lambda: compat.convert("a", "no.yaml", "c", "d"), "no.yaml"),
+        (lambda: fact_clip_compat.convert("a", "no.yaml", "c", "d"), "no.yaml"),
         (lambda: load_training_free("grid", ["a"], prompts="x"), "prompts"),
     ],
 }

@@ -1,4 +1,4 @@
-"""fact-clip convert."""
+"""The command of this package: fact-clip convert."""
 
 import shlex
 from pathlib import Path
@@ -31,9 +31,9 @@ def convert(
       fact-clip convert fact_breakfast.pth --config breakfast.yaml \\
         --mapping mapping.txt --out runs/bf
     """
-    from fact_clip import compat
+    from fact_clip_compat.weights import convert as convert_checkpoint
 
-    run = compat.convert(
+    run = convert_checkpoint(
         checkpoint,
         config,
         out,

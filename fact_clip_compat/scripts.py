@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fact_clip import training
 from fact_clip.cli.console import note, progress
@@ -15,16 +15,14 @@ from fact_clip.cli.errors import run_command
 from fact_clip.cli.evaluate import evaluation_text
 from fact_clip.cli.holdout import choose, description, open_whole
 from fact_clip.cli.train import summary_of, training_bar
-from fact_clip.compat.settings import device, overrides, read_settings
-from fact_clip.compat.weights import convert_for
 from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.core.distributed import pick_device
-from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import file_name, inside
 from fact_clip.run import Run, evaluation_stem, run_folder
-from fact_clip.training.embeddings import frame_states
 from fact_clip.training.sweep import resolve_all, split_configs
+from fact_clip_compat.settings import device, overrides, read_settings
+from fact_clip_compat.weights import convert_for
 
 LOGS = Path("logs")
 BEST = Path("ckpts", "best.net")
@@ -39,46 +37,119 @@ class _Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InputError(self.prog, message, "see --help")
 
+    def add_configuration(self, **settings: Any) -> None:
+        """Add --cfg, with the settings that say whether it is needed, and --set."""
+        self.add_argument(
+            "--cfg",
+            nargs="+",
+            metavar="FILE",
+            help="recipes or published YAML files, by path or name, merged in order",
+            **settings,
+        )
+        self.add_argument(
+            "--set",
+            nargs="+",
+            default=[],
+            metavar="KEY VALUE",
+            help="KEY VALUE KEY VALUE ..., published keys or those of docs/configuration.md",
+        )
 
-def _run(script: str, command: Callable[[Namespace], None]) -> int:
-    """Run a script of scripts.yaml and return its exit code, as `fact_clip.cli.main` does."""
-    tables = read_mapping(Path(__file__).with_name("scripts.yaml"), "the options of scripts")
-    parser = _Parser(description=tables[script]["description"])
-    parser.register("type", "path", Path)
-    parser.register("type", "int", int)
-    for names, settings in tables[script]["options"].items():
-        parser.add_argument(*names.split(), **settings)
-    return run_command(lambda: command(parser.parse_args()), leave=True)
+    def run(self, command: Callable[[Namespace], None]) -> int:
+        """Run a script and return its exit code, as `fact_clip.cli.main` does."""
+        return run_command(lambda: command(self.parse_args()), leave=True)
+
+
+def _score_parser(description: str, *, finds_newest: bool = False) -> _Parser:
+    """Return the parser of a script that scores weights."""
+    parser = _Parser(description=description)
+    weights = "a run folder, its ckpts/best.net, or published weights with --cfg"
+    if finds_newest:
+        weights += "; without it, the newest run in logs/"
+    parser.add_argument(
+        "--ckpt",
+        "--checkpoint_path",
+        type=Path,
+        metavar="FILE",
+        required=not finds_newest,
+        help=weights,
+    )
+    parser.add_argument("--part", default="test", choices=PARTS, help="which videos")
+    parser.add_argument(
+        "--output_dir", type=Path, metavar="DIR", help="write evaluation.json here as well"
+    )
+    parser.add_configuration(default=[])
+    return parser
 
 
 def train() -> int:
     """Run scripts/train.py and return its exit code."""
-    return _run("train", _train)
+    parser = _Parser(description="Train into logs/RECIPE/SPLIT/RUN.")
+    parser.add_configuration(required=True)
+    return parser.run(_train)
 
 
 def run_eval() -> int:
     """Run scripts/run_eval.py and return its exit code."""
-    return _run("run_eval", _score)
+    return _score_parser("Score a run, or weights of the published code.").run(_score)
 
 
 def evaluate() -> int:
     """Run scripts/eval.py and return its exit code."""
-    return _run("eval", _score)
+    description = "Score a run, or weights of the published code."
+    return _score_parser(description, finds_newest=True).run(_score)
 
 
 def eval_holdout() -> int:
     """Run scripts/eval_holdout.py and return its exit code."""
-    return _run("eval_holdout", partial(_score, needs_holdout=True))
+    return _score_parser("Score held-out classes.").run(partial(_score, needs_holdout=True))
 
 
 def select_holdout_classes() -> int:
     """Run scripts/select_holdout_classes.py and return its exit code."""
-    return _run("select_holdout_classes", _select)
+    parser = _Parser(description="Choose classes to hold out, so that every word is trained.")
+    parser.add_configuration(default=["havid_view0_lh_pt"])
+    for name, default, meaning in (
+        ("--number", 10, "unseen classes"),
+        ("--validation_number", 0, "validation-unseen classes"),
+        ("--min_support", 1, "trained classes that have each word"),
+    ):
+        parser.add_argument(name, type=int, default=default, metavar="N", help=meaning)
+    parser.add_argument("--seed", type=int, default=0, help="breaks ties")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="JSON for data.holdout; without it, it is printed",
+    )
+    return parser.run(_select)
 
 
 def visualise() -> int:
     """Run scripts/fact_input_emb_logit_viz.py and return its exit code."""
-    return _run("fact_input_emb_logit_viz", _draw)
+    parser = _Parser(description="Draw the input, features and class scores of a run.")
+    parser.add_argument(
+        "--logdir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="a run, or a folder of runs: the newest is taken",
+    )
+    parser.add_argument(
+        "--split",
+        default="test",
+        help="test, validation or train; or split1: the runs of that split",
+    )
+    parser.add_argument(
+        "--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures"
+    )
+    parser.add_argument(
+        "--videos",
+        type=int,
+        default=4,
+        metavar="N",
+        help="videos whose class scores are drawn",
+    )
+    return parser.run(_draw)
 
 
 def _train(arguments: Namespace) -> None:
@@ -204,7 +275,7 @@ def _select(arguments: Namespace) -> None:
 
 
 def _draw(arguments: Namespace) -> None:
-    from fact_clip.report.plots import draw_frames  # it loads matplotlib
+    from fact_clip_compat.plots import draw_frames, frame_states  # it loads matplotlib
 
     folder = run_folder(arguments.logdir)
     part = arguments.split

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fact_clip.report.budget import Stretch, time_budget, transitions
 from fact_clip.report.plots import WIDTH, add_legend, legend_height, name_ticks, new_axes
+from fact_clip_app.budget import Stretch, time_budget, transitions
 
 _WIDTH = 10.0  # inches
 _ROW = 0.32  # inches

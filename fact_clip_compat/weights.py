@@ -12,7 +12,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fact_clip.compat.settings import flatten, held_out, known_data_set, read_config
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import validated
@@ -26,6 +25,7 @@ from fact_clip.encoders.vectors import class_vectors
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 from fact_clip.run import Run, load_strictly, save_weights
+from fact_clip_compat.settings import flatten, held_out, known_data_set, read_config
 
 # What torch.load and safetensors raise for files that are broken or hold more than weights.
 _BROKEN: tuple[type[Exception], ...] = (

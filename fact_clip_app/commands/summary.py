@@ -65,7 +65,7 @@ def summary(
       fact-clip summary take.eaf --tier ann --against take.eaf --against-tier bob
     """
     from fact_clip.formats.base import Options
-    from fact_clip.report.budget import time_budget, transitions, write_tables
+    from fact_clip_app.budget import time_budget, transitions, write_tables
 
     options = Options(tier=tier, unit=unit)
     files = _files(labels)
@@ -195,7 +195,7 @@ def _read(
     """Read the label file of a video, whose duration is given unless the file says it."""
     from fact_clip.formats import format_of, load
     from fact_clip.formats.csv_file import usual_unit
-    from fact_clip.report.budget import timed_parts
+    from fact_clip_app.budget import timed_parts
 
     file_format = format_of(path)
     if file_format.annotations is None:
@@ -234,7 +234,7 @@ def _read(
 
 def _agreement(name: str, first: Recording, second: Recording) -> Json:
     """Return the agreement of two labellings, as a row of the table."""
-    from fact_clip.report.budget import Pair, time_agreement
+    from fact_clip_app.budget import Pair, time_agreement
 
     ends = [recording.seconds for recording in (first, second) if recording.has_end]
     if not ends:

@@ -7,7 +7,7 @@ import csv
 import numpy as np
 import pytest
 
-from fact_clip.report.budget import (
+from fact_clip_app.budget import (
     Pair,
     boundary_distance,
     duration_icc,
