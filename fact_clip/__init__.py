@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from fact_clip.training import train as train
 
 _ROOMS = (
-    "batch",
     "datasets",
     "decoding",
     "formats",

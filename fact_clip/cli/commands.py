@@ -18,11 +18,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Write the report of one or more runs: a page to look at, or plots for a paper.",
     ),
     "extract": (
-        "fact_clip.cli.extract:extract",
+        "fact_clip_batch.commands.extract:extract",
         "Turn videos into feature files.",
     ),
     "segment": (
-        "fact_clip.cli.segment:segment",
+        "fact_clip_batch.commands.segment:segment",
         "Cut videos into actions.",
     ),
     "decode": (
@@ -30,11 +30,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Turn frame scores of any model into segments.",
     ),
     "batch status": (
-        "fact_clip.cli.batch:status",
+        "fact_clip_batch.commands.batch:status",
         "Count what is done, missing, failed and set aside in an --out folder.",
     ),
     "batch gather": (
-        "fact_clip.cli.batch:gather",
+        "fact_clip_batch.commands.batch:gather",
         "Write the segments of an --out folder into one table.",
     ),
     "share": (

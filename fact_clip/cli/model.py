@@ -31,7 +31,6 @@ class ModelOptions:
     more_actions: Sequence[str] = ()  # candidates beside the classes of the run
     smoothing: float = 1.0
     trust_encoder: bool = False
-    adapt_to: Path | None = None  # folder of unlabelled videos
 
     def check(self, command: str) -> None:
         """Raise an InputError for options that contradict each other."""
@@ -85,12 +84,6 @@ class ModelOptions:
                 keep_going=self.keep_going,
                 precision=self.precision,
             )
-        if self.adapt_to is not None:
-            from fact_clip.batch import Inputs
-            from fact_clip.batch.segmentation import SEGMENT_SUFFIXES
-
-            inputs = Inputs([self.adapt_to], SEGMENT_SUFFIXES)
-            model.adapt_to([item.path for item in inputs])
         model.choose(actions, settings)  # wrong names are no fault of an input
         return model, actions
 

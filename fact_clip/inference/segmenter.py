@@ -46,7 +46,7 @@ from fact_clip.inference.stream import Stream
 from fact_clip.run import Run
 from fact_clip.sharing import save_pretrained, share
 from fact_clip.video.extract import Settings, extract
-from fact_clip.video.isolated import IsolatedDecoder
+from fact_clip.video.grid import Decoder
 from fact_clip.video.pictures import SUFFIXES, Span
 
 FEATURES = ".npy"
@@ -84,7 +84,7 @@ class Segmenter:
         self.scorer = scorer
         self._encoder = encoder
         self.precision = precision
-        self.video_decoder: IsolatedDecoder | None = None  # None: in this process
+        self.video_decoder: Decoder | None = None  # None: in this process
         self.actions: Sequence[str] | None = None  # candidates of calls that name none
         self.reopen: Callable[..., Segmenter] | None = None  # makes it again in another process
         self.unlabelled: Sequence[str | Path] = ()  # videos of `adapt_to`

@@ -30,7 +30,7 @@ from fact_clip.core.paths import (
 from fact_clip.core.progress import Pace
 from fact_clip.core.version import __version__
 from fact_clip.encoders import Clip, FrameEncoder, clip_of
-from fact_clip.video.isolated import Grid, IsolatedDecoder
+from fact_clip.video.grid import Decoder, Grid
 from fact_clip.video.pictures import DamagedVideoError, Span, probe
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def extract(
     progress: Progress | None = None,
     *,
     name: str | None = None,
-    decoder: IsolatedDecoder | None = None,
+    decoder: Decoder | None = None,
     address: str | None = None,
 ) -> Path:
     """Write NAME.npy, (T, D) float16, and NAME.json beside it.
@@ -147,7 +147,7 @@ class Extraction:
         encoder: FrameEncoder,
         target: Path,
         settings: Settings,
-        decoder: IsolatedDecoder | None,
+        decoder: Decoder | None,
     ) -> None:
         self.damage: DamagedVideoError | None = None
         self._video = video

@@ -11,7 +11,6 @@ import torch
 
 import fact_clip_compat
 from fact_clip import Config, Segment, Segmentation, Vocabulary, load, metrics, training
-from fact_clip.batch import extract_all
 from fact_clip.config import BlockConfig, LossConfig, ModelConfig
 from fact_clip.datasets.holdout import Holdout
 from fact_clip.datasets.holdout_choice import rank, select
@@ -24,6 +23,7 @@ from fact_clip.models import FACT, Classes
 from fact_clip.video.extract import Settings
 from fact_clip.video.overlay import write_video
 from fact_clip.video.pictures import frames
+from fact_clip_batch import extract_all
 
 from ..refusals import refused
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fact_clip.core import InputError
 from fact_clip.core.distributed import end_with_parent
-from fact_clip.video.isolated import Grid
+from fact_clip.video.grid import Grid
 from fact_clip.video.pictures import Frame, probe
 
 CHUNK_BYTES = 4 << 20

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fact_clip.batch.engine import BatchOptions, Outcome, Task, run_batch
-from fact_clip.batch.inputs import Inputs, Item
 from fact_clip.core import Array, Image, InputError, Progress, Singles, Size
 from fact_clip.core.arguments import validated
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.extract import Settings, extract, is_current, origin_of
 from fact_clip.video.pictures import SUFFIXES
+from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
+from fact_clip_batch.inputs import Inputs, Item
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fact_clip.batch.records import result_names
 from fact_clip.cli.arguments import read_formats
 from fact_clip.cli.console import note
-from fact_clip.cli.output import Output
 from fact_clip.core import Array, FileLocation, InputError, Segment
 from fact_clip.core.io import parse_json
 from fact_clip.core.messages import printable
@@ -21,6 +19,8 @@ from fact_clip.formats.table import COLUMNS
 from fact_clip.inference.segmenter import FEATURES, Segmenter
 from fact_clip.inference.stream import Stream
 from fact_clip.video.pictures import LIVE, live_frames
+from fact_clip_batch.commands.output import Output
+from fact_clip_batch.records import result_names
 
 
 def segment_live(

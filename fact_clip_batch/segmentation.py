@@ -10,9 +10,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from fact_clip.batch.engine import BatchOptions, Outcome, Task, run_batch
-from fact_clip.batch.inputs import Inputs, Item
-from fact_clip.batch.records import RECORDS, read_record, result_names
 from fact_clip.core import Json, Progress, Segmentation
 from fact_clip.core.errors import InputError
 from fact_clip.core.identity import identity_of, is_same
@@ -28,6 +25,9 @@ from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import FILES
 from fact_clip.video.extract import Settings
 from fact_clip.video.pictures import SUFFIXES, Span
+from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
+from fact_clip_batch.inputs import Inputs, Item
+from fact_clip_batch.records import RECORDS, read_record, result_names
 
 SEGMENT_SUFFIXES = (FEATURES, *SUFFIXES)
 """Endings of the files of a folder that are segmented."""
@@ -90,55 +90,6 @@ def segment_batch(
     return run_batch([task], inputs, options, progress, within)
 
 
-def segment_files(
-    segmenter: Segmenter,
-    inputs: Sequence[str | Path],
-    out: str | Path,
-    *,
-    formats: Sequence[str] = ("csv", "json"),
-    actions: Sequence[str] | None = None,
-    settings: DecodeSettings | None = None,
-    media: str | None = None,
-    with_background: bool = False,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-    within: Progress | None = None,
-) -> list[Outcome]:
-    """Segment files and return all results; see `segment_batch`, which keeps none in memory.
-
-    Args:
-        segmenter: the model.
-        inputs: feature files, videos, folders of either, globs or manifests.
-        out: the folder to write to.
-        formats: see `SegmentSettings`.
-        actions: see `SegmentSettings`.
-        settings: of decoding, or None for those of the run.
-        media: see `SegmentSettings`.
-        with_background: see `SegmentSettings`.
-        overwrite: compute all inputs again, and replace their files.
-        progress: called with (inputs done, inputs, name) before each input.
-        within: called with (rows done, rows, name) while a video is encoded.
-
-    Returns:
-        The result of each input, in order.
-
-    Raises:
-        InputError: if inputs share an id, or if actions, settings or formats do not fit.
-    """
-    segment_settings = SegmentSettings(
-        formats=formats,
-        actions=actions,
-        decode=settings or DecodeSettings(),
-        media=media,
-        with_background=with_background,
-    )
-    options = BatchOptions(overwrite=overwrite, store=str(out))
-    task = SegmentTask(segmenter, Path(out), segment_settings, options)
-    items = Inputs(inputs, SEGMENT_SUFFIXES)
-    task.reads_done = True
-    return list(run_batch([task], items, options, progress, within))
-
-
 class SegmentTask(Task):
     """Segments inputs into a folder. Each result has a record of the request that it answers.
 
@@ -155,7 +106,6 @@ class SegmentTask(Task):
     """
 
     command = "segment"
-    reads_done = False  # whether outcomes of results that are done have their segmentations
 
     def __init__(
         self,
@@ -311,8 +261,6 @@ class SegmentTask(Task):
 
     def complete(self, outcome: Outcome) -> Outcome:
         """Write the files of a done result that are missing."""
-        if self.reads_done:
-            outcome = replace(outcome, segmentation=self.read(outcome.name))
         if all(self._path(outcome.name, suffix).exists() for suffix in self.suffixes):
             return outcome
         try:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fact_clip.batch.engine import BatchOptions, Outcome, Task
-from fact_clip.batch.extraction import ExtractTask
-from fact_clip.batch.inputs import Inputs
 from fact_clip.core.extras import require
 from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.encoders.image import GridEncoder
 from fact_clip.video.extract import Settings
+from fact_clip_batch.engine import BatchOptions, Outcome, Task
+from fact_clip_batch.extraction import ExtractTask
+from fact_clip_batch.inputs import Inputs
 
 _ITEMS_AT_ONCE = 8  # inputs that an actor gets together
 _BLOCKS_A_WORKER = 8

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from fact_clip.core import InputError, Size
+from fact_clip.core import InputError
 from fact_clip.core.arguments import number_of
-from fact_clip.video.pictures import Frame, Span, VideoInfo, frames
+from fact_clip.video.grid import Grid
+from fact_clip.video.pictures import Frame, VideoInfo
 
 _START_SECONDS = 300.0  # for a child process to load its libraries
 _ENVIRONMENT = {
@@ -58,32 +59,6 @@ class Limits:
     def __post_init__(self) -> None:
         number_of(self.seconds, "timeout", "seconds a video, from 0.1 on", 0.1, 1e7)
         number_of(self.gigabytes, "memory", "gigabytes a decoder, from 0.25 on", 0.25, 1e6)
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Which pictures of a video are decoded, and how.
-
-    Attributes:
-        fps: pictures per second.
-        size: (width, height) to scale to, or None for that of the file.
-        span: the part of the video.
-        library: "pyav" or "torchcodec".
-    """
-
-    fps: float
-    size: Size
-    span: Span
-    library: str = "pyav"
-
-    def frames(self, video: Path) -> Iterator[Frame]:
-        """Yield the pictures of a video."""
-        if self.library == "torchcodec":
-            from fact_clip.video.torch_decode import torchcodec_frames
-
-            return torchcodec_frames(video, fps=self.fps, size=self.size, span=self.span)
-        start = self.span.start
-        return frames(video, fps=self.fps, size=self.size, start=start, stop=self.span.stop)
 
 
 class IsolatedDecoder:
@@ -131,7 +106,7 @@ class _Child:
         self._limits = limits
         self._video = Path("decoder")
         self._seconds_left = _START_SECONDS
-        command = [sys.executable, "-m", "fact_clip.video.child", str(limits.gigabytes)]
+        command = [sys.executable, "-m", "fact_clip_batch.child", str(limits.gigabytes)]
         self._process = subprocess.Popen(
             [*command, str(os.getpid())],
             stdin=subprocess.PIPE,

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fact_clip.cli.batching import (
+from fact_clip.cli.console import note
+from fact_clip.cli.options import Device, KeepGoing, argument, option
+from fact_clip.core import InputError, Progress
+from fact_clip.core.extras import require
+from fact_clip_batch.commands.batching import (
     Engine,
     Memory,
     RetryFailed,
@@ -19,13 +23,9 @@ from fact_clip.cli.batching import (
     shared_among,
     tally_of,
 )
-from fact_clip.cli.console import note
-from fact_clip.cli.options import Device, KeepGoing, argument, option
-from fact_clip.core import InputError, Progress
-from fact_clip.core.extras import require
 
 if TYPE_CHECKING:
-    from fact_clip.batch import Outcome
+    from fact_clip_batch.engine import Outcome
 
 
 def extract(
@@ -74,11 +74,13 @@ def extract(
     Example:
       fact-clip extract videos/ --encoder clip:ViT-B-32/openai --fps 5 --out features
     """
-    from fact_clip.batch import Inputs, SharedEncoder, extract_batch, extract_on_ray
     from fact_clip.core.distributed import Processes
     from fact_clip.encoders import Runtime, frame_encoder
     from fact_clip.video.extract import Settings
     from fact_clip.video.pictures import SUFFIXES
+    from fact_clip_batch.extraction import SharedEncoder, extract_batch
+    from fact_clip_batch.inputs import Inputs
+    from fact_clip_batch.ray_engine import extract_on_ray
 
     processes = Processes(device)
     options = batch_options(shard, timeout, memory, retry_failed, decoders=decoders)

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from operator import attrgetter
 from pathlib import Path
 
-from fact_clip.batch.inputs import Item
 from fact_clip.core import InputError, Json, library_errors
 from fact_clip.core.identity import File
+from fact_clip_batch.inputs import Item
 
 FILE = "failures.jsonl"
 PATTERN = "failures*.jsonl"  # a store in which nothing can be appended has a file a process

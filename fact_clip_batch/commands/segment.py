@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,20 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fact_clip.cli.arguments import read_actions, read_formats, read_names
-from fact_clip.cli.batching import (
-    Engine,
-    Memory,
-    RetryFailed,
-    ShardOption,
-    Tally,
-    Timeout,
-    Workers,
-    batch_options,
-    read_sources,
-    shared_among,
-    tally_of,
-)
-from fact_clip.cli.console import note, progress, table
+from fact_clip.cli.console import note, progress, segment_table
 from fact_clip.cli.model import ModelOptions
 from fact_clip.cli.options import (
     Actions,
@@ -47,22 +33,32 @@ from fact_clip.cli.options import (
     argument,
     option,
 )
-from fact_clip.cli.output import Output
 from fact_clip.core import InputError, Progress
 from fact_clip.core.decode_settings import DecodeSettings
-from fact_clip.core.messages import is_name, join_names, printable
-from fact_clip.core.paths import check_place, same_place
+from fact_clip.core.messages import join_names, printable
+from fact_clip_batch.commands.batching import (
+    Engine,
+    Memory,
+    RetryFailed,
+    ShardOption,
+    Tally,
+    Timeout,
+    Workers,
+    batch_options,
+    read_sources,
+    shared_among,
+    tally_of,
+)
+from fact_clip_batch.commands.output import Output
 
 if TYPE_CHECKING:
-    from fact_clip.batch import BatchOptions, Inputs, Outcome
-    from fact_clip.batch.segmentation import SegmentTask
     from fact_clip.core import Segmentation
     from fact_clip.inference.segmenter import Segmenter
+    from fact_clip_batch.engine import BatchOptions, Outcome
+    from fact_clip_batch.inputs import Inputs
+    from fact_clip_batch.segmentation import SegmentTask
 
-logger = logging.getLogger(__name__)
-
-UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")
-"""Endings of files that do not name their video."""
+logger = logging.getLogger("fact_clip.batch")
 
 
 def _setting(field: str, name: str) -> Any:
@@ -193,7 +189,6 @@ def segment(
         more_actions=read_names(more_actions, "--more-actions"),
         smoothing=smoothing,
         trust_encoder=trust_encoder,
-        adapt_to=adapt_to,
     )
     settings = DecodeSettings(
         threshold=threshold,
@@ -226,7 +221,7 @@ def segment(
             batch_frames=batch_frames,
         )
         n_actors = workers if engine == "ray" else 0
-        _segment_files(inputs, options, settings, output, batch, n_actors)
+        _segment_files(inputs, options, settings, output, batch, adapt_to, n_actors)
         return
     unread = {"--plot": plot, "--overlay": overlay, "--media": media, "--shard": shard}
     for name, value in unread.items():
@@ -236,11 +231,25 @@ def segment(
         raise InputError("--out", "--live writes to a folder of this machine", "name one")
     if len(inputs) != 1:
         raise InputError("--live", f"{len(inputs)} inputs", "give one")
-    from fact_clip.cli.live import segment_live
+    from fact_clip_batch.commands.live import segment_live
 
-    model, names = options.open(settings)
+    model, names = _open(options, settings, adapt_to)
     stream = model.stream(5.0 if delay is None else delay, names, settings, fps=fps)
     segment_live(inputs[0], model, stream, output, output.folder(run))
+
+
+def _open(
+    options: ModelOptions, settings: DecodeSettings, adapt_to: Path | None
+) -> tuple[Segmenter, list[str] | None]:
+    """Load the model, and show it the unlabelled videos of a folder."""
+    from fact_clip_batch.inputs import Inputs
+    from fact_clip_batch.segmentation import SEGMENT_SUFFIXES
+
+    model, names = options.open(settings)
+    if adapt_to is not None:
+        inputs = Inputs([adapt_to], SEGMENT_SUFFIXES)
+        model.adapt_to([item.path for item in inputs])
+    return model, names
 
 
 def _segment_files(
@@ -249,20 +258,22 @@ def _segment_files(
     settings: DecodeSettings,
     output: Output,
     batch: BatchOptions,
-    n_actors: int = 0,
+    adapt_to: Path | None,
+    n_actors: int,
 ) -> None:
     """Segment files, each process or actor its share, and print, draw and report the results."""
-    from fact_clip.batch import Inputs, SegmentSettings, on_ray
-    from fact_clip.batch.engine import run_batch
-    from fact_clip.batch.segmentation import SEGMENT_SUFFIXES, SegmentTask
     from fact_clip.core.distributed import Processes
+    from fact_clip_batch.engine import run_batch
+    from fact_clip_batch.inputs import Inputs
+    from fact_clip_batch.ray_engine import on_ray
+    from fact_clip_batch.segmentation import SEGMENT_SUFFIXES, SegmentSettings, SegmentTask
 
     formats = read_formats(output.formats or "csv,json")
     folder = output.folder(options.run)
     processes = Processes(options.device)
     inputs = Inputs(processes.broadcast(lambda: read_sources(paths)), SEGMENT_SUFFIXES)
-    _check_outputs(folder, inputs, list(formats.values()), output)
-    model, candidates = options.open(settings)
+    output.check(folder, inputs, list(formats.values()))
+    model, candidates = _open(options, settings, adapt_to)
     segment_settings = SegmentSettings(
         formats=list(formats),
         actions=candidates,
@@ -274,7 +285,7 @@ def _segment_files(
     part = shared_among(batch, processes)
 
     def make_task(shared: BatchOptions) -> SegmentTask:
-        model, _ = options.open(settings)
+        model, _ = _open(options, settings, adapt_to)
         return SegmentTask(model, folder.absolute(), segment_settings, shared)
 
     def outcomes(overall: Progress | None, within: Progress | None) -> Iterable[Outcome]:
@@ -331,50 +342,6 @@ def _print_json(results: Iterable[tuple[Path, Segmentation]]) -> None:
     print("[]" if separator[0] == "[" else "\n]")
 
 
-def _check_outputs(folder: Path, inputs: Inputs, suffixes: Sequence[str], output: Output) -> None:
-    """Reject, before the work, outputs that cannot be written or would replace other data."""
-    from fact_clip.video import overlay
-    from fact_clip.video.pictures import SUFFIXES
-
-    media = output.media
-    if media is not None:
-        where = "--media"
-        if not output.as_json and all(suffix in UNNAMED for suffix in suffixes):
-            raise InputError(where, "no format of these names its video", "add --format json")
-        is_address = is_name(media) and not re.search(r"[{}]", media.replace("{name}", ""))
-        if not is_address or ("{name}" not in media and len(inputs) > 1):
-            fix = "write an address with {name} where the name of the file goes"
-            raise InputError(where, f"{media!r} for {len(inputs)} videos", fix)
-    where = "--out"
-    if output.remote is not None:
-        if output.as_json or output.plot is not None or output.overlay is not None:
-            problem = "--json, --plot and --overlay read results from a local --out"
-            raise InputError(where, problem, "leave them out, and use fact-clip batch gather")
-        return
-    first = next(iter(inputs))
-    check_place(folder / f"{first.id}{suffixes[0]}")
-    ids = (item.id for item in inputs)
-    if ".json" in suffixes and any((folder / f"{name}.npy").is_file() for name in ids):
-        problem = f"NAME.json describes the features in {folder}"
-        raise InputError(where, problem, "name another folder")
-    if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
-        raise InputError(where, f"{folder} has the labels of a data set", "name another folder")
-    if output.plot is not None:
-        from fact_clip.report.plots import check_suffix  # it loads matplotlib
-
-        check_suffix(output.plot)
-        if len({item.path for item in inputs}) < len(inputs):
-            raise InputError("--plot", "it does not draw parts of a video", "leave it out")
-    if output.overlay is not None:
-        check_place(overlay.check_suffix(output.overlay))
-        is_video = len(inputs) == 1 and first.path.suffix.lower() in SUFFIXES
-        is_whole = is_video and not first.span.facts
-        if not is_whole or same_place(output.overlay, first.path):
-            fix = "name one whole video, and another file"
-            paths = join_names(item.path for item in inputs)
-            raise InputError("--overlay", f"not for {paths}", fix)
-
-
 def _draw_timelines(segmented: Mapping[Path, Segmentation], model: Segmenter, plot: Path) -> Path:
     """Draw the timelines of all inputs, each below the true labels if it lies in a data set."""
     from fact_clip.datasets.labels import UNLABELLED
@@ -416,26 +383,6 @@ def _burn_in(
     with progress("overlay") as report:
         burn_in(video, segmentation, overlay, colours, keep_going=keep_going, progress=report)
     return overlay
-
-
-def segment_table(segmentation: Segmentation) -> str:
-    """Return the start, stop, seconds, label, confidence and new words of each segment as text."""
-    from fact_clip.formats.table import cells
-
-    words: dict[str, list[str]] = {}
-    for word in segmentation.new_words:
-        novelty = "far from training" if word.far else "new"
-        words.setdefault(word.action, []).append(f"{novelty}: {word.word}")
-    rows = []
-    for start, stop, first, last, label, confidence in cells(segmentation, segmentation):
-        row: dict[str, object] = {"start": start, "stop": stop, "seconds": None}
-        if first is not None:
-            row["seconds"] = f"{first:.2f} - {last:.2f}"
-        row |= {"label": label, "confidence": confidence}
-        if words:
-            row["words"] = words.get(label)
-        rows.append(row)
-    return table(rows, digits=2)
 
 
 def _report(tally: Tally, folder: Path) -> None:

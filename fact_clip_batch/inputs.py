@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from fact_clip.batch.stores import RemoteFile, is_remote, list_remote
 from fact_clip.core import FileLocation, InputError, Json, library_errors
 from fact_clip.core.extras import require
 from fact_clip.core.io import check_file, parse_json
 from fact_clip.core.paths import file_name
 from fact_clip.video.pictures import Span
+from fact_clip_batch.stores import RemoteFile, is_remote, list_remote
 
 MANIFESTS = (".csv", ".jsonl", ".parquet")
 """Endings of manifests."""

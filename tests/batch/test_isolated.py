@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from fact_clip.video import isolated
-from fact_clip.video.isolated import CrashedDecoderError, Grid, IsolatedDecoder
+from fact_clip.video.grid import Grid
 from fact_clip.video.pictures import Span
+from fact_clip_batch import isolated
+from fact_clip_batch.isolated import CrashedDecoderError, IsolatedDecoder
 
 CHILD = """
 import pickle
@@ -18,6 +19,7 @@ import sys
 
 import numpy as np
 
+from fact_clip.video.grid import Grid
 from fact_clip.video.pictures import Frame, probe
 
 def send(message, length=None):

@@ -17,8 +17,9 @@ from fact_clip.core import InputError, Progress
 from fact_clip.core.messages import MAX_LISTED
 
 if TYPE_CHECKING:
-    from fact_clip.batch import BatchOptions, Inputs, Outcome
     from fact_clip.core.distributed import Processes
+    from fact_clip_batch.engine import BatchOptions, Outcome
+    from fact_clip_batch.inputs import Inputs
 
 ShardOption = Annotated[
     str | None, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.", "--shard")
@@ -92,7 +93,9 @@ def batch_options(
         retry_failed: of --retry-failed.
         options: further ones, as of `BatchOptions`.
     """
-    from fact_clip.batch import BatchOptions, Limits, Shard
+    from fact_clip_batch.engine import BatchOptions
+    from fact_clip_batch.inputs import Shard
+    from fact_clip_batch.isolated import Limits
 
     return BatchOptions(
         shard=Shard() if shard is None else Shard.parse(shard),

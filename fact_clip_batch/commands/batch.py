@@ -17,7 +17,7 @@ def status(out: Out, *, as_json: AsJson = False) -> None:
     Example:
       fact-clip batch status segments --json
     """
-    from fact_clip.batch import batch_status
+    from fact_clip_batch.tables import batch_status
 
     counts = batch_status(out)
     lines = [
@@ -45,7 +45,7 @@ def gather(
     Example:
       fact-clip batch gather segments all.parquet
     """
-    from fact_clip.batch import gather
+    from fact_clip_batch.tables import gather
 
     n_segments = gather(out, table)
     print(f"{n_segments:,} segments; {table}")
