@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from fact_clip.core import Segmentation as Segmentation
     from fact_clip.core import Vocabulary as Vocabulary
     from fact_clip.core.version import __version__ as __version__
-    from fact_clip.inference.decode import decode as decode
+    from fact_clip.decoding.other_models import decode as decode
+    from fact_clip.hub import share as share
     from fact_clip.inference.loading import load as load
     from fact_clip.inference.segmenter import Segmenter as Segmenter
     from fact_clip.inference.training_free import load_training_free as load_training_free
     from fact_clip.plugins import register as register
-    from fact_clip.sharing import share as share
     from fact_clip.training import evaluate as evaluate
     from fact_clip.training import train as train
 
@@ -44,12 +44,12 @@ _HOME_OF = {
     "Segmentation": "fact_clip.core",
     "Segmenter": "fact_clip.inference.segmenter",
     "Vocabulary": "fact_clip.core",
-    "decode": "fact_clip.inference.decode",
+    "decode": "fact_clip.decoding.other_models",
     "evaluate": "fact_clip.training",
     "load": "fact_clip.inference.loading",
     "load_training_free": "fact_clip.inference.training_free",
     "register": "fact_clip.plugins",
-    "share": "fact_clip.sharing",
+    "share": "fact_clip.hub",
     "train": "fact_clip.training",
 }
 __all__ = [*_HOME_OF, *_ROOMS]

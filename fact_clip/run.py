@@ -38,7 +38,6 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 from torch import Tensor, nn
 
-from fact_clip import hub
 from fact_clip.config import REMOVED, Config, Rate, flattened, set_key
 from fact_clip.core import FileLocation, InputError, Json, Location, Vocabulary, library_errors
 from fact_clip.core.io import (
@@ -149,7 +148,7 @@ class Run(RunFacts):
         """Read the description of a run folder.
 
         Args:
-            path: the folder, or one of its weight files (see `run_folder`).
+            path: the folder, which `fact_clip.hub.run_folder` finds for what a user names.
             overrides: ``key=value`` settings on top of its configuration.
 
         Returns:
@@ -158,7 +157,7 @@ class Run(RunFacts):
         Raises:
             InputError: there is no run folder, or one of another format, or a file is damaged.
         """
-        path = run_folder(path)
+        path = Path(path)
         facts = _read_facts(path)
         tree = read_mapping(path / "config.yaml", "a complete run folder")
         _convert_objects(tree, facts)
@@ -377,24 +376,6 @@ class LoadedRun:
     models: Sequence[FACT]
     calibration: Calibration | None = None
     confidence: Confidence | None = None
-
-
-def run_folder(path: str | Path) -> Path:
-    """Return the run folder of a path.
-
-    Args:
-        path: the folder, a file in it such as RUN/ckpts/best.net, or an address of the hub,
-            hf://OWNER/NAME, which is downloaded into the cache of the hub (docs/sharing.md).
-    """
-    if hub.is_address(path):
-        return hub.fetch(path, PATTERNS)
-    path = Path(path)
-    if path.is_dir():
-        return path
-    for folder in path.parents[:2]:
-        if (folder / "run.json").is_file():
-            return folder
-    return path
 
 
 def member_folders(path: Path, members: int) -> list[Path]:

@@ -19,7 +19,8 @@ from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.paths import file_name, inside
-from fact_clip.run import Run, evaluation_stem, run_folder
+from fact_clip.hub import run_folder
+from fact_clip.run import Run, evaluation_stem
 from fact_clip.training.sweep import resolve_all, split_configs
 from fact_clip_compat.settings import device, overrides, read_settings
 from fact_clip_compat.weights import convert_for

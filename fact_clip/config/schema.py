@@ -270,7 +270,7 @@ class TextConfig(_Frozen):
         "slots",
     )
     phrase: str = Field(
-        "name", description="how class names are read: entry of PHRASES in text/prompts.py"
+        "name", description="how class names are read: entry of PHRASES in encoders/vectors.py"
     )
 
 

@@ -15,6 +15,7 @@ from fact_clip.encoders import (
     Runtime,
     frame_encoder,
 )
+from fact_clip.hub import run_folder
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.training_free import load_training_free
@@ -84,7 +85,7 @@ def load(
         trust_encoder=trust_encoder,
         precision=precision,
     )
-    loaded = Run.open(source)
+    loaded = Run.open(run_folder(source))
     run = loaded.run
     torch_device = pick_device(device, "device")
     run.check_rate(fps, "fps")

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-import fact_clip
 from fact_clip.core import (
     BACKGROUND,
     LEAST_FPS,
@@ -39,12 +38,12 @@ from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores
 from fact_clip.decoding.prototypes import Prototypes
 from fact_clip.encoders import FrameEncoder
+from fact_clip.hub import save_pretrained, share
 from fact_clip.inference.decoder import DECODERS, Decode, SegmentDecoder
 from fact_clip.inference.export import export
 from fact_clip.inference.scorer import FrameScorer, Scorer
 from fact_clip.inference.stream import Stream
 from fact_clip.run import Run
-from fact_clip.sharing import save_pretrained, share
 from fact_clip.video.extract import Settings, extract
 from fact_clip.video.grid import Decoder
 from fact_clip.video.pictures import SUFFIXES, Span
@@ -126,32 +125,8 @@ class Segmenter:
         self.reopen = moved.reopen
         return self
 
-    @classmethod
-    def from_pretrained(
-        cls, name: str | Path, *, revision: str | None = None, **options: Any
-    ) -> Segmenter:
-        """Load a model of the Hugging Face hub, or a run folder.
-
-        Args:
-            name: OWNER/NAME of the hub, unless there is a folder of this name.
-            revision: a branch, a tag or a commit of the hub.
-            options: of `fact_clip.load`.
-
-        Returns:
-            The segmenter.
-
-        Raises:
-            InputError: there is no such model.
-        """
-        address = str(name)
-        if not Path(name).is_dir():
-            address = f"hf://{address}"
-            if revision is not None:
-                address += f"@{revision}"
-        return fact_clip.load(address, **options)
-
     def save_pretrained(self, folder: str | Path, *, license: str = "mit") -> Path:
-        """Write the run and a model card into a folder, for `from_pretrained`.
+        """Write the run and a model card into a folder, for `load` and the hub.
 
         Args:
             folder: the folder.

@@ -15,7 +15,7 @@ from fact_clip.config import EvaluationConfig
 from fact_clip.core.io import write_value
 from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.describe import SEPARABLE, separability
+from fact_clip.datasets.separability import SEPARABLE, separability
 from fact_clip.decoding import Calibration
 from fact_clip.decoding.choice import DecodeValues, DecodingChoice
 from fact_clip.inference.scorer import Scorer

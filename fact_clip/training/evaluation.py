@@ -42,6 +42,7 @@ from fact_clip.decoding import (
     voter_labels,
 )
 from fact_clip.decoding.scores import Labels
+from fact_clip.hub import run_folder
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
 from fact_clip.run import LoadedRun, Run, check_classes, commit, evaluation_stem
@@ -350,12 +351,13 @@ def open_run(
         InputError: an override belongs to the training, or the run does not fit the data.
     """
     _check_overrides(overrides, has_other_data=data is not None)
-    loaded = Run.open(run_dir, overrides)
+    folder = run_folder(run_dir)
+    loaded = Run.open(folder, overrides)
     torch_device = pick_device(device, "device")
     run = loaded.run
     if data is not None:
         run = replace(run, config=with_data(run.config, data))
-    trained = Run.read(run_dir) if overrides else run
+    trained = Run.read(folder) if overrides else run
     metrics.figure_keys(run.config.evaluation.profile)
     dataset = Dataset.open(run.config.data, None if data is None else MemoryStore(data))
     calibration = loaded.calibration

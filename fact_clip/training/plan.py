@@ -19,8 +19,8 @@ from fact_clip.core import WHOLE_NAME, InputError, Json, Vocabulary
 from fact_clip.core.distributed import pick_device, place_in_launch
 from fact_clip.datasets.benchmarks import IN_MEMORY
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.describe import guess_names
 from fact_clip.datasets.layout import DataFolder, DataStore
+from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.objects import OBJECT_SLOT, ObjectColumns
 from fact_clip.encoders.vectors import class_texts, class_vectors, embed_as, twins
 from fact_clip.models.heads import is_open

@@ -9,6 +9,7 @@ from torch import Tensor
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.hub import run_folder
 from fact_clip.models import FACT
 from fact_clip.models.heads import is_open, reads_text
 from fact_clip.run import Run, load_strictly, read_weights
@@ -32,7 +33,7 @@ def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, 
     """
     if config.train.init is None:
         return None, {}
-    run = Run.read(config.train.init)
+    run = Run.read(run_folder(config.train.init))
     _check_same_settings(run, config)
     n_columns = run.transform.input_dim
     if n_columns != dataset.input_dim:
@@ -100,7 +101,7 @@ def load_start(model: FACT, run: Run) -> None:
 
     Text vectors, and the outputs of new classes, keep their values.
     """
-    start = Run.read(str(run.config.train.init))
+    start = Run.read(run_folder(str(run.config.train.init)))
     path = start.path / "model.safetensors"
     weights, _ = read_weights(path)
     if model.text is not None:

@@ -39,8 +39,7 @@ class Output:
 
     def folder(self, run: Path | None) -> Path:
         """Return the folder to write to."""
-        from fact_clip.hub import is_address
-        from fact_clip.run import run_folder
+        from fact_clip.hub import is_address, run_folder
 
         # The folder of a run on the hub is a cache.
         if self.out is None and run is not None and not is_address(run):

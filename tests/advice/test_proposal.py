@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fact_clip.advice.proposal import Measures, propose
 from fact_clip.config import DataConfig
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.describe import Measures, propose
 from fact_clip.datasets.inspect import Inspection
 from fact_clip.datasets.summary import summarize
 

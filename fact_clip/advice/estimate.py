@@ -16,11 +16,11 @@ from pathlib import Path
 
 import torch
 
+from fact_clip.advice.proposal import Proposal, Setting, propose
 from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
 from fact_clip.config.recipes import split_base
 from fact_clip.core import Names
 from fact_clip.core.distributed import Processes
-from fact_clip.datasets.describe import Proposal, Setting, propose
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.training.plan import Note, Plan, report_notes, resolve
 from fact_clip.training.state import begin

@@ -1,63 +1,38 @@
 """Measurements of a data set, and the recipe that follows from them (`fact-clip data init`)."""
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from fact_clip.config import DataConfig
-from fact_clip.core import Floats, Integers, Json, Names, Vocabulary
-from fact_clip.datasets.benchmarks import FACTORS_FILE
+from fact_clip.core import Names, Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import Sidecar, read_sidecar
-from fact_clip.datasets.labels import IGNORED, unlabelled
 from fact_clip.datasets.layout import DataFolder, split_names
+from fact_clip.datasets.naming import guess_names
+from fact_clip.datasets.separability import SEPARABLE, separability
 from fact_clip.datasets.splits import guess_groups, read_groups
 from fact_clip.datasets.statistics import labelled_segments, segment_lengths
+from fact_clip.decoding.switching import PENALTY, SHORT, short_segment_penalty
 from fact_clip.encoders import text_side
-from fact_clip.text import grammar
-from fact_clip.text.english import ENGLISH, are_sentences
-
-# Names that usually mean "no action", and names of labels that usually stand for no class.
-BACKGROUND_NAMES = (
-    "background",
-    "sil",
-    "null",
-    "none",
-    "no action",
-    "no_action",
-    "idle",
-    "action_start",
-    "action_end",
-)
-UNLABELLED_NAMES = ("unlabelled", "unlabeled", "unannotated")
 
 # The rules of the recipe. All were chosen in docs/experiments/own_data.md.
 ROWS = 800_000  # read by 50 epochs at most, after the stride
 ROWS_OF_A_SHORT_SEGMENT = 5  # that the stride leaves, and the shortest window
-SHORT = 0.2  # quantile of the lengths of action segments, from which stride and windows follow
 MOST_COLUMNS = 512  # up to which context is added: two windows make five times as many of them
 LONG_WINDOW = 5  # times the short window, which is half of a short segment
 FEWEST_VIDEOS = 40  # training videos from which on some validate
 FEWEST_GROUPS = 10  # persons in them
 VALIDATION = 0.1  # share of the training videos
-# Share of rows that a linear map names correctly in training videos that it has not seen, from
-# which on features have probably seen the labels: on test videos they will be worse.
-SEPARABLE = 0.75
 CHANNELS_DROPPED = (
     0.6  # of separable features, which name the training rows and not those of a test
 )
 NOISE = 1  # for the same reason
-# Each frame of a wrong segment adds evidence for it, but not independent evidence, so the penalty
-# grows more slowly than the length. Scores from separable features are far too sure.
-PENALTY = 1.2  # nats, times a power of the rows of a short segment
-PENALTY_IF_SEPARABLE = 1.5
-PENALTY_POWER = 0.8
+PENALTY_IF_SEPARABLE = 1.5  # nats; scores from such features are far too sure
 SPARE_TOKENS = 1.1  # per segment of the longest transcript, before rounding to tens
 WIDTH = 64  # channels of features beside the scores of the classes
 WIDTH_STEP = 32  # the hidden width is a multiple of it
@@ -65,49 +40,9 @@ WIDTH_STEP = 32  # the hidden width is a multiple of it
 LARGEST_MEAN = 0.25  # median over the columns, absolute
 DEVIATIONS = 0.5, 2.0  # of each column
 
-# How `separability` and `standardize` sample rows.
+# How `_standardize` samples rows.
 _VIDEOS = 20
 _ROWS = 500  # of a video
-_WIDEST = 1024  # columns
-_RIDGE = 0.01  # times the number of rows
-
-
-def guess_names(
-    config: DataConfig, names: Sequence[str], root: Path | None = None
-) -> tuple[DataConfig, dict[str, str]]:
-    """Guess background, unlabelled names and grammar from class names.
-
-    Args:
-        config: the configuration. Its own values stay.
-        names: the classes.
-        root: a folder whose factors.csv takes precedence over a guessed grammar.
-
-    Returns:
-        The configuration with the guesses, and a reason for each of the three keys.
-    """
-    guesses: Json = {}
-    reasons = dict.fromkeys(("background", "unlabelled", "grammar"), "as given")
-    if config.background is None:
-        background = tuple(name for name in names if name.lower() in BACKGROUND_NAMES)
-        guesses["background"] = background
-        reasons["background"] = "GUESSED by its name"
-        if not background:
-            reasons["background"] = "GUESSED: no class has a name that says no action"
-    if not config.unlabelled:
-        unlabelled_names = tuple(name for name in names if name.lower() in UNLABELLED_NAMES)
-        guesses["unlabelled"] = unlabelled_names
-        reasons["unlabelled"] = "GUESSED by its name: these frames are ignored"
-    config = config.model_copy(update=guesses)
-
-    no_actions = (*(config.background or ()), *unlabelled(config))
-    actions = [name for name in names if name not in no_actions]
-    has_table = root is not None and os.path.lexists(root / FACTORS_FILE)
-    if config.grammar is None and not has_table:
-        pattern = ENGLISH if are_sentences(actions) else grammar.propose(actions)
-        config = config.model_copy(update={"grammar": pattern})
-        fit = f"GUESSED: all {len(actions)} actions fit"
-        reasons["grammar"] = f"{fit}; if they have no such parts, --grammar none"
-    return config, reasons
 
 
 Value = bool | int | float | str | list[int] | list[str] | None
@@ -328,56 +263,6 @@ def _validation(
     return [], [f"no validation ({problem}): the averaged last epoch is kept"]
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Labelled rows sampled from some videos."""
-
-    features: Floats  # (N, D)
-    labels: Integers  # (N,)
-
-
-def separability(dataset: Dataset) -> float:
-    """Return the share of rows that a ridge regression on every other training video gets right."""
-    even = _sampled_rows(dataset, dataset.learning[0::2])
-    odd = _sampled_rows(dataset, dataset.learning[1::2])
-    if not len(even.labels) or not len(odd.labels):
-        return 0.0
-    n_classes = len(dataset.vocabulary)
-    correct = _ridge_hits(even, odd, n_classes) + _ridge_hits(odd, even, n_classes)
-    return correct / (len(even.labels) + len(odd.labels))
-
-
-def _ridge_hits(train: _Rows, test: _Rows, n_classes: int) -> int:
-    """Return the number of test rows that a ridge regression on the training rows gets right."""
-    mean = train.features.mean(0)
-    deviation = train.features.std(0) + 1e-6
-
-    def scaled(features: Floats) -> Floats:
-        standardised = ((features - mean) / deviation).clip(-5, 5)
-        return np.pad(standardised, ((0, 0), (0, 1)), constant_values=1)  # (N, D + 1)
-
-    inputs = scaled(train.features)
-    targets = np.eye(n_classes)[train.labels]
-    ridge = _RIDGE * len(inputs) * np.eye(inputs.shape[1])
-    weights = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ targets)
-    predicted = (scaled(test.features) @ weights).argmax(1)
-    return int((predicted == test.labels).sum())
-
-
-def _sampled_rows(dataset: Dataset, names: Sequence[str]) -> _Rows:
-    """Return labelled rows spread over each video, with at most `_WIDEST` columns."""
-    rows = [np.zeros((0, min(dataset.input_dim, _WIDEST)))]
-    labels = [np.zeros(0, np.int64)]
-    for name in names:
-        features = dataset.features(name)
-        video_labels = dataset.labels(name)
-        index = np.arange(0, len(video_labels), max(1, len(video_labels) // _ROWS))
-        index = index[video_labels[index] != IGNORED]
-        rows.append(np.asarray(features[index, :_WIDEST], dtype=np.float64))
-        labels.append(video_labels[index])
-    return _Rows(np.concatenate(rows), np.concatenate(labels))
-
-
 def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> list[Setting]:
     """Return how rows are read: stride, standardisation and context."""
     segment = measures.short_segment
@@ -429,11 +314,6 @@ def _standardize(dataset: Dataset) -> Setting:
     range_of_deviations = f"deviations of the columns lie between {low:.3g} and {high:.3g}"
     reason = f"{range_of_deviations}, means about {mean:.3g}"
     return Setting("data.standardize", is_needed, reason)
-
-
-def short_segment_penalty(segment: float, factor: float = PENALTY) -> float:
-    """Return the switching penalty in nats for short segments of so many rows."""
-    return round(factor * segment**PENALTY_POWER, 1)
 
 
 def _sizes(measures: Measures) -> list[Setting]:

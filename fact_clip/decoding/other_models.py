@@ -20,12 +20,11 @@ from fact_clip.core import (
     located,
 )
 from fact_clip.core.arguments import array_of, names_of, number_of, validated
-from fact_clip.datasets.describe import SHORT, short_segment_penalty
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.statistics import IGNORED, count_transitions
 from fact_clip.decoding.durations import Durations, decode_durations
 from fact_clip.decoding.scores import mean_probabilities
-from fact_clip.decoding.switching import transition_costs
+from fact_clip.decoding.switching import SHORT, short_segment_penalty, transition_costs
 
 Kind = Literal["probabilities", "logits", "log-probabilities"]
 

@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 
+from fact_clip.advice import forecast as room
+from fact_clip.advice.estimate import Estimate
+from fact_clip.advice.forecast import Forecast, forecast
 from fact_clip.cli import main
 from fact_clip.config import DataConfig
 from fact_clip.datasets.synthetic import write_workbench
-from fact_clip.training import forecast as room
-from fact_clip.training.estimate import Estimate
-from fact_clip.training.forecast import Forecast, forecast
 
 from ..refusals import refused
 

@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fact_clip.advice.estimate import estimate, useful_epochs
+from fact_clip.advice.proposal import propose
 from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
 from fact_clip.core import InputError, Progress
-from fact_clip.datasets.describe import propose
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.datasets.splits import learning_groups, together
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun, Run
-from fact_clip.training.estimate import estimate, useful_epochs
 from fact_clip.training.evaluation import video_figures
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.runs import train

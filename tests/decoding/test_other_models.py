@@ -12,8 +12,8 @@ import fact_clip
 from fact_clip import Segmentation
 from fact_clip.cli import main
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.inference.decode import MEMBER_SMOOTHING, ScoreDecoder, probabilities
-from fact_clip.inference.score_files import read_scores, score_files
+from fact_clip.decoding.other_models import MEMBER_SMOOTHING, ScoreDecoder, probabilities
+from fact_clip.decoding.score_files import read_scores, score_files
 
 from ..refusals import refused, refused_line
 from ..small import write_dataset

@@ -7,12 +7,7 @@ import inspect
 
 import pytest
 
-from fact_clip.cli.data_init import init
-from fact_clip.config import Config, DataConfig
-from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.describe import propose
-from fact_clip.training import train
-from fact_clip.training.estimate import (
+from fact_clip.advice.estimate import (
     MINUTES,
     Estimate,
     estimate,
@@ -21,6 +16,11 @@ from fact_clip.training.estimate import (
     useful_epochs,
     with_time,
 )
+from fact_clip.advice.proposal import propose
+from fact_clip.cli.data_init import init
+from fact_clip.config import Config, DataConfig
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.training import train
 
 from ..refusals import refused
 
@@ -57,7 +57,7 @@ def test_three_videos_stand_for_all(tiny, monkeypatch):
         seen["train"], seen["validation"] = trainer.dataset.train, trainer.dataset.validation
         return 1.0, 0.5
 
-    monkeypatch.setattr("fact_clip.training.estimate.timed", timed)
+    monkeypatch.setattr("fact_clip.advice.estimate.timed", timed)
     config = tiny(train={"members": 2})
     found = estimate(config)
     dataset = Dataset.open(config.data)
@@ -82,7 +82,7 @@ def test_epochs_follow_from_the_videos(videos, epochs):
 @pytest.fixture
 def unmeasured(monkeypatch):
     took = Estimate(start=0.0, epoch=2.0, validation=0.0, videos=3)
-    monkeypatch.setattr("fact_clip.training.estimate.estimate", lambda config: took)
+    monkeypatch.setattr("fact_clip.advice.estimate.estimate", lambda config: took)
 
 
 def test_a_base_for_unseen_classes_has_epochs_of_its_own(workbench, tmp_path, unmeasured, caplog):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fact_clip.core import Vocabulary
-from fact_clip.text import havid
+from fact_clip.datasets import havid
 from fact_clip.text.forms import third_person
 
 from ..refusals import refused

@@ -53,7 +53,7 @@ def parse(code: str) -> tuple[str, str, str | None, str | None] | None:
         return None
     match = _CODE.fullmatch(code)
     if match is None:
-        fix = "see the tables of fact_clip/text/havid.yaml"
+        fix = "see the tables of fact_clip/datasets/havid.yaml"
         raise InputError(f"HA-ViD code {code!r}", "not an action code", fix)
     return match[1], match[2], match[3], match[4]
 
