@@ -101,7 +101,7 @@ def test_a_base_for_unseen_classes_has_epochs_of_its_own(workbench, tmp_path, un
 
 def test_a_folder_that_is_taken_is_refused_before_the_data_are_measured(workbench, tmp_path, monkeypatch):
     (tmp_path / "mine.txt").touch()
-    monkeypatch.setattr("fact_clip.training.runs.load_config", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr("fact_clip.advice.estimate.load_config", lambda *_: pytest.fail("measured"))
     with refused(str(tmp_path)):
         train("zero_shot", tmp_path, overrides=[f"data.root={workbench}"])
 
