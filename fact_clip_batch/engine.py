@@ -14,10 +14,10 @@ from queue import SimpleQueue
 from fact_clip.core import InputError, Json, Progress, Segmentation
 from fact_clip.core.progress import Pace
 from fact_clip.video.extract import map_ahead
-from fact_clip_batch.description import describe_batch
 from fact_clip_batch.failures import ATTEMPTS, FILE, Failures
 from fact_clip_batch.inputs import Inputs, Item, Shard
 from fact_clip_batch.isolated import IsolatedDecoder, Limits
+from fact_clip_batch.records import describe_batch
 from fact_clip_batch.stores import Mirror, is_remote
 
 logger = logging.getLogger("fact_clip.batch")  # below the logger that programs set

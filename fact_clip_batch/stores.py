@@ -13,8 +13,7 @@ from typing import Any, BinaryIO
 
 from fact_clip.core import InputError, library_errors
 from fact_clip.core.extras import require
-from fact_clip_batch.description import FILE as DESCRIPTION
-from fact_clip_batch.records import RECORDS, result_names
+from fact_clip_batch.records import DESCRIPTION, RECORDS, result_names
 
 _HEADER_BYTES = 4096  # that hold the header of a feature file
 _COPIED = 0  # seconds since 1970: the time of a local file that is as in the store

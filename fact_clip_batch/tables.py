@@ -14,10 +14,9 @@ import numpy as np
 from fact_clip.core import InputError, Json
 from fact_clip.core.paths import whole_file
 from fact_clip.formats.json_file import from_dict
-from fact_clip_batch.description import Batch, read_batch
 from fact_clip_batch.failures import ATTEMPTS, last_failures
 from fact_clip_batch.inputs import MANIFESTS, import_parquet, visible_files
-from fact_clip_batch.records import RECORDS, read_record
+from fact_clip_batch.records import RECORDS, Batch, read_batch, read_record
 from fact_clip_batch.stores import local_folder
 
 COLUMNS = ("video", "start", "stop", "label", "confidence")
