@@ -74,8 +74,8 @@ def copy_records(out: Path, source: Path) -> None:
 def restart(run: Path, source: Path, out: Path, limit: int) -> None:
     """Go through the inputs as `fact-clip segment` does, then by it; print the seconds and the memory as JSON."""
     import fact_clip
-    from fact_clip.batch import Inputs, SegmentSettings, segment_batch
     from fact_clip.cli import main as command
+    from fact_clip_batch import Inputs, SegmentSettings, segment_batch
 
     segmenter = fact_clip.load(run, "cpu")
     start = time.perf_counter()

@@ -21,7 +21,7 @@ from fact_clip.core import Vocabulary
 from fact_clip.decoding import (
     CandidateSet,
     DecodeSettings,
-    Scores,
+    ModelScores,
     Voters,
     decode_gammas,
     decode_scores,
@@ -43,7 +43,7 @@ CLASSES = 67
 UNSEEN = 12
 
 
-def made_up_scores() -> list[Scores]:
+def made_up_scores() -> list[ModelScores]:
     """Return random voters of some videos."""
     rng = np.random.default_rng(SEED)
     shape = (1, FRAMES, CLASSES)
@@ -53,12 +53,12 @@ def made_up_scores() -> list[Scores]:
         tokens = torch.from_numpy(rng.normal(scale=2, size=shape)).float()
         has_token = torch.ones(shape[:2], dtype=torch.bool)
         voters = Voters(frames.softmax(-1), tokens, has_token)
-        videos.append(Scores(FRAMES, (voters,), frame_weight=0.9))
+        videos.append(ModelScores(FRAMES, (voters,), frame_weight=0.9))
     return videos
 
 
 def one_by_one(
-    scores: Scores, candidates: CandidateSet, settings: DecodeSettings
+    scores: ModelScores, candidates: CandidateSet, settings: DecodeSettings
 ) -> list[np.ndarray]:
     """Decode a video with each gamma alone."""
     labels = []

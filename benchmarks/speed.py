@@ -167,7 +167,7 @@ def check(name: str, ours: FACT, plain: PlainFACT, features: Tensor, frame_weigh
     torch.backends.cudnn.allow_tf32 = convolutions
     expected = results[-1].frame_logits
     error = float((output.blocks[-1].frame_logits[0] - expected).abs().max() / expected.abs().max())
-    differ = int((decoding.decode(output)[0] != decode(results, frame_weight)).sum())
+    differ = int((decoding.best_classes(output)[0] != decode(results, frame_weight)).sum())
     if error > AGREE or differ:
         raise SystemExit(
             f"{name}: outputs differ by {error:.1e} (at most {AGREE}), labels in {differ} frames"
@@ -221,7 +221,7 @@ def inference(
             torch.mm(*factors[size])
 
     calls: dict[Any, Callable[[], Any]] = {
-        "ours": lambda: decoding.decode(model(batch)).cpu(),
+        "ours": lambda: decoding.best_classes(model(batch)).cpu(),
         "plain": lambda: decode(plain(features), weight).cpu(),
     }
     for size in PRODUCTS:
@@ -232,7 +232,7 @@ def inference(
         def in_bf16() -> Tensor:
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 output = model(batch)
-            return decoding.decode(output)
+            return decoding.best_classes(output)
 
         calls["bf16"] = in_bf16
     with torch.no_grad(), around():
@@ -550,12 +550,12 @@ def grown(name: str, frames: int) -> dict[str, float]:
     model = both_models(shape, config)[0]
     features = video(shape, frames)[0].unsqueeze(0)
     with torch.no_grad():
-        decoding.decode(model(features[:, :200]))  # fills torch's own buffers
+        decoding.best_classes(model(features[:, :200]))  # fills torch's own buffers
         forget_peak()
         before, times = peak(), []
         for _ in range(3 if frames < 16000 else 1):
             start = clock()
-            decoding.decode(model(features))
+            decoding.best_classes(model(features))
             times.append(clock() - start)
     return {"seconds": statistics.median(times), "bytes": max(peak() - before, 1.0)}
 

@@ -41,8 +41,8 @@ def write(path: Path, seconds: float) -> int:
 def measured(path: Path, what: str) -> tuple[float, int]:
     """Seconds and rows of one pass; every frame of the file is a row."""
     from fact_clip.encoders import frame_encoder
-    from fact_clip.video.decode import frames
     from fact_clip.video.extract import Settings, extract
+    from fact_clip.video.pictures import frames
 
     start = time.perf_counter()
     if what == "decode":

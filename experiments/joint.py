@@ -27,7 +27,7 @@ from fact_clip.config import Config
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import FACTORS, write_workbench
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores
+from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, decode_scores
 from fact_clip.decoding.similarity import similarity_probabilities
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.vectors import embed
@@ -195,7 +195,7 @@ def training_free(dataset: Dataset, encoder: str) -> dict[str, float]:
 
     def decoded(rows: NDArray[Any], candidates: NDArray[np.float32]) -> NDArray[np.int64]:
         table = similarity_probabilities(rows, candidates, round(FPS))
-        scores = Scores(len(table), similarity=torch.from_numpy(table), rate=FPS)
+        scores = ModelScores(len(table), similarity=torch.from_numpy(table), rate=FPS)
         return decode_scores(scores, CandidateSet(vocabulary), DecodeSettings(shortest=1.0))[0]
 
     truth = []

@@ -23,7 +23,7 @@ import numpy as np
 
 from fact_clip import Segmentation, Vocabulary, metrics
 from fact_clip.cli import main as fact_clip
-from fact_clip.inference.decode import ScoreDecoder, probabilities
+from fact_clip.decoding.other_models import ScoreDecoder, probabilities
 
 NETWORKS = ("ed_tcn", "dilated_tcn")
 FIGURES = ("frame_accuracy", "edit", "f1@10", "f1@25", "f1@50")

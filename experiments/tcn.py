@@ -27,9 +27,9 @@ from fact_clip import metrics
 from fact_clip.config import DataConfig
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.describe import guess_names
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.layout import find_benchmark
+from fact_clip.datasets.naming import guess_names
 from fact_clip.decoding import decode_switching
 
 WINDOWS = (5, 25)

@@ -16,20 +16,16 @@ if TYPE_CHECKING:
     from fact_clip.core import Segment as Segment
     from fact_clip.core import Segmentation as Segmentation
     from fact_clip.core import Vocabulary as Vocabulary
-    from fact_clip.core.plugins import register as register
-    from fact_clip.inference.decode import decode as decode
+    from fact_clip.core.version import __version__ as __version__
+    from fact_clip.decoding.other_models import decode as decode
+    from fact_clip.hub import share as share
     from fact_clip.inference.loading import load as load
     from fact_clip.inference.segmenter import Segmenter as Segmenter
-    from fact_clip.inference.training_free import load_training_free as load_training_free
-    from fact_clip.sharing import share as share
+    from fact_clip.plugins import register as register
     from fact_clip.training import evaluate as evaluate
     from fact_clip.training import train as train
 
-__version__ = "0.3.0"
-
 _ROOMS = (
-    "batch",
-    "compat",
     "datasets",
     "decoding",
     "formats",
@@ -47,12 +43,11 @@ _HOME_OF = {
     "Segmentation": "fact_clip.core",
     "Segmenter": "fact_clip.inference.segmenter",
     "Vocabulary": "fact_clip.core",
-    "decode": "fact_clip.inference.decode",
+    "decode": "fact_clip.decoding.other_models",
     "evaluate": "fact_clip.training",
     "load": "fact_clip.inference.loading",
-    "load_training_free": "fact_clip.inference.training_free",
-    "register": "fact_clip.core.plugins",
-    "share": "fact_clip.sharing",
+    "register": "fact_clip.plugins",
+    "share": "fact_clip.hub",
     "train": "fact_clip.training",
 }
 __all__ = [*_HOME_OF, *_ROOMS]
@@ -61,6 +56,8 @@ __all__ = [*_HOME_OF, *_ROOMS]
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return import_module(f"fact_clip.{name}")
+    if name == "__version__":
+        return import_module("fact_clip.core.version").__version__
     if name in _HOME_OF:
         return getattr(import_module(_HOME_OF[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

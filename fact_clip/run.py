@@ -38,7 +38,6 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 from torch import Tensor, nn
 
-from fact_clip import __version__, hub
 from fact_clip.config import Config, Rate
 from fact_clip.core import FileLocation, InputError, Json, Location, Vocabulary, library_errors
 from fact_clip.core.io import (
@@ -51,13 +50,14 @@ from fact_clip.core.io import (
 )
 from fact_clip.core.paths import inside, whole_file
 from fact_clip.core.plugins import Table
+from fact_clip.core.version import __version__
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.decoding import Calibration, Confidence
 from fact_clip.decoding.choice import DecodeValues, DecodingChoice
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
 from fact_clip.models import FACT, Classes, ObjectSpec
-from fact_clip.models.heads import HEADS
+from fact_clip.models.heads import HEADS, is_open, reads_text
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class Run(RunFacts):
         """Read the description of a run folder.
 
         Args:
-            path: the folder, or one of its weight files (see `run_folder`).
+            path: the folder, which `fact_clip.hub.run_folder` finds for what a user names.
             overrides: ``key=value`` settings on top of its configuration.
 
         Returns:
@@ -148,7 +148,7 @@ class Run(RunFacts):
         Raises:
             InputError: there is no run folder, or one of another format, or a file is damaged.
         """
-        path = run_folder(path)
+        path = Path(path)
         facts = _read_facts(path)
         tree = read_mapping(path / "config.yaml", "a complete run folder")
         for group in Config.model_fields:
@@ -244,7 +244,8 @@ class Run(RunFacts):
         confidence_path = run.path / "confidence.json"
         if os.path.lexists(confidence_path):
             confidence = read_value(Confidence, confidence_path, "train the run anew")
-        if calibration is None and run.config.data.holdout is not None and run.config.model.is_open:
+        is_zero_shot = run.config.data.holdout is not None and is_open(run.config.model.head)
+        if calibration is None and is_zero_shot:
             message = "no calibration.json in %s, so gamma is 0 and no prior is subtracted"
             logger.warning(message, run.path)
         return LoadedRun(run, run.models(), calibration, confidence)
@@ -317,7 +318,7 @@ class Run(RunFacts):
         path = self.path / "model.safetensors"
         weights, facts = read_weights(path)
         check_classes(self, facts.get("classes"), path)
-        if self.config.model.reads_text and "text_embeddings" not in weights:
+        if reads_text(self.config.model.head) and "text_embeddings" not in weights:
             problem = f"no vectors of class names, which head {self.config.model.head!r} needs"
             raise self._damaged(path.name, problem)
         try:
@@ -364,24 +365,6 @@ class LoadedRun:
     models: Sequence[FACT]
     calibration: Calibration | None = None
     confidence: Confidence | None = None
-
-
-def run_folder(path: str | Path) -> Path:
-    """Return the run folder of a path.
-
-    Args:
-        path: the folder, a file in it such as RUN/ckpts/best.net, or an address of the hub,
-            hf://OWNER/NAME, which is downloaded into the cache of the hub (docs/sharing.md).
-    """
-    if hub.is_address(path):
-        return hub.fetch(path, PATTERNS)
-    path = Path(path)
-    if path.is_dir():
-        return path
-    for folder in path.parents[:2]:
-        if (folder / "run.json").is_file():
-            return folder
-    return path
 
 
 def member_folders(path: Path, members: int) -> list[Path]:

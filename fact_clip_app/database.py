@@ -92,7 +92,7 @@ class Database:
             self._base = sqlite3.connect(
                 path, timeout=30, isolation_level=None, check_same_thread=False
             )
-            self.run("PRAGMA foreign_keys = ON")
+            self.execute("PRAGMA foreign_keys = ON")
             self._lock = threading.RLock()
             self.folder = folder.resolve()
             self._migrate()
@@ -114,9 +114,11 @@ class Database:
                 if number <= version:
                     continue
                 for statement in script.split(";"):
-                    self.run(statement)
-                self.run(f"PRAGMA user_version = {number}")
-            self.run("INSERT OR IGNORE INTO setting VALUES ('token', ?)", secrets.token_urlsafe(32))
+                    self.execute(statement)
+                self.execute(f"PRAGMA user_version = {number}")
+            self.execute(
+                "INSERT OR IGNORE INTO setting VALUES ('token', ?)", secrets.token_urlsafe(32)
+            )
 
     def back_up(self) -> None:
         """Copy the database to BACKUP, which stays as it is if the database is damaged.
@@ -141,7 +143,9 @@ class Database:
     def renew_token(self) -> None:
         """Replace the token, so that browsers with the old one are not let in any more."""
         with self.change():
-            self.run("UPDATE setting SET value = ? WHERE key = 'token'", secrets.token_urlsafe(32))
+            self.execute(
+                "UPDATE setting SET value = ? WHERE key = 'token'", secrets.token_urlsafe(32)
+            )
 
     def close(self) -> None:
         """Close the database."""
@@ -156,7 +160,7 @@ class Database:
                 yield
                 return
             with self._base:
-                self.run("BEGIN IMMEDIATE")
+                self.execute("BEGIN IMMEDIATE")
                 yield
 
     def rows(self, query: str, *values: object) -> list[Any]:
@@ -164,7 +168,7 @@ class Database:
         with self._lock:
             return self._base.execute(query, values).fetchall()
 
-    def run(self, query: str, *values: object) -> int:
+    def execute(self, query: str, *values: object) -> int:
         """Run a statement within a change, and return how many rows it has changed."""
         return self._base.execute(query, values).rowcount
 
@@ -190,7 +194,7 @@ class Database:
     def set(self, key: str, value: Any) -> None:
         """Store a setting."""
         with self.change():
-            self.run("INSERT OR REPLACE INTO setting VALUES (?, ?)", key, json.dumps(value))
+            self.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", key, json.dumps(value))
 
 
 def _remedy(folder: Path) -> str:

@@ -223,7 +223,7 @@ class History:
                 key = action.key or earlier.key
                 paint = action.paint or earlier.paint
                 completed.append(replace(action, colour=colour, key=key, paint=paint))
-            self.project.run("DELETE FROM action")
+            self.project.execute("DELETE FROM action")
             self._append(completed)
 
     def add(self, actions: Sequence[Action], person: Person) -> None:
@@ -296,7 +296,7 @@ class History:
                 end = self._action(successor, person).position
                 start = max((value for value in positions if value < end), default=end - 2)
                 position = (start + end) / 2
-            self.project.run("UPDATE action SET position = ? WHERE name = ?", position, name)
+            self.project.execute("UPDATE action SET position = ? WHERE name = ?", position, name)
 
     def _action(self, name: str, person: Person) -> ActionRow:
         """Return an action. A ConflictError says who has removed it."""
@@ -313,7 +313,7 @@ class History:
             raise ConflictError(f"key {key} belongs to {owner}", taken=owner)
 
     def _remove_action(self, name: str) -> None:
-        self.project.run("DELETE FROM action WHERE name = ?", name)
+        self.project.execute("DELETE FROM action WHERE name = ?", name)
 
     def _relabelled(self, name: str, new_name: str | None) -> list[Part]:
         """Return the change of each track with a label: to a new name, or to nothing."""
@@ -356,14 +356,14 @@ class History:
                 return
             drop = """UPDATE step SET state = 'dropped' WHERE author = ? AND state = 'undone'
                       AND (? IS NULL OR video IS NULL OR video = ?)"""
-            self.project.run(drop, person.browser, video, video)
+            self.project.execute(drop, person.browser, video, video)
             for part in parts:
                 self._exchange(part, person)
             query = """INSERT INTO step (video, edit, time, author, annotator, title, actions,
                        revision, state)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,
                        coalesce((SELECT number FROM revision WHERE video = ?1), 0), 'done')"""
-            self.project.run(
+            self.project.execute(
                 query,
                 video,
                 edit,
@@ -377,7 +377,7 @@ class History:
                        FROM track WHERE id = ?"""
             for part in parts:
                 removed = _as_json(part.removed)
-                self.project.run(query, removed, _as_json(part.added), part.track)
+                self.project.execute(query, removed, _as_json(part.added), part.track)
 
     def step(self, video: str | None, person: Person, *, back: bool) -> bool:
         """Undo the last step of a person, or redo the one that was undone last.
@@ -408,7 +408,7 @@ class History:
             is_strict = step_video is None
             self._exchange_actions(removed_rows, added_rows, is_strict, person, outcome)
             state = "undone" if back else "done"
-            self.project.run("UPDATE step SET state = ? WHERE id = ?", state, step)
+            self.project.execute("UPDATE step SET state = ? WHERE id = ?", state, step)
             return bool(removed_rows or added_rows)
 
     def titles(self, video: str | None, person: Person) -> dict[str, str | None]:
@@ -436,7 +436,7 @@ class History:
         track = part.track
         video, name, _ = self._track(track)
         for label in part.removed:
-            if not self.project.run(_DELETION, track, *astuple(label)):
+            if not self.project.execute(_DELETION, track, *astuple(label)):
                 annotator = self._label_changed_by(track, label, person)
                 raise _conflict(annotator, f'"{label.label}" on track {name}', outcome)
         for label in part.added:
@@ -449,8 +449,8 @@ class History:
                     raise InputError("segments", problem, "shorten it, or use another track")
                 subject = f'"{other.label}" on track {name}'
                 raise _conflict(annotator or person.annotator, subject, outcome)
-            self.project.run(_INSERTION, track, *astuple(label))
-        self.project.run("UPDATE track SET revision = revision + 1 WHERE id = ?", track)
+            self.project.execute(_INSERTION, track, *astuple(label))
+        self.project.execute("UPDATE track SET revision = revision + 1 WHERE id = ?", track)
         self.project.touch(video)
 
     def _exchange_actions(
@@ -468,7 +468,7 @@ class History:
             if is_strict and not is_same:
                 self._check_action(row[0], person, outcome)
             if is_strict or is_same:
-                self.project.run(_ACTION_DELETION, row[0], row[0] in added_names)
+                self.project.execute(_ACTION_DELETION, row[0], row[0] in added_names)
         for row in [ActionRow(*row) for row in added]:
             is_there = self.project.rows("SELECT 1 FROM action WHERE name = ?", row.name)
             query = "SELECT 1 FROM action WHERE colour = ? OR (key <> '' AND lower(key) = ?)"

@@ -17,7 +17,7 @@ from av.video.frame import PictureType, VideoFrame
 
 from fact_clip.core import Floats, InputError
 from fact_clip.core.paths import whole_file
-from fact_clip.video.decode import OPTIONS, DamagedVideoError, file_url, frames, probe
+from fact_clip.video.pictures import OPTIONS, DamagedVideoError, file_url, frames, probe
 from fact_clip_app.jobs import STOPPED, Job, Queue
 from fact_clip_app.project import Project, VideoEntry
 

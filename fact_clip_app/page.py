@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from fact_clip.batch.stores import RemoteFile
 from fact_clip.core import BACKGROUND, FileLocation, InputError, Names, located
 from fact_clip.core.paths import locked
 from fact_clip_app.drafts import Draft, overlaid
@@ -22,6 +21,7 @@ from fact_clip_app.media import Conversions
 from fact_clip_app.project import Label, Track, VideoEntry
 from fact_clip_app.requests import Upload, files_of_video
 from fact_clip_app.training_set import TrainingSet
+from fact_clip_batch.stores import RemoteFile
 
 TRAINING = "training"
 """The setting of a project that says that a training is under way."""

@@ -8,9 +8,8 @@ from matplotlib.figure import Figure
 from starlette.exceptions import HTTPException
 
 from fact_clip.core.colours import BACKGROUND_COLOUR
-from fact_clip.report import charts
 from fact_clip.report.plots import save_figure
-from fact_clip_app import views
+from fact_clip_app import charts, views
 from fact_clip_app.page import Page
 
 PLOTS = ("ethogram", "budget", "transitions", "learning")

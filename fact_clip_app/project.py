@@ -238,7 +238,7 @@ class Project(Database):
         """Insert an action within a change."""
         query = """INSERT INTO action (name, colour, key, description, paint, position, point)
                    VALUES (?, ?, ?, ?, ?, ?, ?)"""
-        self.run(query, *row)
+        self.execute(query, *row)
 
     def add_video(
         self,
@@ -263,7 +263,7 @@ class Project(Database):
                    VALUES (?, ?, ?, ?, ?, 0, ?)"""
         track_query = "INSERT INTO track (video, name) VALUES (?, 'main')"
         with self.change():
-            self.run(
+            self.execute(
                 query,
                 key,
                 name,
@@ -272,8 +272,8 @@ class Project(Database):
                 times.tobytes(),
                 time.time(),
             )
-            self.run("INSERT INTO revision VALUES (?, 0)", key)
-            self.run(track_query, key)
+            self.execute("INSERT INTO revision VALUES (?, 0)", key)
+            self.execute(track_query, key)
         return key
 
     def _stored(self, path: Path | None) -> str | None:
@@ -329,13 +329,13 @@ class Project(Database):
 
     def touch(self, video: str) -> None:
         """Count a change of a video within a change."""
-        self.run("UPDATE revision SET number = number + 1 WHERE video = ?", video)
+        self.execute("UPDATE revision SET number = number + 1 WHERE video = ?", video)
 
     def change_video(self, key: str, **values: object) -> None:
         """Change values of a video: name, or removed (a time)."""
         with self.change():
             for column, value in values.items():
-                self.run(f"UPDATE video SET {column} = ? WHERE id = ?", value, key)
+                self.execute(f"UPDATE video SET {column} = ? WHERE id = ?", value, key)
             self.touch(key)
 
     def tracks(self, video: str, viewer: str | None = None) -> dict[int, str]:
@@ -347,7 +347,7 @@ class Project(Database):
         """Add a track and return its id, or that of the track with this name."""
         query = "INSERT OR IGNORE INTO track (video, name, annotator) VALUES (?, ?, ?)"
         with self.change():
-            if self.run(query, video, name, annotator):
+            if self.execute(query, video, name, annotator):
                 self.touch(video)
             query = "SELECT id FROM track WHERE video = ? AND name = ?"
             return int(self.value(query, video, name))
@@ -357,7 +357,7 @@ class Project(Database):
         with self.change():
             for column, value in values.items():
                 try:
-                    self.run(f"UPDATE track SET {column} = ? WHERE id = ?", value, track)
+                    self.execute(f"UPDATE track SET {column} = ? WHERE id = ?", value, track)
                 except sqlite3.IntegrityError:
                     problem = f"{value!r} exists"
                     raise InputError("track", problem, "choose another name") from None
@@ -373,9 +373,9 @@ class Project(Database):
             if tracks.get(track) or len(tracks) == 1:
                 problem = "it has segments, or is the only one"
                 raise InputError("track", problem, "delete its segments first")
-            self.run("DELETE FROM part WHERE track = ?", track)
-            self.run("DELETE FROM track WHERE id = ?", track)
-            self.run(
+            self.execute("DELETE FROM part WHERE track = ?", track)
+            self.execute("DELETE FROM track WHERE id = ?", track)
+            self.execute(
                 """DELETE FROM step WHERE video = ? AND actions = '[[], []]'
                    AND id NOT IN (SELECT step FROM part)""",
                 video,
@@ -449,7 +449,7 @@ class Project(Database):
         with self.change():
             name = free_name(path.name, self.runs())
             query = "INSERT INTO run VALUES (?, ?, ?, ?, ?)"
-            self.run(query, name, self._stored(path), track, time.time(), json.dumps(figures))
+            self.execute(query, name, self._stored(path), track, time.time(), json.dumps(figures))
         return name
 
 

@@ -20,7 +20,7 @@ from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.io import read_mapping
 from fact_clip.core.messages import printable
 from fact_clip.formats import FORMATS
-from fact_clip.video.decode import SUFFIXES
+from fact_clip.video.pictures import SUFFIXES
 from fact_clip_app.history import History, Part, Person
 from fact_clip_app.project import (
     Action,

@@ -20,14 +20,14 @@ from starlette.background import BackgroundTask
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from fact_clip import __version__
 from fact_clip.core import InputError
 from fact_clip.core.paths import file_name
+from fact_clip.core.version import __version__
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import format_called
 from fact_clip.report.assets import FOLDER, TIMELINE, read_assets
-from fact_clip.report.budget import time_budget, transitions, write_tables
 from fact_clip_app import answers, requests, teach, views
+from fact_clip_app.budget import time_budget, transitions, write_tables
 from fact_clip_app.drafts import Draft
 from fact_clip_app.engine import Engine, reads_names
 from fact_clip_app.export import add_labelled_video, check_number, export_set, labelled_videos

@@ -16,8 +16,8 @@ from fact_clip.core.colours import palette
 from fact_clip.core.paths import file_name
 from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save, save_tracks
 from fact_clip.metrics.agreement import agreement
-from fact_clip.report.budget import Extent, Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app import answers
+from fact_clip_app.budget import Extent, Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
 from fact_clip_app.drafts import Draft, row_labels, segmentation_of
 from fact_clip_app.engine import run_of

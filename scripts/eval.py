@@ -3,7 +3,7 @@
 Usage: python scripts/eval.py [--ckpt FILE]
 """
 
-from fact_clip.cli.compat import evaluate
+from fact_clip_compat.scripts import evaluate
 
 if __name__ == "__main__":
     raise SystemExit(evaluate())

@@ -3,7 +3,7 @@
 Usage: python scripts/eval_holdout.py --checkpoint_path FILE [--output_dir DIR]
 """
 
-from fact_clip.cli.compat import eval_holdout
+from fact_clip_compat.scripts import eval_holdout
 
 if __name__ == "__main__":
     raise SystemExit(eval_holdout())

@@ -3,7 +3,7 @@
 Usage: python scripts/run_eval.py --cfg FILE... --ckpt FILE
 """
 
-from fact_clip.cli.compat import run_eval
+from fact_clip_compat.scripts import run_eval
 
 if __name__ == "__main__":
     raise SystemExit(run_eval())

@@ -3,7 +3,7 @@
 Usage: python scripts/select_holdout_classes.py [--number N] [--output FILE]
 """
 
-from fact_clip.cli.compat import select_holdout_classes
+from fact_clip_compat.scripts import select_holdout_classes
 
 if __name__ == "__main__":
     raise SystemExit(select_holdout_classes())

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-PRELOADED = ["fact_clip.cli", "fact_clip.training", "fact_clip.inference.segmenter", "fact_clip.batch"]
+PRELOADED = ["fact_clip.cli", "fact_clip.training", "fact_clip.inference.segmenter", "fact_clip_batch"]
 SECONDS = 300.0
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -271,3 +273,14 @@ def test_a_size_reaches_the_blocks_after_it():
     for value in (5, {"input": 5}, {"update": 5}):
         with refused("model"):
             with_values(own, {"model": value}, "model")
+
+
+def test_a_recipe_with_a_head_of_ones_own_loads_no_torch():
+    """What a head reads is asked of `models.heads`, by rooms above the configuration."""
+    code = (
+        "import sys\nfrom fact_clip.config import Config, warn_of_unused\n"
+        "config = Config.load('demo', ['model.head=mine'])\nwarn_of_unused([config], ['text.phrase=name'])\n"
+        "print(config.model.head, 'torch' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert answer.stdout == "mine False\n", answer.stderr

@@ -26,7 +26,7 @@ Y = [NAMES[rows].tolist() for rows in CLASSES]
 def test_the_estimator_obeys_the_checks_that_need_no_tables():
     from sklearn.utils import estimator_checks
 
-    from fact_clip.sklearn import FactSegmenter
+    from fact_clip.integrations.sklearn import FactSegmenter
 
     estimator = FactSegmenter(epochs=1)
     for name in (
@@ -44,7 +44,7 @@ def test_a_search_over_settings():
     from sklearn.exceptions import NotFittedError
     from sklearn.model_selection import GridSearchCV
 
-    from fact_clip.sklearn import FactSegmenter
+    from fact_clip.integrations.sklearn import FactSegmenter
 
     model = FactSegmenter(settings=["model.blocks=i", "model.tokens=4", "model.input.hidden=16"], fps=5, device="cpu")
     with pytest.raises(NotFittedError):
@@ -82,7 +82,7 @@ SCORES = {
 def collection():
     from torchmetrics import MetricCollection
 
-    from fact_clip.torchmetrics import EditScore, FrameAccuracy, SegmentF1
+    from fact_clip.integrations.torchmetrics import EditScore, FrameAccuracy, SegmentF1
 
     return MetricCollection(
         {"accuracy": FrameAccuracy(), "edit": EditScore(background=[0]), "f1": SegmentF1(25, background=[0])}
@@ -133,7 +133,7 @@ def test_torchmetrics_on_two_processes(tmp_path):
 
 
 def test_an_annotation_goes_there_and_back():
-    from fact_clip.pyannote import from_annotation, to_annotation
+    from fact_clip.integrations.pyannote import from_annotation, to_annotation
 
     video = Segmentation(
         (Segment(0, 5, "idle"), Segment(5, 9, "stir"), Segment(9, 12, "pour")), 4.0, media="a.mp4", background=("idle",)
@@ -169,17 +169,17 @@ def test_a_segmenter_is_called_moved_and_printed(tiny_run):
 
 def test_a_saved_run_is_loaded_by_its_folder(tiny_run, tmp_path):
     pytest.importorskip("huggingface_hub")
-    segmenter = fact_clip.Segmenter.from_pretrained(tiny_run, device="cpu")
-    folder = segmenter.save_pretrained(tmp_path / "saved", license="cc-by-4.0")
+    segmenter = fact_clip.load(tiny_run, device="cpu")
+    folder = segmenter.save(tmp_path / "saved", license="cc-by-4.0")
     rows = np.zeros((30, 8), np.float32)
-    assert fact_clip.Segmenter.from_pretrained(folder, device="cpu")(rows) == segmenter(rows)
+    assert fact_clip.load(folder, device="cpu")(rows) == segmenter(rows)
     assert "license: cc-by-4.0" in (folder / "README.md").read_text()
     with refused("license"):
-        segmenter.save_pretrained(tmp_path / "x", license="My own")
+        segmenter.save(tmp_path / "x", license="My own")
     with refused(segmenter.run.path):
-        segmenter.save_pretrained(segmenter.run.path)
+        segmenter.save(segmenter.run.path)
     for name in ("calibration.json", "evaluation.json"):  # of a run that was saved there before
         (folder / name).write_text("{}")
-    segmenter.save_pretrained(folder)
+    segmenter.save(folder)
     assert not (folder / "calibration.json").exists()
     assert (folder / "evaluation.json").exists() == (segmenter.run.path / "evaluation.json").exists()

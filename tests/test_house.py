@@ -8,8 +8,10 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 import warnings
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from . import readability
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "fact_clip"
-PACKAGES = (PACKAGE, ROOT / "fact_clip_app")
+PACKAGES = (PACKAGE, *(ROOT / f"fact_clip_{name}" for name in ("app", "batch", "compat")))
 SOURCES = sorted(path for package in PACKAGES for path in package.rglob("*.py"))
 ROOMS = sorted({path.parent for path in SOURCES})
 HEAVY = ("torch", "transformers")
@@ -61,26 +63,154 @@ def test_room_has_a_readme(folder):
     assert (folder / "README.md").is_file()
 
 
-# --- files of a room ------------------------------------------------------------------------------------------
+# --- arrows -----------------------------------------------------------------------------------------------------
+
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCES}
+
+COMMANDS_TABLE = "fact_clip.cli.commands"
+"""The one file that names modules above it: the commands of the other packages."""
+
+FREE_TO_NAME = (COMMANDS_TABLE, *(package.name for package in PACKAGES))
+"""The packages themselves name the homes of their public names."""
+
+
+def floors_of(container: str) -> dict[str, int]:
+    """The floor of each room of a package, or of each package (""), from the contracts. Neighbours share a number."""
+    for contract in CONTRACTS:
+        if contract["type"] == "layers" and contract.get("containers", [""]) == [container]:
+            layers = enumerate(reversed(contract["layers"]))
+            return {room: number for number, layer in layers for room in re.findall(r"\w+", layer)}
+    raise AssertionError(f"no layers of {container!r}")
+
+
+FLOORS = {name: floors_of(name) for name in ("", *(package.name for package in PACKAGES))}
+
+
+def module_called(text: str) -> str | None:
+    """The module that a text names, as "fact_clip.models.heads:HEADS" or "models.heads"."""
+    match = re.fullmatch(r"(\w+(?:\.\w+)+)(?::\w+)?", text)
+    if match is None:
+        return None
+    for name in (match[1], f"{PACKAGE.name}.{match[1]}"):
+        if name in MODULES:
+            return name
+    return None
+
+
+def named(tree: ast.AST) -> Iterator[str]:
+    """The modules that a file names without an import statement: in strings, and as homes of public names."""
+    homes = fact_clip._HOME_OF
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            module = module_called(node.value)
+            if module is not None:
+                yield module
+        elif isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+            beginning, dot, _ = str(node.values[0].value).rpartition(".")
+            if dot and beginning in FLOORS[""]:  # any room may be inserted
+                yield f"{beginning}.*"
+            elif dot and beginning in MODULES:
+                yield beginning
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == PACKAGE.name:
+            if node.attr in homes:
+                yield homes[node.attr]
+        elif isinstance(node, ast.ImportFrom) and node.module == PACKAGE.name:
+            yield from (homes[alias.name] for alias in node.names if alias.name in homes)
+
+
+def is_upward(source: str, target: str) -> bool:
+    """Whether an arrow points to a higher floor of the house."""
+    here, there = source.split("."), target.split(".")
+    if "*" in target:
+        return True
+    if here[0] != there[0]:
+        return FLOORS[""][here[0]] <= FLOORS[""][there[0]]
+    if min(len(here), len(there)) < 2 or here[1] == there[1]:
+        return False
+    floors = FLOORS[here[0]]
+    return floors.get(here[1], len(floors)) < floors[there[1]]
+
+
+def upward(source: str, code: str) -> list[str]:
+    """The modules above a module that its code names."""
+    return sorted({target for target in named(ast.parse(code)) if is_upward(source, target)})
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {*FREE_TO_NAME}))
+def test_no_file_names_a_module_above_it(module):
+    assert upward(module, MODULES[module].read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_no_data_file_names_a_module(package):
+    """Tables of modules are code, in which a search by symbol finds them."""
+    for path in sorted(path for kind in ("json", "yaml") for path in package.rglob(f"*.{kind}")):
+        words = re.findall(r"[\w.]+(?::\w+)?", path.read_text(encoding="utf-8"))
+        assert [word for word in words if module_called(word)] == [], path
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("fact_clip.core.plugins", "'fact_clip.models.heads'"),
+        ("fact_clip.core.plugins", "TABLES = {'head': ['models.heads:HEADS']}"),
+        ("fact_clip.config.schema", "import_module(f'fact_clip.{room}')"),
+        ("fact_clip.inference.segmenter", "import fact_clip\n\nfact_clip.evaluate()"),
+        ("fact_clip.run", "from fact_clip import load"),
+        ("fact_clip.metrics.frame", "'fact_clip.run'"),
+        ("fact_clip.cli.train", "'fact_clip_batch.commands.batch:status'"),
+        ("fact_clip_batch.engine", "'fact_clip_app.page'"),
+        ("fact_clip_batch.engine", "'fact_clip_compat.weights'"),
+        ("fact_clip_app.project", "'fact_clip_app.server'"),
+    ],
+)  # fmt: skip
+def test_a_module_above_is_found_in_a_string(source, code):
+    assert source in MODULES
+    assert len(upward(source, code)) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("fact_clip.cli.train", "'fact_clip.models.heads'"),
+        ("fact_clip_app.page", "'fact_clip_batch.stores'"),
+        ("fact_clip.training.runs", "'fact_clip.training.member'"),
+        ("fact_clip.core.io", "'data.root', 'text.encoder', 'fact_clip', 'see fact_clip.models.heads'"),
+    ],
+)
+def test_other_strings_are_free(source, code):
+    assert upward(source, code) == []
+
+
+def started(tree: ast.AST) -> Iterator[str]:
+    """The modules that run in a process of their own, "-m" "MODULE". They may import the file that starts them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.List):
+            words = [getattr(element, "value", None) for element in node.elts]
+            yield from (str(module) for option, module in pairwise(words) if option == "-m")
 
 
 def imported(path: Path) -> set[str]:
-    """The modules that a file imports, at its top, inside a function, or for type checkers alone."""
-    names = set[str]()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """The modules that a file imports (at its top, in a function, for type checkers alone) or names in a string."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = set(named(tree)) - set(started(tree))
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
     return names
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if room != PACKAGE], ids=lambda path: path.name)
+@pytest.mark.parametrize("room", ROOMS, ids=lambda path: path.name)
 def test_files_of_a_room_do_not_import_in_a_circle(room):
     files = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts): path
         for path in room.glob("*.py")
         if not path.name.startswith("__")
     }
-    below = {name: imported(path) & files.keys() for name, path in files.items()}
+    below = {name: (imported(path) & files.keys()) - {name} for name, path in files.items()}
     while free := [name for name, needed in below.items() if not needed & below.keys()]:
         for name in free:
             del below[name]

@@ -16,9 +16,8 @@ import fact_clip
 from fact_clip.cli import main
 from fact_clip.core.io import read_mapping
 from fact_clip.encoders import is_local
-from fact_clip.hub import is_address
+from fact_clip.hub import _portable, is_address, run_folder
 from fact_clip.run import FILES, Run
-from fact_clip.sharing import _portable
 
 from .refusals import refused, refused_line
 from .test_readme import blocks
@@ -51,7 +50,7 @@ def test_addresses():
     assert not is_address("runs/hf")
     for wrong in ("hf://lab", "hf://lab/a/b", "hf://la b/x", "hf://lab/x@"):
         with refused():
-            Run.read(wrong)
+            Run.read(run_folder(wrong))
 
 
 def test_a_shared_run_is_loaded_as_it_was(hub, run, capsys):
@@ -68,7 +67,7 @@ def test_nothing_of_this_machine_is_shared(hub, run):
     for name, content in hub.files("lab/kitchen").items():
         assert str(run.parent).encode() not in content, name
         assert str(Path(Run.read(run).config.data.root)).encode() not in content, name
-    assert Run.read(ADDRESS).config.data.root == f"./{Path(Run.read(run).config.data.root).name}"
+    assert Run.read(run_folder(ADDRESS)).config.data.root == f"./{Path(Run.read(run).config.data.root).name}"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +114,7 @@ def test_a_second_load_asks_nobody(hub, run, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")
     assert segments(ADDRESS) == first
     with refused("hf://lab/other"):
-        Run.read("hf://lab/other")
+        Run.read(run_folder("hf://lab/other"))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.yaml"])
@@ -138,10 +137,10 @@ def test_a_revision_is_the_run_of_that_time(hub, run):
     first = hub.sha("lab/kitchen", 1)
     (run / "confidence.json").unlink()
     fact_clip.share(run, "lab/kitchen", message="Without confidences")
-    assert Run.open(f"{ADDRESS}@{first}").confidence is not None
-    assert Run.open(ADDRESS).confidence is None
+    assert Run.open(run_folder(f"{ADDRESS}@{first}")).confidence is not None
+    assert Run.open(run_folder(ADDRESS)).confidence is None
     with refused(f"{ADDRESS}@nothing"):
-        Run.read(f"{ADDRESS}@nothing")
+        Run.read(run_folder(f"{ADDRESS}@nothing"))
 
 
 def test_commands_take_the_address(hub, run, workbench, tmp_path, monkeypatch, capsys):
@@ -197,4 +196,4 @@ def test_members_are_shared_too(hub, run, tmp_path):
     settings.write_text(re.sub(r"members: 1\b", "members: 2", settings.read_text()))
     fact_clip.share(tmp_path / "two", "lab/two")
     assert segments("hf://lab/two") == segments(tmp_path / "two")
-    assert len(Run.open("hf://lab/two").models) == 2
+    assert len(Run.open(run_folder("hf://lab/two")).models) == 2

@@ -17,13 +17,12 @@ import numpy as np
 import pytest
 
 import fact_clip
-from fact_clip import Segmentation, metrics, testing
+from fact_clip import Segmentation, metrics, plugins, testing
 from fact_clip.cli import main
-from fact_clip.core import plugins
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS, frame_encoder, is_local, text_encoder
 from fact_clip.formats import FORMATS, READERS, format_called, save
 from fact_clip.metrics.report import METRICS
-from fact_clip.models.heads import HEADS
+from fact_clip.models.heads import HEADS, is_open
 from fact_clip.run import Run
 
 from .refusals import refused, refused_line
@@ -36,7 +35,7 @@ STIR = Segmentation.from_frames(["stir", "stir"], fps=5)
 
 def forget_plugins() -> None:
     """Search entry points again."""
-    for kind in plugins._TABLES:
+    for kind in plugins.KINDS:
         for table in plugins.tables(kind):
             table.__dict__.pop("plugins", None)
 
@@ -136,7 +135,7 @@ def test_a_broken_plugin_is_an_error_only_where_it_is_used(code, install, tmp_pa
         with refused("plug-in 'lost' of broken 1.0") as refusal:
             use()
         assert "no licence" in refusal.message
-    assert not plugins.is_open("lost")
+    assert not is_open("lost")
 
 
 def test_a_plugin_replaces_no_built_in_part(install):
@@ -213,7 +212,7 @@ def test_nothing_is_looked_up_before_a_name_is_missing():
         "from fact_clip.core import plugins\nplugins.Table.plugins = None\n"
         "import fact_clip.formats, fact_clip.encoders, fact_clip.models\n"
         "from fact_clip.models.heads import HEADS\nHEADS['text'], 'grid' in fact_clip.encoders.FRAME_ENCODERS\n"
-        "fact_clip.Config.load('demo').model.is_open\nfact_clip.formats.format_called('csv')"
+        "fact_clip.models.heads.is_open('closed')\nfact_clip.formats.format_called('csv')"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert result.returncode == 0, result.stderr
@@ -257,7 +256,7 @@ def test_the_example_package_obeys_the_laws_from_its_wheel(tmp_path):
 @pytest.fixture
 def registry() -> Iterator[None]:
     """Forget what a test registers."""
-    tables = [table for kind in plugins._TABLES for table in plugins.tables(kind)]
+    tables = [table for kind in plugins.KINDS for table in plugins.tables(kind)]
     stored = [dict(table.data) for table in tables]
     yield
     for table, rows in zip(tables, stored, strict=True):
@@ -287,7 +286,7 @@ def test_parts_are_registered_by_name_and_taken_as_objects(registry, parts):
     assert frame_encoder("mean").name == "mean"
     assert frame_encoder("mean").encode_images(np.full((2, 4, 4, 3), 7, np.uint8)).tolist() == [[7, 7, 7]] * 2
     fact_clip.register("head", "linear")(LinearHead)
-    assert not fact_clip.Config.load("demo", ["model.head=linear"]).model.is_open
+    assert not is_open(fact_clip.Config.load("demo", ["model.head=linear"]).model.head)
     fact_clip.register("metric", "ratio")(segments_ratio)
     assert metrics.evaluate([[0, 1, 1, 1]], [[0, 1, 0, 1]])["ratio"] == 200
     fact_clip.register("metric", "ratio")(lambda truth, prediction: 7)  # as a cell of a notebook that runs again

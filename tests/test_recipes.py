@@ -18,11 +18,11 @@ from fact_clip import training
 from fact_clip.cli import main
 from fact_clip.config import Config
 from fact_clip.core import Vocabulary, runs
+from fact_clip.datasets import havid
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.inspect import Inspection
 from fact_clip.run import Run
-from fact_clip.text import havid
 
 from .refusals import refused_line
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import fact_clip
-from fact_clip.batch import Inputs, Shard, batch_status
-from fact_clip.video.decode import SUFFIXES
+from fact_clip.video.pictures import SUFFIXES
+from fact_clip_batch import Inputs, Shard, batch_status
 
 from .films import numbered, write_video
 from .shell import commands

@@ -1,11 +1,9 @@
 """The command line. A command's module is imported when it runs, so that --help is quick."""
 
-import json
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import Annotated, Any
 
@@ -13,22 +11,12 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from fact_clip import __version__
+from fact_clip.cli.commands import COMMANDS, GROUPS
 from fact_clip.cli.errors import run_command
 from fact_clip.core import InputError, Json
+from fact_clip.core.version import __version__
 
 __all__ = ["COMMANDS", "main"]
-
-COMMANDS: dict[str, list[str]] = json.loads(
-    Path(__file__).with_name("commands.json").read_text(encoding="utf-8")
-)
-"""Command -> its "module:function" in this folder, and the first line of its help."""
-
-GROUPS = {
-    "batch": "Batches of extract and segment.",
-    "data": "Make, check, convert and describe data sets.",
-    "project": "Projects of the page.",
-}
 
 
 class _Group(TyperGroup):
@@ -40,7 +28,7 @@ class _Group(TyperGroup):
         path = f"{self.name or ''} {name}".strip()
         if path in COMMANDS:
             loaded = typer.Typer(add_completion=False, rich_markup_mode=None)
-            loaded.command(name)(resolve_name(f"fact_clip.cli.{COMMANDS[path][0]}"))
+            loaded.command(name)(resolve_name(COMMANDS[path][0]))
             command = get_command(loaded)
         return name, command, arguments
 

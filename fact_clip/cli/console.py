@@ -1,13 +1,19 @@
 """Progress bars and messages on stderr, tables and results on stdout."""
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from fact_clip.core import Progress
 from fact_clip.core.messages import printable
+
+if TYPE_CHECKING:
+    from fact_clip.core import Segmentation
 
 
 def is_secondary() -> bool:
@@ -116,3 +122,23 @@ def figures_table(head: str, rows: Mapping[str, Mapping[str, float]], keys: Sequ
 def print_result(result: object, summary: str, as_json: bool) -> None:
     """Print a result as JSON or, without `as_json`, its summary."""
     print(json.dumps(result, indent=2) if as_json else summary)
+
+
+def segment_table(segmentation: Segmentation) -> str:
+    """Return the start, stop, seconds, label, confidence and new words of each segment as text."""
+    from fact_clip.formats.table import cells
+
+    words: dict[str, list[str]] = {}
+    for word in segmentation.new_words:
+        novelty = "far from training" if word.far else "new"
+        words.setdefault(word.action, []).append(f"{novelty}: {word.word}")
+    rows = []
+    for start, stop, first, last, label, confidence in cells(segmentation, segmentation):
+        row: dict[str, object] = {"start": start, "stop": stop, "seconds": None}
+        if first is not None:
+            row["seconds"] = f"{first:.2f} - {last:.2f}"
+        row |= {"label": label, "confidence": confidence}
+        if words:
+            row["words"] = words.get(label)
+        rows.append(row)
+    return table(rows, digits=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from itertools import groupby
 from pathlib import Path
@@ -20,23 +19,26 @@ if TYPE_CHECKING:
     from fact_clip.datasets.convert import Target
     from fact_clip.formats.base import Options
 
-READABLE: dict[str, list[str]] = json.loads(
-    Path(__file__).with_name("kinds.json").read_text(encoding="utf-8")
-)
+OF_LABELS = ("fps", "features", "layout", "background", "mapping")
+
+READABLE: dict[str, tuple[str, ...]] = {
+    "eaf": (*OF_LABELS, "tier"),
+    "boris": (*OF_LABELS, "tier"),
+    "via": (*OF_LABELS, "tier"),
+    "label-studio": (*OF_LABELS, "tier", "source_fps"),
+    "nwb": (*OF_LABELS, "tier"),
+    "textgrid": (*OF_LABELS, "tier"),
+    "csv": (*OF_LABELS, "unit", "source_fps", "decimal", "skip_bad"),
+    "vtt": OF_LABELS,
+    "srt": OF_LABELS,
+    "ass": OF_LABELS,
+    "epic": (*OF_LABELS, "verbs", "nouns"),
+    "lmdb": ("dtype",),
+    "table": ("fps", "unit", "source_fps", "time", "columns", "decimal", "dtype"),
+}
 """Kind -> the options that it reads. Others are errors, because a user expects an effect."""
 
-OF_PLUGINS = {
-    "fps",
-    "features",
-    "layout",
-    "background",
-    "mapping",
-    "tier",
-    "unit",
-    "source_fps",
-    "decimal",
-    "skip_bad",
-}
+OF_PLUGINS = (*OF_LABELS, "tier", "unit", "source_fps", "decimal", "skip_bad")
 """The options that the readers of plug-ins get."""
 
 UNITS = {"csv": ("seconds", "frames"), "table": ("seconds", "milliseconds")}

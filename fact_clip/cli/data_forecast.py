@@ -32,7 +32,7 @@ def forecast(
     Example:
       fact-clip data forecast my_data --minutes 3
     """
-    from fact_clip.training.forecast import forecast as forecast_of
+    from fact_clip.advice.forecast import forecast as forecast_of
 
     config = data_config(data, overrides)
     with progress("training") as report:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,18 +11,12 @@ from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import table
 from fact_clip.cli.options import Layout, argument, option
 from fact_clip.core import InputError
-from fact_clip.core.paths import write_lines
 
 if TYPE_CHECKING:
     from fact_clip.core import Vocabulary
-    from fact_clip.datasets.describe import Proposal
-
-ROOT = "data.root"
 
 MAX_NAMES = 3
 """Names whose parts are printed."""
-
-MAX_NOTES = 3
 
 
 def init(
@@ -68,9 +61,8 @@ def init(
     Example:
       fact-clip data init my_data --fps 15 --background "no action"
     """
+    from fact_clip.advice.recipe import MAX_NOTES, write_recipe
     from fact_clip.config import DataConfig, validate_tree
-    from fact_clip.datasets.describe import propose
-    from fact_clip.training.estimate import with_time
 
     path = folder / "recipe.yaml" if out is None else out
     if path.suffix not in (".yaml", ".yml"):
@@ -87,10 +79,8 @@ def init(
         "grammar": grammar,
         "unlabelled": read_names(unlabelled, "--unlabelled"),
     }
-    proposal = propose(validate_tree(DataConfig, values, "data init"))
-    proposal, time = with_time(proposal, minutes)
-    proposal = _with_relative_root(proposal, path.parent.resolve())
-    write_lines(path, _recipe(folder, proposal, time))
+    config = validate_tree(DataConfig, values, "data init")
+    proposal, time = write_recipe(config, path, minutes)
 
     print(f"{path}: {proposal.videos} videos, {proposal.measures.classes} classes")
     print(f"  {proposal.measures}")
@@ -101,17 +91,6 @@ def init(
         print(f"note: {note}")
     print(time)
     print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
-
-
-def _with_relative_root(proposal: Proposal, parent: Path) -> Proposal:
-    """Return the proposal with the root relative to the recipe, so that both can be moved."""
-    settings = []
-    for setting in proposal.settings:
-        root = Path(str(setting.value))
-        if setting.key == ROOT and root.is_relative_to(parent):
-            setting = setting._replace(value=str(root.relative_to(parent)))
-        settings.append(setting)
-    return replace(proposal, settings=tuple(settings))
 
 
 def _parts_table(vocabulary: Vocabulary) -> str:
@@ -127,26 +106,3 @@ def _parts_table(vocabulary: Vocabulary) -> str:
     if len(rows) > MAX_NAMES:
         lines.append(f"and {len(rows) - MAX_NAMES} more names")
     return "\n".join(lines)
-
-
-def _recipe(folder: Path, proposal: Proposal, time: str) -> list[str]:
-    """Return the lines of the recipe as YAML, with its reasons as comments."""
-    counts = f"{proposal.videos} videos, {proposal.measures.classes} classes"
-    lines = [
-        f"# {folder.resolve().name}: {counts}. Measured by fact-clip data init.",
-        f"# {proposal.measures}",
-        f"# {time[0].upper()}{time[1:]}.",
-        f"base: {proposal.base}",
-    ]
-    open_groups: list[str] = []
-    order = list(dict.fromkeys(setting.group for setting in proposal.settings))
-    for key, value, reason in sorted(proposal.settings, key=lambda item: order.index(item.group)):
-        *groups, last = key.split(".")
-        for depth, group in enumerate(groups):
-            if open_groups[: depth + 1] != groups[: depth + 1]:
-                lines.append(f"{'  ' * depth}{group}:")
-        open_groups = groups
-        # JSON is YAML, and it quotes what YAML would read as something else.
-        line = f"{'  ' * len(groups)}{last}: {json.dumps(value, ensure_ascii=False)}"
-        lines.append(f"{line}  # {reason}" if reason else line)
-    return lines + [f"# {note}" for note in proposal.notes[:MAX_NOTES]]

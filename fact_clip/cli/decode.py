@@ -65,13 +65,13 @@ def decode(
       fact-clip decode model_a model_b --training-labels mydata --format eaf,csv --out segments
     """
     from fact_clip.core import Segmentation
-    from fact_clip.datasets.describe import guess_names
     from fact_clip.datasets.labels import IGNORED, UNLABELLED
     from fact_clip.datasets.layout import DataFolder
+    from fact_clip.datasets.naming import guess_names
+    from fact_clip.decoding.other_models import ScoreDecoder, probabilities
+    from fact_clip.decoding.score_files import files_of_models, read_scores
     from fact_clip.formats import save
     from fact_clip.formats.json_file import as_dict
-    from fact_clip.inference.decode import ScoreDecoder, probabilities
-    from fact_clip.inference.score_files import files_of_models, read_scores
 
     endings = read_formats(formats or "csv")
     videos = files_of_models(scores)

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from fact_clip.cli.console import figures_table, progress
+from fact_clip.cli.console import figures_table, progress, segment_table
 from fact_clip.cli.data_sample import FPS, write_videos
 from fact_clip.cli.options import option
 from fact_clip.core import InputError
@@ -78,21 +78,21 @@ def demo(
 
 def _write_data(folder: Path) -> None:
     """Write the synthetic data set with videos, and features of these in place of its own."""
-    from fact_clip.batch import extract_all
     from fact_clip.datasets.synthetic import write_workbench
     from fact_clip.encoders import frame_encoder
-    from fact_clip.video.extract import Settings
+    from fact_clip.video.extract import Settings, extract
 
     write_workbench(folder, fps=FPS)
     features = folder / "features"
     shutil.rmtree(features)
     write_videos(folder)
     with progress("extracting") as report:
-        extracted = extract_all(
-            [folder / "videos"], frame_encoder("grid"), features, Settings(fps=FPS), progress=report
-        )
-    if extracted.failed:
-        raise extracted.failed[0]
+        videos = sorted((folder / "videos").iterdir())
+        encoder = frame_encoder("grid")
+        for number, video in enumerate(videos):
+            if report is not None:
+                report(number, len(videos), video.name)
+            extract(video, encoder, features, Settings(fps=FPS))
 
 
 def _train_and_score(config: Config, run: Path) -> Evaluation:
@@ -123,7 +123,6 @@ def _comparison(results: dict[str, Evaluation]) -> str:
 def _segment_first(out: Path, dataset: Dataset) -> None:
     """Segment the first test video, print the segments, and draw them below the labels."""
     from fact_clip import load
-    from fact_clip.cli.segment import segment_table
     from fact_clip.core import Segmentation
     from fact_clip.report.plots import save_figure, timeline
 

@@ -13,7 +13,7 @@ def plugins(as_json: AsJson = False) -> None:
     Example:
       fact-clip plugins --json
     """
-    from fact_clip.core.plugins import list_plugins
+    from fact_clip.plugins import list_plugins
 
     rows = list_plugins()
     print_result(rows, table(rows) if rows else "no plug-ins", as_json)

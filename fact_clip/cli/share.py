@@ -29,6 +29,6 @@ def share(
       fact-clip share runs/mine OWNER/NAME --private
       fact-clip segment my.mp4 --run hf://OWNER/NAME
     """
-    from fact_clip.sharing import share as upload
+    from fact_clip.hub import share as upload
 
     print(upload(run, repository, private=private, message=message, license=license))

@@ -65,8 +65,8 @@ def train(
       fact-clip train gtea --sweep data.split=1,2,3,4 --sweep train.seed=0,1,2 --out runs/gtea
     """
     from fact_clip import training
+    from fact_clip.advice.estimate import MEASURED_RECIPE, load_config
     from fact_clip.config import warn_of_unused, with_values
-    from fact_clip.training.estimate import MEASURED_RECIPE, load_config
     from fact_clip.training.sweep import read_axes
 
     overrides = overrides or []

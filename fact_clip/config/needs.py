@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from fact_clip.config.schema import Config
+from fact_clip.config.schema import TEXTLESS_HEADS, Config
 from fact_clip.core import Names
 
 
@@ -32,7 +32,7 @@ def _has_objects(config: Config) -> bool:
 NEEDS = (
     Need(
         ("text",),
-        lambda config: config.model.reads_text,
+        lambda config: config.model.head not in TEXTLESS_HEADS,
         "a head that reads text, as model.head=text",
     ),
     Need(

@@ -32,7 +32,7 @@ from fact_clip.config.recipes import (
     split_base,
     with_overrides,
 )
-from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, InputError, Json, Names, plugins
+from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, InputError, Json, Names
 from fact_clip.core.arguments import validated
 from fact_clip.core.messages import printable
 
@@ -48,8 +48,8 @@ Width = Annotated[int, Field(ge=1, le=WIDEST)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Natural = Annotated[int, Field(ge=0, le=1_000_000)]
 
-CLOSED_HEADS = ("closed", "verb-noun", "fact-clip")
-"""Heads that score trained classes alone."""
+TEXTLESS_HEADS = ("closed", "verb-noun")
+"""Heads known here that read no class names. Whether another one does, `models.heads` says."""
 
 
 def _as_list(value: Any) -> Any:
@@ -250,19 +250,6 @@ class ModelConfig(_Frozen):
             plain[key] = value.model_dump() if isinstance(value, BaseModel) else value
         return cls.model_validate(inherit_blocks(plain))
 
-    @property
-    def is_open(self) -> bool:
-        """Return whether the head scores candidates by their texts, so that it takes any name."""
-        if self.head in CLOSED_HEADS:
-            return False
-        built_in = self.head in ("text", "similarity")
-        return built_in or plugins.is_open(self.head)
-
-    @property
-    def reads_text(self) -> bool:
-        """Return whether the head is made from vectors of class names."""
-        return self.is_open or self.head == "fact-clip"
-
 
 TextParts = Annotated[
     tuple[Literal["sentence", "factors"], ...],
@@ -283,7 +270,7 @@ class TextConfig(_Frozen):
         "slots",
     )
     phrase: str = Field(
-        "name", description="how class names are read: entry of PHRASES in text/prompts.py"
+        "name", description="how class names are read: entry of PHRASES in encoders/vectors.py"
     )
 
 

@@ -1,9 +1,15 @@
 """Extras: packages that only some functions need, and how to install them."""
 
+from __future__ import annotations
+
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fact_clip.core.errors import InputError, Location
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _CHECKOUT = Path(__file__).parents[2]
 
@@ -20,3 +26,11 @@ def require(where: Location, module: str, extra: str) -> None:
     """Raise an InputError if a module of an extra is not installed."""
     if find_spec(module) is None:
         raise InputError(where, f"the package {module} is not installed", install_command(extra))
+
+
+def data_frame(data: Any, **options: Any) -> DataFrame:
+    """Return a pandas.DataFrame of its arguments; without pandas an InputError is raised."""
+    require("to_dataframe", "pandas", "tables")
+    import pandas as pd
+
+    return pd.DataFrame(data, **options)

@@ -6,14 +6,9 @@ failure of a plug-in is one InputError that names the package, where it is used.
 
 from __future__ import annotations
 
-import json
 from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from functools import cached_property
-from itertools import chain
-from pathlib import Path
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fact_clip.core.errors import InputError, library_errors
@@ -23,9 +18,6 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
-
-# The tables of each kind, whose rooms are imported when they are needed.
-_TABLES: dict[str, list[str]] = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
 
 
 def adopt_function(name: str, part: Any) -> Any:
@@ -66,7 +58,7 @@ class Table(UserDict[str, T]):
 
         rows: Json = {}
         for point in entry_points(group=self.group):
-            where = f"plug-in {point.name!r} of {_package(point)}"
+            where = f"plug-in {point.name!r} of {package_of(point)}"
             fix = "correct or uninstall the package"
             try:
                 if point.name in self._built_in or point.name in rows:
@@ -103,7 +95,7 @@ class Table(UserDict[str, T]):
 
         if name not in self.data:
             for point in entry_points(group=self.group, name=name):
-                return _package(point)
+                return package_of(point)
         return None
 
     def find(self, name: str, where: str) -> T:
@@ -133,81 +125,6 @@ class Table(UserDict[str, T]):
         return row is not None
 
 
-def tables(kind: str) -> list[Table[Any]]:
-    """Return the tables of a kind of parts, which are of one group."""
-    if kind not in _TABLES:
-        raise InputError("kind", f"no kind of parts {kind!r}", f"use one of {', '.join(_TABLES)}")
-    return [resolve_name(f"fact_clip.{path}") for path in _TABLES[kind]]
-
-
-def register(kind: str, name: str) -> Callable[[T], T]:
-    """Return a decorator that adds a part of this program, as an entry point adds one.
-
-    Args:
-        kind: data source, decoder, encoder, format, head, logger, loss or metric.
-        name: by which settings, commands and functions of this process refer to it. Registering the
-            name again replaces the part.
-
-    Returns:
-        The decorator, which returns the part.
-
-    Raises:
-        InputError: no such kind; a part that cannot be used; the name of a built-in part.
-    """
-    kind_tables = tables(kind)
-
-    def decorate(part: T) -> T:
-        fits = [table.register(part, name) for table in kind_tables]
-        if not any(fits):
-            problem = f"{type(part).__name__} is nothing that this kind takes"
-            raise InputError(f"{kind} {name!r}", problem, "see docs/extending.md")
-        return part
-
-    return decorate
-
-
-def is_open(head: str) -> bool:
-    """Return whether a head scores any names. A missing or broken plug-in does not."""
-    with suppress(InputError):
-        return bool(getattr(tables("head")[0].get(head), "is_open", False))
-    return False
-
-
-def list_plugins() -> list[dict[str, str | None]]:
-    """Load all plug-ins.
-
-    Returns:
-        A row for each entry point: group, name, package, version and fault (None if it works).
-    """
-    from importlib.metadata import entry_points
-
-    all_tables = list(chain.from_iterable(map(tables, _TABLES)))
-    rows: list[dict[str, str | None]] = []
-    for group in sorted(entry_points().groups):
-        if not group.startswith("fact_clip."):
-            continue
-        group_tables = [table for table in all_tables if table.group == group]
-        for point in entry_points(group=group):
-            package, _, version = _package(point).partition(" ")
-            row = {"group": group, "name": point.name, "package": package, "version": version}
-            rows.append({**row, "fault": _fault(point.name, group_tables)})
-    return rows
-
-
-def _package(point: EntryPoint) -> str:
+def package_of(point: EntryPoint) -> str:
     """Return the package of an entry point, as "fact-clip-example 0.1"."""
     return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
-
-
-def _fault(name: str, group_tables: list[Table[Any]]) -> str | None:
-    """Return why no table of a group can use an entry point, or None if one can."""
-    if not group_tables:
-        return f"no such group; use one of {', '.join(_TABLES)}"
-    problem = "nothing that this group takes"
-    for table in group_tables:
-        row = table.plugins.get(name)
-        if isinstance(row, InputError):
-            problem = row.problem
-        elif row is not None:
-            return None
-    return problem

@@ -9,7 +9,7 @@ import numpy as np
 
 from fact_clip.core.arguments import whole_of
 from fact_clip.core.arrays import Floats, Singles
-from fact_clip.core.data_frame import data_frame
+from fact_clip.core.extras import data_frame
 from fact_clip.core.segments import Alternative
 from fact_clip.core.types import Names
 

@@ -15,9 +15,8 @@ import numpy as np
 
 from fact_clip.core.arguments import names_of, number_of, table_of, whole_of
 from fact_clip.core.colours import class_colours
-from fact_clip.core.data_frame import data_frame
 from fact_clip.core.errors import GapError, InputError
-from fact_clip.core.extras import require
+from fact_clip.core.extras import data_frame, require
 from fact_clip.core.types import Json, Names
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from fact_clip.core import Factors, FileLocation, InputError, MissingDataError, 
 from fact_clip.core.io import parse_value, read_mapping
 from fact_clip.core.messages import join_names, spelling_key, suggest
 from fact_clip.core.paths import expanded
+from fact_clip.datasets import havid
 from fact_clip.formats.table import read_lines
-from fact_clip.text import havid
 from fact_clip.text.english import ENGLISH, WHOLE_NAMES, Sentences
 from fact_clip.text.grammar import Grammar
 

@@ -233,7 +233,7 @@ def frame_scores(
     return fuse(voters(output, blocks), weight, offset)
 
 
-def decode(output: Output, frame_weight: float | None = None) -> Tensor:
+def best_classes(output: Output, frame_weight: float | None = None) -> Tensor:
     """Return the best class of each frame, without switching penalty or calibration.
 
     Args:

@@ -92,7 +92,7 @@ class CandidateSet:
 
 
 @dataclass(frozen=True)
-class Scores:
+class ModelScores:
     """Model scores of one video for a candidate set: the input of decoding, O(T * C).
 
     Attributes:
@@ -115,7 +115,7 @@ class Scores:
     stride: int = 1
     rate: float = 1.0
     clock: Clock = field(default_factory=Clock)
-    rivals: Scores | None = None
+    rivals: ModelScores | None = None
 
     @property
     def row_of_frame(self) -> Integers:
@@ -128,9 +128,9 @@ class Scores:
         parts: list[object] = [self.similarity, self.rivals]
         for voter in self.voters:
             parts += vars(voter).values()
-        return sum(part.nbytes for part in parts if isinstance(part, Tensor | Scores))
+        return sum(part.nbytes for part in parts if isinstance(part, Tensor | ModelScores))
 
-    def to(self, device: torch.device | str) -> Scores:
+    def to(self, device: torch.device | str) -> ModelScores:
         """Return the scores on another device."""
         similarity = None if self.similarity is None else self.similarity.to(device)
         voters = tuple(voter.map(lambda table: table.to(device)) for voter in self.voters)
@@ -139,7 +139,7 @@ class Scores:
 
 @torch.inference_mode()
 def decode_scores(
-    scores: Scores,
+    scores: ModelScores,
     candidates: CandidateSet,
     settings: DecodeSettings | None = None,
     final: Integers | None = None,
@@ -152,8 +152,8 @@ def decode_scores(
         candidates: the classes that frames may be named with.
         settings: of decoding. `reject` is not applied here: `Segmenter.decode` does, since it
             knows the confidences of the run.
-        final: labels of the first frames, a multiple of `Scores.stride`, which are fixed and from
-            which decoding continues.
+        final: labels of the first frames, a multiple of `ModelScores.stride`, which are fixed
+            and from which decoding continues.
         table: `class_scores` of the candidates with the gamma of the settings, if they are there.
 
     Returns:
@@ -195,7 +195,7 @@ def decode_scores(
 
 
 @torch.inference_mode()
-def class_scores(scores: Scores, candidates: CandidateSet) -> Tensor:
+def class_scores(scores: ModelScores, candidates: CandidateSet) -> Tensor:
     """Return the class probabilities before decoding, averaged over the models.
 
     Args:
@@ -215,7 +215,7 @@ def class_scores(scores: Scores, candidates: CandidateSet) -> Tensor:
     return mean_probabilities(tables, scores.smoothing)
 
 
-def voter_labels(scores: Scores, candidates: CandidateSet) -> dict[str, Labels]:
+def voter_labels(scores: ModelScores, candidates: CandidateSet) -> dict[str, Labels]:
     """Return the labels of each branch alone, without switching penalty.
 
     Args:
@@ -235,7 +235,7 @@ def voter_labels(scores: Scores, candidates: CandidateSet) -> dict[str, Labels]:
 
 @torch.inference_mode()
 def decode_gammas(
-    scores: Scores,
+    scores: ModelScores,
     candidates: CandidateSet,
     trained: Flags,
     gammas: Sequence[float],

@@ -8,6 +8,12 @@ import numpy as np
 
 from fact_clip.core import Floats, Integers, Reals, runs
 
+SHORT = 0.2  # quantile of the lengths of action segments
+# Each frame of a wrong segment adds evidence for it, but not independent evidence, so the penalty
+# grows more slowly than the length.
+PENALTY = 1.2  # nats, times a power of the rows of a short segment
+PENALTY_POWER = 0.8
+
 
 def decode_switching(
     scores: Reals,
@@ -177,3 +183,13 @@ def absorb_short(labels: Integers, scores: Reals, shortest: int, n_final: int = 
         start_of[end] = first
         heappush(queue, (end - first, first))
     return labels
+
+
+def short_segment_penalty(segment: float, factor: float = PENALTY) -> float:
+    """Return the switching penalty in nats for short segments of so many rows.
+
+    Args:
+        segment: rows of a short segment, the `SHORT` quantile of all.
+        factor: of the power of its length.
+    """
+    return round(factor * segment**PENALTY_POWER, 1)

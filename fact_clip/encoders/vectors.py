@@ -1,14 +1,18 @@
 """The vectors of a vocabulary's classes and factors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fact_clip.config import TextConfig
 from fact_clip.core import InputError, Names, Singles, Vocabulary
+from fact_clip.datasets import havid
 from fact_clip.encoders import TextEncoder, text_encoder
-from fact_clip.text.prompts import make_prompts
+from fact_clip.text.prompts import make_prompts, tidy
+
+PHRASES: dict[str, Callable[[str], str]] = {"name": tidy, "havid": havid.phrase}
+"""Ways to read names: class name -> phrase that starts with its verb."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,9 @@ def embed(
 
     Several prompts of one class (`make_prompts`) give their mean, of length 1.
     """
-    prompts = make_prompts(vocabulary, templates, phrase=phrase)
+    if phrase not in PHRASES:
+        raise InputError("phrase", f"no entry {phrase!r}", f"use one of {', '.join(PHRASES)}")
+    prompts = make_prompts(vocabulary, templates, to_phrase=PHRASES[phrase])
     texts = prompts.texts()
     rows = check_vectors(encoder.name, encoder.encode_texts(texts), texts)
     row_of = dict(zip(texts, rows, strict=True))

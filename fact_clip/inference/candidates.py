@@ -23,6 +23,7 @@ from fact_clip.encoders import FRAME_ENCODERS, TextEncoder, is_local, text_encod
 from fact_clip.encoders.vectors import class_texts
 from fact_clip.inference.new_words import VectorCache, describe_new_word, new_words
 from fact_clip.models import FACT
+from fact_clip.models.heads import is_open
 from fact_clip.run import LoadedRun, Run
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class CandidateReader:
 
     def load(self) -> None:
         """Load what embeds and compares names, where the head reads text."""
-        if self.run.config.model.is_open:
+        if is_open(self.run.config.model.head):
             with suppress(InputError):  # stored vectors have none for new names
                 candidates, phrases = self._open_set(("something new",))
                 new_words(candidates.vocabulary, self.vocabulary, phrases, str(self.device))
@@ -82,7 +83,7 @@ class CandidateReader:
         check_actions(actions, ())
         names = self._as_spelled_in_training(actions)
         check_actions(names, self.vocabulary.background)
-        if not self.run.config.model.is_open:
+        if not is_open(self.run.config.model.head):
             return self._closed_set(names)
 
         candidates, phrases = self._open_set(names)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import compress
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +18,7 @@ from fact_clip.core import (
     Floats,
     InputError,
     Integers,
+    Location,
     Segment,
     Segmentation,
     Singles,
@@ -24,14 +26,20 @@ from fact_clip.core import (
 )
 from fact_clip.core.arguments import table_of
 from fact_clip.core.plugins import Table
-from fact_clip.core.scores import Scores as FrameScores
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores
+from fact_clip.core.scores import Scores
+from fact_clip.decoding import (
+    CandidateSet,
+    DecodeSettings,
+    ModelScores,
+    class_scores,
+    decode_scores,
+)
 from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.scorer import FrameScorer
 
 MOST_ALTERNATIVES = 5  # of a segment
 
-Decode = Callable[[FrameScores], ArrayLike]
+Decode = Callable[[Scores], ArrayLike]
 """A decoder: from the scores of a video to the index among their names of each frame, (T,)."""
 
 
@@ -76,14 +84,36 @@ class SegmentDecoder:
     Attributes:
         scorer: source of the scores.
         candidates: the classes that frames are named with.
-        settings: of decoding, without a None that the scorer could fill.
+        settings: of decoding; what is None is filled from those of the scorer.
     """
 
     scorer: FrameScorer
     candidates: CandidateSet
-    settings: DecodeSettings
+    settings: DecodeSettings = field(default_factory=DecodeSettings)
 
-    def segmentation(self, scores: Scores) -> Segmentation:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", self.settings.over(self.scorer.settings))
+
+    def score(
+        self,
+        features: Any,
+        where: Location,
+        clock: Clock,
+        transcript: Sequence[str] | None = None,
+    ) -> ModelScores:
+        """Check features and score them for the candidates.
+
+        Args:
+            features: raw features (T, D).
+            where: location of an error about them.
+            clock: times of the frames.
+            transcript: the actions in order, for a model that aligns transcripts.
+        """
+        rows = self.scorer.checked(features, where)
+        rivals = self.settings.reject is not None
+        return self.scorer.score(rows, self.candidates, clock, transcript, rivals=rivals)
+
+    def segmentation(self, scores: ModelScores) -> Segmentation:
         """Return the segmentation of a scored video."""
         row_scores = self.class_scores(scores)
         frames = self.label(scores, row_scores=row_scores)
@@ -96,7 +126,7 @@ class SegmentDecoder:
             ranked.append(replace(segment, alternatives=tuple(runners_up[:MOST_ALTERNATIVES])))
         return self.finish(ranked, scores.clock)
 
-    def segmentation_by(self, decode: Decode, scores: Scores) -> Segmentation:
+    def segmentation_by(self, decode: Decode, scores: ModelScores) -> Segmentation:
         """Return the segmentation of a scored video by another decoder."""
         frame_scores = self.frame_scores(scores)
         n_frames, n_classes = frame_scores.array.shape
@@ -108,11 +138,11 @@ class SegmentDecoder:
         frames = Segmentation.from_frames(names, confidence=confidence)
         return self.finish(frames.segments, scores.clock)
 
-    def class_scores(self, scores: Scores) -> Tensor:
+    def class_scores(self, scores: ModelScores) -> Tensor:
         """Return the probabilities of the candidates before decoding, (T', C)."""
         return class_scores(scores, self.candidates.with_gamma(self.settings.gamma))
 
-    def frame_scores(self, scores: Scores, row_scores: Tensor | None = None) -> FrameScores:
+    def frame_scores(self, scores: ModelScores, row_scores: Tensor | None = None) -> Scores:
         """Return the probabilities of the allowed candidates in each frame.
 
         Args:
@@ -125,11 +155,11 @@ class SegmentDecoder:
         names = tuple(compress(self.candidates.vocabulary, allowed))
         rows = row_scores.cpu().numpy()[:, allowed].astype(np.float32)
         starts = scores.clock.starts(scores.n_frames)
-        return FrameScores(rows[scores.row_of_frame], names, starts)
+        return Scores(rows[scores.row_of_frame], names, starts)
 
     def label(
         self,
-        scores: Scores,
+        scores: ModelScores,
         final: Integers | None = None,
         row_scores: Tensor | None = None,
     ) -> FrameLabels:
@@ -147,7 +177,7 @@ class SegmentDecoder:
             certainty = self.scorer.calibrated(self._shares_of_all(scores, labels, shares))
         return FrameLabels(labels, confidence, certainty)
 
-    def _shares_of_all(self, scores: Scores, labels: Integers, shares: Singles) -> Singles:
+    def _shares_of_all(self, scores: ModelScores, labels: Integers, shares: Singles) -> Singles:
         """Return the scores (T,) of labels among all classes of the run."""
         everything = self.scorer.with_run_classes(self.candidates).with_gamma(self.settings.gamma)
         index = everything.vocabulary.encode(self.candidates.vocabulary)

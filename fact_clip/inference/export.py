@@ -18,6 +18,7 @@ from fact_clip.core.paths import check_place, whole_file
 from fact_clip.decoding import voters
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
+from fact_clip.models.heads import is_open
 
 SUFFIXES = (".pt2", ".onnx")
 METADATA = "fact_clip"
@@ -113,7 +114,7 @@ def _example_inputs(scorer: Scorer) -> tuple[dict[str, Tensor], Json]:
     n_rows = scorer.run.config.model.tokens + 1
     values = {"features": torch.zeros(1, n_rows + 37, scorer.run.transform.width)}
     dimensions: Json = {"features": {1: torch.export.Dim("rows", min=n_rows, max=_MAX_ROWS)}}
-    if scorer.run.config.model.is_open:
+    if is_open(scorer.run.config.model.head):
         assert scorer.model.text is not None
         # The exporter would take the buffer itself for a constant.
         values["text"] = scorer.model.text.cpu().clone()

@@ -32,7 +32,7 @@ from fact_clip.decoding import (
     CandidateSet,
     Confidence,
     DecodeSettings,
-    Scores,
+    ModelScores,
     Voters,
     class_scores,
     decode_scores,
@@ -46,8 +46,9 @@ from fact_clip.inference.candidates import CandidateReader, check_trust
 from fact_clip.inference.windows import Pass, Window, cut_windows, grouped
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
+from fact_clip.models.heads import is_open
 from fact_clip.run import LoadedRun, Run
-from fact_clip.video.decode import probe
+from fact_clip.video.pictures import probe
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +184,7 @@ class FrameScorer(Protocol):
         *,
         rivals: bool = False,
         batch_frames: int = 0,
-    ) -> list[Scores]:
+    ) -> list[ModelScores]:
         """Score several videos for some candidates of `choose`, the short ones in one pass.
 
         Args:
@@ -206,7 +207,7 @@ class FrameScorer(Protocol):
         transcript: Sequence[str] | None = None,
         *,
         rivals: bool = False,
-    ) -> Scores:
+    ) -> ModelScores:
         """Score raw features (T, D) of one video; see `score_together`."""
         clocks = [clock or Clock()]
         (scores,) = self.score_together([features], candidates, clocks, transcript, rivals=rivals)
@@ -263,7 +264,7 @@ class Scorer(FrameScorer):
         self.settings = DecodeSettings(switch_penalty=config.decode.switch_penalty)
         self.frames_per_score = 1 if config.data.interleave else config.data.stride
         self.adjustable = ["threshold", "switch_penalty", "shortest"]
-        if config.model.is_open or self.calibration is not None:
+        if is_open(config.model.head) or self.calibration is not None:
             self.adjustable.insert(1, "gamma")
         if self.confidence is not None:
             self.adjustable.append("reject")
@@ -351,11 +352,11 @@ class Scorer(FrameScorer):
         *,
         rivals: bool = False,
         batch_frames: int = 0,
-    ) -> list[Scores]:
+    ) -> list[ModelScores]:
         """Score several videos; see `FrameScorer.score_together`."""
         order = self._order(transcript, max(map(len, videos)))
         voters_of = self._voters(videos, candidates, order, batch_frames)
-        rival_scores: Sequence[Scores | None] = [None] * len(videos)
+        rival_scores: Sequence[ModelScores | None] = [None] * len(videos)
         everything = self.with_run_classes(candidates) if rivals else candidates
         if everything.vocabulary.names != candidates.vocabulary.names:
             rival_scores = self.score_together(
@@ -391,8 +392,8 @@ class Scorer(FrameScorer):
         clock: Clock,
         parts: list[Voters],
         candidates: CandidateSet,
-        rivals: Scores | None,
-    ) -> Scores:
+        rivals: ModelScores | None,
+    ) -> ModelScores:
         """Return the scores of a video from the voters of each model."""
         decode = self.run.config.decode
         if decode.factor_weight and not parts[0].aligned:
@@ -404,7 +405,7 @@ class Scorer(FrameScorer):
         if candidates.prototypes:
             pairs = zip(candidates.prototypes, parts, strict=True)
             parts = [prototypes.added_to(part) for prototypes, part in pairs]
-        return Scores(
+        return ModelScores(
             n_frames=n_frames,
             voters=tuple(replace(part, features=None) for part in parts),
             frame_weight=decode.frame_weight,

@@ -10,8 +10,8 @@ from fact_clip.core import Array, Clock, InputError, Segment, Segmentation
 from fact_clip.core.arguments import array_of
 from fact_clip.encoders import FrameEncoder, clip_of
 from fact_clip.inference.decoder import FrameLabels, SegmentDecoder
-from fact_clip.video.decode import scaled
 from fact_clip.video.extract import RowEncoder
+from fact_clip.video.pictures import scaled
 
 HOPS = 4  # how often a video is scored in one delay
 

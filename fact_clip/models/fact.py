@@ -8,7 +8,7 @@ from fact_clip.core.arguments import number_of, whole_of
 from fact_clip.core.errors import InputError
 from fact_clip.models.blocks import BLOCKS, Scene, block_configs
 from fact_clip.models.branches import sinusoidal_positions
-from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection
+from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection, is_open, reads_text
 from fact_clip.models.kernels.base import keep_freed_memory
 from fact_clip.models.objects import ObjectEvidence, ObjectSpec
 from fact_clip.models.output import BlockOutput, Output
@@ -53,8 +53,8 @@ class FACT(nn.Module):
         whole_of(input_dim, "input_dim", 1, 1_000_000)
         number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
         fits = text is not None and text.dim() in (2, 3) and len(text) == classes.count
-        if config.reads_text and not fits:
-            shape = "(C, slots, E)" if config.is_open else "(C, E)"
+        if reads_text(config.head) and not fits:
+            shape = "(C, slots, E)" if is_open(config.head) else "(C, E)"
             problem = f"needs text vectors {shape} of {classes.count} classes"
             raise InputError(f"head {config.head!r}", problem)
         self.config = config
@@ -82,7 +82,7 @@ class FACT(nn.Module):
                 output_dim=text.shape[-1],
                 dropout=config.alignment.dropout,
             )
-        self.register_buffer("text_embeddings", text if config.reads_text else None)
+        self.register_buffer("text_embeddings", text if reads_text(config.head) else None)
 
     def _setup_tokens(self) -> None:
         width = self.config.input.action_dim
@@ -206,7 +206,7 @@ class FACT(nn.Module):
             raise InputError("model", f"{problem}, not booleans, {tuple(features.shape[:2])}")
 
     def _candidates(self, text: Tensor | None) -> Candidates | None:
-        if text is None or not self.config.is_open:
+        if text is None or not is_open(self.config.head):
             return None
         embeddings = text.unsqueeze(1) if text.dim() == 2 else text
         if embeddings.shape[1:] != (self.classes.n_slots, self.classes.text_width):

@@ -6,6 +6,7 @@ no class count: they make their heads through a ``HeadFactory`` and pass the can
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any
@@ -95,7 +96,7 @@ class Head(nn.Module):
 
     # Whether the scores are log-probabilities already, which are not normalised again.
     log_probabilities = False
-    # Of a plug-in: whether it scores the candidates of `text`, so that any name can be one.
+    # Whether it scores the candidates of `text`, so that any name can be one.
     is_open = False
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
@@ -184,6 +185,8 @@ class TextHead(Head):
     fed back in place of that slot's key, so that no identity comes in (docs/method.md,
     'Text head').
     """
+
+    is_open = True
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__(width, classes, null)
@@ -334,6 +337,25 @@ _HEADS: dict[str, type[Head]] = {
     "similarity": SimilarityHead,
 }
 HEADS = Table("fact_clip.heads", _HEADS, _adopt)
+
+
+def is_open(head: str) -> bool:
+    """Return whether a head scores candidates by their texts, so that it takes any name.
+
+    A missing or broken plug-in does not.
+
+    Args:
+        head: name in `HEADS`.
+    """
+    with suppress(InputError):
+        return bool(getattr(HEADS.get(head), "is_open", False))
+    return False
+
+
+def reads_text(head: str) -> bool:
+    """Return whether a head is made from vectors of class names."""
+    return head == "fact-clip" or is_open(head)
+
 
 HeadFactory = Callable[[int, bool], Head]
 

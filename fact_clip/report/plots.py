@@ -1,20 +1,20 @@
-"""Plots: timelines with a readable legend, S over U, confusions, features, class scores."""
+"""Plots: timelines with a readable legend, S over U, confusions."""
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from rich.cells import cell_len
 
-from fact_clip.core import Floats, InputError, Json, Reals, Segmentation, Vocabulary, library_errors
+from fact_clip.core import Floats, InputError, Json, Segmentation, Vocabulary, library_errors
 from fact_clip.core.colours import BACKGROUND_COLOUR, class_colours
 from fact_clip.core.extras import install_command
 from fact_clip.core.paths import check_place, whole_file
 from fact_clip.report.analysis import confusion, factor_confusions, labellings
-from fact_clip.report.record import ROWS, Labels, Video
+from fact_clip.report.record import ROWS, Video
 from fact_clip.report.summary import Evaluated, video_figures
 
 with library_errors("plots", "no matplotlib", ImportError, fix=install_command("plots")):
@@ -25,7 +25,6 @@ with library_errors("plots", "no matplotlib", ImportError, fix=install_command("
     from matplotlib.figure import Figure
     from matplotlib.font_manager import fontManager
     from matplotlib.legend import Legend
-    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
     from matplotlib.text import Text
 
@@ -186,7 +185,7 @@ def add_legend(figure: Figure, rows: Collection[tuple[str, str]]) -> None:
         handlelength=1.4,
         columnspacing=1.4,
     )
-    _show_plainly(legend)
+    show_plainly(legend)
 
 
 def _legend_columns(names: Collection[str]) -> int:
@@ -196,7 +195,7 @@ def _legend_columns(names: Collection[str]) -> int:
     return max(1, min(n_fitting, _MOST_COLUMNS, len(names)))
 
 
-def _show_plainly(legend: Legend) -> None:
+def show_plainly(legend: Legend) -> None:
     """Show a $ in a name as a $."""
     for label in legend.get_texts():
         label.set_parse_math(False)
@@ -233,9 +232,6 @@ def curve(zero_shot: Json) -> Figure:
 MOST_TIMELINES = 12
 MOST_CLASSES = 60  # of a confusion matrix, the most frequent ones
 _UNLABELLED = "no label"
-
-_MOST_POINTS = 5000  # more dots only hide each other
-_FLOOR = -10.0  # nats; what is less likely looks the same
 
 
 def save_plots(evaluated: Evaluated, out: Path) -> Iterator[Path]:
@@ -311,140 +307,4 @@ def confusion_figure(
     name_ticks(axes.yaxis, labels, fontsize=6)
     axes.set(xlabel=f"predicted {kind}", ylabel=f"true {kind}")
     figure.colorbar(image, ax=axes, label="share of the frames of the true class", shrink=0.7)
-    return figure
-
-
-class Frames(NamedTuple):
-    """The states of the model for one video."""
-
-    name: str
-    input: Reals  # (T, D)
-    features: Reals  # (T, H) of the last block
-    scores: Reals  # (T, C) log scores
-    labels: Labels  # (T,)
-
-
-def draw_frames(
-    videos: Iterable[Frames], vocabulary: Vocabulary, out: Path, *, title: str, n_scores: int = 4
-) -> list[Path]:
-    """Draw input.png, features.png and, of `n_scores` videos, scores_NAME.png into a folder.
-
-    Args:
-        videos: from `fact_clip.training.embeddings.frame_states`.
-        vocabulary: the classes.
-        out: the folder.
-        title: beginning of each title.
-        n_scores: videos whose scores are drawn.
-
-    Returns:
-        The files.
-    """
-    videos = list(videos)
-    figures = {}
-    for video in videos[:n_scores]:
-        heading = f"{title}: {video.name}"
-        figures[f"scores_{video.name}"] = class_scores(
-            video.scores, video.labels, vocabulary.names, title=heading
-        )
-    labels = np.concatenate([video.labels for video in videos])
-    for kind in ("input", "features"):
-        rows = [np.asarray(getattr(video, kind), dtype=np.float32) for video in videos]
-        heading = f"{title}: {kind}, {len(videos)} videos"
-        figures[kind] = space(np.concatenate(rows), labels, vocabulary, title=heading)
-    return [save_figure(figure, out / f"{name}.png", dpi=120) for name, figure in figures.items()]
-
-
-def principal_components(rows: Floats) -> tuple[Floats, Floats]:
-    """Project rows on their two principal axes.
-
-    Each axis points to where its largest coefficient is positive, so that equal rows give equal
-    pictures.
-
-    Args:
-        rows: (N, D).
-
-    Returns:
-        Coordinates (N, 2), and the share of the variance along each axis (2,).
-    """
-    centred = rows - rows.mean(axis=0)
-    _, strength, axes = np.linalg.svd(centred, full_matrices=False)  # (K,), (K, D)
-    if len(strength) < 2:
-        problem = f"an array of shape {centred.shape}, less than two rows of two columns"
-        raise InputError("embeddings", problem)
-    axes = axes[:2]
-    signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
-    total = float((strength**2).sum()) or 1.0
-    return centred @ (axes * signs[:, None]).T, strength[:2] ** 2 / total
-
-
-def space(vectors: Reals, labels: Labels, vocabulary: Vocabulary, title: str) -> Figure:
-    """Draw vectors (N, D) as dots on two principal axes, in the colours of their labels (N,).
-
-    Background is grey and lies below. Vectors with the label -1 are not drawn.
-    """
-    step = -(-len(vectors) // _MOST_POINTS)
-    labels = labels[::step]
-    points, shares = principal_components(np.asarray(vectors[::step], dtype=np.float64))
-
-    figure, axes = new_axes(11, 7, title)
-    axes.set_xlabel(f"first principal axis ({shares[0]:.0%} of the variance)")
-    axes.set_ylabel(f"second ({shares[1]:.0%})")
-
-    looks = class_colours(vocabulary.names, vocabulary.background)
-    colours = [looks[name]["colour"] or BACKGROUND_COLOUR for name in vocabulary.names]
-    drawn = [int(label) for label in np.unique(labels) if label >= 0]
-    for label in sorted(drawn, key=lambda label: colours[label] != BACKGROUND_COLOUR):
-        x, y = points[labels == label].T
-        axes.scatter(x, y, s=6, color=colours[label], linewidths=0)
-    legend = figure.legend(
-        [Line2D([], [], marker="o", linestyle="", color=colours[label]) for label in drawn],
-        [vocabulary.names[label] for label in drawn],
-        loc="outside right upper",
-        fontsize=7,
-        frameon=False,
-        ncols=-(-len(drawn) // 40),
-    )
-    _show_plainly(legend)
-    return figure
-
-
-def class_scores(
-    scores: Reals,
-    truth: Labels,
-    names: Sequence[str],
-    *,
-    title: str = "",
-) -> Figure:
-    """Draw a heat map of log-probabilities, a row for each class that is ever best or true.
-
-    Args:
-        scores: (T, C); those below -10 look alike.
-        truth: class indices (T,), drawn as a white line; -1 for unlabelled frames.
-        names: names of the C classes.
-        title: the title.
-
-    Returns:
-        The figure.
-    """
-    classes = np.union1d(scores.argmax(axis=1), truth[truth >= 0])
-    row_of = np.full(len(names) + 1, np.nan)  # the last one is for -1
-    row_of[classes] = np.arange(len(classes))
-    figure, axes = new_axes(12, 1.5 + 0.18 * len(classes), title)
-    image = axes.imshow(
-        scores[:, classes].T.clip(_FLOOR, 0),
-        aspect="auto",
-        interpolation="nearest",
-        vmin=_FLOOR,
-        vmax=0,
-    )
-    axes.step(
-        np.arange(len(truth)),
-        row_of[truth],
-        where="mid",
-        color="white",
-        linewidth=1,
-    )
-    name_ticks(axes.yaxis, [names[label] for label in classes], fontsize=7)
-    axes.set_xlabel("frame")
-    figure.colorbar(image, ax=axes, label="log p(class); white: truth")
     return figure

@@ -27,10 +27,11 @@ from fact_clip.core import (
 from fact_clip.core.colours import class_colours
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import write_lines
+from fact_clip.hub import run_folder
 from fact_clip.report import analysis
 from fact_clip.report.assets import FOLDER, TIMELINE, read_assets
 from fact_clip.report.record import FIX, ROWS, Labels, Record, Video
-from fact_clip.run import Run, run_folder
+from fact_clip.run import Run
 
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
 _TOP = 3  # wrong names of an unseen class that the page lists

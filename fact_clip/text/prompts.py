@@ -7,7 +7,6 @@ from pathlib import Path
 
 from fact_clip.core import WHOLE_NAME, InputError, Names, Vocabulary
 from fact_clip.core.io import parse_value, read_mapping
-from fact_clip.text import havid
 from fact_clip.text.forms import gerund, third_person
 
 _PLAIN = ("{phrase}",)
@@ -37,10 +36,6 @@ def tidy(name: str) -> str:
     return " ".join(re.sub(r"[_,/\s]+", " ", name).split()) or name
 
 
-# Ways to read names: class name -> phrase that starts with its verb.
-PHRASES: dict[str, Callable[[str], str]] = {"name": tidy, "havid": havid.phrase}
-
-
 @dataclass(frozen=True)
 class Prompts:
     """Texts for an encoder, which averages the vectors of the prompts of one class or factor.
@@ -63,7 +58,7 @@ class Prompts:
 
 
 def make_prompts(
-    vocabulary: Vocabulary, templates: str = "plain", *, phrase: str = "name"
+    vocabulary: Vocabulary, templates: str = "plain", *, to_phrase: Callable[[str], str] = tidy
 ) -> Prompts:
     """Make prompts of every class and of every factor.
 
@@ -72,16 +67,15 @@ def make_prompts(
     Args:
         vocabulary: the classes.
         templates: a key of `TEMPLATES`.
-        phrase: a key of `PHRASES`.
+        to_phrase: reads a class name as a phrase that starts with its verb.
 
     Returns:
         The prompts.
     """
-    for where, table, name in (("templates", TEMPLATES, templates), ("phrase", PHRASES, phrase)):
-        if name not in table:
-            raise InputError(where, f"no entry {name!r}", f"use one of {', '.join(table)}")
+    if templates not in TEMPLATES:
+        fix = f"use one of {', '.join(TEMPLATES)}"
+        raise InputError("templates", f"no entry {templates!r}", fix)
     wording = TEMPLATES[templates]
-    to_phrase = PHRASES[phrase]
 
     classes = {}
     for name in vocabulary:

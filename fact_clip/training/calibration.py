@@ -20,7 +20,7 @@ from fact_clip.decoding import (
     Calibration,
     CandidateSet,
     Confidence,
-    Scores,
+    ModelScores,
     class_scores,
     decode_gammas,
     decode_scores,
@@ -72,7 +72,7 @@ class ScoredVideos:
         dataset: Dataset,
         video_names: Sequence[str],
         actions: Sequence[str] | None = None,
-        scores: Sequence[Scores] | None = None,
+        scores: Sequence[ModelScores] | None = None,
     ) -> None:
         self.settings = scorer.settings
         self.candidates = scorer.choose(actions)
@@ -149,7 +149,7 @@ class ScoredVideos:
         return [_log_scores(scores, candidates) for scores in self.scores]
 
 
-def _log_scores(scores: Scores, candidates: CandidateSet) -> NDArray[np.float64]:
+def _log_scores(scores: ModelScores, candidates: CandidateSet) -> NDArray[np.float64]:
     table = class_scores(scores, candidates).cpu().numpy()
     return np.log(np.maximum(table, np.finfo(table.dtype).tiny))
 

@@ -15,10 +15,11 @@ from fact_clip.config import EvaluationConfig
 from fact_clip.core.io import write_value
 from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.describe import SEPARABLE, separability
+from fact_clip.datasets.separability import SEPARABLE, separability
 from fact_clip.decoding import Calibration
 from fact_clip.decoding.choice import DecodeValues, DecodingChoice
 from fact_clip.inference.scorer import Scorer
+from fact_clip.models.heads import is_open
 from fact_clip.run import Run
 from fact_clip.training.calibration import (
     ScoredVideos,
@@ -159,7 +160,7 @@ def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
         device: where the models run.
     """
     calibration = None
-    if dataset.holdout is not None and run.config.model.is_open:
+    if dataset.holdout is not None and is_open(run.config.model.head):
         calibration = calibrate(calibration_pairs(run, dataset, device))
         write_value(inside(run.path, "calibration.json"), calibration)
     choice = choose_decoding(run, dataset, device, calibration)

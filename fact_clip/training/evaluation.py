@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fact_clip import __version__, metrics
+from fact_clip import metrics
 from fact_clip.config import EvaluationConfig, warn_of_unused
 from fact_clip.core import (
     Floats,
@@ -29,19 +29,22 @@ from fact_clip.core.distributed import Precision, Processes, pick_device
 from fact_clip.core.io import read_lines, write_value
 from fact_clip.core.paths import check_place, inside, write_lines
 from fact_clip.core.progress import paced
+from fact_clip.core.version import __version__
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split
 from fact_clip.datasets.memory import DATA_SOURCES, DataSource, MemoryStore, with_data
 from fact_clip.decoding import (
     Calibration,
     CandidateSet,
-    Scores,
+    ModelScores,
     decode_scores,
     reliability,
     voter_labels,
 )
 from fact_clip.decoding.scores import Labels
+from fact_clip.hub import run_folder
 from fact_clip.inference.scorer import Scorer
+from fact_clip.models.heads import is_open
 from fact_clip.run import LoadedRun, Run, check_classes, commit, evaluation_stem
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import (
@@ -92,7 +95,7 @@ class ScoredSplit:
     vocabulary: Vocabulary
     truth: VideoLabels
     rows: list[dict[str, Labels]]
-    scores: list[Scores]
+    scores: list[ModelScores]
     members: list[VideoLabels]
 
     @property
@@ -216,7 +219,7 @@ def _set_trust(
     """Trust a text encoder that the caller names; warn where it has no effect."""
     names_encoder = any(override.startswith("text.encoder=") for override in overrides)
     scorer.reader.trust_encoder = trust_encoder or names_encoder
-    if names_encoder and actions is None and scorer.run.config.model.is_open:
+    if names_encoder and actions is None and is_open(scorer.run.config.model.head):
         logger.warning(
             "text.encoder has no effect without new names: "
             "trained classes keep the vectors of the training"
@@ -348,12 +351,13 @@ def open_run(
         InputError: an override belongs to the training, or the run does not fit the data.
     """
     _check_overrides(overrides, has_other_data=data is not None)
-    loaded = Run.open(run_dir, overrides)
+    folder = run_folder(run_dir)
+    loaded = Run.open(folder, overrides)
     torch_device = pick_device(device, "device")
     run = loaded.run
     if data is not None:
         run = replace(run, config=with_data(run.config, data))
-    trained = Run.read(run_dir) if overrides else run
+    trained = Run.read(folder) if overrides else run
     metrics.figure_keys(run.config.evaluation.profile)
     dataset = Dataset.open(run.config.data, None if data is None else MemoryStore(data))
     calibration = loaded.calibration

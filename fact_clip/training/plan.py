@@ -19,10 +19,11 @@ from fact_clip.core import WHOLE_NAME, InputError, Json, Vocabulary
 from fact_clip.core.distributed import pick_device, place_in_launch
 from fact_clip.datasets.benchmarks import IN_MEMORY
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.describe import guess_names
 from fact_clip.datasets.layout import DataFolder, DataStore
+from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.objects import OBJECT_SLOT, ObjectColumns
 from fact_clip.encoders.vectors import class_texts, class_vectors, embed_as, twins
+from fact_clip.models.heads import is_open
 from fact_clip.run import Run
 from fact_clip.training.calibration import check_posterior
 from fact_clip.training.callbacks import check_loggers
@@ -156,7 +157,7 @@ class _Planner:
             for key in ("background", "unlabelled", "grammar"):
                 values[f"data.{key}"] = getattr(guess, key)
             data = guess
-        if self.config.text.parts == "auto" and self.config.model.is_open:
+        if self.config.text.parts == "auto" and is_open(self.config.model.head):
             if self.folder.vocabulary(data).slots == WHOLE_NAME:
                 values["text.parts"] = ("sentence",)
                 messages.append("class names are embedded as a sentence")
@@ -180,7 +181,7 @@ class _Planner:
         if settings.member_parts and 1 < parts < settings.members:
             message = f"{settings.members} members share {parts} parts of validation videos"
             warnings.warn(message, stacklevel=2)
-        is_zero_shot = self.dataset.holdout is not None and self.config.model.is_open
+        is_zero_shot = self.dataset.holdout is not None and is_open(self.config.model.head)
         if is_zero_shot and not settings.member_parts:
             check_posterior(self.config.decode, self.dataset)
 
@@ -206,7 +207,7 @@ class _Planner:
         names = holdout.validation_unseen
         rule = "gamma is chosen by the accuracy of seen classes alone"
         if setting is None:
-            if names or not self.config.model.is_open:
+            if names or not is_open(self.config.model.head):
                 return Decision()
             fix = "data.validation_unseen=auto selects some"
             message = f"data.holdout names no validation-unseen classes, so {rule}; {fix}"
@@ -274,7 +275,7 @@ class _Planner:
         vocabulary = self.dataset.vocabulary
         if self.config.model.head == "fact-clip":
             return {"text": torch.from_numpy(class_vectors(config, vocabulary, device))}
-        if not self.config.model.is_open:
+        if not is_open(self.config.model.head):
             return {}
         if "factors" in config.parts and vocabulary.slots == WHOLE_NAME:
             problem = f"{list(config.parts)}, but the names have no parts"

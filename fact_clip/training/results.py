@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from fact_clip.core import Json
-from fact_clip.core.data_frame import data_frame
+from fact_clip.core.extras import data_frame
 
 if TYPE_CHECKING:
     from pandas import DataFrame

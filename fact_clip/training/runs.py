@@ -31,7 +31,6 @@ from fact_clip.run import Run, member_folders, read_weights, remove_unfinished
 from fact_clip.training import trainer
 from fact_clip.training.callbacks import Callback
 from fact_clip.training.choice import learn_calibration
-from fact_clip.training.estimate import load_config
 from fact_clip.training.plan import Plan, report_notes, resolve
 from fact_clip.training.results import Training
 from fact_clip.training.state import begin, check_free
@@ -253,6 +252,8 @@ def _planned(
     elif data is not None:
         config = Config.load(config, overrides)
     else:
+        from fact_clip.advice.estimate import load_config  # it trains, to estimate the time
+
         config = load_config(config, overrides, stored)
 
     folder = None

@@ -9,7 +9,9 @@ from torch import Tensor
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.hub import run_folder
 from fact_clip.models import FACT
+from fact_clip.models.heads import is_open, reads_text
 from fact_clip.run import Run, load_strictly, read_weights
 
 _KEY = "train.init"
@@ -31,7 +33,7 @@ def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, 
     """
     if config.train.init is None:
         return None, {}
-    run = Run.read(config.train.init)
+    run = Run.read(run_folder(config.train.init))
     _check_same_settings(run, config)
     n_columns = run.transform.input_dim
     if n_columns != dataset.input_dim:
@@ -51,7 +53,7 @@ def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, 
 
 def _check_same_settings(run: Run, config: Config) -> None:
     """Raise an InputError if the model or the texts of a starting run have other settings."""
-    groups = ("model", "text") if config.model.reads_text else ("model",)
+    groups = ("model", "text") if reads_text(config.model.head) else ("model",)
     for group in groups:
         settings = getattr(config, group).model_dump()
         for name, value in getattr(run.config, group).model_dump().items():
@@ -64,7 +66,7 @@ def _check_same_settings(run: Run, config: Config) -> None:
 
 def _check_classes(run: Run, config: Config, vocabulary: Vocabulary) -> None:
     """Raise an InputError if a starting run cannot be trained on these classes."""
-    if config.model.is_open or run.vocabulary.names == vocabulary.names:
+    if is_open(config.model.head) or run.vocabulary.names == vocabulary.names:
         return
     if config.model.head != "closed" or config.model.transcript:
         problem = (
@@ -99,7 +101,7 @@ def load_start(model: FACT, run: Run) -> None:
 
     Text vectors, and the outputs of new classes, keep their values.
     """
-    start = Run.read(str(run.config.train.init))
+    start = Run.read(run_folder(str(run.config.train.init)))
     path = start.path / "model.safetensors"
     weights, _ = read_weights(path)
     if model.text is not None:

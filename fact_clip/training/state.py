@@ -33,6 +33,7 @@ from fact_clip.datasets.statistics import (
 from fact_clip.decoding.durations import Durations
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
+from fact_clip.models.heads import is_open
 from fact_clip.models.similarity import CHANNELS
 from fact_clip.run import Run, check_classes, classes_of, load_strictly, read_weights, save_weights
 from fact_clip.training.plan import Plan
@@ -249,7 +250,7 @@ def _classes(plan: Plan) -> Classes:
     """Return what the heads need of the vocabulary."""
     model = plan.config.model
     vocabulary = plan.dataset.vocabulary
-    if model.is_open:
+    if is_open(model.head):
         _, n_slots, width = plan.texts["text"].shape
         return Classes(
             len(vocabulary),
@@ -302,7 +303,7 @@ def scored_classes(run: Run, dataset: Dataset) -> tuple[int, ...]:
 
     With a head that reads text these are the classes that it may see, else all, one output each.
     """
-    if run.config.model.is_open:
+    if is_open(run.config.model.head):
         return dataset.learned
     return tuple(range(len(run.vocabulary)))
 

@@ -28,6 +28,7 @@ from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, dra
 from fact_clip.inference.scorer import Scorer
 from fact_clip.losses.truth import Truth
 from fact_clip.models import FACT
+from fact_clip.models.heads import is_open
 from fact_clip.run import LoadedRun, Run, save_weights
 from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog, StopTraining
 from fact_clip.training.clicks import ClickBorders
@@ -164,7 +165,7 @@ class Trainer:
         target_of = np.full(len(self.run.vocabulary) + 1, IGNORED)
         target_of[classes] = np.arange(len(classes))
         text_embeddings = None
-        if self.model.text is not None and config.model.is_open:
+        if self.model.text is not None and is_open(config.model.head):
             text_embeddings = self.model.text[classes]
 
         videos = TrainingVideos(

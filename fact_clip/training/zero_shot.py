@@ -14,7 +14,7 @@ from fact_clip import metrics
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout_choice import Factor, level, lost_factors
-from fact_clip.decoding import Calibration, Scores
+from fact_clip.decoding import Calibration, ModelScores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
 from fact_clip.training.calibration import (
@@ -61,7 +61,7 @@ def report(
     dataset: Dataset,
     video_names: Sequence[str],
     actions: Sequence[str] | None = None,
-    scores: Sequence[Scores] | None = None,
+    scores: Sequence[ModelScores] | None = None,
 ) -> dict[str, Any]:
     """Compute the zero-shot figures of some videos.
 

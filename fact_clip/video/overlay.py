@@ -13,7 +13,7 @@ from fact_clip.core import Floats, Image, InputError, Integers, Progress, Segmen
 from fact_clip.core.arguments import number_of, validated
 from fact_clip.core.extras import require
 from fact_clip.core.paths import same_place, whole_file
-from fact_clip.video.decode import check_av, file_url, frames, probe
+from fact_clip.video.pictures import check_av, file_url, frames, probe
 
 SUFFIXES = (".mp4", ".mkv", ".mov")
 _UNIT = Fraction(1, 90_000)  # seconds; finer than any frame rate, and MPEG's own

@@ -7,7 +7,7 @@ import numpy as np
 
 from fact_clip.core import Floats, InputError, Size, library_errors
 from fact_clip.core.extras import require
-from fact_clip.video.decode import (
+from fact_clip.video.pictures import (
     ROUNDING,
     DamagedVideoError,
     Frame,

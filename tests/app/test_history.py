@@ -559,7 +559,7 @@ def test_an_edit_of_a_long_track_in_a_large_project_is_stored_at_once(opened, tm
 
 def test_a_locked_database_is_not_a_full_disk(user, monkeypatch):
     store = user.page.project
-    store.run("PRAGMA busy_timeout = 50")
+    store.execute("PRAGMA busy_timeout = 50")
     with closing(sqlite3.connect(store.folder / DATABASE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         answer = user.client.post("/api/settings", json={"adjust": {"gamma": 1.0}})

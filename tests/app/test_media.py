@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fact_clip.core import InputError
-from fact_clip.video.decode import frames, picture_times
+from fact_clip.video.pictures import frames, picture_times
 from fact_clip_app import media
 from fact_clip_app.jobs import CancelledError, Job
 from fact_clip_app.media import MEDIA_TYPES, encoder_name, is_playable, write_proxy

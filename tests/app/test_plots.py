@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fact_clip.report.charts import ethogram
+from fact_clip_app.charts import ethogram
 
 from .test_editing import NASTY
 

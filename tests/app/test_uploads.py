@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from fact_clip.video.decode import frames, picture_times
+from fact_clip.video.pictures import frames, picture_times
 from fact_clip_app.jobs import Job
 from fact_clip_app.requests import Limits, base_name, ending_of
 

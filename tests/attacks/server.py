@@ -35,7 +35,7 @@ MEMORY = 1 << 30
 DISK = 64 << 20
 HOME = Path(__file__).resolve().parents[2]
 MODULES = (
-    "fact_clip.training fact_clip.compat fact_clip.report fact_clip.inference.scorer fact_clip.datasets.convert fact_clip.video.extract"
+    "fact_clip.training fact_clip_compat fact_clip.report fact_clip.inference.scorer fact_clip.datasets.convert fact_clip.video.extract"
     " fact_clip.video.overlay av lmdb pympi.Elan scipy.optimize matplotlib.figure matplotlib.backends.backend_agg"
     " safetensors.torch safetensors.numpy torch._dynamo"
 )
@@ -66,7 +66,7 @@ def main() -> None:
         world.mkdir(parents=True)
         # in a process of its own, because training starts threads, which do not survive a fork
         subprocess.run([sys.executable, "-m", "tests.attacks.world", str(world)], cwd=HOME, check=True)
-    for module in (*(f"fact_clip.cli.{path.partition(':')[0]}" for path, _ in COMMANDS.values()), *MODULES.split()):
+    for module in (*(path.partition(":")[0] for path, _ in COMMANDS.values()), *MODULES.split()):
         __import__(module)
     read, write = os.pipe()
     os.write(write, b"".join(number.to_bytes(4, "little") for number in range(len(rows))))
@@ -264,17 +264,17 @@ def _child(row: Row, world: Path, work: Path, home: Path, streams: dict[str, Pat
 
 
 def _called(argv: list[str]) -> int:
-    from fact_clip.cli import compat
     from fact_clip.cli import main as program
+    from fact_clip_compat import scripts as published
 
     sys.argv = list(argv)
     scripts = {
-        "scripts/train": compat.train,
-        "scripts/run_eval": compat.run_eval,
-        "scripts/eval": compat.evaluate,
-        "scripts/eval_holdout": compat.eval_holdout,
-        "scripts/select_holdout_classes": compat.select_holdout_classes,
-        "scripts/fact_input_emb_logit_viz": compat.visualise,
+        "scripts/train": published.train,
+        "scripts/run_eval": published.run_eval,
+        "scripts/eval": published.evaluate,
+        "scripts/eval_holdout": published.eval_holdout,
+        "scripts/select_holdout_classes": published.select_holdout_classes,
+        "scripts/fact_input_emb_logit_viz": published.visualise,
     }
     if argv and argv[0] in scripts:
         return scripts[argv[0]]()

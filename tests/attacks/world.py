@@ -98,8 +98,8 @@ def _checkpoint(folder: Path) -> None:
     import torch
     import yaml
 
-    from fact_clip.compat.settings import read_config
     from fact_clip.models import FACT, Classes
+    from fact_clip_compat.settings import read_config
 
     reference = yaml.safe_load(REFERENCE)
     ours, _ = read_config(reference)

@@ -11,8 +11,9 @@ import pytest
 
 pytest.importorskip("av")
 
-from fact_clip.batch import Item
 from fact_clip.cli import main
+from fact_clip_batch import BatchOptions, Inputs, Item, Outcome, SegmentSettings, segment_batch
+from fact_clip_batch.segmentation import SEGMENT_SUFFIXES
 
 from ..films import numbered, write_video
 from ..refusals import Answer
@@ -49,6 +50,12 @@ def write_manifest(path: Path, items: Sequence[Item]) -> None:
     """Write inputs as a JSONL manifest."""
     rows = [{"id": item.id, "uri": str(item.path), "start": item.start, "stop": item.stop} for item in items]
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+def segment_files(segmenter, inputs, out, overwrite: bool = False, **settings) -> list[Outcome]:
+    """The outcomes of a batch of segment."""
+    options = BatchOptions(overwrite=overwrite)
+    return list(segment_batch(segmenter, Inputs(inputs, SEGMENT_SUFFIXES), out, SegmentSettings(**settings), options))
 
 
 @pytest.fixture(scope="session")

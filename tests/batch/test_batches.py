@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 import fact_clip
-from fact_clip.batch import BatchOptions, Inputs, Item, Limits, batch_status, extract_batch, gather
-from fact_clip.batch.failures import read_failures
 from fact_clip.encoders import frame_encoder
-from fact_clip.video.decode import SUFFIXES
 from fact_clip.video.extract import Settings, extract
+from fact_clip.video.pictures import SUFFIXES
+from fact_clip_batch import BatchOptions, Inputs, Item, Limits, batch_status, extract_batch, gather
+from fact_clip_batch.failures import read_failures
 
 from ..films import described
 from ..refusals import refused, refused_line
-from .conftest import write_manifest
+from .conftest import segment_files, write_manifest
 
 GRID = frame_encoder("grid")
 LIMITS = Limits(seconds=5, gigabytes=1)
@@ -169,21 +169,21 @@ def test_segment_status_and_gather(features, tiny_run, fact_clip_command, tmp_pa
 def test_a_result_of_another_name_counts_as_that_of_its_input(features, tiny_run, tmp_path):
     segmenter = fact_clip.load(tiny_run, "cpu")
     out = tmp_path / "out"
-    fact_clip.batch.segment_files(segmenter, [features], out, formats=["csv"], actions=segmenter.vocabulary.names[:3])
+    segment_files(segmenter, [features], out, formats=["csv"], actions=segmenter.vocabulary.names[:3])
     whole = (features / "c.npy").read_bytes()
     (features / "c.npy").write_bytes(whole[:200])
-    names = [result.name for result in fact_clip.batch.segment_files(segmenter, [features], out, formats=["csv"])]
+    names = [result.name for result in segment_files(segmenter, [features], out, formats=["csv"])]
     assert names == ["c-2", "a/take-2", "b/take-2"]
     status = batch_status(out)
     assert (status.done, status.missing, status.failed) == (2, 0, 1)
     (features / "c.npy").write_bytes(whole)
-    fact_clip.batch.segment_files(segmenter, [features], out, formats=["csv"])
+    segment_files(segmenter, [features], out, formats=["csv"])
     status = batch_status(out)
     assert (status.done, status.missing, status.failed) == (3, 0, 0)
 
     (out / "c-2.csv").write_text("edited")
     np.save(features / "c.npy", np.load(features / "c.npy")[:50])
-    edited = fact_clip.batch.segment_files(segmenter, [features], out, formats=["csv"])
+    edited = segment_files(segmenter, [features], out, formats=["csv"])
     assert [(result.name, result.done) for result in edited] == [("c-3", False), ("a/take-2", True), ("b/take-2", True)]
     assert batch_status(out).done == 3
     gather(out, tmp_path / "all.jsonl")
@@ -195,7 +195,7 @@ def test_a_result_of_another_name_counts_as_that_of_its_input(features, tiny_run
 def test_gather_to_parquet(features, tiny_run, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "out"
-    fact_clip.batch.segment_files(fact_clip.load(tiny_run, "cpu"), [features], out, formats=["csv"])
+    segment_files(fact_clip.load(tiny_run, "cpu"), [features], out, formats=["csv"])
     n_rows = gather(out, tmp_path / "all.parquet")
     table = parquet.read_table(tmp_path / "all.parquet")
     assert table.num_rows == n_rows
@@ -211,10 +211,10 @@ def test_features_have_no_segments(library, tmp_path):
 def test_segment_under_another_path_redoes_nothing(features, tiny_run, tmp_path):
     segmenter = fact_clip.load(tiny_run, "cpu")
     out = tmp_path / "out"
-    first = fact_clip.batch.segment_files(segmenter, [features], out, formats=["csv"])
+    first = segment_files(segmenter, [features], out, formats=["csv"])
     moved = features.rename(tmp_path / "moved")
     os.utime(moved / "c.npy", (1, 1))
-    again = fact_clip.batch.segment_files(segmenter, [moved], out, formats=["csv"])
+    again = segment_files(segmenter, [moved], out, formats=["csv"])
     assert [result.done for result in first + again] == [False] * 3 + [True] * 3
     assert [result.name for result in again] == ["c", "a/take", "b/take"]
 
@@ -223,14 +223,14 @@ def test_records_of_the_last_version_are_still_known(features, tiny_run, tmp_pat
     """Their inputs have a path, a size and a time, and no hash."""
     segmenter = fact_clip.load(tiny_run, "cpu")
     out = tmp_path / "out"
-    fact_clip.batch.segment_files(segmenter, [features / "c.npy"], out, formats=["csv"])
+    segment_files(segmenter, [features / "c.npy"], out, formats=["csv"])
     record = out / ".results" / "c.json"
     first, second = record.read_text().splitlines()
     facts = json.loads(first)
     del facts["request"]["input"]["hash"]
     facts["request"]["input"]["path"] = "/somewhere/c.npy"
     record.write_text(json.dumps({key: facts[key] for key in ("request", "suffixes")}) + "\n" + second + "\n")
-    (again,) = fact_clip.batch.segment_files(segmenter, [features / "c.npy"], out, formats=["csv"])
+    (again,) = segment_files(segmenter, [features / "c.npy"], out, formats=["csv"])
     assert again.done
 
 

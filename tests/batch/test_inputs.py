@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fact_clip.batch import Inputs, Item, Shard, read_manifest
+from fact_clip_batch import Inputs, Item, Shard, read_manifest
 
 from ..refusals import refused
 from .conftest import write_manifest

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 import fact_clip
-from fact_clip.batch import batch_status
-from fact_clip.batch.failures import read_failures
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.extract import Settings, extract
+from fact_clip_batch import batch_status
+from fact_clip_batch.failures import read_failures
 
 from ..films import numbered, write_video
 from ..launch import begin

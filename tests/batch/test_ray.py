@@ -13,13 +13,13 @@ pytest.importorskip("ray")
 
 import ray
 
-from fact_clip.batch import BatchOptions, Inputs, Limits, batch_status, extract_all, extract_on_ray, on_ray
-from fact_clip.batch.extraction import ExtractTask
-from fact_clip.batch.failures import read_failures
-from fact_clip.batch.stores import local_folder
 from fact_clip.encoders import frame_encoder
-from fact_clip.video.decode import SUFFIXES
 from fact_clip.video.extract import Settings
+from fact_clip.video.pictures import SUFFIXES
+from fact_clip_batch import BatchOptions, Inputs, Limits, batch_status, extract_all, extract_on_ray, on_ray
+from fact_clip_batch.extraction import ExtractTask
+from fact_clip_batch.failures import read_failures
+from fact_clip_batch.stores import local_folder
 
 from .test_batches import extracted
 from .test_kills import below

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import fact_clip
-from fact_clip.batch import BatchOptions, Inputs, Limits, SegmentSettings, SharedEncoder, extract_batch, segment_batch
-from fact_clip.batch.failures import read_failures
-from fact_clip.batch.segmentation import SEGMENT_SUFFIXES
 from fact_clip.encoders import frame_encoder
 from fact_clip.inference.scorer import Scorer
-from fact_clip.video.decode import SUFFIXES
+from fact_clip.video.pictures import SUFFIXES
+from fact_clip_batch import BatchOptions, Inputs, Limits, SegmentSettings, SharedEncoder, extract_batch, segment_batch
+from fact_clip_batch.failures import read_failures
+from fact_clip_batch.segmentation import SEGMENT_SUFFIXES
 
 LIMITS = Limits(seconds=30, gigabytes=1)
 

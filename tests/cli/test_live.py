@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import fact_clip as package
-from fact_clip.cli import live as command
 from fact_clip.formats import load
+from fact_clip_batch.commands import live as command
 
 from ..refusals import refused_line
 

@@ -18,15 +18,15 @@ import yaml
 
 from fact_clip import training
 from fact_clip.cli import main
-from fact_clip.compat.settings import device, read_settings
 from fact_clip.config import Config, recipes
 from fact_clip.core import Vocabulary
+from fact_clip.datasets import havid
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import HOLDOUTS, Holdout
 from fact_clip.datasets.holdout_choice import lost_factors
 from fact_clip.encoders import text_encoder
 from fact_clip.run import Run, read_weights
-from fact_clip.text import havid
+from fact_clip_compat.settings import device, read_settings
 
 from ..refusals import refused, refused_line
 from ..shell import commands

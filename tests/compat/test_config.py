@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from fact_clip.compat.settings import flatten, read_config
 from fact_clip.config import Config, with_values
+from fact_clip_compat.settings import flatten, read_config
 
 from ..refusals import refused
 

@@ -16,8 +16,8 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import fact_clip
-from fact_clip.compat import convert
 from fact_clip.run import Run, load_strictly, read_weights
+from fact_clip_compat import convert
 
 from ..refusals import refused
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fact_clip.config import DataConfig
 from fact_clip.core import Vocabulary
+from fact_clip.datasets import havid
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import Holdout, check_leak
 from fact_clip.datasets.holdout_choice import (
@@ -26,7 +27,6 @@ from fact_clip.datasets.holdout_choice import (
     select,
 )
 from fact_clip.datasets.statistics import mean_transcript_length
-from fact_clip.text import havid
 
 from ..refusals import refused
 from ..small import write_dataset

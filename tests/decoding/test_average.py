@@ -7,18 +7,26 @@ import pytest
 import torch
 
 from fact_clip.core import Vocabulary
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, class_scores, decode_gammas, decode_scores
+from fact_clip.decoding import (
+    CandidateSet,
+    DecodeSettings,
+    ModelScores,
+    Voters,
+    class_scores,
+    decode_gammas,
+    decode_scores,
+)
 
 NAMES = Vocabulary.from_names(["a", "b", "c"])
 
 
-def scores_of(*tables, smoothing: float = 0.0) -> Scores:
+def scores_of(*tables, smoothing: float = 0.0) -> ModelScores:
     """Scores of models without tokens, with a table (T, C) each."""
     voters = []
     for table in tables:
         frames = torch.tensor(table)[None]
         voters.append(Voters(frames, tokens=None, has_token=torch.ones(frames.shape[:2], dtype=torch.bool)))
-    return Scores(n_frames=len(tables[0]), voters=tuple(voters), smoothing=smoothing)
+    return ModelScores(n_frames=len(tables[0]), voters=tuple(voters), smoothing=smoothing)
 
 
 def test_a_sure_member_excludes_nothing():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fact_clip.core import Vocabulary
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, Voters, decode_scores, decode_switching
+from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, Voters, decode_scores, decode_switching
 from fact_clip.decoding.switching import close_costs, transition_costs
 
 
@@ -149,7 +149,7 @@ def test_the_background_of_a_threshold_is_a_class_like_any_other():
     """Its changes cost 1, and staying in it costs nothing."""
     frames = torch.tensor([[[0.9, 0.1]] * 3 + [[0.5, 0.5]] * 9 + [[0.1, 0.9]] * 3])
     voter = Voters(frames, tokens=None, has_token=torch.ones(1, 15, dtype=torch.bool))
-    scores = Scores(n_frames=15, voters=(voter,))
+    scores = ModelScores(n_frames=15, voters=(voter,))
     costs = np.array([[0.0, 5.0], [5.0, 0.0]])
     candidates = CandidateSet(Vocabulary.from_names(["a", "b"]), transition_costs=costs)
     settings = DecodeSettings(threshold=0.6, switch_penalty=0.4)

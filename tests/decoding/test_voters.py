@@ -8,7 +8,8 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from fact_clip.decoding import Voters, decode, frame_scores, voters
+from fact_clip import decoding
+from fact_clip.decoding import Voters, best_classes, frame_scores, voters
 from fact_clip.decoding.fusion import fuse, fuse_gammas
 from fact_clip.models import BlockOutput, Output
 
@@ -153,8 +154,8 @@ def test_labels_by_hand():
     tokens, blank = torch.log(torch.tensor([[[0.1, 0.9, 0.0]]])), torch.zeros(())
     block = BlockOutput(blank, frames, blank, tokens, a2f_attention=torch.ones(1, 3, 1))
     of = Output((block,), torch.tensor([[True, True, False]]), torch.ones(1, 1, dtype=torch.bool), None, 0.2)
-    assert decode(of).tolist() == [[1, 1, -1]]
-    assert decode(of, frame_weight=0.9).tolist() == [[0, 1, -1]]
+    assert best_classes(of).tolist() == [[1, 1, -1]]
+    assert best_classes(of, frame_weight=0.9).tolist() == [[0, 1, -1]]
     torch.testing.assert_close(frame_scores(of, 0.0)[0, 0], torch.tensor([0.1, 0.9]))
     text = replace(of, alignment_logits=frames.flip(-1) + 3)  # the frame voter of an alignment head
     torch.testing.assert_close(voters(text).frames, frames.flip(-1).exp())
@@ -187,3 +188,11 @@ def test_voters_keep_no_more_than_a_score_a_frame_and_class():
     of = voters(output(0, n_frames=50))
     for kept in (of.frames, of.tokens, of.has_token):
         assert kept.untyped_storage().nbytes() <= 50 * 4 * 4
+
+
+@pytest.mark.parametrize(("old", "new"), [("Scores", "ModelScores"), ("decode", "best_classes")])
+def test_old_names_warn(old, new):
+    with pytest.warns(DeprecationWarning, match=f"decoding.{old} is now called {new}"):
+        assert getattr(decoding, old) is getattr(decoding, new)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = decoding.nothing

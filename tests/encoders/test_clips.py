@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import fact_clip
-from fact_clip.batch import extract_all
 from fact_clip.encoders import Clip, clip_of, frame_encoder
 from fact_clip.encoders.image import Torchvision
 from fact_clip.testing import check_encoder
 from fact_clip.video.extract import Settings, clips, extract
+from fact_clip_batch import extract_all
 
 from ..refusals import refused
 

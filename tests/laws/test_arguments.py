@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from fact_clip import Config, Segment, Segmentation, Vocabulary, compat, load, metrics, training
-from fact_clip.batch import extract_all
+import fact_clip_compat
+from fact_clip import Config, Segment, Segmentation, Vocabulary, load, metrics, training
 from fact_clip.config import BlockConfig, LossConfig, ModelConfig
 from fact_clip.datasets.holdout import Holdout
 from fact_clip.datasets.holdout_choice import rank, select
 from fact_clip.datasets.splits import divide
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.decoding import Confidence, DecodeSettings
-from fact_clip.inference.training_free import load_training_free
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
-from fact_clip.video.decode import frames
 from fact_clip.video.extract import Settings
 from fact_clip.video.overlay import write_video
+from fact_clip.video.pictures import frames
+from fact_clip_batch import extract_all
 
 from ..refusals import refused
 
@@ -109,8 +109,8 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: training.train(3, "nowhere"), "config"),
         (lambda: training.train(Config.load("demo"), "nowhere", resume="yes"), "resume"),
         (lambda: training.evaluate("nowhere", trust_encoder="no"), "trust_encoder"),
-        (lambda: compat.convert("a", "no.yaml", "c", "d"), "no.yaml"),
-        (lambda: load_training_free("grid", ["a"], prompts="x"), "prompts"),
+        (lambda: fact_clip_compat.convert("a", "no.yaml", "c", "d"), "no.yaml"),
+        (lambda: load("grid", actions=["a"], prompts="x"), "prompts"),
     ],
 }
 

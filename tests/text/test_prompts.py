@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from fact_clip.core import Vocabulary
+from fact_clip.datasets import havid
 from fact_clip.datasets.benchmarks import BENCHMARKS, NO_ACTION
-from fact_clip.text import havid
 from fact_clip.text.prompts import TEMPLATES, make_prompts, tidy
 
 KITCHEN = Vocabulary.from_names(
@@ -59,7 +59,7 @@ def test_ensemble_has_several_wordings_of_each():
 
 def test_havid_codes_become_sentences():
     vocabulary = Vocabulary.from_names(["sspg3dp", "null"], ("null",), havid.factors, havid.SLOTS)
-    numbered = make_prompts(vocabulary, "person", phrase="havid")
+    numbered = make_prompts(vocabulary, "person", to_phrase=havid.phrase)
     text = "a person screws a Phillips screw into {} with a Phillips screwdriver"
     assert numbered.classes == ((text.format("gear plate hole 3"),), ("do nothing",))
     assert numbered.slots["target"] == (("a person works on the gear plate hole 3",),)

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fact_clip.batch import extract_all
 from fact_clip.core import InputError
 from fact_clip.core.identity import identity_of
 from fact_clip.encoders import frame_encoder
-from fact_clip.video.decode import DamagedVideoError, frames
 from fact_clip.video.extract import Settings, extract, is_current
+from fact_clip.video.pictures import DamagedVideoError, frames
+from fact_clip_batch import extract_all
 
 from ..films import described
 from ..refusals import refused
@@ -177,7 +177,7 @@ def test_several_videos_and_what_the_log_says(video, tmp_path, caplog):
     assert (first.written, first.current, second.written, second.current) == ([good], [], [], [good])
     (error,) = first.failed
     assert str(error.where) == str(broken)
-    assert {record.name for record in caplog.records} == {"fact_clip.video.extract", "fact_clip.batch.engine"}
+    assert {record.name for record in caplog.records} == {"fact_clip.video.extract", "fact_clip.batch"}
     said = [re.sub(r"\d+(\.\d)? s\b", "0.1 s", record.getMessage()) for record in caplog.records]
     assert said == [
         f"{good}: 25 rows in 0.1 s",

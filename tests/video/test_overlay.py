@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fact_clip.core import Segment, Segmentation
-from fact_clip.video.decode import frames, probe
 from fact_clip.video.overlay import overlay
+from fact_clip.video.pictures import frames, probe
 
 from ..films import write_video
 from ..refusals import refused

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from fact_clip.core import extras
-from fact_clip.video.decode import Span, frames
-from fact_clip.video.isolated import Grid, IsolatedDecoder, Limits
+from fact_clip.video.grid import Grid
+from fact_clip.video.pictures import Span, frames
 from fact_clip.video.torch_decode import torchcodec_frames
+from fact_clip_batch.isolated import IsolatedDecoder, Limits
 
 from ..films import described, number_of, numbered, write_video
 from ..refusals import refused

@@ -1,0 +1,290 @@
+"""Estimates of the duration of a training, for `data init` and the recipe `zero_shot`.
+
+Some real steps are measured. On the CPU all times are processor seconds of one core, since small
+models gain little from a second one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from fact_clip.advice.proposal import Proposal, Setting, propose
+from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
+from fact_clip.config.recipes import split_base
+from fact_clip.core import Names
+from fact_clip.core.distributed import Processes
+from fact_clip.datasets.layout import DataFolder
+from fact_clip.training.plan import Note, Plan, report_notes, resolve
+from fact_clip.training.state import begin
+from fact_clip.training.trainer import Trainer, numerics
+
+REPEATS = 3  # of what is measured
+VIDEOS = 3  # training videos that are measured, from the shortest to the longest
+MINUTES = 1.5  # that a training takes on one core; `data init --minutes` has the same default
+
+# After so many steps a model gains little: further time goes into further models.
+USEFUL_STEPS = 1800
+USEFUL_STEPS_IF_SEPARABLE = 750  # features that have seen the labels are learned by heart soon
+MIN_EPOCHS = 20
+MAX_EPOCHS = 300
+MAX_MEMBERS = 5
+
+MEASURED_RECIPE = "zero_shot"
+"""The recipe whose data set is measured before a training."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Durations of the parts of a training, in seconds.
+
+    Attributes:
+        start: before the first epoch.
+        epoch: of an epoch.
+        validation: of a validation.
+        videos: how many videos were measured.
+    """
+
+    start: float
+    epoch: float
+    validation: float
+    videos: int
+
+    def total(self, epochs: int, config: Config) -> float:
+        """Return the duration of a training of some epochs with the settings of a configuration."""
+        every = config.train.validate_every
+        n_without = int(config.train.validate_from * epochs)
+        n_validations = epochs // every - n_without // every
+        if epochs % every > 0:
+            n_validations += 1  # the last epoch is always validated
+        return self.start + epochs * self.epoch + n_validations * self.validation
+
+    def epochs_in(self, seconds: float, config: Config) -> int:
+        """Return the most epochs that fit a time, from 1 to those of the configuration."""
+        for epochs in range(config.train.epochs, 1, -1):
+            if self.total(epochs, config) <= seconds:
+                return epochs
+        return 1
+
+
+def estimate(config: Config) -> Estimate:
+    """Train a new model for two epochs of three videos, in a temporary folder, and time the second.
+
+    Args:
+        config: of the training.
+
+    Returns:
+        The durations of the complete training, all members in turn.
+    """
+    start_time = time.process_time()
+    plan = resolve(with_values(config, {"train.members": 1, "train.member_parts": False}))
+    resolving = time.process_time() - start_time
+
+    dataset = plan.dataset
+    frames = {name: len(dataset.labels(name)) for name in dataset.learning}
+    sample_names = spread(dataset.train, frames, VIDEOS)
+    sample = dataset.with_videos(sample_names, validation=sample_names[:1])
+    plan = replace(plan, dataset=sample)
+    with tempfile.TemporaryDirectory() as temporary:
+        start_time = time.process_time()
+        run, texts = begin(plan, Path(temporary) / "run", Processes(plan.device))
+        preparing = time.process_time() - start_time
+        with numerics(run.config.train):
+            epoch, validation = timed(plan, Trainer(run, sample, texts))
+
+    def ratio(names: Sequence[str], sample_names: Sequence[str]) -> float:
+        n_frames = sum(frames[name] for name in names)
+        return config.train.members * n_frames / sum(frames[name] for name in sample_names)
+
+    train_ratio = ratio(dataset.train, sample.train)
+    return Estimate(
+        start=resolving + preparing * train_ratio,
+        epoch=epoch * train_ratio,
+        validation=validation * ratio(dataset.validation, sample.validation),
+        videos=len(sample.train),
+    )
+
+
+def spread(names: Sequence[str], frames: dict[str, int], count: int) -> Names:
+    """Return videos from the shortest to the longest, in even steps of rank.
+
+    Args:
+        names: the videos.
+        frames: their lengths.
+        count: how many are returned; all if there are fewer.
+    """
+    order = sorted(names, key=lambda name: (frames[name], name))
+    if len(order) <= count:
+        return tuple(order)
+    last = len(order) - 1
+    return tuple(order[round(step * last / (count - 1))] for step in range(count))
+
+
+def timed(plan: Plan, trainer: Trainer) -> tuple[float, float]:
+    """Measure an epoch and a validation of a new model, after a first one of each.
+
+    Returns:
+        Both in seconds; on the CPU those of one thread.
+    """
+    threads = torch.get_num_threads()
+    clock = time.perf_counter
+    if plan.device.type == "cpu":
+        clock = time.process_time
+        torch.set_num_threads(1)
+    try:
+        trainer.train_epoch()
+        trainer.validate()
+        # The least of several, because other programs slow the machine down, never up.
+        epoch = min(_duration(trainer.train_epoch, clock) for _ in range(REPEATS))
+        validation = min(_duration(trainer.validate, clock) for _ in range(REPEATS))
+    finally:
+        torch.set_num_threads(threads)
+    return epoch, validation
+
+
+def _duration(work: Callable[[], object], clock: Callable[[], float]) -> float:
+    start = clock()
+    work()
+    return clock() - start
+
+
+def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
+    """Choose epochs and members that fit a time.
+
+    Args:
+        proposal: settings of a training.
+        minutes: of the training, on one core.
+
+    Returns:
+        The proposal with epochs and members, and a sentence about the duration.
+    """
+    measures = proposal.measures
+    steps = USEFUL_STEPS_IF_SEPARABLE if measures.is_separable else USEFUL_STEPS
+    most_epochs = useful_epochs(measures.videos, steps)
+    tree = read_recipe(proposal.base)
+    for key, value, _ in proposal.settings:
+        set_key(tree, key.split("."), value, key)
+    set_key(tree, ["train", "epochs"], most_epochs, "train.epochs")
+    config = Config.from_tree(tree, "the recipe")
+
+    estimated = estimate(config)
+    epochs = estimated.epochs_in(60 * minutes, config)
+    reason = f"{estimated.epoch:.2f} s an epoch, {minutes:g} minutes"
+    if epochs == most_epochs:
+        reason = f"{estimated.epoch:.2f} s an epoch; a model gains little from more than {epochs}"
+    proposal = proposal.with_settings(Setting("train.epochs", epochs, reason))
+
+    duration = estimated.total(epochs, config)
+    members = min(int(60 * minutes / duration), MAX_MEMBERS)
+    if members > 1:
+        duration *= members
+        reason = (
+            f"as many models as {minutes:g} minutes allow, at most {MAX_MEMBERS}; "
+            "their scores are averaged"
+        )
+        proposal = proposal.with_settings(Setting("train.members", members, reason))
+    sentence = (
+        f"training will take about {_in_words(duration)} of one core of this machine, "
+        f"by steps on {estimated.videos} videos"
+    )
+    return proposal, sentence
+
+
+def useful_epochs(n_videos: int, steps: int = USEFUL_STEPS) -> int:
+    """Return the epochs of so many training videos after which a model gains little."""
+    epochs = math.ceil(steps / n_videos)
+    return min(max(epochs, MIN_EPOCHS), MAX_EPOCHS)
+
+
+def load_config(
+    recipe: str | Path,
+    overrides: Sequence[str] = (),
+    stored: Path | None = None,
+    is_swept: bool = False,
+) -> Config:
+    """Read a recipe for a training; `zero_shot` is fitted to the folder that it reads.
+
+    As a base of another recipe (``base=zero_shot``) it keeps the measures of that recipe. Its
+    epochs follow from the number of videos, unless they are set or swept, or a run is resumed: a
+    model that names unseen classes needs more of them than one that knows its classes.
+
+    Args:
+        recipe: name or path.
+        overrides: ``key=value`` settings.
+        stored: the configuration of a run that is resumed.
+        is_swept: whether the epochs are swept.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        InputError: the recipe or the data are not valid.
+    """
+    config = Config.load(recipe, overrides)
+    base, _ = split_base(overrides)
+    if MEASURED_RECIPE not in (recipe, base) or config.data.name != "folder":
+        return config
+    trains_all_splits = str(config.data.split) == "all"
+    measured = _measured_data(config.data, trains_all_splits)
+    settings = []
+    notes = []
+    if recipe == MEASURED_RECIPE:
+        proposal = propose(measured)
+        notes.append(Note(str(proposal.measures)))
+        excluded = {"data.root", "train.members"}
+        if trains_all_splits:
+            excluded.add("data.split")
+        for key, value, _ in proposal.settings:
+            if key not in excluded:
+                settings.append(f"{key}={json.dumps(value)}")
+
+    sets_epochs = any(override.startswith("train.epochs=") for override in overrides)
+    chooses_epochs = not is_swept and not sets_epochs
+    if stored is not None and stored.is_file():
+        settings.append(f"train.epochs={Config.load(stored).train.epochs}")
+        chooses_epochs = False
+    if chooses_epochs:
+        n_videos = len(DataFolder(measured).videos("train", str(measured.split)))
+        settings.append(f"train.epochs={useful_epochs(n_videos)}")
+
+    config = Config.load(recipe, [*settings, *overrides])
+    if chooses_epochs:
+        notes.append(Note(_cost(with_values(config, {"data.split": measured.split}))))
+    report_notes(notes)
+    return config
+
+
+def _cost(config: Config) -> str:
+    """Return what a training will take, in words. The first process measures it alone."""
+    processes = Processes(config.train.device)
+
+    def measured() -> Estimate:
+        with processes.groups(1):
+            return estimate(config)
+
+    epochs = config.train.epochs
+    duration = _in_words(processes.broadcast(measured).total(epochs, config))
+    members = config.train.members
+    return (
+        f"{members} models of {epochs} epochs will take about {duration} of one core of this "
+        "machine; fewer epochs: train.epochs=N"
+    )
+
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
+
+
+def _measured_data(config: DataConfig, trains_all_splits: bool) -> DataConfig:
+    """Return the settings that say which data are measured."""
+    keys = ("root", "fps", "layout", "background", "unlabelled", "grammar", "groups")
+    values = {key: getattr(config, key) for key in keys}
+    values["split"] = 1 if trains_all_splits else config.split
+    return DataConfig(**values)

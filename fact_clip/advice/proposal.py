@@ -1,0 +1,341 @@
+"""Measurements of a data set, and the recipe that follows from them (`fact-clip data init`)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+
+from fact_clip.config import DataConfig
+from fact_clip.core import Names, Vocabulary
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.features import Sidecar, read_sidecar
+from fact_clip.datasets.layout import DataFolder, split_names
+from fact_clip.datasets.naming import guess_names
+from fact_clip.datasets.separability import SEPARABLE, separability
+from fact_clip.datasets.splits import guess_groups, read_groups
+from fact_clip.datasets.statistics import labelled_segments, segment_lengths
+from fact_clip.decoding.switching import PENALTY, SHORT, short_segment_penalty
+from fact_clip.encoders import text_side
+
+# The rules of the recipe. All were chosen in docs/experiments/own_data.md.
+ROWS = 800_000  # read by 50 epochs at most, after the stride
+ROWS_OF_A_SHORT_SEGMENT = 5  # that the stride leaves, and the shortest window
+MOST_COLUMNS = 512  # up to which context is added: two windows make five times as many of them
+LONG_WINDOW = 5  # times the short window, which is half of a short segment
+FEWEST_VIDEOS = 40  # training videos from which on some validate
+FEWEST_GROUPS = 10  # persons in them
+VALIDATION = 0.1  # share of the training videos
+CHANNELS_DROPPED = (
+    0.6  # of separable features, which name the training rows and not those of a test
+)
+NOISE = 1  # for the same reason
+PENALTY_IF_SEPARABLE = 1.5  # nats; scores from such features are far too sure
+SPARE_TOKENS = 1.1  # per segment of the longest transcript, before rounding to tens
+WIDTH = 64  # channels of features beside the scores of the classes
+WIDTH_STEP = 32  # the hidden width is a multiple of it
+# Columns are standardised outside these bounds.
+LARGEST_MEAN = 0.25  # median over the columns, absolute
+DEVIATIONS = 0.5, 2.0  # of each column
+
+# How `_standardize` samples rows.
+_VIDEOS = 20
+_ROWS = 500  # of a video
+
+
+Value = bool | int | float | str | list[int] | list[str] | None
+
+
+class Setting(NamedTuple):
+    """A setting of the recipe."""
+
+    key: str  # with dots
+    value: Value
+    reason: str
+
+    @property
+    def group(self) -> str:
+        """Return the group of keys."""
+        return self.key.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Measures of the training and validation videos of a split, without unlabelled segments.
+
+    Attributes:
+        videos: number of videos.
+        frames: number of frames.
+        classes: number of classes.
+        columns: columns of the features.
+        median_video: frames of the median video.
+        median_segment: frames of the median segment.
+        short_segment: frames of a short segment of an action.
+        most_segments: the most segments of a video.
+        separability: share of rows that a linear map names correctly, see `separability`.
+    """
+
+    videos: int
+    frames: int
+    classes: int
+    columns: int
+    median_video: float
+    median_segment: float
+    short_segment: float
+    most_segments: int
+    separability: float
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Measures":
+        """Measure a data set."""
+        labels = [dataset.labels(name) for name in dataset.learning]
+        lengths_of = segment_lengths(labels, len(dataset.vocabulary))
+        lengths = list(chain.from_iterable(lengths_of))
+        action_lengths = []
+        for index, class_lengths in enumerate(lengths_of):
+            if index not in dataset.vocabulary.background_indices:
+                action_lengths += class_lengths
+        video_lengths = [len(video) for video in labels]
+        return cls(
+            videos=len(labels),
+            frames=sum(video_lengths),
+            classes=len(dataset.vocabulary),
+            columns=dataset.input_dim,
+            median_video=float(np.median(video_lengths)),
+            median_segment=float(np.median(lengths)),
+            short_segment=float(np.quantile(action_lengths or lengths, SHORT)),
+            most_segments=max(len(labelled_segments(video)) for video in labels),
+            separability=separability(dataset),
+        )
+
+    @property
+    def is_separable(self) -> bool:
+        """Return whether the features have probably seen the labels."""
+        return self.separability >= SEPARABLE
+
+    def __str__(self) -> str:
+        """Return all measures in words."""
+        return (
+            f"{self.videos} videos to learn from, {self.frames:,} frames: "
+            f"median video {self.median_video:g} frames, median segment {self.median_segment:g}, "
+            f"short ones (20th percentile) {self.short_segment:g}; {self.columns} columns; "
+            f"a linear classifier gets {self.separability:.0%} of the frames of held-out training "
+            "videos right"
+        )
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Settings on top of the recipe `base`, and the measures that they follow from."""
+
+    base = "own"
+    settings: tuple[Setting, ...]
+    measures: Measures
+    videos: int
+    notes: Names
+    vocabulary: Vocabulary
+
+    def with_settings(self, *settings: Setting) -> "Proposal":
+        """Return the proposal with further settings."""
+        return replace(self, settings=(*self.settings, *settings))
+
+
+def propose(config: DataConfig) -> Proposal:
+    """Measure a data set and propose settings.
+
+    Args:
+        config: where the data set is. Its own values stay.
+
+    Returns:
+        The proposal.
+
+    Raises:
+        InputError: a fault that training cannot work with.
+    """
+    folder = DataFolder(config)
+    config, reasons = guess_names(config, folder.class_names, folder.root)
+    splits = split_names(folder.root)
+    split = str(config.split)
+    if split == "1" and splits and "1" not in splits:
+        split = splits[0]
+    is_number = split.isdecimal() and str(int(split)) == split  # "01" is a name
+    config = config.model_copy(update={"split": int(split) if is_number else split})
+    dataset = Dataset.open(config, folder)
+    dataset.check()
+
+    measures = Measures.of(dataset)
+    validation, notes = _validation(config, dataset, measures)
+    sidecars = [read_sidecar(path) for path in folder.feature_files(dataset.learning)]
+    naming, naming_notes = _naming(sidecars)
+    notes += naming_notes
+    fps = config.fps
+    rate_reason = "as given"
+    if not fps:
+        rates = {sidecar.fps for sidecar in sidecars}
+        fps = rates.pop() if len(rates) == 1 else None  # None: a file has none, or they differ
+        rate_reason = "of the JSON files"
+    if not fps:
+        rate_reason = "unknown; feature rows per second, for times in seconds"
+    root = str(folder.root.resolve())
+    axis_order = "time first" if dataset.layout == "TD" else "channels first"
+    settings = [
+        Setting("data.root", root, "from this file's folder, unless it is an absolute path"),
+        Setting("data.split", config.split, f"of {', '.join(splits)}"),
+        Setting("data.layout", dataset.layout, axis_order),
+        Setting("data.fps", fps, rate_reason),
+        Setting("data.background", list(config.background or ()), reasons["background"]),
+    ]
+    if config.unlabelled:
+        unlabelled_names = list(config.unlabelled)
+        settings.append(Setting("data.unlabelled", unlabelled_names, reasons["unlabelled"]))
+    if config.grammar:
+        settings.append(Setting("data.grammar", config.grammar, reasons["grammar"]))
+    settings += validation
+    settings += _reading(dataset, measures, in_text_space=bool(naming))
+    settings += naming
+    settings += _sizes(measures)
+    counts_background = not config.background
+    reason = "all classes count in edit and F1"
+    if config.background:
+        reason = "background is left out of edit and F1"
+    settings.append(Setting("evaluation.count_background", counts_background, reason))
+    return Proposal(
+        settings=tuple(settings),
+        measures=measures,
+        videos=len(folder.all_videos()),
+        notes=tuple(notes),
+        vocabulary=dataset.vocabulary,
+    )
+
+
+def _naming(sidecars: Sequence[Sidecar]) -> tuple[list[Setting], list[str]]:
+    """Return the head for features that lie in one space with texts, or a note why it is not used.
+
+    Such features name classes that were never trained (docs/experiments/joint_space.md).
+    """
+    encoders = {sidecar.encoder for sidecar in sidecars}
+    encoder = encoders.pop() if len(encoders) == 1 else None
+    texts = text_side(encoder) if encoder else None
+    if texts is None:
+        return [], []
+    space = f"the features lie in one space with the texts of {encoder}"
+    if "@" in texts:  # a digest of local weights, which cannot be opened
+        note = (
+            f"{space}, whose weights are a file: set model.head=similarity and text.encoder to "
+            "that file, and unseen classes are named by their cosines"
+        )
+        return [], [note]
+    settings = [
+        Setting("model.head", "similarity", space),
+        Setting("text.encoder", texts, "by the JSON files of the features"),
+    ]
+    return settings, []
+
+
+def _validation(
+    config: DataConfig, dataset: Dataset, measures: Measures
+) -> tuple[list[Setting], list[str]]:
+    """Return the settings that set whole persons apart for validation, or a note why none are."""
+    pattern = config.groups or guess_groups(dataset.learning)
+    persons = 0
+    if pattern:
+        persons = len(set(read_groups(dataset.learning, pattern).values()))
+    if measures.videos < FEWEST_VIDEOS:
+        problem = f"{measures.videos} training videos are too few"
+    elif persons < FEWEST_GROUPS:
+        number = persons or "no"
+        problem = (
+            f"the names of the videos show {number} persons, whom training would share with it"
+        )
+    elif measures.is_separable:
+        problem = "the features seem to have seen the labels, and would look too good"
+    else:
+        reason = "as given"
+        if not config.groups:
+            reason = f"GUESSED: {persons} persons by their names; none is in both"
+        settings = [
+            Setting("data.groups", pattern, reason),
+            Setting("data.validation", VALIDATION, "picks the epoch"),
+        ]
+        return settings, []
+    return [], [f"no validation ({problem}): the averaged last epoch is kept"]
+
+
+def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> list[Setting]:
+    """Return how rows are read: stride, standardisation and context."""
+    segment = measures.short_segment
+    stride = round(50 * measures.frames / ROWS)
+    stride = max(1, min(stride, int(segment // ROWS_OF_A_SHORT_SEGMENT)))
+    short = f"a short segment has {segment:g} rows"
+    settings = [
+        Setting("data.stride", stride, f"{measures.frames:,} rows to train on; {short}"),
+    ]
+    if stride > 1:
+        reason = "each row is trained in its turn, and predicted"
+        settings.append(Setting("data.interleave", True, reason))
+    settings.append(_standardize(dataset))
+
+    windows: list[int] = []
+    if in_text_space:
+        reason = "the head similarity has windows of its own"
+    elif measures.is_separable:
+        share = f"{measures.separability:.0%}"
+        reason = f"a linear classifier gets {share} of held-out frames right: no more columns"
+    elif measures.columns <= MOST_COLUMNS:
+        half = max(segment / 2, ROWS_OF_A_SHORT_SEGMENT)
+        window = 2 * int(half / 2) + 1  # odd
+        windows = [window, LONG_WINDOW * window]
+        reason = f"mean and deviation of windows of these rows beside the columns; {short}"
+    else:
+        columns = f"{measures.columns} columns, as of clips of a video"
+        reason = f"{columns}, have their context already"
+    settings.append(Setting("data.context", windows, reason))
+    return settings
+
+
+def _standardize(dataset: Dataset) -> Setting:
+    """Standardise columns that are far from zero mean and unit deviation, by sampled rows."""
+    rows = []
+    for name in dataset.train[:_VIDEOS]:
+        features = dataset.features(name)
+        step = max(1, len(features) // _ROWS)
+        rows.append(np.asarray(features[::step], dtype=np.float64))
+    table = np.concatenate(rows)
+    mean = float(np.median(np.abs(table.mean(axis=0))))
+    deviations = table.std(axis=0)
+    deviations = deviations[deviations > 0]
+    low = high = 0.0  # where all columns are constant
+    if deviations.size:
+        low = float(deviations.min())
+        high = float(deviations.max())
+    is_needed = mean > LARGEST_MEAN or low < DEVIATIONS[0] or high > DEVIATIONS[1]
+    range_of_deviations = f"deviations of the columns lie between {low:.3g} and {high:.3g}"
+    reason = f"{range_of_deviations}, means about {mean:.3g}"
+    return Setting("data.standardize", is_needed, reason)
+
+
+def _sizes(measures: Measures) -> list[Setting]:
+    """Return the sizes of the model, the penalty of decoding, and augmentation."""
+    segment = measures.short_segment
+    most = measures.most_segments
+    hidden = WIDTH_STEP * math.ceil((measures.classes + 1 + WIDTH) / WIDTH_STEP)
+    factor = PENALTY
+    penalty_reason = f"a short segment has {segment:g} rows"
+    if measures.is_separable:
+        factor = PENALTY_IF_SEPARABLE
+        penalty_reason = f"{penalty_reason}; scores will be too sure"
+    penalty = short_segment_penalty(segment, factor)
+    width_reason = f"{measures.classes} classes and about {WIDTH} channels of features"
+    tokens = 10 * math.ceil(most * SPARE_TOKENS / 10)
+    settings = [
+        Setting("model.tokens", tokens, f"the most segments of a video are {most}"),
+        Setting("model.input.hidden", hidden, width_reason),
+        Setting("decode.switch_penalty", penalty, penalty_reason),
+    ]
+    if measures.is_separable:
+        reason = "against features that name the training rows, and not those of a test"
+        settings.append(Setting("augment.channels", CHANNELS_DROPPED, reason))
+        settings.append(Setting("augment.noise", NOISE, reason))
+    return settings

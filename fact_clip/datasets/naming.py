@@ -1,0 +1,64 @@
+"""Guesses from the names of classes: which are no actions, and how the others are read."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fact_clip.config import DataConfig
+from fact_clip.core import Json
+from fact_clip.datasets.benchmarks import FACTORS_FILE
+from fact_clip.datasets.labels import unlabelled
+from fact_clip.text import grammar
+from fact_clip.text.english import ENGLISH, are_sentences
+
+# Names that usually mean "no action", and names of labels that usually stand for no class.
+BACKGROUND_NAMES = (
+    "background",
+    "sil",
+    "null",
+    "none",
+    "no action",
+    "no_action",
+    "idle",
+    "action_start",
+    "action_end",
+)
+UNLABELLED_NAMES = ("unlabelled", "unlabeled", "unannotated")
+
+
+def guess_names(
+    config: DataConfig, names: Sequence[str], root: Path | None = None
+) -> tuple[DataConfig, dict[str, str]]:
+    """Guess background, unlabelled names and grammar from class names.
+
+    Args:
+        config: the configuration. Its own values stay.
+        names: the classes.
+        root: a folder whose factors.csv takes precedence over a guessed grammar.
+
+    Returns:
+        The configuration with the guesses, and a reason for each of the three keys.
+    """
+    guesses: Json = {}
+    reasons = dict.fromkeys(("background", "unlabelled", "grammar"), "as given")
+    if config.background is None:
+        background = tuple(name for name in names if name.lower() in BACKGROUND_NAMES)
+        guesses["background"] = background
+        reasons["background"] = "GUESSED by its name"
+        if not background:
+            reasons["background"] = "GUESSED: no class has a name that says no action"
+    if not config.unlabelled:
+        unlabelled_names = tuple(name for name in names if name.lower() in UNLABELLED_NAMES)
+        guesses["unlabelled"] = unlabelled_names
+        reasons["unlabelled"] = "GUESSED by its name: these frames are ignored"
+    config = config.model_copy(update=guesses)
+
+    no_actions = (*(config.background or ()), *unlabelled(config))
+    actions = [name for name in names if name not in no_actions]
+    has_table = root is not None and os.path.lexists(root / FACTORS_FILE)
+    if config.grammar is None and not has_table:
+        pattern = ENGLISH if are_sentences(actions) else grammar.propose(actions)
+        config = config.model_copy(update={"grammar": pattern})
+        fit = f"GUESSED: all {len(actions)} actions fit"
+        reasons["grammar"] = f"{fit}; if they have no such parts, --grammar none"
+    return config, reasons

@@ -1,0 +1,68 @@
+"""Whether features have probably seen the labels: how well a linear map names unseen videos."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fact_clip.core import Floats, Integers
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.labels import IGNORED
+
+# Share of rows that a linear map names correctly in training videos that it has not seen, from
+# which on features have probably seen the labels: on test videos they will be worse.
+SEPARABLE = 0.75
+
+_ROWS = 500  # of a video
+_WIDEST = 1024  # columns
+_RIDGE = 0.01  # times the number of rows
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Labelled rows sampled from some videos."""
+
+    features: Floats  # (N, D)
+    labels: Integers  # (N,)
+
+
+def separability(dataset: Dataset) -> float:
+    """Return the share of rows that a ridge regression on every other training video gets right."""
+    even = _sampled_rows(dataset, dataset.learning[0::2])
+    odd = _sampled_rows(dataset, dataset.learning[1::2])
+    if not len(even.labels) or not len(odd.labels):
+        return 0.0
+    n_classes = len(dataset.vocabulary)
+    correct = _ridge_hits(even, odd, n_classes) + _ridge_hits(odd, even, n_classes)
+    return correct / (len(even.labels) + len(odd.labels))
+
+
+def _ridge_hits(train: _Rows, test: _Rows, n_classes: int) -> int:
+    """Return the number of test rows that a ridge regression on the training rows gets right."""
+    mean = train.features.mean(0)
+    deviation = train.features.std(0) + 1e-6
+
+    def scaled(features: Floats) -> Floats:
+        standardised = ((features - mean) / deviation).clip(-5, 5)
+        return np.pad(standardised, ((0, 0), (0, 1)), constant_values=1)  # (N, D + 1)
+
+    inputs = scaled(train.features)
+    targets = np.eye(n_classes)[train.labels]
+    ridge = _RIDGE * len(inputs) * np.eye(inputs.shape[1])
+    weights = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ targets)
+    predicted = (scaled(test.features) @ weights).argmax(1)
+    return int((predicted == test.labels).sum())
+
+
+def _sampled_rows(dataset: Dataset, names: Sequence[str]) -> _Rows:
+    """Return labelled rows spread over each video, with at most `_WIDEST` columns."""
+    rows = [np.zeros((0, min(dataset.input_dim, _WIDEST)))]
+    labels = [np.zeros(0, np.int64)]
+    for name in names:
+        features = dataset.features(name)
+        video_labels = dataset.labels(name)
+        index = np.arange(0, len(video_labels), max(1, len(video_labels) // _ROWS))
+        index = index[video_labels[index] != IGNORED]
+        rows.append(np.asarray(features[index, :_WIDEST], dtype=np.float64))
+        labels.append(video_labels[index])
+    return _Rows(np.concatenate(rows), np.concatenate(labels))

@@ -1,0 +1,249 @@
+"""Segments from the frame scores of any model, with the order and durations of training labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from scipy.special import logsumexp, softmax
+
+from fact_clip.core import (
+    Floats,
+    InputError,
+    Location,
+    Segmentation,
+    Vocabulary,
+    library_errors,
+    located,
+)
+from fact_clip.core.arguments import array_of, names_of, number_of, validated
+from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.datasets.statistics import IGNORED, count_transitions
+from fact_clip.decoding.durations import Durations, decode_durations
+from fact_clip.decoding.scores import mean_probabilities
+from fact_clip.decoding.switching import SHORT, short_segment_penalty, transition_costs
+
+Kind = Literal["probabilities", "logits", "log-probabilities"]
+
+MEMBER_SMOOTHING = 0.03  # chosen in docs/results.md, "Scores of other networks"
+
+_TOLERANCE = 0.02  # by which rows of rounded probabilities may miss a sum of 1
+_NAME_KIND = "name their kind with kind="
+
+
+@validated("scores")
+def decode(
+    scores: Any,
+    names: Sequence[str],
+    *,
+    training_segments: Sequence[Segmentation] = (),
+    fps: float | None = None,
+    background: Sequence[str] | None = None,
+    kind: Kind | None = None,
+    switch_penalty: float | None = None,
+    order: float = 1.0,
+    durations: float = 1.0,
+) -> Segmentation:
+    """Cut a video into actions by the frame scores of any model.
+
+    Args:
+        scores: (T, C) or (C, T) of one model, or a list of such arrays of several models, whose
+            logarithms are averaged.
+        names: the C classes, in the order of the columns.
+        training_segments: labelled videos of the training. They give the cost of each change of
+            class, and the switching penalty. None of them should be a video that is decoded.
+        fps: rows of the scores a second. With it, training segments may have another rate.
+        background: classes that are no actions. Default: those of the training segments.
+        kind: probabilities, logits or log-probabilities. Default: recognised by the values.
+        switch_penalty: penalty of a usual change, in nats. Default: by the length of short training
+            segments (docs/decode.md).
+        order: dependence of the cost of a change on how often it occurs in the training.
+        durations: weight of the log-normal lengths that segments of each class have in the
+            training; 0 ignores them.
+
+    Returns:
+        The segmentation of all T rows, with the mean score of each segment as its confidence.
+
+    Raises:
+        InputError: an argument is wrong, or arguments do not fit each other.
+    """
+    decoder = ScoreDecoder.learned(
+        names,
+        training_segments,
+        fps=fps,
+        background=background,
+        switch_penalty=switch_penalty,
+        order=order,
+        durations=durations,
+    )
+    models = [scores]
+    if isinstance(scores, list | tuple) and scores:
+        with library_errors("scores", "rows of different lengths", ValueError):
+            if np.ndim(scores[0]) == 2:
+                models = list(scores)
+    n_classes = len(decoder.vocabulary)
+    tables = [
+        probabilities(table, f"scores of model {number}", n_classes, kind)
+        for number, table in enumerate(models, start=1)
+    ]
+    return decoder.segmentation(tables)
+
+
+@dataclass(frozen=True)
+class ScoreDecoder:
+    """Decodes scores with what was learned from training labels.
+
+    Attributes:
+        vocabulary: the C classes.
+        penalty: of a usual change, in nats.
+        costs: (C, C) of changes, in units of the penalty.
+        lengths: (N, C) log scores of segments of 1, 2, ... rows, as of `decode_durations`.
+        fps: rows of the scores a second, if known.
+        smoothing: share of a uniform distribution in the scores of each of several models.
+    """
+
+    vocabulary: Vocabulary
+    penalty: float
+    costs: Floats
+    lengths: Floats
+    fps: float | None = None
+    smoothing: float = MEMBER_SMOOTHING
+
+    @classmethod
+    def learned(
+        cls,
+        names: Sequence[str],
+        training_segments: Sequence[Segmentation] = (),
+        *,
+        fps: float | None = None,
+        background: Sequence[str] | None = None,
+        switch_penalty: float | None = None,
+        order: float = 1.0,
+        durations: float = 1.0,
+    ) -> ScoreDecoder:
+        """Learn costs of changes, lengths, and the switching penalty; see `decode`."""
+        if fps is not None:
+            fps = number_of(fps, "fps", "rows a second", 1e-6, 1e6)
+        weights = {"switch_penalty": switch_penalty, "order": order, "durations": durations}
+        for name, weight in weights.items():
+            if weight is not None:
+                number_of(weight, name, "a weight", 0, 1e6)
+        class_names = names_of(names, "names")
+        if background is None:
+            marked = {name for video in training_segments for name in video.background}
+            background = [name for name in class_names if name in marked]
+        unknown = [name for name in background if name not in class_names]
+        if unknown:
+            raise InputError("background", f"no class {unknown[0]!r}", "name some of the classes")
+        vocabulary = Vocabulary.from_names(class_names, background)
+
+        runs_of_videos = []
+        lengths: list[list[float]] = [[] for _ in vocabulary]  # of the segments of each class
+        for video in training_segments:
+            label_runs = []
+            # rows of the scores for each frame of the labels
+            scale = fps / video.fps if fps and video.fps else 1.0
+            for segment in video:
+                label = IGNORED
+                if segment.label != UNLABELLED:
+                    with located("training_segments"):
+                        label = int(vocabulary.encode([segment.label])[0])
+                    lengths[label].append(segment.duration * scale)
+                label_runs.append((segment.start, segment.stop, label))
+            runs_of_videos.append(label_runs)
+        if switch_penalty is None:
+            switch_penalty = _learned_penalty(lengths, vocabulary)
+
+        counts = np.zeros((len(vocabulary), len(vocabulary)))
+        for pair, times in count_transitions(runs_of_videos).items():
+            counts[pair] = times
+        log_lengths = np.zeros((1, len(vocabulary)))
+        if durations and any(lengths):
+            log_lengths = Durations.learned(lengths, durations).log_scores
+        return cls(
+            vocabulary=vocabulary,
+            penalty=switch_penalty,
+            costs=transition_costs(counts, order),
+            lengths=log_lengths,
+            fps=fps,
+        )
+
+    def segmentation(self, tables: Sequence[Floats]) -> Segmentation:
+        """Return the segmentation of a video.
+
+        Args:
+            tables: (T, C) of `probabilities`, one of each model.
+        """
+        n_rows = {len(table) for table in tables}
+        if len(n_rows) > 1:
+            counts = " and ".join(map(str, sorted(n_rows)))
+            raise InputError("scores", f"{counts} rows of one video", "give each row by each model")
+        tensors = [torch.from_numpy(table) for table in tables]
+        share = self.smoothing if len(tables) > 1 else 0.0
+        mean = mean_probabilities(tensors, share).numpy()
+        logs = np.log(np.maximum(mean, np.finfo(np.float32).tiny))
+        labels = decode_durations(logs, self.penalty * self.costs, self.lengths)
+        confidence = mean[np.arange(len(labels)), labels].clip(0, 1)
+        names = [self.vocabulary.names[label] for label in labels]
+        result = Segmentation.from_frames(names, self.fps, confidence.tolist())
+        return replace(result, background=self.vocabulary.background)
+
+
+def _learned_penalty(lengths: Sequence[Sequence[float]], vocabulary: Vocabulary) -> float:
+    """Return the switching penalty for the short actions of the training."""
+    of_actions: list[float] = []
+    for label, class_lengths in enumerate(lengths):
+        if label not in vocabulary.background_indices:
+            of_actions += class_lengths
+    if not of_actions:
+        fix = "give labelled videos of the training, or the switching penalty"
+        raise InputError("training_segments", "no actions", fix)
+    return short_segment_penalty(float(np.quantile(of_actions, SHORT)))
+
+
+def probabilities(scores: Any, where: Location, n_classes: int, kind: Kind | None = None) -> Floats:
+    """Convert scores to probabilities.
+
+    Args:
+        scores: (T, C), or (C, T).
+        where: location of an error.
+        n_classes: C.
+        kind: of the scores. Default: probabilities where no number is negative and all rows sum to
+            1, log-probabilities where their exponentials do, and logits otherwise.
+
+    Returns:
+        (T, C) probabilities, each row with sum 1.
+
+    Raises:
+        InputError: another shape, values that are no scores, or a kind that cannot be recognised.
+    """
+    table = array_of(scores, where, f"numbers, (T, {n_classes})").astype(np.float64)
+    if table.ndim == 2 and table.shape[0] == n_classes != table.shape[1]:
+        table = table.T
+    if table.ndim != 2 or table.shape[1] != n_classes or not len(table):
+        problem = f"an array of shape {table.shape}, but there are {n_classes} classes"
+        raise InputError(where, problem, f"give (T, {n_classes}), a column for each class")
+    if np.isnan(table).any() or (table.max(axis=1) == -np.inf).any() or np.isposinf(table).any():
+        raise InputError(where, "rows that are not finite")
+    if (kind or _kind_of(table, where)) != "probabilities":
+        return softmax(table, axis=1)
+    sums = table.sum(axis=1, keepdims=True)
+    if table.min() < 0 or not sums.all():
+        raise InputError(where, "no probabilities: negative numbers, or rows of zeros", _NAME_KIND)
+    return table / sums
+
+
+def _kind_of(table: Floats, where: Location) -> Kind:
+    """Recognise the kind of scores by the sums of rows."""
+    if table.min() >= 0:
+        if np.abs(table.sum(axis=1) - 1).max() <= _TOLERANCE:
+            return "probabilities"
+        if table.max() <= 1:
+            problem = "numbers from 0 to 1 whose rows do not sum to 1"
+            raise InputError(where, problem, _NAME_KIND)
+    elif np.abs(logsumexp(table, axis=1)).max() <= _TOLERANCE:
+        return "log-probabilities"
+    return "logits"

@@ -1,0 +1,113 @@
+"""The parts that programs register and that installed packages add, of all kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, TypeVar
+
+from fact_clip.core import InputError
+from fact_clip.core.plugins import Table, package_of
+
+T = TypeVar("T")
+
+KINDS = ("data source", "decoder", "encoder", "format", "head", "logger", "loss", "metric")
+
+
+def tables(kind: str) -> list[Table[Any]]:
+    """Return the tables of a kind of parts, which are of one group. Their rooms are imported."""
+    match kind:
+        case "data source":
+            from fact_clip.datasets.memory import DATA_SOURCES
+
+            return [DATA_SOURCES]
+        case "decoder":
+            from fact_clip.inference.decoder import DECODERS
+
+            return [DECODERS]
+        case "encoder":
+            from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
+
+            return [FRAME_ENCODERS, TEXT_ENCODERS]
+        case "format":
+            from fact_clip.formats import FORMATS, READERS
+
+            return [FORMATS, READERS]
+        case "head":
+            from fact_clip.models.heads import HEADS
+
+            return [HEADS]
+        case "logger":
+            from fact_clip.training.callbacks import LOGGERS
+
+            return [LOGGERS]
+        case "loss":
+            from fact_clip.losses.criterion import LOSSES
+
+            return [LOSSES]
+        case "metric":
+            from fact_clip.metrics.report import METRICS
+
+            return [METRICS]
+    raise InputError("kind", f"no kind of parts {kind!r}", f"use one of {', '.join(KINDS)}")
+
+
+def register(kind: str, name: str) -> Callable[[T], T]:
+    """Return a decorator that adds a part of this program, as an entry point adds one.
+
+    Args:
+        kind: data source, decoder, encoder, format, head, logger, loss or metric.
+        name: by which settings, commands and functions of this process refer to it. Registering the
+            name again replaces the part.
+
+    Returns:
+        The decorator, which returns the part.
+
+    Raises:
+        InputError: no such kind; a part that cannot be used; the name of a built-in part.
+    """
+    kind_tables = tables(kind)
+
+    def decorate(part: T) -> T:
+        fits = [table.register(part, name) for table in kind_tables]
+        if not any(fits):
+            problem = f"{type(part).__name__} is nothing that this kind takes"
+            raise InputError(f"{kind} {name!r}", problem, "see docs/extending.md")
+        return part
+
+    return decorate
+
+
+def list_plugins() -> list[dict[str, str | None]]:
+    """Load all plug-ins.
+
+    Returns:
+        A row for each entry point: group, name, package, version and fault (None if it works).
+    """
+    from importlib.metadata import entry_points
+
+    all_tables = list(chain.from_iterable(map(tables, KINDS)))
+    rows: list[dict[str, str | None]] = []
+    for group in sorted(entry_points().groups):
+        if not group.startswith("fact_clip."):
+            continue
+        group_tables = [table for table in all_tables if table.group == group]
+        for point in entry_points(group=group):
+            package, _, version = package_of(point).partition(" ")
+            row = {"group": group, "name": point.name, "package": package, "version": version}
+            rows.append({**row, "fault": _fault(point.name, group_tables)})
+    return rows
+
+
+def _fault(name: str, group_tables: list[Table[Any]]) -> str | None:
+    """Return why no table of a group can use an entry point, or None if one can."""
+    if not group_tables:
+        return f"no such group; use one of {', '.join(KINDS)}"
+    problem = "nothing that this group takes"
+    for table in group_tables:
+        row = table.plugins.get(name)
+        if isinstance(row, InputError):
+            problem = row.problem
+        elif row is not None:
+            return None
+    return problem

@@ -1,0 +1,266 @@
+"""fact-clip app."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fact_clip.cli.arguments import check_new, read_actions, read_names
+from fact_clip.cli.console import note
+from fact_clip.cli.model import ModelChoice
+from fact_clip.cli.options import (
+    Actions,
+    ActionsFile,
+    Device,
+    Encoder,
+    KeepGoing,
+    PicturesPerSecond,
+    Precision,
+    Prompts,
+    RunFolder,
+    TrainingFree,
+    TrustEncoder,
+    WindowSeconds,
+    argument,
+    option,
+)
+from fact_clip.core import InputError, Names, library_errors
+from fact_clip.core.extras import install_command
+from fact_clip.core.paths import write_lines
+
+if TYPE_CHECKING:
+    from fact_clip.inference.segmenter import Segmenter
+    from fact_clip_app.project import Project
+    from fact_clip_app.training_set import TrainingSet
+
+MAX_RECENT = 10
+
+
+def app(
+    project: Annotated[
+        Path | None,
+        argument("PROJECT", "Folder of the project; unset: one in the data folder of the user."),
+    ] = None,
+    *,
+    run: RunFolder = None,
+    training_free: TrainingFree = False,
+    actions: Actions = None,
+    actions_file: ActionsFile = None,
+    encoder: Encoder = None,
+    fps: PicturesPerSecond = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    prompts: Prompts = None,
+    window: WindowSeconds = None,
+    keep_going: KeepGoing = False,
+    training_set: Annotated[
+        Path | None,
+        option("Folder in the common layout that labelled videos may be added to."),
+    ] = None,
+    host: Annotated[
+        str, option("Address to listen on; other than the default, others can reach it.")
+    ] = "127.0.0.1",
+    served_as: Annotated[
+        str | None, option("Host names, with commas, under which a proxy serves the page.")
+    ] = None,
+    port: Annotated[int, option("Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    new_token: Annotated[
+        bool, option("Replace the token, so that old addresses open the page no more.")
+    ] = False,
+    trust_encoder: TrustEncoder = False,
+    stores: Annotated[
+        list[str] | None,
+        option(
+            "Beginning of addresses that programs may segment (s3://bucket/); repeatable.",
+            "--store",
+        ),
+    ] = None,
+    max_megabytes: Annotated[float, option("Size of a file, at most.", min=1, max=1e6)] = 2000,
+    max_minutes: Annotated[float, option("Duration of a video, at most.", min=0.1, max=1e5)] = 120,
+) -> None:
+    """Open a page to label videos, train on the labels, and correct what a model predicts.
+
+    Prints the address, which holds a token, and serves until Ctrl-C. All that is done is stored in
+    PROJECT at once. Without a model (--run, or --training-free) the page labels, and trains one.
+    Needs the extra 'app'. See docs/app.md.
+
+    \b
+    Example:
+      fact-clip app my_project
+      fact-clip app my_project --run runs/k5
+      fact-clip app --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
+    """
+    fix = install_command("app")
+    with library_errors("fact-clip app", "not installed", ModuleNotFoundError, fix=fix):
+        import uvicorn
+
+        from fact_clip_app.engine import Engine
+        from fact_clip_app.guard import HttpProtocol
+        from fact_clip_app.page import Options
+        from fact_clip_app.project import Project
+        from fact_clip_app.requests import Limits
+        from fact_clip_app.server import make_app
+    from fact_clip.inference import ModelOptions, load
+
+    names = read_actions(actions, actions_file)
+    proxy_names = read_names(served_as, "--served-as")
+    model_options = ModelOptions(
+        device=device,
+        actions=names,
+        encoder=encoder,
+        fps=fps,
+        window=window,
+        prompts=prompts,
+        keep_going=keep_going,
+        trust_encoder=trust_encoder,
+        precision=precision,
+    )
+    choice = ModelChoice(run, training_free, model_options)
+    base = _open_model(choice)
+    # Faults of a training set, and a port in use, are errors before the project is created.
+    growing_set = None
+    if training_set is not None:
+        growing_set = _open_training_set(training_set, base)
+    listener = _listen(host, port)
+    folder, recent = _open_folder(project)
+    store = Project(folder)
+    if new_token:
+        store.renew_token()
+    _add_actions(store, names, run, base)
+    limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
+
+    def load_run(path: Path) -> Segmenter:
+        return load(path, device, precision=precision, trust_encoder=trust_encoder)
+
+    engine = Engine(store, base, load_run, limits)
+    page_options = Options(
+        host=host,
+        command=choice.command(),
+        training_set=growing_set,
+        run=run,
+        recent=recent,
+        served_as=proxy_names,
+        stores=tuple(stores or ()),
+        trust_encoder=trust_encoder,
+    )
+    config = uvicorn.Config(
+        make_app(engine, page_options),
+        host,
+        port,
+        http=HttpProtocol,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=2,
+        access_log=False,  # the address holds the token
+    )
+    _print_addresses(host, listener.getsockname()[1], proxy_names, store.token)
+    note(f"project {folder}; Ctrl-C ends the page, and everything stays there")
+    if hasattr(signal, "SIGHUP"):  # a terminal that is closed ends the page as Ctrl-C does
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _open_model(choice: ModelChoice) -> Segmenter | None:
+    """Load the model of the page, or return None if the options select none."""
+    options = choice.options
+    if choice.run is None and not choice.training_free and options.encoder is None:
+        return None
+    choice.check("app")
+    if not options.actions and choice.run is None and options.encoder is not None:
+        waiting = replace(options, actions=["something"])  # the page waits for names
+        choice = replace(choice, options=waiting)
+    model, _ = choice.open()
+    logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page shows new words
+    model.scorer.load()  # so that missing files are an error before the page opens
+    return model
+
+
+def _open_training_set(folder: Path, base: Segmenter | None) -> TrainingSet:
+    from fact_clip_app.training_set import TrainingSet
+
+    parts = ("mapping.txt", "groundTruth", "features")
+    if not any((folder / part).exists() for part in parts):
+        check_new(folder, "name a data set, or a new folder")
+    return TrainingSet(folder, None if base is None else base.scorer.run)
+
+
+def _open_folder(project: Path | None) -> tuple[Path, list[str]]:
+    """Return the folder of a project and the folders that were opened before, latest first."""
+    import platformdirs
+
+    home = platformdirs.user_data_path("fact-clip")
+    folder = (home / "project" if project is None else project).absolute()
+    path = home / "recent.json"
+    recent: list[str] = []
+    with suppress(OSError, ValueError):  # the list is a convenience
+        for name in map(str, json.loads(path.read_text(encoding="utf-8"))):
+            if name != str(folder) and Path(name).is_dir():
+                recent.append(name)
+    recent = recent[:MAX_RECENT]
+    with suppress(OSError, InputError):
+        write_lines(path, [json.dumps([str(folder), *recent])])
+    return folder, recent
+
+
+def _add_actions(
+    store: Project, names: list[str] | None, run: Path | None, base: Segmenter | None
+) -> None:
+    """Add the named actions to a project, or those of the run to a project without actions."""
+    background: Names = ()
+    if base is not None:
+        background = base.vocabulary.background
+        if not names and run is not None and not store.actions():
+            names = [*base.vocabulary]
+    store.add_actions(name for name in names or () if name not in background)
+
+
+def _print_addresses(host: str, port: int, proxy_names: Names, token: str) -> None:
+    addresses = []
+    for name in _reachable(host):
+        literal = f"[{name}]" if ":" in name else name
+        addresses.append(f"http://{literal}:{port}")
+    addresses += [f"https://{name}" for name in proxy_names]
+    verb = "open"
+    for address in addresses:
+        print(f"{verb} {address}/?token={token}", flush=True)
+        verb = "or"
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        note("others on the network can read what is sent, since this is not HTTPS")
+
+
+def _reachable(host: str) -> list[str]:
+    """Return the names and addresses that open a page on this host, from this machine first."""
+    from fact_clip_app.guard import WILDCARDS
+
+    if host not in WILDCARDS:
+        return [host]
+    machine = socket.gethostname()
+    addresses = ["127.0.0.1" if host == "0.0.0.0" else "::1", machine.lower()]
+    with suppress(OSError):
+        addresses += [str(info[4][0]) for info in socket.getaddrinfo(machine, None)]
+    return list(dict.fromkeys(address for address in addresses if "%" not in address))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Open a socket. Raise an InputError if the address is not of this machine, or in use."""
+    with library_errors(
+        "--host",
+        f"{host}, port {port}",
+        OSError,
+        UnicodeError,
+        fix="name an address of this machine and a free port, as --port 0",
+    ):
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)

@@ -1,0 +1,173 @@
+"""fact-clip project import and export."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from fact_clip.cli.arguments import check_new, read_formats
+from fact_clip.cli.console import note
+from fact_clip.cli.options import argument, option
+from fact_clip.core import InputError
+
+if TYPE_CHECKING:
+    from fact_clip_app.page import Page
+
+Folder = Annotated[Path, argument("PROJECT", "Folder of the project.")]
+
+
+def import_files(
+    project: Folder,
+    files: Annotated[list[Path], argument("FILE", "Videos, feature files, and label files.")],
+    *,
+    replace: Annotated[
+        bool, option("Replace the segments of tracks that have some already.")
+    ] = False,
+) -> None:
+    """Add videos to a project of the page, and load label files.
+
+    Videos are referred to, not copied. A label file belongs to the video of its name, and is of any
+    format that the page reads: ELAN, BORIS, VIA, Label Studio, CSV, JSON, SRT, VTT, or a label a
+    line. Tiers and subjects become tracks.
+
+    \b
+    Example:
+      fact-clip project import my_project videos/*.mp4 labels/*.eaf
+    """
+    from fact_clip.core.io import check_file
+    from fact_clip.video.pictures import SUFFIXES
+    from fact_clip_app.requests import FEATURES, ending_of
+
+    media: dict[str, Path] = {}
+    features: dict[str, Path] = {}
+    labels = []
+    for path in files:
+        ending = ending_of(check_file(path, "a video, feature file or label file").name)
+        stem = path.name[: -len(ending)]
+        kind = media if ending in SUFFIXES else features
+        if ending not in (*SUFFIXES, FEATURES):
+            if ending != ".json" or not path.with_suffix(FEATURES).is_file():  # facts of features
+                labels.append((path, stem))
+        elif kind.get(stem, path.resolve()) != path.resolve():
+            raise InputError(path, f"{kind[stem]} has this name, too", "rename one of them")
+        else:
+            kind[stem] = path.resolve()
+    with closing(_open_page(project, is_new=True)) as page:
+        stored = page.project.videos()
+        videos = {video.name: video.id for video in stored}
+        stored_ids = {(video.media, video.features): video.id for video in stored}
+        for stem in {**media, **features}:
+            parts = (media.get(stem), features.get(stem))
+            if parts in stored_ids:  # an import that is repeated
+                videos[stem] = stored_ids[parts]
+            else:
+                videos[stem] = page.refer(stem, *parts).id
+        for path, stem in labels:
+            if stem not in videos:
+                problem = f"no video {stem!r} in the project"
+                raise InputError(path, problem, "name the file after its video")
+            loaded = _load_labels(page, videos[stem], path, replace=replace)
+            print(f"{path}: {loaded}")
+    note(f"{project}: {len(videos)} videos")
+
+
+def _load_labels(page: Page, video_id: str, path: Path, *, replace: bool) -> str:
+    """Load a label file and return what was loaded, as text."""
+    from fact_clip_app.history import Person
+    from fact_clip_app.label_files import plan
+
+    video = page.project.video(video_id)
+    assert video is not None
+    loading = plan(page.project, video, path)
+    for name, count in loading.replaced.items():
+        if not replace:
+            raise InputError(path, f"track {name} has {count} segments", "name --replace")
+    page.history.load(video_id, loading, Person(), f"load {path.name}")
+    lines = []
+    for track, count in loading.counts.items():
+        noun = "segment" if count == 1 else "segments"
+        lines.append(f"{count} {noun} on track {track}")
+    return ", ".join(lines)
+
+
+def export(
+    project: Folder,
+    *,
+    out: Annotated[Path, option("Folder for the files.", metavar="DIR")],
+    formats: Annotated[
+        str | None,
+        option('Formats, "eaf, csv" (docs/formats.md), or all. Default: csv.', "--format"),
+    ] = None,
+    with_background: Annotated[bool, option("Write what is not labelled, too.")] = False,
+    with_drafts: Annotated[
+        bool, option("Write what the model of the project predicts, as the track 'drafts'.")
+    ] = False,
+    training: Annotated[
+        str | None,
+        option("Write a data set to train on, by the labels of this track.", metavar="TRACK"),
+    ] = None,
+    unlabelled: Annotated[
+        Literal["background", "ignore", "skip"] | None,
+        option(
+            "With --training: what the unlabelled frames are of videos that are not marked"
+            " complete; skip leaves these videos out."
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, option("Write into a folder with files, and replace those of the same names.")
+    ] = False,
+) -> None:
+    """Write the labels of a project.
+
+    A file for each track of each labelled video, in each format; or, with --training, a data set in
+    the common layout with features and a split, every fourth labelled video a test video.
+
+    \b
+    Example:
+      fact-clip project export my_project --format eaf,csv --out labels
+      fact-clip project export my_project --training main --out data && fact-clip data init data
+    """
+    from fact_clip.formats import FORMATS
+    from fact_clip_app.export import export_set
+    from fact_clip_app.views import export_files
+
+    if training is None and unlabelled is not None:
+        raise InputError("--unlabelled", "only --training reads it", "leave it out")
+    unread = {
+        "--format": formats is not None,
+        "--with-background": with_background,
+        "--with-drafts": with_drafts,
+        "--overwrite": overwrite,
+    }
+    for name, is_typed in unread.items():
+        if training is not None and is_typed:
+            raise InputError(name, "--training does not read it", "leave it out")
+    if training is None and not overwrite:  # the files may have been corrected elsewhere
+        check_new(out, "name a new folder, or say --overwrite")
+    if formats == "all":
+        names = [name for name, form in FORMATS.items() if form.is_installed]
+    else:
+        names = list(read_formats(formats or "csv"))
+    with closing(_open_page(project)) as page:
+        if training is not None:
+            export_set(page, training, out, unlabelled)
+            print(out)
+            return
+        for path in export_files(page, out, names, with_background, with_drafts):
+            print(path)
+
+
+def _open_page(folder: Path, *, is_new: bool = False) -> Page:
+    """Open the page of a project without a model, which must exist unless `is_new`."""
+    from fact_clip.inference.loading import load
+    from fact_clip_app.database import DATABASE
+    from fact_clip_app.engine import Engine
+    from fact_clip_app.page import Options, Page
+    from fact_clip_app.project import Project
+    from fact_clip_app.requests import Limits
+
+    if not is_new and not (folder / DATABASE).is_file():
+        raise InputError(folder, "not a project", "fact-clip project import makes one")
+    engine = Engine(Project(folder), None, load, Limits(minutes=float("inf")))
+    return Page(engine, Options(""))

@@ -1,0 +1,51 @@
+"""fact-clip batch status and gather."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from fact_clip.cli.console import print_result
+from fact_clip.cli.options import AsJson, argument
+
+Out = Annotated[str, argument("OUT", "The --out folder of extract or segment.")]
+
+
+def status(out: Out, *, as_json: AsJson = False) -> None:
+    """Count what is done, missing, failed and set aside in an --out folder.
+
+    \b
+    Example:
+      fact-clip batch status segments --json
+    """
+    from fact_clip_batch.tables import batch_status
+
+    counts = batch_status(out)
+    lines = [
+        f"{counts.command}: {counts.done:,} of {counts.inputs:,} done",
+        f"missing {counts.missing:,}, failed {counts.failed:,}, set aside {counts.set_aside:,}",
+    ]
+    if counts.rows_per_second is not None and counts.seconds_left is not None:
+        speed = f"{counts.rows_per_second:,.0f} rows a second"
+        if counts.missing:
+            speed += f", about {counts.seconds_left / 60:,.0f} min left"
+        lines.append(speed)
+    print_result(asdict(counts), "\n".join(lines), as_json)
+
+
+def gather(
+    out: Out,
+    table: Annotated[Path, argument("TABLE", "The file to write: .csv, .jsonl or .parquet.")],
+) -> None:
+    """Write the segments of an --out folder into one table.
+
+    Its columns are video, start, stop, label and confidence. Times are seconds of the video, or
+    frames where no rate is known.
+
+    \b
+    Example:
+      fact-clip batch gather segments all.parquet
+    """
+    from fact_clip_batch.tables import gather
+
+    n_segments = gather(out, table)
+    print(f"{n_segments:,} segments; {table}")

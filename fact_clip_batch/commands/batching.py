@@ -1,0 +1,144 @@
+"""What `extract` and `segment` share: options of a batch, lists on stdin, counts of outcomes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fact_clip.cli.arguments import read_paths
+from fact_clip.cli.console import bars
+from fact_clip.cli.errors import with_options
+from fact_clip.cli.options import option
+from fact_clip.cli.signals import InterruptedCommandError
+from fact_clip.core import InputError, Progress
+from fact_clip.core.messages import MAX_LISTED
+
+if TYPE_CHECKING:
+    from fact_clip.core.distributed import Processes
+    from fact_clip_batch.engine import BatchOptions, Outcome
+    from fact_clip_batch.inputs import Inputs
+
+ShardOption = Annotated[
+    str | None, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.", "--shard")
+]
+Timeout = Annotated[float, option("Minutes that the decoding of a video may take.", "--timeout")]
+Memory = Annotated[float, option("Gigabytes that the decoding of a video may take.", "--memory")]
+RetryFailed = Annotated[bool, option("Try inputs again that failed three times.", "--retry-failed")]
+
+Engine = Annotated[
+    Literal["local", "ray"],
+    option("ray: actors on the cluster of RAY_ADDRESS, or on this machine (docs/scaling.md)."),
+]
+Workers = Annotated[int, option("With --engine ray: number of actors.", min=1, max=100_000)]
+
+
+@dataclass
+class Tally:
+    """Counts of outcomes, of which a batch may have millions, and the first things to report."""
+
+    counts: Counter[str] = field(default_factory=Counter)  # "inputs", their states, "written", ...
+    written: list[Path] = field(default_factory=list)
+    renamed: list[str] = field(default_factory=list)
+    errors: list[InputError] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome."""
+        tally = Tally(Counter(["inputs", outcome.state]), list(outcome.written))
+        tally.counts["written"] = len(outcome.written)
+        if outcome.error is not None:
+            tally.errors.append(outcome.error)
+        if not outcome.done and outcome.name != outcome.item.id:
+            tally.counts["renamed"] = 1
+            tally.renamed.append(f"{outcome.name} for {outcome.source.name}")
+        self.merge(tally)
+
+    def merge(self, tally: Tally) -> None:
+        """Add the counts of another process."""
+        self.counts += tally.counts
+        self.written = [*self.written, *tally.written][:MAX_LISTED]
+        self.renamed = [*self.renamed, *tally.renamed][:MAX_LISTED]
+        self.errors = [*self.errors, *tally.errors][:MAX_LISTED]
+
+    def lines(self, out: Path | str) -> list[str]:
+        """Return the lines about failed inputs, for stderr."""
+        lines = [f"fact-clip: {with_options(str(error))}" for error in self.errors]
+        surplus = self.counts["failed"] - len(self.errors)
+        if surplus:
+            lines.append(f"fact-clip: and {surplus:,} more ({out}/failures.jsonl)")
+        set_aside = self.counts["set aside"]
+        if set_aside:
+            lines.append(
+                f"fact-clip: {set_aside} set aside after three attempts "
+                f"({out}/failures.jsonl); --retry-failed tries them again"
+            )
+        return lines
+
+
+def batch_options(
+    shard: str | None,
+    timeout: float,
+    memory: float,
+    retry_failed: bool,
+    **options: Any,
+) -> BatchOptions:
+    """Return the options of a batch.
+
+    Args:
+        shard: of --shard.
+        timeout: of --timeout.
+        memory: of --memory.
+        retry_failed: of --retry-failed.
+        options: further ones, as of `BatchOptions`.
+    """
+    from fact_clip_batch.engine import BatchOptions
+    from fact_clip_batch.inputs import Shard
+    from fact_clip_batch.isolated import Limits
+
+    return BatchOptions(
+        shard=Shard() if shard is None else Shard.parse(shard),
+        limits=Limits(60 * timeout, memory),
+        retry_failed=retry_failed,
+        **options,
+    )
+
+
+def shared_among(options: BatchOptions, processes: Processes) -> BatchOptions:
+    """Return the options of one of the processes of torchrun."""
+    return replace(options, shard=options.shard.split(processes.rank, processes.world))
+
+
+def read_sources(inputs: Sequence[str]) -> list[str | list[str]]:
+    """Return the inputs, with "-" replaced by the list of paths on stdin."""
+    return [read_paths() if path == "-" else path for path in inputs]
+
+
+def tally_of(
+    processes: Processes,
+    inputs: Inputs,
+    outcomes: Callable[[Progress | None, Progress | None], Iterable[Outcome]],
+    title: str,
+) -> Tally:
+    """Go through a batch with progress bars, and count the outcomes of all processes.
+
+    Args:
+        processes: of torchrun, which share the inputs.
+        inputs: of the batch. The error of a single one is raised.
+        outcomes: begins the batch: (progress, within) -> outcomes, see `run_batch`.
+        title: of the progress bar.
+    """
+    tally = Tally()
+    try:
+        with bars(title, "") as (overall, within):
+            for outcome in outcomes(overall, within):
+                tally.add(outcome)
+    except KeyboardInterrupt:
+        raise InterruptedCommandError("the same command goes on with what is left") from None
+    total = Tally()
+    for part in processes.gather([tally], processes.world):
+        total.merge(part)
+    if processes.is_main and len(inputs) == 1 and total.errors:
+        raise total.errors[0]
+    return total

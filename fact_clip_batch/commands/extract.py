@@ -1,0 +1,117 @@
+"""fact-clip extract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fact_clip.cli.console import note
+from fact_clip.cli.options import Device, KeepGoing, argument, option
+from fact_clip.core import InputError, Progress
+from fact_clip.core.extras import require
+from fact_clip_batch.commands.batching import (
+    Engine,
+    Memory,
+    RetryFailed,
+    ShardOption,
+    Timeout,
+    Workers,
+    batch_options,
+    read_sources,
+    shared_among,
+    tally_of,
+)
+
+if TYPE_CHECKING:
+    from fact_clip_batch.engine import Outcome
+
+
+def extract(
+    videos: Annotated[
+        list[str],
+        argument("VIDEO", "Videos, folders, globs in quotes, manifests, or - for a list on stdin."),
+    ],
+    *,
+    encoder: Annotated[str, option("grid, clip:ViT-B-32/openai, timm:NAME, torchvision:NAME, ...")],
+    out: Annotated[str, option("Folder for NAME.npy and NAME.json, s3://... too.")],
+    fps: Annotated[float, option("Rows per second.")] = 5.0,
+    batch: Annotated[int, option("Pictures encoded together.")] = 32,
+    device: Device = "auto",
+    precision: Annotated[
+        Literal["auto", "float32", "bf16"],
+        option("Default: bf16 where the device computes in it."),
+    ] = "auto",
+    compiled: Annotated[
+        bool, option("Compile the model; pays off over many videos.", "--compile")
+    ] = False,
+    keep_going: KeepGoing = False,
+    shard: ShardOption = None,
+    timeout: Timeout = 30.0,
+    memory: Memory = 8.0,
+    retry_failed: RetryFailed = False,
+    decoders: Annotated[
+        int, option("Videos that are decoded at the same time for the encoder.", min=1, max=256)
+    ] = 1,
+    decoder: Annotated[
+        Literal["pyav", "torchcodec"],
+        option("Library that decodes videos; the times are the same."),
+    ] = "pyav",
+    engine: Engine = "local",
+    workers: Workers = 1,
+) -> None:
+    """Turn videos into feature files.
+
+    Writes NAME.npy, (T, D) float16, and NAME.json for each video; a/NAME.npy for a/NAME.mp4 in a
+    folder. Features that are up to date are skipped, files that it has not made are not replaced,
+    and an interrupted video continues where it stopped. Of several videos the faulty ones are
+    listed at the end and in failures.jsonl, with exit code 1; after three attempts they are set
+    aside. Job arrays share the videos by --shard, processes of torchrun by themselves
+    (docs/scaling.md).
+
+    \b
+    Example:
+      fact-clip extract videos/ --encoder clip:ViT-B-32/openai --fps 5 --out features
+    """
+    from fact_clip.core.distributed import Processes
+    from fact_clip.encoders import Runtime, frame_encoder
+    from fact_clip.video.extract import Settings
+    from fact_clip.video.pictures import SUFFIXES
+    from fact_clip_batch.extraction import SharedEncoder, extract_batch
+    from fact_clip_batch.inputs import Inputs
+    from fact_clip_batch.ray_engine import extract_on_ray
+
+    processes = Processes(device)
+    options = batch_options(shard, timeout, memory, retry_failed, decoders=decoders)
+    options = shared_among(options, processes)
+    inputs = Inputs(processes.broadcast(lambda: read_sources(videos)), SUFFIXES)
+    runtime = Runtime(device, precision, compiled)
+    model = SharedEncoder(frame_encoder(encoder, runtime))
+    if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
+        problem = "grid takes no --device, --precision and --compile"
+        raise InputError("--encoder", problem, "leave them out")
+    if decoder == "torchcodec":
+        require("--decoder", "torchcodec", "torchcodec")
+    settings = Settings(fps, batch, keep_going, decoder=decoder)
+
+    def outcomes(overall: Progress | None, within: Progress | None) -> Iterable[Outcome]:
+        if engine == "ray":
+            return extract_on_ray(
+                encoder, inputs, out, settings, options, workers=workers, runtime=runtime
+            )
+        return extract_batch(model, inputs, out, settings, options, progress=overall, within=within)
+
+    tally = tally_of(processes, inputs, outcomes, "extracting")
+    if not processes.is_main:
+        return
+    if model.waiting is not None:
+        note(f"the encoder waited {model.waiting:.0%} of the time for pictures (--decoders)")
+    counts = tally.counts
+    line = f"{counts['computed']} extracted, {counts['done']} current, {counts['failed']} failed"
+    if counts["set aside"]:
+        line += f", {counts['set aside']} set aside"
+    print(f"{counts['inputs']} videos: {line}; {out}")
+    note(*tally.lines(out))
+    if tally.errors:
+        raise typer.Exit(1)

@@ -1,0 +1,201 @@
+"""Extracting features in batches."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fact_clip.core import Array, Image, InputError, Progress, Singles, Size
+from fact_clip.core.arguments import validated
+from fact_clip.encoders import FrameEncoder
+from fact_clip.video.extract import Settings, extract, is_current, origin_of
+from fact_clip.video.pictures import SUFFIXES
+from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
+from fact_clip_batch.inputs import Inputs, Item
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """The results for a list of videos: extracted, skipped as current, or failed."""
+
+    written: list[Path] = field(default_factory=list)
+    current: list[Path] = field(default_factory=list)
+    failed: list[InputError] = field(default_factory=list)
+
+
+def extract_batch(
+    encoder: FrameEncoder,
+    inputs: Inputs,
+    out: str | Path,
+    settings: Settings | None = None,
+    options: BatchOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    within: Progress | None = None,
+) -> Iterator[Outcome]:
+    """Extract the features of each video that has no current ones.
+
+    A faulty video stops no other, and is a line of ``failures.jsonl``.
+
+    Args:
+        encoder: the frame encoder.
+        inputs: videos, with their ids.
+        out: the folder of the feature files.
+        settings: of the extraction.
+        options: the part of the inputs, and the limits of each.
+        progress: called with (videos done, videos, name) before each video.
+        within: called with (rows done, rows expected, name) during a video.
+
+    Yields:
+        The outcome of each video, in order.
+
+    Raises:
+        InputError: the encoder does not load.
+    """
+    options = replace(options or BatchOptions(), store=str(out))
+    shared = encoder if isinstance(encoder, SharedEncoder) else SharedEncoder(encoder)
+    tasks = [
+        ExtractTask(shared, Path(out), settings or Settings(), options)
+        for _ in range(options.decoders)
+    ]
+    return run_batch(tasks, inputs, options, progress, within)
+
+
+@validated("encoder")
+def extract_all(
+    videos: Sequence[str | Path],
+    encoder: FrameEncoder,
+    out: str | Path,
+    settings: Settings | None = None,
+    *,
+    progress: Progress | None = None,
+    within: Progress | None = None,
+) -> Extracted:
+    """Extract the features of videos, and return all results; see `extract_batch`.
+
+    Args:
+        videos: the video files, folders, globs or manifests.
+        encoder: the frame encoder.
+        out: the folder of the feature files.
+        settings: of the extraction.
+        progress: called with (videos done, videos, name) before each video.
+        within: called with (rows done, rows expected, name) during a video.
+
+    Returns:
+        The result of each video.
+
+    Raises:
+        InputError: the encoder does not load, or two videos have one id.
+    """
+    extracted = Extracted()
+    inputs = Inputs(videos, SUFFIXES)
+    outcomes = extract_batch(encoder, inputs, out, settings, progress=progress, within=within)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            extracted.failed.append(outcome.error)
+        elif outcome.done:
+            extracted.current.append(outcome.source)
+        elif not outcome.set_aside:
+            extracted.written.append(outcome.source)
+    return extracted
+
+
+class SharedEncoder:
+    """A frame encoder that threads take turns with. It measures how long it waits for pictures.
+
+    Args:
+        encoder: the frame encoder.
+    """
+
+    name: str
+    size: Size
+    context: int
+    prepare: Callable[[Image], Array]
+
+    def __init__(self, encoder: FrameEncoder) -> None:
+        self._encoder = encoder
+        self._lock = threading.Lock()
+        self._loaded_at: float | None = None
+        self._last_at = 0.0
+        self._busy = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the encoder."""
+        return getattr(self._encoder, name)
+
+    @property
+    def waiting(self) -> float | None:
+        """Return the share of the time since it was loaded in which it waited for pictures."""
+        if self._loaded_at is None or not self._busy:
+            return None
+        return 1 - self._busy / (self._last_at - self._loaded_at)
+
+    def load(self) -> None:
+        """Load the weights."""
+        with self._lock:
+            self._encoder.load()
+            self._loaded_at = self._loaded_at or time.monotonic()
+
+    def encode_images(self, prepared: Array) -> Singles:
+        """Encode pictures, as soon as no other thread does."""
+        with self._lock:
+            began = time.monotonic()
+            rows = self._encoder.encode_images(prepared)
+            self._last_at = time.monotonic()
+            self._busy += self._last_at - began
+        return rows
+
+
+class ExtractTask(Task):
+    """Extracts features into a folder: NAME.npy, and NAME.json, which is its record.
+
+    Args:
+        encoder: the frame encoder.
+        folder: the folder of the feature files.
+        settings: of the extraction.
+        options: of the batch.
+    """
+
+    command = "extract"
+    suffixes = (".npy", ".json")
+
+    def __init__(
+        self, encoder: FrameEncoder, folder: Path, settings: Settings, options: BatchOptions
+    ) -> None:
+        request = {"keep_going": settings.keep_going, **origin_of(encoder, settings)}
+        super().__init__(folder, request, options)
+        self._encoder = encoder
+        self._settings = settings
+
+    def load(self, item: Item) -> None:
+        """Load the encoder, whose faults are no fault of a video."""
+        self._encoder.load()
+
+    def plan(self, item: Item) -> Outcome:
+        """Return whether the features of a video are current."""
+        settings = replace(self._settings, span=item.span)
+        done = is_current(self.folder, item.id, self._encoder, settings, item.source)
+        return Outcome(item, item.id, done)
+
+    def compute(self, outcomes: Sequence[Outcome], within: Progress | None) -> Iterator[Outcome]:
+        """Extract the features of videos."""
+        for outcome in outcomes:
+            item = outcome.item
+            try:
+                with item.opened() as video:
+                    path = extract(
+                        video,
+                        self._encoder,
+                        self.folder,
+                        replace(self._settings, span=item.span),
+                        progress=within,
+                        name=item.id,
+                        decoder=self.decoder,
+                        address=item.address,
+                    )
+            except InputError as error:
+                yield replace(outcome, error=error)
+            else:
+                yield replace(outcome, written=(path,))

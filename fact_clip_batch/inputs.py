@@ -1,0 +1,263 @@
+"""The inputs of a batch: files, folders, globs, lists and manifests, each input with an id."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from fact_clip.core import FileLocation, InputError, Json, library_errors
+from fact_clip.core.extras import require
+from fact_clip.core.io import check_file, parse_json
+from fact_clip.core.paths import file_name
+from fact_clip.video.pictures import Span
+from fact_clip_batch.stores import RemoteFile, is_remote, list_remote
+
+MANIFESTS = (".csv", ".jsonl", ".parquet")
+"""Endings of manifests."""
+
+_KEYS = "id, uri, and perhaps start and stop in seconds"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One input of a batch.
+
+    Attributes:
+        id: the name of its outputs, with "/" between folders.
+        path: a feature file or a video.
+        start: seconds at which the part of the video begins that is read.
+        stop: seconds at which it ends; None: the end of the video.
+        address: of an input in another store, as "s3://bucket/video.mp4"; its path is its name.
+    """
+
+    id: str
+    path: Path
+    start: float = 0.0
+    stop: float | None = None
+    address: str | None = None
+
+    @property
+    def source(self) -> Path | RemoteFile:
+        """Return the file, of which an identity can be taken."""
+        return self.path if self.address is None else RemoteFile(self.address)
+
+    @property
+    def span(self) -> Span:
+        """Return the part of the video that is read."""
+        return Span(self.start, self.stop)
+
+    def opened(self) -> AbstractContextManager[Path]:
+        """Return a context with the path of the input, or of a temporary copy of a remote one."""
+        source = self.source
+        return source.copied() if isinstance(source, RemoteFile) else nullcontext(source)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several parts of a batch, by a hash of the ids.
+
+    Attributes:
+        index: of the part, from 0.
+        count: of the parts.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, value: str) -> Shard:
+        """Return the shard of "I/N"."""
+        with suppress(ValueError):
+            index, count = map(int, value.split("/"))
+            if 0 <= index < count:
+                return cls(index, count)
+        raise InputError("--shard", f"{value!r}", "write I/N: 0/4, 1/4, 2/4 and 3/4 for four jobs")
+
+    def has(self, item_id: str) -> bool:
+        """Return whether an input belongs to this part."""
+        return self.count == 1 or _hash(item_id) % self.count == self.index
+
+    def split(self, rank: int, world: int) -> Shard:
+        """Return the part of one of `world` processes."""
+        return Shard(self.index + self.count * rank, self.count * world)
+
+
+def _hash(item_id: str) -> int:
+    digest = hashlib.blake2b(item_id.encode(errors="surrogatepass"), digest_size=8)
+    return int.from_bytes(digest.digest(), "big")
+
+
+class Inputs:
+    """The inputs of a batch, which are listed again each time they are gone through.
+
+    An id is the path relative to its root, without the ending. The root of a folder is the folder,
+    of a glob the part before the first wildcard, of a list the folder that all its paths share, and
+    of a file its folder. A manifest states the ids.
+
+    Args:
+        sources: paths of files, folders and manifests, globs, and lists of paths.
+        suffixes: the endings of the files of a folder.
+
+    Raises:
+        InputError: there is no input, or two have one id.
+    """
+
+    def __init__(
+        self, sources: Sequence[str | Path | Sequence[str | Path]], suffixes: Sequence[str]
+    ) -> None:
+        self._sources = sources
+        self._suffixes = tuple(suffixes)
+        self._hashes = np.fromiter((_hash(item.id) for item in self), np.uint64)  # 8 bytes each
+        self._hashes.sort()
+        if not len(self):
+            raise InputError("inputs", "there is none", "name a file or a folder")
+        if (self._hashes[1:] == self._hashes[:-1]).any():
+            paths: dict[str, Path] = {}
+            for item in self:
+                if item.id in paths:
+                    problem = f"the id {item.id}, which {paths[item.id]} has too"
+                    fix = "name the folder above both, or give ids in a manifest"
+                    raise InputError(item.path, problem, fix)
+                paths[item.id] = item.path
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def has(self, item_id: str) -> bool:
+        """Return whether an input has this id."""
+        value = np.uint64(_hash(item_id))
+        index = int(np.searchsorted(self._hashes, value))
+        return index < len(self) and bool(self._hashes[index] == value)
+
+    def __iter__(self) -> Iterator[Item]:
+        for source in self._sources:
+            if isinstance(source, str) and is_remote(source):
+                for name, address in list_remote(source, self._suffixes):
+                    path = Path(name)
+                    yield Item(item_id(path, Path()), Path(path.name), address=address)
+            elif isinstance(source, str | Path):
+                yield from self._items(Path(source))
+            else:
+                yield from _list_items(source)
+
+    def _items(self, path: Path) -> Iterator[Item]:
+        """Yield the inputs of one source."""
+        if path.is_dir():
+            yield from self._files(path, visible_files(path), path)
+        elif path.suffix.lower() in MANIFESTS:
+            yield from read_manifest(path)
+        elif glob.has_magic(str(path)) and not path.exists():
+            names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
+            files = filter(Path.is_file, map(Path, names))
+            fixed = takewhile(lambda part: not glob.has_magic(part), path.parts)
+            yield from self._files(path, files, Path(*fixed))
+        else:
+            yield Item(item_id(path, path.parent), path)
+
+    def _files(self, source: Path, paths: Iterable[Path], root: Path) -> Iterator[Item]:
+        """Yield the files with one of the endings, of a folder or a glob."""
+        n_files = 0
+        for path in paths:
+            if path.name.lower().endswith(self._suffixes):
+                n_files += 1
+                yield Item(item_id(path, root), path)
+        if not n_files:
+            fix = f"name files that end in {', '.join(self._suffixes)}"
+            raise InputError(source, "no videos here", fix)
+
+
+def visible_files(root: Path) -> Iterator[Path]:
+    """Yield the files below a folder, without those that are hidden or being written."""
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(name for name in names if name[0] != ".")
+        for name in sorted(files):
+            if name[0] != ".":
+                yield Path(folder, name)
+
+
+def item_id(path: Path, root: Path) -> str:
+    """Return the id of a file below a root: its path without the ending, as names of files."""
+    return "/".join(map(file_name, path.relative_to(root).with_suffix("").parts))
+
+
+def _list_items(paths: Sequence[str | Path]) -> Iterator[Item]:
+    """Yield the inputs of a list of files."""
+    folders = {str(path.parent) for path in map(Path, paths)}
+    root = None
+    with suppress(ValueError):  # relative and absolute paths share no folder
+        root = Path(os.path.commonpath(folders))
+    for path in map(Path, paths):
+        yield Item(item_id(path, root or path.parent), path)
+
+
+def read_manifest(path: Path) -> Iterator[Item]:
+    """Yield the inputs of a manifest: CSV, JSONL or Parquet with id, uri, start and stop.
+
+    Args:
+        path: the manifest. Relative paths in it start at its folder.
+
+    Yields:
+        The inputs.
+    """
+    check_file(path, f"a manifest: {_KEYS}")
+    for number, row in enumerate(_rows(path), start=1):
+        where = FileLocation(path, part=f"row {number}")
+        item_name = row.get("id")
+        uri = row.get("uri")
+        if not item_name or not uri:
+            raise InputError(where, "no id, or no uri", f"each row has {_KEYS}")
+        names = [file_name(part) for part in str(item_name).split("/")]
+        start = _seconds(row.get("start"), where) or 0.0
+        stop = _seconds(row.get("stop"), where)
+        if stop is not None and stop <= start:
+            raise InputError(where, f"a part from {start:g} s to {stop:g} s")
+        item = Item("/".join(names), path.parent / str(uri), start, stop)
+        if is_remote(uri):
+            item = replace(item, path=Path(PurePosixPath(str(uri)).name), address=str(uri))
+        yield item
+
+
+def _seconds(value: Any, where: FileLocation) -> float | None:
+    if value in (None, ""):
+        return None
+    with library_errors(where, f"{value!r}, not seconds", ValueError, TypeError):
+        seconds = float(value)
+        if not 0 <= seconds < 1e9:
+            raise ValueError("out of range")
+    return seconds
+
+
+def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    if path.suffix.lower() == ".parquet":
+        for batch in import_parquet(path).ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
+        return
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        if path.suffix.lower() == ".csv":
+            with library_errors(path, "not CSV", csv.Error, ValueError):
+                yield from csv.DictReader(file, strict=True)
+            return
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                value: Json = parse_json(line, path, "a JSON object a line")
+                if not isinstance(value, dict):
+                    raise InputError(FileLocation(path, number), "not a JSON object")
+                yield value
+
+
+def import_parquet(where: Path) -> Any:
+    """Return the module ``pyarrow.parquet``. Raise an InputError if it is not installed."""
+    require(where, "pyarrow", "parquet")
+    from pyarrow import parquet
+
+    return parquet

@@ -1,0 +1,174 @@
+"""Decoding in a child process, so that a crash, a hang or a flood of memory costs one video."""
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from fact_clip.core import InputError
+from fact_clip.core.arguments import number_of
+from fact_clip.video.grid import Grid
+from fact_clip.video.pictures import Frame, VideoInfo
+
+_START_SECONDS = 300.0  # for a child process to load its libraries
+_ENVIRONMENT = {
+    # Each thread of FFmpeg would otherwise reserve addresses, which count for the memory limit.
+    "MALLOC_ARENA_MAX": "2",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+
+class CrashedDecoderError(InputError):
+    """The process that decoded a video has ended."""
+
+    kind = "crash"
+
+
+class DecodingTimeoutError(InputError):
+    """A video took longer to decode than the time limit."""
+
+    kind = "timeout"
+
+
+class DecodingMemoryError(InputError):
+    """A video took more memory to decode than the memory limit."""
+
+    kind = "memory"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the decoding of one video may take.
+
+    Attributes:
+        seconds: of waiting for the decoder.
+        gigabytes: of address space of its process. Only Linux limits it.
+    """
+
+    seconds: float = 1800.0
+    gigabytes: float = 8.0
+
+    def __post_init__(self) -> None:
+        number_of(self.seconds, "timeout", "seconds a video, from 0.1 on", 0.1, 1e7)
+        number_of(self.gigabytes, "memory", "gigabytes a decoder, from 0.25 on", 0.25, 1e6)
+
+
+class IsolatedDecoder:
+    """Decodes in a child process, which is started again after a failure.
+
+    Args:
+        limits: of each video.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._child: _Child | None = None
+
+    def open(self, video: Path, grid: Grid) -> tuple[VideoInfo, Iterator[Frame]]:
+        """Open a video in the child process.
+
+        Args:
+            video: the video file.
+            grid: its pictures.
+
+        Returns:
+            Its properties, and its pictures, which are read from the child as they are needed.
+
+        Raises:
+            InputError: as for `frames`; the child crashed or passed a limit.
+        """
+        if self._child is None or not self._child.is_idle:
+            self.close()
+            self._child = _Child(self.limits)
+        child = self._child
+        return child.open(video, grid), child.frames()
+
+    def close(self) -> None:
+        """End the child process."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+
+class _Child:
+    """The process, which decodes a video at a time."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.is_idle = True
+        self._limits = limits
+        self._video = Path("decoder")
+        self._seconds_left = _START_SECONDS
+        command = [sys.executable, "-m", "fact_clip_batch.child", str(limits.gigabytes)]
+        self._process = subprocess.Popen(
+            [*command, str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **_ENVIRONMENT},
+        )
+        self._requests = cast(IO[bytes], self._process.stdin)
+        self._messages = cast(IO[bytes], self._process.stdout)
+        self._receive()
+
+    def open(self, video: Path, grid: Grid) -> VideoInfo:
+        """Ask for a video. Return its properties."""
+        self.is_idle = False
+        self._video = video
+        self._seconds_left = self._limits.seconds
+        with suppress(OSError):  # _receive reports how the child ended
+            self._requests.write(pickle.dumps((video, grid)))
+            self._requests.flush()
+        return cast(VideoInfo, self._receive())
+
+    def _receive(self) -> Any:
+        """Return the next message, or raise one that is an error."""
+        began = time.monotonic()
+        timer = threading.Timer(self._seconds_left, self._process.kill)
+        timer.start()
+        try:
+            message = pickle.load(self._messages)
+        except (EOFError, ValueError, pickle.UnpicklingError):  # it is no longer there
+            message = EOFError()
+        finally:
+            timer.cancel()
+            self._seconds_left -= time.monotonic() - began
+        if isinstance(message, EOFError):
+            code = self._process.wait()
+            self.end()
+            if self._seconds_left <= 0:
+                problem = f"not decoded in {self._limits.seconds:g} s"
+                raise DecodingTimeoutError(self._video, problem, "set a longer timeout=")
+            raise CrashedDecoderError(self._video, f"the decoder crashed (exit code {code})")
+        if isinstance(message, MemoryError):
+            self.end()
+            problem = f"decoding takes more than {self._limits.gigabytes:g} GB of memory"
+            raise DecodingMemoryError(self._video, problem, "set a higher memory=")
+        if isinstance(message, InputError):
+            self.is_idle = True
+            raise message.at(self._video)
+        return message
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the pictures of the video that was opened."""
+        try:
+            for chunk in iter(self._receive, None):
+                yield from chunk
+            self.is_idle = True
+        finally:
+            if not self.is_idle:
+                self.end()
+
+    def end(self) -> None:
+        """Kill the process."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._requests, self._messages):
+            with suppress(OSError):  # a request that was not read
+                stream.close()

@@ -1,0 +1,375 @@
+"""Segmenting in batches: result files with a record of each, so that a batch can resume."""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from fact_clip.core import Json, Progress, Segmentation
+from fact_clip.core.errors import InputError
+from fact_clip.core.identity import identity_of, is_same
+from fact_clip.core.paths import output_path, write_lines
+from fact_clip.core.version import __version__
+from fact_clip.decoding import DecodeSettings
+from fact_clip.decoding.similarity import TEMPERATURE, TransportSettings
+from fact_clip.formats import format_called, save
+from fact_clip.formats.json_file import as_dict, from_dict
+from fact_clip.inference.decoder import SegmentDecoder
+from fact_clip.inference.scorer import Scorer
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.sources import FEATURES
+from fact_clip.inference.training_free import SimilarityScorer
+from fact_clip.run import FILES
+from fact_clip.video.extract import Settings
+from fact_clip.video.pictures import SUFFIXES, Span
+from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
+from fact_clip_batch.inputs import Inputs, Item
+from fact_clip_batch.records import RECORDS, read_record, result_names
+
+SEGMENT_SUFFIXES = (FEATURES, *SUFFIXES)
+"""Endings of the files of a folder that are segmented."""
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """What `segment_batch` computes and writes.
+
+    Attributes:
+        formats: names of file formats (docs/formats.md).
+        actions: candidate actions; None: the classes of the run.
+        decode: settings of decoding.
+        media: an address of the video to write into files, in which "{name}" stands for its file
+            name. None writes its path.
+        with_background: write background segments to formats that leave them out.
+    """
+
+    formats: Sequence[str] = ("csv", "json")
+    actions: Sequence[str] | None = None
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
+    media: str | None = None
+    with_background: bool = False
+
+
+def segment_batch(
+    segmenter: Segmenter,
+    inputs: Inputs,
+    out: str | Path,
+    settings: SegmentSettings | None = None,
+    options: BatchOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    within: Progress | None = None,
+) -> Iterator[Outcome]:
+    """Segment feature files and videos, and write each result as soon as it is computed.
+
+    Results that are in the folder already, of the same model, actions, settings and input, are not
+    computed again. A changed input replaces its result, unless somebody has edited the files. A
+    result of another request gets the name NAME-2, NAME-3 and so on. An input that cannot be
+    segmented does not stop the others, and is a line of ``failures.jsonl``.
+
+    Args:
+        segmenter: the model.
+        inputs: feature files and videos, with their ids.
+        out: the folder to write to.
+        settings: what is computed and written.
+        options: the part of the inputs, and the limits of each.
+        progress: called with (inputs done, inputs, name) before each input.
+        within: called with (rows done, rows, name) while a video is encoded.
+
+    Yields:
+        The outcome of each input, in order. A result of an earlier batch has no segmentation.
+
+    Raises:
+        InputError: actions, settings or formats do not fit.
+    """
+    options = replace(options or BatchOptions(), store=str(out))
+    task = SegmentTask(segmenter, Path(out), settings or SegmentSettings(), options)
+    return run_batch([task], inputs, options, progress, within)
+
+
+class SegmentTask(Task):
+    """Segments inputs into a folder. Each result has a record of the request that it answers.
+
+    A record, `.results/NAME.json`, has two lines: the request (model, actions, settings, input)
+    with the endings of the files, and the segmentation. It is written before the files NAME.csv
+    and so on, and every file is written atomically. So an interrupted batch resumes, and a result
+    of other actions is never taken for this one.
+
+    Args:
+        segmenter: the model.
+        folder: the folder of the results.
+        settings: what is computed and written.
+        options: of the batch.
+    """
+
+    command = "segment"
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        folder: Path,
+        settings: SegmentSettings,
+        options: BatchOptions,
+    ) -> None:
+        segmenter.choose(settings.actions, settings.decode)  # wrong names are no fault of an input
+        request = {
+            **_model_request(segmenter, settings.decode),
+            **_extraction_request(segmenter),
+            "actions": settings.actions,
+            "media": settings.media,
+            "with_background": settings.with_background,
+        }
+        super().__init__(folder, json.loads(json.dumps(request)), options)  # as it is read
+        self._segmenter = segmenter
+        self._settings = settings
+        self._batch_frames = options.batch_frames
+        self.suffixes = [format_called(name, "formats").ending for name in settings.formats]
+
+    def rows(self, item: Item) -> int | None:
+        """Return the rows of a feature file, or None for other inputs."""
+        if item.path.suffix.lower() != FEATURES or item.address is not None:
+            return None
+        with suppress(OSError, ValueError):
+            return int(np.load(item.path, mmap_mode="r").size // self._segmenter.scorer.width)
+        return None
+
+    def load(self, item: Item) -> None:
+        """Load the encoder, if the input is a video. Its faults are no fault of the input."""
+        is_there = item.address is not None or item.path.is_file()
+        if is_there:
+            self._segmenter.sources.load_encoder(item.path)
+
+    def plan(self, item: Item) -> Outcome:
+        """Return the name of the result: the id of the input unless another result is so named."""
+        for name in result_names(item.id):
+            if name != item.id and self.inputs is not None and self.inputs.has(name):
+                continue
+            done = self._is_done(name, item)
+            if done is not None:
+                return Outcome(item, name, done)
+        raise AssertionError("names do not end")
+
+    def _is_done(self, name: str, item: Item) -> bool | None:
+        """Return whether the result is computed, or None if the name belongs to another result."""
+        record = read_record(self._record_path(name))
+        suffixes = record.get("suffixes", [])
+        for suffix in self.suffixes:
+            if suffix not in suffixes and self._path(name, suffix).exists():
+                return None
+        if "request" not in record:
+            return False
+        request = dict(record["request"])
+        identity = request.pop("input")
+        if request != self.request:
+            return None
+        try:
+            part = Span(identity.get("start", 0.0), identity.get("stop"))
+            if part == item.span and is_same(identity, item.source):
+                return True
+        except OSError:  # it is raised again where the input is read
+            return False
+        return None if self._is_edited(name, suffixes) else False
+
+    def _is_edited(self, name: str, suffixes: Sequence[str]) -> bool:
+        """Return whether a file is not what this program writes for its record."""
+        segmentation = self.read(name)
+        with TemporaryDirectory(prefix="fact-clip-") as folder:
+            for suffix in suffixes:
+                path = self._path(name, suffix)
+                anew = Path(folder, f"result{suffix}")
+                # a missing file is not edited, and a format that cannot hold the result has none
+                with suppress(InputError, FileNotFoundError):
+                    content = path.read_bytes()
+                    self._save(segmentation, anew, suffix)
+                    if anew.read_bytes() != content:
+                        return True
+        return False
+
+    def _path(self, name: str, suffix: str) -> Path:
+        return output_path(self.folder, name, suffix)
+
+    def _record_path(self, name: str) -> Path:
+        return output_path(self.folder / RECORDS, name, ".json")
+
+    def read(self, name: str) -> Segmentation:
+        """Return the segmentation of a record.
+
+        Args:
+            name: of the result.
+
+        Returns:
+            The segmentation. A damaged record raises an InputError.
+        """
+        path = self._record_path(name)
+        return from_dict(path, read_record(path, 1))
+
+    def compute(self, outcomes: Sequence[Outcome], within: Progress | None) -> Iterator[Outcome]:
+        """Segment inputs, and write their records and files."""
+        together: Sequence[Segmentation] = ()
+        if len(outcomes) > 1:
+            with suppress(InputError):  # it is raised again by the input whose fault it is
+                together = self._segment_together([outcome.item.path for outcome in outcomes])
+        for number, outcome in enumerate(outcomes):
+            try:
+                identity = outcome.item.span.facts
+                with suppress(OSError):  # it is raised again where the input is read
+                    identity |= identity_of(outcome.item.source)
+                segmentation = together[number] if together else self._segment(outcome.item, within)
+                yield self._write(outcome, identity, segmentation)
+            except InputError as error:
+                yield replace(outcome, error=error)
+
+    def _segment_together(self, paths: Sequence[Path]) -> list[Segmentation]:
+        """Segment short feature files in one pass of the model."""
+        scorer = self._segmenter.scorer
+        candidates = self._segmenter.choose(self._settings.actions, self._settings.decode)
+        decoder = SegmentDecoder(scorer, candidates, self._settings.decode)
+        reads = [self._segmenter.sources.read(path) for path in paths]
+        scores = scorer.score_together(
+            [scorer.checked(read.features, read.where) for read in reads],
+            candidates,
+            [read.clock for read in reads],
+            rivals=self._settings.decode.reject is not None,
+            batch_frames=self._batch_frames,
+        )
+        return [decoder.segmentation(video_scores) for video_scores in scores]
+
+    def _segment(self, item: Item, within: Progress | None) -> Segmentation:
+        self._segmenter.sources.decoder = self.decoder
+        try:
+            with item.opened() as path:
+                return self._segmenter.segment(
+                    path,
+                    self._settings.actions,
+                    settings=self._settings.decode,
+                    progress=within,
+                    span=item.span,
+                )
+        finally:
+            self._segmenter.sources.decoder = None
+
+    def _write(self, outcome: Outcome, identity: Json, segmentation: Segmentation) -> Outcome:
+        """Write the record and the files of a result."""
+        item = outcome.item
+        if item.address is not None and item.path.suffix.lower() in SUFFIXES:
+            segmentation = replace(segmentation, media=item.address)
+        media = self._settings.media
+        if media:
+            address = Path(segmentation.media or item.path).name
+            segmentation = replace(segmentation, media=media.replace("{name}", address))
+        # An interruption must not leave files of another result beside this record.
+        for suffix in self.suffixes:
+            self._path(outcome.name, suffix).unlink(missing_ok=True)
+        outcome = replace(outcome, segmentation=segmentation)
+        return self._write_files(outcome, identity, segmentation, self.suffixes)
+
+    def complete(self, outcome: Outcome) -> Outcome:
+        """Write the files of a done result that are missing."""
+        if all(self._path(outcome.name, suffix).exists() for suffix in self.suffixes):
+            return outcome
+        try:
+            record = read_record(self._record_path(outcome.name))
+            segmentation = self.read(outcome.name)
+            identity = record["request"]["input"]
+            suffixes = {*self.suffixes, *record["suffixes"]}
+            return self._write_files(outcome, identity, segmentation, suffixes)
+        except InputError as error:
+            return replace(outcome, error=error)
+
+    def _write_files(
+        self,
+        outcome: Outcome,
+        identity: Json,
+        segmentation: Segmentation,
+        suffixes: Collection[str],
+    ) -> Outcome:
+        """Write a record, and the files that are missing.
+
+        A format that cannot hold the result is the error of the outcome. The record has `suffixes`.
+        """
+        record = {
+            "id": outcome.item.id,
+            "request": {**self.request, "input": identity},
+            "suffixes": sorted(suffixes),
+            "rows": segmentation.n_frames,
+            "version": __version__,
+        }
+        lines = map(json.dumps, (record, as_dict(segmentation)))
+        write_lines(self._record_path(outcome.name), lines)
+        written = []
+        first_error = None
+        for suffix in self.suffixes:
+            path = self._path(outcome.name, suffix)
+            if path.exists():
+                continue
+            try:
+                self._save(segmentation, path, suffix)
+                written.append(path)
+            except InputError as error:
+                first_error = first_error or error
+        return replace(outcome, written=tuple(written), error=first_error)
+
+    def _save(self, segmentation: Segmentation, path: Path, suffix: str) -> None:
+        # The kind is named because a file called x.boris has the ending of another format.
+        background = self._settings.with_background
+        save(segmentation, path, with_background=background, kind=suffix)
+
+
+def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> Json:
+    """Return what a result depends on, apart from candidates and inputs. Records hold it."""
+    scorer = segmenter.scorer
+    if isinstance(scorer, Scorer):
+        request: Json = {
+            "run": _digest(scorer.run.path),
+            "window": scorer.window,
+            "adjust": settings.model_dump(),
+        }
+        if segmenter.unlabelled:
+            paths = map(Path, segmenter.unlabelled)
+            request["unlabelled"] = [identity_of(path)["hash"] for path in paths]
+        return request
+    assert isinstance(scorer, SimilarityScorer)
+    complete = settings.over(scorer.settings)
+    similarity = {
+        "templates": scorer.prompts,
+        "temperature": TEMPERATURE,
+        "smoothing": scorer.smoothing,
+        "threshold": complete.threshold,
+        "shortest": complete.shortest,
+        "background": "background",
+        "transport": asdict(TransportSettings()),
+    }
+    return {"settings": similarity}
+
+
+def _extraction_request(segmenter: Segmenter) -> Json:
+    """Return how features are made from videos, as far as the run does not say it."""
+    run = segmenter.scorer.run
+    usual_encoder = None
+    usual_fps = Settings().fps
+    if run is not None:
+        usual_encoder = run.encoder
+        usual_fps = run.fps or usual_fps
+    encoder = segmenter.sources.encoder_name
+    fps = segmenter.sources.extraction.fps
+    return {
+        "encoder": None if encoder == usual_encoder else encoder,
+        "fps": None if fps == usual_fps else fps,
+        "keep_going": segmenter.options.keep_going,
+    }
+
+
+def _digest(run: Path) -> str:
+    """Return a digest of the weights, settings, classes and calibrations of a run."""
+    digest = hashlib.sha256()
+    for path in sorted([*run.glob("*"), *run.glob("members/*/*")]):
+        if path.name in FILES and path.is_file():
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").digest()
+            digest.update(f"{path.relative_to(run)} ".encode() + content)
+    return digest.hexdigest()

@@ -1,0 +1,214 @@
+"""How far a batch is, and all its segments as one table."""
+
+import csv
+import json
+from array import array
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from fact_clip.core import InputError, Json
+from fact_clip.core.paths import whole_file
+from fact_clip.formats.json_file import from_dict
+from fact_clip_batch.failures import ATTEMPTS, last_failures
+from fact_clip_batch.inputs import MANIFESTS, import_parquet, visible_files
+from fact_clip_batch.records import RECORDS, Batch, read_batch, read_record
+from fact_clip_batch.stores import local_folder
+
+COLUMNS = ("video", "start", "stop", "label", "confidence")
+_WINDOW = 3600.0  # seconds up to the last result that the speed is measured over
+_ROWS_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class BatchStatus:
+    """How far a batch is.
+
+    Attributes:
+        command: "extract" or "segment".
+        inputs: of all shards.
+        done: inputs with a result.
+        missing: inputs that have no result, and have not failed.
+        failed: inputs that will be tried again.
+        set_aside: inputs that have failed three times.
+        rows: of all results.
+        rows_per_second: of the last hour of work; None: there are fewer than two results.
+        seconds_left: until nothing is missing, at this speed.
+    """
+
+    command: str
+    inputs: int
+    done: int
+    missing: int
+    failed: int
+    set_aside: int
+    rows: int
+    rows_per_second: float | None
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The result of an input."""
+
+    id: str
+    path: Path
+    facts: Json
+
+
+def batch_status(out: str | Path) -> BatchStatus:
+    """Count what is done, missing and failed in the folder of a batch.
+
+    Args:
+        out: the folder.
+
+    Returns:
+        The counts, and the speed.
+
+    Raises:
+        InputError: the folder holds no batch.
+    """
+    with local_folder(out) as folder:
+        batch = read_batch(folder)
+        failures = last_failures(folder, batch.request)
+        rows_key = "rows" if batch.command == "segment" else "n_frames"
+        times = array("d")
+        rows = array("d")
+        for record in _records(folder, batch):
+            times.append(record.path.stat().st_mtime)
+            rows.append(record.facts.get(rows_key) or 0)
+            failures.pop(record.id, None)
+    set_aside = sum(failure.attempts >= ATTEMPTS for failure in failures.values())
+    missing = max(batch.inputs - len(times) - len(failures), 0)
+    written_at = np.asarray(times)
+    is_recent = written_at > written_at.max(initial=0) - _WINDOW
+    seconds = np.ptp(written_at[is_recent]) if len(times) else 0.0
+    rows_per_second = None
+    seconds_left = None
+    if seconds:
+        rows_per_second = float(np.asarray(rows)[is_recent].sum() / seconds)
+        seconds_left = float(missing * seconds / is_recent.sum())
+    return BatchStatus(
+        command=batch.command,
+        inputs=batch.inputs,
+        done=len(times),
+        missing=missing,
+        failed=len(failures) - set_aside,
+        set_aside=set_aside,
+        rows=int(sum(rows)),
+        rows_per_second=rows_per_second,
+        seconds_left=seconds_left,
+    )
+
+
+def gather(out: str | Path, table: str | Path) -> int:
+    """Write the segments of all results of the last batch into one table, in constant memory.
+
+    Args:
+        out: the folder of the batch.
+        table: the file to write: .csv, .jsonl or .parquet. Its columns are video (the id), start
+            and stop (seconds of the video; frames where there is no rate), label and confidence.
+
+    Returns:
+        The number of segments.
+
+    Raises:
+        InputError: the folder holds no batch of `segment`, or the ending is another one.
+    """
+    path = Path(table)
+    suffix = path.suffix.lower()
+    if suffix not in MANIFESTS:
+        raise InputError(path, f"the ending {suffix!r}", f"name a {', '.join(MANIFESTS)} file")
+    n_rows = 0
+    with local_folder(out) as folder:
+        batch = read_batch(folder)
+        if batch.command != "segment":
+            problem = "features, which have no segments"
+            raise InputError(folder, problem, "name the --out of segment")
+        rows = _segments(folder, batch)
+        with whole_file(path) as unfinished:
+            if suffix == ".parquet":
+                return _write_parquet(unfinished, rows)
+            with unfinished.open("w", encoding="utf-8", newline="") as file:
+                lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                if suffix == ".csv":
+                    lines.writeheader()
+                for row in rows:
+                    n_rows += 1
+                    if suffix == ".csv":
+                        lines.writerow(row)
+                    else:
+                        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return n_rows
+
+
+def _write_parquet(path: Path, rows: Iterator[Json]) -> int:
+    parquet = import_parquet(path)
+    import pyarrow as arrow
+
+    number = arrow.float64()
+    kinds = (arrow.string(), number, number, arrow.string(), number)
+    schema = arrow.schema(list(zip(COLUMNS, kinds, strict=True)))
+    n_rows = 0
+    with closing(parquet.ParquetWriter(path, schema)) as writer:
+        for chunk in iter(lambda: list(islice(rows, _ROWS_AT_ONCE)), []):
+            n_rows += len(chunk)
+            writer.write_table(arrow.Table.from_pylist(chunk, schema))
+    return n_rows
+
+
+def _segments(folder: Path, batch: Batch) -> Iterator[Json]:
+    for record in _records(folder, batch):
+        segmentation = from_dict(record.path, read_record(record.path, 1))
+        origin = record.facts["request"]["input"].get("start", 0.0)
+        for segment in segmentation:
+            times = []
+            for frame in (segment.start, segment.stop):
+                seconds = segmentation.seconds(frame)
+                times.append(float(frame) if seconds is None else round(origin + seconds, 6))
+            cells = (record.id, *times, segment.label, segment.confidence)
+            yield dict(zip(COLUMNS, cells, strict=True))
+
+
+def _records(folder: Path, batch: Batch) -> Iterator[_Record]:
+    """Yield the record of each input of the last batch, in the order of their names."""
+    root = folder / RECORDS if batch.command == "segment" else folder
+    for path in visible_files(root):
+        record = _read(root, path, batch)
+        if record is not None and not _is_replaced(root, record, batch):
+            yield record
+
+
+def _is_replaced(root: Path, record: _Record, batch: Batch) -> bool:
+    """Return whether NAME-2, NAME-3 and so on replaces NAME, whose files somebody has edited."""
+    stem = PurePosixPath(record.id).name
+    number = record.path.stem.removeprefix(stem).removeprefix("-")
+    for following in count(int(number) + 1 if number.isdecimal() else 2):
+        later = record.path.with_name(f"{stem}-{following}.json")
+        if not later.exists():
+            return False
+        other = _read(root, later, batch)
+        if other is not None and other.id == record.id:
+            return True
+    raise AssertionError("numbers do not end")
+
+
+def _read(root: Path, path: Path, batch: Batch) -> _Record | None:
+    """Return a record, or None for a file that is none of the batch."""
+    facts = read_record(path) if path.suffix == ".json" else {}
+    if batch.command == "segment":
+        request = dict(facts.get("request", {}))
+        request.pop("input", None)
+        is_of_batch = request == batch.request
+    else:
+        origin = dict(batch.request)
+        origin.pop("keep_going")  # features do not record what a sound video has not needed
+        is_of_batch = origin.items() <= facts.items() and path.with_suffix(".npy").is_file()
+    if not is_of_batch:
+        return None
+    name = path.relative_to(root).with_suffix("").as_posix()
+    return _Record(facts.get("id", name), path, facts)

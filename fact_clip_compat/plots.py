@@ -1,0 +1,199 @@
+"""Plots of the published code: input, features and class scores of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from fact_clip.core import Floats, InputError, Reals, Vocabulary
+from fact_clip.core.colours import BACKGROUND_COLOUR, class_colours
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.inference.scorer import Scorer
+from fact_clip.report.plots import name_ticks, new_axes, save_figure, show_plainly
+from fact_clip.report.record import Labels
+from fact_clip.training.evaluation import given_transcript, open_run, split_names
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_POINTS = 5000  # more dots only hide each other
+_FLOOR = -10.0  # nats; what is less likely looks the same
+
+
+class Frames(NamedTuple):
+    """The states of the model for one video."""
+
+    name: str
+    input: Reals  # (T, D)
+    features: Reals  # (T, H) of the last block
+    scores: Reals  # (T, C) log scores
+    labels: Labels  # (T,)
+
+
+def frame_states(run_dir: str | Path, split: str) -> tuple[Vocabulary, Iterator[Frames]]:
+    """Compute the states of the (first) model of a run for the videos of a split.
+
+    Args:
+        run_dir: the run folder.
+        split: test, validation or train.
+
+    Returns:
+        The classes, and the input of `draw_frames` for each video.
+    """
+    scorer, dataset = open_run(run_dir, (), "auto")
+    names = split_names(dataset, split)  # an empty split is reported before the first video
+    return dataset.vocabulary, (_states(scorer, dataset, name) for name in names)
+
+
+def _states(scorer: Scorer, dataset: Dataset, name: str) -> Frames:
+    """Return the states of a video at the stride of the run."""
+    run = scorer.run
+    stride = run.config.data.stride
+    features = dataset.features(name)
+    rows = torch.from_numpy(run.transform(features)[::stride]).to(scorer.device)  # (T', D)
+    order = None
+    if run.config.model.transcript:
+        transcript = scorer.vocabulary.encode(given_transcript(dataset, name))
+        order = torch.from_numpy(transcript)[None].to(scorer.device)  # (1, M)
+    with torch.inference_mode():
+        output = scorer.model(rows.unsqueeze(0), transcript=order)
+    last = output.blocks[-1]
+    return Frames(
+        name=name,
+        input=features[::stride],
+        features=last.frame_features[0].cpu().numpy(),
+        scores=output.log_probs(last.frame_logits)[0].cpu().numpy(),
+        labels=dataset.labels(name)[::stride],
+    )
+
+
+def draw_frames(
+    videos: Iterable[Frames], vocabulary: Vocabulary, out: Path, *, title: str, n_scores: int = 4
+) -> list[Path]:
+    """Draw input.png, features.png and, of `n_scores` videos, scores_NAME.png into a folder.
+
+    Args:
+        videos: from `frame_states`.
+        vocabulary: the classes.
+        out: the folder.
+        title: beginning of each title.
+        n_scores: videos whose scores are drawn.
+
+    Returns:
+        The files.
+    """
+    videos = list(videos)
+    figures = {}
+    for video in videos[:n_scores]:
+        heading = f"{title}: {video.name}"
+        figures[f"scores_{video.name}"] = class_scores(
+            video.scores, video.labels, vocabulary.names, title=heading
+        )
+    labels = np.concatenate([video.labels for video in videos])
+    for kind in ("input", "features"):
+        rows = [np.asarray(getattr(video, kind), dtype=np.float32) for video in videos]
+        heading = f"{title}: {kind}, {len(videos)} videos"
+        figures[kind] = space(np.concatenate(rows), labels, vocabulary, title=heading)
+    return [save_figure(figure, out / f"{name}.png", dpi=120) for name, figure in figures.items()]
+
+
+def principal_components(rows: Floats) -> tuple[Floats, Floats]:
+    """Project rows on their two principal axes.
+
+    Each axis points to where its largest coefficient is positive, so that equal rows give equal
+    pictures.
+
+    Args:
+        rows: (N, D).
+
+    Returns:
+        Coordinates (N, 2), and the share of the variance along each axis (2,).
+    """
+    centred = rows - rows.mean(axis=0)
+    _, strength, axes = np.linalg.svd(centred, full_matrices=False)  # (K,), (K, D)
+    if len(strength) < 2:
+        problem = f"an array of shape {centred.shape}, less than two rows of two columns"
+        raise InputError("embeddings", problem)
+    axes = axes[:2]
+    signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
+    total = float((strength**2).sum()) or 1.0
+    return centred @ (axes * signs[:, None]).T, strength[:2] ** 2 / total
+
+
+def space(vectors: Reals, labels: Labels, vocabulary: Vocabulary, title: str) -> Figure:
+    """Draw vectors (N, D) as dots on two principal axes, in the colours of their labels (N,).
+
+    Background is grey and lies below. Vectors with the label -1 are not drawn.
+    """
+    from matplotlib.lines import Line2D
+
+    step = -(-len(vectors) // MOST_POINTS)
+    labels = labels[::step]
+    points, shares = principal_components(np.asarray(vectors[::step], dtype=np.float64))
+
+    figure, axes = new_axes(11, 7, title)
+    axes.set_xlabel(f"first principal axis ({shares[0]:.0%} of the variance)")
+    axes.set_ylabel(f"second ({shares[1]:.0%})")
+
+    looks = class_colours(vocabulary.names, vocabulary.background)
+    colours = [looks[name]["colour"] or BACKGROUND_COLOUR for name in vocabulary.names]
+    drawn = [int(label) for label in np.unique(labels) if label >= 0]
+    for label in sorted(drawn, key=lambda label: colours[label] != BACKGROUND_COLOUR):
+        x, y = points[labels == label].T
+        axes.scatter(x, y, s=6, color=colours[label], linewidths=0)
+    legend = figure.legend(
+        [Line2D([], [], marker="o", linestyle="", color=colours[label]) for label in drawn],
+        [vocabulary.names[label] for label in drawn],
+        loc="outside right upper",
+        fontsize=7,
+        frameon=False,
+        ncols=-(-len(drawn) // 40),
+    )
+    show_plainly(legend)
+    return figure
+
+
+def class_scores(
+    scores: Reals,
+    truth: Labels,
+    names: Sequence[str],
+    *,
+    title: str = "",
+) -> Figure:
+    """Draw a heat map of log-probabilities, a row for each class that is ever best or true.
+
+    Args:
+        scores: (T, C); those below -10 look alike.
+        truth: class indices (T,), drawn as a white line; -1 for unlabelled frames.
+        names: names of the C classes.
+        title: the title.
+
+    Returns:
+        The figure.
+    """
+    classes = np.union1d(scores.argmax(axis=1), truth[truth >= 0])
+    row_of = np.full(len(names) + 1, np.nan)  # the last one is for -1
+    row_of[classes] = np.arange(len(classes))
+    figure, axes = new_axes(12, 1.5 + 0.18 * len(classes), title)
+    image = axes.imshow(
+        scores[:, classes].T.clip(_FLOOR, 0),
+        aspect="auto",
+        interpolation="nearest",
+        vmin=_FLOOR,
+        vmax=0,
+    )
+    axes.step(
+        np.arange(len(truth)),
+        row_of[truth],
+        where="mid",
+        color="white",
+        linewidth=1,
+    )
+    name_ticks(axes.yaxis, [names[label] for label in classes], fontsize=7)
+    axes.set_xlabel("frame")
+    figure.colorbar(image, ax=axes, label="log p(class); white: truth")
+    return figure

@@ -1,0 +1,298 @@
+"""The command lines of the published code, which the files of ``scripts/`` call."""
+
+import json
+import shutil
+import warnings
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fact_clip import training
+from fact_clip.cli.console import note, progress
+from fact_clip.cli.errors import run_command
+from fact_clip.cli.evaluate import evaluation_text
+from fact_clip.cli.holdout import choose, description, open_whole
+from fact_clip.cli.train import summary_of, training_bar
+from fact_clip.config import Config
+from fact_clip.core import InputError
+from fact_clip.core.distributed import pick_device
+from fact_clip.core.paths import file_name, inside
+from fact_clip.hub import run_folder
+from fact_clip.run import Run, evaluation_stem
+from fact_clip.training.sweep import resolve_all, split_configs
+from fact_clip_compat.settings import device, overrides, read_settings
+from fact_clip_compat.weights import convert_for
+
+LOGS = Path("logs")
+BEST = Path("ckpts", "best.net")
+"""Link to the weights in a run folder, where the published code has them."""
+
+PARTS = ("test", "validation", "train")
+
+
+class _Parser(ArgumentParser):
+    """Report wrong arguments as InputError."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(self.prog, message, "see --help")
+
+    def add_configuration(self, **settings: Any) -> None:
+        """Add --cfg, with the settings that say whether it is needed, and --set."""
+        self.add_argument(
+            "--cfg",
+            nargs="+",
+            metavar="FILE",
+            help="recipes or published YAML files, by path or name, merged in order",
+            **settings,
+        )
+        self.add_argument(
+            "--set",
+            nargs="+",
+            default=[],
+            metavar="KEY VALUE",
+            help="KEY VALUE KEY VALUE ..., published keys or those of docs/configuration.md",
+        )
+
+    def run(self, command: Callable[[Namespace], None]) -> int:
+        """Run a script and return its exit code, as `fact_clip.cli.main` does."""
+        return run_command(lambda: command(self.parse_args()), leave=True)
+
+
+def _score_parser(description: str, *, finds_newest: bool = False) -> _Parser:
+    """Return the parser of a script that scores weights."""
+    parser = _Parser(description=description)
+    weights = "a run folder, its ckpts/best.net, or published weights with --cfg"
+    if finds_newest:
+        weights += "; without it, the newest run in logs/"
+    parser.add_argument(
+        "--ckpt",
+        "--checkpoint_path",
+        type=Path,
+        metavar="FILE",
+        required=not finds_newest,
+        help=weights,
+    )
+    parser.add_argument("--part", default="test", choices=PARTS, help="which videos")
+    parser.add_argument(
+        "--output_dir", type=Path, metavar="DIR", help="write evaluation.json here as well"
+    )
+    parser.add_configuration(default=[])
+    return parser
+
+
+def train() -> int:
+    """Run scripts/train.py and return its exit code."""
+    parser = _Parser(description="Train into logs/RECIPE/SPLIT/RUN.")
+    parser.add_configuration(required=True)
+    return parser.run(_train)
+
+
+def run_eval() -> int:
+    """Run scripts/run_eval.py and return its exit code."""
+    return _score_parser("Score a run, or weights of the published code.").run(_score)
+
+
+def evaluate() -> int:
+    """Run scripts/eval.py and return its exit code."""
+    description = "Score a run, or weights of the published code."
+    return _score_parser(description, finds_newest=True).run(_score)
+
+
+def eval_holdout() -> int:
+    """Run scripts/eval_holdout.py and return its exit code."""
+    return _score_parser("Score held-out classes.").run(partial(_score, needs_holdout=True))
+
+
+def select_holdout_classes() -> int:
+    """Run scripts/select_holdout_classes.py and return its exit code."""
+    parser = _Parser(description="Choose classes to hold out, so that every word is trained.")
+    parser.add_configuration(default=["havid_view0_lh_pt"])
+    for name, default, meaning in (
+        ("--number", 10, "unseen classes"),
+        ("--validation_number", 0, "validation-unseen classes"),
+        ("--min_support", 1, "trained classes that have each word"),
+    ):
+        parser.add_argument(name, type=int, default=default, metavar="N", help=meaning)
+    parser.add_argument("--seed", type=int, default=0, help="breaks ties")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="JSON for data.holdout; without it, it is printed",
+    )
+    return parser.run(_select)
+
+
+def visualise() -> int:
+    """Run scripts/fact_input_emb_logit_viz.py and return its exit code."""
+    parser = _Parser(description="Draw the input, features and class scores of a run.")
+    parser.add_argument(
+        "--logdir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="a run, or a folder of runs: the newest is taken",
+    )
+    parser.add_argument(
+        "--split",
+        default="test",
+        help="test, validation or train; or split1: the runs of that split",
+    )
+    parser.add_argument(
+        "--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures"
+    )
+    parser.add_argument(
+        "--videos",
+        type=int,
+        default=4,
+        metavar="N",
+        help="videos whose class scores are drawn",
+    )
+    return parser.run(_draw)
+
+
+def _train(arguments: Namespace) -> None:
+    """Train with the settings of ``--cfg`` and ``--set``. data.split=all trains each split."""
+    config = read_settings(arguments.cfg, arguments.set)
+    plans = resolve_all(split_configs(config))
+    _warn(config)
+    recipe = Path(arguments.cfg[0]).stem
+    for split, plan in plans.items():
+        folder = LOGS / recipe / file_name(f"split{split.removeprefix('split')}")
+        numbers = [path.name.removeprefix("run") for path in folder.glob("run*")]
+        last = max((int(number) for number in numbers if number.isdecimal()), default=0)
+        out = folder / f"run{last + 1}"
+        try:
+            with training_bar(out, [str(out / "config.yaml")]) as report:
+                facts = training.train(plan, out, progress=report)
+        finally:
+            _link_best(out)
+        print(f"{summary_of(facts)}\nthe model is {out / BEST}")
+
+
+def _warn(config: Config) -> None:
+    """Warn of what a user of the published code would not expect."""
+    if config.train.device == "auto" and pick_device("auto").type == "cpu":
+        warnings.warn("no GPU here; training on the CPU", stacklevel=2)
+    if config.model.head == "fact-clip" and config.text.encoder == "minilm":
+        warnings.warn(
+            "class names are read by the text encoder minilm; CLIP is text.encoder "
+            "open_clip:ViT-B-32/openai, your own vectors text.encoder file:PATH text.phrase name",
+            stacklevel=2,
+        )
+
+
+def _link_best(run: Path) -> None:
+    """Make ``RUN/ckpts/best.net`` a link to the weights, or a copy where links are impossible."""
+    weights = run / "model.safetensors"
+    if not weights.is_file():
+        return
+    best = inside(run, BEST.parent.name) / BEST.name  # usually a link already
+    best.parent.mkdir(exist_ok=True)
+    best.unlink(missing_ok=True)
+    try:
+        best.symlink_to(Path("..", weights.name))
+    except OSError:
+        shutil.copyfile(weights, best)
+
+
+def _score(arguments: Namespace, needs_holdout: bool = False) -> None:
+    run = _scored_run(arguments)
+    if needs_holdout and Run.read(run).config.data.holdout is None:
+        raise InputError(run, "this run holds no classes out", "train one with data.holdout")
+    changes = overrides(arguments.set, ("data", "decode", "evaluation"))
+    with progress("evaluating") as report:
+        result = training.evaluate(
+            run, arguments.part, changes, progress=report, device=device(arguments.set)
+        )
+    if arguments.output_dir is not None:
+        arguments.output_dir.mkdir(parents=True, exist_ok=True)
+        figures = run / f"{evaluation_stem(arguments.part, overrides=changes)}.json"
+        copy = arguments.output_dir / f"{evaluation_stem(arguments.part)}.json"
+        shutil.copy(figures, copy)
+    print(evaluation_text(result))
+
+
+def _scored_run(arguments: Namespace) -> Path:
+    """Return the run of ``--ckpt``, which is converted if it is a checkpoint."""
+    checkpoint = arguments.ckpt or newest(LOGS)
+    run = run_folder(checkpoint)
+    if not (run / "run.json").is_file():
+        return _converted(checkpoint, arguments)
+    if arguments.cfg:  # it must name the data and split of the run
+        trained = Run.read(run).config.data
+        data = read_settings(arguments.cfg, arguments.set).data
+        if (trained.name, str(trained.split)) != (data.name, str(data.split)):
+            problem = f"{run} was trained on {trained.name}, split {trained.split}"
+            problem += f", not on {data.name}, {data.split}"
+            raise InputError("--cfg", problem)
+    return run
+
+
+def _converted(checkpoint: Path, arguments: Namespace) -> Path:
+    """Convert published weights into ``FILE.run`` beside them, unless they are older than it."""
+    if not arguments.cfg:
+        problem = "not in a run folder of scripts/train.py or fact-clip train"
+        fix = "give --cfg if these are weights of the published code"
+        raise InputError(checkpoint, problem, fix)
+    config = read_settings(arguments.cfg, arguments.set)
+    out = checkpoint.with_name(f"{checkpoint.name}.run")
+    weights = out / "model.safetensors"
+    is_there = weights.is_file() and checkpoint.is_file()
+    if not is_there or weights.stat().st_mtime < checkpoint.stat().st_mtime:
+        return convert_for(checkpoint, config, out)
+    if Run.read(out).config.model != config.model:
+        problem = f"made with another configuration than {' + '.join(arguments.cfg)}"
+        raise InputError(out, problem, "remove it")
+    return out
+
+
+def newest(folder: Path) -> Path:
+    """Return the run in a folder that was started last."""
+    runs = sorted(folder.rglob("run.json"), key=lambda path: path.stat().st_mtime)
+    if not runs:
+        raise InputError(folder, "no run in this folder", "train one first, or name a checkpoint")
+    return runs[-1].parent
+
+
+def _select(arguments: Namespace) -> None:
+    dataset = open_whole(read_settings(arguments.cfg, arguments.set).data)
+    holdout = choose(
+        dataset,
+        arguments.number,
+        arguments.validation_number,
+        seed=arguments.seed,
+        min_support=arguments.min_support,
+    )
+    if arguments.output is not None:
+        holdout.save_json(arguments.output)
+    note(description(dataset, holdout)[1])
+    if arguments.output is None:
+        print(json.dumps(holdout.to_dict(), indent=1))
+    else:
+        print(f"written: {arguments.output}; train with data.holdout={arguments.output}")
+
+
+def _draw(arguments: Namespace) -> None:
+    from fact_clip_compat.plots import draw_frames, frame_states  # it loads matplotlib
+
+    folder = run_folder(arguments.logdir)
+    part = arguments.split
+    split = part.removeprefix("split")
+    if not (folder / "run.json").is_file():
+        splits = folder / f"split{split}"
+        folder = newest(splits if splits.is_dir() else folder)
+    if part not in PARTS:
+        trained = str(Run.read(folder).config.data.split)
+        if split != trained:
+            problem = f"{folder} has split{trained}"
+            raise InputError("--split", problem, f"give split{trained} or test")
+        part = "test"
+    vocabulary, states = frame_states(folder, part)
+    pictures = draw_frames(
+        states, vocabulary, arguments.outdir, title=str(folder), n_scores=arguments.videos
+    )
+    for path in pictures:
+        print(path)

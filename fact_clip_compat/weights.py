@@ -1,0 +1,313 @@
+"""Checkpoints of the published FACT and FACT-CLIP code, read strictly."""
+
+import pickle
+import struct
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fact_clip.config import Config
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.arguments import validated
+from fact_clip.core.io import check_file, read_mapping
+from fact_clip.core.paths import inside
+from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.features import FeatureTransform
+from fact_clip.datasets.layout import DataFolder
+from fact_clip.encoders.vectors import class_vectors
+from fact_clip.losses import Criterion
+from fact_clip.models import FACT, Classes
+from fact_clip.run import Run, load_strictly, save_weights
+from fact_clip_compat.settings import flatten, held_out, known_data_set, read_config
+
+# What torch.load and safetensors raise for files that are broken or hold more than weights.
+_BROKEN: tuple[type[Exception], ...] = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    struct.error,
+    RuntimeError,
+    AssertionError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    OSError,
+)
+
+# Weight of the first convolution, by the kind of frame branch.
+_INPUT_WEIGHTS = (
+    "block_list.0.frame_branch.conv_1x1.weight",
+    "block_list.0.frame_branch.conv_1x1_in.weight",
+)
+
+
+@validated()
+def load_reference(
+    state_dict: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    *,
+    n_classes: int,
+    input_dim: int,
+    background: Sequence[int] = (),
+    text_embeddings: Tensor | None = None,
+    verb_of_class: Sequence[int] | None = None,
+    noun_of_class: Sequence[int] | None = None,
+    n_verbs: int | None = None,
+    n_nouns: int | None = None,
+    mean_transcript_length: float | None = None,
+) -> tuple[FACT, Criterion]:
+    """Build the model of a reference checkpoint, in evaluation mode, and its criterion.
+
+    Args:
+        state_dict: the parameters by name.
+        config: reference keys, flat or as the nested mapping of a reference YAML.
+        n_classes: C.
+        input_dim: D, feature columns.
+        background: indices of background classes.
+        text_embeddings: (C, E) for FACT-CLIP, if the checkpoint has none.
+        verb_of_class: verb index of each class, for the verb-noun model.
+        noun_of_class: noun index of each class, likewise.
+        n_verbs: the number of verbs. None: as many as the classes have.
+        n_nouns: the number of nouns. None: likewise.
+        mean_transcript_length: of the training videos, for ``Loss.nullw: -1``.
+
+    Returns:
+        The model and the criterion.
+
+    Raises:
+        InputError: the parameters do not fit the configuration.
+    """
+    classes = Classes(n_classes)
+    if verb_of_class is not None and noun_of_class is not None:
+        verb = tuple(int(index) for index in verb_of_class)
+        noun = tuple(int(index) for index in noun_of_class)
+        classes = Classes(
+            count=n_classes,
+            verb=verb,
+            noun=noun,
+            n_verbs=n_verbs or max(verb) + 1,
+            n_nouns=n_nouns or max(noun) + 1,
+        )
+    settings, _ = read_config(config, verb_noun=bool(classes.verb))
+    weights = {name: value for name, value in state_dict.items() if not _is_position(name)}
+    vectors = text_embeddings
+    if vectors is None:
+        vectors = weights.get("text_embeddings")
+    if settings.model.head == "fact-clip" and vectors is not None:
+        vectors = torch.as_tensor(vectors)
+        weights["text_embeddings"] = vectors
+    model = FACT(
+        settings.model,
+        input_dim,
+        classes,
+        vectors,
+        frame_weight=settings.decode.frame_weight,
+    )
+    load_strictly(model, weights, "reference checkpoint")
+    flat = flatten(config)
+    unseen = held_out(flat)
+    criterion = Criterion(settings.loss, classes, background, mean_transcript_length, unseen)
+    return model.eval(), criterion
+
+
+@validated()
+def convert(
+    checkpoint: str | Path,
+    config: str | Path,
+    out: str | Path,
+    mapping: str | Path,
+    background: Sequence[str] = (),
+    layout: Layout | None = None,
+) -> Path:
+    """Write a new run folder that predicts as the published model does, or nothing.
+
+    Args:
+        checkpoint: file of plain weights.
+        config: its YAML.
+        out: the run folder.
+        mapping: ``mapping.txt``. Verb-noun models read ``verb_mapping.txt`` and
+            ``noun_mapping.txt`` beside it; their class names are "verb,noun".
+        background: names of background classes.
+        layout: of feature files. None: as published for the data set of the YAML.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        InputError: the files do not fit each other.
+    """
+    checkpoint = Path(checkpoint)
+    config = Path(config)
+    out = Path(out)
+    mapping = Path(mapping)
+    reference = read_mapping(config, "the YAML that the checkpoint was trained with")
+    name = str(flatten(reference).get("dataset", ""))
+    benchmark = BENCHMARKS[known_data_set(name) or "folder"]
+    layout = layout or benchmark.layout
+    if layout is None:
+        fix = f"name one of {', '.join(BENCHMARKS)}, or give --layout"
+        raise InputError(config, f"unknown dataset {name!r}", fix)
+    settings, unknown = read_config(reference, where=config)
+    data = settings.data.model_copy(
+        update={"layout": layout, "fps": benchmark.fps, "background": tuple(background)}
+    )
+    vocabulary = Vocabulary.from_mapping(mapping, background=background)
+    weights = read_state(checkpoint)
+    _write(
+        out,
+        config=settings.model_copy(update={"data": data}),
+        layout=layout,
+        vocabulary=vocabulary,
+        mapping=mapping,
+        weights=weights,
+        checkpoint=checkpoint,
+    )
+    if unknown:  # at the end, so that a refusal is one line
+        warnings.warn(f"{config}: keys without a meaning here: {', '.join(unknown)}", stacklevel=2)
+    return out
+
+
+def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
+    """Convert a checkpoint as `convert` does, with a configuration of this package and its data.
+
+    Class texts that the checkpoint lacks are computed.
+    """
+    weights = read_state(checkpoint)
+    folder = DataFolder(config.data)
+    dataset = Dataset(config.data, folder, folder.vocabulary(config.data))
+    dataset.check()
+    if config.model.head == "fact-clip" and "text_embeddings" not in weights:
+        vectors = class_vectors(config.text, dataset.vocabulary)
+        weights["text_embeddings"] = torch.from_numpy(vectors)
+    location = {"root": str(folder.root.resolve()), "fps": dataset.fps}
+    data = config.data.model_copy(update=location)
+    _write(
+        out,
+        config=config.model_copy(update={"data": data}),
+        layout=dataset.layout,
+        vocabulary=dataset.vocabulary,
+        mapping=folder.mapping_location,
+        weights=weights,
+        checkpoint=checkpoint,
+    )
+    return out
+
+
+def _write(
+    out: Path,
+    *,
+    config: Config,
+    layout: Layout,
+    vocabulary: Vocabulary,
+    mapping: Path,
+    weights: Mapping[str, Tensor],
+    checkpoint: Path,
+) -> None:
+    """Write a run folder, whose data settings name the rate."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(out, "the folder is not empty", "name a new one")
+    if config.model.head == "fact-clip" and "text_embeddings" not in weights:
+        fix = "score it with scripts/run_eval.py, which makes them"
+        raise InputError(checkpoint, "no text_embeddings", fix)
+    classes = Classes(len(vocabulary))
+    if config.model.head == "verb-noun":
+        classes = _verbs_and_nouns(mapping, vocabulary)
+    run = Run(
+        classes=classes,
+        layout=layout,
+        fps=config.data.fps,
+        mean_transcript_length=None,
+        path=out,
+        config=config,
+        vocabulary=vocabulary,
+        transform=_transform(weights, checkpoint),
+    )
+    run.check()
+    model = run.new_model(weights.get("text_embeddings"))
+    load_strictly(model, weights, checkpoint)
+    run.write()
+    names = {"converted_from": str(checkpoint), "classes": vocabulary.names}
+    save_weights(inside(out, "model.safetensors"), model.state_dict(), names)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read the parameters of a published checkpoint. Nothing in the file is executed.
+
+    Args:
+        path: a PyTorch file of plain weights, or a safetensors file.
+
+    Returns:
+        The parameters by name, in float32, without position tables.
+
+    Raises:
+        InputError: the file is damaged, or holds more than weights.
+    """
+    check_file(path, "a checkpoint")
+    try:
+        with warnings.catch_warnings():  # torch warns of old pickles that it then refuses
+            warnings.simplefilter("ignore")
+            state = _load(path)
+    except _BROKEN as error:
+        # torch continues with the advice to read the file in a way that may run code
+        reason = (str(error).splitlines() or ["damaged"])[0].partition(". ")[0]
+        raise InputError(path, f"not readable as plain weights ({reason})") from None
+    if not isinstance(state, Mapping) or not all(map(_is_dense, state.values())):
+        problem = "more than names and dense tensors of numbers"
+        raise InputError(path, problem, "save the state dict of the model")
+    parameters = {str(name): value.float() for name, value in state.items()}
+    return {name: value for name, value in parameters.items() if not _is_position(name)}
+
+
+def _load(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _is_dense(value: Any) -> bool:
+    if not isinstance(value, Tensor):
+        return False
+    has_values = value.layout is torch.strided and not value.is_meta
+    return has_values and value.is_floating_point()
+
+
+def _transform(weights: Mapping[str, Tensor], path: Path) -> FeatureTransform:
+    """Return a transform that changes nothing, of as many columns as the first convolution has."""
+    for name in _INPUT_WEIGHTS:
+        weight = weights.get(name)
+        if weight is not None and weight.ndim > 1 and weight.shape[1]:
+            return FeatureTransform((), None, None, int(weight.shape[1]))
+    problem = "no input convolution (block_list.0.frame_branch.conv_1x1...): not a FACT checkpoint"
+    raise InputError(path, problem)
+
+
+def _verbs_and_nouns(mapping: Path, vocabulary: Vocabulary) -> Classes:
+    verbs = Vocabulary.from_mapping(mapping.with_name("verb_mapping.txt"))
+    nouns = Vocabulary.from_mapping(mapping.with_name("noun_mapping.txt"))
+    pairs = [name.split(",") for name in vocabulary.names]
+    for name, pair in zip(vocabulary.names, pairs, strict=True):
+        if len(pair) != 2:
+            raise InputError(mapping, f'class {name!r} is not "verb,noun"')
+    verb = verbs.encode(pair[0] for pair in pairs)
+    noun = nouns.encode(pair[1] for pair in pairs)
+    return Classes(
+        count=len(vocabulary),
+        verb=tuple(verb.tolist()),
+        noun=tuple(noun.tolist()),
+        n_verbs=len(verbs),
+        n_nouns=len(nouns),
+    )
+
+
+def _is_position(name: str) -> bool:
+    """Return whether a tensor is a position table, which published checkpoints may hold."""
+    is_table = name.rsplit(".", 1)[-1] in {"pe", "pos", "pos_enc", "positional_encoding"}
+    return is_table or ".pe." in name

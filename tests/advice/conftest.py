@@ -1,0 +1,3 @@
+"""The small data set of the tests of data sets."""
+
+from ..datasets.conftest import root as root

@@ -1,0 +1,115 @@
+"""How long a training will take: the arithmetic by hand, and that it is measured on some videos alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import pytest
+
+from fact_clip.advice.estimate import (
+    MINUTES,
+    Estimate,
+    estimate,
+    load_config,
+    spread,
+    useful_epochs,
+    with_time,
+)
+from fact_clip.advice.proposal import propose
+from fact_clip.cli.data_init import init
+from fact_clip.config import Config, DataConfig
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.training import train
+
+from ..refusals import refused
+
+
+def config_of(**train: object) -> Config:
+    return Config.from_tree({"train": train}, "test")
+
+
+def test_a_total_is_epochs_and_validations():
+    took = Estimate(start=3.0, epoch=2.0, validation=1.0, videos=3)
+    # validations after epochs 6, 8 and 10
+    assert took.total(10, config_of(validate_every=2, validate_from=0.5)) == 3 + 20 + 3
+    # after epochs 3, 6, 9 and 10
+    assert took.total(10, config_of(validate_every=3)) == 3 + 20 + 4
+
+
+def test_epochs_that_fit_a_time():
+    took = Estimate(start=3.0, epoch=2.0, validation=0.0, videos=3)
+    config = config_of(epochs=50)
+    assert [took.epochs_in(seconds, config) for seconds in (1, 7, 24, 1000)] == [1, 2, 10, 50]
+
+
+def test_videos_from_the_shortest_to_the_longest():
+    frames = {"a": 9, "b": 1, "c": 5, "d": 7, "e": 3}
+    assert spread("abcde", frames, 3) == ("b", "c", "a")
+    assert spread("ab", frames, 3) == ("b", "a")
+
+
+def test_three_videos_stand_for_all(tiny, monkeypatch):
+    """A second an epoch and half of one a validation, as if measured, for each of two members."""
+    seen = {}
+
+    def timed(plan, trainer):
+        seen["train"], seen["validation"] = trainer.dataset.train, trainer.dataset.validation
+        return 1.0, 0.5
+
+    monkeypatch.setattr("fact_clip.advice.estimate.timed", timed)
+    config = tiny(train={"members": 2})
+    found = estimate(config)
+    dataset = Dataset.open(config.data)
+    frames = {name: len(dataset.labels(name)) for name in dataset.learning}
+    some = sum(frames[name] for name in seen["train"])
+    assert seen["train"] == spread(dataset.train, frames, 3)
+    assert found.epoch == pytest.approx(2 * sum(frames[name] for name in dataset.train) / some)
+    validated = sum(frames[name] for name in dataset.validation) / frames[seen["validation"][0]]
+    assert found.validation == pytest.approx(2 * 0.5 * validated)
+    assert found.videos == 3
+
+
+def test_the_command_and_the_recipe_take_the_same_time():
+    assert inspect.signature(init).parameters["minutes"].default == MINUTES
+
+
+@pytest.mark.parametrize(("videos", "epochs"), [(3, 300), (14, 129), (46, 40), (2000, 20)])
+def test_epochs_follow_from_the_videos(videos, epochs):
+    assert useful_epochs(videos) == epochs
+
+
+@pytest.fixture
+def unmeasured(monkeypatch):
+    took = Estimate(start=0.0, epoch=2.0, validation=0.0, videos=3)
+    monkeypatch.setattr("fact_clip.advice.estimate.estimate", lambda config: took)
+
+
+def test_a_base_for_unseen_classes_has_epochs_of_its_own(workbench, tmp_path, unmeasured, caplog):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"base: own\ndata: {{root: {workbench}, fps: 15}}\ntrain: {{epochs: 7}}\n")
+    settings = ["base=zero_shot", "data.holdout=[grasp nut]"]
+    assert load_config(recipe).train.epochs == 7
+    caplog.set_level("INFO")
+    assert load_config(recipe, settings).train.epochs == 300  # of four training videos
+    assert "3 models of 300 epochs will take about 10.0 minutes" in caplog.text
+    assert load_config(recipe, [*settings, "train.epochs=5"]).train.epochs == 5
+    stored = tmp_path / "stored.yaml"
+    stored.write_text("train: {epochs: 9}\n")
+    assert load_config(recipe, settings, stored).train.epochs == 9
+
+
+def test_a_folder_that_is_taken_is_refused_before_the_data_are_measured(workbench, tmp_path, monkeypatch):
+    (tmp_path / "mine.txt").touch()
+    monkeypatch.setattr("fact_clip.advice.estimate.load_config", lambda *_: pytest.fail("measured"))
+    with refused(str(tmp_path)):
+        train("zero_shot", tmp_path, overrides=[f"data.root={workbench}"])
+
+
+@pytest.mark.parametrize(("separability", "videos", "epochs"), [(0.9, 30, 25), (0.9, 40, 20), (0.5, 30, 60)])
+def test_features_that_have_seen_the_labels_are_trained_shorter(separability, videos, epochs, workbench, unmeasured):
+    proposal = propose(DataConfig(root=str(workbench), name="folder"))
+    measures = dataclasses.replace(proposal.measures, separability=separability, videos=videos)
+    proposal, _ = with_time(dataclasses.replace(proposal, measures=measures), 60)
+    values = {setting.key: setting.value for setting in proposal.settings}
+    assert (values["train.epochs"], values["train.members"]) == (epochs, 5)

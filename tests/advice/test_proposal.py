@@ -1,0 +1,97 @@
+"""The recipe of `fact-clip data init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fact_clip.advice.proposal import Measures, propose
+from fact_clip.config import DataConfig
+from fact_clip.datasets.dataset import Dataset
+
+from ..small import write_dataset
+
+ACTIONS = ("move ham", "move pan", "move egg", "cut ham", "cut egg")
+
+
+def made_up(root: Path, videos: int, segments: int, frames: int, columns: int = 3) -> Path:
+    """Videos of segments that are all `frames` long, the last video the test; the columns are noise."""
+    names, rng = ("idle", *ACTIONS), np.random.default_rng(0)
+    labels, features = {}, {}
+    for video in range(videos):
+        labels[f"v{video}"] = [names[(video + place) % len(names)] for place in range(segments) for _ in range(frames)]
+        rows = rng.standard_normal((segments * frames, columns)).astype(np.float32)
+        features[f"v{video}"] = rows
+    *train, test = labels
+    return write_dataset(root, names, labels, features, train=train, test=[test])
+
+
+def settings_of(root: Path) -> dict[str, object]:
+    found = propose(DataConfig(root=str(root), fps=10.0, layout="TD"))
+    assert all(reason for _, _, reason in found.settings)
+    return {key: value for key, value, _ in found.settings}
+
+
+def test_short_videos_of_short_segments(tmp_path):
+    root = made_up(tmp_path / "short", videos=6, segments=20, frames=10)
+    found = Measures.of(Dataset.open(DataConfig(root=str(root), layout="TD")))
+    assert (found.videos, found.frames, found.classes, found.columns) == (5, 1000, 6, 3)
+    assert (found.median_video, found.median_segment, found.short_segment, found.most_segments) == (200, 10, 10, 20)
+    assert 0.1 < found.separability < 0.3  # noise, of six classes
+    settings = settings_of(root)
+    assert settings["data.fps"] == 10.0
+    assert settings["data.background"] == ["idle"]
+    assert settings["data.stride"] == 1
+    assert "data.interleave" not in settings
+    assert settings["data.context"] == [5, 25]
+    assert settings["model.tokens"] == 30  # 22 in tens
+    assert settings["model.input.hidden"] == 96  # 6 classes, null and 64 in steps of 32
+    assert not {"data.validation", "data.groups", "augment.channels"} & settings.keys()
+    assert settings["evaluation.count_background"] is False
+
+
+def test_long_videos_of_long_segments(tmp_path):
+    settings = settings_of(made_up(tmp_path / "long", videos=4, segments=50, frames=400))
+    assert settings["data.stride"] == 4  # 60,000 frames 50 times are nearly four times what is read
+    assert settings["data.interleave"] is True
+    assert settings["data.context"] == [201, 1005]
+    assert settings["decode.switch_penalty"] == 144.8  # 1.2 * 400^0.8
+    assert settings["model.tokens"] == 60
+
+
+def test_wide_features_get_no_context(tmp_path):
+    for columns, is_wide in ((513, True), (512, False)):
+        root = made_up(tmp_path / str(columns), videos=3, segments=4, frames=10, columns=columns)
+        assert (settings_of(root)["data.context"] == []) is is_wide
+
+
+def test_features_that_have_seen_the_labels(tmp_path):
+    """Columns that name the class: regularised harder, no validation, and changes cost more."""
+    root = made_up(tmp_path / "data", videos=6, segments=20, frames=10, columns=6)
+    classes = ["idle", *ACTIONS]
+    for path in (root / "features").iterdir():
+        names = (root / f"groundTruth/{path.stem}.txt").read_text().split("\n")
+        labels = [classes.index(name) for name in names if name]
+        np.save(path, np.eye(6, dtype=np.float32)[labels] + 0.1 * np.load(path))
+    assert Measures.of(Dataset.open(DataConfig(root=str(root), layout="TD"))).separability == 1
+    settings = settings_of(root)
+    assert (settings["data.context"], settings["augment.channels"]) == ([], 0.6)
+    assert settings["decode.switch_penalty"] == round(1.5 * 10**0.8, 1)
+
+
+def test_test_videos_play_no_part(tmp_path):
+    root = made_up(tmp_path / "data", videos=6, segments=20, frames=10)
+    before = settings_of(root)
+    path = root / "groundTruth/v5.txt"
+    labels = path.read_text().splitlines()
+    path.write_text("\n".join(ACTIONS[frame % 5] for frame in range(len(labels))))
+    assert settings_of(root) == before
+
+
+def test_a_split_may_be_named_by_a_number_with_zeros(root):
+    for part in ("train", "test"):
+        (root / f"splits/{part}.split1.bundle").rename(root / f"splits/{part}.split01.bundle")
+    for split in ("01", 1):
+        proposal = propose(DataConfig(root=str(root), split=split))
+        assert {setting.key: setting.value for setting in proposal.settings}["data.split"] == "01"

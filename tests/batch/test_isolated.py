@@ -1,0 +1,51 @@
+"""Decoding in a child process that may end at any moment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fact_clip.video.grid import Grid
+from fact_clip.video.pictures import Span
+from fact_clip_batch import isolated
+from fact_clip_batch.isolated import CrashedDecoderError, IsolatedDecoder
+
+CHILD = """
+import pickle
+import sys
+
+import numpy as np
+
+from fact_clip.video.grid import Grid
+from fact_clip.video.pictures import Frame, probe
+
+def send(message, length=None):
+    sys.stdout.buffer.write(pickle.dumps(message)[:length])
+    sys.stdout.buffer.flush()
+
+send(None)
+video, _ = pickle.load(sys.stdin.buffer)
+send(probe(video))
+picture = np.full((4, 4, 3), 7, np.uint8)
+send([Frame(0.0, picture)])
+send([Frame(0.2, picture)], -20)
+"""
+
+
+def test_a_picture_that_is_cut_by_a_kill_is_none(video, monkeypatch):
+    """The rest of the picture would be black, and its features would be kept for the next attempt."""
+    path = video("a.mkv", 30)
+    command = [sys.executable, "-c", CHILD]
+    start = subprocess.Popen
+    monkeypatch.setattr(isolated.subprocess, "Popen", lambda _, **how: start(command, **how))
+    decoder = IsolatedDecoder()
+    info, pictures = decoder.open(path, Grid(5.0, None, Span()))
+    assert info.seconds == pytest.approx(1.0, abs=0.1)
+    first = next(pictures)
+    assert (first.time, np.unique(first.image).tolist()) == (0.0, [7])
+    with pytest.raises(CrashedDecoderError):
+        next(pictures)
+    decoder.close()

@@ -1,0 +1,282 @@
+"""Segments from the scores of any model: kinds, layouts, what is learned from labels, and files."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+
+import fact_clip
+from fact_clip import Segmentation
+from fact_clip.cli import main
+from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.decoding.other_models import MEMBER_SMOOTHING, ScoreDecoder, probabilities
+from fact_clip.decoding.score_files import read_scores, score_files
+
+from ..refusals import refused, refused_line
+from ..small import write_dataset
+
+NAMES = ("idle", "cut", "peel", "mix")
+RNG = np.random.default_rng(3)
+LOGITS = RNG.normal(scale=3, size=(30, 4))
+PROBABILITIES = softmax(LOGITS, axis=1)
+
+
+def segments_of(*labels: tuple[str, int], fps: float | None = None) -> Segmentation:
+    """A video of labels with their lengths."""
+    frames = [name for name, count in labels for _ in range(count)]
+    return Segmentation.from_frames(frames, fps)
+
+
+TRAINING = [segments_of(("idle", 4), ("peel", 10), ("cut", 10), ("mix", 20), ("idle", 4))] * 5
+
+
+# --- kinds ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scores", "kind"),
+    [
+        (PROBABILITIES, "probabilities"),
+        (PROBABILITIES.astype(np.float16), "probabilities"),
+        (LOGITS, "logits"),
+        (LOGITS - LOGITS.min() + 2, "logits"),  # none is negative
+        (log_softmax(LOGITS, axis=1), "log-probabilities"),
+    ],
+)
+def test_kinds_are_recognised(scores, kind):
+    for table in (scores, scores.T, scores.tolist()):
+        found = probabilities(table, "x", 4)
+        np.testing.assert_allclose(found, PROBABILITIES, atol=2e-3)
+        np.testing.assert_allclose(found, probabilities(table, "x", 4, kind))
+
+
+def test_a_kind_that_is_named_is_taken():
+    sigmoids = np.array([[0.5, 0.25, 0.25, 1.0]])
+    with refused("x"):
+        probabilities(sigmoids, "x", 4)
+    np.testing.assert_allclose(probabilities(sigmoids, "x", 4, "probabilities"), sigmoids / 2)
+    np.testing.assert_allclose(probabilities(sigmoids, "x", 4, "logits"), softmax(sigmoids, axis=1))
+
+
+def test_a_class_may_be_excluded():
+    logits = np.array([[1.0, -np.inf, 0.0, 0.0]])
+    assert probabilities(logits, "x", 4)[0, 1] == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "kind"),
+    [
+        (np.full((5, 3), 0.25), None),
+        (np.zeros((0, 4)), None),
+        (np.zeros(4), None),
+        (np.full((5, 4), np.nan), None),
+        (np.full((5, 4), -np.inf), None),
+        (np.full((5, 4), np.inf), "logits"),
+        (np.full((5, 4), -0.25), "probabilities"),
+        (np.zeros((5, 4)), "probabilities"),
+        ([["a"] * 4], None),
+    ],
+)
+def test_what_are_no_scores(scores, kind):
+    with refused("x"):
+        probabilities(scores, "x", 4, kind)
+
+
+# --- what is learned --------------------------------------------------------------------------------------
+
+
+def test_the_penalty_follows_short_actions_in_rows_of_the_scores():
+    """The fifth of the lengths 10, 10, 20 is 10; at a third of the rate these are 10 / 3 rows."""
+    at_rate = [segments_of(("idle", 9), ("peel", 10), ("cut", 10), ("mix", 20), fps=15.0)]
+    for fps, rows in ((None, 10), (15.0, 10), (5.0, 10 / 3)):
+        decoder = ScoreDecoder.learned(NAMES, at_rate, fps=fps, background=["idle"])
+        assert decoder.penalty == round(1.2 * rows**0.8, 1)
+    assert ScoreDecoder.learned(NAMES, at_rate, switch_penalty=2).penalty == 2
+    assert (ScoreDecoder.learned(NAMES, at_rate, order=0).costs == 1 - np.eye(4)).all()
+
+
+def test_an_unlabelled_stretch_parts_its_neighbours():
+    video = segments_of(("cut", 5), (UNLABELLED, 5), ("peel", 5), ("mix", 5), ("cut", 5))
+    costs = ScoreDecoder.learned(NAMES, [video] * 9).costs
+    assert costs[2, 3] < costs[1, 2]  # peel was followed by mix, and cut by nothing
+
+
+def test_the_order_decides_between_names_that_are_alike():
+    """After peel, the scores know no difference between cut and mix."""
+    table = np.array([[0.02, 0.02, 0.94, 0.02]] * 12 + [[0.02, 0.48, 0.02, 0.48]] * 12)
+    found = fact_clip.decode(table, NAMES, training_segments=TRAINING, fps=2.0)
+    assert found.transcript == ("peel", "cut")
+    assert found.fps == 2.0
+    assert found.segments[0].confidence == pytest.approx(0.94)
+    back = [segments_of(("peel", 10), ("mix", 10), ("cut", 20))] * 5
+    assert fact_clip.decode(table, NAMES, training_segments=back).transcript == ("peel", "mix")
+
+
+def test_single_rows_are_no_segments():
+    table = np.tile([0.1, 0.7, 0.1, 0.1], (20, 1))
+    table[[5, 9, 14]] = [0.1, 0.2, 0.6, 0.1]
+    assert fact_clip.decode(table, NAMES, training_segments=TRAINING).transcript == ("cut",)
+    free = fact_clip.decode(table, NAMES, switch_penalty=0.0)
+    assert free.transcript == ("cut", "peel", "cut", "peel", "cut", "peel", "cut")
+
+
+def test_background_is_that_of_the_training_unless_it_is_named():
+    training = [Segmentation(video.segments, background=("idle",)) for video in TRAINING]
+    table = PROBABILITIES
+    assert fact_clip.decode(table, NAMES, training_segments=training).background == ("idle",)
+    assert fact_clip.decode(table, NAMES, training_segments=training, background=()).background == ()
+    assert fact_clip.decode(table, NAMES, training_segments=TRAINING).background == ()
+
+
+def test_several_models_are_averaged():
+    second = softmax(RNG.normal(size=(30, 4)), axis=1)
+    found = fact_clip.decode([PROBABILITIES, np.log(second)], NAMES, switch_penalty=0.0)
+    smoothed = (1 - MEMBER_SMOOTHING) * np.stack([PROBABILITIES, second]) + MEMBER_SMOOTHING / 4
+    mean = np.log(smoothed).mean(0)
+    assert found.to_frames() == [NAMES[label] for label in mean.argmax(1)]
+    alone = fact_clip.decode([PROBABILITIES], NAMES, switch_penalty=0.0)
+    assert alone == fact_clip.decode(PROBABILITIES, NAMES, switch_penalty=0.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"training_segments": ()}, "training_segments"),
+        ({"training_segments": [segments_of(("juggle", 3))]}, "training_segments"),
+        ({"training_segments": ["cut"]}, "training_segments"),
+        ({"fps": 0.0}, "fps"),
+        ({"order": -1.0}, "order"),
+        ({"switch_penalty": -1.0}, "switch_penalty"),
+        ({"kind": "scores"}, "kind"),
+        ({"background": ["juggle"]}, "background"),
+        ({"names": "abcd"}, "names"),
+        ({"names": ("a", "b", "c")}, "scores of model 1"),
+        ({"scores": [PROBABILITIES, PROBABILITIES[:9]]}, "scores"),
+        ({"scores": [[[0.1, 0.2, 0.3, 0.4], [0.5, 0.5]]]}, "scores"),
+        ({"scores": [PROBABILITIES, PROBABILITIES[:, :3]]}, "scores of model 2"),
+    ],
+)
+def test_wrong_arguments(changes, place):
+    arguments = {"scores": PROBABILITIES, "names": NAMES, "training_segments": TRAINING, **changes}
+    if place == "scores of model 1":
+        arguments["switch_penalty"] = 1.0
+        arguments["training_segments"] = ()
+    with refused(place):
+        fact_clip.decode(**arguments)
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+def write_scores(folder, name: str = "v", form: str = ".npy", table=PROBABILITIES, header=None):
+    """A score file in a folder."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}{form}"
+    if form == ".npy":
+        np.save(path, table)
+    elif form == ".npz":
+        np.savez(path, scores=table)
+    else:
+        lines = [",".join(header)] if header else []
+        lines += [",".join(map(str, row)) for row in table]
+        path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_files_of_all_forms_hold_the_same(tmp_path):
+    for form in (".npy", ".npz", ".csv"):
+        path = write_scores(tmp_path / "all", form[1:], form)
+        np.testing.assert_allclose(read_scores(path, NAMES), PROBABILITIES)
+    path = write_scores(tmp_path / "all", "named", ".csv", PROBABILITIES[:, ::-1], NAMES[::-1])
+    np.testing.assert_allclose(read_scores(path, NAMES), PROBABILITIES)
+    (tmp_path / "all" / "notes.txt").write_text("x")
+    (tmp_path / "all" / "._csv.npy").write_text("x")
+    assert list(score_files(tmp_path / "all")) == ["csv", "named", "npy", "npz"]
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [("a,b,c,d\n1,2,3,4\n", "v.csv:1"), ("1,2,3,4\n1,2,3\n", "v.csv:2"), ("1,2,3,4\n1,2,3,x\n", "v.csv:2")],
+)
+def test_a_table_that_does_not_fit(content, place, tmp_path):
+    path = tmp_path / "v.csv"
+    path.write_text(content)
+    with refused(place):
+        read_scores(path, NAMES)
+
+
+def test_an_archive_holds_one_array(tmp_path):
+    np.savez(tmp_path / "v.npz", a=PROBABILITIES, b=PROBABILITIES)
+    with refused("v.npz"):
+        read_scores(tmp_path / "v.npz", NAMES)
+
+
+# --- the command ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A data set without features, and scores of two models for a video of its own."""
+    labels = {f"t{number}": video.to_frames() for number, video in enumerate(TRAINING)}
+    write_dataset(tmp_path / "data", NAMES, labels, train=[*labels], test=())
+    table = np.array([[0.02, 0.02, 0.94, 0.02]] * 12 + [[0.02, 0.48, 0.02, 0.48]] * 12)
+    write_scores(tmp_path / "one", table=table)
+    write_scores(tmp_path / "two", form=".csv", table=np.log(table))
+    return tmp_path
+
+
+@pytest.fixture
+def command(folders, capsys):
+    """Run the command in this process."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        arguments = ["decode", *words, "--training-labels", folders / "data", "--out", folders / "out"]
+        code = main([str(word) for word in arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_the_command_is_the_function(folders, command):
+    code, out, _ = command(folders / "one", "--fps", 2, "--format", "csv,json")
+    assert code == 0
+    assert out.split()[-3:] == ["v", "24", "2"]
+    found = Segmentation.load(folders / "out" / "v.json")
+    training = [Segmentation.from_frames(video.to_frames(), 2.0) for video in TRAINING]
+    table = np.load(folders / "one" / "v.npy")
+    arguments = {"training_segments": training, "fps": 2.0, "background": ["idle"]}
+    assert found == fact_clip.decode(table, NAMES, **arguments)
+    assert found.transcript == ("peel", "cut")
+    assert (folders / "out" / "v.csv").is_file()
+
+
+def test_the_command_averages_models_and_prints_json(folders, command):
+    code, out, _ = command(folders / "one", folders / "two", "--json", "--label-fps", 2, "--fps", 2)
+    assert code == 0
+    (tree,) = json.loads(out)
+    assert tree["input"] == "v"
+    assert [segment["label"] for segment in tree["segments"]] == ["peel", "cut"]
+
+
+def test_the_command_replaces_nothing_unless_told(folders, command):
+    assert command(folders / "one")[0] == 0
+    refused_line(command(folders / "one"), "v.csv")
+    assert command(folders / "one", "--overwrite")[0] == 0
+
+
+def test_what_the_command_refuses(folders, command):
+    refused_line(command(folders / "none"), "none")
+    write_scores(folders / "three", "w")
+    refused_line(command(folders / "one", folders / "three"), "three")
+    refused_line(command(folders / "data"), "data")
+    write_scores(folders / "three", "w", ".csv")
+    refused_line(command(folders / "three"), "w.npy")
+    write_scores(folders / "short", table=PROBABILITIES[:, :3])
+    refused_line(command(folders / "short"), "v.npy")
+    refused_line(command(folders / "one", "--format", "doc"), "--format")
+    refused_line(command(folders / "one", "--split", "7"), "train.split7.bundle")
+    assert not (folders / "out").exists()
