@@ -7,10 +7,9 @@ import pytest
 
 pytest.importorskip("av")
 
-from fact_clip.video.decode import picture_times
-
 from fact_clip.core import Segmentation
 from fact_clip.formats import FORMATS
+from fact_clip.video.pictures import picture_times
 
 from ..films import numbered, write_video
 from .test_editing import main, segments

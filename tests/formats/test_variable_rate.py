@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fact_clip.video.decode import picture_times
 
 from fact_clip.core import BACKGROUND, Clock, Segment, Segmentation
 from fact_clip.formats import FORMATS, READERS
@@ -18,6 +17,7 @@ from fact_clip.formats.base import Options
 from fact_clip.formats.boris import read_annotations as read_boris
 from fact_clip.formats.gaps import to_frames
 from fact_clip.formats.table import read_table
+from fact_clip.video.pictures import picture_times
 
 from ..films import numbered, write_video
 
