@@ -431,10 +431,15 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
 
 def _differences(first: Segmentation, second: Segmentation) -> list[Segment]:
     """Return the runs of frames on which two labellings differ, called "first / second"."""
-    frames = list(zip(first.to_frames(), second.to_frames(), strict=True))
-    both = Segmentation.from_frames([f"{one} / {other}" for one, other in frames])
-    differing = [one != other for one, other in frames]
-    return [segment for segment in both if differing[segment.start]]
+    first_labels = first.to_frames()
+    second_labels = second.to_frames()
+    pairs = zip(first_labels, second_labels, strict=True)
+    joined = Segmentation.from_frames([f"{label} / {other}" for label, other in pairs])
+    differences = []
+    for segment in joined:
+        if first_labels[segment.start] != second_labels[segment.start]:
+            differences.append(segment)
+    return differences
 
 
 def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> Segmentation:
