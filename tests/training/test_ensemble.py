@@ -156,13 +156,13 @@ def test_members_of_a_job_array_make_the_same_run(pair, tiny, tmp_path):
         fact_clip.load(run)
     with refused("2"):
         train(config, run, member=2)
-    assert train(config, run, member=1).members_left == ()
+    assert train(config, run, member=1).members_left == []
     torch.set_num_threads(2)
     for folder in (Path(), Path("members/2")):
         assert_same(weights(run / folder), weights(pair / folder))
     assert (run / "confidence.json").read_text() == (pair / "confidence.json").read_text()
     # A job that is put back in the queue continues, and finds nothing to do.
-    assert train(config, run, member=2, resume=True).members_left == ()
+    assert train(config, run, member=2, resume=True).members_left == []
 
 
 def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):
