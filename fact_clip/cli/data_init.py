@@ -56,6 +56,14 @@ def init(
         float,
         option("How long a training may take on one core; more time, more models.", min=0.01),
     ] = 1.5,
+    zero_shot: Annotated[
+        bool,
+        option(
+            "For a model that also names classes which are held out: three models by words, whose "
+            "epochs follow from the number of videos.",
+            "--zero-shot",
+        ),
+    ] = False,
     overwrite: Annotated[bool, option("Replace the recipe that is there.", "--overwrite")] = False,
 ) -> None:
     """Write a recipe for your own data set.
@@ -70,7 +78,7 @@ def init(
     """
     from fact_clip.config import DataConfig, validate_tree
     from fact_clip.datasets.describe import propose
-    from fact_clip.training.estimate import with_time
+    from fact_clip.training.estimate import for_unseen_classes, with_time
 
     path = folder / "recipe.yaml" if out is None else out
     if path.suffix not in (".yaml", ".yml"):
@@ -88,7 +96,10 @@ def init(
         "unlabelled": read_names(unlabelled, "--unlabelled"),
     }
     proposal = propose(validate_tree(DataConfig, values, "data init"))
-    proposal, time = with_time(proposal, minutes)
+    if zero_shot:
+        proposal, time = for_unseen_classes(proposal)
+    else:
+        proposal, time = with_time(proposal, minutes)
     proposal = _with_relative_root(proposal, path.parent.resolve())
     write_lines(path, _recipe(folder, proposal, time))
 
@@ -100,7 +111,10 @@ def init(
     for note in proposal.notes[:MAX_NOTES]:
         print(f"note: {note}")
     print(time)
-    print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
+    words = ["fact-clip", "train", str(path), "--out", "runs/mine"]
+    if zero_shot:
+        words.insert(3, "data.holdout=[name, name]")
+    print(f"train it with: {shlex.join(words)}")
 
 
 def _with_relative_root(proposal: Proposal, parent: Path) -> Proposal:
