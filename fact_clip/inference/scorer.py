@@ -2,11 +2,12 @@
 
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,10 +102,11 @@ class FeatureSpec:
         return features, clock
 
 
-class FrameScorer(Protocol):
+class FrameScorer(ABC):
     """Scores the frames of a video for a list of candidates, trained or not.
 
-    The defaults are those of a scorer without training.
+    A subclass sets the attributes without a default, and defines the abstract methods. The defaults
+    are those of a scorer without training.
 
     Attributes:
         run: the trained run, or None if nothing was trained.
@@ -131,10 +133,12 @@ class FrameScorer(Protocol):
     rows_per_pass: int | None = None
 
     @property
+    @abstractmethod
     def width(self) -> int:
         """Return the number of feature columns."""
 
     @property
+    @abstractmethod
     def needs(self) -> FeatureSpec:
         """Return the features that the model reads."""
 
@@ -155,9 +159,10 @@ class FrameScorer(Protocol):
         check_finite(where, rows)
         return rows
 
-    def load(self) -> None:
+    def load(self) -> None:  # noqa: B027, nothing to load is a fine answer
         """Load what embeds and compares names, where the scorer reads names."""
 
+    @abstractmethod
     def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
         """Return the candidates for some names; None: those of `vocabulary`."""
 
@@ -174,6 +179,7 @@ class FrameScorer(Protocol):
         """Return candidates beside all classes of the run, which rejection compares them with."""
         return candidates
 
+    @abstractmethod
     def score_together(
         self,
         videos: Sequence[Reals],
@@ -212,6 +218,7 @@ class FrameScorer(Protocol):
         (scores,) = self.score_together([features], candidates, clocks, transcript, rivals=rivals)
         return scores
 
+    @abstractmethod
     def frame_encoder(self, video: Location, precision: Precision) -> FrameEncoder:
         """Return the encoder that makes features from this video."""
 
@@ -401,8 +408,9 @@ class Scorer(FrameScorer):
                 with_factors(part, candidates.vocabulary, decode.factor_weight, deviation)
                 for part in parts
             ]
-        if candidates.prototypes:
-            pairs = zip(candidates.prototypes, parts, strict=True)
+        prototypes_of = candidates.scoring.prototypes
+        if prototypes_of:
+            pairs = zip(prototypes_of, parts, strict=True)
             parts = [prototypes.added_to(part) for prototypes, part in pairs]
         return Scores(
             n_frames=n_frames,
@@ -516,7 +524,7 @@ class Scorer(FrameScorer):
             output = model(
                 values.to(self.device),
                 mask=mask,
-                text=candidates.text_embeddings,
+                text=candidates.scoring.text_embeddings,
                 transcript=transcript,
             )
         batch = voters(output, self.run.config.decode.blocks)

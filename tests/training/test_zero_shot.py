@@ -23,7 +23,7 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run
 from fact_clip.training import evaluate, train, zero_shot
-from fact_clip.training.calibration import GAMMAS, CalibrationPair, ScoredVideos, calibrate, calibration_pairs
+from fact_clip.training.calibration import GAMMAS, ScoredVideos, calibrate, validation_videos
 
 SETTINGS = {
     "data": {"holdout": "zero_shot/A.json", "validation": 0.25},
@@ -296,7 +296,7 @@ def between(gamma):
 
 
 def calibrated(scorer: Scorer, dataset: Dataset):
-    return calibrate([CalibrationPair(scorer, dataset)])
+    return calibrate([ScoredVideos(scorer, dataset, dataset.validation)], scorer.run.config.decode)
 
 
 def test_gamma_is_read_off_the_validation_videos(segmenter, dataset):
@@ -483,7 +483,7 @@ def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
     overrides = ["decode.prior_weight=0.4", "decode.gamma_cost=0.3"]
     config = Config.load(run / "config.yaml", overrides)
     opened = dataclasses.replace(Run.read(run), config=config)
-    anew = calibrate(calibration_pairs(opened, Dataset.open(config.data), "cpu"))
+    anew = calibrate(validation_videos(opened, Dataset.open(config.data), "cpu"), opened.config.decode)
     figures = evaluate(run, overrides=overrides)["zero_shot"]
     assert (figures["gamma"], figures["prior_weight"]) == (anew.gamma, 0.4)
     assert evaluate(run)["zero_shot"]["gamma"] == stored.gamma
