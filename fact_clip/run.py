@@ -50,7 +50,7 @@ from fact_clip.core.io import (
     write_value,
 )
 from fact_clip.core.paths import inside, whole_file
-from fact_clip.core.plugins import Table
+from fact_clip.core.plugins import PluginTable
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.decoding import Calibration, Confidence
@@ -196,7 +196,7 @@ class Run(RunFacts):
         decode = self.config.decode.model_copy(update=values)
         return replace(self, config=self.config.model_copy(update={"decode": decode}))
 
-    def check_plugin(self, table: Table[Any], name: str) -> None:
+    def check_plugin(self, table: PluginTable[Any], name: str) -> None:
         """Raise an InputError if a part of the run came from a package that is not installed."""
         package = (self.packages or {}).get(f"{table.group}:{name}")
         if package is not None and table.package(name) is None:
@@ -276,7 +276,7 @@ class Run(RunFacts):
         }
         facts |= TypeAdapter(RunFacts).dump_python(self, mode="json")
         packages = dict(self.packages or {})
-        parts: list[tuple[Table[Any], str]] = [
+        parts: list[tuple[PluginTable[Any], str]] = [
             (HEADS, self.config.model.head),
             (TEXT_ENCODERS, self.config.text.encoder),
             (FRAME_ENCODERS, str(self.encoder)),

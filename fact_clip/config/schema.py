@@ -238,18 +238,6 @@ class ModelConfig(_Frozen):
     update: BlockConfig = BlockConfig(**NOT_INHERITED)
     pooled: BlockConfig = BlockConfig(**NOT_INHERITED)
 
-    @classmethod
-    def inheriting(cls, **settings: Any) -> ModelConfig:
-        """Return the configuration of a model, with missing keys of blocks inherited.
-
-        Args:
-            settings: by key; a block may be a mapping or a `BlockConfig`.
-        """
-        plain = {}
-        for key, value in settings.items():
-            plain[key] = value.model_dump() if isinstance(value, BaseModel) else value
-        return cls.model_validate(inherit_blocks(plain))
-
     @property
     def is_open(self) -> bool:
         """Return whether the head scores candidates by their texts, so that it takes any name."""
@@ -319,7 +307,7 @@ class LossConfig(_Frozen):
         0.5, description="head 'fact-clip': weight of the InfoNCE loss"
     )
     terms: Names = Field(
-        (), description="further terms, which programs and plug-ins add (docs/extending.md)"
+        (), description="further terms, which programs register (docs/extending.md)"
     )
 
 

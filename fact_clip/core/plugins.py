@@ -1,4 +1,4 @@
-"""Parts that programs register and that installed packages add, in a table by name.
+"""Parts that programs register in a table by name, and those that installed packages add.
 
 Entry points are searched when a table is first asked for a name that it lacks, or is iterated. The
 failure of a plug-in is one InputError that names the package, where it is used.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import UserDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import chain
@@ -36,16 +36,14 @@ def adopt_function(name: str, part: Any) -> Any:
 
 
 class Table(UserDict[str, T]):
-    """The parts of a kind by name: built-in and registered ones first, then working plug-ins.
+    """The parts of a kind by name: built-in ones, and those that this program registers.
 
     Args:
-        group: the group of the entry points.
+        group: the name of the table.
         rows: the built-in parts.
         adopt: `adopt(name, part)` turns a part into a table row, or returns None if it belongs to
             another table of the group. It raises a ValueError for an unusable part.
             Default: any function.
-
-    A broken plug-in raises an InputError when it is looked up by name, so `in` is true for it.
     """
 
     def __init__(
@@ -58,6 +56,40 @@ class Table(UserDict[str, T]):
         self.group = group
         self._adopt = adopt
         self._built_in = set(rows)
+
+    def find(self, name: str, where: str) -> T:
+        """Return the row of a name that stands at `where`; an InputError lists the names."""
+        if name not in self:
+            fix = f"use one of {', '.join(self)}"
+            raise InputError(where, f"there is none called {name!r}", fix)
+        return self[name]
+
+    def name_of(self, part: Any) -> str:
+        """Return the name of a part, which registers an object by its own name."""
+        if isinstance(part, str):
+            return part
+        name = getattr(part, "__name__", type(part).__name__)
+        self.register(part, name)
+        return name
+
+    def register(self, part: Any, name: str) -> bool:
+        """Add a part of this program, and return whether it belongs to this table."""
+        where = f"{name!r}, a part of {self.group}"
+        if name in self._built_in:
+            raise InputError(where, "a built-in part has this name", "choose another name")
+        with library_errors(where, "it cannot be used", ValueError):
+            row = self._adopt(name, part)
+        if row is not None:
+            self.data[name] = row
+        return row is not None
+
+
+class PluginTable(Table[T]):
+    """A table that installed packages add parts to, by entry points of its group.
+
+    Working plug-ins come last. A broken one raises an InputError when it is looked up by name, so
+    `in` is true for it.
+    """
 
     @cached_property
     def plugins(self) -> Json:
@@ -106,32 +138,6 @@ class Table(UserDict[str, T]):
                 return _package(point)
         return None
 
-    def find(self, name: str, where: str) -> T:
-        """Return the row of a name that stands at `where`; an InputError lists the names."""
-        if name not in self:
-            fix = f"use one of {', '.join(self)}"
-            raise InputError(where, f"there is none called {name!r}", fix)
-        return self[name]
-
-    def name_of(self, part: Any) -> str:
-        """Return the name of a part, which registers an object by its own name."""
-        if isinstance(part, str):
-            return part
-        name = getattr(part, "__name__", type(part).__name__)
-        self.register(part, name)
-        return name
-
-    def register(self, part: Any, name: str) -> bool:
-        """Add a part of this program, and return whether it belongs to this table."""
-        where = f"{name!r}, a part of {self.group}"
-        if name in self._built_in:
-            raise InputError(where, "a built-in part has this name", "choose another name")
-        with library_errors(where, "it cannot be used", ValueError):
-            row = self._adopt(name, part)
-        if row is not None:
-            self.data[name] = row
-        return row is not None
-
 
 def tables(kind: str) -> list[Table[Any]]:
     """Return the tables of a kind of parts, which are of one group."""
@@ -141,7 +147,7 @@ def tables(kind: str) -> list[Table[Any]]:
 
 
 def register(kind: str, name: str) -> Callable[[T], T]:
-    """Return a decorator that adds a part of this program, as an entry point adds one.
+    """Return a decorator that adds a part of this program.
 
     Args:
         kind: data source, decoder, encoder, format, head, logger, loss or metric.
@@ -181,7 +187,11 @@ def list_plugins() -> list[dict[str, str | None]]:
     """
     from importlib.metadata import entry_points
 
-    all_tables = list(chain.from_iterable(map(tables, _TABLES)))
+    all_tables = []
+    for table in chain.from_iterable(map(tables, _TABLES)):
+        if isinstance(table, PluginTable):
+            all_tables.append(table)
+    groups = sorted({table.group for table in all_tables})
     rows: list[dict[str, str | None]] = []
     for group in sorted(entry_points().groups):
         if not group.startswith("fact_clip."):
@@ -190,7 +200,7 @@ def list_plugins() -> list[dict[str, str | None]]:
         for point in entry_points(group=group):
             package, _, version = _package(point).partition(" ")
             row = {"group": group, "name": point.name, "package": package, "version": version}
-            rows.append({**row, "fault": _fault(point.name, group_tables)})
+            rows.append({**row, "fault": _fault(point.name, group_tables, groups)})
     return rows
 
 
@@ -199,10 +209,12 @@ def _package(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
 
 
-def _fault(name: str, group_tables: list[Table[Any]]) -> str | None:
+def _fault(
+    name: str, group_tables: Sequence[PluginTable[Any]], groups: Sequence[str]
+) -> str | None:
     """Return why no table of a group can use an entry point, or None if one can."""
     if not group_tables:
-        return f"no such group; use one of {', '.join(_TABLES)}"
+        return f"no such group; use one of {', '.join(groups)}"
     problem = "nothing that this group takes"
     for table in group_tables:
         row = table.plugins.get(name)

@@ -103,10 +103,6 @@ class Dataset(VideoReader):
         holdout = find_holdout(config, folder.root, vocabulary)
         return cls(config, folder, vocabulary, holdout)
 
-    def with_holdout(self, holdout: Holdout | None) -> "Dataset":
-        """Return the same split with other classes held out, or none."""
-        return Dataset(self.config, self.folder, self.vocabulary, holdout)
-
     def with_videos(self, train: Names, validation: Names) -> "Dataset":
         """Return the data set with other training and validation videos of its own."""
         dataset = copy(self)

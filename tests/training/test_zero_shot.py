@@ -25,6 +25,8 @@ from fact_clip.run import LoadedRun, Run
 from fact_clip.training import evaluate, train, zero_shot
 from fact_clip.training.calibration import GAMMAS, ScoredVideos, calibrate, validation_videos
 
+from ..small import held_out
+
 SETTINGS = {
     "data": {"holdout": "zero_shot/A.json", "validation": 0.25},
     "model": {"head": "text"},
@@ -258,7 +260,7 @@ def test_levels_stand_apart(segmenter, dataset, workbench):
     names = dataset.vocabulary.names
     hidden = ["grasp nut", "screw nut with wrench", "tap shaft with mallet"]
     holdout = dataclasses.replace(dataset.holdout, unseen=tuple(hidden), validation_unseen=())
-    other = dataset.with_holdout(holdout)
+    other = held_out(dataset, holdout)
     found = zero_shot.report(segmenter, other, other.test)
     assert found["by_level"]["new factor"]["classes"] == hidden[:2]
     assert found["by_level"]["compositional"]["classes"] == hidden[2:]
@@ -366,7 +368,7 @@ def test_test_labels_have_no_say(run, segmenter, workbench, tmp_path):
 
 def test_without_validation_unseen_frames(segmenter, dataset):
     holdout = dataclasses.replace(dataset.holdout, validation_unseen=())
-    other = dataset.with_holdout(holdout)
+    other = held_out(dataset, holdout)
     assert calibrated(segmenter, other).gamma >= 0
 
 
