@@ -262,7 +262,13 @@ class Scorer(FrameScorer):
         self.vocabulary = self.run.vocabulary
         self.fps = self.run.fps
 
+        # The groups of the configuration that scoring reads.
         config = self.run.config
+        self._data = config.data
+        self._decode = config.decode
+        self._has_transcript = config.model.transcript
+        self._reach = convolution_reach(config.model)
+
         self.unlabelled = unlabelled(config.data)
         self.window = config.decode.window if window is None else window
         # a window, or else a training video
@@ -327,7 +333,7 @@ class Scorer(FrameScorer):
     def check_stream(self, fps: float | None) -> None:
         """Raise an InputError if the run cannot read an unfinished video at this rate."""
         self.run.check_rate(fps, "fps")
-        if self.run.config.model.transcript:
+        if self._has_transcript:
             problem = "its model aligns the transcript of a whole video"
             raise InputError(self.run.path, problem, "use segment")
 
@@ -401,7 +407,7 @@ class Scorer(FrameScorer):
         rivals: Scores | None,
     ) -> Scores:
         """Return the scores of a video from the voters of each model."""
-        decode = self.run.config.decode
+        decode = self._decode
         if decode.factor_weight and not parts[0].aligned:
             deviation = FACTOR_FRAMES / self.frames_per_score
             parts = [
@@ -425,10 +431,10 @@ class Scorer(FrameScorer):
     def _order(self, transcript: Sequence[str] | None, n_frames: int) -> Tensor | None:
         """Return the class indices of a transcript, (M,)."""
         if transcript is None:
-            if self.run.config.model.transcript:
+            if self._has_transcript:
                 raise InputError("transcript", "the model aligns a transcript", "give one")
             return None
-        if not self.run.config.model.transcript:
+        if not self._has_transcript:
             raise InputError("transcript", "the model reads no transcript", "leave it out")
         if len(self._windows(n_frames)) > 1:
             problem = f"{self.window}, and a transcript"
@@ -444,7 +450,7 @@ class Scorer(FrameScorer):
     ) -> list[list[Voters]]:
         """Return the voters of each model for the raw features (T, D) of each video."""
         windows = [self._windows(len(features)) for features in videos]
-        data = self.run.config.data
+        data = self._data
         scores_per_row = data.stride if data.interleave else 1
         budget = ROWS_AT_ONCE if self.device.type == "cpu" else ROWS_AT_ONCE_GPU
         # (model, video, window) -> one element for each interleaved start
@@ -484,7 +490,7 @@ class Scorer(FrameScorer):
         self, videos: Sequence[Reals], windows: Sequence[Sequence[Window]]
     ) -> Iterator[Pass]:
         """Yield the rows of each start of each window."""
-        data = self.run.config.data
+        data = self._data
         margin = max(self.run.transform.context, default=0)
         for video, features in enumerate(videos):
             for window in windows[video]:
@@ -500,13 +506,13 @@ class Scorer(FrameScorer):
 
     def _windows(self, n_frames: int) -> list[Window]:
         """Return the windows in rows of the model, which stand for ``data.stride`` frames each."""
-        stride = self.run.config.data.stride
+        stride = self._data.stride
         window = -(-self.window // stride)
         return cut_windows(-(-n_frames // stride), window, self._overlap(window))
 
     def _overlap(self, window: int) -> int:
         """Return the rows that neighbours share: what convolutions reach, at most half a window."""
-        return min(2 * convolution_reach(self.run.config.model), window // 2)
+        return min(2 * self._reach, window // 2)
 
     def _read(
         self, model: FACT, passes: Sequence[Singles], candidates: CandidateSet, order: Tensor | None
@@ -527,6 +533,6 @@ class Scorer(FrameScorer):
                 text=candidates.scoring.text_embeddings,
                 transcript=transcript,
             )
-        batch = voters(output, self.run.config.decode.blocks)
+        batch = voters(output, self._decode.blocks)
         batch = replace(batch, features=output.blocks[-1].frame_features)
         return [batch.unpadded(index, length) for index, length in enumerate(lengths.tolist())]

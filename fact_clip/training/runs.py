@@ -128,7 +128,7 @@ def train_model(
     with processes.main_first():
         run, texts = begin(plan, folder, processes, resume)
     with _useful_threads_alone(plan), trainer.numerics(run.config.train):
-        loop = trainer.Trainer(
+        loop = trainer.Trainer.of_run(
             run=run,
             dataset=plan.dataset,
             texts=texts,
