@@ -33,7 +33,6 @@ import numpy as np
 import torch
 from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 from torch import Tensor, nn
@@ -175,7 +174,7 @@ class Run(RunFacts):
             path=path,
             config=Config.overridden(tree, overrides, str(path / "config.yaml")),
             vocabulary=read_value(Vocabulary, path / "vocabulary.json", _COPY),
-            transform=_read_transform(path / "features.safetensors"),
+            transform=FeatureTransform.read(path / "features.safetensors", _COPY),
             choice=choice,
             **vars(stored),
         )
@@ -530,17 +529,6 @@ def _check_member(run: Run, member: Run) -> None:
     else:
         return
     raise InputError(member.path, f"this member has other {difference} than {run.path}", _COPY)
-
-
-def _read_transform(path: Path) -> FeatureTransform:
-    """Read the statistics of the training features."""
-    check_file(path, "feature statistics")
-    try:
-        return FeatureTransform.from_arrays(load_arrays(path))
-    except InputError as error:
-        raise InputError(FileLocation(path, part=str(error.where)), error.problem, _COPY) from None
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(path, f"not readable ({error})", _COPY) from None
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

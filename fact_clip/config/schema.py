@@ -35,6 +35,7 @@ from fact_clip.config.recipes import (
 from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, InputError, Json, Names, plugins
 from fact_clip.core.arguments import validated
 from fact_clip.core.messages import printable
+from fact_clip.core.paths import expanded
 
 # Bounds far above any sensible value, and below what would fill the memory.
 WIDEST = 65_536  # values a row inside a model
@@ -118,13 +119,17 @@ class ObjectData(_Frozen):
         return None if self.file in ("find", "auto") else self.file
 
 
+def _expanded(path: Any) -> Any:
+    return str(expanded(path)) if isinstance(path, str) else path
+
+
 class DataConfig(_Frozen):
     """Which videos are used, and how their features are read."""
 
     name: str = Field(
         "folder", description="entry of datasets/benchmarks.py; 'folder' is a data set of your own"
     )
-    root: str | None = Field(
+    root: Annotated[str | None, AfterValidator(_expanded)] = Field(
         None, description="folder of the data, or above it; else below $FACT_CLIP_DATA or ./data"
     )
     split: int | str = Field(

@@ -323,7 +323,7 @@ def uncalibrated(datasets: Sequence[Dataset], prior_weight: float = 0.0) -> Cali
 
 def _training_frames(datasets: Sequence[Dataset]) -> NDArray[np.int64]:
     """Return the training frames of each class, (C,), in the data set that has most of it."""
-    return np.max([dataset.class_counts() for dataset in datasets], axis=0)
+    return np.max([dataset.training_counts for dataset in datasets], axis=0)
 
 
 def _with_prior(start: Calibration, videos: Sequence[ScoredVideos]) -> Calibration:

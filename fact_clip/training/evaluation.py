@@ -310,7 +310,7 @@ def _save_record(path: Path, scorer: Scorer, dataset: Dataset, scored: ScoredSpl
     """Write what a report needs; predictions have the confidences that `segment` reports."""
     from fact_clip.report.record import Record, Video
 
-    counts = scored.classes.counts(dataset.class_counts())
+    counts = scored.classes.counts(dataset.training_counts)
     videos = []
     for name, rows in zip(scored.video_names, scored.rows, strict=True):
         labels = {"truth": dataset.labels(name)}

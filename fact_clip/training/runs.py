@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -28,9 +29,12 @@ from fact_clip.training import trainer
 from fact_clip.training.callbacks import Callback
 from fact_clip.training.choice import learn_calibration
 from fact_clip.training.ensemble import Ensemble
-from fact_clip.training.plan import Plan, report_notes, resolve
+from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.results import Training
 from fact_clip.training.state import begin, check_free
+
+# The command line shows what this logger says of a plan.
+logger = logging.getLogger(__name__)
 
 _PATIENCE = 3600.0  # seconds to wait for another job that learns the calibration
 
@@ -82,7 +86,8 @@ def train(
         InputError: settings or data are not valid, or the folder is in use.
     """
     out = Path(out)
-    if not resume and member is None and place_in_launch()[0] == 0:
+    is_main = place_in_launch()[0] == 0
+    if is_main and not resume and member is None:
         check_free(out)  # before the data set is read
     if printable(str(out)) != str(out):
         problem = "control characters, or bytes that are not UTF-8, in the name of the folder"
@@ -94,8 +99,9 @@ def train(
         overrides = [*overrides, f"loss.terms={json.dumps(names)}"]
     source = DATA_SOURCES.find(data, "data") if isinstance(data, str) else data
     plan = _planned(config, overrides, source)
-    if Processes(plan.device).is_main:
-        report_notes(plan.notes)
+    if is_main:
+        for note in plan.notes:
+            logger.log(note.level, "%s", note.message)
     ensemble = Ensemble(plan, out, resume)
     if member is None:
         return _train_all(ensemble, callbacks, progress)

@@ -330,7 +330,7 @@ def make_criterion(run: Run, dataset: Dataset) -> Criterion:
         background,
         run.mean_transcript_length,
         dataset.hidden if has_all_classes else (),
-        dataset.class_counts(dataset.train)[list(labels)].tolist(),
+        dataset.training_counts[list(labels)].tolist(),
     )
 
 

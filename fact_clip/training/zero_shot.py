@@ -177,7 +177,7 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
             scored.truth, tables, groups.unseen, groups.background, groups.also_unseen
         )
 
-    frames = scored.classes.counts(scored.dataset.class_counts())
+    frames = scored.classes.counts(scored.dataset.training_counts)
     truth = scored.truth
     prediction = evaluation.prediction
     shares |= metrics.confusions(truth, prediction, vocabulary, groups.unseen, seen, frames)

@@ -226,6 +226,6 @@ def test_the_objects_of_kscgr(shared, setting):
     assert [len(row) for row in found.columns] == [6] * 28
     named = [(name, listed[row[0]]) for name, row in zip(found.names, found.columns, strict=True) if name]
     assert all(name == true for name, true in named)
-    counts, slot = dataset.class_counts(dataset.train), dataset.vocabulary.slots.index("object")
+    counts, slot = dataset.training_counts, dataset.vocabulary.slots.index("object")
     shown = {entry[slot] for entry, count in zip(dataset.vocabulary.factors, counts, strict=True) if count} - {None}
     assert {name for name, _ in named} == shown

@@ -311,7 +311,7 @@ def test_gamma_is_read_off_the_validation_videos(segmenter, dataset):
     start = dataclasses.replace(found, gamma=0.0)
     assert start.prior_weight == 0.1
     assert start.seen == tuple(dataset.vocabulary.names[label] for label in dataset.seen)
-    assert start.frames == factor_frames(dataset.vocabulary, dataset.class_counts(dataset.train))
+    assert start.frames == factor_frames(dataset.vocabulary, dataset.training_counts)
 
     def accuracy(gamma):
         guesses = predictions(segmenter, dataset, names, dataclasses.replace(start, gamma=gamma))
@@ -443,8 +443,8 @@ def test_each_member_hides_other_classes_and_together_they_learn_all(parts):
     assert first.validation_unseen
     assert second.validation_unseen
     assert not {*first.validation_unseen} & {*second.validation_unseen}
-    assert first.class_counts()[list(first.validation_unseen)].sum() == 0
-    assert second.class_counts()[list(first.validation_unseen)].min() > 0
+    assert first.training_counts[list(first.validation_unseen)].sum() == 0
+    assert second.training_counts[list(first.validation_unseen)].min() > 0
     used = fact_clip.load(parts).scorer.calibration
     assert {*used.seen} == {first.vocabulary.names[label] for label in {*first.seen} | {*second.seen}}
     assert {*used.seen} == {*first.vocabulary.names} - {first.vocabulary.names[label] for label in first.unseen}
