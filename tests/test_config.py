@@ -90,7 +90,7 @@ def test_data_is_named_from_the_recipe(tmp_path, monkeypatch):
     assert root("only") == "only"
     assert root("nowhere") == "nowhere"
     assert root(str(tmp_path)) == str(tmp_path)
-    assert root("~/data") == "~/data"
+    assert root("~/data") == str(Path.home() / "data")
     assert root("../kitchen") == "../kitchen"  # both name a folder, and the one beside the recipe is no data set
     # the base of a recipe names its data from its own folder
     (tmp_path / "here/child.yaml").write_text("base: ../kitchen/recipe.yaml\n")

@@ -172,7 +172,12 @@ class _Videos:
         assert name in self.train
         return np.array([0, 1, 2, -1])[self._scenes[name][1] + 1]
 
-    def class_counts(self):
+    @property
+    def training_videos(self):
+        return ((self.features(name), self.labels(name)) for name in self.train)
+
+    @property
+    def training_counts(self):
         labels = np.concatenate([self.labels(name) for name in self.train])
         return np.bincount(labels[labels >= 0], minlength=3)
 
