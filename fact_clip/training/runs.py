@@ -7,8 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -103,29 +102,41 @@ def train(
         for note in plan.notes:
             logger.log(note.level, "%s", note.message)
     ensemble = Ensemble(plan, out, resume)
+    watch = Watch(callbacks, progress)
     if member is None:
-        return _train_all(ensemble, callbacks, progress)
-    return _train_one(ensemble, member, callbacks, progress)
+        return _train_all(ensemble, watch)
+    return _train_one(ensemble, member, watch)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is called while a model is trained.
+
+    Attributes:
+        callbacks: after steps, epochs, validations and saves.
+        progress: with (epochs done, epochs, a short description).
+        after_step: after each step.
+    """
+
+    callbacks: Sequence[Callback] = ()
+    progress: Progress | None = None
+    after_step: Callable[[], None] = lambda: None
 
 
 def train_model(
     plan: Plan,
     folder: Path,
+    watch: Watch = Watch(),
     *,
     resume: bool = False,
-    after_step: Callable[[], None] = lambda: None,
-    callbacks: Sequence[Callback] = (),
-    progress: Progress | None = None,
 ) -> Training:
     """Train the model of a plan with all processes of the launch.
 
     Args:
         plan: of the training.
         folder: of the run.
+        watch: what is called meanwhile.
         resume: continue an interrupted training.
-        after_step: called after each step.
-        callbacks: called after steps, epochs, validations and saves.
-        progress: called with (epochs done, epochs, a short description).
 
     Returns:
         The result of the model.
@@ -139,28 +150,25 @@ def train_model(
             dataset=plan.dataset,
             texts=texts,
             resume=resume,
-            after_step=after_step,
-            callbacks=callbacks,
+            after_step=watch.after_step,
+            callbacks=watch.callbacks,
         )
-        return loop.run_all(progress if processes.is_main else None)
+        return loop.run_all(watch.progress if processes.is_main else None)
 
 
 def train_single(
     plan: Plan,
     folder: Path,
+    watch: Watch = Watch(),
     *,
     resume: bool = False,
-    callbacks: Sequence[Callback] = (),
-    progress: Progress | None = None,
 ) -> Training:
     """Train a run of one model, and learn its calibration; see `train_model`."""
     with _calibrated_afterwards(plan, folder, resume):
-        return train_model(plan, folder, resume=resume, callbacks=callbacks, progress=progress)
+        return train_model(plan, folder, watch, resume=resume)
 
 
-def _train_all(
-    ensemble: Ensemble, callbacks: Sequence[Callback], progress: Progress | None
-) -> Training:
+def _train_all(ensemble: Ensemble, watch: Watch) -> Training:
     """Train all models: beside each other, or in a launch one after the other."""
     plan = ensemble.plan
     folder = ensemble.folder
@@ -168,23 +176,19 @@ def _train_all(
     # Members may have begun before the first model. Without any, the error is that of the run.
     has_begun = any(map(ensemble.resumes, range(len(ensemble.folders))))
     resume = processes.broadcast(lambda: ensemble.resume and (ensemble.resumes(0) or not has_begun))
-    train_first = partial(
-        train_model, plan, folder, resume=resume, callbacks=callbacks, progress=progress
-    )
     with _calibrated_afterwards(plan, folder, ensemble.resume):
         if processes.world == 1:
             with ensemble.members_beside() as check_members:
-                result = train_first(after_step=check_members)
+                watch = replace(watch, after_step=check_members)
+                result = train_model(plan, folder, watch, resume=resume)
         else:
-            result = train_first()
+            result = train_model(plan, folder, watch, resume=resume)
             for number in range(1, len(ensemble.folders)):
-                _train_member(ensemble, number)
+                _train_member(ensemble, number, Watch())
     return result
 
 
-def _train_one(
-    ensemble: Ensemble, member: int, callbacks: Sequence[Callback], progress: Progress | None
-) -> Training:
+def _train_one(ensemble: Ensemble, member: int, watch: Watch) -> Training:
     """Train the model of a job, and learn the calibration of the run if no other model is left."""
     n_models = len(ensemble.folders)
     if not 1 <= member <= n_models:
@@ -193,13 +197,11 @@ def _train_one(
     plan = ensemble.plan
     processes = Processes(plan.device)
     if member > 1:
-        result = _train_member(ensemble, member - 1, callbacks, progress)
+        result = _train_member(ensemble, member - 1, watch)
     else:
         resume = processes.broadcast(lambda: ensemble.resumes(0))
         with locked(ensemble.folder, "a training") if processes.is_main else nullcontext():
-            result = train_model(
-                plan, ensemble.folder, resume=resume, callbacks=callbacks, progress=progress
-            )
+            result = train_model(plan, ensemble.folder, watch, resume=resume)
         processes.wait()
     left = [number + 1 for number in ensemble.untrained()]
     if not left and processes.is_main:
@@ -209,23 +211,12 @@ def _train_one(
     return replace(result, members_left=left)
 
 
-def _train_member(
-    ensemble: Ensemble,
-    number: int,
-    callbacks: Sequence[Callback] = (),
-    progress: Progress | None = None,
-) -> Training:
+def _train_member(ensemble: Ensemble, number: int, watch: Watch) -> Training:
     """Train a member after the first model with all processes of the launch."""
     plan = ensemble.plan_of(number)
     # All processes have read the files of the member before the first one writes.
     resume = Processes(plan.device).broadcast(lambda: ensemble.resumes(number))
-    return train_single(
-        plan,
-        ensemble.member_folder(number),
-        resume=resume,
-        callbacks=callbacks,
-        progress=progress,
-    )
+    return train_single(plan, ensemble.member_folder(number), watch, resume=resume)
 
 
 @contextmanager
