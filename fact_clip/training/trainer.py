@@ -24,7 +24,7 @@ from fact_clip.core.progress import Pace
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
-from fact_clip.losses.criterion import Criterion
+from fact_clip.losses.criterion import Criterion, LossTerms
 from fact_clip.losses.truth import Truth
 from fact_clip.models import FACT
 from fact_clip.run import Run
@@ -53,6 +53,23 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "sgd": partial(torch.optim.SGD, momentum=0.9),
 }
+
+
+class _Loss(nn.Module):
+    """A model with its loss.
+
+    What processes train together is the loss: weights that it does not reach, as of scores that no
+    term compares, are known to get no gradient.
+    """
+
+    def __init__(self, model: FACT, criterion: Criterion) -> None:
+        super().__init__()
+        self.model = model
+        self.criterion = criterion
+
+    def forward(self, truth: Truth, *inputs: Tensor | None) -> LossTerms:
+        """Return the loss terms of the output for these inputs of the model."""
+        return self.criterion(self.model(*inputs), truth)
 
 
 class Trainer:
@@ -109,7 +126,7 @@ class Trainer:
         self.lengths = self._setup_compile()
         self.state = self._setup_state(resume)
         # After the state was loaded into the model itself.
-        self.parallel = self.processes.parallel(model)
+        self.parallel = self.processes.parallel(_Loss(model, criterion))
         self.text_embeddings = self._setup_text_embeddings()
         self.clicks = ClickBorders(files.path, settings.epochs, self.dataset, self.state.epoch)
         self.loader = self._setup_loader()
@@ -370,13 +387,13 @@ class Trainer:
         features, text_embeddings = self._swap_objects(batch.features)
         try:
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                output = self.parallel(
+                terms = self.parallel(
+                    truth,
                     features,
                     batch.mask if batch.padded else None,
                     text_embeddings,
                     truth.classes if self.model.config.transcript else None,
                 )
-                terms = self.criterion(output, truth)
             if not math.isfinite(terms.total.item()):
                 raise FloatingPointError("loss that is not finite")
         except FloatingPointError as error:
