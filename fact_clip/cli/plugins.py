@@ -5,7 +5,7 @@ from fact_clip.cli.options import AsJson
 
 
 def plugins(as_json: AsJson = False) -> None:
-    """List the parts that installed packages add: encoders, heads, formats.
+    """List the parts that installed packages add: encoders, heads, formats, ...
 
     Each is loaded once, to say whether it works. See docs/extending.md.
 
