@@ -27,6 +27,7 @@ from fact_clip.decoding import (
     decode_scores,
     decode_switching,
 )
+from fact_clip.decoding.scores import Scoring
 from fact_clip.training.calibration import GAMMAS
 
 TARGET = 0.5  # of the time of one gamma after the other, at most, with a switching penalty
@@ -113,7 +114,7 @@ def measure_gammas(penalty: float) -> float:
     videos = made_up_scores()
     vocabulary = Vocabulary.from_names([f"action {index}" for index in range(CLASSES)])
     is_seen = np.arange(CLASSES) >= UNSEEN
-    candidates = CandidateSet(vocabulary, trained=is_seen)
+    candidates = CandidateSet(vocabulary, scoring=Scoring(trained=is_seen))
     settings = DecodeSettings(switch_penalty=penalty)
 
     def plain() -> list[list[np.ndarray]]:

@@ -284,8 +284,8 @@ def step(
     wait = waiter(device)
 
     class Timed(trainer.Trainer):
-        def __init__(self, *parts: Any) -> None:
-            super().__init__(*parts)
+        def __init__(self, *parts: Any, **options: Any) -> None:
+            super().__init__(*parts, **options)
             self.plain = twin_of(self, shape)
 
         def _step(self, batch: Any, truth: Any) -> Any:
@@ -302,7 +302,7 @@ def step(
             times["plain"].append(clock() - start)
             # Once: afterwards rounding moves the weights apart.
             exact = around is None and torch.get_float32_matmul_precision() == "highest"
-            exact = exact and not self.run.config.model.input.dropout
+            exact = exact and not self.files.config.model.input.dropout
             if (
                 exact
                 and len(times["plain"]) == 1
@@ -322,10 +322,10 @@ def twin_of(training: trainer.Trainer, shape: Shape) -> PlainTraining:
     """The same training by plain.py, with the same weights."""
     if PLANTED:
         plant(training.model, shape)
-    config = training.run.config
+    config = training.files.config
     twin = PlainFACT(config.model, WIDTH, shape.classes).to(training.device)
     twin.load_state_dict(training.model.state_dict())
-    length = training.run.mean_transcript_length
+    length = training.criterion.mean_transcript_length
     loss = PlainLoss(config.loss, shape.classes, config.model.tokens, (0,), length)
     return PlainTraining(twin.train(), loss, config.train)
 
@@ -346,7 +346,7 @@ def train_by(kind: type[trainer.Trainer], shape: Shape, steps: int, *overrides: 
         run, texts = begin(plan, root / "run", Processes(plan.device))
         trainer.Trainer = kind  # type: ignore[misc]
         try:
-            trainer.Trainer(run, plan.dataset, texts).run_all(None)
+            trainer.Trainer.of_run(run, plan.dataset, texts).run_all(None)
         finally:
             trainer.Trainer = kept  # type: ignore[misc]
 
@@ -363,8 +363,8 @@ def memory(name: str, shape: Shape) -> list[Row]:
         return result
 
     class Measured(trainer.Trainer):
-        def __init__(self, *parts: Any) -> None:
-            super().__init__(*parts)
+        def __init__(self, *parts: Any, **options: Any) -> None:
+            super().__init__(*parts, **options)
             self.plain = twin_of(self, shape)
 
         def _step(self, batch: Any, truth: Any) -> Any:

@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scorer, dataset = open_run(run, (), "cpu")
         plain = scorer.choose()
         videos = map(dataset.features, dataset.test)
-        adapted = replace(plain, prototypes=scorer.prototypes(videos, plain))
+        scoring = replace(plain.scoring, prototypes=scorer.prototypes(videos, plain))
+        adapted = replace(plain, scoring=scoring)
         for row, candidates in (("inductive", plain), ("transductive", adapted)):
             scores = [scorer.score(dataset.features(name), candidates) for name in dataset.test]
             report = zero_shot.report(scorer, dataset, dataset.test, scores=scores)

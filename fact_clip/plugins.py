@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
 from fact_clip.core import InputError
-from fact_clip.core.plugins import Table, package_of
+from fact_clip.core.plugins import PluginTable, Table, package_of
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ def tables(kind: str) -> list[Table[Any]]:
 
 
 def register(kind: str, name: str) -> Callable[[T], T]:
-    """Return a decorator that adds a part of this program, as an entry point adds one.
+    """Return a decorator that adds a part of this program.
 
     Args:
         kind: data source, decoder, encoder, format, head, logger, loss or metric.
@@ -86,7 +86,11 @@ def list_plugins() -> list[dict[str, str | None]]:
     """
     from importlib.metadata import entry_points
 
-    all_tables = list(chain.from_iterable(map(tables, KINDS)))
+    all_tables = []
+    for table in chain.from_iterable(map(tables, KINDS)):
+        if isinstance(table, PluginTable):
+            all_tables.append(table)
+    groups = sorted({table.group for table in all_tables})
     rows: list[dict[str, str | None]] = []
     for group in sorted(entry_points().groups):
         if not group.startswith("fact_clip."):
@@ -95,14 +99,16 @@ def list_plugins() -> list[dict[str, str | None]]:
         for point in entry_points(group=group):
             package, _, version = package_of(point).partition(" ")
             row = {"group": group, "name": point.name, "package": package, "version": version}
-            rows.append({**row, "fault": _fault(point.name, group_tables)})
+            rows.append({**row, "fault": _fault(point.name, group_tables, groups)})
     return rows
 
 
-def _fault(name: str, group_tables: list[Table[Any]]) -> str | None:
+def _fault(
+    name: str, group_tables: Sequence[PluginTable[Any]], groups: Sequence[str]
+) -> str | None:
     """Return why no table of a group can use an entry point, or None if one can."""
     if not group_tables:
-        return f"no such group; use one of {', '.join(KINDS)}"
+        return f"no such group; use one of {', '.join(groups)}"
     problem = "nothing that this group takes"
     for table in group_tables:
         row = table.plugins.get(name)

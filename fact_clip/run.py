@@ -33,7 +33,6 @@ import numpy as np
 import torch
 from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 from torch import Tensor, nn
@@ -49,7 +48,7 @@ from fact_clip.core.io import (
     write_value,
 )
 from fact_clip.core.paths import inside, whole_file
-from fact_clip.core.plugins import Table
+from fact_clip.core.plugins import PluginTable
 from fact_clip.core.version import __version__
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
@@ -164,7 +163,7 @@ class Run(RunFacts):
             path=path,
             config=Config.overridden(tree, overrides, str(path / "config.yaml")),
             vocabulary=read_value(Vocabulary, path / "vocabulary.json", _COPY),
-            transform=_read_transform(path / "features.safetensors"),
+            transform=FeatureTransform.read(path / "features.safetensors", _COPY),
             choice=choice,
             **vars(stored),
         )
@@ -185,7 +184,7 @@ class Run(RunFacts):
         decode = self.config.decode.model_copy(update=values)
         return replace(self, config=self.config.model_copy(update={"decode": decode}))
 
-    def check_plugin(self, table: Table[Any], name: str) -> None:
+    def check_plugin(self, table: PluginTable[Any], name: str) -> None:
         """Raise an InputError if a part of the run came from a package that is not installed."""
         package = (self.packages or {}).get(f"{table.group}:{name}")
         if package is not None and table.package(name) is None:
@@ -266,7 +265,7 @@ class Run(RunFacts):
         }
         facts |= TypeAdapter(RunFacts).dump_python(self, mode="json")
         packages = dict(self.packages or {})
-        parts: list[tuple[Table[Any], str]] = [
+        parts: list[tuple[PluginTable[Any], str]] = [
             (HEADS, self.config.model.head),
             (TEXT_ENCODERS, self.config.text.encoder),
             (FRAME_ENCODERS, str(self.encoder)),
@@ -464,17 +463,6 @@ def _check_member(run: Run, member: Run) -> None:
     else:
         return
     raise InputError(member.path, f"this member has other {difference} than {run.path}", _COPY)
-
-
-def _read_transform(path: Path) -> FeatureTransform:
-    """Read the statistics of the training features."""
-    check_file(path, "feature statistics")
-    try:
-        return FeatureTransform.from_arrays(load_arrays(path))
-    except InputError as error:
-        raise InputError(FileLocation(path, part=str(error.where)), error.problem, _COPY) from None
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(path, f"not readable ({error})", _COPY) from None
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

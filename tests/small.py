@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel
+
+from fact_clip.config import ModelConfig
+from fact_clip.config.recipes import inherit_blocks
 
 if TYPE_CHECKING:
+    from fact_clip.datasets.dataset import Dataset
+    from fact_clip.datasets.holdout import Holdout
     from fact_clip.inference.segmenter import Segmenter
 
 # Large enough for the 23 classes of the workbench and their null class, small enough for an epoch in a moment.
@@ -53,6 +59,20 @@ ZERO_SHOT: dict[str, dict[str, Any]] = {
     "train": {"epochs": 1},
 }
 """What a model that reads names adds to it, with the classes of setting A held out."""
+
+
+def model_config(**settings: Any) -> ModelConfig:
+    """The configuration of a model, in which missing keys of blocks are inherited as in a recipe."""
+    return ModelConfig.model_validate(inherit_blocks({key: plain(value) for key, value in settings.items()}))
+
+
+def plain(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, BaseModel) else value
+
+
+def held_out(dataset: Dataset, holdout: Holdout | None) -> Dataset:
+    """The same split with other classes held out, or none."""
+    return type(dataset)(dataset.config, dataset.folder, dataset.vocabulary, holdout)
 
 
 def write_dataset(

@@ -17,6 +17,7 @@ from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import HashEncoder
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
+from fact_clip.training.class_map import ClassMap
 
 from .refusals import refused
 from .small import ZERO_SHOT, segmenter_of
@@ -45,7 +46,7 @@ def video(workbench) -> np.ndarray:
 def test_all_names_by_default_with_the_calibration_of_the_run(segmenter):
     choice = segmenter.choose()
     assert choice.vocabulary is segmenter.vocabulary
-    assert choice.text_embeddings is None
+    assert choice.scoring.text_embeddings is None
     assert isinstance(segmenter.scorer.calibration, Calibration)
     calibration = segmenter.scorer.calibration
     seen = calibration.is_seen(segmenter.vocabulary)
@@ -59,7 +60,7 @@ def test_fewer_names_in_the_order_given_and_the_background(segmenter):
     assert choice.vocabulary.names == (*KNOWN, "no action")
     assert choice.vocabulary.background == ("no action",)
     place = segmenter.vocabulary.encode(choice.vocabulary.names)
-    torch.testing.assert_close(choice.text_embeddings, segmenter.scorer.model.text[place.tolist()])
+    torch.testing.assert_close(choice.scoring.text_embeddings, segmenter.scorer.model.text[place.tolist()])
     np.testing.assert_allclose(choice.offset, segmenter.choose().offset[place])
     assert segmenter.choose(["no action", "grasp nut", "grasp nut"]).vocabulary.names == ("no action", "grasp nut")
 
@@ -82,11 +83,11 @@ def test_new_names_are_read_by_the_grammar(segmenter, video):
     assert choice.vocabulary.names == ("grasp nut", "polish nut with wrench", "no action")
     assert choice.vocabulary.factors[1] == ("polish", "nut", "wrench")
     words = torch.from_numpy(HashEncoder("32").encode_texts(["polish", "nut", "wrench"]))
-    torch.testing.assert_close(choice.text_embeddings[1], words)
+    torch.testing.assert_close(choice.scoring.text_embeddings[1], words)
     torch.testing.assert_close(
-        choice.text_embeddings[0], segmenter.scorer.model.text[segmenter.vocabulary.index("grasp nut")]
+        choice.scoring.text_embeddings[0], segmenter.scorer.model.text[segmenter.vocabulary.index("grasp nut")]
     )
-    assert (choice.text_embeddings[2] == 0).all()
+    assert (choice.scoring.text_embeddings[2] == 0).all()
     # a name that was never trained is unseen: gamma is not taken off, the prior of an unknown verb is the mean one
     calibration = dataclasses.replace(segmenter.scorer.calibration, gamma=3.0, prior_weight=0.0)
     calibrated = segmenter_of(segmenter.run, segmenter.scorer.model, calibration=calibration)
@@ -98,7 +99,7 @@ def test_known_names_beside_new_ones_keep_their_place(segmenter):
     names = [*segmenter.vocabulary.names, "polish nut"]
     choice = segmenter.choose(names)
     assert choice.vocabulary.names == tuple(names)
-    torch.testing.assert_close(choice.text_embeddings[:-1], segmenter.scorer.model.text)
+    torch.testing.assert_close(choice.scoring.text_embeddings[:-1], segmenter.scorer.model.text)
 
 
 def test_new_names_are_embedded_once(segmenter, monkeypatch):
@@ -120,7 +121,9 @@ def test_without_a_grammar_any_name_is_a_phrase(segmenter, video):
     choice = segmenter_of(run, Model()).choose(["dance!", "grasp nut"])
     assert choice.vocabulary.names == ("dance!", "grasp nut", "no action")
     assert choice.vocabulary.factors[0] == ("dance!",)
-    torch.testing.assert_close(choice.text_embeddings[0], torch.from_numpy(HashEncoder("32").encode_texts(["dance!"])))
+    torch.testing.assert_close(
+        choice.scoring.text_embeddings[0], torch.from_numpy(HashEncoder("32").encode_texts(["dance!"]))
+    )
 
 
 def test_a_name_that_does_not_parse_is_a_whole_phrase_with_one_line(segmenter, caplog):
@@ -128,8 +131,8 @@ def test_a_name_that_does_not_parse_is_a_whole_phrase_with_one_line(segmenter, c
     factors = (("polish", None, None), ("polish", "nut", None), ("dance with", None, None))
     assert choice.vocabulary.factors[:3] == factors
     words = torch.from_numpy(HashEncoder("32").encode_texts(["polish", "dance with"]))
-    torch.testing.assert_close(choice.text_embeddings[[0, 2], 0], words)
-    assert (choice.text_embeddings[[0, 2], 1:] == 0).all()
+    torch.testing.assert_close(choice.scoring.text_embeddings[[0, 2], 0], words)
+    assert (choice.scoring.text_embeddings[[0, 2], 1:] == 0).all()
     [record] = caplog.records
     assert record.levelname == "WARNING"
     assert record.message.startswith("no trained class has these words, so what they find is a guess: ")
@@ -146,7 +149,9 @@ def test_a_name_that_does_not_parse_is_a_whole_phrase_with_one_line(segmenter, c
 def test_another_spelling_of_a_trained_name_is_that_name(segmenter, name, caplog):
     choice = segmenter.choose([name, "grasp nut", "place gear"])
     assert choice.vocabulary.names == ("grasp nut", "place gear", "no action")
-    torch.testing.assert_close(choice.text_embeddings, segmenter.choose(["grasp nut", "place gear"]).text_embeddings)
+    torch.testing.assert_close(
+        choice.scoring.text_embeddings, segmenter.choose(["grasp nut", "place gear"]).scoring.text_embeddings
+    )
     assert choice.new_words == ()
     assert [record.message for record in caplog.records] == [
         f"another spelling of the same name: {name!r} for 'grasp nut'"
@@ -221,8 +226,8 @@ def test_the_run_keeps_the_grammar_of_own_names(own, video, caplog):
     choice = segmenter.choose(["tap nut using mallet"])
     assert choice.vocabulary.factors == (("tap", "nut", "mallet"), (None, None, None))
     words = torch.from_numpy(HashEncoder("32").encode_texts(["tap", "nut", "mallet"]))
-    torch.testing.assert_close(choice.text_embeddings[0], words)
-    assert (choice.text_embeddings[1] == 0).all()  # the background
+    torch.testing.assert_close(choice.scoring.text_embeddings[0], words)
+    assert (choice.scoring.text_embeddings[1] == 0).all()  # the background
     assert not caplog.records
     shown = set(segmenter.segment(video, ["tap nut using mallet"]).to_frames())
     assert shown <= {"tap nut using mallet", "stand still"}
@@ -253,8 +258,9 @@ def test_a_closed_set_knows_only_its_own_names(tiny_run):
 def test_candidates_among_a_vocabulary():
     known = fact_clip.Vocabulary.from_names(["rest", "cut ham", "hold egg"], ["rest"])
     choice = CandidateSet(known.extended(["slice ham"]).subset(["slice ham", "rest", "cut ham"]))
-    whole, place = choice.extend(known)
+    classes = ClassMap.of(known, choice)
+    whole, place = classes.vocabulary, classes.of_candidate
     assert whole.names == ("rest", "cut ham", "hold egg", "slice ham")
     assert place.tolist() == [3, 0, 1]
     assert whole.factors[3] == ("slice ham",)
-    assert CandidateSet(known.subset(["hold egg", "rest"])).extend(known)[0] is known
+    assert ClassMap.of(known, CandidateSet(known.subset(["hold egg", "rest"]))).vocabulary is known

@@ -18,6 +18,7 @@ from fact_clip.config import RECIPES, Config, ModelConfig, recipes, with_values
 
 from .laws.test_settings import leaves
 from .refusals import refused
+from .small import model_config
 
 # --- recipes and files ------------------------------------------------------------------------------
 
@@ -91,7 +92,7 @@ def test_data_is_named_from_the_recipe(tmp_path, monkeypatch):
     assert root("only") == "only"
     assert root("nowhere") == "nowhere"
     assert root(str(tmp_path)) == str(tmp_path)
-    assert root("~/data") == "~/data"
+    assert root("~/data") == str(Path.home() / "data")
     assert root("../kitchen") == "../kitchen"  # both name a folder, and the one beside the recipe is no data set
     # the base of a recipe names its data from its own folder
     (tmp_path / "here/child.yaml").write_text("base: ../kitchen/recipe.yaml\n")
@@ -224,9 +225,7 @@ OWN = {"hidden": 96, "frame": "m", "frame_dim": 32, "action_dim": 24, "heads": 3
 
 
 def test_later_blocks_take_the_sizes_of_the_one_before():
-    model = ModelConfig.inheriting(
-        blocks="iuU", input={**OWN, "action": "gru_om", "action_layers": 4, "frame_layers": 9}
-    )
+    model = model_config(blocks="iuU", input={**OWN, "action": "gru_om", "action_layers": 4, "frame_layers": 9})
     for block in (model.update, model.pooled):
         assert {key: getattr(block, key) for key in OWN} == OWN
         # but these have a default of their own
@@ -234,23 +233,21 @@ def test_later_blocks_take_the_sizes_of_the_one_before():
 
 
 def test_the_chain_is_input_update_pooled():
-    model = ModelConfig.inheriting(blocks="iuU", input=OWN, update={"frame_dim": 16, "frame_layers": 3, "heads": None})
+    model = model_config(blocks="iuU", input=OWN, update={"frame_dim": 16, "frame_layers": 3, "heads": None})
     assert (model.update.frame_dim, model.update.frame_layers, model.update.heads) == (16, 3, 3)
     assert (model.pooled.frame_dim, model.pooled.frame_layers) == (16, 5)
-    model = ModelConfig.inheriting(
-        blocks="iuU", input=OWN, update={"frame_dim": 16}, pooled={"frame_dim": 8, "hidden": 48}
-    )
+    model = model_config(blocks="iuU", input=OWN, update={"frame_dim": 16}, pooled={"frame_dim": 8, "hidden": 48})
     assert (model.pooled.frame_dim, model.pooled.hidden, model.pooled.heads) == (8, 48, 3)
 
 
 def test_a_block_that_does_not_occur_gives_nothing():
-    model = ModelConfig.inheriting(blocks="iU", input=OWN, update={"frame_dim": 16, "heads": 1})
+    model = model_config(blocks="iU", input=OWN, update={"frame_dim": 16, "heads": 1})
     assert (model.pooled.frame_dim, model.pooled.heads) == (32, 3)
 
 
 def test_a_resolved_model_stays_as_it_is():
     """Inheriting twice is inheriting once, also where a later block happens to hold a default."""
-    model = ModelConfig.inheriting(blocks="iU", input=OWN, pooled={"frame_dim": 512, "dropout": 0.0})
+    model = model_config(blocks="iU", input=OWN, pooled={"frame_dim": 512, "dropout": 0.0})
     assert ModelConfig.model_validate(model.model_dump()) == model
     assert (model.pooled.frame_dim, model.pooled.dropout) == (512, 0.0)
 

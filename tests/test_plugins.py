@@ -21,7 +21,6 @@ from fact_clip import Segmentation, metrics, plugins, testing
 from fact_clip.cli import main
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS, frame_encoder, is_local, text_encoder
 from fact_clip.formats import FORMATS, READERS, format_called, save
-from fact_clip.metrics.report import METRICS
 from fact_clip.models.heads import HEADS, is_open
 from fact_clip.run import Run
 
@@ -37,7 +36,7 @@ def forget_plugins() -> None:
     """Search entry points again."""
     for kind in plugins.KINDS:
         for table in plugins.tables(kind):
-            table.__dict__.pop("plugins", None)
+            vars(table).pop("plugins", None)
 
 
 @pytest.fixture
@@ -89,7 +88,6 @@ def test_parts_join_the_tables(example, tmp_path):
     path = save(STIR, tmp_path / "a.spans")
     assert path.read_text() == "0\t2\tstir\n"
     assert Segmentation.load(path).to_frames() == STIR.to_frames()
-    assert metrics.evaluate([[0, 1, 1, 1]], [[0, 1, 0, 1]])["segments_ratio"] == 200
 
 
 def test_the_laws_find_a_broken_part(example, monkeypatch):
@@ -104,6 +102,10 @@ def test_the_laws_find_a_broken_part(example, monkeypatch):
             check()
 
 
+def _n_videos(truth: list[np.ndarray], prediction: list[np.ndarray]) -> int:
+    return len(truth)
+
+
 def _first_label(truth: list[np.ndarray], prediction: list[np.ndarray]) -> int:
     return int(truth[0][0])
 
@@ -112,8 +114,6 @@ WRONG = """
 from fact_clip.formats import Format, FORMATS
 head = dict
 form = Format(".csv", print)
-def metric(truth, prediction): raise KeyError("x")
-def text(truth, prediction): return {"a": "b"}
 nothing = 3
 """
 
@@ -139,19 +139,17 @@ def test_a_broken_plugin_is_an_error_only_where_it_is_used(code, install, tmp_pa
 
 
 def test_a_plugin_replaces_no_built_in_part(install):
-    install("other", WRONG, {"heads": {"text": "head"}, "formats": {"table": "form"}, "metrics": {"edit": "metric"}})
+    install("other", WRONG, {"heads": {"text": "head"}, "formats": {"table": "form"}})
     assert HEADS["text"] is fact_clip.models.HEADS.data["text"]
-    assert metrics.evaluate([[0]], [[0]]).keys() == {"profile", *metrics.figure_keys()}
-    for use in (lambda: FORMATS["table"], lambda: METRICS["edit"]):
-        with refused() as refusal:
-            use()
-        assert "other 1.0" in refusal.message
+    with refused() as refusal:
+        FORMATS["table"]
+    assert "other 1.0" in refusal.message
 
 
-@pytest.mark.parametrize("name", ["metric", "text"])
-def test_a_metric_that_fails_is_named(name, install):
-    install("other", WRONG, {"metrics": {name: name}})
-    with refused(f"metric {name!r} of other 1.0"):
+@pytest.mark.parametrize("metric", [lambda truth, prediction: {}["x"], lambda truth, prediction: {"a": "b"}])
+def test_a_metric_that_fails_is_named(metric, registry):
+    fact_clip.register("metric", "mine")(metric)
+    with refused("metric 'mine'"):
         metrics.evaluate([[0]], [[0]])
 
 
@@ -167,7 +165,6 @@ def test_the_command_lists_what_is_wrong(install, example, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert {(row["group"], row["name"]) for row in rows} == {
         ("fact_clip.encoders", "tiles"), ("fact_clip.heads", "linear"), ("fact_clip.formats", "spans"),
-        ("fact_clip.metrics", "segments_ratio"),
     }  # fmt: skip
     assert {(row["package"], row["version"], row["fault"]) for row in rows} == {("fact_clip_example", "1.0", None)}
     install("other", WRONG, {"encoders": {"none": "nothing"}, "heads": {"text": "head"}})
@@ -209,7 +206,7 @@ def test_a_path_after_the_name_of_a_plugin_needs_trust(tmp_path):
 
 def test_nothing_is_looked_up_before_a_name_is_missing():
     code = (
-        "from fact_clip.core import plugins\nplugins.Table.plugins = None\n"
+        "from fact_clip.core import plugins\nplugins.PluginTable.plugins = None\n"
         "import fact_clip.formats, fact_clip.encoders, fact_clip.models\n"
         "from fact_clip.models.heads import HEADS\nHEADS['text'], 'grid' in fact_clip.encoders.FRAME_ENCODERS\n"
         "fact_clip.models.heads.is_open('closed')\nfact_clip.formats.format_called('csv')"
@@ -247,7 +244,7 @@ def test_the_example_package_obeys_the_laws_from_its_wheel(tmp_path):
     assert re.search(r"^1 passed", tests.stdout, re.MULTILINE), tests.stdout + tests.stderr
     listing = [python, "-m", "fact_clip", "plugins", "--json"]
     rows = json.loads(subprocess.run(listing, capture_output=True, text=True, cwd=tmp_path, check=True).stdout)
-    assert [(row["package"], row["fault"]) for row in rows] == [("fact-clip-example", None)] * 4
+    assert [(row["package"], row["fault"]) for row in rows] == [("fact-clip-example", None)] * 3
 
 
 # --- parts of this program --------------------------------------------------------------------------------
@@ -272,7 +269,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_parts_are_registered_by_name_and_taken_as_objects(registry, parts):
-    LinearHead, Tiles, segments_ratio = parts.LinearHead, parts.Tiles, parts.segments_ratio
+    LinearHead, Tiles = parts.LinearHead, parts.Tiles
 
     fact_clip.register("encoder", "tiles")(Tiles)
     assert frame_encoder("tiles:8").name == "tiles:8"
@@ -287,8 +284,8 @@ def test_parts_are_registered_by_name_and_taken_as_objects(registry, parts):
     assert frame_encoder("mean").encode_images(np.full((2, 4, 4, 3), 7, np.uint8)).tolist() == [[7, 7, 7]] * 2
     fact_clip.register("head", "linear")(LinearHead)
     assert not is_open(fact_clip.Config.load("demo", ["model.head=linear"]).model.head)
-    fact_clip.register("metric", "ratio")(segments_ratio)
-    assert metrics.evaluate([[0, 1, 1, 1]], [[0, 1, 0, 1]])["ratio"] == 200
+    fact_clip.register("metric", "ratio")(_n_videos)
+    assert metrics.evaluate([[0, 1, 1, 1]], [[0, 1, 0, 1]])["ratio"] == 1
     fact_clip.register("metric", "ratio")(lambda truth, prediction: 7)  # as a cell of a notebook that runs again
     assert metrics.evaluate([[0]], [[0]])["ratio"] == 7
 
@@ -313,12 +310,12 @@ def test_what_cannot_be_registered(kind, name, part, place, registry):
 
 
 def test_the_laws_take_objects(registry, parts):
-    SPANS, LinearHead, segments_ratio = parts.SPANS, parts.LinearHead, parts.segments_ratio
+    SPANS, LinearHead = parts.SPANS, parts.LinearHead
 
     testing.check_encoder(lambda images: images.mean((1, 2)))
     testing.check_head(LinearHead)
     testing.check_format(SPANS)
-    testing.check_metric(segments_ratio)
+    testing.check_metric(_n_videos)
     with pytest.raises(AssertionError):
         testing.check_encoder(lambda images: images.mean((1, 2)) - images.mean())
 

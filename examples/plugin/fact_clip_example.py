@@ -82,13 +82,3 @@ def _read(path: Path, gaps: Any) -> Segmentation:
 
 
 SPANS = Format(".spans", _write, _read, needs_media=False, every_frame=True)
-
-
-def segments_ratio(truth: list[np.ndarray], prediction: list[np.ndarray]) -> float:
-    """Return how many segments are predicted for a hundred true ones."""
-    return 100 * _count_segments(prediction) / _count_segments(truth)
-
-
-def _count_segments(labellings: list[np.ndarray]) -> int:
-    """Count the segments of labellings (T,)."""
-    return sum(1 + np.count_nonzero(np.diff(labels)) for labels in labellings)

@@ -1,4 +1,4 @@
-"""Estimates of the duration of a training, for `data init` and the recipe `zero_shot`.
+"""Estimates of the duration of a training, for `data init`.
 
 Some real steps are measured. On the CPU all times are processor seconds of one core, since small
 models gain little from a second one.
@@ -6,7 +6,6 @@ models gain little from a second one.
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 import time
@@ -16,13 +15,11 @@ from pathlib import Path
 
 import torch
 
-from fact_clip.advice.proposal import Proposal, Setting, propose
-from fact_clip.config import Config, DataConfig, read_recipe, set_key, with_values
-from fact_clip.config.recipes import split_base
+from fact_clip.advice.proposal import Proposal, Setting
+from fact_clip.config import Config, read_recipe, set_key, with_values
 from fact_clip.core import Names
 from fact_clip.core.distributed import Processes
-from fact_clip.datasets.layout import DataFolder
-from fact_clip.training.plan import Note, Plan, report_notes, resolve
+from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.state import begin
 from fact_clip.training.trainer import Trainer, numerics
 
@@ -37,8 +34,8 @@ MIN_EPOCHS = 20
 MAX_EPOCHS = 300
 MAX_MEMBERS = 5
 
-MEASURED_RECIPE = "zero_shot"
-"""The recipe whose data set is measured before a training."""
+ZERO_SHOT = "zero_shot"
+"""The base of a recipe for a model that names unseen classes."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def estimate(config: Config) -> Estimate:
         run, texts = begin(plan, Path(temporary) / "run", Processes(plan.device))
         preparing = time.process_time() - start_time
         with numerics(run.config.train):
-            epoch, validation = timed(plan, Trainer(run, sample, texts))
+            epoch, validation = timed(plan, Trainer.of_run(run, sample, texts))
 
     def ratio(names: Sequence[str], sample_names: Sequence[str]) -> float:
         n_frames = sum(frames[name] for name in names)
@@ -168,12 +165,7 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
     measures = proposal.measures
     steps = USEFUL_STEPS_IF_SEPARABLE if measures.is_separable else USEFUL_STEPS
     most_epochs = useful_epochs(measures.videos, steps)
-    tree = read_recipe(proposal.base)
-    for key, value, _ in proposal.settings:
-        set_key(tree, key.split("."), value, key)
-    set_key(tree, ["train", "epochs"], most_epochs, "train.epochs")
-    config = Config.from_tree(tree, "the recipe")
-
+    config = _config_of(proposal, most_epochs)
     estimated = estimate(config)
     epochs = estimated.epochs_in(60 * minutes, config)
     reason = f"{estimated.epoch:.2f} s an epoch, {minutes:g} minutes"
@@ -197,94 +189,46 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
     return proposal, sentence
 
 
+def for_unseen_classes(proposal: Proposal) -> tuple[Proposal, str]:
+    """Make a proposal for a model that names unseen classes (``data.holdout``).
+
+    It needs more epochs than a model that knows its classes, so they follow from the number of
+    videos and not from a time.
+
+    Args:
+        proposal: settings of a training.
+
+    Returns:
+        The proposal on the base `ZERO_SHOT` with epochs, and a sentence about the duration.
+    """
+    proposal = replace(proposal, base=ZERO_SHOT)
+    n_videos = proposal.measures.videos
+    epochs = useful_epochs(n_videos)
+    config = _config_of(proposal, epochs)
+    duration = estimate(config).total(epochs, config)
+    reason = f"{n_videos} videos to learn from; a model that names unseen classes gains by them"
+    proposal = proposal.with_settings(Setting("train.epochs", epochs, reason))
+    sentence = (
+        f"{config.train.members} models of {epochs} epochs will take about {_in_words(duration)} "
+        "of one core of this machine; fewer epochs: train.epochs=N"
+    )
+    return proposal, sentence
+
+
+def _config_of(proposal: Proposal, epochs: int) -> Config:
+    """Return the configuration of a proposal."""
+    tree = read_recipe(proposal.base)
+    for key, value, _ in proposal.settings:
+        set_key(tree, key.split("."), value, key)
+    set_key(tree, ["train", "epochs"], epochs, "train.epochs")
+    return Config.from_tree(tree, "the recipe")
+
+
 def useful_epochs(n_videos: int, steps: int = USEFUL_STEPS) -> int:
     """Return the epochs of so many training videos after which a model gains little."""
     epochs = math.ceil(steps / n_videos)
     return min(max(epochs, MIN_EPOCHS), MAX_EPOCHS)
 
 
-def load_config(
-    recipe: str | Path,
-    overrides: Sequence[str] = (),
-    stored: Path | None = None,
-    is_swept: bool = False,
-) -> Config:
-    """Read a recipe for a training; `zero_shot` is fitted to the folder that it reads.
-
-    As a base of another recipe (``base=zero_shot``) it keeps the measures of that recipe. Its
-    epochs follow from the number of videos, unless they are set or swept, or a run is resumed: a
-    model that names unseen classes needs more of them than one that knows its classes.
-
-    Args:
-        recipe: name or path.
-        overrides: ``key=value`` settings.
-        stored: the configuration of a run that is resumed.
-        is_swept: whether the epochs are swept.
-
-    Returns:
-        The configuration.
-
-    Raises:
-        InputError: the recipe or the data are not valid.
-    """
-    config = Config.load(recipe, overrides)
-    base, _ = split_base(overrides)
-    if MEASURED_RECIPE not in (recipe, base) or config.data.name != "folder":
-        return config
-    trains_all_splits = str(config.data.split) == "all"
-    measured = _measured_data(config.data, trains_all_splits)
-    settings = []
-    notes = []
-    if recipe == MEASURED_RECIPE:
-        proposal = propose(measured)
-        notes.append(Note(str(proposal.measures)))
-        excluded = {"data.root", "train.members"}
-        if trains_all_splits:
-            excluded.add("data.split")
-        for key, value, _ in proposal.settings:
-            if key not in excluded:
-                settings.append(f"{key}={json.dumps(value)}")
-
-    sets_epochs = any(override.startswith("train.epochs=") for override in overrides)
-    chooses_epochs = not is_swept and not sets_epochs
-    if stored is not None and stored.is_file():
-        settings.append(f"train.epochs={Config.load(stored).train.epochs}")
-        chooses_epochs = False
-    if chooses_epochs:
-        n_videos = len(DataFolder(measured).videos("train", str(measured.split)))
-        settings.append(f"train.epochs={useful_epochs(n_videos)}")
-
-    config = Config.load(recipe, [*settings, *overrides])
-    if chooses_epochs:
-        notes.append(Note(_cost(with_values(config, {"data.split": measured.split}))))
-    report_notes(notes)
-    return config
-
-
-def _cost(config: Config) -> str:
-    """Return what a training will take, in words. The first process measures it alone."""
-    processes = Processes(config.train.device)
-
-    def measured() -> Estimate:
-        with processes.groups(1):
-            return estimate(config)
-
-    epochs = config.train.epochs
-    duration = _in_words(processes.broadcast(measured).total(epochs, config))
-    members = config.train.members
-    return (
-        f"{members} models of {epochs} epochs will take about {duration} of one core of this "
-        "machine; fewer epochs: train.epochs=N"
-    )
-
-
 def _in_words(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
-
-
-def _measured_data(config: DataConfig, trains_all_splits: bool) -> DataConfig:
-    """Return the settings that say which data are measured."""
-    keys = ("root", "fps", "layout", "background", "unlabelled", "grammar", "groups")
-    values = {key: getattr(config, key) for key in keys}
-    values["split"] = 1 if trains_all_splits else config.split
-    return DataConfig(**values)

@@ -130,12 +130,12 @@ class Measures:
 class Proposal:
     """Settings on top of the recipe `base`, and the measures that they follow from."""
 
-    base = "own"
     settings: tuple[Setting, ...]
     measures: Measures
     videos: int
     notes: Names
     vocabulary: Vocabulary
+    base: str = "own"
 
     def with_settings(self, *settings: Setting) -> "Proposal":
         """Return the proposal with further settings."""

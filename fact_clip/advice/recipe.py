@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from fact_clip.advice.estimate import with_time
+from fact_clip.advice.estimate import for_unseen_classes, with_time
 from fact_clip.advice.proposal import Proposal, propose
 from fact_clip.config import DataConfig
 from fact_clip.core.paths import write_lines
@@ -15,13 +15,16 @@ MAX_NOTES = 3
 """Notes that are written into the recipe."""
 
 
-def write_recipe(config: DataConfig, path: Path, minutes: float) -> tuple[Proposal, str]:
+def write_recipe(
+    config: DataConfig, path: Path, minutes: float, *, zero_shot: bool = False
+) -> tuple[Proposal, str]:
     """Measure a data set, and write the recipe that follows.
 
     Args:
         config: where the data set is. Its own values stay.
         path: the recipe, which is replaced.
         minutes: of a training on one core.
+        zero_shot: for models that also name classes which are held out; `minutes` is not read.
 
     Returns:
         What the recipe says, and a sentence about the duration of a training.
@@ -29,7 +32,11 @@ def write_recipe(config: DataConfig, path: Path, minutes: float) -> tuple[Propos
     Raises:
         InputError: a fault that training cannot work with.
     """
-    proposal, time = with_time(propose(config), minutes)
+    proposal = propose(config)
+    if zero_shot:
+        proposal, time = for_unseen_classes(proposal)
+    else:
+        proposal, time = with_time(proposal, minutes)
     proposal = _with_relative_root(proposal, path.parent.resolve())
     write_lines(path, _lines(Path(str(config.root)).resolve(), proposal, time))
     return proposal, time

@@ -49,6 +49,14 @@ def init(
         float,
         option("How long a training may take on one core; more time, more models.", min=0.01),
     ] = 1.5,
+    zero_shot: Annotated[
+        bool,
+        option(
+            "For a model that also names classes which are held out: three models by words, whose "
+            "epochs follow from the number of videos.",
+            "--zero-shot",
+        ),
+    ] = False,
     overwrite: Annotated[bool, option("Replace the recipe that is there.", "--overwrite")] = False,
 ) -> None:
     """Write a recipe for your own data set.
@@ -80,7 +88,7 @@ def init(
         "unlabelled": read_names(unlabelled, "--unlabelled"),
     }
     config = validate_tree(DataConfig, values, "data init")
-    proposal, time = write_recipe(config, path, minutes)
+    proposal, time = write_recipe(config, path, minutes, zero_shot=zero_shot)
 
     print(f"{path}: {proposal.videos} videos, {proposal.measures.classes} classes")
     print(f"  {proposal.measures}")
@@ -90,7 +98,10 @@ def init(
     for note in proposal.notes[:MAX_NOTES]:
         print(f"note: {note}")
     print(time)
-    print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
+    words = ["fact-clip", "train", str(path), "--out", "runs/mine"]
+    if zero_shot:
+        words.insert(3, "data.holdout=[name, name]")
+    print(f"train it with: {shlex.join(words)}")
 
 
 def _parts_table(vocabulary: Vocabulary) -> str:

@@ -120,7 +120,7 @@ def _logs_on_stderr() -> Iterator[None]:
     propagate = logger.propagate
     handler = _Lines()
     if not is_secondary():
-        logging.getLogger("fact_clip.training.plan").setLevel(logging.INFO)
+        logging.getLogger("fact_clip.training.runs").setLevel(logging.INFO)
     if logging.lastResort is not None:  # prints the logs of libraries
         logging.lastResort.setLevel(logging.ERROR)
     logger.addHandler(handler)

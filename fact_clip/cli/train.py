@@ -68,8 +68,7 @@ def train(
       fact-clip train gtea --sweep data.split=1,2,3,4 --sweep train.seed=0,1,2 --out runs/gtea
     """
     from fact_clip import training
-    from fact_clip.advice.estimate import MEASURED_RECIPE, load_config
-    from fact_clip.config import warn_of_unused, with_values
+    from fact_clip.config import Config, warn_of_unused, with_values
     from fact_clip.training.sweep import read_axes
 
     overrides = overrides or []
@@ -82,12 +81,7 @@ def train(
     is_new = not resume or not out.is_dir()
     if is_new and member is None:
         check_new(out, "give --resume to continue the run there, or another --out")
-    resumed = out / "config.yaml" if resume else None
-    sets_epochs = any(override.startswith("train.epochs=") for override in overrides)
-    if member is not None and config == MEASURED_RECIPE and not sets_epochs:
-        problem = "each job would measure other epochs"
-        raise InputError("train.epochs", problem, "set it, or train a recipe of data init")
-    settings = load_config(config, overrides, resumed, bool(axes))
+    settings = Config.load(config, overrides)
 
     # A swept setting may be what another setting needs, so settings are checked in combination.
     configs = []

@@ -35,6 +35,7 @@ from fact_clip.config.recipes import (
 from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, InputError, Json, Names
 from fact_clip.core.arguments import validated
 from fact_clip.core.messages import printable
+from fact_clip.core.paths import expanded
 
 # Bounds far above any sensible value, and below what would fill the memory.
 WIDEST = 65_536  # values a row inside a model
@@ -118,13 +119,17 @@ class ObjectData(_Frozen):
         return None if self.file in ("find", "auto") else self.file
 
 
+def _expanded(path: Any) -> Any:
+    return str(expanded(path)) if isinstance(path, str) else path
+
+
 class DataConfig(_Frozen):
     """Which videos are used, and how their features are read."""
 
     name: str = Field(
         "folder", description="entry of datasets/benchmarks.py; 'folder' is a data set of your own"
     )
-    root: str | None = Field(
+    root: Annotated[str | None, AfterValidator(_expanded)] = Field(
         None, description="folder of the data, or above it; else below $FACT_CLIP_DATA or ./data"
     )
     split: int | str = Field(
@@ -238,18 +243,6 @@ class ModelConfig(_Frozen):
     update: BlockConfig = BlockConfig(**NOT_INHERITED)
     pooled: BlockConfig = BlockConfig(**NOT_INHERITED)
 
-    @classmethod
-    def inheriting(cls, **settings: Any) -> ModelConfig:
-        """Return the configuration of a model, with missing keys of blocks inherited.
-
-        Args:
-            settings: by key; a block may be a mapping or a `BlockConfig`.
-        """
-        plain = {}
-        for key, value in settings.items():
-            plain[key] = value.model_dump() if isinstance(value, BaseModel) else value
-        return cls.model_validate(inherit_blocks(plain))
-
 
 TextParts = Annotated[
     tuple[Literal["sentence", "factors"], ...],
@@ -306,7 +299,7 @@ class LossConfig(_Frozen):
         0.5, description="head 'fact-clip': weight of the InfoNCE loss"
     )
     terms: Names = Field(
-        (), description="further terms, which programs and plug-ins add (docs/extending.md)"
+        (), description="further terms, which programs register (docs/extending.md)"
     )
 
 

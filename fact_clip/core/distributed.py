@@ -9,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -29,25 +28,8 @@ Precision = Literal["auto", "float32", "bf16"]
 _PATIENCE = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class _Group:
-    """The group of ranks that this process works in; see `Processes.groups`."""
-
-    rank: int
-    world: int
-    handle: Any  # the group of torch; None: that of all ranks
-
-
-_groups: list[_Group] = []  # the last one counts
-
-
 def place_in_launch() -> tuple[int, int]:
-    """Return the rank of this process and the world size, from the environment of the launcher.
-
-    In the block of `Processes.groups` they are those of a group.
-    """
-    if _groups:
-        return _groups[-1].rank, _groups[-1].world
+    """Return the rank of this process and the world size, from the environment of the launcher."""
     rank_value = os.environ.get("RANK") or "0"
     world_value = os.environ.get("WORLD_SIZE") or "1"
     rank = int(rank_value) if rank_value.isdecimal() else -1
@@ -153,7 +135,6 @@ class Processes:
 
     def __init__(self, device: torch.device | str) -> None:
         self.rank, self.world = place_in_launch()
-        self._group = _groups[-1].handle if _groups else None
         if self.world == 1:
             return
 
@@ -183,33 +164,6 @@ class Processes:
     def wait(self) -> None:
         """Wait until all ranks are here."""
         self.gather((), 0)
-
-    @contextmanager
-    def groups(self, size: int) -> Iterator[int]:
-        """Work in groups: in the block, new `Processes` are those of the group of this rank.
-
-        All ranks enter the block. Its ranks may leave it at different times.
-
-        Args:
-            size: ranks of a group. Ranks that are left over are alone.
-
-        Yields:
-            The number of the group of this rank.
-        """
-        group = _Group(rank=0, world=1, handle=None)
-        if size > 1:
-            import torch
-
-            for first in range(0, self.world - size + 1, size):
-                ranks = list(range(first, first + size))
-                handle = torch.distributed.new_group(ranks, timeout=_PATIENCE)
-                if self.rank in ranks:
-                    group = _Group(self.rank - first, size, handle)
-        _groups.append(group)
-        try:
-            yield self.rank // size
-        finally:
-            _groups.pop()
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
@@ -243,7 +197,7 @@ class Processes:
         import torch
 
         by_rank: list[Any] = [None] * self.world
-        torch.distributed.all_gather_object(by_rank, list(results), self._group)
+        torch.distributed.all_gather_object(by_rank, list(results))
         return [by_rank[index % self.world][index // self.world] for index in range(count)]
 
     def broadcast(self, function: Callable[[], R]) -> R:
@@ -262,7 +216,7 @@ class Processes:
             for value in values.values()
         ]
         total = scale * torch.stack(tensors)
-        torch.distributed.all_reduce(total, group=self._group)
+        torch.distributed.all_reduce(total)
         return dict(zip(values, total, strict=True))
 
     def parallel(self, model: torch.nn.Module) -> torch.nn.Module:
@@ -272,7 +226,6 @@ class Processes:
         from torch.nn.parallel import DistributedDataParallel
 
         options: Json = {"gradient_as_bucket_view": True, "find_unused_parameters": True}
-        options["process_group"] = self._group
         if self.device.type == "cuda":
             options["device_ids"] = [self.device]
         # Buffers are the same everywhere. Torch 2.13 renames the option that leaves them alone.

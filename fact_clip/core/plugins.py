@@ -1,4 +1,4 @@
-"""Parts that programs register and that installed packages add, in a table by name.
+"""Parts that programs register in a table by name, and those that installed packages add.
 
 Entry points are searched when a table is first asked for a name that it lacks, or is iterated. The
 failure of a plug-in is one InputError that names the package, where it is used.
@@ -28,16 +28,14 @@ def adopt_function(name: str, part: Any) -> Any:
 
 
 class Table(UserDict[str, T]):
-    """The parts of a kind by name: built-in and registered ones first, then working plug-ins.
+    """The parts of a kind by name: built-in ones, and those that this program registers.
 
     Args:
-        group: the group of the entry points.
+        group: the name of the table.
         rows: the built-in parts.
         adopt: `adopt(name, part)` turns a part into a table row, or returns None if it belongs to
             another table of the group. It raises a ValueError for an unusable part.
             Default: any function.
-
-    A broken plug-in raises an InputError when it is looked up by name, so `in` is true for it.
     """
 
     def __init__(
@@ -50,6 +48,40 @@ class Table(UserDict[str, T]):
         self.group = group
         self._adopt = adopt
         self._built_in = set(rows)
+
+    def find(self, name: str, where: str) -> T:
+        """Return the row of a name that stands at `where`; an InputError lists the names."""
+        if name not in self:
+            fix = f"use one of {', '.join(self)}"
+            raise InputError(where, f"there is none called {name!r}", fix)
+        return self[name]
+
+    def name_of(self, part: Any) -> str:
+        """Return the name of a part, which registers an object by its own name."""
+        if isinstance(part, str):
+            return part
+        name = getattr(part, "__name__", type(part).__name__)
+        self.register(part, name)
+        return name
+
+    def register(self, part: Any, name: str) -> bool:
+        """Add a part of this program, and return whether it belongs to this table."""
+        where = f"{name!r}, a part of {self.group}"
+        if name in self._built_in:
+            raise InputError(where, "a built-in part has this name", "choose another name")
+        with library_errors(where, "it cannot be used", ValueError):
+            row = self._adopt(name, part)
+        if row is not None:
+            self.data[name] = row
+        return row is not None
+
+
+class PluginTable(Table[T]):
+    """A table that installed packages add parts to, by entry points of its group.
+
+    Working plug-ins come last. A broken one raises an InputError when it is looked up by name, so
+    `in` is true for it.
+    """
 
     @cached_property
     def plugins(self) -> Json:
@@ -97,32 +129,6 @@ class Table(UserDict[str, T]):
             for point in entry_points(group=self.group, name=name):
                 return package_of(point)
         return None
-
-    def find(self, name: str, where: str) -> T:
-        """Return the row of a name that stands at `where`; an InputError lists the names."""
-        if name not in self:
-            fix = f"use one of {', '.join(self)}"
-            raise InputError(where, f"there is none called {name!r}", fix)
-        return self[name]
-
-    def name_of(self, part: Any) -> str:
-        """Return the name of a part, which registers an object by its own name."""
-        if isinstance(part, str):
-            return part
-        name = getattr(part, "__name__", type(part).__name__)
-        self.register(part, name)
-        return name
-
-    def register(self, part: Any, name: str) -> bool:
-        """Add a part of this program, and return whether it belongs to this table."""
-        where = f"{name!r}, a part of {self.group}"
-        if name in self._built_in:
-            raise InputError(where, "a built-in part has this name", "choose another name")
-        with library_errors(where, "it cannot be used", ValueError):
-            row = self._adopt(name, part)
-        if row is not None:
-            self.data[name] = row
-        return row is not None
 
 
 def package_of(point: EntryPoint) -> str:

@@ -91,7 +91,7 @@ def find_root(config: DataConfig) -> Path:
 
     benchmark = find_benchmark(config.name)
     published = Path(benchmark.folder or config.name)
-    parent = expanded(config.root or os.environ.get("FACT_CLIP_DATA") or "data")
+    parent = Path(config.root or expanded(os.environ.get("FACT_CLIP_DATA") or "data"))
     candidates = [parent / published, parent / published.name]
     if config.root is not None:
         candidates.insert(0, parent)

@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
@@ -10,7 +10,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError, Integers, Names, Vocabulary
+from fact_clip.core import Array, InputError, Integers, Names, Vocabulary
 from fact_clip.core.arguments import validated
 from fact_clip.datasets import features, statistics
 from fact_clip.datasets.benchmarks import find_root
@@ -102,10 +102,6 @@ class Dataset(VideoReader):
         vocabulary = folder.vocabulary(config)
         holdout = find_holdout(config, folder.root, vocabulary)
         return cls(config, folder, vocabulary, holdout)
-
-    def with_holdout(self, holdout: Holdout | None) -> "Dataset":
-        """Return the same split with other classes held out, or none."""
-        return Dataset(self.config, self.folder, self.vocabulary, holdout)
 
     def with_videos(self, train: Names, validation: Names) -> "Dataset":
         """Return the data set with other training and validation videos of its own."""
@@ -206,7 +202,7 @@ class Dataset(VideoReader):
             location = self.folder.features_location
             problem = "all frames have the same values"
             raise InputError(location, problem, "extract the features again")
-        if not self.class_counts().any():
+        if not self.training_counts.any():
             problem = "no frame of the training videos has a label"
             raise InputError(self.location, problem, "label some")
         if self.hidden:
@@ -232,13 +228,29 @@ class Dataset(VideoReader):
         if unused and not any((indices == IGNORED).any() for indices in labels):
             warn(f"data.unlabelled names no label of this split: {', '.join(unused)}")
 
-    def class_counts(self, names: Iterable[str] | None = None) -> Integers:
-        """Count the frames of each class, (C,), in some videos, by default the training videos."""
+    def class_counts(self, names: Iterable[str]) -> Integers:
+        """Count the frames of each class, (C,), in some videos."""
         counts = np.zeros(len(self.vocabulary), dtype=np.int64)
-        for name in self.train if names is None else names:
+        for name in names:
             labels = self.labels(name)
             counts += np.bincount(labels[labels != IGNORED], minlength=len(counts))
         return counts
+
+    @property
+    def training_videos(self) -> Iterator[tuple[Array, Labels]]:
+        """Yield features (T, D) and labels (T,) of the training videos."""
+        for name in self.train:
+            yield self.features(name), self.labels(name)
+
+    @property
+    def training_counts(self) -> Integers:
+        """Return the frames of each class, (C,), in the training videos."""
+        return self.class_counts(self.train)
+
+    @property
+    def validation_counts(self) -> Integers:
+        """Return the frames of each class, (C,), in the validation videos."""
+        return self.class_counts(self.validation)
 
     def segment_counts(self, names: Iterable[str]) -> Integers:
         """Count the segments of each class, (C,), in some videos."""

@@ -14,6 +14,7 @@ from fact_clip.config import Rate
 from fact_clip.core import (
     Array,
     Clock,
+    FileLocation,
     Flags,
     Floats,
     InputError,
@@ -297,6 +298,29 @@ class FeatureTransform:
             arrays["mean"] = self.mean
             arrays["std"] = self.std
         return arrays
+
+    @classmethod
+    def read(cls, path: Path, fix: str) -> "FeatureTransform":
+        """Read the arrays of `to_arrays` from a file of safetensors.
+
+        Args:
+            path: the file.
+            fix: what to do if it is damaged.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        check_file(path, "feature statistics")
+        try:
+            return cls.from_arrays(load_file(path))
+        except InputError as error:
+            where = FileLocation(path, part=str(error.where))
+            raise InputError(where, error.problem, fix) from None
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise InputError(path, f"not readable ({error})", fix) from None
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> "FeatureTransform":

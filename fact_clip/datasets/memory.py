@@ -56,7 +56,7 @@ def _adopt(name: str, part: Any) -> DataSource:
 
 
 DATA_SOURCES: Table[DataSource] = Table("fact_clip.data_sources", {}, _adopt)
-"""Data sets of programs and plug-ins, for ``train(config, data=NAME)``."""
+"""Data sets of this program, for ``train(config, data=NAME)``."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -177,7 +177,7 @@ def _detect(dataset: Dataset) -> tuple[ObjectColumns | None, bool]:
     columns = find_objects(lambda: map(dataset.features, videos))
     if not columns:
         return None, False
-    trained = list(compress(vocabulary.factors, dataset.class_counts()))
+    trained = list(compress(vocabulary.factors, dataset.training_counts))
     words = tuple(sorted({factors[slot] or "" for factors in trained} - {""}))
     class_words = []
     for factors in vocabulary.factors:
@@ -185,9 +185,8 @@ def _detect(dataset: Dataset) -> tuple[ObjectColumns | None, bool]:
     has_word = np.array(class_words)  # (C, W)
 
     def frames() -> Iterator[tuple[Array, Array, Array]]:
-        for name in dataset.train:
-            labels = dataset.labels(name)
-            yield dataset.features(name), has_word[labels], labels >= 0
+        for rows, labels in dataset.training_videos:
+            yield rows, has_word[labels], labels >= 0
 
     names, ties = ("",) * len(columns), [0.0]
     if words:

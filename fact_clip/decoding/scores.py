@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fact_clip.core import Clock, Flags, Floats, Integers, NewWord, Singles, Vocabulary, runs
 from fact_clip.core.decode_settings import DecodeSettings
+from fact_clip.decoding.calibration import Calibration
 from fact_clip.decoding.durations import Durations, decode_durations
 from fact_clip.decoding.fusion import Voters, fuse, fuse_gammas
 from fact_clip.decoding.prototypes import Prototypes
@@ -33,44 +34,67 @@ _NOT_ALLOWED = -1e4  # nats a row; finite, because lengths need sums of scores
 
 
 @dataclass(frozen=True)
-class CandidateSet:
-    """The classes that frames may be named with, and how their scores are corrected.
+class Scoring:
+    """How candidates are scored in a frame, and how their log scores are corrected.
 
     Attributes:
-        vocabulary: the C candidates; class indices refer to it.
         text_embeddings: (C, S, E) for a head that reads text; None: those of the training.
+        prototypes: of the candidates in unlabelled videos, for each model.
         log_prior: (C,) subtracted from the log scores; None: no correction.
         trained: (C,) the classes from which gamma is subtracted; None: all.
         gamma: subtracted from the log scores of trained classes, in nats.
-        allowed: (C,) the classes that may be predicted; None: all.
-        new_words: words of the candidates that no trained class has.
-        transition_costs: (C, C) of `switching.transition_costs`; None: each change costs the same.
-        durations: lengths of the segments of the candidates; None: any length is as good.
-        prototypes: of the candidates in unlabelled videos, for each model.
     """
 
-    vocabulary: Vocabulary
     text_embeddings: Tensor | None = None
+    prototypes: tuple[Prototypes, ...] = ()
     log_prior: Floats | None = None
     trained: Flags | None = None
     gamma: float = 0.0
+
+
+@dataclass(frozen=True)
+class SegmentCosts:
+    """What a labelling costs by the order and the lengths of its segments.
+
+    Attributes:
+        transitions: (C, C) of `switching.transition_costs`; None: each change costs the same.
+        durations: lengths of the segments of the candidates; None: any length is as good.
+    """
+
+    transitions: Floats | None = None
+    durations: Durations | None = None
+
+
+@dataclass(frozen=True)
+class CandidateSet:
+    """The classes that frames may be named with.
+
+    Attributes:
+        vocabulary: the C candidates; class indices refer to it.
+        allowed: (C,) the classes that may be predicted; None: all.
+        new_words: words of the candidates that no trained class has.
+        scoring: how they are scored.
+        costs: what their segments cost.
+    """
+
+    vocabulary: Vocabulary
     allowed: Flags | None = None
     new_words: tuple[NewWord, ...] = ()
-    transition_costs: Floats | None = None
-    durations: Durations | None = None
-    prototypes: tuple[Prototypes, ...] = ()
+    scoring: Scoring = Scoring()
+    costs: SegmentCosts = SegmentCosts()
 
     @property
     def offset(self) -> Floats | None:
         """Return what is added to the log scores, (C,), -inf for a class that is not allowed."""
-        if self.log_prior is None and self.gamma == 0 and self.allowed is None:
+        scoring = self.scoring
+        if scoring.log_prior is None and scoring.gamma == 0 and self.allowed is None:
             return None
-        trained = self.trained
+        trained = scoring.trained
         if trained is None:
             trained = np.ones(len(self.vocabulary), bool)
-        offset: Floats = -self.gamma * trained.astype(np.float64)
-        if self.log_prior is not None:
-            offset = offset - self.log_prior
+        offset: Floats = -scoring.gamma * trained.astype(np.float64)
+        if scoring.log_prior is not None:
+            offset = offset - scoring.log_prior
         return offset if self.allowed is None else np.where(self.allowed, offset, -np.inf)
 
     @property
@@ -80,15 +104,23 @@ class CandidateSet:
 
     def with_gamma(self, gamma: float | None) -> CandidateSet:
         """Return the candidates with another gamma; None changes nothing."""
-        return self if gamma is None else replace(self, gamma=gamma)
+        if gamma is None:
+            return self
+        return replace(self, scoring=replace(self.scoring, gamma=gamma))
 
-    def extend(self, vocabulary: Vocabulary) -> tuple[Vocabulary, Integers]:
-        """Return a vocabulary with all candidates, and the index of each candidate in it."""
-        factors = dict(zip(self.vocabulary.names, self.vocabulary.factors, strict=True))
-        new = [name for name in factors if name not in vocabulary]
-        if new:
-            vocabulary = vocabulary.extended(new, factors=factors)
-        return vocabulary, vocabulary.encode(self.vocabulary.names)
+    def calibrated(self, calibration: Calibration) -> CandidateSet:
+        """Return the candidates with the corrections of a calibration."""
+        scoring = replace(
+            self.scoring,
+            log_prior=calibration.weighted_log_prior(self.vocabulary),
+            trained=calibration.is_seen(self.vocabulary),
+            gamma=calibration.gamma,
+        )
+        return replace(self, scoring=scoring)
+
+    def uncorrected(self) -> CandidateSet:
+        """Return the candidates without prior correction and gamma."""
+        return replace(self, scoring=replace(self.scoring, log_prior=None, gamma=0.0))
 
 
 @dataclass(frozen=True)
@@ -100,7 +132,6 @@ class ModelScores:
         voters: of each trained model, with a row for each `stride` frames.
         similarity: (T', C) training-free probabilities, where there is no trained model.
         frame_weight: of the frame branch, see `fuse`.
-        smoothing: share of a uniform distribution in the probabilities of each model.
         stride: frames that a row stands for.
         rate: rows a second.
         clock: times of the frames.
@@ -111,7 +142,6 @@ class ModelScores:
     voters: tuple[Voters, ...] = ()
     similarity: Tensor | None = None
     frame_weight: float = 1.0
-    smoothing: float = 0.0
     stride: int = 1
     rate: float = 1.0
     clock: Clock = field(default_factory=Clock)
@@ -212,7 +242,7 @@ def class_scores(scores: ModelScores, candidates: CandidateSet) -> Tensor:
     device = scores.voters[0].frames.device
     correction = None if offset is None else torch.from_numpy(offset).float().to(device)
     tables = [fuse(voter, scores.frame_weight, correction)[0] for voter in scores.voters]
-    return mean_probabilities(tables, scores.smoothing)
+    return mean_probabilities(tables)
 
 
 def voter_labels(scores: ModelScores, candidates: CandidateSet) -> dict[str, Labels]:
@@ -226,7 +256,7 @@ def voter_labels(scores: ModelScores, candidates: CandidateSet) -> dict[str, Lab
         "frames" and, where the model has tokens, "tokens", each with labels and scores as of
         `decode_scores`.
     """
-    candidates = replace(candidates, durations=None)
+    candidates = replace(candidates, costs=replace(candidates.costs, durations=None))
     labels = {"frames": decode_scores(replace(scores, frame_weight=1.0), candidates)}
     if scores.voters[0].tokens is not None:
         labels["tokens"] = decode_scores(replace(scores, frame_weight=0.0), candidates)
@@ -272,12 +302,12 @@ def decode_gammas(
             fuse_gammas(voter, scores.frame_weight, correction, subtracted, part)
             for voter in scores.voters
         ]
-        table = mean_probabilities(tables, scores.smoothing)  # (G', T', C)
+        table = mean_probabilities(tables)  # (G', T', C)
         labels.append(prices.decode(table, candidates.is_allowed))
     return np.concatenate(labels)[:, scores.row_of_frame]
 
 
-def mean_probabilities(tables: list[Tensor], smoothing: float) -> Tensor:
+def mean_probabilities(tables: list[Tensor], smoothing: float = 0.0) -> Tensor:
     """Return probabilities (..., T', C) of one model, or the normalised mean of several logs.
 
     Args:
@@ -315,9 +345,9 @@ class Prices:
     @classmethod
     def of(cls, candidates: CandidateSet, penalty: float | None) -> Prices:
         """Return the prices of some candidates."""
-        durations = candidates.durations
+        durations = candidates.costs.durations
         lengths = None if durations is None else durations.log_scores
-        return cls(penalty or 0.0, candidates.transition_costs, lengths)
+        return cls(penalty or 0.0, candidates.costs.transitions, lengths)
 
     def with_background(self) -> Prices:
         """Return the prices with a last class, the background that a threshold adds."""

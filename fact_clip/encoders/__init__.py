@@ -10,7 +10,7 @@ from fact_clip.core import Array, Image, InputError, Singles, Size
 from fact_clip.core.arguments import validated
 from fact_clip.core.extras import require
 from fact_clip.core.paths import expanded
-from fact_clip.core.plugins import Table
+from fact_clip.core.plugins import PluginTable
 from fact_clip.encoders.image import (
     FunctionEncoder,
     GridEncoder,
@@ -157,8 +157,8 @@ _TEXT: dict[str, Entry[TextEncoder]] = {
     ),
     "transformers": Entry("transformers:openai/clip-vit-base-patch32", Transformers, _TRANSFORMERS),
 }
-FRAME_ENCODERS = Table("fact_clip.encoders", _FRAME, partial(_adopt, "encode_images"))
-TEXT_ENCODERS = Table("fact_clip.encoders", _TEXT, partial(_adopt, "encode_texts"))
+FRAME_ENCODERS = PluginTable("fact_clip.encoders", _FRAME, partial(_adopt, "encode_images"))
+TEXT_ENCODERS = PluginTable("fact_clip.encoders", _TEXT, partial(_adopt, "encode_texts"))
 
 
 @validated("name")

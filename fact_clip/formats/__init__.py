@@ -9,7 +9,7 @@ from typing import Any
 from fact_clip.core import MAX_FRAMES, InputError, Location, Segmentation, located
 from fact_clip.core.arguments import check_name, validated
 from fact_clip.core.paths import whole_file
-from fact_clip.core.plugins import Table
+from fact_clip.core.plugins import PluginTable
 from fact_clip.formats import (
     boris,
     csv_file,
@@ -119,7 +119,7 @@ _FORMATS: dict[str, Format] = {
     "audacity": Format(".audacity.txt", players.write_audacity),
     "otio": Format(".otio", players.write_otio, module="opentimelineio"),
 }
-FORMATS = Table("fact_clip.formats", _FORMATS, _adopt)
+FORMATS = PluginTable("fact_clip.formats", _FORMATS, _adopt)
 
 # The formats of `fact-clip data convert --from`: the annotations of `FORMATS`, and a form that is
 # not written.
@@ -127,7 +127,9 @@ _READERS: dict[str, Reader] = {
     name: form.annotations for name, form in _FORMATS.items() if form.annotations is not None
 }
 _READERS["epic"] = csv_file.read_epic
-READERS = Table("fact_clip.formats", _READERS, lambda name, part: _adopt(name, part).annotations)
+READERS = PluginTable(
+    "fact_clip.formats", _READERS, lambda name, part: _adopt(name, part).annotations
+)
 
 
 def format_called(name: str, where: Location = "format") -> Format:

@@ -18,6 +18,7 @@ from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.objects import OBJECT_SLOT
 from fact_clip.decoding import CandidateSet
 from fact_clip.decoding.durations import Durations
+from fact_clip.decoding.scores import Scoring, SegmentCosts
 from fact_clip.decoding.switching import transition_costs
 from fact_clip.encoders import FRAME_ENCODERS, TextEncoder, is_local, text_encoder
 from fact_clip.encoders.vectors import class_texts
@@ -63,7 +64,7 @@ class CandidateReader:
 
     def with_run_classes(self, candidates: CandidateSet) -> CandidateSet:
         """Return the candidates beside all classes of the run."""
-        if candidates.text_embeddings is None:
+        if candidates.scoring.text_embeddings is None:
             return self.read()
         names = candidates.vocabulary.names
         if set(self.vocabulary) <= set(names):
@@ -110,7 +111,7 @@ class CandidateReader:
         allowed = np.zeros(len(self.vocabulary), bool)
         allowed[[*indices, *self.vocabulary.background_indices]] = True
         candidates = self._candidate_set(self.vocabulary, text_embeddings=None)
-        return replace(candidates, allowed=allowed, log_prior=None, gamma=0.0)
+        return replace(candidates.uncorrected(), allowed=allowed)
 
     def _open_set(self, actions: Sequence[str]) -> tuple[CandidateSet, Sequence[str]]:
         """Return names and the background for a head that reads text, and the unparsed names."""
@@ -133,21 +134,16 @@ class CandidateReader:
         self, vocabulary: Vocabulary, text_embeddings: Tensor | None
     ) -> CandidateSet:
         """Return candidates with the calibration and the transition costs of the run."""
+        trained = np.array([name in self.vocabulary.names for name in vocabulary])
+        durations = self._durations(vocabulary)
         candidates = CandidateSet(
             vocabulary=vocabulary,
-            text_embeddings=text_embeddings,
-            trained=np.array([name in self.vocabulary.names for name in vocabulary]),
-            transition_costs=self.transition_costs(vocabulary),
-            durations=self._durations(vocabulary),
+            scoring=Scoring(text_embeddings, trained=trained),
+            costs=SegmentCosts(self.transition_costs(vocabulary), durations),
         )
         if self.calibration is None:
             return candidates
-        return replace(
-            candidates,
-            log_prior=self.calibration.weighted_log_prior(vocabulary),
-            trained=self.calibration.is_seen(vocabulary),
-            gamma=self.calibration.gamma,
-        )
+        return candidates.calibrated(self.calibration)
 
     def transition_costs(
         self, vocabulary: Vocabulary, weight: float | None = None
@@ -227,10 +223,11 @@ class CandidateReader:
         """Warn of new names whose object matches no object column of the features."""
         if self.model.objects is None:
             return
-        assert candidates.text_embeddings is not None
+        embeddings = candidates.scoring.text_embeddings
+        assert embeddings is not None
         vocabulary = candidates.vocabulary
         slot = vocabulary.slots.index(OBJECT_SLOT)
-        unmatched = self.model.objects.unmatched(candidates.text_embeddings)  # (C,)
+        unmatched = self.model.objects.unmatched(embeddings)  # (C,)
         words = []
         for index in unmatched.nonzero().flatten().tolist():
             if vocabulary.names[index] not in self.vocabulary:

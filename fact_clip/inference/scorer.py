@@ -2,11 +2,12 @@
 
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,10 +103,11 @@ class FeatureSpec:
         return features, clock
 
 
-class FrameScorer(Protocol):
+class FrameScorer(ABC):
     """Scores the frames of a video for a list of candidates, trained or not.
 
-    The defaults are those of a scorer without training.
+    A subclass sets the attributes without a default, and defines the abstract methods. The defaults
+    are those of a scorer without training.
 
     Attributes:
         run: the trained run, or None if nothing was trained.
@@ -132,10 +134,12 @@ class FrameScorer(Protocol):
     rows_per_pass: int | None = None
 
     @property
+    @abstractmethod
     def width(self) -> int:
         """Return the number of feature columns."""
 
     @property
+    @abstractmethod
     def needs(self) -> FeatureSpec:
         """Return the features that the model reads."""
 
@@ -156,9 +160,10 @@ class FrameScorer(Protocol):
         check_finite(where, rows)
         return rows
 
-    def load(self) -> None:
+    def load(self) -> None:  # noqa: B027, nothing to load is a fine answer
         """Load what embeds and compares names, where the scorer reads names."""
 
+    @abstractmethod
     def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
         """Return the candidates for some names; None: those of `vocabulary`."""
 
@@ -175,6 +180,7 @@ class FrameScorer(Protocol):
         """Return candidates beside all classes of the run, which rejection compares them with."""
         return candidates
 
+    @abstractmethod
     def score_together(
         self,
         videos: Sequence[Reals],
@@ -213,6 +219,7 @@ class FrameScorer(Protocol):
         (scores,) = self.score_together([features], candidates, clocks, transcript, rivals=rivals)
         return scores
 
+    @abstractmethod
     def frame_encoder(self, video: Location, precision: Precision) -> FrameEncoder:
         """Return the encoder that makes features from this video."""
 
@@ -256,7 +263,13 @@ class Scorer(FrameScorer):
         self.vocabulary = self.run.vocabulary
         self.fps = self.run.fps
 
+        # The groups of the configuration that scoring reads.
         config = self.run.config
+        self._data = config.data
+        self._decode = config.decode
+        self._has_transcript = config.model.transcript
+        self._reach = convolution_reach(config.model)
+
         self.unlabelled = unlabelled(config.data)
         self.window = config.decode.window if window is None else window
         # a window, or else a training video
@@ -321,7 +334,7 @@ class Scorer(FrameScorer):
     def check_stream(self, fps: float | None) -> None:
         """Raise an InputError if the run cannot read an unfinished video at this rate."""
         self.run.check_rate(fps, "fps")
-        if self.run.config.model.transcript:
+        if self._has_transcript:
             problem = "its model aligns the transcript of a whole video"
             raise InputError(self.run.path, problem, "use segment")
 
@@ -395,15 +408,16 @@ class Scorer(FrameScorer):
         rivals: ModelScores | None,
     ) -> ModelScores:
         """Return the scores of a video from the voters of each model."""
-        decode = self.run.config.decode
+        decode = self._decode
         if decode.factor_weight and not parts[0].aligned:
             deviation = FACTOR_FRAMES / self.frames_per_score
             parts = [
                 with_factors(part, candidates.vocabulary, decode.factor_weight, deviation)
                 for part in parts
             ]
-        if candidates.prototypes:
-            pairs = zip(candidates.prototypes, parts, strict=True)
+        prototypes_of = candidates.scoring.prototypes
+        if prototypes_of:
+            pairs = zip(prototypes_of, parts, strict=True)
             parts = [prototypes.added_to(part) for prototypes, part in pairs]
         return ModelScores(
             n_frames=n_frames,
@@ -418,10 +432,10 @@ class Scorer(FrameScorer):
     def _order(self, transcript: Sequence[str] | None, n_frames: int) -> Tensor | None:
         """Return the class indices of a transcript, (M,)."""
         if transcript is None:
-            if self.run.config.model.transcript:
+            if self._has_transcript:
                 raise InputError("transcript", "the model aligns a transcript", "give one")
             return None
-        if not self.run.config.model.transcript:
+        if not self._has_transcript:
             raise InputError("transcript", "the model reads no transcript", "leave it out")
         if len(self._windows(n_frames)) > 1:
             problem = f"{self.window}, and a transcript"
@@ -437,7 +451,7 @@ class Scorer(FrameScorer):
     ) -> list[list[Voters]]:
         """Return the voters of each model for the raw features (T, D) of each video."""
         windows = [self._windows(len(features)) for features in videos]
-        data = self.run.config.data
+        data = self._data
         scores_per_row = data.stride if data.interleave else 1
         budget = ROWS_AT_ONCE if self.device.type == "cpu" else ROWS_AT_ONCE_GPU
         # (model, video, window) -> one element for each interleaved start
@@ -477,7 +491,7 @@ class Scorer(FrameScorer):
         self, videos: Sequence[Reals], windows: Sequence[Sequence[Window]]
     ) -> Iterator[Pass]:
         """Yield the rows of each start of each window."""
-        data = self.run.config.data
+        data = self._data
         margin = max(self.run.transform.context, default=0)
         for video, features in enumerate(videos):
             for window in windows[video]:
@@ -493,13 +507,13 @@ class Scorer(FrameScorer):
 
     def _windows(self, n_frames: int) -> list[Window]:
         """Return the windows in rows of the model, which stand for ``data.stride`` frames each."""
-        stride = self.run.config.data.stride
+        stride = self._data.stride
         window = -(-self.window // stride)
         return cut_windows(-(-n_frames // stride), window, self._overlap(window))
 
     def _overlap(self, window: int) -> int:
         """Return the rows that neighbours share: what convolutions reach, at most half a window."""
-        return min(2 * convolution_reach(self.run.config.model), window // 2)
+        return min(2 * self._reach, window // 2)
 
     def _read(
         self, model: FACT, passes: Sequence[Singles], candidates: CandidateSet, order: Tensor | None
@@ -517,9 +531,9 @@ class Scorer(FrameScorer):
             output = model(
                 values.to(self.device),
                 mask=mask,
-                text=candidates.text_embeddings,
+                text=candidates.scoring.text_embeddings,
                 transcript=transcript,
             )
-        batch = voters(output, self.run.config.decode.blocks)
+        batch = voters(output, self._decode.blocks)
         batch = replace(batch, features=output.blocks[-1].frame_features)
         return [batch.unpadded(index, length) for index, length in enumerate(lengths.tolist())]

@@ -164,7 +164,8 @@ class Segmenter:
         if key not in self._prototypes:
             videos = self._unlabelled_rows()
             self._prototypes[key] = self.scorer.prototypes(videos, candidates)
-        return replace(candidates, prototypes=self._prototypes[key])
+        scoring = replace(candidates.scoring, prototypes=self._prototypes[key])
+        return replace(candidates, scoring=scoring)
 
     def _unlabelled_rows(self) -> Iterator[Array]:
         """Yield the raw features (T, D) of the unlabelled videos."""
@@ -367,7 +368,7 @@ class Segmenter:
 
         It maps ``features`` (1, T, D), rows as the models read them
         (``run.transform(features)[::stride]``), and where the head reads names ``text`` (C, S, E)
-        (``choose(actions).text_embeddings``), to what is decoded outside of it
+        (``choose(actions).scoring.text_embeddings``), to what is decoded outside of it
         (docs/streaming.md): ``frames`` (K, T, C), and for models with update blocks ``tokens``
         (K, T, C) and ``has_token`` (K, T), of K models. T is any from ``model.tokens`` + 1, C any
         from 2. Names and settings of decoding are in its metadata, "fact_clip".

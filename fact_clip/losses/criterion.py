@@ -83,7 +83,7 @@ Loss = Callable[[Output, Truth], Tensor]
 """A term of the loss: of the output of a batch and its truth, a scalar that is already weighted."""
 
 LOSSES: Table[Loss] = Table("fact_clip.losses", {}, adopt_function)
-"""Terms of programs and plug-ins, for `LossConfig.terms`."""
+"""Terms of this program, for `LossConfig.terms`."""
 
 
 @dataclass(frozen=True)

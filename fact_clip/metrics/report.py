@@ -85,7 +85,7 @@ def _adopt(name: str, part: Any) -> Metric:
 
 
 METRICS: Table[Metric] = Table("fact_clip.metrics", {}, _adopt)
-"""Metrics of programs and plug-ins, which `evaluate` computes too."""
+"""Metrics of this program, which `evaluate` computes too."""
 
 
 @validated("ground_truth", "prediction")
@@ -151,15 +151,14 @@ def evaluate(
         by_group |= segment_figures(pooled, groups.unseen, overlap)
     if groups.unseen:
         result |= by_group
-    return result | _plugin_figures(videos)
+    return result | _registered_figures(videos)
 
 
-def _plugin_figures(videos: Sequence[Video]) -> dict[str, float]:
-    """Compute the metrics of plug-ins: a figure under their name, or several as name_key."""
+def _registered_figures(videos: Sequence[Video]) -> dict[str, float]:
+    """Compute registered metrics: a figure under their name, or several as name_key."""
     figures = {}
     for name, metric in METRICS.items():
-        package = METRICS.package(name)
-        where = f"metric {name!r} of {package}" if package else f"metric {name!r}"
+        where = f"metric {name!r}"
         with library_errors(where, "it fails", Exception, fix="correct or remove it"):
             value = metric([true for true, _ in videos], [guess for _, guess in videos])
         if isinstance(value, Mapping):

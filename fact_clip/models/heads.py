@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, normalize, pad
 
 from fact_clip.core.errors import InputError
-from fact_clip.core.plugins import Table
+from fact_clip.core.plugins import PluginTable
 from fact_clip.models.kernels.base import full_precision
 
 KEY_WIDTH = 64  # Width in which the text head compares features and text
@@ -336,7 +336,7 @@ _HEADS: dict[str, type[Head]] = {
     "text": TextHead,
     "similarity": SimilarityHead,
 }
-HEADS = Table("fact_clip.heads", _HEADS, _adopt)
+HEADS = PluginTable("fact_clip.heads", _HEADS, _adopt)
 
 
 def is_open(head: str) -> bool:

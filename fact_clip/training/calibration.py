@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from fact_clip.decoding.calibration import (
 from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
 from fact_clip.run import LoadedRun, Run, member_folders
+from fact_clip.training.class_map import ClassMap
 
 logger = logging.getLogger(__name__)
 
@@ -51,18 +53,18 @@ VideoLabels = list[NDArray[np.int64]]
 
 
 class ScoredVideos:
-    """Videos that a model has scored once, so that they can be decoded with several settings.
+    """Videos that some models score once, so that they can be decoded with several settings.
 
     Args:
-        scorer: the model.
+        scorer: the models.
         dataset: of the videos.
         video_names: the videos.
         actions: names of the candidates; None: the classes of the run.
         scores: of the videos, if they are known already.
 
     Attributes:
-        vocabulary: the classes of the data set and the candidates that it lacks.
-        class_of_candidate: (C,) the index of each candidate in `vocabulary`.
+        candidates: as the run scores and corrects them.
+        classes: what their indices are among the labels of the data set.
         truth: true labels of each video.
     """
 
@@ -74,37 +76,35 @@ class ScoredVideos:
         actions: Sequence[str] | None = None,
         scores: Sequence[ModelScores] | None = None,
     ) -> None:
+        self.scorer = scorer
+        self.dataset = dataset
+        self.video_names = video_names
         self.settings = scorer.settings
         self.candidates = scorer.choose(actions)
-        self.vocabulary, self.class_of_candidate = self.candidates.extend(dataset.vocabulary)
-        if not scores:
-            scores = [scorer.score(dataset.features(name), self.candidates) for name in video_names]
-        self.scores = scores
+        self.classes = ClassMap.of(dataset.vocabulary, self.candidates)
         self.truth = [dataset.labels(name) for name in video_names]
+        if scores:
+            self.scores = list(scores)  # in place of the cached property
+
+    @cached_property
+    def scores(self) -> list[ModelScores]:
+        """Return the scores of each video, which are computed when they are first needed."""
+        features = map(self.dataset.features, self.video_names)
+        return [self.scorer.score(rows, self.candidates) for rows in features]
 
     def decoded(
         self, candidates: CandidateSet, settings: DecodeSettings | None = None
     ) -> VideoLabels:
         """Decode each video with these corrections of the candidates; None: the run's settings."""
-        settings = settings or self.settings
-        return [
-            self.class_of_candidate[decode_scores(scores, candidates, settings)[0]]
-            for scores in self.scores
-        ]
-
-    def corrected(self, calibration: Calibration) -> CandidateSet:
-        """Return the candidates with the corrections of a calibration."""
-        vocabulary = self.candidates.vocabulary
-        return replace(
-            self.candidates,
-            log_prior=calibration.weighted_log_prior(vocabulary),
-            trained=calibration.is_seen(vocabulary),
-            gamma=calibration.gamma,
-        )
+        labels = []
+        for scores in self.scores:
+            indices, _ = decode_scores(scores, candidates, settings or self.settings)
+            labels.append(self.classes.labels(indices))
+        return labels
 
     def calibrated(self, calibration: Calibration) -> VideoLabels:
         """Decode each video with a calibration."""
-        return self.decoded(self.corrected(calibration))
+        return self.decoded(self.candidates.calibrated(calibration))
 
     def with_gammas(
         self, calibration: Calibration, gammas: Sequence[float] = GAMMAS
@@ -112,40 +112,36 @@ class ScoredVideos:
         """Decode each video with each of G gammas in place of that of the calibration.
 
         Yields:
-            (G, T) class indices, one video after the other.
+            (G, T) labels, one video after the other.
         """
-        candidates = self.corrected(replace(calibration, gamma=0.0))
+        candidates = self.candidates.calibrated(replace(calibration, gamma=0.0))
         seen = calibration.is_seen(candidates.vocabulary)
         for scores in paced(self.scores, "decoding with each gamma", logger):
-            labels = decode_gammas(scores, candidates, seen, gammas, self.settings)
-            yield self.class_of_candidate[labels]
+            indices = decode_gammas(scores, candidates, seen, gammas, self.settings)
+            yield self.classes.labels(indices)
 
     def among(self, classes: Sequence[int]) -> VideoLabels | None:
         """Decode each video with these classes alone; None if none of them is a candidate."""
-        allowed = np.isin(self.class_of_candidate, classes) & self.candidates.is_allowed
+        allowed = self.classes.allowed_among(classes)
         if not allowed.any():
             return None
-        return self.decoded(replace(self.candidates, log_prior=None, gamma=0.0, allowed=allowed))
+        return self.decoded(replace(self.candidates.uncorrected(), allowed=allowed))
 
     def log_score_tables(self, calibration: Calibration) -> list[NDArray[np.float64]]:
-        """Return calibrated log scores (T, C) of each video over `vocabulary`.
+        """Return calibrated log scores (T, K) of each video by label.
 
         A class that is not allowed, or no candidate, has -inf.
         """
-        candidates = self.corrected(calibration)
-        not_allowed = self.class_of_candidate[~candidates.is_allowed]
+        candidates = self.candidates.calibrated(calibration)
         tables = []
         for scores in self.scores:
-            table = np.full((scores.n_frames, len(self.vocabulary)), -np.inf)
             rows = _log_scores(scores, candidates)  # (T', C)
-            table[:, self.class_of_candidate] = rows[scores.row_of_frame]
-            table[:, not_allowed] = -np.inf
-            tables.append(table)
+            tables.append(self.classes.log_scores(rows[scores.row_of_frame]))
         return tables
 
     def uncorrected_log_scores(self) -> list[NDArray[np.float64]]:
         """Return log scores (T', C) of each video without a correction."""
-        candidates = replace(self.candidates, log_prior=None, gamma=0.0, allowed=None)
+        candidates = replace(self.candidates.uncorrected(), allowed=None)
         return [_log_scores(scores, candidates) for scores in self.scores]
 
 
@@ -154,72 +150,63 @@ def _log_scores(scores: ModelScores, candidates: CandidateSet) -> NDArray[np.flo
     return np.log(np.maximum(table, np.finfo(table.dtype).tiny))
 
 
-@dataclass(frozen=True)
-class CalibrationVideos:
-    """Videos that some models have not learned, with what applies to these models.
+class GammaCounts:
+    """Frames of K classes, and how many of them are right with each of G gammas.
 
-    Attributes:
-        scored: the videos.
-        calibration: of the models.
-        groups: classes by role.
-    """
-
-    scored: ScoredVideos
-    calibration: Calibration
-    groups: ClassGroups
-
-
-def curve_over_gammas(
-    parts: Sequence[CalibrationVideos], gammas: Sequence[float] = GAMMAS
-) -> metrics.SeenUnseenCurve:
-    """Compute the accuracy of seen and of unseen classes over gamma.
+    A class may be seen by one model and unseen by another, so a frame is counted in a table of two
+    rows: as seen or as unseen.
 
     Args:
-        parts: videos, which are decoded as in use.
         gammas: values of gamma, 0 among them.
-
-    Returns:
-        The curve over all videos of the parts.
+        n_classes: K.
     """
-    n_classes = max(len(part.scored.vocabulary) for part in parts)
-    # An unseen class is counted at its index + n_classes.
-    total = np.zeros(2 * n_classes, np.int64)
-    right = np.zeros((len(gammas), 2 * n_classes), np.int64)
-    background: set[int] = set()
-    for part in parts:
-        groups = part.groups
-        background |= {*groups.background}
-        decoded = part.scored.with_gammas(part.calibration, gammas)
-        for truth, predictions in zip(part.scored.truth, decoded, strict=True):
+
+    def __init__(self, gammas: Sequence[float], n_classes: int) -> None:
+        self.gammas = gammas
+        self.frames = np.zeros((2, n_classes), np.int64)
+        self.right = np.zeros((len(gammas), 2, n_classes), np.int64)
+        self.background: set[int] = set()
+
+    def add(self, videos: ScoredVideos, calibration: Calibration, groups: ClassGroups) -> None:
+        """Count the frames of videos.
+
+        Args:
+            videos: which are decoded as in use.
+            calibration: of their models.
+            groups: what the classes are for these models.
+        """
+        self.background |= groups.background
+        decoded = videos.with_gammas(calibration, self.gammas)
+        for truth, predictions in zip(videos.truth, decoded, strict=True):
             is_counted = (truth >= 0) & ~np.isin(truth, [*groups.also_unseen])
-            is_unseen = np.isin(truth, [*groups.unseen])
-            index = np.where(is_unseen, truth + n_classes, truth)
-            total += np.bincount(index[is_counted], minlength=2 * n_classes)
-            for number, is_right in enumerate(predictions == truth):
-                hits = index[is_counted & is_right]
-                right[number] += np.bincount(hits, minlength=2 * n_classes)
-    counts = {
-        gamma: metrics.FrameCounts.of_arrays(total, hits)
-        for gamma, hits in zip(gammas, right, strict=True)
-    }
-    return metrics.curve_of_counts(counts, range(n_classes, 2 * n_classes), tuple(background))
+            role = np.isin(truth, [*groups.unseen]).astype(np.int64)  # the row of each frame
+            cell = role * self.frames.shape[1] + truth
+            self.frames += self._table(cell[is_counted])
+            for right, is_right in zip(self.right, predictions == truth, strict=True):
+                right += self._table(cell[is_counted & is_right])
+
+    def _table(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how often each cell of the table occurs, (2, K)."""
+        return np.bincount(cells, minlength=self.frames.size).reshape(self.frames.shape)
+
+    def curve(self) -> metrics.SeenUnseenCurve:
+        """Return the accuracy of seen and of unseen classes over gamma."""
+        counts = {
+            gamma: metrics.FrameCounts.of_arrays(self.frames.ravel(), right.ravel())
+            for gamma, right in zip(self.gammas, self.right, strict=True)
+        }
+        n_classes = self.frames.shape[1]
+        unseen = range(n_classes, 2 * n_classes)
+        return metrics.curve_of_counts(counts, unseen, tuple(self.background))
 
 
-@dataclass(frozen=True)
-class CalibrationPair:
-    """A scorer, and the data set whose validation videos it decodes."""
-
-    scorer: Scorer
-    dataset: Dataset
-
-
-def calibration_pairs(
+def validation_videos(
     run: Run,
     dataset: Dataset,
     device: torch.device | str,
     calibration: Calibration | None = None,
-) -> list[CalibrationPair]:
-    """Return the scorers for calibration, each with a data set whose validation videos it decodes.
+) -> list[ScoredVideos]:
+    """Return the validation videos, with the models of a run that have not learned them.
 
     Args:
         run: the trained run.
@@ -228,14 +215,14 @@ def calibration_pairs(
         calibration: a calibration to apply, or None to learn one.
 
     Returns:
-        One pair for a run whose members share their validation videos, otherwise one pair for each
+        One element for a run whose members share their validation videos, otherwise one for each
         member.
     """
     if not run.config.train.member_parts:
         loaded = LoadedRun(run, run.models(), calibration)
-        return [CalibrationPair(Scorer(loaded, device), dataset)]
+        return [ScoredVideos(Scorer(loaded, device), dataset, dataset.validation)]
     loaded = LoadedRun(run, [run.model()], calibration)
-    pairs = [CalibrationPair(Scorer(loaded, device), dataset)]
+    videos = [ScoredVideos(Scorer(loaded, device), dataset, dataset.validation)]
     for folder in member_folders(run.path, run.config.train.members):
         member = Run.read(folder)
         # The configuration of the run, whose decoding may have been overridden, with the
@@ -247,11 +234,12 @@ def calibration_pairs(
         data = run.config.data.model_copy(update=update)
         config = run.config.model_copy(update={"data": data})
         loaded = LoadedRun(replace(member, config=config), [member.model()], calibration)
-        pairs.append(CalibrationPair(Scorer(loaded, device), Dataset.open(data, dataset.folder)))
-    return pairs
+        of_member = Dataset.open(data, dataset.folder)
+        videos.append(ScoredVideos(Scorer(loaded, device), of_member, of_member.validation))
+    return videos
 
 
-def calibrate(pairs: Sequence[CalibrationPair]) -> Calibration:
+def calibrate(videos: Sequence[ScoredVideos], config: DecodeConfig) -> Calibration:
     """Learn gamma and the prior from validation videos and training labels alone.
 
     Where no validation video has a frame of a validation-unseen class, all classes without training
@@ -259,55 +247,50 @@ def calibrate(pairs: Sequence[CalibrationPair]) -> Calibration:
     an ensemble has learned is seen where all are used.
 
     Args:
-        pairs: those of `calibration_pairs`.
+        videos: the result of `validation_videos`.
+        config: of the run, for its prior and the cost of gamma.
 
     Raises:
         InputError: the prior needs validation videos and there are none.
     """
-    datasets = [pair.dataset for pair in pairs]
-    config = pairs[0].scorer.run.config.decode
+    datasets = [part.dataset for part in videos]
     check_posterior(config, datasets[0])
     start = uncalibrated(datasets, config.prior_weight)
     if not datasets[0].validation:
         return start
-    scored = [ScoredVideos(pair.scorer, pair.dataset, pair.dataset.validation) for pair in pairs]
     if config.prior_weight:
-        start = _with_prior(start, datasets, scored)
-    parts = _calibration_videos(scored, datasets, start)
-    return replace(start, gamma=_choose_gamma(parts, config.gamma_cost))
+        start = _with_prior(start, videos)
+    return replace(start, gamma=_choose_gamma(videos, start, config.gamma_cost))
 
 
-def _calibration_videos(
-    scored: Sequence[ScoredVideos], datasets: Sequence[Dataset], start: Calibration
-) -> list[CalibrationVideos]:
-    """Return the validation videos with the class groups that gamma is chosen with."""
-    has_unseen_frames = any(_has_unseen_frames(dataset) for dataset in datasets)
-    parts = []
-    for videos, dataset in zip(scored, datasets, strict=True):
-        unseen = dataset.validation_unseen
-        also_unseen = dataset.unseen
-        if not has_unseen_frames:
-            unseen = dataset.unseen
-            also_unseen = dataset.validation_unseen
-        part = CalibrationVideos(
-            scored=videos,
-            calibration=replace(start, seen=uncalibrated([dataset]).seen),
-            groups=class_groups(unseen, dataset.vocabulary.background_indices, also_unseen),
-        )
-        parts.append(part)
-    return parts
-
-
-def _choose_gamma(parts: Sequence[CalibrationVideos], cost: float) -> float:
+def _choose_gamma(videos: Sequence[ScoredVideos], start: Calibration, cost: float) -> float:
     """Choose gamma by its cost in seen accuracy, first coarsely, then between neighbours."""
-    coarse = choose_gamma_by_cost(curve_over_gammas(parts, GAMMAS), cost)
+    coarse = choose_gamma_by_cost(_validation_curve(videos, start, GAMMAS), cost)
     index = GAMMAS.index(coarse)
     lower = GAMMAS[max(index - 1, 0)]
     upper = GAMMAS[min(index + 1, len(GAMMAS) - 1)]
     fine = {0.0}
     for neighbour in (lower, upper):
         fine.update(np.linspace(coarse, neighbour, _STEPS_BETWEEN + 1).tolist())
-    return choose_gamma_by_cost(curve_over_gammas(parts, sorted(fine)), cost)
+    return choose_gamma_by_cost(_validation_curve(videos, start, sorted(fine)), cost)
+
+
+def _validation_curve(
+    videos: Sequence[ScoredVideos], start: Calibration, gammas: Sequence[float]
+) -> metrics.SeenUnseenCurve:
+    """Return the curve over the validation videos of all models."""
+    counts = GammaCounts(gammas, len(videos[0].classes.vocabulary))
+    has_unseen_frames = any(_has_unseen_frames(part.dataset) for part in videos)
+    for part in videos:
+        dataset = part.dataset
+        unseen = dataset.validation_unseen
+        also_unseen = dataset.unseen
+        if not has_unseen_frames:
+            unseen, also_unseen = also_unseen, unseen
+        groups = class_groups(unseen, dataset.vocabulary.background_indices, also_unseen)
+        seen_by_model = uncalibrated([dataset]).seen
+        counts.add(part, replace(start, seen=seen_by_model), groups)
+    return counts.curve()
 
 
 def check_posterior(config: DecodeConfig, dataset: Dataset) -> None:
@@ -340,17 +323,16 @@ def uncalibrated(datasets: Sequence[Dataset], prior_weight: float = 0.0) -> Cali
 
 def _training_frames(datasets: Sequence[Dataset]) -> NDArray[np.int64]:
     """Return the training frames of each class, (C,), in the data set that has most of it."""
-    return np.max([dataset.class_counts() for dataset in datasets], axis=0)
+    return np.max([dataset.training_counts for dataset in datasets], axis=0)
 
 
-def _with_prior(
-    start: Calibration, datasets: Sequence[Dataset], scored: Sequence[ScoredVideos]
-) -> Calibration:
+def _with_prior(start: Calibration, videos: Sequence[ScoredVideos]) -> Calibration:
     """Return the calibration with log p(c) of all actions, and 0 for background."""
+    datasets = [part.dataset for part in videos]
     vocabulary = datasets[0].vocabulary
     tables = []
-    for videos in scored:
-        tables += videos.uncorrected_log_scores()
+    for part in videos:
+        tables += part.uncorrected_log_scores()
     expected = start.log_prior(vocabulary)
     posterior = log_mean_posterior(tables, _SMOOTHING)
     prior = log_prior(expected, _training_frames(datasets), posterior)
@@ -380,13 +362,12 @@ def learn_confidence(
     labels: VideoLabels = []
     scores: list[NDArray[np.float64]] = []
     truth: VideoLabels = []
-    for pair in calibration_pairs(run, dataset, device, calibration):
-        videos = pair.dataset.validation
-        for name in paced(videos, "confidences of validation videos", logger):
-            predicted, score = pair.scorer.predict(pair.dataset.features(name))
-            labels.append(predicted)
+    for videos in validation_videos(run, dataset, device, calibration):
+        for name in paced(videos.video_names, "confidences of validation videos", logger):
+            indices, score = videos.scorer.predict(videos.dataset.features(name))
+            labels.append(videos.classes.labels(indices))
             scores.append(score.astype(np.float64))
-            truth.append(pair.dataset.labels(name))
+        truth += videos.truth
     if not any((true >= 0).any() for true in truth):
         return None
     return Confidence.learned(labels, scores, truth)

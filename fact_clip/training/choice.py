@@ -18,14 +18,13 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.separability import SEPARABLE, separability
 from fact_clip.decoding import Calibration
 from fact_clip.decoding.choice import DecodeValues, DecodingChoice
-from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
 from fact_clip.run import Run
 from fact_clip.training.calibration import (
     ScoredVideos,
     calibrate,
-    calibration_pairs,
     learn_confidence,
+    validation_videos,
 )
 from fact_clip.training.evaluation import video_figures
 
@@ -81,20 +80,14 @@ def choose_decoding(
         reason = "the features seem to have seen the labels, so the recipe's formula decides"
         return replace(unchanged, reason=reason)
 
-    scored = []
-    for pair in calibration_pairs(run, dataset, device, calibration):
-        videos = ScoredVideos(pair.scorer, pair.dataset, pair.dataset.validation)
-        scored.append((pair.scorer, videos))
+    parts = validation_videos(run, dataset, device, calibration)
     trials = []
     orders = sorted({0.0, decode.order})
     for scale, order in product(SCALES, orders):
         penalty = decode.switch_penalty
         if scale != 1:
             penalty = round(penalty * scale, 2)
-        figures = [
-            _figures(scorer, videos, penalty, order, run.config.evaluation)
-            for scorer, videos in scored
-        ]
+        figures = [_figures(videos, penalty, order, run.config.evaluation) for videos in parts]
         trial = _Trial(
             settings={"switch_penalty": penalty, "order": order},
             distance=abs(np.log(scale)) + abs(order - decode.order),
@@ -105,20 +98,19 @@ def choose_decoding(
 
 
 def _figures(
-    scorer: Scorer,
     videos: ScoredVideos,
     penalty: float,
     order: float,
     evaluation: EvaluationConfig,
 ) -> NDArray[np.float64]:
     """Return the mean of accuracy, edit and F1@50 of each video, in points, (V,)."""
-    candidates = replace(
-        videos.candidates,
-        transition_costs=scorer.reader.transition_costs(videos.candidates.vocabulary, order),
-    )
+    candidates = videos.candidates
+    transitions = videos.scorer.reader.transition_costs(candidates.vocabulary, order)
+    costs = replace(candidates.costs, transitions=transitions)
+    candidates = replace(candidates, costs=costs)
     settings = videos.settings.model_copy(update={"switch_penalty": penalty})
     labels = videos.decoded(candidates, settings)
-    return video_figures(evaluation, videos.vocabulary, videos.truth, labels)
+    return video_figures(evaluation, videos.classes.vocabulary, videos.truth, labels)
 
 
 def _chosen(unchanged: DecodingChoice, trials: Sequence[_Trial]) -> DecodingChoice:
@@ -161,7 +153,7 @@ def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
     """
     calibration = None
     if dataset.holdout is not None and is_open(run.config.model.head):
-        calibration = calibrate(calibration_pairs(run, dataset, device))
+        calibration = calibrate(validation_videos(run, dataset, device), run.config.decode)
         write_value(inside(run.path, "calibration.json"), calibration)
     choice = choose_decoding(run, dataset, device, calibration)
     if choice is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,6 @@ from fact_clip.datasets.clicks import (
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import class_scores
 from fact_clip.inference.scorer import Scorer
-from fact_clip.run import Run
 
 FIRST_SHARE = 0.1
 """Share of the way from a click to the middle between two that is labelled at first."""
@@ -48,16 +48,16 @@ class ClickBorders:
     epoch.
 
     Args:
-        run: the run that is trained.
+        folder: of the run that is trained.
+        epochs: of the training.
         dataset: its data set, whose labels of these videos are changed.
         epoch: epochs that are done.
     """
 
-    def __init__(self, run: Run, dataset: Dataset, epoch: int) -> None:
-        self.path = inside(run.path, _FILE)
+    def __init__(self, folder: Path, epochs: int, dataset: Dataset, epoch: int) -> None:
+        self.path = inside(folder, _FILE)
         self.dataset = dataset
         self.clicks = dataset.clicks(dataset.train)
-        epochs = run.config.train.epochs
         self.labels = {name: dataset.all_labels(name)[self.clicks[name]] for name in self.clicks}
         self.moves = {math.ceil(share * epochs) for share in MOVES}
         self._history: dict[int, Borders] = {}

@@ -50,9 +50,10 @@ from fact_clip.training import zero_shot
 from fact_clip.training.calibration import (
     VideoLabels,
     calibrate,
-    calibration_pairs,
     learn_confidence,
+    validation_videos,
 )
+from fact_clip.training.class_map import ClassMap
 from fact_clip.training.results import Evaluation
 
 logger = logging.getLogger(__name__)
@@ -82,8 +83,8 @@ class ScoredSplit:
     Attributes:
         video_names: the videos.
         candidates: the classes that frames were named with.
-        vocabulary: the classes of the data set, and the candidates that it lacks.
-        truth: true labels of each video, indices of `vocabulary`.
+        classes: what their indices are among the labels of the data set.
+        truth: true labels of each video.
         rows: by video, the labels and scores of each row of a timeline: "prediction", "frames" and
             "tokens".
         scores: of each video, to be decoded in other ways, where classes are held out.
@@ -92,7 +93,7 @@ class ScoredSplit:
 
     video_names: Names
     candidates: CandidateSet
-    vocabulary: Vocabulary
+    classes: ClassMap
     truth: VideoLabels
     rows: list[dict[str, Labels]]
     scores: list[ModelScores]
@@ -249,7 +250,7 @@ def score_split(
     """
     video_names = split_names(dataset, split)
     candidates = scorer.choose(actions)
-    vocabulary, class_of_candidate = candidates.extend(dataset.vocabulary)
+    classes = ClassMap.of(dataset.vocabulary, candidates)
     needs_scores = dataset.holdout is not None
     has_transcript = scorer.run.config.model.transcript
     dataset.check_sidecars(video_names)
@@ -261,21 +262,21 @@ def score_split(
         decoded = {PREDICTION: decode_scores(scores, candidates, scorer.settings)}
         decoded |= voter_labels(scores, candidates)
         rows = {
-            row: (class_of_candidate[labels], shares) for row, (labels, shares) in decoded.items()
+            row: (classes.labels(indices), shares) for row, (indices, shares) in decoded.items()
         }
         members = []
         if len(scores.voters) > 1:
             for voter in scores.voters:
                 alone = replace(scores, voters=(voter,))
-                labels, _ = decode_scores(alone, candidates, scorer.settings)
-                members.append(class_of_candidate[labels])
+                indices, _ = decode_scores(alone, candidates, scorer.settings)
+                members.append(classes.labels(indices))
         # On the CPU, because another process has another GPU.
         results.append((rows, scores.to("cpu") if needs_scores else None, members))
     results = processes.gather(results, len(video_names))
     return ScoredSplit(
         video_names=video_names,
         candidates=candidates,
-        vocabulary=vocabulary,
+        classes=classes,
         truth=[dataset.labels(name) for name in video_names],
         rows=[rows for rows, *_ in results],
         scores=[scores.to(scorer.device) for _, scores, _ in results if scores is not None],
@@ -287,7 +288,7 @@ def _write_predictions(scored: ScoredSplit, folder: Path) -> None:
     """Write the predicted names of each video, one a line."""
     for name, labels in zip(scored.video_names, scored.prediction, strict=True):
         path = inside(folder, f"{name}.txt")
-        write_lines(path, scored.vocabulary.decode(labels))
+        write_lines(path, scored.classes.vocabulary.decode(labels))
 
 
 def _figures(scorer: Scorer, dataset: Dataset, scored: ScoredSplit, split: str) -> Json:
@@ -295,13 +296,15 @@ def _figures(scorer: Scorer, dataset: Dataset, scored: ScoredSplit, split: str) 
     if not any((labels >= 0).any() for labels in scored.truth):
         logger.warning("no frame of the %s videos has a label, so all figures are 0 or 100", split)
     figures = score(
-        scorer.run.config.evaluation, scored.vocabulary, scored.truth, scored.prediction
+        scorer.run.config.evaluation, scored.classes.vocabulary, scored.truth, scored.prediction
     )
     figures["reliability"] = _reliability(scorer, scored)
     if len(scorer.models) > 1:
         figures["members"] = []
         for member in zip(*scored.members, strict=True):
-            alone = score(scorer.run.config.evaluation, scored.vocabulary, scored.truth, [*member])
+            alone = score(
+                scorer.run.config.evaluation, scored.classes.vocabulary, scored.truth, [*member]
+            )
             figures["members"].append(alone["metrics"])
     return figures
 
@@ -310,9 +313,7 @@ def _save_record(path: Path, scorer: Scorer, dataset: Dataset, scored: ScoredSpl
     """Write what a report needs; predictions have the confidences that `segment` reports."""
     from fact_clip.report.record import Record, Video
 
-    # Candidates that the data set lacks come after its classes.
-    counts = np.zeros(len(scored.vocabulary), dtype=np.int64)
-    counts[: len(dataset.vocabulary)] = dataset.class_counts()
+    counts = scored.classes.counts(dataset.training_counts)
     videos = []
     for name, rows in zip(scored.video_names, scored.rows, strict=True):
         labels = {"truth": dataset.labels(name)}
@@ -326,7 +327,7 @@ def _save_record(path: Path, scorer: Scorer, dataset: Dataset, scored: ScoredSpl
         "torch": torch.__version__,
         "commit": commit() or "unknown",
     }
-    Record(scored.vocabulary, counts, versions, videos).save(path)
+    Record(scored.classes.vocabulary, counts, versions, videos).save(path)
 
 
 def open_run(
@@ -370,7 +371,8 @@ def open_run(
     )
     if not is_decoded_alike:
         if calibration is not None and dataset.holdout is not None:
-            calibration = calibrate(calibration_pairs(run, dataset, torch_device))
+            videos = validation_videos(run, dataset, torch_device)
+            calibration = calibrate(videos, run.config.decode)
         if confidence is not None:
             confidence = learn_confidence(run, dataset, torch_device, calibration)
     warn_of_unused([run.config], overrides)

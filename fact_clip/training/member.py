@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from pathlib import Path
 
 from fact_clip.core.distributed import end_with_parent
 
@@ -35,11 +36,11 @@ def main(recipe: str, out: str, parent: str, *options: str) -> None:
     from fact_clip.config import Config
     from fact_clip.core import InputError
     from fact_clip.training.plan import resolve
-    from fact_clip.training.runs import train
+    from fact_clip.training.runs import train_single
 
     try:
         plan = resolve(Config.load(recipe), is_checked=True)
-        train(plan, out, resume="--resume" in options)
+        train_single(plan, Path(out), resume="--resume" in options)
     except InputError as error:
         sys.exit(f"fact-clip: {error}")
 

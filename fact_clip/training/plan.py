@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,6 @@ from fact_clip.run import Run
 from fact_clip.training.calibration import check_posterior
 from fact_clip.training.callbacks import check_loggers
 from fact_clip.training.start import read_start
-
-logger = logging.getLogger(__name__)
 
 ALIKE = 0.99  # cosine of the vectors of two classes, above which they are reported
 
@@ -76,12 +74,6 @@ class Plan:
     texts: Mapping[str, Tensor] = field(default_factory=dict)
     start: Run | None = None
     notes: tuple[Note, ...] = ()
-
-
-def report_notes(notes: Iterable[Note]) -> None:
-    """Log what was decided, with the logger whose notes the command line shows."""
-    for note in notes:
-        logger.log(note.level, "%s", note.message)
 
 
 def resolve(config: Config, folder: DataStore | None = None, is_checked: bool = False) -> Plan:
@@ -214,7 +206,7 @@ class _Planner:
             return Decision(notes=(Note(message, logging.WARNING),))
         values = {"data.validation_unseen": names}
         if names:
-            counts = self.dataset.class_counts(self.dataset.validation).tolist()
+            counts = self.dataset.validation_counts.tolist()
             frames_of = dict(zip(self.dataset.vocabulary.names, counts, strict=True))
             classes = ", ".join(f"{name!r} ({frames_of[name]} frames there)" for name in names)
             message = (

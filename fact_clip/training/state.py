@@ -15,8 +15,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fact_clip.config import flattened
-from fact_clip.core import FileLocation, InputError
+from fact_clip.config import TrainConfig, flattened
+from fact_clip.core import FileLocation, InputError, Json
 from fact_clip.core.distributed import Processes
 from fact_clip.core.io import parse_value, read_text
 from fact_clip.core.paths import inside
@@ -31,11 +31,21 @@ from fact_clip.datasets.statistics import (
     transitions,
 )
 from fact_clip.decoding.durations import Durations
+from fact_clip.inference.scorer import Scorer
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.heads import is_open
 from fact_clip.models.similarity import CHANNELS
-from fact_clip.run import Run, check_classes, classes_of, load_strictly, read_weights, save_weights
+from fact_clip.run import (
+    LoadedRun,
+    Run,
+    check_classes,
+    classes_of,
+    load_strictly,
+    read_weights,
+    save_weights,
+)
+from fact_clip.training.callbacks import LOGGERS, Callback, FileLog
 from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels
 
@@ -321,7 +331,7 @@ def make_criterion(run: Run, dataset: Dataset) -> Criterion:
         background,
         run.mean_transcript_length,
         dataset.hidden if has_all_classes else (),
-        dataset.class_counts(dataset.train)[list(labels)].tolist(),
+        dataset.training_counts[list(labels)].tolist(),
     )
 
 
@@ -342,75 +352,117 @@ class TrainingState:
     terms: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = field(default_factory=dict)
 
 
-def save_state(
-    run: Run,
-    state: TrainingState,
-    models: Mapping[str, nn.Module],
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    """Write the state of a training; a run resumed from it continues exactly.
+class RunFiles:
+    """The folder of a run that is trained: weights, state and logs.
 
     Args:
-        run: the run, into whose folder it is written.
-        state: the progress.
-        models: by prefix, "model." and "average.".
-        optimizer: of the training.
+        run: as `begin` described it.
+
+    Attributes:
+        path: the folder.
+        config: of the run, for callbacks.
     """
-    tensors: dict[str, Tensor] = {}
-    for prefix, model in models.items():
-        tensors |= model.state_dict(prefix=prefix)
-    for index, values in optimizer.state_dict()["state"].items():
-        for key, value in values.items():
-            if value is not None:
-                tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
-    facts = {**asdict(state), "classes": run.vocabulary.names}
-    save_weights(inside(run.path, "last.safetensors"), tensors, facts)
 
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.path = run.path
+        self.config = run.config
 
-def restore_state(
-    run: Run, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
-) -> TrainingState:
-    """Load what `save_state` wrote into the models and the optimiser.
+    def rewrite(self) -> None:
+        """Write the description of a run that is resumed, without the decoding it had learned."""
+        (self.path / "decoding.json").unlink(missing_ok=True)
+        self._run.write()
 
-    Returns:
-        The progress.
+    def scorer(self, model: FACT) -> Scorer:
+        """Return a scorer with these weights, on their device."""
+        device = next(model.parameters()).device
+        return Scorer(LoadedRun(self._run, [model]), device)
 
-    Raises:
-        InputError: the file is damaged or belongs to another training.
-    """
-    path = run.path / "last.safetensors"
-    tensors, facts = read_weights(path)
-    check_classes(run, facts.get("classes"), path)
-    for prefix, model in models.items():
-        weights = {
-            name.removeprefix(prefix): tensor
-            for name, tensor in tensors.items()
-            if name.startswith(prefix)
-        }
-        load_strictly(model, weights, path)
-    if "epoch" not in facts:
-        raise InputError(path, "no facts about the training", _ANEW)
-    state = parse_value(TrainingState, facts, path, _ANEW)
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        match = re.fullmatch(r"optimizer\.([0-9]+)\.(\w+)", name)
-        if match:
-            moments.setdefault(int(match[1]), {})[match[2]] = tensor
-    _check_state(run, state, moments, optimizer)
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    return state
+    def logs(self, last_epoch: int) -> list[Callback]:
+        """Return the loggers of the configuration; `FileLog` drops rows after an epoch."""
+        settings = self.config.model_dump(mode="json")
+        logs: list[Callback] = [FileLog(self.path, last_epoch)]
+        for name in self.config.train.loggers:
+            logs.append(LOGGERS[name](self.path, settings))
+        return logs
+
+    def save_model(self, model: FACT, facts: Json) -> Path:
+        """Write weights with facts about them, and return the path."""
+        path = inside(self.path, "model.safetensors")
+        save_weights(path, model.state_dict(), {**facts, "classes": self._run.vocabulary.names})
+        return path
+
+    def save(
+        self,
+        state: TrainingState,
+        models: Mapping[str, nn.Module],
+        optimizer: torch.optim.Optimizer,
+    ) -> Path:
+        """Write the state of a training; a run resumed from it continues exactly.
+
+        Args:
+            state: the progress.
+            models: by prefix, "model." and "average.".
+            optimizer: of the training.
+
+        Returns:
+            The path of the file.
+        """
+        tensors: dict[str, Tensor] = {}
+        for prefix, model in models.items():
+            tensors |= model.state_dict(prefix=prefix)
+        for index, values in optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                if value is not None:
+                    tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
+        facts = {**asdict(state), "classes": self._run.vocabulary.names}
+        path = inside(self.path, "last.safetensors")
+        save_weights(path, tensors, facts)
+        return path
+
+    def restore(
+        self, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
+    ) -> TrainingState:
+        """Load what `save` wrote into the models and the optimiser.
+
+        Returns:
+            The progress.
+
+        Raises:
+            InputError: the file is damaged or belongs to another training.
+        """
+        path = self.path / "last.safetensors"
+        tensors, facts = read_weights(path)
+        check_classes(self._run, facts.get("classes"), path)
+        for prefix, model in models.items():
+            weights = {
+                name.removeprefix(prefix): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(prefix)
+            }
+            load_strictly(model, weights, path)
+        if "epoch" not in facts:
+            raise InputError(path, "no facts about the training", _ANEW)
+        state = parse_value(TrainingState, facts, path, _ANEW)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            match = re.fullmatch(r"optimizer\.([0-9]+)\.(\w+)", name)
+            if match:
+                moments.setdefault(int(match[1]), {})[match[2]] = tensor
+        _check_state(path, self.config.train, state, moments, optimizer)
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        return state
 
 
 def _check_state(
-    run: Run,
+    path: Path,
+    settings: TrainConfig,
     state: TrainingState,
     moments: Mapping[int, Mapping[str, Tensor]],
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Raise an InputError if a state does not fit its run and the optimiser."""
-    settings = run.config.train
-    path = run.path / "last.safetensors"
+    """Raise an InputError if a state does not fit the settings and the optimiser."""
     if state.epoch and not moments:
         raise InputError(path, f"no state of {settings.optimizer}", _ANEW)
     parameters = dict(enumerate(optimizer.param_groups[0]["params"]))
@@ -427,6 +479,6 @@ def _check_state(
     if state.epoch > settings.epochs:
         problem = f"{settings.epochs}, but {state.epoch} are done"
         raise InputError("train.epochs", problem, "give more")
-    weights = run.path / "model.safetensors"
+    weights = path.with_name("model.safetensors")
     if state.epoch and not weights.is_file():
         raise InputError(weights, "no such file; it holds the best weights so far")

@@ -20,27 +20,25 @@ from torch import Tensor, nn
 from fact_clip.config import TrainConfig
 from fact_clip.core import InputError, Json, Progress
 from fact_clip.core.distributed import Processes, pick_device, pick_precision
-from fact_clip.core.paths import inside
 from fact_clip.core.progress import Pace
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
-from fact_clip.inference.scorer import Scorer
+from fact_clip.losses.criterion import Criterion, LossTerms
 from fact_clip.losses.truth import Truth
 from fact_clip.models import FACT
 from fact_clip.models.heads import is_open
-from fact_clip.run import LoadedRun, Run, save_weights
-from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog, StopTraining
+from fact_clip.run import Run
+from fact_clip.training.callbacks import Callback, EpochState, StopTraining
 from fact_clip.training.clicks import ClickBorders
 from fact_clip.training.evaluation import validate
 from fact_clip.training.results import Training
 from fact_clip.training.start import load_start
 from fact_clip.training.state import (
+    RunFiles,
     TrainingState,
     has_progress,
     make_criterion,
-    restore_state,
-    save_state,
     scored_classes,
 )
 
@@ -58,13 +56,35 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+class _Loss(nn.Module):
+    """A model with its loss.
+
+    What processes train together is the loss: weights that it does not reach, as of scores that no
+    term compares, are known to get no gradient.
+    """
+
+    def __init__(self, model: FACT, criterion: Criterion) -> None:
+        super().__init__()
+        self.model = model
+        self.criterion = criterion
+
+    def forward(self, truth: Truth, *inputs: Tensor | None) -> LossTerms:
+        """Return the loss terms of the output for these inputs of the model."""
+        return self.criterion(self.model(*inputs), truth)
+
+
 class Trainer:
-    """The training of the model of a run.
+    """The training of a model. `Trainer.of_run` makes all of its parts.
 
     Args:
-        run: as `state.begin` described it.
-        dataset: the videos.
-        texts: text vectors that the model is made from.
+        settings: the group ``train`` of the configuration.
+        files: the run folder, which weights and state are written to.
+        videos: the training videos.
+        classes: that are scored, by index of the data set.
+        model: with the weights to start from, on its device.
+        criterion: the loss over these classes.
+        videos_a_step: over all processes; None: ``train.batch_size`` for each.
+        swap: share of the steps in which named objects are swapped.
         resume: continue from the saved state, if there is one.
         after_step: called after each step.
         callbacks: called after epochs, validations and saves, in the first process.
@@ -72,36 +92,45 @@ class Trainer:
 
     def __init__(
         self,
-        run: Run,
-        dataset: Dataset,
-        texts: dict[str, Tensor],
+        settings: TrainConfig,
+        files: RunFiles,
+        videos: TrainingVideos,
+        classes: Sequence[int],
+        model: FACT,
+        criterion: Criterion,
+        *,
+        videos_a_step: int | None = None,
+        swap: float = 0.0,
         resume: bool = False,
         after_step: Callable[[], None] = lambda: None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        self.run = run
-        self.dataset = dataset
-        self.settings = run.config.train
+        self.settings = settings
+        self.files = files
+        self.videos = videos
+        self.dataset = videos.dataset
+        self.classes = [*classes]
+        self.model = model
+        self.criterion = criterion
+        self.swap = swap
         self.after_step = after_step
-        self.device = pick_device(self.settings.device, "train.device")
-        precision = pick_precision(self.settings.precision, self.device, "train.precision")
+        self.device = next(model.parameters()).device
+        precision = pick_precision(settings.precision, self.device, "train.precision")
         self.bf16 = precision == "bf16"
         self.processes = Processes(self.device)
+        self.videos_a_step = videos_a_step or settings.batch_size * self.processes.world
 
-        # The seed comes first: the initial weights follow from it.
-        torch.manual_seed(self.settings.seed)
-        self.model = self._setup_model(texts)
-        self.parameters: list[Tensor] = [*self.model.parameters()]
+        self.parameters: list[Tensor] = [*model.parameters()]
         self.optimizer = self._setup_optimizer()
         self._setup_average()
         # After the copy that is averaged, which is not compiled.
         self.lengths = self._setup_compile()
-        self.criterion = make_criterion(run, dataset)
         self.state = self._setup_state(resume)
         # After the state was loaded into the model itself.
-        self.parallel = self.processes.parallel(self.model)
-        self.clicks = ClickBorders(run, dataset, self.state.epoch)
-        self.text_embeddings, self.loader = self._setup_data()
+        self.parallel = self.processes.parallel(_Loss(model, criterion))
+        self.text_embeddings = self._setup_text_embeddings()
+        self.clicks = ClickBorders(files.path, settings.epochs, self.dataset, self.state.epoch)
+        self.loader = self._setup_loader()
 
         self.numbers: dict[str, float] = {}
         self.terms: dict[str, Tensor] = {}  # of the last step
@@ -110,15 +139,61 @@ class Trainer:
         self.callbacks = self._setup_callbacks(callbacks)
         if resume and self.processes.is_main:
             # Last, because nothing is refused from here on.
-            (run.path / "decoding.json").unlink(missing_ok=True)
-            run.write()
+            files.rewrite()
 
-    def _setup_model(self, texts: dict[str, Tensor]) -> FACT:
-        """Return a new model, with the weights of ``train.init`` if it is set."""
-        model = self.run.new_model(**texts).to(self.device)
-        if self.run.config.train.init is not None:
-            load_start(model, self.run)
-        return model
+    @classmethod
+    def of_run(
+        cls,
+        run: Run,
+        dataset: Dataset,
+        texts: dict[str, Tensor],
+        resume: bool = False,
+        after_step: Callable[[], None] = lambda: None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Trainer:
+        """Return the trainer of a run.
+
+        Args:
+            run: as `state.begin` described it.
+            dataset: the videos.
+            texts: text vectors that the model is made from.
+            resume: continue from the saved state, if there is one.
+            after_step: called after each step.
+            callbacks: called after epochs, validations and saves, in the first process.
+        """
+        config = run.config
+        device = pick_device(config.train.device, "train.device")
+        # The seed comes first: the initial weights follow from it.
+        torch.manual_seed(config.train.seed)
+        model = run.new_model(**texts).to(device)
+        if config.train.init is not None:
+            load_start(model, run)
+        classes = scored_classes(run, dataset)
+        # The last element is for label -1.
+        target_of = np.full(len(run.vocabulary) + 1, IGNORED)
+        target_of[list(classes)] = np.arange(len(classes))
+        videos = TrainingVideos(
+            dataset,
+            run.transform,
+            config.augment,
+            config.train.seed,
+            config.data.stride,
+            config.data.interleave,
+            target_of,
+        )
+        return cls(
+            config.train,
+            RunFiles(run),
+            videos,
+            classes,
+            model,
+            make_criterion(run, dataset),
+            videos_a_step=run.videos_a_step,
+            swap=config.augment.swap[0],
+            resume=resume,
+            after_step=after_step,
+            callbacks=callbacks,
+        )
 
     def _setup_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimiser. Fused is one pass over all parameters, twice as fast on the CPU."""
@@ -143,65 +218,47 @@ class Trainer:
             return []
         for block in self.model.block_list:
             cast(nn.Module, block.frame_branch).compile(dynamic=True)
-        stride = self.run.config.data.stride
-        slowest = 1 + self.run.config.augment.speed
+        slowest = 1 + self.videos.augment.speed
         n_rows = []
         for name in self.dataset.train:
             n_frames = len(self.dataset.labels(name))
-            n_rows.append(math.ceil(-(-n_frames // stride) * slowest))
+            n_rows.append(math.ceil(-(-n_frames // self.videos.stride) * slowest))
         return padded_lengths(n_rows)
 
     def _setup_state(self, resume: bool) -> TrainingState:
         """Return the state to start from: that of an interrupted training, or a new one."""
-        if resume and has_progress(self.run.path):
-            return restore_state(self.run, self._models(), self.optimizer)
+        if resume and has_progress(self.files.path):
+            return self.files.restore(self._models(), self.optimizer)
         return TrainingState()
 
-    def _setup_data(self) -> tuple[Tensor | None, TrainingLoader]:
-        """Return the texts of the scored classes, and videos whose labels are indices of these."""
-        config = self.run.config
-        classes = list(scored_classes(self.run, self.dataset))
-        # The last element is for label -1.
-        target_of = np.full(len(self.run.vocabulary) + 1, IGNORED)
-        target_of[classes] = np.arange(len(classes))
-        text_embeddings = None
-        if self.model.text is not None and is_open(config.model.head):
-            text_embeddings = self.model.text[classes]
+    def _setup_text_embeddings(self) -> Tensor | None:
+        """Return the texts of the scored classes, if the head compares frames with texts."""
+        if self.model.text is None or not is_open(self.model.config.head):
+            return None
+        return self.model.text[self.classes]
 
-        videos = TrainingVideos(
-            self.dataset,
-            self.run.transform,
-            config.augment,
-            self.settings.seed,
-            config.data.stride,
-            config.data.interleave,
-            target_of,
-        )
+    def _setup_loader(self) -> TrainingLoader:
+        """Return the batches of the training videos."""
         on_gpu = self.device.type == "cuda"
         workers = self.settings.workers
         if workers is None:
             # On the CPU all cores are busy with the model.
             workers = GPU_WORKERS if on_gpu else 0
-        loader = TrainingLoader(
-            videos,
+        return TrainingLoader(
+            self.videos,
             self.dataset.train,
-            self.run.videos_a_step or self.settings.batch_size * self.processes.world,
+            self.videos_a_step,
             workers=workers,
             pin=on_gpu,
             rank=self.processes.rank,
             world=self.processes.world,
         )
-        return text_embeddings, loader
 
     def _setup_callbacks(self, callbacks: Sequence[Callback]) -> list[Callback]:
         """Return the logs and the callbacks of the caller; only the first process has any."""
         if not self.processes.is_main:
             return []
-        config = self.run.config.model_dump(mode="json")
-        logs: list[Callback] = [FileLog(self.run.path, self.state.epoch)]
-        for name in self.settings.loggers:
-            logs.append(LOGGERS[name](self.run.path, config))
-        return [*logs, *callbacks]
+        return [*self.files.logs(self.state.epoch), *callbacks]
 
     def run_all(self, progress: Progress | None) -> Training:
         """Train the epochs that are left.
@@ -245,10 +302,10 @@ class Trainer:
         """Move the borders between clicks, if the data set has clicks and this is due."""
         epoch = self.state.epoch
         if self.clicks.is_due(epoch):
-            scorer = Scorer(LoadedRun(self.run, [self.best_model]), self.device)
+            scorer = self.files.scorer(self.best_model)
             self.clicks.move(scorer, epoch, is_main=self.processes.is_main)
             # Processes that read ahead have the old labels.
-            _, self.loader = self._setup_data()
+            self.loader = self._setup_loader()
 
     def _report(self, loss: float, pace: Pace, progress: Progress | None) -> None:
         """Log the epoch now and then, and call `progress`."""
@@ -275,7 +332,7 @@ class Trainer:
             for key, value in figures.items():
                 self.numbers[f"validation {key}"] = value
             self._call("on_validation", figures)
-        elif not self.dataset.validation or not (self.run.path / "model.safetensors").is_file():
+        elif not self.dataset.validation or not (self.files.path / "model.safetensors").is_file():
             self._save_model({"epoch": epoch})
         return self.numbers
 
@@ -331,13 +388,13 @@ class Trainer:
         features, text_embeddings = self._swap_objects(batch.features)
         try:
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                output = self.parallel(
+                terms = self.parallel(
+                    truth,
                     features,
                     batch.mask if batch.padded else None,
                     text_embeddings,
-                    truth.classes if self.run.config.model.transcript else None,
+                    truth.classes if self.model.config.transcript else None,
                 )
-                terms = self.criterion(output, truth)
             if not math.isfinite(terms.total.item()):
                 raise FloatingPointError("loss that is not finite")
         except FloatingPointError as error:
@@ -356,11 +413,10 @@ class Trainer:
 
     def _swap_objects(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return features and texts, in which named objects are swapped in a share of the steps."""
-        share = self.run.config.augment.swap[0]
         objects = self.model.objects
-        if not share or objects is None or self.text_embeddings is None:
+        if not self.swap or objects is None or self.text_embeddings is None:
             return features, self.text_embeddings
-        if float(torch.rand(())) >= share:
+        if float(torch.rand(())) >= self.swap:
             return features, self.text_embeddings
         return objects.swapped(features, self.text_embeddings)
 
@@ -380,7 +436,7 @@ class Trainer:
         Returns:
             The figures of `evaluation.validate`.
         """
-        scorer = Scorer(LoadedRun(self.run, [self.best_model]), self.device)
+        scorer = self.files.scorer(self.best_model)
         # Whole videos, each of another length, are not compiled for.
         eager = torch.compiler.set_stance("force_eager") if self.lengths else nullcontext()
         with eager:
@@ -392,18 +448,14 @@ class Trainer:
 
     def _save_model(self, facts: Json) -> None:
         if self.processes.is_main:
-            facts = {**facts, "classes": self.run.vocabulary.names}
-            path = inside(self.run.path, "model.safetensors")
-            save_weights(path, self.best_model.state_dict(), facts)
-            self._call("on_save", path)
+            self._call("on_save", self.files.save_model(self.best_model, facts))
 
     def _save_state(self) -> None:
         self.save_time = time.monotonic()
         if self.processes.is_main:
             terms = {key: float(value) for key, value in self.state.terms.items()}
-            save_state(self.run, replace(self.state, terms=terms), self._models(), self.optimizer)
-            path = self.run.path / "last.safetensors"
-            self._call("on_save", path)
+            state = replace(self.state, terms=terms)
+            self._call("on_save", self.files.save(state, self._models(), self.optimizer))
 
     @property
     def _best(self) -> float | None:
@@ -413,14 +465,14 @@ class Trainer:
     def _call(self, method: str, *arguments: Any) -> None:
         """Call a method of all callbacks, and remember whether one stops the training."""
         now = EpochState(
-            run=self.run.path,
+            run=self.files.path,
             epoch=self.state.epoch,
             epochs=self.settings.epochs,
             best=self._best,
             numbers=self.numbers,
             model=self.model,
             optimizer=self.optimizer,
-            config=self.run.config,
+            config=self.files.config,
             step=self.state.step,
             terms=self.terms,
         )

@@ -18,10 +18,10 @@ from fact_clip.decoding import Calibration, ModelScores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
 from fact_clip.training.calibration import (
-    CalibrationVideos,
+    GAMMAS,
+    GammaCounts,
     ScoredVideos,
     VideoLabels,
-    curve_over_gammas,
     uncalibrated,
 )
 
@@ -42,7 +42,6 @@ class _Evaluation:
         prediction: their labels as in use.
         unseen_only: their labels with unseen classes as the only candidates, if there are any.
         calibration: in use.
-        dataset: of the videos.
         groups: classes by role.
         rules: of the metrics.
     """
@@ -51,7 +50,6 @@ class _Evaluation:
     prediction: VideoLabels
     unseen_only: VideoLabels | None
     calibration: Calibration
-    dataset: Dataset
     groups: ClassGroups
     rules: Mapping[str, Any]
 
@@ -85,9 +83,8 @@ def report(
         for label in dataset.validation_unseen
         if vocabulary.names[label] not in calibration.seen
     ]
-    added = range(len(vocabulary), len(scored.vocabulary))
     groups = class_groups(
-        unseen=(*dataset.unseen, *added),
+        unseen=(*dataset.unseen, *scored.classes.added),
         background=vocabulary.background_indices,
         also_unseen=validation_unseen,
     )
@@ -107,11 +104,12 @@ def report(
         prediction=predictions[IN_USE],
         unseen_only=scored.among(dataset.unseen),
         calibration=calibration,
-        dataset=dataset,
         groups=groups,
         rules=scorer.run.config.evaluation.rules,
     )
-    curve = curve_over_gammas([CalibrationVideos(scored, calibration, groups)])
+    counts = GammaCounts(GAMMAS, len(scored.classes.vocabulary))
+    counts.add(scored, calibration, groups)
+    curve = counts.curve()
     return {
         "gamma": calibration.gamma,
         "prior_weight": calibration.prior_weight,
@@ -126,10 +124,10 @@ def report(
         "best_harmonic_mean": float(curve.harmonic_mean.max()),
         "diagnostics": _diagnostics(evaluation),
         "unseen_labels_only": _accuracy_among_unseen(evaluation),
-        "chance": 100 / int(scored.candidates.is_allowed.sum()),
+        "chance": 100 / len(scored.classes.allowed),
         "by_level": _by_level(evaluation),
         "unseen": _unseen_classes(evaluation),
-        "by_factor": by_factor(scored.vocabulary, scored.truth, predictions[IN_USE]),
+        "by_factor": by_factor(scored.classes.vocabulary, scored.truth, predictions[IN_USE]),
     }
 
 
@@ -168,20 +166,18 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
     """
     scored = evaluation.scored
     groups = evaluation.groups
-    vocabulary = scored.vocabulary
+    vocabulary = scored.classes.vocabulary
     seen = vocabulary.encode(evaluation.calibration.seen).tolist()
     shares: dict[str, float | None] = {"auroc": None}
 
-    allowed_classes = scored.class_of_candidate[scored.candidates.is_allowed]
-    is_untrained = np.isin(allowed_classes, (*groups.unseen, *groups.also_unseen))
+    is_untrained = np.isin(scored.classes.allowed, (*groups.unseen, *groups.also_unseen))
     if is_untrained.any() and not is_untrained.all():
         tables = scored.log_score_tables(replace(evaluation.calibration, gamma=0.0))
         shares["auroc"] = metrics.seen_unseen_auroc(
             scored.truth, tables, groups.unseen, groups.background, groups.also_unseen
         )
 
-    frames = np.zeros(len(vocabulary), np.int64)
-    frames[: len(evaluation.dataset.vocabulary)] = evaluation.dataset.class_counts()
+    frames = scored.classes.counts(scored.dataset.training_counts)
     truth = scored.truth
     prediction = evaluation.prediction
     shares |= metrics.confusions(truth, prediction, vocabulary, groups.unseen, seen, frames)
@@ -206,11 +202,11 @@ def _by_level(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
     """Return the figures with the unseen classes of one level alone."""
     groups = evaluation.groups
     names_of_level: dict[str, list[str]] = {}
-    for name, factors in _new_factors(evaluation.dataset).items():
+    for name, factors in _new_factors(evaluation.scored.dataset).items():
         names_of_level.setdefault(level(factors), []).append(name)
     table: dict[str, dict[str, Any]] = {}
     for level_name, names in names_of_level.items():
-        classes = evaluation.dataset.vocabulary.encode(names).tolist()
+        classes = evaluation.scored.dataset.vocabulary.encode(names).tolist()
         of_other_levels = [label for label in groups.unseen if label not in classes]
         level_groups = class_groups(
             unseen=classes,
@@ -226,15 +222,15 @@ def _by_level(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
 
 def _unseen_classes(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
     """Return, for each unseen class, its level, accuracies and most frequent wrong label."""
-    vocabulary = evaluation.scored.vocabulary
+    vocabulary = evaluation.scored.classes.vocabulary
     true = np.concatenate(evaluation.scored.truth)
     predicted = np.concatenate(evaluation.prediction)
     among_unseen = None
     if evaluation.unseen_only is not None:
         among_unseen = np.concatenate(evaluation.unseen_only)
     rows: dict[str, dict[str, Any]] = {}
-    for name, factors in _new_factors(evaluation.dataset).items():
-        label = evaluation.dataset.vocabulary.index(name)
+    for name, factors in _new_factors(evaluation.scored.dataset).items():
+        label = evaluation.scored.dataset.vocabulary.index(name)
         frames = true == label
         n_frames = int(frames.sum())
         row: dict[str, Any] = {

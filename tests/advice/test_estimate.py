@@ -11,7 +11,7 @@ from fact_clip.advice.estimate import (
     MINUTES,
     Estimate,
     estimate,
-    load_config,
+    for_unseen_classes,
     spread,
     useful_epochs,
     with_time,
@@ -85,23 +85,16 @@ def unmeasured(monkeypatch):
     monkeypatch.setattr("fact_clip.advice.estimate.estimate", lambda config: took)
 
 
-def test_a_base_for_unseen_classes_has_epochs_of_its_own(workbench, tmp_path, unmeasured, caplog):
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(f"base: own\ndata: {{root: {workbench}, fps: 15}}\ntrain: {{epochs: 7}}\n")
-    settings = ["base=zero_shot", "data.holdout=[grasp nut]"]
-    assert load_config(recipe).train.epochs == 7
-    caplog.set_level("INFO")
-    assert load_config(recipe, settings).train.epochs == 300  # of four training videos
-    assert "3 models of 300 epochs will take about 10.0 minutes" in caplog.text
-    assert load_config(recipe, [*settings, "train.epochs=5"]).train.epochs == 5
-    stored = tmp_path / "stored.yaml"
-    stored.write_text("train: {epochs: 9}\n")
-    assert load_config(recipe, settings, stored).train.epochs == 9
+def test_a_recipe_for_unseen_classes_has_epochs_of_its_own(workbench, unmeasured):
+    proposal, sentence = for_unseen_classes(propose(DataConfig(root=str(workbench), name="folder")))
+    values = {setting.key: setting.value for setting in proposal.settings}
+    assert (proposal.base, values["train.epochs"]) == ("zero_shot", 300)  # of four training videos
+    assert sentence.startswith("3 models of 300 epochs will take about 10.0 minutes")
 
 
-def test_a_folder_that_is_taken_is_refused_before_the_data_are_measured(workbench, tmp_path, monkeypatch):
+def test_a_folder_that_is_taken_is_refused_before_the_data_are_read(workbench, tmp_path, monkeypatch):
     (tmp_path / "mine.txt").touch()
-    monkeypatch.setattr("fact_clip.advice.estimate.load_config", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr("fact_clip.training.runs.resolve", lambda *_: pytest.fail("read"))
     with refused(str(tmp_path)):
         train("zero_shot", tmp_path, overrides=[f"data.root={workbench}"])
 

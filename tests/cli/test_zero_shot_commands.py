@@ -203,20 +203,19 @@ def test_demo_shows_both_models_and_chance(fact_clip, tiny, tmp_path, monkeypatc
     assert (tmp_path / "timeline.png").is_file()
 
 
-def test_the_recipe_without_init_measures_what_init_does(workbench, fact_clip, tmp_path, monkeypatch):
-    recipe, grammar = tmp_path / "recipe.yaml", "{verb} {object} [with {tool}]"
-    assert fact_clip("data", "init", workbench, "--fps", "15", "--grammar", grammar, "--out", recipe).code == 0
-    hidden = ["data.holdout=[grasp nut]", "train.epochs=1", "train.members=1"]
-    by_recipe, by_name = tmp_path / "a", tmp_path / "b"
-    assert fact_clip("train", recipe, "base=zero_shot", *hidden, "--out", by_recipe).code == 0
-    named = ["zero_shot", f"data.root={workbench}", "data.fps=15", f"data.grammar={grammar}"]
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)  # where only warnings are shown, but for what was decided
-    answer = fact_clip("train", *named, *hidden, "--out", by_name)
+def test_init_writes_a_recipe_for_unseen_classes(workbench, fact_clip, tmp_path):
+    """The measures are those of an ordinary recipe, which the base `zero_shot` can be given, too."""
+    plain, recipe, grammar = tmp_path / "plain.yaml", tmp_path / "recipe.yaml", "{verb} {object} [with {tool}]"
+    words = ["data", "init", workbench, "--fps", "15", "--grammar", grammar, "--out"]
+    assert fact_clip(*words, plain).code == 0
+    answer = fact_clip(*words, recipe, "--zero-shot")
     assert answer.code == 0
-    assert "4 videos to learn from" in answer.err
-    answer = fact_clip("train", "own", *named[1:3], "train.epochs=1", "--out", tmp_path / "own")
-    assert "background by its name: no action" in answer.err
-    training.train("zero_shot", tmp_path / "c", overrides=[*named[1:], *hidden])
-    for other in (by_name, tmp_path / "c"):
-        assert (by_recipe / "config.yaml").read_text() == (other / "config.yaml").read_text()
-    assert fact_clip("train", *named, *hidden, "--out", by_name, "--resume").code == 0
+    assert "4 videos to learn from" in answer.out
+    assert "3 models of 300 epochs will take about" in answer.out
+    assert "data.holdout=" in answer.out
+    config = Config.load(recipe)
+    assert (config.train.epochs, config.train.members, config.model.head) == (300, 3, "text")
+    hidden = ["data.holdout=[grasp nut]", "train.epochs=1", "train.members=1"]
+    assert Config.load(recipe, hidden) == Config.load(plain, ["base=zero_shot", *hidden])
+    assert fact_clip("train", recipe, *hidden, "--out", tmp_path / "run").code == 0
+    assert fact_clip("train", recipe, *hidden, "--out", tmp_path / "run", "--resume").code == 0

@@ -53,13 +53,6 @@ found = {
     "gradients": gradients(),
     "there": there,
 }
-def with_group():
-    group = Processes("cpu")
-    return [group.rank, group.world, group.map(lambda item: item + 10 * own.rank, range(3))]
-with own.groups(2) as number:
-    found["group"] = [number, *with_group()]
-with own.groups(1) as number:
-    found["alone"] = [number, *with_group()]
 found["together"] = own.map(str, [own.rank] * 3)
 (out / f"{own.rank}.json").write_text(json.dumps(found))
 """
@@ -91,12 +84,6 @@ def test_three_processes(tmp_path):
     found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(3)]
     assert [each.pop("share") for each in found] == [[0, 3, 6], [1, 4], [2, 5]]
     assert [each.pop("there") for each in found] == [False, True, True]
-    # Two ranks are a group, and the third is alone.
-    groups = [[0, 0, 2, [0, 11, 2]], [0, 1, 2, [0, 11, 2]], [1, 0, 1, [20, 21, 22]]]
-    assert [each.pop("group") for each in found] == groups
-    assert [each.pop("alone") for each in found] == [
-        [rank, 0, 1, [10 * rank + n for n in range(3)]] for rank in range(3)
-    ]
     assert [each.pop("together") for each in found] == [["0", "1", "2"]] * 3
     expected = {
         "each": [0, 1, 4, 9, 16, 25, 36],

@@ -29,7 +29,7 @@ from fact_clip.datasets.holdout_choice import (
 from fact_clip.datasets.statistics import mean_transcript_length
 
 from ..refusals import refused
-from ..small import write_dataset
+from ..small import held_out, write_dataset
 
 NAMES = ("rest", "cut ham", "cut egg", "hold ham", "hold egg")
 # Runs of class indices of each video; the last one is the test.
@@ -95,7 +95,7 @@ class TestHoldout:
 
 class TestHeldOutClasses:
     def test_mask_hides_both_groups_in_training_and_none_in_test(self, kitchen):
-        held = kitchen().with_holdout(Holdout(("cut ham",), ("hold egg",)))
+        held = held_out(kitchen(), Holdout(("cut ham",), ("hold egg",)))
         assert (held.train, held.validation, held.test) == (("u", "v", "w"), (), ("x",))
         assert held.labels("u").tolist() == [0, 0, 0, -1, -1, -1, -1, 0, 0]
         assert held.labels("v").tolist() == [2] * 5 + [-1] * 5
@@ -104,16 +104,16 @@ class TestHeldOutClasses:
         with pytest.raises(ValueError, match="read-only"):
             held.labels("u")[0] = 1
         # the data set itself is as it was
-        assert held.with_holdout(None).labels("u").tolist() == frames_of("u")
+        assert held_out(held, None).labels("u").tolist() == frames_of("u")
 
     def test_validation_hides_the_unseen_group_only(self, kitchen):
-        held = kitchen(validation=0.3).with_holdout(Holdout(("cut egg",), ("hold egg",)))
+        held = held_out(kitchen(validation=0.3), Holdout(("cut egg",), ("hold egg",)))
         assert (set(held.train), held.validation) == ({"u", "w"}, ("v",))
         assert held.labels("v").tolist() == [-1] * 5 + [4] * 5
         assert held.labels("w").tolist() == [3] * 6 + [1] + [-1] * 4
 
     def test_drop_leaves_out_videos_and_hides_nothing_in_the_others(self, kitchen):
-        held = kitchen().with_holdout(Holdout(("cut ham",), (), "drop"))
+        held = held_out(kitchen(), Holdout(("cut ham",), (), "drop"))
         assert held.train == ("v",)
         assert held.labels("v").tolist() == frames_of("v")
         held.check()
@@ -125,10 +125,10 @@ class TestHeldOutClasses:
 
     def test_drop_that_leaves_nothing(self, kitchen):
         with refused("holdout.mode"):
-            kitchen().with_holdout(Holdout(("cut ham",), ("cut egg",), "drop"))
+            held_out(kitchen(), Holdout(("cut ham",), ("cut egg",), "drop"))
 
     def test_oracle_hides_nothing_and_keeps_the_groups(self, kitchen):
-        held = kitchen(validation=0.3).with_holdout(Holdout(("cut egg",), ("hold egg",), "oracle"))
+        held = held_out(kitchen(validation=0.3), Holdout(("cut egg",), ("hold egg",), "oracle"))
         for name in (*held.train, *held.validation, *held.test):
             assert held.labels(name).tolist() == frames_of(name)
         assert (held.seen, held.unseen, held.validation_unseen) == ((0, 1, 3), (2,), (4,))
@@ -136,14 +136,14 @@ class TestHeldOutClasses:
         held.check()
 
     def test_statistics_count_seen_frames_only(self, kitchen):
-        held = kitchen().with_holdout(Holdout(("cut ham",), ("hold egg",)))
-        assert held.class_counts().tolist() == [5, 0, 9, 6, 0]
+        held = held_out(kitchen(), Holdout(("cut ham",), ("hold egg",)))
+        assert held.training_counts.tolist() == [5, 0, 9, 6, 0]
         assert held.class_counts(held.test).tolist() == [0, 2, 2, 2, 2]
         # u: rest, rest again; v: cut egg; w: hold ham, cut egg
         assert mean_transcript_length(map(held.labels, held.train)) == pytest.approx(5 / 3)
 
     def test_videos_are_dealt_out_anew(self, kitchen):
-        held = kitchen().with_holdout(Holdout(("cut ham",), train_videos=("x", "v"), test_videos=("u",)))
+        held = held_out(kitchen(), Holdout(("cut ham",), train_videos=("x", "v"), test_videos=("u",)))
         assert (held.train, held.test) == (("x", "v"), ("u",))
         assert held.labels("x").tolist() == [-1, -1, 2, 2, 3, 3, 4, 4]
         assert held.labels("u").tolist() == frames_of("u")
@@ -185,7 +185,7 @@ def test_kscgr_settings_are_sound(shared, setting):
     counts = held.class_counts(held.validation)
     assert counts[list(held.validation_unseen)].min() > 0
     assert counts[list(held.unseen)].sum() == 0
-    assert held.class_counts()[[*held.unseen, *held.validation_unseen]].sum() == 0
+    assert held.training_counts[[*held.unseen, *held.validation_unseen]].sum() == 0
     assert held.class_counts(held.test)[list(held.unseen)].min() > 0
 
 

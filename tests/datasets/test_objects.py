@@ -172,7 +172,12 @@ class _Videos:
         assert name in self.train
         return np.array([0, 1, 2, -1])[self._scenes[name][1] + 1]
 
-    def class_counts(self):
+    @property
+    def training_videos(self):
+        return ((self.features(name), self.labels(name)) for name in self.train)
+
+    @property
+    def training_counts(self):
         labels = np.concatenate([self.labels(name) for name in self.train])
         return np.bincount(labels[labels >= 0], minlength=3)
 
@@ -226,6 +231,6 @@ def test_the_objects_of_kscgr(shared, setting):
     assert [len(row) for row in found.columns] == [6] * 28
     named = [(name, listed[row[0]]) for name, row in zip(found.names, found.columns, strict=True) if name]
     assert all(name == true for name, true in named)
-    counts, slot = dataset.class_counts(dataset.train), dataset.vocabulary.slots.index("object")
+    counts, slot = dataset.training_counts, dataset.vocabulary.slots.index("object")
     shown = {entry[slot] for entry, count in zip(dataset.vocabulary.factors, counts, strict=True) if count} - {None}
     assert {name for name, _ in named} == shown

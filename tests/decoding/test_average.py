@@ -12,47 +12,46 @@ from fact_clip.decoding import (
     DecodeSettings,
     ModelScores,
     Voters,
-    class_scores,
     decode_gammas,
     decode_scores,
 )
+from fact_clip.decoding.scores import Scoring, mean_probabilities
 
 NAMES = Vocabulary.from_names(["a", "b", "c"])
 
 
-def scores_of(*tables, smoothing: float = 0.0) -> ModelScores:
+def scores_of(*tables) -> ModelScores:
     """Scores of models without tokens, with a table (T, C) each."""
     voters = []
     for table in tables:
         frames = torch.tensor(table)[None]
         voters.append(Voters(frames, tokens=None, has_token=torch.ones(frames.shape[:2], dtype=torch.bool)))
-    return ModelScores(n_frames=len(tables[0]), voters=tuple(voters), smoothing=smoothing)
+    return ModelScores(n_frames=len(tables[0]), voters=tuple(voters))
 
 
 def test_a_sure_member_excludes_nothing():
     """Two of three models name class a, and the third one is sure that it is not."""
     two = [[0.999, 0.001, 0.0]]
     one = [[0.0, 1.0, 0.0]]
+    tables = [torch.tensor(table) for table in (two, two, one)]
     for smoothing, label in ((0.0, 1), (0.1, 0)):
-        scores = scores_of(two, two, one, smoothing=smoothing)
-        assert decode_scores(scores, CandidateSet(NAMES))[0].tolist() == [label]
+        assert mean_probabilities(tables, smoothing).argmax(1).tolist() == [label]
 
 
 @pytest.mark.parametrize("n_models", [1, 2, 3])
 def test_the_mean_by_hand(n_models):
     tables = np.random.default_rng(n_models).dirichlet([0.3, 0.3, 0.3], size=(n_models, 7)).astype(np.float32)
-    scores = scores_of(*tables, smoothing=0.15)
     smoothed = 0.85 * tables.astype(np.float64) + 0.15 / 3
     product = smoothed.prod(0) ** (1 / n_models)
     expected = product / product.sum(-1, keepdims=True)
-    np.testing.assert_allclose(class_scores(scores, CandidateSet(NAMES)).numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(mean_probabilities([*map(torch.from_numpy, tables)], 0.15).numpy(), expected, atol=1e-6)
 
 
 def test_gammas_are_decoded_with_the_same_mean():
     tables = np.random.default_rng(0).dirichlet([0.2, 0.2, 0.2], size=(2, 40)).astype(np.float32)
-    scores = scores_of(*tables, smoothing=0.2)
+    scores = scores_of(*tables)
     trained = np.array([True, True, False])
-    candidates = CandidateSet(NAMES, trained=trained)
+    candidates = CandidateSet(NAMES, scoring=Scoring(trained=trained))
     settings = DecodeSettings(switch_penalty=1.0)
     gammas = (-2.0, 0.0, 1.5)
     together = decode_gammas(scores, candidates, trained, gammas, settings)

@@ -22,12 +22,7 @@ def curve(gamma, seen, unseen):
 
 
 def offset(calibration: Calibration, vocabulary) -> np.ndarray:
-    return CandidateSet(
-        vocabulary,
-        log_prior=calibration.weighted_log_prior(vocabulary),
-        trained=calibration.is_seen(vocabulary),
-        gamma=calibration.gamma,
-    ).offset
+    return CandidateSet(vocabulary).calibrated(calibration).offset
 
 
 def less(scores, seen, gamma):

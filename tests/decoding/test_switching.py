@@ -10,6 +10,7 @@ import torch
 
 from fact_clip.core import Vocabulary
 from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, Voters, decode_scores, decode_switching
+from fact_clip.decoding.scores import SegmentCosts
 from fact_clip.decoding.switching import close_costs, transition_costs
 
 
@@ -151,6 +152,6 @@ def test_the_background_of_a_threshold_is_a_class_like_any_other():
     voter = Voters(frames, tokens=None, has_token=torch.ones(1, 15, dtype=torch.bool))
     scores = ModelScores(n_frames=15, voters=(voter,))
     costs = np.array([[0.0, 5.0], [5.0, 0.0]])
-    candidates = CandidateSet(Vocabulary.from_names(["a", "b"]), transition_costs=costs)
+    candidates = CandidateSet(Vocabulary.from_names(["a", "b"]), costs=SegmentCosts(costs))
     settings = DecodeSettings(threshold=0.6, switch_penalty=0.4)
     assert decode_scores(scores, candidates, settings)[0].tolist() == [0] * 3 + [2] * 9 + [1] * 3

@@ -15,10 +15,12 @@ from safetensors.torch import load_file
 import fact_clip
 import fact_clip_compat as compat
 from fact_clip import decoding
-from fact_clip.config import LossConfig, ModelConfig
+from fact_clip.config import LossConfig
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 from fact_clip.training import train, trainer
+
+from ..small import model_config
 
 pytestmark = [
     pytest.mark.cuda,
@@ -92,7 +94,7 @@ def test_recorded_numbers(name, shared):
 def small() -> tuple[FACT, Criterion]:
     torch.manual_seed(3)
     sizes = {"hidden": 24, "frame_dim": 16, "frame_layers": 4, "action_dim": 16, "heads": 2, "feedforward": 16}
-    model = FACT(ModelConfig.inheriting(blocks="iuUU", tokens=7, input=sizes), 6, Classes(5))
+    model = FACT(model_config(blocks="iuUU", tokens=7, input=sizes), 6, Classes(5))
     return model.cuda(), Criterion(LossConfig(smoothing=2.0, null_weight=0.3), Classes(5), background=(0,))
 
 

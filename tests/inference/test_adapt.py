@@ -39,13 +39,13 @@ def test_frames_like_those_of_a_class_gain():
 def test_an_adapted_segmenter_adds_the_prototypes_of_its_videos(tiny_run, videos):
     plain, adapted = fact_clip.load(tiny_run), fact_clip.load(tiny_run).adapt_to(videos)
     candidates = adapted.choose()
-    assert candidates.prototypes is adapted.choose().prototypes  # computed once
+    assert candidates.scoring.prototypes is adapted.choose().scoring.prototypes  # computed once
     rows = [np.load(path) for path in videos]
     parts = [plain.scorer._voters([row], plain.choose(), None, 0)[0][0] for row in rows]
     scores = [plain.scorer.score(row, plain.choose()) for row in rows]
     table = torch.cat([fact_clip.decoding.class_scores(score, plain.choose()) for score in scores])
     expected = Prototypes.of(torch.cat([part.features[0] for part in parts]), table)
-    assert torch.allclose(candidates.prototypes[0].directions, expected.directions, atol=1e-5)
+    assert torch.allclose(candidates.scoring.prototypes[0].directions, expected.directions, atol=1e-5)
     found = adapted.scorer.score(rows[0], candidates, Clock()).voters[0]
     assert torch.allclose(found.frames, expected.added_to(parts[0]).frames, atol=1e-5)
     assert found.features is None

@@ -69,12 +69,14 @@ def test_frames_are_centred_where_columns_are_not_standardised(tiny, tmp_path, w
 def test_the_curve_of_gammas_decodes_as_one_video_with_each_gamma(run, workbench):
     features = np.load(workbench / "features" / "person1_video1.npy")
     scorer = opened(run).scorer
-    choice = replace(scorer.choose(), log_prior=None, gamma=0.0)
+    choice = scorer.choose().uncorrected()
     seen = np.array([name in scorer.calibration.seen for name in scorer.vocabulary])
     scores, gammas = scorer.score(features, choice), [0.0, 1.5]
     labels = decode_gammas(scores, choice, seen, gammas, scorer.settings)
     for gamma, own in zip(gammas, labels, strict=True):
-        alone = decode_scores(scores, replace(choice, trained=seen, gamma=gamma), scorer.settings)[0]
+        alone = decode_scores(
+            scores, replace(choice, scoring=replace(choice.scoring, trained=seen, gamma=gamma)), scorer.settings
+        )[0]
         assert (alone == own).mean() > 0.999
 
 

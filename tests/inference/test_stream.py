@@ -44,7 +44,13 @@ class Direct(FrameScorer):
     def choose(self, actions=None) -> CandidateSet:
         return CandidateSet(self.vocabulary)
 
-    def score(self, features, candidates, clock, transcript=None, *, rivals=False) -> ModelScores:
+    def frame_encoder(self, video, precision):
+        raise NotImplementedError
+
+    def score_together(self, videos, candidates, clocks, transcript=None, *, rivals=False, batch_frames=0):
+        return [self.score_one(rows, clock) for rows, clock in zip(videos, clocks, strict=True)]
+
+    def score_one(self, features, clock) -> ModelScores:
         self.lengths.append(len(features))
         table = torch.from_numpy(features[:: self.frames_per_score, :3].astype(np.float32)).softmax(-1).unsqueeze(0)
         voters = Voters(table, None, torch.ones(table.shape[:2], dtype=torch.bool))

@@ -23,7 +23,7 @@ from fact_clip.training import evaluate, train
 from fact_clip.training.evaluation import validate
 
 from ..refusals import refused
-from ..small import ZERO_SHOT, segmenter_of
+from ..small import ZERO_SHOT, model_config, segmenter_of
 
 
 def test_windows_by_hand():
@@ -50,15 +50,15 @@ def test_every_row_is_kept_once_and_deep_enough(n_rows, window, data):
         assert each.stop == n_rows or each.stop - each.last >= overlap // 2
 
 
-def model_config(blocks: str, **block: object) -> ModelConfig:
+def small_config(blocks: str, **block: object) -> ModelConfig:
     small = {"hidden": 24, "frame_dim": 8, "action_dim": 8, "action_layers": 1, "heads": 2, "feedforward": 8, **block}
-    return ModelConfig.inheriting(blocks=blocks, tokens=4, input=small)
+    return model_config(blocks=blocks, tokens=4, input=small)
 
 
 @pytest.mark.parametrize(("frame", "layers", "far"), [("m", 3, 7), ("m2", 3, 10), ("m", 1, 1), ("m2", 4, 24)])
 def test_the_reach_is_where_gradients_end(frame, layers, far):
     """m, 3 layers: 1 + 2 + 4; m2: 4 + 2 + 4; m2, 4 layers: 8 + 4 + 4 + 8."""
-    config = model_config("i", frame=frame, frame_layers=layers)
+    config = small_config("i", frame=frame, frame_layers=layers)
     assert convolution_reach(config) == far
     torch.manual_seed(0)
     from fact_clip.models.heads import Classes
@@ -71,12 +71,12 @@ def test_the_reach_is_where_gradients_end(frame, layers, far):
 
 
 def test_update_blocks_see_the_whole_video():
-    config = model_config("iu", frame="m", frame_layers=2)
+    config = small_config("iu", frame="m", frame_layers=2)
     assert convolution_reach(config) == 3 + 31  # u has five layers of m where nothing is said
 
 
 def test_similarities_are_compared_with_the_whole_video():
-    config = model_config("i", frame="m", frame_layers=2).model_copy(update={"head": "similarity"})
+    config = small_config("i", frame="m", frame_layers=2).model_copy(update={"head": "similarity"})
     assert convolution_reach(config) == 3 + 15 + 12  # four dilated layers, windows of 25 rows
 
 

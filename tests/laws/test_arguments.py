@@ -11,7 +11,7 @@ import torch
 
 import fact_clip_compat
 from fact_clip import Config, Segment, Segmentation, Vocabulary, load, metrics, training
-from fact_clip.config import BlockConfig, LossConfig, ModelConfig
+from fact_clip.config import BlockConfig, LossConfig
 from fact_clip.datasets.holdout import Holdout
 from fact_clip.datasets.holdout_choice import rank, select
 from fact_clip.datasets.splits import divide
@@ -25,6 +25,7 @@ from fact_clip.video.pictures import frames
 from fact_clip_batch import extract_all
 
 from ..refusals import refused
+from ..small import model_config
 
 NAN = math.nan
 BLACK = np.zeros((32, 32, 3), np.uint8)
@@ -34,7 +35,7 @@ TIMED = Segmentation((Segment(0, 2, "a"),), times=(0, 0.1, 0.3))
 ONE = {"x": Segmentation.from_frames(["a", "b"], fps=5.0)}
 STEPS = tuple(np.linspace(0, 1, 101).tolist())
 BLOCK = BlockConfig(hidden=8, action_dim=8, action_layers=1, frame_dim=8, frame_layers=1)
-MODEL = ModelConfig.inheriting(blocks="iu", tokens=3, input=BLOCK)
+MODEL = model_config(blocks="iu", tokens=3, input=BLOCK)
 
 CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
     "core": [

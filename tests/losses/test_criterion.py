@@ -7,21 +7,21 @@ import dataclasses
 import pytest
 import torch
 
-from fact_clip.config import LossConfig, ModelConfig
+from fact_clip.config import LossConfig
 from fact_clip.losses import Criterion
 from fact_clip.losses.matching import matching_cost
 from fact_clip.losses.truth import Truth
 from fact_clip.models import FACT, Classes
 
 from ..refusals import refused
-from ..small import SIZES
+from ..small import SIZES, model_config
 
 SMALL = {**SIZES, "hidden": 16, "frame_dim": 8, "action_dim": 8, "feedforward": 8}
 
 
 def model_of(tokens: int, blocks: str = "iuU", classes: int = 4) -> FACT:
     torch.manual_seed(0)
-    return FACT(ModelConfig.inheriting(blocks=blocks, tokens=tokens, input=SMALL), 5, Classes(classes))
+    return FACT(model_config(blocks=blocks, tokens=tokens, input=SMALL), 5, Classes(classes))
 
 
 def features(length: int) -> torch.Tensor:

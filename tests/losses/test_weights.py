@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fact_clip.config import LossConfig, ModelConfig
+from fact_clip.config import LossConfig
 from fact_clip.losses import Criterion
 from fact_clip.losses.criterion import class_weights, frame_weights
 from fact_clip.losses.truth import Truth
@@ -13,6 +13,7 @@ from fact_clip.models import FACT, Classes
 from fact_clip.models.output import BlockOutput, Output
 
 from ..refusals import refused
+from ..small import model_config
 
 
 def test_balance_by_hand():
@@ -76,7 +77,7 @@ def test_the_frame_term_is_weighed_by_segments():
 def test_terms_of_tokens_and_attention_weigh_less():
     sizes = {"hidden": 16, "frame_dim": 8, "frame_layers": 3, "action_dim": 8, "heads": 2, "feedforward": 8}
     torch.manual_seed(0)
-    model = FACT(ModelConfig.inheriting(blocks="iu", tokens=6, input=sizes), 5, Classes(3))
+    model = FACT(model_config(blocks="iu", tokens=6, input=sizes), 5, Classes(3))
     output, labels = model(torch.randn(1, 20, 5)), torch.arange(20) // 5 % 3
     one, less = (
         Criterion(LossConfig(null_weight=0.2, token_weight=weight), Classes(3))(output, labels) for weight in (1, 0.25)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from fact_clip.config import LossConfig, ModelConfig
+from fact_clip.config import LossConfig
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
 
-from ..small import SIZES
+from ..small import SIZES, model_config
 
 LENGTHS = (1, 2, 37, 900)
 SMALL = {**SIZES, "frame_layers": 4, "action_layers": 2}
@@ -47,7 +47,7 @@ def build(name: str) -> tuple[FACT, Criterion]:
     if classes.evidence_slot:
         objects = ObjectSpec(columns=((0, 3), (1, 4), (2, 5)), fixed=(2,), slot=1, hidden=10, width=6)
         joint = {"text": text, "objects": objects, "object_text": text[1:4, 1]}
-    model = FACT(ModelConfig.inheriting(**values), 6, classes, **joint)
+    model = FACT(model_config(**values), 6, classes, **joint)
     match = "seq" if values.get("transcript") else "o2m" if "IUU" in name else "o2o"
     loss = LossConfig(match=match, smoothing=2.0, null_weight=0.3, background_weight=0.5)
     return model, Criterion(loss, classes, background=(0,))

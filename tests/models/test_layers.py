@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from fact_clip.config import BlockConfig, ModelConfig
+from fact_clip.config import BlockConfig
 from fact_clip.models import FACT, Classes
 from fact_clip.models.branches import (
     ACTION_BRANCHES,
@@ -24,6 +24,7 @@ from fact_clip.models.heads import ClosedSetHead, VerbNounHead
 from fact_clip.models.kernels.gru import BidirectionalGRU
 
 from ..refusals import refused
+from ..small import model_config
 
 CONFIG = BlockConfig(
     hidden=6, frame_dim=4, frame_layers=3, action_dim=4, action_layers=1, heads=2, feedforward=5, dropout=0.5
@@ -193,8 +194,8 @@ def test_verb_noun_split_by_hand():
 
 def test_transcript_is_needed_exactly_where_it_is_read():
     sizes = {**CONFIG.model_dump(), "hidden": 12}
-    plain = FACT(ModelConfig.inheriting(blocks="iu", tokens=3, input=sizes), 2, Classes(3))
-    reads = FACT(ModelConfig.inheriting(blocks="iu", tokens=0, transcript=True, input=sizes), 2, Classes(3))
+    plain = FACT(model_config(blocks="iu", tokens=3, input=sizes), 2, Classes(3))
+    reads = FACT(model_config(blocks="iu", tokens=0, transcript=True, input=sizes), 2, Classes(3))
     with refused("model"):
         plain(torch.zeros(1, 4, 2), transcript=torch.zeros(1, 2, dtype=torch.long))
     with refused("model"):

@@ -7,14 +7,14 @@ import dataclasses
 import pytest
 import torch
 
-from fact_clip.config import LossConfig, ModelConfig
+from fact_clip.config import LossConfig
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec, Output
 from fact_clip.models.branches import cut_segments, pool_segments
 from fact_clip.models.kernels.gru import BidirectionalGRU
 from fact_clip.models.objects import ObjectEvidence
 
-from ..small import SIZES
+from ..small import SIZES, model_config
 
 HEADS = {
     "closed": Classes(5),
@@ -35,7 +35,7 @@ def unit(*shape: int, seed: int) -> torch.Tensor:
 
 def model_of(head: str) -> FACT:
     torch.manual_seed(0)
-    config = ModelConfig.inheriting(blocks="iuUU", tokens=7, head=head, input=SIZES)
+    config = model_config(blocks="iuUU", tokens=7, head=head, input=SIZES)
     texts = (unit(5, 2, 12, seed=1), SPEC, unit(4, 12, seed=2)) if head == "text" else ()
     return FACT(config, 8, HEADS[head], *texts)
 

@@ -11,6 +11,7 @@ from fact_clip.models.heads import Candidates, SimilarityHead, TextHead
 from fact_clip.models.similarity import CHANNELS, SimilarityEvidence, centre_of
 
 from ..refusals import refused
+from ..small import model_config
 
 SLOTS, WIDTH, COLUMNS = 2, 6, 8
 
@@ -42,7 +43,7 @@ def evidence(text=None):
 def model(blocks="iuU"):
     torch.manual_seed(1)
     small = {"hidden": 16, "frame_dim": 8, "frame_layers": 2, "action_dim": 8, "action_layers": 1, "heads": 2}
-    config = ModelConfig.inheriting(
+    config = model_config(
         blocks=blocks,
         tokens=7,
         head="similarity",

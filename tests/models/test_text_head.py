@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fact_clip.config import BlockConfig, ModelConfig
+from fact_clip.config import BlockConfig
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.heads import Candidates, TextHead
 from fact_clip.models.objects import ObjectEvidence
+
+from ..small import model_config
 
 SPEC = ObjectSpec(columns=((0, 4), (1, 5), (2, 6), (3, 7)), fixed=(3,), slot=1)
 BLOCK = BlockConfig(
@@ -37,7 +39,7 @@ def model(seed=0, objects=True, blocks="iuU"):
     torch.manual_seed(seed)
     evidence = {"evidence_slot": 1, "evidence_width": 6} if objects else {}
     classes = Classes(5, n_slots=2, text_width=12, **evidence)
-    config = ModelConfig.inheriting(
+    config = model_config(
         blocks=blocks,
         tokens=7,
         head="text",

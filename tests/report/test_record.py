@@ -62,7 +62,7 @@ def evaluated(tiny_run, tmp_path_factory) -> Path:
 def test_evaluate_keeps_what_it_scored(evaluated):
     record, run = Record.load(evaluated / "evaluation.npz"), Run.read(evaluated)
     dataset, segmenter = Dataset.open(run.config.data), load(evaluated).scorer
-    assert record.training_frames.tolist() == dataset.class_counts().tolist()
+    assert record.training_frames.tolist() == dataset.training_counts.tolist()
     assert [video.name for video in record.videos] == list(dataset.test)
     for video in record.videos:
         features = dataset.features(video.name)

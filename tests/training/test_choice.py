@@ -62,7 +62,7 @@ def chosen_run(tiny, tmp_path_factory):
         train={"epochs": 1},
     )
 
-    def figures(scorer, videos, penalty, order, evaluation):
+    def figures(videos, penalty, order, evaluation):
         assert penalty in (1.4, 2, 2.8, 4, 5.6, 8)
         assert order in (0, 1)
         assert videos.decoded(videos.candidates)[0].shape == videos.truth[0].shape
@@ -84,7 +84,7 @@ def test_the_choice_is_stored_and_used(chosen_run):
     assert Run.read(chosen_run, ["decode.switch_penalty=7"]).config.decode.switch_penalty == 7
     segmenter = fact_clip.load(chosen_run)
     assert segmenter.scorer.settings.switch_penalty == 1.4
-    assert segmenter.scorer.choose().transition_costs is None
+    assert segmenter.scorer.choose().costs.transitions is None
 
 
 def test_a_report_says_what_was_chosen_and_how_sure_that_is(chosen_run, tmp_path):
@@ -121,9 +121,8 @@ def test_a_refused_resume_leaves_the_choice(chosen_run, tmp_path):
 def test_a_figure_by_hand(chosen_run):
     """Mean of accuracy, edit and F1@50 of each video, decoded with a penalty that allows one class."""
     run = Run.read(chosen_run)
-    pairs = choice.calibration_pairs(run, Dataset.open(run.config.data), "cpu")
-    videos = choice.ScoredVideos(pairs[0].scorer, pairs[0].dataset, pairs[0].dataset.validation)
-    found = choice._figures(pairs[0].scorer, videos, 1e6, 0.0, run.config.evaluation)
+    (videos,) = choice.validation_videos(run, Dataset.open(run.config.data), "cpu")
+    found = choice._figures(videos, 1e6, 0.0, run.config.evaluation)
     labels = videos.decoded(videos.candidates, DecodeSettings(switch_penalty=1e6))
     for figure, truth, predicted in zip(found, videos.truth, labels, strict=True):
         assert len(set(predicted.tolist())) == 1

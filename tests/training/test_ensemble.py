@@ -20,8 +20,9 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.models.blocks import block_configs
 from fact_clip.run import LoadedRun
 from fact_clip.training import Callback, evaluate, train
+from fact_clip.training.ensemble import SEED_STEP, Ensemble, member_config
 from fact_clip.training.plan import resolve
-from fact_clip.training.runs import SEED_STEP, member_config, members_beside, useful_threads
+from fact_clip.training.runs import useful_threads
 
 from ..launch import begin
 from ..refusals import refused
@@ -167,7 +168,7 @@ def test_members_of_a_job_array_make_the_same_run(pair, tiny, tmp_path):
 
 def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):
     config = tiny(train={"epochs": 1000, "members": 2})
-    with pytest.raises(KeyboardInterrupt), members_beside(resolve(config), tmp_path / "run", resume=False, members=2):
+    with pytest.raises(KeyboardInterrupt), Ensemble(resolve(config), tmp_path / "run").members_beside():
         raise KeyboardInterrupt
     assert not (tmp_path / "run/members/2/model.safetensors").exists()
     assert members_of(tmp_path) == []
@@ -179,7 +180,7 @@ def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path):
     (run / "members" / "2").mkdir(parents=True)
     (run / "members" / "2" / "taken").touch()
     plan = resolve(tiny(train={"epochs": 1_000_000, "members": 2}))
-    with refused("2"), members_beside(plan, run, resume=False, members=2) as after_step:
+    with refused("2"), Ensemble(plan, run).members_beside() as after_step:
         wait_until(after_step, 120)
 
 

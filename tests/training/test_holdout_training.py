@@ -107,7 +107,7 @@ def test_the_kscgr_recipe_that_finds_its_objects(shared, tmp_path, caplog):
     assert segmenter.run.objects.columns == found.with_context(5)
     assert segmenter.run.objects.fixed == found.fixed
     ham = found.names.index("ham")
-    text = segmenter.choose(["cut ham", "cut pan"]).text_embeddings
+    text = segmenter.choose(["cut ham", "cut pan"]).scoring.text_embeddings
     assert segmenter.scorer.model.objects.objects_of(text)[0].argmax() == ham
     unnamed = [at for at, name in enumerate(found.names) if not name]
     assert not segmenter.scorer.model.objects.names[unnamed].any()

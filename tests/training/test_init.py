@@ -11,7 +11,7 @@ import torch
 
 from fact_clip.run import Run
 from fact_clip.training import train
-from fact_clip.training.runs import member_config
+from fact_clip.training.ensemble import member_config
 
 from ..refusals import refused
 from .runs import assert_same, log_of, weights

@@ -14,6 +14,7 @@ from fact_clip.losses.truth import Truth
 from fact_clip.training import train, trainer
 from fact_clip.training.trainer import padded_lengths
 
+from ..small import model_config
 from .runs import log_of, weights
 
 
@@ -35,12 +36,12 @@ def test_lengths_to_pad_to() -> None:
 
 
 def test_a_longer_batch_has_the_same_loss() -> None:
-    from fact_clip.config import LossConfig, ModelConfig
+    from fact_clip.config import LossConfig
     from fact_clip.models import FACT, Classes
 
     torch.manual_seed(0)
     sizes = {"hidden": 24, "frame_dim": 16, "frame_layers": 4, "action_dim": 16, "heads": 2, "feedforward": 16}
-    model = FACT(ModelConfig.inheriting(blocks="iuUU", tokens=7, input=sizes), 6, Classes(5))
+    model = FACT(model_config(blocks="iuUU", tokens=7, input=sizes), 6, Classes(5))
     criterion = Criterion(LossConfig(smoothing=2.0, null_weight=0.3), Classes(5), background=(0,))
     x, truth = torch.randn(2, 50, 6), Truth.of((torch.arange(50) // 9 % 5).repeat(2, 1))
     mask = torch.arange(64).expand(2, -1) < 50

@@ -92,7 +92,7 @@ def test_chosen_classes_are_told_and_kept(folder, tmp_path, told):
     assert all(any(name in text for _, text in told()) for name in chosen)
     assert not any(level == "WARNING" for level, _ in told())
     # they are in no label that is trained, and in those of the validation videos
-    assert dataset.class_counts(dataset.train)[list(dataset.validation_unseen)].sum() == 0
+    assert dataset.training_counts[list(dataset.validation_unseen)].sum() == 0
     assert dataset.class_counts(dataset.validation)[list(dataset.validation_unseen)].min() > 0
     found = evaluate(run).details["zero_shot"]
     assert found["validation_unseen"] == chosen

@@ -18,7 +18,8 @@ from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.run import Run, read_weights
-from fact_clip.training import evaluate, runs, train, trainer
+from fact_clip.training import ensemble as members
+from fact_clip.training import evaluate, train, trainer
 from fact_clip.training.plan import resolve
 
 from ..launch import launched
@@ -209,7 +210,7 @@ def test_a_process_reads_only_the_labels_that_it_needs(tiny, workbench, tmp_path
 def ensemble(tiny, tmp_path_factory) -> Path:
     """A recipe with three members that hide other classes, and its run in one process."""
     folder = tmp_path_factory.mktemp("ensemble")
-    members = {"epochs": 6, "members": 3, "member_parts": True, "batch_size": 1}
+    members = {"epochs": 6, "members": 3, "member_parts": True, "batch_size": 2, "optimizer": "sgd", "lr": 0.005}
     recipe = tiny(**ZERO_SHOT).model_dump(mode="json")
     recipe["train"] |= members
     recipe["data"] |= {"validation": 0.3, "validation_unseen": "auto"}
@@ -228,13 +229,17 @@ def assert_same_ensembles(one: Path, other: Path) -> None:
         expected, figures = (json.loads((run / f"{name}.json").read_text()) for run in (one, other))
         assert figures.keys() == expected.keys()
         for key, value in expected.items():
-            assert figures[key] == (pytest.approx(value, rel=1e-3) if isinstance(value, float) else value), key
+            is_measured = isinstance(value, float) or (isinstance(value, list) and isinstance(value[0], float))
+            assert figures[key] == (pytest.approx(value, rel=1e-3) if is_measured else value), key
 
 
 @pytest.mark.slow
-def test_two_processes_train_three_members_as_one_does_and_go_on_after_a_kill(ensemble):
-    """One process trains the first and the third member, the other the second; one of them is killed."""
-    command = ["-m", "--", "fact_clip", "train", str(ensemble / "recipe.yaml"), "--out", str(ensemble / "two")]
+def test_two_processes_train_three_members_in_turn_and_go_on_after_a_kill(ensemble):
+    """Each member has the doubled batch, as in one process; a process is killed while the second member trains."""
+    recipe = Config.load(ensemble / "recipe.yaml")
+    assert recipe.train.batch_size == 2
+    (ensemble / "half.yaml").write_text(of_size(recipe, 1).to_yaml())
+    command = ["-m", "--", "fact_clip", "train", str(ensemble / "half.yaml"), "--out", str(ensemble / "two")]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -246,33 +251,21 @@ def test_two_processes_train_three_members_as_one_does_and_go_on_after_a_kill(en
         assert process.wait(300) != 0
     finally:
         process.kill()
-    assert len(log_of(ensemble / "two" / "members" / "2")) < 6 or not (ensemble / "two/members/3/run.json").is_file()
+    assert not (ensemble / "two/members/3/run.json").is_file()
     by_torchrun(2, *command, "--resume")
     assert_same_ensembles(ensemble / "two", ensemble / "one")
 
 
 @pytest.mark.slow
 def test_a_launch_that_was_killed_before_its_first_member_began_goes_on(ensemble):
-    """Members begin side by side, and the others are kept."""
+    """Jobs may have trained the other members, which are kept."""
     cut = ensemble / "cut"
     shutil.copytree(ensemble / "one/members", cut / "members")
     trained = (cut / "members/3/last.safetensors").stat().st_mtime_ns
-    answer = launched(2, "-m", "fact_clip", "train", ensemble / "recipe.yaml", "--out", cut, "--resume")
+    answer = launched(2, "-m", "fact_clip", "train", ensemble / "half.yaml", "--out", cut, "--resume")
     assert answer.code == 0, answer.err
     assert (cut / "members/3/last.safetensors").stat().st_mtime_ns == trained
     assert_same_ensembles(cut, ensemble / "one")
-
-
-@pytest.mark.slow
-def test_four_processes_train_two_members_in_groups_of_two(tiny, tmp_path):
-    """Each member has the doubled batch, as in two processes that train it alone."""
-    config = tiny(train={"epochs": 1, "batch_size": 1, "members": 2, "optimizer": "sgd", "lr": 0.05})
-    (tmp_path / "recipe.yaml").write_text(config.to_yaml())
-    answer = launched(4, "-m", "fact_clip", "train", tmp_path / "recipe.yaml", "--out", tmp_path / "four")
-    assert answer.code == 0, answer.err
-    train(of_size(config, 2), tmp_path / "one")
-    for member in (".", "members/2"):
-        assert_close(tmp_path / "four" / member, tmp_path / "one" / member)
 
 
 @pytest.mark.parametrize(
@@ -287,4 +280,4 @@ def test_four_processes_train_two_members_in_groups_of_two(tiny, tmp_path):
 )
 def test_members_take_the_gpus_in_turn(asked, gpus, expected):
     """The first member is the run itself, which "auto" and "cuda" put on the first GPU."""
-    assert [asked, *(runs.member_device(asked, number, gpus) for number in range(1, 5))] == expected
+    assert [asked, *(members.member_device(asked, number, gpus) for number in range(1, 5))] == expected

@@ -15,7 +15,7 @@ from fact_clip import load
 from fact_clip import run as run_module
 from fact_clip.run import Run
 from fact_clip.training import train, trainer
-from fact_clip.training.callbacks import Callback, EpochState, FileLog
+from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog
 
 from ..refusals import refused
 from .runs import RANDOM, ROOT, Cut, assert_same, assert_same_runs, cut_at, log_of
@@ -222,6 +222,6 @@ def test_further_loggers_get_the_same_rows(tiny, tmp_path, monkeypatch):
         def on_epoch(self, state):
             rows.append(dict(state.numbers))
 
-    monkeypatch.setitem(trainer.LOGGERS, "json", Listener)
+    monkeypatch.setitem(LOGGERS, "json", Listener)
     train(tiny(train={"loggers": ["json"]}), tmp_path / "run")
     assert rows == log_of(tmp_path / "run")

@@ -23,7 +23,9 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run
 from fact_clip.training import evaluate, train, zero_shot
-from fact_clip.training.calibration import GAMMAS, CalibrationPair, ScoredVideos, calibrate, calibration_pairs
+from fact_clip.training.calibration import GAMMAS, ScoredVideos, calibrate, validation_videos
+
+from ..small import held_out
 
 SETTINGS = {
     "data": {"holdout": "zero_shot/A.json", "validation": 0.25},
@@ -258,7 +260,7 @@ def test_levels_stand_apart(segmenter, dataset, workbench):
     names = dataset.vocabulary.names
     hidden = ["grasp nut", "screw nut with wrench", "tap shaft with mallet"]
     holdout = dataclasses.replace(dataset.holdout, unseen=tuple(hidden), validation_unseen=())
-    other = dataset.with_holdout(holdout)
+    other = held_out(dataset, holdout)
     found = zero_shot.report(segmenter, other, other.test)
     assert found["by_level"]["new factor"]["classes"] == hidden[:2]
     assert found["by_level"]["compositional"]["classes"] == hidden[2:]
@@ -296,7 +298,7 @@ def between(gamma):
 
 
 def calibrated(scorer: Scorer, dataset: Dataset):
-    return calibrate([CalibrationPair(scorer, dataset)])
+    return calibrate([ScoredVideos(scorer, dataset, dataset.validation)], scorer.run.config.decode)
 
 
 def test_gamma_is_read_off_the_validation_videos(segmenter, dataset):
@@ -309,7 +311,7 @@ def test_gamma_is_read_off_the_validation_videos(segmenter, dataset):
     start = dataclasses.replace(found, gamma=0.0)
     assert start.prior_weight == 0.1
     assert start.seen == tuple(dataset.vocabulary.names[label] for label in dataset.seen)
-    assert start.frames == factor_frames(dataset.vocabulary, dataset.class_counts(dataset.train))
+    assert start.frames == factor_frames(dataset.vocabulary, dataset.training_counts)
 
     def accuracy(gamma):
         guesses = predictions(segmenter, dataset, names, dataclasses.replace(start, gamma=gamma))
@@ -366,7 +368,7 @@ def test_test_labels_have_no_say(run, segmenter, workbench, tmp_path):
 
 def test_without_validation_unseen_frames(segmenter, dataset):
     holdout = dataclasses.replace(dataset.holdout, validation_unseen=())
-    other = dataset.with_holdout(holdout)
+    other = held_out(dataset, holdout)
     assert calibrated(segmenter, other).gamma >= 0
 
 
@@ -441,8 +443,8 @@ def test_each_member_hides_other_classes_and_together_they_learn_all(parts):
     assert first.validation_unseen
     assert second.validation_unseen
     assert not {*first.validation_unseen} & {*second.validation_unseen}
-    assert first.class_counts()[list(first.validation_unseen)].sum() == 0
-    assert second.class_counts()[list(first.validation_unseen)].min() > 0
+    assert first.training_counts[list(first.validation_unseen)].sum() == 0
+    assert second.training_counts[list(first.validation_unseen)].min() > 0
     used = fact_clip.load(parts).scorer.calibration
     assert {*used.seen} == {first.vocabulary.names[label] for label in {*first.seen} | {*second.seen}}
     assert {*used.seen} == {*first.vocabulary.names} - {first.vocabulary.names[label] for label in first.unseen}
@@ -483,7 +485,7 @@ def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
     overrides = ["decode.prior_weight=0.4", "decode.gamma_cost=0.3"]
     config = Config.load(run / "config.yaml", overrides)
     opened = dataclasses.replace(Run.read(run), config=config)
-    anew = calibrate(calibration_pairs(opened, Dataset.open(config.data), "cpu"))
+    anew = calibrate(validation_videos(opened, Dataset.open(config.data), "cpu"), opened.config.decode)
     figures = evaluate(run, overrides=overrides).details["zero_shot"]
     assert (figures["gamma"], figures["prior_weight"]) == (anew.gamma, 0.4)
     assert evaluate(run).details["zero_shot"]["gamma"] == stored.gamma

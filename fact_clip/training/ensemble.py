@@ -1,0 +1,202 @@
+"""The members of an ensemble: what each trains with, and the processes that train them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import torch
+
+from fact_clip.config import Config, with_values
+from fact_clip.core import InputError
+from fact_clip.core.paths import inside, write_lines
+from fact_clip.run import Run, member_folders, read_weights
+from fact_clip.training.plan import Plan, resolve
+
+SEED_STEP = 1000
+"""Member k has the seed of the run + k * this, so runs of neighbouring seeds share no member."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The models of a run. Number 0 is the run itself; a run of one model has no other.
+
+    Attributes:
+        plan: of the training.
+        folder: of the run.
+        resume: whether interrupted models continue.
+    """
+
+    plan: Plan
+    folder: Path
+    resume: bool = False
+
+    @property
+    def folders(self) -> list[Path]:
+        """Return the run folder of each model."""
+        return [self.folder, *member_folders(self.folder, self.plan.config.train.members)]
+
+    def resumes(self, number: int) -> bool:
+        """Return whether a model continues. One that has not begun is begun."""
+        return self.resume and (self.folders[number] / "run.json").is_file()
+
+    def untrained(self) -> list[int]:
+        """Return the numbers of the models that are not trained to their last epoch."""
+        return [number for number, folder in enumerate(self.folders) if not _is_trained(folder)]
+
+    def member_folder(self, number: int) -> Path:
+        """Return the run folder of a member; an InputError if a link leads out of the run."""
+        return inside(self.folder, "members", self.folders[number].name)
+
+    def config_of(self, number: int) -> Config:
+        """Return the configuration of a member with the classes that it hides."""
+        plan = self.plan
+        config = member_config(plan.config, number, plan.dataset.validation_parts)
+        # The setting of the recipe, since that of the plan has the classes of the first member.
+        data = plan.dataset.config
+        holdout = plan.dataset.holdout
+        is_auto = data.validation_unseen == "auto" and data.validation > 0
+        hidden = config.data.validation_unseen
+        if config.train.member_parts and holdout is not None:
+            if self.resumes(number):
+                # A plan by the config.yaml of a run has the classes that the first member hides.
+                hidden = Run.read(self.folders[number]).config.data.validation_unseen
+            elif is_auto:
+                hidden = plan.dataset.validation_unseen_group(holdout, number)
+        return with_values(config, {"data.validation_unseen": hidden})
+
+    def plan_of(self, number: int) -> Plan:
+        """Return the plan of a member that is trained on the device of the run."""
+        device = self.plan.config.train.device
+        config = with_values(self.config_of(number), {"train.device": device})
+        return resolve(config, self.plan.dataset.folder, is_checked=True)
+
+    @contextmanager
+    def members_beside(self) -> Iterator[Callable[[], None]]:
+        """Train all members in other processes while the block trains the first model.
+
+        Two trainings use two cores better than one training with two threads, so threads are
+        divided among models. However the block ends, no process is left.
+
+        Yields:
+            A function that raises an InputError if a member has failed.
+        """
+        threads = torch.get_num_threads()
+        share = max(1, threads // len(self.folders))
+        running: list[_MemberProcess] = []
+
+        def check() -> None:
+            for member in running:
+                member.check()
+
+        with ExitStack() as afterwards:
+            afterwards.callback(torch.set_num_threads, threads)
+            torch.set_num_threads(share)
+            for number in range(1, len(self.folders)):
+                errors = afterwards.enter_context(tempfile.TemporaryFile())
+                process = self._start(number, share, errors)
+                afterwards.callback(process.wait)
+                afterwards.callback(process.kill)
+                running.append(_MemberProcess(self.folders[number], process, errors))
+            yield check
+            for member in running:
+                while member.process.poll() is None:
+                    check()
+                    with suppress(subprocess.TimeoutExpired):
+                        member.process.wait(timeout=0.5)
+            check()
+
+    def _start(self, number: int, threads: int, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start the training of a member; see `training.member`."""
+        folder = self.member_folder(number)
+        recipe = inside(self.folder, "members", f"{folder.name}.yaml")
+        write_lines(recipe, self.config_of(number).to_yaml().splitlines())
+        command = [
+            sys.executable,
+            "-m",
+            "fact_clip.training.member",
+            str(recipe),
+            str(folder),
+            str(os.getpid()),
+        ]
+        if self.resumes(number):
+            command.append("--resume")
+        return subprocess.Popen(
+            command,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            stdin=subprocess.PIPE,
+            stderr=errors,
+            # A session of its own: Ctrl-C reaches the parent alone, which ends its members.
+            start_new_session=True,
+        )
+
+
+@dataclass(frozen=True)
+class _MemberProcess:
+    """The process that trains a member."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    errors: IO[bytes]
+
+    def check(self) -> None:
+        """Raise an InputError if the training has failed."""
+        if not self.process.poll():
+            return
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").splitlines()
+        last = lines[-1] if lines else ""
+        problem = f"the training of this member ended with exit code {self.process.returncode}"
+        raise InputError(self.folder, problem, last.removeprefix("fact-clip: "))
+
+
+def _is_trained(folder: Path) -> bool:
+    """Return whether the model of a run folder was trained to its last epoch."""
+    state = folder / "last.safetensors"
+    if not (folder / "model.safetensors").is_file() or not state.is_file():
+        return False
+    epoch: int = read_weights(state)[1]["epoch"]
+    return epoch >= Run.read(folder).config.train.epochs
+
+
+def member_config(config: Config, number: int, validation_parts: int = 1) -> Config:
+    """Return the configuration of a member: its seed, swaps, device and validation videos.
+
+    Args:
+        config: of the run.
+        number: of the member; 0 is the run itself.
+        validation_parts: number of disjoint parts of validation videos.
+    """
+    part = config.data.validation_part
+    if config.train.member_parts and number:
+        part = (part + number) % validation_parts
+    init = config.train.init
+    if init is not None:
+        member = Path(init) / "members" / str(number + 1)
+        if member.is_dir():
+            init = str(member)
+    swap = config.augment.swap
+    values = {
+        "train.init": init,
+        "train.members": 1,
+        "train.seed": config.train.seed + SEED_STEP * number,
+        "train.device": member_device(config.train.device, number, torch.cuda.device_count()),
+        "train.loggers": [],
+        "data.validation_part": part,
+        "augment.swap": [swap[number % len(swap)]],
+    }
+    return with_values(config, values)
+
+
+def member_device(device: str, number: int, gpus: int) -> str:
+    """Return where a member trains: with "auto" and several GPUs they take turns."""
+    if device in ("auto", "cuda") and gpus > 1:
+        return f"cuda:{number % gpus}"
+    return device
