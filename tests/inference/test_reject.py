@@ -133,7 +133,7 @@ def test_files_leave_out_what_has_no_action(segmenter, video, tmp_path):
 
 def test_reliability_is_that_of_the_labelled_frames(segmenter, tmp_path):
     run = Path(shutil.copytree(segmenter.run.path, tmp_path / "run"))
-    result = evaluate(run)["reliability"]
+    result = evaluate(run).details["reliability"]
     dataset = Dataset.open(segmenter.run.config.data)
     right, scores = [], []
     for name in dataset.test:
@@ -153,9 +153,9 @@ def test_reliability_is_that_of_the_labelled_frames(segmenter, tmp_path):
 def test_other_decoding_has_other_confidences(tiny_run, tmp_path):
     """As gamma, they are learned anew where the scores are decoded in another way."""
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
-    plain = evaluate(run, overrides=["decode.switch_penalty=1000"])["reliability"]["after"]
+    plain = evaluate(run, overrides=["decode.switch_penalty=1000"]).details["reliability"]["after"]
     (run / "confidence.json").unlink()
-    assert evaluate(run, overrides=["decode.switch_penalty=1000"])["reliability"]["after"] is None
+    assert evaluate(run, overrides=["decode.switch_penalty=1000"]).details["reliability"]["after"] is None
     kept = dataclasses.asdict(fact_clip.load(tiny_run).scorer.confidence)
     assert kept["frames"] > 0
     assert plain is not None
